@@ -1,0 +1,135 @@
+"""Container engines behind one Protocol; a name maps to a module, imported on use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from orchestrator.model.steps import ContainerSpec, LayerStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What an engine says of itself; ``host`` is what DOCKER_HOST would be."""
+
+    name: str
+    host: str
+    version: str
+    api_version: str
+    platform: str
+    buildx: str | None
+    containerd_store: bool
+    cdi: bool
+    cdi_devices: tuple[str, ...] = ()
+    storage_driver: str = ""
+    cgroup_version: str = ""
+    root_dir: str = ""
+    rootless: bool = False
+    private: bool = False
+    cpus: int = 0
+    memory: int = 0
+    security: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """An image in the engine's store; ``digest`` is the repo digest where there is one, else the id."""
+
+    image: str
+    image_id: str
+    digest: str
+    size: int
+    created: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildEvent:
+    """One thing that a build said: a vertex started, ended, was cached, or logged a line."""
+
+    kind: str
+    """``start``, ``done``, ``cached``, ``error``, ``log``, or ``retry``"""
+    step: str
+    text: str = ""
+    current: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildSettings:
+    """What the site gives a build; nothing of it may reach the image.
+
+    ``secrets`` maps a BuildKit secret id to a file (``site-ca`` a CA bundle,
+    ``pip-conf`` a pip configuration, ``apt-sources`` an apt list); ``proxies``
+    are the usual upper- and lower-case variables.
+    """
+
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    network: str = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerFacts:
+    """A container that exists, running or not."""
+
+    container_id: str
+    name: str
+    state: str
+    labels: Mapping[str, str]
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerExit:
+    """How a container ended; ``out_of_memory`` when the kernel killed it for its limit."""
+
+    container_id: str
+    exit_code: int
+    out_of_memory: bool
+    started: str
+    finished: str
+
+
+class Engine(Protocol):
+    """What mlorch asks of an engine. Every failure is raised as `EngineError` or `StepFailed`."""
+
+    name: str
+
+    def facts(self) -> EngineFacts: ...
+
+    def image(self, reference: str) -> ImageFacts | None: ...
+
+    def images(self, label: str) -> list[ImageFacts]: ...
+
+    def build(
+        self,
+        step: LayerStep,
+        context: Path,
+        labels: Mapping[str, str],
+        settings: BuildSettings,
+        on_event: Callable[[BuildEvent], None],
+    ) -> ImageFacts: ...
+
+    def run(
+        self,
+        spec: ContainerSpec,
+        on_line: Callable[[str], None],
+        on_started: Callable[[ContainerFacts], None] = ...,
+    ) -> ContainerExit:
+        """Create, start and wait; the container is removed afterwards, whatever happens."""
+        ...
+
+    def containers(self, label: str) -> list[ContainerFacts]: ...
+
+    def stop(self, container_id: str, grace_s: int = 10) -> None: ...
+
+    def remove(self, container_id: str) -> None: ...
+
+
+ENGINES: dict[str, str] = {"docker": "orchestrator.engines.docker"}

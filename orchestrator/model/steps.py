@@ -1,0 +1,152 @@
+"""What will be done: frozen values that an executor carries out or prints.
+
+Standard library only, so that a cached plan loads without pydantic (the cost of
+`mlorch plan` is measured in `benchmarks/`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextFile:
+    """A file that enters a layer: where it comes from, its place in the build context."""
+
+    source: str
+    path: str
+    sha256: str
+    mode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebPin:
+    """A Debian package to lay into a root file system; ``path`` below an archive mirror's root."""
+
+    name: str
+    version: str
+    archive: str
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerStep:
+    """One layer: a Dockerfile, its context, its parent and its identity.
+
+    ``inputs`` are the named parts of the content id; `plan --explain` compares
+    them with the label of the image that was built last.
+    """
+
+    name: str
+    level: str
+    platform: str
+    content_id: str
+    parent: str | None
+    dockerfile: str
+    files: tuple[ContextFile, ...] = ()
+    debs: tuple[DebPin, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    base_source: str = ""
+    """``bootstrap``, ``registry:REF@DIGEST`` or ``oci:PATH@DIGEST`` for a base layer, else empty."""
+
+    @property
+    def repository(self) -> str:
+        return f"mlorch/{self.name}"
+
+    @property
+    def image(self) -> str:
+        """The local reference: repository and content id as the tag."""
+        return f"{self.repository}:{self.content_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """The layers of one image, parents first; the last one is what runs."""
+
+    target: str
+    benchmark: str
+    platform: str
+    layers: tuple[LayerStep, ...]
+
+    @property
+    def image(self) -> str:
+        return self.layers[-1].image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A host folder or file in the container; the source must exist before the start."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """Everything an engine needs to run one container, and nothing it may decide itself.
+
+    Memory in bytes; ``cpus`` are host processor numbers; ``ulimits`` maps a name
+    to soft and hard (-1 is unlimited); ``network`` is ``none`` or ``bridge``.
+    """
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    user: str
+    mounts: tuple[Mount, ...] = ()
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    network: str = "none"
+    read_only: bool = True
+    cpus: tuple[int, ...] = ()
+    memory_nodes: tuple[int, ...] = ()
+    memory: int | None = None
+    shm: int | None = None
+    pids: int = 4096
+    ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    cdi_devices: tuple[str, ...] = ()
+    ipc: str = "private"
+    workdir: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetRef:
+    """A model or dataset that a run mounts: its kind, name and the hashes of its files."""
+
+    kind: str
+    name: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep:
+    """One LoadGen test in one container.
+
+    ``settings`` is the document that the harness reads (docs/run-contract.md);
+    ``provenance`` says for each setting where it came from: ``default``,
+    ``recipe``, ``system`` (stored by --find), ``command line`` or ``calibrated``.
+    """
+
+    run_id: str
+    benchmark: str
+    target: str
+    scenario: str
+    mode: str
+    image: str
+    container: ContainerSpec
+    settings: Mapping[str, object]
+    provenance: Mapping[str, str]
+    model: AssetRef
+    dataset: AssetRef
+    recipe_sha256: str
