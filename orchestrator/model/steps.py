@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextFile:
-    """A file that enters a layer: where it comes from, its place in the build context."""
+    """A file that enters a build context at ``path``: copied from ``source``, or made of ``text``."""
 
-    source: str
     path: str
     sha256: str
-    mode: int
+    mode: int = 0o644
+    source: str = ""
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ class LayerStep:
 
     @property
     def repository(self) -> str:
+        """Where images of this layer live: ``mlorch/<name>``."""
         return f"mlorch/{self.name}"
 
     @property
@@ -76,6 +78,7 @@ class BuildPlan:
 
     @property
     def image(self) -> str:
+        """The reference of the finished image."""
         return self.layers[-1].image
 
 
