@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.compiled import Compiled, Selection, compiled
-from orchestrator.errors import EngineError, MlorchError
+from orchestrator.errors import EngineError
 from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.catalog import Catalog, Root
-    from orchestrator.engines import Engine, ImageFacts
+    from orchestrator.engines import BuildSettings, Engine, ImageFacts
+    from orchestrator.execute.build import Parts
     from orchestrator.resolve import Base
-
-LookUp = "Callable[[Sequence[str]], Mapping[str, ImageFacts | None]]"
-
 
 @dataclass(slots=True)
 class Workbench:
@@ -113,9 +114,19 @@ class Workbench:
             return None
 
 
-def explain_to(write: Callable[[str], None], error: MlorchError) -> None:
-    """One line of what went wrong, for a fallback that goes on."""
-    write(f"{error.message} [{error.slug}]")
+    @contextmanager
+    def build_settings(self) -> Iterator[BuildSettings]:
+        """What this site gives a build; the secret files live only inside the `with`."""
+        from orchestrator.system.site import build_settings, discover
+
+        with tempfile.TemporaryDirectory(prefix="mlorch-") as folder:
+            yield build_settings(discover(os.environ), Path(folder))
+
+    def parts(self) -> Parts:
+        """Where root file systems and pip come from."""
+        from orchestrator.assets.bootstrap import parts
+
+        return parts(cache_home())
 
 
 def is_terminal() -> bool:
