@@ -304,9 +304,7 @@ class Benchmark(Definition):
     note: str = "mlorch reference workload, not an MLPerf submission"
 
 
-AnyDefinition = Annotated[
-    Target | Layer | Benchmark | Model | Dataset | Harness, Field(discriminator="kind")
-]
+AnyDefinition = Annotated[Target | Layer | Benchmark | Model | Dataset | Harness, Field(discriminator="kind")]
 KINDS: dict[str, type[Definition]] = {
     "target": Target,
     "layer": Layer,
