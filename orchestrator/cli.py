@@ -1,0 +1,148 @@
+"""The command line: a lazy table of commands, and the one place that turns failures into exit codes.
+
+Only click is imported here. A command's module is imported when it is named, so
+``mlorch --help`` costs little more than ``import click`` (see `benchmarks/`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from orchestrator import __version__
+from orchestrator.errors import BUG_EXIT_CODE, InterruptedRun, MlorchError, Problem, UsageError
+
+COMMANDS: dict[str, str] = {
+    "run": "Benchmark a target: build what is missing, run LoadGen in containers, show the result.",
+    "build": "Build the images of a target, layer by layer; what is there is not built again.",
+    "plan": "Show what a build would do and why; no engine needed.",
+    "render": "Write the Dockerfiles; no engine and no network needed.",
+    "results": "List, show, verify and report results.",
+    "benchmarks": "List and show benchmarks.",
+    "targets": "List and show hardware targets.",
+    "recipes": "List, show, lint and start recipes; print their JSON Schema.",
+    "assets": "List, get and verify models and datasets.",
+    "images": "Lock what images are made of.",
+    "engine": "Show, start and stop the container engine.",
+    "doctor": "Check this machine: engine, storage, devices, memory, certificates.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules, imported when they are named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"orchestrator.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 (a wiring mistake, caught by every test)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=3)
+            hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "see `mlorch --help`"
+            raise UsageError(f"there is no command `{args[0]}`", hint=hint, slug="unknown-command")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="First time here? `mlorch doctor`, then `mlorch run`.",
+)
+@click.version_option(__version__, prog_name="mlorch")
+@click.option("--debug", is_flag=True, envvar="MLORCH_DEBUG", help="Show tracebacks and what engines were asked.")
+def cli(*, debug: bool) -> None:
+    """Benchmark AI hardware with MLPerf LoadGen, container-first.
+
+    Recipes become layered images; benchmarks run inside them, locked down;
+    every number can be traced to an image digest, a recipe and a host.
+    """
+    if debug:
+        os.environ["MLORCH_DEBUG"] = "1"
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with the status that design.md promises."""
+    arguments = sys.argv[1:] if argv is None else argv
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and give its exit status; nothing but bugs escapes, and those with --debug only."""
+    as_json = "--json" in arguments
+    try:
+        outcome = cli.main(args=arguments, prog_name="mlorch", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else error.format_message())
+        return 0
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "mlorch"
+        usage = UsageError(error.format_message(), hint=f"see `{command} --help`")
+        return _report(usage, as_json=as_json)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _report(InterruptedRun("interrupted"), as_json=as_json)
+    except MlorchError as error:
+        return _report(error, as_json=as_json)
+    except BrokenPipeError:
+        # The reader of our output went away (`mlorch results list | head`): not a failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 (the last line of defence; --debug shows it whole)
+        return _report_bug(error)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _debug() -> bool:
+    return bool(os.environ.get("MLORCH_DEBUG"))
+
+
+def _report(error: MlorchError, *, as_json: bool) -> int:
+    from orchestrator.console import Console, error_document
+
+    console = Console()
+    for problem in error.problems():
+        console.problem(problem)
+    if error.detail:
+        console.say(error.detail.rstrip())
+    if as_json:
+        console.document(error_document(error))
+    if _debug():
+        import traceback
+
+        traceback.print_exception(error)
+    return error.exit_code
+
+
+def _report_bug(error: Exception) -> int:
+    import traceback
+
+    from orchestrator.console import Console
+
+    Console().problem(
+        Problem(
+            slug="bug",
+            message=f"mlorch failed in a way that it should not: {type(error).__name__}: {error}",
+            hint="run it again with `mlorch --debug …` and send us what it prints",
+        )
+    )
+    if _debug():
+        traceback.print_exception(error)
+    return BUG_EXIT_CODE

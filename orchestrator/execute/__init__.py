@@ -1,0 +1,1 @@
+"""Carrying plans out: building images, running containers, or printing what would be done."""
