@@ -1,0 +1,1 @@
+"""Carry out plans: builds, runs, searches, and the sweep after a crash."""

@@ -1,0 +1,1 @@
+"""The machine: files, processes, clock and host facts."""
