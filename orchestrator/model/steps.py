@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextFile:
-    """A file that enters a layer: where it comes from, its place in the build context."""
+    """A file that enters a build context at ``path``: copied from ``source``, or made of ``text``."""
 
-    source: str
     path: str
     sha256: str
-    mode: int
+    mode: int = 0o644
+    source: str = ""
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ class LayerStep:
 
     @property
     def repository(self) -> str:
+        """Where images of this layer live: ``mlorch/<name>``."""
         return f"mlorch/{self.name}"
 
     @property
@@ -76,6 +78,7 @@ class BuildPlan:
 
     @property
     def image(self) -> str:
+        """The reference of the finished image."""
         return self.layers[-1].image
 
 
@@ -150,3 +153,20 @@ class RunStep:
     model: AssetRef
     dataset: AssetRef
     recipe_sha256: str
+
+
+def build_plan_from(data: Mapping[str, object]) -> BuildPlan:
+    """A build plan from the plain form that `dataclasses.asdict` and JSON gave it."""
+    layers = [_layer_from(layer) for layer in data["layers"]]  # type: ignore[attr-defined]  # our own JSON
+    return BuildPlan(
+        target=str(data["target"]),
+        benchmark=str(data["benchmark"]),
+        platform=str(data["platform"]),
+        layers=tuple(layers),
+    )
+
+
+def _layer_from(data: dict[str, object]) -> LayerStep:
+    files = tuple(ContextFile(**file) for file in data["files"])  # type: ignore[attr-defined]
+    debs = tuple(DebPin(**deb) for deb in data["debs"])  # type: ignore[attr-defined]
+    return LayerStep(**{**data, "files": files, "debs": debs})  # type: ignore[arg-type]

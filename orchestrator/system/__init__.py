@@ -1,1 +1,1 @@
-"""The machine: files, processes, clock and host facts."""
+"""The machine: files, processes, host facts, what the site provides. No containers here."""

@@ -1,0 +1,263 @@
+"""From a resolution to frozen steps: text, context, identity of every layer. Pure.
+
+The content id of a layer is a hash over named inputs (`orchestrator.content`): the
+rendered text, every file that it copies, every pinned package, its parent's id and
+the platform. Same id, same image, on any machine; so an image is never built twice,
+and `explain` can name the input that changed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from orchestrator.content import content_id, context_files, sha256_text, text_file
+from orchestrator.lock import platform_lock
+from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model
+from orchestrator.model.steps import BuildPlan, DebPin, LayerStep
+from orchestrator.render import Renderer, requirements
+from orchestrator.resolve import Resolution, benchmarks_of, definition, resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from orchestrator.catalog import Catalog, Entry
+    from orchestrator.model.lock import PlatformLock
+    from orchestrator.model.steps import ContextFile
+    from orchestrator.resolve import Base
+
+PIP_WHEEL = "pip.whl"
+"""The place of pip in a context: bind-mounted into the step, never in an image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An input that differs between the image that is there and the one that is wanted."""
+
+    input: str
+    was: str | None
+    now: str | None
+
+
+def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | None = None) -> BuildPlan:
+    """The steps that build `resolution`, parents first.
+
+    Raises:
+        DefinitionError: a template, a lock or a copied file is wrong; located.
+    """
+    renderer = renderer or catalog_renderer(catalog)
+    steps: list[LayerStep] = []
+    for entry in resolution.layers:
+        parent = steps[-1] if steps else None
+        steps.append(_layer_step(catalog, renderer, resolution, entry, parent))
+    return BuildPlan(
+        target=resolution.target.definition.name,
+        benchmark=resolution.benchmark.definition.name if resolution.benchmark else "",
+        platform=resolution.platform,
+        layers=tuple(steps),
+    )
+
+
+def catalog_renderer(catalog: Catalog) -> Renderer:
+    """A renderer over the catalogue's templates."""
+
+    def load(name: str) -> tuple[str, str]:
+        template = catalog.template(name)
+        return template.text, str(template.path)
+
+    return Renderer(load)
+
+
+def build_plans(
+    catalog: Catalog,
+    *,
+    target: str,
+    benchmarks: Sequence[str] = (),
+    platform: str | None = None,
+    base: Base | None = None,
+) -> tuple[BuildPlan, ...]:
+    """A plan for each benchmark (all of the target's when none is named); layers that they share are equal."""
+    renderer = catalog_renderer(catalog)
+    names = benchmarks or benchmarks_of(catalog, target)
+    return tuple(
+        build_plan(
+            catalog, resolve(catalog, target=target, benchmark=name, platform=platform, base=base), renderer
+        )
+        for name in names
+    )
+
+
+def merge_layers(plans: Sequence[BuildPlan]) -> tuple[LayerStep, ...]:
+    """Every layer of `plans` once, parents before children."""
+    merged: dict[str, LayerStep] = {}
+    for plan in plans:
+        for step in plan.layers:
+            merged.setdefault(step.image, step)
+    return tuple(merged.values())
+
+
+def missing_layers(plans: Sequence[BuildPlan], present: Collection[str]) -> tuple[LayerStep, ...]:
+    """The layers to make, parents first: of each plan what lies above its highest layer that is present."""
+    wanted: dict[str, LayerStep] = {}
+    for plan in plans:
+        above: list[LayerStep] = []
+        for step in reversed(plan.layers):
+            if step.image in present:
+                break
+            above.append(step)
+        wanted |= {step.image: step for step in reversed(above)}
+    return tuple(step for step in merge_layers(plans) if step.image in wanted)
+
+
+def explain(now: Mapping[str, str], was: Mapping[str, str] | None) -> tuple[Change, ...]:
+    """Which inputs changed since the image whose label holds `was`; empty when there is no such image."""
+    if was is None:
+        return ()
+    names = sorted(now.keys() | was.keys())
+    return tuple(
+        Change(input=name, was=was.get(name), now=now.get(name)) for name in names if was.get(name) != now.get(name)
+    )
+
+
+def rendered(target: str, steps: Sequence[LayerStep]) -> dict[str, str]:
+    """What `mlorch render` writes: for every layer its Dockerfile and `layer.json`, by relative path."""
+    files: dict[str, str] = {}
+    for step in steps:
+        folder = f"{target}/{step.name}"
+        files[f"{folder}/Dockerfile"] = step.dockerfile
+        facts = {
+            "name": step.name,
+            "level": step.level,
+            "platform": step.platform,
+            "content_id": step.content_id,
+            "image": step.image,
+            "parent": step.parent,
+            "inputs": dict(step.inputs),
+        }
+        files[f"{folder}/layer.json"] = json.dumps(facts, indent=1, sort_keys=True) + "\n"
+        files |= {f"{folder}/{file.path}": file.text for file in step.files if file.text is not None}
+    return files
+
+
+def labels(step: LayerStep) -> dict[str, str]:
+    """The labels of an image: what it is, of what, by which identity. No host, no time, no secret."""
+    return {
+        "org.mlorch.layer": step.name,
+        "org.mlorch.level": step.level,
+        "org.mlorch.content-id": step.content_id,
+        "org.mlorch.parent": step.parent or "",
+        "org.mlorch.platform": step.platform,
+        "org.mlorch.inputs": json.dumps(dict(step.inputs), sort_keys=True, separators=(",", ":")),
+        "org.opencontainers.image.title": step.name,
+    }
+
+
+# -- one layer ---------------------------------------------------------------------------
+
+
+def _layer_step(
+    catalog: Catalog, renderer: Renderer, resolution: Resolution, entry: Entry, parent: LayerStep | None
+) -> LayerStep:
+    layer = definition(entry, Layer)
+    lock = _lock_of(catalog, resolution, layer)
+    debs, wheels = lock.debs if lock else (), lock.wheels if lock else ()
+    copies = [(f"files/{index}", copied) for index, copied in enumerate(layer.copy_files)]
+    facts: dict[str, object] = {
+        "layer": {"name": layer.name, "title": layer.title, "template": layer.template, "smoke": layer.smoke},
+        "parent": parent.image if parent else "",
+        "platform": resolution.platform,
+        "package_manager": resolution.base.package_manager,
+        "base": {"kind": resolution.base.kind, "image": resolution.base.image, "digest": resolution.base.digest},
+        "debs": [{"name": deb.name, "version": deb.version} for deb in debs],
+        "wheels": [{"name": wheel.name, "version": wheel.version} for wheel in wheels],
+        "env": dict(layer.env),
+        "copies": [{"place": place, "to": copied.to} for place, copied in copies],
+        "python_version": layer.python_version,
+        "command": _command(catalog, resolution),
+    }
+    text = renderer.render(layer.template, facts)
+    files = [file for place, copied in copies for file in context_files(catalog.file(entry, copied.source), place)]
+    if wheels:
+        files.append(text_file("requirements.txt", requirements([(w.name, w.version, w.sha256) for w in wheels])))
+    if layer.level == "benchmark" and resolution.benchmark is not None:
+        files.append(text_file("benchmark.json", _benchmark_facts(catalog, resolution.benchmark)))
+    pins = tuple(
+        DebPin(name=d.name, version=d.version, archive=d.archive, path=d.path, sha256=d.sha256, size=d.size)
+        for d in debs
+        if resolution.base.package_manager == "none"
+    )
+    inputs = _inputs(resolution, parent, text, files, lock)
+    return LayerStep(
+        name=resolution.image_name if entry is resolution.layers[-1] else layer.name,
+        level=layer.level,
+        platform=resolution.platform,
+        content_id=content_id(inputs),
+        parent=parent.image if parent else None,
+        dockerfile=text,
+        files=tuple(files),
+        debs=pins,
+        inputs=inputs,
+        base_source="" if parent else resolution.base.label,
+    )
+
+
+def _lock_of(catalog: Catalog, resolution: Resolution, layer: Layer) -> PlatformLock | None:
+    """The pins of a layer; the base's own packages count only where it is bootstrapped from them."""
+    if layer.level == "base" and resolution.base.kind != "bootstrap":
+        return None
+    return platform_lock(catalog, layer, resolution.platform)
+
+
+def _inputs(
+    resolution: Resolution,
+    parent: LayerStep | None,
+    text: str,
+    files: Sequence[ContextFile],
+    lock: PlatformLock | None,
+) -> dict[str, str]:
+    # The parent counts under its own name only, so that `explain` blames the layer that changed.
+    own_text = text.replace(parent.image, "parent") if parent else text
+    inputs = {"dockerfile": sha256_text(own_text), "platform": resolution.platform}
+    inputs["parent" if parent else "base"] = parent.content_id if parent else resolution.base.label
+    for file in files:
+        inputs[f"file:{file.path}"] = f"{file.sha256} {file.mode:o}"
+    if lock is not None:
+        inputs |= {f"deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in lock.debs}
+        inputs |= {f"wheel:{w.name}": f"{w.version} {' '.join(w.sha256)}" for w in lock.wheels}
+    return inputs
+
+
+def _command(catalog: Catalog, resolution: Resolution) -> tuple[str, ...]:
+    if resolution.benchmark is None:
+        return ()
+    what = definition(resolution.benchmark, Benchmark)
+    return definition(catalog.harness(what.harness), Harness).command
+
+
+def _benchmark_facts(catalog: Catalog, entry: Entry) -> str:
+    """What the image says of its benchmark: the definition's constant part, never a tuned parameter."""
+    what = definition(entry, Benchmark)
+    model = definition(catalog.model(what.model), Model)
+    dataset = definition(catalog.dataset(what.dataset), Dataset)
+    facts = what.model_dump(
+        mode="json", include={"name", "title", "task", "round", "framework", "input", "output", "accuracy", "note"}
+    )
+    facts["scenarios"] = sorted(what.scenarios)
+    facts["model"] = {"name": model.name, "files": {o.file: o.sha256 for o in model.outputs}}
+    facts["dataset"] = {"name": dataset.name, "files": {o.file: o.sha256 for o in dataset.outputs}}
+    return json.dumps(facts, indent=1, sort_keys=True) + "\n"
+
+
+__all__ = [
+    "PIP_WHEEL",
+    "Change",
+    "build_plan",
+    "build_plans",
+    "catalog_renderer",
+    "explain",
+    "labels",
+    "merge_layers",
+    "missing_layers",
+    "rendered",
+]

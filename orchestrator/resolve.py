@@ -1,0 +1,205 @@
+"""Which layers make an image: target × benchmark → an ordered chain. Pure over the catalogue.
+
+L0 base ← L1 runtime ← L2 framework ← L3 loadgen ← L4 harness dependencies, harness code
+← L5 benchmark. A side image (prep) hangs below the runtime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from orchestrator.errors import UsageError
+from orchestrator.model.definitions import (
+    Benchmark,
+    BootstrapSource,
+    Harness,
+    Layer,
+    OciSource,
+    RegistrySource,
+    Target,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.catalog import Catalog, Entry
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The base that was chosen: its source, and what pins it (a digest, or the lock's packages)."""
+
+    kind: str
+    package_manager: str
+    image: str = ""
+    digest: str = ""
+    path: str = ""
+
+    @property
+    def label(self) -> str:
+        """How a plan names it."""
+        where = self.image or self.path
+        return f"{self.kind}:{where}@{self.digest}" if where else self.kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """One image to be: its target, its benchmark (None for a side image) and its layers, parents first."""
+
+    target: Entry
+    benchmark: Entry | None
+    platform: str
+    base: Base
+    layers: tuple[Entry, ...]
+    image_name: str
+
+
+def benchmarks_of(catalog: Catalog, target: str) -> tuple[str, ...]:
+    """The benchmarks that name `target`, sorted."""
+    return tuple(
+        entry.definition.name
+        for entry in catalog.entries("benchmark")
+        if target in definition(entry, Benchmark).targets
+    )
+
+
+def resolve(
+    catalog: Catalog, *, target: str, benchmark: str, platform: str | None = None, base: Base | None = None
+) -> Resolution:
+    """The chain of layers of `benchmark` on `target`.
+
+    Raises:
+        UsageError: an unknown name, a benchmark that does not support the target, or
+            a platform that it has no base for; each with what there is instead.
+    """
+    target_entry = catalog.target(target)
+    benchmark_entry = catalog.benchmark(benchmark)
+    on, what = definition(target_entry, Target), definition(benchmark_entry, Benchmark)
+    if target not in what.targets:
+        others = ", ".join(what.targets)
+        raise UsageError(
+            f"benchmark `{benchmark}` does not support target `{target}`",
+            hint=f"it supports: {others}",
+            slug="unsupported-target",
+        )
+    if what.framework not in on.frameworks:
+        raise UsageError(
+            f"target `{target}` has no layer for framework `{what.framework}`",
+            hint=f"it has: {', '.join(on.frameworks)}; add one under `frameworks` of the target's recipe",
+            slug="unsupported-framework",
+        )
+    harness = definition(catalog.harness(what.harness), Harness)
+    names = (on.base, on.runtime, on.frameworks[what.framework], harness.loadgen, harness.deps, harness.code, what.layer)
+    return _resolution(catalog, target_entry, benchmark_entry, platform, base, names)
+
+
+def resolve_side(
+    catalog: Catalog, *, target: str, layer: str, platform: str | None = None, base: Base | None = None
+) -> Resolution:
+    """The chain of a side image: the target's base and runtime, then `layer`."""
+    target_entry = catalog.target(target)
+    on = definition(target_entry, Target)
+    return _resolution(catalog, target_entry, None, platform, base, (on.base, on.runtime, layer))
+
+
+def base_candidates(catalog: Catalog, target: str, platform: str | None = None, wish: str = "") -> tuple[Base, ...]:
+    """The bases that can be tried, in the recipe's order; `wish` is what --base-source said.
+
+    A registry image without a digest for the platform is skipped: it would be a moving
+    reference. ``registry:IMAGE@sha256:…`` and ``oci:PATH`` bring their own.
+
+    Raises:
+        UsageError: nothing is left, or the wish is not understood.
+    """
+    on = definition(catalog.target(target), Target)
+    layer = definition(catalog.layer(on.base), Layer)
+    at = _platform(on, platform)
+    kind, _, rest = wish.partition(":")
+    if rest:
+        return (_wished(kind, rest),)
+    found = [base for source in layer.sources if (base := _base(source, at)) is not None and kind in ("", base.kind)]
+    if not found:
+        kinds = ", ".join(sorted({source.kind for source in layer.sources}))
+        raise UsageError(
+            f"no base source {f'`{wish}` ' if wish else ''}can be used for `{on.base}` on {at}",
+            hint=f"the recipe has: {kinds}; a registry image needs a digest; "
+            "or give --base-source registry:IMAGE@sha256:… or oci:PATH",
+            slug="no-base-source",
+        )
+    return tuple(found)
+
+
+def _wished(kind: str, rest: str) -> Base:
+    if kind == "registry":
+        image, at, digest = rest.partition("@")
+        if not at or not digest.startswith("sha256:") or len(digest) != len("sha256:") + 64:
+            raise UsageError(
+                f"--base-source registry:{rest} names no digest",
+                hint="a tag can move; write registry:IMAGE@sha256:<64 hex digits>",
+                slug="moving-reference",
+            )
+        return Base(kind="registry", package_manager="apt", image=image, digest=digest)
+    if kind == "oci":
+        return Base(kind="oci", package_manager="none", path=rest)
+    raise UsageError(
+        f"--base-source `{kind}` is not known",
+        hint="use bootstrap, registry, registry:IMAGE@sha256:… or oci:PATH",
+        slug="unknown-base-source",
+    )
+
+
+def _base(source: RegistrySource | OciSource | BootstrapSource, platform: str) -> Base | None:
+    match source:
+        case BootstrapSource():
+            return Base(kind="bootstrap", package_manager="none")
+        case OciSource(path=path, package_manager=manager):
+            return Base(kind="oci", package_manager=manager, path=path)
+        case RegistrySource(image=image, digests=digests, package_manager=manager):
+            digest = digests.get(platform)
+            return Base(kind="registry", package_manager=manager, image=image, digest=digest) if digest else None
+
+
+def _resolution(
+    catalog: Catalog,
+    target: Entry,
+    benchmark: Entry | None,
+    platform: str | None,
+    base: Base | None,
+    names: Sequence[str],
+) -> Resolution:
+    on = definition(target, Target)
+    at = _platform(on, platform)
+    if base is None:
+        base = base_candidates(catalog, on.name, at)[0]
+    last = names[-1] if benchmark is None else benchmark.definition.name
+    return Resolution(
+        target=target,
+        benchmark=benchmark,
+        platform=at,
+        base=base,
+        layers=tuple(catalog.layer(name) for name in names),
+        image_name=f"{last}-{on.name}",
+    )
+
+
+def _platform(target: Target, wish: str | None) -> str:
+    if wish is None:
+        return target.platforms[0]
+    if wish not in target.platforms:
+        raise UsageError(
+            f"target `{target.name}` has no images for {wish}",
+            hint=f"it has: {', '.join(target.platforms)}",
+            slug="unsupported-platform",
+        )
+    return wish
+
+
+def definition(entry: Entry, kind: type[T]) -> T:
+    """The definition of `entry` as the kind that it was looked up as."""
+    value = entry.definition
+    assert isinstance(value, kind)  # noqa: S101 (the catalogue hands out entries by kind)
+    return value
