@@ -20,7 +20,7 @@ from orchestrator.resolve import Resolution, benchmarks_of, definition, resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from orchestrator.catalog import Catalog, Entry
     from orchestrator.model.lock import PlatformLock
@@ -81,9 +81,7 @@ def build_plans(
     renderer = catalog_renderer(catalog)
     names = benchmarks or benchmarks_of(catalog, target)
     return tuple(
-        build_plan(
-            catalog, resolve(catalog, target=target, benchmark=name, platform=platform, base=base), renderer
-        )
+        build_plan(catalog, resolve(catalog, target=target, benchmark=name, platform=platform, base=base), renderer)
         for name in names
     )
 
@@ -97,6 +95,19 @@ def merge_layers(plans: Sequence[BuildPlan]) -> tuple[LayerStep, ...]:
     return tuple(merged.values())
 
 
+def missing_layers(plans: Sequence[BuildPlan], present: Collection[str]) -> tuple[LayerStep, ...]:
+    """The layers to make, parents first: of each plan what lies above its highest layer that is present."""
+    wanted: dict[str, LayerStep] = {}
+    for plan in plans:
+        above: list[LayerStep] = []
+        for step in reversed(plan.layers):
+            if step.image in present:
+                break
+            above.append(step)
+        wanted |= {step.image: step for step in reversed(above)}
+    return tuple(step for step in merge_layers(plans) if step.image in wanted)
+
+
 def explain(now: Mapping[str, str], was: Mapping[str, str] | None) -> tuple[Change, ...]:
     """Which inputs changed since the image whose label holds `was`; empty when there is no such image."""
     if was is None:
@@ -105,6 +116,26 @@ def explain(now: Mapping[str, str], was: Mapping[str, str] | None) -> tuple[Chan
     return tuple(
         Change(input=name, was=was.get(name), now=now.get(name)) for name in names if was.get(name) != now.get(name)
     )
+
+
+def rendered(target: str, steps: Sequence[LayerStep]) -> dict[str, str]:
+    """What `mlorch render` writes: for every layer its Dockerfile and `layer.json`, by relative path."""
+    files: dict[str, str] = {}
+    for step in steps:
+        folder = f"{target}/{step.name}"
+        files[f"{folder}/Dockerfile"] = step.dockerfile
+        facts = {
+            "name": step.name,
+            "level": step.level,
+            "platform": step.platform,
+            "content_id": step.content_id,
+            "image": step.image,
+            "parent": step.parent,
+            "inputs": dict(step.inputs),
+        }
+        files[f"{folder}/layer.json"] = json.dumps(facts, indent=1, sort_keys=True) + "\n"
+        files |= {f"{folder}/{file.path}": file.text for file in step.files if file.text is not None}
+    return files
 
 
 def labels(step: LayerStep) -> dict[str, str]:
@@ -130,7 +161,6 @@ def _layer_step(
     lock = _lock_of(catalog, resolution, layer)
     debs, wheels = lock.debs if lock else (), lock.wheels if lock else ()
     copies = [(f"files/{index}", copied) for index, copied in enumerate(layer.copy_files)]
-    bootstrapped = resolution.base.package_manager == "none" and not (parent is None and resolution.base.kind != "bootstrap")
     facts: dict[str, object] = {
         "layer": {"name": layer.name, "title": layer.title, "template": layer.template, "smoke": layer.smoke},
         "parent": parent.image if parent else "",
@@ -153,7 +183,7 @@ def _layer_step(
     pins = tuple(
         DebPin(name=d.name, version=d.version, archive=d.archive, path=d.path, sha256=d.sha256, size=d.size)
         for d in debs
-        if bootstrapped
+        if resolution.base.package_manager == "none"
     )
     inputs = _inputs(resolution, parent, text, files, lock)
     return LayerStep(
@@ -184,7 +214,9 @@ def _inputs(
     files: Sequence[ContextFile],
     lock: PlatformLock | None,
 ) -> dict[str, str]:
-    inputs = {"dockerfile": sha256_text(text), "platform": resolution.platform}
+    # The parent counts under its own name only, so that `explain` blames the layer that changed.
+    own_text = text.replace(parent.image, "parent") if parent else text
+    inputs = {"dockerfile": sha256_text(own_text), "platform": resolution.platform}
     inputs["parent" if parent else "base"] = parent.content_id if parent else resolution.base.label
     for file in files:
         inputs[f"file:{file.path}"] = f"{file.sha256} {file.mode:o}"
@@ -224,4 +256,6 @@ __all__ = [
     "explain",
     "labels",
     "merge_layers",
+    "missing_layers",
+    "rendered",
 ]

@@ -38,3 +38,22 @@ def results_option(function: F) -> F:
         default=None,
         help="Folder of results (default: ./results).",
     )(function)
+
+
+def selection_options(function: F) -> F:
+    """What to build: targets, benchmarks, platform, base source."""
+    for option in reversed(
+        (
+            click.option("--target", "-t", multiple=True, help="Hardware target; repeatable (default: detected)."),
+            click.option("--benchmark", "-b", multiple=True, help="Benchmark; repeatable (default: all)."),
+            click.option(
+                "--base-source",
+                default="",
+                metavar="SOURCE",
+                help="bootstrap, registry, registry:IMAGE@sha256:… or oci:PATH (default: the first that works).",
+            ),
+            click.option("--platform", default=None, help="linux/amd64 or linux/arm64 (default: the target's first)."),
+        )
+    ):
+        function = option(function)
+    return function

@@ -153,3 +153,20 @@ class RunStep:
     model: AssetRef
     dataset: AssetRef
     recipe_sha256: str
+
+
+def build_plan_from(data: Mapping[str, object]) -> BuildPlan:
+    """A build plan from the plain form that `dataclasses.asdict` and JSON gave it."""
+    layers = [_layer_from(layer) for layer in data["layers"]]  # type: ignore[attr-defined]  # our own JSON
+    return BuildPlan(
+        target=str(data["target"]),
+        benchmark=str(data["benchmark"]),
+        platform=str(data["platform"]),
+        layers=tuple(layers),
+    )
+
+
+def _layer_from(data: dict[str, object]) -> LayerStep:
+    files = tuple(ContextFile(**file) for file in data["files"])  # type: ignore[attr-defined]
+    debs = tuple(DebPin(**deb) for deb in data["debs"])  # type: ignore[attr-defined]
+    return LayerStep(**{**data, "files": files, "debs": debs})  # type: ignore[arg-type]

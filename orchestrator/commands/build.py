@@ -1,0 +1,127 @@
+"""`mlorch build`: make the images of a target present."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.commands.common import json_option, recipes_option, selection_options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
+    from orchestrator.console import Console
+    from orchestrator.execute.build import LayerOutcome
+    from orchestrator.model.steps import BuildPlan
+
+
+@click.command("build")
+@selection_options
+@click.option("--all", "all_", is_flag=True, help="All benchmarks of the target; the default when none is named.")
+@click.option("--dry-run", is_flag=True, help="Show what would be built; build nothing.")
+@recipes_option
+@json_option
+def command(
+    target: tuple[str, ...],
+    benchmark: tuple[str, ...],
+    base_source: str,
+    platform: str | None,
+    recipes: tuple[str, ...],
+    *,
+    all_: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build the images of a target, layer by layer. What is there already is not built again."""
+    from orchestrator.commands.plan import outlook, plan_document
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
+    from orchestrator.console import Console
+    from orchestrator.errors import UsageError
+
+    if all_ and benchmark:
+        raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
+    bench, console = Workbench(recipes), Console(quiet=as_json)
+    documents = []
+    for name in target or (None,):
+        selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
+        if dry_run:
+            plans = bench.plans(selection).plans
+            outcomes = outlook(bench, plans)
+        else:
+            plans, outcomes = build_images(bench, selection, console)
+        documents.append(plan_document(plans, outcomes))
+        if not as_json:
+            _show(console, plans, outcomes)
+    if as_json:
+        console.document(documents[0] if len(documents) == 1 else {"builds": documents})
+
+
+def build_images(
+    bench: Workbench, selection: Selection, console: Console
+) -> tuple[tuple[BuildPlan, ...], tuple[LayerOutcome, ...]]:
+    """Build `selection`; where its base cannot be had, the next base source is tried.
+
+    Raises:
+        StepFailed, EngineError: as `execute.build.Builder.build`, of the last source tried.
+    """
+    plans = bench.plans(selection).plans
+    found = bench.look_up()([step.image for plan in plans for step in plan.layers])
+    if all(found[plan.image] is not None for plan in plans):
+        # The common case, kept short: every image is there, so no builder, no view, no docker client.
+        from orchestrator.execute.build import hit
+        from orchestrator.plan import merge_layers
+
+        return plans, tuple(hit(step, found.get(step.image)) for step in merge_layers(plans))
+    return _build_missing(bench, selection, plans, console)
+
+
+def _build_missing(
+    bench: Workbench, selection: Selection, plans: tuple[BuildPlan, ...], console: Console
+) -> tuple[tuple[BuildPlan, ...], tuple[LayerOutcome, ...]]:
+    from dataclasses import replace
+
+    from orchestrator.commands.build_view import BuildView
+    from orchestrator.errors import AssetError, StepFailed
+    from orchestrator.execute.build import Builder
+    from orchestrator.system.places import cache_home
+
+    bases = bench.bases(selection)
+    for index, base in enumerate(bases):
+        if index:
+            wish = base.label if base.image or base.path else base.kind
+            plans = bench.plans(replace(selection, base_source=wish)).plans
+        with bench.build_settings() as settings, BuildView(console, plans) as view:
+            builder = Builder(
+                engine=bench.engine,
+                look_up=bench.look_up(),
+                settings=settings,
+                parts=bench.parts(),
+                cache=cache_home(),
+                on_layer=view.layer,
+                on_event=view.event,
+            )
+            try:
+                return plans, builder.build(plans)
+            except (AssetError, StepFailed) as error:
+                if index + 1 == len(bases) or not view.failed_at_base:
+                    raise
+                console.warn(
+                    f"base source {base.label} does not work here: {error.message}; trying {bases[index + 1].label}"
+                )
+    raise AssertionError("unreachable: base_candidates gives at least one base")
+
+
+def _show(console: Console, plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) -> None:
+    built = sum(outcome.state == "built" for outcome in outcomes)
+    width = max(len(outcome.name) for outcome in outcomes)
+    for outcome in outcomes:
+        seconds = f"{outcome.seconds:6.1f} s" if outcome.state == "built" else " " * 8
+        console.result(
+            f"  {outcome.state:6} {outcome.name:{width}}  {outcome.content_id[:12]} {seconds}  {outcome.reason}"
+        )
+    console.result(f"{plans[0].target}: {len(outcomes)} layers, {built} built; images:")
+    for plan in plans:
+        console.result(f"  {plan.image}")

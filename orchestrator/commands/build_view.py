@@ -1,0 +1,90 @@
+"""What a person sees of a build: a bar a layer on a terminal, a line a state elsewhere."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from rich.progress import Progress, TaskID
+
+    from orchestrator.console import Console
+    from orchestrator.engines import BuildEvent
+    from orchestrator.model.steps import BuildPlan, LayerStep
+
+_WORDS = {
+    "hit": "present",
+    "build": "building",
+    "built": "built",
+    "waiting": "being built by another mlorch; waiting",
+}
+
+
+class BuildView:
+    """Follows a build by its own events; remembers whether it was the base that failed."""
+
+    def __init__(self, console: Console, plans: Sequence[BuildPlan]) -> None:
+        from orchestrator.plan import merge_layers
+
+        self._console = console
+        self._width = max(len(step.name) for step in merge_layers(plans))
+        self._stack = ExitStack()
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, float] = {}
+        self._current: LayerStep | None = None
+
+    @property
+    def failed_at_base(self) -> bool:
+        """Whether the layer at work was a base: then another base source may do."""
+        return self._current is not None and self._current.parent is None
+
+    def __enter__(self) -> Self:
+        self._progress = self._stack.enter_context(self._console.progress())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def layer(self, step: LayerStep, state: str) -> None:
+        """A layer came to a new state."""
+        if state == "build":
+            self._current = step
+            self._began[step.image] = time.monotonic()
+        if state == "hit":
+            return
+        took = (
+            f" in {time.monotonic() - self._began.get(step.image, time.monotonic()):.1f} s" if state == "built" else ""
+        )
+        if self._progress is not None and self._console.live:
+            self._live_layer(step, state)
+        if not self._console.live or state == "built":
+            self._console.say(f"{step.name:{self._width}}  {_WORDS.get(state, state)}{took}")
+
+    def _live_layer(self, step: LayerStep, state: str) -> None:
+        assert self._progress is not None
+        if step.image not in self._tasks:
+            self._tasks[step.image] = self._progress.add_task(step.name, total=None, note="")
+        if state == "built":
+            self._progress.update(self._tasks[step.image], visible=False)
+
+    def event(self, step: LayerStep, event: BuildEvent) -> None:
+        """The builder said something."""
+        if event.kind == "retry":
+            self._console.warn(f"{step.name}: {event.text}")
+            return
+        task = self._tasks.get(step.image)
+        if self._progress is None or task is None:
+            return
+        note = (event.text or event.step).strip().splitlines()
+        if event.total:
+            self._progress.update(task, completed=event.current, total=event.total)
+        if note:
+            self._progress.update(task, note=note[-1][:60])

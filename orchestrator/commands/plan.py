@@ -1,0 +1,121 @@
+"""`mlorch plan`: what a build would do, and why."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.commands.common import json_option, recipes_option, selection_options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.execute.build import LayerOutcome
+    from orchestrator.model.steps import BuildPlan
+
+
+@click.command("plan")
+@selection_options
+@click.option("--explain", is_flag=True, help="Name every input that changed since the image built last.")
+@recipes_option
+@json_option
+def command(
+    target: tuple[str, ...],
+    benchmark: tuple[str, ...],
+    base_source: str,
+    platform: str | None,
+    recipes: tuple[str, ...],
+    *,
+    explain: bool,
+    as_json: bool,
+) -> None:
+    """Show what would be built and why; without an engine every state is `unknown`."""
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
+    from orchestrator.console import Console
+
+    bench = Workbench(recipes)
+    console = Console(quiet=as_json)
+    documents = []
+    for name in target or (None,):
+        selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
+        plans = bench.plans(selection).plans
+        outcomes = outlook(bench, plans)
+        documents.append(plan_document(plans, outcomes))
+        if not as_json:
+            _show(console, plans, outcomes, explain=explain)
+    if as_json:
+        console.document(documents[0] if len(documents) == 1 else {"plans": documents})
+
+
+def outlook(bench: Workbench, plans: Sequence[BuildPlan]) -> tuple[LayerOutcome, ...]:
+    """For every layer what a build would do: hit, build, or unknown where no engine answers."""
+    from orchestrator.execute.build import LayerOutcome, hit, why
+    from orchestrator.plan import merge_layers, missing_layers
+
+    steps = merge_layers(plans)
+    look_up = bench.try_look_up()
+    if look_up is None:
+        return tuple(_outcome(LayerOutcome, step, "unknown", "no engine answers") for step in steps)
+    found = look_up([step.image for step in steps])
+    present = {reference for reference, facts in found.items() if facts is not None}
+    missing = {step.image for step in missing_layers(plans, present)}
+    outcomes = []
+    for step in steps:
+        if step.image not in missing:
+            outcomes.append(hit(step, found.get(step.image)))
+            continue
+        reason, changed = why(step, bench.engine.images(f"org.mlorch.layer={step.name}"))
+        outcomes.append(_outcome(LayerOutcome, step, "build", reason, changed))
+    return tuple(outcomes)
+
+
+def _outcome(
+    make: type[LayerOutcome], step: object, state: str, reason: str, changed: tuple[dict[str, str | None], ...] = ()
+) -> LayerOutcome:
+    return make(
+        name=step.name,  # type: ignore[attr-defined]
+        content_id=step.content_id,  # type: ignore[attr-defined]
+        state=state,
+        reason=reason,
+        image=step.image,  # type: ignore[attr-defined]
+        digest=None,
+        seconds=0.0,
+        changed=changed,
+    )
+
+
+def plan_document(plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) -> dict[str, object]:
+    """The JSON of `plan` and `build` (design.md, JSON contract)."""
+    from dataclasses import asdict
+
+    return {
+        "target": plans[0].target,
+        "platform": plans[0].platform,
+        "layers": [{**asdict(outcome), "changed": list(outcome.changed)} for outcome in outcomes],
+        "images": [plan.image for plan in plans],
+    }
+
+
+_COLOURS = {"hit": "green", "build": "yellow", "unknown": "dim"}
+
+
+def _show(console: object, plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome], *, explain: bool) -> None:
+    from orchestrator.console import Console
+
+    assert isinstance(console, Console)
+    names = ", ".join(plan.benchmark or plan.layers[-1].name for plan in plans)
+    console.result(f"{plans[0].target} ({plans[0].platform}): {names}")
+    width = max(len(outcome.name) for outcome in outcomes)
+    for outcome in outcomes:
+        console.result(f"  {outcome.state:8}{outcome.name:{width}}  {outcome.content_id[:12]}  {outcome.reason}")
+        if explain:
+            for change in outcome.changed:
+                console.result(f"{'':{width + 12}}{change['input']}: {_short(change['was'])} -> {_short(change['is'])}")
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "(none)"
+    return value if len(value) <= 40 else value[:37] + "…"

@@ -1,0 +1,134 @@
+"""Puts the rooms together for a command: settings, catalogue, kept plans, engine, look-ups."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from orchestrator.compiled import Compiled, Selection, compiled
+from orchestrator.errors import EngineError
+from orchestrator.system.places import cache_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from orchestrator.catalog import Catalog, Root
+    from orchestrator.engines import BuildSettings, Engine, ImageFacts
+    from orchestrator.execute.build import Parts
+    from orchestrator.resolve import Base
+
+
+@dataclass(slots=True)
+class Workbench:
+    """What a command works with; everything is made when first asked for."""
+
+    recipes: tuple[str, ...] = ()
+    _catalog: Catalog | None = field(default=None, repr=False)
+    _engine: Engine | None = field(default=None, repr=False)
+
+    # -- definitions -------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """All definitions of the built-in and the given recipes, checked."""
+        if self._catalog is None:
+            from orchestrator.catalog import load
+
+            self._catalog = load(self.roots())
+        return self._catalog
+
+    def roots(self) -> tuple[Root, ...]:
+        """The folders of definitions, built-in ones first."""
+        from orchestrator.settings import roots
+
+        return roots(self.recipes)
+
+    def plans(self, selection: Selection) -> Compiled:
+        """The plans of `selection`, from the kept ones where nothing changed."""
+        from orchestrator.settings import settings_files
+
+        wanted = replace(selection, recipes=self.recipes)
+        return compiled(wanted, self._make, cache=cache_home(), watched=settings_files())
+
+    def _make(self, selection: Selection) -> Compiled:
+        from orchestrator.plan import build_plan, build_plans
+        from orchestrator.resolve import base_candidates, resolve_side
+
+        target = selection.target or self.detected_target()
+        base = base_candidates(self.catalog, target, selection.platform, selection.base_source)[0]
+        if selection.side:
+            resolution = resolve_side(
+                self.catalog, target=target, layer=selection.side, platform=selection.platform, base=base
+            )
+            plans: tuple[object, ...] = (build_plan(self.catalog, resolution),)
+        else:
+            plans = build_plans(
+                self.catalog, target=target, benchmarks=selection.benchmarks, platform=selection.platform, base=base
+            )
+        roots = (*(str(root.path) for root in self.roots()), str(Path(__file__).parents[1] / "harness"))
+        return Compiled(plans=plans, roots=roots)  # type: ignore[arg-type]
+
+    def bases(self, selection: Selection) -> tuple[Base, ...]:
+        """The base sources that a build may try, in order."""
+        from orchestrator.resolve import base_candidates
+
+        target = selection.target or self.detected_target()
+        return base_candidates(self.catalog, target, selection.platform, selection.base_source)
+
+    def detected_target(self) -> str:
+        """The target of this host: the one of highest priority that is present."""
+        from orchestrator.commands.targets import detected
+
+        return detected(self.catalog)
+
+    # -- engine ------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """The container engine; EngineError where none answers."""
+        if self._engine is None:
+            from orchestrator.engines.docker import connect
+
+            self._engine = connect()
+        return self._engine
+
+    def look_up(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]]:
+        """Asks the engine for images: over its socket directly where that works, else through its client."""
+        from orchestrator.engines.lookup import fast_lookup
+
+        fast = fast_lookup(None)
+        if fast is not None:
+            return fast
+        engine = self.engine
+        return lambda references: {reference: engine.image(reference) for reference in references}
+
+    def try_look_up(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+        """The same, or None where no engine answers: a plan then says `unknown`."""
+        try:
+            return self.look_up()
+        except EngineError:
+            return None
+
+    @contextmanager
+    def build_settings(self) -> Iterator[BuildSettings]:
+        """What this site gives a build; the secret files live only inside the `with`."""
+        from orchestrator.system.site import build_settings, discover
+
+        with tempfile.TemporaryDirectory(prefix="mlorch-") as folder:
+            yield build_settings(discover(os.environ), Path(folder))
+
+    def parts(self) -> Parts:
+        """Where root file systems and pip come from."""
+        from orchestrator.assets.bootstrap import parts
+
+        return parts(cache_home())
+
+
+def is_terminal() -> bool:
+    """Whether a person can be asked something."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

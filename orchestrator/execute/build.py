@@ -1,0 +1,196 @@
+"""Builds what a plan lacks: look, lock, look again, lay out the context, build.
+
+One layer is built by one process at a time on this machine (a file lock per content
+id); another that wants it waits and then finds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.engines import BuildEvent, BuildSettings
+from orchestrator.errors import StepFailed
+from orchestrator.plan import PIP_WHEEL, explain, labels, merge_layers, missing_layers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from orchestrator.engines import Engine, ImageFacts
+    from orchestrator.model.steps import BuildPlan, ContextFile, LayerStep
+
+CONTEXT_TIME = 1_700_000_000
+"""The modification time of every file in a context (seconds), so that a clone's times reach no image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerOutcome:
+    """What became of a layer: the element of `layers` in the JSON of `build` and `plan`."""
+
+    name: str
+    content_id: str
+    state: str
+    """build: hit, pulled or built; plan: hit, pull, build, or unknown where no engine answered"""
+    reason: str
+    image: str
+    digest: str | None
+    seconds: float
+    changed: tuple[dict[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Where the big parts of a context come from: functions, so that a plan needs no network."""
+
+    rootfs: Callable[[LayerStep, Path, Callable[[str], None]], None]
+    pip: Callable[[Path, Callable[[str], None]], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Builder:
+    """Carries build plans out on one engine."""
+
+    engine: Engine
+    look_up: Callable[[Sequence[str]], Mapping[str, ImageFacts | None]]
+    settings: BuildSettings
+    parts: Parts
+    cache: Path
+    on_layer: Callable[[LayerStep, str], None] = field(default=lambda _step, _state: None)
+    on_event: Callable[[LayerStep, BuildEvent], None] = field(default=lambda _step, _event: None)
+
+    def build(self, plans: Sequence[BuildPlan]) -> tuple[LayerOutcome, ...]:
+        """Make every image of `plans` present.
+
+        Raises:
+            StepFailed: a step of a layer failed; what was built before stays and is a hit next time.
+            EngineError: the engine went away.
+        """
+        steps = merge_layers(plans)
+        found = self.look_up([step.image for step in steps])
+        present = {reference for reference, facts in found.items() if facts is not None}
+        missing = {step.image for step in missing_layers(plans, present)}
+        outcomes = []
+        for step in steps:
+            if step.image in missing:
+                outcomes.append(self._make(step))
+            else:
+                outcomes.append(hit(step, found.get(step.image)))
+                self.on_layer(step, "hit")
+        return tuple(outcomes)
+
+    def _make(self, step: LayerStep) -> LayerOutcome:
+        began = time.monotonic()
+        with self._alone(step):
+            facts = self.engine.image(step.image)
+            if facts is not None:
+                self.on_layer(step, "hit")
+                return hit(step, facts, reason="built by another mlorch meanwhile")
+            self.on_layer(step, "build")
+            reason, changed = why(step, self.engine.images(f"org.mlorch.layer={step.name}"))
+            with self._context(step) as context:
+                facts = self.engine.build(
+                    step, context, labels(step), self.settings, lambda event: self.on_event(step, event)
+                )
+        self.on_layer(step, "built")
+        return LayerOutcome(
+            name=step.name,
+            content_id=step.content_id,
+            state="built",
+            reason=reason,
+            image=step.image,
+            digest=facts.digest,
+            seconds=round(time.monotonic() - began, 2),
+            changed=changed,
+        )
+
+    @contextmanager
+    def _alone(self, step: LayerStep) -> Iterator[None]:
+        """Hold the layer's lock; the kernel drops it when this process ends, however it ends."""
+        folder = self.cache / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{step.content_id}.lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.on_layer(step, "waiting")
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _context(self, step: LayerStep) -> Iterator[Path]:
+        """The build context in a folder of its own, removed afterwards."""
+        parent = self.cache / "contexts"
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{step.name}-", dir=parent))
+        try:
+            self._lay_out(step, folder)
+            yield folder
+        except OSError as error:
+            raise StepFailed(
+                f"the build context of `{step.name}` could not be laid out: {error}",
+                hint=f"check space and rights of {parent}",
+                slug="context",
+            ) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _lay_out(self, step: LayerStep, folder: Path) -> None:
+        def say(text: str) -> None:
+            self.on_event(step, BuildEvent(kind="log", step="context", text=text))
+
+        (folder / "Dockerfile").write_text(step.dockerfile, encoding="utf-8")
+        for file in step.files:
+            _place(file, folder)
+        if step.debs:
+            self.parts.rootfs(step, folder / "rootfs.tar", say)
+        if any(file.path == "requirements.txt" for file in step.files):
+            self.parts.pip(folder / PIP_WHEEL, say)
+        for path in sorted(folder.rglob("*"), reverse=True):
+            os.utime(path, (CONTEXT_TIME, CONTEXT_TIME))
+
+
+def _place(file: ContextFile, folder: Path) -> None:
+    target = folder / file.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if file.text is not None:
+        target.write_text(file.text, encoding="utf-8")
+    else:
+        shutil.copyfile(file.source, target)
+    target.chmod(file.mode)
+
+
+def hit(step: LayerStep, facts: ImageFacts | None, reason: str = "") -> LayerOutcome:
+    """The outcome of a layer that need not be built; without facts an image above holds it."""
+    return LayerOutcome(
+        name=step.name,
+        content_id=step.content_id,
+        state="hit",
+        reason=reason or ("in the engine" if facts else "part of an image above it"),
+        image=step.image,
+        digest=facts.digest if facts else None,
+        seconds=0.0,
+    )
+
+
+def why(step: LayerStep, images: Sequence[ImageFacts]) -> tuple[str, tuple[dict[str, str | None], ...]]:
+    """Why `step` is no hit: the first build of it, or which inputs differ from the image built last."""
+    if not images:
+        return "no image of this layer yet", ()
+    last = max(images, key=lambda facts: facts.created)
+    try:
+        was = json.loads(last.labels.get("org.mlorch.inputs", ""))
+    except ValueError:
+        return "the last image of this layer carries no inputs", ()
+    changes = explain(step.inputs, was)
+    if not changes:
+        return "an image of the same inputs was removed", ()
+    names = ", ".join(change.input for change in changes[:4]) + (" …" if len(changes) > 4 else "")
+    return f"changed: {names}", tuple({"input": c.input, "was": c.was, "is": c.now} for c in changes)

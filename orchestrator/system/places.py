@@ -1,0 +1,28 @@
+"""Where mlorch keeps things: a cache that may be thrown away, data that should not be.
+
+MLORCH_HOME puts both below one folder; otherwise the XDG base directories count.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_home() -> Path:
+    """Downloads, prepared assets, kept plans, build contexts: made again when missing."""
+    return _place("cache", "XDG_CACHE_HOME", ".cache")
+
+
+def data_home() -> Path:
+    """The private engine, tuned settings of systems."""
+    return _place("data", "XDG_DATA_HOME", ".local/share")
+
+
+def _place(part: str, variable: str, below_home: str) -> Path:
+    home = os.environ.get("MLORCH_HOME")
+    if home:
+        return Path(home).expanduser().absolute() / part
+    root = os.environ.get(variable, "")
+    base = Path(root) if root.startswith("/") else Path.home() / below_home
+    return base / "mlorch"
