@@ -1,0 +1,120 @@
+"""Writing files so that a reader, a full disk or a power cut never meets half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+import time
+from pathlib import Path
+
+from orchestrator.errors import StepFailed
+
+_BLOCK = 1 << 20
+
+
+class WriteFailed(StepFailed, OSError):
+    """A file could not be written. Also an OSError, so that a cache may shrug it off."""
+
+    slug = "write"
+
+
+def atomic_write_text(
+    path: Path | str, text: str, *, overwrite: bool = False, mode: int | None = None
+) -> None:
+    """`atomic_write_bytes` of ``text`` in UTF-8."""
+    atomic_write_bytes(path, text.encode(), overwrite=overwrite, mode=mode)
+
+
+def atomic_write_bytes(
+    path: Path | str, data: bytes, *, overwrite: bool = False, mode: int | None = None
+) -> None:
+    """Write ``data`` to ``path``: temporary file beside it, fsync, rename, fsync of the folder.
+
+    Readers see the old file or the new one, whole. Without ``overwrite`` an existing
+    file is left alone and `WriteFailed` [exists] raised. A file that is replaced keeps
+    its permissions unless ``mode`` says otherwise. Any other failure (disk full, no
+    permission) leaves what was there, no temporary file, and raises `WriteFailed` [write].
+    """
+    place = Path(path)
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.{time.monotonic_ns():x}.tmp")
+    try:
+        try:
+            _write_whole(temporary, data, _mode_for(place) if mode is None else mode)
+            _publish(temporary, place, overwrite=overwrite)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync_folder(place.parent)
+    except FileExistsError:
+        hint = "Results and downloads are never overwritten; move it away or choose another place."
+        raise WriteFailed(f"{place} exists already", slug="exists", hint=hint) from None
+    except OSError as exc:
+        raise write_failure(place, exc) from exc
+
+
+def write_failure(path: Path | str, exc: OSError) -> WriteFailed:
+    """The story of a failed write, with what to do about a full disk."""
+    hint = "Check the folder's permissions and that its file system is writable."
+    if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+        hint = "Free some space or choose another folder (-o); what was there before is unchanged."
+    elif exc.errno == errno.ENOENT:
+        hint = "The folder does not exist; it is not made unasked."
+    return WriteFailed(f"cannot write {path}: {exc.strerror or exc}", hint=hint)
+
+
+def sha256_file(path: Path | str) -> str:
+    """The sha256 of a file's content, lower-case hex; raises OSError."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _mode_for(place: Path) -> int | None:
+    """The permissions of the file to replace; None where there is none (the umask decides)."""
+    with contextlib.suppress(OSError):
+        return stat.S_IMODE(place.stat().st_mode)
+    return None
+
+
+def _write_whole(temporary: Path, data: bytes, mode: int | None) -> None:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "wb") as stream:
+        if mode is not None:
+            os.fchmod(stream.fileno(), mode)
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _publish(temporary: Path, place: Path, *, overwrite: bool) -> None:
+    if overwrite:
+        temporary.replace(place)
+        return
+    try:
+        os.link(temporary, place)  # fails where a file is, unlike rename: no window between check and use
+    except FileExistsError:
+        raise
+    except OSError as exc:
+        if exc.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+            raise
+        if place.exists():  # a file system without hard links: the best that it can do
+            raise FileExistsError(errno.EEXIST, "file exists", str(place)) from None
+        temporary.replace(place)
+        return
+    temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename durable; some file systems refuse to sync a folder, and then it is not needed."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
