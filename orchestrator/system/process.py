@@ -58,7 +58,7 @@ def pid_namespace() -> str:
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise `KeyboardInterrupt`, as Ctrl-C does; a second one does not cut the clean-up short.
+    """SIGTERM and SIGHUP raise `KeyboardInterrupt`, as Ctrl-C does; a second does not cut the clean-up short.
 
     Only the main thread may set handlers; elsewhere (the Python API in a thread)
     nothing changes.
