@@ -103,7 +103,7 @@ def cells_of(
 
 def run_id(stamp: str, benchmark: str, target: str, cell: Cell, token: str) -> str:
     """The name of a run: ``stamp`` as ``20261124T014100Z``, ``token`` four hex digits."""
-    return f"{stamp}-{benchmark}-{target}-{cell.scenario}-{cell.mode}-{token}".lower()
+    return stamp + f"-{benchmark}-{target}-{cell.scenario}-{cell.mode}-{token}".lower()
 
 
 def plan_run(workload: Workload, site: Site, cell: Cell, identifier: str, choices: Choices) -> RunStep:

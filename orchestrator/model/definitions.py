@@ -279,6 +279,8 @@ class ScenarioSettings(Strict):
     target_latency_ns: int | None = Field(default=None, gt=0)
     target_latency_percentile: float | None = Field(default=None, gt=0, lt=1)
     samples_per_query: int | None = Field(default=None, gt=0)
+    min_duration_ms: int | None = Field(default=None, gt=0)
+    min_query_count: int | None = Field(default=None, gt=0)
 
 
 class Benchmark(Definition):

@@ -15,6 +15,12 @@ from orchestrator.errors import StepFailed
 _BLOCK = 1 << 20
 
 
+class WriteFailed(StepFailed, OSError):
+    """A file could not be written. Also an OSError, so that a cache may shrug it off."""
+
+    slug = "write"
+
+
 def atomic_write_text(
     path: Path | str, text: str, *, overwrite: bool = False, mode: int | None = None
 ) -> None:
@@ -28,9 +34,9 @@ def atomic_write_bytes(
     """Write ``data`` to ``path``: temporary file beside it, fsync, rename, fsync of the folder.
 
     Readers see the old file or the new one, whole. Without ``overwrite`` an existing
-    file is left alone and `StepFailed` [exists] raised. A file that is replaced keeps
+    file is left alone and `WriteFailed` [exists] raised. A file that is replaced keeps
     its permissions unless ``mode`` says otherwise. Any other failure (disk full, no
-    permission) leaves what was there, no temporary file, and raises `StepFailed` [write].
+    permission) leaves what was there, no temporary file, and raises `WriteFailed` [write].
     """
     place = Path(path)
     temporary = place.with_name(f".{place.name}.{os.getpid()}.{time.monotonic_ns():x}.tmp")
@@ -45,19 +51,19 @@ def atomic_write_bytes(
         _sync_folder(place.parent)
     except FileExistsError:
         hint = "Results and downloads are never overwritten; move it away or choose another place."
-        raise StepFailed(f"{place} exists already", slug="exists", hint=hint) from None
+        raise WriteFailed(f"{place} exists already", slug="exists", hint=hint) from None
     except OSError as exc:
         raise write_failure(place, exc) from exc
 
 
-def write_failure(path: Path | str, exc: OSError) -> StepFailed:
+def write_failure(path: Path | str, exc: OSError) -> WriteFailed:
     """The story of a failed write, with what to do about a full disk."""
     hint = "Check the folder's permissions and that its file system is writable."
     if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
         hint = "Free some space or choose another folder (-o); what was there before is unchanged."
     elif exc.errno == errno.ENOENT:
         hint = "The folder does not exist; it is not made unasked."
-    return StepFailed(f"cannot write {path}: {exc.strerror}", slug="write", hint=hint)
+    return WriteFailed(f"cannot write {path}: {exc.strerror or exc}", hint=hint)
 
 
 def sha256_file(path: Path | str) -> str:
