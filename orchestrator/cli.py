@@ -43,7 +43,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command = import_module(f"orchestrator.commands.{cmd_name}").command
-        assert isinstance(command, click.Command)  # noqa: S101 (a wiring mistake, caught by every test)
+        assert isinstance(command, click.Command)
         return command
 
     def resolve_command(
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     sys.exit(run(arguments))
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return a kind of failure reads best)
     """Run one command line and give its exit status; nothing but bugs escapes, and those with --debug only."""
     as_json = "--json" in arguments
     try:

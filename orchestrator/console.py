@@ -12,14 +12,14 @@ import sys
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from orchestrator.errors import MlorchError, Problem
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import Console as RichConsole
     from rich.progress import Progress
+
+    from orchestrator.errors import MlorchError, Problem
 
 _RED, _YELLOW, _GREEN, _BOLD, _DIM = "31", "33", "32", "1", "2"
 _STYLES = {"red": _RED, "yellow": _YELLOW, "green": _GREEN, "bold": _BOLD, "dim": _DIM}

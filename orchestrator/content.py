@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 from orchestrator.model.steps import ContextFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 SCHEME = "1"
 """The version of the hashed form. A change of it renames every image, so it is part of the id."""
@@ -38,9 +38,7 @@ def context_files(source: Path, place: str) -> tuple[ContextFile, ...]:
     for path, relative in sorted(_walk(source, place), key=lambda pair: pair[1]):
         data = path.read_bytes()
         mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-        found.append(
-            ContextFile(path=relative, sha256=hashlib.sha256(data).hexdigest(), mode=mode, source=str(path))
-        )
+        found.append(ContextFile(path=relative, sha256=hashlib.sha256(data).hexdigest(), mode=mode, source=str(path)))
     return tuple(found)
 
 

@@ -81,9 +81,7 @@ def build_plans(
     renderer = catalog_renderer(catalog)
     names = benchmarks or benchmarks_of(catalog, target)
     return tuple(
-        build_plan(
-            catalog, resolve(catalog, target=target, benchmark=name, platform=platform, base=base), renderer
-        )
+        build_plan(catalog, resolve(catalog, target=target, benchmark=name, platform=platform, base=base), renderer)
         for name in names
     )
 

@@ -64,7 +64,7 @@ class Renderer:
                 trim_blocks=True,
                 lstrip_blocks=True,
                 keep_trailing_newline=True,
-                autoescape=False,  # noqa: S701 (Dockerfiles, not HTML; values are quoted by the filters below)
+                autoescape=False,
             )
             env.filters.update(sh=shlex.quote, json=_json, dockerenv=_docker_env, exec=_json, jsonlist=_json_pair)
             self._env = env

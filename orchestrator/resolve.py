@@ -93,7 +93,15 @@ def resolve(
             slug="unsupported-framework",
         )
     harness = definition(catalog.harness(what.harness), Harness)
-    names = (on.base, on.runtime, on.frameworks[what.framework], harness.loadgen, harness.deps, harness.code, what.layer)
+    names = (
+        on.base,
+        on.runtime,
+        on.frameworks[what.framework],
+        harness.loadgen,
+        harness.deps,
+        harness.code,
+        what.layer,
+    )
     return _resolution(catalog, target_entry, benchmark_entry, platform, base, names)
 
 
@@ -201,5 +209,5 @@ def _platform(target: Target, wish: str | None) -> str:
 def definition(entry: Entry, kind: type[T]) -> T:
     """The definition of `entry` as the kind that it was looked up as."""
     value = entry.definition
-    assert isinstance(value, kind)  # noqa: S101 (the catalogue hands out entries by kind)
+    assert isinstance(value, kind)
     return value

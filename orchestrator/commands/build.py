@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-
-
 import click
 
 from orchestrator.commands.common import json_option, recipes_option, selection_options
@@ -110,7 +108,9 @@ def _build_missing(
             except (AssetError, StepFailed) as error:
                 if index + 1 == len(bases) or not view.failed_at_base:
                     raise
-                console.warn(f"base source {base.label} does not work here: {error.message}; trying {bases[index + 1].label}")
+                console.warn(
+                    f"base source {base.label} does not work here: {error.message}; trying {bases[index + 1].label}"
+                )
     raise AssertionError("unreachable: base_candidates gives at least one base")
 
 
@@ -119,7 +119,9 @@ def _show(console: Console, plans: Sequence[BuildPlan], outcomes: Sequence[Layer
     width = max(len(outcome.name) for outcome in outcomes)
     for outcome in outcomes:
         seconds = f"{outcome.seconds:6.1f} s" if outcome.state == "built" else " " * 8
-        console.result(f"  {outcome.state:6} {outcome.name:{width}}  {outcome.content_id[:12]} {seconds}  {outcome.reason}")
+        console.result(
+            f"  {outcome.state:6} {outcome.name:{width}}  {outcome.content_id[:12]} {seconds}  {outcome.reason}"
+        )
     console.result(f"{plans[0].target}: {len(outcomes)} layers, {built} built; images:")
     for plan in plans:
         console.result(f"  {plan.image}")

@@ -60,14 +60,16 @@ class BuildView:
             self._began[step.image] = time.monotonic()
         if state == "hit":
             return
-        took = f" in {time.monotonic() - self._began.get(step.image, time.monotonic()):.1f} s" if state == "built" else ""
+        took = (
+            f" in {time.monotonic() - self._began.get(step.image, time.monotonic()):.1f} s" if state == "built" else ""
+        )
         if self._progress is not None and self._console.live:
             self._live_layer(step, state)
         if not self._console.live or state == "built":
             self._console.say(f"{step.name:{self._width}}  {_WORDS.get(state, state)}{took}")
 
     def _live_layer(self, step: LayerStep, state: str) -> None:
-        assert self._progress is not None  # noqa: S101
+        assert self._progress is not None
         if step.image not in self._tasks:
             self._tasks[step.image] = self._progress.add_task(step.name, total=None, note="")
         if state == "built":

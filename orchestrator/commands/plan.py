@@ -101,12 +101,10 @@ def plan_document(plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) 
 _COLOURS = {"hit": "green", "build": "yellow", "unknown": "dim"}
 
 
-def _show(
-    console: object, plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome], *, explain: bool
-) -> None:
+def _show(console: object, plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome], *, explain: bool) -> None:
     from orchestrator.console import Console
 
-    assert isinstance(console, Console)  # noqa: S101
+    assert isinstance(console, Console)
     names = ", ".join(plan.benchmark or plan.layers[-1].name for plan in plans)
     console.result(f"{plans[0].target} ({plans[0].platform}): {names}")
     width = max(len(outcome.name) for outcome in outcomes)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.execute.build import Parts
     from orchestrator.resolve import Base
 
+
 @dataclass(slots=True)
 class Workbench:
     """What a command works with; everything is made when first asked for."""
@@ -112,7 +113,6 @@ class Workbench:
             return self.look_up()
         except EngineError:
             return None
-
 
     @contextmanager
     def build_settings(self) -> Iterator[BuildSettings]:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from orchestrator.engines import BuildEvent, BuildSettings
 from orchestrator.errors import StepFailed
-from orchestrator.model.steps import LayerStep
 from orchestrator.plan import PIP_WHEEL, explain, labels, merge_layers, missing_layers
 
 TYPE_CHECKING = False
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.engines import Engine, ImageFacts
-    from orchestrator.model.steps import BuildPlan, ContextFile
+    from orchestrator.model.steps import BuildPlan, ContextFile, LayerStep
 
 CONTEXT_TIME = 1_700_000_000
 """The modification time of every file in a context (seconds), so that a clone's times reach no image."""
@@ -195,5 +194,3 @@ def why(step: LayerStep, images: Sequence[ImageFacts]) -> tuple[str, tuple[dict[
         return "an image of the same inputs was removed", ()
     names = ", ".join(change.input for change in changes[:4]) + (" …" if len(changes) > 4 else "")
     return f"changed: {names}", tuple({"input": c.input, "was": c.was, "is": c.now} for c in changes)
-
-

@@ -35,7 +35,13 @@ Framework = Name
 class Strict(BaseModel):
     """Frozen, no unknown keys; the root of every model here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        str_strip_whitespace=False,
+        allow_inf_nan=False,
+        regex_engine="python-re",  # the Rust engine knows neither look-ahead nor \\Z
+    )
 
 
 class Definition(Strict):
@@ -298,9 +304,7 @@ class Benchmark(Definition):
     note: str = "mlorch reference workload, not an MLPerf submission"
 
 
-AnyDefinition = Annotated[
-    Target | Layer | Benchmark | Model | Dataset | Harness, Field(discriminator="kind")
-]
+AnyDefinition = Annotated[Target | Layer | Benchmark | Model | Dataset | Harness, Field(discriminator="kind")]
 KINDS: dict[str, type[Definition]] = {
     "target": Target,
     "layer": Layer,

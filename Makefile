@@ -1,0 +1,60 @@
+# Unless a target is in `make help`, it is not supported.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MLORCH := $(BIN)/mlorch
+# A person at a terminal is asked before an engine is installed; elsewhere typing `make run` is the answer.
+YES    := $(shell test -t 0 || echo --yes)
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt lint types golden bench clean
+
+help: ## list what is supported
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run engine ## build the images of this machine's target and run the default benchmarks
+	$(MLORCH) run $(ARGS)
+
+test: $(VENV)/.dev engine ## all tests, with a real engine; starts one where none runs
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint types ## what CI checks besides the tests
+	$(MLORCH) recipes lint
+
+fmt: $(VENV)/.dev ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(VENV)/.dev ## ruff
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev ## mypy, strict
+	$(BIN)/mypy
+
+golden: $(VENV)/.dev ## write the golden files anew; read the diff before you commit it
+	$(BIN)/python -m pytest tests/golden tests/unit --update-golden -q
+
+bench: $(VENV)/.dev engine ## measure the speed bars of docs/benchmarks.md
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+clean: ## remove what make made here; images, caches and the engine stay (see `mlorch engine stop`)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: engine
+engine: $(VENV)/.run
+	@$(MLORCH) engine ensure $(YES)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "mlorch needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: install it (Debian: apt-get install python3-venv)"; exit 2; }
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.run
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@

@@ -1,0 +1,58 @@
+"""Ratios measured in one run: both sides are timed interleaved, and the least of each counts.
+
+The least, because a shared machine only ever adds time; CPU time (user + system of the
+child) where the work is ours, wall time where it is the engine's.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One row of docs/benchmarks.md: a ratio (or seconds), and the bar that it has to keep."""
+
+    what: str
+    value: float
+    bar: float
+    unit: str = "x"
+    at_least: bool = False
+    """Whether the bar is a floor (throughput) instead of a ceiling (time)."""
+    detail: str = ""
+
+    @property
+    def kept(self) -> bool:
+        return self.value >= self.bar if self.at_least else self.value <= self.bar
+
+
+def cpu_seconds(argv: list[str], *, env: dict[str, str] | None = None, cwd: str | None = None) -> float:
+    """User + system time of one run of `argv` and its children, in seconds.
+
+    Raises:
+        RuntimeError: the command failed; a bar over a failing command would mean nothing.
+    """
+    before = os.times()
+    done = subprocess.run(argv, env=env, cwd=cwd, capture_output=True, text=True, check=False)
+    after = os.times()
+    if done.returncode != 0:
+        raise RuntimeError(f"{argv} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return (after.children_user - before.children_user) + (after.children_system - before.children_system)
+
+
+def wall_seconds(argv: list[str], *, env: dict[str, str] | None = None, cwd: str | None = None) -> float:
+    """Wall time of one run of `argv`, in seconds; RuntimeError as `cpu_seconds`."""
+    began = time.perf_counter()
+    done = subprocess.run(argv, env=env, cwd=cwd, capture_output=True, text=True, check=False)
+    took = time.perf_counter() - began
+    if done.returncode != 0:
+        raise RuntimeError(f"{argv} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return took
+
+
+def least(samples: dict[str, list[float]]) -> dict[str, float]:
+    """The least sample of each name."""
+    return {name: min(values) for name, values in samples.items()}

@@ -1,0 +1,62 @@
+"""`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
+
+    python benchmarks/run.py [startup] [build] [harness] [launch] [--json] [--write]
+
+`--write` puts the table into docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+
+PARTS = ("startup", "build", "harness", "launch")
+DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    bars = [bar for part in arguments.parts for bar in import_module(part).measure()]
+    table = render(bars)
+    if arguments.json:
+        print(json.dumps([{**asdict(bar), "kept": bar.kept} for bar in bars], indent=2))
+    else:
+        print(table)
+    if arguments.write:
+        write(table)
+    return 0 if all(bar.kept for bar in bars) else 1
+
+
+def render(bars: list) -> str:
+    rows = ["| what | measured | bar | kept | |", "|---|--:|--:|---|---|"]
+    for bar in bars:
+        sign = "≥" if bar.at_least else "≤"
+        kept = "yes" if bar.kept else "**no**"
+        rows.append(f"| {bar.what} | {bar.value:.2f} {bar.unit} | {sign} {bar.bar:g} {bar.unit} | {kept} | {bar.detail} |")
+    return "\n".join(rows)
+
+
+def write(table: str) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN)
+    _, tail = rest.split(END)
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    DOCUMENT.write_text(f"{head}{BEGIN}\n{machine}\n\n{table}\n{END}{tail}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What a command costs before it does anything: `--help`, and `plan` of everything that ships."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from common import Bar, cpu_seconds, least
+
+REPETITIONS = 15
+INVENTED = 2000
+
+
+def measure() -> list[Bar]:
+    return [_help(), *_plan()]
+
+
+def _mlorch(*arguments: str) -> list[str]:
+    return [str(Path(sys.executable).parent / "mlorch"), *arguments]
+
+
+def _help() -> Bar:
+    click = [sys.executable, "-c", "import click"]
+    samples: dict[str, list[float]] = {"help": [], "click": []}
+    for _ in range(REPETITIONS):
+        samples["click"].append(cpu_seconds(click))
+        samples["help"].append(cpu_seconds(_mlorch("--help")))
+    best = least(samples)
+    return Bar(
+        what="`mlorch --help` against `python -c 'import click'` (CPU)",
+        value=best["help"] / best["click"],
+        bar=1.6,
+        detail=f"{best['help'] * 1000:.0f} ms / {best['click'] * 1000:.0f} ms",
+    )
+
+
+def _selections() -> list[tuple[str, str]]:
+    listing = subprocess.run(_mlorch("benchmarks", "list", "--json"), capture_output=True, text=True, check=True)
+    found = json.loads(listing.stdout)["benchmarks"]
+    return [(target, benchmark["name"]) for benchmark in found for target in benchmark["targets"]]
+
+
+def _plan() -> list[Bar]:
+    bars = []
+    with tempfile.TemporaryDirectory() as folder:
+        crowd = Path(folder) / "crowd"
+        _invent(crowd)
+        env = {**os.environ, "MLORCH_HOME": str(Path(folder) / "home")}
+        for target, benchmark in _selections():
+            plan = _mlorch("plan", "--target", target, "--benchmark", benchmark, "--json")
+            crowded = [*plan, "--recipes", str(crowd)]
+            samples: dict[str, list[float]] = {"bare": [], "plan": [], "crowded": []}
+            for argv in (plan, crowded):
+                cpu_seconds(argv, env=env)  # compiled once, as on a user's first call
+            for _ in range(REPETITIONS):
+                samples["bare"].append(cpu_seconds([sys.executable, "-c", "pass"]))
+                samples["plan"].append(cpu_seconds(plan, env=env))
+                samples["crowded"].append(cpu_seconds(crowded, env=env))
+            best = least(samples)
+            bare = best["bare"]
+            bars.append(
+                Bar(
+                    what=f"`mlorch plan` {target} × {benchmark} against `python -c pass` (CPU)",
+                    value=best["plan"] / bare,
+                    bar=16,
+                    detail=f"{best['plan'] * 1000:.0f} ms / {bare * 1000:.0f} ms",
+                )
+            )
+            bars.append(
+                Bar(
+                    what=f"the same beside {INVENTED} invented recipes, against without them",
+                    value=best["crowded"] / best["plan"],
+                    bar=1.5,
+                    detail=f"{best['crowded'] * 1000:.0f} ms",
+                )
+            )
+    return bars
+
+
+def _invent(folder: Path) -> None:
+    """Two thousand valid layer recipes that nothing uses."""
+    layers = folder / "recipes" / "layers"
+    layers.mkdir(parents=True)
+    for index in range(INVENTED):
+        (layers / f"invented-{index}.yaml").write_text(
+            f"kind: layer\nname: invented-{index}\ntitle: Invented layer {index}\n"
+            "level: framework\ntemplate: python.Dockerfile.j2\n",
+            encoding="utf-8",
+        )

@@ -1,0 +1,1 @@
+"""Where containers start: on this machine now, clusters later."""

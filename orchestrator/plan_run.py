@@ -1,0 +1,268 @@
+"""Plan the tests of a run: which containers, with which settings, on which part of the machine.
+
+Pure: everything that the plan depends on is an argument. The same inputs give
+the same steps, and a dry run prints what would start.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from orchestrator.errors import HostLimitError, UsageError
+from orchestrator.model.steps import AssetRef, ContainerSpec, Mount, RunStep
+from orchestrator.plan_host import cpu_set, memory_limit, memory_nodes, preflight_memory, size_bytes
+from orchestrator.plan_settings import Choices, settings_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from orchestrator.model.definitions import Asset, Benchmark, Dataset, Device, Harness, Model, Target
+    from orchestrator.model.host import HostFacts
+
+SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
+MODES = ("performance", "accuracy")
+PIDS = 4096
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What is measured and with which image; the folders lie on this host, sizes in bytes."""
+
+    benchmark: Benchmark
+    target: Target
+    model: Model
+    dataset: Dataset
+    harness: Harness
+    image: str
+    recipe_sha256: str
+    model_folder: str
+    dataset_folder: str
+    model_bytes: int = 0
+    dataset_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where it runs and for whom.
+
+    ``results`` and ``artifacts`` are absolute host folders, ``user`` is ``uid:gid``;
+    ``nodes`` holds the device nodes found for each device pattern of the target,
+    ``cdi`` the CDI names that the engine knows, ``groups`` the host's group numbers,
+    ``limits`` the most that a container's rlimit may be (None: no bound; a name
+    that is absent is not known and not checked).
+    """
+
+    host: HostFacts
+    results: str
+    artifacts: str
+    user: str
+    owner: str
+    nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cdi: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One cell: a scenario in a mode."""
+
+    scenario: str
+    mode: str
+
+
+def cells_of(
+    scenarios: Iterable[str], *, asked: Sequence[str] = (), mode: str = "all", every_accuracy: bool = False
+) -> tuple[Cell, ...]:
+    """The tests that a benchmark with ``scenarios`` runs, accuracy first.
+
+    ``asked`` names scenarios (none or ``all``: every one that the benchmark has).
+    Accuracy is a property of the model, not of the scenario, so one accuracy test
+    in the first scenario serves them all, unless ``every_accuracy``: an official
+    submission has one in each. Raises `UsageError` for a scenario that is not there.
+    """
+    has = [name for name in SCENARIOS if name in set(scenarios)]
+    wanted = has if not asked or "all" in asked else [name for name in SCENARIOS if name in asked]
+    missing = [name for name in wanted if name not in has]
+    if missing:
+        raise UsageError(
+            f"the benchmark has no scenario {missing[0]}",
+            hint=f"it has {', '.join(has)}",
+            slug="unknown-scenario",
+        )
+    tests = []
+    if mode in {"accuracy", "all"}:
+        tests += [Cell(scenario=name, mode="accuracy") for name in (wanted if every_accuracy else wanted[:1])]
+    if mode in {"performance", "all"}:
+        tests += [Cell(scenario=name, mode="performance") for name in wanted]
+    return tuple(tests)
+
+
+def run_id(stamp: str, benchmark: str, target: str, cell: Cell, token: str) -> str:
+    """The name of a run: ``stamp`` as ``20261124T014100Z``, ``token`` four hex digits."""
+    return f"{stamp}-{benchmark}-{target}-{cell.scenario}-{cell.mode}-{token}".lower()
+
+
+def plan_run(workload: Workload, site: Site, cell: Cell, identifier: str, choices: Choices) -> RunStep:
+    """One LoadGen test as a frozen step.
+
+    Raises `HostLimitError` where the host cannot give what the target asks for:
+    nothing is ever lowered silently.
+    """
+    benchmark, target = workload.benchmark, workload.target
+    cpus = cpu_set(site.host)
+    settings, provenance = settings_of(workload, cell, identifier, choices, cpus)
+    return RunStep(
+        run_id=identifier,
+        benchmark=benchmark.name,
+        target=target.name,
+        scenario=cell.scenario,
+        mode=cell.mode,
+        image=workload.image,
+        container=_container(workload, site, identifier, cpus),
+        settings=settings,
+        provenance=provenance,
+        model=_asset("model", workload.model),
+        dataset=_asset("dataset", workload.dataset),
+        recipe_sha256=workload.recipe_sha256,
+    )
+
+
+def _asset(kind: str, asset: Asset) -> AssetRef:
+    return AssetRef(kind=kind, name=asset.name, files={out.file: out.sha256 for out in asset.outputs})
+
+
+def _container(workload: Workload, site: Site, identifier: str, cpus: tuple[int, ...]) -> ContainerSpec:
+    target, host = workload.target, site.host
+    memory = memory_limit(host)
+    shm = size_bytes(target.shm)
+    preflight_memory(host, need=_memory_need(workload, shm), limit=memory)
+    nodes, cdi = _devices(target.devices, site)
+    return ContainerSpec(
+        name=f"mlorch-{identifier}",
+        image=workload.image,
+        command=workload.harness.command,
+        user=site.user,
+        mounts=_mounts(workload, site, identifier),
+        tmpfs=_tmpfs(memory),
+        env=_env(target.env, len(cpus)),
+        labels={
+            "org.mlorch.run": identifier,
+            "org.mlorch.owner": site.owner,
+            "org.mlorch.results": site.results,
+        },
+        network="none",
+        read_only=True,
+        cpus=cpus,
+        memory_nodes=memory_nodes(host, cpus),
+        memory=memory,
+        shm=shm,
+        pids=PIDS,
+        ulimits=_ulimits(target.ulimits, site.limits, target.name),
+        groups=_groups(target.groups, site.groups, target.name),
+        capabilities=tuple(c.name for c in target.capabilities),
+        devices=nodes,
+        cdi_devices=cdi,
+        ipc=target.ipc,
+        workdir="/scratch",
+    )
+
+
+def _memory_need(workload: Workload, shm: int) -> int:
+    """The least that makes sense: the model thrice (file, loaded, arena), the data once, 256 MiB of code."""
+    return 3 * workload.model_bytes + workload.dataset_bytes + min(shm, 64 * _MIB) + 256 * _MIB
+
+
+def _mounts(workload: Workload, site: Site, identifier: str) -> tuple[Mount, ...]:
+    return (
+        Mount(source=workload.model_folder, target=f"/models/{workload.model.name}"),
+        Mount(source=workload.dataset_folder, target=f"/data/{workload.dataset.name}"),
+        Mount(source=f"{site.results}/{identifier}", target="/results", read_only=False),
+        Mount(source=site.artifacts, target="/artifacts", read_only=False),
+    )
+
+
+def _tmpfs(memory: int) -> dict[str, str]:
+    """Sizes are bounds, not reservations; what is written there counts against the container's memory."""
+    scratch, tmp = min(memory // 4, 8 * 2**30), min(memory // 8, 2**30)
+    options = "rw,nosuid,nodev,noexec,mode=1777"
+    return {"/scratch": f"{options},size={scratch}", "/tmp": f"{options},size={tmp}"}  # noqa: S108 (in the container)
+
+
+def _env(target: Mapping[str, str], threads: int) -> dict[str, str]:
+    least = {
+        "HOME": "/scratch",
+        "TMPDIR": "/tmp",  # noqa: S108 (in the container)
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": str(max(1, threads)),
+    }
+    return dict(sorted({**least, **target}.items()))
+
+
+def _ulimits(
+    asked: Mapping[str, str], limits: Mapping[str, int | None], target: str
+) -> dict[str, tuple[int, int]]:
+    given: dict[str, tuple[int, int]] = {}
+    for name, text in sorted(asked.items()):
+        value = -1 if text == "unlimited" else int(text)
+        most = limits.get(name)
+        if most is not None and (value == -1 or value > most):
+            raise HostLimitError(
+                f"target `{target}` needs the limit {name}={text}; the engine on this host gives {most} at most",
+                hint=f"raise it where the engine is started (systemd: Limit{name.upper()}=infinity; shell: "
+                f"`ulimit -H {name}`; in a virtual machine or container it needs CAP_SYS_RESOURCE), "
+                "then start the engine again",
+            )
+        given[name] = (value, value)
+    return given
+
+
+def _groups(asked: Iterable[str], known: Mapping[str, str], target: str) -> tuple[str, ...]:
+    for name in asked:
+        if name not in known and not name.isdigit():
+            raise HostLimitError(
+                f"target `{target}` needs the group `{name}`, which this host does not have",
+                hint="install the device's driver package (it makes the group), or add the group",
+            )
+    return tuple(known.get(name, name) for name in asked)
+
+
+def _devices(asked: Iterable[Device], site: Site) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Device nodes and CDI names: CDI where the engine knows the name, nodes otherwise."""
+    nodes: list[str] = []
+    cdi: list[str] = []
+    for device in asked:
+        found = site.nodes.get(device.name, ())
+        if device.cdi and device.cdi in site.cdi:
+            cdi.append(device.cdi)
+        elif found:
+            nodes += found
+        else:
+            raise HostLimitError(
+                f"the device {device.name} is not on this host ({device.reason})",
+                hint="check the driver with `mlorch doctor`, or choose another target with --target",
+                slug="device-missing",
+            )
+    return tuple(dict.fromkeys(nodes)), tuple(dict.fromkeys(cdi))
+
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+
+
+def duration_ms(text: str) -> int:
+    """Milliseconds of ``10m``, ``30s``, ``1.5h``, ``500ms`` or plain seconds; raises `UsageError`."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    value = round(float(match[1]) * _UNITS[match[2] or "s"]) if match else 0
+    if not 1 <= value <= 24 * 3_600_000:
+        raise UsageError(
+            f"`{text}` is not a duration between 1 ms and 24 h",
+            hint="write 30s, 10m or 600s",
+            slug="duration",
+        )
+    return value
