@@ -136,9 +136,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        raise _unreadable(
-            f"{path} is missing", "The harness ended before LoadGen; see console.log."
-        ) from None
+        raise _unreadable(f"{path} is missing", "The harness ended before LoadGen; see console.log.") from None
     except OSError as exc:
         raise _unreadable(f"cannot read {path}: {exc.strerror}", "") from exc
 
@@ -278,8 +276,6 @@ def _stream_metrics(scenario: str, values: Mapping[str, object]) -> list[Metric]
 def _latencies(scenario: str, values: Mapping[str, object]) -> dict[str, int]:
     query, of = ("_per_query", "_query") if scenario == "MultiStream" else ("", "")
     keys = {"min": f"result_min{of}_latency_ns"}
-    keys |= {
-        f"p{p.rstrip('0').rstrip('.')}": f"result_{p}_percentile{query}_latency_ns" for p in _PERCENTILES
-    }
+    keys |= {f"p{p.rstrip('0').rstrip('.')}": f"result_{p}_percentile{query}_latency_ns" for p in _PERCENTILES}
     keys |= {"max": f"result_max{of}_latency_ns", "mean": f"result_mean{of}_latency_ns"}
     return {name: _int(values[key]) for name, key in keys.items() if key in values}
