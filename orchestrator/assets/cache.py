@@ -8,33 +8,16 @@ processes from doing the same work twice.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from orchestrator.system.files import sha256_file
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-_BLOCK = 1 << 20
-
-
-def cache_root(env: Mapping[str, str] | None = None) -> Path:
-    """The folder that all caches of this user share: MLORCH_HOME, else the XDG cache, else ~/.cache."""
-    env = os.environ if env is None else env
-    if home := env.get("MLORCH_HOME"):
-        return Path(home).expanduser().absolute()
-    if xdg := env.get("XDG_CACHE_HOME"):
-        return Path(xdg).expanduser().absolute() / "mlorch"
-    return Path.home() / ".cache" / "mlorch"
-
-
-def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    from collections.abc import Iterator
 
 
 @contextmanager

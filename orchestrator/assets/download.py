@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import __version__
-from orchestrator.assets.cache import locked, quarantine, replacing, sha256_file
+from orchestrator.assets.cache import locked, quarantine, replacing
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
+from orchestrator.system.files import sha256_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,9 +97,7 @@ def transient(error: BaseException) -> bool:
 class Downloads:
     """The download cache below ``root``; safe for threads and processes."""
 
-    def __init__(
-        self, root: Path, on_event: Callable[[BuildEvent], None] = ignore, *, pause_s: float = 0.5
-    ) -> None:
+    def __init__(self, root: Path, on_event: Callable[[BuildEvent], None] = ignore, *, pause_s: float = 0.5) -> None:
         self.root = root
         self._on_event = on_event
         self._pause_s = pause_s

@@ -124,9 +124,15 @@ class Workbench:
 
     def parts(self) -> Parts:
         """Where root file systems and pip come from."""
-        from orchestrator.assets.bootstrap import parts
+        from functools import partial
 
-        return parts(cache_home())
+        from orchestrator.assets.bootstrap import pip_into, rootfs_into
+        from orchestrator.execute.build import Parts
+
+        cache = cache_home()
+        return Parts(
+            rootfs=partial(rootfs_into, cache=cache), pip=partial(pip_into, cache=cache, catalog=lambda: self.catalog)
+        )
 
 
 def is_terminal() -> bool:
