@@ -118,8 +118,9 @@ def _lay(tree: _Tree, pin: DebPin, path: Path) -> None:
             f"package {pin.name} {pin.version} cannot be read: {type(error).__name__}: {error}",
             slug="broken-package",
         ) from error
-    text = control.encode() if isinstance(control, str) else control
-    tree.file(f"var/lib/dpkg/status.d/{pin.name}", text.rstrip(b"\n") + b"\n", package=pin.name)
+    if not control:
+        raise AssetError(f"package {pin.name} {pin.version} has an empty control file", slug="broken-package")
+    tree.file(f"var/lib/dpkg/status.d/{pin.name}", control.rstrip(b"\n") + b"\n", package=pin.name)
 
 
 class _Tree:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.catalog import Catalog, Root
-    from orchestrator.engines import BuildSettings, Engine, ImageFacts
+    from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
     from orchestrator.execute.build import Parts
+    from orchestrator.model.steps import LayerStep
     from orchestrator.resolve import Base
 
 
@@ -123,16 +124,22 @@ class Workbench:
             yield build_settings(discover(os.environ), Path(folder))
 
     def parts(self) -> Parts:
-        """Where root file systems and pip come from."""
-        from functools import partial
+        """Where root file systems and pip come from: packages by pin, from the mirrors of this site."""
+        import shutil
 
-        from orchestrator.assets.bootstrap import pip_into, rootfs_into
+        from orchestrator.assets.debs import Fetcher, pip_wheel
+        from orchestrator.assets.rootfs import build_rootfs
         from orchestrator.execute.build import Parts
 
-        cache = cache_home()
-        return Parts(
-            rootfs=partial(rootfs_into, cache=cache), pip=partial(pip_into, cache=cache, catalog=lambda: self.catalog)
-        )
+        def rootfs(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
+            fetch = Fetcher(on_event=on_event)
+            build_rootfs(step.debs, out, base=step.parent is None, fetch=fetch, on_event=on_event, relock=step.name)
+
+        def pip(step: LayerStep, out: Path) -> None:
+            assert step.pip is not None
+            shutil.copyfile(pip_wheel([step.pip], Fetcher()), out)
+
+        return Parts(rootfs=rootfs, pip=pip)
 
 
 def is_terminal() -> bool:
