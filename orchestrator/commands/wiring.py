@@ -100,9 +100,10 @@ class Workbench:
 
     def look_up(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]]:
         """Asks the engine for images: over its socket directly where that works, else through its client."""
+        from orchestrator.engines.docker import find_host
         from orchestrator.engines.lookup import fast_lookup
 
-        fast = fast_lookup(None)
+        fast = fast_lookup(find_host())
         if fast is not None:
             return fast
         engine = self.engine
