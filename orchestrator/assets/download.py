@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import __version__
-from orchestrator.assets.cache import locked, quarantine, replacing, sha256_file
+from orchestrator.assets.cache import locked, quarantine, replacing
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
+from orchestrator.system.files import sha256_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
