@@ -106,11 +106,18 @@ def verify(ctx: click.Context, runs: tuple[str, ...], results_dir: str | None, *
 
 @command.command("report")
 @_runs_argument
-@click.option("-f", "--file", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write (default: report-SESSION.html among the results).",
+)
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
-@results_option
+@click.option(
+    "--results", "results_dir", type=click.Path(file_okay=False), help="Folder of results (default: ./results)."
+)
 @json_option
-def report(runs: tuple[str, ...], target: Path | None, results_dir: str | None, *, force: bool, as_json: bool) -> None:
+def report(runs: tuple[str, ...], output: Path | None, results_dir: str | None, *, force: bool, as_json: bool) -> None:
     """Write a report as one HTML file: of the runs named, or of the latest session."""
     from orchestrator.console import Console
     from orchestrator.results.report import render
@@ -131,7 +138,11 @@ def report(runs: tuple[str, ...], target: Path | None, results_dir: str | None, 
 def _store(results_dir: str | None) -> Store:
     from orchestrator.results.store import Store
 
-    return Store(Path(results_dir or "results"))
+    if not results_dir:
+        from orchestrator.settings import read_settings
+
+        results_dir = read_settings().results or "results"
+    return Store(Path(results_dir))
 
 
 def _sweep(store: Store, console: Console) -> None:
