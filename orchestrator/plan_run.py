@@ -103,7 +103,7 @@ def cells_of(
 
 def run_id(stamp: str, benchmark: str, target: str, cell: Cell, token: str) -> str:
     """The name of a run: ``stamp`` as ``20261124T014100Z``, ``token`` four hex digits."""
-    return f"{stamp}-{benchmark}-{target}-{cell.scenario}-{cell.mode}-{token}".lower()
+    return stamp + f"-{benchmark}-{target}-{cell.scenario}-{cell.mode}-{token}".lower()
 
 
 def plan_run(workload: Workload, site: Site, cell: Cell, identifier: str, choices: Choices) -> RunStep:
@@ -204,9 +204,7 @@ def _env(target: Mapping[str, str], threads: int) -> dict[str, str]:
     return dict(sorted({**least, **target}.items()))
 
 
-def _ulimits(
-    asked: Mapping[str, str], limits: Mapping[str, int | None], target: str
-) -> dict[str, tuple[int, int]]:
+def _ulimits(asked: Mapping[str, str], limits: Mapping[str, int | None], target: str) -> dict[str, tuple[int, int]]:
     given: dict[str, tuple[int, int]] = {}
     for name, text in sorted(asked.items()):
         value = -1 if text == "unlimited" else int(text)

@@ -61,7 +61,7 @@ def settings_of(
         "benchmark": benchmark.name,
         "scenario": cell.scenario,
         "mode": cell.mode,
-        "backend": workload.harness.backends.get(benchmark.framework, benchmark.framework),
+        "backend": benchmark.framework,
         "providers": list(workload.target.providers.get(benchmark.framework, ())),
         "model": _model(workload),
         "dataset": _dataset(workload),

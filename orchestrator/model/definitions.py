@@ -22,7 +22,7 @@ Requirement = Annotated[
         pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.+!_-]+\Z"
     ),
 ]
-RelativePath = Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+-]+\Z")]
+RelativePath = Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+~-]+\Z")]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+-]*\Z")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")]
 EnvValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*\Z", max_length=4096)]
@@ -279,6 +279,8 @@ class ScenarioSettings(Strict):
     target_latency_ns: int | None = Field(default=None, gt=0)
     target_latency_percentile: float | None = Field(default=None, gt=0, lt=1)
     samples_per_query: int | None = Field(default=None, gt=0)
+    min_duration_ms: int | None = Field(default=None, gt=0)
+    min_query_count: int | None = Field(default=None, gt=0)
 
 
 class Benchmark(Definition):

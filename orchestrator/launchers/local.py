@@ -1,0 +1,68 @@
+"""Print a container as the `docker run` line that would start the same; the executor of a dry run."""
+
+from __future__ import annotations
+
+import shlex
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.model.steps import ContainerSpec
+
+
+def docker_argv(spec: ContainerSpec) -> list[str]:
+    """The words of the command; quoted only for display."""
+    argv = ["docker", "run", "--rm", "--name", spec.name, "--user", spec.user, "--network", spec.network]
+    argv += ["--read-only"] if spec.read_only else []
+    argv += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+    argv += _limits(spec)
+    argv += _grants(spec)
+    for mount in spec.mounts:
+        argv += ["--mount", _mount(mount.source, mount.target, read_only=mount.read_only)]
+    for path, options in sorted(spec.tmpfs.items()):
+        argv += ["--tmpfs", f"{path}:{options}"]
+    for key, value in sorted(spec.env.items()):
+        argv += ["--env", f"{key}={value}"]
+    for key, value in sorted(spec.labels.items()):
+        argv += ["--label", f"{key}={value}"]
+    argv += ["--workdir", spec.workdir] if spec.workdir else []
+    # The command is whole: an entry point of the image must not come before it.
+    argv += ["--entrypoint", spec.command[0]] if spec.command else []
+    return [*argv, spec.image, *spec.command[1:]]
+
+
+def docker_line(spec: ContainerSpec) -> str:
+    """The command, quoted for a shell."""
+    return shlex.join(docker_argv(spec))
+
+
+def _limits(spec: ContainerSpec) -> list[str]:
+    argv = ["--pids-limit", str(spec.pids), "--ipc", spec.ipc]
+    if spec.cpus:
+        argv += ["--cpuset-cpus", ",".join(map(str, spec.cpus))]
+    if spec.memory_nodes:
+        argv += ["--cpuset-mems", ",".join(map(str, spec.memory_nodes))]
+    if spec.memory is not None:
+        # Swap as much as memory, that is none: a benchmark that swaps measures the disk.
+        argv += ["--memory", str(spec.memory), "--memory-swap", str(spec.memory)]
+    if spec.shm is not None and spec.ipc != "host":
+        argv += ["--shm-size", str(spec.shm)]
+    for name, (soft, hard) in sorted(spec.ulimits.items()):
+        argv += ["--ulimit", f"{name}={soft}:{hard}"]
+    return argv
+
+
+def _grants(spec: ContainerSpec) -> list[str]:
+    argv: list[str] = []
+    for group in spec.groups:
+        argv += ["--group-add", group]
+    for capability in spec.capabilities:
+        argv += ["--cap-add", capability]
+    for device in (*spec.devices, *spec.cdi_devices):
+        argv += ["--device", device]
+    return argv
+
+
+def _mount(source: str, target: str, *, read_only: bool) -> str:
+    """`--mount` and not `-v`: it refuses a source that is missing. The value is one CSV record."""
+    fields = ["type=bind", f"source={source}", f"target={target}"] + (["readonly"] if read_only else [])
+    return ",".join(f'"{field.replace(chr(34), chr(34) * 2)}"' if set(field) & set(',"') else field for field in fields)
