@@ -1,0 +1,1 @@
+"""Results: LoadGen's logs read, runs stored, verified and reported."""

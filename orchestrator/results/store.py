@@ -1,0 +1,191 @@
+"""A folder of results: a folder a run, never overwritten, found by id or a part of it."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import platform
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orchestrator.errors import MlorchError, StepFailed, UsageError
+from orchestrator.model.record import Failure, RunRecord, from_json, to_json
+from orchestrator.system.files import WriteFailed, atomic_write_text, write_failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RECORD = "run.json"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A run's folder: its record, or why that cannot be read."""
+
+    run_id: str
+    folder: Path
+    record: RunRecord | None = None
+    problem: str = ""
+
+    @property
+    def status(self) -> str:
+        return self.record.status if self.record else "unreadable"
+
+    def need(self) -> RunRecord:
+        """The record; raises `StepFailed` [record] when it is unreadable."""
+        if self.record is None:
+            raise StepFailed(self.problem, slug="record", hint="`mlorch results verify` tells what is left.")
+        return self.record
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The results below ``root``; nothing is made until a run begins."""
+
+    root: Path
+
+    # -- writing -----------------------------------------------------------------------
+
+    def begin(self, record: RunRecord) -> Path:
+        """Make the run's folder, which must not exist, and write the record; gives the folder.
+
+        Raises `StepFailed`: [exists] when there is such a run, [write] when it cannot be written;
+        then no folder stays behind.
+        """
+        folder = self.root / record.run_id
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            hint = "Results are never overwritten; start the run again for a new id."
+            raise WriteFailed(f"{folder} exists already", slug="exists", hint=hint) from None
+        except OSError as exc:
+            raise write_failure(folder, exc) from exc
+        try:
+            atomic_write_text(folder / RECORD, to_json(record))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            raise
+        return folder
+
+    def finish(self, record: RunRecord) -> None:
+        """Replace the record of a run that was begun, atomically."""
+        atomic_write_text(self.root / record.run_id / RECORD, to_json(record), overwrite=True)
+
+    def mark_orphans(self, is_alive: Callable[[RunRecord], bool], when: Callable[[], str]) -> list[RunRecord]:
+        """Turn records that say ``running`` though ``is_alive`` denies it into ``interrupted``.
+
+        Gives the new records. A record that cannot be replaced (read-only folder) is
+        given too: it is interrupted whether or not that can be written down.
+        """
+        marked = []
+        for entry in self.entries():
+            record = entry.record
+            if record is None or record.status != "running" or is_alive(record):
+                continue
+            message = f"mlorch (process {record.owner.pid}) was gone when looked for at {when()}"
+            hint = "Run the benchmark again; the files of this run are incomplete."
+            error = Failure(slug="interrupted", message=message, hint=hint)
+            ended = replace(record, status="interrupted", valid=None, error=error)
+            with contextlib.suppress(MlorchError):
+                self.finish(ended)
+            marked.append(ended)
+        return marked
+
+    def sweep(self) -> list[RunRecord]:
+        """`mark_orphans` for the processes of this host."""
+        from datetime import UTC, datetime
+
+        def now() -> str:
+            return datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+        return self.mark_orphans(may_live, now)
+
+    # -- reading -----------------------------------------------------------------------
+
+    def entries(self) -> list[Entry]:
+        """All runs, newest first; a broken record is an entry without one."""
+        try:
+            folders = [path for path in self.root.iterdir() if (path / RECORD).is_file()]
+        except OSError:
+            return []
+        found = [_entry(folder) for folder in folders]
+        return sorted(found, key=_age, reverse=True)
+
+    def find(self, reference: str) -> Entry:
+        """The run with this id, unique beginning or end of an id, ``latest``, or folder.
+
+        Raises `UsageError` [unknown-run] with the nearest ids, or [ambiguous-run].
+        """
+        place = Path(reference)
+        if "/" in reference and (place / RECORD).is_file():
+            return _entry(place)
+        entries = self.entries()
+        if reference == "latest" and entries:
+            return entries[0]
+        exact = [entry for entry in entries if entry.run_id == reference]
+        near = exact or [e for e in entries if e.run_id.startswith(reference) or e.run_id.endswith(reference)]
+        if reference and len(near) == 1:
+            return near[0]
+        if reference and near:
+            raise UsageError(
+                f"`{reference}` fits {len(near)} runs: {_some([e.run_id for e in near])}",
+                slug="ambiguous-run",
+                hint="give more of the id",
+            )
+        raise self._unknown(reference, [entry.run_id for entry in entries])
+
+    def session(self, record: RunRecord) -> list[Entry]:
+        """All runs of the record's session, oldest first."""
+        same = [e for e in self.entries() if e.record is not None and e.record.session == record.session]
+        return same[::-1]
+
+    def _unknown(self, reference: str, known: list[str]) -> UsageError:
+        if not known:
+            return UsageError(
+                f"there are no results in {self.root}",
+                slug="unknown-run",
+                hint="run a benchmark with `mlorch run`, or name the folder with -o",
+            )
+        near = difflib.get_close_matches(reference, known, n=3, cutoff=0.5) or known[:3]
+        return UsageError(
+            f"there is no run `{reference}` in {self.root}",
+            slug="unknown-run",
+            hint=f"nearest: {', '.join(near)}",
+        )
+
+
+def may_live(record: RunRecord) -> bool:
+    """Whether the mlorch that owns ``record`` may still run.
+
+    A results folder may be shared between machines: what another one has begun
+    cannot be judged from here, while an older boot of this one is surely over.
+    """
+    from orchestrator.system.process import alive, boot_id
+
+    if record.owner.boot_id != boot_id():
+        return record.host.get("hostname") not in {None, "", "anonymous", platform.node()}
+    return alive(record.owner)
+
+
+def _entry(folder: Path) -> Entry:
+    path = folder / RECORD
+    try:
+        record = from_json(path.read_text(encoding="utf-8"), path=str(path))
+    except (OSError, UnicodeDecodeError) as exc:
+        return Entry(run_id=folder.name, folder=folder, problem=f"{path}: cannot be read: {exc}")
+    except StepFailed as exc:
+        return Entry(run_id=folder.name, folder=folder, problem=exc.message)
+    return Entry(run_id=folder.name, folder=folder, record=record)
+
+
+def _age(entry: Entry) -> tuple[str, int]:
+    """Ids begin with the second of their start; the record's nanoseconds order runs within one."""
+    return (entry.run_id[:16], entry.record.started.unix_ns if entry.record else 0)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
