@@ -22,7 +22,7 @@ Requirement = Annotated[
         pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.+!_-]+\Z"
     ),
 ]
-RelativePath = Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+-]+\Z")]
+RelativePath = Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+~-]+\Z")]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+-]*\Z")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")]
 EnvValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*\Z", max_length=4096)]

@@ -8,6 +8,7 @@ reading (no tree can be had); the others are kept in `Document.problems`, so tha
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,8 @@ class Document:
     root: Node | None
     problems: tuple[Problem, ...] = ()
     lines: tuple[str, ...] = field(default=(), repr=False)
+    sha256: str = ""
+    """Of the file's bytes."""
 
     def node(self, loc: Sequence[str | int]) -> Node | None:
         """The node at a location such as ``("sources", 0, "suite")``."""
@@ -52,6 +55,19 @@ class Document:
         if key:
             return self.head_span(node, key_node)
         return self.node_span(node) if node is not None else Span(path=self.path, **_FIRST)
+
+    def find(self, value: str) -> Span:
+        """Where a text is written as a value; the head of the file where it is not."""
+        waiting = [self.root] if self.root is not None else []
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, ScalarNode) and node.value == value:
+                return self.node_span(node)
+            if isinstance(node, ListNode):
+                waiting += reversed(node.items)
+            elif isinstance(node, MapNode):
+                waiting += [entry[1] for entry in reversed(node.entries.values())]
+        return self.span((), key=True)
 
     def head_span(self, node: Node | None, key_node: ScalarNode | None) -> Span:
         """The least that names a thing: its key, or the first key of a mapping in a list."""
@@ -91,8 +107,10 @@ def read_document(path: Path | str, text: str | None = None) -> Document:
     large, not YAML, several documents, nested too deeply.
     """
     name = str(path)
+    data = b""
     if text is None:
-        text = _decode_utf8(name, _read_bytes(Path(path)))
+        data = _read_bytes(Path(path))
+        text = _decode_utf8(name, data)
     elif len(text) > MAX_BYTES:
         raise _whole(name, "too-large", f"this file is larger than {MAX_BYTES // 1024} KiB")
     text = text.removeprefix("\ufeff")
@@ -105,7 +123,8 @@ def read_document(path: Path | str, text: str | None = None) -> Document:
     from orchestrator.source.compose import compose
 
     root, problems = compose(bare)
-    return Document(path=name, text=text, root=root, problems=tuple(problems), lines=bare.lines)
+    digest = hashlib.sha256(data or text.encode()).hexdigest()
+    return Document(path=name, text=text, root=root, problems=tuple(problems), lines=bare.lines, sha256=digest)
 
 
 def to_plain(document: Document) -> object:

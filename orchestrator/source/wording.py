@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CLIP = 60
+CLIP = 80
 
 
 def _pattern(alias: Any) -> str:
@@ -29,7 +29,7 @@ PATTERNS: dict[str, tuple[str, str]] = {
     _pattern(d.Requirement): ("not a pinned Python package", "one package at one version: `name==1.2.3`"),
     _pattern(d.RelativePath): (
         "not a relative path",
-        "letters, digits and `._/@+-`; no `..` and no leading `/`",
+        "letters, digits and `._/@+~-`; no `..` and no leading `/`",
     ),
     _pattern(d.AbsolutePath): ("not an absolute path", "a leading `/`, letters, digits and `._/@+-`; no `..`"),
     _pattern(d.EnvName): ("not the name of a variable", "letters, digits and `_`, not beginning with a digit"),

@@ -114,18 +114,14 @@ class Graph:
         self.size = SIZE
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        self.initializers.append(
-            numpy_helper.from_array(np.ascontiguousarray(value.astype(np.float32)), name)
-        )
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value.astype(np.float32)), name))
         return name
 
     def add(self, op: str, inputs: list[str], output: str, **attributes: object) -> str:
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
 
-    def conv(
-        self, x: str, conv: str, norm: str, *, stride: int = 1, relu6: bool = True, gain: float = 1.0
-    ) -> str:
+    def conv(self, x: str, conv: str, norm: str, *, stride: int = 1, relu6: bool = True, gain: float = 1.0) -> str:
         """Convolution, folded normalisation and ReLU6; depthwise where the weights say so.
 
         ``gain`` multiplies the input; the weights take it up.

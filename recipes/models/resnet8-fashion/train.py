@@ -139,9 +139,7 @@ class Graph:
             inputs.append(self.weight(f"{name}.weight", weight * scale[:, None, None, None]))
             inputs.append(self.weight(f"{name}.bias", shift))
         size, stride, pad = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
-        return self.add(
-            "Conv", inputs, name, kernel_shape=[size, size], strides=[stride, stride], pads=[pad] * 4
-        )
+        return self.add("Conv", inputs, name, kernel_shape=[size, size], strides=[stride, stride], pads=[pad] * 4)
 
 
 def export(model: ResNet8, out: Path) -> None:

@@ -1,0 +1,211 @@
+"""Making locks: what the distribution's signed lists and the Python index have now.
+
+Debian packages are looked up by apt with folders of its own, so that neither root nor
+the host's state is needed and every list is checked against the distribution's keys.
+Wheels are resolved by pip for the platform of the image, not of the host.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from orchestrator.assets.mirrors import debian_mirrors
+from orchestrator.errors import AssetError, UsageError
+from orchestrator.lock import normalised, suite, wanted_debs
+from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orchestrator.model.definitions import Layer
+
+_ARCH = {"linux/amd64": ("amd64", "x86_64"), "linux/arm64": ("arm64", "aarch64")}
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_GLIBC = 36
+"""The minor version of the C library in the images; wheels for this or an older one fit."""
+_TIMEOUT_S = 600
+
+
+def make_lock(
+    layer: Layer,
+    old: LayerLock | None,
+    *,
+    platforms: Sequence[str],
+    update: Sequence[str] = (),
+    default_suite: str = "bookworm",
+    say: Callable[[str], None] = lambda _text: None,
+) -> LayerLock:
+    """The lock of `layer` as of now; with ``update`` only those names move, all other pins stay.
+
+    Raises:
+        AssetError: apt or pip is missing or failed, or a package does not exist.
+        UsageError: ``update`` names something that the layer does not have.
+    """
+    names = wanted_debs(layer)
+    found: dict[str, PlatformLock] = {}
+    for platform in platforms:
+        pinned = old.platforms.get(platform, PlatformLock()) if old else PlatformLock()
+        kept = {deb.name: deb for deb in pinned.debs if update and deb.name not in update and deb.name in names}
+        moving = [name for name in names if name not in kept]
+        say(f"{layer.name} {platform}: {len(moving)} Debian packages, {len(layer.python)} Python requirements")
+        fresh = debian_pins(moving, platform, suite(layer) or default_suite) if moving else []
+        wheels = _wheels(layer, pinned.wheels, platform, update)
+        debs = tuple(sorted([*kept.values(), *fresh], key=lambda deb: deb.name))
+        found[platform] = PlatformLock(debs=debs, wheels=wheels)
+    _check_update(layer, found, update)
+    others = {name: pins for name, pins in old.platforms.items() if name not in found} if old else {}
+    return LayerLock(layer=layer.name, platforms={**others, **found})
+
+
+def _check_update(layer: Layer, found: Mapping[str, PlatformLock], update: Sequence[str]) -> None:
+    known = {deb.name for pins in found.values() for deb in pins.debs}
+    known |= {wheel.name for pins in found.values() for wheel in pins.wheels}
+    for name in update:
+        if name not in known and normalised(name) not in known:
+            raise UsageError(
+                f"layer `{layer.name}` has no package `{name}`",
+                hint=f"it has: {', '.join(sorted(known)) or 'none'}",
+                slug="unknown-package",
+            )
+
+
+# -- Debian packages -------------------------------------------------------------------------
+
+
+def debian_pins(names: Sequence[str], platform: str, suite_name: str) -> list[Deb]:
+    """The newest versions of packages in a suite, its updates and its security archive.
+
+    Raises:
+        AssetError: `no-apt`, `apt-failed`, or `no-package` naming those that do not exist.
+    """
+    if shutil.which("apt-get") is None or not _KEYRING.is_file():
+        raise AssetError(
+            "locking Debian packages needs apt-get and Debian's archive keys on this machine",
+            hint="run `mlorch images lock` on a Debian machine; the lock it writes is good everywhere",
+            slug="no-apt",
+        )
+    arch = _ARCH[platform][0]
+    with tempfile.TemporaryDirectory(prefix="mlorch-apt-") as folder:
+        options = _apt_state(Path(folder), arch, suite_name)
+        _apt(["apt-get", *options, "update", "-qq"])
+        text = _apt(["apt-cache", *options, "show", "--no-all-versions", *names])
+    stanzas = [dict(_fields(stanza)) for stanza in text.strip().split("\n\n") if stanza.strip()]
+    pins = {stanza["Package"]: _deb(stanza) for stanza in stanzas}
+    if missing := sorted(set(names) - pins.keys()):
+        raise AssetError(f"suite {suite_name} has no package {', '.join(missing)} for {arch}", slug="no-package")
+    return [pins[name] for name in names]
+
+
+def _apt_state(folder: Path, arch: str, suite_name: str) -> list[str]:
+    """Folders and a source list of apt's own below `folder`; the options that make apt use them."""
+    for part in ("lists/partial", "cache/archives/partial", "etc/sources.d"):
+        (folder / part).mkdir(parents=True)
+    mirrors = debian_mirrors()
+    stanzas = [
+        (mirrors["main"][0], f"{suite_name} {suite_name}-updates"),
+        *((url, f"{suite_name}-security") for url in mirrors["security"][:1]),
+    ]
+    text = "\n".join(
+        f"Types: deb\nURIs: {url}\nSuites: {suites}\nComponents: main\nArchitectures: {arch}\nSigned-By: {_KEYRING}\n"
+        for url, suites in stanzas
+    )
+    (folder / "etc/sources.d/lock.sources").write_text(text, encoding="utf-8")
+    (folder / "status").touch()
+    values = {
+        "Dir::State::Lists": folder / "lists",
+        "Dir::State::status": folder / "status",
+        "Dir::Cache": folder / "cache",
+        "Dir::Etc::sourcelist": "/dev/null",
+        "Dir::Etc::sourceparts": folder / "etc/sources.d",
+        "Dir::Etc::preferencesparts": "/dev/null",
+        "Dir::Etc::preferences": "/dev/null",
+        "APT::Architecture": arch,
+        "APT::Architectures::": arch,
+        "APT::Sandbox::User": "root",
+        "Acquire::Languages": "none",
+        "Acquire::Retries": "3",
+    }
+    return [word for key, value in values.items() for word in ("-o", f"{key}={value}")]
+
+
+def _apt(argv: list[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
+    if done.returncode != 0 and "No packages found" not in done.stderr:
+        raise AssetError(f"{argv[0]} failed with status {done.returncode}", slug="apt-failed", detail=done.stderr[-2000:])
+    return done.stdout
+
+
+def _fields(stanza: str) -> list[tuple[str, str]]:
+    return [(key, value.strip()) for key, value in re.findall(r"^([A-Za-z0-9-]+):(.*)$", stanza, re.MULTILINE)]
+
+
+def _deb(stanza: Mapping[str, str]) -> Deb:
+    path = stanza["Filename"]
+    return Deb(
+        name=stanza["Package"],
+        version=stanza["Version"],
+        # The security archive keeps its pool below `updates`; the main one never does.
+        archive="security" if path.startswith("pool/updates/") else "main",
+        path=path,
+        sha256=stanza["SHA256"],
+        size=int(stanza["Size"]),
+    )
+
+
+# -- wheels ----------------------------------------------------------------------------------
+
+
+def _wheels(layer: Layer, old: Sequence[Wheel], platform: str, update: Sequence[str]) -> tuple[Wheel, ...]:
+    if not layer.python:
+        return ()
+    moving = {normalised(name) for name in update}
+    asked = {normalised(requirement.partition("==")[0]) for requirement in layer.python}
+    kept = [
+        f"{wheel.name}=={wheel.version}"
+        for wheel in old
+        if update and wheel.name not in moving and wheel.name not in asked
+    ]
+    return python_pins(layer.python, platform, layer.python_version, constraints=kept)
+
+
+def python_pins(
+    requirements: Sequence[str], platform: str, python_version: str, *, constraints: Sequence[str] = ()
+) -> tuple[Wheel, ...]:
+    """The requirements and all that they need, as wheels for ``platform``; sorted by name.
+
+    Raises:
+        AssetError: `pip-failed`, e.g. no wheel fits; pip's own words in the detail.
+    """
+    machine = _ARCH[platform][1]
+    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(_GLIBC, 4, -1)]
+    tags += [f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"manylinux1_{machine}", f"linux_{machine}"]
+    with tempfile.TemporaryDirectory(prefix="mlorch-pip-") as folder:
+        limits, report = Path(folder) / "constraints.txt", Path(folder) / "report.json"
+        limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
+        argv = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+        argv += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python_version}"]
+        argv += [f"--platform={tag}" for tag in tags]
+        argv += [f"--target={folder}/none", f"--report={report}", f"--constraint={limits}", *requirements]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
+        if done.returncode != 0:
+            raise AssetError(
+                f"pip cannot resolve {', '.join(requirements)} for {platform}",
+                slug="pip-failed",
+                detail=done.stderr[-2000:],
+            )
+        installs = json.loads(report.read_text(encoding="utf-8"))["install"]
+    return tuple(sorted((_wheel(item) for item in installs), key=lambda wheel: wheel.name))
+
+
+def _wheel(item: Mapping[str, Mapping[str, object]]) -> Wheel:
+    metadata, archive = item["metadata"], item["download_info"]["archive_info"]
+    assert isinstance(archive, dict)  # noqa: S101 (pip's report, version 1)
+    digest = archive["hashes"]["sha256"] if "hashes" in archive else str(archive["hash"]).removeprefix("sha256=")
+    return Wheel(name=normalised(str(metadata["name"])), version=str(metadata["version"]), sha256=(digest,))

@@ -1,0 +1,218 @@
+"""Cross checks: whether the names, files, hashes and locks that recipes speak of are there and fit."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from orchestrator.errors import DefinitionError
+from orchestrator.model import definitions as d
+from orchestrator.source import nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.catalog.entries import Catalog, Entry
+    from orchestrator.errors import Problem
+
+Loc = tuple[str | int, ...]
+
+
+def check(catalog: Catalog) -> tuple[Problem, ...]:
+    """Every fault between definitions, in the order of kinds and names; reads files and locks."""
+    return (*check_references(catalog), *(p for entry in catalog.entries() for p in _files(catalog, entry)))
+
+
+def check_references(catalog: Catalog) -> tuple[Problem, ...]:
+    """The part of `check` that needs no file: names that nothing answers to, layers at the wrong level."""
+    return tuple(problem for entry in catalog.entries() for problem in _names(catalog, entry))
+
+
+# -- names -------------------------------------------------------------------------------
+
+
+def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
+    match entry.definition:
+        case d.Target() as target:
+            yield from _layer(catalog, entry, target.base, ("base",), "base")
+            yield from _layer(catalog, entry, target.runtime, ("runtime",), "runtime")
+            for framework, layer in target.frameworks.items():
+                yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
+            yield from _providers(entry, target)
+        case d.Harness() as harness:
+            yield from _layer(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
+            yield from _layer(catalog, entry, harness.deps, ("deps",), "harness")
+            yield from _layer(catalog, entry, harness.code, ("code",), "code")
+        case d.Benchmark() as benchmark:
+            yield from _benchmark(catalog, entry, benchmark)
+        case d.Model() | d.Dataset() as asset:
+            yield from _asset(catalog, entry, asset)
+        case _:
+            return
+
+
+def _providers(entry: Entry, target: d.Target) -> Iterator[Problem]:
+    for framework in target.providers:
+        if framework not in target.frameworks:
+            span = entry.document.span(("providers", framework), key=True)
+            message = f"`{framework}` is no framework of this target"
+            yield entry.document.problem("unknown-framework", message, span, _offer(framework, target.frameworks))
+
+
+def _benchmark(catalog: Catalog, entry: Entry, benchmark: d.Benchmark) -> Iterator[Problem]:
+    yield from _layer(catalog, entry, benchmark.layer, ("layer",), "benchmark")
+    yield from _known(catalog, entry, "model", benchmark.model, ("model",))
+    yield from _known(catalog, entry, "dataset", benchmark.dataset, ("dataset",))
+    yield from _known(catalog, entry, "harness", benchmark.harness, ("harness",))
+    harness = catalog.by_key.get(("harness", benchmark.harness))
+    if harness is not None and isinstance(harness.definition, d.Harness):
+        backends = harness.definition.backends
+        if benchmark.framework not in backends:
+            message = f"harness `{benchmark.harness}` has no backend for framework `{benchmark.framework}`"
+            yield entry.document.fault(
+                "unknown-framework", message, ("framework",), _offer(benchmark.framework, backends)
+            )
+            return
+    for index, name in enumerate(benchmark.targets):
+        yield from _known(catalog, entry, "target", name, ("targets", index))
+        target = catalog.by_key.get(("target", name))
+        if target is None or not isinstance(target.definition, d.Target):
+            continue
+        frameworks = target.definition.frameworks
+        if benchmark.framework not in frameworks:
+            message = f"target `{name}` has no layer for framework `{benchmark.framework}`"
+            hint = f"it has: {', '.join(frameworks)}; add one under `frameworks` of the target"
+            yield entry.document.fault("unknown-framework", message, ("targets", index), hint)
+
+
+def _asset(catalog: Catalog, entry: Entry, asset: d.Model | d.Dataset) -> Iterator[Problem]:
+    if asset.prepare is not None:
+        yield from _layer(catalog, entry, asset.prepare.layer, ("prepare", "layer"), "side")
+    files = [output.file for output in asset.outputs]
+    for index, file in enumerate(files):
+        if file in files[:index]:
+            yield entry.document.fault("duplicate-output", f"a second output `{file}`", ("outputs", index, "file"))
+    if isinstance(asset, d.Dataset):
+        for key, file in (("inputs", asset.inputs), ("labels", asset.labels)):
+            if file not in files:
+                message = f"`{file}` is not among the outputs"
+                yield entry.document.fault("unknown-output", message, (key,), _offer(file, files))
+
+
+def _known(catalog: Catalog, entry: Entry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:
+    if (kind, name) not in catalog.by_key and (kind, name) not in catalog.broken:
+        message = f"there is no {kind} `{name}`"
+        yield entry.document.fault(f"unknown-{kind}", message, loc, _offer(name, catalog.names(kind)))
+
+
+def _layer(catalog: Catalog, entry: Entry, name: str, loc: Loc, level: str) -> Iterator[Problem]:
+    yield from _known(catalog, entry, "layer", name, loc)
+    found = catalog.by_key.get(("layer", name))
+    if found is None or not isinstance(found.definition, d.Layer) or found.definition.level == level:
+        return
+    message = f"layer `{name}` is of level `{found.definition.level}`; a layer of level `{level}` belongs here"
+    fitting = [
+        other.definition.name
+        for other in catalog.entries("layer")
+        if isinstance(other.definition, d.Layer) and other.definition.level == level
+    ]
+    yield entry.document.fault("wrong-level", message, loc, _offer(name, fitting))
+
+
+def _offer(name: str, choices: object) -> str:
+    names = sorted(str(choice) for choice in choices) if hasattr(choices, "__iter__") else []
+    near = nearest(name, names)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"there are: {', '.join(names[:12])}{more}" if names else "none is defined"
+
+
+# -- files, hashes, locks ----------------------------------------------------------------
+
+
+def _files(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
+    match entry.definition:
+        case d.Layer() as layer:
+            yield from _template(catalog, entry, layer)
+            for copied in layer.copy_files:
+                yield from _exists(catalog, entry, copied.source)
+            yield from _lock(catalog, entry, layer)
+        case d.Model() | d.Dataset() as asset:
+            if asset.prepare is not None:
+                yield from _exists(catalog, entry, asset.prepare.script)
+            for index, source in enumerate(asset.sources):
+                if isinstance(source, d.RecipeFile):
+                    yield from _hash(catalog, entry, source, index)
+        case _:
+            return
+
+
+def _template(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+    try:
+        catalog.template(layer.template)
+    except DefinitionError as error:
+        yield entry.document.fault(error.slug, error.message, ("template",), error.hint)
+
+
+def _exists(catalog: Catalog, entry: Entry, source: str) -> Iterator[Problem]:
+    try:
+        catalog.file(entry, source)
+    except DefinitionError as error:
+        yield from error.problems()
+
+
+def _hash(catalog: Catalog, entry: Entry, source: d.RecipeFile, index: int) -> Iterator[Problem]:
+    try:
+        with catalog.file(entry, source.path).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except DefinitionError as error:
+        yield from error.problems()
+        return
+    except OSError as error:
+        yield entry.document.fault("unreadable", f"cannot read `{source.path}`: {error.strerror}", ("sources", index))
+        return
+    if found != source.sha256:
+        message = f"`{source.path}` hashes to {found[:12]}…, not to what is written here"
+        hint = f"if the file is right, write sha256: {found}"
+        yield entry.document.fault("hash-mismatch", message, ("sources", index, "sha256"), hint)
+
+
+def _lock(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+    """Whether the packages that a layer asks for are pinned in its lock, on every platform of the lock."""
+    debs: list[tuple[str, Loc]] = [(name, ("debs", index)) for index, name in enumerate(layer.debs)]
+    for index, source in enumerate(layer.sources):
+        if isinstance(source, d.BootstrapSource):
+            debs += [(name, ("sources", index, "debs", place)) for place, name in enumerate(source.debs)]
+    wheels: list[tuple[str, Loc]] = [(name, ("python", index)) for index, name in enumerate(layer.python)]
+    if not debs and not wheels:
+        return
+    try:
+        lock = catalog.lock(layer.name)
+    except DefinitionError as error:
+        yield from error.problems()
+        return
+    hint = f"run `mlorch images lock {layer.name}`"
+    if lock is None:
+        message = f"layer `{layer.name}` asks for packages and has no lock `images/{layer.name}.lock.yaml`"
+        yield entry.document.fault("lock-missing", message, (debs or wheels)[0][1], hint)
+        return
+    for platform, pins in lock.platforms.items():
+        have = {deb.name for deb in pins.debs}
+        pinned = {f"{_normal(wheel.name)}=={wheel.version}" for wheel in pins.wheels}
+        lacking = [(name, loc) for name, loc in debs if name not in have]
+        lacking += [(name, loc) for name, loc in wheels if _requirement(name) not in pinned]
+        for name, loc in lacking:
+            message = f"`{name}` is not in the lock of layer `{layer.name}` for {platform}"
+            yield entry.document.fault("lock-missing", message, loc, hint)
+
+
+def _normal(name: str) -> str:
+    """A Python package's name as the index compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _requirement(text: str) -> str:
+    name, _, version = text.partition("==")
+    return f"{_normal(name.partition('[')[0])}=={version}"

@@ -1,0 +1,158 @@
+"""The pins of a layer on a platform, looked up and checked against its recipe. Pure.
+
+A lock holds exactly the Debian packages that the recipe names, and at least the
+Python requirements (with everything that they need). `mlorch images lock` writes it
+(`orchestrator.assets.locking`); nothing here touches the network.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from orchestrator.errors import DefinitionError, Problem
+from orchestrator.model.definitions import BootstrapSource, Layer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.catalog import Catalog
+    from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel
+
+ROOTFS_SCHEME = "1"
+"""The version of how packages become a root file system (`orchestrator.assets.rootfs`).
+
+Part of the identity of every layer that is laid out from packages: raise it when the
+same packages would give other bytes.
+"""
+
+
+def wanted_debs(layer: Layer) -> tuple[str, ...]:
+    """The Debian packages that a layer names, sorted: its own and those of its bootstrap source."""
+    names = set(layer.debs)
+    for source in layer.sources:
+        if isinstance(source, BootstrapSource):
+            names.update(source.debs)
+    return tuple(sorted(names))
+
+
+def suite(layer: Layer) -> str | None:
+    """The suite of the layer's bootstrap source, if it has one."""
+    return next((source.suite for source in layer.sources if isinstance(source, BootstrapSource)), None)
+
+
+def normalised(name: str) -> str:
+    """A Python distribution's name as indexes spell it (PEP 503), without extras."""
+    return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
+
+
+def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock | None:
+    """The pins of `layer` on `platform`, or None for a layer that needs none.
+
+    Raises:
+        DefinitionError: there is no lock (`lock-missing`), or it does not fit the recipe
+            (`lock-stale`): a package was added, removed or changed its version since.
+    """
+    debs, wheels = wanted_debs(layer), layer.python
+    if not debs and not wheels:
+        return None
+    lock = catalog.lock(layer.name)
+    pins = lock.platforms.get(platform) if lock is not None else None
+    if pins is None:
+        raise DefinitionError(
+            [
+                _problem(
+                    catalog,
+                    layer,
+                    "lock-missing",
+                    f"layer `{layer.name}` has no pins for {platform}",
+                    ("debs",) if layer.debs else ("python",) if wheels else ("sources",),
+                )
+            ]
+        )
+    if problems := list(_stale(catalog, layer, pins)):
+        raise DefinitionError(problems)
+    return pins
+
+
+def _stale(catalog: Catalog, layer: Layer, pins: PlatformLock) -> Iterator[Problem]:
+    """Everything in which a lock and its recipe disagree, at the recipe's line."""
+    locked = {deb.name for deb in pins.debs}
+    for name, place in _deb_places(layer):
+        if name not in locked:
+            yield _problem(catalog, layer, "lock-stale", f"package `{name}` is not in the lock", place)
+    for name in sorted(locked - set(wanted_debs(layer))):
+        yield _problem(catalog, layer, "lock-stale", f"the lock has `{name}`, the recipe does not", ("name",))
+    versions = {normalised(wheel.name): wheel.version for wheel in pins.wheels}
+    for index, requirement in enumerate(layer.python):
+        name, _, version = requirement.partition("==")
+        found = versions.get(normalised(name))
+        if found != version:
+            text = f"the lock has {normalised(name)} {found}" if found else f"`{name}` is not in the lock"
+            yield _problem(catalog, layer, "lock-stale", text, ("python", index))
+
+
+def _deb_places(layer: Layer) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+    for index, name in enumerate(layer.debs):
+        yield name, ("debs", index)
+    for at, source in enumerate(layer.sources):
+        if isinstance(source, BootstrapSource):
+            for index, name in enumerate(source.debs):
+                yield name, ("sources", at, "debs", index)
+
+
+def _problem(catalog: Catalog, layer: Layer, slug: str, message: str, place: tuple[str | int, ...]) -> Problem:
+    document = catalog.layer(layer.name).document
+    return Problem(
+        slug=slug, message=message, span=document.span(place), hint=f"run `mlorch images lock {layer.name}`"
+    )
+
+
+# -- the file ----------------------------------------------------------------------------
+
+HEADER = """\
+# Made by `mlorch images lock {layer}` from the distribution's signed package lists
+# and the Python package index. Do not edit: change the recipe and run it again.
+"""
+
+
+def lock_text(lock: LayerLock) -> str:
+    """The text of a lock file: sorted, every scalar quoted, the same bytes for the same pins."""
+    lines = [HEADER.format(layer=lock.layer).rstrip(), f"version: {_quoted(lock.version)}", f"layer: {lock.layer}"]
+    lines.append("platforms:")
+    for platform in sorted(lock.platforms):
+        pins = lock.platforms[platform]
+        lines.append(f"  {platform}:")
+        lines += _section("debs", [_deb_lines(deb) for deb in sorted(pins.debs, key=lambda d: d.name)])
+        lines += _section("wheels", [_wheel_lines(wheel) for wheel in sorted(pins.wheels, key=lambda w: w.name)])
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str, items: list[list[str]]) -> list[str]:
+    if not items:
+        return [f"    {name}: []"]
+    lines = [f"    {name}:"]
+    for item in items:
+        lines += [f"      {'-' if index == 0 else ' '} {line}" for index, line in enumerate(item)]
+    return lines
+
+
+def _deb_lines(deb: Deb) -> list[str]:
+    return [
+        f"name: {_quoted(deb.name)}",
+        f"version: {_quoted(deb.version)}",
+        f"archive: {deb.archive}",
+        f"path: {_quoted(deb.path)}",
+        f"sha256: {_quoted(deb.sha256)}",
+        f"size: {deb.size}",
+    ]
+
+
+def _wheel_lines(wheel: Wheel) -> list[str]:
+    hashes = [f"  - {_quoted(digest)}" for digest in sorted(wheel.sha256)]
+    return [f"name: {_quoted(wheel.name)}", f"version: {_quoted(wheel.version)}", "sha256:", *hashes]
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
