@@ -45,7 +45,9 @@ def render(bars: list) -> str:
     for bar in bars:
         sign = "≥" if bar.at_least else "≤"
         kept = "yes" if bar.kept else "**no**"
-        rows.append(f"| {bar.what} | {bar.value:.2f} {bar.unit} | {sign} {bar.bar:g} {bar.unit} | {kept} | {bar.detail} |")
+        rows.append(
+            f"| {bar.what} | {bar.value:.2f} {bar.unit} | {sign} {bar.bar:g} {bar.unit} | {kept} | {bar.detail} |"
+        )
     return "\n".join(rows)
 
 

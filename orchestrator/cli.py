@@ -89,7 +89,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return a kind of fai
     try:
         outcome = cli.main(args=arguments, prog_name="mlorch", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else error.format_message())
+        click.echo(error.ctx.get_help())
         return 0
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "mlorch"

@@ -104,9 +104,7 @@ def _deb_places(layer: Layer) -> Iterator[tuple[str, tuple[str | int, ...]]]:
 
 def _problem(catalog: Catalog, layer: Layer, slug: str, message: str, place: tuple[str | int, ...]) -> Problem:
     document = catalog.layer(layer.name).document
-    return Problem(
-        slug=slug, message=message, span=document.span(place), hint=f"run `mlorch images lock {layer.name}`"
-    )
+    return Problem(slug=slug, message=message, span=document.span(place), hint=f"run `mlorch images lock {layer.name}`")
 
 
 # -- the file ----------------------------------------------------------------------------

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from orchestrator.catalog import Catalog, Entry
-    from orchestrator.model.lock import PlatformLock
+    from orchestrator.model.lock import Deb, PlatformLock
     from orchestrator.model.steps import ContextFile
     from orchestrator.resolve import Base
 
+PIP_LAYER = "pip"
 PIP_WHEEL = "pip.whl"
 """The place of pip in a context: bind-mounted into the step, never in an image."""
 
@@ -180,12 +181,10 @@ def _layer_step(
         files.append(text_file("requirements.txt", requirements([(w.name, w.version, w.sha256) for w in wheels])))
     if layer.level == "benchmark" and resolution.benchmark is not None:
         files.append(text_file("benchmark.json", _benchmark_facts(catalog, resolution.benchmark)))
-    pins = tuple(
-        DebPin(name=d.name, version=d.version, archive=d.archive, path=d.path, sha256=d.sha256, size=d.size)
-        for d in debs
-        if resolution.base.package_manager == "none"
-    )
+    pip = _pip(catalog, resolution.platform) if wheels else None
     inputs = _inputs(resolution, parent, text, files, lock)
+    if pip is not None:
+        inputs["pip"] = f"{pip.version} {pip.sha256}"
     return LayerStep(
         name=resolution.image_name if entry is resolution.layers[-1] else layer.name,
         level=layer.level,
@@ -194,10 +193,24 @@ def _layer_step(
         parent=parent.image if parent else None,
         dockerfile=text,
         files=tuple(files),
-        debs=pins,
+        debs=tuple(_pin(deb) for deb in debs if resolution.base.package_manager == "none"),
+        pip=pip,
         inputs=inputs,
         base_source="" if parent else resolution.base.label,
     )
+
+
+def _pin(deb: Deb) -> DebPin:
+    return DebPin(
+        name=deb.name, version=deb.version, archive=deb.archive, path=deb.path, sha256=deb.sha256, size=deb.size
+    )
+
+
+def _pip(catalog: Catalog, platform: str) -> DebPin:
+    """The pinned package that holds the pip which installs wheels (layer `pip`, never an image)."""
+    lock = platform_lock(catalog, definition(catalog.layer(PIP_LAYER), Layer), platform)
+    assert lock is not None, "the pip layer names a package, and platform_lock refuses to do without its lock"
+    return _pin(lock.debs[0])
 
 
 def _lock_of(catalog: Catalog, resolution: Resolution, layer: Layer) -> PlatformLock | None:

@@ -204,9 +204,7 @@ def _env(target: Mapping[str, str], threads: int) -> dict[str, str]:
     return dict(sorted({**least, **target}.items()))
 
 
-def _ulimits(
-    asked: Mapping[str, str], limits: Mapping[str, int | None], target: str
-) -> dict[str, tuple[int, int]]:
+def _ulimits(asked: Mapping[str, str], limits: Mapping[str, int | None], target: str) -> dict[str, tuple[int, int]]:
     given: dict[str, tuple[int, int]] = {}
     for name, text in sorted(asked.items()):
         value = -1 if text == "unlimited" else int(text)

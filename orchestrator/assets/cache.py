@@ -16,19 +16,9 @@ from pathlib import Path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 _BLOCK = 1 << 20
-
-
-def cache_root(env: Mapping[str, str] | None = None) -> Path:
-    """The folder that all caches of this user share: MLORCH_HOME, else the XDG cache, else ~/.cache."""
-    env = os.environ if env is None else env
-    if home := env.get("MLORCH_HOME"):
-        return Path(home).expanduser().absolute()
-    if xdg := env.get("XDG_CACHE_HOME"):
-        return Path(xdg).expanduser().absolute() / "mlorch"
-    return Path.home() / ".cache" / "mlorch"
 
 
 def sha256_file(path: Path) -> str:

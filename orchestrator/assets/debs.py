@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from orchestrator.assets.cache import cache_root, replacing
+from orchestrator.assets.cache import replacing
 from orchestrator.assets.download import Downloads, GoneError, Wanted, ignore, pool_urls
 from orchestrator.assets.mirrors import debian_mirrors
 from orchestrator.errors import AssetError
+from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Fetcher:
         mirrors: Mapping[str, Sequence[str]] | None = None,
         on_event: Callable[[BuildEvent], None] = ignore,
     ) -> None:
-        self.downloads = Downloads(root or cache_root(), on_event)
+        self.downloads = Downloads(root or cache_home(), on_event)
         self._given = mirrors
 
     @cached_property

@@ -96,9 +96,7 @@ def transient(error: BaseException) -> bool:
 class Downloads:
     """The download cache below ``root``; safe for threads and processes."""
 
-    def __init__(
-        self, root: Path, on_event: Callable[[BuildEvent], None] = ignore, *, pause_s: float = 0.5
-    ) -> None:
+    def __init__(self, root: Path, on_event: Callable[[BuildEvent], None] = ignore, *, pause_s: float = 0.5) -> None:
         self.root = root
         self._on_event = on_event
         self._pause_s = pause_s

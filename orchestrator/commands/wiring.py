@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.catalog import Catalog, Root
-    from orchestrator.engines import BuildSettings, Engine, ImageFacts
+    from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
     from orchestrator.execute.build import Parts
+    from orchestrator.model.steps import LayerStep
     from orchestrator.resolve import Base
 
 
@@ -123,10 +124,22 @@ class Workbench:
             yield build_settings(discover(os.environ), Path(folder))
 
     def parts(self) -> Parts:
-        """Where root file systems and pip come from."""
-        from orchestrator.assets.bootstrap import parts
+        """Where root file systems and pip come from: packages by pin, from the mirrors of this site."""
+        import shutil
 
-        return parts(cache_home())
+        from orchestrator.assets.debs import Fetcher, pip_wheel
+        from orchestrator.assets.rootfs import build_rootfs
+        from orchestrator.execute.build import Parts
+
+        def rootfs(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
+            fetch = Fetcher(on_event=on_event)
+            build_rootfs(step.debs, out, base=step.parent is None, fetch=fetch, on_event=on_event, relock=step.name)
+
+        def pip(step: LayerStep, out: Path) -> None:
+            assert step.pip is not None
+            shutil.copyfile(pip_wheel([step.pip], Fetcher()), out)
+
+        return Parts(rootfs=rootfs, pip=pip)
 
 
 def is_terminal() -> bool:

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.engines import BuildEvent, BuildSettings
 from orchestrator.errors import StepFailed
 from orchestrator.plan import PIP_WHEEL, explain, labels, merge_layers, missing_layers
 
@@ -24,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from orchestrator.engines import Engine, ImageFacts
+    from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
     from orchestrator.model.steps import BuildPlan, ContextFile, LayerStep
 
 CONTEXT_TIME = 1_700_000_000
@@ -50,8 +49,10 @@ class LayerOutcome:
 class Parts:
     """Where the big parts of a context come from: functions, so that a plan needs no network."""
 
-    rootfs: Callable[[LayerStep, Path, Callable[[str], None]], None]
-    pip: Callable[[Path, Callable[[str], None]], None]
+    rootfs: Callable[[LayerStep, Path, Callable[[BuildEvent], None]], None]
+    """Write the root file system of a step's packages to a path."""
+    pip: Callable[[LayerStep, Path], None]
+    """Write the wheel of the step's pip to a path."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,16 +144,13 @@ class Builder:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _lay_out(self, step: LayerStep, folder: Path) -> None:
-        def say(text: str) -> None:
-            self.on_event(step, BuildEvent(kind="log", step="context", text=text))
-
         (folder / "Dockerfile").write_text(step.dockerfile, encoding="utf-8")
         for file in step.files:
             _place(file, folder)
         if step.debs:
-            self.parts.rootfs(step, folder / "rootfs.tar", say)
-        if any(file.path == "requirements.txt" for file in step.files):
-            self.parts.pip(folder / PIP_WHEEL, say)
+            self.parts.rootfs(step, folder / "rootfs.tar", lambda event: self.on_event(step, event))
+        if step.pip is not None:
+            self.parts.pip(step, folder / PIP_WHEEL)
         for path in sorted(folder.rglob("*"), reverse=True):
             os.utime(path, (CONTEXT_TIME, CONTEXT_TIME))
 

@@ -173,9 +173,7 @@ class Runner:
             self._remove_containers(record.run_id)
         with contextlib.suppress(OSError):
             (folder / _RESERVE).unlink(missing_ok=True)
-        last = replace(
-            record, status=status, ended=now(), valid=None, error=failure(error, self.session.secrets)
-        )
+        last = replace(record, status=status, ended=now(), valid=None, error=failure(error, self.session.secrets))
         with contextlib.suppress(MlorchError, OSError):
             last = replace(last, files=file_hashes(folder))
         with contextlib.suppress(MlorchError, OSError):
@@ -234,9 +232,7 @@ def file_hashes(folder: Path) -> dict[str, FileHash]:
     return hashes
 
 
-def fault(
-    record: RunRecord, folder: Path, ended: ContainerExit, harness: Mapping[str, object]
-) -> StepFailed | None:
+def fault(record: RunRecord, folder: Path, ended: ContainerExit, harness: Mapping[str, object]) -> StepFailed | None:
     """Why a container that ended did not do its work; None if it did."""
     log = folder / LOG
     if ended.out_of_memory:
@@ -270,9 +266,7 @@ def fault(
 def story(exc: BaseException, folder: Path) -> MlorchError:
     """What a user is told about ``exc``."""
     if isinstance(exc, KeyboardInterrupt):
-        return InterruptedRun(
-            "interrupted; the container was stopped and the record says so", hint=f"see {folder}"
-        )
+        return InterruptedRun("interrupted; the container was stopped and the record says so", hint=f"see {folder}")
     if isinstance(exc, OSError) or (isinstance(exc, StepFailed) and exc.slug == "write"):
         if free_bytes(folder) < _RESERVE_BYTES:
             return disk_full(folder)

@@ -65,6 +65,4 @@ def _grants(spec: ContainerSpec) -> list[str]:
 def _mount(source: str, target: str, *, read_only: bool) -> str:
     """`--mount` and not `-v`: it refuses a source that is missing. The value is one CSV record."""
     fields = ["type=bind", f"source={source}", f"target={target}"] + (["readonly"] if read_only else [])
-    return ",".join(
-        f'"{field.replace(chr(34), chr(34) * 2)}"' if set(field) & set(',"') else field for field in fields
-    )
+    return ",".join(f'"{field.replace(chr(34), chr(34) * 2)}"' if set(field) & set(',"') else field for field in fields)

@@ -52,6 +52,9 @@ class LayerStep:
     dockerfile: str
     files: tuple[ContextFile, ...] = ()
     debs: tuple[DebPin, ...] = ()
+    """Packages that are laid out as ``rootfs.tar`` in the context."""
+    pip: DebPin | None = None
+    """The package whose pip installs this layer's wheels; mounted into the step, never in the image."""
     inputs: Mapping[str, str] = field(default_factory=dict)
     base_source: str = ""
     """``bootstrap``, ``registry:REF@DIGEST`` or ``oci:PATH@DIGEST`` for a base layer, else empty."""
@@ -169,4 +172,5 @@ def build_plan_from(data: Mapping[str, object]) -> BuildPlan:
 def _layer_from(data: dict[str, object]) -> LayerStep:
     files = tuple(ContextFile(**file) for file in data["files"])  # type: ignore[attr-defined]
     debs = tuple(DebPin(**deb) for deb in data["debs"])  # type: ignore[attr-defined]
-    return LayerStep(**{**data, "files": files, "debs": debs})  # type: ignore[arg-type]
+    pip = DebPin(**data["pip"]) if data["pip"] else None  # type: ignore[arg-type]
+    return LayerStep(**{**data, "files": files, "debs": debs, "pip": pip})  # type: ignore[arg-type]

@@ -21,16 +21,12 @@ class WriteFailed(StepFailed, OSError):
     slug = "write"
 
 
-def atomic_write_text(
-    path: Path | str, text: str, *, overwrite: bool = False, mode: int | None = None
-) -> None:
+def atomic_write_text(path: Path | str, text: str, *, overwrite: bool = False, mode: int | None = None) -> None:
     """`atomic_write_bytes` of ``text`` in UTF-8."""
     atomic_write_bytes(path, text.encode(), overwrite=overwrite, mode=mode)
 
 
-def atomic_write_bytes(
-    path: Path | str, data: bytes, *, overwrite: bool = False, mode: int | None = None
-) -> None:
+def atomic_write_bytes(path: Path | str, data: bytes, *, overwrite: bool = False, mode: int | None = None) -> None:
     """Write ``data`` to ``path``: temporary file beside it, fsync, rename, fsync of the folder.
 
     Readers see the old file or the new one, whole. Without ``overwrite`` an existing

@@ -113,9 +113,7 @@ class _Cpuinfo:
         self.cpus = tuple(cpus)
         self.flags = frozenset((self.first.get("flags") or self.first.get("Features") or "").split())
         part = f"{self.first.get('CPU implementer', '')} {self.first.get('CPU part', '')}".strip()
-        self.model = (
-            self.first.get("model name") or self.first.get("Model") or (f"Arm {part}" if part else "unknown")
-        )
+        self.model = self.first.get("model name") or self.first.get("Model") or (f"Arm {part}" if part else "unknown")
 
 
 def _cpuinfo(root: Path) -> _Cpuinfo:
@@ -181,17 +179,13 @@ def _cgroups(root: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _cgroup_files(
-    root: Path, paths: list[tuple[str, str]], controller: str, names: tuple[str, str]
-) -> list[str]:
+def _cgroup_files(root: Path, paths: list[tuple[str, str]], controller: str, names: tuple[str, str]) -> list[str]:
     """Contents of a controller's file from the process's group up to the root: ``names`` is (v1, v2)."""
     texts: list[str] = []
     for controllers, path in paths:
         if controllers and controller not in controllers.split(","):
             continue
-        base, name = (
-            (f"sys/fs/cgroup/{controllers}", names[0]) if controllers else ("sys/fs/cgroup", names[1])
-        )
+        base, name = (f"sys/fs/cgroup/{controllers}", names[0]) if controllers else ("sys/fs/cgroup", names[1])
         parts = [part for part in path.split("/") if part not in {"", ".."}]
         for depth in range(len(parts), -1, -1):
             text = _read(root, "/".join([base, *parts[:depth], name]))
@@ -220,9 +214,7 @@ def _allowed(root: Path, paths: list[tuple[str, str]], online: tuple[int, ...]) 
 
 
 def _governor(root: Path, online: tuple[int, ...]) -> str:
-    names = {
-        _read(root, f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor") for cpu in online[:1024]
-    }
+    names = {_read(root, f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor") for cpu in online[:1024]}
     return ",".join(sorted(names - {""}))
 
 
@@ -237,9 +229,7 @@ def _turbo(root: Path) -> bool | None:
 def _virtualisation(root: Path, cpuinfo: _Cpuinfo) -> str:
     """The hypervisor's or container's name, ``unknown`` for one that has no name, empty for bare metal."""
     kind = _read(root, "sys/hypervisor/type")
-    vendor = (
-        f"{_read(root, 'sys/class/dmi/id/sys_vendor')} {_read(root, 'sys/class/dmi/id/product_name')}".lower()
-    )
+    vendor = f"{_read(root, 'sys/class/dmi/id/sys_vendor')} {_read(root, 'sys/class/dmi/id/product_name')}".lower()
     known = {"qemu": "kvm", "kvm": "kvm", "vmware": "vmware", "virtualbox": "virtualbox", "xen": "xen"}
     known |= {"amazon ec2": "amazon", "google compute": "google", "virtual machine": "hyper-v"}
     for mark, name in known.items():

@@ -57,7 +57,9 @@ def test_a_template_reaches_nothing_of_python(escape: str):
 
 
 def test_values_are_quoted_for_the_shell_json_and_env():
-    text = renderer(t_j2="RUN {{ layer.smoke | exec }}\nRUN echo {{ 'a; rm -rf /' | sh }}\nENV A={{ 'x$y\"z' | dockerenv }}\n")
+    text = renderer(
+        t_j2="RUN {{ layer.smoke | exec }}\nRUN echo {{ 'a; rm -rf /' | sh }}\nENV A={{ 'x$y\"z' | dockerenv }}\n"
+    )
     assert text.render("t.j2", FACTS) == (
         'RUN ["python3", "-c", "print(\'a b\')"]\nRUN echo \'a; rm -rf /\'\nENV A="x\\$y\\"z"\n'
     )
