@@ -151,9 +151,14 @@ class Runner:
             settings=with_effective(record.settings, effective if isinstance(effective, dict) else {}),
             error=failure(error, self.session.secrets),
         )
+        if error is None and record.mode == "performance":
+            try:
+                final = replace(final, valid=self.verdict(folder))
+            except StepFailed as exc:  # the harness was content, but LoadGen's logs are not whole
+                error = exc
+                final = replace(final, status="failed", error=failure(exc, self.session.secrets))
         try:
-            verdict = None if record.mode == "accuracy" or error else self.verdict(folder)
-            final = replace(final, valid=verdict, files=file_hashes(folder))
+            final = replace(final, files=file_hashes(folder))
             (folder / _RESERVE).unlink(missing_ok=True)
             self.store.finish(final)
         except (StepFailed, OSError) as exc:
