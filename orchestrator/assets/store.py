@@ -121,7 +121,9 @@ class Store:
     def making(self, asset: Asset, key: str) -> Iterator[Path]:
         """A folder to fill, under `alone`; in place, whole, when the block ends well.
 
-        What lay there with wrong files is moved to ``quarantine/``. The folder has ``sources/``, ``out/`` (for a prepare script), ``files/`` and ``licences/``.
+        It has ``sources/``, ``out/`` (what a prepare script or a plain copy makes),
+        ``files/`` and ``licences/``. What lay in its place with wrong files is moved to
+        ``quarantine/``.
 
         Raises:
             WriteFailed: no space, no rights; nothing is left behind.
