@@ -1,0 +1,82 @@
+"""The harness's latency histogram (docs/run-contract.md), read and coarsened for a picture."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "latency_histogram.json"
+_LARGEST = 1 << 20
+_MOST_BUCKETS = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """Latencies from ``low`` to ``high`` in nanoseconds and how many there were."""
+
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """Log-spaced buckets; ``of`` is ``query`` or ``sample``."""
+
+    of: str
+    samples: int
+    per_decade: int
+    first: int
+    counts: tuple[int, ...]
+
+    @property
+    def of_words(self) -> str:
+        return {"query": "queries", "sample": "samples"}[self.of]
+
+    def bars(self, most: int) -> tuple[Bar, ...]:
+        """At most ``most`` bars of equal width on a log axis: neighbours are merged, never split."""
+        step = max(1, -(-len(self.counts) // most))
+        return tuple(
+            Bar(
+                low=self._edge(self.first + start),
+                high=self._edge(self.first + start + step),
+                count=sum(self.counts[start : start + step]),
+            )
+            for start in range(0, len(self.counts), step)
+        )
+
+    def _edge(self, bucket: int) -> float:
+        return float(10.0 ** (bucket / self.per_decade))
+
+
+def read(folder: Path) -> Histogram | None:
+    """The histogram in a run's folder; None where there is none or it is not one (it comes from inside)."""
+    path = folder / FILE
+    try:
+        if path.is_symlink() or path.stat().st_size > _LARGEST:
+            return None
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return _checked(document)
+
+
+def _checked(document: object) -> Histogram | None:
+    if not isinstance(document, dict) or document.get("version") != 1 or document.get("unit") != "ns":
+        return None
+    counts = document.get("counts")
+    numbers = (document.get("samples"), document.get("buckets_per_decade"), document.get("first"))
+    if not isinstance(counts, list) or not 0 < len(counts) <= _MOST_BUCKETS:
+        return None
+    if not all(isinstance(n, int) and 0 <= n < 1 << 62 for n in (*counts, *numbers)):
+        return None
+    samples, per_decade, first = (int(str(n)) for n in numbers)
+    # 10**18 ns are 30 years: beyond, the edges would overflow a float one day.
+    if not 0 < per_decade <= 1000 or first + len(counts) > 18 * per_decade or sum(counts) != samples:
+        return None
+    of = str(document.get("of")) if document.get("of") in {"query", "sample"} else "query"
+    return Histogram(of=of, samples=samples, per_decade=per_decade, first=first, counts=tuple(counts))

@@ -1,0 +1,219 @@
+"""Whether a run's files are what was recorded, and whether they agree with each other."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+from orchestrator.errors import StepFailed
+from orchestrator.model.record import RunRecord, from_json, parse, seal
+from orchestrator.results import loadgen
+from orchestrator.results.store import RECORD, REPORT
+from orchestrator.results.summary import harness_document
+from orchestrator.system.files import sha256_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_REQUIRED = {
+    "performance": (loadgen.SUMMARY, loadgen.DETAIL, "settings.json", "harness.json"),
+    "accuracy": (loadgen.SUMMARY, loadgen.DETAIL, loadgen.ACCURACY, "settings.json", "harness.json"),
+}
+_SETTINGS = ("run_id", "benchmark", "scenario", "mode")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something that does not hold: the file it is about and why."""
+
+    file: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What was checked of one run, in words, and every fault found."""
+
+    run_id: str
+    folder: Path
+    checked: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults
+
+
+def verify(folder: Path, labels: Path | None = None) -> Verification:
+    """Check the run in ``folder``; with ``labels`` (``.npy``) accuracy is computed again from LoadGen's log.
+
+    Never raises for what it finds, only for a folder that is not a run's.
+    """
+    path = folder / RECORD
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as exc:
+        raise StepFailed(f"cannot read {path}: {exc.strerror}", slug="record") from exc
+    try:
+        document = parse(text, path=str(path))
+        record = from_json(text, path=str(path))
+    except StepFailed as exc:
+        fault = Fault(file=RECORD, message=exc.message)
+        return Verification(run_id=folder.name, folder=folder, checked=("record",), faults=(fault,))
+    checked, faults = ["the record's seal"], [*_seal(document), *_identity(record, folder)]
+    if record.status == "running":
+        faults.append(Fault(file=RECORD, message="the run has not ended: there is nothing to hold it to"))
+    checked.append(f"sha256 of {len(record.files)} files")
+    faults += _files(record, folder)
+    if record.status == "done":
+        checked += ["settings", "LoadGen's verdict and scenario"]
+        faults += [*_settings(record, folder), *_loadgen(record, folder)]
+        if record.mode == "accuracy":
+            faults += _accuracy(folder, labels)
+            checked.append("accuracy" if labels else "number and uniqueness of the accuracy log's samples")
+    return Verification(run_id=record.run_id, folder=folder, checked=tuple(checked), faults=tuple(faults))
+
+
+def _seal(document: Mapping[str, object]) -> Iterator[Fault]:
+    if document.get("seal") != seal(document):
+        yield Fault(file=RECORD, message="the record was changed after mlorch wrote it")
+
+
+def _identity(record: RunRecord, folder: Path) -> Iterator[Fault]:
+    if record.run_id != folder.name:
+        yield Fault(file=RECORD, message=f"the record is of run {record.run_id}, the folder is not")
+
+
+def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
+    for name, known in record.files.items():
+        path = folder / name
+        if not path.is_file() or path.is_symlink():
+            yield Fault(file=name, message="the file is missing")
+        elif (size := path.stat().st_size) != known.size:
+            yield Fault(file=name, message=f"{size} bytes; {known.size} were recorded")
+        elif sha256_file(path) != known.sha256:
+            yield Fault(file=name, message="the content differs from what was recorded")
+    if record.status == "done":
+        for name in _REQUIRED.get(record.mode, ()):
+            if name not in record.files:
+                yield Fault(file=name, message="no hash of it was recorded")
+    ours = {RECORD, REPORT, *record.files}
+    for path in sorted(folder.iterdir()) if record.files else ():
+        if path.name not in ours:
+            yield Fault(file=path.name, message="the file was not there when the run ended")
+
+
+def _settings(record: RunRecord, folder: Path) -> Iterator[Fault]:
+    document = _json(folder / "settings.json")
+    if not isinstance(document, dict):
+        yield Fault(file="settings.json", message="not a JSON object")
+        return
+    for key in _SETTINGS:
+        if document.get(key) != getattr(record, key):
+            message = f"{key} is {document.get(key)!r}, in the record {getattr(record, key)!r}"
+            yield Fault(file="settings.json", message=message)
+    for name, setting in record.settings.items():
+        told = _lookup(document, name)
+        if told is not None and setting.source != "calibrated" and setting.value != told:
+            message = f"{name} is {told!r}, in the record {setting.value!r}"
+            yield Fault(file="settings.json", message=message)
+
+
+def _lookup(document: Mapping[str, object], dotted: str) -> object:
+    value: object = document
+    for part in dotted.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _loadgen(record: RunRecord, folder: Path) -> Iterator[Fault]:
+    try:
+        result = loadgen.parse(folder)
+        summary = loadgen.read_summary(folder)
+    except StepFailed as exc:
+        yield Fault(file=loadgen.DETAIL, message=exc.message)
+        return
+    said = {"scenario": result.scenario, "mode": result.mode, "valid": result.valid}
+    for key, value in said.items():
+        if value != getattr(record, key):
+            message = f"LoadGen says {key} {value!r}, the record {getattr(record, key)!r}"
+            yield Fault(file=RECORD, message=message)
+    if result.mode == "performance" and summary.get("result is") != result.validity:
+        message = f"says {summary.get('result is')}, {loadgen.DETAIL} {result.validity}"
+        yield Fault(file=loadgen.SUMMARY, message=message)
+
+
+def _accuracy(folder: Path, labels: Path | None) -> Iterator[Fault]:
+    """The accuracy log holds every sample of the dataset once, and gives the accuracy that was recorded."""
+    entries = _json(folder / loadgen.ACCURACY)
+    if not isinstance(entries, list) or not all(isinstance(e, dict) and "qsl_idx" in e for e in entries):
+        yield Fault(file=loadgen.ACCURACY, message="not a list of LoadGen's entries")
+        return
+    settings = _json(folder / "settings.json")
+    expected = _lookup(settings, "dataset.samples") if isinstance(settings, dict) else None
+    seen = Counter(entry["qsl_idx"] for entry in entries)
+    twice = sum(count - 1 for count in seen.values())
+    if twice:
+        yield Fault(file=loadgen.ACCURACY, message=f"{twice} samples are there more than once")
+    if len(seen) != expected or (seen and max(seen) >= len(seen)):
+        yield Fault(file=loadgen.ACCURACY, message=f"{len(seen)} different samples, the dataset has {expected}")
+    claimed = harness_document(folder).get("accuracy")
+    claimed = claimed if isinstance(claimed, dict) else {}
+    if claimed.get("samples") != len(entries):
+        message = f"claims {claimed.get('samples')} samples, LoadGen logged {len(entries)}"
+        yield Fault(file="harness.json", message=message)
+    if labels is not None:
+        yield from _top1(entries, claimed, labels)
+
+
+def _top1(entries: list[dict[str, object]], claimed: Mapping[str, object], labels: Path) -> Iterator[Fault]:
+    try:
+        truth = read_labels(labels)
+        right = sum(_prediction(entry["data"]) == truth[int(str(entry["qsl_idx"]))] for entry in entries)
+    except (StepFailed, IndexError, KeyError, ValueError) as exc:
+        yield Fault(file=loadgen.ACCURACY, message=f"accuracy cannot be computed again: {exc}")
+        return
+    if right != claimed.get("correct"):
+        message = f"claims {claimed.get('correct')} right answers, LoadGen's log gives {right}"
+        yield Fault(file="harness.json", message=message)
+
+
+def _prediction(data: object) -> int:
+    """A class as the harness answers it: a little-endian integer of 4 or 8 bytes, in hex."""
+    return int.from_bytes(bytes.fromhex(str(data)), "little", signed=True)
+
+
+_NPY_SIZES = {"|u1": 1, "|i1": 1, "<i2": 2, "<u2": 2, "<i4": 4, "<u4": 4, "<i8": 8, "<u8": 8}
+
+
+def read_labels(path: Path) -> list[int]:
+    """The integers of a one-dimensional ``.npy`` file (NumPy format 1.0), without NumPy on the host.
+
+    Raises `StepFailed` [labels] for anything else.
+    """
+    import ast
+
+    raw = path.read_bytes()
+    try:
+        if raw[:8] != b"\x93NUMPY\x01\x00":
+            raise ValueError("not NumPy format 1.0")  # noqa: TRY301 (one place that tells the story)
+        end = 10 + int.from_bytes(raw[8:10], "little")
+        header = ast.literal_eval(raw[10:end].decode("latin-1"))
+        size, (length,) = _NPY_SIZES[header["descr"]], header["shape"]
+    except (ValueError, KeyError, TypeError, SyntaxError) as exc:
+        raise StepFailed(f"{path}: not labels: {exc}", slug="labels") from None
+    signed = header["descr"][1] == "i"
+    body = raw[end : end + size * length]
+    if len(body) != size * length:
+        raise StepFailed(f"{path}: cut off", slug="labels")
+    return [int.from_bytes(body[i : i + size], "little", signed=signed) for i in range(0, len(body), size)]
+
+
+def _json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError):
+        return None
