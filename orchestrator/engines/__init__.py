@@ -53,7 +53,7 @@ class BuildEvent:
     """One thing that a build said: a vertex started, ended, was cached, or logged a line."""
 
     kind: str
-    """``start``, ``done``, ``cached``, ``error``, ``log``, or ``retry``"""
+    """``start``, ``done``, ``cached``, ``error``, ``progress``, ``log`` or ``retry``"""
     step: str
     text: str = ""
     current: int = 0
