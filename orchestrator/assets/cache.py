@@ -8,23 +8,16 @@ processes from doing the same work twice.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from orchestrator.system.files import sha256_file
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_BLOCK = 1 << 20
-
-
-def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

@@ -17,20 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import __version__
-from orchestrator.assets.cache import locked, quarantine, replacing, sha256_file
+from orchestrator.assets.cache import locked, quarantine, replacing
+from orchestrator.assets.index import split_credentials
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
+from orchestrator.system.files import sha256_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import IO
 
-    from tenacity import RetryCallState
+    from tenacity import RetryCallState, Retrying
 
 _BLOCK = 1 << 18
 _TIMEOUT_S = 60.0
 _ATTEMPTS = 5
+_LARGEST_PAGE = 64 << 20
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -77,9 +80,13 @@ def open_url(url: str, *, accept: str = "*/*", context: ssl.SSLContext | None = 
         AssetError: another scheme. Faults of the transport come as urllib raises them.
     """
     if not url.startswith(("http://", "https://", "file://")):
-        raise AssetError(f"cannot fetch {url}: not an http, https or file address", slug="bad-url")
-    headers = {"User-Agent": f"mlorch/{__version__}", "Accept": accept}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 (the scheme is checked above)
+        raise AssetError("cannot fetch what is not an http, https or file address", slug="bad-url")
+    plain, authorization = split_credentials(url)
+    request = urllib.request.Request(plain)  # noqa: S310 (the scheme is checked above)
+    request.add_header("User-Agent", f"mlorch/{__version__}")
+    request.add_header("Accept", accept)
+    if authorization:
+        request.add_unredirected_header("Authorization", authorization)
     stream: IO[bytes] = urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=context)  # noqa: S310
     return stream
 
@@ -106,6 +113,10 @@ class Downloads:
         """Where a file with this hash lies once it is there."""
         return self.root / "downloads" / sha256[:2] / sha256
 
+    def has(self, sha256: str) -> bool:
+        """Whether a file with this hash is in the cache."""
+        return self.path(sha256).is_file()
+
     def get(self, wanted: Wanted) -> Path:
         """The file, from the cache or from the first place that has it; its bytes are checked either way.
 
@@ -128,28 +139,10 @@ class Downloads:
         return place
 
     def _download(self, wanted: Wanted, temporary: Path) -> None:
-        import tenacity
-
-        def say(state: RetryCallState) -> None:
-            fault = state.outcome.exception() if state.outcome else None
-            wait = state.next_action.sleep if state.next_action else 0.0
-            self._event("retry", wanted.name, f"{_said(fault)}; trying again in {wait:.1f} s")
-
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(_ATTEMPTS),
-            wait=tenacity.wait_exponential_jitter(initial=self._pause_s, max=10, jitter=self._pause_s),
-            retry=tenacity.retry_if_exception(transient),
-            before_sleep=say,
-            reraise=True,
-        )
         try:
-            found = retrying(self._from_any, wanted, temporary)
+            found = self._retrying(wanted.name)(self._from_any, wanted, temporary)
         except (OSError, http.client.HTTPException) as error:
-            raise AssetError(
-                f"cannot fetch {wanted.name}: {_said(error)}",
-                hint="check the network, the proxy and the certificates (`mlorch doctor`), then run it again",
-                slug="download-failed",
-            ) from error
+            raise _failed(wanted.name, error) from error
         if found != wanted.sha256:
             aside = quarantine(self.root, temporary, wanted.name)
             temporary.touch()
@@ -158,6 +151,52 @@ class Downloads:
                 hint="the source has changed or was tampered with; nothing was cached",
                 slug="hash-mismatch",
             )
+
+    def page(self, url: str, accept: str) -> tuple[bytes, str]:
+        """A small page of an index and its media type; never cached.
+
+        Raises:
+            FileNotFoundError: the server does not have it.
+            AssetError: `download-failed`.
+        """
+
+        def read() -> tuple[bytes, str]:
+            with open_url(url, accept=accept, context=self._trust()) as stream:
+                headers = getattr(stream, "headers", {})
+                return stream.read(_LARGEST_PAGE), str(headers.get("Content-Type", ""))
+
+        shown = split_credentials(url)[0]
+        local = urllib.parse.urlsplit(url)
+        if local.scheme == "file":
+            folder = Path(urllib.parse.unquote(local.path))
+            return (folder / "index.html" if folder.is_dir() else folder).read_bytes(), "text/html"
+        try:
+            return self._retrying(shown)(read)
+        except (OSError, http.client.HTTPException) as error:
+            if _is_gone(error):
+                raise FileNotFoundError(shown) from error
+            raise _failed(shown, error) from error
+
+    def _retrying(self, name: str) -> Retrying:
+        import tenacity
+
+        def say(state: RetryCallState) -> None:
+            fault = state.outcome.exception() if state.outcome else None
+            wait = state.next_action.sleep if state.next_action else 0.0
+            self._event("retry", name, f"{_said(fault)}; trying again in {wait:.1f} s")
+
+        return tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=tenacity.wait_exponential_jitter(initial=self._pause_s, max=10, jitter=self._pause_s),
+            retry=tenacity.retry_if_exception(transient),
+            before_sleep=say,
+            reraise=True,
+        )
+
+    def _trust(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = trust()
+        return self._context
 
     def _from_any(self, wanted: Wanted, temporary: Path) -> str:
         """Fetch from the first place that answers; give the hash of what came."""
@@ -174,11 +213,9 @@ class Downloads:
         raise last
 
     def _from_one(self, url: str, wanted: Wanted, temporary: Path) -> str:
-        if self._context is None:
-            self._context = trust()
         digest = hashlib.sha256()
         count = 0
-        with open_url(url, context=self._context) as stream, temporary.open("wb") as out:
+        with open_url(url, context=self._trust()) as stream, temporary.open("wb") as out:
             while block := stream.read(_BLOCK):
                 count += len(block)
                 if wanted.size and count > wanted.size:
@@ -191,6 +228,14 @@ class Downloads:
 
     def _event(self, kind: str, step: str, text: str = "", total: int = 0) -> None:
         self._on_event(BuildEvent(kind=kind, step=step, text=text, total=total))
+
+
+def _failed(name: str, error: BaseException) -> AssetError:
+    return AssetError(
+        f"cannot fetch {name}: {_said(error)}",
+        hint="check the network, the proxy and the certificates (`mlorch doctor`), then run it again",
+        slug="download-failed",
+    )
 
 
 def _is_gone(error: BaseException) -> bool:

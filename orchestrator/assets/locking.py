@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from orchestrator.assets.mirrors import debian_mirrors
+from orchestrator.system.mirrors import debian_mirrors
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.lock import normalised, suite, wanted_debs
 from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel
@@ -138,7 +138,9 @@ def _apt_state(folder: Path, arch: str, suite_name: str) -> list[str]:
 def _apt(argv: list[str]) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
     if done.returncode != 0 and "No packages found" not in done.stderr:
-        raise AssetError(f"{argv[0]} failed with status {done.returncode}", slug="apt-failed", detail=done.stderr[-2000:])
+        raise AssetError(
+            f"{argv[0]} failed with status {done.returncode}", slug="apt-failed", detail=done.stderr[-2000:]
+        )
     return done.stdout
 
 
@@ -206,6 +208,6 @@ def python_pins(
 
 def _wheel(item: Mapping[str, Mapping[str, object]]) -> Wheel:
     metadata, archive = item["metadata"], item["download_info"]["archive_info"]
-    assert isinstance(archive, dict)  # noqa: S101 (pip's report, version 1)
+    assert isinstance(archive, dict)
     digest = archive["hashes"]["sha256"] if "hashes" in archive else str(archive["hash"]).removeprefix("sha256=")
     return Wheel(name=normalised(str(metadata["name"])), version=str(metadata["version"]), sha256=(digest,))

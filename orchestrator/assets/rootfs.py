@@ -38,10 +38,19 @@ EPOCH = 1_700_000_000
 
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Top-level folders that live below /usr; a base has links to them."""
+_MERGED_PLACES = frozenset(f"usr/{name}" for name in _MERGED)
+_MODES = {"tmp": 0o1777, "var/tmp": 0o1777, "root": 0o700}
+"""Folders that are not 0755, also where a later layer only adds something inside."""
 
-_LEFT_OUT = ("usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian", "usr/share/bug", "usr/share/menu")
+_LEFT_OUT = (
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+    "usr/share/lintian",
+    "usr/share/bug",
+    "usr/share/menu",
+)
 _DOC = "usr/share/doc"
-_PYTHON_TESTS = "test"
 _BLOCK = 1 << 20
 
 
@@ -109,10 +118,9 @@ def _lay(tree: _Tree, pin: DebPin, path: Path) -> None:
             f"package {pin.name} {pin.version} cannot be read: {type(error).__name__}: {error}",
             slug="broken-package",
         ) from error
-    if control is None:
-        raise AssetError(f"package {pin.name} {pin.version} has no control file", slug="broken-package")
-    text = control.encode() if isinstance(control, str) else control
-    tree.file(f"var/lib/dpkg/status.d/{pin.name}", text.rstrip(b"\n") + b"\n", package=pin.name)
+    if not control:
+        raise AssetError(f"package {pin.name} {pin.version} has an empty control file", slug="broken-package")
+    tree.file(f"var/lib/dpkg/status.d/{pin.name}", control.rstrip(b"\n") + b"\n", package=pin.name)
 
 
 class _Tree:
@@ -133,6 +141,10 @@ class _Tree:
         place = _place(package, member.name)
         if not place or _left_out(place, member):
             return
+        if member.issym() and place in _MERGED_PLACES:
+            if member.linkname.strip("/") != place:
+                raise _hostile(package, f"`{member.name}` links to `{member.linkname}`")
+            return  # the package brings the usr-merge itself
         if member.isdir():
             self._directory(place, member.mode, package)
         elif member.issym():
@@ -142,7 +154,7 @@ class _Tree:
             self._hard_link(package, place, _place(package, member.linkname))
         elif member.isreg():
             stream = archive.extractfile(member)
-            assert stream is not None  # noqa: S101 (a regular member always has one)
+            assert stream is not None
             offset, size = self._spool(stream)
             node = _Node(kind=tarfile.REGTYPE, mode=_mode(member.mode), package=package, offset=offset, size=size)
             self._put(place, node)
@@ -203,9 +215,8 @@ class _Tree:
 
     def _parents(self, place: str, package: str) -> None:
         for parent in reversed(PurePosixPath(place).parents[:-1]):
-            there = self.nodes.setdefault(
-                str(parent), _Node(kind=tarfile.DIRTYPE, mode=0o755, package=package)
-            )
+            mode = _MODES.get(str(parent), 0o755)
+            there = self.nodes.setdefault(str(parent), _Node(kind=tarfile.DIRTYPE, mode=mode, package=package))
             if there.kind != tarfile.DIRTYPE:
                 raise _hostile(package, f"`{place}` lies below `{parent}`, which is not a folder")
 
@@ -240,9 +251,7 @@ def _left_out(place: str, member: tarfile.TarInfo) -> bool:
     if place.startswith(f"{_DOC}/"):
         inside = parts[3:]
         return not (inside[1:] == ["copyright"] or (len(inside) == 1 and (member.isdir() or member.issym())))
-    return parts[:2] == ["usr", "lib"] and parts[2].startswith("python3") and parts[3:4] == [_PYTHON_TESTS] if (
-        len(parts) > 3
-    ) else False
+    return len(parts) > 3 and parts[:2] == ["usr", "lib"] and parts[2].startswith("python3") and parts[3] == "test"
 
 
 def _mode(mode: int) -> int:
@@ -268,7 +277,7 @@ def _finish_base(tree: _Tree) -> None:
             tree.link(name, f"usr/{name}")
     for name in ("dev", "proc", "sys", "run", "var/log", "var/cache", "home", "mnt", "opt", "srv"):
         tree.directory(name)
-    for name, mode in (("tmp", 0o1777), ("var/tmp", 0o1777), ("root", 0o700)):
+    for name, mode in _MODES.items():
         tree.directory(name, mode)
     for place, text in _ETC.items():
         tree.file(place, text.encode())

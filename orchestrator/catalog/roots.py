@@ -81,9 +81,14 @@ def definition_files(root: Root) -> Iterator[Path]:
                 slug="too-many-files",
             )
         for name in sorted(files):
-            if name.endswith((".yaml", ".yml")) and not name.startswith("."):
-                if not name.endswith(LOCK_SUFFIX) and name != SETTINGS_NAME:
-                    yield here / name
+            if _is_recipe(name):
+                yield here / name
+
+
+def _is_recipe(name: str) -> bool:
+    if name.startswith(".") or name == SETTINGS_NAME or name.endswith(LOCK_SUFFIX):
+        return False
+    return name.endswith((".yaml", ".yml"))
 
 
 def inside(path: Path, tree: Path) -> Path | None:

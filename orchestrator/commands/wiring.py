@@ -29,6 +29,7 @@ class Workbench:
     """What a command works with; everything is made when first asked for."""
 
     recipes: tuple[str, ...] = ()
+    _pinned: tuple[str, ...] | None = field(default=None, repr=False)
     _catalog: Catalog | None = field(default=None, repr=False)
     _engine: Engine | None = field(default=None, repr=False)
 
@@ -44,16 +45,34 @@ class Workbench:
         return self._catalog
 
     def roots(self) -> tuple[Root, ...]:
-        """The folders of definitions, built-in ones first."""
+        """The folders of definitions, built-in ones first; a repository is fetched once a commit."""
         from orchestrator.settings import roots
+        from orchestrator.system.git import fetch
 
-        return roots(self.recipes)
+        return roots(self.pinned(), fetch)
+
+    def pinned(self) -> tuple[str, ...]:
+        """The recipes of the settings and the command line, refs of git replaced by their commits, and said so."""
+        if self._pinned is None:
+            self._pinned = ()
+            from orchestrator.settings import pinned, recipe_specs
+
+            specs = recipe_specs(self.recipes)
+            if specs:
+                from orchestrator.console import Console
+                from orchestrator.system.git import commit_of
+
+                self._pinned = pinned(specs, commit_of)
+                for given, kept in zip(specs, self._pinned, strict=True):
+                    if given != kept:
+                        Console().say(f"recipes {given} are at commit {kept.rpartition('@')[2]}")
+        return self._pinned
 
     def plans(self, selection: Selection) -> Compiled:
         """The plans of `selection`, from the kept ones where nothing changed."""
         from orchestrator.settings import settings_files
 
-        wanted = replace(selection, recipes=self.recipes)
+        wanted = replace(selection, recipes=self.pinned())
         return compiled(wanted, self._make, cache=cache_home(), watched=settings_files())
 
     def _make(self, selection: Selection) -> Compiled:
@@ -100,9 +119,10 @@ class Workbench:
 
     def look_up(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]]:
         """Asks the engine for images: over its socket directly where that works, else through its client."""
+        from orchestrator.engines.docker import find_host
         from orchestrator.engines.lookup import fast_lookup
 
-        fast = fast_lookup(None)
+        fast = fast_lookup(find_host())
         if fast is not None:
             return fast
         engine = self.engine

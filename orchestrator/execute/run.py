@@ -22,7 +22,7 @@ from orchestrator.system.files import atomic_write_text, sha256_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import TextIO
 
@@ -84,22 +84,23 @@ class Runner:
     verdict: Callable[[Path], bool | None]
     watcher: Watcher
 
-    def run_all(self, steps: Sequence[tuple[RunStep, About]]) -> list[Outcome]:
-        """Every step in order. One that fails does not stop the others.
+    def run_all(self, steps: Sequence[tuple[RunStep, About]]) -> Iterator[Outcome]:
+        """Every step in order, each outcome as it comes. One that fails does not stop the others.
 
         Raises `EngineError` when the engine is lost, `InterruptedRun` on Ctrl-C,
         `StepFailed` when results cannot be written any more; their records say so.
         """
-        outcomes = []
         for number, (step, about) in enumerate(steps, 1):
-            self.watcher.begin(step, number, len(steps))
-            outcome = self.run(step, about)
-            self.watcher.end(step, outcome)
-            outcomes.append(outcome)
-        return outcomes
+            yield self.run(step, about, number=number, total=len(steps))
 
-    def run(self, step: RunStep, about: About) -> Outcome:
-        """One step; see `run_all` for what is raised."""
+    def run(self, step: RunStep, about: About, *, number: int = 1, total: int = 1) -> Outcome:
+        """One step, the watcher told; see `run_all` for what is raised."""
+        self.watcher.begin(step, number, total)
+        outcome = self._run(step, about)
+        self.watcher.end(step, outcome)
+        return outcome
+
+    def _run(self, step: RunStep, about: About) -> Outcome:
         record = first_record(step, about, self.session, now())
         folder = self.store.begin(record)
         reserve = folder / _RESERVE
@@ -151,9 +152,14 @@ class Runner:
             settings=with_effective(record.settings, effective if isinstance(effective, dict) else {}),
             error=failure(error, self.session.secrets),
         )
+        if error is None and record.mode == "performance":
+            try:
+                final = replace(final, valid=self.verdict(folder))
+            except StepFailed as exc:  # the harness was content, but LoadGen's logs are not whole
+                error = exc
+                final = replace(final, status="failed", error=failure(exc, self.session.secrets))
         try:
-            verdict = None if record.mode == "accuracy" or error else self.verdict(folder)
-            final = replace(final, valid=verdict, files=file_hashes(folder))
+            final = replace(final, files=file_hashes(folder))
             (folder / _RESERVE).unlink(missing_ok=True)
             self.store.finish(final)
         except (StepFailed, OSError) as exc:

@@ -51,7 +51,7 @@ class _Composer:
         match event:
             case yaml.ScalarEvent():
                 null = event.implicit[0] and event.value in _NULLS
-                self._finish(self._start(event, ScalarNode(_place(event), event.value, null=null)), event)
+                self._finish(self._start(event, ScalarNode(_place(event), event.value, null=null)))
             case yaml.MappingStartEvent():
                 self._push(self._start(event, MapNode(_place(event))))
             case yaml.SequenceStartEvent():
@@ -59,21 +59,25 @@ class _Composer:
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 node = self.open.pop()
                 self.keys.pop()
-                node.end_line, node.end_column = event.end_mark.line + 1, event.end_mark.column + 1
-                self._finish(node, event)
+                node.end_line, node.end_column = _place(event)[2:]
+                self._finish(node)
             case yaml.AliasEvent():
                 self._alias(event)
             case yaml.DocumentStartEvent():
                 self.documents += 1
                 if self.documents > 1:
                     self._stop("yaml-syntax", "a second document begins here", event, "one file holds one definition")
+            case _:
+                pass  # the ends of documents and streams
 
     def _start(self, event: Any, node: Any) -> Any:
         self.nodes += 1
         if self.nodes > MAX_NODES or len(self.open) >= MAX_DEPTH:
             self._too_large(event)
         if event.tag is not None and event.tag not in _TEXT_TAGS:
-            self._note("yaml-tag", f"the tag `{event.tag[:60]}` is not used here", event, "write the value without a tag")
+            self._note(
+                "yaml-tag", f"the tag `{event.tag[:60]}` is not used here", event, "write the value without a tag"
+            )
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node
@@ -92,9 +96,9 @@ class _Composer:
         self.nodes += node.size
         if self.nodes > MAX_NODES or len(self.open) + node.height >= MAX_DEPTH:
             self._too_large(event)
-        self._finish(node, event)
+        self._finish(node)
 
-    def _finish(self, node: Node, event: Any) -> None:
+    def _finish(self, node: Node) -> None:
         """A value is complete: hang it below the collection that is open."""
         if not self.open:
             self.root = node
@@ -107,12 +111,14 @@ class _Composer:
             self.keys[-1] = node
         else:
             key, self.keys[-1] = self.keys[-1], None
-            self._entry(parent, key, node, event)
+            self._entry(parent, key, node)
 
-    def _entry(self, parent: MapNode, key: Node, node: Node, event: Any) -> None:
+    def _entry(self, parent: MapNode, key: Node, node: Node) -> None:
         if not isinstance(key, ScalarNode):
             span = self.bare.node_span(key)
-            self.problems.append(self.bare.problem("bad-key", "a key must be plain text, not a list or a mapping", span))
+            self.problems.append(
+                self.bare.problem("bad-key", "a key must be plain text, not a list or a mapping", span)
+            )
         elif key.value == "<<":
             hint = "write the keys out, or give the whole value an anchor and repeat it by an alias"
             span = self.bare.node_span(key)

@@ -119,7 +119,9 @@ def read_document(path: Path | str, text: str | None = None) -> Document:
     if bad is not None:
         span = _span_at(name, text, bad.start())
         message = f"the character U+{ord(bad.group()):04X} is not allowed in YAML"
-        raise DefinitionError([bare.problem("yaml-syntax", message, span, "remove it, or write it as an escape in \"…\"")])
+        raise DefinitionError(
+            [bare.problem("yaml-syntax", message, span, 'remove it, or write it as an escape in "…"')]
+        )
     from orchestrator.source.compose import compose
 
     root, problems = compose(bare)
@@ -155,9 +157,7 @@ def _decode_utf8(name: str, data: bytes) -> str:
         span = _span_at(name, before + "?", len(before))
         line = before.rpartition("\n")[2] + after
         message = f"this file is not UTF-8: byte 0x{data[error.start]:02x} cannot stand here"
-        problem = Problem(
-            slug="not-utf8", message=message, span=span, hint="save the file as UTF-8", source_line=line
-        )
+        problem = Problem(slug="not-utf8", message=message, span=span, hint="save the file as UTF-8", source_line=line)
         raise DefinitionError([problem]) from None
 
 

@@ -32,7 +32,7 @@ def render_problem(problem: Problem) -> str:
 def _excerpt(problem: Problem) -> tuple[str, str]:
     """The source line (its part around the fault) and the caret line below it."""
     span = problem.span
-    assert span is not None  # noqa: S101 (the caller looked)
+    assert span is not None  # the caller looked
     line = problem.source_line.rstrip("\r\n")
     first = span.column - 1
     last = span.end_column - 1 if span.end_line == span.line else len(line.rstrip())

@@ -89,15 +89,15 @@ def complaint(kind: str, error: Mapping[str, Any], written: str | None) -> tuple
     if kind == "literal_error":
         return _literal(shown, written, str(context.get("expected", "")))
     if kind == "string_pattern_mismatch":
-        message, hint = PATTERNS.get(str(context.get("pattern")), ("", ""))
-        if message:
-            verb = "" if message.startswith("has") else "is "
-            return f"{shown} {verb}{message}", hint
-        return f"{shown} has characters that cannot stand here", f"allowed is {_readable(str(context.get('pattern')))}"
-    if kind in _BOUNDS:
-        name = _BOUNDS[kind]
-        return f"{shown} is out of range", f"{_BOUND_WORDS[name]} {context.get(name)}"
-    return _length(kind, shown, context) or _other(error)
+        return _mismatch(shown, str(context.get("pattern")))
+    return _limit(kind, shown, context) or _other(error)
+
+
+def _mismatch(shown: str, pattern: str) -> tuple[str, str]:
+    message, hint = PATTERNS.get(pattern, ("", ""))
+    if message:
+        return f"{shown} {'' if message.startswith('has') else 'is '}{message}", hint
+    return f"{shown} has characters that cannot stand here", f"allowed is {_readable(pattern)}"
 
 
 def _empty(kind: str) -> tuple[str, str]:
@@ -118,7 +118,10 @@ def _literal(shown: str, written: str | None, expected: str) -> tuple[str, str]:
     return f"{shown} is not possible here", hint
 
 
-def _length(kind: str, shown: str, context: Mapping[str, Any]) -> tuple[str, str] | None:
+def _limit(kind: str, shown: str, context: Mapping[str, Any]) -> tuple[str, str] | None:
+    if kind in _BOUNDS:
+        name = _BOUNDS[kind]
+        return f"{shown} is out of range", f"{_BOUND_WORDS[name]} {context.get(name)}"
     if kind == "string_too_short":
         least = context.get("min_length", 1)
         return ("the text is empty" if shown == "``" else f"{shown} is too short"), f"at least {least} characters"

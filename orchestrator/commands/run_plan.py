@@ -1,0 +1,284 @@
+"""From a command line to the steps of a run: which benchmarks, on what, with which images and assets."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
+from orchestrator.plan_run import Cell, Site, Workload, cells_of, plan_run, run_id
+from orchestrator.plan_settings import Choices
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orchestrator.catalog import Catalog, Entry
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.engines import EngineFacts, ImageFacts
+    from orchestrator.execute.record_of import About, Session
+    from orchestrator.model.definitions import Asset, Benchmark
+    from orchestrator.model.host import HostFacts
+    from orchestrator.model.record import AssetId
+    from orchestrator.model.steps import BuildPlan, RunStep
+    from orchestrator.tuning import Tuned
+
+NO_FOLDER = "/not/known/yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What `mlorch run` was asked for; ``target`` and ``benchmarks`` empty mean the default."""
+
+    benchmarks: tuple[str, ...] = ()
+    target: str | None = None
+    scenarios: tuple[str, ...] = ()
+    mode: str = "all"
+    min_duration_ms: int | None = None
+    official: bool = False
+    target_qps: float | None = None
+    find: bool = False
+    results: Path = field(default_factory=lambda: Path("results"))
+    platform: str | None = None
+    base_source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A benchmark with everything that its recipe names, and the plan of its image."""
+
+    workload: Workload
+    plan: BuildPlan
+    benchmark: Entry
+    model: Entry
+    dataset: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetPlace:
+    """Where an asset lies on this host, and how many bytes it has."""
+
+    folder: str
+    size: int
+
+
+def names_of(catalog: Catalog, request: Request, target: str) -> tuple[str, ...]:
+    """The benchmarks to run: those named, else the target's default ones.
+
+    Raises `UsageError` with the nearest names for one that does not exist or does
+    not run on ``target``, `NothingSelectedError` when nothing is left.
+    """
+    for name in request.benchmarks:
+        fits = catalog.benchmark(name).definition.targets  # type: ignore[attr-defined]
+        if target not in fits:
+            raise UsageError(
+                f"benchmark `{name}` does not run on target `{target}`",
+                hint=f"its targets: {', '.join(fits)}",
+                slug="target-mismatch",
+            )
+    if request.benchmarks:
+        return tuple(dict.fromkeys(request.benchmarks))
+    found = []
+    for entry in catalog.entries("benchmark"):
+        definition: Benchmark = entry.definition  # type: ignore[assignment]
+        if definition.default and target in definition.targets:
+            found.append(definition.name)
+    if not found:
+        raise NothingSelectedError(
+            f"no benchmark runs on target `{target}` by default",
+            hint="name one: see `mlorch benchmarks list`",
+        )
+    return tuple(found)
+
+
+def choose(bench: Workbench, target: str, plans: Sequence[BuildPlan]) -> tuple[Chosen, ...]:
+    """The workloads of ``plans``; their asset folders are not known yet."""
+    catalog = bench.catalog
+    chosen = []
+    for plan in plans:
+        benchmark = catalog.benchmark(plan.benchmark)
+        what: Benchmark = benchmark.definition  # type: ignore[assignment]
+        model, dataset = catalog.model(what.model), catalog.dataset(what.dataset)
+        workload = Workload(
+            benchmark=what,
+            target=catalog.target(target).definition,  # type: ignore[arg-type]
+            model=model.definition,  # type: ignore[arg-type]
+            dataset=dataset.definition,  # type: ignore[arg-type]
+            harness=catalog.harness(what.harness).definition,  # type: ignore[arg-type]
+            image=plan.image,
+            recipe_sha256=benchmark.sha256,
+            model_folder=NO_FOLDER,
+            dataset_folder=NO_FOLDER,
+        )
+        chosen.append(Chosen(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset))
+    return tuple(chosen)
+
+
+def with_assets(chosen: Chosen, place: Callable[[Entry], AssetPlace]) -> Chosen:
+    """``chosen`` with its model and dataset on this host. Raises `StepFailed` for a folder that is missing."""
+    model, dataset = place(chosen.model), place(chosen.dataset)
+    for found in (model, dataset):
+        require_folder(found.folder)
+    workload = replace(
+        chosen.workload,
+        model_folder=model.folder,
+        dataset_folder=dataset.folder,
+        model_bytes=model.size,
+        dataset_bytes=dataset.size,
+    )
+    return replace(chosen, workload=workload)
+
+
+def require_folder(path: str) -> None:
+    """A missing mount source is an error, never an empty folder made by the engine."""
+    if not Path(path).is_dir():
+        raise StepFailed(
+            f"the host folder {path} does not exist, so it cannot be mounted",
+            hint="it was removed while mlorch ran; fetch it again with `mlorch assets get`",
+            slug="missing-path",
+        )
+
+
+def require_results_place(results: Path) -> None:
+    """The folder of results may be new, but not its parents: a mistyped path must not make a tree."""
+    place = results if results.exists() else results.parent
+    if not place.is_dir():
+        raise UsageError(
+            f"the folder {place} does not exist, so results cannot be kept in {results}",
+            hint="make it, or name another folder with -o",
+            slug="missing-path",
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"results cannot be written to {place}", hint="name another folder with -o", slug="write")
+
+
+def cells(request: Request, benchmark: Benchmark) -> tuple[Cell, ...]:
+    """The tests of one benchmark, accuracy first."""
+    return cells_of(benchmark.scenarios, asked=request.scenarios, mode=request.mode, every_accuracy=request.official)
+
+
+def site_of(
+    request: Request,
+    host: HostFacts,
+    chosen: Sequence[Chosen],
+    engine: EngineFacts | None,
+    limits: Mapping[str, int | None],
+) -> Site:
+    """Where the containers run; without an engine (dry run) devices and groups stand under their own names."""
+    from orchestrator.system.host import device_nodes, group_ids
+    from orchestrator.system.places import cache_home
+    from orchestrator.system.process import owner_label, this_process
+
+    targets = [c.workload.target for c in chosen]
+    nodes = {device.name: device_nodes(device.name) for target in targets for device in target.devices}
+    groups = group_ids() if any(target.groups for target in targets) else {}
+    if engine is None:
+        nodes = {name: found or (name,) for name, found in nodes.items()}
+        groups = {name: name for target in targets for name in target.groups} | groups
+    return Site(
+        host=host,
+        results=str(request.results.absolute()),
+        artifacts=str(cache_home() / "artifacts"),
+        user=f"{os.getuid()}:{os.getgid()}",
+        owner=owner_label(this_process()),
+        nodes=nodes,
+        cdi=engine.cdi_devices if engine else (),
+        groups=groups,
+        limits=limits,
+    )
+
+
+def choices_for(request: Request, chosen: Chosen, cell: Cell, tuned: Mapping[str, Tuned]) -> Choices:
+    """What applies to one test: the command line, and what this system stored for exactly this image."""
+    from orchestrator.tuning import settings_for
+
+    key = f"{chosen.plan.benchmark}/{chosen.plan.target}/{cell.scenario}"
+    stored = settings_for(tuned, key=key, content_id=chosen.plan.layers[-1].content_id)
+    return Choices(
+        min_duration_ms=request.min_duration_ms,
+        official=request.official,
+        target_qps=request.target_qps,
+        system=stored,
+    )
+
+
+def step_of(chosen: Chosen, site: Site, cell: Cell, choices: Choices) -> RunStep:
+    """One test, with a fresh run id."""
+    identifier = run_id(stamp(), chosen.plan.benchmark, chosen.plan.target, cell, secrets.token_hex(2))
+    return plan_run(chosen.workload, site, cell, identifier, choices)
+
+
+def stamp() -> str:
+    """Now, as run ids begin: ``20261124T014100Z``."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+
+
+def session_of(host: HostFacts, engine: EngineFacts, argv: Sequence[str] | None = None) -> Session:
+    """What all records of this command share, without secrets."""
+    from orchestrator import __version__
+    from orchestrator.execute.record_of import Session
+    from orchestrator.model.redact import redacted_argv, secret_values
+    from orchestrator.system.process import this_process
+
+    hidden = secret_values(os.environ)
+    words = list(sys.argv if argv is None else argv)
+    facts = asdict(engine)
+    for private in ("host", "root_dir"):  # paths of this machine say nothing about a result
+        facts.pop(private, None)
+    return Session(
+        name=f"{stamp()}-{secrets.token_hex(2)}",
+        owner=this_process(),
+        mlorch_version=__version__,
+        command_line=redacted_argv(["mlorch", *words[1:]], hidden),
+        engine=facts,
+        host=asdict(host),
+        secrets=hidden,
+    )
+
+
+def about(chosen: Chosen, image: ImageFacts | None) -> About:
+    """What the record tells of the benchmark beyond its step."""
+    from orchestrator.execute.record_of import About
+    from orchestrator.model.record import AccuracyGoal, ImageId, LayerId, RecipeId
+
+    what = chosen.workload.benchmark
+    layers = tuple(
+        LayerId(name=layer.name, level=layer.level, content_id=layer.content_id) for layer in chosen.plan.layers
+    )
+    goal = what.accuracy
+    return About(
+        recipe=RecipeId(name=what.name, origin=chosen.benchmark.origin, sha256=chosen.benchmark.sha256),
+        image=ImageId(
+            reference=chosen.plan.image,
+            image_id=image.image_id if image else "",
+            digest=image.digest if image else "",
+            layers=layers,
+        ),
+        model=_asset_id("model", chosen.workload.model, chosen.workload.model.trained_by),
+        dataset=_asset_id("dataset", chosen.workload.dataset, ""),
+        accuracy_goal=AccuracyGoal(metric=goal.metric, unit=goal.unit, reference=goal.reference, factor=goal.factor),
+        title=what.title,
+        stands_for=what.stands_for,
+        note=what.note,
+    )
+
+
+def _asset_id(kind: str, asset: Asset, trained_by: str) -> AssetId:
+    from orchestrator.model.record import AssetId, LicenceFact
+
+    licences = []
+    for source in asset.sources:
+        name = source.path if source.kind == "recipe" else f"{source.package} {source.version}"
+        licences.append(LicenceFact(source=name, spdx=source.licence.spdx, note=source.licence.note))
+    return AssetId(
+        kind=kind,
+        name=asset.name,
+        files={out.file: out.sha256 for out in asset.outputs},
+        title=asset.title,
+        trained_by=trained_by,
+        licences=tuple(licences),
+    )

@@ -1,0 +1,123 @@
+"""What a person sees of a run: a moving line on a terminal, a line a test elsewhere, a table at the end."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from orchestrator.execute.run import Watcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from rich.progress import Progress, TaskID
+
+    from orchestrator.console import Console
+    from orchestrator.execute.run import Outcome
+    from orchestrator.model.steps import RunStep
+    from orchestrator.results.summary import Summary
+
+
+class RunView(Watcher):
+    """Follows the tests of a run by the harness's own events."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stack = ExitStack()
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._title = ""
+
+    def __enter__(self) -> Self:
+        if self._console.live:
+            self._progress = self._stack.enter_context(self._console.progress())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def begin(self, step: RunStep, number: int, total: int) -> None:
+        """A test begins; a total of 0 is a test of a search, whose number is not known beforehand."""
+        count = f"[{number}/{total}] " if total else f"[{number}] "
+        self._title = f"{count}{step.benchmark} {step.scenario} {step.mode}"
+        if self._progress is None:
+            self._console.say(f"{self._title} …")
+            return
+        # A rich mark would eat the brackets of the count.
+        self._task = self._progress.add_task(self._title.replace("[", r"\["), total=None, note="starting")
+
+    def event(self, step: RunStep, event: Mapping[str, object]) -> None:
+        """Progress and phases move the line; a log line is shown."""
+        kind = event.get("event")
+        if kind == "log":
+            self.line(step, str(event.get("text", "")))
+        elif self._progress is not None and self._task is not None:
+            if kind == "phase":
+                self._progress.update(self._task, total=None, completed=0, note=str(event.get("name", "")))
+            elif kind == "progress":
+                total = _number(event.get("total"))
+                self._progress.update(
+                    self._task, completed=_number(event.get("done")) or 0.0, total=total, note=_note(event)
+                )
+
+    def line(self, step: RunStep, text: str) -> None:  # noqa: ARG002 (of the protocol)
+        """Whatever else a container says is shown as it is."""
+        if self._progress is not None:
+            self._progress.console.print(f"  {text}", markup=False, highlight=False, style="dim")
+        else:
+            self._console.say(f"  {text}", style="dim")
+
+    def end(self, step: RunStep, outcome: Outcome) -> None:  # noqa: ARG002 (of the protocol)
+        """A test ended: its result in a line."""
+        from orchestrator.results.summary import summarise
+
+        if self._progress is not None and self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+        summary = summarise(outcome.record, outcome.folder)
+        style = "green" if summary.good else "red"
+        self._console.say(f"{self._title}: {headline(summary)}", style=style)
+
+
+def headline(summary: Summary) -> str:
+    """One test in a few words: ``VALID, 2,275 samples/s``."""
+    from orchestrator.results.summary import metric_text, percent
+
+    words = [summary.verdict]
+    if summary.accuracy is not None:
+        words.append(f"{percent(summary.accuracy.value)} of {summary.accuracy.samples:,} samples")
+    elif summary.loadgen is not None and summary.loadgen.result is not None:
+        words.append(metric_text(summary.loadgen.result))
+    return ", ".join(words)
+
+
+def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
+    """The final table, why a test does not count, and where everything lies."""
+    from orchestrator.results.summary import COLUMNS, RIGHT, row
+
+    if not summaries:
+        return
+    record = summaries[0].record
+    console.table(COLUMNS, [row(summary) for summary in summaries], title=f"target {record.target}", right=RIGHT)
+    for summary in summaries:
+        if not summary.good:
+            reasons = "; ".join(summary.reasons) or "no reason given"
+            console.warn(f"{summary.record.run_id}: {summary.verdict}: {reasons}; see {summary.folder}")
+    for note in dict.fromkeys(summary.record.note for summary in summaries):
+        console.result(note)
+    console.say(f"records and reports: {results}")
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _note(event: Mapping[str, object]) -> str:
+    rate, left = _number(event.get("qps")), _number(event.get("left_s"))
+    words = [f"{rate:,.1f} samples/s"] if rate is not None else []
+    words += [f"{left:,.0f} s left"] if left is not None else []
+    return ", ".join(words)

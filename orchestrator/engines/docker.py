@@ -1,0 +1,343 @@
+"""The Docker engine: its SDK to inspect and to run, buildx (through python-on-whales) to build."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orchestrator.engines import ContainerExit, ContainerFacts, EngineFacts, ImageFacts
+from orchestrator.engines.lookup import image_facts
+from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
+from orchestrator.system.places import cache_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import docker
+    from python_on_whales import DockerClient
+
+    from orchestrator.engines import BuildEvent, BuildSettings
+    from orchestrator.model.steps import ContainerSpec, LayerStep
+
+_TIMEOUT_S = 120
+_INSTALL_HINT = "start one, or let mlorch get one for itself: `mlorch engine ensure`"
+DEFAULT_SOCKET = "/var/run/docker.sock"
+
+
+def _nothing(_facts: ContainerFacts) -> None:
+    """The default of `on_started`."""
+
+
+def find_host(env: Mapping[str, str] | None = None) -> str:
+    """Where the engine listens: DOCKER_HOST, the docker context, the default socket, mlorch's own engine.
+
+    Costs no docker import; the answer may name a socket on which nobody listens.
+    """
+    env = os.environ if env is None else env
+    if host := env.get("DOCKER_HOST"):
+        return host
+    if host := _context_host(env):
+        return host
+    if Path(DEFAULT_SOCKET).exists():
+        return f"unix://{DEFAULT_SOCKET}"
+    from orchestrator.engines.private import running_socket
+
+    private = running_socket()
+    return f"unix://{private or DEFAULT_SOCKET}"
+
+
+def _context_host(env: Mapping[str, str]) -> str | None:
+    """The endpoint of the current docker context, where one other than the default is set."""
+    import hashlib
+    import json
+
+    folder = Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    try:
+        name = env.get("DOCKER_CONTEXT") or json.loads((folder / "config.json").read_text())["currentContext"]
+        if name == "default":
+            return None
+        meta = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+        return str(json.loads(meta.read_text())["Endpoints"]["docker"]["Host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def connect(host: str | None = None) -> DockerEngine:
+    """The engine at `host`, else the one that `find_host` finds.
+
+    Raises:
+        EngineError: no engine answers there (`no-engine`).
+    """
+    import docker
+    import docker.errors
+
+    host = host or find_host()
+    try:
+        api = docker.APIClient(base_url=host, version="auto", timeout=_TIMEOUT_S)
+    except (docker.errors.DockerException, OSError) as error:
+        raise EngineError(
+            f"no container engine answers at {host}: {_first_line(error)}", hint=_INSTALL_HINT, slug="no-engine"
+        ) from None
+    return DockerEngine(host, api)
+
+
+class DockerEngine:
+    """The `Engine` Protocol over one Docker daemon."""
+
+    name = "docker"
+
+    def __init__(self, host: str, api: docker.APIClient) -> None:
+        self.host = host
+        self._api = api
+        self._client: DockerClient | None = None
+
+    # -- facts -------------------------------------------------------------------------
+
+    def facts(self) -> EngineFacts:
+        """What the daemon reports of itself."""
+        with self._answers():
+            info, version = self._api.info(), self._api.version()
+        status = dict(pair for pair in info.get("DriverStatus") or () if len(pair) == 2)
+        from orchestrator.engines.private import running_socket
+
+        private = running_socket()
+        return EngineFacts(
+            name=self.name,
+            host=self.host,
+            version=str(version.get("Version", "")),
+            api_version=str(version.get("ApiVersion", "")),
+            platform=f"{version.get('Os', 'linux')}/{version.get('Arch', '')}",
+            buildx=self.buildx_version(),
+            containerd_store=status.get("driver-type") == "io.containerd.snapshotter.v1",
+            cdi=bool(info.get("CDISpecDirs")),
+            cdi_devices=tuple(str(device.get("ID")) for device in info.get("DiscoveredDevices") or ()),
+            storage_driver=str(info.get("Driver", "")),
+            cgroup_version=str(info.get("CgroupVersion", "")),
+            root_dir=str(info.get("DockerRootDir", "")),
+            rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
+            private=private is not None and self.host == f"unix://{private}",
+            cpus=int(info.get("NCPU") or 0),
+            memory=int(info.get("MemTotal") or 0),
+            security=tuple(info.get("SecurityOptions") or ()),
+        )
+
+    def buildx_version(self) -> str | None:
+        """The version of the buildx plugin that the client finds, or None."""
+        command, environment = self._cli()
+        if command is None:
+            return None
+        try:
+            done = subprocess.run(  # noqa: S603 (a fixed argument list)
+                [command, "buildx", "version"], capture_output=True, text=True, timeout=20, check=False, env=environment
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        words = done.stdout.split()
+        return words[1].removeprefix("v") if done.returncode == 0 and len(words) > 1 else None
+
+    # -- images ------------------------------------------------------------------------
+
+    def image(self, reference: str) -> ImageFacts | None:
+        """The image with this reference, or None."""
+        import docker.errors
+
+        with self._answers():
+            try:
+                return image_facts(reference, self._api.inspect_image(reference))
+            except docker.errors.ImageNotFound:
+                return None
+
+    def images(self, label: str) -> list[ImageFacts]:
+        """Every tagged image with this label (``name`` or ``name=value``)."""
+        with self._answers():
+            found = self._api.images(filters={"label": label, "dangling": False})
+        references = [tag for item in found for tag in (item.get("RepoTags") or ())]
+        return [facts for reference in references if (facts := self.image(reference)) is not None]
+
+    def build(
+        self,
+        step: LayerStep,
+        context: Path,
+        labels: Mapping[str, str],
+        settings: BuildSettings,
+        on_event: Callable[[BuildEvent], None],
+    ) -> ImageFacts:
+        """Build one layer; see `orchestrator.engines.buildx.build` for what it raises."""
+        from orchestrator.engines import buildx
+
+        log_path = cache_home() / "logs" / f"{step.name}-{step.content_id[:12]}.log"
+        buildx.build(self._buildx(), step, context, labels, settings, log_path, on_event)
+        facts = self.image(step.image)
+        if facts is None:
+            raise EngineError(
+                f"the engine built `{step.name}` but does not hold {step.image}",
+                hint="is the current buildx builder one that loads into the engine? try `docker buildx use default`",
+                slug="not-loaded",
+            )
+        return facts
+
+    def _cli(self) -> tuple[str | None, dict[str, str] | None]:
+        """The docker client to use and its environment: the private engine's where there is one."""
+        from orchestrator.engines.private import client_environment, running_socket
+
+        private = running_socket()
+        if private is not None and self.host == f"unix://{private}":
+            extra = client_environment()
+            return extra.get("MLORCH_DOCKER_CLIENT") or shutil.which("docker"), {**os.environ, **extra}
+        return shutil.which("docker"), None
+
+    def _buildx(self) -> DockerClient:
+        if self._client is None:
+            if self.buildx_version() is None:
+                raise EngineError(
+                    "the engine can be used to run but not to build: the docker client has no buildx plugin",
+                    hint="install buildx, or let mlorch get an engine for itself: `mlorch engine ensure`",
+                    slug="no-buildx",
+                )
+            from python_on_whales import DockerClient
+
+            command, environment = self._cli()
+            config = (environment or {}).get("DOCKER_CONFIG")
+            self._client = DockerClient(host=self.host, client_call=[command or "docker"], config=config)
+        return self._client
+
+    # -- containers --------------------------------------------------------------------
+
+    def run(
+        self,
+        spec: ContainerSpec,
+        on_line: Callable[[str], None],
+        on_started: Callable[[ContainerFacts], None] = _nothing,
+    ) -> ContainerExit:
+        """Create, start and follow one container to its end; it is removed whatever happens.
+
+        Raises:
+            UsageError: a mount's source is not there (nothing is created).
+            HostLimitError: the host refuses a limit or a device that the target asks for.
+            StepFailed: the engine cannot start the container.
+            EngineError: the engine went away.
+        """
+        from orchestrator.engines.containers import create, follow
+
+        for mount in spec.mounts:
+            if not Path(mount.source).exists():
+                raise UsageError(
+                    f"{mount.source} is to be mounted at {mount.target}, but it is not there",
+                    hint="mlorch never creates an input; give an existing path",
+                    slug="missing-mount",
+                )
+        with self._answers():
+            container = create(self._api, spec)
+        ended = False
+        try:
+            with self._answers(spec):
+                outcome = follow(self._api, container, spec, on_line, on_started)
+            ended = True
+            return outcome
+        finally:
+            self._discard(container, stop=not ended)
+
+    def _discard(self, container: str, *, stop: bool) -> None:
+        """Stop and remove; an engine that is gone is told by the error that is already on its way."""
+        try:
+            if stop:
+                self.stop(container)
+            self.remove(container)
+        except MlorchError:
+            pass
+
+    def containers(self, label: str) -> list[ContainerFacts]:
+        """Containers with this label, running or not."""
+        with self._answers():
+            found = self._api.containers(all=True, filters={"label": label})
+        return [
+            ContainerFacts(
+                container_id=str(item["Id"]),
+                name=str((item.get("Names") or [""])[0]).removeprefix("/"),
+                state=str(item.get("State", "")),
+                labels=dict(item.get("Labels") or {}),
+            )
+            for item in found
+        ]
+
+    def stop(self, container_id: str, grace_s: int = 10) -> None:
+        """Ask a container to end, kill it after `grace_s` seconds; one that is gone is fine."""
+        import docker.errors
+
+        with self._answers():
+            try:
+                self._api.stop(container_id, timeout=grace_s)
+            except docker.errors.NotFound:
+                return
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container, running or not; one that is gone is fine."""
+        import docker.errors
+
+        with self._answers():
+            try:
+                self._api.remove_container(container_id, force=True, v=True)
+            except docker.errors.NotFound:
+                return
+            except docker.errors.APIError as error:
+                if "already in progress" not in str(error):
+                    raise
+
+    @contextmanager
+    def _answers(self, spec: ContainerSpec | None = None) -> Iterator[None]:
+        """Turn what the SDK raises into our errors: the one place that knows its exceptions."""
+        import docker.errors
+        import requests
+
+        try:
+            yield
+        except docker.errors.ImageNotFound as error:
+            image = spec.image if spec else ""
+            raise StepFailed(
+                f"the engine has no image {image}: {_first_line(error)}",
+                hint="`mlorch build` makes it",
+                slug="no-image",
+            ) from None
+        except docker.errors.APIError as error:
+            raise self._refused(error) from None
+        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: BaseException) -> EngineError:
+        return EngineError(
+            f"the engine at {self.host} stopped answering: {_first_line(error)}",
+            hint="see `mlorch doctor`; `mlorch engine ensure` starts mlorch's own engine again",
+            slug="engine-lost",
+        )
+
+    @staticmethod
+    def _refused(error: Any) -> MlorchError:
+        said = str(getattr(error, "explanation", "") or error)
+        if "error setting rlimit" in said or "can't get final child's PID" in said:
+            return HostLimitError(
+                f"the host refuses a limit that the target asks for: {said.strip()}",
+                hint="see `mlorch doctor`: what the engine may raise is limited by the engine's own limits",
+            )
+        if any(
+            words in said
+            for words in (
+                "gathering device information",
+                "CDI device injection failed",
+                "could not select device driver",
+            )
+        ):
+            return HostLimitError(
+                f"the engine cannot pass a device of the target: {said.strip()}",
+                hint="see `mlorch doctor` and `mlorch targets`",
+                slug="device",
+            )
+        return StepFailed(f"the engine refused: {said.strip()}", slug="engine-refused")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

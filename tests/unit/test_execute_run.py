@@ -1,0 +1,308 @@
+"""What becomes of a run's record, whatever its container does; with an engine made of a few lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from run_parts import a_site, a_workload
+
+from orchestrator.engines import ContainerExit, ContainerFacts
+from orchestrator.errors import EngineError, InterruptedRun, StepFailed
+from orchestrator.execute.record_of import About, Session
+from orchestrator.execute.run import Runner, Watcher
+from orchestrator.execute.sweep import orphaned, sweep
+from orchestrator.model.record import ImageId, Owner, RecipeId, from_json
+from orchestrator.plan_run import Cell, plan_run
+from orchestrator.plan_settings import Choices
+from orchestrator.results.store import Store
+from orchestrator.system.process import (
+    alive,
+    boot_id,
+    owner_label,
+    parse_owner_label,
+    signals_interrupt,
+    this_process,
+)
+
+HARNESS = {
+    "version": 1, "status": "done", "error": None, "container": {"python": "3.11.2", "uid": 1000},
+    "effective": {"target_qps": {"value": 12.5, "source": "calibrated"}}, "accuracy": None,
+}  # fmt: skip
+
+
+@dataclass
+class FakeEngine:
+    """Runs a function in place of a container; keeps what is asked of it."""
+
+    inside: object
+    exit_code: int = 0
+    out_of_memory: bool = False
+    left: list[ContainerFacts] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    record_at_start: str = ""
+    name: str = "fake"
+
+    def run(self, spec, on_line, on_started=lambda _facts: None):
+        results = Path(next(mount.source for mount in spec.mounts if mount.target == "/results"))
+        self.record_at_start = json.loads((results / "run.json").read_text())["status"]
+        on_started(ContainerFacts(container_id="c0ffee", name=spec.name, state="running", labels=spec.labels))
+        self.inside(results, on_line)
+        return ContainerExit(
+            container_id="c0ffee", exit_code=self.exit_code, out_of_memory=self.out_of_memory, started="", finished=""
+        )
+
+    def containers(self, label):
+        key, _, value = label.partition("=")
+        return [c for c in self.left if key in c.labels and value in {"", c.labels[key]}]
+
+    def remove(self, container_id):
+        self.removed.append(container_id)
+        self.left = [c for c in self.left if c.container_id != container_id]
+
+
+def done(results: Path, on_line) -> None:
+    on_line('{"event": "phase", "name": "test"}\n')
+    on_line("plain words")
+    (results / "harness.json").write_text(json.dumps(HARNESS))
+
+
+@pytest.fixture
+def run_it(tmp_path):
+    """Runs one step whose container does ``inside``; gives what came of it."""
+
+    def run(engine, *, secrets=(), watcher=None, verdict=lambda _folder: True, mode="performance"):
+        step = plan_run(
+            a_workload(),
+            a_site(results=str(tmp_path)),
+            Cell(scenario="Offline", mode=mode),
+            "20260101T000000Z-x",
+            Choices(),
+        )
+        session = Session(
+            name="s", owner=this_process(), mlorch_version="0", command_line=("mlorch", "run"), secrets=secrets
+        )
+        about = About(recipe=RecipeId(name="b", origin="builtin", sha256="0"), image=ImageId(reference="i"))
+        runner = Runner(
+            engine=engine, store=Store(tmp_path), session=session, verdict=verdict, watcher=watcher or Watcher()
+        )
+        return next(runner.run_all([(step, about)]))
+
+    return run
+
+
+def record_in(folder: Path):
+    """The one record below a folder, as a later command reads it."""
+    place = next(folder.glob("*/run.json"))
+    return from_json(place.read_text(), path=str(place))
+
+
+def test_a_good_run_is_recorded_first_and_whole_at_the_end(run_it, tmp_path):
+    engine = FakeEngine(done)
+    outcome = run_it(engine)
+    assert engine.record_at_start == "running"
+    record = record_in(tmp_path)
+    assert record == outcome.record
+    assert (record.status, record.valid, record.exit_code, outcome.error) == ("done", True, 0, None)
+    assert record.ended.unix_ns >= record.started.unix_ns
+    assert record.container_facts == {"python": "3.11.2", "uid": 1000}
+    assert record.settings["loadgen.target_qps"].value == 12.5
+    assert record.settings["loadgen.target_qps"].source == "calibrated"
+    assert set(record.files) == {"console.log", "harness.json", "settings.json"}
+    assert (outcome.folder / "console.log").read_text() == '{"event": "phase", "name": "test"}\nplain words\n'
+    assert sorted(p.name for p in outcome.folder.iterdir()) == [
+        "console.log",
+        "harness.json",
+        "run.json",
+        "settings.json",
+    ]
+
+
+def test_events_and_plain_lines_reach_the_watcher(run_it):
+    seen = []
+
+    class Seeing(Watcher):
+        def event(self, step, event):
+            seen.append(event["event"])
+
+        def line(self, step, text):
+            seen.append(text)
+
+    run_it(FakeEngine(done), watcher=Seeing())
+    assert seen == ["phase", "plain words"]
+
+
+def test_invalid_is_kept_and_marked(run_it, tmp_path):
+    assert run_it(FakeEngine(done), verdict=lambda _folder: False).record.valid is False
+    assert record_in(tmp_path).status == "done"
+
+
+def test_accuracy_has_no_verdict_of_loadgen(run_it):
+    assert run_it(FakeEngine(done), mode="accuracy").record.valid is None
+
+
+def test_a_crash_is_kept_with_the_logs_tail_and_path(run_it, tmp_path):
+    def crash(_results, on_line):
+        for number in range(50):
+            on_line(f"line {number}")
+
+    outcome = run_it(FakeEngine(crash, exit_code=1))
+    assert isinstance(outcome.error, StepFailed)
+    assert outcome.error.detail.splitlines()[-1] == "line 49"
+    assert len(outcome.error.detail.splitlines()) == 20
+    assert str(outcome.folder / "console.log") in outcome.error.hint
+    record = record_in(tmp_path)
+    assert (record.status, record.valid, record.error.slug) == ("failed", None, "harness-failed")
+
+
+def test_logs_that_are_cut_off_fail_the_run(run_it, tmp_path):
+    def verdict(_folder):
+        raise StepFailed("the log is cut off", slug="loadgen-log")
+
+    assert run_it(FakeEngine(done), verdict=verdict).error.slug == "loadgen-log"
+    assert (record_in(tmp_path).status, record_in(tmp_path).valid) == ("failed", None)
+
+
+def test_exit_0_without_a_harness_document_is_no_success(run_it):
+    assert run_it(FakeEngine(lambda _results, _line: None)).record.status == "failed"
+
+
+def test_out_of_memory_is_said(run_it):
+    outcome = run_it(FakeEngine(lambda _results, _line: None, exit_code=137, out_of_memory=True))
+    assert outcome.error.slug == "out-of-memory"
+    assert "memory limit of 14.40 GiB" in outcome.error.message
+    assert outcome.record.out_of_memory
+
+
+def test_a_lost_engine_interrupts(run_it, tmp_path):
+    def lost(_results, _line):
+        raise EngineError("the engine stopped answering")
+
+    with pytest.raises(EngineError) as error:
+        run_it(FakeEngine(lost))
+    assert error.value.exit_code == 4
+    assert record_in(tmp_path).status == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_container_and_is_recorded(run_it, tmp_path, number):
+    def killed(results, _line):
+        (results / "harness.json").write_text(json.dumps(HARNESS))  # a half result must not count
+        os.kill(os.getpid(), number)
+
+    label = {"org.mlorch.run": "20260101T000000Z-x"}
+    other = {"org.mlorch.run": "another"}
+    engine = FakeEngine(killed)
+    engine.left = [
+        ContainerFacts(container_id="mine", name="", state="running", labels=label),
+        ContainerFacts(container_id="other", name="", state="running", labels=other),
+    ]
+    with pytest.raises(InterruptedRun) as error, signals_interrupt():
+        run_it(engine)
+    assert error.value.exit_code == 130
+    assert engine.removed == ["mine"]
+    assert (record_in(tmp_path).status, record_in(tmp_path).valid) == ("interrupted", None)
+
+
+def test_a_full_disk_is_an_error_and_leaves_a_sound_record(run_it, tmp_path, monkeypatch):
+    def full(_results, _line):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("orchestrator.execute.run.free_bytes", lambda _folder: 0)
+    with pytest.raises(StepFailed, match="no space left") as error:
+        run_it(FakeEngine(full))
+    assert (error.value.slug, error.value.exit_code) == ("disk-full", 1)
+    assert (record_in(tmp_path).status, record_in(tmp_path).error.slug) == ("failed", "disk-full")
+
+
+def test_a_run_never_overwrites_another(run_it, tmp_path):
+    run_it(FakeEngine(done))
+    before = record_in(tmp_path)
+    with pytest.raises(StepFailed) as error:
+        run_it(FakeEngine(done))
+    assert error.value.slug == "exists"
+    assert record_in(tmp_path) == before
+
+
+def test_secrets_are_nowhere_in_the_run_folder(run_it, tmp_path):
+    def leak(results, on_line):
+        on_line("token is hunter2hunter2 and http://me:pw@proxy")
+        raise StepFailed("could not fetch with hunter2hunter2")
+
+    with pytest.raises(StepFailed):
+        run_it(FakeEngine(leak), secrets=("hunter2hunter2",))
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert "hunter2" not in path.read_text()
+            assert "me:pw" not in path.read_text()
+
+
+def test_a_link_from_inside_is_not_followed(run_it, tmp_path):
+    secret = tmp_path.parent / "outside.json"
+    secret.write_text(json.dumps({"status": "done", "container": {"stolen": 1}}))
+
+    def link(results, _line):
+        (results / "harness.json").symlink_to(secret)
+
+    outcome = run_it(FakeEngine(link))
+    assert outcome.record.status == "failed"
+    assert "harness.json" not in outcome.record.files
+    assert outcome.record.container_facts == {}
+
+
+# -- after kill -9 -----------------------------------------------------------------------
+
+
+def container(owner: str, *, state="running", name="c") -> ContainerFacts:
+    return ContainerFacts(
+        container_id=name, name=name, state=state, labels={"org.mlorch.run": name, "org.mlorch.owner": owner}
+    )
+
+
+def test_a_process_is_alive_with_its_own_start_only():
+    me = this_process()
+    assert alive(me)
+    assert not alive(replace(me, start_ticks=me.start_ticks - 1))
+    assert not alive(replace(me, boot_id="another boot"))
+    assert not alive(Owner(pid=2**22 + 1, start_ticks=1, boot_id=boot_id()))
+
+
+def test_the_owner_label_is_read_back():
+    me = this_process()
+    owner, _namespace = parse_owner_label(owner_label(me))
+    assert (owner.pid, owner.start_ticks, owner.boot_id) == (me.pid, me.start_ticks, me.boot_id)
+    assert parse_owner_label("nonsense") is None
+
+
+def test_sweep_removes_the_dead_and_only_them():
+    me = this_process()
+    dead = owner_label(replace(me, start_ticks=me.start_ticks - 1))
+    elsewhere = owner_label(replace(me, boot_id="other"))
+    engine = FakeEngine(done)
+    engine.left = [
+        container(dead, name="dead"),
+        container(owner_label(me), name="live"),
+        container(elsewhere, name="other machine"),
+        container(elsewhere, name="before the boot", state="exited"),
+        container("nonsense", name="not ours"),
+        container(dead.rpartition(":")[0] + ":1", name="other namespace"),
+    ]
+    assert [s.run_id for s in sweep(engine)] == ["dead", "before the boot"]
+    assert engine.removed == ["dead", "before the boot"]
+    assert not orphaned(container(owner_label(me)))
+
+
+def test_the_record_of_a_dead_process_becomes_interrupted(run_it, tmp_path):
+    run_it(FakeEngine(done))
+    store = Store(tmp_path)
+    record = store.entries()[0].need()
+    gone = replace(record, status="running", owner=replace(record.owner, start_ticks=1))
+    store.finish(gone)
+    sweep(None, store)
+    assert store.entries()[0].need().status == "interrupted"
+    shutil.rmtree(tmp_path / record.run_id)

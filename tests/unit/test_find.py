@@ -1,0 +1,73 @@
+"""The search for the highest valid rate, and where its findings are kept."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from orchestrator import tuning
+from orchestrator.execute.find import MAX_PROBES, TOLERANCE, Search
+from orchestrator.tuning import Tuned
+
+
+@pytest.mark.parametrize("limit", [3.0, 90.0, 100.0, 101.0, 350.0])
+def test_finds_the_limit_within_tolerance_and_budget(limit):
+    asked = []
+
+    def probe(rate: float) -> bool:
+        asked.append(rate)
+        return rate <= limit
+
+    found = Search(probe).run(100.0, start_valid=limit >= 100)
+    assert found is not None
+    assert limit / TOLERANCE**2 <= found <= limit or len(asked) >= MAX_PROBES - 1
+    assert found <= limit
+    assert len(asked) <= MAX_PROBES + 3
+
+
+def test_a_target_that_is_never_valid_ends():
+    asked = []
+    assert Search(lambda rate: bool(asked.append(rate))).run(100.0) is None
+    assert len(asked) == MAX_PROBES
+
+
+def test_a_lucky_verdict_is_not_believed():
+    """Just above the true limit the first test of a rate passes once by luck, and never again."""
+    seen: set[float] = set()
+
+    def probe(rate: float) -> bool:
+        lucky = rate <= 104 and rate not in seen
+        seen.add(rate)
+        return rate <= 100 or lucky
+
+    found = Search(probe).run(90.0)
+    assert found is not None
+    assert 95 <= found <= 100
+
+
+def entry(**changes: object) -> Tuned:
+    fields = {
+        "benchmark": "b", "target": "cpu", "scenario": "Server", "content_id": "c1",
+        "settings": {"target_qps": 512.5}, "run_id": "r", "found": "2026-11-24T00:00:00Z",
+    }  # fmt: skip
+    return Tuned(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_findings_are_kept_by_system_benchmark_target_scenario_and_image(tmp_path):
+    path = tuning.tuning_file(tmp_path, "sys")
+    tuning.store(path, entry())
+    tuning.store(path, entry(scenario="Offline", settings={"target_qps": 9.0}))
+    tuning.store(path, entry(settings={"target_qps": 600.0}))
+    found = tuning.load(path)
+    assert tuning.settings_for(found, key="b/cpu/Server", content_id="c1") == {"target_qps": 600.0}
+    assert tuning.settings_for(found, key="b/cpu/Offline", content_id="c1") == {"target_qps": 9.0}
+    assert tuning.settings_for(found, key="b/cpu/Server", content_id="other") == {}
+    assert tuning.settings_for(found, key="b/cpu/MultiStream", content_id="c1") == {}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", json.dumps({"version": 2, "tuned": {}}), '{"version": 1}'])
+def test_a_broken_file_counts_as_empty(tmp_path, text):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    assert tuning.load(path) == {}
