@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestrator.assets.cache import replacing
 from orchestrator.assets.download import Downloads, GoneError, Wanted, ignore, pool_urls
-from orchestrator.assets.mirrors import debian_mirrors
+from orchestrator.system.mirrors import debian_mirrors
 from orchestrator.errors import AssetError
 from orchestrator.system.places import cache_home
 

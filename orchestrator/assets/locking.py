@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from orchestrator.assets.mirrors import debian_mirrors
+from orchestrator.system.mirrors import debian_mirrors
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.lock import normalised, suite, wanted_debs
 from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+from orchestrator.model.steps import BuildSettings as BuildSettings  # noqa: TC001  # named here for callers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,20 +60,6 @@ class BuildEvent:
     text: str = ""
     current: int = 0
     total: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildSettings:
-    """What the site gives a build; nothing of it may reach the image.
-
-    ``secrets`` maps a BuildKit secret id to a file (``site-ca`` a CA bundle,
-    ``pip-conf`` a pip configuration, ``apt-sources`` an apt list); ``proxies``
-    are the usual upper- and lower-case variables.
-    """
-
-    secrets: Mapping[str, Path] = field(default_factory=dict)
-    proxies: Mapping[str, str] = field(default_factory=dict)
-    network: str = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

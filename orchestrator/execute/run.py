@@ -12,6 +12,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from orchestrator.errors import EngineError, InterruptedRun, MlorchError, StepFailed
@@ -22,8 +23,7 @@ from orchestrator.system.files import atomic_write_text, sha256_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TextIO
 
     from orchestrator.engines import ContainerExit, ContainerFacts, Engine
@@ -84,22 +84,23 @@ class Runner:
     verdict: Callable[[Path], bool | None]
     watcher: Watcher
 
-    def run_all(self, steps: Sequence[tuple[RunStep, About]]) -> list[Outcome]:
-        """Every step in order. One that fails does not stop the others.
+    def run_all(self, steps: Sequence[tuple[RunStep, About]]) -> Iterator[Outcome]:
+        """Every step in order, each outcome as it comes. One that fails does not stop the others.
 
         Raises `EngineError` when the engine is lost, `InterruptedRun` on Ctrl-C,
         `StepFailed` when results cannot be written any more; their records say so.
         """
-        outcomes = []
         for number, (step, about) in enumerate(steps, 1):
-            self.watcher.begin(step, number, len(steps))
-            outcome = self.run(step, about)
-            self.watcher.end(step, outcome)
-            outcomes.append(outcome)
-        return outcomes
+            yield self.run(step, about, number=number, total=len(steps))
 
-    def run(self, step: RunStep, about: About) -> Outcome:
-        """One step; see `run_all` for what is raised."""
+    def run(self, step: RunStep, about: About, *, number: int = 1, total: int = 1) -> Outcome:
+        """One step, the watcher told; see `run_all` for what is raised."""
+        self.watcher.begin(step, number, total)
+        outcome = self._run(step, about)
+        self.watcher.end(step, outcome)
+        return outcome
+
+    def _run(self, step: RunStep, about: About) -> Outcome:
         record = first_record(step, about, self.session, now())
         folder = self.store.begin(record)
         reserve = folder / _RESERVE
@@ -121,8 +122,11 @@ class Runner:
 
         def on_line(raw: str) -> None:
             text = redacted_text(raw.rstrip("\r\n"), secrets)
-            log.write(text + "\n")
-            log.flush()
+            try:
+                log.write(text + "\n")
+                log.flush()
+            except OSError as exc:  # said here, as the engine would take it for trouble of its own
+                raise story(exc, Path(log.name).parent) from exc
             event = parse_event(text)
             if event is None:
                 self.watcher.line(step, text)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,3 +175,17 @@ def _layer_from(data: dict[str, object]) -> LayerStep:
     debs = tuple(DebPin(**deb) for deb in data["debs"])  # type: ignore[attr-defined]
     pip = DebPin(**data["pip"]) if data["pip"] else None  # type: ignore[arg-type]
     return LayerStep(**{**data, "files": files, "debs": debs, "pip": pip})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildSettings:
+    """What the site gives a build; nothing of it may reach the image.
+
+    ``secrets`` maps a BuildKit secret id to a file (``site-ca`` a CA bundle,
+    ``pip-conf`` a pip configuration, ``apt-sources`` an apt list); ``proxies``
+    are the usual upper- and lower-case variables.
+    """
+
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    network: str = "default"

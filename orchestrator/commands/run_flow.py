@@ -1,0 +1,264 @@
+"""The order of a run: choose, check, build, fetch, run, report. Checks come before anything is made."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+
+from orchestrator.commands import run_plan
+from orchestrator.commands.run_plan import AssetPlace, Chosen, Request
+from orchestrator.errors import MlorchError, StepFailed
+from orchestrator.plan_settings import Choices
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from orchestrator.catalog import Entry
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
+    from orchestrator.console import Console
+    from orchestrator.engines import Engine, ImageFacts
+    from orchestrator.execute.record_of import About
+    from orchestrator.execute.run import Outcome, Runner
+    from orchestrator.model.steps import RunStep
+    from orchestrator.plan_run import Cell, Site
+    from orchestrator.results.summary import Summary
+    from orchestrator.tuning import Tuned
+
+LEAST_DISK = 64 * 2**20
+"""Bytes that must be free below results: an accuracy log and a detail log of the largest default test."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """Everything is there: images, assets, engine; only the tests are left to run."""
+
+    request: Request
+    chosen: tuple[Chosen, ...]
+    abouts: Mapping[str, About]
+    site: Site
+    tuned: Mapping[str, Tuned]
+    runner: Runner
+
+    def step(self, chosen: Chosen, cell: Cell, **changes: object) -> tuple[RunStep, About]:
+        """One test of ``chosen``, with a fresh id; ``changes`` replace fields of its choices."""
+        choices = run_plan.choices_for(self.request, chosen, cell, self.tuned)
+        step = run_plan.step_of(chosen, self.site, cell, replace(choices, **changes))  # type: ignore[arg-type]
+        return step, self.abouts[chosen.plan.benchmark]
+
+
+def perform(bench: Workbench, request: Request, console: Console, *, done: list[Summary], build: bool = True) -> None:
+    """Run everything that ``request`` asks for; ``done`` grows by each test's summary as it ends.
+
+    Raises whatever stops the whole (`MlorchError`); a test that fails is in ``done``.
+    """
+    from orchestrator.commands.run_view import RunView
+    from orchestrator.system.process import signals_interrupt
+
+    with signals_interrupt(), RunView(console) as view:
+        ready = prepare(bench, request, console, build=build)
+        ready = replace(ready, runner=replace(ready.runner, watcher=view))
+        for outcome in _outcomes(ready):
+            done.append(_reported(outcome))  # noqa: PERF401 (each at once: what ended is shown after Ctrl-C)
+
+
+def _outcomes(ready: Ready) -> Iterator[Outcome]:
+    if ready.request.find:
+        from orchestrator.commands.run_find import find_all
+
+        yield from find_all(ready)
+        return
+    steps = [
+        ready.step(chosen, cell)
+        for chosen in ready.chosen
+        for cell in run_plan.cells(ready.request, chosen.workload.benchmark)
+    ]
+    yield from ready.runner.run_all(steps)
+
+
+def prepare(bench: Workbench, request: Request, console: Console, *, build: bool = True) -> Ready:
+    """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
+    from orchestrator.execute.run import Runner, Watcher
+    from orchestrator.execute.sweep import sweep
+    from orchestrator.results.store import Store
+    from orchestrator.results.summary import verdict
+    from orchestrator.system.host import host_facts
+    from orchestrator.system.places import data_home
+    from orchestrator.tuning import load, tuning_file
+
+    run_plan.require_results_place(request.results)
+    chosen = select(bench, request)
+    host, engine, store = host_facts(), bench.engine, Store(request.results.absolute())
+    for swept in sweep(engine, store):
+        console.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
+    facts = engine.facts()
+    site = run_plan.site_of(request, host, chosen, facts, _limits(engine))
+    preflight(request, chosen, site)
+    chosen, images = _with_images(bench, request, chosen, console, build=build)
+    place = asset_place(bench, request, console)
+    chosen = tuple(run_plan.with_assets(one, place) for one in chosen)
+    make_folder(site.artifacts)
+    require_disk(request)
+    runner = Runner(
+        engine=engine,
+        store=store,
+        session=run_plan.session_of(host, facts),
+        verdict=verdict,
+        watcher=Watcher(),
+    )
+    return Ready(
+        request=request,
+        chosen=chosen,
+        abouts={one.plan.benchmark: run_plan.about(one, images.get(one.plan.image)) for one in chosen},
+        site=site,
+        tuned=load(tuning_file(data_home(), host.system_id)),
+        runner=runner,
+    )
+
+
+def select(bench: Workbench, request: Request) -> tuple[Chosen, ...]:
+    """The benchmarks of the request with their plans; raises `UsageError` for names that are not there."""
+    target = request.target or bench.detected_target()
+    bench.catalog.target(target)
+    names = run_plan.names_of(bench.catalog, request, target)
+    for name in names:
+        run_plan.cells(request, bench.catalog.benchmark(name).definition)  # type: ignore[arg-type]
+    plans = bench.plans(_selection(request, target, names)).plans
+    return run_plan.choose(bench, target, plans)
+
+
+def _selection(request: Request, target: str, names: Sequence[str]) -> Selection:
+    from orchestrator.compiled import Selection
+
+    return Selection(target=target, benchmarks=tuple(names), platform=request.platform, base_source=request.base_source)
+
+
+def preflight(request: Request, chosen: Sequence[Chosen], site: Site) -> None:
+    """Plan one test of each benchmark without its assets: limits, groups, devices and memory are checked so."""
+    for one in chosen:
+        cell = run_plan.cells(request, one.workload.benchmark)[0]
+        run_plan.step_of(one, site, cell, Choices())
+
+
+def _limits(engine: Engine) -> Mapping[str, int | None]:
+    """The most that the engine can give of each rlimit; empty where it does not tell."""
+    ask = getattr(engine, "daemon_limits", None)
+    found = ask() if callable(ask) else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _with_images(
+    bench: Workbench, request: Request, chosen: tuple[Chosen, ...], console: Console, *, build: bool
+) -> tuple[tuple[Chosen, ...], Mapping[str, ImageFacts]]:
+    """``chosen`` with images that are there (another base source changes their ids), and their facts."""
+    look_up = bench.look_up()
+    found = look_up([one.plan.image for one in chosen])
+    missing = [image for image, facts in found.items() if facts is None]
+    if missing and not build:
+        raise StepFailed(
+            f"the image {missing[0]} is not there, and --no-build forbids to build it",
+            hint="run `mlorch build` first, or leave --no-build out",
+            slug="image-missing",
+        )
+    if missing:
+        from orchestrator.commands.build import build_images
+
+        target = chosen[0].plan.target
+        names = [one.plan.benchmark for one in chosen]
+        plans, _ = build_images(bench, _selection(request, target, names), console)
+        chosen = run_plan.choose(bench, target, plans)
+        found = look_up([one.plan.image for one in chosen])
+    return chosen, {image: facts for image, facts in found.items() if facts is not None}
+
+
+def asset_place(bench: Workbench, request: Request, console: Console) -> Callable[[Entry], AssetPlace]:
+    """Fetches and prepares an asset where it is not cached; gives its folder and size."""
+    from orchestrator.commands.larder import larder
+
+    pantry = larder(bench, console, target=request.target, base_source=request.base_source)
+
+    def place(entry: Entry) -> AssetPlace:
+        stored = pantry.get(entry)
+        return AssetPlace(folder=str(stored.folder), size=stored.size)
+
+    return place
+
+
+def make_folder(path: str) -> None:
+    """A folder of our own cache."""
+    from pathlib import Path
+
+    Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def require_disk(request: Request) -> None:
+    """Too little space below results is told before the first test."""
+    from orchestrator.execute.run import free_bytes
+
+    place = request.results if request.results.exists() else request.results.absolute().parent
+    free = free_bytes(place)
+    if free < LEAST_DISK:
+        raise StepFailed(
+            f"only {free / 2**20:.0f} MiB are free below {place}; a run needs {LEAST_DISK // 2**20} MiB",
+            hint="free some space there, or put results elsewhere with -o",
+            slug="disk-full",
+        )
+
+
+def _reported(outcome: Outcome) -> Summary:
+    """The summary of a test, with its report written; a report that cannot be made spoils no result."""
+    from orchestrator.results.report import render
+    from orchestrator.results.store import REPORT
+    from orchestrator.results.summary import summarise
+    from orchestrator.system.files import atomic_write_text
+
+    summary = summarise(outcome.record, outcome.folder)
+    with contextlib.suppress(MlorchError, OSError):
+        atomic_write_text(outcome.folder / REPORT, render([summary]))
+    return summary
+
+
+def dry_steps(bench: Workbench, request: Request) -> list[RunStep]:
+    """The tests that would run, in order; no engine, no network, nothing written."""
+    from orchestrator.assets.store import Store, definition_of, key_of
+    from orchestrator.system.host import host_facts
+    from orchestrator.system.places import cache_home, data_home
+    from orchestrator.tuning import load, tuning_file
+
+    chosen = select(bench, request)
+    host = host_facts()
+    site = run_plan.site_of(request, host, chosen, None, {})
+    tuned = load(tuning_file(data_home(), host.system_id))
+    assets = Store(cache_home())
+
+    def place(entry: Entry) -> str:
+        return str(assets.place(definition_of(entry), key_of(entry, bench.catalog)) / "files")
+
+    steps = []
+    for one in chosen:
+        workload = replace(one.workload, model_folder=place(one.model), dataset_folder=place(one.dataset))
+        known = replace(one, workload=workload)
+        steps += [
+            run_plan.step_of(known, site, cell, run_plan.choices_for(request, known, cell, tuned))
+            for cell in run_plan.cells(request, one.workload.benchmark)
+        ]
+    return steps
+
+
+def dry_document(steps: Sequence[RunStep]) -> dict[str, object]:
+    """The JSON of a dry run: each container's argv and what its harness would be told."""
+    from orchestrator.launchers.local import docker_argv
+
+    return {
+        "containers": [
+            {
+                "run_id": step.run_id,
+                "image": step.image,
+                "argv": docker_argv(step.container),
+                "settings": dict(step.settings),
+                "provenance": dict(step.provenance),
+            }
+            for step in steps
+        ]
+    }

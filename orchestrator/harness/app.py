@@ -1,0 +1,189 @@
+"""One test from start to end: read the settings, load, calibrate, warm up, test, write harness.json."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from . import VERSION
+from .lines import ProgressLines, emit, log, phase, write_json
+from .settings import Settings, SettingsError, read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .effective import Effective
+    from .lines import Progress
+    from .sut import Desk
+
+DONE, FAILED, REFUSED = 0, 1, 2
+GRACE_SECONDS = 5.0
+"""How long LoadGen may take to end after a failure before the process leaves without it."""
+
+
+class Report:
+    """harness.json: filled during the run, written once, by whoever ends it."""
+
+    def __init__(self, folder: Path, start_ns: int) -> None:
+        self.folder = folder
+        self.calibration: dict[str, object] | None = None
+        self.effective: dict[str, object] = {}
+        self.accuracy: dict[str, object] | None = None
+        names = ("imported", "model_loaded", "calibrated", "first_query", "end")
+        self.times = {"start_unix_ns": start_ns} | {f"{name}_unix_ns": 0 for name in names}
+        self._lock = threading.Lock()
+        self._written = False
+
+    def stamp(self, name: str) -> None:
+        self.times[f"{name}_unix_ns"] = time.time_ns()
+
+    def write(self, error: BaseException | None) -> int:
+        """Write the file, unless that has been done; returns the exit status."""
+        with self._lock:
+            if not self._written:
+                self._written = True
+                self.stamp("end")
+                write_json(self.folder / "harness.json", self._document(error))
+        return FAILED if error else DONE
+
+    def _document(self, error: BaseException | None) -> dict[str, object]:
+        from .facts import container
+
+        return {
+            "version": VERSION,
+            "status": "failed" if error else "done",
+            "error": {"type": type(error).__name__, "message": str(error)} if error else None,
+            "container": container(),
+            "calibration": self.calibration,
+            "effective": self.effective,
+            "accuracy": self.accuracy,
+            "times": self.times,
+        }
+
+
+class Stopped(Exception):
+    """A signal ended the test."""
+
+
+def main(arguments: list[str], start_ns: int) -> int:
+    """The exit status; the caller leaves the process with it at once."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python3 -m mlorch_harness SETTINGS\n")
+        return REFUSED
+    path = Path(arguments[0])
+    report = Report(path.absolute().parent, start_ns)
+    try:
+        settings = read(path)
+    except SettingsError as error:
+        sys.stderr.write(f"settings refused: {error}\n")
+        if report.folder.is_dir():
+            report.write(error)
+        return REFUSED
+    faulthandler.enable()
+    _watch_signals(report)
+    try:
+        _run(settings, report)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends up in harness.json
+        return _failed(error, report)
+    phase("done")
+    return report.write(None)
+
+
+def _failed(error: BaseException, report: Report) -> int:
+    log(f"failed: {type(error).__name__}: {error}")
+    return report.write(error)
+
+
+def _watch_signals(report: Report) -> None:
+    """SIGTERM and SIGINT end the test with a record.
+
+    A thread waits for them, as the main thread is inside LoadGen where Python's handlers
+    do not run; and process 1 of a container ignores signals that nobody waits for.
+    """
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+    def wait() -> None:
+        number = signal.sigwait(signals)
+        _leave(Stopped(f"stopped by {signal.Signals(number).name}"), report)
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+
+
+def _leave(error: BaseException, report: Report) -> None:
+    """End the process from any thread."""
+    code = _failed(error, report)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _run(settings: Settings, report: Report) -> None:
+    phase("load")
+    from . import bench, effective, loadgen, sut
+    from .instances import Instances
+    from .samples import Samples
+
+    report.stamp("imported")
+    samples, instances = Samples(settings), Instances(settings)
+    samples.load(range(settings.dataset.performance_samples))
+    instances.get(1, 0)
+    report.stamp("model_loaded")
+
+    phase("calibrate")
+    trials = bench.Bench(instances, samples, settings.dataset.performance_samples, effective.CALIBRATION_SECONDS)
+    chosen = effective.resolve(settings, trials)
+    report.calibration, report.effective = chosen.calibration, chosen.document()
+    instances.keep(chosen.layout)
+    report.stamp("calibrated")
+    log(f"{chosen.layout.instances} x {chosen.layout.threads} threads, batch {chosen.layout.batch}")
+
+    phase("warmup")
+    bench.warm_up(instances, samples, chosen.layout)
+
+    phase("accuracy" if settings.mode == "accuracy" else "test")
+    desk = sut.Desk(chosen.layout.instances, lambda error: _end_soon(error, report))
+    delay = chosen.values.get("batch_delay_us", 0) / 1e6
+    system = sut.create(settings.scenario, instances, samples, chosen.layout, desk, delay)
+    system.start()
+    with ProgressLines(lambda: _progress(settings, chosen, desk)):
+        loadgen.run(settings, chosen, samples, system, report.folder)
+    system.stop()
+    report.times["first_query_unix_ns"] = desk.first_query_ns
+    if desk.error is not None:
+        raise desk.error
+    emit("progress", done=desk.done, total=desk.done, qps=None, left_s=0.0)
+    if settings.mode == "accuracy":
+        from .accuracy import score
+
+        report.accuracy = score(report.folder / "mlperf_log_accuracy.json", samples.labels, settings)
+
+
+def _end_soon(error: BaseException, report: Report) -> None:
+    """After a failure LoadGen is given a moment to end, then the process leaves without it."""
+    timer = threading.Timer(GRACE_SECONDS, _leave, (error, report))
+    timer.daemon = True
+    timer.start()
+
+
+def _progress(settings: Settings, chosen: Effective, desk: Desk) -> Progress:
+    """Samples done, how many there are, seconds left; None where only LoadGen knows."""
+    done = desk.done
+    if not desk.first_query_ns:
+        return done, None, None
+    elapsed = (time.time_ns() - desk.first_query_ns) / 1e9
+    total = None
+    if settings.mode == "accuracy":
+        total = settings.dataset.samples
+    elif settings.scenario == "Offline":
+        total = desk.issued
+    if total is not None:
+        return done, total, elapsed / done * (total - done) if done else None
+    left = settings.loadgen.min_duration_ms / 1000 - elapsed
+    if done:
+        queries = done / chosen.values.get("samples_per_query", 1)
+        left = max(left, (chosen.values["min_query_count"] - queries) * elapsed / queries)
+    return done, None, max(left, 0.0)

@@ -1,0 +1,39 @@
+"""Backends behind one Protocol; a name maps to a module, imported on use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from .settings import Settings
+
+    Array = npt.NDArray[np.generic]
+
+BACKENDS = {"onnxruntime": ".onnx"}
+
+
+class Backend(Protocol):
+    """A model that can be run.
+
+    ``load`` makes one loaded copy with ``threads`` threads of its own; a copy with one
+    thread may be used from several threads at once, as it runs in the caller's.
+    """
+
+    def load(self, settings: Settings, threads: int) -> None: ...
+
+    def predict(self, batch: Array) -> Array:
+        """The output [n, ...] for a batch [n, ...] of the model's input."""
+        ...
+
+
+def create(name: str) -> Backend:
+    """An unloaded backend; raises `ValueError` for a name that is not known."""
+    if name not in BACKENDS:
+        raise ValueError(f"backend {name!r} is none of {', '.join(BACKENDS)}")
+    backend: Backend = import_module(BACKENDS[name], __package__).create()
+    return backend

@@ -1,0 +1,107 @@
+"""The trials of the calibration, on the clock."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+
+import numpy as np
+
+from .calibrate import Trial
+from .instances import run_pinned
+from .work import Team, runner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .instances import Instances, Layout
+    from .samples import Samples
+
+TRIAL_SECONDS = 0.1
+QUERY_TRIAL_SECONDS = 0.2
+MIN_CALLS = 3
+INDEXES = 4096
+
+
+class Bench:
+    """Measures layouts on samples that are loaded; ``seconds`` is the budget of the whole calibration."""
+
+    def __init__(self, instances: Instances, samples: Samples, loaded: int, seconds: float) -> None:
+        self._instances, self._samples = instances, samples
+        order = np.random.default_rng(1).permutation(loaded)
+        self._indexes: list[int] = np.resize(order, max(INDEXES, loaded)).tolist()
+        self._started = time.monotonic()
+        self._seconds = seconds
+
+    def left(self) -> float:
+        return self._seconds - self.spent()
+
+    def spent(self) -> float:
+        return time.monotonic() - self._started
+
+    def throughput(self, layout: Layout) -> Trial:
+        """All instances of a layout at once, each as fast as it can."""
+        calls: list[list[float]] = [[] for _ in range(layout.instances)]
+        cpu = [0.0] * layout.instances
+        runs = [runner(self._instances, self._samples, layout, at) for at in range(layout.instances)]
+        barrier = threading.Barrier(layout.instances)
+
+        def work(number: int) -> None:
+            run, batch = runs[number], layout.batch
+            run(self._indexes[:batch])
+            barrier.wait()
+            started_cpu, now = time.thread_time(), time.perf_counter()
+            end = now + TRIAL_SECONDS
+            while now < end or len(calls[number]) < MIN_CALLS:
+                start = len(calls[number]) * batch % (INDEXES - batch)
+                run(self._indexes[start : start + batch])
+                before, now = now, time.perf_counter()
+                calls[number].append(now - before)
+            cpu[number] = time.thread_time() - started_cpu
+
+        groups = [self._instances.group(layout.threads, at) for at in range(layout.instances)]
+        run_pinned(groups, work)
+        every = [seconds for one in calls for seconds in one]
+        return Trial(
+            layout=layout,
+            rate=sum(layout.batch * len(one) / sum(one) for one in calls),
+            cpu_rate=sum(layout.batch * len(one) / max(used, 1e-9) for one, used in zip(calls, cpu, strict=True)),
+            latency=statistics.median(every),
+            shortest=min(every),
+        )
+
+    def query(self, layout: Layout, samples: int) -> Trial:
+        """Queries of ``samples`` samples one after the other, as SingleStream and MultiStream make them."""
+        team = Team(self._instances, self._samples, layout)
+        calls: list[float] = []
+
+        def work(_: int) -> None:
+            team.answer(self._indexes[:samples])
+            now = time.perf_counter()
+            end = now + QUERY_TRIAL_SECONDS
+            while now < end or len(calls) < MIN_CALLS:
+                start = len(calls) * samples % (INDEXES - samples)
+                team.answer(self._indexes[start : start + samples])
+                before, now = now, time.perf_counter()
+                calls.append(now - before)
+
+        try:
+            run_pinned([self._instances.group(layout.threads, 0)], work)
+        finally:
+            team.close()
+        latency, shortest = statistics.median(calls), min(calls)
+        return Trial(layout, samples / latency, samples / shortest, latency, shortest)
+
+
+def warm_up(instances: Instances, samples: Samples, layout: Layout) -> None:
+    """Run every instance on each power of two up to the batch, so that no first call falls into the test."""
+    indexes = [0] * layout.batch
+
+    def work(number: int) -> None:
+        run = runner(instances, samples, layout, number)
+        size = layout.batch
+        while size:
+            run(indexes[:size])
+            size //= 2
+
+    run_pinned([instances.group(layout.threads, at) for at in range(layout.instances)], work)

@@ -1,0 +1,114 @@
+"""Measure before the test what the settings leave open: instances, threads, batch, rate, latency.
+
+Outside LoadGen, in at most three seconds. Which layouts are tried and which one wins is
+decided here; what a trial measures is `bench`'s business, so the choice is tested
+without a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .instances import Layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .settings import Execution
+
+MAX_BATCH = 256
+WORTH = 1.01
+"""A larger batch must be this much better to be taken."""
+FINALISTS = 3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One measured layout.
+
+    ``rate`` in samples per second by the clock, ``cpu_rate`` by processor time (what the
+    clock would show without other load), ``latency`` the median and ``shortest`` the
+    least seconds of a call or query.
+    """
+
+    layout: Layout
+    rate: float
+    cpu_rate: float
+    latency: float
+    shortest: float
+
+
+def splits(execution: Execution, *, one: bool = False) -> list[tuple[int, int]]:
+    """The (instances, threads) to try, most instances first; what the settings fix stays fixed.
+
+    ``one``: a single instance (SingleStream has one sample at a time).
+    """
+    count = len(execution.cpus)
+    most = 1 if one else execution.instances
+    if execution.threads is not None:
+        return [(most or count // execution.threads, execution.threads)]
+    if most is not None and not one:
+        return [(most, count // most)]
+    threads = [1 << power for power in range(count.bit_length()) if 1 << power < count]
+    return [(most or count // each, each) for each in (*threads, count)]
+
+
+def batches(execution: Execution, limit: int) -> list[int]:
+    """The batches to try, small ones first."""
+    if execution.batch is not None:
+        return [execution.batch]
+    return [1 << power for power in range(limit.bit_length()) if 1 << power <= limit]
+
+
+def throughput(
+    execution: Execution, measure: Callable[[Layout], Trial], max_call: float, left: Callable[[], float]
+) -> Trial:
+    """The layout with the most samples per second.
+
+    Batches double until a call takes ``max_call`` seconds or two steps in a row did not
+    help. The finalists are then measured again in what is left of the time.
+    """
+    trials: list[Trial] = []
+    for instances, threads in splits(execution):
+        best, worse = 0.0, 0
+        for batch in batches(execution, MAX_BATCH):
+            if worse == 2 or (trials and left() <= 0):
+                break
+            trial = measure(Layout(instances, threads, batch))
+            if trials and trial.latency > max_call:
+                break
+            trials.append(trial)
+            worse = 0 if trial.rate > best * WORTH else worse + 1
+            best = max(best, trial.rate)
+    return _final(trials, measure, left)
+
+
+def quickest(
+    execution: Execution, measure: Callable[[Layout], Trial], samples: int, left: Callable[[], float]
+) -> Trial:
+    """The layout that answers a query of ``samples`` samples soonest."""
+    trials: list[Trial] = []
+    for instances, threads in splits(execution, one=samples == 1):
+        for batch in batches(execution, -(-samples // instances)):
+            if not trials or left() > 0:
+                trials.append(measure(Layout(instances, threads, batch)))
+    return _final(trials, measure, left)
+
+
+def _final(trials: Iterable[Trial], measure: Callable[[Layout], Trial], left: Callable[[], float]) -> Trial:
+    """Measure the best again; each keeps its better figure, as other load only ever slows a trial."""
+    ranked = sorted(trials, key=lambda trial: -trial.rate)
+    finalists = {trial.layout: trial for trial in ranked[:FINALISTS]}
+    for layout in list(finalists) * 2:
+        if len(finalists) > 1 and left() > 0:
+            finalists[layout] = max(finalists[layout], measure(layout), key=lambda trial: trial.rate)
+    return settle(finalists.values())
+
+
+def settle(trials: Iterable[Trial]) -> Trial:
+    """The best trial; of those within `WORTH` of it the one with the smallest batch."""
+    every = list(trials)
+    top = max(trial.rate for trial in every)
+    near = (trial for trial in every if trial.rate * WORTH >= top)
+    return min(near, key=lambda trial: (trial.layout.batch, -trial.rate))

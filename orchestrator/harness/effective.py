@@ -1,0 +1,181 @@
+"""What the test runs with: the settings, and for each value that they left open the measured one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .calibrate import quickest, throughput
+from .instances import Layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .bench import Bench
+    from .calibrate import Trial
+    from .settings import Settings
+
+CALIBRATION_SECONDS = 2.6
+"""Of the three allowed; a trial that has begun is finished."""
+ACCURACY_BATCH = 8
+MAX_CALL_SECONDS = 0.25
+"""No longer calls: at the end of Offline the other processors wait for the last one."""
+SERVER_SHARE = 0.4
+"""Of the measured throughput; the rest absorbs bursts and other load on the machine."""
+SERVER_QUERY_SECONDS = 25e-6
+"""Processor time of a Server query beside the model: LoadGen, queue and response (measured)."""
+SERVER_LATE_QUERIES = 5
+"""The Server test is long enough for this many late queries at its percentile."""
+CONFIDENCE = 0.99
+"""LoadGen's early stopping (early_stopping.cc)."""
+DEFAULT_PERCENTILES = {"SingleStream": 0.9, "MultiStream": 0.99, "Server": 0.99}
+DEFAULT_SAMPLES_PER_QUERY = 8
+
+
+@dataclass
+class Effective:
+    """The layout and LoadGen's values; ``sources`` says where each came from."""
+
+    layout: Layout
+    values: dict[str, float | int] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    calibration: dict[str, object] | None = None
+
+    def put(self, name: str, value: float, source: str) -> None:
+        self.values[name], self.sources[name] = value, source
+
+    def document(self) -> dict[str, object]:
+        """For harness.json."""
+        return {name: {"value": value, "source": self.sources[name]} for name, value in sorted(self.values.items())}
+
+
+def resolve(settings: Settings, bench: Bench) -> Effective:
+    """Measure what has to be measured and settle every value."""
+    trial = _measure(settings, bench)
+    effective = Effective(layout=trial.layout if trial else _default_layout(settings))
+    for name in ("instances", "threads", "batch"):
+        given = getattr(settings.execution, name)
+        source = "settings" if given is not None else "calibrated" if trial else "default"
+        effective.put(name, getattr(effective.layout, name), source)
+    if trial:
+        effective.calibration = {
+            "batch": trial.layout.batch,
+            "instances": trial.layout.instances,
+            "threads": trial.layout.threads,
+            "samples_per_second": round(trial.rate, 1),
+            "latency_ns": round(trial.latency * 1e9),
+            "seconds": round(bench.spent(), 2),
+        }
+    _scenario_values(settings, effective, trial)
+    return effective
+
+
+def samples_per_query(settings: Settings) -> int:
+    if settings.scenario != "MultiStream":
+        return 1
+    return settings.loadgen.samples_per_query or DEFAULT_SAMPLES_PER_QUERY
+
+
+def queries_for(percentile: float, late: int) -> int:
+    """The least queries with which LoadGen accepts ``late`` queries over a percentile's bound.
+
+    The smallest n for which at most ``late`` of n independent queries, each late with
+    probability 1 - percentile, come with a probability of at most 1 - CONFIDENCE. For
+    one late query: 64 at 90 %, 662 at 99 %, as LoadGen says.
+    """
+    chance = 1 - percentile
+    queries = late
+    while True:
+        queries += 1
+        term, total = percentile**queries, 0.0
+        for k in range(late + 1):
+            total += term
+            term *= chance / percentile * (queries - k) / (k + 1)
+        if total <= 1 - CONFIDENCE:
+            return queries
+
+
+def _measure(settings: Settings, bench: Bench) -> Trial | None:
+    """None where nothing is open: accuracy needs no best layout, but the Server scenario a rate."""
+    execution, loadgen, scenario = settings.execution, settings.loadgen, settings.scenario
+    if settings.mode == "accuracy":
+        if scenario != "Server" or loadgen.target_qps is not None:
+            return None
+        layout = _default_layout(settings)
+        return bench.throughput(layout)
+    if scenario in {"SingleStream", "MultiStream"}:
+        size = samples_per_query(settings)
+        return quickest(execution, lambda layout: bench.query(layout, size), size, bench.left)
+    max_call = MAX_CALL_SECONDS
+    if scenario == "Server":
+        max_call = min(max_call, (loadgen.target_latency_ns or 0) / 4e9)
+    return throughput(execution, bench.throughput, max_call, bench.left)
+
+
+def _default_layout(settings: Settings) -> Layout:
+    """Where nothing is measured: every processor an instance."""
+    execution = settings.execution
+    threads = execution.threads or 1
+    instances = execution.instances or len(execution.cpus) // threads
+    batch = execution.batch or ACCURACY_BATCH
+    if settings.scenario == "SingleStream":
+        return Layout(1, threads, 1)
+    if settings.scenario == "MultiStream":
+        batch = min(batch, -(-samples_per_query(settings) // instances))
+    return Layout(instances, threads, batch)
+
+
+def _scenario_values(settings: Settings, effective: Effective, trial: Trial | None) -> None:
+    loadgen, scenario = settings.loadgen, settings.scenario
+    effective.put("min_duration_ms", loadgen.min_duration_ms, "settings")
+    effective.put("min_query_count", loadgen.min_query_count, "settings")
+    if scenario in {"Offline", "Server"}:
+        if loadgen.target_qps is not None:
+            effective.put("target_qps", loadgen.target_qps, "settings")
+        elif trial:
+            rate = offline_qps(trial) if scenario == "Offline" else server_qps(trial, len(settings.execution.cpus))
+            effective.put("target_qps", round(rate, 2), "calibrated")
+    elif loadgen.expected_latency_ns is not None:
+        effective.put("expected_latency_ns", loadgen.expected_latency_ns, "settings")
+    elif trial:
+        effective.put("expected_latency_ns", expected_latency_ns(trial), "calibrated")
+    if scenario == "Server":
+        effective.put("target_latency_ns", loadgen.target_latency_ns or 0, "settings")
+        delay = settings.execution.batch_delay_us
+        effective.put("batch_delay_us", delay or 0, "default" if delay is None else "settings")
+    if scenario == "MultiStream":
+        given = loadgen.samples_per_query
+        effective.put("samples_per_query", samples_per_query(settings), "settings" if given else "default")
+    if scenario in DEFAULT_PERCENTILES:
+        given_share = loadgen.target_latency_percentile
+        percentile = given_share or DEFAULT_PERCENTILES[scenario]
+        effective.put("target_latency_percentile", percentile, "settings" if given_share else "default")
+        _raise_query_count(settings, effective, percentile)
+
+
+def _raise_query_count(settings: Settings, effective: Effective, percentile: float) -> None:
+    """Fewer queries than early stopping needs would be INVALID by construction."""
+    if settings.mode != "performance":
+        return
+    late = SERVER_LATE_QUERIES if settings.scenario == "Server" else 1
+    if (least := queries_for(percentile, late)) > effective.values["min_query_count"]:
+        effective.put("min_query_count", least, "early stopping")
+
+
+def offline_qps(trial: Trial) -> float:
+    """What LoadGen sizes its one query by.
+
+    The rate without other load: a query sized in a busy moment would end before the
+    minimum duration. LoadGen adds a tenth.
+    """
+    return max(trial.rate, min(trial.cpu_rate, 4 * trial.rate))
+
+
+def server_qps(trial: Trial, cpus: int) -> float:
+    return SERVER_SHARE * cpus / (cpus / trial.rate + SERVER_QUERY_SECONDS)
+
+
+def expected_latency_ns(trial: Trial) -> int:
+    """What LoadGen generates its queries by: twice as many as fit into the minimum duration.
+
+    Taken from the shortest query, so that they last when other load goes away.
+    """
+    return max(1, round(1e9 * min(trial.latency, 1.5 * trial.shortest)))

@@ -1,0 +1,89 @@
+"""Instances: threads pinned to the processors that the host planned, each with a model to run."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+
+from . import backend
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .backend import Backend
+    from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the processors are used: ``instances`` of ``threads`` each, batches of ``batch`` samples."""
+
+    instances: int
+    threads: int
+    batch: int
+
+
+class Instances:
+    """Loaded models by the processors they run on; a layout is served from what is loaded.
+
+    All instances of one thread share one copy: a call runs in the thread that makes it,
+    weights stay in the cache once, and loading takes a fraction of the time. Instances of
+    several threads have a copy each, as the threads belong to the copy.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        allowed = os.sched_getaffinity(0)
+        self.cpus = settings.execution.cpus
+        if missing := sorted(set(self.cpus) - allowed):
+            raise ValueError(f"processors {missing} were planned, but only {sorted(allowed)} may be used")
+        self._settings = settings
+        self._loaded: dict[tuple[int, ...], Backend] = {}
+
+    def group(self, threads: int, instance: int) -> tuple[int, ...]:
+        """The processors of an instance."""
+        return self.cpus[instance * threads : (instance + 1) * threads]
+
+    def get(self, threads: int, instance: int) -> Backend:
+        """The loaded model of an instance; loads it on first use, from a thread pinned to its place."""
+        key = self.group(threads, instance) if threads > 1 else ()
+        if key not in self._loaded:
+            cpus = key or self.cpus
+            run_pinned([cpus], lambda _: self._load(key, threads))
+        return self._loaded[key]
+
+    def _load(self, key: tuple[int, ...], threads: int) -> None:
+        model = backend.create(self._settings.backend)
+        model.load(self._settings, threads)
+        self._loaded[key] = model
+
+    def keep(self, layout: Layout) -> None:
+        """Let go of every copy that ``layout`` does not use, with its threads."""
+        wanted = {self.group(layout.threads, at) if layout.threads > 1 else () for at in range(layout.instances)}
+        self._loaded = {key: model for key, model in self._loaded.items() if key in wanted}
+
+
+def pin(cpus: Sequence[int]) -> None:
+    """Pin the calling thread (Linux takes 0 as the thread, not the process)."""
+    os.sched_setaffinity(0, cpus)
+
+
+def run_pinned(groups: Sequence[Sequence[int]], work: Callable[[int], None]) -> None:
+    """Run ``work(number)`` in one pinned thread for each group, to the end; raises the first error."""
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            pin(groups[number])
+            work(number)
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(len(groups))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

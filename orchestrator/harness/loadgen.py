@@ -1,0 +1,83 @@
+"""LoadGen: its settings from ours, and one test.
+
+LoadGen takes its settings once per process and aborts the process when a callback raises
+or the folder for its logs is absent, so neither is ever left to happen.
+"""
+
+from __future__ import annotations
+
+import mlperf_loadgen as lg
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .effective import Effective
+    from .samples import Samples
+    from .settings import Settings
+    from .sut import Direct, Queued
+
+EMBEDDED_CONF = 0
+MODES = {"performance": "PerformanceOnly", "accuracy": "AccuracyOnly"}
+
+
+def test_settings(settings: Settings, effective: Effective) -> lg.TestSettings:
+    """LoadGen's settings: the seeds of the round from the conf in its wheel, the rest from ours."""
+    result = lg.TestSettings()
+    # A model name that the conf does not know takes its defaults; the file is not read
+    # for type 0. The second FromConfig of a process is an error, so this is the only one.
+    if result.FromConfig("", settings.benchmark, settings.scenario, EMBEDDED_CONF) != 0:
+        raise RuntimeError("LoadGen could not read its embedded mlperf.conf")
+    result.scenario = getattr(lg.TestScenario, settings.scenario)
+    result.mode = getattr(lg.TestMode, MODES[settings.mode])
+    values = effective.values
+    result.min_duration_ms = settings.loadgen.min_duration_ms
+    result.max_duration_ms = settings.loadgen.max_duration_ms
+    result.min_query_count = int(values["min_query_count"])
+    prefix = {"SingleStream": "single_stream", "MultiStream": "multi_stream", "Server": "server"}
+    names = {
+        "target_qps": "offline_expected_qps" if settings.scenario == "Offline" else "server_target_qps",
+        "target_latency_ns": "server_target_latency_ns",
+        "samples_per_query": "multi_stream_samples_per_query",
+        "expected_latency_ns": f"{prefix.get(settings.scenario)}_expected_latency_ns",
+        "target_latency_percentile": f"{prefix.get(settings.scenario)}_target_latency_percentile",
+    }
+    for name, field in names.items():
+        if name in values:
+            setattr(result, field, values[name])
+    return result
+
+
+def run(settings: Settings, effective: Effective, samples: Samples, sut: Direct | Queued, folder: Path) -> None:
+    """Run the test; LoadGen's logs are in ``folder`` afterwards, which must exist."""
+    log = lg.LogSettings()
+    log.log_output.outdir = str(folder)
+    log.log_output.copy_summary_to_stdout = False
+    log.enable_trace = False
+    data = settings.dataset
+    system = lg.ConstructFastSUT(sut.issue, _nothing)
+    library = lg.ConstructQSL(data.samples, data.performance_samples, _guarded(samples.load, sut.desk.note), _ignore)
+    try:
+        lg.StartTestWithLogSettings(system, library, test_settings(settings, effective), log, "")
+    finally:
+        lg.DestroyQSL(library)
+        lg.DestroyFastSUT(system)
+
+
+def _guarded(load: Callable[[list[int]], None], note: Callable[[BaseException], None]) -> Callable[[list[int]], None]:
+    def guarded(indexes: list[int]) -> None:
+        try:
+            load(indexes)
+        except BaseException as error:  # noqa: BLE001 - must not reach LoadGen
+            note(error)
+
+    return guarded
+
+
+def _nothing() -> None:
+    """Flush: queued samples are taken at once anyway."""
+
+
+def _ignore(_: list[int]) -> None:
+    """Unload: the next load replaces what is there."""

@@ -1,0 +1,46 @@
+"""The onnxruntime backend."""
+
+from __future__ import annotations
+
+import onnxruntime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .backend import Array
+    from .settings import Settings
+
+
+class OnnxBackend:
+    """One InferenceSession.
+
+    Its threads take the processors of the thread that loads it, so an instance is loaded
+    by a thread that is already pinned.
+    """
+
+    def load(self, settings: Settings, threads: int) -> None:
+        """Raises `ValueError` when the model or the providers are not what the settings say."""
+        available = onnxruntime.get_available_providers()
+        if missing := [name for name in settings.providers if name not in available]:
+            raise ValueError(f"onnxruntime has no provider {missing[0]}; it has {', '.join(available)}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(settings.model.path, options, providers=list(settings.providers))
+        self._input, self._outputs = settings.model.input.name, [settings.model.output.name]
+        _check_name("input", self._input, [node.name for node in session.get_inputs()])
+        _check_name("output", self._outputs[0], [node.name for node in session.get_outputs()])
+        self._session = session
+
+    def predict(self, batch: Array) -> Array:
+        output: Array = self._session.run(self._outputs, {self._input: batch})[0]
+        return output
+
+
+def _check_name(what: str, name: str, names: list[str]) -> None:
+    if name not in names:
+        raise ValueError(f"the model has no {what} {name!r}; it has {', '.join(names)}")
+
+
+def create() -> OnnxBackend:
+    return OnnxBackend()

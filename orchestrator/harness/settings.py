@@ -1,0 +1,199 @@
+"""settings.json, read strictly: every key known, every value of its type, version 1."""
+
+from __future__ import annotations
+
+import json
+import types
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from . import VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class SettingsError(Exception):
+    """The settings cannot be obeyed; the message names the key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """The model's input; stored samples are multiplied by ``scale`` on loading."""
+
+    name: str
+    dtype: Literal["float32", "uint8", "int64"]
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    path: str
+    input: Input
+    output: Output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Two ``.npy`` files with the sample axis first."""
+
+    inputs: str
+    labels: str
+    samples: int
+    performance_samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadGen:
+    """LoadGen's own settings; None: measured before the test."""
+
+    min_duration_ms: int
+    max_duration_ms: int
+    min_query_count: int
+    target_qps: float | None
+    expected_latency_ns: int | None
+    target_latency_ns: int | None
+    target_latency_percentile: float | None
+    samples_per_query: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Where and how the model runs; None: measured before the test."""
+
+    cpus: tuple[int, ...]
+    instances: int | None
+    threads: int | None
+    batch: int | None
+    batch_delay_us: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    metric: Literal["top1"]
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One LoadGen test (docs/run-contract.md)."""
+
+    version: int
+    run_id: str
+    benchmark: str
+    scenario: Literal["Offline", "Server", "SingleStream", "MultiStream"]
+    mode: Literal["performance", "accuracy"]
+    backend: str
+    providers: tuple[str, ...]
+    model: Model
+    dataset: Dataset
+    loadgen: LoadGen
+    execution: Execution
+    accuracy: Accuracy
+
+
+def read(path: Path) -> Settings:
+    """The settings of a file; raises `SettingsError`."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    return parse(document)
+
+
+def parse(document: object) -> Settings:
+    """Check a decoded document against `Settings`; raises `SettingsError`."""
+    if not isinstance(document, dict):
+        raise SettingsError("settings must be an object")
+    if document.get("version") != VERSION:
+        raise SettingsError(f"version: {document.get('version')!r}, this harness reads version {VERSION}")
+    settings: Settings = _record(Settings, document, "")
+    _check(settings)
+    return settings
+
+
+def _record(kind: type[Any], document: object, where: str) -> Any:
+    if not isinstance(document, dict):
+        raise SettingsError(f"{where}: an object was expected")
+    hints = get_type_hints(kind)
+    _check_keys(kind, document, where)
+    return kind(**{key: _value(hints[key], value, f"{where}{key}") for key, value in document.items()})
+
+
+def _check_keys(kind: type[Any], document: Mapping[str, object], where: str) -> None:
+    known = {field.name for field in fields(kind)}
+    if unknown := sorted(set(document) - known):
+        raise SettingsError(f"{where}{unknown[0]}: unknown key")
+    required = {field.name for field in fields(kind) if field.default is MISSING}
+    if missing := sorted(required - set(document)):
+        raise SettingsError(f"{where}{missing[0]}: missing")
+
+
+def _value(kind: Any, value: object, where: str) -> Any:
+    """``value`` as the annotation ``kind`` says; an int may stand for a float, a bool for neither."""
+    if is_dataclass(kind):
+        return _record(kind, value, f"{where}.")  # type: ignore[arg-type]
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in {Union, types.UnionType}:
+        return None if value is None else _value(args[0], value, where)
+    if origin is Literal:
+        if value not in args:
+            raise SettingsError(f"{where}: {value!r} is none of {', '.join(map(str, args))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise SettingsError(f"{where}: a list was expected")
+        return tuple(_value(args[0], item, f"{where}[{at}]") for at, item in enumerate(value))
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise SettingsError(f"{where}: {value!r} is not of type {kind.__name__}")
+    return value
+
+
+def _check(settings: Settings) -> None:
+    """What the types cannot say: values that are too small and settings that need each other."""
+    data, loadgen, execution = settings.dataset, settings.loadgen, settings.execution
+    positive = {
+        "dataset.samples": data.samples,
+        "dataset.performance_samples": data.performance_samples,
+        "loadgen.min_duration_ms": loadgen.min_duration_ms,
+        "loadgen.min_query_count": loadgen.min_query_count,
+        "loadgen.target_qps": loadgen.target_qps,
+        "loadgen.expected_latency_ns": loadgen.expected_latency_ns,
+        "loadgen.target_latency_ns": loadgen.target_latency_ns,
+        "loadgen.target_latency_percentile": loadgen.target_latency_percentile,
+        "loadgen.samples_per_query": loadgen.samples_per_query,
+        "execution.instances": execution.instances,
+        "execution.threads": execution.threads,
+        "execution.batch": execution.batch,
+    }
+    for name, value in positive.items():
+        if value is not None and not value > 0:
+            raise SettingsError(f"{name}: {value} is not above zero")
+    if (execution.batch_delay_us or 0) < 0 or loadgen.max_duration_ms < 0:
+        raise SettingsError("execution.batch_delay_us, loadgen.max_duration_ms: below zero")
+    if (loadgen.target_latency_percentile or 0) >= 1:
+        raise SettingsError("loadgen.target_latency_percentile: a share below 1 was expected")
+    if data.performance_samples > data.samples:
+        raise SettingsError("dataset.performance_samples: more than dataset.samples")
+    if settings.scenario == "Server" and loadgen.target_latency_ns is None:
+        raise SettingsError("loadgen.target_latency_ns: the Server scenario needs it")
+    _check_cpus(execution)
+
+
+def _check_cpus(execution: Execution) -> None:
+    if not execution.cpus or len(set(execution.cpus)) != len(execution.cpus) or min(execution.cpus) < 0:
+        raise SettingsError("execution.cpus: distinct processor numbers were expected")
+    if (execution.instances or 1) * (execution.threads or 1) > len(execution.cpus):
+        raise SettingsError(
+            f"execution: {execution.instances or 1} instances of {execution.threads or 1} threads"
+            f" do not fit on {len(execution.cpus)} processors"
+        )

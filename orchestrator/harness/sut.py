@@ -1,0 +1,188 @@
+"""The systems under test: how each scenario's queries reach the model and how answers go back."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+import mlperf_loadgen as lg
+import numpy as np
+
+from .accuracy import ANSWER
+from .instances import pin
+from .work import Team, runner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .accuracy import Answers
+    from .instances import Instances, Layout
+    from .samples import Samples
+    from .work import Run
+
+    Item = tuple[list[int], list[int]]
+    """Ids and indexes of samples that LoadGen waits for."""
+
+FAILED_QUERY_SECONDS = 0.005
+
+
+class Desk:
+    """Hands answers to LoadGen, counts them, and remembers the first failure.
+
+    After a failure every query is answered at once with zeros, so that LoadGen ends by
+    itself: an exception that reaches it aborts the process (LoadGen 6.0.17).
+    """
+
+    def __init__(self, slots: int, on_failure: Callable[[BaseException], None]) -> None:
+        self._done = [0] * slots  # one writer each
+        self._on_failure = on_failure
+        self._lock = threading.Lock()
+        self.error: BaseException | None = None
+        self.first_query_ns = 0
+        self.issued = 0
+
+    @property
+    def done(self) -> int:
+        return sum(self._done)
+
+    def complete(self, slot: int, ids: list[int], answers: Answers) -> None:
+        """One call into LoadGen for a batch; it copies the answers before it returns."""
+        address, size = answers.ctypes.data, ANSWER.itemsize
+        end = address + size * len(ids)
+        response = lg.QuerySampleResponse
+        lg.QuerySamplesComplete(
+            [response(sample, at, size) for sample, at in zip(ids, range(address, end, size), strict=True)]
+        )
+        self._done[slot] += len(ids)
+
+    def note(self, error: BaseException) -> None:
+        """Remember a failure; the first one is told."""
+        with self._lock:
+            first, self.error = self.error is None, self.error or error
+        if first:
+            self._on_failure(error)
+
+    def fail(self, slot: int, error: BaseException, ids: list[int]) -> None:
+        self.note(error)
+        self.give_up(slot, ids)
+
+    def give_up(self, slot: int, ids: list[int]) -> None:
+        self.complete(slot, ids, np.zeros(len(ids), ANSWER))
+
+
+class Direct:
+    """SingleStream and MultiStream: the model runs in LoadGen's own thread, helped by the other instances."""
+
+    def __init__(self, instances: Instances, samples: Samples, layout: Layout, desk: Desk) -> None:
+        self._team, self.desk = Team(instances, samples, layout), desk
+        self._started = False
+
+    def issue(self, ids: list[int], indexes: list[int]) -> None:
+        desk = self.desk
+        try:
+            if not self._started:
+                self._start()
+            if desk.error is None:
+                desk.issued += len(ids)
+                desk.complete(0, ids, self._team.answer(indexes))
+                return
+        except BaseException as error:  # noqa: BLE001 - must not reach LoadGen
+            desk.fail(0, error, ids)
+            return
+        time.sleep(FAILED_QUERY_SECONDS)
+        desk.give_up(0, ids)
+
+    def _start(self) -> None:
+        """In LoadGen's issuing thread, after its other threads exist: those stay free."""
+        self._started = True
+        self.desk.first_query_ns = time.time_ns()
+        self._team.pin()
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def stop(self) -> None:
+        self._team.close()
+
+
+class Queued:
+    """Offline and Server: pinned workers take batches from a queue.
+
+    Offline (``delay`` None) puts whole batches in. Server puts samples in one by one as
+    they come; a worker takes what waits, up to the batch, after at most ``delay`` seconds.
+    """
+
+    def __init__(self, instances: Instances, samples: Samples, layout: Layout, desk: Desk, delay: float | None) -> None:
+        self._instances, self._layout, self.desk = instances, layout, desk
+        self._delay, self._item = delay or 0.0, layout.batch if delay is None else 1
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._runs = [runner(instances, samples, layout, at) for at in range(layout.instances)]
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        for slot, run in enumerate(self._runs):
+            thread = threading.Thread(target=self._work, args=(slot, run), name=f"worker-{slot}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def issue(self, ids: list[int], indexes: list[int]) -> None:
+        """Called by LoadGen; returns at once."""
+        desk, put, size = self.desk, self._queue.put, self._item
+        if not desk.first_query_ns:
+            desk.first_query_ns = time.time_ns()
+        desk.issued += len(ids)
+        if len(ids) <= size:
+            put((ids, indexes))
+            return
+        for start in range(0, len(ids), size):
+            put((ids[start : start + size], indexes[start : start + size]))
+
+    def stop(self) -> None:
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, slot: int, run: Run) -> None:
+        pin(self._instances.group(self._layout.threads, slot))
+        desk, queued, fill = self.desk, self._queue, self._item < self._layout.batch
+        while (item := queued.get()) is not None:
+            ids, indexes = self._fill(*item) if fill else item
+            try:
+                if desk.error is None:
+                    desk.complete(slot, ids, run(indexes))
+                else:
+                    desk.give_up(slot, ids)
+            except BaseException as error:  # noqa: BLE001 - LoadGen waits for an answer
+                desk.fail(slot, error, ids)
+
+    def _fill(self, ids: list[int], indexes: list[int]) -> Item:
+        """Add the samples that wait, up to the batch; wait for more no longer than the delay."""
+        queued, batch = self._queue, self._layout.batch
+        end = time.perf_counter() + self._delay if self._delay else 0.0
+        while len(ids) < batch:
+            try:
+                item = queued.get_nowait() if not end else queued.get(timeout=_left(end))
+            except queue.Empty:
+                break
+            if item is None:
+                queued.put(None)
+                break
+            ids += item[0]
+            indexes += item[1]
+        return ids, indexes
+
+
+def _left(end: float) -> float:
+    return max(end - time.perf_counter(), 0.0)
+
+
+def create(
+    scenario: str, instances: Instances, samples: Samples, layout: Layout, desk: Desk, delay: float
+) -> Direct | Queued:
+    """The system for a scenario; ``delay`` in seconds, for Server."""
+    if scenario in {"SingleStream", "MultiStream"}:
+        return Direct(instances, samples, layout, desk)
+    return Queued(instances, samples, layout, desk, delay if scenario == "Server" else None)
