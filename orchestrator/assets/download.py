@@ -66,7 +66,9 @@ def trust(env: Mapping[str, str] | None = None) -> ssl.SSLContext:
     """The site's certificates: what the environment names, else the distribution's bundle on top of Python's."""
     env = os.environ if env is None else env
     context = ssl.create_default_context()
-    named = [env[key] for key in ("MLORCH_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT") if env.get(key)]
+    named = [
+        env[key] for key in ("MLORCH_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT") if env.get(key)
+    ]
     for bundle in named or _BUNDLES:
         if Path(bundle).is_file():
             context.load_verify_locations(cafile=bundle)
