@@ -189,7 +189,7 @@ class Downloads:
 
         return tenacity.Retrying(
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
-            wait=tenacity.wait_exponential_jitter(initial=self._pause_s, max=10, jitter=self._pause_s),
+            wait=tenacity.wait_exponential(multiplier=self._pause_s, max=10) + tenacity.wait_random(0, self._pause_s),
             retry=tenacity.retry_if_exception(transient),
             before_sleep=say,
             reraise=True,
