@@ -163,7 +163,7 @@ class Downloads:
         """
 
         def read() -> tuple[bytes, str]:
-            with open_url(url, accept=accept, context=self._trust()) as stream:
+            with open_url(url, accept=accept, context=self._trust(url)) as stream:
                 headers = getattr(stream, "headers", {})
                 return stream.read(_LARGEST_PAGE), str(headers.get("Content-Type", ""))
 
@@ -195,8 +195,9 @@ class Downloads:
             reraise=True,
         )
 
-    def _trust(self) -> ssl.SSLContext:
-        if self._context is None:
+    def _trust(self, url: str) -> ssl.SSLContext | None:
+        """The site's certificates where they are needed; reading them takes a moment."""
+        if self._context is None and url.startswith("https://"):
             self._context = trust()
         return self._context
 
@@ -217,7 +218,7 @@ class Downloads:
     def _from_one(self, url: str, wanted: Wanted, temporary: Path) -> str:
         digest = hashlib.sha256()
         count = 0
-        with open_url(url, context=self._trust()) as stream, temporary.open("wb") as out:
+        with open_url(url, context=self._trust(url)) as stream, temporary.open("wb") as out:
             while block := stream.read(_BLOCK):
                 count += len(block)
                 if wanted.size and count > wanted.size:
