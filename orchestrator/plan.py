@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 
 from orchestrator.content import content_id, context_files, sha256_text, text_file
-from orchestrator.lock import platform_lock
+from orchestrator.lock import ROOTFS_SCHEME, platform_lock
 from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model
 from orchestrator.model.steps import BuildPlan, DebPin, LayerStep
 from orchestrator.render import Renderer, requirements
@@ -236,6 +236,8 @@ def _inputs(
     if lock is not None:
         inputs |= {f"deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in lock.debs}
         inputs |= {f"wheel:{w.name}": f"{w.version} {' '.join(w.sha256)}" for w in lock.wheels}
+        if lock.debs and resolution.base.package_manager == "none":
+            inputs["rootfs"] = ROOTFS_SCHEME
     return inputs
 
 
