@@ -246,7 +246,8 @@ class DockerEngine:
         """Stop and remove; an engine that is gone is told by the error that is already on its way."""
         try:
             if stop:
-                self.stop(container)
+                # Nothing inside has anything to save, and a first process without a handler ignores the signal.
+                self.stop(container, grace_s=5)
             self.remove(container)
         except MlorchError:
             pass
