@@ -16,12 +16,16 @@ def layer(name: str, level: str, more: str = "") -> str:
 
 FILES: dict[str, str] = {
     "dockerfiles/plain.Dockerfile.j2": "FROM scratch\n",
-    "recipes/layers/os.yaml": layer("os", "base", "sources:\n  - kind: bootstrap\n    suite: bookworm\n    debs: [libc6]\n"),
+    "recipes/layers/os.yaml": layer(
+        "os", "base", "sources:\n  - kind: bootstrap\n    suite: bookworm\n    debs: [libc6]\n"
+    ),
     "recipes/layers/userland.yaml": layer("userland", "runtime"),
     "recipes/layers/engine.yaml": layer("engine", "framework", "python:\n  - Some_Engine[extra]==1.20\n"),
     "recipes/layers/loads.yaml": layer("loads", "loadgen"),
     "recipes/layers/needs.yaml": layer("needs", "harness"),
-    "recipes/layers/program.yaml": layer("program", "code", "copy:\n  - source: program/main.py\n    to: /opt/main.py\n"),
+    "recipes/layers/program.yaml": layer(
+        "program", "code", "copy:\n  - source: program/main.py\n    to: /opt/main.py\n"
+    ),
     "recipes/layers/program/main.py": "print()\n",
     "recipes/layers/config.yaml": layer("config", "benchmark"),
     "recipes/layers/tools.yaml": layer("tools", "side"),

@@ -72,7 +72,9 @@ def test_text_fields_keep_the_text_that_was_written(written):
 
 
 def test_the_field_decides_how_text_reads():
-    benchmark = decode(read_document("t.yaml", FILES["recipes/benchmarks/classify.yaml"] + "official: yes\n"), d.Benchmark)
+    benchmark = decode(
+        read_document("t.yaml", FILES["recipes/benchmarks/classify.yaml"] + "official: yes\n"), d.Benchmark
+    )
     assert benchmark.official is True
     assert benchmark.accuracy.factor == pytest.approx(0.99)
     assert benchmark.scenarios["Server"].target_latency_ns == 1000
@@ -262,7 +264,9 @@ def test_every_pattern_of_the_definitions_has_words():
 
 TEXT = st.text(alphabet=st.characters(), max_size=200)
 YAMLISH = st.lists(st.sampled_from([*" \n\t-:[]{}&*!|>%@`'\"#?,<~=", "a", "kind", ": ", "\n  ", "- "]), max_size=60)
-BASES = st.sampled_from([text for name, text in FILES.items() if name.startswith("recipes/") and name.endswith(".yaml")])
+BASES = st.sampled_from(
+    [text for name, text in FILES.items() if name.startswith("recipes/") and name.endswith(".yaml")]
+)
 
 
 def survives(text: str) -> None:
