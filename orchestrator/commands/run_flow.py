@@ -96,7 +96,7 @@ def prepare(bench: Workbench, request: Request, console: Console, *, build: bool
     site = run_plan.site_of(request, host, chosen, facts, _limits(engine))
     preflight(request, chosen, site)
     chosen, images = _with_images(bench, request, chosen, console, build=build)
-    place = asset_place(bench, console)
+    place = asset_place(bench, request, console)
     chosen = tuple(run_plan.with_assets(one, place) for one in chosen)
     make_folder(site.artifacts)
     require_disk(request)
@@ -128,8 +128,10 @@ def select(bench: Workbench, request: Request) -> tuple[Chosen, ...]:
     return run_plan.choose(bench, target, plans)
 
 
-def _selection(request: Request, target: str, names: Sequence[str], kind: type) -> object:
-    return kind(target=target, benchmarks=tuple(names), platform=request.platform, base_source=request.base_source)
+def _selection(request: Request, target: str, names: Sequence[str]) -> Selection:
+    from orchestrator.compiled import Selection
+
+    return Selection(target=target, benchmarks=tuple(names), platform=request.platform, base_source=request.base_source)
 
 
 def preflight(request: Request, chosen: Sequence[Chosen], site: Site) -> None:
@@ -170,13 +172,15 @@ def _with_images(
     return chosen, {image: facts for image, facts in found.items() if facts is not None}
 
 
-def asset_place(bench: Workbench, console: Console) -> Callable[[Entry], AssetPlace]:
+def asset_place(bench: Workbench, request: Request, console: Console) -> Callable[[Entry], AssetPlace]:
     """Fetches and prepares an asset where it is not cached; gives its folder and size."""
+    from orchestrator.commands.larder import larder
+
+    pantry = larder(bench, console, target=request.target, base_source=request.base_source)
 
     def place(entry: Entry) -> AssetPlace:
-        folder = bench.asset_folder(entry, console)  # type: ignore[attr-defined]  # comes with the assets room
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        return AssetPlace(folder=str(folder), size=size)
+        stored = pantry.get(entry)
+        return AssetPlace(folder=str(stored.folder), size=stored.size)
 
     return place
 
@@ -204,10 +208,9 @@ def require_disk(request: Request) -> None:
 
 def _reported(outcome: Outcome) -> Summary:
     """The summary of a test, with its report written; a report that cannot be made spoils no result."""
-    from orchestrator.results.summary import summarise
-
     from orchestrator.results.report import render
     from orchestrator.results.store import REPORT
+    from orchestrator.results.summary import summarise
     from orchestrator.system.files import atomic_write_text
 
     summary = summarise(outcome.record, outcome.folder)
@@ -218,6 +221,7 @@ def _reported(outcome: Outcome) -> Summary:
 
 def dry_steps(bench: Workbench, request: Request) -> list[RunStep]:
     """The tests that would run, in order; no engine, no network, nothing written."""
+    from orchestrator.assets.store import Store, definition_of, key_of
     from orchestrator.system.host import host_facts
     from orchestrator.system.places import cache_home, data_home
     from orchestrator.tuning import load, tuning_file
@@ -226,13 +230,14 @@ def dry_steps(bench: Workbench, request: Request) -> list[RunStep]:
     host = host_facts()
     site = run_plan.site_of(request, host, chosen, None, {})
     tuned = load(tuning_file(data_home(), host.system_id))
+    assets = Store(cache_home())
+
+    def place(entry: Entry) -> str:
+        return str(assets.place(definition_of(entry), key_of(entry, bench.catalog)) / "files")
+
     steps = []
     for one in chosen:
-        workload = replace(
-            one.workload,
-            model_folder=str(cache_home() / "assets" / one.workload.model.name),
-            dataset_folder=str(cache_home() / "assets" / one.workload.dataset.name),
-        )
+        workload = replace(one.workload, model_folder=place(one.model), dataset_folder=place(one.dataset))
         known = replace(one, workload=workload)
         steps += [
             run_plan.step_of(known, site, cell, run_plan.choices_for(request, known, cell, tuned))

@@ -12,6 +12,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from orchestrator.errors import EngineError, InterruptedRun, MlorchError, StepFailed
@@ -23,7 +24,6 @@ from orchestrator.system.files import atomic_write_text, sha256_file
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
     from typing import TextIO
 
     from orchestrator.engines import ContainerExit, ContainerFacts, Engine
@@ -122,8 +122,11 @@ class Runner:
 
         def on_line(raw: str) -> None:
             text = redacted_text(raw.rstrip("\r\n"), secrets)
-            log.write(text + "\n")
-            log.flush()
+            try:
+                log.write(text + "\n")
+                log.flush()
+            except OSError as exc:  # said here, as the engine would take it for trouble of its own
+                raise story(exc, Path(log.name).parent) from exc
             event = parse_event(text)
             if event is None:
                 self.watcher.line(step, text)

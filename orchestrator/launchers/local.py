@@ -13,7 +13,7 @@ def docker_argv(spec: ContainerSpec) -> list[str]:
     """The words of the command; quoted only for display."""
     argv = ["docker", "run", "--rm", "--name", spec.name, "--user", spec.user, "--network", spec.network]
     argv += ["--read-only"] if spec.read_only else []
-    argv += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+    argv += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--log-driver", "none"]
     argv += _limits(spec)
     argv += _grants(spec)
     for mount in spec.mounts:
@@ -25,9 +25,7 @@ def docker_argv(spec: ContainerSpec) -> list[str]:
     for key, value in sorted(spec.labels.items()):
         argv += ["--label", f"{key}={value}"]
     argv += ["--workdir", spec.workdir] if spec.workdir else []
-    # The command is whole: an entry point of the image must not come before it.
-    argv += ["--entrypoint", spec.command[0]] if spec.command else []
-    return [*argv, spec.image, *spec.command[1:]]
+    return [*argv, spec.image, *spec.command]
 
 
 def docker_line(spec: ContainerSpec) -> str:

@@ -98,7 +98,7 @@ def _translate(document: Document, model: type[BaseModel], faults: list[_Fault])
         elif fault.kind in {"union_tag_invalid", "union_tag_not_found"}:
             problems.append(_bad_tag(document, fault))
         elif fault.kind != "extra_forbidden" and not _follows(fault):
-            problems.append(_bad_value(document, fault))
+            problems.append(_bad_value(document, model, fault))
     return problems
 
 
@@ -145,7 +145,7 @@ def _bad_tag(document: Document, fault: _Fault) -> Problem:
     return document.fault("unknown-kind", f"there is no {key} {quoted(given)} for `{dotted(fault.loc)}`", loc, hint)
 
 
-def _bad_value(document: Document, fault: _Fault) -> Problem:
+def _bad_value(document: Document, model: type[BaseModel], fault: _Fault) -> Problem:
     node = document.node(fault.loc)
     if fault.about_key:
         key = str(fault.loc[-1])
@@ -156,6 +156,8 @@ def _bad_value(document: Document, fault: _Fault) -> Problem:
         )
     written = node.value if isinstance(node, ScalarNode) and not node.null else None
     message, hint = complaint(fault.kind, fault.error, written)
+    if fault.kind in {"model_type", "model_attributes_type"}:
+        hint = _choices("its keys are", list(keys_at(model, document, fault.loc)))
     where = f"`{dotted(fault.loc)}`: " if fault.loc else ""
     empty = isinstance(node, ScalarNode) and node.null
     span = document.span(fault.loc, key=empty)

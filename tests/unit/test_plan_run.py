@@ -177,14 +177,14 @@ def test_docker_line_is_what_would_run():
     memory = str(memory_limit(a_host()))
     for pair in [
         ("--user", "1000:1000"), ("--network", "none"), ("--cap-drop", "ALL"),
-        ("--security-opt", "no-new-privileges"), ("--cpuset-cpus", "0,1"), ("--memory", memory),
+        ("--security-opt", "no-new-privileges:true"), ("--cpuset-cpus", "0,1"), ("--memory", memory),
         ("--memory-swap", memory), ("--mount", "type=bind,source=/cache/my data,target=/data/fashion,readonly"),
         ("--mount", "type=bind,source=/home/u/results/rid,target=/results"),
-        ("--label", "org.mlorch.run=rid"), ("--entrypoint", "python3"),
+        ("--label", "org.mlorch.run=rid"),
     ]:  # fmt: skip
         assert pair in pairs
     assert "--read-only" in words
-    assert words[-3:] == ["mlorch/image-fashion-cpu:0123", "-m", "mlorch_harness"]
+    assert words[-4:] == ["mlorch/image-fashion-cpu:0123", "python3", "-m", "mlorch_harness"]
     assert "'type=bind,source=/cache/my data,target=/data/fashion,readonly'" in docker_line(planned().container)
 
 
