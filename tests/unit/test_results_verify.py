@@ -10,7 +10,7 @@ import pytest
 from results_parts import CASES, RIGHT, SAMPLES, add_run, record_of
 
 from orchestrator.errors import StepFailed
-from orchestrator.model.record import FileHash, from_json, to_json
+from orchestrator.model.record import FileHash, Setting, from_json, to_json
 from orchestrator.results.store import Store
 from orchestrator.results.verify import read_labels, verify
 from orchestrator.system.files import sha256_file
@@ -100,6 +100,12 @@ def test_settings_of_another_run_are_named(tmp_path):
     messages = [message for _, message in _faults(folder)]
     assert "scenario is 'Server', in the record 'Offline'" in messages
     assert "execution.batch is 8, in the record 16" in messages
+
+
+def test_a_setting_that_the_harness_measured_must_be_the_recorded_one(tmp_path):
+    record, folder = add_run(Store(tmp_path), "offline")
+    _rehash(folder, settings={**record.settings, "loadgen.target_qps": Setting(value=9000.0, source="calibrated")})
+    assert _faults(folder) == [("harness.json", "loadgen.target_qps is 7000.0, in the record 9000.0")]
 
 
 @pytest.mark.parametrize(("change", "says"), [("drop", "63 different samples"), ("double", "1 samples are there more")])
