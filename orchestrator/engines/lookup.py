@@ -99,4 +99,3 @@ def image_facts(reference: str, answer: dict[str, object]) -> ImageFacts:
         created=str(answer.get("Created", "")),
         labels=dict(config.get("Labels") or {}),  # type: ignore[attr-defined]
     )
-

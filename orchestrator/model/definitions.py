@@ -7,11 +7,13 @@ are refused. Names are lower-case words joined by ``-``, ``_`` or ``.``.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(?:[._-][a-z0-9]+)*\Z", max_length=64)]
+_NAME = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*\Z"
+Name = Annotated[str, StringConstraints(pattern=_NAME, max_length=64)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\Z")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 Platform = Annotated[str, StringConstraints(pattern=r"^linux/(?:amd64|arm64)\Z")]
@@ -30,6 +32,11 @@ Size = Annotated[str, StringConstraints(pattern=r"^[0-9]+[kmgt]?\Z")]
 Scenario = Literal["Offline", "Server", "SingleStream", "MultiStream"]
 Level = Literal["base", "runtime", "framework", "loadgen", "harness", "code", "benchmark", "side"]
 Framework = Name
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be a `Name`."""
+    return len(text) <= 64 and re.fullmatch(_NAME, text) is not None
 
 
 class Strict(BaseModel):

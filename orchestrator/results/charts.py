@@ -176,10 +176,11 @@ def _rows(marks: Sequence[Mark], axis: _Axis) -> list[int]:
 
 
 def _marks(marks: Sequence[Mark], rows: Sequence[int], axis: _Axis, floor: float) -> str:
-    parts = []
+    """Lines first, so that no line crosses a label."""
+    lines, labels = [], []
     for mark, row in zip(marks, rows, strict=True):
         x, y = axis.x(mark.value), 13 + row * _ROW
-        parts.append(f'<line class="{mark.kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 10}" y2="{floor}"/>')
+        lines.append(f'<line class="{mark.kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 10}" y2="{floor}"/>')
         left = _start(mark, axis)
-        parts.append(f'<text class="{mark.kind}" x="{left:.1f}" y="{y}">{escape(_label(mark))}</text>')
-    return "".join(parts)
+        labels.append(f'<text class="{mark.kind}" x="{left:.1f}" y="{y}">{escape(_label(mark))}</text>')
+    return "".join([*lines, *labels])

@@ -53,6 +53,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     return tag("div", whole, css="scroll")
 
 
+def cards(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> Html:
+    """A table whose rows become cards on a narrow screen, so that no column is out of sight there."""
+    head = join(tag("th", column, css="n" if i in right else "") for i, column in enumerate(columns))
+    body = join(tag("tr", join(_cell(columns[i], cell, i in right) for i, cell in enumerate(row))) for row in rows)
+    return tag("table", tag("thead", tag("tr", head)), tag("tbody", body), css="cards")
+
+
+def _cell(column: str, cell: object, number: bool) -> Html:  # noqa: FBT001 (private)
+    css = ' class="n"' if number else ""
+    return Html(f'<td{css} data-of="{escape(column)}">{h(cell)}</td>')
+
+
 def pairs(rows: Iterable[tuple[str, object]]) -> Html:
     """Names and values; stacked on a narrow screen."""
     body = join(tag("tr", tag("th", name), tag("td", value, css="name")) for name, value in rows)

@@ -15,6 +15,7 @@ from orchestrator.results import charts, histogram
 from orchestrator.results.page import (
     Html,
     badge,
+    cards,
     facts,
     hashed,
     join,
@@ -24,7 +25,7 @@ from orchestrator.results.page import (
     table,
     tag,
 )
-from orchestrator.results.summary import COLUMNS, RIGHT, metric_text, nanoseconds, percent, row
+from orchestrator.results.summary import COLUMNS, RIGHT, metric_text, nanoseconds, number, percent, row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,11 +113,17 @@ def _kind(summary: Summary) -> str:
 
 
 def _overview(summaries: Sequence[Summary]) -> Html:
-    rows = [(*row(summary, marks=False)[:-1], badge(summary.verdict, _kind(summary))) for summary in summaries]
+    rows = [_cells(summary) for summary in summaries]
     bad = sum(not summary.good for summary in summaries)
     words = f"{len(summaries)} tests, {bad} of them not valid" if bad else f"{len(summaries)} tests, all valid"
     columns = [{"p50": "p50 latency", "p90": "p90", "p99": "p99"}.get(name, name) for name in COLUMNS]
-    return join([tag("h2", "Results"), tag("p", words, css="muted"), table(columns, rows, right=RIGHT)])
+    return join([tag("h2", "Results"), tag("p", words, css="muted"), cards(columns, rows, right=RIGHT)])
+
+
+def _cells(summary: Summary) -> tuple[object, ...]:
+    cells = row(summary, marks=False)
+    names = (tag("span", cell, css="keep") for cell in cells[:3])
+    return (*names, *cells[3:-1], badge(summary.verdict, _kind(summary)))
 
 
 # -- one run -------------------------------------------------------------------------------
@@ -149,8 +156,8 @@ def _headline(summary: Summary) -> Html:
     else:
         return tag("p", "no result", css="headline void")
     void = "" if summary.good else " void"
-    number = tag("p", value, Html("&#8239;"), tag("span", unit, css="unit"), css=f"headline{void}")
-    return join([number, tag("p", what, css="muted")])
+    big = tag("p", value, Html("&#8239;"), tag("span", unit, css="unit"), css=f"headline{void}")
+    return join([big, tag("p", what, css="muted")])
 
 
 def _reasons(summary: Summary) -> Html:
@@ -168,8 +175,7 @@ def _figures(summary: Summary) -> Html:
         rows += [(metric.title, metric_text(metric)) for metric in result.metrics[1:]]
         if result.query_count:
             rows += [("Queries", f"{result.query_count:,}"), ("Samples", f"{result.sample_count:,}")]
-        for key, name in (("min_duration_ms", "Minimum duration"), ("target_qps", "Target")):
-            rows += _effective(result, key, name)
+        rows += _effective(result)
     if accuracy is not None and accuracy.minimum is not None:
         rows.append(("Accuracy to reach", percent(accuracy.minimum)))
     if record.ended is not None:
@@ -179,14 +185,18 @@ def _figures(summary: Summary) -> Html:
     return numbers(rows) if rows else Html("")
 
 
-def _effective(result: LoadGenResult, key: str, name: str) -> list[tuple[str, object]]:
-    value = result.effective.get(key)
-    if result.mode != "performance" or not isinstance(value, int | float) or not value:
-        return []
-    if key == "min_duration_ms":
-        return [(name, f"{value / 1000:g} s")]
-    unit = "queries/s" if result.scenario in {"SingleStream", "MultiStream"} else "samples/s"
-    return [(name, f"{value:,.6g} {unit}")]
+def _effective(result: LoadGenResult) -> list[tuple[str, object]]:
+    """What LoadGen was told: the duration, and the rate where the scenario has one."""
+    rows: list[tuple[str, object]] = []
+    if result.mode != "performance":
+        return rows
+    duration, rate = result.effective.get("min_duration_ms"), result.effective.get("target_qps")
+    if isinstance(duration, int | float):
+        rows.append(("Minimum duration", f"{duration / 1000:g} s"))
+    if isinstance(rate, int | float) and result.scenario in {"Offline", "Server"}:
+        name = "Expected rate" if result.scenario == "Offline" else "Target rate"
+        rows.append((name, f"{number(rate)} samples/s"))
+    return rows
 
 
 def _distribution(summary: Summary, result: LoadGenResult) -> Html:
@@ -212,7 +222,7 @@ def _distribution(summary: Summary, result: LoadGenResult) -> Html:
 def _percentiles(result: LoadGenResult) -> Html:
     names = list(result.latency_ns)
     cells = [nanoseconds(result.latency_ns[name]) for name in names]
-    return table([f"{name}" for name in names], [cells], right=range(len(names)))
+    return cards(names, [cells], right=range(len(names)))
 
 
 def _settings(summary: Summary, *, is_open: bool) -> Html:

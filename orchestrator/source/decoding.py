@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", bound=BaseModel)
 
+MAX_FAULTS = 200
+"""Told of one file; what has more is no recipe."""
 Loc = tuple[str | int, ...]
 
 
@@ -44,12 +46,17 @@ def decode(document: Document, model: type[M]) -> M:
     try:
         value = model.model_validate(document.root.plain())
     except ValidationError as error:
-        faults = [_fault(document, dict(e)) for e in error.errors(include_url=False)]
+        errors = error.errors(include_url=False)
+        faults = [_fault(document, dict(e)) for e in errors[:MAX_FAULTS]]
         problems += _merge(_translate(document, model, faults))
-    else:
-        if not problems:
-            return value
-    raise DefinitionError(sorted(problems, key=_position))
+        problems.sort(key=_position)
+        if len(errors) > MAX_FAULTS:
+            message = f"there are {len(errors) - MAX_FAULTS} more faults in this file"
+            problems.append(document.problem("too-many-faults", message, document.span((), key=True)))
+        raise DefinitionError(problems) from None
+    if problems:
+        raise DefinitionError(problems)
+    return value
 
 
 def _position(problem: Problem) -> tuple[int, int]:
@@ -98,7 +105,7 @@ def _translate(document: Document, model: type[BaseModel], faults: list[_Fault])
         elif fault.kind in {"union_tag_invalid", "union_tag_not_found"}:
             problems.append(_bad_tag(document, fault))
         elif fault.kind != "extra_forbidden" and not _follows(fault):
-            problems.append(_bad_value(document, fault))
+            problems.append(_bad_value(document, model, fault))
     return problems
 
 
@@ -145,7 +152,7 @@ def _bad_tag(document: Document, fault: _Fault) -> Problem:
     return document.fault("unknown-kind", f"there is no {key} {quoted(given)} for `{dotted(fault.loc)}`", loc, hint)
 
 
-def _bad_value(document: Document, fault: _Fault) -> Problem:
+def _bad_value(document: Document, model: type[BaseModel], fault: _Fault) -> Problem:
     node = document.node(fault.loc)
     if fault.about_key:
         key = str(fault.loc[-1])
@@ -156,6 +163,8 @@ def _bad_value(document: Document, fault: _Fault) -> Problem:
         )
     written = node.value if isinstance(node, ScalarNode) and not node.null else None
     message, hint = complaint(fault.kind, fault.error, written)
+    if fault.kind in {"model_type", "model_attributes_type"}:
+        hint = _choices("its keys are", list(keys_at(model, document, fault.loc)))
     where = f"`{dotted(fault.loc)}`: " if fault.loc else ""
     empty = isinstance(node, ScalarNode) and node.null
     span = document.span(fault.loc, key=empty)

@@ -56,8 +56,8 @@ def _width(text: str) -> int:
 
 
 def _clean(text: str) -> str:
-    """No control character of a file or an argument reaches the terminal; a tab counts as one column."""
-    return "".join(" " if c == "\t" else c if c.isprintable() else "�" for c in text)
+    """No control character of a file or an argument reaches the terminal; white space counts as one column."""
+    return "".join(" " if c.isspace() else c if c.isprintable() else "�" for c in text)
 
 
 def nearest(word: str, choices: Iterable[str], *, limit: int = 1) -> list[str]:
@@ -65,8 +65,11 @@ def nearest(word: str, choices: Iterable[str], *, limit: int = 1) -> list[str]:
     import difflib
 
     plain = {_plain(choice): choice for choice in choices}
-    found = difflib.get_close_matches(_plain(word[:80]), plain, n=limit, cutoff=0.6)
-    return [plain[name] for name in found]
+    wanted = _plain(word[:80])
+    found = difflib.get_close_matches(wanted, plain, n=limit, cutoff=0.6)
+    # Letters in another order (`pipy`): difflib finds little in common in short words.
+    swapped = [name for name in plain if name not in found and sorted(name) == sorted(wanted)]
+    return [plain[name] for name in [*found, *swapped][:limit]]
 
 
 def _plain(word: str) -> str:

@@ -39,9 +39,7 @@ def presence(target: Target, machine: str | None = None) -> Presence:
         why = f"this host is {mine}; the target has images for {', '.join(target.platforms)}"
     elif detect.always:
         why = "needs no device"
-        return Presence(
-            name=target.name, present=True, driver_ok=True, container_ok=True, devices=devices, why=why
-        )
+        return Presence(name=target.name, present=True, driver_ok=True, container_ok=True, devices=devices, why=why)
     elif detect.machine and machine not in detect.machine:
         why = f"this host is {machine}; the target needs {' or '.join(detect.machine)}"
     elif lacking:
@@ -50,9 +48,7 @@ def presence(target: Target, machine: str | None = None) -> Presence:
         why = "its recipe does not say how to detect it"
     else:
         why = f"found {', '.join(detect.paths)}" if detect.paths else f"this host is {machine}"
-        return Presence(
-            name=target.name, present=True, driver_ok=None, container_ok=None, devices=devices, why=why
-        )
+        return Presence(name=target.name, present=True, driver_ok=None, container_ok=None, devices=devices, why=why)
     return Presence(name=target.name, present=False, driver_ok=None, container_ok=None, devices=devices, why=why)
 
 

@@ -1,0 +1,9 @@
+"""placeholder"""
+
+
+def running_socket():
+    return None
+
+
+def client_environment():
+    return {}

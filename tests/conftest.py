@@ -1,0 +1,62 @@
+"""Options and guards of all tests."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNIT = Path(__file__).parent / "unit"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="Rewrite the expected files of golden tests.")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "processes: a unit test that starts programs, such as git, on purpose")
+    config.addinivalue_line("markers", "sockets: a unit test that opens connections, to itself, on purpose")
+
+
+@pytest.fixture
+def update_golden(request) -> bool:
+    """Whether golden files are to be rewritten."""
+    return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture(autouse=True)
+def _closed_world(request, monkeypatch):
+    """Unit tests start no program and connect to nothing, unless they say so by their mark."""
+    if not request.path.is_relative_to(UNIT):
+        return
+
+    def refuse(*args, **kwargs):
+        what = f"{args[1:] or kwargs}"
+        raise AssertionError(f"a unit test reached out of its process: {what[:300]}")
+
+    if request.node.get_closest_marker("processes") is None:
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+        monkeypatch.setattr("os.system", refuse)
+        monkeypatch.setattr("os.posix_spawn", refuse)
+    if request.node.get_closest_marker("sockets") is None:
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+        monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+        monkeypatch.setattr(socket.socket, "bind", refuse)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(request, monkeypatch, tmp_path_factory):
+    """No unit test reads or writes what the person who runs it keeps; settings of mlorch are unset."""
+    if not request.path.is_relative_to(UNIT):
+        return
+    import os
+
+    for name in [name for name in os.environ if name.startswith("MLORCH_")]:
+        monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("MLORCH_HOME", str(home / "mlorch"))
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
