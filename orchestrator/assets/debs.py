@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from orchestrator.assets.cache import replacing
 from orchestrator.assets.download import Downloads, GoneError, Wanted, ignore, pool_urls
-from orchestrator.system.mirrors import debian_mirrors
 from orchestrator.errors import AssetError
+from orchestrator.system.mirrors import debian_mirrors
 from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False

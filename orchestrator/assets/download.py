@@ -66,7 +66,9 @@ def trust(env: Mapping[str, str] | None = None) -> ssl.SSLContext:
     """The site's certificates: what the environment names, else the distribution's bundle on top of Python's."""
     env = os.environ if env is None else env
     context = ssl.create_default_context()
-    named = [env[key] for key in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT") if env.get(key)]
+    named = [
+        env[key] for key in ("MLORCH_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT") if env.get(key)
+    ]
     for bundle in named or _BUNDLES:
         if Path(bundle).is_file():
             context.load_verify_locations(cafile=bundle)
@@ -161,7 +163,7 @@ class Downloads:
         """
 
         def read() -> tuple[bytes, str]:
-            with open_url(url, accept=accept, context=self._trust()) as stream:
+            with open_url(url, accept=accept, context=self._trust(url)) as stream:
                 headers = getattr(stream, "headers", {})
                 return stream.read(_LARGEST_PAGE), str(headers.get("Content-Type", ""))
 
@@ -187,14 +189,15 @@ class Downloads:
 
         return tenacity.Retrying(
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
-            wait=tenacity.wait_exponential_jitter(initial=self._pause_s, max=10, jitter=self._pause_s),
+            wait=tenacity.wait_exponential(multiplier=self._pause_s, max=10) + tenacity.wait_random(0, self._pause_s),
             retry=tenacity.retry_if_exception(transient),
             before_sleep=say,
             reraise=True,
         )
 
-    def _trust(self) -> ssl.SSLContext:
-        if self._context is None:
+    def _trust(self, url: str) -> ssl.SSLContext | None:
+        """The site's certificates where they are needed; reading them takes a moment."""
+        if self._context is None and url.startswith("https://"):
             self._context = trust()
         return self._context
 
@@ -215,7 +218,7 @@ class Downloads:
     def _from_one(self, url: str, wanted: Wanted, temporary: Path) -> str:
         digest = hashlib.sha256()
         count = 0
-        with open_url(url, context=self._trust()) as stream, temporary.open("wb") as out:
+        with open_url(url, context=self._trust(url)) as stream, temporary.open("wb") as out:
             while block := stream.read(_BLOCK):
                 count += len(block)
                 if wanted.size and count > wanted.size:

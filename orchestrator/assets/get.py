@@ -60,15 +60,17 @@ class Larder:
         asset, key = definition_of(entry), key_of(entry, self.catalog)
         # The image first: building it may take minutes, and nobody else should wait for the folder's lock.
         image = self.prep.image(asset.prepare.layer) if asset.prepare else ""
-        self.on_event(BuildEvent(kind="start", step=asset.name))
-        with self.store.making(asset, key) as folder:
-            if not self.store.place(asset, key).exists():
-                self._fill(entry, asset, folder, image)
-        made = self.store.find(entry, self.catalog)
-        if made is None:
+        with self.store.alone(asset, key):
+            found = self.store.find(entry, self.catalog)  # another mlorch may have made it meanwhile
+            if found is None:
+                self.on_event(BuildEvent(kind="start", step=asset.name))
+                with self.store.making(asset, key) as folder:
+                    self._fill(entry, asset, folder, image)
+                found = self.store.find(entry, self.catalog)
+        if found is None:
             raise AssetError(f"{asset.name} changed on disk right after it was made", slug="asset")
-        self.on_event(BuildEvent(kind="done", step=asset.name, total=made.size))
-        return made
+        self.on_event(BuildEvent(kind="done", step=asset.name, total=found.size))
+        return found
 
     def _fill(self, entry: Entry, asset: Asset, folder: Path, image: str) -> None:
         into = folder / ("sources" if asset.prepare else "out")

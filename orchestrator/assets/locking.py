@@ -15,10 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from orchestrator.system.mirrors import debian_mirrors
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.lock import normalised, suite, wanted_debs
 from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel
+from orchestrator.system.mirrors import debian_mirrors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -113,7 +113,9 @@ def _lay(tree: _Tree, pin: DebPin, path: Path) -> None:
             with package.data.tgz() as members:
                 for member in members:
                     tree.add(pin.name, member, members)
-    except (DebError, ArError, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
+    except (DebError, ArError, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of this machine; python-debian's own faults carry no number
         raise AssetError(
             f"package {pin.name} {pin.version} cannot be read: {type(error).__name__}: {error}",
             slug="broken-package",

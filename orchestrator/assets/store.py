@@ -7,6 +7,7 @@ bytes; never a time. A folder appears by one rename, so that it is whole or abse
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -87,18 +88,21 @@ class Store:
     def find(self, entry: Entry, catalog: Catalog) -> Stored | None:
         """The asset if it is there and unchanged since it was checked.
 
-        Cheap: size, time and inode of every file are compared with the marker; only a
-        file whose facts differ is hashed. One that then is not what the recipe says
-        counts as absent, and the folder is moved to ``quarantine/``.
+        Cheap: size, time and inode of every file are compared with the marker; only when
+        they differ are the files hashed. A folder with a wrong file counts as absent and
+        stays where it is until `making` takes its place.
         """
         asset, key = definition_of(entry), key_of(entry, catalog)
         place = self.place(asset, key)
         marker = _read_marker(place)
         if marker is None:
             return None
-        if _facts(place, marker) != marker and (wrong := self.wrong(asset, place)):
-            self.set_aside(place, wrong)
-            return None
+        facts = _facts(place, marker)
+        if facts != marker:
+            if self.wrong(asset, place):
+                return None
+            with contextlib.suppress(WriteFailed):  # only saves the next one from hashing again
+                _write_marker(place, facts)
         return self._stored(asset, key, place)
 
     def verify(self, entry: Entry, catalog: Catalog) -> tuple[Stored | None, tuple[str, ...]]:
@@ -115,29 +119,35 @@ class Store:
 
     @contextmanager
     def making(self, asset: Asset, key: str) -> Iterator[Path]:
-        """A folder to fill while no other process fills it; in place, whole, when the block ends well.
+        """A folder to fill, under `alone`; in place, whole, when the block ends well.
 
-        It has ``sources/``, ``out/`` (for a prepare script), ``files/`` and ``licences/``.
+        It has ``sources/``, ``out/`` (what a prepare script or a plain copy makes),
+        ``files/`` and ``licences/``. What lay in its place with wrong files is moved to
+        ``quarantine/``.
 
         Raises:
             WriteFailed: no space, no rights; nothing is left behind.
         """
         place = self.place(asset, key)
-        with locked(place.with_suffix(".lock")):
-            folder = place.with_name(f".{key}.new")
-            try:
-                shutil.rmtree(folder, ignore_errors=True)
-                for part in ("sources", "out", "files", "licences"):
-                    (folder / part).mkdir(parents=True)
-                yield folder
-                if not place.exists():
-                    self._publish(asset, folder, place)
-            except WriteFailed:
-                raise
-            except OSError as error:
-                raise write_failure(folder, error) from error
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+        folder = place.with_name(f".{key}.new")
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            for part in ("sources", "out", "files", "licences"):
+                (folder / part).mkdir(parents=True)
+            yield folder
+            self._publish(asset, folder, place)
+        except WriteFailed:
+            raise
+        except OSError as error:
+            raise write_failure(folder, error) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def alone(self, asset: Asset, key: str) -> Iterator[None]:
+        """While this is held, no other process makes this asset."""
+        with locked(self.place(asset, key).with_suffix(".lock")):
+            yield
 
     def set_aside(self, place: Path, names: tuple[str, ...]) -> Path:
         """Move a folder with wrong files out of the way, for a look at it."""
@@ -164,7 +174,9 @@ class Store:
         for part in ("sources", "out"):
             shutil.rmtree(folder / part)
         expected = {output.file: {"sha256": output.sha256} for output in asset.outputs}
-        atomic_write_text(folder / _MARKER, json.dumps(_facts(folder, expected), indent=1, sort_keys=True) + "\n")
+        _write_marker(folder, _facts(folder, expected))
+        if place.exists():
+            self.set_aside(place, self.wrong(asset, place))
         folder.replace(place)
 
     def _mismatch(self, asset: Asset, made: Path, found: str, expected: str) -> AssetError:
@@ -191,6 +203,10 @@ def _read_marker(place: Path) -> Marker | None:
     except (OSError, ValueError):
         return None
     return marker if isinstance(marker, dict) else None
+
+
+def _write_marker(place: Path, facts: Marker) -> None:
+    atomic_write_text(place / _MARKER, json.dumps(facts, indent=1, sort_keys=True) + "\n", overwrite=True)
 
 
 def _facts(place: Path, marker: Mapping[str, Mapping[str, object]]) -> Marker:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WEIGHTS = b"weights"
 SUM = hashlib.sha256(WEIGHTS).hexdigest()
@@ -16,12 +19,16 @@ def layer(name: str, level: str, more: str = "") -> str:
 
 FILES: dict[str, str] = {
     "dockerfiles/plain.Dockerfile.j2": "FROM scratch\n",
-    "recipes/layers/os.yaml": layer("os", "base", "sources:\n  - kind: bootstrap\n    suite: bookworm\n    debs: [libc6]\n"),
+    "recipes/layers/os.yaml": layer(
+        "os", "base", "sources:\n  - kind: bootstrap\n    suite: bookworm\n    debs: [libc6]\n"
+    ),
     "recipes/layers/userland.yaml": layer("userland", "runtime"),
     "recipes/layers/engine.yaml": layer("engine", "framework", "python:\n  - Some_Engine[extra]==1.20\n"),
     "recipes/layers/loads.yaml": layer("loads", "loadgen"),
     "recipes/layers/needs.yaml": layer("needs", "harness"),
-    "recipes/layers/program.yaml": layer("program", "code", "copy:\n  - source: program/main.py\n    to: /opt/main.py\n"),
+    "recipes/layers/program.yaml": layer(
+        "program", "code", "copy:\n  - source: program/main.py\n    to: /opt/main.py\n"
+    ),
     "recipes/layers/program/main.py": "print()\n",
     "recipes/layers/config.yaml": layer("config", "benchmark"),
     "recipes/layers/tools.yaml": layer("tools", "side"),
@@ -56,7 +63,8 @@ FILES: dict[str, str] = {
     ),
     "images/os.lock.yaml": (
         "version: 1\nlayer: os\nplatforms:\n  linux/amd64:\n    debs:\n"
-        f"      - {{name: libc6, version: 2.36-9, path: pool/main/g/glibc/libc6_2.36-9~x.deb, sha256: {ZERO}, size: 9}}\n"
+        "      - {name: libc6, version: 2.36-9, path: pool/main/g/glibc/libc6_2.36-9~x.deb, size: 9,\n"
+        f"         sha256: {ZERO}}}\n"
     ),
     "images/engine.lock.yaml": (
         "version: 1\nlayer: engine\nplatforms:\n  linux/amd64:\n    wheels:\n"

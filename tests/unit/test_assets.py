@@ -1,0 +1,296 @@
+"""Models and datasets: fetched by hash, prepared in a locked-down container, kept by content, shared."""
+
+import hashlib
+import io
+import json
+import os
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from deb_parts import Shelf
+
+from orchestrator.assets.debs import Fetcher
+from orchestrator.assets.get import Larder, Prep
+from orchestrator.assets.index import Places
+from orchestrator.assets.sources import Sources
+from orchestrator.assets.store import Store
+from orchestrator.catalog import Root, load
+from orchestrator.engines import ContainerExit
+from orchestrator.errors import AssetError
+
+WEIGHTS = b"weights"
+ARRAY = b"array made of the sources"
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def wheel(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+WHEEL = wheel({"photos/a.jpg": "jpg", "photos-1.0.dist-info/LICENSE": "do what you like"})
+
+
+class Engine:
+    """Stands for a container: makes ``out`` in the folder that is mounted there."""
+
+    def __init__(self, out=ARRAY, exit_code=0):
+        self.out, self.exit_code, self.specs, self.seen = out, exit_code, [], {}
+
+    def run(self, spec, on_line, on_started=None):
+        self.specs.append(spec)
+        mounts = {m.target: m for m in spec.mounts}
+        self.seen = {p.name: p.read_bytes() for p in Path(mounts["/sources"].source).iterdir()}
+        on_line("working\n")
+        if self.out is not None:
+            (Path(mounts["/out"].source) / "x.npy").write_bytes(self.out)
+        return ContainerExit(container_id="c", exit_code=self.exit_code, out_of_memory=False, started="", finished="")
+
+
+class World:
+    """A recipe folder with a model from beside the recipe and a dataset from a wheel and a Debian package."""
+
+    def __init__(self, tmp_path):
+        self.root, self.home = tmp_path / "recipes-root", tmp_path / "home"
+        self.shelf, self.links = Shelf(tmp_path / "mirror"), tmp_path / "links"
+        self.engine, self.images, self.events = Engine(), [], []
+        self.links.mkdir()
+        (self.links / "photos-1.0-py3-none-any.whl").write_bytes(WHEEL)
+        deb = self.shelf.add("more-photos", [("./usr/share/doc/more-photos/copyright", b"MIT terms")])
+        self.write("net/net.onnx", WEIGHTS)
+        self.write("photos/prepare.py", b"pass\n")
+        self.write(
+            "net.yaml",
+            "kind: model\nname: net\ntitle: A network\nformat: onnx\nparameters: 10\ntrained_by: us\n"
+            f"sources:\n  - {{kind: recipe, path: net/net.onnx, sha256: {sha(WEIGHTS)}, licence: {{spdx: MIT}}}}\n"
+            f"outputs:\n  - {{file: net.onnx, sha256: {sha(WEIGHTS)}}}\n",
+        )
+        self.write(
+            "photos.yaml",
+            "kind: dataset\nname: photos\ntitle: Photos\nsamples: 2\ninputs: x.npy\nlabels: x.npy\n"
+            "sources:\n  - kind: pypi\n    package: photos\n    version: '1.0'\n"
+            f"    filename: photos-1.0-py3-none-any.whl\n    sha256: {sha(WHEEL)}\n    size: {len(WHEEL)}\n"
+            "    licence: {spdx: MIT, note: a note, file: photos-1.0.dist-info/LICENSE}\n"
+            f"  - kind: debian\n    package: more-photos\n    version: '1.0'\n    path: {deb.path}\n"
+            f"    sha256: {deb.sha256}\n    size: {deb.size}\n"
+            "    licence: {spdx: MIT, file: usr/share/doc/more-photos/copyright}\n"
+            "prepare: {script: photos/prepare.py, layer: tools, args: [--fast]}\n"
+            f"outputs:\n  - {{file: x.npy, sha256: {sha(ARRAY)}}}\n",
+        )
+        self.write("tools.yaml", "kind: layer\nname: tools\ntitle: T\nlevel: side\ntemplate: python.Dockerfile.j2\n")
+
+    def write(self, name, data):
+        place = self.root / "recipes" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+    @property
+    def larder(self):
+        catalog = load([Root(self.root, "path:test")])
+        fetch = Fetcher(self.home, mirrors=self.shelf.mirrors)
+        places = Places(indexes=(), links=(str(self.links),))
+        return Larder(
+            catalog=catalog,
+            store=Store(self.home),
+            sources=Sources(catalog, fetch, lambda: places),
+            prep=Prep(engine=lambda: self.engine, image=lambda layer: self.images.append(layer) or f"img:{layer}"),
+            on_event=self.events.append,
+        )
+
+    def get(self, name, kind="dataset"):
+        larder = self.larder
+        return larder.get(larder.catalog.get(kind, name))
+
+    def quarantined(self):
+        folder = self.home / "quarantine"
+        return sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def test_a_prepared_asset_is_checked_kept_and_shared(world):
+    stored = world.get("photos")
+    assert (stored.folder / "x.npy").read_bytes() == ARRAY
+    assert [p.name for p in stored.folder.iterdir()] == ["x.npy"]
+    assert not os.access(stored.folder / "x.npy", os.W_OK) or os.getuid() == 0
+    assert stored.size == len(ARRAY)
+    assert world.get("photos") == stored
+    assert len(world.engine.specs) == 1
+    assert world.images == ["tools"]
+
+
+def test_the_script_sees_the_checked_sources_and_nothing_else(world):
+    world.get("photos")
+    (spec,) = world.engine.specs
+    assert world.engine.seen["photos-1.0-py3-none-any.whl"] == WHEEL
+    assert sorted(world.engine.seen) == ["more-photos_1.0_amd64.deb", "photos-1.0-py3-none-any.whl"]
+    assert spec.command == ("python3", "/script/prepare.py", "--sources", "/sources", "--out", "/out", "--fast")
+    assert (spec.network, spec.read_only, spec.user) == ("none", True, f"{os.getuid()}:{os.getgid()}")
+    assert [m.target for m in spec.mounts if not m.read_only] == ["/out"]
+    assert spec.image == "img:tools"
+    assert not spec.capabilities
+
+
+def test_licences_are_kept_beside(world):
+    texts = sorted(p.read_text() for p in world.get("photos").licences.iterdir())
+    assert any("do what you like" in text and "note: a note" in text for text in texts)
+    assert any("MIT terms" in text for text in texts)
+
+
+def test_a_model_beside_its_recipe_needs_no_engine_and_stays_its_own_file(world):
+    world.engine = None
+    stored = world.get("net", "model")
+    original = world.root / "recipes/net/net.onnx"
+    assert (stored.folder / "net.onnx").read_bytes() == WEIGHTS
+    assert (stored.folder / "net.onnx").stat().st_ino != original.stat().st_ino
+    assert os.access(original, os.W_OK)
+
+
+@pytest.mark.parametrize("which", ["wheel", "deb", "recipe"])
+def test_a_source_with_other_bytes_is_refused_and_kept_aside(world, which):
+    name, kind = ("net", "model") if which == "recipe" else ("photos", "dataset")
+    if which == "wheel":
+        (world.links / "photos-1.0-py3-none-any.whl").write_bytes(b"x" * len(WHEEL))
+    elif which == "deb":
+        place = next(world.shelf.root.rglob("*.deb"))
+        place.write_bytes(b"y" * place.stat().st_size)
+    else:
+        world.write("net/net.onnx", b"poison!")
+    with pytest.raises(AssetError) as caught:
+        world.get(name, kind)
+    assert (caught.value.slug, caught.value.exit_code) == ("hash-mismatch", 1)
+    assert len(world.quarantined()) == 1
+    assert not world.engine.specs
+    assert world.larder.store.find(world.larder.catalog.get(kind, name), world.larder.catalog) is None
+    assert (world.root / "recipes/net/net.onnx").exists()  # the author's file is theirs
+
+
+def test_a_script_that_makes_other_bytes_is_refused_and_kept_aside(world):
+    world.engine = Engine(out=b"something else")
+    with pytest.raises(AssetError) as caught:
+        world.get("photos")
+    assert caught.value.slug == "hash-mismatch"
+    assert any(name.endswith("x.npy") for name in world.quarantined())
+    world.engine = Engine()
+    assert world.get("photos").size == len(ARRAY)
+
+
+def test_a_script_that_fails_shows_its_last_lines(world):
+    world.engine = Engine(out=None, exit_code=3)
+    with pytest.raises(AssetError) as caught:
+        world.get("photos")
+    assert caught.value.slug == "prepare-failed"
+    assert "status 3" in caught.value.message
+    assert "working" in caught.value.detail
+
+
+def test_a_script_that_makes_nothing_or_a_link_is_refused(world, tmp_path):
+    world.engine = Engine(out=None)
+    with pytest.raises(AssetError) as caught:
+        world.get("photos")
+    assert caught.value.slug == "output-missing"
+
+    class Linking(Engine):
+        def run(self, spec, on_line, on_started=None):
+            out = next(m.source for m in spec.mounts if m.target == "/out")
+            secret = tmp_path / "secret"
+            secret.write_bytes(ARRAY)
+            (Path(out) / "x.npy").symlink_to(secret)
+            return super().run(spec, on_line)
+
+    world.engine = Linking(out=None)
+    with pytest.raises(AssetError) as caught:
+        world.get("photos")
+    assert caught.value.slug == "output-missing"
+
+
+def test_a_source_that_nobody_has_is_named(world):
+    (world.links / "photos-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(AssetError) as caught:
+        world.get("photos")
+    assert caught.value.slug == "source-gone"
+    assert "photos-1.0-py3-none-any.whl" in caught.value.message
+
+
+def test_a_changed_file_is_noticed_set_aside_and_made_again(world):
+    stored = world.get("photos")
+    place = stored.folder / "x.npy"
+    place.chmod(0o644)
+    place.write_bytes(b"bit rot")
+    larder = world.larder
+    entry = larder.catalog.dataset("photos")
+    assert larder.store.find(entry, larder.catalog) is None
+    assert larder.store.verify(entry, larder.catalog)[1] == ("x.npy",)
+    assert (world.get("photos").folder / "x.npy").read_bytes() == ARRAY
+    assert len(world.quarantined()) == 1
+
+
+def test_a_touched_file_is_hashed_once_and_then_trusted_again(world, monkeypatch):
+    stored = world.get("photos")
+    os.utime(stored.folder / "x.npy", (1, 1))
+    larder = world.larder
+    entry = larder.catalog.dataset("photos")
+    hashed = []
+    real = Store.wrong
+    monkeypatch.setattr(Store, "wrong", lambda self, *args: hashed.append(1) or real(self, *args))
+    for _ in range(3):
+        assert larder.store.find(entry, larder.catalog) is not None
+    assert len(hashed) == 1
+
+
+def test_another_script_or_other_outputs_make_another_asset(world):
+    first = world.get("photos")
+    world.write("photos/prepare.py", b"pass  # changed\n")
+    second = world.get("photos")
+    assert first.key != second.key
+    assert first.folder.is_dir()
+    world.write("net.yaml", (world.root / "recipes/net.yaml").read_text().replace("A network", "Another title"))
+    assert world.get("photos").key == second.key
+
+
+def test_two_at_once_prepare_once(world):
+    class Slow(Engine):
+        def run(self, spec, on_line, on_started=None):
+            time.sleep(0.2)
+            return super().run(spec, on_line)
+
+    world.engine = Slow()
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(world.get("photos"))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({stored.folder for stored in found}) == 1
+    assert len(world.engine.specs) == 1
+
+
+def test_an_interrupted_preparation_leaves_nothing_that_counts(world):
+    class Interrupted(Engine):
+        def run(self, spec, on_line, on_started=None):
+            super().run(spec, on_line)
+            raise KeyboardInterrupt
+
+    world.engine = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        world.get("photos")
+    assert not [p for p in (world.home / "assets").rglob("*") if p.is_file() and p.suffix != ".lock"]
+    world.engine = Engine()
+    assert world.get("photos").size == len(ARRAY)
+
+
+def test_the_marker_names_every_file_and_its_hash(world):
+    marker = json.loads((world.get("photos").place / "complete.json").read_text())
+    assert {name: facts["sha256"] for name, facts in marker.items()} == {"x.npy": sha(ARRAY)}

@@ -1,0 +1,81 @@
+"""Files of Python releases: found where the host's pip would look."""
+
+import json
+import os
+import sys
+
+import pytest
+from deb_parts import server
+
+from orchestrator.assets.download import Downloads
+from orchestrator.assets.index import Places, file_urls, places
+from orchestrator.errors import AssetError
+
+NAME = "some_data-1.0-py3-none-any.whl"
+
+
+def test_variables_win_over_files_and_later_files_over_earlier(tmp_path):
+    first, second = tmp_path / "a.conf", tmp_path / "b.conf"
+    first.write_text("[global]\nindex-url = http://a/simple\nextra-index-url =\n  http://x/simple\n  http://y/simple\n")
+    second.write_text("[install]\nindex_url = http://b/simple\n")
+    found = places({"PIP_FIND_LINKS": "/wheels /more"}, [first, second, tmp_path / "absent"])
+    assert found.indexes == ("http://b/simple", "http://x/simple", "http://y/simple")
+    assert found.links == ("/wheels", "/more")
+    assert places({"PIP_INDEX_URL": "http://c/simple"}, [second]).indexes == ("http://c/simple",)
+    assert places({"PIP_NO_INDEX": "1"}, [first]).indexes == ()
+
+
+def test_pip_config_file_can_switch_files_off(monkeypatch, tmp_path):
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip/pip.conf").write_text("[global]\nindex-url = http://a/simple\n")
+    env = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    assert places(env).indexes[0] == "http://a/simple"
+    assert places({**env, "PIP_CONFIG_FILE": os.devnull}).indexes[0] != "http://a/simple"
+
+
+def test_without_pip_and_configuration_it_says_what_to_set(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pip._internal.models.index", None)
+    with pytest.raises(AssetError) as caught:
+        places({}, [])
+    assert caught.value.slug == "no-index"
+    assert "PIP_INDEX_URL" in caught.value.hint
+
+
+def read_pages(pages):
+    def read(url, _accept):
+        if url not in pages:
+            raise FileNotFoundError(url)
+        return pages[url]
+
+    return read
+
+
+def test_a_json_page():
+    page = {"files": [{"filename": "other.whl", "url": "o"}, {"filename": NAME, "url": "../../files/x.whl#sha256=1"}]}
+    pages = {"http://i/simple/some-data/": (json.dumps(page).encode(), "application/vnd.pypi.simple.v1+json")}
+    urls = file_urls("Some_Data", NAME, Places(indexes=("http://none/simple", "http://i/simple/")), read_pages(pages))
+    assert urls == ("http://i/files/x.whl",)
+
+
+def test_an_html_page_and_credentials_stay_with_their_host():
+    html = f'<a href="/files/{NAME}#sha256=1">x</a><a href="http://cdn/{NAME}">y</a><a>no</a>'
+    pages = {"http://me:pw@i/simple/some-data/": (html.encode(), "text/html; charset=utf-8")}
+    urls = file_urls("some-data", NAME, Places(indexes=("http://me:pw@i/simple",)), read_pages(pages))
+    assert urls == (f"http://me:pw@i/files/{NAME}", f"http://cdn/{NAME}")
+
+
+def test_a_folder_of_files_comes_first(tmp_path):
+    (tmp_path / NAME).write_bytes(b"x")
+    urls = file_urls("some-data", NAME, Places(indexes=(), links=(str(tmp_path),)), read_pages({}))
+    assert urls == ((tmp_path / NAME).as_uri(),)
+
+
+@pytest.mark.sockets
+def test_over_the_wire(tmp_path):
+    page = json.dumps({"files": [{"filename": NAME, "url": f"/f/{NAME}"}]}).encode()
+    answers = {"/simple/some-data/": (200, page, len(page), "application/json"), f"/f/{NAME}": (200, b"x" * 10)}
+    with server(lambda path, _: answers.get(path, (404, b""))) as (root, _):
+        downloads = Downloads(tmp_path, pause_s=0.001)
+        where = Places(indexes=(f"{root}/absent", f"{root}/simple"))
+        (url,) = file_urls("some-data", NAME, where, downloads.page)
+    assert url == f"{root}/f/{NAME}"
