@@ -196,7 +196,10 @@ def _layer_step(
         debs=tuple(_pin(deb) for deb in debs if resolution.base.package_manager == "none"),
         pip=pip,
         inputs=inputs,
-        base_source="" if parent else resolution.base.label,
+        base_source="" if parent else resolution.base.identity,
+        contexts={}
+        if parent or not resolution.base.path
+        else {"base": f"oci-layout://{resolution.base.path}@{resolution.base.digest}"},
     )
 
 
@@ -230,7 +233,7 @@ def _inputs(
     # The parent counts under its own name only, so that `explain` blames the layer that changed.
     own_text = text.replace(parent.image, "parent") if parent else text
     inputs = {"dockerfile": sha256_text(own_text), "platform": resolution.platform}
-    inputs["parent" if parent else "base"] = parent.content_id if parent else resolution.base.label
+    inputs["parent" if parent else "base"] = parent.content_id if parent else resolution.base.identity
     for file in files:
         inputs[f"file:{file.path}"] = f"{file.sha256} {file.mode:o}"
     if lock is not None:

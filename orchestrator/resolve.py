@@ -40,10 +40,16 @@ class Base:
     path: str = ""
 
     @property
-    def label(self) -> str:
-        """How a plan names it."""
-        where = self.image or self.path
-        return f"{self.kind}:{where}@{self.digest}" if where else self.kind
+    def identity(self) -> str:
+        """What counts in a content id: the digest, and for a registry the name that the text holds; no path."""
+        return f"{self.kind}:{self.image}@{self.digest}" if self.digest else self.kind
+
+    @property
+    def wish(self) -> str:
+        """The --base-source that asks for exactly this base."""
+        if self.kind == "registry":
+            return f"registry:{self.image}@{self.digest}"
+        return f"oci:{self.path}" if self.kind == "oci" else self.kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,8 +91,7 @@ def _build_missing(
     bases = bench.bases(selection)
     for index, base in enumerate(bases):
         if index:
-            wish = base.label if base.image or base.path else base.kind
-            plans = bench.plans(replace(selection, base_source=wish)).plans
+            plans = bench.plans(replace(selection, base_source=base.wish)).plans
         with bench.build_settings() as settings, BuildView(console, plans) as view:
             builder = Builder(
                 engine=bench.engine,
@@ -109,7 +108,7 @@ def _build_missing(
                 if index + 1 == len(bases) or not view.failed_at_base:
                     raise
                 console.warn(
-                    f"base source {base.label} does not work here: {error.message}; trying {bases[index + 1].label}"
+                    f"base source {base.wish} does not work here: {error.message}; trying {bases[index + 1].wish}"
                 )
     raise AssertionError("unreachable: base_candidates gives at least one base")
 

@@ -105,11 +105,23 @@ def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
     console.table(COLUMNS, [row(summary) for summary in summaries], title=f"target {record.target}", right=RIGHT)
     for summary in summaries:
         if not summary.good:
-            reasons = "; ".join(summary.reasons) or "no reason given"
-            console.warn(f"{summary.record.run_id}: {summary.verdict}: {reasons}; see {summary.folder}")
+            _complain(console, summary)
     for note in dict.fromkeys(summary.record.note for summary in summaries):
         console.result(note)
     console.say(f"records and reports: {results}")
+
+
+def _complain(console: Console, summary: Summary) -> None:
+    """Why a test does not count; of one that failed also the end of its log, and where the rest is."""
+    from orchestrator.execute.run import LOG, tail
+
+    reasons = "; ".join(summary.reasons) or "no reason given"
+    console.warn(f"{summary.record.run_id}: {summary.verdict}: {reasons}")
+    log = summary.folder / LOG
+    if summary.record.status != "done":
+        for line in tail(log, lines=10).splitlines():
+            console.say(f"  | {line}", style="dim")
+    console.say(f"  the whole log is in {log}")
 
 
 def _number(value: object) -> float | None:

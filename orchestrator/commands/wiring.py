@@ -73,14 +73,16 @@ class Workbench:
         from orchestrator.settings import settings_files
 
         wanted = replace(selection, recipes=self.pinned())
-        return compiled(wanted, self._make, cache=cache_home(), watched=settings_files())
+        return compiled(wanted, self._make, cache=cache_home(), watched=(*settings_files(), *_layout_files(selection)))
 
     def _make(self, selection: Selection) -> Compiled:
+        from orchestrator.assets.oci import with_layout
         from orchestrator.plan import build_plan, build_plans
         from orchestrator.resolve import base_candidates, resolve_side
 
         target = selection.target or self.detected_target()
         base = base_candidates(self.catalog, target, selection.platform, selection.base_source)[0]
+        base = with_layout(base, cache_home())
         if selection.side:
             resolution = resolve_side(
                 self.catalog, target=target, layer=selection.side, platform=selection.platform, base=base
@@ -160,6 +162,12 @@ class Workbench:
             shutil.copyfile(pip_wheel([step.pip], Fetcher()), out)
 
         return Parts(rootfs=rootfs, pip=pip)
+
+
+def _layout_files(selection: Selection) -> tuple[str, ...]:
+    """The files that decide what an OCI base is: a kept plan must not outlive them."""
+    kind, _, path = selection.base_source.partition(":")
+    return (path, f"{path}/index.json") if kind == "oci" else ()
 
 
 def is_terminal() -> bool:

@@ -112,6 +112,7 @@ def _once(
             labels=dict(labels),
             secrets=[f"id={name},src={path}" for name, path in sorted(settings.secrets.items())],
             build_args=dict(settings.proxies),
+            build_contexts=dict(step.contexts),
             network=None if settings.network == "default" else settings.network,
             platforms=[step.platform],
             provenance=False,

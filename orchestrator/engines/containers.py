@@ -83,10 +83,14 @@ def follow(
     in the engine's own log, so that nothing of a run stays there.
     """
     stream = api.attach(container, stdout=True, stderr=True, stream=True, logs=False)
-    api.start(container)
-    on_started(ContainerFacts(container_id=container, name=spec.name, state="running", labels=dict(spec.labels)))
-    for line in lines(stream):
-        on_line(line)
+    try:
+        api.start(container)
+        on_started(ContainerFacts(container_id=container, name=spec.name, state="running", labels=dict(spec.labels)))
+        for line in lines(stream):
+            on_line(line)
+    finally:
+        # An attached stream that nobody reads blocks the container's writes, and then its stop, for minutes.
+        stream.close()
     api.wait(container, timeout=60)
     state = api.inspect_container(container)["State"]
     return ContainerExit(

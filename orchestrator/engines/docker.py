@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from orchestrator.engines import ContainerExit, ContainerFacts, EngineFacts, ImageFacts
+from orchestrator.engines.fitness import unfit
 from orchestrator.engines.lookup import image_facts
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
+from orchestrator.system.command import run_program
 from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
@@ -34,21 +35,28 @@ def _nothing(_facts: ContainerFacts) -> None:
 
 
 def find_host(env: Mapping[str, str] | None = None) -> str:
-    """Where the engine listens: DOCKER_HOST, the docker context, the default socket, mlorch's own engine.
+    """Where the engine listens: DOCKER_HOST, the docker context, mlorch's own engine, the default socket.
 
+    mlorch's own runs only where the default one was missing or too old, so it comes first.
     Costs no docker import; the answer may name a socket on which nobody listens.
     """
     env = os.environ if env is None else env
-    if host := env.get("DOCKER_HOST"):
+    if host := named_host(env):
         return host
-    if host := _context_host(env):
-        return host
-    if Path(DEFAULT_SOCKET).exists():
-        return f"unix://{DEFAULT_SOCKET}"
     from orchestrator.engines.private import running_socket
 
     private = running_socket()
-    return f"unix://{private or DEFAULT_SOCKET}"
+    if private is not None:
+        return f"unix://{private}"
+    rootless = Path(env.get("XDG_RUNTIME_DIR") or "/nowhere") / "docker.sock"
+    if not Path(DEFAULT_SOCKET).exists() and rootless.exists():
+        return f"unix://{rootless}"
+    return f"unix://{DEFAULT_SOCKET}"
+
+
+def named_host(env: Mapping[str, str]) -> str | None:
+    """The engine that the user named: DOCKER_HOST, else the docker context where it is not the default one."""
+    return env.get("DOCKER_HOST") or _context_host(env)
 
 
 def _context_host(env: Mapping[str, str]) -> str | None:
@@ -81,7 +89,7 @@ def connect(host: str | None = None) -> DockerEngine:
         api = docker.APIClient(base_url=host, version="auto", timeout=_TIMEOUT_S)
     except (docker.errors.DockerException, OSError) as error:
         raise EngineError(
-            f"no container engine answers at {host}: {_first_line(error)}", hint=_INSTALL_HINT, slug="no-engine"
+            f"no container engine answers at {host}: {_why_silent(host, error)}", hint=_INSTALL_HINT, slug="no-engine"
         ) from None
     return DockerEngine(host, api)
 
@@ -95,6 +103,7 @@ class DockerEngine:
         self.host = host
         self._api = api
         self._client: DockerClient | None = None
+        self._chosen: tuple[str | None, dict[str, str]] | None = None
 
     # -- facts -------------------------------------------------------------------------
 
@@ -129,16 +138,13 @@ class DockerEngine:
     def buildx_version(self) -> str | None:
         """The version of the buildx plugin that the client finds, or None."""
         command, environment = self._cli()
-        if command is None:
-            return None
-        try:
-            done = subprocess.run(  # noqa: S603 (a fixed argument list)
-                [command, "buildx", "version"], capture_output=True, text=True, timeout=20, check=False, env=environment
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        words = done.stdout.split()
-        return words[1].removeprefix("v") if done.returncode == 0 and len(words) > 1 else None
+        return None if command is None else _buildx_version(command, environment)
+
+    def daemon_limits(self) -> dict[str, int | None]:
+        """The most that a container's rlimits may be; see `orchestrator.engines.limits`."""
+        from orchestrator.engines.limits import daemon_limits
+
+        return daemon_limits(self.host)
 
     # -- images ------------------------------------------------------------------------
 
@@ -148,7 +154,7 @@ class DockerEngine:
 
         with self._answers():
             try:
-                return image_facts(reference, self._api.inspect_image(reference))
+                return image_facts(reference, self._api.inspect_image(reference))  # type: ignore[no-untyped-call]  # the stubs
             except docker.errors.ImageNotFound:
                 return None
 
@@ -181,29 +187,37 @@ class DockerEngine:
             )
         return facts
 
-    def _cli(self) -> tuple[str | None, dict[str, str] | None]:
-        """The docker client to use and its environment: the private engine's where there is one."""
-        from orchestrator.engines.private import client_environment, running_socket
+    def _cli(self) -> tuple[str | None, dict[str, str]]:
+        """The docker client to use and what to add to its environment.
 
-        private = running_socket()
-        if private is not None and self.host == f"unix://{private}":
+        The prefix's client goes with the private engine, and helps out where the host's has no buildx.
+        """
+        if self._chosen is None:
+            from orchestrator.engines.private import CLIENT_VARIABLE, client_environment, running_socket
+
             extra = client_environment()
-            return extra.get("MLORCH_DOCKER_CLIENT") or shutil.which("docker"), {**os.environ, **extra}
-        return shutil.which("docker"), None
+            own = extra.pop(CLIENT_VARIABLE, None)
+            hosts = shutil.which("docker")
+            self._chosen = (hosts, {})
+            private = self.host == f"unix://{running_socket()}"
+            if own and (private or hosts is None or _buildx_version(hosts, {}) is None):
+                self._chosen = (own, extra)
+        return self._chosen
 
     def _buildx(self) -> DockerClient:
         if self._client is None:
-            if self.buildx_version() is None:
+            if why := unfit(self.facts()):
                 raise EngineError(
-                    "the engine can be used to run but not to build: the docker client has no buildx plugin",
-                    hint="install buildx, or let mlorch get an engine for itself: `mlorch engine ensure`",
+                    f"mlorch can run containers with this engine but not build: {why}",
+                    hint="let mlorch get what is missing: `mlorch engine ensure --yes`",
                     slug="no-buildx",
                 )
             from python_on_whales import DockerClient
 
             command, environment = self._cli()
-            config = (environment or {}).get("DOCKER_CONFIG")
-            self._client = DockerClient(host=self.host, client_call=[command or "docker"], config=config)
+            self._client = DockerClient(
+                host=self.host, client_call=[command or "docker"], config=environment.get("DOCKER_CONFIG")
+            )
         return self._client
 
     # -- containers --------------------------------------------------------------------
@@ -246,7 +260,8 @@ class DockerEngine:
         """Stop and remove; an engine that is gone is told by the error that is already on its way."""
         try:
             if stop:
-                self.stop(container)
+                # Nothing inside has anything to save, and a first process without a handler ignores the signal.
+                self.stop(container, grace_s=5)
             self.remove(container)
         except MlorchError:
             pass
@@ -337,6 +352,27 @@ class DockerEngine:
                 slug="device",
             )
         return StepFailed(f"the engine refused: {said.strip()}", slug="engine-refused")
+
+
+def _buildx_version(command: str, extra: Mapping[str, str]) -> str | None:
+    done = run_program([command, "buildx", "version"], env=extra, timeout_s=20)
+    words = done.stdout.split()
+    return words[1].removeprefix("v") if done.code == 0 and len(words) > 1 else None
+
+
+def _why_silent(host: str, error: BaseException) -> str:
+    """Why nobody answers, in plain words where it is a socket of this host; the SDK wraps them thrice."""
+    path = host.removeprefix("unix://")
+    if path == host:
+        return _first_line(error)
+    if not os.path.lexists(path):
+        return "there is no such socket"
+    words = str(error)
+    if "PermissionError" in words or "Permission denied" in words:
+        return "this user may not use its socket (is the user in the socket's group?)"
+    if "ConnectionRefused" in words or "Connection refused" in words:
+        return "the socket is there, but nothing listens on it"
+    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

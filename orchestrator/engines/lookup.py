@@ -73,6 +73,18 @@ def _listens(path: str) -> bool:
     return True
 
 
+def ping(path: str) -> bool:
+    """Whether an engine answers on the unix socket `path`."""
+    connection = _UnixConnection(path)
+    try:
+        connection.request("GET", "/_ping")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def _image(connection: _UnixConnection, reference: str) -> ImageFacts | None:
     connection.request("GET", f"/images/{quote(reference, safe='/:@')}/json")
     answer = connection.getresponse()
@@ -99,4 +111,3 @@ def image_facts(reference: str, answer: dict[str, object]) -> ImageFacts:
         created=str(answer.get("Created", "")),
         labels=dict(config.get("Labels") or {}),  # type: ignore[attr-defined]
     )
-

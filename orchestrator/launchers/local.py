@@ -55,7 +55,9 @@ def _grants(spec: ContainerSpec) -> list[str]:
         argv += ["--group-add", group]
     for capability in spec.capabilities:
         argv += ["--cap-add", capability]
-    for device in (*spec.devices, *spec.cdi_devices):
+    for device in spec.devices:
+        argv += ["--device", f"{device}:{device}:rw"]
+    for device in spec.cdi_devices:
         argv += ["--device", device]
     return argv
 

@@ -58,7 +58,9 @@ class LayerStep:
     """The package whose pip installs this layer's wheels; mounted into the step, never in the image."""
     inputs: Mapping[str, str] = field(default_factory=dict)
     base_source: str = ""
-    """``bootstrap``, ``registry:REF@DIGEST`` or ``oci:PATH@DIGEST`` for a base layer, else empty."""
+    """``bootstrap``, ``registry:IMAGE@DIGEST`` or ``oci:@DIGEST`` for a base layer, else empty."""
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    """Named build contexts; where they lie is no part of the identity."""
 
     @property
     def repository(self) -> str:

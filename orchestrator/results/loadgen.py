@@ -126,7 +126,8 @@ def read_summary(folder: Path) -> dict[str, str]:
     Raises `StepFailed` [loadgen-log] when it is missing or cut off.
     """
     text = _read(folder / SUMMARY)
-    if "encountered" not in text:
+    last = text.rstrip().rpartition("\n")[2].lower()
+    if not (text.endswith("\n") and "error" in last and "encountered" in last):
         raise _unreadable(f"{folder / SUMMARY} is cut off", "The test was ended from outside.")
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     return {key.strip().lower(): value.strip() for key, value in pairs}

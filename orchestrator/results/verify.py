@@ -115,11 +115,15 @@ def _settings(record: RunRecord, folder: Path) -> Iterator[Fault]:
         if document.get(key) != getattr(record, key):
             message = f"{key} is {document.get(key)!r}, in the record {getattr(record, key)!r}"
             yield Fault(file="settings.json", message=message)
+    effective = harness_document(folder).get("effective")
     for name, setting in record.settings.items():
-        told = _lookup(document, name)
-        if told is not None and setting.source != "calibrated" and setting.value != told:
+        told, file = _lookup(document, name), "settings.json"
+        fact = effective.get(name.rpartition(".")[2]) if isinstance(effective, dict) else None
+        if isinstance(fact, dict) and "value" in fact:  # the harness may measure or raise what it was told
+            told, file = fact["value"], "harness.json"
+        if told is not None and setting.value != told:
             message = f"{name} is {told!r}, in the record {setting.value!r}"
-            yield Fault(file="settings.json", message=message)
+            yield Fault(file=file, message=message)
 
 
 def _lookup(document: Mapping[str, object], dotted: str) -> object:

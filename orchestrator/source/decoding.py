@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", bound=BaseModel)
 
+MAX_FAULTS = 200
+"""Told of one file; what has more is no recipe."""
 Loc = tuple[str | int, ...]
 
 
@@ -44,12 +46,17 @@ def decode(document: Document, model: type[M]) -> M:
     try:
         value = model.model_validate(document.root.plain())
     except ValidationError as error:
-        faults = [_fault(document, dict(e)) for e in error.errors(include_url=False)]
+        errors = error.errors(include_url=False)
+        faults = [_fault(document, dict(e)) for e in errors[:MAX_FAULTS]]
         problems += _merge(_translate(document, model, faults))
-    else:
-        if not problems:
-            return value
-    raise DefinitionError(sorted(problems, key=_position))
+        problems.sort(key=_position)
+        if len(errors) > MAX_FAULTS:
+            message = f"there are {len(errors) - MAX_FAULTS} more faults in this file"
+            problems.append(document.problem("too-many-faults", message, document.span((), key=True)))
+        raise DefinitionError(problems) from None
+    if problems:
+        raise DefinitionError(problems)
+    return value
 
 
 def _position(problem: Problem) -> tuple[int, int]:

@@ -21,7 +21,7 @@ PROC = Path("/proc")
 def this_process() -> Owner:
     """The owner that records and containers of this process name."""
     pid = os.getpid()
-    return Owner(pid=pid, start_ticks=_start_ticks(pid) or 0, boot_id=boot_id(), user=str(os.getuid()))
+    return Owner(pid=pid, start_ticks=start_ticks(pid) or 0, boot_id=boot_id(), user=str(os.getuid()))
 
 
 def boot_id() -> str:
@@ -31,7 +31,7 @@ def boot_id() -> str:
 
 def alive(owner: Owner) -> bool:
     """Whether the process that ``owner`` names runs now, on this boot of this machine."""
-    return owner.boot_id == boot_id() and _start_ticks(owner.pid) == owner.start_ticks
+    return owner.boot_id == boot_id() and start_ticks(owner.pid) == owner.start_ticks
 
 
 def owner_label(owner: Owner) -> str:
@@ -88,7 +88,7 @@ def signals_interrupt() -> Iterator[None]:
                 signal.signal(number, before[number])
 
 
-def _start_ticks(pid: int) -> int | None:
+def start_ticks(pid: int) -> int | None:
     """Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and parentheses. A zombie is dead."""
     text = _read(PROC / f"{pid}/stat")
     fields = text.rpartition(")")[2].split()

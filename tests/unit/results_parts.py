@@ -22,8 +22,11 @@ from orchestrator.model.record import (
     RunRecord,
     Setting,
 )
-from orchestrator.results.store import Store
 from orchestrator.system.files import sha256_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.results.store import Store
 
 LOGS = Path(__file__).parents[1] / "fixtures" / "loadgen"
 CASES = {
@@ -37,6 +40,16 @@ CASES = {
 }
 SAMPLES, RIGHT = 64, 58
 """Of `accuracy`: the recorded SUT answers `index % 10`, but wrongly for every 11th sample."""
+
+LAYERS = (
+    ("base", "debian-12"),
+    ("runtime", "cpu"),
+    ("framework", "onnxruntime-cpu"),
+    ("loadgen", "loadgen"),
+    ("harness", "harness-deps"),
+    ("code", "harness-code"),
+    ("benchmark", "image-fashion"),
+)
 
 
 def record_of(case: str, second: int = 0) -> RunRecord:
@@ -63,20 +76,9 @@ def record_of(case: str, second: int = 0) -> RunRecord:
             digest=f"mlorch/image-fashion@sha256:{'34' * 32}",
             layers=tuple(
                 LayerId(name=name, level=level, content_id=f"{number:02x}" * 32)
-                for number, (level, name) in enumerate(
-                    [
-                        ("base", "debian-12"),
-                        ("runtime", "python"),
-                        ("framework", "onnxruntime-cpu"),
-                        ("loadgen", "loadgen"),
-                        ("harness", "harness-deps"),
-                        ("code", "harness-code"),
-                        ("benchmark", "image-fashion"),
-                    ],
-                    0xA1,
-                )
+                for number, (level, name) in enumerate(LAYERS, 0xA1)
             ),
-        ),  # fmt: skip
+        ),
         recipe=RecipeId(name="image-fashion", origin="builtin:benchmarks/image-fashion.yaml", sha256="cd" * 32),
         container=ContainerRun(
             name="mlorch-x",
@@ -145,7 +147,8 @@ def add_run(store: Store, case: str, second: int = 0) -> tuple[RunRecord, Path]:
     if record.mode == "accuracy":
         share = round(100 * RIGHT / SAMPLES, 4)
         accuracy = {"metric": "top1", "value": share, "unit": "%", "correct": RIGHT, "samples": SAMPLES}
-    harness = {"version": 1, "status": "done", "error": None, "container": {"uid": 1000}, "accuracy": accuracy}
+    effective = {"target_qps": {"value": 7000.0, "source": "calibrated"}}
+    harness = {"version": 1, "status": "done", "error": None, "effective": effective, "accuracy": accuracy}
     (folder / "harness.json").write_text(json.dumps(harness))
     done = replace(
         record,

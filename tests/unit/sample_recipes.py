@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WEIGHTS = b"weights"
 SUM = hashlib.sha256(WEIGHTS).hexdigest()
@@ -60,7 +63,8 @@ FILES: dict[str, str] = {
     ),
     "images/os.lock.yaml": (
         "version: 1\nlayer: os\nplatforms:\n  linux/amd64:\n    debs:\n"
-        f"      - {{name: libc6, version: 2.36-9, path: pool/main/g/glibc/libc6_2.36-9~x.deb, sha256: {ZERO}, size: 9}}\n"
+        "      - {name: libc6, version: 2.36-9, path: pool/main/g/glibc/libc6_2.36-9~x.deb, size: 9,\n"
+        f"         sha256: {ZERO}}}\n"
     ),
     "images/engine.lock.yaml": (
         "version: 1\nlayer: engine\nplatforms:\n  linux/amd64:\n    wheels:\n"

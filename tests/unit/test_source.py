@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_recipes import FILES
 
 from orchestrator.errors import DefinitionError, MlorchError, Problem, Span
 from orchestrator.model import definitions as d
 from orchestrator.source import decode, nearest, read_document, render_problem, to_plain
 from orchestrator.source.document import MAX_BYTES
 from orchestrator.source.wording import PATTERNS
-from sample_recipes import FILES
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "errors"
 
@@ -226,6 +227,23 @@ def test_a_list_whose_entries_are_refused_is_not_called_too_short():
     assert "too few" in problem.message
 
 
+def test_a_file_of_faults_is_told_in_part_and_soon():
+    problems = faults("".join(f"key-{number}: x\n" for number in range(20_000)))
+    assert len(problems) == 201
+    assert (problems[0].span.line, problems[-1].slug) == (1, "too-many-faults")
+
+
+@pytest.mark.parametrize("character", ["a", ".", "a.", "/", "../", "-", "=", " "])
+@pytest.mark.parametrize("key", ["debs", "python", "env", "copy"])
+def test_long_values_are_refused_without_backtracking(character, key):
+    """A regular expression that backtracks would take hours over these."""
+    value = character * (200_000 // len(character)) + "!"
+    shapes = {"env": f'{{A: "{value}"}}', "copy": f'[{{source: "{value}", to: "{value}"}}]'}
+    started = time.process_time()
+    faults(f"{FILES['recipes/layers/userland.yaml']}{key}: " + shapes.get(key, f'["{value}"]') + "\nx: 1\n")
+    assert time.process_time() - started < 2
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -274,19 +292,20 @@ def survives(text: str) -> None:
         try:
             decode(read_document("t.yaml", text), model)
         except DefinitionError as error:
-            assert error.problems()
-            for problem in error.problems():
+            found = error.problems()
+            assert found
+            for problem in found:
                 assert render_problem(problem)
                 assert problem.span is not None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(TEXT | YAMLISH.map("".join))
 def test_any_text_is_decoded_or_refused(text):
     survives(text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(BASES, st.data())
 def test_a_damaged_recipe_is_decoded_or_refused(text, data):
     start = data.draw(st.integers(0, len(text)))

@@ -1,0 +1,235 @@
+"""`mlorch doctor`: what this machine can do, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from orchestrator.commands.common import json_option, recipes_option
+from orchestrator.errors import MlorchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from orchestrator.console import Console
+    from orchestrator.engines import EngineFacts
+
+GIB = 1 << 30
+LEAST_IMAGES, LEAST_CACHE, LEAST_MEMORY = 10 * GIB, 2 * GIB, 4 * GIB
+_SIGNS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "bad": ("bad ", "red")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at. ``state`` is ok, warn (works, but) or bad (something will fail)."""
+
+    name: str
+    state: str
+    what: str
+    hint: str = ""
+
+
+@click.command("doctor")
+@recipes_option
+@json_option
+def command(recipes: tuple[str, ...], *, as_json: bool) -> int:
+    """Check this machine: engine, storage, devices, memory, limits, certificates, proxies, archives.
+
+    Exits with 4 where the engine cannot be used, 1 where something else will fail.
+    """
+    from orchestrator.console import Console
+
+    console = Console(quiet=as_json)
+    checks = list(all_checks(recipes))
+    if as_json:
+        console.document({"checks": [asdict(check) for check in checks]})
+    else:
+        _show(console, checks)
+    bad = [check.name for check in checks if check.state == "bad"]
+    return 0 if not bad else 4 if "engine" in bad or "builder" in bad else 1
+
+
+def all_checks(recipes: tuple[str, ...]) -> Iterator[Check]:
+    """Every check; one that cannot be made says so and stops no other."""
+    facts, engine = _engine()
+    yield engine
+    if facts is not None:
+        yield from _safely("builder", lambda: [builder(facts)])
+        yield from _safely("image storage", lambda: [image_storage(facts)])
+        yield from _safely("limits", lambda: [limits(facts)])
+    yield from _safely("cache", lambda: [cache()])
+    yield from _safely("memory", lambda: [memory()])
+    yield from _safely("devices", lambda: devices(recipes))
+    yield from _safely("site", lambda: site(os.environ))
+    yield from _safely("registries", lambda: [registries()])
+
+
+def _safely(name: str, make: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    try:
+        yield from make()
+    except MlorchError as error:
+        yield Check(name=name, state="bad", what=error.message, hint=error.hint)
+    except OSError as error:
+        yield Check(name=name, state="warn", what=f"cannot be checked: {error}")
+
+
+def _engine() -> tuple[EngineFacts | None, Check]:
+    from orchestrator.engines.docker import connect
+
+    try:
+        facts = connect().facts()
+    except MlorchError as error:
+        return None, Check(name="engine", state="bad", what=error.message, hint=error.hint)
+    own = ", mlorch's own" if facts.private else ""
+    return facts, Check(name="engine", state="ok", what=f"{facts.name} {facts.version} at {facts.host}{own}")
+
+
+def builder(facts: EngineFacts) -> Check:
+    """Whether images can be built, and what the image store cannot do."""
+    from orchestrator.engines.fitness import unfit
+
+    if why := unfit(facts):
+        return Check(name="builder", state="bad", what=why, hint="`mlorch engine ensure` gets what is missing")
+    if not facts.containerd_store:
+        return Check(
+            name="builder",
+            state="warn",
+            what=f"buildx {facts.buildx}; images have no digest before they are pushed",
+            hint='turn on the containerd image store: {"features": {"containerd-snapshotter": true}} in daemon.json',
+        )
+    return Check(name="builder", state="ok", what=f"buildx {facts.buildx}, containerd image store")
+
+
+def image_storage(facts: EngineFacts) -> Check:
+    """Free space where the engine keeps images, where that is on this host."""
+    if not facts.host.startswith("unix://") or not Path(facts.root_dir).is_dir():
+        return Check(name="image storage", state="ok", what="on another host; not checked")
+    return _space("image storage", Path(facts.root_dir), LEAST_IMAGES)
+
+
+def cache() -> Check:
+    """Free space where mlorch keeps downloads and prepared data."""
+    from orchestrator.system.places import cache_home
+
+    folder = cache_home()
+    while not folder.exists():
+        folder = folder.parent
+    return _space("cache", folder, LEAST_CACHE)
+
+
+def _space(name: str, folder: Path, least: int) -> Check:
+    free = shutil.disk_usage(folder).free
+    what = f"{free / GIB:.1f} GiB free in {folder}"
+    if free >= least:
+        return Check(name=name, state="ok", what=what)
+    state = "bad" if free < least // 10 else "warn"
+    return Check(name=name, state=state, what=what, hint=f"free at least {least / GIB:.0f} GiB there")
+
+
+def memory() -> Check:
+    """Memory that is free now."""
+    text = Path("/proc/meminfo").read_text(encoding="ascii")
+    kib = {name: int(value) for name, value in re.findall(r"(?m)^(\w+):\s+(\d+) kB", text)}
+    free, total = kib["MemAvailable"] * 1024, kib["MemTotal"] * 1024
+    what = f"{free / GIB:.1f} of {total / GIB:.1f} GiB available"
+    if free >= LEAST_MEMORY:
+        return Check(name="memory", state="ok", what=what)
+    return Check(
+        name="memory", state="warn", what=what, hint="end other programs; a run tells before its start what it needs"
+    )
+
+
+def limits(facts: EngineFacts) -> Check:
+    """What containers can be given of the limits that targets ask for."""
+    from orchestrator.engines.limits import daemon_limits
+
+    found = daemon_limits(facts.host)
+    if not found:
+        return Check(name="limits", state="ok", what="not visible from here; the engine tells when a run starts")
+    shown = {name: found.get(name) for name in ("memlock", "nofile", "nproc")}
+    words = ", ".join(f"{name} {'unlimited' if most is None else most}" for name, most in shown.items())
+    if shown["memlock"] is not None:
+        return Check(
+            name="limits",
+            state="warn",
+            what=f"the engine gives at most {words}",
+            hint="targets that pin memory need more: start the engine with higher limits or CAP_SYS_RESOURCE",
+        )
+    return Check(name="limits", state="ok", what=f"the engine gives up to {words}")
+
+
+def devices(recipes: tuple[str, ...]) -> Iterator[Check]:
+    """Which hardware targets this host has."""
+    from orchestrator.commands.targets import presences
+    from orchestrator.commands.wiring import Workbench
+
+    found = presences(Workbench(recipes).catalog)
+    present = [each for each in found if each.present]
+    if not present:
+        yield Check(
+            name="devices", state="bad", what="no target is present on this host", hint="`mlorch targets` says why"
+        )
+    for each in present:
+        named = f" ({', '.join(each.devices)})" if each.devices else ""
+        yield Check(name=f"target {each.name}", state="ok", what=f"present: {each.why}{named}")
+
+
+def site(env: Mapping[str, str]) -> Iterator[Check]:
+    """Certificates, proxies, package indexes and archives that builds are given."""
+    from orchestrator.system.site import discover
+
+    found = discover(env)
+    if found.ca_bundle is None:
+        yield Check(
+            name="certificates",
+            state="warn",
+            what="no CA bundle was found",
+            hint="install ca-certificates or set MLORCH_CA_BUNDLE; https needs one",
+        )
+    else:
+        yield Check(name="certificates", state="ok", what=f"{found.ca_bundle} ({found.ca_origin})")
+    proxies = {name: without_credentials(value) for name, value in found.proxies.items() if name.islower()}
+    words = ", ".join(f"{name} {value}" for name, value in sorted(proxies.items()))
+    yield Check(name="proxies", state="ok", what=words or "none set")
+    origins = ", ".join(found.pip_origins)
+    yield Check(name="python index", state="ok", what=f"settings of {origins}" if origins else "pip's default")
+    if found.archives:
+        roots = ", ".join(without_credentials(url) for urls in found.archives.values() for url in urls)
+        yield Check(name="package archives", state="ok", what=roots)
+    else:
+        yield Check(
+            name="package archives",
+            state="warn",
+            what="this host's package sources name no archive of the images' distribution",
+            hint="set MLORCH_DEBIAN_MIRROR and MLORCH_DEBIAN_SECURITY_MIRROR, or use a base image from a registry",
+        )
+    for note in found.notes:
+        yield Check(name="site", state="warn", what=note)
+
+
+def registries() -> Check:
+    """Where images are looked for before they are built."""
+    from orchestrator.settings import read_settings
+
+    names = read_settings().registries
+    return Check(name="registries", state="ok", what=", ".join(names) or "none set; images are built here")
+
+
+def without_credentials(url: str) -> str:
+    """An address without user and password, fit to be shown."""
+    return re.sub(r"(?<=//)[^/@]*@", "", url) if "//" in url else url.rpartition("@")[2]
+
+
+def _show(console: Console, checks: list[Check]) -> None:
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        sign = _SIGNS[check.state][0]
+        console.result(f"{sign} {check.name:{width}}  {check.what}")
+        if check.hint and check.state != "ok":
+            console.result(f"     {'':{width}}  -> {check.hint}")

@@ -1,0 +1,130 @@
+"""`mlorch engine`: the container engine that mlorch uses, and its own where there is no other."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.commands.common import json_option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.console import Console
+    from orchestrator.engines import EngineFacts
+
+
+@click.group("engine")
+def command() -> None:
+    """Show, start and stop the container engine.
+
+    mlorch uses the engine that is there: DOCKER_HOST, the docker context, the default
+    socket. Where none can build, `ensure` gets one for mlorch alone.
+    """
+
+
+@command.command("status")
+@json_option
+def status(*, as_json: bool) -> int:
+    """Show the engine that mlorch would use, and what it can do."""
+    from orchestrator.console import Console
+    from orchestrator.engines.docker import connect
+    from orchestrator.engines.fitness import unfit
+
+    console = Console(quiet=as_json)
+    facts = connect().facts()
+    if as_json:
+        console.document(status_document(facts))
+        return 0
+    _show(console, facts)
+    if why := unfit(facts):
+        console.warn(f"{why}; `mlorch engine ensure` gets what is missing")
+    return 0
+
+
+@command.command("ensure")
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@json_option
+def ensure(*, yes: bool, as_json: bool) -> int:
+    """Make sure that an engine is there; where none can build, get Docker and start it for mlorch.
+
+    It asks first, saying what it is about to do; without a terminal it wants --yes.
+    """
+    from orchestrator.commands.wiring import is_terminal
+    from orchestrator.console import Console
+    from orchestrator.engines.private.ensure import ensure as make_sure
+
+    console = Console(quiet=as_json)
+
+    def ask(text: str) -> bool:
+        console.say(text)
+        return click.confirm("Go ahead?", default=False, err=True)
+
+    facts, did = make_sure(yes=yes, confirm=ask if is_terminal() else None, say=console.say)
+    if as_json:
+        console.document({**status_document(facts), "did": list(did)})
+    else:
+        console.say(f"engine {facts.version} at {facts.host}{' (mlorch’s own)' if facts.private else ''} is ready")
+    return 0
+
+
+@command.command("stop")
+@json_option
+def stop(*, as_json: bool) -> int:
+    """Stop mlorch's own engine; its images stay, and another engine is never touched."""
+    from orchestrator.console import Console
+    from orchestrator.engines.private import places
+    from orchestrator.engines.private.daemon import stop as stop_daemon
+
+    console, at = Console(quiet=as_json), places()
+    stopped = stop_daemon(at)
+    if as_json:
+        console.document({"stopped": stopped})
+    else:
+        console.say("stopped" if stopped else "mlorch's own engine does not run")
+        if at.home.exists():
+            console.say(f"its images and programs stay in {at.home}; delete that folder to be rid of them")
+    return 0
+
+
+def status_document(facts: EngineFacts) -> dict[str, object]:
+    """The JSON of `engine status`."""
+    from orchestrator.engines.fitness import unfit
+
+    why = unfit(facts)
+    return {
+        "host": facts.host,
+        "name": facts.name,
+        "version": facts.version,
+        "api_version": facts.api_version,
+        "platform": facts.platform,
+        "buildx": facts.buildx,
+        "containerd_store": facts.containerd_store,
+        "storage_driver": facts.storage_driver,
+        "cdi": facts.cdi,
+        "cdi_devices": list(facts.cdi_devices),
+        "cgroup_version": facts.cgroup_version,
+        "root_dir": facts.root_dir,
+        "rootless": facts.rootless,
+        "private": facts.private,
+        "can_build": not why,
+        "why": why,
+    }
+
+
+def _show(console: Console, facts: EngineFacts) -> None:
+    store = (
+        "containerd"
+        if facts.containerd_store
+        else f"{facts.storage_driver} (no containerd store: no digest before a push)"
+    )
+    rows = [
+        ("host", facts.host + (" (mlorch's own)" if facts.private else "")),
+        ("version", f"{facts.version} (API {facts.api_version}), {facts.platform}"),
+        ("buildx", facts.buildx or "missing"),
+        ("image store", store),
+        ("CDI", ", ".join(facts.cdi_devices) or ("on" if facts.cdi else "off")),
+        ("cgroups", f"v{facts.cgroup_version}"),
+        ("security", ", ".join(facts.security) or "-"),
+        ("data", facts.root_dir),
+    ]
+    for label, value in rows:
+        console.result(f"{label:12} {value}")

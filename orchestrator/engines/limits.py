@@ -1,0 +1,82 @@
+"""What the engine of this host can give of each rlimit: a daemon without CAP_SYS_RESOURCE cannot raise its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.engines.private import listener
+
+_PROC = Path("/proc")
+_SYS_RESOURCE = 24
+_NAMES = {
+    "Max core file size": "core",
+    "Max cpu time": "cpu",
+    "Max data size": "data",
+    "Max file locks": "locks",
+    "Max file size": "fsize",
+    "Max locked memory": "memlock",
+    "Max msgqueue size": "msgqueue",
+    "Max nice priority": "nice",
+    "Max open files": "nofile",
+    "Max pending signals": "sigpending",
+    "Max processes": "nproc",
+    "Max realtime priority": "rtprio",
+    "Max realtime timeout": "rttime",
+    "Max resident set": "rss",
+    "Max stack size": "stack",
+}
+
+
+def daemon_limits(host: str, proc: Path = _PROC) -> dict[str, int | None]:
+    """The highest hard limit by name of ulimit, None where there is no bound; units as in `getrlimit`.
+
+    Empty where the engine is not on this host or its process cannot be seen: then only
+    the engine itself can say, when a container starts.
+    """
+    path = host.removeprefix("unix://")
+    pid = listener(path) if path != host else None
+    if not pid:
+        return {}
+    return limits_of(_daemon(pid, proc), proc)
+
+
+def limits_of(pid: int, proc: Path = _PROC) -> dict[str, int | None]:
+    """The bounds of a daemon by its pid; empty where /proc does not tell."""
+    try:
+        status = (proc / f"{pid}/status").read_text()
+        table = (proc / f"{pid}/limits").read_text()
+    except OSError:
+        return {}
+    effective = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")), 0)
+    hard: dict[str, int | None] = {}
+    for line in table.splitlines()[1:]:
+        name = _NAMES.get(line[:26].strip())
+        words = line[26:].split()
+        if name is not None and len(words) >= 2:
+            hard[name] = None if words[1] == "unlimited" else int(words[1])
+    if effective >> _SYS_RESOURCE & 1:
+        # It may raise every one of them; open files have the kernel's own bound beside.
+        return {**dict.fromkeys(hard), "nofile": _number(proc / "sys/fs/nr_open")}
+    return hard
+
+
+def _daemon(pid: int, proc: Path) -> int:
+    """The daemon behind a socket: the listener, or dockerd where systemd listens for it."""
+    if _name(proc / str(pid)) == "dockerd" or pid != 1:
+        return pid
+    found = [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit() and _name(entry) == "dockerd"]
+    return found[0] if len(found) == 1 else pid
+
+
+def _name(entry: Path) -> str:
+    try:
+        return (entry / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

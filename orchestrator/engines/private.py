@@ -1,3 +1,0 @@
-"""placeholder"""
-def running_socket(): return None
-def client_environment(): return {}

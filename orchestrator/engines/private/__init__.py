@@ -1,0 +1,157 @@
+"""mlorch's own engine: Docker unpacked into a folder, with its own socket, data and network bridge.
+
+For machines where no engine runs, or one too old to build with; see
+docs/decisions/0002. This module says where it lies and whether it runs, and is
+imported on every command: standard library only. `ensure` gets and starts one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import struct
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orchestrator.system.places import data_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CLIENT_VARIABLE = "MLORCH_DOCKER_CLIENT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where the private engine keeps things: ``home`` stays, ``run`` (sockets, pid files) is gone after a boot.
+
+    ``run`` is not below ``home``, as a unix socket's path has at most 107 characters.
+    """
+
+    home: Path
+    run: Path
+
+    @property
+    def tag(self) -> str:
+        """Eight characters that tell this engine's bridge and folders from another home's."""
+        return self.run.name.rpartition("-")[2]
+
+    @property
+    def prefix(self) -> Path:
+        return self.home / "root"
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "dockerd.log"
+
+    @property
+    def state(self) -> Path:
+        return self.home / "state.json"
+
+    @property
+    def config(self) -> Path:
+        return self.home / "daemon.json"
+
+    @property
+    def client_config(self) -> Path:
+        return self.home / "client"
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "docker.sock"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.run / "docker.pid"
+
+    @property
+    def exec_root(self) -> Path:
+        return self.run / "exec"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A daemon that was started. ``start_ticks`` and ``boot_id`` tell its pid from a reused one.
+
+    ``rules`` are the packet filter rules that were added for ``bridge``, to be taken
+    away with it: argument lists after ``iptables``, with ``-A`` or ``-I`` in place.
+    """
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    socket: str
+    bridge: str
+    subnet: str
+    rules: tuple[tuple[str, ...], ...] = ()
+
+
+def places() -> Places:
+    """The places of the engine of this MLORCH_HOME or user."""
+    home = data_home() / "engine"
+    tag = hashlib.sha256(str(home).encode()).hexdigest()[:8]
+    return Places(home=home, run=Path(f"/run/mlorch-{tag}"))
+
+
+def read_state(at: Places) -> State | None:
+    """What was started last; None where nothing was, or what is written cannot be read."""
+    try:
+        data = json.loads(at.state.read_text(encoding="utf-8"))
+        rules = tuple(tuple(str(word) for word in rule) for rule in data.pop("rules"))
+        return State(**data, rules=rules)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def state_text(state: State) -> str:
+    """A state as `read_state` reads it."""
+    return json.dumps(asdict(state), indent=2) + "\n"
+
+
+def running_socket() -> Path | None:
+    """The private engine's socket where its daemon listens now.
+
+    The kernel tells who listens, so neither a left-over file nor a reused pid counts.
+    """
+    state = read_state(places())
+    if state is None or listener(state.socket) != state.pid:
+        return None
+    return Path(state.socket)
+
+
+def listener(path: str) -> int | None:
+    """The pid of the process that listens on a unix socket; None where nobody does (or may be asked)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(2.0)
+        try:
+            probe.connect(path)
+            size = struct.calcsize("3i")
+            pid, _uid, _gid = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        except OSError:
+            return None
+    return int(pid)
+
+
+def unpacked(at: Places | None = None) -> Mapping[str, str]:
+    """The packages in the prefix and their versions; empty where it is missing or incomplete."""
+    try:
+        found = json.loads(((at or places()).prefix / "packages.json").read_text(encoding="utf-8"))
+        return {str(name): str(version) for name, version in found.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def client_environment() -> dict[str, str]:
+    """What the prefix's docker client needs; its path is in `MLORCH_DOCKER_CLIENT`. Empty without a prefix."""
+    at = places()
+    client = at.prefix / "usr/bin/docker"
+    if not unpacked(at) or not os.access(client, os.X_OK):
+        return {}
+    return {CLIENT_VARIABLE: str(client), "DOCKER_CONFIG": str(at.client_config)}

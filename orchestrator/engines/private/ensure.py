@@ -1,0 +1,172 @@
+"""Makes sure that an engine to build and run with is there; gets and starts mlorch's own where not, when allowed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from orchestrator.engines.fitness import too_old, unfit
+from orchestrator.engines.private import places, running_socket, unpacked
+from orchestrator.errors import EngineError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from orchestrator.engines import EngineFacts
+    from orchestrator.engines.private import Places
+    from orchestrator.engines.private.packages import Origin
+
+_CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What is to be done: get packages, start a daemon; ``why`` in words for people."""
+
+    why: str
+    packages: bool
+    daemon: bool
+
+
+def ensure(
+    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]
+) -> tuple[EngineFacts, tuple[str, ...]]:
+    """An engine that can build, and what was done for it (nothing where there was one).
+
+    ``confirm`` shows a text and asks a person; None where nobody can be asked, and then
+    nothing is done without ``yes``.
+
+    Raises:
+        EngineError: `not-asked`, `declined`, `needs-root`, `unsupported-host`, `engine-packages`,
+            `engine-start`, or `engine-unfit` where the engine that the user named is not usable.
+    """
+    facts, why = current()
+    if facts is not None and not why:
+        return facts, ()
+    _refuse_named(why)
+    at = places()
+    need = Need(why=why, packages=not unpacked(at), daemon=facts is None or bool(too_old(facts)))
+    origin = _possible(need)
+    _allowed(offer(need, at, origin), yes=yes, confirm=confirm)
+    did = _carry_out(at, need, origin, say)
+    facts, why = current()
+    if facts is None or why:
+        raise EngineError(f"the engine is still not usable: {why}", hint="see `mlorch doctor`", slug="engine-unfit")
+    return facts, did
+
+
+def current() -> tuple[EngineFacts | None, str]:
+    """The engine that mlorch would use now and why it is not good enough; "" where it is."""
+    from orchestrator.engines.docker import connect
+
+    try:
+        facts = connect().facts()
+    except EngineError as error:
+        return None, error.message
+    return facts, unfit(facts)
+
+
+def _refuse_named(why: str) -> None:
+    """An engine that the user named is the user's business; another one beside it would not be used."""
+    from orchestrator.engines.docker import named_host
+
+    named = named_host(os.environ)
+    if named and str(running_socket()) != named.removeprefix("unix://"):
+        raise EngineError(
+            f"the engine that DOCKER_HOST or the docker context names is not usable: {why}",
+            hint=f"start or update the engine at {named}, or unset DOCKER_HOST and run this again",
+            slug="engine-unfit",
+        )
+
+
+def _possible(need: Need) -> Origin | None:
+    """Where packages come from; an error before anybody is asked where it cannot work here."""
+    from orchestrator.engines.private.packages import find_origin
+
+    if need.daemon:
+        lacking = [name for name, bit in _CAPABILITIES.items() if not _effective() >> bit & 1]
+        if os.geteuid() != 0 or lacking:
+            raise EngineError(
+                f"no usable engine ({need.why}), and starting one takes root"
+                + (f" with {' and '.join(lacking)}" if lacking and os.geteuid() == 0 else ""),
+                hint="run `sudo mlorch engine ensure`, or get access to an engine that runs "
+                "(DOCKER_HOST; membership of the group docker)",
+                slug="needs-root",
+            )
+    return find_origin() if need.packages else None
+
+
+def _effective() -> int:
+    """This process's effective capabilities as a bit set."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123 (proc, line by line)
+            return next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), 0)
+    except OSError:
+        return 0
+
+
+def offer(need: Need, at: Places, origin: Origin | None) -> str:
+    """What is about to happen, in full, for the person who is asked."""
+    lines = [f"mlorch needs a container engine: {need.why}.", "It would"]
+    if origin is not None:
+        uris = ", ".join(origin.uris)
+        lines += [
+            "  - download Docker, its client, buildx, containerd, runc and iptables (about 75 MB) with apt",
+            f"    from {uris} (suites {origin.suite} and {origin.engine_suite});",
+            "    signatures are checked, the host's package lists and packages stay as they are",
+            f"  - unpack them (about 290 MB) into {at.prefix}",
+        ]
+    if need.daemon:
+        lines += [
+            f"  - start dockerd as root: socket {at.socket}, data in {at.data}, log {at.log}",
+            f"  - add the network bridge mlorch-{at.tag}, three packet filter rules for it, and turn on IP forwarding",
+            "Nothing is installed or restarted. `mlorch engine stop` ends it;",
+            f"the folder {at.home} can be deleted then.",
+        ]
+    return "\n".join(lines)
+
+
+def _allowed(text: str, *, yes: bool, confirm: Callable[[str], bool] | None) -> None:
+    if yes:
+        return
+    if confirm is None:
+        raise EngineError(
+            f"{text}\nNobody is here to ask, so nothing was done",
+            hint="`mlorch engine ensure --yes` allows it",
+            slug="not-asked",
+        )
+    if not confirm(text):
+        raise EngineError(
+            "declined; nothing was done",
+            hint="start an engine of your own, or point DOCKER_HOST at one",
+            slug="declined",
+        )
+
+
+def _carry_out(at: Places, need: Need, origin: Origin | None, say: Callable[[str], None]) -> tuple[str, ...]:
+    from orchestrator.engines.private.daemon import start
+    from orchestrator.engines.private.packages import unpack
+
+    did = []
+    with _alone(at):
+        if origin is not None and not unpacked(at):
+            versions = unpack(at, origin, say)
+            did.append(f"unpacked Docker {versions.get('docker.io', '')} into {at.prefix}")
+        if need.daemon and running_socket() is None:
+            state = start(at)
+            did.append(f"started dockerd (pid {state.pid}) on unix://{state.socket}")
+    for line in did:
+        say(line)
+    return tuple(did)
+
+
+@contextmanager
+def _alone(at: Places) -> Iterator[None]:
+    """One `ensure` at a time for one home; the kernel drops the lock with the process."""
+    at.home.mkdir(parents=True, exist_ok=True)
+    with (at.home / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,239 @@
+"""Docker's packages from the host's own package sources, unpacked into a prefix.
+
+apt downloads with lists and caches of its own, in a temporary folder: it checks the
+signatures as always, and the host's lists, sources and package database stay as
+they are. Nothing is installed and no maintainer script runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import EngineError
+from orchestrator.system.command import find_program, must_run
+from orchestrator.system.files import atomic_write_text
+from orchestrator.system.mirrors import _sources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.engines.private import Places
+
+ENGINE = ("docker.io", "docker-cli", "docker-buildx")
+HOST = ("containerd", "runc", "iptables")
+"""From the host's own suite: these link against its C library."""
+LIBRARIES = (
+    "libip4tc2", "libip6tc2", "libxtables12", "libnftnl11", "libnetfilter-conntrack3", "libnfnetlink0", "libmnl0",
+    "libseccomp2", "pigz",
+)  # fmt: skip
+REQUIRED = ("docker.io", "docker-buildx", "containerd", "runc")
+_IPTABLES = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """How a distribution ships Docker. ``engine_suites`` maps a suite to the newer one that its engine comes from."""
+
+    keyring: str
+    components: str
+    suites: tuple[str, ...]
+    engine_suites: dict[str, str]
+
+
+DISTRIBUTIONS = {
+    "debian": Distribution(
+        keyring="/usr/share/keyrings/debian-archive-keyring.gpg",
+        components="main",
+        suites=("bookworm", "trixie", "forky", "sid"),
+        # bookworm's own engine (20.10) has no containerd image store and no buildx; trixie's needs only libc 2.34.
+        engine_suites={"bookworm": "trixie"},
+    ),
+    "ubuntu": Distribution(
+        keyring="/usr/share/keyrings/ubuntu-archive-keyring.gpg",
+        components="main universe",
+        suites=("jammy", "noble", "plucky", "questing"),
+        engine_suites={},
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The package sources to use: archive roots of the host's own lists, and the suites to take from them."""
+
+    distribution: str
+    suite: str
+    engine_suite: str
+    uris: tuple[str, ...]
+
+    def sources(self) -> str:
+        """A deb822 sources file."""
+        how = DISTRIBUTIONS[self.distribution]
+        suites = list(dict.fromkeys((self.suite, self.engine_suite)))
+        if self.distribution == "ubuntu":
+            suites.insert(1, f"{self.suite}-updates")
+        return (
+            f"Types: deb\nURIs: {' '.join(self.uris)}\nSuites: {' '.join(suites)}\n"
+            f"Components: {how.components}\nSigned-By: {how.keyring}\n"
+        )
+
+
+def find_origin(root: Path = Path("/")) -> Origin:
+    """The sources of this host.
+
+    Raises:
+        EngineError: `unsupported-host`, a distribution or release that has no packages to take.
+    """
+    release = _os_release(root)
+    name, suite = release.get("ID", ""), release.get("VERSION_CODENAME", "")
+    how = DISTRIBUTIONS.get(name)
+    if how is None or suite not in how.suites or find_program("apt-get") is None or find_program("dpkg-deb") is None:
+        known = "; ".join(f"{key}: {', '.join(each.suites)}" for key, each in DISTRIBUTIONS.items())
+        raise EngineError(
+            f"mlorch can get an engine by itself on {known}; this host is {release.get('PRETTY_NAME') or 'unknown'}",
+            hint="install Docker 23 or newer with its buildx plugin, start it, then run this again",
+            slug="unsupported-host",
+        )
+    uris = [
+        uri
+        for uri, suites in _sources(root / "etc/apt")
+        if suite in suites and uri.startswith(("http://", "https://", "file:", "mirror+"))
+    ]
+    if not uris:
+        raise EngineError(
+            f"the package sources of this host name no archive of {suite}",
+            hint="add one below /etc/apt, or install Docker 23 or newer with its buildx plugin",
+            slug="unsupported-host",
+        )
+    return Origin(
+        distribution=name,
+        suite=suite,
+        engine_suite=how.engine_suites.get(suite, suite),
+        uris=tuple(dict.fromkeys(uris)),
+    )
+
+
+def _os_release(root: Path) -> dict[str, str]:
+    try:
+        lines = (root / "etc/os-release").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in lines)
+    return {key: value.strip("\"'") for key, _, value in pairs if key and value}
+
+
+def unpack(at: Places, origin: Origin, say: Callable[[str], None]) -> dict[str, str]:
+    """Download the packages and unpack them into the prefix, whole or not at all; gives their versions.
+
+    Raises:
+        EngineError: `engine-packages`, an archive cannot be reached or lacks a package.
+    """
+    at.home.mkdir(parents=True, exist_ok=True)
+    new = at.prefix.with_name("root.new")
+    shutil.rmtree(new, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="mlorch-apt-") as text:
+        folder = Path(text)
+        folder.chmod(0o755)  # apt's own unprivileged user downloads here
+        options = _options(folder, origin)
+        _apt(["apt-get", *options, "update", "-qq"], f"read the package lists of {', '.join(origin.uris)}")
+        wanted = _available(options, origin)
+        debs = _download(options, folder, wanted, say)
+        versions = {}
+        for deb in debs:
+            name, version = _apt(["dpkg-deb", "--show", "--showformat=${Package} ${Version}", deb], "read").split()
+            versions[name] = version
+            _apt(["dpkg-deb", "-x", deb, new], f"unpack {deb.name} (is there space in {at.home}?)")
+    _finish(new)
+    atomic_write_text(new / "packages.json", json.dumps(versions, indent=2, sort_keys=True) + "\n", mode=0o644)
+    shutil.rmtree(at.prefix, ignore_errors=True)
+    new.rename(at.prefix)
+    write_client_config(at)
+    return versions
+
+
+def write_client_config(at: Places) -> None:
+    """The docker client's own settings: where the prefix's plugins lie."""
+    at.client_config.mkdir(parents=True, exist_ok=True)
+    plugins = at.prefix / "usr/libexec/docker/cli-plugins"
+    text = json.dumps({"cliPluginsExtraDirs": [str(plugins)]}) + "\n"
+    atomic_write_text(at.client_config / "config.json", text, overwrite=True, mode=0o600)
+
+
+def _options(folder: Path, origin: Origin) -> list[str]:
+    for name in ("lists/partial", "cache/archives/partial", "debs"):
+        (folder / name).mkdir(parents=True)
+    (folder / "own.sources").write_text(origin.sources(), encoding="utf-8")
+    (folder / "debs").chmod(0o777)  # the same user again; the folder lives for a minute
+    settings = {
+        "Dir::State::Lists": folder / "lists",
+        "Dir::Cache": folder / "cache",
+        "Dir::Etc::SourceList": folder / "own.sources",
+        "Dir::Etc::SourceParts": "/dev/null",
+        "Dir::Etc::Preferences": "/dev/null",
+        "Dir::Etc::PreferencesParts": "/dev/null",
+        "Acquire::Languages": "none",
+        "Acquire::Retries": "3",
+        "Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled": "false",
+        "APT::Get::List-Cleanup": "false",
+    }
+    return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+
+
+def _available(options: Sequence[str], origin: Origin) -> list[str]:
+    """``package/suite`` of everything wanted that the archives have; some names differ between releases."""
+    text = _apt(["apt-cache", *options, "madison", *ENGINE, *HOST, *LIBRARIES], "look up the packages")
+    have = {
+        (words[0].strip(), words[2].split()[1].partition("/")[0])
+        for line in text.splitlines()
+        if (words := line.split("|"))[2:]
+    }
+    names = {name for name, _ in have}
+    if missing := [name for name in REQUIRED if name not in names]:
+        raise EngineError(
+            f"the archives of this host have no {', '.join(missing)}",
+            hint=f"is {origin.engine_suite} in {', '.join(origin.uris)}? else install Docker 23 or newer yourself",
+            slug="engine-packages",
+        )
+    wanted = []
+    for name in (*ENGINE, *HOST, *LIBRARIES):
+        suite = origin.engine_suite if name in ENGINE else origin.suite
+        if (name, suite) in have:
+            newest = origin.distribution == "ubuntu"  # its -updates hold the engine that is to be taken
+            wanted.append(name if newest else f"{name}/{suite}")
+    return wanted
+
+
+def _download(options: Sequence[str], folder: Path, wanted: Sequence[str], say: Callable[[str], None]) -> list[Path]:
+    listed = _apt(["apt-get", *options, "--print-uris", "download", *wanted], "look up the packages")
+    size = sum(int(line.split()[2]) for line in listed.splitlines() if line.startswith("'"))
+    say(f"downloading {len(wanted)} packages, {size / 1e6:.0f} MB")
+    _apt(["apt-get", *options, "-qq", "download", *wanted], "download the packages", cwd=folder / "debs")
+    return sorted((folder / "debs").glob("*.deb"))
+
+
+def _finish(prefix: Path) -> None:
+    """What the packages' maintainer scripts would have linked."""
+    folder = prefix / "usr/sbin"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _IPTABLES:
+        link = folder / name
+        if (folder / "xtables-nft-multi").exists() and not os.path.lexists(link):
+            link.symlink_to("xtables-nft-multi")
+
+
+def _apt(argv: Sequence[str | Path], what: str, cwd: Path | None = None) -> str:
+    return must_run(
+        argv,
+        what,
+        hint="check that this host reaches its package sources: `apt-get update` says so",
+        slug="engine-packages",
+        env={"DEBIAN_FRONTEND": "noninteractive"},
+        cwd=cwd,
+        timeout_s=900,
+    )

@@ -1,0 +1,81 @@
+"""Real engine, real builds. Needs what `make test` starts; without an engine these tests fail, not skip."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orchestrator.commands.wiring import Workbench
+from orchestrator.compiled import Selection
+from orchestrator.engines.docker import connect
+from orchestrator.execute.build import Builder
+from orchestrator.system.places import cache_home
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """The engine that mlorch itself would use."""
+    return connect()
+
+
+@dataclass
+class Site:
+    """A folder of recipes over the built-in ones, and how to build a side image of it on the real engine."""
+
+    folder: Path
+    engine: object
+
+    def layer(self, name: str, template: str, **more: str) -> None:
+        """A side layer on the runtime whose template is given as text."""
+        (self.folder / "recipes").mkdir(parents=True, exist_ok=True)
+        (self.folder / "dockerfiles").mkdir(exist_ok=True)
+        extra = "".join(f"{key}: {value}\n" for key, value in more.items())
+        (self.folder / "recipes" / f"{name}.yaml").write_text(
+            f"kind: layer\nname: {name}\ntitle: A layer of a test\nlevel: side\ntemplate: {name}.Dockerfile.j2\n{extra}"
+        )
+        (self.folder / "dockerfiles" / f"{name}.Dockerfile.j2").write_text(template)
+
+    def plans(self, name: str, base_source: str = ""):
+        bench = Workbench((str(self.folder),))
+        return bench.plans(Selection(target="cpu", side=name, base_source=base_source)).plans
+
+    def build(self, name: str, *, settings=None, events: list | None = None, base_source: str = ""):
+        bench = Workbench((str(self.folder),))
+        plans = bench.plans(Selection(target="cpu", side=name, base_source=base_source)).plans
+        with bench.build_settings() as own:
+            builder = Builder(
+                engine=self.engine,
+                look_up=bench.look_up(),
+                settings=settings or own,
+                parts=bench.parts(),
+                cache=cache_home(),
+                on_event=lambda _step, event: None if events is None else events.append(event),
+            )
+            return builder.build(plans)
+
+
+@pytest.fixture
+def site(tmp_path, engine):
+    return Site(folder=tmp_path / "site", engine=engine)
+
+
+@pytest.fixture(scope="session")
+def mlorch():
+    """Run the command line as a user would; gives the finished process."""
+    script = shutil.which("mlorch", path=str(Path(sys.executable).parent))
+    command = [script] if script else [sys.executable, "-m", "orchestrator"]
+
+    def run(*arguments: str, timeout: float = 300, **more):
+        return subprocess.run(
+            [*command, *arguments], capture_output=True, text=True, timeout=timeout, check=False, **more
+        )
+
+    run.command = command
+    return run

@@ -1,0 +1,233 @@
+"""Containers of a run on a real engine: what they are given, and what is recorded when they misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.commands.wiring import Workbench
+from orchestrator.compiled import Selection
+from orchestrator.console import Console
+from orchestrator.errors import StepFailed
+from orchestrator.execute.record_of import About, Session
+from orchestrator.execute.run import Runner, Watcher
+from orchestrator.launchers.local import docker_argv
+from orchestrator.model.record import ImageId, RecipeId
+from orchestrator.model.steps import AssetRef, BuildPlan, ContainerSpec, Mount, RunStep
+from orchestrator.results.store import Store
+from orchestrator.system.process import owner_label, this_process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.engine
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return Workbench()
+
+
+@pytest.fixture(scope="module")
+def image(bench):
+    """An image with Python: the runtime layer of the cpu target, built where it is absent."""
+    from orchestrator.commands.build import _build_missing
+
+    selection = Selection(target="cpu", benchmarks=("image-fashion",))
+    plan = bench.plans(selection).plans[0]
+    upto = next(n for n, layer in enumerate(plan.layers, 1) if layer.level == "runtime")
+    short = BuildPlan(target="cpu", benchmark="", platform=plan.platform, layers=plan.layers[:upto])
+    if bench.engine.image(short.image) is None:
+        _build_missing(bench, selection, (short,), Console())
+    return short.image
+
+
+@pytest.fixture
+def start(bench, image, tmp_path):
+    """Runs a Python program as a harness; gives the outcome."""
+
+    def run(program: str, *, results: Path | None = None, memory: int = 256 * MIB):
+        root = results or tmp_path
+        run_id = "20260101T000000Z-x"
+        step = a_step(image, root, run_id, program, memory)
+        runner = Runner(
+            engine=bench.engine,
+            store=Store(root),
+            session=Session(name="s", owner=this_process(), mlorch_version="0", command_line=()),
+            verdict=lambda _folder: True,
+            watcher=Watcher(),
+        )
+        return runner.run(
+            step, About(recipe=RecipeId(name="x", origin="o", sha256="0"), image=ImageId(reference=image))
+        )
+
+    return run
+
+
+def a_step(image: str, root: Path, run_id: str, program: str, memory: int) -> RunStep:
+    spec = ContainerSpec(
+        name=f"mlorch-run-test-{os.getpid()}",
+        image=image,
+        command=("python3", "-c", program),
+        user=f"{os.getuid()}:{os.getgid()}",
+        mounts=(Mount(source=f"{root}/{run_id}", target="/results", read_only=False),),
+        tmpfs={"/scratch": "rw,nosuid,nodev,noexec,mode=1777,size=16777216"},
+        env={"HOME": "/scratch", "PYTHONUNBUFFERED": "1"},
+        labels={"org.mlorch.run": run_id, "org.mlorch.owner": owner_label(this_process())},
+        cpus=(0,),
+        memory=memory,
+        shm=64 * MIB,
+        pids=64,
+        workdir="/scratch",
+    )
+    asset = AssetRef(kind="model", name="m", files={})
+    return RunStep(
+        run_id=run_id, benchmark="b", target="cpu", scenario="Offline", mode="performance", image=image,
+        container=spec, settings={"version": 1}, provenance={}, model=asset, dataset=asset, recipe_sha256="0",
+    )  # fmt: skip
+
+
+LOOK = """
+import json, os, socket
+status = dict(line.split(':', 1) for line in open('/proc/self/status') if ':' in line)
+def refused(path):
+    try:
+        open(path, 'w').close()
+    except OSError as error:
+        return error.errno
+facts = {
+    'uid': os.getuid(), 'gid': os.getgid(), 'groups': os.getgroups(),
+    'capabilities': [status[k].strip() for k in ('CapPrm', 'CapEff', 'CapBnd')],
+    'no_new_privileges': status['NoNewPrivs'].strip(), 'seccomp': status['Seccomp'].strip(),
+    'root': refused('/x'), 'etc': refused('/etc/x'), 'scratch': refused('/scratch/x'),
+    'interfaces': sorted(os.listdir('/sys/class/net')),
+    'cpus': sorted(os.sched_getaffinity(0)), 'settings': json.load(open('/results/settings.json')),
+}
+json.dump({'status': 'done', 'container': facts}, open('/results/harness.json', 'w'))
+print('looked around')
+"""
+
+
+def test_a_container_is_as_locked_down_as_the_contract_says(start):
+    outcome = start(LOOK)
+    assert outcome.error is None
+    facts = outcome.record.container_facts
+    assert (facts["uid"], facts["gid"]) == (os.getuid(), os.getgid())
+    assert facts["capabilities"] == ["0000000000000000"] * 3
+    assert (facts["no_new_privileges"], facts["seccomp"]) == ("1", "2")
+    assert (facts["root"], facts["etc"], facts["scratch"]) == (30, 30, None)  # EROFS
+    assert facts["interfaces"] == ["lo"]
+    assert facts["cpus"] == [0]
+    assert facts["settings"] == {"version": 1}
+    written = outcome.folder / "harness.json"
+    assert (written.stat().st_uid, written.stat().st_gid) == (os.getuid(), os.getgid())
+    assert (outcome.folder / "console.log").read_text() == "looked around\n"
+    assert outcome.record.container.container_id
+
+
+def test_a_crash_is_kept_and_its_container_is_gone(start, bench):
+    outcome = start("import sys; print('before'); sys.exit('on purpose')")
+    assert (outcome.record.status, outcome.record.exit_code, outcome.error.slug) == ("failed", 1, "harness-failed")
+    assert set(outcome.error.detail.splitlines()) == {"before", "on purpose"}
+    assert bench.engine.containers(f"org.mlorch.run={outcome.record.run_id}") == []
+
+
+def test_out_of_memory_is_told_as_such(start):
+    outcome = start("x = bytearray(512 << 20); print(len(x))", memory=48 * MIB)
+    assert outcome.error.slug == "out-of-memory"
+    assert "0.05 GiB" in outcome.error.message
+    assert (outcome.record.status, outcome.record.out_of_memory) == ("failed", True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB; mounting it needs root, as the tests of a container engine often have."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "while True: print('x' * 1000)",
+        "import json\nwith open('/results/big', 'wb') as f:\n  while True: f.write(bytes(4096)); f.flush()",
+    ],
+    ids=["console", "file"],
+)
+def test_a_full_disk_is_an_error_and_no_record_is_corrupt(start, bench, small_disk, program):
+    try:
+        error = start(program, results=small_disk).error
+    except StepFailed as raised:
+        error = raised
+    assert error.slug == "disk-full"
+    assert error.exit_code == 1
+    entry = Store(small_disk).entries()[0]
+    assert entry.need().status == "failed"
+    assert entry.need().error.slug == "disk-full"
+    assert bench.engine.containers(f"org.mlorch.run={entry.run_id}") == []
+
+
+def test_a_missing_mount_is_an_error_and_nothing_is_made(start, bench, image, tmp_path):
+    missing = tmp_path / "not-there"
+    step = a_step(image, tmp_path, "20260101T000000Z-x", "pass", 64 * MIB)
+    spec = replace(step.container, mounts=(Mount(source=str(missing), target="/models/x"),))
+    with pytest.raises(Exception, match="not there"):
+        bench.engine.run(spec, print)
+    assert not missing.exists()
+
+
+def test_the_printed_line_makes_the_same_container(bench, image, tmp_path):
+    """The dry run's `docker run` and the engine's own way agree in everything that the engine reports."""
+    run_id = "20260101T000000Z-x"
+    (tmp_path / run_id).mkdir()
+    step = a_step(image, tmp_path, run_id, "pass", 64 * MIB)
+    spec = replace(
+        step.container,
+        ulimits={"nofile": (1024, 2048)},
+        groups=("44",),
+        capabilities=("SYS_NICE",),
+        devices=("/dev/null",),
+    )
+    seen = []
+
+    def look(facts) -> None:
+        seen.append(inspect(facts.container_id))
+
+    bench.engine.run(replace(spec, command=("sleep", "1")), print, look)
+    argv = docker_argv(replace(spec, command=("sleep", "1")))
+    argv[argv.index("run")] = "create"
+    made = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        line = inspect(made)
+    finally:
+        subprocess.run(["docker", "rm", "-f", made], capture_output=True, check=True)
+    ours = seen[0]
+    ours["HostConfig"]["AutoRemove"] = line["HostConfig"]["AutoRemove"] = None  # `--rm`: mlorch removes it itself
+    ours["Config"]["Hostname"] = line["Config"]["Hostname"] = ""  # the container's own id
+    for part in ("HostConfig", "Config"):
+        differ = {k: (ours[part].get(k), v) for k, v in line[part].items() if norm(ours[part].get(k)) != norm(v)}
+        assert differ == {}, part
+
+
+def inspect(container: str) -> dict:
+    return json.loads(subprocess.run(["docker", "inspect", container], capture_output=True, check=True).stdout)[0]
+
+
+def norm(value: object) -> object:
+    """Empty in one API version is null in another; names of capabilities may carry a prefix; order is free."""
+    if isinstance(value, list):
+        return sorted(json.dumps(norm(v), sort_keys=True).replace("CAP_", "") for v in value) or None
+    if isinstance(value, dict):
+        return {k: norm(v) for k, v in value.items() if norm(v) is not None} or None
+    return None if value in ("", 0, False, []) else value

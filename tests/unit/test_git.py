@@ -1,0 +1,116 @@
+"""Recipes from git, with the real program and repositories on this disk."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from orchestrator.errors import AssetError, UsageError
+from orchestrator.system.git import commit_of, fetch
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(autouse=True)
+def _me(monkeypatch):
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "a")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "a@example.org")
+
+
+def git(folder, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """Two commits: the first tagged v1 (annotated), the second the tip of main."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    for text, tag in (("one", "v1"), ("two", "")):
+        (folder / "recipe.yaml").write_text(text)
+        git(folder, "add", "-A")
+        git(folder, "commit", "-q", "-m", text)
+        if tag:
+            git(folder, "tag", "-a", tag, "-m", tag)
+    return folder
+
+
+def test_tags_branches_and_commits_give_the_tree_of_their_commit(repository, tmp_path):
+    url, cache = f"file://{repository}", tmp_path / "cache"
+    first, second = git(repository, "rev-parse", "v1^{commit}"), git(repository, "rev-parse", "main")
+    assert (commit_of(url, "v1"), commit_of(url, "main"), commit_of(url, first)) == (first, second, first)
+    assert (fetch(url, "v1", cache) / "recipe.yaml").read_text() == "one"
+    place = fetch(url, "main", cache)
+    assert (place / "recipe.yaml").read_text() == "two"
+    assert place.name == second
+    assert not (place / ".git").exists()
+
+
+def test_a_commit_is_fetched_once_and_then_needs_no_repository(repository, tmp_path):
+    url, cache = f"file://{repository}", tmp_path / "cache"
+    commit = commit_of(url, "v1")
+    place = fetch(url, commit, cache)
+    repository.rename(tmp_path / "gone")
+    assert fetch(url, commit, cache) == place
+    with pytest.raises(AssetError):
+        fetch(url, "v1", cache)
+
+
+def test_a_moved_branch_is_another_folder(repository, tmp_path):
+    url, cache = f"file://{repository}", tmp_path / "cache"
+    before = fetch(url, "main", cache)
+    (repository / "recipe.yaml").write_text("three")
+    git(repository, "commit", "-q", "-a", "-m", "three")
+    after = fetch(url, "main", cache)
+    assert (before / "recipe.yaml").read_text() == "two"
+    assert (after / "recipe.yaml").read_text() == "three"
+
+
+def test_nothing_of_the_repository_runs(repository, tmp_path, monkeypatch):
+    """Neither hooks of a template folder nor filters nor submodules nor the variables of a caller's git."""
+    marker = tmp_path / "ran"
+    hook = tmp_path / "template/hooks/post-checkout"
+    hook.parent.mkdir(parents=True)
+    hook.write_text(f"#!/bin/sh\ntouch {marker}\n")
+    hook.chmod(0o755)
+    monkeypatch.setenv("GIT_TEMPLATE_DIR", str(hook.parents[1]))
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    (repository / ".gitmodules").write_text('[submodule "x"]\n\tpath = x\n\turl = file:///nowhere\n')
+    (repository / ".gitattributes").write_text("* filter=evil\n")
+    subprocess.run(["git", "-C", str(repository), "add", "-A"], check=True, env={"PATH": "/usr/bin:/bin", "HOME": "/"})
+    monkeypatch.delenv("GIT_DIR")
+    git(repository, "commit", "-q", "-m", "evil")
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    place = fetch(f"file://{repository}", "main", tmp_path / "cache")
+    assert (place / ".gitmodules").is_file()
+    assert not marker.exists()
+
+
+def test_what_cannot_be_had(repository, tmp_path):
+    url, cache = f"file://{repository}", tmp_path / "cache"
+    with pytest.raises(UsageError, match="no tag or branch") as caught:
+        fetch(url, "v2", cache)
+    assert caught.value.slug == "unknown-ref"
+    with pytest.raises(AssetError, match="git") as failed:
+        fetch(f"file://{tmp_path}/nowhere", "v1", cache)
+    assert failed.value.slug == "git"
+    with pytest.raises(AssetError):
+        fetch(url, "f" * 40, cache)
+    assert not list((cache / "recipes").rglob("tree")), "a failed fetch leaves nothing behind"
+
+
+def test_transports_that_run_programs_are_refused_by_git_itself(tmp_path):
+    marker = tmp_path / "ran"
+    with pytest.raises(AssetError):
+        commit_of(f"ext::sh -c touch% {marker}", "main")
+    assert not marker.exists()
+
+
+def test_no_git_on_this_machine(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AssetError, match="not installed"):
+        commit_of("file:///x", "v1")

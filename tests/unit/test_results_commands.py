@@ -1,0 +1,113 @@
+"""`mlorch results …` as a person and a program use it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from results_parts import add_run, record_of
+
+from orchestrator import cli
+from orchestrator.results.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "results")
+    for second, case in enumerate(("offline", "server-invalid", "accuracy")):
+        add_run(store, case, second)
+    return store
+
+
+@pytest.fixture
+def mlorch(capsys, store, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "home"))
+
+    def run(*arguments):
+        code = cli.run(["results", *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_list_shows_every_run_with_verdict_and_units(mlorch, store):
+    (store.root / "20261124T014109Z-x").mkdir()
+    (store.root / "20261124T014109Z-x" / "run.json").write_text("{")
+    code, out, err = mlorch("list")
+    assert code == 0
+    lines = [line for line in out.splitlines() if "Z-" in line]
+    assert [line.split()[-1] for line in lines] == ["UNREADABLE", "PASSED", "INVALID", "VALID"]
+    assert "5,601 samples/s" in out
+    assert "warning" in err
+
+
+def test_list_json_is_one_document_newest_first(mlorch):
+    code, out, _ = mlorch("list", "--json")
+    results = json.loads(out)["results"]
+    assert code == 0
+    assert [one["scenario"] for one in results] == ["Offline", "Server", "Offline"]
+    assert [one["valid"] for one in results] == [None, False, True]
+
+
+def test_list_of_nothing_is_no_failure(mlorch, tmp_path):
+    assert mlorch("list", "-o", str(tmp_path / "none"), "--json")[:2] == (0, '{\n  "results": []\n}\n')
+
+
+def test_a_dead_run_is_found_by_listing(mlorch, store):
+    store.begin(record_of("offline", 9))
+    _, out, err = mlorch("list")
+    assert "INTERRUPTED" in out
+    assert "counts as interrupted" in err
+
+
+def test_show_tells_why_an_invalid_result_is_invalid(mlorch):
+    code, out, _ = mlorch("show", "0001")
+    assert code == 0
+    assert "INVALID" in out
+    assert "Reduce target QPS to improve latency." in out
+    assert "command line" in out
+    assert "not an MLPerf submission" in out
+
+
+def test_show_json_has_the_settings_with_their_sources(mlorch):
+    document = json.loads(mlorch("show", "--json")[1])
+    assert document["results"][0]["settings"]["execution.batch"] == {"value": 16, "source": "recipe"}
+
+
+def test_an_unknown_run_is_exit_2_with_a_document(mlorch):
+    code, out, _ = mlorch("show", "nonsense", "--json")
+    assert code == 2
+    assert json.loads(out)["error"]["slug"] == "unknown-run"
+
+
+def test_verify_passes_and_then_names_the_tampered_file(mlorch, store):
+    code, out, _ = mlorch("verify")
+    assert code == 0
+    assert out.count(": ok: ") == 3
+    folder = store.entries()[0].folder
+    (folder / "mlperf_log_accuracy.json").write_text("[]")
+    code, out, _ = mlorch("verify", "--json")
+    assert code == 1
+    first = json.loads(out)["results"][0]
+    assert first["ok"] is False
+    assert first["faults"][0]["file"] == "mlperf_log_accuracy.json"
+
+
+def test_verify_of_nothing_is_exit_5(mlorch, tmp_path):
+    assert mlorch("verify", "-o", str(tmp_path / "none"))[0] == 5
+
+
+def test_report_writes_one_file_and_does_not_overwrite_what_was_named(mlorch, store, tmp_path):
+    code, out, _ = mlorch("report", "-o", "r.html")
+    assert (code, out) == (0, "r.html\n")
+    assert (tmp_path / "r.html").read_text().count("<article>") == 3
+    assert mlorch("report", "-o", "r.html")[0] == 1
+    assert mlorch("report", "latest", "-o", "r.html", "--force")[0] == 0
+    assert (tmp_path / "r.html").read_text().count("<article>") == 1
+    code, out, _ = mlorch("report", "--json")
+    assert code == 0
+    assert json.loads(out)["report"].startswith("results/report-")
+    assert mlorch("report")[0] == 0

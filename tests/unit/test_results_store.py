@@ -1,0 +1,110 @@
+"""A folder of results: never overwritten, tolerant in reading, findable by a part of an id."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from results_parts import add_run, record_of
+
+from orchestrator.errors import StepFailed, UsageError
+from orchestrator.model.record import Owner
+from orchestrator.results import store as store_module
+from orchestrator.results.store import Store, may_live
+from orchestrator.system.process import boot_id, this_process
+
+
+def test_a_run_is_never_overwritten(tmp_path):
+    store = Store(tmp_path / "results")
+    folder = store.begin(record_of("offline"))
+    before = (folder / "run.json").read_bytes()
+    with pytest.raises(StepFailed, match="exists already"):
+        store.begin(replace(record_of("offline"), target="other"))
+    assert (folder / "run.json").read_bytes() == before
+
+
+def test_a_record_that_cannot_be_written_leaves_no_folder(tmp_path, monkeypatch):
+    def full(*_args, **_named):
+        raise store_module.WriteFailed("no space")
+
+    monkeypatch.setattr(store_module, "atomic_write_text", full)
+    with pytest.raises(StepFailed):
+        Store(tmp_path).begin(record_of("offline"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_are_listed_newest_first_and_broken_ones_stay_in_sight(tmp_path):
+    store = Store(tmp_path)
+    for second, case in ((5, "server"), (1, "offline"), (9, "accuracy")):
+        add_run(store, case, second)
+    (tmp_path / "20261124T014107Z-broken" / "deep").mkdir(parents=True)
+    (tmp_path / "20261124T014107Z-broken" / "run.json").write_bytes(b"\xff{")
+    (tmp_path / "report-x.html").write_text("not a run")
+    entries = store.entries()
+    assert [entry.run_id[13:16] for entry in entries] == ["09Z", "07Z", "05Z", "01Z"]
+    assert [entry.status for entry in entries] == ["done", "unreadable", "done", "done"]
+    with pytest.raises(StepFailed, match="20261124T014107Z-broken"):
+        entries[1].need()
+
+
+def test_no_folder_of_results_is_no_error_and_makes_none(tmp_path):
+    assert Store(tmp_path / "none").entries() == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_run_is_found_by_id_by_its_parts_by_folder_and_as_the_latest(tmp_path):
+    store = Store(tmp_path)
+    first, folder = add_run(store, "offline", 1)
+    second, _ = add_run(store, "server", 2)
+    for reference in (first.run_id, first.run_id[:16], first.run_id[-4:], str(folder)):
+        assert store.find(reference).record == first
+    assert store.find("latest").record == second
+
+
+def test_an_unclear_reference_is_a_usage_error_with_the_nearest(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(UsageError, match="no results"):
+        store.find("x")
+    first, _ = add_run(store, "offline", 1)
+    add_run(store, "server", 2)
+    with pytest.raises(UsageError, match="fits 2 runs") as caught:
+        store.find("20261124")
+    assert caught.value.slug == "ambiguous-run"
+    with pytest.raises(UsageError) as caught:
+        store.find(first.run_id.replace("offline", "ofline"))
+    assert first.run_id in caught.value.hint
+    with pytest.raises(UsageError):
+        store.find("")
+
+
+def test_a_session_is_its_runs_oldest_first(tmp_path):
+    store = Store(tmp_path)
+    first, _ = add_run(store, "offline", 1)
+    second, _ = add_run(store, "server", 2)
+    other = replace(record_of("accuracy", 3), session="another")
+    store.begin(other)
+    assert [entry.record for entry in store.session(second)] == [first, second]
+
+
+def test_a_run_whose_mlorch_died_counts_as_interrupted(tmp_path):
+    store = Store(tmp_path)
+    dead = replace(record_of("offline", 1), owner=replace(this_process(), start_ticks=1))
+    alive = replace(record_of("server", 2), owner=this_process())
+    store.begin(dead)
+    store.begin(alive)
+    assert [record.run_id for record in store.sweep()] == [dead.run_id]
+    assert [entry.status for entry in store.entries()] == ["running", "interrupted"]
+    kept = store.find(dead.run_id).need()
+    assert kept.error.slug == "interrupted"
+    assert kept.valid is None
+    assert store.sweep() == []
+
+
+def test_a_run_on_another_machine_is_left_alone_and_one_before_a_reboot_is_not():
+    import platform
+
+    old = Owner(pid=1, start_ticks=1, boot_id="older than " + boot_id())
+    record = replace(record_of("offline"), owner=old)
+    assert may_live(replace(record, host={"hostname": "another-machine"})) is True
+    assert may_live(replace(record, host={"hostname": platform.node()})) is False
+    assert may_live(replace(record, host={})) is False

@@ -1,0 +1,162 @@
+"""`results verify`: a clean run passes, and every kind of tampering is named with its file."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+
+import pytest
+from results_parts import CASES, RIGHT, SAMPLES, add_run, record_of
+
+from orchestrator.errors import StepFailed
+from orchestrator.model.record import FileHash, Setting, from_json, to_json
+from orchestrator.results.store import Store
+from orchestrator.results.verify import read_labels, verify
+from orchestrator.system.files import sha256_file
+
+
+def _labels(path, values, descr="<i4"):
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({len(values)},), }}"
+    header = header.ljust(117) + "\n"
+    body = struct.pack(f"<{len(values)}{ {'<i4': 'i', '|u1': 'B', '<i8': 'q'}[descr] }", *values)
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + body)
+    return path
+
+
+def _rehash(folder, **changes):
+    """What a forger does who knows of the hashes: record and seal made anew."""
+    record = from_json((folder / "run.json").read_text(), path="run.json")
+    files = {
+        name: FileHash(sha256=sha256_file(folder / name), size=(folder / name).stat().st_size) for name in record.files
+    }
+    (folder / "run.json").write_text(to_json(replace(record, files=files, **changes)))
+
+
+def _faults(folder, labels=None):
+    return [(fault.file, fault.message) for fault in verify(folder, labels).faults]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_untouched_run_passes(tmp_path, case):
+    _, folder = add_run(Store(tmp_path), case)
+    found = verify(folder)
+    assert found.faults == ()
+    assert found.ok
+
+
+@pytest.mark.parametrize("name", ["mlperf_log_detail.txt", "settings.json", "harness.json", "console.log"])
+def test_a_changed_file_is_named(tmp_path, name):
+    _, folder = add_run(Store(tmp_path), "server")
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    assert (name, "the content differs from what was recorded") in _faults(folder)
+
+
+def test_missing_added_and_longer_files_are_named(tmp_path):
+    _, folder = add_run(Store(tmp_path), "offline")
+    (folder / "console.log").unlink()
+    (folder / "extra.txt").write_text("x")
+    with (folder / "harness.json").open("a") as stream:
+        stream.write(" ")
+    assert sorted(file for file, _ in _faults(folder)) == ["console.log", "extra.txt", "harness.json"]
+
+
+def test_a_report_beside_the_run_is_no_fault(tmp_path):
+    _, folder = add_run(Store(tmp_path), "offline")
+    (folder / "report.html").write_text("x")
+    assert _faults(folder) == []
+
+
+def test_an_edited_record_breaks_its_seal(tmp_path):
+    _, folder = add_run(Store(tmp_path), "offline")
+    text = (folder / "run.json").read_text().replace('"target": "cpu"', '"target": "gpu"')
+    (folder / "run.json").write_text(text)
+    assert ("run.json", "the record was changed after mlorch wrote it") in _faults(folder)
+
+
+def test_an_invalid_result_cannot_be_made_valid_by_editing_the_record(tmp_path):
+    _, folder = add_run(Store(tmp_path), "server-invalid")
+    _rehash(folder, valid=True)
+    assert _faults(folder) == [("run.json", "LoadGen says valid False, the record True")]
+
+
+def test_a_summary_that_contradicts_the_detail_log_is_named(tmp_path):
+    _, folder = add_run(Store(tmp_path), "server-invalid")
+    path = folder / "mlperf_log_summary.txt"
+    path.write_text(path.read_text().replace("Result is : INVALID", "Result is : VALID"))
+    _rehash(folder)
+    assert [file for file, _ in _faults(folder)] == ["mlperf_log_summary.txt"]
+
+
+def test_settings_of_another_run_are_named(tmp_path):
+    _, folder = add_run(Store(tmp_path), "offline")
+    settings = json.loads((folder / "settings.json").read_text())
+    settings["execution"]["batch"] = 8
+    settings["scenario"] = "Server"
+    (folder / "settings.json").write_text(json.dumps(settings))
+    _rehash(folder)
+    messages = [message for _, message in _faults(folder)]
+    assert "scenario is 'Server', in the record 'Offline'" in messages
+    assert "execution.batch is 8, in the record 16" in messages
+
+
+def test_a_setting_that_the_harness_measured_must_be_the_recorded_one(tmp_path):
+    record, folder = add_run(Store(tmp_path), "offline")
+    _rehash(folder, settings={**record.settings, "loadgen.target_qps": Setting(value=9000.0, source="calibrated")})
+    assert _faults(folder) == [("harness.json", "loadgen.target_qps is 7000.0, in the record 9000.0")]
+
+
+@pytest.mark.parametrize(("change", "says"), [("drop", "63 different samples"), ("double", "1 samples are there more")])
+def test_an_accuracy_log_must_hold_every_sample_once(tmp_path, change, says):
+    _, folder = add_run(Store(tmp_path), "accuracy")
+    path = folder / "mlperf_log_accuracy.json"
+    entries = json.loads(path.read_text())
+    entries[5:6] = [] if change == "drop" else [entries[4]]
+    path.write_text(json.dumps(entries))
+    _rehash(folder)
+    assert any(says in message for _, message in _faults(folder))
+
+
+@pytest.mark.parametrize("descr", ["<i4", "|u1", "<i8"])
+def test_accuracy_is_computed_again_from_labels(tmp_path, descr):
+    _, folder = add_run(Store(tmp_path / "results"), "accuracy")
+    labels = _labels(tmp_path / "labels.npy", [index % 10 for index in range(SAMPLES)], descr)
+    assert _faults(folder, labels) == []
+    harness = json.loads((folder / "harness.json").read_text())
+    harness["accuracy"]["correct"] = SAMPLES
+    (folder / "harness.json").write_text(json.dumps(harness))
+    _rehash(folder)
+    assert _faults(folder, labels) == [("harness.json", f"claims {SAMPLES} right answers, LoadGen's log gives {RIGHT}")]
+
+
+def test_labels_that_are_none_are_refused(tmp_path):
+    for data in (b"", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4'}", b"\x93NUMPY\x01\x00"):
+        (tmp_path / "l.npy").write_bytes(data)
+        with pytest.raises(StepFailed):
+            read_labels(tmp_path / "l.npy")
+    whole = _labels(tmp_path / "l.npy", [1, 2, 3])
+    whole.write_bytes(whole.read_bytes()[:-1])
+    with pytest.raises(StepFailed, match="cut off"):
+        read_labels(whole)
+
+
+def test_a_run_that_has_not_ended_does_not_pass(tmp_path):
+    folder = Store(tmp_path).begin(record_of("offline"))
+    assert not verify(folder).ok
+
+
+def test_an_unreadable_record_is_a_fault_and_no_folder_is_an_error(tmp_path):
+    folder = tmp_path / "x"
+    folder.mkdir()
+    with pytest.raises(StepFailed):
+        verify(folder)
+    (folder / "run.json").write_text("{")
+    assert [file for file, _ in _faults(folder)] == ["run.json"]
+
+
+def test_a_folder_that_was_renamed_is_told(tmp_path):
+    _, folder = add_run(Store(tmp_path), "offline")
+    other = folder.rename(tmp_path / "best-result")
+    assert any("the folder is not" in message for _, message in _faults(other))
