@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .instances import Instances, Layout
     from .samples import Samples
+    from .work import Run
 
 TRIAL_SECONDS = 0.1
 QUERY_TRIAL_SECONDS = 0.2
@@ -42,33 +43,19 @@ class Bench:
     def throughput(self, layout: Layout) -> Trial:
         """All instances of a layout at once, each as fast as it can."""
         calls: list[list[float]] = [[] for _ in range(layout.instances)]
-        cpu = [0.0] * layout.instances
         runs = [runner(self._instances, self._samples, layout, at) for at in range(layout.instances)]
         barrier = threading.Barrier(layout.instances)
 
         def work(number: int) -> None:
-            run, batch = runs[number], layout.batch
-            run(self._indexes[:batch])
+            runs[number](self._indexes[: layout.batch])
             barrier.wait()
-            started_cpu, now = time.thread_time(), time.perf_counter()
-            end = now + TRIAL_SECONDS
-            while now < end or len(calls[number]) < MIN_CALLS:
-                start = len(calls[number]) * batch % (INDEXES - batch)
-                run(self._indexes[start : start + batch])
-                before, now = now, time.perf_counter()
-                calls[number].append(now - before)
-            cpu[number] = time.thread_time() - started_cpu
+            self._repeat(runs[number], layout.batch, TRIAL_SECONDS, calls[number])
 
         groups = [self._instances.group(layout.threads, at) for at in range(layout.instances)]
         run_pinned(groups, work)
+        rate = sum(layout.batch * len(one) / sum(one) for one in calls)
         every = [seconds for one in calls for seconds in one]
-        return Trial(
-            layout=layout,
-            rate=sum(layout.batch * len(one) / sum(one) for one in calls),
-            cpu_rate=sum(layout.batch * len(one) / max(used, 1e-9) for one, used in zip(calls, cpu, strict=True)),
-            latency=statistics.median(every),
-            shortest=min(every),
-        )
+        return _trial(layout, layout.batch * layout.instances, rate, every)
 
     def query(self, layout: Layout, samples: int) -> Trial:
         """Queries of ``samples`` samples one after the other, as SingleStream and MultiStream make them."""
@@ -77,20 +64,35 @@ class Bench:
 
         def work(_: int) -> None:
             team.answer(self._indexes[:samples])
-            now = time.perf_counter()
-            end = now + QUERY_TRIAL_SECONDS
-            while now < end or len(calls) < MIN_CALLS:
-                start = len(calls) * samples % (INDEXES - samples)
-                team.answer(self._indexes[start : start + samples])
-                before, now = now, time.perf_counter()
-                calls.append(now - before)
+            self._repeat(team.answer, samples, QUERY_TRIAL_SECONDS, calls)
 
         try:
             run_pinned([self._instances.group(layout.threads, 0)], work)
         finally:
             team.close()
-        latency, shortest = statistics.median(calls), min(calls)
-        return Trial(layout, samples / latency, samples / shortest, latency, shortest)
+        return _trial(layout, samples, samples * len(calls) / sum(calls), calls)
+
+    def _repeat(self, run: Run, count: int, seconds: float, calls: list[float]) -> None:
+        """Run on ``count`` samples after another until the time is over; appends the seconds of each call."""
+        now = time.perf_counter()
+        end = now + seconds
+        while now < end or len(calls) < MIN_CALLS:
+            start = len(calls) * count % (INDEXES - count)
+            run(self._indexes[start : start + count])
+            before, now = now, time.perf_counter()
+            calls.append(now - before)
+
+
+def _trial(layout: Layout, samples: int, rate: float, calls: list[float]) -> Trial:
+    """A trial from the seconds of calls of which those that run at once answer ``samples`` samples."""
+    ordered = sorted(calls)
+    return Trial(
+        layout=layout,
+        rate=rate,
+        undisturbed=samples / ordered[len(ordered) // 4],
+        latency=statistics.median(ordered),
+        shortest=ordered[0],
+    )
 
 
 def warm_up(instances: Instances, samples: Samples, layout: Layout) -> None:

@@ -27,14 +27,15 @@ FINALISTS = 3
 class Trial:
     """One measured layout.
 
-    ``rate`` in samples per second by the clock, ``cpu_rate`` by processor time (what the
-    clock would show without other load), ``latency`` the median and ``shortest`` the
-    least seconds of a call or query.
+    ``rate`` in samples per second as the clock saw it; ``undisturbed`` the same from the
+    quicker calls (the first quartile), which other load on the machine slowed least: it
+    decides, so that a busy moment does not choose the layout. ``latency`` and
+    ``shortest`` are the median and the least seconds of a call or query.
     """
 
     layout: Layout
     rate: float
-    cpu_rate: float
+    undisturbed: float
     latency: float
     shortest: float
 
@@ -79,8 +80,8 @@ def throughput(
             if trials and trial.latency > max_call:
                 break
             trials.append(trial)
-            worse = 0 if trial.rate > best * WORTH else worse + 1
-            best = max(best, trial.rate)
+            worse = 0 if trial.undisturbed > best * WORTH else worse + 1
+            best = max(best, trial.undisturbed)
     return _final(trials, measure, left)
 
 
@@ -98,17 +99,17 @@ def quickest(
 
 def _final(trials: Iterable[Trial], measure: Callable[[Layout], Trial], left: Callable[[], float]) -> Trial:
     """Measure the best again; each keeps its better figure, as other load only ever slows a trial."""
-    ranked = sorted(trials, key=lambda trial: -trial.rate)
+    ranked = sorted(trials, key=lambda trial: -trial.undisturbed)
     finalists = {trial.layout: trial for trial in ranked[:FINALISTS]}
     for layout in list(finalists) * 2:
         if len(finalists) > 1 and left() > 0:
-            finalists[layout] = max(finalists[layout], measure(layout), key=lambda trial: trial.rate)
+            finalists[layout] = max(finalists[layout], measure(layout), key=lambda trial: trial.undisturbed)
     return settle(finalists.values())
 
 
 def settle(trials: Iterable[Trial]) -> Trial:
     """The best trial; of those within `WORTH` of it the one with the smallest batch."""
     every = list(trials)
-    top = max(trial.rate for trial in every)
-    near = (trial for trial in every if trial.rate * WORTH >= top)
-    return min(near, key=lambda trial: (trial.layout.batch, -trial.rate))
+    top = max(trial.undisturbed for trial in every)
+    near = (trial for trial in every if trial.undisturbed * WORTH >= top)
+    return min(near, key=lambda trial: (trial.layout.batch, -trial.undisturbed))

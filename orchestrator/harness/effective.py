@@ -166,7 +166,7 @@ def offline_qps(trial: Trial) -> float:
     The rate without other load: a query sized in a busy moment would end before the
     minimum duration. LoadGen adds a tenth.
     """
-    return max(trial.rate, min(trial.cpu_rate, 4 * trial.rate))
+    return max(trial.rate, trial.undisturbed)
 
 
 def server_qps(trial: Trial, cpus: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from itertools import repeat
 
 import mlperf_loadgen as lg
 import numpy as np
@@ -49,13 +50,11 @@ class Desk:
 
     def complete(self, slot: int, ids: list[int], answers: Answers) -> None:
         """One call into LoadGen for a batch; it copies the answers before it returns."""
-        address, size = answers.ctypes.data, ANSWER.itemsize
-        end = address + size * len(ids)
-        response = lg.QuerySampleResponse
-        lg.QuerySamplesComplete(
-            [response(sample, at, size) for sample, at in zip(ids, range(address, end, size), strict=True)]
-        )
-        self._done[slot] += len(ids)
+        size, count = ANSWER.itemsize, len(ids)
+        address = answers.ctypes.data
+        addresses = range(address, address + size * count, size)
+        lg.QuerySamplesComplete(list(map(lg.QuerySampleResponse, ids, addresses, repeat(size, count))))
+        self._done[slot] += count
 
     def note(self, error: BaseException) -> None:
         """Remember a failure; the first one is told."""
