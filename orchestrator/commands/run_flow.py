@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from orchestrator.tuning import Tuned
 
 T = TypeVar("T")
+_ASKING = threading.Lock()
+"""Two threads that import the same large package at once may each meet half of it."""
 LEAST_DISK = 64 * 2**20
 """Bytes that must be free below results: an accuracy log and a detail log of the largest default test."""
 
@@ -147,10 +149,11 @@ def preflight(request: Request, chosen: Sequence[Chosen], site: Site) -> None:
 
 def _ask_engine(bench: Workbench) -> tuple[Engine, EngineFacts, Mapping[str, int | None]]:
     """The engine, what it says of itself, and the most that it can give of each limit (empty: not known)."""
-    engine = bench.engine
-    ask = getattr(engine, "daemon_limits", None)
-    limits = ask() if callable(ask) else {}
-    return engine, engine.facts(), limits if isinstance(limits, dict) else {}
+    with _ASKING:
+        engine = bench.engine
+        ask = getattr(engine, "daemon_limits", None)
+        limits = ask() if callable(ask) else {}
+        return engine, engine.facts(), limits if isinstance(limits, dict) else {}
 
 
 class Ahead(Generic[T]):
