@@ -76,8 +76,8 @@ class Workbench:
         return compiled(wanted, self._make, cache=cache_home(), watched=(*settings_files(), *_layout_files(selection)))
 
     def _make(self, selection: Selection) -> Compiled:
-        from orchestrator.plan import build_plan, build_plans
         from orchestrator.assets.oci import with_layout
+        from orchestrator.plan import build_plan, build_plans
         from orchestrator.resolve import base_candidates, resolve_side
 
         target = selection.target or self.detected_target()
