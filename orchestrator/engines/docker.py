@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.engines import ContainerExit, ContainerFacts, EngineFacts, ImageFacts
 from orchestrator.engines.fitness import unfit
-from orchestrator.engines.hosts import find_host as find_host  # named here for callers
+from orchestrator.engines.hosts import find_host
 from orchestrator.engines.lookup import image_facts
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
 from orchestrator.system.places import cache_home
