@@ -7,6 +7,7 @@ imported on every command: standard library only. `ensure` gets and starts one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -74,6 +75,18 @@ class Places:
     @property
     def exec_root(self) -> Path:
         return self.run / "exec"
+
+    @property
+    def containerd_config(self) -> Path:
+        return self.home / "containerd.toml"
+
+    @property
+    def containerd_socket(self) -> Path:
+        return self.run / "containerd.sock"
+
+    @property
+    def containerd_pid(self) -> Path:
+        return self.exec_root / "containerd.pid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +162,28 @@ def unpacked(at: Places | None = None) -> Mapping[str, str]:
 
 
 def client_environment() -> dict[str, str]:
-    """What the prefix's docker client needs; its path is in `MLORCH_DOCKER_CLIENT`. Empty without a prefix."""
+    """What the prefix's docker client needs; its path is in `MLORCH_DOCKER_CLIENT`. Empty without a prefix.
+
+    The user's own config.json (credentials of registries) is linked beside the prefix's buildx, never copied.
+    """
     at = places()
     client = at.prefix / "usr/bin/docker"
     if not unpacked(at) or not os.access(client, os.X_OK):
         return {}
+    users = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    with contextlib.suppress(OSError):  # a folder that this user may read only serves as it is
+        (at.client_config / "cli-plugins").mkdir(parents=True, exist_ok=True, mode=0o700)
+        _link(
+            at.client_config / "cli-plugins/docker-buildx", at.prefix / "usr/libexec/docker/cli-plugins/docker-buildx"
+        )
+        if users != at.client_config:
+            _link(at.client_config / "config.json", users / "config.json")
     return {CLIENT_VARIABLE: str(client), "DOCKER_CONFIG": str(at.client_config)}
+
+
+def _link(link: Path, target: Path) -> None:
+    if link.is_symlink() and link.readlink() == target:
+        return
+    link.unlink(missing_ok=True)
+    if target.exists():
+        link.symlink_to(target)
