@@ -72,7 +72,7 @@ def build_images(
     if all(found[plan.image] is not None for plan in plans):
         # The common case, kept short: every image is there, so no builder, no view, no docker client.
         from orchestrator.execute.build import hit
-        from orchestrator.plan import merge_layers
+        from orchestrator.layers import merge_layers
 
         return plans, tuple(hit(step, found.get(step.image)) for step in merge_layers(plans))
     return _build_missing(bench, selection, plans, console)

@@ -29,7 +29,7 @@ class BuildView:
     """Follows a build by its own events; remembers whether it was the base that failed."""
 
     def __init__(self, console: Console, plans: Sequence[BuildPlan]) -> None:
-        from orchestrator.plan import merge_layers
+        from orchestrator.layers import merge_layers
 
         self._console = console
         self._width = max(len(step.name) for step in merge_layers(plans))

@@ -52,7 +52,7 @@ def command(
 def outlook(bench: Workbench, plans: Sequence[BuildPlan]) -> tuple[LayerOutcome, ...]:
     """For every layer what a build would do: hit, build, or unknown where no engine answers."""
     from orchestrator.execute.build import LayerOutcome, hit, why
-    from orchestrator.plan import merge_layers, missing_layers
+    from orchestrator.layers import merge_layers, missing_layers
 
     steps = merge_layers(plans)
     look_up = bench.try_look_up()

@@ -33,7 +33,7 @@ def command(
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.plan import merge_layers, rendered
+    from orchestrator.layers import merge_layers, rendered
 
     bench, console = Workbench(recipes), Console(quiet=as_json)
     files: dict[str, str] = {}

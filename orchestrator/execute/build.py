@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.errors import StepFailed
-from orchestrator.plan import PIP_WHEEL, explain, labels, merge_layers, missing_layers
+from orchestrator.layers import PIP_WHEEL, explain, labels, merge_layers, missing_layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ FLOORS: dict[str, int] = {
     "lock": 3,
     "render": 3,
     "resolve": 3,
+    "layers": 4,
     "plan": 4,
     "plan_host": 4,
     "plan_run": 4,

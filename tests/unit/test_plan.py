@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator import content
 from orchestrator.compiled import Compiled, Selection, compiled
+from orchestrator.layers import explain, labels, merge_layers, missing_layers
 from orchestrator.model.steps import BuildPlan, LayerStep, build_plan_from
-from orchestrator.plan import explain, labels, merge_layers, missing_layers
 
 
 def step(name: str, parent: LayerStep | None = None, **inputs: str) -> LayerStep:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.catalog import builtin_root, load
-from orchestrator.plan import build_plan, build_plans, merge_layers, rendered
+from orchestrator.layers import merge_layers, rendered
+from orchestrator.plan import build_plan, build_plans
 from orchestrator.resolve import base_candidates, resolve_side
 
 GOLDEN = Path(__file__).parent / "render"
