@@ -88,11 +88,11 @@ def current() -> tuple[EngineFacts | None, str]:
 
 
 def _refuse_named(why: str) -> None:
-    """An engine that the user named is the user's business; another one beside it would not be used."""
+    """An engine that the user named is the user's business, unless it is this very one; another would not be used."""
     from orchestrator.engines.docker import named_host
 
     named = named_host(os.environ)
-    if named and str(running_socket()) != named.removeprefix("unix://"):
+    if named and named != f"unix://{places().socket}":
         raise EngineError(
             f"the engine that DOCKER_HOST or the docker context names is not usable: {why}",
             hint=f"start or update the engine at {named}, or unset DOCKER_HOST and run this again",

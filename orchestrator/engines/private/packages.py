@@ -226,13 +226,13 @@ def _download(options: Sequence[str], folder: Path, wanted: Sequence[str], say: 
 
 
 def _finish(prefix: Path) -> None:
-    """What the packages' maintainer scripts would have linked, and tini by the name that dockerd looks for."""
-    links = {f"usr/sbin/{name}": "xtables-nft-multi" for name in _IPTABLES}
-    links["usr/bin/docker-init"] = "tini-static"
-    for name, target in links.items():
-        link = prefix / name
-        if (link.parent / target).exists() and not os.path.lexists(link):
-            link.symlink_to(target)
+    """What the packages' maintainer scripts would have linked."""
+    folder = prefix / "usr/sbin"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _IPTABLES:
+        link = folder / name
+        if (folder / "xtables-nft-multi").exists() and not os.path.lexists(link):
+            link.symlink_to("xtables-nft-multi")
 
 
 def _apt(argv: Sequence[str | Path], what: str, cwd: Path | None = None) -> str:
