@@ -39,8 +39,8 @@ EPOCH = 1_700_000_000
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Top-level folders that live below /usr; a base has links to them."""
 _MERGED_PLACES = frozenset(f"usr/{name}" for name in _MERGED)
-_MODES = {"tmp": 0o1777, "var/tmp": 0o1777, "root": 0o700}
-"""Folders that are not 0755, also where a later layer only adds something inside."""
+_MODES = {"tmp": 0o1777, "var/tmp": 0o1777, "root": 0o700, "var/lock": 0o755}
+"""Folders whose mode is set whatever packages say, also where a later layer only adds something inside."""
 
 _LEFT_OUT = (
     "usr/share/man",
@@ -268,6 +268,7 @@ _ETC = {
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
 }
+_ZONE = "Etc/UTC"
 _CERTIFICATES = "usr/share/ca-certificates/"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 
@@ -286,6 +287,18 @@ def _finish_base(tree: _Tree) -> None:
     if "var/run" not in tree.nodes:
         tree.link("var/run", "/run")
     _bundle_certificates(tree)
+    _set_zone(tree)
+    _link_applets(tree)
+
+
+def _set_zone(tree: _Tree) -> None:
+    if f"usr/share/zoneinfo/{_ZONE}" in tree.nodes:
+        tree.link("etc/localtime", f"/usr/share/zoneinfo/{_ZONE}")
+        tree.file("etc/timezone", f"{_ZONE}\n".encode())
+
+
+def _link_applets(tree: _Tree) -> None:
+    """The applets, each where no package has a program of that name."""
     if "usr/bin/busybox" in tree.nodes:
         for name in APPLETS:
             if not {f"usr/bin/{name}", f"usr/sbin/{name}"} & tree.nodes.keys():

@@ -94,7 +94,11 @@ class Own:
 def own(mlorch):
     cache_home().mkdir(parents=True, exist_ok=True)  # on a disk, which the folder of temporary files need not be
     home = Path(tempfile.mkdtemp(prefix="engine-", dir=cache_home()))
+    lent = private.places().prefix if private.unpacked() else None
     engine = Own(home, mlorch)
+    if lent is not None:  # what `make test` has fetched for itself needs no second download
+        engine.places.home.mkdir(parents=True)
+        engine.places.prefix.symlink_to(lent)
     done = engine.mlorch("engine", "ensure", "--yes")
     yield engine
     engine.mlorch("engine", "stop")
@@ -112,7 +116,7 @@ def image(own, tmp_path_factory):
     shutil.copy(next((context / "root").rglob("busybox")), context / "busybox")
     (context / "Dockerfile").write_text(
         f"FROM scratch\nCOPY busybox {BUSYBOX}\n"
-        f'RUN ["{BUSYBOX}", "sh", "-c", "{BUSYBOX} ip -4 addr show eth0 | {BUSYBOX} tee /address"]\n'
+        f'RUN ["{BUSYBOX}", "sh", "-c", "{BUSYBOX} ip -4 addr show eth0 > /address"]\n'
     )
     own.docker("buildx", "build", "-q", "-t", "private-test:1", str(context))
     return "private-test:1"
@@ -127,22 +131,6 @@ def test_nothing_is_done_unasked(tmp_path, mlorch):
     assert "start dockerd as root" in done.stderr, "it has to say what it would do"
     assert not other.places.home.exists()
     assert not other.places.run.exists()
-
-
-@needs_host
-def test_the_engine_that_was_fetched_can_do_all_that_builds_need(own):
-    status = own.document("engine", "status")
-    assert status["host"] == f"unix://{own.places.socket}"
-    assert (status["private"], status["containerd_store"], status["cdi"], status["can_build"]) == (True,) * 4
-    assert len(str(own.places.socket)) <= 107
-
-
-@needs_host
-def test_it_is_chosen_without_docker_host_once_it_runs(own):
-    env = {**own.env}
-    del env["DOCKER_HOST"]
-    done = own.command("engine", "status", "--json", env=env)
-    assert json.loads(done.stdout)["host"] == f"unix://{own.places.socket}", done.stderr
 
 
 @needs_host

@@ -54,6 +54,7 @@ def test_a_base_is_merged_and_complete(build, shelf):
         shelf.add("busybox-static", BUSYBOX),
         shelf.add("libc6", [("./lib/x86_64-linux-gnu/libc.so.6", b"libc"), ("./lib64/", 0o755)]),
         shelf.add("ca-certificates", certificates),
+        shelf.add("tzdata", [("./usr/share/zoneinfo/Etc/UTC", b"zone")]),
         shelf.add("grep", [("./bin/grep", b"real grep")]),
     ]
     _, members, texts = build(*pins, base=True)
@@ -67,6 +68,7 @@ def test_a_base_is_merged_and_complete(build, shelf):
     assert members["usr/bin/sh"].linkname == "busybox"
     assert texts["usr/bin/grep"] == b"real grep"  # no applet over a real program
     assert texts["etc/ssl/certs/ca-certificates.crt"] == b"-----A-----\n-----B-----\n"
+    assert members["etc/localtime"].linkname == "/usr/share/zoneinfo/Etc/UTC"
     assert texts["etc/passwd"].startswith(b"root:x:0:0:")
     assert {members[name].mode for name in ("tmp", "var/tmp")} == {0o1777}
     assert b"Package: libc6\nVersion: 1.0\n" in texts["var/lib/dpkg/status.d/libc6"]

@@ -162,23 +162,27 @@ def unpacked(at: Places | None = None) -> Mapping[str, str]:
 
 
 def client_environment() -> dict[str, str]:
-    """What the prefix's docker client needs; its path is in `MLORCH_DOCKER_CLIENT`. Empty without a prefix.
-
-    The user's own config.json (credentials of registries) is linked beside the prefix's buildx, never copied.
-    """
+    """What the prefix's docker client needs; its path is in `MLORCH_DOCKER_CLIENT`. Empty without a prefix."""
     at = places()
     client = at.prefix / "usr/bin/docker"
     if not unpacked(at) or not os.access(client, os.X_OK):
         return {}
-    users = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    with contextlib.suppress(OSError):  # a folder that this user may read only serves as it is
-        (at.client_config / "cli-plugins").mkdir(parents=True, exist_ok=True, mode=0o700)
-        _link(
-            at.client_config / "cli-plugins/docker-buildx", at.prefix / "usr/libexec/docker/cli-plugins/docker-buildx"
-        )
-        if users != at.client_config:
-            _link(at.client_config / "config.json", users / "config.json")
+    with contextlib.suppress(OSError):  # a folder that this user may only read serves as it is
+        write_client_config(at)
     return {CLIENT_VARIABLE: str(client), "DOCKER_CONFIG": str(at.client_config)}
+
+
+def write_client_config(at: Places) -> None:
+    """The folder of the docker client's settings: the prefix's buildx, and the user's own config.json.
+
+    That one holds the credentials of registries: it is linked, never copied.
+    """
+    plugins = at.client_config / "cli-plugins"
+    plugins.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _link(plugins / "docker-buildx", at.prefix / "usr/libexec/docker/cli-plugins/docker-buildx")
+    users = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    if users != at.client_config:
+        _link(at.client_config / "config.json", users / "config.json")
 
 
 def _link(link: Path, target: Path) -> None:

@@ -89,7 +89,7 @@ def current() -> tuple[EngineFacts | None, str]:
 
 def _refuse_named(why: str) -> None:
     """An engine that the user named is the user's business, unless it is this very one; another would not be used."""
-    from orchestrator.engines.docker import named_host
+    from orchestrator.engines.hosts import named_host
 
     named = named_host(os.environ)
     if named and named != f"unix://{places().socket}":

@@ -14,6 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.engines.private import write_client_config
 from orchestrator.errors import EngineError
 from orchestrator.system.command import find_program, must_run
 from orchestrator.system.files import atomic_write_text
@@ -168,6 +169,7 @@ def unpack(at: Places, origin: Origin, say: Callable[[str], None]) -> dict[str, 
     atomic_write_text(new / "packages.json", json.dumps(versions, indent=2, sort_keys=True) + "\n", mode=0o644)
     shutil.rmtree(at.prefix, ignore_errors=True)
     new.rename(at.prefix)
+    write_client_config(at)
     return versions
 
 
