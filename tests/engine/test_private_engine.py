@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from docker_parts import busybox
 
-from orchestrator.assets.debs import Fetcher
-from orchestrator.commands.wiring import Workbench
-from orchestrator.compiled import Selection
 from orchestrator.engines import private
 from orchestrator.errors import EngineError
 from orchestrator.system.places import cache_home
@@ -110,12 +108,9 @@ def own(mlorch):
 def image(own, tmp_path_factory):
     """An image of one static program, built with the default network by the engine's own client."""
     context = tmp_path_factory.mktemp("context")
-    plan = Workbench().plans(Selection(target="cpu")).plans[0]
-    pin = next(pin for layer in plan.layers for pin in layer.debs if pin.name == "busybox-static")
-    subprocess.run(["dpkg-deb", "-x", Fetcher().deb(pin), context / "root"], check=True)
-    shutil.copy(next((context / "root").rglob("busybox")), context / "busybox")
+    (context / "busybox").write_bytes(busybox())
     (context / "Dockerfile").write_text(
-        f"FROM scratch\nCOPY busybox {BUSYBOX}\n"
+        f"FROM scratch\nCOPY --chmod=755 busybox {BUSYBOX}\n"
         f'RUN ["{BUSYBOX}", "sh", "-c", "{BUSYBOX} ip -4 addr show eth0 > /address"]\n'
     )
     own.docker("buildx", "build", "-q", "-t", "private-test:1", str(context))
@@ -172,7 +167,7 @@ def test_a_killed_engine_is_started_again_and_a_reused_pid_fools_nobody(own, ima
 
 @needs_host
 def test_stop_ends_containers_and_leaves_nothing_but_the_images(own, image):
-    own.docker("run", "-d", "--name", "sleeper", image, BUSYBOX, "sleep", "1234")
+    own.docker("run", "-d", "--stop-signal", "KILL", "--name", "sleeper", image, BUSYBOX, "sleep", "1234")
     sleeper = int(own.docker("inspect", "-f", "{{.State.Pid}}", "sleeper"))
     state = private.read_state(own.places)
     assert own.document("engine", "stop") == {"stopped": True}
