@@ -155,6 +155,8 @@ def _run(settings: Settings, report: Report) -> None:
     report.times["first_query_unix_ns"] = desk.first_query_ns
     if desk.error is not None:
         raise desk.error
+    if settings.mode == "performance":
+        desk.latencies.write(report.folder, of="query" if settings.scenario.endswith("Stream") else "sample")
     emit("progress", done=desk.done, total=desk.done, qps=None, left_s=0.0)
     if settings.mode == "accuracy":
         from .accuracy import score

@@ -12,6 +12,7 @@ import numpy as np
 
 from .accuracy import ANSWER
 from .instances import pin
+from .latencies import Latencies
 from .work import Team, runner
 
 TYPE_CHECKING = False
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from .samples import Samples
     from .work import Run
 
-    Item = tuple[list[int], list[int]]
-    """Ids and indexes of samples that LoadGen waits for."""
+    Item = tuple[list[int], list[int], list[int]]
+    """Ids and indexes of samples that LoadGen waits for, and when they came: one time each, or one for all."""
 
 FAILED_QUERY_SECONDS = 0.005
 
@@ -38,6 +39,7 @@ class Desk:
 
     def __init__(self, slots: int, on_failure: Callable[[BaseException], None]) -> None:
         self._done = [0] * slots  # one writer each
+        self.latencies = Latencies(slots)
         self._on_failure = on_failure
         self._lock = threading.Lock()
         self.error: BaseException | None = None
@@ -79,13 +81,14 @@ class Direct:
         self._started = False
 
     def issue(self, ids: list[int], indexes: list[int]) -> None:
-        desk = self.desk
+        desk, came = self.desk, time.perf_counter_ns()
         try:
             if not self._started:
                 self._start()
             if desk.error is None:
                 desk.issued += len(ids)
                 desk.complete(0, ids, self._team.answer(indexes))
+                desk.latencies.add(0, came)
                 return
         except BaseException as error:  # noqa: BLE001 - must not reach LoadGen
             desk.fail(0, error, ids)
@@ -129,14 +132,15 @@ class Queued:
     def issue(self, ids: list[int], indexes: list[int]) -> None:
         """Called by LoadGen; returns at once."""
         desk, put, size = self.desk, self._queue.put, self._item
+        came = time.perf_counter_ns()
         if not desk.first_query_ns:
             desk.first_query_ns = time.time_ns()
         desk.issued += len(ids)
         if len(ids) <= size:
-            put((ids, indexes))
+            put((ids, indexes, [came]))
             return
         for start in range(0, len(ids), size):
-            put((ids[start : start + size], indexes[start : start + size]))
+            put((ids[start : start + size], indexes[start : start + size], [came]))
 
     def stop(self) -> None:
         for _ in self._threads:
@@ -148,16 +152,19 @@ class Queued:
         pin(self._instances.group(self._layout.threads, slot))
         desk, queued, fill = self.desk, self._queue, self._item < self._layout.batch
         while (item := queued.get()) is not None:
-            ids, indexes = self._fill(*item) if fill else item
+            ids, indexes, came = self._fill(*item) if fill else item
             try:
                 if desk.error is None:
                     desk.complete(slot, ids, run(indexes))
+                    share = len(ids) // len(came)
+                    for since in came:
+                        desk.latencies.add(slot, since, share)
                 else:
                     desk.give_up(slot, ids)
             except BaseException as error:  # noqa: BLE001 - LoadGen waits for an answer
                 desk.fail(slot, error, ids)
 
-    def _fill(self, ids: list[int], indexes: list[int]) -> Item:
+    def _fill(self, ids: list[int], indexes: list[int], came: list[int]) -> Item:
         """Add the samples that wait, up to the batch; wait for more no longer than the delay."""
         queued, batch = self._queue, self._layout.batch
         end = time.perf_counter() + self._delay if self._delay else 0.0
@@ -171,7 +178,8 @@ class Queued:
                 break
             ids += item[0]
             indexes += item[1]
-        return ids, indexes
+            came += item[2]
+        return ids, indexes, came
 
 
 def _left(end: float) -> float:

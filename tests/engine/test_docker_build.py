@@ -41,7 +41,9 @@ def command_lines() -> bytes:
 def test_a_build_sees_its_secret_and_the_image_has_its_labels_only(bench, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("open sesame\n")
-    made = step("secret", sh("busybox wc -c < /run/secrets/word > /size").replace("none", "none --mount=type=secret,id=word"))
+    made = step(
+        "secret", sh("busybox wc -c < /run/secrets/word > /size").replace("none", "none --mount=type=secret,id=word")
+    )
     facts = bench.build(made, BuildSettings(secrets={"word": secret}), note="kept")
     assert facts.labels == {"org.mlorch.test": made.name, "note": "kept"}
     assert facts.digest.startswith("sha256:")

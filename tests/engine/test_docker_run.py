@@ -47,7 +47,8 @@ def test_the_contract_holds_inside(engine, image, tmp_path):
             Mount(source=str(inputs), target="/in"),
             Mount(source=str(results), target="/out", read_only=False),
         ),
-        tmpfs={"/scratch": "rw,nosuid,nodev,noexec,mode=1777,uid=1234,gid=2345,size=1048576"}, env={"GREETING": "hello"}, cpus=(0,),
+        tmpfs={"/scratch": "rw,nosuid,nodev,noexec,mode=1777,uid=1234,gid=2345,size=1048576"},
+        env={"GREETING": "hello"}, cpus=(0,),
         shm=32 << 20, groups=("3456",), workdir="/scratch", ulimits={"nofile": (512, 1024)},
     )  # fmt: skip
     outcome = engine.run(asked, lines.append)
@@ -72,7 +73,9 @@ def test_the_contract_holds_inside(engine, image, tmp_path):
 
 def test_lines_arrive_as_they_are_written(engine, image):
     arrived, started = [], []
-    script = "printf 'first\\n'; sleep 1; printf 'gr\\303'; sleep 0.3; printf '\\274n\\n'; echo err >&2; printf 'no end'"
+    script = (
+        "printf 'first\\n'; sleep 1; printf 'gr\\303'; sleep 0.3; printf '\\274n\\n'; echo err >&2; printf 'no end'"
+    )
     engine.run(spec(image, script), lambda line: arrived.append((time.monotonic(), line)), started.append)
     assert [line for _, line in arrived] == ["first", "grün", "err", "no end"]
     assert arrived[1][0] - arrived[0][0] > 0.8

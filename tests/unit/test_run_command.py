@@ -19,6 +19,12 @@ def printed(capsys, *arguments: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _imported():
+    """Its import silences a warning in a way that is not safe in a thread while pytest makes warnings errors."""
+    import docker  # noqa: F401
+
+
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from orchestrator.engines.lookup import ping
 from orchestrator.engines.private import State, listener, network, read_state, state_text
+from orchestrator.engines.private.leftovers import drop_stale_pid, end_leftovers, pid_of
 from orchestrator.errors import EngineError
 from orchestrator.model.record import Owner
 from orchestrator.system.command import last_lines
@@ -49,8 +50,8 @@ def start(at: Places) -> State:
     before = read_state(at)
     if before is not None:
         stop(at)  # what a crash or a boot left: rules, a bridge, containerd
-    _drop_stale_pid(at.pid_file, "dockerd")
-    _drop_stale_pid(at.containerd_pid, "containerd")
+    drop_stale_pid(at.pid_file, "dockerd")
+    drop_stale_pid(at.containerd_pid, "containerd")
     for folder in (at.home, at.data, at.run):
         folder.mkdir(parents=True, exist_ok=True)
     at.run.chmod(0o700)  # who may use the socket is root on this host
@@ -178,7 +179,10 @@ def stop(at: Places) -> bool:
     ran = alive(owner)
     if ran:
         _end(owner)
-    _end_containerd(at)
+    containerd = pid_of(at.containerd_pid, "containerd")
+    if containerd is not None:
+        _end(Owner(pid=containerd, start_ticks=start_ticks(containerd) or 0, boot_id=boot_id()))
+    end_leftovers(at)
     network.drop_rules(state.rules, at.prefix)
     network.drop_bridge(state.bridge)
     shutil.rmtree(at.run, ignore_errors=True)
@@ -192,37 +196,19 @@ def _end(owner: Owner) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(owner.pid, number)
         until = time.monotonic() + patience
-        while time.monotonic() < until:
-            _reap(owner.pid)
-            if not alive(owner):
-                return
+        while time.monotonic() < until and alive(owner):
             time.sleep(0.05)
+        if not alive(owner):
+            _reap(owner.pid)
+            return
 
 
 def _reap(pid: int) -> None:
     """Collect a child of ours that ended, as in a test that starts and stops in one process."""
+    until = time.monotonic() + 2.0  # its first thread may be gone before the others
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-
-
-def _end_containerd(at: Places) -> None:
-    """End the containerd that a killed dockerd left behind."""
-    pid = _pid_of(at.containerd_pid, "containerd")
-    if pid is not None:
-        _end(Owner(pid=pid, start_ticks=start_ticks(pid) or 0, boot_id=boot_id()))
-
-
-def _drop_stale_pid(pid_file: Path, name: str) -> None:
-    """Remove a pid file whose process is gone or is another program by now: the daemon would refuse to start."""
-    if _pid_of(pid_file, name) is None:
-        pid_file.unlink(missing_ok=True)
-
-
-def _pid_of(pid_file: Path, name: str) -> int | None:
-    text = _text(str(pid_file)).strip()
-    if not text.isdigit() or _text(f"/proc/{text}/comm").strip() != name:
-        return None
-    return int(text)
+        while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 def _text(path: str) -> str:
