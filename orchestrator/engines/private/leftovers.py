@@ -26,7 +26,7 @@ _PATIENCE_S = 5.0
 
 def end_leftovers(at: Places) -> None:
     """End the processes and take away the mounts; nothing there is fine."""
-    containerd = pid_of(at.exec_root / "containerd/containerd.pid", "containerd")
+    containerd = pid_of(at.containerd_pid, "containerd")
     left = [*([containerd] if containerd else []), *_shims(at), *_rooted_in(at)]
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
@@ -79,7 +79,7 @@ def _rooted_in(at: Places) -> Iterator[int]:
 
 
 def _shims(at: Places) -> Iterator[int]:
-    mark = str(at.exec_root / "containerd/containerd.sock").encode()
+    mark = str(at.containerd_socket).encode()
     for pid in _pids():
         with contextlib.suppress(OSError):
             words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
