@@ -1,0 +1,180 @@
+"""The whole harness as a process under real LoadGen, with the shipped ResNet-8 on invented pictures.
+
+Needs numpy, onnxruntime and mlperf_loadgen beside the tests; where they are absent, the
+tests of the images in tests/engine cover the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("mlperf_loadgen")
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "recipes" / "models" / "resnet8-fashion" / "model.onnx"
+SAMPLES = 100
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def document(tmp_path) -> dict:
+    pictures = np.random.default_rng(0).integers(0, 256, (SAMPLES, 1, 28, 28), np.uint8)
+    np.save(tmp_path / "images.npy", pictures)
+    np.save(tmp_path / "labels.npy", np.zeros(SAMPLES, np.int32))
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    return {
+        "version": 1,
+        "run_id": "test",
+        "benchmark": "image-fashion",
+        "scenario": "Offline",
+        "mode": "performance",
+        "backend": "onnxruntime",
+        "providers": ["CPUExecutionProvider"],
+        "model": {
+            "path": str(MODEL),
+            "input": {"name": "x", "dtype": "float32", "scale": 1 / 255},
+            "output": {"name": "logits"},
+        },
+        "dataset": {
+            "inputs": str(tmp_path / "images.npy"),
+            "labels": str(tmp_path / "labels.npy"),
+            "samples": SAMPLES,
+            "performance_samples": SAMPLES,
+        },
+        "loadgen": {
+            "min_duration_ms": 500,
+            "max_duration_ms": 0,
+            "min_query_count": 10,
+            "target_qps": 1000.0,
+            "expected_latency_ns": 50_000,
+            "target_latency_ns": 100_000_000,
+            "target_latency_percentile": None,
+            "samples_per_query": 8,
+        },
+        "execution": {"cpus": cpus, "instances": 1, "threads": 1, "batch": 4, "batch_delay_us": 0},
+        "accuracy": {"metric": "top1", "unit": "%"},
+    }
+
+
+HARNESS = ("-m", "orchestrator.harness")
+
+
+def start(document: dict, folder: Path, program: tuple[str, ...] = HARNESS) -> subprocess.Popen:
+    (folder / "settings.json").write_text(json.dumps(document))
+    command = [sys.executable, *program, str(folder / "settings.json")]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
+
+
+def run(document: dict, folder: Path, program: tuple[str, ...] = HARNESS) -> tuple[int, list[str], dict]:
+    """Exit status, lines and harness.json."""
+    process = start(document, folder, program)
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output.splitlines(), json.loads((folder / "harness.json").read_text())
+
+
+@pytest.mark.parametrize("scenario", ["Offline", "Server", "SingleStream", "MultiStream"])
+def test_each_scenario_ends_with_loadgens_result_and_the_record(document, tmp_path, scenario):
+    document["scenario"] = scenario
+    code, lines, record = run(document, tmp_path)
+    assert code == 0, lines
+    summary = (tmp_path / "mlperf_log_summary.txt").read_text()
+    assert f"Scenario : {scenario}" in summary
+    assert "No errors encountered" in summary
+    assert record["status"] == "done"
+    times = list(record["times"].values())
+    assert times == sorted(times)
+    assert times[0] > 0
+    phases = [json.loads(line)["name"] for line in lines if '"phase"' in line]
+    assert phases == ["load", "calibrate", "warmup", "test", "done"]
+    least = {"MultiStream": 662, "SingleStream": 64}.get(scenario)
+    if least:
+        assert record["effective"]["min_query_count"] == {"value": least, "source": "early stopping"}
+        assert f"min_query_count : {least}" in summary
+
+
+def test_what_is_left_open_is_measured_and_said(document, tmp_path):
+    document["execution"] |= {"instances": None, "threads": None, "batch": None}
+    document["loadgen"]["target_qps"] = None
+    code, _, record = run(document, tmp_path)
+    assert code == 0
+    assert record["calibration"]["seconds"] <= 3.0
+    assert record["effective"]["target_qps"]["source"] == "calibrated"
+    assert record["effective"]["batch"]["source"] == "calibrated"
+    assert "Min duration satisfied : Yes" in (tmp_path / "mlperf_log_summary.txt").read_text()
+
+
+@pytest.mark.parametrize("scenario", ["Offline", "MultiStream"])
+def test_accuracy_covers_every_sample_once(document, tmp_path, scenario):
+    document |= {"scenario": scenario, "mode": "accuracy"}
+    code, _, record = run(document, tmp_path)
+    assert code == 0
+    assert record["accuracy"]["samples"] == SAMPLES
+    assert 0 <= record["accuracy"]["correct"] <= SAMPLES
+
+
+def test_pictures_that_do_not_fit_the_model_are_a_failure_with_a_record(document, tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((SAMPLES, 1, 28, 27), np.uint8))
+    code, _, record = run(document, tmp_path)
+    assert code == 1
+    assert record["status"] == "failed"
+    assert "28" in record["error"]["message"]
+
+
+BREAKS = """
+import os, sys
+from orchestrator.harness import app, onnx
+whole, calls = onnx.OnnxBackend.predict, []
+def breaks(self, batch):
+    calls.append(1)
+    if len(calls) > 40:
+        raise RuntimeError("the model broke")
+    return whole(self, batch)
+onnx.OnnxBackend.predict = breaks
+os._exit(app.main(sys.argv[1:], 1))
+"""
+
+
+@pytest.mark.parametrize("scenario", ["Offline", "Server", "SingleStream", "MultiStream"])
+def test_a_model_that_breaks_under_loadgen_ends_the_test_soon_with_a_record(document, tmp_path, scenario):
+    """LoadGen aborts the process when a callback raises; it must never see one."""
+    document["scenario"] = scenario
+    document["loadgen"]["min_duration_ms"] = 60_000
+    started = time.monotonic()
+    code, _, record = run(document, tmp_path, ("-c", BREAKS))
+    assert time.monotonic() - started < 15
+    assert code == 1
+    assert record["error"] == {"type": "RuntimeError", "message": "the model broke"}
+
+
+def test_refused_settings_exit_with_2_and_one_line(document, tmp_path):
+    document["loadgen"]["surprise"] = 1
+    code, lines, record = run(document, tmp_path)
+    assert code == 2
+    assert lines == ["settings refused: loadgen.surprise: unknown key"]
+    assert record["status"] == "failed"
+
+
+def test_a_signal_ends_the_test_with_a_record(document, tmp_path):
+    document["loadgen"]["min_duration_ms"] = 60_000
+    process = start(document, tmp_path)
+    for line in process.stdout:
+        if '"test"' in line:
+            break
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 1
+    process.stdout.close()
+    record = json.loads((tmp_path / "harness.json").read_text())
+    assert record["error"] == {"type": "Stopped", "message": "stopped by SIGTERM"}

@@ -1,0 +1,263 @@
+"""Samples in memory, batches of them, queries split over instances, and the Server queue; no LoadGen."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+import types
+
+import pytest
+
+np = pytest.importorskip("numpy")
+
+from orchestrator.harness.accuracy import score, top1  # noqa: E402
+from orchestrator.harness.instances import Layout  # noqa: E402
+from orchestrator.harness.samples import Samples  # noqa: E402
+from orchestrator.harness.settings import parse  # noqa: E402
+from orchestrator.harness.work import Team  # noqa: E402
+
+COUNT = 12
+
+
+@pytest.fixture
+def settings(tmp_path):
+    np.save(tmp_path / "images.npy", np.arange(COUNT * 3, dtype=np.uint8).reshape(COUNT, 3))
+    np.save(tmp_path / "labels.npy", np.arange(COUNT, dtype=np.int32))
+    unset = ("target_qps", "expected_latency_ns", "target_latency_ns", "target_latency_percentile")
+    return parse(
+        {
+            "version": 1,
+            "run_id": "r",
+            "benchmark": "b",
+            "scenario": "Offline",
+            "mode": "accuracy",
+            "backend": "onnxruntime",
+            "providers": [],
+            "model": {
+                "path": "m",
+                "input": {"name": "x", "dtype": "float32", "scale": 0.5},
+                "output": {"name": "y"},
+            },
+            "dataset": {
+                "inputs": str(tmp_path / "images.npy"),
+                "labels": str(tmp_path / "labels.npy"),
+                "samples": COUNT,
+                "performance_samples": COUNT,
+            },
+            "loadgen": {
+                "min_duration_ms": 1,
+                "max_duration_ms": 0,
+                "min_query_count": 1,
+                "samples_per_query": None,
+                **dict.fromkeys(unset),
+            },
+            "execution": {"cpus": [0], "instances": None, "threads": None, "batch": None, "batch_delay_us": None},
+            "accuracy": {"metric": "top1", "unit": "%"},
+        }
+    )
+
+
+@pytest.fixture
+def samples(settings):
+    found = Samples(settings)
+    found.load(range(COUNT))
+    return found
+
+
+def test_samples_are_scaled_once_and_neighbours_are_not_copied(samples):
+    buffer = samples.buffer(4)
+    whole = samples.batch([0, 1, 2, 3], buffer)
+    assert whole.dtype == np.float32
+    assert whole[3].tolist() == [4.5, 5.0, 5.5]
+    assert not np.shares_memory(whole, buffer)
+    assert np.shares_memory(whole, samples.batch([2], buffer))
+
+
+def test_scattered_and_repeated_samples_are_gathered_into_the_buffer(samples):
+    buffer = samples.buffer(4)
+    for indexes in ([7, 0, 7], [2, 1, 0], [3, 3, 3, 3], [0, 2, 1, 3]):
+        found = samples.batch(indexes, buffer)
+        assert np.shares_memory(found, buffer)
+        assert found[:, 0].tolist() == [index * 1.5 for index in indexes]
+
+
+def test_loading_a_part_keeps_the_numbers_of_the_samples(samples, settings):
+    other = Samples(settings)
+    other.load([9, 4, 4, 2])
+    assert other.batch([4, 9], other.buffer(2))[:, 0].tolist() == [6.0, 13.5]
+
+
+def test_a_dataset_of_another_size_is_refused(settings, tmp_path):
+    np.save(tmp_path / "labels.npy", np.zeros(COUNT - 1, np.int32))
+    with pytest.raises(ValueError, match="labels hold 11 samples, the settings say 12"):
+        Samples(settings)
+
+
+class EchoInstances:
+    """A model whose answer is the sample's index; keeps the batches that it saw."""
+
+    def __init__(self, fail_on: int = -1, wait: float = 0.0) -> None:
+        self.seen: list[list[int]] = []
+        self._fail_on, self._wait = fail_on, wait
+
+    def group(self, threads: int, instance: int):
+        return sorted(os.sched_getaffinity(0))
+
+    def get(self, threads: int, instance: int):
+        return self
+
+    def predict(self, batch):
+        indexes = [round(value / 1.5) for value in batch[:, 0].tolist()]
+        self.seen.append(indexes)
+        time.sleep(self._wait)
+        if self._fail_on in indexes:
+            raise RuntimeError("the model broke")
+        return np.eye(COUNT, dtype=np.float32)[indexes]
+
+
+@pytest.mark.parametrize(("instances", "batch"), [(1, 8), (1, 3), (2, 4), (2, 1), (3, 5)])
+def test_a_team_answers_every_sample_in_its_place(samples, instances, batch):
+    team = Team(EchoInstances(), samples, Layout(instances, 1, batch))
+    for query in ([5, 1, 9, 0, 11, 5, 2, 3], [7], list(range(8))):
+        assert team.answer(query).tolist() == query
+    team.close()
+
+
+def test_a_failing_helper_fails_the_query(samples):
+    model = EchoInstances(fail_on=6, wait=0.005)
+    team = Team(model, samples, Layout(2, 1, 1))
+    with pytest.raises(RuntimeError, match="the model broke"):
+        team.answer([1, 2, 3, 4, 5, 6, 7, 8])
+    team.close()
+
+
+def test_accuracy_counts_the_first_answer_and_wants_every_sample(settings, tmp_path):
+    labels = np.arange(COUNT)
+    answers = [(index, 0 if index == 3 else index) for index in range(COUNT)] + [(3, 3)]
+    log = tmp_path / "log.json"
+
+    def write(entries):
+        rows = [
+            {"seq_id": at, "qsl_idx": index, "data": int(answer).to_bytes(4, "little").hex().upper()}
+            for at, (index, answer) in enumerate(entries)
+        ]
+        log.write_text(json.dumps(rows))
+
+    write(answers)
+    found = score(log, labels, settings)
+    assert (found["correct"], found["samples"], found["value"]) == (11, COUNT, pytest.approx(91.6667))
+    write(answers[:5])
+    with pytest.raises(ValueError, match="5 of 12 samples"):
+        score(log, labels, settings)
+
+
+def test_top1_is_the_largest_logit():
+    assert top1(np.array([[0.1, 0.9, 0.0], [2.0, -1.0, 1.0]])).tolist() == [1, 0]
+
+
+# -- the queue, over a LoadGen that only takes answers -----------------------------------
+
+
+class Answers:
+    """Stands for LoadGen's side: what was completed, by id."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+        self.got: dict[int, int] = {}
+        self.all = threading.Event()
+        self.expected = 0
+
+    def complete(self, responses) -> None:
+        self.calls.append(len(responses))
+        for sample, address, size in responses:
+            assert size == 4
+            self.got[sample] = int(np.ctypeslib.as_array(_pointer(address), (1,))[0])
+        if len(self.got) >= self.expected:
+            self.all.set()
+
+
+def _pointer(address: int):
+    import ctypes
+
+    return ctypes.cast(address, ctypes.POINTER(ctypes.c_int32))
+
+
+def forget() -> None:
+    """The next import of `sut` takes the LoadGen that is in place then."""
+    sys.modules.pop("orchestrator.harness.sut", None)
+
+
+@pytest.fixture
+def loadgen(monkeypatch):
+    answers = Answers()
+    fake = types.ModuleType("mlperf_loadgen")
+    fake.QuerySampleResponse = lambda *parts: parts
+    fake.QuerySamplesComplete = answers.complete
+    monkeypatch.setitem(sys.modules, "mlperf_loadgen", fake)
+    forget()
+    yield answers
+    forget()
+
+
+def queued(model, samples, batch, delay, errors=None):
+    sut = importlib.import_module("orchestrator.harness.sut")
+    layout = Layout(1, 1, batch)
+    desk = sut.Desk(1, (errors if errors is not None else []).append)
+    return sut.Queued(model, samples, layout, desk, delay)
+
+
+def test_offline_answers_every_sample_in_whole_batches(loadgen, samples):
+    model = EchoInstances()
+    system = queued(model, samples, 4, None)
+    system.start()
+    loadgen.expected = 10
+    system.issue(list(range(100, 110)), list(range(10)))
+    assert loadgen.all.wait(5)
+    system.stop()
+    assert loadgen.got == {100 + index: index for index in range(10)}
+    assert loadgen.calls == [4, 4, 2]
+    assert (system.desk.done, system.desk.issued) == (10, 10)
+
+
+def test_server_batches_what_waits_and_never_more_than_the_batch(loadgen, samples):
+    model = EchoInstances(wait=0.02)
+    system = queued(model, samples, 4, 0.0)
+    loadgen.expected = 10
+    for index in range(10):
+        system.issue([index], [index])
+    system.start()
+    assert loadgen.all.wait(5)
+    system.stop()
+    assert loadgen.calls == [4, 4, 2]
+    assert loadgen.got == {index: index for index in range(10)}
+
+
+def test_server_waits_for_company_no_longer_than_the_delay(loadgen, samples):
+    system = queued(EchoInstances(), samples, 8, 0.2)
+    system.start()
+    loadgen.expected = 2
+    started = time.monotonic()
+    system.issue([1], [1])
+    time.sleep(0.02)
+    system.issue([2], [2])
+    assert loadgen.all.wait(5)
+    assert 0.15 < time.monotonic() - started < 2.0
+    system.stop()
+    assert loadgen.calls == [2]
+
+
+def test_a_broken_model_is_told_once_and_every_query_is_still_answered(loadgen, samples):
+    errors: list[BaseException] = []
+    system = queued(EchoInstances(fail_on=1), samples, 2, None, errors)
+    system.start()
+    loadgen.expected = 8
+    system.issue(list(range(8)), list(range(8)))
+    assert loadgen.all.wait(5)
+    system.stop()
+    assert [str(error) for error in errors] == ["the model broke"]
+    assert set(loadgen.got) == set(range(8))
+    assert set(loadgen.got.values()) == {0}
