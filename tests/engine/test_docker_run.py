@@ -18,7 +18,8 @@ LABEL = "org.mlorch.test=t-docker"
 @pytest.fixture(scope="module")
 def image(engine, tmp_path_factory):
     bench = Bench(engine, tmp_path_factory.mktemp("image"), busybox())
-    return bench.build(step("run", 'RUN --network=none ["/bin/busybox", "--install", "-s", "/bin"]')).image
+    yield bench.build(step("run", 'RUN --network=none ["/bin/busybox", "--install", "-s", "/bin"]')).image
+    bench.clean()
 
 
 @pytest.fixture(autouse=True)
