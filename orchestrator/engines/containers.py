@@ -90,7 +90,7 @@ def follow(
     on_started(ContainerFacts(container_id=container, name=spec.name, state="running", labels=dict(spec.labels)))
     for line in lines(stream):
         on_line(line)
-    api.wait(container, timeout=60)
+    api.wait(container, timeout=None)  # a program may close its output and go on
     state = _last_state(api, container)
     return ContainerExit(
         container_id=container,
