@@ -46,10 +46,15 @@ class Workbench:
 
     def roots(self) -> tuple[Root, ...]:
         """The folders of definitions, built-in ones first; a repository is fetched once a commit."""
+        from orchestrator.commands.relock import with_own_locks
         from orchestrator.settings import roots
         from orchestrator.system.git import fetch
 
-        return roots(self.pinned(), fetch)
+        return with_own_locks(roots(self.pinned(), fetch))
+
+    def forget(self) -> None:
+        """Read definitions and locks again when next asked: a lock was written."""
+        self._catalog = None
 
     def pinned(self) -> tuple[str, ...]:
         """The recipes of the settings and the command line, refs of git replaced by their commits, and said so."""
