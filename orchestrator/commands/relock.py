@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 from orchestrator.system.places import data_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestrator.catalog import Catalog, Root
     from orchestrator.console import Console
     from orchestrator.model.steps import LayerStep
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 def with_own_locks(roots: tuple[Root, ...]) -> tuple[Root, ...]:
     """`roots` with this machine's own locks above the built-in ones and below all others."""
     builtin, *others = roots
-    return (builtin, replace(builtin, path=_folder(builtin), origin="path:own locks"), *others)
+    own = own_locks(builtin)
+    if not own.is_dir():
+        return roots
+    return (builtin, replace(builtin, path=own, origin="path:own locks"), *others)
 
 
-def _folder(builtin: Root) -> Path:
+def own_locks(builtin: Root) -> Path:
+    """The folder of this machine's own locks over the built-in ones as they are now; it need not be there."""
     digest = hashlib.sha256()
     for path in sorted(builtin.images.glob("*.lock.yaml")):
         digest.update(path.read_bytes())
@@ -50,7 +55,8 @@ def relock(catalog: Catalog, step: LayerStep, console: Console) -> None:
     name = step.name if step.debs else PIP_LAYER
     layer = definition(catalog.layer(name), Layer)
     fresh = make_lock(layer, catalog.lock(name), platforms=[step.platform], say=console.say)
-    folder = _folder(catalog.roots[0]) / "images"
+    folder = own_locks(catalog.roots[0]) / "images"
     folder.mkdir(parents=True, exist_ok=True)
+    (folder.parent / "recipes").mkdir(exist_ok=True)  # what makes a folder one of definitions
     atomic_write_text(folder / f"{name}.lock.yaml", lock_text(fresh), overwrite=True)
     console.warn(f"`{name}` is locked anew for this machine in {folder}; --locked refuses that")

@@ -82,6 +82,7 @@ class Workbench:
 
     def _make(self, selection: Selection) -> Compiled:
         from orchestrator.assets.oci import with_layout
+        from orchestrator.commands.relock import own_locks
         from orchestrator.plan import build_plan, build_plans
         from orchestrator.resolve import base_candidates, resolve_side
 
@@ -97,7 +98,11 @@ class Workbench:
             plans = build_plans(
                 self.catalog, target=target, benchmarks=selection.benchmarks, platform=selection.platform, base=base
             )
-        roots = (*(str(root.path) for root in self.roots()), str(Path(__file__).parents[1] / "harness"))
+        roots = (
+            *(str(root.path) for root in self.roots()),
+            str(own_locks(self.roots()[0])),
+            str(Path(__file__).parents[1] / "harness"),
+        )
         return Compiled(plans=plans, roots=roots)  # type: ignore[arg-type]
 
     def bases(self, selection: Selection) -> tuple[Base, ...]:

@@ -145,7 +145,8 @@ def _run(settings: Settings, report: Report) -> None:
     bench.warm_up(instances, samples, chosen.layout)
 
     phase("accuracy" if settings.mode == "accuracy" else "test")
-    desk = sut.Desk(chosen.layout.instances, lambda error: _end_soon(error, report))
+    largest = max(chosen.layout.batch, effective.samples_per_query(settings))
+    desk = sut.Desk(chosen.layout.instances, largest, lambda error: _end_soon(error, report))
     delay = chosen.values.get("batch_delay_us", 0) / 1e6
     system = sut.create(settings.scenario, instances, samples, chosen.layout, desk, delay)
     system.start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from itertools import repeat
 
 import mlperf_loadgen as lg
 import numpy as np
@@ -33,13 +32,24 @@ FAILED_QUERY_SECONDS = 0.005
 class Desk:
     """Hands answers to LoadGen, counts them, and remembers the first failure.
 
-    After a failure every query is answered at once with zeros, so that LoadGen ends by
-    itself: an exception that reaches it aborts the process (LoadGen 6.0.17).
+    Each worker has a slot with a buffer for a batch of answers and a response object for
+    each place in it: only the ids change from call to call, which costs a third of making
+    new objects. After a failure every query is answered at once with what the buffer
+    holds, so that LoadGen ends by itself: an exception that reaches it aborts the process
+    (LoadGen 6.0.17).
     """
 
-    def __init__(self, slots: int, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(self, slots: int, largest: int, on_failure: Callable[[BaseException], None]) -> None:
         self._done = [0] * slots  # one writer each
         self.latencies = Latencies(slots)
+        self._answers = [np.zeros(largest, ANSWER) for _ in range(slots)]
+        self._responses = [
+            [
+                lg.QuerySampleResponse(0, row.ctypes.data + ANSWER.itemsize * at, ANSWER.itemsize)
+                for at in range(largest)
+            ]
+            for row in self._answers
+        ]
         self._on_failure = on_failure
         self._lock = threading.Lock()
         self.error: BaseException | None = None
@@ -52,11 +62,15 @@ class Desk:
 
     def complete(self, slot: int, ids: list[int], answers: Answers) -> None:
         """One call into LoadGen for a batch; it copies the answers before it returns."""
-        size, count = ANSWER.itemsize, len(ids)
-        address = answers.ctypes.data
-        addresses = range(address, address + size * count, size)
-        lg.QuerySamplesComplete(list(map(lg.QuerySampleResponse, ids, addresses, repeat(size, count))))
-        self._done[slot] += count
+        self._answers[slot][: len(ids)] = answers
+        self._send(slot, ids)
+
+    def _send(self, slot: int, ids: list[int]) -> None:
+        responses = self._responses[slot][: len(ids)]
+        for response, sample in zip(responses, ids, strict=True):
+            response.id = sample
+        lg.QuerySamplesComplete(responses)
+        self._done[slot] += len(ids)
 
     def note(self, error: BaseException) -> None:
         """Remember a failure; the first one is told."""
@@ -70,7 +84,8 @@ class Desk:
         self.give_up(slot, ids)
 
     def give_up(self, slot: int, ids: list[int]) -> None:
-        self.complete(slot, ids, np.zeros(len(ids), ANSWER))
+        """Answer without the model."""
+        self._send(slot, ids)
 
 
 class Direct:
