@@ -6,10 +6,13 @@ child) where the work is ours, wall time where it is the engine's.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,24 @@ class Bar:
     @property
     def kept(self) -> bool:
         return self.value >= self.bar if self.at_least else self.value <= self.bar
+
+
+def mlorch(*arguments: str) -> list[str]:
+    """The command line of this environment's `mlorch`."""
+    return [str(Path(sys.executable).parent / "mlorch"), *arguments]
+
+
+def mlorch_json(*arguments: str, env: dict[str, str] | None = None) -> dict:
+    """What a command prints with `--json`; RuntimeError where it fails."""
+    done = subprocess.run(mlorch(*arguments, "--json"), env=env, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{arguments} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout)
+
+
+def note(text: str) -> None:
+    """Progress, for whoever waits."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def cpu_seconds(argv: list[str], *, env: dict[str, str] | None = None, cwd: str | None = None) -> float:

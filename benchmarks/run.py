@@ -44,10 +44,10 @@ def render(bars: list) -> str:
     rows = ["| what | measured | bar | kept | |", "|---|--:|--:|---|---|"]
     for bar in bars:
         sign = "≥" if bar.at_least else "≤"
+        limit = f"{bar.bar:g} {bar.unit}".rstrip()
+        measured = f"{bar.value:.2f} {bar.unit}" if bar.unit else f"{bar.value:g}"
         kept = "yes" if bar.kept else "**no**"
-        rows.append(
-            f"| {bar.what} | {bar.value:.2f} {bar.unit} | {sign} {bar.bar:g} {bar.unit} | {kept} | {bar.detail} |"
-        )
+        rows.append(f"| {bar.what} | {measured} | {sign} {limit} | {kept} | {bar.detail} |")
     return "\n".join(rows)
 
 

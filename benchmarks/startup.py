@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import Bar, cpu_seconds, least
+from common import Bar, cpu_seconds, least, mlorch
 
 REPETITIONS = 15
 INVENTED = 2000
@@ -19,16 +19,12 @@ def measure() -> list[Bar]:
     return [_help(), *_plan()]
 
 
-def _mlorch(*arguments: str) -> list[str]:
-    return [str(Path(sys.executable).parent / "mlorch"), *arguments]
-
-
 def _help() -> Bar:
     click = [sys.executable, "-c", "import click"]
     samples: dict[str, list[float]] = {"help": [], "click": []}
     for _ in range(REPETITIONS):
         samples["click"].append(cpu_seconds(click))
-        samples["help"].append(cpu_seconds(_mlorch("--help")))
+        samples["help"].append(cpu_seconds(mlorch("--help")))
     best = least(samples)
     return Bar(
         what="`mlorch --help` against `python -c 'import click'` (CPU)",
@@ -39,7 +35,7 @@ def _help() -> Bar:
 
 
 def _selections() -> list[tuple[str, str]]:
-    listing = subprocess.run(_mlorch("benchmarks", "list", "--json"), capture_output=True, text=True, check=True)
+    listing = subprocess.run(mlorch("benchmarks", "list", "--json"), capture_output=True, text=True, check=True)
     found = json.loads(listing.stdout)["benchmarks"]
     return [(target, benchmark["name"]) for benchmark in found for target in benchmark["targets"]]
 
@@ -51,7 +47,7 @@ def _plan() -> list[Bar]:
         _invent(crowd)
         env = {**os.environ, "MLORCH_HOME": str(Path(folder) / "home")}
         for target, benchmark in _selections():
-            plan = _mlorch("plan", "--target", target, "--benchmark", benchmark, "--json")
+            plan = mlorch("plan", "--target", target, "--benchmark", benchmark, "--json")
             crowded = [*plan, "--recipes", str(crowd)]
             samples: dict[str, list[float]] = {"bare": [], "plan": [], "crowded": []}
             for argv in (plan, crowded):

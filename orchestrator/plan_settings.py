@@ -41,7 +41,10 @@ _EXECUTION = ("instances", "threads", "batch", "batch_delay_us")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What the command line says, and what `--find` stored for this system (``loadgen`` keys)."""
+    """What the command line says, and what `--find` stored for this system.
+
+    ``system`` has ``loadgen`` and ``execution`` keys, and ``cpus``, the number of processors they hold for.
+    """
 
     min_duration_ms: int | None = None
     official: bool = False
@@ -54,7 +57,7 @@ def settings_of(
 ) -> tuple[dict[str, object], dict[str, str]]:
     """The harness's document, and the provenance of each of its free settings by dotted name."""
     benchmark = workload.benchmark
-    values, sources = _resolve(benchmark, cell, choices)
+    values, sources = _resolve(benchmark, cell, choices, len(cpus))
     document: dict[str, object] = {
         "version": SETTINGS_VERSION,
         "run_id": identifier,
@@ -75,7 +78,7 @@ def settings_of(
     return document, provenance
 
 
-def _resolve(benchmark: Benchmark, cell: Cell, choices: Choices) -> tuple[dict[str, object], dict[str, str]]:
+def _resolve(benchmark: Benchmark, cell: Cell, choices: Choices, cpus: int) -> tuple[dict[str, object], dict[str, str]]:
     values: dict[str, object] = {}
     sources: dict[str, str] = {}
 
@@ -88,7 +91,9 @@ def _resolve(benchmark: Benchmark, cell: Cell, choices: Choices) -> tuple[dict[s
     lay("default", _defaults(cell.scenario))
     recipe = benchmark.scenarios.get(cell.scenario)  # type: ignore[call-overload]  # a Scenario by its check
     lay("recipe", {} if recipe is None else recipe.model_dump())
-    lay("system", {key: value for key, value in choices.system.items() if key in (*_KEYS, *_EXECUTION)})
+    # What was found on another number of processors says nothing about this one.
+    if choices.system.get("cpus", cpus) == cpus:
+        lay("system", {key: value for key, value in choices.system.items() if key in (*_KEYS, *_EXECUTION)})
     if choices.official:
         lay("command line", _official(cell.scenario, values))
     lay("command line", {"min_duration_ms": choices.min_duration_ms})

@@ -118,7 +118,20 @@ def effective_rate(outcome: Outcome) -> float | None:
     return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
+def layout(outcome: Outcome) -> dict[str, float | int]:
+    """Instances, threads and batch of a test, and the number of processors that it had; empty if one is not known."""
+    found = {}
+    for name in ("instances", "threads", "batch"):
+        setting = outcome.record.settings.get(f"execution.{name}")
+        if setting is None or not isinstance(setting.value, int):
+            return {}
+        found[name] = setting.value
+    cpus = outcome.record.settings.get("execution.cpus")
+    return {**found, "cpus": len(cpus.value)} if cpus is not None and isinstance(cpus.value, list | tuple) else {}
+
+
 def _keep(ready: Ready, chosen: Chosen, cell: Cell, outcome: Outcome, settings: dict[str, float | int]) -> None:
+    """Store what was found, with the layout it was found with: a next run has nothing left to measure."""
     from orchestrator.system.places import data_home
     from orchestrator.tuning import Tuned, store, tuning_file
 
@@ -127,7 +140,7 @@ def _keep(ready: Ready, chosen: Chosen, cell: Cell, outcome: Outcome, settings: 
         target=chosen.plan.target,
         scenario=cell.scenario,
         content_id=chosen.plan.layers[-1].content_id,
-        settings=settings,
+        settings={**settings, **layout(outcome)},
         run_id=outcome.record.run_id,
         found=outcome.record.started.utc,
     )

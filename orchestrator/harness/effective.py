@@ -96,6 +96,8 @@ def queries_for(percentile: float, late: int) -> int:
 def _measure(settings: Settings, bench: Bench) -> Trial | None:
     """None where nothing is open: accuracy needs no best layout, but the Server scenario a rate."""
     execution, loadgen, scenario = settings.execution, settings.loadgen, settings.scenario
+    if known(settings):
+        return None
     if settings.mode == "accuracy":
         if scenario != "Server" or loadgen.target_qps is not None:
             return None
@@ -108,6 +110,13 @@ def _measure(settings: Settings, bench: Bench) -> Trial | None:
     if scenario == "Server":
         max_call = min(max_call, (loadgen.target_latency_ns or 0) / 4e9)
     return throughput(execution, bench.throughput, max_call, bench.left)
+
+
+def known(settings: Settings) -> bool:
+    """Whether the settings leave nothing to measure: layout and expectation are given (`mlorch run --find`)."""
+    execution, loadgen = settings.execution, settings.loadgen
+    expected = loadgen.target_qps if settings.scenario in {"Offline", "Server"} else loadgen.expected_latency_ns
+    return None not in {execution.instances, execution.threads, execution.batch, expected}
 
 
 def _default_layout(settings: Settings) -> Layout:

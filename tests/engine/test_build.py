@@ -228,7 +228,8 @@ def test_a_package_that_the_mirrors_dropped_is_pinned_anew_for_this_machine_and_
         shutil.copytree(shipped / folder, site / folder)
     lock = site / "images" / "base-bookworm.lock.yaml"
     text, changed = re.subn(
-        r'(name: "tzdata"\n\s+version: "[^"]+)("\n(?:.*\n){1,2}?\s+path: "[^"]+tzdata_)([^"]+"\n\s+sha256: )"[0-9a-f]{64}"',
+        r'(name: "tzdata"\n\s+version: "[^"]+)("\n(?:.*\n){1,2}?\s+path: "[^"]+tzdata_)'
+        r'([^"]+"\n\s+sha256: )"[0-9a-f]{64}"',
         r'\g<1>.gone\g<2>gone-\g<3>"' + "0" * 64 + '"',
         lock.read_text(),
     )
