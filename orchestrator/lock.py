@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.catalog import Catalog
     from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel
 
-ROOTFS_SCHEME = "1"
+ROOTFS_SCHEME = "2"
 """The version of how packages become a root file system (`orchestrator.assets.rootfs`).
 
 Part of the identity of every layer that is laid out from packages: raise it when the

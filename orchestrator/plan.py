@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 
 from orchestrator.content import content_id, context_files, sha256_text, text_file
-from orchestrator.lock import platform_lock
+from orchestrator.lock import ROOTFS_SCHEME, platform_lock
 from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model
 from orchestrator.model.steps import BuildPlan, DebPin, LayerStep
 from orchestrator.render import Renderer, requirements
@@ -163,6 +163,8 @@ def _inputs(
     if lock is not None:
         inputs |= {f"deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in lock.debs}
         inputs |= {f"wheel:{w.name}": f"{w.version} {' '.join(w.sha256)}" for w in lock.wheels}
+        if lock.debs and resolution.base.package_manager == "none":
+            inputs["rootfs"] = ROOTFS_SCHEME
     return inputs
 
 

@@ -147,7 +147,7 @@ def _container(workload: Workload, site: Site, identifier: str, cpus: tuple[int,
         command=workload.harness.command,
         user=site.user,
         mounts=_mounts(workload, site, identifier),
-        tmpfs=_tmpfs(memory),
+        tmpfs=_tmpfs(memory, site.user),
         env=_env(target.env, len(cpus)),
         labels={
             "org.mlorch.run": identifier,
@@ -185,10 +185,15 @@ def _mounts(workload: Workload, site: Site, identifier: str) -> tuple[Mount, ...
     )
 
 
-def _tmpfs(memory: int) -> dict[str, str]:
-    """Sizes are bounds, not reservations; what is written there counts against the container's memory."""
+def _tmpfs(memory: int, user: str) -> dict[str, str]:
+    """Sizes are bounds, not reservations; what is written there counts against the container's memory.
+
+    They belong to the run's user: where the folder exists in the image, or is the working
+    directory (which Docker then makes), runc before 1.2 puts its mode over the option's.
+    """
     scratch, tmp = min(memory // 4, 8 * 2**30), min(memory // 8, 2**30)
-    options = "rw,nosuid,nodev,noexec,mode=1777"
+    uid, _, gid = user.partition(":")
+    options = f"rw,nosuid,nodev,noexec,mode=1777,uid={uid},gid={gid or uid}"
     return {"/scratch": f"{options},size={scratch}", "/tmp": f"{options},size={tmp}"}  # noqa: S108 (in the container)
 
 

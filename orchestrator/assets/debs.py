@@ -75,8 +75,11 @@ class Fetcher:
             except GoneError:
                 return None
 
-        with ThreadPoolExecutor(_PARALLEL) as pool:
+        pool = ThreadPoolExecutor(_PARALLEL)
+        try:
             paths = list(pool.map(one, pins))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after a fault or Ctrl-C the rest is not begun
         if gone := [f"{pin.name} {pin.version}" for pin, path in zip(pins, paths, strict=True) if path is None]:
             command = f"mlorch images lock {relock}".rstrip()
             raise AssetError(

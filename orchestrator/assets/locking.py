@@ -8,6 +8,7 @@ Wheels are resolved by pip for the platform of the image, not of the host.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.lock import normalised, suite, wanted_debs
 from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel
+from orchestrator.model.redact import redacted_text, secret_values
 from orchestrator.system.mirrors import debian_mirrors
 
 TYPE_CHECKING = False
@@ -139,9 +141,14 @@ def _apt(argv: list[str]) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
     if done.returncode != 0 and "No packages found" not in done.stderr:
         raise AssetError(
-            f"{argv[0]} failed with status {done.returncode}", slug="apt-failed", detail=done.stderr[-2000:]
+            f"{argv[0]} failed with status {done.returncode}", slug="apt-failed", detail=_tail(done.stderr)
         )
     return done.stdout
+
+
+def _tail(text: str) -> str:
+    """The end of what a tool said, without the passwords of addresses."""
+    return redacted_text(text[-2000:], secret_values(os.environ))
 
 
 def _fields(stanza: str) -> list[tuple[str, str]]:
@@ -199,8 +206,9 @@ def python_pins(
         if done.returncode != 0:
             raise AssetError(
                 f"pip cannot resolve {', '.join(requirements)} for {platform}",
+                hint="pip has to be installed beside mlorch, and the index has to have a wheel for that platform",
                 slug="pip-failed",
-                detail=done.stderr[-2000:],
+                detail=_tail(done.stderr),
             )
         installs = json.loads(report.read_text(encoding="utf-8"))["install"]
     return tuple(sorted((_wheel(item) for item in installs), key=lambda wheel: wheel.name))

@@ -34,8 +34,18 @@ def _measure(ready: Ready, chosen: Chosen, cell: Cell) -> Outcome:
     outcome = ready.runner.run(*ready.step(chosen, cell, system={}), total=0)
     found = expectation(outcome, cell.scenario)
     if outcome.record.valid and found:
-        _keep(ready, chosen, cell, outcome, found)
+        _keep(ready, chosen, cell, outcome, found | layout(outcome))
     return outcome
+
+
+def layout(outcome: Outcome) -> dict[str, float | int]:
+    """The instances, threads, batch and delay that a test ran with: with them the next need not be calibrated."""
+    found: dict[str, float | int] = {}
+    for name, setting in outcome.record.settings.items():
+        group, _, key = name.partition(".")
+        if group == "execution" and key != "cpus" and isinstance(setting.value, int):
+            found[key] = setting.value
+    return found
 
 
 def expectation(outcome: Outcome, scenario: str) -> dict[str, float | int]:
@@ -57,17 +67,18 @@ def expectation(outcome: Outcome, scenario: str) -> dict[str, float | int]:
 
 @dataclass(slots=True)
 class _Probes:
-    """The tests of a search; the last VALID one at a rate is the search's result."""
+    """The tests of a search, all with one layout; the last VALID one at a rate is the search's result."""
 
     ready: Ready
     chosen: Chosen
     cell: Cell
+    layout: dict[str, float | int] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
     best: dict[float, Outcome] = field(default_factory=dict)
 
     def test(self, rate: float | None) -> Outcome:
         """One Server test at ``rate``, None for the rate that the harness calibrates."""
-        step = self.ready.step(self.chosen, self.cell, system={}, target_qps=rate)
+        step = self.ready.step(self.chosen, self.cell, system=self.layout, target_qps=rate)
         outcome = self.ready.runner.run(*step, number=len(self.outcomes) + 1, total=0)
         self.outcomes.append(outcome)
         return outcome
@@ -89,13 +100,14 @@ def _find_server(ready: Ready, chosen: Chosen, cell: Cell) -> Outcome:
     start = effective_rate(first)
     if first.error is not None or start is None:
         return first
+    probes.layout = layout(first)
     if first.record.valid:
         probes.best[start] = first
     found = Search(probes.valid).run(start, start_valid=first.record.valid is True)
     if found is None:
         return probes.outcomes[-1]
     best = probes.best[found]
-    _keep(ready, chosen, cell, best, {"target_qps": found})
+    _keep(ready, chosen, cell, best, {"target_qps": found} | layout(best))
     return best
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from orchestrator.commands import run_plan
 from orchestrator.commands.run_plan import AssetPlace, Chosen, Request
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.engines import Engine, ImageFacts
+    from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.execute.record_of import About
     from orchestrator.execute.run import Outcome, Runner
     from orchestrator.model.steps import RunStep
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from orchestrator.results.summary import Summary
     from orchestrator.tuning import Tuned
 
+T = TypeVar("T")
+_ASKING = threading.Lock()
+"""Two threads that import the same large package at once may each meet half of it."""
 LEAST_DISK = 64 * 2**20
 """Bytes that must be free below results: an accuracy log and a detail log of the largest default test."""
 
@@ -88,12 +93,13 @@ def prepare(bench: Workbench, request: Request, console: Console, *, build: bool
     from orchestrator.tuning import load, tuning_file
 
     run_plan.require_results_place(request.results)
+    asked = Ahead(lambda: _ask_engine(bench))
     chosen = select(bench, request)
-    host, engine, store = host_facts(), bench.engine, Store(request.results.absolute())
+    host, store = host_facts(), Store(request.results.absolute())
+    engine, facts, limits = asked.result()
     for swept in sweep(engine, store):
         console.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
-    facts = engine.facts()
-    site = run_plan.site_of(request, host, chosen, facts, _limits(engine))
+    site = run_plan.site_of(request, host, chosen, facts, limits)
     preflight(request, chosen, site)
     chosen, images = _with_images(bench, request, chosen, console, build=build)
     place = asset_place(bench, request, console)
@@ -141,11 +147,37 @@ def preflight(request: Request, chosen: Sequence[Chosen], site: Site) -> None:
         run_plan.step_of(one, site, cell, Choices())
 
 
-def _limits(engine: Engine) -> Mapping[str, int | None]:
-    """The most that the engine can give of each rlimit; empty where it does not tell."""
-    ask = getattr(engine, "daemon_limits", None)
-    found = ask() if callable(ask) else {}
-    return found if isinstance(found, dict) else {}
+def _ask_engine(bench: Workbench) -> tuple[Engine, EngineFacts, Mapping[str, int | None]]:
+    """The engine, what it says of itself, and the most that it can give of each limit (empty: not known)."""
+    with _ASKING:
+        engine = bench.engine
+        ask = getattr(engine, "daemon_limits", None)
+        limits = ask() if callable(ask) else {}
+        return engine, engine.facts(), limits if isinstance(limits, dict) else {}
+
+
+class Ahead(Generic[T]):
+    """Something that takes its time elsewhere (an engine's answers), begun while this thread works on."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._found: list[T] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._do, daemon=True)
+        self._thread.start()
+
+    def _do(self) -> None:
+        try:
+            self._found.append(self._work())
+        except BaseException as exc:  # noqa: BLE001 (raised again by `result`, in the thread that wants it)
+            self._error = exc
+
+    def result(self) -> T:
+        """What the work gave; raises what it raised."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._found[0]
 
 
 def _with_images(

@@ -121,7 +121,7 @@ class Workbench:
 
     def look_up(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]]:
         """Asks the engine for images: over its socket directly where that works, else through its client."""
-        from orchestrator.engines.docker import find_host
+        from orchestrator.engines.hosts import find_host
         from orchestrator.engines.lookup import fast_lookup
 
         fast = fast_lookup(find_host())

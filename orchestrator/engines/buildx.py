@@ -8,25 +8,30 @@ the network's or the engine's passing trouble is tried again, and said.
 from __future__ import annotations
 
 import base64
-import json
+import os
 import re
+import signal
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from orchestrator.engines import BuildEvent
+from orchestrator.engines.fitness import numbers
+from orchestrator.engines.progress import json_documents, plain_documents
 from orchestrator.errors import EngineError, StepFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from python_on_whales import DockerClient
+    from tenacity import RetryCallState
 
     from orchestrator.engines import BuildSettings
     from orchestrator.model.steps import LayerStep
 
 ATTEMPTS = 3
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0
 LAST_LINES = 20
 
 _PASSING = re.compile(
@@ -55,16 +60,20 @@ class Log:
     plain: list[str] = field(default_factory=list)
 
 
-def build(
-    client: DockerClient,
-    step: LayerStep,
-    context: Path,
-    labels: Mapping[str, str],
-    settings: BuildSettings,
-    log_path: Path,
-    on_event: Callable[[BuildEvent], None],
-) -> None:
-    """Build `step` in `context` under its content id's tag.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to build with what: a step, its context, and the log's place."""
+
+    step: LayerStep
+    context: Path
+    labels: Mapping[str, str]
+    settings: BuildSettings
+    log_path: Path
+    buildx: str = "0.13"
+
+
+def build(client: DockerClient, order: Order, on_event: Callable[[BuildEvent], None]) -> None:
+    """Build the step under its content id's tag.
 
     Raises:
         StepFailed: a step of the Dockerfile failed (`build-failed`).
@@ -72,90 +81,87 @@ def build(
     """
     from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-    def passing(error: BaseException) -> bool:
-        return isinstance(error, StepFailed) and bool(_PASSING.search(error.detail))
+    def say(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        text = f"{passing(error) or 'failed'}; attempt {state.attempt_number + 1} of {ATTEMPTS} follows"
+        on_event(BuildEvent(kind="retry", step=order.step.name, text=text))
 
+    order.log_path.parent.mkdir(parents=True, exist_ok=True)
+    order.log_path.write_bytes(b"")
     retrying = Retrying(
         stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential_jitter(initial=1, max=10),
-        retry=retry_if_exception(passing),
+        wait=wait_exponential_jitter(initial=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
+        retry=retry_if_exception(lambda error: bool(passing(error))),
         reraise=True,
-        before_sleep=lambda state: on_event(
-            BuildEvent(
-                kind="retry",
-                step=step.name,
-                text=f"the network failed; attempt {state.attempt_number + 1} of {ATTEMPTS}",
-            )
-        ),
+        before_sleep=say,
     )
-    retrying(_once, client, step, context, labels, settings, log_path, on_event)
+    retrying(_once, client, order, on_event)
 
 
-def _once(
-    client: DockerClient,
-    step: LayerStep,
-    context: Path,
-    labels: Mapping[str, str],
-    settings: BuildSettings,
-    log_path: Path,
-    on_event: Callable[[BuildEvent], None],
-) -> None:
+def passing(error: BaseException | None) -> str:
+    """The words of a failure that may be gone the next time (a network's); empty for any other."""
+    if not isinstance(error, StepFailed):
+        return ""
+    found = _PASSING.search(f"{error.message}\n{error.detail}")
+    return found.group() if found else ""
+
+
+def _once(client: DockerClient, order: Order, on_event: Callable[[BuildEvent], None]) -> None:
     from python_on_whales.exceptions import DockerException
 
-    log = Log(path=log_path)
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+    step, settings = order.step, order.settings
+    raw = numbers(order.buildx) >= (0, 13)
+    log = Log(path=order.log_path)
     try:
         lines = client.buildx.build(
-            context,
-            file=context / "Dockerfile",
+            order.context,
+            builder="default",  # the engine's own: another builder has neither the parent image nor the store
+            file=order.context / "Dockerfile",
             tags=[step.image],
-            labels=dict(labels),
+            labels=dict(order.labels),
             secrets=[f"id={name},src={path}" for name, path in sorted(settings.secrets.items())],
-            build_args=dict(settings.proxies),
+            build_args={"SOURCE_DATE_EPOCH": epoch} if (epoch := os.environ.get("SOURCE_DATE_EPOCH")) else {},
             build_contexts=dict(step.contexts),
             network=None if settings.network == "default" else settings.network,
             platforms=[step.platform],
             provenance=False,
-            progress="rawjson",  # type: ignore[arg-type]  # python-on-whales hands it on; its type lists older ones
+            progress="rawjson" if raw else "plain",  # type: ignore[arg-type]  # handed on; the type lists older ones
             stream_logs=True,
         )
-        with log_path.open("w", encoding="utf-8") as out:
-            _follow(lines, log, out.write, on_event)  # type: ignore[arg-type]  # an iterator with stream_logs
+        reader = json_documents if raw else plain_documents
+        with order.log_path.open("a", encoding="utf-8") as out:
+            _follow(reader(lines, log.plain), log, out.write, on_event)  # type: ignore[arg-type]  # an iterator here
     except DockerException as error:
         raise _failure(step, log, str(error)) from None
+    except BaseException:
+        _end_client(order.context)
+        raise
+
+
+def _end_client(context: Path) -> None:
+    """End the client of an interrupted build, and so the build: only its arguments hold this context's path."""
+    mark = os.fsencode(context)
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and mark in (entry / "cmdline").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGTERM)
+        except OSError:
+            continue
 
 
 def _follow(
-    lines: Iterable[str], log: Log, write: Callable[[str], object], on_event: Callable[[BuildEvent], None]
+    documents: Iterable[dict[str, Any]],
+    log: Log,
+    write: Callable[[str], object],
+    on_event: Callable[[BuildEvent], None],
 ) -> None:
-    for document in documents(lines, log.plain):
+    for document in documents:
         for event in events(document, log):
             if event.kind == "log":
                 write(f"[{event.step}] {event.text}\n")
             elif event.kind in {"start", "error", "cached"}:
                 write(f"-- {event.kind}: {event.step} {event.text}\n")
             on_event(event)
-
-
-def documents(lines: Iterable[str], plain: list[str]) -> Iterator[dict[str, Any]]:
-    """The JSON documents in a stream of lines (pretty-printed or one a line); other lines go to `plain`."""
-    decoder = json.JSONDecoder()
-    held = ""
-    for line in lines:
-        if not held and not line.lstrip().startswith("{"):
-            if line.strip():
-                plain.append(line.rstrip())
-            continue
-        held += line
-        try:
-            document, end = decoder.raw_decode(held.lstrip())
-        except ValueError:
-            continue
-        held = held.lstrip()[end:].lstrip()
-        if isinstance(document, dict):
-            yield document
-    if held.strip():
-        plain.append(held.strip())
 
 
 def events(document: Mapping[str, Any], log: Log) -> Iterator[BuildEvent]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from orchestrator.engines import ContainerExit, ContainerFacts, EngineFacts, ImageFacts
 from orchestrator.engines.fitness import unfit
+from orchestrator.engines.hosts import find_host
 from orchestrator.engines.lookup import image_facts
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
-from orchestrator.system.command import run_program
 from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
@@ -20,59 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import docker
-    from python_on_whales import DockerClient
 
     from orchestrator.engines import BuildEvent, BuildSettings
+    from orchestrator.engines.client import Client
     from orchestrator.model.steps import ContainerSpec, LayerStep
 
 _TIMEOUT_S = 120
 _INSTALL_HINT = "start one, or let mlorch get one for itself: `mlorch engine ensure`"
-DEFAULT_SOCKET = "/var/run/docker.sock"
 
 
 def _nothing(_facts: ContainerFacts) -> None:
     """The default of `on_started`."""
-
-
-def find_host(env: Mapping[str, str] | None = None) -> str:
-    """Where the engine listens: DOCKER_HOST, the docker context, mlorch's own engine, the default socket.
-
-    mlorch's own runs only where the default one was missing or too old, so it comes first.
-    Costs no docker import; the answer may name a socket on which nobody listens.
-    """
-    env = os.environ if env is None else env
-    if host := named_host(env):
-        return host
-    from orchestrator.engines.private import running_socket
-
-    private = running_socket()
-    if private is not None:
-        return f"unix://{private}"
-    rootless = Path(env.get("XDG_RUNTIME_DIR") or "/nowhere") / "docker.sock"
-    if not Path(DEFAULT_SOCKET).exists() and rootless.exists():
-        return f"unix://{rootless}"
-    return f"unix://{DEFAULT_SOCKET}"
-
-
-def named_host(env: Mapping[str, str]) -> str | None:
-    """The engine that the user named: DOCKER_HOST, else the docker context where it is not the default one."""
-    return env.get("DOCKER_HOST") or _context_host(env)
-
-
-def _context_host(env: Mapping[str, str]) -> str | None:
-    """The endpoint of the current docker context, where one other than the default is set."""
-    import hashlib
-    import json
-
-    folder = Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    try:
-        name = env.get("DOCKER_CONTEXT") or json.loads((folder / "config.json").read_text())["currentContext"]
-        if name == "default":
-            return None
-        meta = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
-        return str(json.loads(meta.read_text())["Endpoints"]["docker"]["Host"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def connect(host: str | None = None) -> DockerEngine:
@@ -83,10 +40,14 @@ def connect(host: str | None = None) -> DockerEngine:
     """
     import docker
     import docker.errors
+    import docker.utils
 
     host = host or find_host()
     try:
-        api = docker.APIClient(base_url=host, version="auto", timeout=_TIMEOUT_S)
+        secured = docker.utils.kwargs_from_env().get("tls") if host.startswith("tcp://") else None
+        api = docker.APIClient(
+            base_url=host, version="auto", timeout=_TIMEOUT_S, tls=secured or False, use_ssh_client=True
+        )
     except (docker.errors.DockerException, OSError) as error:
         raise EngineError(
             f"no container engine answers at {host}: {_why_silent(host, error)}", hint=_INSTALL_HINT, slug="no-engine"
@@ -102,8 +63,7 @@ class DockerEngine:
     def __init__(self, host: str, api: docker.APIClient) -> None:
         self.host = host
         self._api = api
-        self._client: DockerClient | None = None
-        self._chosen: tuple[str | None, dict[str, str]] | None = None
+        self._client: Client | None = None
 
     # -- facts -------------------------------------------------------------------------
 
@@ -121,7 +81,7 @@ class DockerEngine:
             version=str(version.get("Version", "")),
             api_version=str(version.get("ApiVersion", "")),
             platform=f"{version.get('Os', 'linux')}/{version.get('Arch', '')}",
-            buildx=self.buildx_version(),
+            buildx=self.client().buildx_version(),
             containerd_store=status.get("driver-type") == "io.containerd.snapshotter.v1",
             cdi=bool(info.get("CDISpecDirs")),
             cdi_devices=tuple(str(device.get("ID")) for device in info.get("DiscoveredDevices") or ()),
@@ -135,10 +95,13 @@ class DockerEngine:
             security=tuple(info.get("SecurityOptions") or ()),
         )
 
-    def buildx_version(self) -> str | None:
-        """The version of the buildx plugin that the client finds, or None."""
-        command, environment = self._cli()
-        return None if command is None else _buildx_version(command, environment)
+    def client(self) -> Client:
+        """The docker client that builds on this engine."""
+        if self._client is None:
+            from orchestrator.engines.client import choose
+
+            self._client = choose(self.host)
+        return self._client
 
     def daemon_limits(self) -> dict[str, int | None]:
         """The most that a container's rlimits may be; see `orchestrator.engines.limits`."""
@@ -175,50 +138,33 @@ class DockerEngine:
     ) -> ImageFacts:
         """Build one layer; see `orchestrator.engines.buildx.build` for what it raises."""
         from orchestrator.engines import buildx
+        from orchestrator.engines.client import whales
 
-        log_path = cache_home() / "logs" / f"{step.name}-{step.content_id[:12]}.log"
-        buildx.build(self._buildx(), step, context, labels, settings, log_path, on_event)
+        own = self.facts()
+        if why := unfit(own):
+            raise EngineError(
+                f"mlorch can run containers with this engine but not build: {why}",
+                hint="let mlorch get what is missing: `mlorch engine ensure --yes`",
+                slug="no-buildx",
+            )
+        order = buildx.Order(
+            step=step,
+            context=context,
+            labels=labels,
+            settings=settings,
+            log_path=cache_home() / "logs" / f"{step.name}-{step.content_id[:12]}.log",
+            buildx=own.buildx or "",
+        )
+        with whales(self.client(), self.host, settings.proxies) as client:
+            buildx.build(client, order, on_event)
         facts = self.image(step.image)
         if facts is None:
             raise EngineError(
                 f"the engine built `{step.name}` but does not hold {step.image}",
-                hint="is the current buildx builder one that loads into the engine? try `docker buildx use default`",
+                hint=f"was it removed meanwhile? the build's log is {order.log_path}",
                 slug="not-loaded",
             )
         return facts
-
-    def _cli(self) -> tuple[str | None, dict[str, str]]:
-        """The docker client to use and what to add to its environment.
-
-        The prefix's client goes with the private engine, and helps out where the host's has no buildx.
-        """
-        if self._chosen is None:
-            from orchestrator.engines.private import CLIENT_VARIABLE, client_environment, running_socket
-
-            extra = client_environment()
-            own = extra.pop(CLIENT_VARIABLE, None)
-            hosts = shutil.which("docker")
-            self._chosen = (hosts, {})
-            private = self.host == f"unix://{running_socket()}"
-            if own and (private or hosts is None or _buildx_version(hosts, {}) is None):
-                self._chosen = (own, extra)
-        return self._chosen
-
-    def _buildx(self) -> DockerClient:
-        if self._client is None:
-            if why := unfit(self.facts()):
-                raise EngineError(
-                    f"mlorch can run containers with this engine but not build: {why}",
-                    hint="let mlorch get what is missing: `mlorch engine ensure --yes`",
-                    slug="no-buildx",
-                )
-            from python_on_whales import DockerClient
-
-            command, environment = self._cli()
-            self._client = DockerClient(
-                host=self.host, client_call=[command or "docker"], config=environment.get("DOCKER_CONFIG")
-            )
-        return self._client
 
     # -- containers --------------------------------------------------------------------
 
@@ -239,12 +185,8 @@ class DockerEngine:
         from orchestrator.engines.containers import create, follow
 
         for mount in spec.mounts:
-            if not Path(mount.source).exists():
-                raise UsageError(
-                    f"{mount.source} is to be mounted at {mount.target}, but it is not there",
-                    hint="mlorch never creates an input; give an existing path",
-                    slug="missing-mount",
-                )
+            if self.host.startswith("unix://") and not Path(mount.source).exists():
+                raise _missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
         with self._answers():
             container = create(self._api, spec)
         ended = False
@@ -311,6 +253,8 @@ class DockerEngine:
 
         try:
             yield
+        except MlorchError:  # a caller's own, some of which are OSErrors too (a record that cannot be written)
+            raise
         except docker.errors.ImageNotFound as error:
             image = spec.image if spec else ""
             raise StepFailed(
@@ -351,13 +295,13 @@ class DockerEngine:
                 hint="see `mlorch doctor` and `mlorch targets`",
                 slug="device",
             )
+        if "bind source path does not exist" in said:
+            return _missing_mount(f"a folder to be mounted is not there on the engine's host: {said.strip()}")
         return StepFailed(f"the engine refused: {said.strip()}", slug="engine-refused")
 
 
-def _buildx_version(command: str, extra: Mapping[str, str]) -> str | None:
-    done = run_program([command, "buildx", "version"], env=extra, timeout_s=20)
-    words = done.stdout.split()
-    return words[1].removeprefix("v") if done.code == 0 and len(words) > 1 else None
+def _missing_mount(message: str) -> UsageError:
+    return UsageError(message, hint="mlorch never creates an input; give an existing path", slug="missing-mount")
 
 
 def _why_silent(host: str, error: BaseException) -> str:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 LEAST_API = (1, 42)
 """Docker 23: the first whose own Dockerfile frontend knows heredocs, `COPY --link` and `ADD --checksum`."""
-LEAST_BUILDX = (0, 13)
-"""The first with machine-readable progress (`--progress=rawjson`)."""
+LEAST_BUILDX = (0, 10)
+"""The first that knows `--provenance`; what it says of its progress is read either way."""
 
 
 def too_old(facts: EngineFacts) -> str:
@@ -28,7 +28,7 @@ def unfit(facts: EngineFacts) -> str:
     if facts.buildx is None:
         return "the docker client has no buildx plugin"
     if numbers(facts.buildx) < LEAST_BUILDX:
-        return f"buildx {facts.buildx} is too old; it takes 0.13 or newer"
+        return f"buildx {facts.buildx} is too old; it takes 0.10 or newer"
     return ""
 
 

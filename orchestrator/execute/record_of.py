@@ -101,8 +101,8 @@ def with_effective(settings: Mapping[str, Setting], effective: Mapping[str, obje
         name = next((known for known in merged if known == key or known.partition(".")[2] == key), key)
         source = str(fact.get("source", "calibrated"))
         known_source = merged[name].source if name in merged else ""
-        # The harness says "settings" for what it was told; then where we had it from says more.
-        told = name in merged and merged[name].value is not None and source != "calibrated"
+        # What the harness kept as it was told has its source from us; what it changed, from the harness.
+        told = name in merged and merged[name].value == fact["value"]
         merged[name] = Setting(value=fact["value"], source=known_source if told else source)
     return merged
 

@@ -145,7 +145,8 @@ def _run(settings: Settings, report: Report) -> None:
     bench.warm_up(instances, samples, chosen.layout)
 
     phase("accuracy" if settings.mode == "accuracy" else "test")
-    desk = sut.Desk(chosen.layout.instances, lambda error: _end_soon(error, report))
+    largest = max(chosen.layout.batch, effective.samples_per_query(settings))
+    desk = sut.Desk(chosen.layout.instances, largest, lambda error: _end_soon(error, report))
     delay = chosen.values.get("batch_delay_us", 0) / 1e6
     system = sut.create(settings.scenario, instances, samples, chosen.layout, desk, delay)
     system.start()
@@ -155,6 +156,8 @@ def _run(settings: Settings, report: Report) -> None:
     report.times["first_query_unix_ns"] = desk.first_query_ns
     if desk.error is not None:
         raise desk.error
+    if settings.mode == "performance":
+        desk.latencies.write(report.folder, of="query" if settings.scenario.endswith("Stream") else "sample")
     emit("progress", done=desk.done, total=desk.done, qps=None, left_s=0.0)
     if settings.mode == "accuracy":
         from .accuracy import score

@@ -5,13 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from itertools import repeat
 
 import mlperf_loadgen as lg
 import numpy as np
 
 from .accuracy import ANSWER
 from .instances import pin
+from .latencies import Latencies
 from .work import Team, runner
 
 TYPE_CHECKING = False
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .samples import Samples
     from .work import Run
 
-    Item = tuple[list[int], list[int]]
-    """Ids and indexes of samples that LoadGen waits for."""
+    Item = tuple[list[int], list[int], list[int]]
+    """Ids and indexes of samples that LoadGen waits for, and when they came: one time each, or one for all."""
 
 FAILED_QUERY_SECONDS = 0.005
 
@@ -32,12 +32,24 @@ FAILED_QUERY_SECONDS = 0.005
 class Desk:
     """Hands answers to LoadGen, counts them, and remembers the first failure.
 
-    After a failure every query is answered at once with zeros, so that LoadGen ends by
-    itself: an exception that reaches it aborts the process (LoadGen 6.0.17).
+    Each worker has a slot with a buffer for a batch of answers and a response object for
+    each place in it: only the ids change from call to call, which costs a third of making
+    new objects. After a failure every query is answered at once with what the buffer
+    holds, so that LoadGen ends by itself: an exception that reaches it aborts the process
+    (LoadGen 6.0.17).
     """
 
-    def __init__(self, slots: int, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(self, slots: int, largest: int, on_failure: Callable[[BaseException], None]) -> None:
         self._done = [0] * slots  # one writer each
+        self.latencies = Latencies(slots)
+        self._answers = [np.zeros(largest, ANSWER) for _ in range(slots)]
+        self._responses = [
+            [
+                lg.QuerySampleResponse(0, row.ctypes.data + ANSWER.itemsize * at, ANSWER.itemsize)
+                for at in range(largest)
+            ]
+            for row in self._answers
+        ]
         self._on_failure = on_failure
         self._lock = threading.Lock()
         self.error: BaseException | None = None
@@ -50,11 +62,15 @@ class Desk:
 
     def complete(self, slot: int, ids: list[int], answers: Answers) -> None:
         """One call into LoadGen for a batch; it copies the answers before it returns."""
-        size, count = ANSWER.itemsize, len(ids)
-        address = answers.ctypes.data
-        addresses = range(address, address + size * count, size)
-        lg.QuerySamplesComplete(list(map(lg.QuerySampleResponse, ids, addresses, repeat(size, count))))
-        self._done[slot] += count
+        self._answers[slot][: len(ids)] = answers
+        self._send(slot, ids)
+
+    def _send(self, slot: int, ids: list[int]) -> None:
+        responses = self._responses[slot][: len(ids)]
+        for response, sample in zip(responses, ids, strict=True):
+            response.id = sample
+        lg.QuerySamplesComplete(responses)
+        self._done[slot] += len(ids)
 
     def note(self, error: BaseException) -> None:
         """Remember a failure; the first one is told."""
@@ -68,7 +84,8 @@ class Desk:
         self.give_up(slot, ids)
 
     def give_up(self, slot: int, ids: list[int]) -> None:
-        self.complete(slot, ids, np.zeros(len(ids), ANSWER))
+        """Answer without the model."""
+        self._send(slot, ids)
 
 
 class Direct:
@@ -79,13 +96,14 @@ class Direct:
         self._started = False
 
     def issue(self, ids: list[int], indexes: list[int]) -> None:
-        desk = self.desk
+        desk, came = self.desk, time.perf_counter_ns()
         try:
             if not self._started:
                 self._start()
             if desk.error is None:
                 desk.issued += len(ids)
                 desk.complete(0, ids, self._team.answer(indexes))
+                desk.latencies.add(0, came)
                 return
         except BaseException as error:  # noqa: BLE001 - must not reach LoadGen
             desk.fail(0, error, ids)
@@ -129,14 +147,15 @@ class Queued:
     def issue(self, ids: list[int], indexes: list[int]) -> None:
         """Called by LoadGen; returns at once."""
         desk, put, size = self.desk, self._queue.put, self._item
+        came = time.perf_counter_ns()
         if not desk.first_query_ns:
             desk.first_query_ns = time.time_ns()
         desk.issued += len(ids)
         if len(ids) <= size:
-            put((ids, indexes))
+            put((ids, indexes, [came]))
             return
         for start in range(0, len(ids), size):
-            put((ids[start : start + size], indexes[start : start + size]))
+            put((ids[start : start + size], indexes[start : start + size], [came]))
 
     def stop(self) -> None:
         for _ in self._threads:
@@ -148,16 +167,19 @@ class Queued:
         pin(self._instances.group(self._layout.threads, slot))
         desk, queued, fill = self.desk, self._queue, self._item < self._layout.batch
         while (item := queued.get()) is not None:
-            ids, indexes = self._fill(*item) if fill else item
+            ids, indexes, came = self._fill(*item) if fill else item
             try:
                 if desk.error is None:
                     desk.complete(slot, ids, run(indexes))
+                    share = len(ids) // len(came)
+                    for since in came:
+                        desk.latencies.add(slot, since, share)
                 else:
                     desk.give_up(slot, ids)
             except BaseException as error:  # noqa: BLE001 - LoadGen waits for an answer
                 desk.fail(slot, error, ids)
 
-    def _fill(self, ids: list[int], indexes: list[int]) -> Item:
+    def _fill(self, ids: list[int], indexes: list[int], came: list[int]) -> Item:
         """Add the samples that wait, up to the batch; wait for more no longer than the delay."""
         queued, batch = self._queue, self._layout.batch
         end = time.perf_counter() + self._delay if self._delay else 0.0
@@ -171,7 +193,8 @@ class Queued:
                 break
             ids += item[0]
             indexes += item[1]
-        return ids, indexes
+            came += item[2]
+        return ids, indexes, came
 
 
 def _left(end: float) -> float:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .samples import Samples
 
     Run = Callable[[Sequence[int]], Answers]
-    """Answers, int32 [n], for the samples of n indexes."""
+    """Answers, int64 [n], for the samples of n indexes."""
 
 
 def runner(instances: Instances, samples: Samples, layout: Layout, instance: int) -> Run:
@@ -78,7 +78,7 @@ class Team:
         pin(self._group)
 
     def answer(self, indexes: Sequence[int]) -> Answers:
-        """Answers, int32 [n], in the order of ``indexes``."""
+        """Answers, int64 [n], in the order of ``indexes``."""
         if len(indexes) <= self._batch:
             return self._run(indexes)
         query = _Query(indexes, self._batch)

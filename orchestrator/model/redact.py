@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 HIDDEN = "[redacted]"
-_SECRET_NAME = re.compile(r"(?i)(?:token|secret|passw(?:or)?d|passphrase|credential|api[_-]?key|private[_-]?key|auth)")
+_SECRET_NAME = re.compile(
+    r"(?i)(?:token|secret|passw(?:or)?d|passphrase|credential|auth|api[_-]?key|private[_-]?key"
+    r"|(?:^|[_-])key(?:$|[_-]))"
+)
 _USER_INFO = re.compile(r"(?<=://)[^/\s@]+@")
 _ASSIGNED = re.compile(r"^(?P<name>-{0,2}[A-Za-z0-9_.-]+)=(?P<value>.+)$", re.DOTALL)
 _SHORTEST = 6

@@ -205,9 +205,8 @@ def _distribution(summary: Summary, result: LoadGenResult) -> Html:
     limit_ns = float(limit) if isinstance(limit, int | float) and limit > 0 else None
     caption = f"Latency {_OF.get(result.scenario, '')}; log scale. "
     if counted:
-        caption += (
-            f"Bars: counted by the harness over {counted.samples:,} {counted.of_words}. Marks: LoadGen's percentiles."
-        )
+        caption += f"Bars: counted by the harness, from issue to answer, over {counted.samples:,} {counted.of_words}. "
+        caption += "Marks: LoadGen's percentiles."
     else:
         caption += "Line: minimum to maximum; box: median to 90th percentile, light to 99th. All from LoadGen."
     pictures = [

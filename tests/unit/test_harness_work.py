@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -142,7 +143,7 @@ def test_accuracy_counts_the_first_answer_and_wants_every_sample(settings, tmp_p
 
     def write(entries):
         rows = [
-            {"seq_id": at, "qsl_idx": index, "data": int(answer).to_bytes(4, "little").hex().upper()}
+            {"seq_id": at, "qsl_idx": index, "data": int(answer).to_bytes(8, "little").hex().upper()}
             for at, (index, answer) in enumerate(entries)
         ]
         log.write_text(json.dumps(rows))
@@ -173,17 +174,16 @@ class Answers:
 
     def complete(self, responses) -> None:
         self.calls.append(len(responses))
-        for sample, address, size in responses:
-            assert size == 4
-            self.got[sample] = int(np.ctypeslib.as_array(_pointer(address), (1,))[0])
+        for response in responses:
+            assert response.size == 8
+            self.got[response.id] = ctypes.c_int64.from_address(response.data).value
         if len(self.got) >= self.expected:
             self.all.set()
 
 
-def _pointer(address: int):
-    import ctypes
-
-    return ctypes.cast(address, ctypes.POINTER(ctypes.c_int32))
+class Response:
+    def __init__(self, sample: int, data: int, size: int) -> None:
+        self.id, self.data, self.size = sample, data, size
 
 
 def forget() -> None:
@@ -195,7 +195,7 @@ def forget() -> None:
 def loadgen(monkeypatch):
     answers = Answers()
     fake = types.ModuleType("mlperf_loadgen")
-    fake.QuerySampleResponse = lambda *parts: parts
+    fake.QuerySampleResponse = Response
     fake.QuerySamplesComplete = answers.complete
     monkeypatch.setitem(sys.modules, "mlperf_loadgen", fake)
     forget()
@@ -206,7 +206,7 @@ def loadgen(monkeypatch):
 def queued(model, samples, batch, delay, errors=None):
     sut = importlib.import_module("orchestrator.harness.sut")
     layout = Layout(1, 1, batch)
-    desk = sut.Desk(1, (errors if errors is not None else []).append)
+    desk = sut.Desk(1, batch, (errors if errors is not None else []).append)
     return sut.Queued(model, samples, layout, desk, delay)
 
 

@@ -167,6 +167,7 @@ def test_the_container_is_locked_down():
         "/models/resnet8": True, "/data/fashion": True, "/results": False, "/artifacts": False,
     }  # fmt: skip
     assert set(spec.tmpfs) == {"/scratch", "/tmp"}
+    assert all("uid=1000,gid=1000" in options for options in spec.tmpfs.values())
     assert spec.labels["org.mlorch.run"] == "rid"
 
 

@@ -8,6 +8,7 @@ from deb_parts import Shelf, node
 from orchestrator.assets.debs import Fetcher
 from orchestrator.assets.rootfs import build_rootfs
 from orchestrator.errors import AssetError
+from orchestrator.lock import ROOTFS_SCHEME
 
 BUSYBOX = [("./bin/", 0o755), ("./bin/busybox", b"busybox")]
 LICENCE = ("./usr/share/doc/tool/copyright", b"terms")
@@ -54,6 +55,7 @@ def test_a_base_is_merged_and_complete(build, shelf):
         shelf.add("busybox-static", BUSYBOX),
         shelf.add("libc6", [("./lib/x86_64-linux-gnu/libc.so.6", b"libc"), ("./lib64/", 0o755)]),
         shelf.add("ca-certificates", certificates),
+        shelf.add("tzdata", [("./usr/share/zoneinfo/Etc/UTC", b"zone")]),
         shelf.add("grep", [("./bin/grep", b"real grep")]),
     ]
     _, members, texts = build(*pins, base=True)
@@ -67,6 +69,7 @@ def test_a_base_is_merged_and_complete(build, shelf):
     assert members["usr/bin/sh"].linkname == "busybox"
     assert texts["usr/bin/grep"] == b"real grep"  # no applet over a real program
     assert texts["etc/ssl/certs/ca-certificates.crt"] == b"-----A-----\n-----B-----\n"
+    assert members["etc/localtime"].linkname == "/usr/share/zoneinfo/Etc/UTC"
     assert texts["etc/passwd"].startswith(b"root:x:0:0:")
     assert {members[name].mode for name in ("tmp", "var/tmp")} == {0o1777}
     assert b"Package: libc6\nVersion: 1.0\n" in texts["var/lib/dpkg/status.d/libc6"]
@@ -164,3 +167,18 @@ def test_equal_files_of_two_packages_are_fine(build, shelf):
     one, two = shelf.add("one", [("./etc/x", b"1")]), shelf.add("two", [("./etc/x", b"1")])
     _, _, texts = build(one, two)
     assert texts["etc/x"] == b"1"
+
+
+def test_the_way_packages_are_laid_out_changes_only_together_with_its_version(build, shelf):
+    """When this fails, raise `ROOTFS_SCHEME` first: images of the old layout would count as present."""
+    zone = [("./usr/share/zoneinfo/Etc/UTC", b"zone")]
+    pins = [
+        shelf.add("busybox-static", BUSYBOX),
+        shelf.add("tzdata", zone),
+        shelf.add("ca-certificates", [("./usr/share/ca-certificates/mozilla/A.crt", b"A")]),
+        shelf.add("tool", [("./bin/tool", b"x"), ("./usr/share/man/man1/tool.1", b"m"), LICENCE]),
+    ]
+    assert (ROOTFS_SCHEME, build(*pins, base=True)[0]) == (
+        "2",
+        "eb4e53bd1b077a0985675df5bc9f8ca9278299641746fda4dd263032fc282348",
+    )

@@ -71,7 +71,7 @@ def current() -> tuple[EngineFacts | None, str]:
 
 def _refuse_named(why: str) -> None:
     """An engine that the user named is the user's business; another one beside it would not be used."""
-    from orchestrator.engines.docker import named_host
+    from orchestrator.engines.hosts import named_host
 
     named = named_host(os.environ)
     if named and str(running_socket()) != named.removeprefix("unix://"):

@@ -1,0 +1,103 @@
+"""Building on a real engine: what a build is given, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from docker_parts import Bench, busybox, sh, step
+
+from orchestrator.engines import buildx
+from orchestrator.engines.client import whales
+from orchestrator.errors import StepFailed
+from orchestrator.model.steps import BuildSettings
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def program():
+    return busybox()
+
+
+@pytest.fixture
+def bench(engine, tmp_path, program):
+    return Bench(engine, tmp_path, program)
+
+
+def command_lines() -> bytes:
+    """The arguments of every process of this host."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            found.append((entry / "cmdline").read_bytes() if entry.name.isdigit() else b"")
+        except OSError:
+            continue
+    return b"\n".join(found)
+
+
+def test_a_build_sees_its_secret_and_the_image_has_its_labels_only(bench, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("open sesame\n")
+    made = step(
+        "secret", sh("busybox wc -c < /run/secrets/word > /size").replace("none", "none --mount=type=secret,id=word")
+    )
+    facts = bench.build(made, BuildSettings(secrets={"word": secret}), note="kept")
+    assert facts.labels == {"org.mlorch.test": made.name, "note": "kept"}
+    assert facts.digest.startswith("sha256:")
+    assert bench.engine.image(made.image) == facts
+    assert [each.image for each in bench.engine.images(f"org.mlorch.test={made.name}")] == [made.image]
+    assert "open sesame" not in str(bench.engine._api.history(made.image))
+
+
+def test_proxies_reach_the_build_and_nobodys_list_of_processes(bench):
+    proxy = f"http://user:hunter2-{os.getpid()}@proxy.test:3128"
+    seen = []
+
+    def on_event(event):
+        if event.kind == "log":
+            seen.append((event.text, proxy.encode() in command_lines()))
+
+    made = step("proxy", sh("busybox env | busybox grep -i proxy; busybox sleep 1"))
+    facts = bench.build(made, BuildSettings(proxies={"https_proxy": proxy, "HTTPS_PROXY": proxy}), on_event)
+    assert (f"https_proxy={proxy}", False) in seen
+    assert (f"HTTPS_PROXY={proxy}", False) in seen
+    assert "hunter2" not in str(bench.engine._api.history(made.image)) + str(facts)
+
+
+@pytest.mark.parametrize("version", ["0.12.1", "0.13.1"])
+def test_old_and_new_clients_tell_the_same_story(bench, version):
+    made = step("story", sh("echo one; echo two >&2"), sh("echo the last words; exit 3"))
+    order = buildx.Order(
+        step=made, context=bench.context(made), labels={}, settings=BuildSettings(), log_path=bench.folder / "log",
+        buildx=version,
+    )  # fmt: skip
+    with whales(bench.engine.client(), bench.engine.host, {}) as client, pytest.raises(StepFailed) as caught:
+        buildx.build(client, order, bench.events.append)
+    kinds = {event.kind for event in bench.events}
+    assert {"start", "done", "log", "error"} <= kinds
+    assert {"one", "two", "the last words"} <= {event.text for event in bench.events if event.kind == "log"}
+    assert "the last words" in caught.value.detail
+    assert "exit code: 3" in caught.value.message
+    assert str(order.log_path) in caught.value.hint
+    assert "the last words" in order.log_path.read_text()
+
+
+def test_an_interrupted_build_ends_at_once_and_leaves_no_client(bench):
+    made = step("interrupt", sh("echo begun; busybox sleep 120"))
+
+    def interrupt(event):
+        if event.kind == "log" and event.text == "begun":
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        bench.build(made, on_event=interrupt)
+    until = time.monotonic() + 10
+    while str(bench.folder).encode() in command_lines() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert str(bench.folder).encode() not in command_lines()
+    assert time.monotonic() - began < 30
+    assert bench.engine.image(made.image) is None

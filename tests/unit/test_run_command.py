@@ -1,0 +1,107 @@
+"""`mlorch run` before any engine is asked: what is selected, refused and printed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from orchestrator import cli
+from orchestrator.commands.run import one_of
+from orchestrator.commands.run_flow import Ahead
+from orchestrator.errors import UsageError
+
+
+def printed(capsys, *arguments: str) -> list[str]:
+    """The lines on stdout of a run that must succeed."""
+    assert cli.run(["run", *arguments]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _imported():
+    """Its import silences a warning in a way that is not safe in a thread while pytest makes warnings errors."""
+    import docker  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/socket")
+    monkeypatch.setenv("HF_TOKEN", "hf_neverprintthis")
+
+
+def test_bare_run_is_accuracy_and_four_scenarios_of_each_default_benchmark(capsys, tmp_path):
+    lines = printed(capsys, "--dry-run", "--target", "cpu")
+    names = [next(w for w in shlex.split(line) if w.startswith("mlorch-2")).split("-cpu-")[1][:-5] for line in lines]
+    one = ["offline-accuracy", *(f"{s}-performance" for s in ("offline", "server", "singlestream", "multistream"))]
+    assert names == one * 2
+    assert all(line.startswith("docker run --rm --name mlorch-") for line in lines)
+    assert "hf_neverprintthis" not in "".join(lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_document_says_settings_and_where_they_came_from(capsys):
+    arguments = [
+        "image-fashion",
+        "-t",
+        "cpu",
+        "-s",
+        "server",
+        "-m",
+        "performance",
+        "--target-qps",
+        "9",
+        "--duration",
+        "30s",
+    ]
+    document = json.loads("\n".join(printed(capsys, *arguments, "--dry-run", "--json")))
+    (container,) = document["containers"]
+    assert container["settings"]["scenario"] == "Server"
+    assert container["settings"]["loadgen"]["target_qps"] == 9
+    assert container["settings"]["loadgen"]["min_duration_ms"] == 30_000
+    assert container["provenance"]["loadgen.target_qps"] == "command line"
+    assert container["argv"][:2] == ["docker", "run"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "slug", "said"),
+    [
+        (["image-fashon"], 2, "unknown-benchmark", "image-fashion"),
+        (["-t", "cpuu"], 2, "unknown-target", "cpu"),
+        (["-s", "Sever"], 2, "unknown-scenario", "Server"),
+        (["-m", "acuracy"], 2, "unknown-mode", "accuracy"),
+        (["--duration", "soon"], 2, "duration", "30s"),
+        (["--official", "--duration", "10s"], 2, "official-duration", "600"),
+        (["--target-qps", "-1"], 2, "target-qps", "positive"),
+        (["--find", "--target-qps", "5"], 2, "usage", "exclude"),
+        (["image-fashion"], 4, "no-engine", "engine"),
+        (["image-fashion", "-o", "/no/such/place/results"], 2, "missing-path", "/no/such/place"),
+    ],
+)
+def test_what_is_refused_and_how(capsys, monkeypatch, tmp_path, arguments, code, slug, said):
+    target = [] if "-t" in arguments else ["-t", "cpu"]
+    assert cli.run(["run", *target, *arguments, "--json"]) == code
+    captured = capsys.readouterr()
+    error = json.loads(captured.out)["error"]
+    assert error["exit_code"] == code
+    assert error["slug"] == slug
+    assert said in error["message"] + error["hint"]
+    assert "Traceback" not in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_are_found_whatever_their_case():
+    assert one_of("scenario", "single-stream", ("Offline", "SingleStream")) == "SingleStream"
+    assert one_of("scenario", "ALL", ("Offline", "all")) == "all"
+
+
+def test_work_done_ahead_raises_where_it_is_wanted():
+    assert Ahead(lambda: 42).result() == 42
+
+    def fail() -> None:
+        raise UsageError("no")
+
+    with pytest.raises(UsageError):
+        Ahead(fail).result()
