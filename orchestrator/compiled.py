@@ -33,6 +33,8 @@ class Selection:
     platform: str | None = None
     base_source: str = ""
     recipes: tuple[str, ...] = ()
+    locked: bool = False
+    """Whether a build may not pin a successor of a package that is gone."""
     side: str = ""
     """The layer of a side image (`prep`), instead of benchmarks."""
 

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 @click.command("build")
 @selection_options
 @click.option("--all", "all_", is_flag=True, help="All benchmarks of the target; the default when none is named.")
+@click.option(
+    "--locked/--no-locked",
+    envvar="MLORCH_LOCKED",
+    default=False,
+    help="Fail where a pinned package is gone from the mirrors, instead of pinning its successor for this machine.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be built; build nothing.")
 @recipes_option
 @json_option
@@ -31,6 +37,7 @@ def command(
     recipes: tuple[str, ...],
     *,
     all_: bool,
+    locked: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -46,7 +53,9 @@ def command(
     bench, console = Workbench(recipes), Console(quiet=as_json)
     documents = []
     for name in target or (None,):
-        selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
+        selection = Selection(
+            target=name, benchmarks=benchmark, platform=platform, base_source=base_source, locked=locked
+        )
         if dry_run:
             plans = bench.plans(selection).plans
             outcomes = outlook(bench, plans)
@@ -84,14 +93,14 @@ def _build_missing(
     from dataclasses import replace
 
     from orchestrator.commands.build_view import BuildView
+    from orchestrator.commands.relock import relock
     from orchestrator.errors import AssetError, StepFailed
     from orchestrator.execute.build import Builder
     from orchestrator.system.places import cache_home
 
-    bases = bench.bases(selection)
-    for index, base in enumerate(bases):
-        if index:
-            plans = bench.plans(replace(selection, base_source=base.wish)).plans
+    bases = list(bench.bases(selection))
+    relocked: set[str] = set()
+    while True:
         with bench.build_settings() as settings, BuildView(console, plans) as view:
             builder = Builder(
                 engine=bench.engine,
@@ -105,12 +114,21 @@ def _build_missing(
             try:
                 return plans, builder.build(plans)
             except (AssetError, StepFailed) as error:
-                if index + 1 == len(bases) or not view.failed_at_base:
+                step = view.current
+                if step is None:
                     raise
-                console.warn(
-                    f"base source {base.wish} does not work here: {error.message}; trying {bases[index + 1].wish}"
-                )
-    raise AssertionError("unreachable: base_candidates gives at least one base")
+                if error.slug == "lock-drift" and not selection.locked and step.name not in relocked:
+                    relocked.add(step.name)
+                    console.warn(error.message)
+                    relock(bench.catalog, step, console)
+                    bench.forget()
+                elif step.parent is None and len(bases) > 1:
+                    failed = bases.pop(0)
+                    console.warn(f"base source {failed.wish} fails here: {error.message}; trying {bases[0].wish}")
+                    selection = replace(selection, base_source=bases[0].wish)
+                else:
+                    raise
+        plans = bench.plans(selection).plans
 
 
 def _show(console: Console, plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) -> None:

@@ -26,7 +26,7 @@ _WORDS = {
 
 
 class BuildView:
-    """Follows a build by its own events; remembers whether it was the base that failed."""
+    """Follows a build by its own events; knows the layer at work."""
 
     def __init__(self, console: Console, plans: Sequence[BuildPlan]) -> None:
         from orchestrator.layers import merge_layers
@@ -37,12 +37,8 @@ class BuildView:
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._began: dict[str, float] = {}
-        self._current: LayerStep | None = None
-
-    @property
-    def failed_at_base(self) -> bool:
-        """Whether the layer at work was a base: then another base source may do."""
-        return self._current is not None and self._current.parent is None
+        self.current: LayerStep | None = None
+        """The layer at work: after a failure, the one that failed."""
 
     def __enter__(self) -> Self:
         self._progress = self._stack.enter_context(self._console.progress())
@@ -56,7 +52,7 @@ class BuildView:
     def layer(self, step: LayerStep, state: str) -> None:
         """A layer came to a new state."""
         if state == "build":
-            self._current = step
+            self.current = step
             self._began[step.image] = time.monotonic()
         if state == "hit":
             return

@@ -46,10 +46,15 @@ class Workbench:
 
     def roots(self) -> tuple[Root, ...]:
         """The folders of definitions, built-in ones first; a repository is fetched once a commit."""
+        from orchestrator.commands.relock import with_own_locks
         from orchestrator.settings import roots
         from orchestrator.system.git import fetch
 
-        return roots(self.pinned(), fetch)
+        return with_own_locks(roots(self.pinned(), fetch))
+
+    def forget(self) -> None:
+        """Read definitions and locks again when next asked: a lock was written."""
+        self._catalog = None
 
     def pinned(self) -> tuple[str, ...]:
         """The recipes of the settings and the command line, refs of git replaced by their commits, and said so."""
@@ -77,6 +82,7 @@ class Workbench:
 
     def _make(self, selection: Selection) -> Compiled:
         from orchestrator.assets.oci import with_layout
+        from orchestrator.commands.relock import own_locks
         from orchestrator.plan import build_plan, build_plans
         from orchestrator.resolve import base_candidates, resolve_side
 
@@ -92,7 +98,11 @@ class Workbench:
             plans = build_plans(
                 self.catalog, target=target, benchmarks=selection.benchmarks, platform=selection.platform, base=base
             )
-        roots = (*(str(root.path) for root in self.roots()), str(Path(__file__).parents[1] / "harness"))
+        roots = (
+            *(str(root.path) for root in self.roots()),
+            str(own_locks(self.roots()[0])),
+            str(Path(__file__).parents[1] / "harness"),
+        )
         return Compiled(plans=plans, roots=roots)  # type: ignore[arg-type]
 
     def bases(self, selection: Selection) -> tuple[Base, ...]:

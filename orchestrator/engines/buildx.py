@@ -79,7 +79,7 @@ def build(client: DockerClient, order: Order, on_event: Callable[[BuildEvent], N
         StepFailed: a step of the Dockerfile failed (`build-failed`).
         EngineError: the engine went away (`engine-lost`) or has no space (`engine-disk-full`).
     """
-    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
     def say(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -90,7 +90,7 @@ def build(client: DockerClient, order: Order, on_event: Callable[[BuildEvent], N
     order.log_path.write_bytes(b"")
     retrying = Retrying(
         stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential_jitter(initial=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
+        wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
         retry=retry_if_exception(lambda error: bool(passing(error))),
         reraise=True,
         before_sleep=say,

@@ -94,6 +94,6 @@ def _overlay(user: Path, folder: Path, proxies: Mapping[str, str]) -> None:
         settings = json.loads((user / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         settings = {}
-    known = {_PROXIES[name]: value for name, value in proxies.items() if name in _PROXIES}
+    known = {_PROXIES[name.lower()]: value for name, value in proxies.items() if name.lower() in _PROXIES}
     merged = {**(settings if isinstance(settings, dict) else {}), "proxies": {"default": known}}
     (folder / "config.json").write_text(json.dumps(merged), encoding="utf-8")

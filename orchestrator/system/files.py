@@ -71,6 +71,19 @@ def sha256_file(path: Path | str) -> str:
     return digest.hexdigest()
 
 
+def file_system(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> str:
+    """The type of the file system that holds `path` (``ext4``); empty where the kernel does not tell."""
+    deepest, kind = -1, ""
+    with contextlib.suppress(OSError):
+        real = path.resolve()
+        for line in mountinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            before, _, after = line.partition(" - ")
+            point = Path(before.split()[4].replace("\\040", " "))
+            if len(point.parts) >= deepest and real.is_relative_to(point):  # of two on one point the later one counts
+                deepest, kind = len(point.parts), after.split()[0]
+    return kind
+
+
 def _mode_for(place: Path) -> int | None:
     """The permissions of the file to replace; None where there is none (the umask decides)."""
     with contextlib.suppress(OSError):

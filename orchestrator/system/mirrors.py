@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _OPTIONS = re.compile(r"\[[^\]]*\]")
-_SUITE = "bookworm"
+_SUITES = re.compile(
+    r"(?:buster|bullseye|bookworm|trixie|forky|duke|sid|oldoldstable|oldstable|stable|testing|unstable)"
+    r"(?P<part>-updates|-security|/updates)?"
+)
+"""Suites of Debian's own archives. Every suite shares one pool, so a host of any release will do."""
 
 
 def debian_mirrors(etc: Path = Path("/etc/apt"), env: Mapping[str, str] | None = None) -> dict[str, tuple[str, ...]]:
@@ -32,12 +36,13 @@ def debian_mirrors(etc: Path = Path("/etc/apt"), env: Mapping[str, str] | None =
             found[kind].append(url.rstrip("/"))
     for url, suites in _sources(etc):
         for suite in suites:
-            kind = "security" if re.search(r"-security\b|/updates$", suite) else "main"
-            if suite.startswith(_SUITE) and url not in found[kind]:
+            match = _SUITES.fullmatch(suite.rstrip("/"))
+            kind = "security" if match and match["part"] in ("-security", "/updates") else "main"
+            if match and url not in found[kind]:
                 found[kind].append(url)
     if not found["main"]:
         raise AssetError(
-            f"this host's apt sources name no archive of Debian {_SUITE}",
+            "this host's apt sources name no archive of Debian",
             hint="set MLORCH_DEBIAN_MIRROR and MLORCH_DEBIAN_SECURITY_MIRROR to the roots of archives you may use",
             slug="no-mirror",
         )
@@ -61,7 +66,7 @@ def _sources(etc: Path) -> Iterator[tuple[str, Sequence[str]]]:
 def _one_line(text: str) -> Iterator[tuple[str, Sequence[str]]]:
     for raw in text.splitlines():
         words = _OPTIONS.sub(" ", raw.partition("#")[0]).split()
-        if len(words) >= 3 and words[0] == "deb":
+        if len(words) > 3 and words[0] == "deb" and "main" in words[3:]:
             yield words[1].rstrip("/"), [words[2]]
 
 
@@ -77,6 +82,7 @@ def _deb822(text: str) -> Iterator[tuple[str, Sequence[str]]]:
                 name, _, value = line.partition(":")
                 key = name.strip().lower()
                 fields[key] = value.strip()
-        if "deb" in fields.get("types", "").split() and fields.get("enabled", "yes").lower() != "no":
+        wanted = "deb" in fields.get("types", "").split() and "main" in fields.get("components", "").split()
+        if wanted and fields.get("enabled", "yes").lower() != "no":
             for url in fields.get("uris", "").split():
                 yield url.rstrip("/"), fields.get("suites", "").split()

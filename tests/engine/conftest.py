@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,15 +13,29 @@ import pytest
 
 from orchestrator.commands.wiring import Workbench
 from orchestrator.compiled import Selection
-from orchestrator.engines.docker import connect
+from orchestrator.engines.docker import connect, find_host
 from orchestrator.execute.build import Builder
 from orchestrator.system.places import cache_home
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _engine_for_all():
+    """Tests that start the docker client, or have a MLORCH_HOME of their own, use the same engine."""
+    from orchestrator.engines.private import CLIENT_VARIABLE, client_environment
+
+    extra = client_environment()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", find_host())
+        if extra:
+            patch.setenv("DOCKER_CONFIG", extra["DOCKER_CONFIG"])
+            patch.setenv("PATH", f"{Path(extra[CLIENT_VARIABLE]).parent}:{os.environ['PATH']}")
+        yield
+
+
 @pytest.fixture(scope="session")
-def engine():
+def engine(_engine_for_all):
     """The engine that mlorch itself would use."""
     return connect()
 

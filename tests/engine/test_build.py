@@ -6,7 +6,9 @@ import gzip
 import io
 import json
 import os
+import re
 import secrets
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engines import BuildEvent
+from orchestrator.engines.docker import find_host
 from orchestrator.errors import StepFailed
 from orchestrator.model.steps import BuildSettings
 
@@ -215,3 +218,31 @@ def site_base(site) -> str:
     """The reference of the bootstrapped base, built if need be."""
     site.layer("t-base", "FROM {{ parent }}\n")
     return site.build("t-base")[0].image
+
+
+def test_a_package_that_the_mirrors_dropped_is_pinned_anew_for_this_machine_and_said(tmp_path, mlorch):
+    """The shipped lock of the runtime names a version that no mirror has, as after a security update."""
+    shipped = Path(__file__).parents[2]
+    site = tmp_path / "site"
+    for folder in ("recipes", "dockerfiles", "images"):
+        shutil.copytree(shipped / folder, site / folder)
+    lock = site / "images" / "base-bookworm.lock.yaml"
+    text, changed = re.subn(
+        r'(name: "tzdata"\n\s+version: "[^"]+)("\n(?:.*\n){1,2}?\s+path: "[^"]+tzdata_)'
+        r'([^"]+"\n\s+sha256: )"[0-9a-f]{64}"',
+        r'\g<1>.gone\g<2>gone-\g<3>"' + "0" * 64 + '"',
+        lock.read_text(),
+    )
+    assert changed == 1
+    lock.write_text(text)
+    env = {**os.environ, "MLORCH_HOME": str(tmp_path / "home"), "DOCKER_HOST": find_host()}
+    code = "import sys; from orchestrator.catalog import roots; from pathlib import Path\n"
+    code += f"roots.data_root = lambda: Path({str(site)!r})\nfrom orchestrator.cli import main; main(sys.argv[1:])"
+    build = [sys.executable, "-c", code, "build", "--benchmark", "image-fashion"]
+    refused = subprocess.run([*build, "--locked"], env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert refused.returncode == 1
+    assert "tzdata" in refused.stderr
+    assert "[lock-drift]" in refused.stderr
+    relocked = subprocess.run(build, env=env, capture_output=True, text=True, timeout=600, check=False)
+    assert relocked.returncode == 0, relocked.stderr[-3000:]
+    assert "locked anew for this machine" in relocked.stderr

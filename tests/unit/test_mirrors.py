@@ -12,6 +12,8 @@ deb http://main/debian bookworm-updates main
 deb-src http://sources/debian bookworm main
 deb http://security/debian-security bookworm-security main
 deb http://other/ubuntu noble main
+deb http://engines/linux/debian bookworm stable
+deb http://database/apt bookworm-pgdg main
 """
 DEB822 = """\
 Types: deb
@@ -25,10 +27,12 @@ Enabled: no
 Types: deb
 URIs: http://off/debian
 Suites: bookworm
+Components: main
 
 Types: deb
 URIs: http://security/debian-security
 Suites: bookworm-security
+Components: main contrib
 """
 
 
@@ -63,3 +67,8 @@ def test_a_host_of_another_distribution_is_told_what_to_set(tmp_path):
         debian_mirrors(tmp_path, {})
     assert caught.value.slug == "no-mirror"
     assert "MLORCH_DEBIAN_MIRROR" in caught.value.hint
+
+
+def test_a_host_of_a_later_release_serves_as_well(tmp_path):
+    (tmp_path / "sources.list").write_text("deb http://m/debian trixie main\ndeb http://s/sec trixie-security main\n")
+    assert debian_mirrors(tmp_path, {}) == {"main": ("http://m/debian",), "security": ("http://s/sec",)}

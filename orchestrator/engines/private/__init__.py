@@ -7,6 +7,7 @@ imported on every command: standard library only. `ensure` gets and starts one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -74,6 +75,18 @@ class Places:
     @property
     def exec_root(self) -> Path:
         return self.run / "exec"
+
+    @property
+    def containerd_config(self) -> Path:
+        return self.home / "containerd.toml"
+
+    @property
+    def containerd_socket(self) -> Path:
+        return self.run / "containerd.sock"
+
+    @property
+    def containerd_pid(self) -> Path:
+        return self.exec_root / "containerd.pid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,4 +167,27 @@ def client_environment() -> dict[str, str]:
     client = at.prefix / "usr/bin/docker"
     if not unpacked(at) or not os.access(client, os.X_OK):
         return {}
+    with contextlib.suppress(OSError):  # a folder that this user may only read serves as it is
+        write_client_config(at)
     return {CLIENT_VARIABLE: str(client), "DOCKER_CONFIG": str(at.client_config)}
+
+
+def write_client_config(at: Places) -> None:
+    """The folder of the docker client's settings: the prefix's buildx, and the user's own config.json.
+
+    That one holds the credentials of registries: it is linked, never copied.
+    """
+    plugins = at.client_config / "cli-plugins"
+    plugins.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _link(plugins / "docker-buildx", at.prefix / "usr/libexec/docker/cli-plugins/docker-buildx")
+    users = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    if users != at.client_config:
+        _link(at.client_config / "config.json", users / "config.json")
+
+
+def _link(link: Path, target: Path) -> None:
+    if link.is_symlink() and link.readlink() == target:
+        return
+    link.unlink(missing_ok=True)
+    if target.exists():
+        link.symlink_to(target)

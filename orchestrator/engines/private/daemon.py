@@ -1,4 +1,9 @@
-"""Starts and stops the private dockerd: detached, on its own socket, with nothing left behind by `stop`."""
+"""Starts and stops the private dockerd: detached, on its own socket, with nothing left behind by `stop`.
+
+containerd is started here and not by dockerd, which would take over the one that
+the system runs: images would then lie outside mlorch's folder, among those of the
+host's own engine.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +14,12 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.engines.lookup import ping
 from orchestrator.engines.private import State, listener, network, read_state, state_text
+from orchestrator.engines.private.leftovers import drop_stale_pid, end_leftovers, pid_of
 from orchestrator.errors import EngineError
 from orchestrator.model.record import Owner
 from orchestrator.system.command import last_lines
@@ -21,6 +28,8 @@ from orchestrator.system.process import alive, boot_id, start_ticks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.engines.private import Places
 
 START_S = 60.0
@@ -41,8 +50,8 @@ def start(at: Places) -> State:
     before = read_state(at)
     if before is not None:
         stop(at)  # what a crash or a boot left: rules, a bridge, containerd
-    _drop_stale_pid(at.pid_file, "dockerd")
-    _drop_stale_pid(at.exec_root / "containerd/containerd.pid", "containerd")
+    drop_stale_pid(at.pid_file, "dockerd")
+    drop_stale_pid(at.containerd_pid, "containerd")
     for folder in (at.home, at.data, at.run):
         folder.mkdir(parents=True, exist_ok=True)
     at.run.chmod(0o700)  # who may use the socket is root on this host
@@ -53,25 +62,45 @@ def start(at: Places) -> State:
     network.make_bridge(bridge, subnet)
     network.add_rules(rules, at.prefix)
     atomic_write_text(at.config, _config(at, bridge, network.default_mtu(routes)), overwrite=True, mode=0o600)
-    process = _spawn(at)
+    atomic_write_text(at.containerd_config, _containerd_config(at), overwrite=True, mode=0o600)
     state = State(
-        pid=process.pid,
-        start_ticks=start_ticks(process.pid) or 0,
-        boot_id=boot_id(),
-        socket=str(at.socket),
-        bridge=bridge,
-        subnet=subnet,
-        rules=rules,
+        pid=0, start_ticks=0, boot_id=boot_id(), socket=str(at.socket), bridge=bridge, subnet=subnet, rules=rules
     )
-    # Written before it answers, so that an interrupted start can be taken back.
-    atomic_write_text(at.state, state_text(state), overwrite=True, mode=0o600)
-    _wait(at, process)
+    # Written before anything runs and again before it answers, so that an interrupted start can be taken back.
+    _note(at, state)
+    containerd = _spawn(at, "usr/bin/containerd", at.containerd_config)
+    at.containerd_pid.parent.mkdir(parents=True, exist_ok=True)
+    at.containerd_pid.write_text(f"{containerd.pid}\n", encoding="ascii")
+    _wait(at, "containerd", containerd, lambda: listener(str(at.containerd_socket)) == containerd.pid)
+    dockerd = _spawn(at, "usr/sbin/dockerd", at.config)
+    state = replace(state, pid=dockerd.pid, start_ticks=start_ticks(dockerd.pid) or 0)
+    _note(at, state)
+    _wait(at, "dockerd", dockerd, lambda: listener(str(at.socket)) == dockerd.pid and ping(str(at.socket)))
     return state
+
+
+def _note(at: Places, state: State) -> None:
+    atomic_write_text(at.state, state_text(state), overwrite=True, mode=0o600)
+
+
+def _containerd_config(at: Places) -> str:
+    """TOML; its strings are JSON's."""
+    return (
+        "version = 2\n"
+        f"root = {json.dumps(str(at.data / 'containerd'))}\n"
+        f"state = {json.dumps(str(at.exec_root / 'containerd'))}\n"
+        'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+        f"[grpc]\naddress = {json.dumps(str(at.containerd_socket))}\n"
+        '[debug]\nlevel = "warn"\n'
+        '[plugins."io.containerd.internal.v1.opt"]\n'
+        f"path = {json.dumps(str(at.data / 'containerd/opt'))}\n"
+    )
 
 
 def _config(at: Places, bridge: str, mtu: int | None) -> str:
     settings: dict[str, object] = {
         "hosts": [f"unix://{at.socket}"],
+        "containerd": str(at.containerd_socket),
         "data-root": str(at.data),
         "exec-root": str(at.exec_root),
         "pidfile": str(at.pid_file),
@@ -89,34 +118,43 @@ def _config(at: Places, bridge: str, mtu: int | None) -> str:
     return json.dumps(settings, indent=2) + "\n"
 
 
-def _spawn(at: Places) -> subprocess.Popen[bytes]:
+def _spawn(at: Places, program: str, config: Path) -> subprocess.Popen[bytes]:
     prefix = at.prefix
     folders = [*(str(prefix / name) for name in ("usr/bin", "usr/sbin", "usr/libexec/docker")), "/usr/sbin", "/usr/bin"]
     path = ":".join([*folders, "/sbin", "/bin"])
     # Only what it needs: whatever secrets this process was given stay here.
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     environment |= {"PATH": path, **network.library_environment(prefix)}
-    with at.log.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 (our own binary and file)
-            [prefix / "usr/sbin/dockerd", "--config-file", at.config],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            env=environment,
-            start_new_session=True,
-        )
+    option = "--config-file" if program.endswith("dockerd") else "--config"
+    try:
+        with at.log.open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 (our own binary and file)
+                [prefix / program, option, config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=environment,
+                start_new_session=True,
+            )
+    except OSError as error:
+        stop(at)
+        raise EngineError(
+            f"the private engine does not start: {prefix / program}: {error.strerror}",
+            hint=f"delete {prefix} and run `mlorch engine ensure` again",
+            slug="engine-start",
+        ) from error
 
 
-def _wait(at: Places, process: subprocess.Popen[bytes]) -> None:
+def _wait(at: Places, name: str, process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
     until = time.monotonic() + START_S
-    why = f"it did not answer within {START_S:.0f} s"
+    why = f"{name} did not answer within {START_S:.0f} s"
     while time.monotonic() < until:
-        if listener(str(at.socket)) == process.pid and ping(str(at.socket)):
+        if ready():
             process.returncode = 0  # it lives on by itself; keeps Popen from complaining about that
             return
         if process.poll() is not None:
-            why = f"it ended with status {process.returncode}"
+            why = f"{name} ended with status {process.returncode}"
             break
         time.sleep(0.05)
     detail = last_lines(_text(str(at.log)), 15)
@@ -141,7 +179,10 @@ def stop(at: Places) -> bool:
     ran = alive(owner)
     if ran:
         _end(owner)
-    _end_containerd(at)
+    containerd = pid_of(at.containerd_pid, "containerd")
+    if containerd is not None:
+        _end(Owner(pid=containerd, start_ticks=start_ticks(containerd) or 0, boot_id=boot_id()))
+    end_leftovers(at)
     network.drop_rules(state.rules, at.prefix)
     network.drop_bridge(state.bridge)
     shutil.rmtree(at.run, ignore_errors=True)
@@ -155,38 +196,19 @@ def _end(owner: Owner) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(owner.pid, number)
         until = time.monotonic() + patience
-        while time.monotonic() < until:
-            _reap(owner.pid)
-            if not alive(owner):
-                return
+        while time.monotonic() < until and alive(owner):
             time.sleep(0.05)
+        if not alive(owner):
+            _reap(owner.pid)
+            return
 
 
 def _reap(pid: int) -> None:
     """Collect a child of ours that ended, as in a test that starts and stops in one process."""
+    until = time.monotonic() + 2.0  # its first thread may be gone before the others
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-
-
-def _end_containerd(at: Places) -> None:
-    """End the containerd that a killed dockerd left behind."""
-    pid_file = at.exec_root / "containerd/containerd.pid"
-    pid = _pid_of(pid_file, "containerd")
-    if pid is not None:
-        _end(Owner(pid=pid, start_ticks=start_ticks(pid) or 0, boot_id=boot_id()))
-
-
-def _drop_stale_pid(pid_file: Path, name: str) -> None:
-    """Remove a pid file whose process is gone or is another program by now: the daemon would refuse to start."""
-    if _pid_of(pid_file, name) is None:
-        pid_file.unlink(missing_ok=True)
-
-
-def _pid_of(pid_file: Path, name: str) -> int | None:
-    text = _text(str(pid_file)).strip()
-    if not text.isdigit() or _text(f"/proc/{text}/comm").strip() != name:
-        return None
-    return int(text)
+        while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 def _text(path: str) -> str:

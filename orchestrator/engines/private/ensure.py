@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,11 +15,28 @@ from orchestrator.errors import EngineError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from orchestrator.engines import EngineFacts
     from orchestrator.engines.private import Places
     from orchestrator.engines.private.packages import Origin
 
+_GIB = 1 << 30
+_LEAST_PACKAGES, _LEAST_IMAGES = _GIB // 2, 2 * _GIB
+# The snapshots of images are layers of overlayfs, which cannot lie on these; in memory they would fill it.
+_UNFIT_FILE_SYSTEMS = {
+    "overlay",
+    "aufs",
+    "tmpfs",
+    "ramfs",
+    "squashfs",
+    "vfat",
+    "exfat",
+    "9p",
+    "virtiofs",
+    "cifs",
+    "smb3",
+}
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 
 
@@ -70,11 +88,11 @@ def current() -> tuple[EngineFacts | None, str]:
 
 
 def _refuse_named(why: str) -> None:
-    """An engine that the user named is the user's business; another one beside it would not be used."""
+    """An engine that the user named is the user's business, unless it is this very one; another would not be used."""
     from orchestrator.engines.hosts import named_host
 
     named = named_host(os.environ)
-    if named and str(running_socket()) != named.removeprefix("unix://"):
+    if named and named != f"unix://{places().socket}":
         raise EngineError(
             f"the engine that DOCKER_HOST or the docker context names is not usable: {why}",
             hint=f"start or update the engine at {named}, or unset DOCKER_HOST and run this again",
@@ -96,7 +114,35 @@ def _possible(need: Need) -> Origin | None:
                 "(DOCKER_HOST; membership of the group docker)",
                 slug="needs-root",
             )
-    return find_origin() if need.packages else None
+    at = places()
+    origin = find_origin() if need.packages else None
+    check_folder(at.home, packages=need.packages, daemon=need.daemon)
+    return origin
+
+
+def check_folder(folder: Path, *, packages: bool, daemon: bool) -> None:
+    """Whether an engine can live in `folder`, which need not exist yet.
+
+    Raises:
+        EngineError: `engine-folder`, its file system cannot hold images or is nearly full.
+    """
+    from orchestrator.system.files import file_system
+
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    kind = file_system(there)
+    if daemon and (kind in _UNFIT_FILE_SYSTEMS or kind.startswith(("nfs", "fuse"))):
+        raise EngineError(
+            f"{folder} lies on {kind}, which cannot hold the layers of images",
+            hint="set MLORCH_HOME to a folder on a local disk (ext4, xfs or btrfs)",
+            slug="engine-folder",
+        )
+    free, least = shutil.disk_usage(there).free, _LEAST_PACKAGES * packages + _LEAST_IMAGES * daemon
+    if free < least:
+        raise EngineError(
+            f"{free / _GIB:.1f} GiB are free for {folder}; an engine needs {least / _GIB:.1f} GiB at least",
+            hint="free some space, or set MLORCH_HOME to a folder on a larger disk",
+            slug="engine-folder",
+        )
 
 
 def _effective() -> int:

@@ -14,6 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.engines.private import write_client_config
 from orchestrator.errors import EngineError
 from orchestrator.system.command import find_program, must_run
 from orchestrator.system.files import atomic_write_text
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.private import Places
 
 ENGINE = ("docker.io", "docker-cli", "docker-buildx")
-HOST = ("containerd", "runc", "iptables")
+HOST = ("containerd", "runc", "iptables", "tini")
 """From the host's own suite: these link against its C library."""
 LIBRARIES = (
     "libip4tc2", "libip6tc2", "libxtables12", "libnftnl11", "libnetfilter-conntrack3", "libnfnetlink0", "libmnl0",
@@ -71,6 +72,7 @@ class Origin:
     suite: str
     engine_suite: str
     uris: tuple[str, ...]
+    security: tuple[str, ...] = ()
 
     def sources(self) -> str:
         """A deb822 sources file."""
@@ -78,10 +80,22 @@ class Origin:
         suites = list(dict.fromkeys((self.suite, self.engine_suite)))
         if self.distribution == "ubuntu":
             suites.insert(1, f"{self.suite}-updates")
-        return (
-            f"Types: deb\nURIs: {' '.join(self.uris)}\nSuites: {' '.join(suites)}\n"
-            f"Components: {how.components}\nSigned-By: {how.keyring}\n"
-        )
+        text = _stanza(self.uris, suites, how)
+        if self.security:
+            text += "\n" + _stanza(self.security, [f"{suite}-security" for suite in suites if "-" not in suite], how)
+        return text
+
+    def allowed(self, package: str) -> tuple[str, ...]:
+        """The suites that a package may come from."""
+        suite = self.engine_suite if package in ENGINE else self.suite
+        return suite, f"{suite}-updates", f"{suite}-security"
+
+
+def _stanza(uris: Sequence[str], suites: Sequence[str], how: Distribution) -> str:
+    return (
+        f"Types: deb\nURIs: {' '.join(uris)}\nSuites: {' '.join(suites)}\n"
+        f"Components: {how.components}\nSigned-By: {how.keyring}\n"
+    )
 
 
 def find_origin(root: Path = Path("/")) -> Origin:
@@ -100,11 +114,12 @@ def find_origin(root: Path = Path("/")) -> Origin:
             hint="install Docker 23 or newer with its buildx plugin, start it, then run this again",
             slug="unsupported-host",
         )
-    uris = [
-        uri
+    usable = [
+        (uri, suites)
         for uri, suites in _sources(root / "etc/apt")
-        if suite in suites and uri.startswith(("http://", "https://", "file:", "mirror+"))
+        if uri.startswith(("http://", "https://", "file:", "mirror+"))
     ]
+    uris = [uri for uri, suites in usable if suite in suites]
     if not uris:
         raise EngineError(
             f"the package sources of this host name no archive of {suite}",
@@ -116,6 +131,7 @@ def find_origin(root: Path = Path("/")) -> Origin:
         suite=suite,
         engine_suite=how.engine_suites.get(suite, suite),
         uris=tuple(dict.fromkeys(uris)),
+        security=tuple(dict.fromkeys(uri for uri, suites in usable if f"{suite}-security" in suites)),
     )
 
 
@@ -157,19 +173,14 @@ def unpack(at: Places, origin: Origin, say: Callable[[str], None]) -> dict[str, 
     return versions
 
 
-def write_client_config(at: Places) -> None:
-    """The docker client's own settings: where the prefix's plugins lie."""
-    at.client_config.mkdir(parents=True, exist_ok=True)
-    plugins = at.prefix / "usr/libexec/docker/cli-plugins"
-    text = json.dumps({"cliPluginsExtraDirs": [str(plugins)]}) + "\n"
-    atomic_write_text(at.client_config / "config.json", text, overwrite=True, mode=0o600)
-
-
 def _options(folder: Path, origin: Origin) -> list[str]:
     for name in ("lists/partial", "cache/archives/partial", "debs"):
         (folder / name).mkdir(parents=True)
     (folder / "own.sources").write_text(origin.sources(), encoding="utf-8")
     (folder / "debs").chmod(0o777)  # the same user again; the folder lives for a minute
+    # Hooks of the host, such as a software centre's index, have no business with these lists.
+    hooks = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")
+    (folder / "apt.conf").write_text("".join(f"#clear APT::Update::{hook};\n" for hook in hooks), encoding="utf-8")
     settings = {
         "Dir::State::Lists": folder / "lists",
         "Dir::Cache": folder / "cache",
@@ -180,33 +191,32 @@ def _options(folder: Path, origin: Origin) -> list[str]:
         "Acquire::Languages": "none",
         "Acquire::Retries": "3",
         "Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled": "false",
+        "Acquire::AllowInsecureRepositories": "false",
+        "APT::Get::AllowUnauthenticated": "false",
         "APT::Get::List-Cleanup": "false",
     }
-    return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+    return [
+        "-c",
+        str(folder / "apt.conf"),
+        *(word for key, value in settings.items() for word in ("-o", f"{key}={value}")),
+    ]
 
 
 def _available(options: Sequence[str], origin: Origin) -> list[str]:
-    """``package/suite`` of everything wanted that the archives have; some names differ between releases."""
+    """``package=version`` of everything wanted that the archives have; some names differ between releases."""
     text = _apt(["apt-cache", *options, "madison", *ENGINE, *HOST, *LIBRARIES], "look up the packages")
-    have = {
-        (words[0].strip(), words[2].split()[1].partition("/")[0])
-        for line in text.splitlines()
-        if (words := line.split("|"))[2:]
-    }
-    names = {name for name, _ in have}
-    if missing := [name for name in REQUIRED if name not in names]:
+    newest: dict[str, str] = {}
+    for line in text.splitlines():  # a package's versions come newest first: "name | version | URI suite/component …"
+        words = [word.strip() for word in line.split("|")]
+        if len(words) == 3 and words[2].split()[1].partition("/")[0] in origin.allowed(words[0]):
+            newest.setdefault(words[0], words[1])
+    if missing := [name for name in REQUIRED if name not in newest]:
         raise EngineError(
             f"the archives of this host have no {', '.join(missing)}",
             hint=f"is {origin.engine_suite} in {', '.join(origin.uris)}? else install Docker 23 or newer yourself",
             slug="engine-packages",
         )
-    wanted = []
-    for name in (*ENGINE, *HOST, *LIBRARIES):
-        suite = origin.engine_suite if name in ENGINE else origin.suite
-        if (name, suite) in have:
-            newest = origin.distribution == "ubuntu"  # its -updates hold the engine that is to be taken
-            wanted.append(name if newest else f"{name}/{suite}")
-    return wanted
+    return [f"{name}={version}" for name, version in newest.items()]
 
 
 def _download(options: Sequence[str], folder: Path, wanted: Sequence[str], say: Callable[[str], None]) -> list[Path]:

@@ -1,0 +1,62 @@
+"""When a mirror has moved on: pins of this machine over the shipped ones, said and kept apart.
+
+A distribution's archive drops a version when its successor comes, so a shipped lock can
+name packages that nobody serves any more. Unless --locked forbids it, the layer is then
+locked anew into mlorch's data folder. That lock counts only over the very locks that it
+replaces: it goes out of use with the next release of mlorch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from orchestrator.system.places import data_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.catalog import Catalog, Root
+    from orchestrator.console import Console
+    from orchestrator.model.steps import LayerStep
+
+
+def with_own_locks(roots: tuple[Root, ...]) -> tuple[Root, ...]:
+    """`roots` with this machine's own locks above the built-in ones and below all others."""
+    builtin, *others = roots
+    own = own_locks(builtin)
+    if not own.is_dir():
+        return roots
+    return (builtin, replace(builtin, path=own, origin="path:own locks"), *others)
+
+
+def own_locks(builtin: Root) -> Path:
+    """The folder of this machine's own locks over the built-in ones as they are now; it need not be there."""
+    digest = hashlib.sha256()
+    for path in sorted(builtin.images.glob("*.lock.yaml")):
+        digest.update(path.read_bytes())
+    return data_home() / "locks" / digest.hexdigest()[:16]
+
+
+def relock(catalog: Catalog, step: LayerStep, console: Console) -> None:
+    """Lock the packages that `step` is laid out from anew, for its platform, into this machine's own locks.
+
+    Raises:
+        AssetError: as `orchestrator.assets.locking.make_lock`.
+    """
+    from orchestrator.assets.locking import make_lock
+    from orchestrator.lock import lock_text
+    from orchestrator.model.definitions import Layer
+    from orchestrator.plan import PIP_LAYER
+    from orchestrator.resolve import definition
+    from orchestrator.system.files import atomic_write_text
+
+    name = step.name if step.debs else PIP_LAYER
+    layer = definition(catalog.layer(name), Layer)
+    fresh = make_lock(layer, catalog.lock(name), platforms=[step.platform], say=console.say)
+    folder = own_locks(catalog.roots[0]) / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder.parent / "recipes").mkdir(exist_ok=True)  # what makes a folder one of definitions
+    atomic_write_text(folder / f"{name}.lock.yaml", lock_text(fresh), overwrite=True)
+    console.warn(f"`{name}` is locked anew for this machine in {folder}; --locked refuses that")

@@ -1,0 +1,196 @@
+"""mlorch's own engine, from nothing: fetched, started, used, killed, started again, stopped.
+
+It lives in a folder of its own beside whatever engine runs here, and is named by
+DOCKER_HOST, so that an engine of the host is neither used nor needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from docker_parts import busybox
+
+from orchestrator.engines import private
+from orchestrator.errors import EngineError
+from orchestrator.system.places import cache_home
+
+pytestmark = pytest.mark.engine
+BUSYBOX = "/bin/busybox"
+
+
+def _why_not() -> str:
+    """Why a private engine cannot be had here; empty where it can."""
+    from orchestrator.engines.private.packages import find_origin
+
+    if os.geteuid() != 0:
+        return "starting an engine takes root"
+    try:
+        find_origin()
+    except EngineError as error:
+        return error.message
+    return ""
+
+
+needs_host = pytest.mark.skipif(bool(_why_not()), reason=_why_not() or "fits")
+
+
+@dataclass
+class Own:
+    """The private engine of one MLORCH_HOME, by the command line and by its own docker client."""
+
+    home: Path
+    command: object
+
+    def __post_init__(self) -> None:
+        self.env = {**os.environ, "MLORCH_HOME": str(self.home), "NO_COLOR": "1"}
+        self.env.pop("DOCKER_CONTEXT", None)
+        self.env["DOCKER_HOST"] = f"unix://{self.places.socket}"
+
+    @property
+    def places(self) -> private.Places:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLORCH_HOME", str(self.home))
+            return private.places()
+
+    def mlorch(self, *arguments: str, **more):
+        return self.command(*arguments, env={**self.env, **more.pop("env", {})}, stdin=subprocess.DEVNULL, **more)
+
+    def document(self, *arguments: str):
+        done = self.mlorch(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def docker(self, *arguments: str) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLORCH_HOME", str(self.home))
+            extra = private.client_environment()
+        client = extra.pop(private.CLIENT_VARIABLE)
+        done = subprocess.run(
+            [client, *arguments], env={**self.env, **extra}, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    @property
+    def pid(self) -> int:
+        state = private.read_state(self.places)
+        assert state is not None
+        return state.pid
+
+
+@pytest.fixture(scope="module")
+def own(mlorch):
+    cache_home().mkdir(parents=True, exist_ok=True)  # on a disk, which the folder of temporary files need not be
+    home = Path(tempfile.mkdtemp(prefix="engine-", dir=cache_home()))
+    lent = private.places().prefix if private.unpacked() else None
+    engine = Own(home, mlorch)
+    if lent is not None:  # what `make test` has fetched for itself needs no second download
+        engine.places.home.mkdir(parents=True)
+        engine.places.prefix.symlink_to(lent)
+    done = engine.mlorch("engine", "ensure", "--yes")
+    yield engine
+    engine.mlorch("engine", "stop")
+    shutil.rmtree(home, ignore_errors=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def image(own, tmp_path_factory):
+    """An image of one static program, built with the default network by the engine's own client."""
+    context = tmp_path_factory.mktemp("context")
+    (context / "busybox").write_bytes(busybox())
+    (context / "Dockerfile").write_text(
+        f"FROM scratch\nCOPY --chmod=755 busybox {BUSYBOX}\n"
+        f'RUN ["{BUSYBOX}", "sh", "-c", "{BUSYBOX} ip -4 addr show eth0 > /address"]\n'
+    )
+    own.docker("buildx", "build", "-q", "-t", "private-test:1", str(context))
+    return "private-test:1"
+
+
+@needs_host
+def test_nothing_is_done_unasked(tmp_path, mlorch):
+    other = Own(tmp_path, mlorch)
+    done = other.mlorch("engine", "ensure")
+    assert done.returncode == 4
+    assert "--yes" in done.stderr
+    assert "start dockerd as root" in done.stderr, "it has to say what it would do"
+    assert not other.places.home.exists()
+    assert not other.places.run.exists()
+
+
+@needs_host
+def test_builds_and_containers_have_a_network_of_their_own(own, image):
+    built = own.docker("run", "--rm", "--network", "none", image, BUSYBOX, "cat", "/address")
+    ran = own.docker("run", "--rm", "--init", image, BUSYBOX, "ip", "-4", "addr", "show", "eth0")
+    subnet = private.read_state(own.places).subnet.rpartition(".")[0]
+    assert subnet in built
+    assert subnet in ran
+
+
+@needs_host
+def test_images_lie_in_its_own_folder_whatever_containerd_the_host_runs(own, image):
+    assert own.docker("image", "inspect", image)
+    assert any((own.places.data / "containerd").glob("io.containerd.content.v1.content/blobs/sha256/*"))
+
+
+@needs_host
+def test_ensure_again_changes_nothing_and_is_quick(own):
+    pid, begin = own.pid, time.monotonic()
+    assert own.document("engine", "ensure")["did"] == [], "and needs no --yes, as there is nothing to allow"
+    assert own.pid == pid
+    assert time.monotonic() - begin < 8
+
+
+@needs_host
+def test_a_killed_engine_is_started_again_and_a_reused_pid_fools_nobody(own, image):
+    os.kill(own.pid, signal.SIGKILL)
+    state = json.loads(own.places.state.read_text())
+    state["pid"] = os.getpid()  # as if this process had got the number since
+    own.places.state.write_text(json.dumps(state))
+    own.places.pid_file.write_text(str(os.getpid()))
+    assert own.mlorch("engine", "status").returncode == 4
+    did = own.document("engine", "ensure", "--yes")["did"]
+    assert len(did) == 1, "the packages are there; only the daemon is started"
+    assert own.docker("image", "inspect", image)
+    assert "pong" in own.docker("run", "--rm", image, BUSYBOX, "echo", "pong")
+
+
+@needs_host
+def test_stop_ends_containers_and_leaves_nothing_but_the_images(own, image):
+    own.docker("run", "-d", "--stop-signal", "KILL", "--name", "sleeper", image, BUSYBOX, "sleep", "1234")
+    sleeper = int(own.docker("inspect", "-f", "{{.State.Pid}}", "sleeper"))
+    state = private.read_state(own.places)
+    assert own.document("engine", "stop") == {"stopped": True}
+    assert not Path(f"/proc/{sleeper}").exists()
+    assert not Path("/sys/class/net", state.bridge).exists()
+    assert not own.places.run.exists()
+    assert not _rules_left(own.places, state)
+    assert own.document("engine", "stop") == {"stopped": False}
+
+
+@needs_host
+def test_two_at_once_start_one_engine(own, image):
+    own.mlorch("engine", "stop")
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: own.document("engine", "ensure", "--yes"), range(2)))
+    assert sum(len(each["did"]) for each in both) == 1
+    assert own.docker("image", "inspect", image), "images outlive a stop"
+
+
+def _rules_left(at: private.Places, state: private.State) -> list[tuple[str, ...]]:
+    from orchestrator.engines.private.network import iptables
+    from orchestrator.system.command import run_program
+
+    program, env = iptables(at.prefix)
+    checks = [["-C" if word in {"-A", "-I"} else word for word in rule] for rule in state.rules]
+    return [tuple(rule) for rule in checks if run_program([program, "--wait", *rule], env=env).code == 0]

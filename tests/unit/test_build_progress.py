@@ -1,0 +1,158 @@
+"""What a build says, read from its client's words; and what is tried again."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from orchestrator.engines import buildx
+from orchestrator.engines.client import Client, _overlay
+from orchestrator.engines.progress import json_documents, plain_documents
+from orchestrator.errors import EngineError, StepFailed
+from orchestrator.model.steps import BuildSettings, LayerStep
+
+PLAIN = """#0 building with "default" instance using docker driver
+
+#1 [internal] load build definition from Dockerfile
+#1 transferring dockerfile: 51B done
+#1 DONE 0.0s
+
+#4 [2/3] COPY a /a
+#4 CACHED
+
+#5 [3/3] RUN make
+#5 0.212 compiling
+#5 1.300 12.5 % done
+#5 ERROR: process "make" did not complete successfully: exit code: 2
+------
+ > [3/3] RUN make:
+ERROR: failed to solve
+"""
+
+
+def said(documents, tmp_path):
+    log = buildx.Log(path=tmp_path / "log")
+    return [(event.kind, event.text) for document in documents for event in buildx.events(document, log)], log
+
+
+def test_plain_lines_tell_what_documents_would(tmp_path):
+    rest: list[str] = []
+    events, log = said(plain_documents(PLAIN.splitlines(keepends=True), rest), tmp_path)
+    assert ("cached", "") in events
+    assert ("log", "compiling") in events
+    assert ("log", "12.5 % done") in events
+    assert events[-1] == ("error", 'process "make" did not complete successfully: exit code: 2')
+    assert log.names[log.failed] == "[3/3] RUN make"
+    assert "ERROR: failed to solve" in rest
+
+
+def test_documents_may_span_lines_and_share_the_stream_with_words(tmp_path):
+    data = base64.b64encode("grün\nzwei\n".encode()).decode()
+    document = {"vertexes": [{"digest": "d", "name": "RUN"}], "logs": [{"vertex": "d", "data": data}]}
+    text = json.dumps(document, indent=2) + "\n" + json.dumps(document) + "\nWARNING: } {\nERROR: broken\n"
+    rest: list[str] = []
+    events, _ = said(json_documents(text.splitlines(keepends=True), rest), tmp_path)
+    assert [text for _, text in events] == ["grün", "zwei"] * 2
+    assert rest == ["WARNING: } {", "ERROR: broken"]
+
+
+class FailingClient:
+    """A docker client whose builds fail as told, one text a build, then succeed."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = list(texts)
+        self.buildx = self
+        self.asked = []
+
+    def build(self, context, **options):
+        from python_on_whales.exceptions import DockerException
+
+        self.asked.append(options)
+        if self.texts:
+            text = self.texts.pop(0)
+            yield json.dumps({"vertexes": [{"digest": "d", "name": "RUN fetch", "error": "exit code: 1"}]}) + "\n"
+            data = base64.b64encode(text.encode()).decode()
+            yield json.dumps({"logs": [{"vertex": "d", "data": data}]}) + "\n"
+            raise DockerException(["docker"], 1)
+
+
+@pytest.fixture
+def order(tmp_path, monkeypatch):
+    monkeypatch.setattr(buildx, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(buildx, "LONGEST_PAUSE_S", 0.0)
+    step = LayerStep(
+        name="layer",
+        level="side",
+        platform="linux/amd64",
+        content_id="c" * 64,
+        parent=None,
+        dockerfile="FROM scratch\n",
+    )
+    return buildx.Order(
+        step=step, context=tmp_path, labels={"a": "b"}, settings=BuildSettings(secrets={"ca": tmp_path / "ca"}),
+        log_path=tmp_path / "logs" / "layer.log",
+    )  # fmt: skip
+
+
+def test_a_passing_fault_is_tried_again_and_said(order):
+    client, events = FailingClient("read tcp: connection reset by peer"), []
+    buildx.build(client, order, events.append)
+    assert len(client.asked) == 2
+    retries = [event.text for event in events if event.kind == "retry"]
+    assert len(retries) == 1
+    assert "connection reset by peer" in retries[0]
+    assert "attempt 2 of 3" in retries[0]
+    assert "connection reset" in order.log_path.read_text(), "the log keeps the first attempt"
+
+
+def test_it_gives_up_after_three(order):
+    client, events = FailingClient(*["Temporary failure resolving 'mirror.test'"] * 9), []
+    with pytest.raises(StepFailed) as caught:
+        buildx.build(client, order, events.append)
+    assert len(client.asked) == 3
+    assert "Temporary failure resolving" in caught.value.detail
+    assert "RUN fetch" in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["syntax error near line 3", "404 Not Found"])
+def test_what_will_not_pass_is_not_tried_again(order, text):
+    client = FailingClient(text, text)
+    with pytest.raises(StepFailed) as caught:
+        buildx.build(client, order, lambda _event: None)
+    assert len(client.asked) == 1
+    assert str(order.log_path) in caught.value.hint
+
+
+def test_a_full_disk_is_the_engines_fault(order):
+    with pytest.raises(EngineError) as caught:
+        buildx.build(FailingClient("write /x: no space left on device"), order, lambda _event: None)
+    assert caught.value.slug == "engine-disk-full"
+
+
+def test_a_build_asks_for_what_keeps_images_clean(order):
+    client = FailingClient()
+    buildx.build(client, order, lambda _event: None)
+    asked = client.asked[0]
+    assert asked["provenance"] is False
+    assert asked["tags"] == [order.step.image]
+    assert asked["builder"] == "default"
+    assert asked["secrets"] == [f"id=ca,src={order.settings.secrets['ca']}"]
+    assert asked["build_args"] == {}
+
+
+def test_proxies_lay_over_the_users_own_docker_settings(tmp_path):
+    user, folder = tmp_path / "user", tmp_path / "own"
+    (user / "cli-plugins").mkdir(parents=True)
+    folder.mkdir()
+    (user / "config.json").write_text(json.dumps({"auths": {"r": {}}, "proxies": {"default": {"httpProxy": "old"}}}))
+    _overlay(user, folder, {"http_proxy": "http://u:p@h", "HTTP_PROXY": "http://u:p@h", "no_proxy": "lan"})
+    settings = json.loads((folder / "config.json").read_text())
+    assert settings == {"auths": {"r": {}}, "proxies": {"default": {"httpProxy": "http://u:p@h", "noProxy": "lan"}}}
+    assert (folder / "cli-plugins").resolve() == user / "cli-plugins"
+    assert json.loads((user / "config.json").read_text())["proxies"]["default"]["httpProxy"] == "old"
+
+
+def test_a_client_that_is_not_there_has_no_buildx():
+    assert Client(command=None).buildx_version() is None

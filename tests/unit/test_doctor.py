@@ -1,0 +1,69 @@
+"""`mlorch doctor`: each check has a state and, where something is amiss, what to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from orchestrator.commands import doctor
+from orchestrator.engines import EngineFacts
+from orchestrator.errors import EngineError
+
+FACTS = EngineFacts(
+    name="docker", host="unix:///run/x.sock", version="26.1.5", api_version="1.45", platform="linux/amd64",
+    buildx="0.13.1", containerd_store=True, cdi=True, root_dir="/",
+)  # fmt: skip
+
+
+class Engine:
+    def facts(self):
+        return FACTS
+
+
+def test_without_an_engine_it_exits_with_4_and_checks_the_rest(monkeypatch):
+    def refuse(*_):
+        raise EngineError("no container engine answers", hint="start one", slug="no-engine")
+
+    monkeypatch.setattr("orchestrator.engines.docker.connect", refuse)
+    outcome = CliRunner().invoke(doctor.command, ["--json"], standalone_mode=False)
+    checks = {check["name"]: check for check in json.loads(outcome.stdout)["checks"]}
+    assert outcome.return_value == 4
+    assert checks["engine"] == {
+        "name": "engine", "state": "bad", "what": "no container engine answers", "hint": "start one",
+    }  # fmt: skip
+    assert {"cache", "memory", "certificates", "proxies", "registries"} <= set(checks)
+    assert all(check["hint"] for check in checks.values() if check["state"] == "bad")
+
+
+def test_a_usable_machine_is_shown_line_by_line(monkeypatch):
+    monkeypatch.setattr("orchestrator.engines.docker.connect", Engine)
+    monkeypatch.setattr(doctor, "limits", lambda _facts: doctor.Check(name="limits", state="ok", what="fine"))
+    outcome = CliRunner().invoke(doctor.command, [], standalone_mode=False)
+    assert outcome.return_value == 0, outcome.output
+    assert "ok   engine" in outcome.stdout
+    assert "26.1.5" in outcome.stdout
+
+
+@pytest.mark.parametrize(("free", "state"), [(50, "ok"), (5, "warn"), (0.5, "bad")])
+def test_little_space_is_told_before_it_is_none(monkeypatch, tmp_path, free, state):
+    usage = SimpleNamespace(total=100 << 30, used=0, free=int(free * (1 << 30)))
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _folder: usage)
+    check = doctor.image_storage(replace(FACTS, root_dir=str(tmp_path)))
+    assert check.state == state
+    assert bool(check.hint) == (state != "ok")
+
+
+def test_an_engine_elsewhere_is_not_measured_here():
+    assert "another host" in doctor.image_storage(replace(FACTS, host="tcp://lab.test:2375")).what
+
+
+def test_proxies_are_shown_without_their_password():
+    found = list(doctor.site({"http_proxy": "http://user:secret@proxy.test:3128", "HOME": "/nowhere"}))
+    text = " ".join(check.what for check in found)
+    assert "http://proxy.test:3128" in text
+    assert "secret" not in text
+    assert doctor.without_credentials("user:secret@proxy.test:3128") == "proxy.test:3128"
