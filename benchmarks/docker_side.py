@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-import subprocess
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,9 +65,7 @@ class Container:
         given = list(self.argv[1 : self.argv.index(self.image)])
         line = [docker()]
         for at, word in enumerate(given):
-            if at and given[at - 1] == "--name":
-                line[-1:] = []
-            elif at and given[at - 1] == "--label":
+            if (at and given[at - 1] == "--name") or (at and given[at - 1] == "--label"):
                 line[-1:] = []
             elif word.endswith(",target=/results"):
                 line.append(f"type=bind,source={results},target=/results")
