@@ -92,7 +92,7 @@ class Own:
 def own(mlorch):
     cache_home().mkdir(parents=True, exist_ok=True)  # on a disk, which the folder of temporary files need not be
     home = Path(tempfile.mkdtemp(prefix="engine-", dir=cache_home()))
-    lent = private.places().prefix if private.unpacked() else None
+    lent = private.places().prefix if "tini" in private.unpacked() else None  # all that an engine needs now
     engine = Own(home, mlorch)
     if lent is not None:  # what `make test` has fetched for itself needs no second download
         engine.places.home.mkdir(parents=True)
