@@ -42,7 +42,7 @@ def document(tmp_path) -> dict:
         "providers": ["CPUExecutionProvider"],
         "model": {
             "path": str(MODEL),
-            "input": {"name": "x", "dtype": "float32", "scale": 1 / 255},
+            "input": {"name": "x", "dtype": "uint8", "scale": 1.0},
             "output": {"name": "logits"},
         },
         "dataset": {
