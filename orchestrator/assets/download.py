@@ -75,7 +75,22 @@ def trust(env: Mapping[str, str] | None = None) -> ssl.SSLContext:
     return context
 
 
-def open_url(url: str, *, accept: str = "*/*", context: ssl.SSLContext | None = None) -> IO[bytes]:
+def answers(url: str, timeout_s: float = 4.0) -> str:
+    """Why nothing useful answers at `url`; empty where something does, be it to say that there is no such page."""
+    try:
+        with open_url(url, context=trust() if url.startswith("https:") else None, timeout_s=timeout_s):
+            return ""
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"answers {error.code}" if error.code in {401, 403, 407} or error.code >= 500 else ""
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        return "does not answer in time" if isinstance(reason, TimeoutError) else str(reason)
+
+
+def open_url(
+    url: str, *, accept: str = "*/*", context: ssl.SSLContext | None = None, timeout_s: float = _TIMEOUT_S
+) -> IO[bytes]:
     """Open an http, https or file URL; proxies are those of the environment.
 
     Raises:
@@ -89,7 +104,7 @@ def open_url(url: str, *, accept: str = "*/*", context: ssl.SSLContext | None = 
     request.add_header("Accept", accept)
     if authorization:
         request.add_unredirected_header("Authorization", authorization)
-    stream: IO[bytes] = urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=context)  # noqa: S310
+    stream: IO[bytes] = urllib.request.urlopen(request, timeout=timeout_s, context=context)  # noqa: S310
     return stream
 
 

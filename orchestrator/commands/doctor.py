@@ -67,6 +67,7 @@ def all_checks(recipes: tuple[str, ...]) -> Iterator[Check]:
     yield from _safely("memory", lambda: [memory()])
     yield from _safely("devices", lambda: devices(recipes))
     yield from _safely("site", lambda: site(os.environ))
+    yield from _safely("archive access", archive_access)
     yield from _safely("registries", lambda: [registries()])
 
 
@@ -211,6 +212,26 @@ def site(env: Mapping[str, str]) -> Iterator[Check]:
         )
     for note in found.notes:
         yield Check(name="site", state="warn", what=note)
+
+
+def archive_access() -> Iterator[Check]:
+    """Whether the package archives answer from here, each within a few seconds; nothing where none are known."""
+    from orchestrator.assets.download import answers
+    from orchestrator.system.site import discover
+
+    roots = dict.fromkeys(url for urls in discover(os.environ).archives.values() for url in urls)
+    silent = {url: why for url in roots if (why := answers(f"{url}/dists/"))}
+    if silent:
+        words = "; ".join(f"{without_credentials(url)}: {why}" for url, why in silent.items())
+        yield Check(
+            name="archive access",
+            state="warn",
+            what=words,
+            hint="check proxies and certificates above, or name a mirror in MLORCH_DEBIAN_MIRROR; "
+            "what is built or downloaded already needs none",
+        )
+    elif roots:
+        yield Check(name="archive access", state="ok", what="all answer")
 
 
 def registries() -> Check:

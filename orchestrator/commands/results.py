@@ -35,15 +35,13 @@ def command() -> None:
 def list_(results_dir: str | None, *, as_json: bool) -> None:
     """List the runs, newest first."""
     from orchestrator.console import Console
-    from orchestrator.results.summary import document, summarise
 
     store, console = _store(results_dir), Console(quiet=as_json)
     _sweep(store, console)
-    entries = store.entries()
     if as_json:
-        found = [document(summarise(e.record, e.folder)) if e.record else _unreadable(e) for e in entries]
-        console.document({"results": found})
+        console.document(list_document(store))
         return
+    entries = store.entries()
     if not entries:
         console.say(f"no results in {store.root}; `mlorch run` makes some")
         return
@@ -133,6 +131,14 @@ def report(runs: tuple[str, ...], output: Path | None, results_dir: str | None, 
         console.document({"report": str(place), "runs": [one.record.run_id for one in chosen]})
     else:
         console.result(str(place))
+
+
+def list_document(store: Store) -> dict[str, object]:
+    """The JSON of `results list`: every run, a broken record as one that cannot be read."""
+    from orchestrator.results.summary import document, summarise
+
+    entries = store.entries()
+    return {"results": [document(summarise(e.record, e.folder)) if e.record else _unreadable(e) for e in entries]}
 
 
 def _store(results_dir: str | None) -> Store:

@@ -38,16 +38,6 @@ def _measure(ready: Ready, chosen: Chosen, cell: Cell) -> Outcome:
     return outcome
 
 
-def layout(outcome: Outcome) -> dict[str, float | int]:
-    """The instances, threads, batch and delay that a test ran with: with them the next need not be calibrated."""
-    found: dict[str, float | int] = {}
-    for name, setting in outcome.record.settings.items():
-        group, _, key = name.partition(".")
-        if group == "execution" and key != "cpus" and isinstance(setting.value, int):
-            found[key] = setting.value
-    return found
-
-
 def expectation(outcome: Outcome, scenario: str) -> dict[str, float | int]:
     """What LoadGen should expect next time: samples a second in Offline, nanoseconds a query in the streams."""
     from orchestrator.errors import StepFailed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import time
 from typing import Any
 
 from orchestrator.engines import ContainerExit, ContainerFacts
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 
     from orchestrator.model.steps import ContainerSpec
 
+_KILLED = 128 + 9
+_OOM_PATIENCE_S = 1.0
 _MAX_LINE = 64 * 1024
-"""Bytes of a line that are kept together; a longer one is cut into several."""
+"""Characters of a line that are kept together; a longer one is cut into several."""
 
 
 def create(api: docker.APIClient, spec: ContainerSpec) -> str:
@@ -82,17 +85,13 @@ def follow(
     The stream is attached before the start, so that no line is lost; nothing is kept
     in the engine's own log, so that nothing of a run stays there.
     """
-    stream = api.attach(container, stdout=True, stderr=True, stream=True, logs=False)
-    try:
-        api.start(container)
-        on_started(ContainerFacts(container_id=container, name=spec.name, state="running", labels=dict(spec.labels)))
-        for line in lines(stream):
-            on_line(line)
-    finally:
-        # An attached stream that nobody reads blocks the container's writes, and then its stop, for minutes.
-        stream.close()
-    api.wait(container, timeout=60)
-    state = api.inspect_container(container)["State"]
+    stream = api.attach(container, stdout=True, stderr=True, stream=True, logs=False, demux=True)
+    api.start(container)
+    on_started(ContainerFacts(container_id=container, name=spec.name, state="running", labels=dict(spec.labels)))
+    for line in lines(stream):
+        on_line(line)
+    api.wait(container, timeout=None)  # a program may close its output and go on
+    state = _last_state(api, container)
     return ContainerExit(
         container_id=container,
         exit_code=int(state["ExitCode"]),
@@ -102,18 +101,45 @@ def follow(
     )
 
 
-def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Lines of a byte stream whose chunks end anywhere, also inside a character."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    held = ""
-    for chunk in chunks:
-        held += decoder.decode(chunk)
-        *whole, held = held.split("\n")
+def _last_state(api: docker.APIClient, container: str) -> dict[str, Any]:
+    """The state after the end. The engine may hear of the end before it hears of the memory that caused it."""
+    state: dict[str, Any] = api.inspect_container(container)["State"]
+    until = time.monotonic() + _OOM_PATIENCE_S
+    while state["ExitCode"] == _KILLED and not state.get("OOMKilled") and time.monotonic() < until:
+        time.sleep(0.05)
+        state = api.inspect_container(container)["State"]
+    return state
+
+
+def lines(chunks: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[str]:
+    """Lines of standard output and standard error, each whole, in the order in which they end.
+
+    Chunks (of one or the other) end anywhere, also inside a character; what is left
+    at the end without a newline is a line too.
+    """
+    streams = (_Lines(), _Lines())
+    for parts in chunks:
+        for stream, part in zip(streams, parts, strict=True):
+            if part:
+                yield from stream.feed(part)
+    for stream in streams:
+        yield from stream.feed(b"", final=True)
+
+
+class _Lines:
+    """The lines of one stream."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+
+    def feed(self, chunk: bytes, *, final: bool = False) -> Iterator[str]:
+        *whole, self._held = (self._held + self._decoder.decode(chunk, final)).split("\n")
         for line in whole:
             yield line.rstrip("\r")
-        while len(held) > _MAX_LINE:
-            yield held[:_MAX_LINE]
-            held = held[_MAX_LINE:]
-    held += decoder.decode(b"", final=True)
-    if held:
-        yield held
+        while len(self._held) > _MAX_LINE:
+            yield self._held[:_MAX_LINE]
+            self._held = self._held[_MAX_LINE:]
+        if final and self._held:
+            yield self._held
+            self._held = ""

@@ -64,6 +64,7 @@ class DockerEngine:
         self.host = host
         self._api = api
         self._client: Client | None = None
+        self._facts: EngineFacts | None = None
 
     # -- facts -------------------------------------------------------------------------
 
@@ -140,7 +141,9 @@ class DockerEngine:
         from orchestrator.engines import buildx
         from orchestrator.engines.client import whales
 
-        own = self.facts()
+        if self._facts is None:
+            self._facts = self.facts()
+        own = self._facts
         if why := unfit(own):
             raise EngineError(
                 f"mlorch can run containers with this engine but not build: {why}",

@@ -64,8 +64,12 @@ class LayerStep:
 
     @property
     def repository(self) -> str:
-        """Where images of this layer live: ``mlorch/<name>``."""
-        return f"mlorch/{self.name}"
+        """Where images of this layer live in an engine: ``localhost/mlorch/<name>``.
+
+        A name without a registry would mean a public one: a parent that is missing would be
+        looked for there, under a name that is not ours.
+        """
+        return f"localhost/mlorch/{self.name}"
 
     @property
     def image(self) -> str:

@@ -34,7 +34,7 @@ def debian_mirrors(etc: Path = Path("/etc/apt"), env: Mapping[str, str] | None =
     for kind, variable in (("main", "MLORCH_DEBIAN_MIRROR"), ("security", "MLORCH_DEBIAN_SECURITY_MIRROR")):
         if url := env.get(variable):
             found[kind].append(url.rstrip("/"))
-    for url, suites in _sources(etc):
+    for url, suites in sources(etc):
         for suite in suites:
             match = _SUITES.fullmatch(suite.rstrip("/"))
             kind = "security" if match and match["part"] in ("-security", "/updates") else "main"
@@ -49,7 +49,7 @@ def debian_mirrors(etc: Path = Path("/etc/apt"), env: Mapping[str, str] | None =
     return {kind: tuple(urls) for kind, urls in found.items()}
 
 
-def _sources(etc: Path) -> Iterator[tuple[str, Sequence[str]]]:
+def sources(etc: Path) -> Iterator[tuple[str, Sequence[str]]]:
     """(archive root, suites) of every entry for binary packages, one-line and deb822 files alike."""
     parts = etc / "sources.list.d"
     files = [etc / "sources.list", *(sorted(parts.iterdir()) if parts.is_dir() else ())]

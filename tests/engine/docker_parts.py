@@ -42,6 +42,7 @@ class Bench:
     def __init__(self, engine, folder: Path, program: bytes) -> None:
         self.engine, self.folder, self.program = engine, folder, program
         self.events = []
+        self.made = []
 
     def context(self, made: LayerStep) -> Path:
         """The step's context, laid out as an executor does."""
@@ -54,9 +55,16 @@ class Bench:
     def build(self, made: LayerStep, settings: BuildSettings | None = None, on_event=None, **labels: str):
         """Build it; events go to `on_event`, else to `events`."""
         marks = {"org.mlorch.test": made.name, **labels}
+        self.made.append(made.image)
         return self.engine.build(
             made, self.context(made), marks, settings or BuildSettings(), on_event or self.events.append
         )
+
+    def clean(self) -> None:
+        """Remove what was built: tests leave no images in the engine that a person uses."""
+        for reference in self.made:
+            if self.engine.image(reference) is not None:
+                self.engine._api.remove_image(reference, force=True)
 
 
 def spec(image: str, script: str, **more) -> ContainerSpec:

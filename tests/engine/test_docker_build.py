@@ -24,7 +24,9 @@ def program():
 
 @pytest.fixture
 def bench(engine, tmp_path, program):
-    return Bench(engine, tmp_path, program)
+    bench = Bench(engine, tmp_path, program)
+    yield bench
+    bench.clean()
 
 
 def command_lines() -> bytes:

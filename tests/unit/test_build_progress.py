@@ -156,3 +156,21 @@ def test_proxies_lay_over_the_users_own_docker_settings(tmp_path):
 
 def test_a_client_that_is_not_there_has_no_buildx():
     assert Client(command=None).buildx_version() is None
+
+
+# -- a container's lines -------------------------------------------------------------------
+
+
+def test_lines_are_whole_wherever_chunks_end_and_streams_do_not_mix():
+    from orchestrator.engines.containers import lines
+
+    chunks = [(b"gr\xc3", None), (None, b"warn"), (b"\xbcn\r\nlast", None), (None, b"ing\n\n"), (b" \xff", None)]
+    assert list(lines(chunks)) == ["grün", "warning", "", "last \ufffd"]
+
+
+def test_a_line_without_end_is_cut_and_not_kept_in_memory():
+    from orchestrator.engines.containers import lines
+
+    found = list(lines([(b"x" * 40_000, None)] * 5))
+    assert "".join(found) == "x" * 200_000
+    assert max(map(len, found)) <= 64 * 1024

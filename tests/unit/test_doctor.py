@@ -19,6 +19,12 @@ FACTS = EngineFacts(
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _archives(monkeypatch):
+    """Archives that all answer, wherever the tests run."""
+    monkeypatch.setattr("orchestrator.assets.download.answers", lambda _url: "")
+
+
 class Engine:
     def facts(self):
         return FACTS
@@ -67,3 +73,12 @@ def test_proxies_are_shown_without_their_password():
     assert "http://proxy.test:3128" in text
     assert "secret" not in text
     assert doctor.without_credentials("user:secret@proxy.test:3128") == "proxy.test:3128"
+
+
+def test_an_archive_that_does_not_answer_is_told_without_its_password(monkeypatch):
+    monkeypatch.setenv("MLORCH_DEBIAN_MIRROR", "http://user:secret@mirror.test/debian")
+    monkeypatch.setattr("orchestrator.assets.download.answers", lambda url: "no route" if "mirror.test" in url else "")
+    (check,) = doctor.archive_access()
+    assert check.state == "warn"
+    assert check.what == "http://mirror.test/debian: no route"
+    assert "MLORCH_DEBIAN_MIRROR" in check.hint

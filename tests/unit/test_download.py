@@ -145,3 +145,20 @@ def test_pip_comes_out_of_its_package(tmp_path):
     with pytest.raises(AssetError) as caught:
         pip_wheel([other], fetch)
     assert caught.value.slug == "no-pip"
+
+
+@pytest.mark.parametrize(("status", "word"), [(200, ""), (404, ""), (403, "403"), (503, "503")])
+def test_a_server_answers_even_when_it_has_no_such_page_but_not_when_it_refuses_or_is_unwell(status, word):
+    from orchestrator.assets.download import answers
+
+    with server(lambda *_: (status, b"")) as (root, _):
+        said = answers(f"{root}/dists/", 2.0)
+    assert (word in said) if word else said == ""
+
+
+def test_a_server_that_is_not_there_does_not_answer():
+    from orchestrator.assets.download import answers
+
+    with server(lambda *_: (200, b"")) as (root, _):
+        pass
+    assert "refused" in answers(f"{root}/dists/", 2.0)

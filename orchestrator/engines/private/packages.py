@@ -18,7 +18,7 @@ from orchestrator.engines.private import write_client_config
 from orchestrator.errors import EngineError
 from orchestrator.system.command import find_program, must_run
 from orchestrator.system.files import atomic_write_text
-from orchestrator.system.mirrors import _sources
+from orchestrator.system.mirrors import sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def find_origin(root: Path = Path("/")) -> Origin:
         )
     usable = [
         (uri, suites)
-        for uri, suites in _sources(root / "etc/apt")
+        for uri, suites in sources(root / "etc/apt")
         if uri.startswith(("http://", "https://", "file:", "mirror+"))
     ]
     uris = [uri for uri, suites in usable if suite in suites]
