@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 BENCHMARKS = ("image-fashion", "image-smoke")
 SCENARIOS = ("Offline", "SingleStream")
-SECONDS, ROUNDS = 1.5, 7
-PAIRS = 8
+SECONDS, ROUNDS = 1.5, 5
+PAIRS = 6
 EXTRA_NS = 60_000
 ROOT = Path(__file__).parents[1]
 
