@@ -45,12 +45,11 @@ class Workload:
     dataset: str
     samples: int
     input: str
-    scale: float
 
 
 WORKLOADS = {
-    "image-fashion": Workload("resnet8-fashion", "fashion-mnist", 10_000, "x", 0.00392156862745098),
-    "image-smoke": Workload("efficientnet-lite0", "imagenet-20", 20, "image", 1.0),
+    "image-fashion": Workload("resnet8-fashion", "fashion-mnist", 10_000, "x"),
+    "image-smoke": Workload("efficientnet-lite0", "imagenet-20", 20, "image"),
 }
 
 
@@ -63,8 +62,7 @@ def loop(job: dict) -> dict:
     import onnxruntime
 
     stored = np.load(job["inputs"], mmap_mode="r")
-    batch = np.resize(stored[: job["batch"]], (job["batch"], *stored.shape[1:])).astype(np.float32)
-    batch *= np.float32(job["scale"])
+    batch = np.resize(stored[: job["batch"]], (job["batch"], *stored.shape[1:]))
     counts, spans = [0] * job["instances"], [0.0] * job["instances"]
     barrier = threading.Barrier(job["instances"])
 
@@ -162,7 +160,7 @@ def settings_for(name: str, scenario: str, options: argparse.Namespace, cpus: li
         "providers": ["CPUExecutionProvider"],
         "model": {
             "path": str(options.models / workload.model / "model.onnx"),
-            "input": {"name": workload.input, "dtype": "float32", "scale": workload.scale},
+            "input": {"name": workload.input, "dtype": "uint8", "scale": 1.0},
             "output": {"name": "logits"},
         },
         "dataset": {
@@ -193,7 +191,6 @@ def compare(name: str, scenario: str, options: argparse.Namespace) -> dict:
         "model": settings["model"]["path"],
         "inputs": settings["dataset"]["inputs"],
         "input": WORKLOADS[name].input,
-        "scale": WORKLOADS[name].scale,
         "cpus": cpus,
         "seconds": SWEEP_SECONDS,
     }

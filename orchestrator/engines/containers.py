@@ -88,8 +88,12 @@ def follow(
     stream = api.attach(container, stdout=True, stderr=True, stream=True, logs=False, demux=True)
     api.start(container)
     on_started(ContainerFacts(container_id=container, name=spec.name, state="running", labels=dict(spec.labels)))
-    for line in lines(stream):
-        on_line(line)
+    try:
+        for line in lines(stream):
+            on_line(line)
+    finally:
+        # Unread output of a talkative container would block the engine when it is to stop it.
+        stream.close()
     api.wait(container, timeout=None)  # a program may close its output and go on
     state = _last_state(api, container)
     return ContainerExit(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .calibrate import Trial
     from .settings import Settings
 
-CALIBRATION_SECONDS = 2.6
+CALIBRATION_SECONDS = 2.2
 """Of the three allowed; a trial that has begun is finished."""
 ACCURACY_BATCH = 8
 MAX_CALL_SECONDS = 0.25

@@ -2,7 +2,7 @@
 
     python3 convert.py --sources DIR --out DIR
 
-Writes ``model.onnx`` (input ``image``: float32 [n, 224, 224, 3], RGB in 0..255; output
+Writes ``model.onnx`` (input ``image``: uint8 [n, 224, 224, 3], RGB; output
 ``logits``: float32 [n, 1000]) and ``LICENCE.txt``. Needs numpy and onnx. The checkpoint
 is a pickle: it is read with an unpickler that knows four names and refuses every other.
 Batch normalisation is folded into the convolutions.
@@ -160,12 +160,12 @@ class Graph:
 
 
 def build(weights: Weights) -> onnx.ModelProto:
-    """The network on [n, 224, 224, 3] in 0..255; it wants (x - 127) / 128."""
+    """The network on bytes [n, 224, 224, 3]; it wants (x - 127) / 128."""
     graph = Graph(weights)
     for name, value in (("zero", 0.0), ("six", 6.0), ("mean", 127.0)):
         graph.constant(name, np.array(value))
-    x = graph.add("Sub", ["image", "mean"], "centred")
-    x = graph.add("Transpose", [x], "planes", perm=[0, 3, 1, 2])
+    x = graph.add("Transpose", ["image"], "planes", perm=[0, 3, 1, 2])
+    x = graph.add("Sub", [graph.add("Cast", [x], "pixels", to=TensorProto.FLOAT), "mean"], "centred")
     x = graph.conv(x, "_conv_stem", "_bn0", stride=2, gain=1 / 128)
     number = 0
     for repeats, kernel, first_stride, expansion in STAGES:
@@ -184,7 +184,7 @@ def build(weights: Weights) -> onnx.ModelProto:
         helper.make_graph(
             graph.nodes,
             "efficientnet_lite0",
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", SIZE, SIZE, 3])],
+            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", SIZE, SIZE, 3])],
             [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 1000])],
             graph.initializers,
         ),

@@ -12,8 +12,8 @@ The shipped file was made with Python 3.11, torch 2.13.0 (CPU), numpy 2.4.6, onn
 
 The topology is that of the image classification model of MLPerf Tiny (three residual
 blocks of 16, 32 and 64 channels) with a stem of stride 2. Batch normalisation is folded
-into the convolutions. Input ``x``: float32 [n, 1, 28, 28] in 0..1; output ``logits``:
-float32 [n, 10].
+into the convolutions, and the division of the pixels by 255 into the first one. Input
+``x``: the pixels as they are, uint8 [n, 1, 28, 28]; output ``logits``: float32 [n, 10].
 """
 
 from __future__ import annotations
@@ -128,9 +128,9 @@ class Graph:
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
 
-    def conv(self, x: str, name: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> str:
-        """A convolution with the batch normalisation behind it folded in (in float64)."""
-        weight, inputs = conv.weight.double(), [x]
+    def conv(self, x: str, name: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None, *, gain: float = 1.0) -> str:
+        """A convolution with a gain before and the batch normalisation behind it folded in (in float64)."""
+        weight, inputs = conv.weight.double() * gain, [x]
         if norm is None:
             inputs.append(self.weight(f"{name}.weight", weight))
         else:
@@ -145,7 +145,8 @@ class Graph:
 def export(model: ResNet8, out: Path) -> None:
     """Write the model; the file says nothing of the machine that made it."""
     graph = Graph()
-    y = graph.add("Relu", [graph.conv("x", "stem", model.stem, model.norm)], "stem.relu")
+    x = graph.add("Cast", ["x"], "pixels", to=TensorProto.FLOAT)
+    y = graph.add("Relu", [graph.conv(x, "stem", model.stem, model.norm, gain=1 / 255)], "stem.relu")
     for number, block in enumerate(model.blocks):
         name, x = f"block{number}", y
         y = graph.add("Relu", [graph.conv(x, f"{name}.conv1", block.conv1, block.norm1)], f"{name}.relu1")
@@ -159,7 +160,7 @@ def export(model: ResNet8, out: Path) -> None:
         helper.make_graph(
             graph.nodes,
             "resnet8_fashion",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, 28, 28])],
+            [helper.make_tensor_value_info("x", TensorProto.UINT8, ["n", 1, 28, 28])],
             [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 10])],
             graph.weights,
         ),
