@@ -1,14 +1,13 @@
 """What the harness costs: LoadGen runs against a bare onnxruntime loop on the same machine, in turn.
 
-    python3 harness_efficiency.py --models DIR --data DIR [--seconds 2] [--rounds 7] [--json]
+    python3 harness_efficiency.py --models DIR --data DIR [--seconds 1] [--rounds 6] [--json]
 
 Offline: samples per second, as a share of the loop with its best batch and threads
 (bar: at least 0.95). SingleStream: mean latency against the mean of the bare call with
 its best threads (bar: at most 1.05 x + 60 us). A sweep finds the loop's best layout and
-a first run of the harness the one that it calibrates. Then come short rounds, each with
-the loop, the harness, the loop with the layout of the harness, and the loop again, in
-processes of their own: the harness is compared with the better layout of its round, so
-that what other load does to one it does to the other. The median ratio counts.
+a first run of the harness the one that it calibrates. Then short runs of the loop, with
+the one layout and with the other, and of the harness follow in turn, as many of each,
+in processes of their own. The best of each side counts: other load only ever takes away.
 
 DIR hold the prepared models and datasets by name, as a run mounts them. The harness is
 the package mlorch_harness where it is installed (in the image), else the one of this
@@ -199,37 +198,29 @@ def compare(name: str, scenario: str, options: argparse.Namespace) -> dict:
     settings["execution"] |= first["layout"]
     settings["loadgen"] |= first["loadgen"]
     key = "rate" if scenario == "Offline" else "latency_ns"
-    loops: dict[str, list[float]] = {"best": [], "same": []}
+    loops: list[float] = []
     runs: list[float] = []
     for _ in range(options.rounds):
-        before, run = bare(job)[key], harness(settings)[key]
-        same, after = bare(job | first["layout"])[key], bare(job)[key]
-        loops["best"].append((before + after) / 2)
-        loops["same"].append(same)
-        runs.append(run)
-    ratios = {
-        name: statistics.median(run / value for run, value in zip(runs, values, strict=True))
-        for name, values in loops.items()
-    }
-    pick = min if scenario == "Offline" else max
-    against = pick(ratios, key=ratios.__getitem__)
-    loop_value = statistics.median(loops[against])
+        for layout in ({}, first["layout"]):
+            loops.append(bare(job | layout)[key])
+            runs.append(harness(settings)[key])
+    pick = max if scenario == "Offline" else min
+    loop_value, value = pick(loops), pick(runs)
     if scenario == "Offline":
-        held = ratios[against] >= OFFLINE_BAR
+        held = value >= OFFLINE_BAR * loop_value
     else:
-        held = ratios[against] <= LATENCY_FACTOR + LATENCY_EXTRA_NS / loop_value
+        held = value <= LATENCY_FACTOR * loop_value + LATENCY_EXTRA_NS
     return {
         "benchmark": name,
         "scenario": scenario,
         "unit": "samples/s" if scenario == "Offline" else "ns",
         "loop": loop_value,
-        "harness": statistics.median(runs),
-        "ratio": round(ratios[against], 4),
-        "ratios": {name: round(value, 4) for name, value in ratios.items()},
+        "harness": value,
+        "ratio": round(value / loop_value, 4),
         "loop_layout": {name: job[name] for name in ("instances", "threads", "batch")},
         "layout": first["layout"],
         "valid": first["valid"],
-        "spread": round(statistics.pstdev(loops["best"]) / loop_value, 3),
+        "spread": round(statistics.pstdev(loops) / statistics.mean(loops), 3),
         "held": held,
     }
 
@@ -244,8 +235,8 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("/data"))
     parser.add_argument("--benchmark", action="append", choices=sorted(WORKLOADS), help="default: all")
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="default: both")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each run")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each run")
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--loop", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from orchestrator import tuning
+from orchestrator.commands.run_find import layout
 from orchestrator.execute.find import MAX_PROBES, TOLERANCE, Search
+from orchestrator.execute.run import Outcome
+from orchestrator.harness import effective
+from orchestrator.model.record import Setting
 from orchestrator.tuning import Tuned
 
 
@@ -71,3 +76,38 @@ def test_a_broken_file_counts_as_empty(tmp_path, text):
     path = tmp_path / "x.json"
     path.write_text(text)
     assert tuning.load(path) == {}
+
+
+def outcome(**values: object) -> Outcome:
+    settings = {f"execution.{name}": Setting(value=value, source="calibrated") for name, value in values.items()}
+    return SimpleNamespace(record=SimpleNamespace(settings=settings))  # type: ignore[return-value]
+
+
+def test_a_finding_has_the_layout_and_the_number_of_processors_that_it_holds_for():
+    found = layout(outcome(instances=2, threads=1, batch=32, cpus=[0, 3]))
+    assert found == {"instances": 2, "threads": 1, "batch": 32, "cpus": 2}
+
+
+def test_a_layout_that_is_not_whole_is_not_kept():
+    assert layout(outcome(instances=2, threads=1, batch=None, cpus=[0])) == {}
+    assert layout(outcome(instances=2, threads=1, batch=8)) == {}
+
+
+OPEN = {"instances": 2, "threads": 1, "batch": 32, "target_qps": 90.0, "expected_latency_ns": 50}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "missing", "known"),
+    [
+        ("Offline", "expected_latency_ns", True),
+        ("Offline", "target_qps", False),
+        ("Server", "batch", False),
+        ("SingleStream", "target_qps", True),
+        ("SingleStream", "expected_latency_ns", False),
+        ("MultiStream", "threads", False),
+    ],
+)
+def test_the_harness_measures_nothing_only_where_nothing_is_left_open(scenario, missing, known):
+    values = SimpleNamespace(**{**OPEN, missing: None})
+    settings = SimpleNamespace(scenario=scenario, execution=values, loadgen=values)
+    assert effective.known(settings) is known

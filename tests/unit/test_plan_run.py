@@ -98,6 +98,16 @@ def test_later_sources_win_and_are_named():
     assert told.settings["loadgen"]["min_duration_ms"] == 1000
 
 
+@pytest.mark.parametrize(("cpus", "applies"), [(2, True), (4, False)])
+def test_what_was_found_on_another_number_of_processors_is_not_used(cpus, applies):
+    found = {"target_qps": 500.0, "instances": 2, "threads": 1, "batch": 4, "cpus": cpus}
+    step = planned(OFFLINE, Choices(system=found))
+    assert len(step.settings["execution"]["cpus"]) == 2
+    assert step.settings["execution"]["batch"] == (4 if applies else None)
+    assert step.settings["loadgen"]["target_qps"] == (500.0 if applies else None)
+    assert "cpus" not in step.settings["loadgen"]
+
+
 def test_a_recipe_may_set_the_duration():
     benchmark = a_benchmark(scenarios={"Offline": {"min_duration_ms": 4000, "min_query_count": 9}})
     step = planned(workload=a_workload(benchmark=benchmark))
