@@ -51,7 +51,7 @@ def _nothing_to_build() -> list[Bar]:
     best = least(samples)
     return [
         Bar(
-            what="`mlorch build`, all layers there, less `mlorch --version`, against a `docker image inspect` of each",
+            what="`mlorch build`, nothing to build, less `mlorch --version`, against `docker image inspect` of each",
             value=(best["build"] - best["start"]) / best["inspect"],
             bar=1.5,
             detail=f"({best['build'] * 1000:.0f} − {best['start'] * 1000:.0f}) ms / {best['inspect'] * 1000:.0f} ms, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -60,20 +61,21 @@ class Container:
     image: str
     settings: dict
 
-    def line(self, *command: str, mounts: tuple[str, ...] = (), results: Path) -> list[str]:
-        """Its `docker run` line with another command, more mounts, and results elsewhere."""
-        given = list(self.argv[1 : self.argv.index(self.image)])
-        line = [docker()]
-        for at, word in enumerate(given):
-            if (at and given[at - 1] == "--name") or (at and given[at - 1] == "--label"):
-                line[-1:] = []
+    def line(self, *command: str, results: Path, more: tuple[str, ...] = ()) -> list[str]:
+        """Its `docker run` line with another command, more options, and results elsewhere.
+
+        Without name and labels: two may run, and no mlorch takes it for the container of a dead one.
+        """
+        line, dropped = [docker()], {"--name", "--label"}
+        words = iter(self.argv[1 : self.argv.index(self.image)])
+        for word in words:
+            if word in dropped:
+                next(words)
             elif word.endswith(",target=/results"):
                 line.append(f"type=bind,source={results},target=/results")
             else:
                 line.append(word)
-        for mount in mounts:
-            line += ["--mount", mount]
-        return [*line, self.image, *command]
+        return [*line, *more, self.image, *command]
 
     def source(self, target: str) -> str:
         """The host folder that is mounted at ``target``."""
@@ -89,3 +91,48 @@ def container(benchmark: str, scenario: str, env: dict[str, str]) -> Container:
     arguments = (benchmark, "--scenario", scenario, "--mode", "performance")
     (found,) = mlorch_json("run", *arguments, "--dry-run", env=env)["containers"]
     return Container(argv=tuple(found["argv"]), image=found["image"], settings=found["settings"])
+
+
+# -- other load ----------------------------------------------------------------------------
+
+_CPU_V1 = Path("/sys/fs/cgroup/cpu")
+_SHARES = 262_144
+"""The most there is, against 1024 of every other process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weight:
+    """A control group for both sides of a comparison: options of `docker run`, and where a process enters."""
+
+    options: tuple[str, ...] = ()
+    tasks: Path | None = None
+
+    def enter(self) -> None:
+        """Put this process (a child before its exec) into the group."""
+        if self.tasks is not None:
+            self.tasks.write_text(str(os.getpid()), encoding="ascii")
+
+
+@contextmanager
+def weight() -> Iterator[Weight]:
+    """Both sides in one group that the scheduler prefers, where it can be had (root, cgroup v1).
+
+    Otherwise all containers of an engine together weigh as much as one process of the host,
+    and on a busy machine the comparison would measure that. On an idle one it changes nothing.
+    """
+    name = f"mlorch-bench-{os.getpid()}"
+    group = _CPU_V1 / name
+    try:
+        (group / "host").mkdir(parents=True)
+        for shares in (group / "cpu.shares", group / "host" / "cpu.shares"):
+            shares.write_text(str(_SHARES), encoding="ascii")
+    except OSError:
+        yield Weight()
+        return
+    try:
+        options = ("--cgroup-parent", f"/{name}", "--cpu-shares", str(_SHARES))
+        yield Weight(options=options, tasks=group / "host" / "cgroup.procs")
+    finally:
+        for folder in (group / "host", *_CPU_V1.parent.glob(f"*/{name}")):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
