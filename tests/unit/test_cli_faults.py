@@ -22,7 +22,6 @@ LINES = [
     "images nonsense --json",
     "build --json --bogus",
     "build --json --target nope",
-    "run --json nope",
     "run --json --scenario Nope",
     "plan --json --recipes /not/there",
     "plan --json --recipes https://host.example/repo",
