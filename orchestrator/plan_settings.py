@@ -50,6 +50,8 @@ class Choices:
     official: bool = False
     target_qps: float | None = None
     system: Mapping[str, object] = field(default_factory=dict)
+    calibrated: Mapping[str, object] = field(default_factory=dict)
+    """What an earlier test of the same run measured: a rate that was too high, halved."""
 
 
 def settings_of(
@@ -94,6 +96,7 @@ def _resolve(benchmark: Benchmark, cell: Cell, choices: Choices, cpus: int) -> t
     # What was found on another number of processors says nothing about this one.
     if choices.system.get("cpus", cpus) == cpus:
         lay("system", {key: value for key, value in choices.system.items() if key in (*_KEYS, *_EXECUTION)})
+    lay("calibrated", choices.calibrated)
     if choices.official:
         lay("command line", _official(cell.scenario, values))
     lay("command line", {"min_duration_ms": choices.min_duration_ms})

@@ -24,7 +24,7 @@ from orchestrator.system.files import atomic_write_text, sha256_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from typing import TextIO
 
     from orchestrator.engines import ContainerExit, ContainerFacts, Engine
@@ -84,17 +84,12 @@ class Runner:
     verdict: Callable[[Path], bool | None]
     watcher: Watcher
 
-    def run_all(self, steps: Sequence[tuple[RunStep, About]]) -> Iterator[Outcome]:
-        """Every step in order, each outcome as it comes. One that fails does not stop the others.
+    def run(self, step: RunStep, about: About, *, number: int = 1, total: int = 1) -> Outcome:
+        """One step, the watcher told. A test that fails or is INVALID is an outcome, no error.
 
         Raises `EngineError` when the engine is lost, `InterruptedRun` on Ctrl-C,
-        `StepFailed` when results cannot be written any more; their records say so.
+        `StepFailed` when results cannot be written any more; the record says so.
         """
-        for number, (step, about) in enumerate(steps, 1):
-            yield self.run(step, about, number=number, total=len(steps))
-
-    def run(self, step: RunStep, about: About, *, number: int = 1, total: int = 1) -> Outcome:
-        """One step, the watcher told; see `run_all` for what is raised."""
         self.watcher.begin(step, number, total)
         outcome = self._run(step, about)
         self.watcher.end(step, outcome)

@@ -74,7 +74,7 @@ def test_every_scenario_is_measured_by_loadgen_and_told_as_loadgen_says(mlorch, 
     done = mlorch(
         "run", "image-fashion", "-s", scenario, "-m", "performance", "--duration", "2s", "-o", str(results), "--json"
     )
-    (result,) = json.loads(done.stdout)["results"]
+    result = json.loads(done.stdout)["results"][-1]  # a guessed Server rate that is too high is halved and tried again
     summary = (Path(result["record"]).parent / "mlperf_log_summary.txt").read_text()
     assert f"Scenario : {scenario}" in summary
     assert result["valid"] is ("Result is : VALID" in summary)

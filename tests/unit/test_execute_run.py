@@ -91,7 +91,7 @@ def run_it(tmp_path):
         runner = Runner(
             engine=engine, store=Store(tmp_path), session=session, verdict=verdict, watcher=watcher or Watcher()
         )
-        return next(runner.run_all([(step, about)]))
+        return runner.run(step, about)
 
     return run
 

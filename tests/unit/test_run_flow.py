@@ -1,0 +1,66 @@
+"""A Server rate that was only a guess may be too high: it is halved and tried again, and nothing else is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from orchestrator.commands import run_flow, run_plan
+from orchestrator.model.record import Setting
+from orchestrator.plan_run import Cell
+
+
+class Machine:
+    """Stands in for everything ready: a Server test is VALID up to `limit` queries a second."""
+
+    def __init__(self, limit: float, *, source: str = "calibrated", first: float = 800.0) -> None:
+        self.limit, self.source, self.first = limit, source, first
+        self.rates: list[float] = []
+        self.request = SimpleNamespace(find=False)
+        self.chosen = (SimpleNamespace(workload=SimpleNamespace(benchmark=None)),)
+        self.runner = self
+
+    def step(self, _chosen, cell, **changes):
+        return (cell, changes.get("calibrated", {}).get("target_qps", self.first))
+
+    def run(self, cell, rate, *, number, total):
+        assert (number, total) == (1, 1)
+        self.rates.append(rate)
+        record = SimpleNamespace(
+            scenario=cell.scenario,
+            valid=rate <= self.limit,
+            settings={"loadgen.target_qps": Setting(value=rate, source=self.source)},
+        )
+        return SimpleNamespace(record=record, error=None)
+
+
+def outcomes(machine: Machine, monkeypatch, scenario: str = "Server"):
+    monkeypatch.setattr(run_plan, "cells", lambda _request, _benchmark: (Cell(scenario=scenario, mode="performance"),))
+    return [outcome.record.valid for outcome in run_flow._outcomes(machine)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdicts", "rates"),
+    [
+        (1000, [True], [800]),
+        (500, [False, True], [800, 400]),
+        (250, [False, False, True], [800, 400, 200]),
+        (10, [False, False, False], [800, 400, 200]),
+    ],
+)
+def test_a_guess_that_is_too_high_is_halved_twice_at_most(monkeypatch, limit, verdicts, rates):
+    machine = Machine(limit)
+    assert outcomes(machine, monkeypatch) == verdicts
+    assert machine.rates == rates
+
+
+@pytest.mark.parametrize("source", ["command line", "system", "recipe"])
+def test_a_rate_that_somebody_chose_is_never_changed(monkeypatch, source):
+    machine = Machine(10, source=source)
+    assert outcomes(machine, monkeypatch) == [False]
+
+
+@pytest.mark.parametrize("scenario", ["Offline", "SingleStream", "MultiStream"])
+def test_other_scenarios_are_run_once(monkeypatch, scenario):
+    assert outcomes(Machine(10), monkeypatch, scenario) == [False]
