@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 from orchestrator import __version__
-from orchestrator.errors import BUG_EXIT_CODE, InterruptedRun, MlorchError, Problem, UsageError
+from orchestrator.errors import BUG_EXIT_CODE, InterruptedRun, MlorchError, StepFailed, UsageError
 
 COMMANDS: dict[str, str] = {
     "run": "Benchmark a target: build what is missing, run LoadGen in containers, show the result.",
@@ -105,8 +105,10 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return a kind of fai
         # The reader of our output went away (`mlorch results list | head`): not a failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a folder of another user: the machine's fault, and told as such
+        return _report(_of_the_machine(error), as_json=as_json)
     except Exception as error:  # noqa: BLE001 (the last line of defence; --debug shows it whole)
-        return _report_bug(error)
+        return _report(_bug(error), as_json=as_json)
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -131,18 +133,21 @@ def _report(error: MlorchError, *, as_json: bool) -> int:
     return error.exit_code
 
 
-def _report_bug(error: Exception) -> int:
-    import traceback
+def _of_the_machine(error: OSError) -> StepFailed:
+    place = f"{error.filename}: " if error.filename else ""
+    return StepFailed(
+        f"{place}{error.strerror or error}",
+        hint="check that the place exists, may be written and has space; `mlorch --debug …` says who asked",
+        slug="system",
+    ).with_traceback(error.__traceback__)
 
-    from orchestrator.console import Console
 
-    Console().problem(
-        Problem(
-            slug="bug",
-            message=f"mlorch failed in a way that it should not: {type(error).__name__}: {error}",
-            hint="run it again with `mlorch --debug …` and send us what it prints",
-        )
+def _bug(error: Exception) -> MlorchError:
+    bug = MlorchError(
+        f"mlorch failed in a way that it should not: {type(error).__name__}: {error}",
+        hint="run it again with `mlorch --debug …` and send us what it prints",
+        slug="bug",
     )
-    if _debug():
-        traceback.print_exception(error)
-    return BUG_EXIT_CODE
+    bug.exit_code = BUG_EXIT_CODE
+    bug.__cause__ = error
+    return bug

@@ -71,13 +71,26 @@ class Console:
         from rich.console import Console as RichConsole
         from rich.table import Table
 
+        class Stdout(RichConsole):
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError  # rich would exit with 1; `cli` knows better what a closed pipe means
+
         table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
         for index, column in enumerate(columns):
             table.add_column(column, justify="right" if index in right else "left", overflow="fold")
         for row in rows:
             table.add_row(*row)
-        width = None if sys.stdout.isatty() else 160
-        RichConsole(file=sys.stdout, width=width, highlight=False).print(table)
+        console = Stdout(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
+        if table.__rich_measure__(console, console.options).maximum <= console.width:
+            console.print(table)
+            return
+        if title:  # too narrow for columns: words cut in pieces cannot be read, so a block a row
+            console.print(title, style="italic")
+        width = max(len(column) for column in columns)
+        for row in rows:
+            console.print()
+            for column, cell in zip(columns, row, strict=True):
+                console.print(f"{column:{width}}  {cell}", soft_wrap=True)
 
     # -- talk, on stderr ---------------------------------------------------------------
 

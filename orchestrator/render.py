@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 
 from orchestrator.errors import DefinitionError, Problem, Span
 
@@ -48,6 +49,8 @@ class Renderer:
             raise self._fault(f"template `{error.name}` is included but not there", name, "template-missing") from None
         except jinja2.UndefinedError as error:
             raise self._fault(error, name, "template-undefined") from None
+        except DefinitionError as error:  # of the loader: an include that leads out; said where it stands
+            raise self._placed(error, name) from None
         except (TypeError, ValueError, ArithmeticError) as error:
             raise self._fault(error, name, "template-failed") from None
         return _tidy(text)
@@ -86,6 +89,13 @@ class Renderer:
             "template-unsafe": "templates may read the facts of their layer and nothing else",
         }.get(slug, "")
         return DefinitionError([Problem(slug=slug, message=str(error), span=span, hint=hint)])
+
+    def _placed(self, error: DefinitionError, name: str) -> DefinitionError:
+        path, line = self._last_frame(error, self._paths.get(name, ""))
+        if line is None:
+            return error
+        span = Span(path=path, line=line, column=1, end_line=line, end_column=2)
+        return DefinitionError(replace(one, span=one.span or span) for one in error.problems())
 
     def _last_frame(self, error: Exception, path: str) -> tuple[str, int | None]:
         """The innermost template frame of a failure: jinja2 rewrites tracebacks to template lines."""

@@ -41,6 +41,7 @@ class Settings:
     debian_mirror: str = ""
     debian_security_mirror: str = ""
     engine: str = ""
+    engine_host: str = ""
     target: str = ""
     results: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)

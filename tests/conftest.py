@@ -58,5 +58,6 @@ def _own_home(request, monkeypatch, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("MLORCH_HOME", str(home / "mlorch"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/no-engine.sock")
     for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)

@@ -43,6 +43,7 @@ def command(
 ) -> None:
     """Build the images of a target, layer by layer. What is there already is not built again."""
     from orchestrator.commands.plan import outlook, plan_document
+    from orchestrator.commands.sweeping import sweep_containers
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
@@ -51,6 +52,8 @@ def command(
     if all_ and benchmark:
         raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
     bench, console = Workbench(recipes), Console(quiet=as_json)
+    if not dry_run:
+        sweep_containers(console)
     documents = []
     for name in target or (None,):
         selection = Selection(

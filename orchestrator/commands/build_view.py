@@ -81,6 +81,7 @@ class BuildView:
             return
         note = (event.text or event.step).strip().splitlines()
         if event.total:
-            self._progress.update(task, completed=event.current, total=event.total)
+            # At its total rich would stop the clock, yet the last step has only begun.
+            self._progress.update(task, completed=min(event.current, event.total - 0.5), total=event.total)
         if note:
             self._progress.update(task, note=note[-1][:60])

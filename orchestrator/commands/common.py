@@ -7,6 +7,7 @@ import click
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from typing import Any, TypeVar
 
     F = TypeVar("F", bound=Callable[..., Any])
@@ -38,6 +39,15 @@ def results_option(function: F) -> F:
         default=None,
         help="Folder of results (default: ./results).",
     )(function)
+
+
+def results_folder(given: str | None) -> Path:
+    """The folder of results: what `-o` says, else the settings, else `./results`."""
+    from pathlib import Path
+
+    from orchestrator.settings import read_settings
+
+    return Path(given or read_settings().results or "results")
 
 
 def selection_options(function: F) -> F:

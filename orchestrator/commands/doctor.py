@@ -43,10 +43,12 @@ def command(recipes: tuple[str, ...], *, as_json: bool) -> int:
 
     Exits with 4 where the engine cannot be used, 1 where something else will fail.
     """
+    from orchestrator.commands.sweeping import sweep_containers
     from orchestrator.console import Console
 
     console = Console(quiet=as_json)
-    checks = list(all_checks(recipes))
+    checks = [*_safely("settings", _settings), *all_checks(recipes)]
+    sweep_containers(console)
     if as_json:
         console.document({"checks": [asdict(check) for check in checks]})
     else:
@@ -75,9 +77,19 @@ def _safely(name: str, make: Callable[[], Iterable[Check]]) -> Iterator[Check]:
     try:
         yield from make()
     except MlorchError as error:
-        yield Check(name=name, state="bad", what=error.message, hint=error.hint)
+        place = f"{error.span}: " if error.span else ""
+        yield Check(name=name, state="bad", what=f"{place}{error.message}", hint=error.hint)
     except OSError as error:
         yield Check(name=name, state="warn", what=f"cannot be checked: {error}")
+
+
+def _settings() -> Iterator[Check]:
+    """What `mlorch.yaml` and the environment say, each with where; taken up for the checks that follow."""
+    from orchestrator.commands.wiring import use_settings
+
+    settings = use_settings()
+    words = ", ".join(f"{name} ({settings.sources[name]})" for name in settings.said())
+    yield Check(name="settings", state="ok", what=words or "none; see docs/recipes.md for mlorch.yaml")
 
 
 def _engine() -> tuple[EngineFacts | None, Check]:

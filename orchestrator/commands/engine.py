@@ -25,12 +25,16 @@ def command() -> None:
 @json_option
 def status(*, as_json: bool) -> int:
     """Show the engine that mlorch would use, and what it can do."""
+    from orchestrator.commands.sweeping import sweep_containers
+    from orchestrator.commands.wiring import use_settings
     from orchestrator.console import Console
     from orchestrator.engines.docker import connect
     from orchestrator.engines.fitness import unfit
 
     console = Console(quiet=as_json)
+    use_settings()
     facts = connect().facts()
+    sweep_containers(console)
     if as_json:
         console.document(status_document(facts))
         return 0
@@ -48,11 +52,12 @@ def ensure(*, yes: bool, as_json: bool) -> int:
 
     It asks first, saying what it is about to do; without a terminal it wants --yes.
     """
-    from orchestrator.commands.wiring import is_terminal
+    from orchestrator.commands.wiring import is_terminal, use_settings
     from orchestrator.console import Console
     from orchestrator.engines.private.ensure import ensure as make_sure
 
     console = Console(quiet=as_json)
+    use_settings()
 
     def ask(text: str) -> bool:
         console.say(text)

@@ -43,9 +43,7 @@ def command(
         files |= rendered(plans[0].target, merge_layers(plans))
     if output is not None:
         for place, text in files.items():
-            path = output / place
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            _write(output / place, text)
     if as_json:
         console.document({"files": dict(files) if output is None else sorted(files)})
     elif output is None:
@@ -53,3 +51,14 @@ def command(
             console.result(f"# ==> {place}\n{text}")
     else:
         console.say(f"{len(files)} files in {output}")
+
+
+def _write(path: Path, text: str) -> None:
+    """One file of the output, its folder made; raises `WriteFailed`."""
+    from orchestrator.system.files import atomic_write_text, write_failure
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(path, error) from error
+    atomic_write_text(path, text, overwrite=True)

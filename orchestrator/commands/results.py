@@ -142,17 +142,17 @@ def list_document(store: Store) -> dict[str, object]:
 
 
 def _store(results_dir: str | None) -> Store:
+    from orchestrator.commands.common import results_folder
     from orchestrator.results.store import Store
 
-    if not results_dir:
-        from orchestrator.settings import read_settings
-
-        results_dir = read_settings().results or "results"
-    return Store(Path(results_dir))
+    return Store(results_folder(results_dir))
 
 
 def _sweep(store: Store, console: Console) -> None:
-    """What a killed mlorch left as running is interrupted, whoever asks first."""
+    """What a killed mlorch left as running is interrupted, whoever asks first; its container goes."""
+    from orchestrator.commands.sweeping import sweep_containers
+
+    sweep_containers(console)
     for record in store.sweep():
         console.warn(f"{record.run_id}: its mlorch is gone; the run counts as interrupted")
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, results_option
+from orchestrator.commands.common import json_option, recipes_option, results_folder, results_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def command(
         official=official,
         target_qps=target_qps,
         find=find,
-        results=Path(results_dir or "results"),
+        results=results_folder(results_dir),
         base_source=base_source,
     )
     check(request)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.compiled import Compiled, Selection, compiled
-from orchestrator.errors import EngineError
+from orchestrator.errors import EngineError, UsageError
 from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
@@ -22,6 +22,29 @@ if TYPE_CHECKING:
     from orchestrator.execute.build import Parts
     from orchestrator.model.steps import LayerStep
     from orchestrator.resolve import Base
+    from orchestrator.settings import Settings
+
+
+_SITE = ("ca_bundle", "debian_mirror", "debian_security_mirror", "engine_host")
+"""Settings that the lower rooms read from the environment, as they are the site's and not a command's."""
+ENGINES = ("docker",)
+
+
+def use_settings() -> Settings:
+    """The settings in effect here; those of the site are put into this process's environment too.
+
+    What the environment says already stays: it counts more than a file. Raises
+    `DefinitionError` for an invalid `mlorch.yaml`.
+    """
+    from orchestrator.settings import read_settings, variable
+
+    settings = read_settings()
+    for name in _SITE:
+        if value := getattr(settings, name):
+            os.environ.setdefault(variable(name), value)
+    if settings.pip_index and (variable("pip_index") in os.environ or "PIP_INDEX_URL" not in os.environ):
+        os.environ["PIP_INDEX_URL"] = settings.pip_index
+    return settings
 
 
 @dataclass(slots=True)
@@ -29,6 +52,7 @@ class Workbench:
     """What a command works with; everything is made when first asked for."""
 
     recipes: tuple[str, ...] = ()
+    settings: Settings = field(default_factory=use_settings)
     _pinned: tuple[str, ...] | None = field(default=None, repr=False)
     _catalog: Catalog | None = field(default=None, repr=False)
     _engine: Engine | None = field(default=None, repr=False)
@@ -62,7 +86,7 @@ class Workbench:
             self._pinned = ()
             from orchestrator.settings import pinned, recipe_specs
 
-            specs = recipe_specs(self.recipes)
+            specs = recipe_specs(self.recipes, self.settings)
             if specs:
                 from orchestrator.console import Console
                 from orchestrator.system.git import commit_of
@@ -77,8 +101,12 @@ class Workbench:
         """The plans of `selection`, from the kept ones where nothing changed."""
         from orchestrator.settings import settings_files
 
-        wanted = replace(selection, recipes=self.pinned())
-        return compiled(wanted, self._make, cache=cache_home(), watched=(*settings_files(), *_layout_files(selection)))
+        wanted = replace(self._settled(selection), recipes=self.pinned())
+        return compiled(wanted, self._make, cache=cache_home(), watched=(*settings_files(), *_layout_files(wanted)))
+
+    def _settled(self, selection: Selection) -> Selection:
+        """`selection` with what the settings say of it where the command line is silent."""
+        return replace(selection, base_source=selection.base_source or self.settings.base_source)
 
     def _make(self, selection: Selection) -> Compiled:
         from orchestrator.assets.oci import with_layout
@@ -109,6 +137,7 @@ class Workbench:
         """The base sources that a build may try, in order."""
         from orchestrator.resolve import base_candidates
 
+        selection = self._settled(selection)
         target = selection.target or self.detected_target()
         return base_candidates(self.catalog, target, selection.platform, selection.base_source)
 
@@ -126,6 +155,7 @@ class Workbench:
         if self._engine is None:
             from orchestrator.engines.docker import connect
 
+            require_known_engine(self.settings)
             self._engine = connect()
         return self._engine
 
@@ -134,6 +164,7 @@ class Workbench:
         from orchestrator.engines.hosts import find_host
         from orchestrator.engines.lookup import fast_lookup
 
+        require_known_engine(self.settings)
         fast = fast_lookup(find_host())
         if fast is not None:
             return fast
@@ -172,6 +203,16 @@ class Workbench:
             shutil.copyfile(pip_wheel([step.pip], Fetcher()), out)
 
         return Parts(rootfs=rootfs, pip=pip)
+
+
+def require_known_engine(settings: Settings) -> None:
+    """Raises `UsageError` where the settings want an engine that mlorch cannot drive: no other is used silently."""
+    if settings.engine and settings.engine not in ENGINES:
+        raise UsageError(
+            f"there is no engine `{settings.engine}` ({settings.sources.get('engine', 'settings')})",
+            hint=f"known: {', '.join(ENGINES)}; engine_host says where it listens",
+            slug="unknown-engine",
+        )
 
 
 def _layout_files(selection: Selection) -> tuple[str, ...]:

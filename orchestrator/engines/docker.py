@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.engines import ContainerExit, ContainerFacts, EngineFacts, ImageFacts
 from orchestrator.engines.fitness import unfit
 from orchestrator.engines.hosts import find_host
-from orchestrator.engines.lookup import image_facts
+from orchestrator.engines.lookup import container_facts, image_facts
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
 from orchestrator.system.places import cache_home
 
@@ -215,15 +215,7 @@ class DockerEngine:
         """Containers with this label, running or not."""
         with self._answers():
             found = self._api.containers(all=True, filters={"label": label})
-        return [
-            ContainerFacts(
-                container_id=str(item["Id"]),
-                name=str((item.get("Names") or [""])[0]).removeprefix("/"),
-                state=str(item.get("State", "")),
-                labels=dict(item.get("Labels") or {}),
-            )
-            for item in found
-        ]
+        return [container_facts(item) for item in found]
 
     def stop(self, container_id: str, grace_s: int = 10) -> None:
         """Ask a container to end, kill it after `grace_s` seconds; one that is gone is fine."""

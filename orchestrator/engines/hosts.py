@@ -15,9 +15,10 @@ DEFAULT_SOCKET = "/var/run/docker.sock"
 
 
 def find_host(env: Mapping[str, str] | None = None) -> str:
-    """Where the engine listens: DOCKER_HOST, the docker context, mlorch's own engine, the default socket.
+    """Where the engine listens: as the user says, else mlorch's own engine, else the default socket.
 
-    mlorch's own runs only where the default one was missing or too old, so it comes first.
+    The user says it with MLORCH_ENGINE_HOST (`engine_host` of mlorch.yaml), DOCKER_HOST or
+    a docker context. mlorch's own runs only where the default one was missing or too old, so it comes first.
     Costs no docker import; the answer may name a socket on which nobody listens.
     """
     env = os.environ if env is None else env
@@ -35,8 +36,8 @@ def find_host(env: Mapping[str, str] | None = None) -> str:
 
 
 def named_host(env: Mapping[str, str]) -> str | None:
-    """The engine that the user named: DOCKER_HOST, else the docker context where it is not the default one."""
-    return env.get("DOCKER_HOST") or _context_host(env)
+    """The engine that the user named: for mlorch alone, by DOCKER_HOST, or by a docker context not the default one."""
+    return env.get("MLORCH_ENGINE_HOST") or env.get("DOCKER_HOST") or _context_host(env)
 
 
 def _context_host(env: Mapping[str, str]) -> str | None:

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from orchestrator.errors import EngineError, InterruptedRun, MlorchError, StepFailed
 from orchestrator.execute.record_of import first_record, with_effective
+from orchestrator.execute.sweep import RUN_LABEL
 from orchestrator.model.record import ContainerRun, Failure, FileHash, Moment, RunRecord
 from orchestrator.model.redact import redacted_text
 from orchestrator.system.files import atomic_write_text, sha256_file
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from orchestrator.execute.record_of import About, Session
     from orchestrator.model.steps import RunStep
 
-RUN_LABEL = "org.mlorch.run"
 LOG = "console.log"
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 256 * 1024

@@ -7,12 +7,27 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.errors import MlorchError
-from orchestrator.execute.run import RUN_LABEL
 from orchestrator.system.process import alive, boot_id, parse_owner_label, pid_namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from orchestrator.engines import ContainerFacts, Engine
+    from collections.abc import Sequence
+
+    from orchestrator.engines import ContainerFacts
+
+RUN_LABEL = "org.mlorch.run"
+
+
+class Sweepable(Protocol):
+    """What the sweep needs of an engine: `engines.Engine` has it, and `engines.lookup.Containers`."""
+
+    def containers(self, label: str) -> Sequence[ContainerFacts]:
+        """Containers with this label, running or not."""
+        ...
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container, running or not; one that is gone is fine."""
+        ...
 
 
 class Interruptible(Protocol):
@@ -31,7 +46,7 @@ class Swept:
     run_id: str
 
 
-def sweep(engine: Engine | None, store: Interruptible | None = None) -> tuple[Swept, ...]:
+def sweep(engine: Sweepable | None, store: Interruptible | None = None) -> tuple[Swept, ...]:
     """Remove orphaned containers and mark their records; without an engine only the records.
 
     Never touches a container whose mlorch may live: one in another pid namespace or

@@ -29,7 +29,7 @@ class Trial:
 
     ``rate`` in samples per second as the clock saw it; ``undisturbed`` the same from the
     quicker calls (the first quartile), which other load on the machine slowed least: it
-    decides, so that a busy moment does not choose the layout. ``latency`` and
+    decides where throughput counts, so that a busy moment does not choose. ``latency`` and
     ``shortest`` are the median and the least seconds of a call or query.
     """
 
@@ -82,34 +82,48 @@ def throughput(
             trials.append(trial)
             worse = 0 if trial.undisturbed > best * WORTH else worse + 1
             best = max(best, trial.undisturbed)
-    return _final(trials, measure, left)
+    return _final(trials, measure, left, _undisturbed)
 
 
 def quickest(
     execution: Execution, measure: Callable[[Layout], Trial], samples: int, left: Callable[[], float]
 ) -> Trial:
-    """The layout that answers a query of ``samples`` samples soonest."""
+    """The layout that answers a query of ``samples`` samples soonest.
+
+    By the mean: threads that wait for each other lose more to other load than one thread
+    does, and a query feels it.
+    """
     trials: list[Trial] = []
     for instances, threads in splits(execution, one=samples == 1):
         for batch in batches(execution, -(-samples // instances)):
             if not trials or left() > 0:
                 trials.append(measure(Layout(instances, threads, batch)))
-    return _final(trials, measure, left)
+    return _final(trials, measure, left, _rate)
 
 
-def _final(trials: Iterable[Trial], measure: Callable[[Layout], Trial], left: Callable[[], float]) -> Trial:
-    """Measure the best again; each keeps its better figure, as other load only ever slows a trial."""
-    ranked = sorted(trials, key=lambda trial: -trial.undisturbed)
+def _undisturbed(trial: Trial) -> float:
+    return trial.undisturbed
+
+
+def _rate(trial: Trial) -> float:
+    return trial.rate
+
+
+def _final(
+    trials: Iterable[Trial],
+    measure: Callable[[Layout], Trial],
+    left: Callable[[], float],
+    speed: Callable[[Trial], float],
+) -> Trial:
+    """Measure the best again; each keeps its better figure, as other load only ever slows a trial.
+
+    Of those within `WORTH` of the best, the one with the smallest batch.
+    """
+    ranked = sorted(trials, key=speed, reverse=True)
     finalists = {trial.layout: trial for trial in ranked[:FINALISTS]}
     for layout in list(finalists) * 2:
         if len(finalists) > 1 and left() > 0:
-            finalists[layout] = max(finalists[layout], measure(layout), key=lambda trial: trial.undisturbed)
-    return settle(finalists.values())
-
-
-def settle(trials: Iterable[Trial]) -> Trial:
-    """The best trial; of those within `WORTH` of it the one with the smallest batch."""
-    every = list(trials)
-    top = max(trial.undisturbed for trial in every)
-    near = (trial for trial in every if trial.undisturbed * WORTH >= top)
-    return min(near, key=lambda trial: (trial.layout.batch, -trial.undisturbed))
+            finalists[layout] = max(finalists[layout], measure(layout), key=speed)
+    top = max(map(speed, finalists.values()))
+    near = (trial for trial in finalists.values() if speed(trial) * WORTH >= top)
+    return min(near, key=lambda trial: (trial.layout.batch, -speed(trial)))

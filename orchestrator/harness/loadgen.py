@@ -6,6 +6,8 @@ or the folder for its logs is absent, so neither is ever left to happen.
 
 from __future__ import annotations
 
+import math
+
 import mlperf_loadgen as lg
 
 TYPE_CHECKING = False
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from .sut import Direct, Queued
 
 EMBEDDED_CONF = 0
+OVERLOAD_SECONDS = 30
+"""A Server test ends when this much work waits: it cannot be VALID any more, and would else take hours."""
+OVERLOAD_SHARE = 0.05
+"""The same for a long test, of its duration: five times the late queries that the 99th percentile allows."""
 MODES = {"performance": "PerformanceOnly", "accuracy": "AccuracyOnly"}
 
 
@@ -46,7 +52,17 @@ def test_settings(settings: Settings, effective: Effective) -> lg.TestSettings:
     for name, field in names.items():
         if name in values:
             setattr(result, field, values[name])
+    if settings.scenario == "Server" and settings.mode == "performance":
+        result.server_max_async_queries = most_waiting(settings, effective)
     return result
+
+
+def most_waiting(settings: Settings, effective: Effective) -> int:
+    """Queries issued and not answered at which LoadGen ends a Server test as INVALID; 0 for no limit."""
+    rate = (effective.calibration or {}).get("samples_per_second")
+    if not isinstance(rate, float):
+        return 0
+    return math.ceil(rate * max(OVERLOAD_SECONDS, OVERLOAD_SHARE * settings.loadgen.min_duration_ms / 1000))
 
 
 def run(settings: Settings, effective: Effective, samples: Samples, sut: Direct | Queued, folder: Path) -> None:

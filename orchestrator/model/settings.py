@@ -16,6 +16,11 @@ BaseSourceWish = Annotated[
 ]
 
 
+EngineHost = Annotated[
+    str, StringConstraints(pattern=r"^(?:unix:///.+|(?:ssh|tcp)://(?![^/]*:[^/]*@)[A-Za-z0-9.:@\[\]_-]+)\Z")
+]
+
+
 class SettingsFile(Strict):
     """One `mlorch.yaml`; what is not said is left to the environment and the host."""
 
@@ -31,5 +36,8 @@ class SettingsFile(Strict):
     debian_mirror: Url = Field(default="", description="address of a mirror of the Debian archive")
     debian_security_mirror: Url = Field(default="", description="the same for security updates")
     engine: Name = Field(default="", description="container engine")
+    engine_host: EngineHost = Field(
+        default="", description="where the engine listens, as DOCKER_HOST says it: unix:///PATH, ssh://USER@HOST"
+    )
     target: Name = Field(default="", description="hardware target, instead of the detected one")
     results: str = Field(default="", description="folder of results")

@@ -47,13 +47,20 @@ class Summary:
 
     @property
     def verdict(self) -> str:
-        """One word: VALID, INVALID, PASSED or FAILED (accuracy against its goal), or the status."""
+        """One word: VALID, INVALID, PASSED or FAILED (accuracy against its goal), or the status.
+
+        CHANGED where the record and LoadGen's log disagree: then one was edited afterwards.
+        """
         if self.record.status != "done":
             return self.record.status.upper()
         if self.record.mode == "accuracy":
             reached = self.accuracy.reached if self.accuracy else False
             return {True: "PASSED", False: "FAILED", None: "MEASURED"}[reached]
-        return {True: "VALID", False: "INVALID", None: "NO RESULT"}[self.record.valid]
+        if self.loadgen is None:
+            return "NO RESULT"
+        if self.loadgen.valid != self.record.valid:  # one of the two was edited: neither is believed
+            return "CHANGED"
+        return "VALID" if self.record.valid else "INVALID"
 
     @property
     def good(self) -> bool:
@@ -66,6 +73,8 @@ class Summary:
         found = [self.problem] if self.problem else []
         if self.record.error is not None:
             found.append(self.record.error.message)
+        if self.verdict == "CHANGED":
+            found.append("the record and LoadGen's log disagree; `mlorch results verify` tells what was edited")
         if self.loadgen is not None and not self.good:
             found += [*self.loadgen.reasons, *self.loadgen.errors]
         if self.accuracy is not None and self.accuracy.reached is False:
@@ -80,7 +89,8 @@ def verdict(folder: Path) -> bool | None:
 
 def summarise(record: RunRecord, folder: Path) -> Summary:
     """Read the files of a run; whatever is missing or broken becomes ``problem``, never an error."""
-    if record.status == "running":
+    if record.status in {"running", "interrupted"}:
+        # LoadGen's files may look whole where nobody saw the run end: half a result is none.
         return Summary(record=record, folder=folder)
     problem, result = "", None
     try:
@@ -141,7 +151,7 @@ def document(summary: Summary) -> dict[str, object]:
         "mode": record.mode,
         "status": record.status,
         "verdict": summary.verdict,
-        "valid": record.valid,
+        "valid": {"VALID": True, "INVALID": False}.get(summary.verdict),
         "reasons": list(summary.reasons),
         "started": record.started.utc,
         "metrics": _metrics(summary),

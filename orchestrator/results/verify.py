@@ -74,7 +74,7 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
         if record.mode == "accuracy":
             faults += _accuracy(folder, labels)
             checked.append("accuracy" if labels else "number and uniqueness of the accuracy log's samples")
-    return Verification(run_id=record.run_id, folder=folder, checked=tuple(checked), faults=tuple(faults))
+    return Verification(run_id=folder.name, folder=folder, checked=tuple(checked), faults=tuple(faults))
 
 
 def _seal(document: Mapping[str, object]) -> Iterator[Fault]:

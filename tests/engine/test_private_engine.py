@@ -21,6 +21,7 @@ import pytest
 from docker_parts import busybox
 
 from orchestrator.engines import private
+from orchestrator.engines.private import network
 from orchestrator.errors import EngineError
 from orchestrator.system.places import cache_home
 
@@ -163,6 +164,22 @@ def test_a_killed_engine_is_started_again_and_a_reused_pid_fools_nobody(own, ima
     assert len(did) == 1, "the packages are there; only the daemon is started"
     assert own.docker("image", "inspect", image)
     assert "pong" in own.docker("run", "--rm", image, BUSYBOX, "echo", "pong")
+
+
+@needs_host
+def test_after_a_kill_containers_are_in_the_subnet_that_the_rules_let_out(own, image):
+    """A dockerd that was killed puts the subnet that it remembers over a bridge that has another by now."""
+    before = private.read_state(own.places).subnet
+    os.kill(own.pid, signal.SIGKILL)
+    network.make_bridge("mlorch-taken", before)
+    try:
+        own.document("engine", "ensure", "--yes")
+        after = private.read_state(own.places).subnet
+        ran = own.docker("run", "--rm", image, BUSYBOX, "ip", "-4", "addr", "show", "eth0")
+    finally:
+        network.drop_bridge("mlorch-taken")
+    assert after != before
+    assert after.rpartition(".")[0] in ran
 
 
 @needs_host

@@ -109,7 +109,7 @@ def test_what_is_left_open_is_measured_and_said(document, tmp_path):
     document["loadgen"]["target_qps"] = None
     code, _, record = run(document, tmp_path)
     assert code == 0
-    assert record["calibration"]["seconds"] <= 3.0
+    assert record["calibration"]["seconds"] <= 10  # 2.3 on a machine that does nothing else
     assert record["effective"]["target_qps"]["source"] == "calibrated"
     assert record["effective"]["batch"]["source"] == "calibrated"
     assert "Min duration satisfied : Yes" in (tmp_path / "mlperf_log_summary.txt").read_text()

@@ -261,3 +261,35 @@ def test_a_broken_model_is_told_once_and_every_query_is_still_answered(loadgen, 
     assert [str(error) for error in errors] == ["the model broke"]
     assert set(loadgen.got) == set(range(8))
     assert set(loadgen.got.values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "rate", "duration_ms", "most"),
+    [
+        ("Server", 100.0, 2_000, 3_000),  # half a minute of work
+        ("Server", 100.0, 2_000_000, 10_000),  # a twentieth of a long test
+        ("Server", None, 2_000, 0),  # nothing was measured: LoadGen's own default, no limit
+        ("Offline", 100.0, 2_000, None),
+    ],
+)
+def test_an_overloaded_server_test_ends_instead_of_working_for_hours(
+    scenario, rate, duration_ms, most, loadgen, monkeypatch
+):
+    class TestSettings(types.SimpleNamespace):
+        def FromConfig(self, *_args):  # noqa: N802 (LoadGen's name)
+            return 0
+
+    fake = sys.modules["mlperf_loadgen"]
+    fake.TestSettings = TestSettings
+    fake.TestScenario = fake.TestMode = types.SimpleNamespace(Server=0, Offline=1, PerformanceOnly=2)
+    monkeypatch.delitem(sys.modules, "orchestrator.harness.loadgen", raising=False)
+    module = importlib.import_module("orchestrator.harness.loadgen")
+    monkeypatch.delitem(sys.modules, "orchestrator.harness.loadgen")
+    effective = types.SimpleNamespace(
+        values={"min_query_count": 1, "target_qps": 1e6},
+        calibration=None if rate is None else {"samples_per_second": rate},
+    )
+    asked = types.SimpleNamespace(min_duration_ms=duration_ms, max_duration_ms=0)
+    settings = types.SimpleNamespace(benchmark="b", scenario=scenario, mode="performance", loadgen=asked)
+    made = module.test_settings(settings, effective)
+    assert getattr(made, "server_max_async_queries", None) == most

@@ -111,3 +111,48 @@ def test_report_writes_one_file_and_does_not_overwrite_what_was_named(mlorch, st
     assert code == 0
     assert json.loads(out)["report"].startswith("results/report-")
     assert mlorch("report")[0] == 0
+
+
+def edited(folder, **changes):
+    """The record of a run, changed by hand."""
+    document = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(document | changes))
+
+
+def test_an_invalid_result_is_not_made_valid_by_editing_its_record(mlorch, store):
+    folder = next(path for path in store.root.iterdir() if "server" in path.name)
+    edited(folder, valid=True)
+    code, out, _ = mlorch("show", folder.name, "--json")
+    assert code == 0
+    (found,) = json.loads(out)["results"]
+    assert found["verdict"] == "CHANGED"
+    assert found["valid"] is None
+    assert "results verify" in found["reasons"][0]
+
+
+def test_a_valid_record_without_loadgen_s_summary_shows_no_verdict(mlorch, store):
+    folder = next(path for path in store.root.iterdir() if "offline-performance" in path.name)
+    (folder / "mlperf_log_summary.txt").unlink()
+    _, out, _ = mlorch("show", folder.name, "--json")
+    (found,) = json.loads(out)["results"]
+    assert (found["verdict"], found["valid"]) == ("NO RESULT", None)
+
+
+def test_an_interrupted_run_has_no_metrics_even_where_loadgen_s_files_are_whole(mlorch, store):
+    folder = next(path for path in store.root.iterdir() if "offline-performance" in path.name)
+    edited(folder, status="interrupted", valid=None)
+    _, out, _ = mlorch("show", folder.name, "--json")
+    (found,) = json.loads(out)["results"]
+    assert found["verdict"] == "INTERRUPTED"
+    assert found["metrics"] == {"accuracy": None, "result": None, "latency_ns": None}
+
+
+def test_verify_names_the_folder_that_it_checked(mlorch, store):
+    folder = next(path for path in store.root.iterdir() if "server" in path.name)
+    copy = folder.with_name(folder.name[:-4] + "ffff")
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    code, out, _ = mlorch("verify", copy.name, "--json")
+    assert code == 1
+    assert json.loads(out)["results"][0]["run_id"] == copy.name

@@ -77,6 +77,11 @@ class Places:
         return self.run / "exec"
 
     @property
+    def network_store(self) -> Path:
+        """Where dockerd remembers its networks (libnetwork's local store)."""
+        return self.data / "network/files/local-kv.db"
+
+    @property
     def containerd_config(self) -> Path:
         return self.home / "containerd.toml"
 

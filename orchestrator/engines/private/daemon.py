@@ -55,6 +55,9 @@ def start(at: Places) -> State:
     for folder in (at.home, at.data, at.run):
         folder.mkdir(parents=True, exist_ok=True)
     at.run.chmod(0o700)  # who may use the socket is root on this host
+    # A killed dockerd remembers its bridge's subnet and would put it back over the one chosen now, past the
+    # rules: containers and builds without a network. Nothing that it remembers there is of use to mlorch.
+    at.network_store.unlink(missing_ok=True)
     routes = _text("/proc/net/route")
     bridge = f"mlorch-{at.tag}"
     subnet = network.free_subnet(routes, _text("/etc/resolv.conf"))

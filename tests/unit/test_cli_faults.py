@@ -1,0 +1,124 @@
+"""Whatever goes wrong: one located message, one JSON document that agrees with the exit status, no half output."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import pytest
+
+from orchestrator.cli import COMMANDS, cli, run
+from orchestrator.console import Console
+
+
+def error_of(capsys) -> dict[str, object]:
+    """The error of the one JSON document on stdout."""
+    return json.loads(capsys.readouterr().out)["error"]
+
+
+LINES = [
+    "nonsense --json",
+    "images nonsense --json",
+    "build --json --bogus",
+    "build --json --target nope",
+    "run --json --scenario Nope",
+    "plan --json --recipes /not/there",
+    "plan --json --recipes https://host.example/repo",
+    "results show --json nope",
+    "results verify --json",
+    "results list --json -o {file}",
+    "render --json -o /proc/nope",
+    "run --json -o /not/there/results",
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_failure_is_one_json_document_with_the_exit_status(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    status = run(line.format(file=tmp_path / "file").split())
+    found = error_of(capsys)
+    assert found["exit_code"] == status != 0
+    assert found["slug"] not in {"", "bug"}
+    assert found["message"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "slug"),
+    [
+        (ZeroDivisionError("oops"), 70, "bug"),
+        (OSError(28, "No space left on device", "/full/disk"), 1, "system"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_no_command_expects_is_told_in_json_too(raised, status, slug, monkeypatch, capsys):
+    def fail(*_args, **_kwargs):
+        raise raised
+
+    monkeypatch.setattr(cli, "main", fail)
+    assert run(["plan", "--json"]) == status
+    found = error_of(capsys)
+    assert (found["slug"], found["exit_code"]) == (slug, status)
+    if slug == "system":
+        assert found["message"] == "/full/disk: No space left on device"
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_help(command, capsys):
+    assert run([command, "--help"]) == 0
+    assert "Usage: mlorch" in capsys.readouterr().out
+
+
+def test_render_replaces_and_makes_folders_but_tells_where_it_cannot(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert run(["render", "--target", "cpu", "-o", str(tmp_path / "file" / "below")]) != 0
+    assert "file" in capsys.readouterr().err
+    for _ in range(2):
+        assert run(["render", "--target", "cpu", "-o", str(tmp_path / "a/b")]) == 0
+    assert list((tmp_path / "a/b").rglob("Dockerfile"))
+
+
+def test_an_include_that_leads_out_is_refused_where_it_stands(tmp_path, capsys):
+    (tmp_path / "outside.j2").write_text("secret")
+    mine = tmp_path / "mine"
+    (mine / "layers").mkdir(parents=True)
+    (mine / "dockerfiles").mkdir()
+    (mine / "layers/benchmark.yaml").write_text(
+        "kind: layer\nname: benchmark\ntitle: mine\nlevel: benchmark\ntemplate: mine.j2\n"
+    )
+    (mine / "dockerfiles/mine.j2").write_text('FROM {{ parent }}\n\n{% include "evil.j2" %}\n')
+    (mine / "dockerfiles/evil.j2").symlink_to(tmp_path / "outside.j2")
+    assert run(["render", "--target", "cpu", "--recipes", str(mine)]) == 3
+    said = capsys.readouterr()
+    assert f"{mine}/dockerfiles/mine.j2:3:1: error: " in said.err
+    assert "secret" not in said.out + said.err
+
+
+# -- what people see -----------------------------------------------------------------------
+
+
+def test_a_table_too_wide_for_the_terminal_becomes_a_block_a_row(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    name = "20261124T030954Z-image-smoke-cpu-singlestream-performance-ea08"
+    Console().table(("run", "result", "verdict"), [(name, "1 ms", "[bold red]INVALID[/]")], title="all", right=(1,))
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert f"run      {name}" in lines
+    assert "result   1 ms" in lines
+
+
+def test_a_table_that_fits_stays_a_table(capsys):
+    Console().table(("run", "result"), [("a", "1 ms")], right=(1,))
+    assert "run   result" in capsys.readouterr().out
+
+
+def test_a_closed_pipe_is_left_to_the_command_line(monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        with pytest.raises(BrokenPipeError):
+            Console().table(("a",), [("b" * 200_000,)])
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), closed.fileno())
