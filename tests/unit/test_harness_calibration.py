@@ -61,8 +61,13 @@ def test_the_fastest_batch_wins_and_the_search_ends_after_two_steps_without_gain
 
 
 def test_a_larger_batch_is_not_taken_for_noise():
-    measure, _ = machine(lambda layout: 1000 + layout.batch * 0.1)
+    measure, _ = machine(lambda layout: 10 + layout.batch * 0.001)
     assert throughput(execution(1), measure, 9.0, forever).layout.batch == 1
+
+
+def test_a_quick_model_gets_batches_that_outweigh_what_a_call_costs_besides():
+    measure, _ = machine(lambda layout: 20_000.0)
+    assert throughput(execution(1), measure, 9.0, forever).layout.batch >= 32
 
 
 def test_no_call_takes_longer_than_allowed():
