@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BENCHMARKS = ("image-fashion", "image-smoke")
 SCENARIOS = ("Offline", "SingleStream")
-SECONDS, ROUNDS = 1.0, 6
+SECONDS, ROUNDS = 1.0, 8
 PAIRS = 14
 EXTRA_NS = 60_000
 ROOT = Path(__file__).parents[1]
