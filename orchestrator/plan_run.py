@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 from orchestrator.errors import HostLimitError, UsageError
-from orchestrator.model.steps import AssetRef, ContainerSpec, Mount, RunStep
+from orchestrator.model.steps import OWNER_LABEL, AssetRef, ContainerSpec, Mount, RunStep
 from orchestrator.plan_host import cpu_set, memory_limit, memory_nodes, preflight_memory, size_bytes
 from orchestrator.plan_settings import Choices, settings_of
 
@@ -151,7 +151,7 @@ def _container(workload: Workload, site: Site, identifier: str, cpus: tuple[int,
         env=_env(target.env, len(cpus)),
         labels={
             "org.mlorch.run": identifier,
-            "org.mlorch.owner": site.owner,
+            OWNER_LABEL: site.owner,
             "org.mlorch.results": site.results,
         },
         network="none",

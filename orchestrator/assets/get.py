@@ -10,7 +10,7 @@ from orchestrator.assets.sources import licence_text, source_name
 from orchestrator.assets.store import definition_of, key_of
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
-from orchestrator.model.steps import ContainerSpec, Mount
+from orchestrator.model.steps import OWNER_LABEL, ContainerSpec, Mount
 from orchestrator.system.process import owner_label, this_process
 
 TYPE_CHECKING = False
@@ -113,7 +113,7 @@ def prep_spec(name: str, image: str, script: Path, folder: Path, args: tuple[str
         tmpfs={"/tmp": "rw,nosuid,nodev,noexec,mode=1777,size=1073741824"},  # noqa: S108 (in the container)
         env={"HOME": "/tmp", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: S108
         # A run's labels, so that the sweep after a crash finds it.
-        labels={"org.mlorch.run": f"prep-{name}", "org.mlorch.owner": owner_label(this_process())},
+        labels={"org.mlorch.run": f"prep-{name}", OWNER_LABEL: owner_label(this_process())},
         network="none",
         read_only=True,
         memory=_MEMORY,

@@ -45,6 +45,8 @@ _ENGINE_GONE = re.compile(
     r"|failed to receive status|no active session|code = Canceled",
     re.IGNORECASE,
 )
+_NO_PARENT = re.compile(r"failed to resolve source metadata for (\S+): (.*)")
+"""The FROM cannot be had: a registry that is down, refuses, or has no such image. Not the engine's fault."""
 _NO_SPACE = re.compile(r"no space left on device")
 
 
@@ -208,6 +210,12 @@ def _failure(step: LayerStep, log: Log, said: str) -> StepFailed | EngineError:
             f"the engine has no space left to build `{step.name}`",
             hint="free space where the engine keeps images (`mlorch doctor` says where), then run it again",
             slug="engine-disk-full",
+        )
+    if missing := _NO_PARENT.search(words):
+        return StepFailed(
+            f"the image that `{step.name}` starts from cannot be had: {missing[1]}: {missing[2]}",
+            hint="check the registry and the digest, or choose another base: `--base-source bootstrap`",
+            slug="no-base",
         )
     if not tail and _ENGINE_GONE.search(words):
         return EngineError(

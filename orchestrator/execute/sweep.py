@@ -66,7 +66,7 @@ def sweep(engine: Sweepable | None, store: Interruptible | None = None) -> tuple
 
 def orphaned(found: ContainerFacts) -> bool:
     """Whether the mlorch that made this container is gone."""
-    parsed = parse_owner_label(found.labels.get("org.mlorch.owner", ""))
+    parsed = parse_owner_label(found.labels.get(OWNER_LABEL, ""))
     if parsed is None:
         return False
     owner, namespace = parsed

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
+
+from orchestrator.model.steps import OWNER_LABEL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +32,13 @@ def docker_argv(spec: ContainerSpec) -> list[str]:
 
 
 def docker_line(spec: ContainerSpec) -> str:
-    """The command, quoted for a shell."""
-    return shlex.join(docker_argv(spec))
+    """The command for a person to run, quoted for a shell.
+
+    Without the owner's label: by it another mlorch would take the container for one that
+    this process left behind, and remove it.
+    """
+    labels = {name: value for name, value in spec.labels.items() if name != OWNER_LABEL}
+    return shlex.join(docker_argv(replace(spec, labels=labels)))
 
 
 def _limits(spec: ContainerSpec) -> list[str]:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+OWNER_LABEL = "org.mlorch.owner"
+"""The label of a container that names the process which must stay alive for it (`orchestrator.system.process`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextFile:

@@ -246,3 +246,29 @@ def test_a_package_that_the_mirrors_dropped_is_pinned_anew_for_this_machine_and_
     relocked = subprocess.run(build, env=env, capture_output=True, text=True, timeout=600, check=False)
     assert relocked.returncode == 0, relocked.stderr[-3000:]
     assert "locked anew for this machine" in relocked.stderr
+
+
+def test_a_registry_that_does_not_answer_is_told_as_that_and_not_as_a_lost_engine(mlorch):
+    digest = "sha256:" + "a" * 64
+    done = mlorch("build", "-b", "image-fashion", "--base-source", f"registry:127.0.0.1:9/debian@{digest}", "--json")
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["slug"], error["exit_code"]) == (1, "no-base", 1)
+    assert f"127.0.0.1:9/debian@{digest}" in error["message"]
+    assert "bootstrap" in error["hint"]
+
+
+def test_a_base_by_a_tag_is_refused_as_it_can_move(mlorch):
+    done = mlorch("build", "-b", "image-fashion", "--base-source", "registry:example.test/debian:12", "--json")
+    assert (done.returncode, json.loads(done.stdout)["error"]["slug"]) == (2, "moving-reference")
+
+
+def test_the_next_base_source_is_tried_where_the_first_cannot_be_had(mlorch, tmp_path):
+    shipped = (Path(__file__).parents[2] / "recipes" / "layers" / "base-bookworm.yaml").read_text()
+    changed = shipped.replace("image: debian", "image: 127.0.0.1:9/debian")
+    changed = changed.replace("digests: {}", 'digests: {linux/amd64: "sha256:' + "a" * 64 + '"}')
+    assert changed.count("127.0.0.1:9") == 1
+    (tmp_path / "base-bookworm.yaml").write_text(changed)
+    done = mlorch("build", "-b", "image-fashion", "--recipes", str(tmp_path), "--json", timeout=900)
+    assert done.returncode == 0, done.stderr
+    assert "trying bootstrap" in done.stderr
+    assert json.loads(done.stdout)["layers"][0]["image"].startswith("localhost/mlorch/base-bookworm:")

@@ -199,6 +199,14 @@ def test_docker_line_is_what_would_run():
     assert "'type=bind,source=/cache/my data,target=/data/fashion,readonly'" in docker_line(planned().container)
 
 
+def test_the_printed_line_does_not_claim_to_belong_to_this_process():
+    """Else the sweep of another mlorch would remove the container of whoever copied the line."""
+    container = planned().container
+    assert "org.mlorch.owner" in container.labels
+    assert "org.mlorch.owner" not in docker_line(container)
+    assert "org.mlorch.run" in docker_line(container)
+
+
 def test_a_limit_that_the_host_cannot_give_is_told_and_not_lowered():
     workload = a_workload(target=a_target(ulimits={"memlock": "unlimited", "nofile": "65536"}))
     with pytest.raises(HostLimitError, match=r"memlock=unlimited.*8388608") as error:
