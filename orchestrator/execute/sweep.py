@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.errors import MlorchError
+from orchestrator.model.steps import OWNER_LABEL
 from orchestrator.system.process import alive, boot_id, parse_owner_label, pid_namespace
 
 TYPE_CHECKING = False
