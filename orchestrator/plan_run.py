@@ -18,8 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from orchestrator.model.definitions import Asset, Benchmark, Dataset, Device, Harness, Model, Target
+    from orchestrator.model.definitions import Asset, Benchmark, Dataset, Harness, Model, Target
     from orchestrator.model.host import HostFacts
+    from orchestrator.model.targets import Device
 
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")

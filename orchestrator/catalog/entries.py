@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.errors import Span
-    from orchestrator.model.definitions import Definition
+    from orchestrator.model.base import Definition
     from orchestrator.source import Document
 
 _TEMPLATE_NAME = re.compile(r"(?!/)[A-Za-z0-9._/@+-]+")

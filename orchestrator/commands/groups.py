@@ -1,10 +1,17 @@
-"""A group of commands that lists when nothing else is asked: `mlorch targets` is `mlorch targets list`."""
+"""Groups of commands: one that lists when nothing else is asked, one whose commands are modules."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 import click
 
 from orchestrator.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ListGroup(click.Group):
@@ -18,10 +25,48 @@ class ListGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and self.get_command(ctx, args[0]) is None:
-            from orchestrator.source import nearest
-
-            near = nearest(args[0], self.commands)
-            hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(self.commands)}"
-            raise UsageError(f"`{ctx.command_path}` has no command `{args[0]}`", hint=hint, slug="unknown-command")
+        _require_known(self, ctx, args)
         return super().resolve_command(ctx, args)
+
+
+class LazyCommands(click.Group):
+    """A group whose commands are modules of `orchestrator.commands`, imported when they are named.
+
+    ``summaries`` maps a command's name to its line in the help, ``modules`` to its module.
+    """
+
+    def __init__(self, *args: Any, modules: Mapping[str, str], summaries: Mapping[str, str], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._modules, self._summaries = modules, summaries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(self._summaries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in self._modules:
+            return None
+        command = import_module(f"orchestrator.commands.{self._modules[cmd_name]}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        _require_known(self, ctx, args)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._summaries.items()))
+
+
+def _require_known(group: click.Group, ctx: click.Context, args: list[str]) -> None:
+    """Raises `UsageError` with the nearest name where the first word is no command of `group`."""
+    known = group.list_commands(ctx)
+    if not args or args[0].startswith("-") or args[0] in known:
+        return
+    from orchestrator.source import nearest
+
+    near = nearest(args[0], known)
+    hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
+    raise UsageError(f"`{ctx.command_path}` has no command `{args[0]}`", hint=hint, slug="unknown-command")

@@ -120,7 +120,7 @@ def new_command(kind: str, name: str, folder: Path) -> None:
 def skeleton(kind: str, name: str) -> str:
     """The text of a new recipe; `UsageError` for an unknown kind or a name that cannot be one."""
     from orchestrator.catalog.roots import package_folder
-    from orchestrator.model.definitions import is_name
+    from orchestrator.model.base import is_name
 
     _known_kind(kind)
     if not is_name(name):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.model.steps import BuildSettings as BuildSettings  # noqa: TC001  # named here for callers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from orchestrator.model.steps import ContainerSpec, LayerStep
@@ -82,6 +82,42 @@ class ContainerExit:
     out_of_memory: bool
     started: str
     finished: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryAuth:
+    """Who asks a registry; never printed, never stored."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+class ImageMoves(Protocol):
+    """Images in and out of an engine's store; the engines' shared half that runs nothing."""
+
+    def tag(self, reference: str, new: str) -> None:
+        """Give the image `reference` a second name."""
+        ...
+
+    def pull(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
+        """Get an image from its registry; its digest is checked by the engine."""
+        ...
+
+    def push(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> str:
+        """Send an image to the registry that its name says; gives the manifest's digest."""
+        ...
+
+    def remove_image(self, reference: str) -> None:
+        """Remove a name of an image, and the image with its last name; one that is gone is fine."""
+        ...
+
+    def save(self, references: Sequence[str], out: Path) -> None:
+        """Write images with all their layers into one archive (an OCI layout in a tar)."""
+        ...
+
+    def load(self, archive: Path) -> tuple[str, ...]:
+        """Take the images of such an archive in; gives their names."""
+        ...
 
 
 class Engine(Protocol):

@@ -1,63 +1,29 @@
-"""What a recipe may say: one frozen model per kind, checked by pydantic.
-
-Every YAML scalar reaches these models as text (see `orchestrator.source`), so
-the field's type decides how ``3.10``, ``no`` or ``12:30`` reads. Unknown keys
-are refused. Names are lower-case words joined by ``-``, ``_`` or ``.``.
-"""
+"""What a recipe may say: one frozen model per kind, checked by pydantic."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-_NAME = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*\Z"
-Name = Annotated[str, StringConstraints(pattern=_NAME, max_length=64)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\Z")]
-Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}\Z")]
-Platform = Annotated[str, StringConstraints(pattern=r"^linux/(?:amd64|arm64)\Z")]
-DebName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+\Z")]
-Requirement = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.+!_-]+\Z"
-    ),
-]
-RelativePath = Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+~-]+\Z")]
-AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+-]*\Z")]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")]
-EnvValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*\Z", max_length=4096)]
-Size = Annotated[str, StringConstraints(pattern=r"^[0-9]+[kmgt]?\Z")]
-Scenario = Literal["Offline", "Server", "SingleStream", "MultiStream"]
-Level = Literal["base", "runtime", "framework", "loadgen", "harness", "code", "benchmark", "side"]
-Framework = Name
-
-
-def is_name(text: str) -> bool:
-    """Whether a text can be a `Name`."""
-    return len(text) <= 64 and re.fullmatch(_NAME, text) is not None
-
-
-class Strict(BaseModel):
-    """Frozen, no unknown keys; the root of every model here."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        str_strip_whitespace=False,
-        allow_inf_nan=False,
-        regex_engine="python-re",  # the Rust engine knows neither look-ahead nor \\Z
-    )
-
-
-class Definition(Strict):
-    """What every recipe has: a name that is unique in its kind and a line for people."""
-
-    name: Name
-    title: str = Field(min_length=1, max_length=120)
-    description: str = ""
-
+from orchestrator.model.base import (
+    AbsolutePath,
+    DebName,
+    Definition,
+    Digest,
+    EnvName,
+    EnvValue,
+    Framework,
+    Level,
+    Name,
+    Platform,
+    RelativePath,
+    Requirement,
+    Scenario,
+    Sha256,
+    Strict,
+)
+from orchestrator.model.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 
 # -- layers ------------------------------------------------------------------------------
 
@@ -111,52 +77,6 @@ class Layer(Definition):
     copy_files: tuple[CopiedFile, ...] = Field(default=(), alias="copy")
     smoke: tuple[str, ...] = ()
     """A command (argv) that must succeed in the finished layer, e.g. an import."""
-
-
-# -- targets -----------------------------------------------------------------------------
-
-
-class Reasoned(Strict):
-    """Something the container is given beyond the least, and why."""
-
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./*-]+\Z")]
-    reason: str = Field(min_length=8)
-
-
-class Device(Reasoned):
-    """A device node on the host, or a CDI name; a glob may match several nodes."""
-
-    cdi: str = ""
-
-
-class Detect(Strict):
-    """When the target counts as present on a host; `always` is for plain processors."""
-
-    always: bool = False
-    machine: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-
-
-class Target(Definition):
-    """A kind of hardware: its layers and what its containers are given."""
-
-    kind: Literal["target"]
-    platforms: tuple[Platform, ...] = Field(min_length=1)
-    base: Name
-    runtime: Name
-    frameworks: dict[Framework, Name] = Field(min_length=1)
-    providers: dict[Framework, tuple[str, ...]] = Field(default_factory=dict)
-    priority: int = Field(default=0, ge=0, le=100)
-    detect: Detect = Detect()
-    devices: tuple[Device, ...] = ()
-    groups: tuple[Name, ...] = ()
-    capabilities: tuple[Reasoned, ...] = ()
-    ulimits: dict[Name, Annotated[str, StringConstraints(pattern=r"^(?:unlimited|[0-9]+)\Z")]] = Field(
-        default_factory=dict
-    )
-    shm: Size = "64m"
-    ipc: Literal["private", "host"] = "private"
-    env: dict[EnvName, EnvValue] = Field(default_factory=dict)
 
 
 # -- models and datasets -----------------------------------------------------------------

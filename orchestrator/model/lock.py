@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from orchestrator.model.definitions import DebName, Name, Platform, RelativePath, Sha256, Strict
+from orchestrator.model.base import DebName, Name, Platform, RelativePath, Sha256, Strict
 
 
 class Deb(Strict):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from orchestrator.model.definitions import Name, Strict
+from orchestrator.model.base import Name, Strict
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://(?![^/]*@)[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/+%=-]*)?\Z")]
 """Without credentials: settings are shown and recorded."""

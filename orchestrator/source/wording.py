@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, get_args
 
-from orchestrator.model import definitions as d
+from orchestrator.model import base as d
 from orchestrator.source.text import nearest
 
 TYPE_CHECKING = False
