@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 32
 MAX_NODES = 100_000
+_TOO_LARGE = f"this document exceeds {MAX_DEPTH} levels and {MAX_NODES} values (aliases counted at full size)"
+_PARSERS_LIMIT = "maximum nesting depth"
+"""What a parser with a bound of its own says; its scanner reads ahead, so it may speak before `_Composer` counts."""
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TEXT_TAGS = frozenset({"!", "tag:yaml.org,2002:str"})
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -142,8 +145,7 @@ class _Composer:
         raise DefinitionError(self.problems)
 
     def _too_large(self, event: Any) -> None:
-        limit = f"{MAX_DEPTH} levels and {MAX_NODES} values (aliases counted at full size)"
-        self._stop("too-large", f"this document exceeds {limit}", event, "")
+        self._stop("too-large", _TOO_LARGE, event, "")
 
 
 def _place(event: Any) -> tuple[int, int, int, int]:
@@ -180,6 +182,9 @@ def _syntax(bare: Document, error: yaml.MarkedYAMLError) -> Problem:
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
     if line > len(bare.lines) > 0:
         line, column = len(bare.lines), len(bare.lines[-1]) + 1
+    if _PARSERS_LIMIT in raw:
+        deep = Span(path=bare.path, line=line, column=column, end_line=line, end_column=column + 1)
+        return bare.problem("too-large", _TOO_LARGE, deep)
     message = _PLAIN.get(raw, raw)
     text = bare.lines[line - 1] if line <= len(bare.lines) else ""
     if message == _PLAIN["found character that cannot start any token"] and text[column - 1 : column] == "\t":
