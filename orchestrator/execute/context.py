@@ -39,9 +39,8 @@ def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[Bui
     (folder / "Dockerfile").write_text(step.dockerfile, encoding="utf-8")
     for file in step.files:
         _place(file, folder)
-    content = folder / CONTENT
-    if content.is_dir():
-        _write_content(content, folder / CONTENT_TAR)
+    if CONTENT_TAR in step.dockerfile:
+        _write_content(folder / CONTENT, folder / CONTENT_TAR)
     if step.debs:
         parts.rootfs(step, folder / "rootfs.tar", on_event)
     if step.pip is not None:
