@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import EngineError, StepFailed
@@ -11,6 +10,7 @@ from orchestrator.system.files import write_failure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     import docker
 
@@ -57,7 +57,9 @@ def _unsaved(references: Sequence[str], response: Any) -> StepFailed:
         said = f"status {response.status_code}"
     if response.status_code == 404 or "No such image" in said or "not found" in said:
         return StepFailed(
-            f"the engine has not all of {', '.join(references)}: {said}", hint="`mlorch build` makes them", slug="no-image"
+            f"the engine has not all of {', '.join(references)}: {said}",
+            hint="`mlorch build` makes them",
+            slug="no-image",
         )
     return StepFailed(f"the engine cannot save {', '.join(references)}: {said}", slug="save-failed")
 
