@@ -86,7 +86,7 @@ class ContainerExit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryAuth:
-    """Who asks a registry; never printed, never stored. An identity token, where there is one, stands for a password."""
+    """Who asks a registry; never printed, never stored. An identity token stands for a password where there is one."""
 
     username: str
     password: str = field(repr=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.engines import ContainerExit, ContainerFacts, EngineFacts, ImageFacts
+from orchestrator.engines.docker_images import DockerImages
 from orchestrator.engines.fitness import unfit
 from orchestrator.engines.hosts import find_host
 from orchestrator.engines.lookup import container_facts, image_facts
@@ -55,7 +56,7 @@ def connect(host: str | None = None) -> DockerEngine:
     return DockerEngine(host, api)
 
 
-class DockerEngine:
+class DockerEngine(DockerImages):
     """The `Engine` Protocol over one Docker daemon."""
 
     name = "docker"
