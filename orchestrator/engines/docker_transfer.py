@@ -1,4 +1,4 @@
-"""Images in and out of a Docker engine: names, pulls and pushes, followed event by event.
+"""Images between a Docker engine and registries: names, pulls and pushes, followed event by event.
 
 The engine talks to the registry itself. What it says of a failure are words of several
 programs; `orchestrator.registries.wording` knows what they mean.
@@ -32,8 +32,8 @@ _DONE = frozenset({
 })  # fmt: skip
 
 
-class DockerImages:
-    """The half of `DockerEngine` that moves images (`orchestrator.engines.ImageMoves`)."""
+class DockerTransfers:
+    """The part of `DockerEngine` that is `orchestrator.engines.ImageTransfer`."""
 
     host: str
     _api: docker.APIClient
