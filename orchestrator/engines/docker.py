@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.engines import ContainerExit, ContainerFacts, EngineFacts, ImageFacts
+from orchestrator.engines.docker_transfer import DockerTransfers
 from orchestrator.engines.fitness import unfit
 from orchestrator.engines.hosts import find_host
 from orchestrator.engines.lookup import container_facts, image_facts
@@ -55,7 +56,7 @@ def connect(host: str | None = None) -> DockerEngine:
     return DockerEngine(host, api)
 
 
-class DockerEngine:
+class DockerEngine(DockerTransfers):
     """The `Engine` Protocol over one Docker daemon."""
 
     name = "docker"
@@ -149,6 +150,12 @@ class DockerEngine:
                 f"mlorch can run containers with this engine but not build: {why}",
                 hint="let mlorch get what is missing: `mlorch engine ensure --yes`",
                 slug="no-buildx",
+            )
+        if settings.cache_to and not own.containerd_store:
+            raise EngineError(
+                "this engine cannot export a build cache: it keeps images in its old store",
+                hint='turn on "containerd-snapshotter" in its daemon.json, or leave --cache-to out',
+                slug="no-cache-export",
             )
         order = buildx.Order(
             step=step,
