@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import fcntl
 import json
-import shutil
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from orchestrator.errors import StepFailed
-from orchestrator.execute.context import lay_out
+from orchestrator.execute.context import laid_out
 from orchestrator.layers import explain, labels, merge_layers, missing_layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
     from orchestrator.execute.context import Parts
@@ -100,7 +98,7 @@ class Builder:
                 return hit(step, facts, reason="built by another mlorch meanwhile")
             self.on_layer(step, "build")
             reason, changed = why(step, self.engine.images(f"org.mlorch.layer={step.name}"))
-            with self._context(step) as context:
+            with laid_out(step, self.cache, self.parts, lambda event: self.on_event(step, event)) as context:
                 facts = self.engine.build(
                     step, context, labels(step), self.settings, lambda event: self.on_event(step, event)
                 )
@@ -149,24 +147,6 @@ class Builder:
                 self.on_layer(step, "waiting")
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
-
-    @contextmanager
-    def _context(self, step: LayerStep) -> Iterator[Path]:
-        """The build context in a folder of its own, removed afterwards."""
-        parent = self.cache / "contexts"
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{step.name}-", dir=parent))
-        try:
-            lay_out(step, folder, self.parts, lambda event: self.on_event(step, event))
-            yield folder
-        except OSError as error:
-            raise StepFailed(
-                f"the build context of `{step.name}` could not be laid out: {error}",
-                hint=f"check space and rights of {parent}",
-                slug="context",
-            ) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def image_missing(image: str, *, asked: bool) -> StepFailed:
