@@ -125,6 +125,7 @@ def _once(client: DockerClient, order: Order, on_event: Callable[[BuildEvent], N
             secrets=[f"id={name},src={path}" for name, path in sorted(settings.secrets.items())],
             build_args={"SOURCE_DATE_EPOCH": str(EPOCH)},  # else the client hands on the user's own
             build_contexts=dict(step.contexts),
+            cache=not settings.no_cache,
             network=None if settings.network == "default" else settings.network,
             platforms=[step.platform],
             provenance=False,

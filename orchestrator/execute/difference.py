@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
+_WHOLE = {
+    "order": "the same files in another order or form of archive",
+    "compression": "the same content, stored in other bytes: was it built by another version of the engine?",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
     """One member of a layer; ``content`` is the SHA-256 of a plain file, ``target`` where a link leads."""
@@ -22,7 +28,7 @@ class File:
     mode: int
     owner: str
     """numbers of user and group, ``0:0``"""
-    mtime: int
+    mtime: float
     """seconds since 1970"""
     content: str = ""
     target: str = ""
@@ -32,11 +38,13 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFiles:
-    """A layer of an image: how it was made, its digest, and its files (none where the digests tell it all)."""
+    """A layer of an image: how it was made, and its files (none where the digests tell it all)."""
 
     made_by: str
     digest: str
     """of what it unpacks to"""
+    stored: str
+    """the digest of the bytes that are stored, mostly compressed"""
     files: tuple[File, ...] = ()
 
 
@@ -46,7 +54,7 @@ class Differs:
 
     ``path`` is a file's, or the place of a field in the configuration (``history.2.created``);
     ``what`` is the field: ``content``, ``mode``, ``mtime``, ``owner``, ``target``, ``kind``,
-    ``attributes``, ``present``, ``order`` or ``value``.
+    ``attributes``, ``present``, ``value``; of a whole layer ``order`` and ``compression``.
     """
 
     where: str
@@ -65,10 +73,16 @@ class Differs:
         if self.where == "config":
             return f"the configuration's {self.path}: {self.there} there, {self.rebuilt} rebuilt"
         place = f"layer {self.layer} ({self.made_by})" if self.made_by else f"layer {self.layer}"
-        if self.what == "order":
-            return f"{place}: the same files in another order or form of archive"
+        if self.what in _WHOLE:
+            return f"{place}: {_WHOLE[self.what]}"
         also = f" (and {', '.join(self.also)})" if self.also else ""
         return f"{place}: /{self.path}: {self.what}{also}: {self.there} there, {self.rebuilt} rebuilt"
+
+
+def first_unlike(there: Sequence[str], rebuilt: Sequence[str]) -> int | None:
+    """The first place where two lists of digests differ, as far as both go."""
+    pairs = enumerate(zip(there, rebuilt, strict=False))
+    return next((index for index, (one, other) in pairs if one != other), None)
 
 
 def first_difference(
@@ -77,12 +91,22 @@ def first_difference(
     """The first difference of two images, each as its layers from the bottom and its configuration.
 
     Files before the configuration: a file that differs is the cause of the digests that differ in it.
+    None where all is the same but the manifest's own words.
     """
-    (layers, config), (other_layers, other_config) = there, rebuilt
-    for index, (one, other) in enumerate(zip(layers, other_layers, strict=False)):
-        if one.digest != other.digest:
-            return _in_layer(index, one, other)
-    return next(_fields(config, other_config, ""), None)
+    (layers, config), (others, other_config) = there, rebuilt
+    index = first_unlike([layer.digest for layer in layers], [layer.digest for layer in others])
+    if index is not None:
+        return _in_layer(index, layers[index], others[index])
+    found = next(_fields(config, other_config, ""), None)
+    if found is not None:
+        return found
+    index = first_unlike([layer.stored for layer in layers], [layer.stored for layer in others])
+    return None if index is None else _whole("compression", index, layers[index].stored, others[index])
+
+
+def _whole(what: str, index: int, there: str, other: LayerFiles) -> Differs:
+    rebuilt = other.stored if what == "compression" else other.digest
+    return Differs(where="layer", path="", what=what, there=there, rebuilt=rebuilt, layer=index, made_by=other.made_by)
 
 
 def _in_layer(index: int, one: LayerFiles, other: LayerFiles) -> Differs:
@@ -95,9 +119,7 @@ def _in_layer(index: int, one: LayerFiles, other: LayerFiles) -> Differs:
             return Differs(
                 where="layer", path=path, what=what, there=a, rebuilt=b, layer=index, made_by=one.made_by, also=also
             )
-    return Differs(
-        where="layer", path="", what="order", there=one.digest, rebuilt=other.digest, layer=index, made_by=one.made_by
-    )
+    return _whole("order", index, one.digest, other)
 
 
 def _in_file(one: File | None, other: File | None) -> list[tuple[str, str, str]]:
@@ -112,7 +134,7 @@ def _in_file(one: File | None, other: File | None) -> list[tuple[str, str, str]]
         ("mode", f"{one.mode:04o}", f"{other.mode:04o}"),
         ("owner", one.owner, other.owner),
         ("attributes", _words(one.attributes), _words(other.attributes)),
-        ("mtime", str(one.mtime), str(other.mtime)),
+        ("mtime", f"{one.mtime:.15g}", f"{other.mtime:.15g}"),
     ]
     return [pair for pair in pairs if pair[1] != pair[2]]
 

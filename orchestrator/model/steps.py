@@ -202,5 +202,7 @@ class BuildSettings:
     secrets: Mapping[str, Path] = field(default_factory=dict)
     proxies: Mapping[str, str] = field(default_factory=dict)
     network: str = "default"
+    no_cache: bool = False
+    """Carry every step out, whatever was built before."""
     cache_to: str = ""
     cache_from: tuple[str, ...] = ()
