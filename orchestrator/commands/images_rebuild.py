@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.catalog import Entry
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
@@ -87,11 +88,27 @@ def _chosen(
         found.append((plans, [step for step in steps if step.image not in seen and (not names or step.name in names)]))
         seen |= {step.image for step in steps}
     for name in names:
-        if name not in known:
+        if name in known:
+            continue
+        side = _side(bench, selections[0], name)
+        if side is None:
             near = nearest(name, sorted(known))
             hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(sorted(known))}"
             raise UsageError(f"there is no layer `{name}` in these plans", hint=hint, slug="unknown-layer")
+        found.append((side, [side[0].layers[-1]]))
     return [(plans, steps) for plans, steps in found if steps]
+
+
+def _side(bench: Workbench, selection: Selection, name: str) -> tuple[BuildPlan, ...] | None:
+    """The plan of a side image (`prep`), which no benchmark holds; None where no such layer is defined."""
+    from dataclasses import replace
+
+    sides = [entry.definition.name for entry in bench.catalog.entries("layer") if _level(entry) == "side"]
+    return bench.plans(replace(selection, side=name, benchmarks=())).plans if name in sides else None
+
+
+def _level(entry: Entry) -> str:
+    return str(getattr(entry.definition, "level", ""))
 
 
 def _rebuild(

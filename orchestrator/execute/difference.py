@@ -68,6 +68,8 @@ class Differs:
     made_by: str = ""
     also: tuple[str, ...] = ()
     """what else differs in the same file"""
+    others: int = 0
+    """how many more files of the layer differ"""
 
     def __str__(self) -> str:
         if self.where == "config":
@@ -76,7 +78,8 @@ class Differs:
         if self.what in _WHOLE:
             return f"{place}: {_WHOLE[self.what]}"
         also = f" (and {', '.join(self.also)})" if self.also else ""
-        return f"{place}: /{self.path}: {self.what}{also}: {self.there} there, {self.rebuilt} rebuilt"
+        others = f"; {self.others} more differ" if self.others else ""
+        return f"{place}: /{self.path}: {self.what}{also}: {self.there} there, {self.rebuilt} rebuilt{others}"
 
 
 def first_unlike(there: Sequence[str], rebuilt: Sequence[str]) -> int | None:
@@ -110,16 +113,24 @@ def _whole(what: str, index: int, there: str, other: LayerFiles) -> Differs:
 
 
 def _in_layer(index: int, one: LayerFiles, other: LayerFiles) -> Differs:
+    """The first file that differs in more than its time; where there is none, the first of another time."""
     files, others = ({file.path: file for file in layer.files} for layer in (one, other))
-    for path in sorted(files.keys() | others.keys()):
-        found = _in_file(files.get(path), others.get(path))
-        if found:
-            (what, a, b), *more = found
-            also = tuple(each[0] for each in more)
-            return Differs(
-                where="layer", path=path, what=what, there=a, rebuilt=b, layer=index, made_by=one.made_by, also=also
-            )
-    return _whole("order", index, one.digest, other)
+    both = [(path, _in_file(files.get(path), others.get(path))) for path in sorted(files.keys() | others.keys())]
+    found = [(path, pairs) for path, pairs in both if pairs]
+    if not found:
+        return _whole("order", index, one.digest, other)
+    path, ((what, there, rebuilt), *more) = next((each for each in found if each[1][0][0] != "mtime"), found[0])
+    return Differs(
+        where="layer",
+        path=path,
+        what=what,
+        there=there,
+        rebuilt=rebuilt,
+        layer=index,
+        made_by=one.made_by,
+        also=tuple(each[0] for each in more),
+        others=len(found) - 1,
+    )
 
 
 def _in_file(one: File | None, other: File | None) -> list[tuple[str, str, str]]:

@@ -186,7 +186,7 @@ def _layers(archive: Archive, image: LaidImage, wanted: int | None) -> list[Laye
             made_by=makers[index] if index < len(makers) else "",
             digest=layer.diff_id,
             stored=layer.digest,
-            files=tuple(_files(archive, layer)) if index == wanted else (),
+            files=tuple(layer_files(archive, layer)) if index == wanted else (),
         )
         for index, layer in enumerate(image.layers)
     ]
@@ -200,7 +200,8 @@ def _makers(config: Mapping[str, object]) -> list[str]:
     return [str(entry.get("created_by", "")).removesuffix(" # buildkit") for entry in told]
 
 
-def _files(archive: Archive, layer: LayerBlob) -> Iterator[File]:
+def layer_files(archive: Archive, layer: LayerBlob) -> Iterator[File]:
+    """The members of a layer in their order, each file hashed. Raises `StepFailed` as `compare`."""
     with archive.open(blob_name(layer.digest)) as stream, unpacked(stream, layer, archive.path) as content:
         try:
             with tarfile.open(fileobj=content, mode="r|", tarinfo=CarefulInfo) as tar:  # type: ignore[call-overload]  # it reads
