@@ -301,7 +301,7 @@ def forget(there: Registry, repository: str, digest: str, forged: str) -> None:
 
 
 def test_an_image_that_is_not_there_is_told_as_that(mlorch, pushed):
-    running, name = pushed
+    _, name = pushed
     done = mlorch("images", "verify", f"{name[:-1]}{'0' if name[-1] != '0' else '1'}", *IMAGE)
     assert done.returncode == 1
     assert "[digest-not-found]" in done.stderr
