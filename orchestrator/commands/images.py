@@ -17,6 +17,8 @@ COMMANDS: dict[str, str] = {
     "keygen": "Make a key pair to sign images with.",
     "sign": "Write SBOM and provenance of images, sign them, put them beside the image.",
     "verify": "Check images against the plan, their documents and a key.",
+    "bundle": "Write images, models, data, recipes and documents into one file.",
+    "load": "Take such a file in, with no network.",
 }
 
 

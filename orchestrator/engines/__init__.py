@@ -48,6 +48,8 @@ class ImageFacts:
     size: int
     created: str
     labels: Mapping[str, str]
+    layers: tuple[str, ...] = ()
+    """Its layers by the hash of their unpacked bytes, lowest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

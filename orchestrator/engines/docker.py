@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,9 @@ class DockerEngine(DockerTransfers):
         """Every tagged image with this label (``name`` or ``name=value``)."""
         with self._answers():
             found = self._api.images(filters={"label": label, "dangling": False})
-        references = [tag for item in found for tag in (item.get("RepoTags") or ())]
-        return [facts for reference in references if (facts := self.image(reference)) is not None]
+        # The list counts what an image takes on disk; an inspection may count only what was sent.
+        sizes = {tag: int(item.get("Size") or 0) for item in found for tag in (item.get("RepoTags") or ())}
+        return [replace(facts, size=size) for tag, size in sizes.items() if (facts := self.image(tag)) is not None]
 
     def build(
         self,

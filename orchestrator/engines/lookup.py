@@ -167,4 +167,5 @@ def image_facts(reference: str, answer: dict[str, object]) -> ImageFacts:
         size=int(str(answer.get("Size") or 0)),
         created=str(answer.get("Created", "")),
         labels=dict(config.get("Labels") or {}),  # type: ignore[attr-defined]
+        layers=tuple((answer.get("RootFS") or {}).get("Layers") or ()),  # type: ignore[attr-defined]
     )

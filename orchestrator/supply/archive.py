@@ -50,6 +50,35 @@ def refused(path: Path, why: str, *, slug: str = "hostile-archive") -> StepFaile
     return StepFailed(f"{path} is refused: {why}", hint=hint, slug=slug)
 
 
+class Hashing:
+    """Hashes and counts what is read or written through it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        self.count = 0
+
+    def write(self, data: bytes) -> int:
+        """As a file does."""
+        self._seen(data)
+        return self._stream.write(data)
+
+    def read(self, size: int = BLOCK) -> bytes:
+        """As a file does; never more than a block at once where the size is left out."""
+        data = self._stream.read(size)
+        self._seen(data)
+        return data
+
+    def _seen(self, data: bytes) -> None:
+        self._digest.update(data)
+        self.count += len(data)
+
+    @property
+    def sha256(self) -> str:
+        """The hash so far, as hexadecimal digits."""
+        return self._digest.hexdigest()
+
+
 @dataclass(slots=True)
 class Archive:
     """A tar file that was looked through; ``members`` are its files by name."""

@@ -64,7 +64,7 @@ def check_all(found: Evidence, wanted: Subject | None, verify: Verify | None) ->
         _content_id(found, wanted),
         _sbom(found, wanted),
         _provenance(found),
-        _signature(found, verify),
+        check_signature(found, verify),
     )
 
 
@@ -209,7 +209,8 @@ def _values(layer: Mapping[str, object]) -> Iterable[str]:
 # -- who vouches for it --------------------------------------------------------------------
 
 
-def _signature(found: Evidence, verify: Verify | None) -> Check:
+def check_signature(found: Evidence, verify: Verify | None) -> Check:
+    """Whether the image, its SBOM and its provenance are signed with a key; without one nothing is decided."""
     signed, stated = found.attached.signatures, found.attached.envelopes
     if verify is None:
         if not signed:
