@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.engines import BuildEvent
-from orchestrator.errors import MlorchError, StepFailed
+from orchestrator.errors import MlorchError, RegistryError, StepFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +79,14 @@ class DockerTransfers:
         """
         name, at, digest = reference.partition("@")
         repository, _, tag = (name, "", digest) if at else reference.rpartition(":")
-        self._follow("/images/create", {"fromImage": repository, "tag": tag}, reference, auth, on_event)
+        params = {"fromImage": repository, "tag": tag}
+        try:
+            self._follow("/images/create", params, reference, auth, on_event)
+        except RegistryError as error:
+            if error.slug != "digest-mismatch":
+                raise
+            # containerd keeps the wrong bytes for the next pull, which fails on them and only then forgets them.
+            self._follow("/images/create", params, reference, auth, on_event)
         facts = self.image(reference)
         if facts is None:
             raise StepFailed(f"the engine pulled {reference} but does not hold it", slug="not-loaded")

@@ -260,6 +260,8 @@ def _prefix(folder: Path) -> Path:
 
 def tiny_plan(name: str, program: Path, *more: str, platform: str = "linux/amd64", mark: str = ""):
     """A plan of two layers: busybox on nothing, and a line of text on that. Real content ids, real labels."""
+    import base64
+    import random
     import secrets
 
     from orchestrator.content import content_id, sha256_text
@@ -284,8 +286,16 @@ def tiny_plan(name: str, program: Path, *more: str, platform: str = "linux/amd64
     box = ContextFile(path="busybox", sha256=sha256_file(program), mode=0o755, source=str(program))
     base = step(f"t-{name}-base", None, f"FROM scratch\nCOPY busybox /bin/busybox\nENV MARK={mark}\n", (box,))
     note = ContextFile(path="note", sha256=sha256_text(mark), text=mark)
+    # Bytes that no engine has seen, so that a pull has something to fetch.
+    noise = base64.b64encode(random.Random(mark).randbytes(128 << 10)).decode()
+    more = (*more, "COPY noise /noise")
     lines = "".join(f"{line}\n" for line in more)
-    top = step(f"t-{name}", base, f"FROM {base.image}\nCOPY note /note\n{lines}", (note,))
+    top = step(
+        f"t-{name}",
+        base,
+        f"FROM {base.image}\nCOPY note /note\n{lines}",
+        (note, ContextFile(path="noise", sha256=sha256_text(noise), text=noise)),
+    )
     return BuildPlan(target="t", benchmark=name, platform=platform, layers=(base, top))
 
 
