@@ -6,7 +6,9 @@ programs; `orchestrator.registries.wording` knows what they mean.
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import secrets
 import threading
 import time
 from dataclasses import dataclass, field
@@ -83,10 +85,9 @@ class DockerTransfers:
         try:
             self._follow("/images/create", params, reference, auth, on_event)
         except RegistryError as error:
-            if error.slug != "digest-mismatch":
-                raise
-            # containerd keeps the wrong bytes for the next pull, which fails on them and only then forgets them.
-            self._follow("/images/create", params, reference, auth, on_event)
+            if error.slug == "digest-mismatch":
+                self._forget_partial()
+            raise
         facts = self.image(reference)
         if facts is None:
             raise StepFailed(f"the engine pulled {reference} but does not hold it", slug="not-loaded")
@@ -103,6 +104,18 @@ class DockerTransfers:
             return said.digest
         facts = self.image(reference)  # with its own image store an engine does not say it, but knows it
         return facts.digest if facts is not None else ""
+
+    def _forget_partial(self) -> None:
+        """Let the engine throw away what belongs to no image, at once.
+
+        containerd would go on with the wrong bytes at the next pull, and fail on them although
+        the registry gives the right ones by then. It collects whenever an image is removed.
+        """
+        name = f"localhost/mlorch-none:{secrets.token_hex(6)}"
+        repository, _, tag = name.rpartition(":")
+        with contextlib.suppress(MlorchError), self._answers():
+            self._api.import_image_from_data(bytes(1024), repository=repository, tag=tag)  # the end of an empty tar
+            self._api.remove_image(name)
 
     def _follow(
         self,
