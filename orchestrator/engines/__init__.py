@@ -127,7 +127,7 @@ class ImageMoves(ImageTransfer, Protocol):
         ...
 
 
-class Engine(ImageTransfer, Protocol):
+class Engine(ImageMoves, Protocol):
     """What mlorch asks of an engine. Every failure is raised as `EngineError` or `StepFailed`."""
 
     name: str

@@ -18,7 +18,7 @@ from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import docker
 
@@ -177,6 +177,20 @@ class DockerEngine(DockerTransfers):
                 slug="not-loaded",
             )
         return facts
+
+    def save(self, references: Sequence[str], out: Path) -> None:
+        """Write images into an archive; see `orchestrator.engines.docker_images.save`."""
+        from orchestrator.engines.docker_images import save
+
+        with self._answers():
+            save(self._api, references, out)
+
+    def load(self, archive: Path) -> tuple[str, ...]:
+        """Take the images of an archive in; see `orchestrator.engines.docker_images.load`."""
+        from orchestrator.engines.docker_images import load
+
+        with self._answers():
+            return load(self._api, archive)
 
     # -- containers --------------------------------------------------------------------
 

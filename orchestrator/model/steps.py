@@ -88,6 +88,8 @@ class BuildPlan:
     benchmark: str
     platform: str
     layers: tuple[LayerStep, ...]
+    framework: str = ""
+    """The framework of the benchmark on this target; empty for a side image."""
 
     @property
     def image(self) -> str:
@@ -175,6 +177,7 @@ def build_plan_from(data: Mapping[str, object]) -> BuildPlan:
         target=str(data["target"]),
         benchmark=str(data["benchmark"]),
         platform=str(data["platform"]),
+        framework=str(data["framework"]),
         layers=tuple(layers),
     )
 
@@ -199,5 +202,7 @@ class BuildSettings:
     secrets: Mapping[str, Path] = field(default_factory=dict)
     proxies: Mapping[str, str] = field(default_factory=dict)
     network: str = "default"
+    no_cache: bool = False
+    """Carry every step out, whatever was built before."""
     cache_to: str = ""
     cache_from: tuple[str, ...] = ()
