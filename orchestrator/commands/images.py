@@ -7,7 +7,12 @@ import click
 from orchestrator.commands.groups import LazyCommands
 
 COMMANDS: dict[str, str] = {
+    "list": "Show images of mlorch in the engine and in registries.",
     "lock": "Pin the packages of layers to what the distribution and the index have now.",
+    "prune": "Remove images that no current plan needs.",
+    "pull": "Get images from registries; build none.",
+    "push": "Publish images in a registry.",
+    "rebuild": "Build layers again without any cache; --verify compares them with what is there.",
     "sbom": "Print what is in an image (CycloneDX) and how it came to be (in-toto, SLSA).",
     "keygen": "Make a key pair to sign images with.",
     "sign": "Write SBOM and provenance of images, sign them, put them beside the image.",
@@ -19,4 +24,4 @@ COMMANDS: dict[str, str] = {
 
 @click.group("images", cls=LazyCommands, modules={name: f"images_{name}" for name in COMMANDS}, summaries=COMMANDS)
 def command() -> None:
-    """Lock what images are made of; say, sign and check what is in them."""
+    """Lock, publish, get, list and remove images; say, sign, check and rebuild what is in them."""
