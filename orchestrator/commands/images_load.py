@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import click
 
@@ -16,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.bundle.contents import BundledPlan
     from orchestrator.bundle.read import Bundle
-    from orchestrator.bundle.take_in import Loads
     from orchestrator.console import Console
     from orchestrator.supply.keys import Verifier
 
@@ -112,10 +110,9 @@ def take(bundle: Bundle, recipes: tuple[str, ...], console: Console) -> dict[str
     from orchestrator.system.places import cache_home
 
     fit = fitting(bundle, recipes)
-    engine = cast("Loads", fit.bench.engine)
     assets = take_assets(bundle, fit.bench.catalog, Store(cache_home()), console.say)
     console.say("taking in the images")
-    images = take_images(bundle, engine)
+    images = take_images(bundle, fit.bench.engine)
     documents = take_documents(bundle)
     return {
         "bundle": str(bundle.archive.path),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 import click
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.engines import ImageMoves
     from orchestrator.supply.check import Check, Evidence
 
 _WORDS = {True: "pass", False: "FAIL", None: "none"}
@@ -115,8 +113,7 @@ def _evidence(bench: Workbench, one: Pick) -> Evidence:
     if one.local:
         from orchestrator.commands.images_pick import digest_in_engine
 
-        engine = cast("ImageMoves", bench.engine)
-        return evidence.of_engine(engine, one.reference, digest_in_engine(bench, one.reference))
+        return evidence.of_engine(bench.engine, one.reference, digest_in_engine(bench, one.reference))
     from orchestrator.registries.client import Registry
     from orchestrator.registries.references import parse_reference
 
