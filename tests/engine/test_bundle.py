@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,20 @@ def test_a_full_disk_is_told_and_nothing_is_left(mlorch, bundle, tmp_path):
             assert "Free some space" in done.stderr
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+def test_an_interrupted_bundle_leaves_what_was_there(mlorch, bundle, tmp_path):
+    out = tmp_path / "b.tar"
+    out.write_text("an older one")
+    process = subprocess.Popen([*mlorch.command, "images", "bundle", *IMAGE, "-o", str(out)], stderr=subprocess.PIPE)
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob(".b.tar.*")) and time.monotonic() < until:
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait(60) == 130, process.stderr.read()
+    process.stderr.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["b.tar"]
+    assert out.read_text() == "an older one"
 
 
 def test_a_bundle_signed_by_somebody_else_or_damaged_is_not_taken_in(mlorch, bundle, tmp_path):
