@@ -93,7 +93,7 @@ def verify_one(
     from orchestrator.supply.check import Check, check_all
 
     try:
-        found = _evidence(bench, one)
+        found = _evidence(bench, one, chosen)
     except StepFailed as error:
         if error.slug not in {"digest-mismatch", "bad-archive", "hostile-archive", "bad-manifest"}:
             raise
@@ -107,7 +107,7 @@ def verify_one(
     return check_all(found, wanted, verify)
 
 
-def _evidence(bench: Workbench, one: Pick) -> Evidence:
+def _evidence(bench: Workbench, one: Pick, chosen: Sequence[Selection]) -> Evidence:
     from orchestrator.supply import evidence
 
     if one.local:
@@ -118,7 +118,7 @@ def _evidence(bench: Workbench, one: Pick) -> Evidence:
     from orchestrator.registries.references import parse_reference
 
     reference = parse_reference(one.reference)
-    platform = one.step.platform if one.step is not None else "linux/amd64"
+    platform = one.step.platform if one.step is not None else bench.plans(chosen[0]).plans[0].platform
     return evidence.of_registry(Registry.at(reference.host), reference, platform)[0]
 
 
