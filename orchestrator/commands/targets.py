@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.catalog import Catalog
+    from orchestrator.engines import EngineFacts
     from orchestrator.model.definitions import Target
+    from orchestrator.model.steps import Passage
     from orchestrator.system.detect import Presence
 
 
@@ -53,6 +55,7 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 @json_option
 def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """Show a target: its layers, what its containers are given and why."""
+    from orchestrator.commands.passage_view import passage_lines
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.model.definitions import Target
@@ -64,9 +67,12 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     assert isinstance(target, Target)
     console = Console(quiet=as_json)
     here = presence(target)
+    passage, why_none = _passage(target)
     if as_json:
         definition = target.model_dump(mode="json", by_alias=True)
-        console.document({**asdict(here), "path": str(entry.path), "origin": entry.origin, "definition": definition})
+        more = {"path": str(entry.path), "origin": entry.origin, "definition": definition}
+        ways = {**asdict(passage), "error": why_none}
+        console.document({**asdict(here), **more, "passage": ways})
         return
     console.result(f"{target.name}: {target.title}")
     if target.description:
@@ -86,6 +92,37 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     width = max(len(label) for label, _ in facts)
     for label, value in facts:
         console.result(f"  {label:{width}}  {value}")
+    for line in (f"no devices: {why_none}",) if why_none else passage_lines(passage):
+        console.result(line)
+
+
+def _passage(target: Target) -> tuple[Passage, str]:
+    """How the devices of the target would be passed here, and why they cannot be."""
+    import os
+
+    from orchestrator.commands.device_site import device_site
+    from orchestrator.commands.run_plan import found_devices
+    from orchestrator.errors import MlorchError
+    from orchestrator.model.steps import Passage
+    from orchestrator.plan_devices import plan_devices
+
+    if target.passthrough.empty:
+        return Passage(), ""
+    try:
+        site = device_site([target], found_devices([target]), _engine_facts())
+        return plan_devices(target, site, "", f"{os.getuid()}:{os.getgid()}").passage, ""
+    except MlorchError as error:
+        return Passage(), error.message
+
+
+def _engine_facts() -> EngineFacts | None:
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.errors import MlorchError
+
+    try:
+        return Workbench().engine.facts()
+    except MlorchError:
+        return None
 
 
 def _passthrough(target: Target) -> Iterator[tuple[str, str]]:
