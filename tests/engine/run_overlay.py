@@ -25,14 +25,14 @@ if settings['scenario'] == 'MultiStream':
 """
 
 
-def write_overlay(folder: Path) -> Path:
+def write_overlay(folder: Path, harness: str = HARNESS, target: str = "cpu") -> Path:
     """A recipe folder with benchmark `faulty`, its model, dataset and harness; a few bytes each."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data.bin").write_bytes(b"data")
     digest = hashlib.sha256(b"data").hexdigest()
     source = f"sources: [{{kind: recipe, path: data.bin, sha256: {digest}, licence: {{spdx: MIT}}}}]\n"
     outputs = f"outputs: [{{file: data.bin, sha256: {digest}}}]\n"
-    command = "command:\n  - python3\n  - -c\n  - |\n" + "".join(f"    {line}\n" for line in HARNESS.splitlines())
+    command = "command:\n  - python3\n  - -c\n  - |\n" + "".join(f"    {line}\n" for line in harness.splitlines())
     files = {
         "model.yaml": "kind: model\nname: faulty\ntitle: m\nformat: onnx\nparameters: 1\ntrained_by: us\n"
         + source + outputs,
@@ -41,7 +41,7 @@ def write_overlay(folder: Path) -> Path:
         "harness.yaml": "kind: harness\nname: faulty\ntitle: h\nloadgen: loadgen\ndeps: harness-deps\n"
         "code: harness-code\nbackends: {onnxruntime: onnxruntime}\n" + command,
         "benchmark.yaml": "kind: benchmark\nname: faulty\ntitle: b\ntask: none\nlayer: benchmark\nmodel: faulty\n"
-        "dataset: faulty\nharness: faulty\nframework: onnxruntime\ntargets: [cpu]\nperformance_samples: 1\n"
+        "dataset: faulty\nharness: faulty\nframework: onnxruntime\ntargets: [" + target + "]\nperformance_samples: 1\n"
         "scenarios: {Offline: {}, SingleStream: {}, MultiStream: {}}\ninput: {name: x}\noutput: {name: y}\n"
         "accuracy: {metric: top1, reference: 50, factor: 0.9}\n",
     }  # fmt: skip
