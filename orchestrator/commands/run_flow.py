@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.execute.record_of import About
     from orchestrator.execute.run import Outcome, Runner
+    from orchestrator.model.definitions import Target
     from orchestrator.model.steps import RunStep
     from orchestrator.plan_run import Cell, Site
     from orchestrator.results.summary import Summary
@@ -125,7 +126,7 @@ def prepare(bench: Workbench, request: Request, console: Console, *, build: bool
     engine, facts, limits = asked.result()
     for swept in sweep(engine, store):
         console.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
-    site = run_plan.site_of(request, host, chosen, facts, limits)
+    site = run_plan.site_of(request, host, chosen, facts, limits, others=_others(bench, request))
     preflight(request, chosen, site)
     chosen, images = _with_images(bench, request, chosen, console, build=build)
     place = asset_place(bench, request, console)
@@ -286,7 +287,8 @@ def dry_steps(bench: Workbench, request: Request) -> list[RunStep]:
 
     chosen = select(bench, request)
     host = host_facts()
-    site = run_plan.site_of(request, host, chosen, _facts_for_dry_run(bench, chosen), {}, dry=True)
+    facts, others = _facts_for_dry_run(bench, chosen), _others(bench, request)
+    site = run_plan.site_of(request, host, chosen, facts, {}, dry=True, others=others)
     tuned = load(tuning_file(data_home(), host.system_id))
     assets = Store(cache_home())
 
@@ -302,6 +304,13 @@ def dry_steps(bench: Workbench, request: Request) -> list[RunStep]:
             for cell in run_plan.cells(request, one.workload.benchmark)
         ]
     return steps
+
+
+def _others(bench: Workbench, request: Request) -> Sequence[Target]:
+    """Every target, where devices are named by UUID or address: they may be those of another."""
+    from orchestrator.commands.targets import all_targets
+
+    return all_targets(bench.catalog) if ":" in request.devices else ()
 
 
 def _facts_for_dry_run(bench: Workbench, chosen: Sequence[Chosen]) -> EngineFacts | None:

@@ -171,14 +171,18 @@ def site_of(
     limits: Mapping[str, int | None],
     *,
     dry: bool = False,
+    others: Sequence[Target] = (),
 ) -> Site:
-    """Where the containers run; a dry run for hardware that is not here shows it as with one device."""
+    """Where the containers run; a dry run for hardware that is not here shows it as with one device.
+
+    ``others`` are all targets there are: a device that is named may be one of another target.
+    """
     from orchestrator.commands.device_site import device_site, pretended
     from orchestrator.system.places import cache_home
     from orchestrator.system.process import owner_label, this_process
 
     targets = [c.workload.target for c in chosen]
-    devices = device_site(targets, found_devices(targets), engine)
+    devices = device_site(targets, found_devices((*targets, *others)), engine)
     if dry:
         for target in targets:
             devices = pretended(devices, target)
@@ -196,7 +200,7 @@ def site_of(
 
 def found_devices(targets: Sequence[Target]) -> tuple[FoundDevice, ...]:
     """The devices of these targets that this host has."""
-    from orchestrator.system.nodes import devices_by_nodes
+    from orchestrator.system.node_devices import devices_by_nodes
 
     by_name = {target.name: target for target in targets}
     return tuple(device for target in by_name.values() for device in devices_by_nodes(target))

@@ -1,19 +1,15 @@
-"""Device nodes, host libraries and, until a better way looks, devices by their nodes alone."""
+"""Device nodes and shared libraries of the host."""
 
 from __future__ import annotations
 
-import re
 import stat
 from pathlib import Path
 
-from orchestrator.model.devices import FoundDevice, Node
-from orchestrator.system.host import device_nodes
+from orchestrator.model.devices import Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from orchestrator.model.targets import Target
 
 _KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFDIR: "d", stat.S_IFREG: "-"}
 _LIBRARIES = (
@@ -54,23 +50,3 @@ def host_libraries(names: Iterable[str], machine: str, root: Path = Path("/")) -
                 found[name] = str(path.resolve())
                 break
     return found
-
-
-def devices_by_nodes(target: Target, root: Path = Path("/")) -> tuple[FoundDevice, ...]:
-    """The devices that the target's own nodes show: the first has the first node of each pattern, and so on."""
-    patterns = [node.name for node in target.passthrough.nodes if node.each]
-    matches = [sorted(device_nodes(pattern, root), key=_natural) for pattern in patterns]
-    count = max(map(len, matches), default=0)
-    return tuple(
-        FoundDevice(
-            target=target.name,
-            index=index,
-            nodes=tuple(nodes[index] for nodes in matches if index < len(nodes)),
-        )
-        for index in range(count)
-    )
-
-
-def _natural(path: str) -> list[tuple[int, str]]:
-    """``renderD9`` before ``renderD128``."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path)]

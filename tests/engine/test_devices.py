@@ -20,7 +20,7 @@ from orchestrator.commands.device_site import device_site
 from orchestrator.errors import HostLimitError
 from orchestrator.model.definitions import Target
 from orchestrator.plan_devices import plan_devices
-from orchestrator.system.nodes import devices_by_nodes
+from orchestrator.system.node_devices import devices_by_nodes
 
 pytestmark = pytest.mark.engine
 LABEL = "org.mlorch.test=t-docker"
