@@ -39,6 +39,7 @@ class Workload:
     model: Model
     dataset: Dataset
     harness: Harness
+    framework: str
     image: str
     recipe_sha256: str
     model_folder: str

@@ -25,7 +25,7 @@ if settings['scenario'] == 'MultiStream':
 """
 
 
-def write_overlay(folder: Path, harness: str = HARNESS, target: str = "cpu") -> Path:
+def write_overlay(folder: Path, harness: str = HARNESS) -> Path:
     """A recipe folder with benchmark `faulty`, its model, dataset and harness; a few bytes each."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data.bin").write_bytes(b"data")
@@ -41,7 +41,7 @@ def write_overlay(folder: Path, harness: str = HARNESS, target: str = "cpu") -> 
         "harness.yaml": "kind: harness\nname: faulty\ntitle: h\nloadgen: loadgen\ndeps: harness-deps\n"
         "code: harness-code\nbackends: {onnxruntime: onnxruntime}\n" + command,
         "benchmark.yaml": "kind: benchmark\nname: faulty\ntitle: b\ntask: none\nlayer: benchmark\nmodel: faulty\n"
-        "dataset: faulty\nharness: faulty\nframework: onnxruntime\ntargets: [" + target + "]\nperformance_samples: 1\n"
+        "dataset: faulty\nharness: faulty\nframeworks: [onnxruntime]\nperformance_samples: 1\n"
         "scenarios: {Offline: {}, SingleStream: {}, MultiStream: {}}\ninput: {name: x}\noutput: {name: y}\n"
         "accuracy: {metric: top1, reference: 50, factor: 0.9}\n",
     }  # fmt: skip

@@ -306,7 +306,7 @@ json.dump({'status': 'done', 'container': facts}, open('/results/harness.json', 
 @pytest.fixture(scope="module")
 def overlay(chips, tmp_path_factory):
     """The invented target and a benchmark for it: YAML files, not a line of Python in mlorch."""
-    folder = write_overlay(tmp_path_factory.mktemp("recipes"), HARNESS, "t-chip")
+    folder = write_overlay(tmp_path_factory.mktemp("recipes"), HARNESS)
     (folder / "target.yaml").write_text(json.dumps(chips.target()))
     return folder
 
