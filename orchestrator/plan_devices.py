@@ -159,7 +159,7 @@ def _by_gpus(ask: _Ask) -> _Offer | str:
     if not (ask.choice.units or _shared_only(ask.given)):
         return "no device was found"
     names = tuple(unit.uuid or unit.label for unit in ask.choice.units)
-    wanted = ("all",) if ask.choice.whole else names
+    wanted = ("all",) if _all_by_word(ask, "uuid") else names
     return _Offer(
         why="the engine has the vendor's hook for --gpus",
         names=names,
@@ -175,12 +175,20 @@ def _by_runtime(ask: _Ask) -> _Offer | str:
         return f"the engine has no OCI runtime `{runtime.name}`"
     if not (ask.choice.units or _shared_only(ask.given)):
         return "no device was found"
-    wanted = "all" if ask.choice.whole else _named(runtime.by, ask.choice.units, isolates=False)
+    wanted = "all" if _all_by_word(ask, runtime.by) else _named(runtime.by, ask.choice.units, isolates=False)
     return _Offer(
         why=f"the engine has the OCI runtime `{runtime.name}`",
         names=tuple(_named(runtime.by, (unit,), isolates=False) for unit in ask.choice.units),
         devices=Devices(runtime=runtime.name, env={runtime.env: wanted}),
     )
+
+
+def _all_by_word(ask: _Ask, by: By) -> bool:
+    """Whether the vendor's word ``all`` is used: it may mean more than the target's devices (a card for a display).
+
+    So devices that have a UUID are always named by it where that is possible.
+    """
+    return ask.choice.whole and not (by == "uuid" and ask.choice.units and all(u.uuid for u in ask.choice.units))
 
 
 def _by_nodes(ask: _Ask) -> _Offer | str:

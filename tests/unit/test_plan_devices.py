@@ -240,13 +240,15 @@ def test_parts_have_cdi_names_of_their_own():
 
 def test_gpus_where_the_engine_has_the_hook_and_no_spec():
     every = planned(site=a_device_site(gpus=True, runtimes=("chiprun",)))
-    assert (every.gpus, every.env, every.passage.way) == (("all",), {}, "gpus")
+    assert (every.gpus, every.env) == (("GPU-0000", "GPU-1111", "GPU-2222", "GPU-3333"), {})
+    assert every.passage.way == "gpus"
     assert every.passage.passed_over == ("cdi: the engine does not take CDI names",)
     part = planned("2", a_device_site(gpus=True))
     assert part.gpus == ("GPU-2222",)
     assert part.env["CHIP_VISIBLE"] == "0"
     nameless = tuple(replace(device, uuid="") for device in FOUR)
     assert planned("0,2", a_device_site(gpus=True, found=nameless)).gpus == ("0", "2")
+    assert planned("", a_device_site(gpus=True, found=nameless)).gpus == ("all",)
     assert planned("0,2", a_device_site(gpus=True, found=nameless)).env["CHIP_UUID"] == "0,1"
 
 
@@ -254,6 +256,8 @@ def test_the_vendors_runtime_reads_its_variable_outside_so_it_has_the_hosts_indi
     site = a_device_site(runtimes=("chiprun", "runc"))
     every = planned(site=site, gpus=False)
     assert (every.runtime, every.env) == ("chiprun", {"CHIP_DEVICES": "all"})
+    by_uuid = planned(site=site, gpus=False, runtime={"name": "chiprun", "env": "CHIP_DEVICES", "by": "uuid", **WHY})
+    assert by_uuid.env == {"CHIP_DEVICES": "GPU-0000,GPU-1111,GPU-2222,GPU-3333"}
     part = planned("1,3", site, gpus=False)
     assert part.env["CHIP_DEVICES"] == "1,3"
     assert part.env["CHIP_VISIBLE"] == "0,1"
@@ -426,7 +430,7 @@ def test_a_run_stays_on_the_memory_nodes_of_its_devices():
 @pytest.mark.parametrize(
     ("wish", "more", "words"),
     [
-        ("", {"gpus": True}, ["--gpus", "all"]),
+        ("", {"gpus": True, "found": (chip(0, uuid=""),)}, ["--gpus", "all"]),
         ("0,2", {"gpus": True}, ["--gpus", '"device=GPU-0000,GPU-2222"']),
         ("1", {"cdi": True, "cdi_devices": cdi("1")}, ["--device", "example.com/chip=1"]),
         ("1", {"runtimes": ("chiprun",)}, ["--runtime", "chiprun"]),
