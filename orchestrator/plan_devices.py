@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from orchestrator.errors import HostLimitError
 from orchestrator.model.steps import Mount, Passage, PassedDevice
-from orchestrator.plan_choice import choose, require_found
+from orchestrator.plan_choice import choose, require_found, with_uuids
 from orchestrator.plan_rights import groups_for, require_character
 
 TYPE_CHECKING = False
@@ -75,6 +75,8 @@ def plan_devices(target: Target, site: DeviceSite, wish: str, user: str) -> Devi
     the user cannot open it (`group-missing`, `device-rights`).
     """
     given = target.passthrough
+    specs = [device for device in site.cdi_devices if device.kind == given.cdi]
+    site = replace(site, found=with_uuids(site.found, specs))
     choice = choose(wish, site.found, target.name, required=given.required, possible=not given.empty)
     if given.empty or (not choice.units and not given.required and not _shared_only(given)):
         return Devices()
@@ -146,7 +148,9 @@ def _cdi_match(unit: Unit, known: Iterable[CdiDevice], site: DeviceSite) -> CdiD
     for name in filter(None, (unit.uuid, unit.label, pci)):
         for device in fitting:
             said = device.short.lower() == name.lower() or device.short.lower().startswith(f"{pci or '?'}-")
-            if said and not (own and device.nodes and not own & set(device.nodes)):
+            # Parts of one device share nodes, so all of a part's must be there; of a device one will do.
+            belied = own - set(device.nodes) if unit.part else not own & set(device.nodes)
+            if said and not (own and device.nodes and belied):
                 return device
     return next((device for device in fitting if own and own <= set(device.nodes)), None)
 

@@ -150,6 +150,36 @@ def test_a_device_that_is_not_there_is_told_with_those_that_are(wish, slug, word
 def test_a_host_that_tells_no_uuids_says_so():
     with pytest.raises(UsageError, match="does not tell the UUIDs"):
         choose("uuid:GPU-1", (chip(0, uuid=""),), "chip", required=True)
+    nameless = replace(CUT, parts=tuple(replace(part, uuid="") for part in CUT.parts))
+    with pytest.raises(UsageError, match=r"does not tell the UUIDs.*uuid:MIG-1 may be any") as error:
+        choose("uuid:MIG-1", (nameless,), "chip", required=True)
+    assert "0:1 (Chip One" in error.value.hint
+    with pytest.raises(UsageError, match="has no device uuid:MIG-9"):
+        choose("uuid:MIG-9", (CUT,), "chip", required=True)
+
+
+def test_parts_that_share_a_node_are_told_apart_by_all_of_theirs():
+    parts = tuple(Part(uuid="", index=i, nodes=("/dev/cap-gi", f"/dev/cap{i}")) for i in (0, 1))
+    swapped = tuple(
+        CdiDevice(name=f"example.com/chip=0:{1 - i}", nodes=("/dev/chip0", "/dev/cap-gi", f"/dev/cap{i}"))
+        for i in (0, 1)
+    )
+    site = a_device_site(found=(replace(CUT, parts=parts),), cdi=True, cdi_devices=swapped)
+    assert planned("0:0", site).cdi == ("example.com/chip=0:1",)
+
+
+def test_uuids_of_parts_are_learned_from_a_spec_that_names_them():
+    """The kernel shows MIG instances without their UUIDs; a spec has them, and its nodes say which is which."""
+    nameless = replace(CUT, parts=tuple(replace(part, uuid="") for part in CUT.parts))
+    names = ("MIG-0badcafe-0000-0000-0000-000000000001", "MIG-0badcafe-0000-0000-0000-000000000000")
+    specs = tuple(
+        CdiDevice(name=f"example.com/chip={name}", nodes=("/dev/chip0", f"/dev/cap{1 - index}"))
+        for index, name in enumerate(names)
+    )
+    site = a_device_site(found=(nameless,), cdi=True, cdi_devices=specs)
+    devices = planned(f"uuid:{names[0]}", site)
+    assert (labels(devices), devices.cdi) == (["0:1"], (f"example.com/chip={names[0]}",))
+    assert devices.env["CHIP_UUID"] == names[0]
 
 
 def test_devices_of_two_targets_cannot_be_in_one_run():
