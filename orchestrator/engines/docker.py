@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.engines import ContainerExit, ContainerFacts, EngineFacts, ImageFacts
+from orchestrator.engines.devices import refused_device, takes_gpus
+from orchestrator.engines.docker_transfer import DockerTransfers
 from orchestrator.engines.fitness import unfit
 from orchestrator.engines.hosts import find_host
 from orchestrator.engines.lookup import container_facts, image_facts
@@ -16,7 +19,7 @@ from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import docker
 
@@ -55,7 +58,7 @@ def connect(host: str | None = None) -> DockerEngine:
     return DockerEngine(host, api)
 
 
-class DockerEngine:
+class DockerEngine(DockerTransfers):
     """The `Engine` Protocol over one Docker daemon."""
 
     name = "docker"
@@ -86,6 +89,9 @@ class DockerEngine:
             containerd_store=status.get("driver-type") == "io.containerd.snapshotter.v1",
             cdi=bool(info.get("CDISpecDirs")),
             cdi_devices=tuple(str(device.get("ID")) for device in info.get("DiscoveredDevices") or ()),
+            cdi_folders=tuple(info.get("CDISpecDirs") or ()),
+            gpus=takes_gpus(self.host, info.get("Runtimes") or ()),
+            runtimes=tuple(sorted(info.get("Runtimes") or ())),
             storage_driver=str(info.get("Driver", "")),
             cgroup_version=str(info.get("CgroupVersion", "")),
             root_dir=str(info.get("DockerRootDir", "")),
@@ -126,8 +132,9 @@ class DockerEngine:
         """Every tagged image with this label (``name`` or ``name=value``)."""
         with self._answers():
             found = self._api.images(filters={"label": label, "dangling": False})
-        references = [tag for item in found for tag in (item.get("RepoTags") or ())]
-        return [facts for reference in references if (facts := self.image(reference)) is not None]
+        # The list counts what an image takes on disk; an inspection may count only what was sent.
+        sizes = {tag: int(item.get("Size") or 0) for item in found for tag in (item.get("RepoTags") or ())}
+        return [replace(facts, size=size) for tag, size in sizes.items() if (facts := self.image(tag)) is not None]
 
     def build(
         self,
@@ -150,6 +157,12 @@ class DockerEngine:
                 hint="let mlorch get what is missing: `mlorch engine ensure --yes`",
                 slug="no-buildx",
             )
+        if settings.cache_to and not own.containerd_store:
+            raise EngineError(
+                "this engine cannot export a build cache: it keeps images in its old store",
+                hint='turn on "containerd-snapshotter" in its daemon.json, or leave --cache-to out',
+                slug="no-cache-export",
+            )
         order = buildx.Order(
             step=step,
             context=context,
@@ -169,6 +182,20 @@ class DockerEngine:
             )
         return facts
 
+    def save(self, references: Sequence[str], out: Path) -> None:
+        """Write images into an archive; see `orchestrator.engines.docker_images.save`."""
+        from orchestrator.engines.docker_images import save
+
+        with self._answers():
+            save(self._api, references, out)
+
+    def load(self, archive: Path) -> tuple[str, ...]:
+        """Take the images of an archive in; see `orchestrator.engines.docker_images.load`."""
+        from orchestrator.engines.docker_images import load
+
+        with self._answers():
+            return load(self._api, archive)
+
     # -- containers --------------------------------------------------------------------
 
     def run(
@@ -181,15 +208,19 @@ class DockerEngine:
 
         Raises:
             UsageError: a mount's source is not there (nothing is created).
-            HostLimitError: the host refuses a limit or a device that the target asks for.
+            HostLimitError: the host refuses a limit or a device that the target asks for; a device is
+                gone or busy (nothing is created).
             StepFailed: the engine cannot start the container.
             EngineError: the engine went away.
         """
         from orchestrator.engines.containers import create, follow
+        from orchestrator.engines.nodes import require_nodes
 
         for mount in spec.mounts:
             if self.host.startswith("unix://") and not Path(mount.source).exists():
                 raise _missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
+        if self.host.startswith("unix://"):
+            require_nodes(spec)
         with self._answers():
             container = create(self._api, spec)
         ended = False
@@ -277,19 +308,8 @@ class DockerEngine:
                 f"the host refuses a limit that the target asks for: {said.strip()}",
                 hint="see `mlorch doctor`: what the engine may raise is limited by the engine's own limits",
             )
-        if any(
-            words in said
-            for words in (
-                "gathering device information",
-                "CDI device injection failed",
-                "could not select device driver",
-            )
-        ):
-            return HostLimitError(
-                f"the engine cannot pass a device of the target: {said.strip()}",
-                hint="see `mlorch doctor` and `mlorch targets`",
-                slug="device",
-            )
+        if (refused := refused_device(said)) is not None:
+            return refused
         if "bind source path does not exist" in said:
             return _missing_mount(f"a folder to be mounted is not there on the engine's host: {said.strip()}")
         return StepFailed(f"the engine refused: {said.strip()}", slug="engine-refused")
