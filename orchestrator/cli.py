@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "recipes": "List, show, lint and start recipes; print their JSON Schema.",
     "assets": "List, get and verify models and datasets.",
     "images": "Lock what images are made of.",
+    "ci": "Write a workflow for GitHub Actions or GitLab CI.",
     "engine": "Show, start and stop the container engine.",
     "doctor": "Check this machine: engine, storage, devices, memory, certificates.",
 }

@@ -46,7 +46,7 @@ class System(Protocol):
         ...
 
     def warning(self, text: str) -> str:
-        """A warning as a whole line."""
+        """A warning, for a line of its own."""
         ...
 
     def plain(self, text: str) -> str:
@@ -110,7 +110,8 @@ class GitLab:
     summary: str = ""
 
     def opening(self, title: str, key: str, now: int) -> str:
-        return f"\x1b[0Ksection_start:{now}:{_key(key)}[collapsed=true]\r\x1b[0K{self.plain(title)}"
+        one_line = self.plain(title).replace("\n", " ")
+        return f"\x1b[0Ksection_start:{now}:{_key(key)}[collapsed=true]\r\x1b[0K{one_line}"
 
     def closing(self, key: str, now: int) -> str:
         return f"\x1b[0Ksection_end:{now}:{_key(key)}\r\x1b[0K"
