@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.content import CONTENT, CONTENT_TAR, EPOCH
+from orchestrator.errors import StepFailed
 from orchestrator.layers import PIP_WHEEL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from orchestrator.engines import BuildEvent
     from orchestrator.model.steps import ContextFile, LayerStep, TreePin
+
+
+def _no_tree(tree: TreePin, _out: Path) -> None:
+    raise StepFailed(f"nothing here gets files of {tree.url}", slug="context")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +34,32 @@ class Parts:
     """Write the root file system of a step's packages to a path."""
     pip: Callable[[LayerStep, Path], None]
     """Write the wheel of the step's pip to a path."""
-    tree: Callable[[TreePin, Path], None]
+    tree: Callable[[TreePin, Path], None] = _no_tree
     """Write the files of a commit to a path that is not there yet."""
+
+
+@contextmanager
+def laid_out(step: LayerStep, cache: Path, parts: Parts, on_event: Callable[[BuildEvent], None]) -> Iterator[Path]:
+    """The build context of `step` in a folder of its own below `cache`, removed afterwards.
+
+    Raises:
+        AssetError: a package cannot be had.
+        StepFailed: `context`, the disk is full or a copied file went away.
+    """
+    parent = cache / "contexts"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{step.name}-", dir=parent))
+    try:
+        lay_out(step, folder, parts, on_event)
+        yield folder
+    except OSError as error:
+        raise StepFailed(
+            f"the build context of `{step.name}` could not be laid out: {error}",
+            hint=f"check space and rights of {parent}",
+            slug="context",
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[BuildEvent], None]) -> None:
@@ -44,9 +75,8 @@ def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[Bui
     for tree in step.trees:
         (folder / tree.path).parent.mkdir(parents=True, exist_ok=True)
         parts.tree(tree, folder / tree.path)
-    content = folder / CONTENT
-    if content.is_dir():
-        _write_content(content, folder / CONTENT_TAR)
+    if CONTENT_TAR in step.dockerfile:
+        _write_content(folder / CONTENT, folder / CONTENT_TAR)
     if step.debs:
         parts.rootfs(step, folder / "rootfs.tar", on_event)
     if step.pip is not None:

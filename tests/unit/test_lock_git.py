@@ -139,7 +139,13 @@ def test_laying_out_a_tree_touches_nothing_that_its_links_point_at(recipes, repo
     git(repository, "commit", "-q", "-m", "links")
     tree = TreePin(path="content/opt/tool", url=f"file://{repository}", commit=git(repository, "rev-parse", "HEAD"))
     step = LayerStep(
-        name="x", level="code", platform=AMD64, content_id="0" * 64, parent=None, dockerfile="", trees=(tree,)
+        name="x",
+        level="code",
+        platform=AMD64,
+        content_id="0" * 64,
+        parent=None,
+        dockerfile="FROM scratch\nADD content.tar /\n",
+        trees=(tree,),
     )
     parts = Parts(rootfs=None, pip=None, tree=lambda pin, out: export(pin.url, pin.commit, out))
     (tmp_path / "context").mkdir()
