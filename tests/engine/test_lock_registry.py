@@ -134,6 +134,7 @@ def test_the_lock_holds_what_the_registry_answered_and_drift_is_named_where_it_s
 def test_ci_is_strict_unless_told_otherwise(site, vendor, monkeypatch, capsys):
     vendor.publish("one")
     monkeypatch.setenv("CI", "true")
+    monkeypatch.delenv("MLORCH_LOCKED")
     lock = ["images", "lock", "vendor-base", "--recipes", str(site)]
     assert run(lock) == 3
     assert "is not in the lock; there is sha256:" in capsys.readouterr().err
