@@ -93,7 +93,7 @@ def _layer_step(
     layer = definition(entry, Layer)
     lock = _lock_of(catalog, resolution, layer)
     debs, wheels = lock.debs if lock else (), lock.wheels if lock else ()
-    copies = [(f"{CONTENT}{copied.to}", copied) for copied in layer.copy_files]
+    copies = [(f"{CONTENT}{copied.to.rstrip('/')}", copied) for copied in layer.copy_files]
     trees = _trees(layer, lock)
     facts: dict[str, object] = {
         "layer": {"name": layer.name, "title": layer.title, "template": layer.template, "smoke": layer.smoke},
@@ -154,7 +154,8 @@ def _trees(layer: Layer, lock: PlatformLock | None) -> tuple[TreePin, ...]:
     """The trees of git in the order of the recipe, at the commits of the lock."""
     commits = {(pin.url, pin.ref): pin.commit for pin in lock.git} if lock else {}
     return tuple(
-        TreePin(path=f"{CONTENT}{tree.to}", url=tree.url, commit=commits[tree.url, tree.ref]) for tree in layer.git
+        TreePin(path=f"{CONTENT}{tree.to.rstrip('/')}", url=tree.url, commit=commits[tree.url, tree.ref])
+        for tree in layer.git
     )
 
 
