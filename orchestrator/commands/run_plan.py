@@ -46,6 +46,7 @@ class Request:
     results: Path = field(default_factory=lambda: Path("results"))
     platform: str | None = None
     base_source: str = ""
+    locked: bool = False
     devices: str = ""
 
 
