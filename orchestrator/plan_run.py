@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from orchestrator.model.definitions import Asset, Benchmark, Dataset, Harness, Model, Target
     from orchestrator.model.host import HostFacts
-    from orchestrator.model.targets import Device
+    from orchestrator.model.passthrough import Passthrough
 
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")
@@ -141,7 +141,7 @@ def _container(workload: Workload, site: Site, identifier: str, cpus: tuple[int,
     memory = memory_limit(host)
     shm = size_bytes(target.shm)
     preflight_memory(host, need=_memory_need(workload, shm), limit=memory)
-    nodes, cdi = _devices(target.devices, site)
+    nodes, cdi = _devices(target.passthrough, site)
     return ContainerSpec(
         name=f"mlorch-{identifier}",
         image=workload.image,
@@ -163,7 +163,7 @@ def _container(workload: Workload, site: Site, identifier: str, cpus: tuple[int,
         shm=shm,
         pids=PIDS,
         ulimits=_ulimits(target.ulimits, site.limits, target.name),
-        groups=_groups(target.groups, site.groups, target.name),
+        groups=_groups([g.name for g in target.passthrough.groups], site.groups, target.name),
         capabilities=tuple(c.name for c in target.capabilities),
         devices=nodes,
         cdi_devices=cdi,
@@ -236,23 +236,21 @@ def _groups(asked: Iterable[str], known: Mapping[str, str], target: str) -> tupl
     return tuple(known.get(name, name) for name in asked)
 
 
-def _devices(asked: Iterable[Device], site: Site) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Device nodes and CDI names: CDI where the engine knows the name, nodes otherwise."""
+def _devices(asked: Passthrough, site: Site) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Device nodes and CDI names: CDI where the engine knows the kind, nodes otherwise."""
+    if f"{asked.cdi}=all" in site.cdi:
+        return (), (f"{asked.cdi}=all",)
     nodes: list[str] = []
-    cdi: list[str] = []
-    for device in asked:
-        found = site.nodes.get(device.name, ())
-        if device.cdi and device.cdi in site.cdi:
-            cdi.append(device.cdi)
-        elif found:
-            nodes += found
-        else:
+    for node in asked.nodes:
+        found = site.nodes.get(node.name, ())
+        if not found and not node.optional:
             raise HostLimitError(
-                f"the device {device.name} is not on this host ({device.reason})",
+                f"the device {node.name} is not on this host ({node.reason})",
                 hint="check the driver with `mlorch doctor`, or choose another target with --target",
                 slug="device-missing",
             )
-    return tuple(dict.fromkeys(nodes)), tuple(dict.fromkeys(cdi))
+        nodes += found
+    return tuple(dict.fromkeys(nodes)), ()
 
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")

@@ -174,11 +174,11 @@ def site_of(
     from orchestrator.system.process import owner_label, this_process
 
     targets = [c.workload.target for c in chosen]
-    nodes = {device.name: device_nodes(device.name) for target in targets for device in target.devices}
-    groups = group_ids() if any(target.groups for target in targets) else {}
+    nodes = {device.name: device_nodes(device.name) for target in targets for device in target.passthrough.nodes}
+    groups = group_ids() if any(target.passthrough.groups for target in targets) else {}
     if engine is None:
         nodes = {name: found or (name,) for name, found in nodes.items()}
-        groups = {name: name for target in targets for name in target.groups} | groups
+        groups = {group.name: group.name for target in targets for group in target.passthrough.groups} | groups
     return Site(
         host=host,
         results=str(request.results.absolute()),

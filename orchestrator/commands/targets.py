@@ -12,6 +12,8 @@ from orchestrator.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.catalog import Catalog
     from orchestrator.model.definitions import Target
     from orchestrator.system.detect import Presence
@@ -75,7 +77,7 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
         ("platforms", ", ".join(target.platforms)),
         ("layers", f"{target.base} <- {target.runtime}"),
         ("frameworks", frameworks),
-        *((f"device {device.name}", device.reason) for device in target.devices),
+        *_passthrough(target),
         *((f"capability {extra.name}", extra.reason) for extra in target.capabilities),
         *((f"limit {limit}", value) for limit, value in target.ulimits.items()),
         ("shared memory", target.shm),
@@ -84,6 +86,26 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     width = max(len(label) for label, _ in facts)
     for label, value in facts:
         console.result(f"  {label:{width}}  {value}")
+
+
+def _passthrough(target: Target) -> Iterator[tuple[str, str]]:
+    """What containers get of the host's devices, a line each with its reason."""
+    given = target.passthrough
+    if given.cdi:
+        yield "CDI", f"{given.cdi}=NAME, where the engine and a spec know the device"
+    if given.gpus:
+        yield "--gpus", "where the engine has the vendor's hook"
+    if given.runtime:
+        yield f"runtime {given.runtime.name}", f"{given.runtime.env}: {given.runtime.reason}"
+    for node in given.nodes:
+        words = ("of each device" if node.each else "shared", *(("if there",) if node.optional else ()))
+        yield f"device {node.name}", f"{', '.join(words)}: {node.reason}"
+    for library in given.libraries:
+        yield f"library {library.name}", library.reason
+    for group in given.groups:
+        yield f"group {group.name}", group.reason
+    for variable in given.visible:
+        yield f"variable {variable.name}", f"the chosen devices by {variable.by}"
 
 
 def all_targets(catalog: Catalog) -> tuple[Target, ...]:
