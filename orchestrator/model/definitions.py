@@ -23,6 +23,7 @@ from orchestrator.model.base import (
     Sha256,
     Strict,
 )
+from orchestrator.model.hostchecks import HostChecks
 from orchestrator.model.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 
 # -- layers ------------------------------------------------------------------------------
@@ -233,7 +234,7 @@ class Benchmark(Definition):
     note: str = "mlorch reference workload, not an MLPerf submission"
 
 
-AnyDefinition = Annotated[Target | Layer | Benchmark | Model | Dataset | Harness, Field(discriminator="kind")]
+AnyDefinition = Annotated[Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks, Field(discriminator="kind")]
 KINDS: dict[str, type[Definition]] = {
     "target": Target,
     "layer": Layer,
@@ -241,4 +242,5 @@ KINDS: dict[str, type[Definition]] = {
     "model": Model,
     "dataset": Dataset,
     "harness": Harness,
+    "hostchecks": HostChecks,
 }
