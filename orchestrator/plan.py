@@ -45,6 +45,7 @@ def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | No
         target=resolution.target.definition.name,
         benchmark=resolution.benchmark.definition.name if resolution.benchmark else "",
         platform=resolution.platform,
+        framework=resolution.framework,
         layers=tuple(steps),
     )
 
@@ -104,7 +105,7 @@ def _layer_step(
     if wheels:
         files.append(text_file("requirements.txt", requirements([(w.name, w.version, w.sha256) for w in wheels])))
     if layer.level == "benchmark" and resolution.benchmark is not None:
-        files.append(text_file("benchmark.json", _benchmark_facts(catalog, resolution.benchmark)))
+        files.append(text_file("benchmark.json", _benchmark_facts(catalog, resolution.benchmark, resolution.framework)))
     pip = _pip(catalog, resolution.platform) if wheels else None
     inputs = _inputs(resolution, parent, text, files, lock)
     if pip is not None:
@@ -175,14 +176,15 @@ def _command(catalog: Catalog, resolution: Resolution) -> tuple[str, ...]:
     return definition(catalog.harness(what.harness), Harness).command
 
 
-def _benchmark_facts(catalog: Catalog, entry: Entry) -> str:
+def _benchmark_facts(catalog: Catalog, entry: Entry, framework: str) -> str:
     """What the image says of its benchmark: the definition's constant part, never a tuned parameter."""
     what = definition(entry, Benchmark)
     model = definition(catalog.model(what.model), Model)
     dataset = definition(catalog.dataset(what.dataset), Dataset)
     facts = what.model_dump(
-        mode="json", include={"name", "title", "task", "round", "framework", "input", "output", "accuracy", "note"}
+        mode="json", include={"name", "title", "task", "round", "input", "output", "accuracy", "note"}
     )
+    facts["framework"] = framework
     facts["scenarios"] = sorted(what.scenarios)
     facts["model"] = {"name": model.name, "files": {o.file: o.sha256 for o in model.outputs}}
     facts["dataset"] = {"name": dataset.name, "files": {o.file: o.sha256 for o in dataset.outputs}}

@@ -72,21 +72,17 @@ def names_of(catalog: Catalog, request: Request, target: str) -> tuple[str, ...]
     Raises `UsageError` with the nearest names for one that does not exist or does
     not run on ``target``, `NothingSelectedError` when nothing is left.
     """
+    from orchestrator.resolve import benchmarks_of, framework_of
+
     for name in request.benchmarks:
-        fits = catalog.benchmark(name).definition.targets  # type: ignore[attr-defined]
-        if target not in fits:
-            raise UsageError(
-                f"benchmark `{name}` does not run on target `{target}`",
-                hint=f"its targets: {', '.join(fits)}",
-                slug="target-mismatch",
-            )
+        framework_of(catalog, target=target, benchmark=name)
     if request.benchmarks:
         return tuple(dict.fromkeys(request.benchmarks))
-    found = []
-    for entry in catalog.entries("benchmark"):
-        definition: Benchmark = entry.definition  # type: ignore[assignment]
-        if definition.default and target in definition.targets:
-            found.append(definition.name)
+    found = [
+        name
+        for name in benchmarks_of(catalog, target)
+        if catalog.benchmark(name).definition.default  # type: ignore[attr-defined]
+    ]
     if not found:
         raise NothingSelectedError(
             f"no benchmark runs on target `{target}` by default",
@@ -109,6 +105,7 @@ def choose(bench: Workbench, target: str, plans: Sequence[BuildPlan]) -> tuple[C
             model=model.definition,  # type: ignore[arg-type]
             dataset=dataset.definition,  # type: ignore[arg-type]
             harness=catalog.harness(what.harness).definition,  # type: ignore[arg-type]
+            framework=plan.framework,
             image=plan.image,
             recipe_sha256=benchmark.sha256,
             model_folder=NO_FOLDER,

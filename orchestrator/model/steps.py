@@ -88,6 +88,8 @@ class BuildPlan:
     benchmark: str
     platform: str
     layers: tuple[LayerStep, ...]
+    framework: str = ""
+    """The framework of the benchmark on this target; empty for a side image."""
 
     @property
     def image(self) -> str:
@@ -175,6 +177,7 @@ def build_plan_from(data: Mapping[str, object]) -> BuildPlan:
         target=str(data["target"]),
         benchmark=str(data["benchmark"]),
         platform=str(data["platform"]),
+        framework=str(data["framework"]),
         layers=tuple(layers),
     )
 
