@@ -70,7 +70,7 @@ def build(
     selection = Selection(
         target=target, benchmarks=tuple(benchmarks), platform=platform, base_source=base_source, locked=locked
     )
-    return plan_document(*build_images(Workbench(tuple(recipes)), selection, Console(quiet=not talk)))
+    return plan_document(*build_images(Workbench(tuple(recipes), locked=locked), selection, Console(quiet=not talk)))
 
 
 def run(  # noqa: PLR0913 (the options of `mlorch run`, all by name but the benchmarks)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 
 from orchestrator.content import content_id, context_files, sha256_text, text_file
-from orchestrator.lock import ROOTFS_SCHEME, platform_lock
+from orchestrator.lock import ROOTFS_SCHEME, platform_lock, require_locks
 from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model
-from orchestrator.model.steps import BuildPlan, DebPin, LayerStep
+from orchestrator.model.steps import BuildPlan, DebPin, LayerStep, TreePin
 from orchestrator.render import Renderer, requirements
 from orchestrator.resolve import Resolution, benchmarks_of, definition, resolve
 
@@ -37,6 +37,7 @@ def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | No
         DefinitionError: a template, a lock or a copied file is wrong; located.
     """
     renderer = renderer or catalog_renderer(catalog)
+    require_locks(catalog, [entry for entry in resolution.layers if _is_locked(resolution, definition(entry, Layer))], resolution.platform)
     steps: list[LayerStep] = []
     for entry in resolution.layers:
         parent = steps[-1] if steps else None
@@ -87,6 +88,7 @@ def _layer_step(
     lock = _lock_of(catalog, resolution, layer)
     debs, wheels = lock.debs if lock else (), lock.wheels if lock else ()
     copies = [(f"files/{index}", copied) for index, copied in enumerate(layer.copy_files)]
+    trees = _trees(layer, lock)
     facts: dict[str, object] = {
         "layer": {"name": layer.name, "title": layer.title, "template": layer.template, "smoke": layer.smoke},
         "parent": parent.image if parent else "",
@@ -96,7 +98,10 @@ def _layer_step(
         "debs": [{"name": deb.name, "version": deb.version} for deb in debs],
         "wheels": [{"name": wheel.name, "version": wheel.version} for wheel in wheels],
         "env": dict(layer.env),
-        "copies": [{"place": place, "to": copied.to} for place, copied in copies],
+        "copies": [
+            *({"place": place, "to": copied.to} for place, copied in copies),
+            *({"place": tree.path, "to": wanted.to} for tree, wanted in zip(trees, layer.git, strict=True)),
+        ],
         "python_version": layer.python_version,
         "command": _command(catalog, resolution),
     }
@@ -120,6 +125,7 @@ def _layer_step(
         files=tuple(files),
         debs=tuple(_pin(deb) for deb in debs if resolution.base.package_manager == "none"),
         pip=pip,
+        trees=trees,
         inputs=inputs,
         base_source="" if parent else resolution.base.identity,
         contexts={}
@@ -134,6 +140,15 @@ def _pin(deb: Deb) -> DebPin:
     )
 
 
+def _trees(layer: Layer, lock: PlatformLock | None) -> tuple[TreePin, ...]:
+    """The trees of git in the order of the recipe, at the commits of the lock."""
+    commits = {(pin.url, pin.ref): pin.commit for pin in lock.git} if lock else {}
+    return tuple(
+        TreePin(path=f"git/{index}", url=tree.url, commit=commits[tree.url, tree.ref])
+        for index, tree in enumerate(layer.git)
+    )
+
+
 def _pip(catalog: Catalog, platform: str) -> DebPin:
     """The pinned package that holds the pip which installs wheels (layer `pip`, never an image)."""
     lock = platform_lock(catalog, definition(catalog.layer(PIP_LAYER), Layer), platform)
@@ -143,9 +158,11 @@ def _pip(catalog: Catalog, platform: str) -> DebPin:
 
 def _lock_of(catalog: Catalog, resolution: Resolution, layer: Layer) -> PlatformLock | None:
     """The pins of a layer; the base's own packages count only where it is bootstrapped from them."""
-    if layer.level == "base" and resolution.base.kind != "bootstrap":
-        return None
-    return platform_lock(catalog, layer, resolution.platform)
+    return platform_lock(catalog, layer, resolution.platform) if _is_locked(resolution, layer) else None
+
+
+def _is_locked(resolution: Resolution, layer: Layer) -> bool:
+    return layer.level != "base" or resolution.base.kind == "bootstrap"
 
 
 def _inputs(
@@ -162,6 +179,7 @@ def _inputs(
     for file in files:
         inputs[f"file:{file.path}"] = f"{file.sha256} {file.mode:o}"
     if lock is not None:
+        inputs |= {f"git:{pin.url}@{pin.ref}": pin.commit for pin in lock.git}
         inputs |= {f"deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in lock.debs}
         inputs |= {f"wheel:{w.name}": f"{w.version} {' '.join(w.sha256)}" for w in lock.wheels}
         if lock.debs and resolution.base.package_manager == "none":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from orchestrator.errors import UsageError
+from orchestrator.lock import base_digest
 from orchestrator.model.definitions import (
     Benchmark,
     BootstrapSource,
@@ -42,7 +43,14 @@ class Base:
     @property
     def identity(self) -> str:
         """What counts in a content id: the digest, and for a registry the name that the text holds; no path."""
+        if self.kind == "registry" and not self.digest:
+            return f"registry:{self.image}"
         return f"{self.kind}:{self.image}@{self.digest}" if self.digest else self.kind
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether nobody has looked up the digest yet: good to plan and render, never to build."""
+        return self.kind == "registry" and not self.digest
 
     @property
     def wish(self) -> str:
@@ -144,8 +152,9 @@ def resolve_side(
 def base_candidates(catalog: Catalog, target: str, platform: str | None = None, wish: str = "") -> tuple[Base, ...]:
     """The bases that can be tried, in the recipe's order; `wish` is what --base-source said.
 
-    A registry image without a digest for the platform is skipped: it would be a moving
-    reference. ``registry:IMAGE@sha256:…`` and ``oci:PATH`` bring their own.
+    A registry image without a digest, in the recipe or the lock, is a moving reference: it
+    comes into question only where nothing else does, and then it is `Base.unlocked`.
+    ``registry:IMAGE@sha256:…`` and ``oci:PATH`` bring their own.
 
     Raises:
         UsageError: nothing is left, or the wish is not understood.
@@ -156,13 +165,14 @@ def base_candidates(catalog: Catalog, target: str, platform: str | None = None, 
     kind, _, rest = wish.partition(":")
     if rest:
         return (_wished(kind, rest),)
-    found = [base for source in layer.sources if (base := _base(source, at)) is not None and kind in ("", base.kind)]
+    every = [_base(catalog, layer, source, at) for source in layer.sources]
+    fitting = [base for base in every if kind in ("", base.kind)]
+    found = [base for base in fitting if not base.unlocked] or fitting
     if not found:
         kinds = ", ".join(sorted({source.kind for source in layer.sources}))
         raise UsageError(
             f"no base source {f'`{wish}` ' if wish else ''}can be used for `{on.base}` on {at}",
-            hint=f"the recipe has: {kinds}; a registry image needs a digest; "
-            "or give --base-source registry:IMAGE@sha256:… or oci:PATH",
+            hint=f"the recipe has: {kinds or 'none'}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
             slug="no-base-source",
         )
     return tuple(found)
@@ -187,15 +197,17 @@ def _wished(kind: str, rest: str) -> Base:
     )
 
 
-def _base(source: RegistrySource | OciSource | BootstrapSource, platform: str) -> Base | None:
+def _base(
+    catalog: Catalog, layer: Layer, source: RegistrySource | OciSource | BootstrapSource, platform: str
+) -> Base:
     match source:
         case BootstrapSource():
             return Base(kind="bootstrap", package_manager="none")
         case OciSource(path=path, package_manager=manager):
             return Base(kind="oci", package_manager=manager, path=path)
-        case RegistrySource(image=image, digests=digests, package_manager=manager):
-            digest = digests.get(platform)
-            return Base(kind="registry", package_manager=manager, image=image, digest=digest) if digest else None
+        case RegistrySource(image=image, package_manager=manager):
+            digest = base_digest(catalog, layer, source, platform)
+            return Base(kind="registry", package_manager=manager, image=image, digest=digest)
 
 
 def _resolution(

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, selection_options
+from orchestrator.commands.common import (
+    json_option,
+    locked_option,
+    recipes_option,
+    selection_options,
+    wants_locked,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,12 +26,7 @@ if TYPE_CHECKING:
 @click.command("build")
 @selection_options
 @click.option("--all", "all_", is_flag=True, help="All benchmarks of the target; the default when none is named.")
-@click.option(
-    "--locked/--no-locked",
-    envvar="MLORCH_LOCKED",
-    default=False,
-    help="Fail where a pinned package is gone from the mirrors, instead of pinning its successor for this machine.",
-)
+@locked_option
 @click.option("--dry-run", is_flag=True, help="Show what would be built; build nothing.")
 @recipes_option
 @json_option
@@ -37,7 +38,7 @@ def command(
     recipes: tuple[str, ...],
     *,
     all_: bool,
-    locked: bool,
+    locked: bool | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -51,13 +52,14 @@ def command(
 
     if all_ and benchmark:
         raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
-    bench, console = Workbench(recipes), Console(quiet=as_json)
+    strict = wants_locked(locked)
+    bench, console = Workbench(recipes, locked=strict), Console(quiet=as_json)
     if not dry_run:
         sweep_containers(console)
     documents = []
     for name in target or (None,):
         selection = Selection(
-            target=name, benchmarks=benchmark, platform=platform, base_source=base_source, locked=locked
+            target=name, benchmarks=benchmark, platform=platform, base_source=base_source, locked=strict
         )
         if dry_run:
             plans = bench.plans(selection).plans
@@ -77,9 +79,11 @@ def build_images(
     """Build `selection`; where its base cannot be had, the next base source is tried.
 
     Raises:
+        DefinitionError: `base-unlocked` (see `require_digests`); `lock-drift` with --locked.
         StepFailed, EngineError: as `execute.build.Builder.build`, of the last source tried.
     """
     plans = bench.plans(selection).plans
+    require_digests(plans)
     found = bench.look_up()([step.image for plan in plans for step in plan.layers])
     if all(found[plan.image] is not None for plan in plans):
         # The common case, kept short: every image is there, so no builder, no view, no docker client.
@@ -90,13 +94,37 @@ def build_images(
     return _build_missing(bench, selection, plans, console)
 
 
+def require_digests(plans: Sequence[BuildPlan]) -> None:
+    """A base that is a tag only is planned and shown, never built.
+
+    Raises:
+        DefinitionError: `base-unlocked`, one problem a layer.
+    """
+    from orchestrator.errors import DefinitionError, Problem
+    from orchestrator.layers import merge_layers
+
+    problems = [
+        Problem(
+            slug="base-unlocked",
+            message=f"nobody has looked up the digest of `{step.unlocked}` for {step.platform}, "
+            f"so layer `{step.name}` would be built on whatever the tag is today",
+            hint=f"where its registry can be reached: `mlorch images lock {step.name}`; "
+            f"or give --base-source registry:IMAGE@sha256:…",
+        )
+        for step in merge_layers(plans)
+        if step.unlocked
+    ]
+    if problems:
+        raise DefinitionError(problems)
+
+
 def _build_missing(
     bench: Workbench, selection: Selection, plans: tuple[BuildPlan, ...], console: Console
 ) -> tuple[tuple[BuildPlan, ...], tuple[LayerOutcome, ...]]:
     from dataclasses import replace
 
     from orchestrator.commands.build_view import BuildView
-    from orchestrator.commands.relock import relock
+    from orchestrator.commands.relock import relock, require_no_drift
     from orchestrator.errors import AssetError, StepFailed
     from orchestrator.execute.build import Builder
     from orchestrator.system.places import cache_home
@@ -120,9 +148,12 @@ def _build_missing(
                 step = view.current
                 if step is None:
                     raise
-                if error.slug == "lock-drift" and not selection.locked and step.name not in relocked:
+                if error.slug == "lock-drift" and step.name not in relocked:
                     relocked.add(step.name)
                     console.warn(error.message)
+                    if selection.locked:
+                        require_no_drift(bench.catalog, step, console)
+                        raise
                     relock(bench.catalog, step, console)
                     bench.forget()
                 elif step.parent is None and len(bases) > 1:

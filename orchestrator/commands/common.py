@@ -50,6 +50,25 @@ def results_folder(given: str | None) -> Path:
     return Path(given or read_settings().results or "results")
 
 
+def locked_option(function: F) -> F:
+    """`--locked`: nothing may move; the default where `wants_locked` says so."""
+    return click.option(
+        "--locked/--no-locked",
+        default=None,
+        help="Fail where a lock and what there is now differ, instead of moving on (default in CI: CI=true).",
+    )(function)
+
+
+def wants_locked(given: bool | None) -> bool:  # noqa: FBT001 (what an option gave)
+    """Whether nothing may move: what the command line says, else MLORCH_LOCKED, else whether this is CI."""
+    import os
+
+    if given is not None:
+        return given
+    said = os.environ.get("MLORCH_LOCKED") or os.environ.get("CI", "")
+    return said.lower() not in {"", "0", "false", "no", "off"}
+
+
 def selection_options(function: F) -> F:
     """What to build: targets, benchmarks, platform, base source."""
     for option in reversed(

@@ -21,7 +21,7 @@ def larder(bench: Workbench, console: Console, *, target: str | None = None, bas
     from orchestrator.system.places import cache_home
 
     def image(layer: str) -> str:
-        selection = Selection(target=target, base_source=base_source, side=layer)
+        selection = Selection(target=target, base_source=base_source, side=layer, locked=bench.locked)
         plans, _ = build_images(bench, selection, console)
         return plans[0].image
 

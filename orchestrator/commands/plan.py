@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from orchestrator.commands.wiring import Workbench
     from orchestrator.execute.build import LayerOutcome
-    from orchestrator.model.steps import BuildPlan
+    from orchestrator.model.steps import BuildPlan, LayerStep
 
 
 @click.command("plan")
@@ -57,7 +57,7 @@ def outlook(bench: Workbench, plans: Sequence[BuildPlan]) -> tuple[LayerOutcome,
     steps = merge_layers(plans)
     look_up = bench.try_look_up()
     if look_up is None:
-        return tuple(_outcome(LayerOutcome, step, "unknown", "no engine answers") for step in steps)
+        return tuple(_outcome(LayerOutcome, step, "unknown", _reason(step, "no engine answers")) for step in steps)
     found = look_up([step.image for step in steps])
     present = {reference for reference, facts in found.items() if facts is not None}
     missing = {step.image for step in missing_layers(plans, present)}
@@ -67,8 +67,15 @@ def outlook(bench: Workbench, plans: Sequence[BuildPlan]) -> tuple[LayerOutcome,
             outcomes.append(hit(step, found.get(step.image)))
             continue
         reason, changed = why(step, bench.engine.images(f"org.mlorch.layer={step.name}"))
-        outcomes.append(_outcome(LayerOutcome, step, "build", reason, changed))
+        outcomes.append(_outcome(LayerOutcome, step, "build", _reason(step, reason), changed))
     return tuple(outcomes)
+
+
+def _reason(step: LayerStep, reason: str) -> str:
+    """Why a layer would be built; of a base that nobody has locked, that it would be refused."""
+    if not step.unlocked:
+        return reason
+    return f"unlocked: `{step.unlocked}` has no digest yet; `mlorch images lock {step.name}`"
 
 
 def _outcome(
@@ -95,6 +102,7 @@ def plan_document(plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) 
         "platform": plans[0].platform,
         "layers": [{**asdict(outcome), "changed": list(outcome.changed)} for outcome in outcomes],
         "images": [plan.image for plan in plans],
+        "unlocked": sorted({step.name for plan in plans for step in plan.layers if step.unlocked}),
     }
 
 

@@ -6,7 +6,14 @@ import difflib
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, results_folder, results_option
+from orchestrator.commands.common import (
+    json_option,
+    locked_option,
+    recipes_option,
+    results_folder,
+    results_option,
+    wants_locked,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,13 +49,14 @@ MODES = ("performance", "accuracy", "all")
 @click.option(
     "--base-source", default="", metavar="SOURCE", help="Where the base image comes from; see `mlorch build`."
 )
+@locked_option
 @results_option
 @recipes_option
 @json_option
 def command(
     benchmarks: tuple[str, ...], target: str | None, scenarios: tuple[str, ...], mode: str, duration: str | None,
     target_qps: float | None, base_source: str, results_dir: str | None, recipes: tuple[str, ...],
-    *, official: bool, find: bool, dry_run: bool, no_build: bool, as_json: bool,
+    *, locked: bool | None, official: bool, find: bool, dry_run: bool, no_build: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Benchmark a target: build what is missing, run LoadGen in containers, show the result.
 
@@ -73,9 +81,10 @@ def command(
         find=find,
         results=results_folder(results_dir),
         base_source=base_source,
+        locked=wants_locked(locked),
     )
     check(request)
-    bench = Workbench(recipes)
+    bench = Workbench(recipes, locked=request.locked)
     if dry_run:
         steps = dry_steps(bench, request)
         if as_json:

@@ -163,7 +163,13 @@ def select(bench: Workbench, request: Request) -> tuple[Chosen, ...]:
 def _selection(request: Request, target: str, names: Sequence[str]) -> Selection:
     from orchestrator.compiled import Selection
 
-    return Selection(target=target, benchmarks=tuple(names), platform=request.platform, base_source=request.base_source)
+    return Selection(
+        target=target,
+        benchmarks=tuple(names),
+        platform=request.platform,
+        base_source=request.base_source,
+        locked=request.locked,
+    )
 
 
 def preflight(request: Request, chosen: Sequence[Chosen], site: Site) -> None:

@@ -45,6 +45,7 @@ class Request:
     results: Path = field(default_factory=lambda: Path("results"))
     platform: str | None = None
     base_source: str = ""
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

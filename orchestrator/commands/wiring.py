@@ -53,6 +53,8 @@ class Workbench:
 
     recipes: tuple[str, ...] = ()
     settings: Settings = field(default_factory=use_settings)
+    locked: bool = False
+    """Whether only the locks that came with the definitions count, not this machine's own."""
     _pinned: tuple[str, ...] | None = field(default=None, repr=False)
     _catalog: Catalog | None = field(default=None, repr=False)
     _engine: Engine | None = field(default=None, repr=False)
@@ -74,7 +76,8 @@ class Workbench:
         from orchestrator.settings import roots
         from orchestrator.system.git import fetch
 
-        return with_own_locks(roots(self.pinned(), fetch))
+        found = roots(self.pinned(), fetch)
+        return found if self.locked else with_own_locks(found)
 
     def forget(self) -> None:
         """Read definitions and locks again when next asked: a lock was written."""
@@ -193,6 +196,7 @@ class Workbench:
         from orchestrator.assets.debs import Fetcher, pip_wheel
         from orchestrator.assets.rootfs import build_rootfs
         from orchestrator.execute.build import Parts
+        from orchestrator.system.git import export
 
         def rootfs(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
             fetch = Fetcher(on_event=on_event)
@@ -202,7 +206,7 @@ class Workbench:
             assert step.pip is not None
             shutil.copyfile(pip_wheel([step.pip], Fetcher()), out)
 
-        return Parts(rootfs=rootfs, pip=pip)
+        return Parts(rootfs=rootfs, pip=pip, tree=lambda pin, out: export(pin.url, pin.commit, out))
 
 
 def require_known_engine(settings: Settings) -> None:

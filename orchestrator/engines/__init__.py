@@ -86,10 +86,11 @@ class ContainerExit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryAuth:
-    """Who asks a registry; never printed, never stored."""
+    """Who asks a registry; never printed, never stored. An identity token, where there is one, stands for a password."""
 
     username: str
     password: str = field(repr=False)
+    identity_token: str = field(default="", repr=False)
 
 
 class ImageMoves(Protocol):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
-    from orchestrator.model.steps import BuildPlan, ContextFile, LayerStep
+    from orchestrator.model.steps import BuildPlan, ContextFile, LayerStep, TreePin
 
 CONTEXT_TIME = 1_700_000_000
 """The modification time of every file in a context (seconds), so that a clone's times reach no image."""
@@ -53,6 +53,8 @@ class Parts:
     """Write the root file system of a step's packages to a path."""
     pip: Callable[[LayerStep, Path], None]
     """Write the wheel of the step's pip to a path."""
+    tree: Callable[[TreePin, Path], None]
+    """Write the files of a commit to a path."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,8 +153,10 @@ class Builder:
             self.parts.rootfs(step, folder / "rootfs.tar", lambda event: self.on_event(step, event))
         if step.pip is not None:
             self.parts.pip(step, folder / PIP_WHEEL)
+        for tree in step.trees:
+            self.parts.tree(tree, folder / tree.path)
         for path in sorted(folder.rglob("*"), reverse=True):
-            os.utime(path, (CONTEXT_TIME, CONTEXT_TIME))
+            os.utime(path, (CONTEXT_TIME, CONTEXT_TIME), follow_symlinks=False)
 
 
 def _place(file: ContextFile, folder: Path) -> None:

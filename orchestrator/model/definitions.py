@@ -14,6 +14,9 @@ from orchestrator.model.base import (
     EnvName,
     EnvValue,
     Framework,
+    GitRef,
+    GitUrl,
+    ImageName,
     Level,
     Name,
     Platform,
@@ -30,10 +33,10 @@ from orchestrator.model.targets import Target as Target  # noqa: PLC0414 (named 
 
 
 class RegistrySource(Strict):
-    """A base image from a registry; without a digest for the platform it is unlocked and skipped."""
+    """A base image from a registry. Its digest is here or in the lock; without one it is unlocked: planned, never built."""
 
     kind: Literal["registry"]
-    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._:/-]*\Z")]
+    image: ImageName
     digests: dict[Platform, Digest] = Field(default_factory=dict)
     package_manager: Literal["apt", "none"] = "apt"
 
@@ -64,6 +67,14 @@ class CopiedFile(Strict):
     to: AbsolutePath
 
 
+class GitTree(Strict):
+    """The files of a repository at a ref, copied in at ``to``; the lock says which commit the ref is."""
+
+    url: GitUrl
+    ref: GitRef
+    to: AbsolutePath
+
+
 class Layer(Definition):
     """One rendered Dockerfile with one parent."""
 
@@ -76,6 +87,7 @@ class Layer(Definition):
     python_version: str = "3.11"
     env: dict[EnvName, EnvValue] = Field(default_factory=dict)
     copy_files: tuple[CopiedFile, ...] = Field(default=(), alias="copy")
+    git: tuple[GitTree, ...] = ()
     smoke: tuple[str, ...] = ()
     """A command (argv) that must succeed in the finished layer, e.g. an import."""
 
