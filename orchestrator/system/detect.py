@@ -19,18 +19,29 @@ from orchestrator.system.accelerators import (
     taken,
     this_machine,
 )
-from orchestrator.system.passable import Passable, passable
 from orchestrator.system.pci import read_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from orchestrator.engines import EngineFacts
     from orchestrator.model.detection import Driver, Version
     from orchestrator.model.targets import Target
 
+    Judge = Callable[[Target, Sequence[FoundDevice]], "Passable"]
+    """Says whether an engine can pass the devices of a target to a container."""
+
 _PLATFORMS = {"x86_64": "linux/amd64", "amd64": "linux/amd64", "aarch64": "linux/arm64", "arm64": "linux/arm64"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passable:
+    """Whether containers can get the devices, by which way, or what is in the way and what to do."""
+
+    ok: bool | None = None
+    how: str = ""
+    trouble: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +75,8 @@ def platform_of(machine: str) -> str:
     return _PLATFORMS.get(machine, machine)
 
 
-def presence(target: Target, machine: Machine | None = None, engine: EngineFacts | None = None) -> Presence:
-    """What this host has of a target; without an engine nothing is said of containers."""
+def presence(target: Target, machine: Machine | None = None, judge: Judge | None = None) -> Presence:
+    """What this host has of a target; without a judge nothing is said of containers."""
     machine = machine or this_machine()
     absent = _absent(target, machine)
     if absent:
@@ -73,7 +84,7 @@ def presence(target: Target, machine: Machine | None = None, engine: EngineFacts
         return Presence(name=target.name, present=False, driver_ok=None, container_ok=None, why=why, hint=hint)
     devices = found_devices(target, machine)
     driver_ok, trouble, hint = _driver(target, devices, machine)
-    way = passable(target, devices, engine, machine.root) if driver_ok else Passable(ok=None)
+    way = judge(target, devices) if judge is not None and driver_ok is not False else Passable()
     return Presence(
         name=target.name,
         present=True,
@@ -89,11 +100,11 @@ def presence(target: Target, machine: Machine | None = None, engine: EngineFacts
 
 
 def presences(
-    targets: Iterable[Target], machine: Machine | None = None, engine: EngineFacts | None = None
+    targets: Iterable[Target], machine: Machine | None = None, judge: Judge | None = None
 ) -> tuple[Presence, ...]:
     """The same of several targets, with the machine read once."""
     machine = machine or this_machine()
-    return tuple(presence(target, machine, engine) for target in targets)
+    return tuple(presence(target, machine, judge) for target in targets)
 
 
 def best(targets: Sequence[Target], found: Sequence[Presence]) -> Target | None:
