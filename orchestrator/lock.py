@@ -115,7 +115,6 @@ def _stale(catalog: Catalog, layer: Layer, pins: PlatformLock) -> Iterator[Probl
             text = f"the lock has {normalised(name)} {found}" if found else f"`{name}` is not in the lock"
             yield _problem(catalog, layer, "lock-stale", text, ("python", index))
 
-
     yield from _stale_git(catalog, layer, pins)
 
 

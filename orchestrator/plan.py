@@ -37,7 +37,11 @@ def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | No
         DefinitionError: a template, a lock or a copied file is wrong; located.
     """
     renderer = renderer or catalog_renderer(catalog)
-    require_locks(catalog, [entry for entry in resolution.layers if _is_locked(resolution, definition(entry, Layer))], resolution.platform)
+    require_locks(
+        catalog,
+        [entry for entry in resolution.layers if _is_locked(resolution, definition(entry, Layer))],
+        resolution.platform,
+    )
     steps: list[LayerStep] = []
     for entry in resolution.layers:
         parent = steps[-1] if steps else None

@@ -197,9 +197,7 @@ def _wished(kind: str, rest: str) -> Base:
     )
 
 
-def _base(
-    catalog: Catalog, layer: Layer, source: RegistrySource | OciSource | BootstrapSource, platform: str
-) -> Base:
+def _base(catalog: Catalog, layer: Layer, source: RegistrySource | OciSource | BootstrapSource, platform: str) -> Base:
     match source:
         case BootstrapSource():
             return Base(kind="bootstrap", package_manager="none")

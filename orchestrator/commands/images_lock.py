@@ -132,8 +132,8 @@ class Locker:
 
 
 def _origins(unlocked: Callable[[str, str, MlorchError], None]) -> Origins:
+    from orchestrator.assets.bases import digest_of
     from orchestrator.assets.locking import Origins
-    from orchestrator.commands.digests import digest_of
     from orchestrator.system.git import commit_of
 
     return Origins(digest=digest_of, commit=commit_of, unlocked=unlocked)

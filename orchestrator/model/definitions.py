@@ -33,7 +33,7 @@ from orchestrator.model.targets import Target as Target  # noqa: PLC0414 (named 
 
 
 class RegistrySource(Strict):
-    """A base image from a registry. Its digest is here or in the lock; without one it is unlocked: planned, never built."""
+    """A base image from a registry; its digest is here or in the lock, else it is unlocked: planned, never built."""
 
     kind: Literal["registry"]
     image: ImageName

@@ -151,7 +151,18 @@ def certificates(folder: Path, address: str) -> Path:
     """A CA and a server certificate of it for an address; gives the CA's file."""
     folder.mkdir(parents=True, exist_ok=True)
     ca, key = folder / "ca.crt", folder / "ca.key"
-    run = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    run = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
     name = f"IP:{address}" if address.replace(".", "").isdigit() else f"DNS:{address}"
     _run(*run, "-keyout", key, "-out", ca, "-subj", "/CN=A CA of a test")
     _run(
