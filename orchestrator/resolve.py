@@ -70,6 +70,8 @@ class Resolution:
     base: Base
     layers: tuple[Entry, ...]
     image_name: str
+    arch: str = ""
+    """What device code is built for; empty where the target has no such axis."""
     framework: str = ""
     """The one that was chosen of those that target and benchmark share; empty for a side image."""
 
@@ -114,13 +116,19 @@ def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
 
 
 def resolve(
-    catalog: Catalog, *, target: str, benchmark: str, platform: str | None = None, base: Base | None = None
+    catalog: Catalog,
+    *,
+    target: str,
+    benchmark: str,
+    platform: str | None = None,
+    base: Base | None = None,
+    arch: str | None = None,
 ) -> Resolution:
     """The chain of layers of `benchmark` on `target`.
 
     Raises:
-        UsageError: an unknown name, a benchmark that does not support the target, or
-            a platform that it has no base for; each with what there is instead.
+        UsageError: an unknown name, a benchmark that does not support the target, or a
+            platform or arch that it has nothing for; each with what there is instead.
     """
     target_entry = catalog.target(target)
     benchmark_entry = catalog.benchmark(benchmark)
@@ -137,7 +145,47 @@ def resolve(
         what.layer,
     )
     resolution = _resolution(catalog, target_entry, benchmark_entry, platform, base, names)
-    return replace(resolution, framework=framework)
+    return replace(resolution, framework=framework, arch=arch_of(on, arch))
+
+
+def resolve_framework(
+    catalog: Catalog,
+    *,
+    target: str,
+    framework: str,
+    platform: str | None = None,
+    base: Base | None = None,
+    arch: str | None = None,
+) -> Resolution:
+    """The chain up to a framework: what a target has that no benchmark can use yet."""
+    target_entry = catalog.target(target)
+    on = definition(target_entry, Target)
+    last = on.frameworks[framework]
+    resolution = _resolution(catalog, target_entry, None, platform, base, (on.base, on.runtime, last))
+    return replace(resolution, framework=framework, arch=arch_of(on, arch), image_name=last)
+
+
+def arch_of(target: Target, wish: str | None) -> str:
+    """What device code is built for: ``wish``, else the target's default; empty for a target without the axis.
+
+    Raises:
+        UsageError: the target has no such axis, or not this choice.
+    """
+    if target.arch is None:
+        if not wish:
+            return ""
+        raise UsageError(
+            f"target `{target.name}` is not built for a kind of device; --arch {wish} means nothing to it",
+            hint="leave --arch out",
+            slug="unsupported-arch",
+        )
+    if wish and wish not in target.arch.choices:
+        raise UsageError(
+            f"target `{target.name}` has nothing for arch `{wish}`",
+            hint=f"it has: {', '.join(target.arch.choices)}",
+            slug="unsupported-arch",
+        )
+    return wish or target.arch.default
 
 
 def resolve_side(

@@ -35,6 +35,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
     recipes: tuple[str, ...],
     *,
     all_: bool,
@@ -59,7 +60,7 @@ def command(
     documents = []
     for name in target or (None,):
         selection = Selection(
-            target=name, benchmarks=benchmark, platform=platform, base_source=base_source, locked=strict
+            target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source, locked=strict
         )
         if dry_run:
             plans = bench.plans(selection).plans

@@ -167,6 +167,7 @@ def _selection(request: Request, target: str, names: Sequence[str]) -> Selection
         target=target,
         benchmarks=tuple(names),
         platform=request.platform,
+        arch=request.arch,
         base_source=request.base_source,
         locked=request.locked,
     )

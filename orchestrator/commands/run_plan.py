@@ -44,6 +44,7 @@ class Request:
     find: bool = False
     results: Path = field(default_factory=lambda: Path("results"))
     platform: str | None = None
+    arch: str | None = None
     base_source: str = ""
     locked: bool = False
 

@@ -88,6 +88,8 @@ class Layer(Definition):
     env: dict[EnvName, EnvValue] = Field(default_factory=dict)
     copy_files: tuple[CopiedFile, ...] = Field(default=(), alias="copy")
     git: tuple[GitTree, ...] = ()
+    per_arch: bool = False
+    """Whether what is in the layer depends on the target's `arch`; then each arch has images of its own."""
     smoke: tuple[str, ...] = ()
     """A command (argv) that must succeed in the finished layer, e.g. an import."""
 
@@ -247,7 +249,10 @@ class Benchmark(Definition):
     note: str = "mlorch reference workload, not an MLPerf submission"
 
 
-AnyDefinition = Annotated[Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks, Field(discriminator="kind")]
+AnyDefinition = Annotated[
+    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks,
+    Field(discriminator="kind"),
+]
 KINDS: dict[str, type[Definition]] = {
     "target": Target,
     "layer": Layer,

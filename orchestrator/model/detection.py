@@ -47,7 +47,7 @@ def placeholders(template: str) -> set[str]:
 class Fact(Strict):
     """One thing to read of a device: a file's text, where a link leads, or what a glob finds (its last part).
 
-    ``pattern`` takes its first group out of a file's text.
+    ``pattern`` takes its first group out of that.
     """
 
     file: HostPath | None = None
@@ -74,7 +74,8 @@ class _Reading(Strict):
     uuid: str = ""
     nodes: tuple[HostPath, ...] = ()
 
-    def _check(self, known: tuple[str, ...]) -> None:
+    def require_facts(self, known: tuple[str, ...]) -> None:
+        """Raise `ValueError` where a template names a fact that is not there yet."""
         names = {*known}
         for name, fact in self.facts.items():
             _known(fact.source, names)
@@ -121,11 +122,11 @@ class PciRule(_Reading):
     def _never_by_vendor_alone(self) -> Self:
         if not self.ids and not self.classes:
             raise ValueError("a vendor makes more than accelerators: name device ids, or classes with their drivers")
-        self._check(BUILT_IN_FACTS)
+        self.require_facts(BUILT_IN_FACTS)
         if self.parts is not None:
             groups = tuple(re.compile(self.parts.pattern).groupindex)
             _known(self.parts.folders, {*BUILT_IN_FACTS, *self.facts, "uuid"})
-            self.parts._check((*BUILT_IN_FACTS, *self.facts, *groups, "uuid", "folder"))
+            self.parts.require_facts((*BUILT_IN_FACTS, *self.facts, *groups, "uuid", "folder"))
         return self
 
 

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from orchestrator.model.base import Definition, Name, Strict
-from orchestrator.model.detection import HostPath, Pattern
+from orchestrator.model.detection import HostPath, Pattern  # noqa: TC001 (pydantic reads it)
 
 
 class HostCheck(Strict):

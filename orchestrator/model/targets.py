@@ -17,7 +17,7 @@ from orchestrator.model.base import (
     Strict,
 )
 from orchestrator.model.detection import Arch, Detect, Note, Variant
-from orchestrator.model.hostchecks import HostCheck
+from orchestrator.model.hostchecks import HostCheck  # noqa: TC001 (pydantic reads it)
 from orchestrator.model.passthrough import Passthrough, Why
 
 

@@ -47,14 +47,15 @@ def rule_of(detect: Detect, device: PciDevice) -> PciRule | None:
 
 def lookalikes(detect: Detect, machine: Machine) -> tuple[PciDevice, ...]:
     """Functions of a rule's vendor and class that no rule takes: unknown by id, and without the driver."""
-    found = []
-    for device in machine.pci:
-        if rule_of(detect, device) is None and any(
+    return tuple(
+        device
+        for device in machine.pci
+        if rule_of(detect, device) is None
+        and any(
             device.vendor == rule.vendor and device.pci_class.startswith(rule.classes or ("none",))
             for rule in detect.pci
-        ):
-            found.append(device)
-    return tuple(found)
+        )
+    )
 
 
 def found_devices(target: Target, machine: Machine) -> tuple[FoundDevice, ...]:
@@ -133,11 +134,12 @@ def _read(rules: Mapping[str, Fact], known: Mapping[str, str], root: Path) -> di
 
 def _value(rule: Fact, place: str, root: Path) -> str:
     if rule.link:
-        return link_name(root / place.lstrip("/"))
-    if rule.glob:
-        found = matches(place, root)
-        return found[0].name if found else ""
-    return taken(read_line(root / place.lstrip("/")), rule.pattern)
+        text = link_name(root / place.lstrip("/"))
+    elif rule.glob:
+        text = next((path.name for path in matches(place, root)), "")
+    else:
+        text = read_line(root / place.lstrip("/"))
+    return taken(text, rule.pattern)
 
 
 def taken(text: str, pattern: str) -> str:
@@ -166,7 +168,7 @@ def _nodes(templates: tuple[str, ...], facts: Mapping[str, str], root: Path) -> 
 
 def _parts(rule: PartRule, facts: Mapping[str, str], root: Path) -> tuple[Part, ...]:
     folders = _filled(rule.folders, facts)
-    found = []
+    found: list[Part] = []
     for folder in matches(folders, root) if folders else ():
         match = re.search(f"(?:{rule.pattern})$", str(folder))
         if match is None:

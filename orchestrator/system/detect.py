@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.model.devices import FoundDevice
 from orchestrator.system.accelerators import (
     Machine,
     found_devices,
@@ -25,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from orchestrator.model.devices import FoundDevice
     from orchestrator.model.detection import Driver, Version
     from orchestrator.model.targets import Target
 
@@ -119,16 +119,9 @@ def best(targets: Sequence[Target], found: Sequence[Presence]) -> Target | None:
 
 def _absent(target: Target, machine: Machine) -> tuple[str, str] | None:
     """Why the target is not here and what might help, or None where it is."""
-    detect, mine = target.detect, platform_of(machine.machine)
-    if mine not in target.platforms:
-        return f"this host is {mine}; the target has images for {', '.join(target.platforms)}", ""
-    if detect.machine and machine.machine not in detect.machine:
-        return f"this host is {machine.machine}; the target needs {' or '.join(detect.machine)}", ""
-    if detect.unless_soc is not None and soc_matches(detect.unless_soc, machine.root):
-        return "this host is a system on a chip that has a target of its own", ""
-    lacking = [path for path in detect.paths if not matches(path, machine.root)]
-    if lacking:
-        return f"not here: {', '.join(lacking)}", ""
+    detect = target.detect
+    if unfit := _unfit(target, machine):
+        return unfit, ""
     if detect.always or ((detect.pci or detect.soc) and found_devices(target, machine)):
         return None
     if detect.pci:
@@ -138,6 +131,19 @@ def _absent(target: Target, machine: Machine) -> tuple[str, str] | None:
     if detect.paths or detect.machine:
         return None
     return "its recipe does not say how to detect it", "give it `detect:`; see docs/targets.md"
+
+
+def _unfit(target: Target, machine: Machine) -> str:
+    """What of the machine itself speaks against the target; '' where nothing does."""
+    detect, mine = target.detect, platform_of(machine.machine)
+    if mine not in target.platforms:
+        return f"this host is {mine}; the target has images for {', '.join(target.platforms)}"
+    if detect.machine and machine.machine not in detect.machine:
+        return f"this host is {machine.machine}; the target needs {' or '.join(detect.machine)}"
+    if detect.unless_soc is not None and soc_matches(detect.unless_soc, machine.root):
+        return "this host is a system on a chip that has a target of its own"
+    lacking = [path for path in detect.paths if not matches(path, machine.root)]
+    return f"not here: {', '.join(lacking)}" if lacking else ""
 
 
 def _no_device(target: Target, machine: Machine) -> tuple[str, str]:
@@ -196,13 +202,13 @@ def _driver(target: Target, devices: Sequence[FoundDevice], machine: Machine) ->
     driver, optional = detect.driver, detect.always
     if optional and not devices:
         return True, "", ""
-    trouble = _unbound(target, devices) or _lacking(driver, devices, machine)
+    trouble = _unbound(target, devices) or _lacking(driver, machine)
     if not trouble and driver.version is not None:
         trouble = _too_old(driver, driver.version, machine)
     if not trouble:
         return True, "", ""
     # Where the target works without its devices, a driver that is missing takes only them away.
-    return (True if optional else False), trouble, driver.hint
+    return optional, trouble, driver.hint
 
 
 def _unbound(target: Target, devices: Sequence[FoundDevice]) -> str:
@@ -218,7 +224,7 @@ def _unbound(target: Target, devices: Sequence[FoundDevice]) -> str:
     return ""
 
 
-def _lacking(driver: Driver, devices: Sequence[FoundDevice], machine: Machine) -> str:
+def _lacking(driver: Driver, machine: Machine) -> str:
     lacking = [node for node in driver.nodes if not matches(node, machine.root)]
     return f"no {', '.join(lacking)}: {driver.title} has not made its device nodes" if lacking else ""
 

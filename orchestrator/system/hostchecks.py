@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.system.accelerators import matches, taken
 from orchestrator.system.pci import read_line
@@ -12,6 +11,7 @@ from orchestrator.system.pci import read_line
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from orchestrator.catalog import Catalog
     from orchestrator.model.hostchecks import HostCheck
