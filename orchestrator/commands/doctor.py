@@ -65,6 +65,7 @@ def all_checks(recipes: tuple[str, ...]) -> Iterator[Check]:
         yield from _safely("builder", lambda: [builder(facts)])
         yield from _safely("image storage", lambda: [image_storage(facts)])
         yield from _safely("limits", lambda: [limits(facts)])
+        yield from _safely("CDI", lambda: [cdi(facts)])
     yield from _safely("cache", lambda: [cache()])
     yield from _safely("memory", lambda: [memory()])
     yield from _safely("devices", lambda: devices(recipes))
@@ -175,6 +176,17 @@ def limits(facts: EngineFacts) -> Check:
             hint="targets that pin memory need more: start the engine with higher limits or CAP_SYS_RESOURCE",
         )
     return Check(name="limits", state="ok", what=f"the engine gives up to {words}")
+
+
+def cdi(facts: EngineFacts) -> Check:
+    """What the engine can be asked for by CDI name, and spec files that it cannot read."""
+    from orchestrator.commands.engine import cdi_words
+    from orchestrator.engines.cdi import known
+
+    if faults := known(facts).faults:
+        hint = "write the spec anew with the vendor's tool, or remove the file"
+        return Check(name="CDI", state="warn", what="; ".join(faults), hint=hint)
+    return Check(name="CDI", state="ok", what=cdi_words(facts))
 
 
 def devices(recipes: tuple[str, ...]) -> Iterator[Check]:

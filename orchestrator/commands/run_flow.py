@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Generic, TypeVar
 
 from orchestrator.commands import run_plan
@@ -285,7 +285,7 @@ def _reported(outcome: Outcome) -> Summary:
 
 
 def dry_steps(bench: Workbench, request: Request) -> list[RunStep]:
-    """The tests that would run, in order; no engine, no network, nothing written."""
+    """The tests that would run, in order; no network, nothing written, and no engine unless devices are passed."""
     from orchestrator.assets.store import Store, definition_of, key_of
     from orchestrator.system.host import host_facts
     from orchestrator.system.places import cache_home, data_home
@@ -293,7 +293,7 @@ def dry_steps(bench: Workbench, request: Request) -> list[RunStep]:
 
     chosen = select(bench, request)
     host = host_facts()
-    site = run_plan.site_of(request, host, chosen, None, {})
+    site = run_plan.site_of(request, host, chosen, _facts_for_dry_run(bench, chosen), {}, dry=True)
     tuned = load(tuning_file(data_home(), host.system_id))
     assets = Store(cache_home())
 
@@ -311,6 +311,16 @@ def dry_steps(bench: Workbench, request: Request) -> list[RunStep]:
     return steps
 
 
+def _facts_for_dry_run(bench: Workbench, chosen: Sequence[Chosen]) -> EngineFacts | None:
+    """The engine's facts where devices are to be passed and an engine answers: it decides how they are."""
+    if all(one.workload.target.passthrough.empty for one in chosen):
+        return None
+    try:
+        return bench.engine.facts()
+    except MlorchError:
+        return None
+
+
 def dry_document(steps: Sequence[RunStep]) -> dict[str, object]:
     """The JSON of a dry run: each container's argv and what its harness would be told."""
     from orchestrator.launchers.local import docker_argv
@@ -323,6 +333,7 @@ def dry_document(steps: Sequence[RunStep]) -> dict[str, object]:
                 "argv": docker_argv(step.container),
                 "settings": dict(step.settings),
                 "provenance": dict(step.provenance),
+                "devices": asdict(step.passage),
             }
             for step in steps
         ]

@@ -12,14 +12,14 @@ from orchestrator.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from orchestrator.catalog import Catalog
+    from orchestrator.engines import EngineFacts
     from orchestrator.model.definitions import Target
-    from orchestrator.system.detect import Judge, Presence
-    from orchestrator.system.hostchecks import Finding
-
-_STATES = {True: "yes", False: "no", None: "-"}
+    from orchestrator.model.devices import FoundDevice
+    from orchestrator.model.steps import Passage
+    from orchestrator.system.detect import Judge, Passable, Presence
 
 
 @click.group("targets", cls=ListGroup)
@@ -36,12 +36,13 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
     Three states: the hardware is there, its driver works, the engine can pass it to a
     container. A state is looked at only where the one before holds.
     """
+    from orchestrator.commands.targets_view import states
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
 
     bench = Workbench(recipes)
     catalog = bench.catalog
-    found = presences(catalog, judge=bench.try_judge())
+    found = presences(catalog, judge(bench.try_facts()))
     console = Console(quiet=as_json)
     if as_json:
         console.document({"targets": [asdict(each) for each in found]})
@@ -49,7 +50,7 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
     chosen = _chosen(catalog, found)
     titles = {target.name: target.title for target in all_targets(catalog)}
     rows = [
-        (f"{each.name}{' *' if each.name == chosen else ''}", titles[each.name], *_states(each), each.why)
+        (f"{each.name}{' *' if each.name == chosen else ''}", titles[each.name], *states(each), each.why)
         for each in found
     ]
     console.table(("target", "title", "present", "driver", "container", "why"), rows)
@@ -61,6 +62,8 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 @json_option
 def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """Show a target: its layers, its devices here, what its containers are given and why, what to set on the host."""
+    from orchestrator.commands.passage_view import passage_lines
+    from orchestrator.commands.targets_view import check_lines, here_lines, recipe_lines
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.model.definitions import Target
@@ -72,98 +75,74 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     entry = bench.catalog.target(name)
     target = entry.definition
     assert isinstance(target, Target)
-    console, machine = Console(quiet=as_json), this_machine()
-    here = presence(target, machine, bench.try_judge())
+    console, machine, engine = Console(quiet=as_json), this_machine(), bench.try_facts()
+    here = presence(target, machine, judge(engine))
+    passage, why_none = _passage(target, here.devices, engine)
     findings = tuple(check_host(checks_of(target, bench.catalog), machine))
     if as_json:
-        definition = target.model_dump(mode="json", by_alias=True)
-        console.document(
-            {
-                **asdict(here),
-                "checks": [asdict(finding) for finding in findings],
-                "path": str(entry.path),
-                "origin": entry.origin,
-                "definition": definition,
-            }
-        )
+        document = {
+            **asdict(here),
+            "checks": [asdict(finding) for finding in findings],
+            "path": str(entry.path),
+            "origin": entry.origin,
+            "definition": target.model_dump(mode="json", by_alias=True),
+            "passage": {**asdict(passage), "error": why_none},
+        }
+        console.document(document)
         return
     console.result(f"{target.name}: {target.title}")
     if target.description:
         console.result(target.description.strip())
-    facts = [*_facts(target), *_here(here), *_checks(findings), ("recipe", f"{entry.path} ({entry.origin})")]
-    width = max(len(label) for label, _ in facts)
-    for label, value in facts:
+    lines = [
+        *recipe_lines(target),
+        *here_lines(here),
+        *check_lines(findings),
+        ("recipe", f"{entry.path} ({entry.origin})"),
+    ]
+    width = max(len(label) for label, _ in lines)
+    for label, value in lines:
         console.result(f"  {label:{width}}  {value}")
+    for line in (f"no devices: {why_none}",) if why_none else passage_lines(passage):
+        console.result(line)
 
 
-def _facts(target: Target) -> Iterator[tuple[str, str]]:
-    """What the recipe says, a line each."""
-    yield "platforms", ", ".join(target.platforms)
-    if target.arch:
-        others = ", ".join(target.arch.choices)
-        yield "arch", f"{target.arch.default} (--arch takes {others})"
-    yield "layers", f"{target.base} <- {target.runtime}"
-    yield "frameworks", ", ".join(f"{framework} ({layer})" for framework, layer in target.frameworks.items())
-    yield from _passthrough(target)
-    for extra in target.capabilities:
-        yield f"capability {extra.name}", extra.reason
-    for limit, value in target.ulimits.items():
-        yield f"limit {limit}", value
-    yield "shared memory", target.shm
-    for note in target.notes:
-        yield f"note on {note.topic}", f"{note.text.strip()} [{note.source}]"
+def judge(engine: EngineFacts | None) -> Judge | None:
+    """Says whether ``engine`` can pass a target's devices to containers; None where no engine answered."""
+    if engine is None:
+        return None
+
+    def say(target: Target, devices: Sequence[FoundDevice]) -> Passable:
+        from orchestrator.errors import MlorchError
+        from orchestrator.system.detect import Passable
+
+        try:
+            passage = _planned(target, devices, engine)
+        except MlorchError as error:
+            return Passable(ok=False, trouble=error.message, hint=error.hint)
+        return Passable(ok=True, how="" if passage.way == "none" else f"{passage.way}: {passage.why}")
+
+    return say
 
 
-def _here(here: Presence) -> Iterator[tuple[str, str]]:
-    """What this host has of it."""
-    present, driver, container = _states(here)
-    yield "here", f"present {present}, driver {driver}, container {container}: {here.why}"
-    if here.hint:
-        yield "what to do", here.hint
-    if here.how:
-        yield "passed by", here.how
-    if here.variant:
-        yield "processor has", here.variant
-    for device in here.devices:
-        numa = f"memory node {device.numa_node}" if device.numa_node is not None else ""
-        parts = f"{len(device.parts)} parts" if device.parts else ""
-        words = (device.pci, device.product, device.driver, device.uuid, numa, *device.nodes, parts)
-        yield f"device {device.index}", " ".join(filter(None, words))
+def _passage(target: Target, devices: Sequence[FoundDevice], engine: EngineFacts | None) -> tuple[Passage, str]:
+    """How the devices of the target would be passed here, and why they cannot be."""
+    from orchestrator.errors import MlorchError
+    from orchestrator.model.steps import Passage
+
+    try:
+        return _planned(target, devices, engine), ""
+    except MlorchError as error:
+        return Passage(), error.message
 
 
-def _checks(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
-    for finding in findings:
-        if finding.ok is None:
-            yield f"check {finding.name}", f"not visible here ({finding.file})"
-        elif finding.ok:
-            yield f"check {finding.name}", f"ok: {finding.found}"
-        else:
-            yield f"check {finding.name}", told(finding)
+def _planned(target: Target, devices: Sequence[FoundDevice], engine: EngineFacts | None) -> Passage:
+    import os
 
+    from orchestrator.commands.device_site import device_site
+    from orchestrator.plan_devices import plan_devices
 
-def told(finding: Finding) -> str:
-    """A check that failed, in a line: what there is, what should be, why, what to do."""
-    return f"{finding.level}: {finding.found}, better {finding.wanted}: {finding.why} -> {finding.hint}"
-
-
-def _passthrough(target: Target) -> Iterator[tuple[str, str]]:
-    """What containers get of the host's devices, a line each with its reason."""
-    given = target.passthrough
-    if given.cdi:
-        yield "CDI", f"{given.cdi}=NAME, where the engine and a spec know the device"
-    if given.gpus:
-        yield "--gpus", "where the engine has the vendor's hook"
-    if given.runtime:
-        yield f"runtime {given.runtime.name}", f"{given.runtime.env}: {given.runtime.reason}"
-    for node in given.nodes:
-        words = ("of each device" if node.each else "shared", *(("if there",) if node.optional else ()))
-        yield f"device {node.name}", f"{', '.join(words)}: {node.reason}"
-    for library in given.libraries:
-        yield f"library {library.name}", library.reason
-    for group in given.groups:
-        yield f"group {group.name}", group.reason
-    for variable in given.visible:
-        yield f"variable {variable.name}", f"the chosen devices by {variable.by}"
+    site = device_site([target], devices, engine)
+    return plan_devices(target, site, "", f"{os.getuid()}:{os.getgid()}").passage
 
 
 def all_targets(catalog: Catalog) -> tuple[Target, ...]:
@@ -173,11 +152,11 @@ def all_targets(catalog: Catalog) -> tuple[Target, ...]:
     return tuple(e.definition for e in catalog.entries("target") if isinstance(e.definition, Target))
 
 
-def presences(catalog: Catalog, judge: Judge | None = None) -> tuple[Presence, ...]:
+def presences(catalog: Catalog, judged: Judge | None = None) -> tuple[Presence, ...]:
     """What this host has of every target; without a judge nothing is said of containers."""
     from orchestrator.system import detect
 
-    return detect.presences(all_targets(catalog), judge=judge)
+    return detect.presences(all_targets(catalog), judge=judged)
 
 
 def detected(catalog: Catalog) -> str:
@@ -237,7 +216,3 @@ def _chosen(catalog: Catalog, found: Sequence[Presence]) -> str | None:
         return catalog.target(wish).definition.name
     taken = best(all_targets(catalog), found)
     return taken.name if taken else None
-
-
-def _states(each: Presence) -> tuple[str, str, str]:
-    return _STATES[each.present], _STATES[each.driver_ok], _STATES[each.container_ok]

@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.catalog import Catalog, Root
-    from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
+    from orchestrator.engines import BuildEvent, BuildSettings, Engine, EngineFacts, ImageFacts
     from orchestrator.execute.build import Parts
     from orchestrator.model.steps import LayerStep
     from orchestrator.resolve import Base
     from orchestrator.settings import Settings
-    from orchestrator.system.detect import Judge
 
 
 _SITE = ("ca_bundle", "debian_mirror", "debian_security_mirror", "engine_host")
@@ -174,9 +173,12 @@ class Workbench:
 
         return own_arch(self.catalog, target)
 
-    def try_judge(self) -> Judge | None:
-        """Says whether the engine can pass a target's devices to containers; None where no engine answers."""
-        return None
+    def try_facts(self) -> EngineFacts | None:
+        """What the engine says of itself; None where none answers."""
+        try:
+            return self.engine.facts()
+        except EngineError:
+            return None
 
     # -- engine ------------------------------------------------------------------------
 

@@ -68,8 +68,14 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         config |= {"mem_limit": spec.memory, "memswap_limit": spec.memory}
     if spec.shm is not None:
         config["shm_size"] = spec.shm
-    if spec.cdi_devices:
-        config["device_requests"] = [DeviceRequest(driver="cdi", device_ids=list(spec.cdi_devices))]
+    if spec.runtime:
+        config["runtime"] = spec.runtime
+    requests = [DeviceRequest(driver="cdi", device_ids=list(spec.cdi_devices))] if spec.cdi_devices else []
+    if spec.gpus:
+        which = {"count": -1} if spec.gpus == ("all",) else {"device_ids": list(spec.gpus)}
+        requests.append(DeviceRequest(capabilities=[["gpu"]], **which))
+    if requests:
+        config["device_requests"] = requests
     return config
 
 

@@ -24,8 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from orchestrator.model.devices import FoundDevice
     from orchestrator.model.detection import Driver, Version
+    from orchestrator.model.devices import FoundDevice
     from orchestrator.model.targets import Target
 
     Judge = Callable[[Target, Sequence[FoundDevice]], "Passable"]
