@@ -76,7 +76,8 @@ def rendered(target: str, steps: Sequence[LayerStep]) -> dict[str, str]:
             "inputs": dict(step.inputs),
         }
         files[f"{folder}/layer.json"] = json.dumps(facts, indent=1, sort_keys=True) + "\n"
-        files |= {f"{folder}/{file.path}": file.text for file in step.files if file.text is not None}
+        texts = {file.path: file.text for file in step.files if file.text is not None}
+        files |= {f"{folder}/{path}": text for path, text in texts.items() if not path.endswith("/")}
     return files
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 
-from orchestrator.content import content_id, context_files, sha256_text, text_file
+from orchestrator.content import CONTENT, SETTLE, content_id, context_files, empty_folder, sha256_text, text_file
 from orchestrator.lock import ROOTFS_SCHEME, platform_lock, require_locks
 from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model, Target
 from orchestrator.model.steps import BuildPlan, DebPin, LayerStep, TreePin
@@ -102,7 +102,7 @@ def _layer_step(
     layer = definition(entry, Layer)
     lock = _lock_of(catalog, resolution, layer)
     debs, wheels = lock.debs if lock else (), lock.wheels if lock else ()
-    copies = [(f"files/{index}", copied) for index, copied in enumerate(layer.copy_files)]
+    copies = [(f"{CONTENT}{copied.to}", copied) for copied in layer.copy_files]
     trees = _trees(layer, lock)
     facts: dict[str, object] = {
         "layer": {"name": layer.name, "title": layer.title, "template": layer.template, "smoke": layer.smoke},
@@ -126,7 +126,11 @@ def _layer_step(
     if wheels:
         files.append(text_file("requirements.txt", requirements([(w.name, w.version, w.sha256) for w in wheels])))
     if layer.level == "benchmark" and resolution.benchmark is not None:
-        files.append(text_file("benchmark.json", _benchmark_facts(catalog, resolution.benchmark, resolution.framework)))
+        facts_text = _benchmark_facts(catalog, resolution.benchmark, resolution.framework)
+        files.append(text_file(f"{CONTENT}/opt/mlorch/benchmark.json", facts_text))
+        files.append(empty_folder(f"{CONTENT}/results"))  # else WORKDIR makes it, with the time of the build
+    if SETTLE in text:
+        files.append(text_file(SETTLE, catalog.template(SETTLE).text))
     pip = _pip(catalog, resolution.platform) if wheels else None
     inputs = _inputs(resolution, parent, text, files, lock)
     if layer.per_arch:
@@ -162,8 +166,7 @@ def _trees(layer: Layer, lock: PlatformLock | None) -> tuple[TreePin, ...]:
     """The trees of git in the order of the recipe, at the commits of the lock."""
     commits = {(pin.url, pin.ref): pin.commit for pin in lock.git} if lock else {}
     return tuple(
-        TreePin(path=f"git/{index}", url=tree.url, commit=commits[tree.url, tree.ref])
-        for index, tree in enumerate(layer.git)
+        TreePin(path=f"{CONTENT}{tree.to}", url=tree.url, commit=commits[tree.url, tree.ref]) for tree in layer.git
     )
 
 

@@ -135,7 +135,7 @@ def resolve(
     on, what = definition(target_entry, Target), definition(benchmark_entry, Benchmark)
     framework = framework_of(catalog, target=target, benchmark=benchmark)
     harness = definition(catalog.harness(what.harness), Harness)
-    names = (
+    tops = (
         on.base,
         on.runtime,
         on.frameworks[framework],
@@ -144,6 +144,7 @@ def resolve(
         harness.code,
         what.layer,
     )
+    names = [name for top in tops for name in stack(catalog, top)]
     resolution = _resolution(catalog, target_entry, benchmark_entry, platform, base, names)
     return replace(resolution, framework=framework, arch=arch_of(on, arch))
 
@@ -191,10 +192,24 @@ def arch_of(target: Target, wish: str | None) -> str:
 def resolve_side(
     catalog: Catalog, *, target: str, layer: str, platform: str | None = None, base: Base | None = None
 ) -> Resolution:
-    """The chain of a side image: the target's base and runtime, then `layer`."""
+    """The chain of a side image: the target's base, the lowest layer of its runtime, then `layer`.
+
+    What a vendor adds to the runtime is for the device, and a side image never sees one.
+    """
     target_entry = catalog.target(target)
     on = definition(target_entry, Target)
-    return _resolution(catalog, target_entry, None, platform, base, (on.base, on.runtime, layer))
+    names = (*stack(catalog, on.base), stack(catalog, on.runtime)[0], *stack(catalog, layer))
+    return _resolution(catalog, target_entry, None, platform, base, names)
+
+
+def stack(catalog: Catalog, top: str) -> tuple[str, ...]:
+    """The layer `top` and those that it lies over, the lowest first."""
+    names: list[str] = []
+    at: str | None = top
+    while at is not None and at not in names:  # a circle is the checker's to tell
+        names.append(at)
+        at = definition(catalog.layer(at), Layer).over
+    return tuple(reversed(names))
 
 
 def base_candidates(catalog: Catalog, target: str, platform: str | None = None, wish: str = "") -> tuple[Base, ...]:

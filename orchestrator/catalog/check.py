@@ -40,6 +40,8 @@ def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
             for framework, layer in target.frameworks.items():
                 yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
             yield from _own_frameworks(entry, target)
+        case d.Layer() as layer:
+            yield from _over(catalog, entry, layer)
         case d.Harness() as harness:
             yield from _layer(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
             yield from _layer(catalog, entry, harness.deps, ("deps",), "harness")
@@ -50,6 +52,24 @@ def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
             yield from _asset(catalog, entry, asset)
         case _:
             return
+
+
+def _over(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+    """Whether the layers below are there, of the same level, and come to an end."""
+    if layer.over is None:
+        return
+    yield from _layer(catalog, entry, layer.over, ("over",), layer.level)
+    seen, at = [layer.name], layer.over
+    while (below := catalog.by_key.get(("layer", at))) is not None and isinstance(below.definition, d.Layer):
+        seen.append(at)
+        if at == layer.name or below.definition.over is None:
+            break
+        at = below.definition.over
+        if at in seen[1:]:
+            return  # a circle further down: told where it is
+    if at == layer.name:
+        message = f"layer `{layer.name}` lies over itself: {' over '.join(seen)}"
+        yield entry.document.fault("layer-circle", message, ("over",), "leave one `over` out")
 
 
 def _own_frameworks(entry: Entry, target: d.Target) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.content import EPOCH
 from orchestrator.engines import BuildEvent
 from orchestrator.engines.fitness import numbers
 from orchestrator.engines.progress import json_documents, plain_documents
@@ -122,7 +123,7 @@ def _once(client: DockerClient, order: Order, on_event: Callable[[BuildEvent], N
             tags=[step.image],
             labels=dict(order.labels),
             secrets=[f"id={name},src={path}" for name, path in sorted(settings.secrets.items())],
-            build_args={"SOURCE_DATE_EPOCH": epoch} if (epoch := os.environ.get("SOURCE_DATE_EPOCH")) else {},
+            build_args={"SOURCE_DATE_EPOCH": str(EPOCH)},  # else the client hands on the user's own
             build_contexts=dict(step.contexts),
             network=None if settings.network == "default" else settings.network,
             platforms=[step.platform],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -17,17 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.errors import StepFailed
-from orchestrator.layers import PIP_WHEEL, explain, labels, merge_layers, missing_layers
+from orchestrator.execute.context import lay_out
+from orchestrator.layers import explain, labels, merge_layers, missing_layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
-    from orchestrator.model.steps import BuildPlan, ContextFile, LayerStep, TreePin
-
-CONTEXT_TIME = 1_700_000_000
-"""The modification time of every file in a context (seconds), so that a clone's times reach no image."""
+    from orchestrator.execute.context import Parts
+    from orchestrator.model.steps import BuildPlan, LayerStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +41,6 @@ class LayerOutcome:
     digest: str | None
     seconds: float
     changed: tuple[dict[str, str | None], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """Where the big parts of a context come from: functions, so that a plan needs no network."""
-
-    rootfs: Callable[[LayerStep, Path, Callable[[BuildEvent], None]], None]
-    """Write the root file system of a step's packages to a path."""
-    pip: Callable[[LayerStep, Path], None]
-    """Write the wheel of the step's pip to a path."""
-    tree: Callable[[TreePin, Path], None]
-    """Write the files of a commit to a path."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -134,7 +120,7 @@ class Builder:
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{step.name}-", dir=parent))
         try:
-            self._lay_out(step, folder)
+            lay_out(step, folder, self.parts, lambda event: self.on_event(step, event))
             yield folder
         except OSError as error:
             raise StepFailed(
@@ -144,29 +130,6 @@ class Builder:
             ) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-    def _lay_out(self, step: LayerStep, folder: Path) -> None:
-        (folder / "Dockerfile").write_text(step.dockerfile, encoding="utf-8")
-        for file in step.files:
-            _place(file, folder)
-        if step.debs:
-            self.parts.rootfs(step, folder / "rootfs.tar", lambda event: self.on_event(step, event))
-        if step.pip is not None:
-            self.parts.pip(step, folder / PIP_WHEEL)
-        for tree in step.trees:
-            self.parts.tree(tree, folder / tree.path)
-        for path in sorted(folder.rglob("*"), reverse=True):
-            os.utime(path, (CONTEXT_TIME, CONTEXT_TIME), follow_symlinks=False)
-
-
-def _place(file: ContextFile, folder: Path) -> None:
-    target = folder / file.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if file.text is not None:
-        target.write_text(file.text, encoding="utf-8")
-    else:
-        shutil.copyfile(file.source, target)
-    target.chmod(file.mode)
 
 
 def hit(step: LayerStep, facts: ImageFacts | None, reason: str = "") -> LayerOutcome:

@@ -80,6 +80,8 @@ class Layer(Definition):
 
     kind: Literal["layer"]
     level: Level
+    over: Name | None = None
+    """A layer of the same level below this one: CUDA's libraries over the Python that other targets share."""
     template: RelativePath
     sources: tuple[BaseSource, ...] = ()
     debs: tuple[DebName, ...] = ()

@@ -71,7 +71,7 @@ class TestANewTargetIsOneFile:
         out = tmp_path / "rendered"
         assert called("render", "--recipes", mine, "--target", "abacus", "-o", str(out))[0] == 0
         for name in names:
-            facts = json.loads((out / "abacus" / f"{name}-abacus" / "benchmark.json").read_text())
+            facts = json.loads((out / "abacus" / f"{name}-abacus" / "content/opt/mlorch/benchmark.json").read_text())
             assert facts["framework"] == "onnxruntime"
 
     def test_it_lints_and_shares_every_layer_but_the_last_with_its_like(self, called, mine):
@@ -112,7 +112,7 @@ class TestTheChoice:
         (plan,) = build_plans(catalog, target="chip")
         assert plan.framework == "motor"
         assert [step.name for step in plan.layers[:3]] == ["os", "userland", "motor"]
-        facts = next(f for f in plan.layers[-1].files if f.path == "benchmark.json")
+        facts = next(f for f in plan.layers[-1].files if f.path == "content/opt/mlorch/benchmark.json")
         assert json.loads(facts.text)["framework"] == "motor"
 
     def test_the_harness_is_told_its_own_name_for_it_and_the_targets_providers(self):
