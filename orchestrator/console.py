@@ -27,7 +27,16 @@ _STYLES = {"red": _RED, "yellow": _YELLOW, "green": _GREEN, "bold": _BOLD, "dim"
 
 def error_document(error: MlorchError) -> dict[str, object]:
     """The JSON form of a failure: `{"error": {...}}`, with every problem where there are several."""
-    problems = [
+    problems = problem_documents(error.problems())
+    first: dict[str, object] = {**problems[0], "exit_code": error.exit_code}
+    if len(problems) > 1:
+        first["problems"] = problems
+    return {"error": first}
+
+
+def problem_documents(problems: Sequence[Problem]) -> list[dict[str, object]]:
+    """The JSON form of faults."""
+    return [
         {
             "slug": p.slug,
             "message": p.message,
@@ -35,13 +44,10 @@ def error_document(error: MlorchError) -> dict[str, object]:
             "line": p.span.line if p.span else None,
             "column": p.span.column if p.span else None,
             "hint": p.hint,
+            "level": p.level,
         }
-        for p in error.problems()
+        for p in problems
     ]
-    first: dict[str, object] = {**problems[0], "exit_code": error.exit_code}
-    if len(problems) > 1:
-        first["problems"] = problems
-    return {"error": first}
 
 
 class Console:
