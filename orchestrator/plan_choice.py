@@ -67,7 +67,7 @@ def _terms(word: str, text: str) -> Iterable[Term]:
     elif (match := _COUNT.fullmatch(word)) and int(match[1]):
         return (Term("count", match[1]),)
     elif match := _UUID.fullmatch(word):
-        return (Term("uuid", match[1].lower()),)
+        return (Term("uuid", match[1]),)
     elif match := _PCI.fullmatch(word):
         return (Term("pci", full_pci(match[1])),)
     shown = f"`{word}` in `--devices {text}`" if word != text else f"`--devices {text}`"
@@ -146,7 +146,7 @@ def _matching(term: Term, devices: Iterable[FoundDevice]) -> tuple[Unit, ...]:
     tests: dict[str, Callable[[Unit], bool]] = {
         "index": lambda unit: str(unit.device.index) == term.value,
         "part": lambda unit: unit.part is not None and unit.label == term.value,
-        "uuid": lambda unit: term.value in {unit.uuid.lower(), unit.device.uuid.lower()},
+        "uuid": lambda unit: term.value.lower() in {unit.uuid.lower(), unit.device.uuid.lower()},
         "pci": lambda unit: unit.device.pci == term.value,
     }
     return tuple(unit for device in devices for unit in _units(device) if tests[term.kind](unit))
@@ -154,7 +154,7 @@ def _matching(term: Term, devices: Iterable[FoundDevice]) -> tuple[Unit, ...]:
 
 def _unknown(term: Term, own: Sequence[FoundDevice], target: str) -> UsageError:
     every = tuple(unit for device in own for unit in _units(device))
-    part = term.kind == "part" or (term.kind == "uuid" and term.value.startswith("mig-"))
+    part = term.kind == "part" or (term.kind == "uuid" and term.value.lower().startswith("mig-"))
     if part and own and not any(device.parts for device in own):
         return UsageError(
             f"{_shown(term)} is a part of a device, and no device of target `{target}` is cut into parts: "

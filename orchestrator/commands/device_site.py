@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from dataclasses import replace
 
 from orchestrator.model.devices import DeviceSite, FoundDevice
@@ -58,12 +59,17 @@ def pretended(site: DeviceSite, target: Target) -> DeviceSite:
         target=target.name,
         index=0,
         product="none here: shown as with one device",
-        nodes=tuple(node.name for node in given.nodes if node.each),
+        nodes=tuple(_sample(node.name) for node in given.nodes if node.each),
     )
     return replace(
         site,
         found=(*site.found, device),
-        nodes={node.name: site.nodes.get(node.name) or (node.name,) for node in given.nodes if not node.each},
+        nodes={node.name: site.nodes.get(node.name) or (_sample(node.name),) for node in given.nodes if not node.each},
         groups={**{group.name: group.name for group in given.groups}, **site.groups},
         libraries={**{lib.name: lib.name for lib in given.libraries}, **site.libraries},
     )
+
+
+def _sample(pattern: str) -> str:
+    """A node that the pattern could mean: ``/dev/chip[0-9]*`` is ``/dev/chip0``."""
+    return re.sub(r"\[[^\]]*\]\*?|\*", "0", pattern)

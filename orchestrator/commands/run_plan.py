@@ -204,9 +204,9 @@ def found_devices(targets: Sequence[Target]) -> tuple[FoundDevice, ...]:
 
 def choices_for(request: Request, chosen: Chosen, cell: Cell, tuned: Mapping[str, Tuned]) -> Choices:
     """What applies to one test: the command line, and what this system stored for exactly this image."""
-    from orchestrator.tuning import settings_for
+    from orchestrator.tuning import key_of, settings_for
 
-    key = f"{chosen.plan.benchmark}/{chosen.plan.target}/{cell.scenario}"
+    key = key_of(chosen.plan.benchmark, chosen.plan.target, cell.scenario, request.devices)
     stored = settings_for(tuned, key=key, content_id=chosen.plan.layers[-1].content_id)
     return Choices(
         min_duration_ms=request.min_duration_ms,

@@ -32,7 +32,7 @@ def create(api: docker.APIClient, spec: ContainerSpec) -> str:
         environment=dict(spec.env),
         labels=dict(spec.labels),
         working_dir=spec.workdir or None,
-        host_config=api.create_host_config(**_host_config(spec)),
+        host_config=api.create_host_config(**host_config(spec)),
         network_disabled=spec.network == "none",
         stdin_open=False,
         tty=False,
@@ -40,7 +40,8 @@ def create(api: docker.APIClient, spec: ContainerSpec) -> str:
     return str(made["Id"])
 
 
-def _host_config(spec: ContainerSpec) -> dict[str, Any]:
+def host_config(spec: ContainerSpec) -> dict[str, Any]:
+    """What the engine is asked for, beside the image and its program; nothing in a spec makes it privileged."""
     from docker.types import DeviceRequest, Mount, Ulimit
 
     config: dict[str, Any] = {

@@ -16,15 +16,15 @@ _REFUSALS = (
     (
         "could not select device driver",
         (
-            "the engine has no driver for such a device: --gpus needs the NVIDIA container toolkit, a CDI name an engine "
-            "with CDI on (features.cdi in daemon.json)"
+            "the engine has no driver for such a device: --gpus needs the NVIDIA container toolkit, "
+            "a CDI name an engine with CDI on (features.cdi in daemon.json)"
         ),
     ),
     (
         "unresolvable CDI devices",
         (
-            "no CDI spec that the engine reads names it (any more): write it anew (nvidia-ctk cdi generate, amd-ctk cdi "
-            "generate) and see `mlorch targets show`"
+            "no CDI spec that the engine reads names it (any more): write it anew (nvidia-ctk cdi generate, "
+            "amd-ctk cdi generate) and see `mlorch targets show`"
         ),
     ),
     ("CDI device injection failed", "the CDI spec does not fit this host (any more): write it anew"),

@@ -129,7 +129,7 @@ def test_what_names_no_device_is_told_with_the_grammar(wish):
     ("wish", "slug", "words"),
     [
         ("7", "unknown-device", "has no device 7"),
-        ("uuid:GPU-9999", "unknown-device", "uuid:gpu-9999"),
+        ("uuid:GPU-9999", "unknown-device", "uuid:GPU-9999"),
         ("pci:0000:99:00.0", "unknown-device", "pci:0000:99:00.0"),
         ("count:5", "unknown-device", "has 4 devices here"),
         ("uuid:MIG-77777777", "no-parts", "MIG is off"),
