@@ -36,7 +36,7 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
     Three states: the hardware is there, its driver works, the engine can pass it to a
     container. A state is looked at only where the one before holds.
     """
-    from orchestrator.commands.targets_view import states
+    from orchestrator.commands.targets_view import state
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
 
@@ -50,10 +50,10 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
     chosen = _chosen(catalog, found)
     titles = {target.name: target.title for target in all_targets(catalog)}
     rows = [
-        (f"{each.name}{' *' if each.name == chosen else ''}", titles[each.name], *states(each), each.why)
+        (f"{each.name}{' *' if each.name == chosen else ''}", titles[each.name], state(each), each.why)
         for each in found
     ]
-    console.table(("target", "title", "present", "driver", "container", "why"), rows)
+    console.table(("target", "title", "here", "why"), rows)
 
 
 @command.command("show")

@@ -83,6 +83,17 @@ def _passthrough(target: Target) -> Iterator[tuple[str, str]]:
         yield f"variable {variable.name}", f"the chosen devices by {variable.by}"
 
 
+def state(each: Presence) -> str:
+    """How far a target can be used, in a word or two."""
+    if not each.present:
+        return "absent"
+    if each.driver_ok is False:
+        return "no driver"
+    if each.container_ok is False:
+        return "not in containers"
+    return "ready" if each.container_ok else "present"
+
+
 def states(each: Presence) -> tuple[str, str, str]:
     """The three states in a word each: yes, no, or - for what nothing has looked at."""
     return _STATES[each.present], _STATES[each.driver_ok], _STATES[each.container_ok]

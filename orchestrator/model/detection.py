@@ -22,7 +22,10 @@ PciClass = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2}(?:[0-9a-f]{2}
 ModuleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*\Z", max_length=64)]
 FactName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=32)]
 HostPath = Annotated[
-    str, StringConstraints(pattern=r"^/(?:sys|proc|dev|etc|run|var/run)/(?!.*(?:^|/)\.\.(?:/|\Z))[^\x00-\x1f\x7f]+\Z")
+    str,
+    StringConstraints(
+        pattern=r"^(?:/(?:sys|proc|dev|etc|run|var/run)|\{folder\})/(?!.*(?:^|/)\.\.(?:/|\Z))[^\x00-\x1f\x7f]+\Z"
+    ),
 ]
 """A file of the kernel or of the system's configuration, maybe with a glob; ``{name}`` stands for a fact."""
 
@@ -172,6 +175,11 @@ class Detect(Strict):
     unless_soc: SocRule | None = None
     paths: tuple[str, ...] = ()
     driver: Driver | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it can tell a host that has the hardware from one that has not."""
+        return bool(self.always or self.machine or self.pci or self.soc or self.paths)
 
 
 class Variant(Strict):
