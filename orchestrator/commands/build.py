@@ -125,11 +125,13 @@ def _build_missing(
     from dataclasses import replace
 
     from orchestrator.commands.build_view import BuildView
+    from orchestrator.commands.host_ready import require_platform
     from orchestrator.commands.relock import relock, require_no_drift
     from orchestrator.errors import AssetError, StepFailed
     from orchestrator.execute.build import Builder
     from orchestrator.system.places import cache_home
 
+    require_platform(plans, bench.engine.facts())
     bases = list(bench.bases(selection))
     relocked: set[str] = set()
     while True:

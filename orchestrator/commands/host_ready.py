@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from orchestrator.errors import HostLimitError
+from pathlib import Path
+
+from orchestrator.errors import EngineError, HostLimitError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,7 +12,9 @@ if TYPE_CHECKING:
 
     from orchestrator.catalog import Catalog
     from orchestrator.console import Console
+    from orchestrator.engines import EngineFacts
     from orchestrator.model.definitions import Target
+    from orchestrator.model.steps import BuildPlan
     from orchestrator.system.detect import Presence
     from orchestrator.system.hostchecks import Finding
 
@@ -64,6 +68,29 @@ def require_settings(target: Target, found: Sequence[Finding]) -> None:
                 f"{finding.why}",
                 hint=finding.hint,
                 slug="host-setting",
+            )
+
+
+EMULATORS = {"linux/arm64": "qemu-aarch64", "linux/amd64": "qemu-x86_64"}
+"""What the kernel calls the emulator that lets it start programs of another platform (binfmt_misc)."""
+
+
+def require_platform(plans: Sequence[BuildPlan], engine: EngineFacts, root: Path = Path("/")) -> None:
+    """Layers of another platform than the engine's can only be built where their programs start.
+
+    Raises:
+        EngineError: `foreign-platform`. An engine on another host is trusted: its emulators are not visible.
+    """
+    for plan in plans:
+        emulator = root / "proc/sys/fs/binfmt_misc" / EMULATORS.get(plan.platform, "none")
+        here = engine.host.startswith("unix://")
+        if plan.platform != engine.platform and here and not emulator.exists():
+            raise EngineError(
+                f"images for {plan.platform} cannot be built here: the engine runs {engine.platform}, "
+                "and programs of the other kind do not start",
+                hint=f"build on a {plan.platform} host and publish from there, or install an emulator "
+                f"({emulator.name} of qemu-user-static with binfmt-support); plan and render work as it is",
+                slug="foreign-platform",
             )
 
 

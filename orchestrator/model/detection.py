@@ -24,7 +24,7 @@ FactName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\Z", max_l
 HostPath = Annotated[
     str,
     StringConstraints(
-        pattern=r"^(?:/(?:sys|proc|dev|etc|run|var/run)|\{folder\})/(?!.*(?:^|/)\.\.(?:/|\Z))[^\x00-\x1f\x7f]+\Z"
+        pattern=r"^(?!.*/\.\.(?:/|\Z))(?:/(?:sys|proc|dev|etc|run|var/run)|\{folder\})/[^\x00-\x1f\x7f]+\Z"
     ),
 ]
 """A file of the kernel or of the system's configuration, maybe with a glob; ``{name}`` stands for a fact."""

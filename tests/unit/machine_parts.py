@@ -75,7 +75,8 @@ def cpuinfo(spec: dict[str, Any]) -> str:
     cpu = spec.get("cpu", {})
     if cpu.get("arm"):
         return f"processor\t: 0\nFeatures\t: {cpu.get('flags', 'fp asimd')}\nCPU implementer\t: 0x41\nCPU part\t: 0xd4f"
-    return f"processor\t: 0\nmodel name\t: {cpu.get('model', 'A processor')}\nflags\t\t: {cpu.get('flags', 'fpu avx2 fma')}"
+    model, flags = cpu.get("model", "A processor"), cpu.get("flags", "fpu avx2 fma")
+    return f"processor\t: 0\nmodel name\t: {model}\nflags\t\t: {flags}"
 
 
 def write(root: Path, place: str, text: str) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 
 import pytest
+from machine_parts import NAMES, lay_out, pci, write
 
 from orchestrator.catalog import builtin_root, load
 from orchestrator.commands.targets import all_targets, choice_told
@@ -15,7 +16,6 @@ from orchestrator.system.accelerators import found_devices, this_machine
 from orchestrator.system.detect import Passable, best, presence, presences
 from orchestrator.system.hostchecks import check_host, checks_of
 from orchestrator.system.pci import hardware_signature, pci_devices
-from tests.unit.machine_parts import NAMES, lay_out, pci, write
 
 CATALOG = load([builtin_root()])
 TARGETS = all_targets(CATALOG)
