@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 
 import click
 
@@ -15,6 +16,7 @@ from orchestrator.commands.common import (
     results_option,
     wants_locked,
 )
+from orchestrator.commands.pulling import Wish, pull_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ MODES = ("performance", "accuracy", "all")
     help="Devices of the target: all (default), 0,2 or 0-3, 0:1 (a part), count:2, uuid:…, pci:…; none.",
 )
 @click.option("--dry-run", is_flag=True, help="Print each container as a `docker run` line; run nothing.")
-@click.option("--no-build", is_flag=True, help="Fail where an image is missing instead of building it.")
+@click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
+@pull_options
 @click.option(
     "--base-source", default="", metavar="SOURCE", help="Where the base image comes from; see `mlorch build`."
 )
@@ -64,7 +67,7 @@ MODES = ("performance", "accuracy", "all")
 def command(
     benchmarks: tuple[str, ...], target: str | None, arch: str | None, scenarios: tuple[str, ...], mode: str,
     duration: str | None, target_qps: float | None, devices: str, base_source: str, results_dir: str | None,
-    recipes: tuple[str, ...],
+    recipes: tuple[str, ...], wish: Wish,
     *, locked: bool | None, official: bool, find: bool, dry_run: bool, no_build: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Benchmark a target: build what is missing, run LoadGen in containers, show the result.
@@ -109,16 +112,16 @@ def command(
             for words in dict.fromkeys(line for step in steps for line in passage_lines(step.passage)):
                 console.say(words)
         return 0
-    return _run(bench, request, console, as_json=as_json, build=not no_build)
+    return _run(bench, request, console, as_json=as_json, wish=replace(wish, build=not no_build))
 
 
-def _run(bench: Workbench, request: Request, console: Console, *, as_json: bool, build: bool) -> int:
+def _run(bench: Workbench, request: Request, console: Console, *, as_json: bool, wish: Wish) -> int:
     from orchestrator.commands.run_flow import perform
     from orchestrator.commands.run_view import show
 
     done: list[Summary] = []
     try:
-        perform(bench, request, console, done=done, build=build)
+        perform(bench, request, console, done=done, wish=wish)
     except BaseException:
         if done and not as_json:  # what ended before is kept, and worth seeing
             show(console, done, str(request.results))

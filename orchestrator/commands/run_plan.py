@@ -170,14 +170,18 @@ def site_of(
     limits: Mapping[str, int | None],
     *,
     dry: bool = False,
+    others: Sequence[Target] = (),
 ) -> Site:
-    """Where the containers run; a dry run for hardware that is not here shows it as with one device."""
+    """Where the containers run; a dry run for hardware that is not here shows it as with one device.
+
+    ``others`` are all targets there are: a device that is named may be one of another target.
+    """
     from orchestrator.commands.device_site import device_site, pretended
     from orchestrator.system.places import cache_home
     from orchestrator.system.process import owner_label, this_process
 
     targets = [c.workload.target for c in chosen]
-    devices = device_site(targets, found_devices(targets), engine)
+    devices = device_site(targets, found_devices((*targets, *others)), engine)
     if dry:
         for target in targets:
             devices = pretended(devices, target)
@@ -260,6 +264,7 @@ def about(chosen: Chosen, image: ImageFacts | None) -> About:
         LayerId(name=layer.name, level=layer.level, content_id=layer.content_id) for layer in chosen.plan.layers
     )
     goal = what.accuracy
+    sbom, provenance = documents_of(chosen, image)
     return About(
         recipe=RecipeId(name=what.name, origin=chosen.benchmark.origin, sha256=chosen.benchmark.sha256),
         image=ImageId(
@@ -267,6 +272,8 @@ def about(chosen: Chosen, image: ImageFacts | None) -> About:
             image_id=image.image_id if image else "",
             digest=image.digest if image else "",
             layers=layers,
+            sbom_digest=sbom,
+            provenance_digest=provenance,
         ),
         model=_asset_id("model", chosen.workload.model, chosen.workload.model.trained_by),
         dataset=_asset_id("dataset", chosen.workload.dataset, ""),
@@ -275,6 +282,17 @@ def about(chosen: Chosen, image: ImageFacts | None) -> About:
         stands_for=what.stands_for,
         note=what.note,
     )
+
+
+def documents_of(chosen: Chosen, image: ImageFacts | None) -> tuple[str, str]:
+    """The digests of SBOM and provenance of the image that runs; empty where its own is not known."""
+    if image is None or not image.digest:
+        return "", ""
+    from orchestrator.supply.kept import digests
+    from orchestrator.supply.parts import subject_of
+
+    recipe = (chosen.plan.benchmark, chosen.benchmark.sha256)
+    return digests(subject_of(chosen.plan, chosen.plan.layers[-1], image.digest, recipe))
 
 
 def _asset_id(kind: str, asset: Asset, trained_by: str) -> AssetId:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.content import CONTENT, CONTENT_TAR, EPOCH
+from orchestrator.errors import StepFailed
 from orchestrator.layers import PIP_WHEEL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from orchestrator.engines import BuildEvent
     from orchestrator.model.steps import ContextFile, LayerStep, TreePin
@@ -31,6 +34,30 @@ class Parts:
     """Write the files of a commit to a path."""
 
 
+@contextmanager
+def laid_out(step: LayerStep, cache: Path, parts: Parts, on_event: Callable[[BuildEvent], None]) -> Iterator[Path]:
+    """The build context of `step` in a folder of its own below `cache`, removed afterwards.
+
+    Raises:
+        AssetError: a package cannot be had.
+        StepFailed: `context`, the disk is full or a copied file went away.
+    """
+    parent = cache / "contexts"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{step.name}-", dir=parent))
+    try:
+        lay_out(step, folder, parts, on_event)
+        yield folder
+    except OSError as error:
+        raise StepFailed(
+            f"the build context of `{step.name}` could not be laid out: {error}",
+            hint=f"check space and rights of {parent}",
+            slug="context",
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[BuildEvent], None]) -> None:
     """Write everything that a build of `step` reads into the empty `folder`.
 
@@ -43,9 +70,8 @@ def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[Bui
         _place(file, folder)
     for tree in step.trees:
         parts.tree(tree, folder / tree.path)
-    content = folder / CONTENT
-    if content.is_dir():
-        _write_content(content, folder / CONTENT_TAR)
+    if CONTENT_TAR in step.dockerfile:
+        _write_content(folder / CONTENT, folder / CONTENT_TAR)
     if step.debs:
         parts.rootfs(step, folder / "rootfs.tar", on_event)
     if step.pip is not None:

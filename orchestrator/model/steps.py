@@ -259,9 +259,14 @@ class BuildSettings:
 
     ``secrets`` maps a BuildKit secret id to a file (``site-ca`` a CA bundle,
     ``pip-conf`` a pip configuration, ``apt-sources`` an apt list); ``proxies``
-    are the usual upper- and lower-case variables.
+    are the usual upper- and lower-case variables. The caches are places in registries
+    (``HOST[:PORT][/PATH]``) where BuildKit keeps and finds the results of steps.
     """
 
     secrets: Mapping[str, Path] = field(default_factory=dict)
     proxies: Mapping[str, str] = field(default_factory=dict)
     network: str = "default"
+    no_cache: bool = False
+    """Carry every step out, whatever was built before."""
+    cache_to: str = ""
+    cache_from: tuple[str, ...] = ()

@@ -21,7 +21,8 @@ _UNTRUSTED = re.compile(
 _DENIED = frozenset({401, 403, 407})
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers that may be another one the next time."""
-_SHOWN = 300
+SHOWN = 300
+LATER = "try again later, or do without it: `--no-pull`"
 
 
 def down(host: str, why: str) -> RegistryError:
@@ -36,7 +37,7 @@ def down(host: str, why: str) -> RegistryError:
 def slow(host: str, seconds: float) -> RegistryError:
     return RegistryError(
         f"the registry {host} said nothing for {seconds:.0f} s",
-        hint="try again later, or do without it: `--no-pull`",
+        hint=LATER,
         slug="registry-slow",
     )
 
@@ -93,8 +94,8 @@ def from_exception(host: str, error: BaseException, timeout_s: float) -> Registr
     if isinstance(error, requests.exceptions.SSLError) or _UNTRUSTED.search(words):
         if _UNTRUSTED.search(words):
             reason = re.search(r"verify failed: ([^(]+?)(?: \(_ssl|['\")]|$)", words)
-            return untrusted(host, reason[1] if reason else words[:_SHOWN])
-        return down(host, f"TLS fails: {words[-_SHOWN:]}")
+            return untrusted(host, reason[1] if reason else words[:SHOWN])
+        return down(host, f"TLS fails: {words[-SHOWN:]}")
     if isinstance(error, requests.exceptions.Timeout) or "timed out" in words:
         return slow(host, timeout_s)
     return down(host, reason_of(error))
@@ -108,7 +109,7 @@ def reason_of(error: BaseException) -> str:
     ):
         seen = inner
     words = str(seen)
-    return words.rpartition(": ")[2][:_SHOWN] or type(error).__name__
+    return words.rpartition(": ")[2][:SHOWN] or type(error).__name__
 
 
 def from_answer(host: str, what: str, answer: requests.Response, *, known: bool) -> RegistryError:
@@ -137,10 +138,10 @@ def words_of(answer: requests.Response) -> str:
     try:
         errors = json.loads(answer.content)["errors"]
         lines = [f"{error.get('message', '')} {_detail(error.get('detail'))}".strip() for error in errors]
-        return "; ".join(line for line in lines if line)[:_SHOWN] or answer.reason
+        return "; ".join(line for line in lines if line)[:SHOWN] or answer.reason
     except (ValueError, KeyError, TypeError, AttributeError):
         text = answer.text.strip().splitlines() if "html" not in answer.headers.get("Content-Type", "") else []
-        return (text[0] if text else str(answer.reason))[:_SHOWN]
+        return (text[0] if text else str(answer.reason))[:SHOWN]
 
 
 def _detail(detail: object) -> str:

@@ -174,3 +174,159 @@ def certificates(folder: Path, address: str) -> Path:
 
 def _run(*argv) -> None:
     subprocess.run([str(word) for word in argv], check=True, capture_output=True)
+
+
+# -- engines beside the one that runs --------------------------------------------------------------
+
+
+@dataclass
+class Another:
+    """A private engine of its own MLORCH_HOME, with an empty store."""
+
+    home: Path
+    places: object
+    engine: object = None
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.places.socket}"
+
+    @property
+    def address(self) -> str:
+        """The host's address on this engine's bridge: not loopback, and there on every machine."""
+        from orchestrator.engines.private import read_state
+
+        return read_state(self.places).subnet.replace(".0/24", ".1")
+
+    def env(self, **more: str) -> dict[str, str]:
+        """The environment in which mlorch uses this engine alone."""
+        kept = {key: value for key, value in os.environ.items() if key not in {"DOCKER_CONTEXT", "MLORCH_REGISTRIES"}}
+        return {**kept, "MLORCH_HOME": str(self.home), "DOCKER_HOST": self.host, **more}
+
+    def names(self) -> list[str]:
+        """Every name of an image in it."""
+        return sorted(name for item in self.engine._api.images() for name in item.get("RepoTags") or ())
+
+
+@contextmanager
+def another_engine(*, size: str = "", ca: Path | None = None):
+    """Start a second engine; its data on a small tmpfs of `size`, its trust the bundle `ca`.
+
+    The programs are those of mlorch's own engine, unpacked once for all tests where that does not run here.
+    """
+    import pytest
+
+    from orchestrator.engines.docker import connect
+    from orchestrator.engines.private import daemon, places
+
+    folder = cache_home() / "tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = _prefix(folder)
+    home = Path(tempfile.mkdtemp(prefix="engine-", dir=folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLORCH_HOME", str(home))
+        at = places()
+    at.home.mkdir(parents=True)
+    at.prefix.symlink_to(prefix)
+    at.data.mkdir()
+    if size:
+        _run("mount", "-t", "tmpfs", "-o", f"size={size}", "mlorch-test", at.data)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            if ca is not None:
+                patch.setenv("SSL_CERT_FILE", str(ca))
+            daemon.start(at)
+        yield Another(home=home, places=at, engine=connect(f"unix://{at.socket}"))
+    finally:
+        daemon.stop(at)
+        if size:  # what lies below an engine's data is unmounted by its end, this mostly too
+            subprocess.run(["umount", "-l", at.data], check=False, capture_output=True)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _prefix(folder: Path) -> Path:
+    from orchestrator.engines.private import Places, places, unpacked
+
+    if unpacked(places()):
+        return places().prefix.resolve()
+    own = Places(home=folder / "engine-programs", run=folder / "none")
+    if not unpacked(own):
+        packages.unpack(own, packages.find_origin(), lambda _text: None)
+    return own.prefix
+
+
+# -- images small enough for many tests --------------------------------------------------------------
+
+
+def tiny_plan(name: str, program: Path, *more: str, platform: str = "linux/amd64", mark: str = ""):
+    """A plan of two layers: busybox on nothing, and a line of text on that. Real content ids, real labels."""
+    import secrets
+
+    from orchestrator.content import content_id, sha256_text
+    from orchestrator.model.steps import BuildPlan, ContextFile, LayerStep
+    from orchestrator.system.files import sha256_file
+
+    mark = mark or secrets.token_hex(8)
+
+    def step(layer: str, parent, text: str, files=()):
+        own_text = text.replace(parent.image, "parent") if parent else text
+        inputs = {
+            "dockerfile": sha256_text(own_text),
+            "platform": platform,
+            "parent": parent.content_id if parent else "",
+        }
+        inputs |= {f"file:{file.path}": file.sha256 for file in files}
+        return LayerStep(
+            name=layer, level="side", platform=platform, content_id=content_id(inputs),
+            parent=parent.image if parent else None, dockerfile=text, files=files, inputs=inputs,
+        )  # fmt: skip
+
+    box = ContextFile(path="busybox", sha256=sha256_file(program), mode=0o755, source=str(program))
+    base = step(f"t-{name}-base", None, f"FROM scratch\nCOPY busybox /bin/busybox\nENV MARK={mark}\n", (box,))
+    note = ContextFile(path="note", sha256=sha256_text(mark), text=mark)
+    lines = "".join(f"{line}\n" for line in more)
+    top = step(f"t-{name}", base, f"FROM {base.image}\nCOPY note /note\n{lines}", (note,))
+    return BuildPlan(target="t", benchmark=name, platform=platform, layers=(base, top))
+
+
+def builder(engine, cache: Path, **more):
+    """A builder of such plans."""
+    from orchestrator.execute.build import Builder
+    from orchestrator.model.steps import BuildSettings
+
+    return Builder(
+        engine=engine,
+        look_up=lambda references: {reference: engine.image(reference) for reference in references},
+        settings=more.pop("settings", None) or BuildSettings(),
+        parts=None,
+        cache=cache,
+        **more,
+    )
+
+
+def publisher(engine, registry: Running, path: str = "team", env=None, **more):
+    """A publisher to a place in a registry."""
+    from orchestrator.execute.publish import Publisher
+    from orchestrator.registries.client import Registry
+    from orchestrator.registries.references import Place
+
+    place = Place(host=registry.host, path=path)
+    return Publisher(engine=engine, place=place, client=Registry.at(registry.host, env), **more)
+
+
+def depots(registry: Running, path: str = "team", env=None, **more):
+    """Where a second engine looks for images."""
+    from orchestrator.execute.pull import Depots
+    from orchestrator.registries.client import Registry
+    from orchestrator.registries.references import Place
+
+    made = Depots(places=(Place(host=registry.host, path=path),), **more)
+    made._clients[registry.host] = Registry.at(registry.host, env)
+    return made
+
+
+def discard(engine, *plans) -> None:
+    """Remove the images of plans: tests leave none in the engine that a person uses."""
+    for plan in plans:
+        for step in reversed(plan.layers):
+            engine.remove_image(step.image)

@@ -25,7 +25,7 @@ if settings['scenario'] == 'MultiStream':
 """
 
 
-def write_overlay(folder: Path, harness: str = HARNESS, target: str = "cpu") -> Path:
+def write_overlay(folder: Path, harness: str = HARNESS) -> Path:
     """A recipe folder with benchmark `faulty`, its model, dataset and harness; a few bytes each."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data.bin").write_bytes(b"data")

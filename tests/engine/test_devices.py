@@ -17,10 +17,11 @@ from docker_parts import Bench, busybox, spec, step
 from run_overlay import write_overlay
 
 from orchestrator.commands.device_site import device_site
+from orchestrator.engines.cdi import FOLDERS
 from orchestrator.errors import HostLimitError
 from orchestrator.model.definitions import Target
 from orchestrator.plan_devices import plan_devices
-from orchestrator.system.nodes import devices_by_nodes
+from orchestrator.system.node_devices import devices_by_nodes
 
 pytestmark = pytest.mark.engine
 LABEL = "org.mlorch.test=t-docker"
@@ -81,9 +82,9 @@ def chips():
 @pytest.fixture
 def cdi_spec(engine, chips):
     """A CDI spec of the two chips where the engine reads them; a chip has another name inside."""
-    folders = engine.facts().cdi_folders
-    assert folders, "mlorch's own engine has CDI on"
-    folder = Path(folders[-1])
+    facts = engine.facts()
+    assert facts.cdi, "mlorch's own engine has CDI on"
+    folder = Path((facts.cdi_folders or FOLDERS)[-1])
     before = folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"mlorch-test-{secrets.token_hex(4)}.json"
@@ -306,7 +307,7 @@ json.dump({'status': 'done', 'container': facts}, open('/results/harness.json', 
 @pytest.fixture(scope="module")
 def overlay(chips, tmp_path_factory):
     """The invented target and a benchmark for it: YAML files, not a line of Python in mlorch."""
-    folder = write_overlay(tmp_path_factory.mktemp("recipes"), HARNESS, "t-chip")
+    folder = write_overlay(tmp_path_factory.mktemp("recipes"), HARNESS)
     (folder / "target.yaml").write_text(json.dumps(chips.target()))
     return folder
 

@@ -20,7 +20,8 @@ from orchestrator.model.devices import DeviceSite, FoundDevice
 from orchestrator.model.record import ContainerRun
 from orchestrator.model.steps import ContainerSpec, Passage, PassedDevice
 from orchestrator.plan_devices import plan_devices
-from orchestrator.system.nodes import devices_by_nodes, host_libraries, node_facts
+from orchestrator.system.node_devices import devices_by_nodes
+from orchestrator.system.nodes import host_libraries, node_facts
 from orchestrator.tuning import key_of
 
 WHY = {"reason": "the tests need it"}

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from run_parts import GIB, a_host, a_site, a_target, a_workload
 
+from orchestrator.cli import run
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.launchers.local import docker_argv
 from orchestrator.model.devices import CdiDevice, DeviceSite, FoundDevice, Node, Part
@@ -462,3 +463,11 @@ def test_a_recipe_cannot_name_the_whole_host(name):
 def test_extras_without_a_way_are_a_fault_of_the_recipe():
     with pytest.raises(ValueError, match="need a way to pass devices"):
         a_target(passthrough={"groups": [{"name": "render", **WHY}]})
+
+
+def test_the_command_line_refuses_a_choice_that_says_nothing_without_asking_anyone(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert run(["run", "--devices", "first", "--dry-run"]) == 2
+    assert "[devices-syntax]" in capsys.readouterr().err
+    assert run(["run", "--devices", "0", "--target", "cpu", "--dry-run"]) == 2
+    assert "[no-devices]" in capsys.readouterr().err

@@ -3,7 +3,8 @@
 Runs inside a build with the image's own Python (3.8 or newer) and is never part of an
 image. `COPY --link --from=work /out/ /` then gives the same bytes on every machine.
 
-    settle.py [PLACE …]    folders or files of Python sources, named as the image will have them
+    settle.py [PLACE …]           folders or files of Python sources, named as the image will have them
+    settle.py --against REQUIREMENTS  whether all that is pinned there can lie above what is installed
 
 It runs in the step that writes /out where that is much: a link to a file of an earlier
 step would copy the file.
@@ -48,6 +49,26 @@ def compile_tree(folder: str, out: str) -> None:
         )
 
 
+def clashes(requirements: str) -> list[str]:
+    """Distributions that are installed in another version than `name==version …` lines pin.
+
+    pip would replace them in its own stage only: a layer adds files and takes none away, so the
+    image would have both.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for line in requirements.splitlines():
+        name, _, pinned = line.split(" ")[0].partition("==")
+        try:
+            there = version(name)
+        except PackageNotFoundError:
+            continue
+        if there != pinned:
+            found.append(f"{name} {there} is in a layer below, and this layer pins {pinned}: pin the same in both")
+    return found
+
+
 def put_in_place(out: str, root: str) -> None:
     """Hard links of every file of `out` below `root`, so that a smoke test sees the finished layer."""
     for folder, folders, files in os.walk(out):
@@ -71,6 +92,8 @@ def settle_times(out: str) -> None:
 
 def main(folders: Sequence[str], out: str = "/out", root: str = "/") -> None:
     """Compile, put in place, settle; `out` is made where a step left nothing."""
+    if folders[:1] == ["--against"]:
+        raise SystemExit("\n".join(clashes(Path(folders[1]).read_text(encoding="utf-8"))) or 0)
     if os.environ.get("PYTHONHASHSEED") != "0":
         raise SystemExit("settle.py needs PYTHONHASHSEED=0: else byte code differs from build to build")
     Path(out).mkdir(exist_ok=True)
