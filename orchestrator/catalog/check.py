@@ -60,15 +60,14 @@ def _over(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
         return
     yield from _layer(catalog, entry, layer.over, ("over",), layer.level)
     seen, at = [layer.name], layer.over
-    while (below := catalog.by_key.get(("layer", at))) is not None and isinstance(below.definition, d.Layer):
+    while at not in seen:
+        below = catalog.by_key.get(("layer", at))
+        if below is None or not isinstance(below.definition, d.Layer) or below.definition.over is None:
+            return
         seen.append(at)
-        if at == layer.name or below.definition.over is None:
-            break
         at = below.definition.over
-        if at in seen[1:]:
-            return  # a circle further down: told where it is
-    if at == layer.name:
-        message = f"layer `{layer.name}` lies over itself: {' over '.join(seen)}"
+    if at == layer.name:  # a circle further down is told where it is
+        message = f"layer `{layer.name}` lies over itself: {' over '.join([*seen, at])}"
         yield entry.document.fault("layer-circle", message, ("over",), "leave one `over` out")
 
 

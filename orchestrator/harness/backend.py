@@ -14,20 +14,26 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.generic]
 
-BACKENDS = {"onnxruntime": ".onnx"}
+BACKENDS = {"onnxruntime": ".onnx", "openvino": ".openvino"}
 
 
 class Backend(Protocol):
     """A model that can be run.
 
     ``load`` makes one loaded copy with ``threads`` threads of its own; a copy with one
-    thread may be used from several threads at once, as it runs in the caller's.
+    thread may be used from several threads at once. It runs on the device that the
+    settings' providers name or not at all: what could not be had is an error, never a
+    number of another device.
     """
 
     def load(self, settings: Settings, threads: int) -> None: ...
 
     def predict(self, batch: Array) -> Array:
-        """The output [n, ...] for a batch [n, ...] of the model's input."""
+        """The output [n, ...] for a batch [n, ...] of the model's input; good until the thread's next call."""
+        ...
+
+    def about(self) -> dict[str, object]:
+        """On what it really runs, as the framework says after loading: for harness.json."""
         ...
 
 
