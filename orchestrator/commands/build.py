@@ -74,8 +74,7 @@ def command(
     wish = replace(wish, cache_to=place(cache_to), cache_from=tuple(place(name) for name in cache_from))
     if output and not push:
         raise UsageError("-o says where the digests of published images go, and --push is missing", hint="add --push")
-    push = place(push)
-    strict = wants_locked(locked)
+    push, strict = place(push), wants_locked(locked)
     bench, console = Workbench(recipes, locked=strict), Console(quiet=as_json)
     if not dry_run:
         sweep_containers(console)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from orchestrator.model.steps import ContextFile, LayerStep, TreePin
 
 
+def _no_tree(tree: TreePin, _out: Path) -> None:
+    raise StepFailed(f"nothing here gets files of {tree.url}", slug="context")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Where the big parts of a context come from: functions, so that a plan needs no network."""
@@ -30,8 +34,8 @@ class Parts:
     """Write the root file system of a step's packages to a path."""
     pip: Callable[[LayerStep, Path], None]
     """Write the wheel of the step's pip to a path."""
-    tree: Callable[[TreePin, Path], None]
-    """Write the files of a commit to a path."""
+    tree: Callable[[TreePin, Path], None] = _no_tree
+    """Write the files of a commit to a path that is not there yet."""
 
 
 @contextmanager
@@ -69,6 +73,7 @@ def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[Bui
     for file in step.files:
         _place(file, folder)
     for tree in step.trees:
+        (folder / tree.path).parent.mkdir(parents=True, exist_ok=True)
         parts.tree(tree, folder / tree.path)
     if CONTENT_TAR in step.dockerfile:
         _write_content(folder / CONTENT, folder / CONTENT_TAR)
@@ -77,9 +82,9 @@ def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[Bui
     if step.pip is not None:
         parts.pip(step, folder / PIP_WHEEL)
     for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             path.chmod(0o755)  # whatever the umask of this process
-        os.utime(path, (EPOCH, EPOCH))
+        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
 
 
 def _place(file: ContextFile, folder: Path) -> None:
@@ -105,6 +110,10 @@ def _write_content(content: Path, out: Path) -> None:
         for path in _sorted(content):
             info = tarfile.TarInfo(path.relative_to(content).as_posix())
             info.mtime = EPOCH
+            if path.is_symlink():
+                info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, str(path.readlink())
+                archive.addfile(info)
+                continue
             if path.is_dir():
                 info.type, info.mode = tarfile.DIRTYPE, 0o755
                 archive.addfile(info)
@@ -119,5 +128,5 @@ def _sorted(folder: Path) -> Iterator[Path]:
     """Everything below `folder`, folders before what they hold."""
     for path in sorted(folder.iterdir()):
         yield path
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             yield from _sorted(path)

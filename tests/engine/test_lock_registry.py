@@ -146,7 +146,7 @@ def test_a_base_that_nobody_looked_up_is_planned_and_marked_and_never_built(site
     assert [step.unlocked for step in plan.layers] == [vendor.image, "", ""]
     (site / "recipes/vendor-check.yaml").write_text(
         "kind: benchmark\nname: vendor-check\ntitle: t\ntask: t\nlayer: benchmark\nmodel: resnet8-fashion\n"
-        "dataset: fashion-mnist\nharness: loadgen-onnx\nframework: onnxruntime\ntargets: [vendor]\n"
+        "dataset: fashion-mnist\nharness: loadgen-onnx\nframeworks: [onnxruntime]\n"
         "scenarios: {Offline: {}}\nperformance_samples: 2\ninput: {name: x}\noutput: {name: y}\n"
         "accuracy: {metric: top1, reference: 90.0, factor: 0.99}\n"
     )
@@ -193,7 +193,7 @@ def test_a_build_stands_on_the_locked_digest_whatever_the_tag_is_now(site, vendo
             )
             outcomes = made.build((plan,))
         assert [outcome.state for outcome in outcomes] == ["built"] * 3
-        (diff,) = engine._api.inspect_image(plan.image)["RootFS"]["Layers"]
+        (diff, *_) = engine._api.inspect_image(plan.image)["RootFS"]["Layers"]
         assert diff == f"sha256:{hashlib.sha256(vendor._layer('one')).hexdigest()}"
     finally:
         for step in reversed(plan.layers):

@@ -129,9 +129,12 @@ def test_what_we_render_is_clean_under_hadolint(target, tmp_path):
 
 
 PIECES = (
-    "FROM a AS b\n", "FROM b\n", "RUN ", "COPY --from=b ", "ENV A_HASH=", "ARG X\n", "ADD https://x/y.git#z /a\n", "git clone ",
-    "<<E\n", "E\n", "\\\n", "$(", ")", "${", "}", "`", "'", '"', "&&", "|", ";", "#", "\n", " ", "é", "\t", '["a", "b"]', "--b=",
-    "# mlorch lint: allow ", "because ", "pip install ", "apt-get install -y ", "conda create python=30", "curl ", "$A_HASH",
+    "FROM a AS b\n", "FROM b\n", "RUN ", "COPY --from=b ", "ENV A_HASH=", "ARG X\n",
+    "ADD https://x/y.git#z /a\n", "git clone ",
+    "<<E\n", "E\n", "\\\n", "$(", ")", "${", "}", "`", "'", '"', "&&", "|", ";", "#", "\n", " ", "é", "\t",
+    '["a", "b"]', "--b=",
+    "# mlorch lint: allow ", "because ", "pip install ", "apt-get install -y ", "conda create python=30",
+    "curl ", "$A_HASH",
 )  # fmt: skip
 
 

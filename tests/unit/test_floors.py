@@ -22,6 +22,7 @@ FLOORS: dict[str, int] = {
     "model": 1,
     "signature": 1,
     "lint": 1,
+    "ci": 1,
     "catalog": 2,
     "settings": 2,
     "content": 3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tarfile
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from orchestrator.assets.drift import changes, drifted
 from orchestrator.assets.locking import Origins, make_lock
 from orchestrator.catalog import Root, check, gather
 from orchestrator.errors import DefinitionError, UsageError
-from orchestrator.execute.build import Parts
+from orchestrator.execute.context import Parts, lay_out
 from orchestrator.lock import lock_text, require_locks
 from orchestrator.model.lock import LayerLock
 from orchestrator.plan import build_plan
@@ -53,12 +54,10 @@ def commit(folder, text: str) -> str:
 def recipes(repository, tmp_path):
     """The sample recipes with a repository in the code layer, and how to load them."""
     program = sample_recipes.FILES["recipes/layers/program.yaml"]
-    copying = "{% for copy in copies %}COPY {{ copy.place | jsonlist(copy.to) }}\n{% endfor %}"
-    template = f"FROM {{{{ parent or 'scratch' }}}}\n{copying}"
     source = f"git:\n  - url: file://{repository}\n    ref: main\n    to: /opt/tool\n"
     changes = {
         "recipes/layers/program.yaml": program + source,
-        "dockerfiles/plain.Dockerfile.j2": template,
+        "dockerfiles/plain.Dockerfile.j2": "FROM {{ parent or 'scratch' }}\n",
         "images/pip.lock.yaml": None,
     }
     return sample_recipes.write(tmp_path / "site", changes=changes)
@@ -117,7 +116,7 @@ def test_a_plan_stands_on_the_commit_and_the_context_holds_its_files_with_plain_
     resolution = replace(resolution, layers=tuple(e for e in resolution.layers if e.definition.name != "engine"))
     step = next(layer for layer in build_plan(found, resolution).layers if layer.name == "program")
     (tree,) = step.trees
-    assert 'COPY ["git/0", "/opt/tool"]' in step.dockerfile
+    assert tree.path == "content/opt/tool"
     assert step.inputs[f"git:file://{repository}@main"] == tree.commit
 
     commit(repository, "two")
@@ -129,7 +128,6 @@ def test_a_plan_stands_on_the_commit_and_the_context_holds_its_files_with_plain_
 
 
 def test_laying_out_a_tree_touches_nothing_that_its_links_point_at(recipes, repository, tmp_path):
-    from orchestrator.execute.build import Builder
     from orchestrator.model.steps import LayerStep, TreePin
 
     target = tmp_path / "outside"
@@ -139,15 +137,24 @@ def test_laying_out_a_tree_touches_nothing_that_its_links_point_at(recipes, repo
     (repository / "nowhere").symlink_to("/not/there")
     git(repository, "add", "-A")
     git(repository, "commit", "-q", "-m", "links")
-    tree = TreePin(path="git/0", url=f"file://{repository}", commit=git(repository, "rev-parse", "HEAD"))
+    tree = TreePin(path="content/opt/tool", url=f"file://{repository}", commit=git(repository, "rev-parse", "HEAD"))
     step = LayerStep(
-        name="x", level="code", platform=AMD64, content_id="0" * 64, parent=None, dockerfile="", trees=(tree,)
+        name="x",
+        level="code",
+        platform=AMD64,
+        content_id="0" * 64,
+        parent=None,
+        dockerfile="FROM scratch\nADD content.tar /\n",
+        trees=(tree,),
     )
     parts = Parts(rootfs=None, pip=None, tree=lambda pin, out: export(pin.url, pin.commit, out))
     (tmp_path / "context").mkdir()
-    Builder(engine=None, look_up=None, settings=None, parts=parts, cache=tmp_path)._lay_out(step, tmp_path / "context")
+    lay_out(step, tmp_path / "context", parts, lambda _event: None)
     assert target.stat().st_mtime_ns == before
-    assert (tmp_path / "context/git/0/tool.sh").is_file()
+    with tarfile.open(tmp_path / "context/content.tar") as archive:
+        kinds = {member.name: member.type for member in archive}
+    assert kinds["opt/tool/tool.sh"] == tarfile.REGTYPE
+    assert kinds["opt/tool/out"] == kinds["opt/tool/nowhere"] == tarfile.SYMTYPE
 
 
 @pytest.mark.parametrize(
