@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.model.devices import FoundDevice, Part
 from orchestrator.system.host import cpu_flags, machine_name
+from orchestrator.system.node_devices import devices_by_nodes
 from orchestrator.system.pci import PciDevice, link_name, pci_devices, read_line
 
 TYPE_CHECKING = False
@@ -59,7 +60,12 @@ def lookalikes(detect: Detect, machine: Machine) -> tuple[PciDevice, ...]:
 
 
 def found_devices(target: Target, machine: Machine) -> tuple[FoundDevice, ...]:
-    """The target's devices in PCI order, then the one inside the chip, each with what can be read of it."""
+    """The target's devices in PCI order, then the one inside the chip, each with what can be read of it.
+
+    Without rules for either, what its own device nodes show.
+    """
+    if not target.detect.pci and target.detect.soc is None:
+        return devices_by_nodes(target, machine.root)
     found: list[FoundDevice] = []
     for device in machine.pci:
         rule = rule_of(target.detect, device)
