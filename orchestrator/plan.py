@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 
 from orchestrator.content import CONTENT, SETTLE, content_id, context_files, empty_folder, sha256_text, text_file
+from orchestrator.errors import DefinitionError
 from orchestrator.lock import ROOTFS_SCHEME, platform_lock, require_locks
 from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model, Target
 from orchestrator.model.steps import BuildPlan, DebPin, LayerStep, TreePin
@@ -37,15 +38,16 @@ def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | No
         DefinitionError: a template, a lock or a copied file is wrong; located.
     """
     renderer = renderer or catalog_renderer(catalog)
-    require_locks(
-        catalog,
-        [entry for entry in resolution.layers if _is_locked(resolution, definition(entry, Layer))],
-        resolution.platform,
-    )
     steps: list[LayerStep] = []
-    for entry in resolution.layers:
-        parent = steps[-1] if steps else None
-        steps.append(_layer_step(catalog, renderer, resolution, entry, parent))
+    try:
+        for entry in resolution.layers:
+            parent = steps[-1] if steps else None
+            steps.append(_layer_step(catalog, renderer, resolution, entry, parent))
+    except DefinitionError:
+        # Of locks everything that drifted is told at once, not only that of the first layer.
+        layers = [entry for entry in resolution.layers if _is_locked(resolution, definition(entry, Layer))]
+        require_locks(catalog, layers, resolution.platform)
+        raise
     return BuildPlan(
         target=resolution.target.definition.name,
         benchmark=resolution.benchmark.definition.name if resolution.benchmark else "",

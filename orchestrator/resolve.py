@@ -241,6 +241,20 @@ def base_candidates(catalog: Catalog, target: str, platform: str | None = None, 
     return tuple(found)
 
 
+def unlocked_bases(catalog: Catalog, target: str) -> tuple[tuple[str, str, str], ...]:
+    """The platforms of a target that can be planned and not built yet: (platform, base layer, image) of each.
+
+    Empty where every platform has a base with a digest, or one that needs no registry.
+    """
+    on = definition(catalog.target(target), Target)
+    found = []
+    for platform in on.platforms:
+        base = base_candidates(catalog, target, platform)[0]
+        if base.unlocked:
+            found.append((platform, on.base, base.image))
+    return tuple(found)
+
+
 def _wished(kind: str, rest: str) -> Base:
     if kind == "registry":
         image, at, digest = rest.partition("@")

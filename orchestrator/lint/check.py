@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from orchestrator.errors import Problem, Span
 from orchestrator.lint import bases, order, packages, rights
@@ -136,14 +136,3 @@ def _masked(line: str, finding: Finding) -> str:
     """The source line of a secret up to its name: what it is stays where it is."""
     end = finding.span.end_column - 1 if finding.rule != "secret-in-run" else finding.span.column - 1
     return line[:end] + ("…" if len(line) > end else "")
-
-
-def worst(problems: tuple[Problem, ...]) -> str:
-    """``error``, ``warning`` or empty."""
-    levels = {problem.level for problem in problems}
-    return next((level for level in ("error", "warning") if level in levels), "")
-
-
-def demoted(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-    """All of them as errors, for `--strict`."""
-    return tuple(replace(problem, level="error") for problem in problems)

@@ -44,7 +44,7 @@ KEYWORDS = frozenset(
 _INSTRUCTION = re.compile(r"(\s*)([A-Za-z]+)(\s+|$)")
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*([\\`])\s*$", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"#\s*[a-z]+\s*=", re.IGNORECASE)
-_HERE = re.compile(r"<<-?(?P<quote>[\"']?)(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P=quote)")
+_HERE = re.compile(r"(?:^|(?<=\s))[0-9]*<<-?(?P<quote>[\"']?)(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P=quote)(?=\s|$)")
 _FLAG = re.compile(r"--([a-z][a-z0-9.-]*)(?:=(\S*))?(?:\s+|$)")
 _TAKES_HERE = frozenset({"RUN", "COPY", "ADD"})
 
@@ -74,6 +74,11 @@ class HereDocument:
     name: str
     line: int
     text: str
+
+
+def without_here(text: str) -> str:
+    """A command without its here-documents' marks."""
+    return _HERE.sub(" ", text).strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

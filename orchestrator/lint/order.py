@@ -6,7 +6,7 @@ import re
 
 from orchestrator.lint.bases import _PIN_NAME
 from orchestrator.lint.shell import variables
-from orchestrator.lint.view import Finding, mounts
+from orchestrator.lint.view import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,8 +128,3 @@ def accelerators(file: File) -> Iterator[Finding]:
 def _only_copies(command: Command) -> bool:
     """``command -v rocminfo`` asks for the program, not the device."""
     return command.has("--version", "--help") or any(word.text in {"-v", "which"} for word in command.words[:2])
-
-
-def is_mounted(one: Instruction, kind: str) -> bool:
-    """Whether a RUN has a mount of a kind."""
-    return any(options.get("type") == kind for _, options in mounts(one))

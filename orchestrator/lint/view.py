@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from orchestrator.errors import Span
+from orchestrator.lint.dockerfile import without_here
 from orchestrator.lint.shell import Command, Word, commands, variables
 
 TYPE_CHECKING = False
@@ -46,10 +47,12 @@ class Script:
     text: str
     offset: int = 0
     here: HereDocument | None = None
+    is_shell: bool = True
+    """False for a here-document that another program reads: its text counts, its lines are no commands."""
 
     @cached_property
     def commands(self) -> tuple[Command, ...]:
-        return commands(self.text, self.offset)
+        return commands(self.text, self.offset) if self.is_shell else ()
 
     def span(self, word: Word) -> Span:
         """The place of a word of it."""
@@ -162,8 +165,9 @@ def scripts_of(one: Instruction) -> Iterator[Script]:
     argv = one.exec_form
     if argv is None:
         yield Script(run=one, text=one.arguments, offset=one.start)
+        reader = without_here(one.arguments).partition(" ")[0].rpartition("/")[2]
         for here in one.here:
-            yield Script(run=one, text=here.text, here=here)
+            yield Script(run=one, text=here.text, here=here, is_shell=reader in {"", *SHELLS})
         return
     given = one.words()
     if len(argv) >= 3 and argv[0].rpartition("/")[2] in SHELLS and argv[1].startswith("-") and "c" in argv[1]:

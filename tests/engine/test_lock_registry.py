@@ -12,12 +12,15 @@ import yaml
 from docker_parts import busybox
 from registry_parts import registry
 
+from orchestrator.assets.bases import digest_of
 from orchestrator.cli import run
 from orchestrator.commands.wiring import Workbench
 from orchestrator.compiled import Selection
+from orchestrator.errors import RegistryError
 from orchestrator.execute.build import Builder
 from orchestrator.registries.client import Registry
 from orchestrator.registries.manifests import OCI_MANIFEST, Manifest, index_of
+from orchestrator.resolve import unlocked_bases
 from orchestrator.system.places import cache_home
 
 pytestmark = pytest.mark.engine
@@ -144,6 +147,9 @@ def test_a_base_that_nobody_looked_up_is_planned_and_marked_and_never_built(site
     selection = Selection(target="vendor", side="vendor-tools")
     (plan,) = Workbench((str(site),)).plans(selection).plans
     assert [step.unlocked for step in plan.layers] == [vendor.image, "", ""]
+    catalog = Workbench((str(site),)).catalog
+    assert unlocked_bases(catalog, "vendor") == tuple((one, "vendor-base", vendor.image) for one in (AMD64, ARM64))
+    assert unlocked_bases(catalog, "cpu") == ()
     (site / "recipes/vendor-check.yaml").write_text(
         "kind: benchmark\nname: vendor-check\ntitle: t\ntask: t\nlayer: benchmark\nmodel: resnet8-fashion\n"
         "dataset: fashion-mnist\nharness: loadgen-onnx\nframeworks: [onnxruntime]\n"
@@ -177,6 +183,32 @@ def test_a_registry_that_does_not_answer_writes_nothing_and_says_why(site, vendo
     assert run(lock) == 0
     assert "stays unlocked" in capsys.readouterr().err
     assert not (site / "images").exists()
+
+
+def test_a_platform_that_an_image_has_not_and_an_image_of_one_platform(site, vendor):
+    first = vendor.publish("one")
+    single = f"{vendor.host}/vendor/base@{first[AMD64]}"
+    assert digest_of(single, AMD64) == first[AMD64]
+    for image, platform, there in ((single, ARM64, AMD64), (vendor.image, "linux/riscv64", f"{AMD64}, {ARM64}")):
+        with pytest.raises(RegistryError) as caught:
+            digest_of(image, platform)
+        assert caught.value.slug == "no-platform"
+        assert there in caught.value.hint
+
+
+def test_with_the_registry_gone_the_digest_that_is_there_stays(site, vendor, capsys, tmp_path):
+    with registry(tmp_path / "second") as running:
+        other = Vendor(running.host, vendor.program)
+        digests = other.publish("one")
+        recipe = site / "recipes/vendor-base.yaml"
+        recipe.write_text(recipe.read_text().replace(vendor.image, other.image))
+        assert run(["images", "lock", "vendor-base", "--recipes", str(site), "--no-locked"]) == 0
+    capsys.readouterr()
+    assert run(["images", "lock", "vendor-base", "--recipes", str(site), "--no-locked"]) == 0
+    told = capsys.readouterr()
+    assert f"keeps {digests[AMD64]}" in told.err
+    assert "cannot be reached" in told.err
+    assert "nothing changed" in told.out
 
 
 def test_a_build_stands_on_the_locked_digest_whatever_the_tag_is_now(site, vendor, engine):
