@@ -139,7 +139,7 @@ def _run(settings: Settings, report: Report) -> None:
     trials = bench.Bench(instances, samples, settings.dataset.performance_samples, effective.CALIBRATION_SECONDS)
     chosen = effective.resolve(settings, trials)
     report.calibration, report.effective = chosen.calibration, chosen.document()
-    instances.keep(chosen.layout)
+    instances.settle(chosen.layout)
     report.stamp("calibrated")
     log(f"{chosen.layout.instances} x {chosen.layout.threads} threads, batch {chosen.layout.batch}")
 

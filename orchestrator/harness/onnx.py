@@ -17,6 +17,10 @@ class OnnxBackend:
     by a thread that is already pinned.
     """
 
+    def shares(self, settings: Settings, threads: int) -> bool:
+        """With one thread a call runs in the caller's; on a device the threads of the host compute nothing."""
+        return threads == 1 or settings.providers != ("CPUExecutionProvider",)
+
     def load(self, settings: Settings, threads: int) -> None:
         """Raises `ValueError` when the model or the providers are not what the settings say."""
         available = onnxruntime.get_available_providers()
@@ -32,6 +36,9 @@ class OnnxBackend:
         _check_name("input", self._input, [node.name for node in session.get_inputs()])
         _check_name("output", self._outputs[0], [node.name for node in session.get_outputs()])
         self._session = session
+
+    def settle(self, batch: int) -> bool:  # noqa: ARG002 (a session takes any size equally well)
+        return False
 
     def predict(self, batch: Array) -> Array:
         output: Array = self._session.run(self._outputs, {self._input: batch})[0]

@@ -15,6 +15,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("onnxruntime")
 
 from orchestrator.harness import backend  # noqa: E402
+from orchestrator.harness.instances import Instances, Layout  # noqa: E402
 from orchestrator.harness.settings import parse  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -89,9 +90,13 @@ def reference(pictures):
     return session.run(["logits"], {"x": pictures})[0]
 
 
+@pytest.mark.parametrize("settled", [False, True])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_answers_are_those_of_the_model_for_every_batch(name, threads, pictures):
+def test_answers_are_those_of_the_model_for_every_batch(name, threads, settled, pictures):
     model, expected = loaded(name, threads), reference(pictures)
+    if settled:
+        assert model.settle(7) == (name == "openvino")
+        assert not model.settle(7), "there is nothing more to do"
     for batch in (1, 7, SAMPLES):
         np.testing.assert_allclose(model.predict(pictures[:batch]), expected[:batch], rtol=1e-3, atol=1e-3)
 
@@ -111,6 +116,20 @@ def test_one_copy_answers_several_threads_at_once(name, pictures):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_settled_layout_has_the_copies_that_it_needs_and_no_others(name):
+    settings = parse(document(name))
+    if len(settings.execution.cpus) < 2:
+        pytest.skip("needs two processors")
+    instances = Instances(settings)
+    for threads, at in ((1, 0), (1, 1), (2, 0)):
+        instances.get(threads, at)
+    assert instances.settle(Layout(2, 1, 4)) == (name == "openvino")
+    one, other = instances.get(1, 0), instances.get(1, 1)
+    assert (one is other) == (name == "onnxruntime")
+    assert not instances.settle(Layout(2, 1, 4))
+    assert (instances.get(1, 0), instances.get(1, 1)) == (one, other), "what was ready is kept"
 
 
 def test_it_says_on_what_it_runs(name):
