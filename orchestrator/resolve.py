@@ -227,7 +227,7 @@ def base_candidates(catalog: Catalog, target: str, platform: str | None = None, 
     at = _platform(on, platform)
     kind, _, rest = wish.partition(":")
     if rest:
-        return (_wished(kind, rest),)
+        return (_wished(kind, rest, layer),)
     every = [_base(catalog, layer, source, at) for source in layer.sources]
     fitting = [base for base in every if kind in ("", base.kind)]
     found = [base for base in fitting if not base.unlocked] or fitting
@@ -255,7 +255,7 @@ def unlocked_bases(catalog: Catalog, target: str) -> tuple[tuple[str, str, str],
     return tuple(found)
 
 
-def _wished(kind: str, rest: str) -> Base:
+def _wished(kind: str, rest: str, layer: Layer) -> Base:
     if kind == "registry":
         image, at, digest = rest.partition("@")
         if not at or not digest.startswith("sha256:") or len(digest) != len("sha256:") + 64:
@@ -264,7 +264,9 @@ def _wished(kind: str, rest: str) -> Base:
                 hint="a tag can move; write registry:IMAGE@sha256:<64 hex digits>",
                 slug="moving-reference",
             )
-        return Base(kind="registry", package_manager="apt", image=image, digest=digest)
+        # The recipe knows how packages come into images of this kind: a vendor's may be no Debian at all.
+        managers = [source.package_manager for source in layer.sources if isinstance(source, RegistrySource)]
+        return Base(kind="registry", package_manager=managers[0] if managers else "apt", image=image, digest=digest)
     if kind == "oci":
         return Base(kind="oci", package_manager="none", path=rest)
     raise UsageError(

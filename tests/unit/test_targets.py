@@ -20,7 +20,7 @@ from orchestrator.model.definitions import Target
 from orchestrator.model.detection import Arch, Detect, Fact, PciRule
 from orchestrator.model.hostchecks import HostCheck
 from orchestrator.plan import build_plan, build_plans
-from orchestrator.resolve import arch_of, benchmarks_of, resolve_framework
+from orchestrator.resolve import arch_of, base_candidates, benchmarks_of, resolve_framework
 from orchestrator.system.accelerators import this_machine
 from orchestrator.system.detect import presence
 from orchestrator.system.hostchecks import check_host
@@ -77,6 +77,14 @@ def test_a_target_without_benchmarks_shares_its_layers_with_the_others():
     cpu = build_plans(CATALOG, target="cpu")[0]
     assert [layer.image for layer in plan.layers[:2]] == [layer.image for layer in cpu.layers[:2]]
     assert plan.layers[-1].name == "jax-tpu"
+
+
+def test_a_digest_from_the_command_line_keeps_the_way_packages_come():
+    wish = "registry:rocm/onnxruntime@sha256:" + "a" * 64
+    (base,) = base_candidates(CATALOG, "rocm", wish=wish)
+    plan = build_plans(CATALOG, target="rocm", base=base)[0]
+    assert not plan.layers[0].unlocked
+    assert plan.layers[1].debs, "Debian's Python is laid over the vendor's image, not installed by its apt"
 
 
 # -- the build axis ----------------------------------------------------------------------
