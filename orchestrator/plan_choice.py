@@ -7,7 +7,7 @@ which is the order in which a container counts them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.model.devices import Unit
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from orchestrator.model.devices import FoundDevice
+    from orchestrator.model.devices import CdiDevice, FoundDevice, Part
 
 GRAMMAR = (
     "write all, none, indices (0,2 or 0-3), parts (0:1), count:2, uuid:GPU-…, uuid:MIG-… or pci:0000:3b:00.0, "
@@ -26,6 +26,7 @@ _INDICES = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
 _PART = re.compile(r"(\d{1,4}):(\d{1,4})")
 _COUNT = re.compile(r"count:(\d{1,4})")
 _UUID = re.compile(r"uuid:([A-Za-z0-9-]{4,80})")
+_UUID_NAME = re.compile(r"[A-Za-z]{2,8}-[0-9a-fA-F]{8}[0-9a-fA-F-]*")
 _PCI = re.compile(r"pci:((?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])")
 
 
@@ -106,6 +107,29 @@ def choose(text: str, found: Iterable[FoundDevice], target: str, *, required: bo
     return Choice(units=units, whole=len(units) == len(every))
 
 
+def with_uuids(found: Iterable[FoundDevice], specs: Iterable[CdiDevice]) -> tuple[FoundDevice, ...]:
+    """``found`` with the UUIDs that CDI specs tell where the host does not: those of MIG instances are in no file.
+
+    A spec whose names are UUIDs (nvidia-ctk cdi generate --device-name-strategy=uuid) says by its
+    nodes which device or part each is.
+    """
+    named = [device for device in specs if _UUID_NAME.fullmatch(device.short)]
+    return tuple(_learned(device, named) for device in found) if named else tuple(found)
+
+
+def _learned(device: FoundDevice, named: Sequence[CdiDevice]) -> FoundDevice:
+    def uuid_of(nodes: tuple[str, ...]) -> str:
+        fitting = [spec.short for spec in named if nodes and set(nodes) <= set(spec.nodes)]
+        return fitting[0] if len(fitting) == 1 else ""
+
+    def part_with(part: Part) -> Part:
+        return part if part.uuid else replace(part, uuid=uuid_of(part.nodes))
+
+    if device.parts:
+        return replace(device, parts=tuple(part_with(part) for part in device.parts))
+    return device if device.uuid else replace(device, uuid=uuid_of(device.nodes))
+
+
 def _units(device: FoundDevice) -> tuple[Unit, ...]:
     """A device that is cut into parts cannot be used whole."""
     return tuple(Unit(device=device, part=part) for part in device.parts) or (Unit(device=device),)
@@ -162,10 +186,11 @@ def _unknown(term: Term, own: Sequence[FoundDevice], target: str) -> UsageError:
             hint=f"make the instances first (nvidia-smi mig), or take a whole device. {_offer(every)}",
             slug="no-parts",
         )
-    if term.kind == "uuid" and own and not any(device.uuid for device in own):
+    if term.kind == "uuid" and any(not unit.uuid for unit in every if not part or unit.part):
         return UsageError(
-            f"this host does not tell the UUIDs of the devices of target `{target}`",
-            hint=f"choose by index or PCI address. {_offer(every)}",
+            f"this host does not tell the UUIDs of all devices of target `{target}`, so {_shown(term)} may be any",
+            hint="choose by index or PCI address, or name devices by UUID in a CDI spec "
+            f"(nvidia-ctk cdi generate --device-name-strategy=uuid). {_offer(every)}",
             slug="unknown-device",
         )
     return UsageError(

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from orchestrator.errors import HostLimitError
 from orchestrator.model.steps import Mount, Passage, PassedDevice
-from orchestrator.plan_choice import choose, require_found
+from orchestrator.plan_choice import choose, require_found, with_uuids
 from orchestrator.plan_rights import groups_for, require_character
 
 TYPE_CHECKING = False
@@ -75,6 +75,8 @@ def plan_devices(target: Target, site: DeviceSite, wish: str, user: str) -> Devi
     the user cannot open it (`group-missing`, `device-rights`).
     """
     given = target.passthrough
+    specs = [device for device in site.cdi_devices if device.kind == given.cdi]
+    site = replace(site, found=with_uuids(site.found, specs))
     choice = choose(wish, site.found, target.name, required=given.required, possible=not given.empty)
     if given.empty or (not choice.units and not given.required and not _shared_only(given)):
         return Devices()
@@ -146,7 +148,9 @@ def _cdi_match(unit: Unit, known: Iterable[CdiDevice], site: DeviceSite) -> CdiD
     for name in filter(None, (unit.uuid, unit.label, pci)):
         for device in fitting:
             said = device.short.lower() == name.lower() or device.short.lower().startswith(f"{pci or '?'}-")
-            if said and not (own and device.nodes and not own & set(device.nodes)):
+            # Parts of one device share nodes, so all of a part's must be there; of a device one will do.
+            belied = own - set(device.nodes) if unit.part else not own & set(device.nodes)
+            if said and not (own and device.nodes and belied):
                 return device
     return next((device for device in fitting if own and own <= set(device.nodes)), None)
 
@@ -159,7 +163,7 @@ def _by_gpus(ask: _Ask) -> _Offer | str:
     if not (ask.choice.units or _shared_only(ask.given)):
         return "no device was found"
     names = tuple(unit.uuid or unit.label for unit in ask.choice.units)
-    wanted = ("all",) if ask.choice.whole else names
+    wanted = ("all",) if _all_by_word(ask, "uuid") else names
     return _Offer(
         why="the engine has the vendor's hook for --gpus",
         names=names,
@@ -175,12 +179,20 @@ def _by_runtime(ask: _Ask) -> _Offer | str:
         return f"the engine has no OCI runtime `{runtime.name}`"
     if not (ask.choice.units or _shared_only(ask.given)):
         return "no device was found"
-    wanted = "all" if ask.choice.whole else _named(runtime.by, ask.choice.units, isolates=False)
+    wanted = "all" if _all_by_word(ask, runtime.by) else _named(runtime.by, ask.choice.units, isolates=False)
     return _Offer(
         why=f"the engine has the OCI runtime `{runtime.name}`",
         names=tuple(_named(runtime.by, (unit,), isolates=False) for unit in ask.choice.units),
         devices=Devices(runtime=runtime.name, env={runtime.env: wanted}),
     )
+
+
+def _all_by_word(ask: _Ask, by: By) -> bool:
+    """Whether the vendor's word ``all`` is used: it may mean more than the target's devices (a card for a display).
+
+    So devices that have a UUID are always named by it where that is possible.
+    """
+    return ask.choice.whole and not (by == "uuid" and ask.choice.units and all(u.uuid for u in ask.choice.units))
 
 
 def _by_nodes(ask: _Ask) -> _Offer | str:

@@ -150,6 +150,36 @@ def test_a_device_that_is_not_there_is_told_with_those_that_are(wish, slug, word
 def test_a_host_that_tells_no_uuids_says_so():
     with pytest.raises(UsageError, match="does not tell the UUIDs"):
         choose("uuid:GPU-1", (chip(0, uuid=""),), "chip", required=True)
+    nameless = replace(CUT, parts=tuple(replace(part, uuid="") for part in CUT.parts))
+    with pytest.raises(UsageError, match=r"does not tell the UUIDs.*uuid:MIG-1 may be any") as error:
+        choose("uuid:MIG-1", (nameless,), "chip", required=True)
+    assert "0:1 (Chip One" in error.value.hint
+    with pytest.raises(UsageError, match="has no device uuid:MIG-9"):
+        choose("uuid:MIG-9", (CUT,), "chip", required=True)
+
+
+def test_parts_that_share_a_node_are_told_apart_by_all_of_theirs():
+    parts = tuple(Part(uuid="", index=i, nodes=("/dev/cap-gi", f"/dev/cap{i}")) for i in (0, 1))
+    swapped = tuple(
+        CdiDevice(name=f"example.com/chip=0:{1 - i}", nodes=("/dev/chip0", "/dev/cap-gi", f"/dev/cap{i}"))
+        for i in (0, 1)
+    )
+    site = a_device_site(found=(replace(CUT, parts=parts),), cdi=True, cdi_devices=swapped)
+    assert planned("0:0", site).cdi == ("example.com/chip=0:1",)
+
+
+def test_uuids_of_parts_are_learned_from_a_spec_that_names_them():
+    """The kernel shows MIG instances without their UUIDs; a spec has them, and its nodes say which is which."""
+    nameless = replace(CUT, parts=tuple(replace(part, uuid="") for part in CUT.parts))
+    names = ("MIG-0badcafe-0000-0000-0000-000000000001", "MIG-0badcafe-0000-0000-0000-000000000000")
+    specs = tuple(
+        CdiDevice(name=f"example.com/chip={name}", nodes=("/dev/chip0", f"/dev/cap{1 - index}"))
+        for index, name in enumerate(names)
+    )
+    site = a_device_site(found=(nameless,), cdi=True, cdi_devices=specs)
+    devices = planned(f"uuid:{names[0]}", site)
+    assert (labels(devices), devices.cdi) == (["0:1"], (f"example.com/chip={names[0]}",))
+    assert devices.env["CHIP_UUID"] == names[0]
 
 
 def test_devices_of_two_targets_cannot_be_in_one_run():
@@ -240,13 +270,15 @@ def test_parts_have_cdi_names_of_their_own():
 
 def test_gpus_where_the_engine_has_the_hook_and_no_spec():
     every = planned(site=a_device_site(gpus=True, runtimes=("chiprun",)))
-    assert (every.gpus, every.env, every.passage.way) == (("all",), {}, "gpus")
+    assert (every.gpus, every.env) == (("GPU-0000", "GPU-1111", "GPU-2222", "GPU-3333"), {})
+    assert every.passage.way == "gpus"
     assert every.passage.passed_over == ("cdi: the engine does not take CDI names",)
     part = planned("2", a_device_site(gpus=True))
     assert part.gpus == ("GPU-2222",)
     assert part.env["CHIP_VISIBLE"] == "0"
     nameless = tuple(replace(device, uuid="") for device in FOUR)
     assert planned("0,2", a_device_site(gpus=True, found=nameless)).gpus == ("0", "2")
+    assert planned("", a_device_site(gpus=True, found=nameless)).gpus == ("all",)
     assert planned("0,2", a_device_site(gpus=True, found=nameless)).env["CHIP_UUID"] == "0,1"
 
 
@@ -254,6 +286,8 @@ def test_the_vendors_runtime_reads_its_variable_outside_so_it_has_the_hosts_indi
     site = a_device_site(runtimes=("chiprun", "runc"))
     every = planned(site=site, gpus=False)
     assert (every.runtime, every.env) == ("chiprun", {"CHIP_DEVICES": "all"})
+    by_uuid = planned(site=site, gpus=False, runtime={"name": "chiprun", "env": "CHIP_DEVICES", "by": "uuid", **WHY})
+    assert by_uuid.env == {"CHIP_DEVICES": "GPU-0000,GPU-1111,GPU-2222,GPU-3333"}
     part = planned("1,3", site, gpus=False)
     assert part.env["CHIP_DEVICES"] == "1,3"
     assert part.env["CHIP_VISIBLE"] == "0,1"
@@ -426,7 +460,7 @@ def test_a_run_stays_on_the_memory_nodes_of_its_devices():
 @pytest.mark.parametrize(
     ("wish", "more", "words"),
     [
-        ("", {"gpus": True}, ["--gpus", "all"]),
+        ("", {"gpus": True, "found": (chip(0, uuid=""),)}, ["--gpus", "all"]),
         ("0,2", {"gpus": True}, ["--gpus", '"device=GPU-0000,GPU-2222"']),
         ("1", {"cdi": True, "cdi_devices": cdi("1")}, ["--device", "example.com/chip=1"]),
         ("1", {"runtimes": ("chiprun",)}, ["--runtime", "chiprun"]),
