@@ -31,6 +31,7 @@ _SAFE = {
     "registry": r"(?:[A-Za-z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9._/-]+)?)?",
     "images": r"(?:[A-Za-z0-9._/+-]+)?",
     "runner": r"(?:[A-Za-z0-9._:-]+)?",
+    "scenario": r"Offline|Server|SingleStream|MultiStream|all",
     "duration": r"[0-9]+(?:ms|s|m|h)",
     "tolerance": r"[0-9]+(?:\.[0-9]+)?%",
 }
@@ -47,6 +48,7 @@ class Workflow:
     registry: str = ""
     images: str = ""
     runner: str = ""
+    scenario: str = "Offline"
     duration: str = "10s"
     tolerance: str = "20%"
 
@@ -79,7 +81,8 @@ class Workflow:
     def run(self) -> str:
         images = f" --images {shlex.quote(self.images)}" if self.images else ""
         how = f" --no-build{images}" if self.pulls else ""
-        return f"mlorch run {self.benchmark} --target {self.target} --duration {self.duration} --locked{how} -o results"
+        what = f"{self.benchmark} --target {self.target} --scenario {self.scenario} --duration {self.duration}"
+        return f"mlorch run {what} --locked{how} -o results"
 
     @property
     def compare(self) -> str:

@@ -28,6 +28,9 @@ def command() -> None:
 @click.option("--images", default="", metavar="FILE", help="The list of published images; their digests bind.")
 @click.option("--target", "-t", default="cpu", show_default=True, help="Hardware target.")
 @click.option("--benchmark", "-b", default=None, help="Benchmark (default: a quick one of the target).")
+@click.option(
+    "--scenario", "-s", default="Offline", show_default=True, metavar="NAME|all", help="Offline bears noise best."
+)
 @click.option("--duration", default="10s", show_default=True, metavar="TIME", help="Least duration of a test.")
 @click.option("--tolerance", default="20%", show_default=True, metavar="SHARE", help="See `mlorch results compare`.")
 @click.option("--runner", default="", metavar="LABEL", help="Label or tag of the runner.")
@@ -42,6 +45,7 @@ def init(
     images: str,
     target: str,
     benchmark: str | None,
+    scenario: str,
     duration: str,
     tolerance: str,
     runner: str,
@@ -57,6 +61,7 @@ def init(
     """
     from orchestrator import __version__
     from orchestrator.ci.workflows import PATHS, Workflow, render
+    from orchestrator.commands.run import SCENARIOS, one_of
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.plan_run import duration_ms
@@ -72,6 +77,7 @@ def init(
             registry=_registry(registry),
             images=images,
             runner=runner,
+            scenario=one_of("scenario", scenario, (*SCENARIOS, "all")),
             duration=duration,
             tolerance=tolerance,
         ),

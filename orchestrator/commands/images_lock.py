@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from orchestrator.model.lock import LayerLock
 
 
+_AWAY = (
+    "run it again where that registry can be reached; a digest that you know is given as "
+    "--base-source registry:IMAGE@sha256:… (`mlorch build`)"
+)
+
+
 @click.command("lock")
 @click.argument("layers", nargs=-1)
 @click.option("--update", "-u", multiple=True, metavar="NAME", help="Move only this package, image or repository.")
@@ -106,7 +112,8 @@ class Locker:
         elif found or old is not None:
             _write(path, new)
         self.documents.append({"layer": layer.name, "path": str(path), "changes": [c.document() for c in found]})
-        if not self.console.quiet and not (self.strict and found):
+        silent = not found and any(one["layer"] == layer.name for one in self.unlocked) and old is None
+        if not self.console.quiet and not silent and not (self.strict and found):
             _show(self.console, layer.name, found, path)
 
     def _told(self, entry: Entry) -> Callable[[str, str, MlorchError], None]:
@@ -126,7 +133,8 @@ class Locker:
                 self.console.warn(message)
                 return
             span = entry.document.span(("sources",), key=True)
-            self.problems.append(replace(first, message=message, span=first.span or span))
+            hint = _AWAY if first.slug in {"registry-down", "registry-slow"} else first.hint
+            self.problems.append(replace(first, message=message, span=first.span or span, hint=hint))
 
         return unlocked
 

@@ -132,3 +132,4 @@ def test_names_that_are_not_there(capsys):
     assert run(["ci", "init", "github", "-o", "-", "--registry", "https://me:word@x/y"]) == 2
     assert "word" not in capsys.readouterr().err
     assert run(["ci", "init", "github", "-o", "-", "--duration", "soon"]) == 2
+    assert run(["ci", "init", "github", "-o", "-", "--scenario", "offlin"]) == 2
