@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 GIB = 1 << 30
 LEAST_IMAGES, LEAST_CACHE, LEAST_MEMORY = 10 * GIB, 2 * GIB, 4 * GIB
 _SIGNS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "bad": ("bad ", "red")}
+_REGISTRY_S = 5.0
+"""How long a registry may say nothing here: a check is not a pull."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ def all_checks(recipes: tuple[str, ...]) -> Iterator[Check]:
     yield from _safely("devices", lambda: devices(recipes, facts))
     yield from _safely("site", lambda: site(os.environ))
     yield from _safely("archive access", archive_access)
-    yield from _safely("registries", lambda: [registries()])
+    yield from _safely("registries", registries)
 
 
 def _safely(name: str, make: Callable[[], Iterable[Check]]) -> Iterator[Check]:
@@ -278,12 +280,22 @@ def archive_access() -> Iterator[Check]:
         yield Check(name="archive access", state="ok", what="all answer")
 
 
-def registries() -> Check:
-    """Where images are looked for before they are built."""
+def registries() -> Iterator[Check]:
+    """Where images are looked for before they are built, and whether each answers and knows us."""
+    from orchestrator.registries.client import Registry
+    from orchestrator.registries.references import parse_place
     from orchestrator.settings import read_settings
 
     names = read_settings().registries
-    return Check(name="registries", state="ok", what=", ".join(names) or "none set; images are built here")
+    if not names:
+        yield Check(name="registries", state="ok", what="none set; images are built here")
+    for name in names:
+        try:
+            Registry.at(parse_place(name).host, silence_s=_REGISTRY_S).ping()
+        except MlorchError as error:
+            yield Check(name="registries", state="warn", what=f"{name}: {error.message}", hint=error.hint)
+        else:
+            yield Check(name="registries", state="ok", what=f"{name} answers")
 
 
 def without_credentials(url: str) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from docker_parts import Bench, busybox, spec, step
+from docker_parts import Bench, busybox, step
+from docker_parts import spec as a_spec
 from run_overlay import write_overlay
 
 from orchestrator.commands.device_site import device_site
@@ -24,7 +25,7 @@ from orchestrator.plan_devices import plan_devices
 from orchestrator.system.node_devices import devices_by_nodes
 
 pytestmark = pytest.mark.engine
-LABEL = "org.mlorch.test=t-docker"
+MARK = {"org.mlorch.test": f"t-devices-{os.getpid()}"}
 USER = "1234:2345"
 GROUP = "video"
 KIND = "mlorch-test.example/chip"
@@ -117,7 +118,12 @@ def image(engine, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _nothing_stays(engine):
     yield
-    assert engine.containers(LABEL) == []
+    assert engine.containers(f"org.mlorch.test={MARK['org.mlorch.test']}") == []
+
+
+def spec(image, script, **more):
+    """A container of these tests: whoever else uses the engine has others."""
+    return a_spec(image, script, labels=MARK, **more)
 
 
 def devices_for(engine, chips, wish: str = "", **more):

@@ -164,7 +164,7 @@ def test_benchmarks_as_json_keep_their_contract(called):
     keys = {"name", "loadgen_name", "checker_name", "categories", "scenarios", "accuracy", "compliance", "targets"}
     assert all(keys <= each.keys() for each in found.values())
     smoke = found["image-smoke"]
-    assert smoke["targets"] == ["cpu", "cuda", "openvino", "rocm", "xpu"]
+    assert {"cpu", "cuda", "openvino"} <= set(smoke["targets"])
     assert smoke["runs"] == ["Offline", "SingleStream", "MultiStream", "Server"]
     assert (smoke["official"], smoke["loadgen_name"]) == (False, None), "a reference workload claims nothing"
     assert set(smoke["scenarios"]) == {"datacenter", "edge"}
