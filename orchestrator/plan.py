@@ -168,7 +168,8 @@ def _trees(layer: Layer, lock: PlatformLock | None) -> tuple[TreePin, ...]:
     """The trees of git in the order of the recipe, at the commits of the lock."""
     commits = {(pin.url, pin.ref): pin.commit for pin in lock.git} if lock else {}
     return tuple(
-        TreePin(path=f"{CONTENT}{tree.to}", url=tree.url, commit=commits[tree.url, tree.ref]) for tree in layer.git
+        TreePin(path=f"{CONTENT}{tree.to.rstrip('/')}", url=tree.url, commit=commits[tree.url, tree.ref])
+        for tree in layer.git
     )
 
 

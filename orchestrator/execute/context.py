@@ -73,8 +73,7 @@ def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[Bui
     for file in step.files:
         _place(file, folder)
     for tree in step.trees:
-        (folder / tree.path).parent.mkdir(parents=True, exist_ok=True)
-        parts.tree(tree, folder / tree.path)
+        _tree(tree, folder, parts)
     if CONTENT_TAR in step.dockerfile:
         _write_content(folder / CONTENT, folder / CONTENT_TAR)
     if step.debs:
@@ -85,6 +84,15 @@ def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[Bui
         if path.is_dir() and not path.is_symlink():
             path.chmod(0o755)  # whatever the umask of this process
         os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
+
+
+def _tree(tree: TreePin, folder: Path, parts: Parts) -> None:
+    """The files of a repository; a link that another one brought must not lead them out of the context."""
+    target = folder / tree.path
+    if not target.parent.resolve().is_relative_to(folder.resolve()):
+        raise StepFailed(f"`{tree.path}` of the build context lies behind a link that leads out", slug="context")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    parts.tree(tree, target)
 
 
 def _place(file: ContextFile, folder: Path) -> None:

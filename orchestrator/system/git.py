@@ -97,7 +97,7 @@ def fetch(url: str, ref: str, cache: Path | None = None) -> Path:
 
 
 def export(url: str, commit: str, out: Path) -> None:
-    """The files of a commit at ``out``, with modes that no umask has touched; raises as `fetch`."""
+    """The files of a commit at ``out`` (not there yet), with modes that no umask has touched; raises as `fetch`."""
     shutil.copytree(fetch(url, commit), out, symlinks=True)
     for path in (out, *out.rglob("*")):
         if not path.is_symlink():

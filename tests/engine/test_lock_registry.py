@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
 
 import pytest
 import yaml
+from conftest import Site
 from docker_parts import busybox
 from registry_parts import registry
 
@@ -134,6 +136,7 @@ def test_the_lock_holds_what_the_registry_answered_and_drift_is_named_where_it_s
 def test_ci_is_strict_unless_told_otherwise(site, vendor, monkeypatch, capsys):
     vendor.publish("one")
     monkeypatch.setenv("CI", "true")
+    monkeypatch.delenv("MLORCH_LOCKED")
     lock = ["images", "lock", "vendor-base", "--recipes", str(site)]
     assert run(lock) == 3
     assert "is not in the lock; there is sha256:" in capsys.readouterr().err
@@ -233,3 +236,39 @@ def test_a_build_stands_on_the_locked_digest_whatever_the_tag_is_now(site, vendo
         for step in reversed(plan.layers):
             if engine.image(step.image) is not None:
                 engine._api.remove_image(step.image, force=True)
+
+
+def test_files_of_a_repository_come_at_the_locked_commit_whatever_its_branch_is_now(git_site, tmp_path, engine):
+    site = git_site
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    git(repository, "init", "-q", "-b", "main")
+    commit(repository, "one")
+    site.layer(
+        "t-git",
+        "FROM {{ parent }}\nADD content.tar /\nRUN --network=none grep -x one /opt/tool/word\n",
+        git=f"[{{url: 'file://{repository}', ref: main, to: /opt/tool}}]",
+    )
+    assert run(["images", "lock", "t-git", "--recipes", str(site.folder)]) == 0
+    commit(repository, "two")
+    outcomes = site.build("t-git")
+    try:
+        assert outcomes[-1].state == "built"
+    finally:
+        engine._api.remove_image(outcomes[-1].image, force=True)
+
+
+@pytest.fixture
+def git_site(tmp_path, engine):
+    return Site(folder=tmp_path / "recipes-of-git", engine=engine)
+
+
+def git(folder, *arguments: str) -> None:
+    me = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    subprocess.run(["git", "-C", str(folder), *me, *arguments], check=True, capture_output=True)
+
+
+def commit(folder, word: str) -> None:
+    (folder / "word").write_text(f"{word}\n")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", word)

@@ -12,10 +12,11 @@ import sample_recipes
 from orchestrator.assets.drift import changes, drifted
 from orchestrator.assets.locking import Origins, make_lock
 from orchestrator.catalog import Root, check, gather
-from orchestrator.errors import DefinitionError, UsageError
+from orchestrator.errors import DefinitionError, StepFailed, UsageError
 from orchestrator.execute.context import Parts, lay_out
 from orchestrator.lock import lock_text, require_locks
 from orchestrator.model.lock import LayerLock
+from orchestrator.model.steps import LayerStep, TreePin
 from orchestrator.plan import build_plan
 from orchestrator.resolve import resolve
 from orchestrator.source import decode, read_document
@@ -128,8 +129,6 @@ def test_a_plan_stands_on_the_commit_and_the_context_holds_its_files_with_plain_
 
 
 def test_laying_out_a_tree_touches_nothing_that_its_links_point_at(recipes, repository, tmp_path):
-    from orchestrator.model.steps import LayerStep, TreePin
-
     target = tmp_path / "outside"
     target.write_text("mine")
     before = target.stat().st_mtime_ns
@@ -155,6 +154,24 @@ def test_laying_out_a_tree_touches_nothing_that_its_links_point_at(recipes, repo
         kinds = {member.name: member.type for member in archive}
     assert kinds["opt/tool/tool.sh"] == tarfile.REGTYPE
     assert kinds["opt/tool/out"] == kinds["opt/tool/nowhere"] == tarfile.SYMTYPE
+
+
+def test_no_repository_leads_another_one_out_of_the_context(repository, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (repository / "way").symlink_to(outside)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "a way out")
+    url, head = f"file://{repository}", git(repository, "rev-parse", "HEAD")
+    trees = tuple(TreePin(path=path, url=url, commit=head) for path in ("content/opt", "content/opt/way/in"))
+    step = LayerStep(
+        name="x", level="code", platform=AMD64, content_id="0" * 64, parent=None, dockerfile="", trees=trees
+    )
+    parts = Parts(rootfs=None, pip=None, tree=lambda pin, out: export(pin.url, pin.commit, out))
+    (tmp_path / "context").mkdir()
+    with pytest.raises(StepFailed, match="leads out"):
+        lay_out(step, tmp_path / "context", parts, lambda _event: None)
+    assert list(outside.iterdir()) == []
 
 
 @pytest.mark.parametrize(
