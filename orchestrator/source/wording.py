@@ -36,9 +36,6 @@ PATTERNS: dict[str, tuple[str, str]] = {
     _pattern(d.AbsolutePath): ("not an absolute path", "a leading `/`, letters, digits and `._/@+-`; no `..`"),
     _pattern(d.EnvName): ("not the name of a variable", "letters, digits and `_`, not beginning with a digit"),
     _pattern(d.EnvValue): ("has a line break or control character", "one line of printable characters"),
-    _pattern(d.ImageName): ("not the name of an image", "a registry, a path and a tag: `registry.test/base:12`"),
-    _pattern(d.GitUrl): ("not the address of a repository", "https://, ssh:// or file://, without a password"),
-    _pattern(d.GitRef): ("not a ref of git", "a branch, a tag or a commit: letters, digits and `._/+-`"),
     _pattern(d.Size): ("not a size", "a whole number and `k`, `m`, `g` or `t`: `64m`"),
     _pattern(p.NodePattern): (
         "not a device node that can be passed",
