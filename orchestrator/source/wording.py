@@ -36,6 +36,13 @@ PATTERNS: dict[str, tuple[str, str]] = {
     _pattern(d.AbsolutePath): ("not an absolute path", "a leading `/`, letters, digits and `._/@+-`; no `..`"),
     _pattern(d.EnvName): ("not the name of a variable", "letters, digits and `_`, not beginning with a digit"),
     _pattern(d.EnvValue): ("has a line break or control character", "one line of printable characters"),
+    _pattern(d.Commit): ("not a commit", "40 hexadecimal digits in lower case"),
+    _pattern(d.ImageName): (
+        "not the name of an image",
+        "such as `registry.example:5000/path/name:tag`, without a digest",
+    ),
+    _pattern(d.GitUrl): ("not the address of a repository", "https://, ssh:// or file:///, a path, and no credentials"),
+    _pattern(d.GitRef): ("not a ref of git", "a tag, a branch or a commit"),
     _pattern(d.Size): ("not a size", "a whole number and `k`, `m`, `g` or `t`: `64m`"),
     _pattern(p.NodePattern): (
         "not a device node that can be passed",
