@@ -65,44 +65,51 @@ def test_cuda_without_a_gpu_stops_before_anything_is_built_or_started(mlorch, re
     assert "building" not in done.stderr
 
 
+# -- the images of cuda: 2 GB of wheels and 4 GB in the engine, `make test ARGS='-m large'` ---
+
+
+@pytest.fixture(scope="module")
+def inside(mlorch):
+    """Runs a command in the image that mlorch builds for cuda."""
+    built = mlorch("build", "--target", "cuda", "--benchmark", "image-fashion", "--json", timeout=3000)
+    assert built.returncode == 0, built.stderr[-4000:]
+    (image,) = json.loads(built.stdout)["images"]
+
+    def run(*command: str, more: tuple[str, ...] = ()):
+        line = ["docker", "run", "--rm", "--network", "none", *more, image, *command]
+        return subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
+
+    return run
+
+
 @pytest.mark.large
-class TestTheImagesOfCuda:
-    """2 GB of wheels and 4 GB in the engine: `make test ARGS='-m large'`."""
+@pytest.mark.timeout(3600)
+def test_the_provider_is_there(inside):
+    done = inside("python3", "-c", "import onnxruntime; print(onnxruntime.get_available_providers())")
+    assert "CUDAExecutionProvider" in done.stdout, done.stderr
 
-    @pytest.fixture(scope="class")
-    def image(self, mlorch):
-        done = mlorch("build", "--target", "cuda", "--benchmark", "image-fashion", "--json", timeout=3000)
-        assert done.returncode == 0, done.stderr[-4000:]
-        return json.loads(done.stdout)["images"][0]
 
-    @pytest.fixture(scope="class")
-    def inside(self, image):
-        def run(*command: str, more: tuple[str, ...] = ()):
-            line = ["docker", "run", "--rm", "--network", "none", *more, image, *command]
-            return subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
+@pytest.mark.large
+@pytest.mark.timeout(3600)
+def test_the_loader_finds_all_but_the_driver(inside):
+    done = inside("sh", "-c", f"LD_TRACE_LOADED_OBJECTS=1 /lib64/ld-linux-x86-64.so.2 {LIBRARIES}")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [words[0] for words in lines if words[-2:] == ["not", "found"]] == ["libcuda.so.1"], done.stdout
+    assert {"libcudart.so.13", "libcublasLt.so.13", "libcurand.so.10"} <= {words[0] for words in lines}
 
-        return run
 
-    def test_the_provider_is_there(self, inside):
-        done = inside("python3", "-c", "import onnxruntime; print(onnxruntime.get_available_providers())")
-        assert "CUDAExecutionProvider" in done.stdout, done.stderr
-
-    def test_the_loader_finds_all_but_the_driver(self, inside):
-        done = inside("sh", "-c", f"LD_TRACE_LOADED_OBJECTS=1 /lib64/ld-linux-x86-64.so.2 {LIBRARIES}")
-        lines = [line.split() for line in done.stdout.splitlines()]
-        assert [words[0] for words in lines if words[-2:] == ["not", "found"]] == ["libcuda.so.1"], done.stdout
-        assert {"libcudart.so.13", "libcublasLt.so.13", "libcurand.so.10"} <= {words[0] for words in lines}
-
-    def test_the_harness_without_a_gpu_fails_and_gives_no_number(self, inside, tmp_path):
-        """The processor would do the work, slowly, and onnxruntime would only warn."""
-        model = Path(__file__).parents[2] / "recipes" / "models" / "resnet8-fashion"
-        program = (
-            "from mlorch_harness import onnx, settings\n"
-            "from types import SimpleNamespace as N\n"
-            "model = N(path='/m/model.onnx', input=N(name='x'), output=N(name='logits'))\n"
-            "onnx.OnnxBackend().load(N(providers=('CUDAExecutionProvider',), model=model), 1)\n"
-        )
-        done = inside("python3", "-c", program, more=("--volume", f"{model}:/m:ro"))
-        assert done.returncode == 1
-        assert "could not start CUDAExecutionProvider and would run on CPUExecutionProvider" in done.stderr
-        assert "libcuda.so.1" in done.stderr
+@pytest.mark.large
+@pytest.mark.timeout(3600)
+def test_the_harness_without_a_gpu_fails_and_gives_no_number(inside, tmp_path):
+    """The processor would do the work, slowly, and onnxruntime would only warn."""
+    model = Path(__file__).parents[2] / "recipes" / "models" / "resnet8-fashion"
+    program = (
+        "from mlorch_harness import onnx, settings\n"
+        "from types import SimpleNamespace as N\n"
+        "model = N(path='/m/model.onnx', input=N(name='x'), output=N(name='logits'))\n"
+        "onnx.OnnxBackend().load(N(providers=('CUDAExecutionProvider',), model=model), 1)\n"
+    )
+    done = inside("python3", "-c", program, more=("--volume", f"{model}:/m:ro"))
+    assert done.returncode == 1
+    assert "could not start CUDAExecutionProvider and would run on CPUExecutionProvider" in done.stderr
+    assert "libcuda.so.1" in done.stderr
