@@ -86,9 +86,9 @@ class Container:
         raise LookupError(target)
 
 
-def container(benchmark: str, scenario: str, env: dict[str, str]) -> Container:
+def container(benchmark: str, scenario: str, env: dict[str, str], target: str = "cpu") -> Container:
     """The container of one performance test."""
-    arguments = (benchmark, "--scenario", scenario, "--mode", "performance")
+    arguments = (benchmark, "--target", target, "--scenario", scenario, "--mode", "performance")
     (found,) = mlorch_json("run", *arguments, "--dry-run", env=env)["containers"]
     return Container(argv=tuple(found["argv"]), image=found["image"], settings=found["settings"])
 

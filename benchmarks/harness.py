@@ -1,8 +1,9 @@
 """What the harness and the container cost, in the container that `mlorch run` would start.
 
 `harness_efficiency.py` runs in the image and compares LoadGen runs with a bare loop
-there; then the same harness with the same settings runs in the container and on the
-host, in turn. The host's Python gets the packages of the image in a folder of its own.
+there; then, on `cpu`, the same harness with the same settings runs in the container and on
+the host, in turn. The host's Python gets the packages of the image in a folder of its own.
+`--target` measures the first part on another target, with the devices that a run would get.
 """
 
 from __future__ import annotations
@@ -31,14 +32,16 @@ EXTRA_NS = 60_000
 ROOT = Path(__file__).parents[1]
 
 
-def measure() -> list[Bar]:
-    """Against the bare loop in the image, and against the host, for both workloads."""
+def measure(target: str = "cpu") -> list[Bar]:
+    """Against the bare loop in the image, and on cpu against the host, for both workloads."""
     for benchmark in BENCHMARKS:
-        mlorch_json("build", "--benchmark", benchmark)
+        mlorch_json("build", "--target", target, "--benchmark", benchmark)
     mlorch_json("assets", "get")
     with own_home() as env, weight() as favoured, tempfile.TemporaryDirectory() as folder:
-        tests = {(b, s): container(b, s, env) for b in BENCHMARKS for s in SCENARIOS}
+        tests = {(b, s): container(b, s, env, target) for b in BENCHMARKS for s in SCENARIOS}
         bars = [_against_loop(b, s, shape, Path(folder), favoured) for (b, s), shape in tests.items()]
+        if target != "cpu":
+            return bars
         with _host_python(next(iter(tests.values())), Path(folder)) as python:
             bars += [_against_host(b, s, shape, python, favoured) for (b, s), shape in tests.items()]
     return bars
@@ -50,7 +53,9 @@ def measure() -> list[Bar]:
 def _against_loop(benchmark: str, scenario: str, shape: Container, folder: Path, favoured: Weight) -> Bar:
     note(f"{benchmark} {scenario}: the harness and a bare loop in the image")
     script = ROOT / "benchmarks" / "harness_efficiency.py"
+    framework, (provider, *_) = shape.settings["backend"], shape.settings["providers"]
     command = ("python3", "/bench/harness_efficiency.py", "--benchmark", benchmark, "--scenario", scenario)
+    command += ("--framework", framework, "--provider", provider)
     line = shape.line(
         *(*command, "--seconds", str(SECONDS), "--rounds", str(ROUNDS), "--json"),
         results=folder,
@@ -64,14 +69,14 @@ def _against_loop(benchmark: str, scenario: str, shape: Container, folder: Path,
     layouts = f"loop {_layout(row['loop_layout'])}, harness {_layout(row['layout'])}"
     if scenario == "Offline":
         return Bar(
-            what=f"{benchmark} Offline: samples/s against a bare onnxruntime loop, best batch and threads",
+            what=f"{benchmark} Offline: samples/s against a bare {framework} loop on {provider}, best layout",
             value=row["ratio"],
             bar=0.95,
             at_least=True,
             detail=f"{row['harness']:,.0f} / {row['loop']:,.0f} samples/s; {layouts}",
         )
     return Bar(
-        what=f"{benchmark} SingleStream: mean latency against 1.05 × the bare call + 60 µs",
+        what=f"{benchmark} SingleStream ({framework} on {provider}): mean latency against 1.05 × the bare call + 60 µs",
         value=row["harness"] / (1.05 * row["loop"] + EXTRA_NS),
         bar=1,
         detail=f"{row['harness'] / 1000:,.1f} µs, bare {row['loop'] / 1000:,.1f} µs ({row['ratio']:.2f} ×); {layouts}",

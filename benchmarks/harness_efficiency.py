@@ -1,6 +1,7 @@
-"""What the harness costs: LoadGen runs against a bare onnxruntime loop on the same machine, in turn.
+"""What the harness costs: LoadGen runs against a bare loop of the framework on the same machine, in turn.
 
-    python3 harness_efficiency.py --models DIR --data DIR [--seconds 1] [--rounds 6] [--json]
+    python3 harness_efficiency.py --models DIR --data DIR [--framework openvino --provider CPU]
+                                  [--seconds 1] [--rounds 6] [--json]
 
 Offline: samples per second, as a share of the loop with its best batch and threads
 (bar: at least 0.95). SingleStream: mean latency against the mean of the bare call with
@@ -11,7 +12,7 @@ in processes of their own. The best of each side counts: other load only ever ta
 
 DIR hold the prepared models and datasets by name, as a run mounts them. The harness is
 the package mlorch_harness where it is installed (in the image), else the one of this
-repository. Needs numpy, onnxruntime and mlperf_loadgen. Exit 1 when a bar is missed.
+repository. Needs numpy, mlperf_loadgen and the framework. Exit 1 when a bar is missed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OFFLINE_BAR = 0.95
 LATENCY_FACTOR, LATENCY_EXTRA_NS = 1.05, 60_000
@@ -58,7 +63,6 @@ WORKLOADS = {
 def loop(job: dict) -> dict:
     """Call the model for ``seconds`` in ``instances`` pinned threads; the same batch again and again."""
     import numpy as np
-    import onnxruntime
 
     stored = np.load(job["inputs"], mmap_mode="r")
     batch = np.resize(stored[: job["batch"]], (job["batch"], *stored.shape[1:]))
@@ -67,15 +71,13 @@ def loop(job: dict) -> dict:
 
     def work(at: int) -> None:
         os.sched_setaffinity(0, job["cpus"][at * job["threads"] : (at + 1) * job["threads"]])
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = job["threads"], 1
-        session = onnxruntime.InferenceSession(job["model"], options, providers=["CPUExecutionProvider"])
+        call = CALLS[job["framework"]](job, batch)
         for _ in range(3):
-            session.run(None, {job["input"]: batch})
+            call()
         barrier.wait()
         start = now = time.perf_counter()
         while now - start < job["seconds"]:
-            session.run(None, {job["input"]: batch})
+            call()
             counts[at] += 1
             now = time.perf_counter()
         spans[at] = now - start
@@ -87,6 +89,41 @@ def loop(job: dict) -> dict:
         thread.join()
     rate = sum(job["batch"] * count / span for count, span in zip(counts, spans, strict=True))
     return {"rate": rate, "latency_ns": 1e9 * spans[0] / counts[0]}
+
+
+def onnxruntime_call(job: dict, batch) -> Callable[[], object]:
+    """A session of its own; refuses to be a loop over another device than the one that was asked for."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = job["threads"], 1
+    session = onnxruntime.InferenceSession(job["model"], options, providers=[job["provider"]])
+    if session.get_providers()[0] != job["provider"]:
+        raise RuntimeError(f"the loop would run on {session.get_providers()}")
+    return lambda: session.run(None, {job["input"]: batch})
+
+
+def openvino_call(job: dict, batch) -> Callable[[], object]:
+    """A compiled model of its own with the batch as a fixed shape: OpenVINO at its best."""
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(job["model"])
+    model.reshape({job["input"]: list(batch.shape)})
+    threads = {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": job["threads"], "ENABLE_CPU_PINNING": False}
+    properties = {**threads, "INFERENCE_PRECISION_HINT": "f32"} if job["provider"] == "CPU" else {}
+    request = core.compile_model(model, job["provider"], properties).create_infer_request()
+    tensor = openvino.Tensor(batch, shared_memory=True)
+
+    def call() -> object:
+        request.set_tensor(job["input"], tensor)
+        request.infer()
+        return request.get_output_tensor(0).data
+
+    return call
+
+
+CALLS = {"onnxruntime": onnxruntime_call, "openvino": openvino_call}
 
 
 def bare(job: dict) -> dict:
@@ -155,8 +192,8 @@ def settings_for(name: str, scenario: str, options: argparse.Namespace, cpus: li
         "benchmark": name,
         "scenario": scenario,
         "mode": "performance",
-        "backend": "onnxruntime",
-        "providers": ["CPUExecutionProvider"],
+        "backend": options.framework,
+        "providers": [options.provider],
         "model": {
             "path": str(options.models / workload.model / "model.onnx"),
             "input": {"name": workload.input, "dtype": "uint8", "scale": 1.0},
@@ -190,6 +227,8 @@ def compare(name: str, scenario: str, options: argparse.Namespace) -> dict:
         "model": settings["model"]["path"],
         "inputs": settings["dataset"]["inputs"],
         "input": WORKLOADS[name].input,
+        "framework": options.framework,
+        "provider": options.provider,
         "cpus": cpus,
         "seconds": SWEEP_SECONDS,
     }
@@ -234,6 +273,8 @@ def main() -> int:
     parser.add_argument("--models", type=Path, default=Path("/models"))
     parser.add_argument("--data", type=Path, default=Path("/data"))
     parser.add_argument("--benchmark", action="append", choices=sorted(WORKLOADS), help="default: all")
+    parser.add_argument("--framework", default="onnxruntime", choices=sorted(CALLS))
+    parser.add_argument("--provider", default="CPUExecutionProvider", help="onnxruntime's provider, openvino's device")
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="default: both")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each run")
     parser.add_argument("--rounds", type=int, default=6)

@@ -1,6 +1,8 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
-    python benchmarks/run.py [startup] [build] [harness] [launch] [registry] [--json] [--write]
+    python benchmarks/run.py [startup] [build] [harness] [launch] [registry] [sharing] [--target T] [--json] [--write]
+
+`--target cuda` measures the harness against the bare framework on that target's device.
 
 `--write` puts the table into docs/benchmarks.md.
 """
@@ -15,7 +17,7 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-PARTS = ("startup", "build", "harness", "launch", "registry")
+PARTS = ("startup", "build", "harness", "launch", "registry", "sharing")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"
 
@@ -23,13 +25,18 @@ BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--target", help="measure the harness (only) on this target")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    bars = [bar for part in arguments.parts for bar in import_module(part).measure()]
+    if arguments.target and arguments.write:
+        parser.error("--write is for the table of this machine's default target")
+    parts = ["harness"] if arguments.target else arguments.parts
+    given = {"target": arguments.target} if arguments.target else {}
+    bars = [bar for part in parts for bar in import_module(part).measure(**given)]
     table = render(bars)
     if arguments.json:
         print(json.dumps([{**asdict(bar), "kept": bar.kept} for bar in bars], indent=2))

@@ -13,10 +13,10 @@ import json
 from orchestrator.content import CONTENT, SETTLE, content_id, context_files, empty_folder, sha256_text, text_file
 from orchestrator.errors import DefinitionError
 from orchestrator.lock import ROOTFS_SCHEME, platform_lock, require_locks
-from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model
+from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model, Target
 from orchestrator.model.steps import BuildPlan, DebPin, LayerStep, TreePin
 from orchestrator.render import Renderer, requirements
-from orchestrator.resolve import Resolution, benchmarks_of, definition, resolve
+from orchestrator.resolve import Resolution, benchmarks_of, definition, resolve, resolve_framework
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | No
         benchmark=resolution.benchmark.definition.name if resolution.benchmark else "",
         platform=resolution.platform,
         framework=resolution.framework,
+        arch=resolution.arch,
         layers=tuple(steps),
     )
 
@@ -74,14 +75,24 @@ def build_plans(
     benchmarks: Sequence[str] = (),
     platform: str | None = None,
     base: Base | None = None,
+    arch: str | None = None,
 ) -> tuple[BuildPlan, ...]:
-    """A plan for each benchmark (all of the target's when none is named); layers that they share are equal."""
+    """A plan for each benchmark (all of the target's when none is named); layers that they share are equal.
+
+    A target that no benchmark can use yet has plans of its frameworks.
+    """
     renderer = catalog_renderer(catalog)
     names = benchmarks or benchmarks_of(catalog, target)
-    return tuple(
-        build_plan(catalog, resolve(catalog, target=target, benchmark=name, platform=platform, base=base), renderer)
-        for name in names
-    )
+    if names:
+        found = [
+            resolve(catalog, target=target, benchmark=name, platform=platform, base=base, arch=arch) for name in names
+        ]
+    else:
+        found = [
+            resolve_framework(catalog, target=target, framework=name, platform=platform, base=base, arch=arch)
+            for name in definition(catalog.target(target), Target).frameworks
+        ]
+    return tuple(build_plan(catalog, resolution, renderer) for resolution in found)
 
 
 # -- one layer ---------------------------------------------------------------------------
@@ -99,6 +110,7 @@ def _layer_step(
         "layer": {"name": layer.name, "title": layer.title, "template": layer.template, "smoke": layer.smoke},
         "parent": parent.image if parent else "",
         "platform": resolution.platform,
+        "arch": resolution.arch if layer.per_arch else "",
         "package_manager": resolution.base.package_manager,
         "base": {"kind": resolution.base.kind, "image": resolution.base.image, "digest": resolution.base.digest},
         "debs": [{"name": deb.name, "version": deb.version} for deb in debs],
@@ -123,6 +135,8 @@ def _layer_step(
         files.append(text_file(SETTLE, catalog.template(SETTLE).text))
     pip = _pip(catalog, resolution.platform) if wheels else None
     inputs = _inputs(resolution, parent, text, files, lock)
+    if layer.per_arch:
+        inputs["arch"] = resolution.arch
     if pip is not None:
         inputs["pip"] = f"{pip.version} {pip.sha256}"
     return LayerStep(

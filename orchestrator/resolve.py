@@ -70,6 +70,8 @@ class Resolution:
     base: Base
     layers: tuple[Entry, ...]
     image_name: str
+    arch: str = ""
+    """What device code is built for; empty where the target has no such axis."""
     framework: str = ""
     """The one that was chosen of those that target and benchmark share; empty for a side image."""
 
@@ -114,20 +116,26 @@ def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
 
 
 def resolve(
-    catalog: Catalog, *, target: str, benchmark: str, platform: str | None = None, base: Base | None = None
+    catalog: Catalog,
+    *,
+    target: str,
+    benchmark: str,
+    platform: str | None = None,
+    base: Base | None = None,
+    arch: str | None = None,
 ) -> Resolution:
     """The chain of layers of `benchmark` on `target`.
 
     Raises:
-        UsageError: an unknown name, a benchmark that does not support the target, or
-            a platform that it has no base for; each with what there is instead.
+        UsageError: an unknown name, a benchmark that does not support the target, or a
+            platform or arch that it has nothing for; each with what there is instead.
     """
     target_entry = catalog.target(target)
     benchmark_entry = catalog.benchmark(benchmark)
     on, what = definition(target_entry, Target), definition(benchmark_entry, Benchmark)
     framework = framework_of(catalog, target=target, benchmark=benchmark)
     harness = definition(catalog.harness(what.harness), Harness)
-    names = (
+    tops = (
         on.base,
         on.runtime,
         on.frameworks[framework],
@@ -136,17 +144,72 @@ def resolve(
         harness.code,
         what.layer,
     )
+    names = [name for top in tops for name in stack(catalog, top)]
     resolution = _resolution(catalog, target_entry, benchmark_entry, platform, base, names)
-    return replace(resolution, framework=framework)
+    return replace(resolution, framework=framework, arch=arch_of(on, arch))
+
+
+def resolve_framework(
+    catalog: Catalog,
+    *,
+    target: str,
+    framework: str,
+    platform: str | None = None,
+    base: Base | None = None,
+    arch: str | None = None,
+) -> Resolution:
+    """The chain up to a framework: what a target has that no benchmark can use yet."""
+    target_entry = catalog.target(target)
+    on = definition(target_entry, Target)
+    last = on.frameworks[framework]
+    resolution = _resolution(catalog, target_entry, None, platform, base, (on.base, on.runtime, last))
+    return replace(resolution, framework=framework, arch=arch_of(on, arch), image_name=last)
+
+
+def arch_of(target: Target, wish: str | None) -> str:
+    """What device code is built for: ``wish``, else the target's default; empty for a target without the axis.
+
+    Raises:
+        UsageError: the target has no such axis, or not this choice.
+    """
+    if target.arch is None:
+        if not wish:
+            return ""
+        raise UsageError(
+            f"target `{target.name}` is not built for a kind of device; --arch {wish} means nothing to it",
+            hint="leave --arch out",
+            slug="unsupported-arch",
+        )
+    if wish and wish not in target.arch.choices:
+        raise UsageError(
+            f"target `{target.name}` has nothing for arch `{wish}`",
+            hint=f"it has: {', '.join(target.arch.choices)}",
+            slug="unsupported-arch",
+        )
+    return wish or target.arch.default
 
 
 def resolve_side(
     catalog: Catalog, *, target: str, layer: str, platform: str | None = None, base: Base | None = None
 ) -> Resolution:
-    """The chain of a side image: the target's base and runtime, then `layer`."""
+    """The chain of a side image: the target's base, the lowest layer of its runtime, then `layer`.
+
+    What a vendor adds to the runtime is for the device, and a side image never sees one.
+    """
     target_entry = catalog.target(target)
     on = definition(target_entry, Target)
-    return _resolution(catalog, target_entry, None, platform, base, (on.base, on.runtime, layer))
+    names = (*stack(catalog, on.base), stack(catalog, on.runtime)[0], *stack(catalog, layer))
+    return _resolution(catalog, target_entry, None, platform, base, names)
+
+
+def stack(catalog: Catalog, top: str) -> tuple[str, ...]:
+    """The layer `top` and those that it lies over, the lowest first."""
+    names: list[str] = []
+    at: str | None = top
+    while at is not None and at not in names:  # a circle is the checker's to tell
+        names.append(at)
+        at = definition(catalog.layer(at), Layer).over
+    return tuple(reversed(names))
 
 
 def base_candidates(catalog: Catalog, target: str, platform: str | None = None, wish: str = "") -> tuple[Base, ...]:
@@ -164,7 +227,7 @@ def base_candidates(catalog: Catalog, target: str, platform: str | None = None, 
     at = _platform(on, platform)
     kind, _, rest = wish.partition(":")
     if rest:
-        return (_wished(kind, rest),)
+        return (_wished(kind, rest, layer),)
     every = [_base(catalog, layer, source, at) for source in layer.sources]
     fitting = [base for base in every if kind in ("", base.kind)]
     found = [base for base in fitting if not base.unlocked] or fitting
@@ -192,7 +255,7 @@ def unlocked_bases(catalog: Catalog, target: str) -> tuple[tuple[str, str, str],
     return tuple(found)
 
 
-def _wished(kind: str, rest: str) -> Base:
+def _wished(kind: str, rest: str, layer: Layer) -> Base:
     if kind == "registry":
         image, at, digest = rest.partition("@")
         if not at or not digest.startswith("sha256:") or len(digest) != len("sha256:") + 64:
@@ -201,7 +264,9 @@ def _wished(kind: str, rest: str) -> Base:
                 hint="a tag can move; write registry:IMAGE@sha256:<64 hex digits>",
                 slug="moving-reference",
             )
-        return Base(kind="registry", package_manager="apt", image=image, digest=digest)
+        # The recipe knows how packages come into images of this kind: a vendor's may be no Debian at all.
+        managers = [source.package_manager for source in layer.sources if isinstance(source, RegistrySource)]
+        return Base(kind="registry", package_manager=managers[0] if managers else "apt", image=image, digest=digest)
     if kind == "oci":
         return Base(kind="oci", package_manager="none", path=rest)
     raise UsageError(

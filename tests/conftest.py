@@ -20,6 +20,16 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "sockets: a unit test that opens connections, to itself, on purpose")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Large tests run only where a `-m` speaks of them."""
+    if "large" in config.option.markexpr:
+        return
+    large = [item for item in items if item.get_closest_marker("large")]
+    if large:
+        config.hook.pytest_deselected(items=large)
+        items[:] = [item for item in items if item not in large]
+
+
 @pytest.fixture
 def update_golden(request) -> bool:
     """Whether golden files are to be rewritten."""

@@ -40,6 +40,8 @@ def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
             for framework, layer in target.frameworks.items():
                 yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
             yield from _own_frameworks(entry, target)
+        case d.Layer() as layer:
+            yield from _over(catalog, entry, layer)
         case d.Harness() as harness:
             yield from _layer(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
             yield from _layer(catalog, entry, harness.deps, ("deps",), "harness")
@@ -50,6 +52,23 @@ def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
             yield from _asset(catalog, entry, asset)
         case _:
             return
+
+
+def _over(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+    """Whether the layers below are there, of the same level, and come to an end."""
+    if layer.over is None:
+        return
+    yield from _layer(catalog, entry, layer.over, ("over",), layer.level)
+    seen, at = [layer.name], layer.over
+    while at not in seen:
+        below = catalog.by_key.get(("layer", at))
+        if below is None or not isinstance(below.definition, d.Layer) or below.definition.over is None:
+            return
+        seen.append(at)
+        at = below.definition.over
+    if at == layer.name:  # a circle further down is told where it is
+        message = f"layer `{layer.name}` lies over itself: {' over '.join([*seen, at])}"
+        yield entry.document.fault("layer-circle", message, ("over",), "leave one `over` out")
 
 
 def _own_frameworks(entry: Entry, target: d.Target) -> Iterator[Problem]:

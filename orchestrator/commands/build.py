@@ -46,6 +46,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
     recipes: tuple[str, ...],
     push: str,
     output: str,
@@ -80,7 +81,7 @@ def command(
     documents = []
     for name in target or (None,):
         selection = Selection(
-            target=name, benchmarks=benchmark, platform=platform, base_source=base_source, locked=strict
+            target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source, locked=strict
         )
         if dry_run:
             plans = bench.plans(selection).plans
@@ -182,11 +183,13 @@ def _build_missing(
     from dataclasses import replace
 
     from orchestrator.commands.build_view import BuildView
+    from orchestrator.commands.host_ready import require_platform
     from orchestrator.commands.relock import relock, require_no_drift
     from orchestrator.errors import AssetError, StepFailed
     from orchestrator.execute.build import Builder
     from orchestrator.system.places import cache_home
 
+    require_platform(plans, bench.engine.facts())
     bases = list(bench.bases(selection))
     relocked: set[str] = set()
     while True:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 
+AUTO = "auto"
+"""The word for `--target` that asks for detection, as leaving it out does."""
+
+
 def json_option(function: F) -> F:
     """`--json`: one document on stdout, talk on stderr."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
@@ -73,7 +77,13 @@ def selection_options(function: F) -> F:
     """What to build: targets, benchmarks, platform, base source."""
     for option in reversed(
         (
-            click.option("--target", "-t", multiple=True, help="Hardware target; repeatable (default: detected)."),
+            click.option(
+                "--target",
+                "-t",
+                multiple=True,
+                help="Hardware target, or auto; repeatable (default: auto, the best that is here).",
+            ),
+            click.option("--arch", default=None, help="What device code is built for (default: the target's)."),
             click.option("--benchmark", "-b", multiple=True, help="Benchmark; repeatable (default: all)."),
             click.option(
                 "--base-source",

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from orchestrator.catalog import Catalog
     from orchestrator.console import Console
     from orchestrator.engines import EngineFacts
 
@@ -70,7 +71,7 @@ def all_checks(recipes: tuple[str, ...]) -> Iterator[Check]:
         yield from _safely("CDI", lambda: [cdi(facts)])
     yield from _safely("cache", lambda: [cache()])
     yield from _safely("memory", lambda: [memory()])
-    yield from _safely("devices", lambda: devices(recipes))
+    yield from _safely("devices", lambda: devices(recipes, facts))
     yield from _safely("site", lambda: site(os.environ))
     yield from _safely("archive access", archive_access)
     yield from _safely("registries", registries)
@@ -191,20 +192,39 @@ def cdi(facts: EngineFacts) -> Check:
     return Check(name="CDI", state="ok", what=cdi_words(facts))
 
 
-def devices(recipes: tuple[str, ...]) -> Iterator[Check]:
-    """Which hardware targets this host has."""
-    from orchestrator.commands.targets import presences
+def devices(recipes: tuple[str, ...], facts: EngineFacts | None) -> Iterator[Check]:
+    """Which hardware targets this host has, in their three states, and what of the host could be better for them."""
+    from orchestrator.commands.targets import judge, presences
+    from orchestrator.commands.targets_view import state as word
     from orchestrator.commands.wiring import Workbench
 
-    found = presences(Workbench(recipes).catalog)
+    bench = Workbench(recipes)
+    found = presences(bench.catalog, judge(facts))
     present = [each for each in found if each.present]
     if not present:
         yield Check(
             name="devices", state="bad", what="no target is present on this host", hint="`mlorch targets` says why"
         )
     for each in present:
-        named = f" ({', '.join(each.devices)})" if each.devices else ""
-        yield Check(name=f"target {each.name}", state="ok", what=f"present: {each.why}{named}")
+        # A card that cannot be used stops only those who want it.
+        state = "ok" if each.usable else "warn"
+        how = f"; passed by {each.how}" if each.how else ""
+        yield Check(name=f"target {each.name}", state=state, what=f"{word(each)}: {each.why}{how}", hint=each.hint)
+    yield from host_settings(bench.catalog, [each.name for each in present])
+
+
+def host_settings(catalog: Catalog, targets: list[str]) -> Iterator[Check]:
+    """What the targets that are here want of the host: each setting that differs once, with what to do."""
+    from orchestrator.commands.host_ready import findings
+
+    told = {finding.name: finding for name in targets for finding in findings(catalog, name)}
+    for finding in told.values():
+        if finding.ok is False:
+            state = "bad" if finding.stops else "warn"
+            what = f"{finding.found}, better {finding.wanted}: {finding.why}"
+            yield Check(name=f"host {finding.name}", state=state, what=what, hint=finding.hint)
+    if told and all(finding.ok is not False for finding in told.values()):
+        yield Check(name="host settings", state="ok", what=f"{len(told)} looked at, all as they should be")
 
 
 def site(env: Mapping[str, str]) -> Iterator[Check]:

@@ -28,6 +28,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
     recipes: tuple[str, ...],
     wish: Wish,
     *,
@@ -43,7 +44,7 @@ def command(
     console = Console(quiet=as_json)
     documents = []
     for name in target or (None,):
-        selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
+        selection = Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
         plans = bench.plans(selection).plans
         outcomes = outlook(bench, plans, depots(bench, wish, console))
         documents.append(plan_document(plans, outcomes))
@@ -116,6 +117,7 @@ def plan_document(plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) 
     return {
         "target": plans[0].target,
         "platform": plans[0].platform,
+        "arch": plans[0].arch,
         "layers": [{**asdict(outcome), "changed": list(outcome.changed)} for outcome in outcomes],
         "images": [plan.image for plan in plans],
         "unlocked": sorted({step.name for plan in plans for step in plan.layers if step.unlocked}),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import click
 
 from orchestrator.commands.common import (
+    AUTO,
     json_option,
     locked_option,
     recipes_option,
@@ -32,7 +33,8 @@ MODES = ("performance", "accuracy", "all")
 
 @click.command("run")
 @click.argument("benchmarks", nargs=-1, metavar="[BENCHMARK]...")
-@click.option("--target", "-t", default=None, help="Hardware target (default: detected).")
+@click.option("--target", "-t", default=None, help="Hardware target, or auto (default: auto, the best that is here).")
+@click.option("--arch", default=None, help="What device code is built for (default: this host's devices').")
 @click.option(
     "--scenario",
     "-s",
@@ -63,9 +65,9 @@ MODES = ("performance", "accuracy", "all")
 @recipes_option
 @json_option
 def command(
-    benchmarks: tuple[str, ...], target: str | None, scenarios: tuple[str, ...], mode: str, duration: str | None,
-    target_qps: float | None, devices: str, base_source: str, results_dir: str | None, recipes: tuple[str, ...],
-    wish: Wish,
+    benchmarks: tuple[str, ...], target: str | None, arch: str | None, scenarios: tuple[str, ...], mode: str,
+    duration: str | None, target_qps: float | None, devices: str, base_source: str, results_dir: str | None,
+    recipes: tuple[str, ...], wish: Wish,
     *, locked: bool | None, official: bool, find: bool, dry_run: bool, no_build: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Benchmark a target: build what is missing, run LoadGen in containers, show the result.
@@ -82,7 +84,8 @@ def command(
     console = Console(quiet=as_json)
     request = Request(
         benchmarks=benchmarks,
-        target=target,
+        target=None if target == AUTO else target,
+        arch=arch,
         scenarios=tuple(one_of("scenario", name, (*SCENARIOS, "all")) for name in scenarios),
         mode=one_of("mode", mode, MODES),
         min_duration_ms=None if duration is None else duration_ms(duration),

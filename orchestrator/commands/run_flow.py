@@ -112,6 +112,7 @@ def _slower(outcome: Outcome) -> float | None:
 
 def prepare(bench: Workbench, request: Request, console: Console, *, wish: Wish = ANY) -> Ready:
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
+    from orchestrator.commands.host_ready import require_host
     from orchestrator.execute.run import Runner, Watcher
     from orchestrator.execute.sweep import sweep
     from orchestrator.results.store import Store
@@ -123,6 +124,7 @@ def prepare(bench: Workbench, request: Request, console: Console, *, wish: Wish 
     run_plan.require_results_place(request.results)
     asked = Ahead(lambda: _ask_engine(bench))
     chosen = select(bench, request)
+    require_host(bench.catalog, chosen[0].plan.target, console, chosen=request.target is None)
     host, store = host_facts(), Store(request.results.absolute())
     engine, facts, limits = asked.result()
     for swept in sweep(engine, store):
@@ -169,6 +171,7 @@ def _selection(request: Request, target: str, names: Sequence[str]) -> Selection
         target=target,
         benchmarks=tuple(names),
         platform=request.platform,
+        arch=request.arch,
         base_source=request.base_source,
         locked=request.locked,
     )

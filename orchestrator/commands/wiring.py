@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from orchestrator.commands.common import AUTO
 from orchestrator.compiled import Compiled, Selection, compiled
 from orchestrator.errors import EngineError, UsageError
+from orchestrator.system.pci import hardware_signature
 from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.catalog import Catalog, Root
-    from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
+    from orchestrator.engines import BuildEvent, BuildSettings, Engine, EngineFacts, ImageFacts
     from orchestrator.execute.context import Parts
     from orchestrator.model.steps import LayerStep
     from orchestrator.resolve import Base
@@ -105,11 +107,15 @@ class Workbench:
         from orchestrator.settings import settings_files
 
         wanted = replace(self._settled(selection), recipes=self.pinned())
-        return compiled(wanted, self._make, cache=cache_home(), watched=(*settings_files(), *_layout_files(wanted)))
+        watched = (*settings_files(), *_layout_files(wanted))
+        # A kept plan must not outlive the devices that decided its target or its arch.
+        machine = "" if wanted.target and wanted.arch else hardware_signature()
+        return compiled(wanted, self._make, cache=cache_home(), watched=watched, machine=machine)
 
     def _settled(self, selection: Selection) -> Selection:
         """`selection` with what the settings say of it where the command line is silent."""
-        return replace(selection, base_source=selection.base_source or self.settings.base_source)
+        target = None if selection.target == AUTO else selection.target
+        return replace(selection, target=target, base_source=selection.base_source or self.settings.base_source)
 
     def _make(self, selection: Selection) -> Compiled:
         from orchestrator.assets.oci import with_layout
@@ -118,16 +124,20 @@ class Workbench:
         from orchestrator.resolve import base_candidates, resolve_side
 
         target = selection.target or self.detected_target()
-        base = base_candidates(self.catalog, target, selection.platform, selection.base_source)[0]
+        platform = selection.platform or self.own_platform(target)
+        base = base_candidates(self.catalog, target, platform, selection.base_source)[0]
         base = with_layout(base, cache_home())
         if selection.side:
-            resolution = resolve_side(
-                self.catalog, target=target, layer=selection.side, platform=selection.platform, base=base
-            )
+            resolution = resolve_side(self.catalog, target=target, layer=selection.side, platform=platform, base=base)
             plans: tuple[object, ...] = (build_plan(self.catalog, resolution),)
         else:
             plans = build_plans(
-                self.catalog, target=target, benchmarks=selection.benchmarks, platform=selection.platform, base=base
+                self.catalog,
+                target=target,
+                benchmarks=selection.benchmarks,
+                platform=platform,
+                base=base,
+                arch=selection.arch or self.own_arch(target),
             )
         roots = (
             *(str(root.path) for root in self.roots()),
@@ -142,13 +152,33 @@ class Workbench:
 
         selection = self._settled(selection)
         target = selection.target or self.detected_target()
-        return base_candidates(self.catalog, target, selection.platform, selection.base_source)
+        platform = selection.platform or self.own_platform(target)
+        return base_candidates(self.catalog, target, platform, selection.base_source)
 
     def detected_target(self) -> str:
         """The target of this host: the one of highest priority that is present."""
         from orchestrator.commands.targets import detected
 
         return detected(self.catalog)
+
+    def own_platform(self, target: str) -> str | None:
+        """This host's platform where the target has images for it; None means the target's first."""
+        from orchestrator.commands.targets import own_platform
+
+        return own_platform(self.catalog, target)
+
+    def own_arch(self, target: str) -> str | None:
+        """What the target's devices on this host are, where all are alike; None means the target's default."""
+        from orchestrator.commands.targets import own_arch
+
+        return own_arch(self.catalog, target)
+
+    def try_facts(self) -> EngineFacts | None:
+        """What the engine says of itself; None where none answers."""
+        try:
+            return self.engine.facts()
+        except EngineError:
+            return None
 
     # -- engine ------------------------------------------------------------------------
 

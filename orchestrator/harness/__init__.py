@@ -2,8 +2,8 @@
 
 Copied into images as the package ``mlorch_harness`` and started as
 ``python3 -m mlorch_harness /results/settings.json``. It implements the inner side of
-docs/run-contract.md and imports nothing of the orchestrator; numpy, onnxruntime,
-mlperf_loadgen and the standard library are all that it needs.
+docs/run-contract.md and imports nothing of the orchestrator; numpy, mlperf_loadgen, the
+framework of its backend and the standard library are all that it needs.
 """
 
 VERSION = 1

@@ -32,6 +32,7 @@ class Report:
         self.folder = folder
         self.calibration: dict[str, object] | None = None
         self.effective: dict[str, object] = {}
+        self.backend: dict[str, object] | None = None
         self.accuracy: dict[str, object] | None = None
         names = ("imported", "model_loaded", "calibrated", "first_query", "end")
         self.times = {"start_unix_ns": start_ns} | {f"{name}_unix_ns": 0 for name in names}
@@ -58,6 +59,7 @@ class Report:
             "status": "failed" if error else "done",
             "error": {"type": type(error).__name__, "message": str(error)} if error else None,
             "container": container(),
+            "backend": self.backend,
             "calibration": self.calibration,
             "effective": self.effective,
             "accuracy": self.accuracy,
@@ -130,14 +132,14 @@ def _run(settings: Settings, report: Report) -> None:
     report.stamp("imported")
     samples, instances = Samples(settings), Instances(settings)
     samples.load(range(settings.dataset.performance_samples))
-    instances.get(1, 0)
+    report.backend = instances.get(1, 0).about()
     report.stamp("model_loaded")
 
     phase("calibrate")
     trials = bench.Bench(instances, samples, settings.dataset.performance_samples, effective.CALIBRATION_SECONDS)
     chosen = effective.resolve(settings, trials)
     report.calibration, report.effective = chosen.calibration, chosen.document()
-    instances.keep(chosen.layout)
+    instances.settle(chosen.layout)
     report.stamp("calibrated")
     log(f"{chosen.layout.instances} x {chosen.layout.threads} threads, batch {chosen.layout.batch}")
 

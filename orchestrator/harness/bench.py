@@ -14,6 +14,8 @@ from .work import Team, runner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .instances import Instances, Layout
     from .samples import Samples
     from .work import Run
@@ -71,6 +73,19 @@ class Bench:
         finally:
             team.close()
         return _trial(layout, samples, samples * len(calls) / sum(calls), calls)
+
+    def settled(self, trial: Trial, measure: Callable[[Layout], Trial]) -> Trial:
+        """``trial`` as its layout is after it was settled on: the better of both, as other load only ever slows one."""
+        if not self._instances.settle(trial.layout):
+            return trial
+        again = measure(trial.layout)
+        return Trial(
+            layout=trial.layout,
+            rate=max(trial.rate, again.rate),
+            undisturbed=max(trial.undisturbed, again.undisturbed),
+            latency=min(trial.latency, again.latency),
+            shortest=min(trial.shortest, again.shortest),
+        )
 
     def _repeat(self, run: Run, count: int, seconds: float, calls: list[float]) -> None:
         """Run on ``count`` samples after another until the time is over; appends the seconds of each call."""

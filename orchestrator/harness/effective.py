@@ -105,11 +105,15 @@ def _measure(settings: Settings, bench: Bench) -> Trial | None:
         return bench.throughput(layout)
     if scenario in {"SingleStream", "MultiStream"}:
         size = samples_per_query(settings)
-        return quickest(execution, lambda layout: bench.query(layout, size), size, bench.left)
+
+        def query(layout: Layout) -> Trial:
+            return bench.query(layout, size)
+
+        return bench.settled(quickest(execution, query, size, bench.left), query)
     max_call = MAX_CALL_SECONDS
     if scenario == "Server":
         max_call = min(max_call, (loadgen.target_latency_ns or 0) / 4e9)
-    return throughput(execution, bench.throughput, max_call, bench.left)
+    return bench.settled(throughput(execution, bench.throughput, max_call, bench.left), bench.throughput)
 
 
 def known(settings: Settings) -> bool:

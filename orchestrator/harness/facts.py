@@ -9,7 +9,7 @@ import socket
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("numpy", "onnxruntime", "mlcommons-loadgen")
+PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "mlcommons-loadgen")
 LIMITS = ("nofile", "nproc", "memlock", "stack", "core")
 
 

@@ -28,9 +28,9 @@ class Layout:
 class Instances:
     """Loaded models by the processors they run on; a layout is served from what is loaded.
 
-    All instances of one thread share one copy: a call runs in the thread that makes it,
-    weights stay in the cache once, and loading takes a fraction of the time. Instances of
-    several threads have a copy each, as the threads belong to the copy.
+    Where the backend can, all instances of one thread share one copy: a call runs in the
+    thread that makes it, weights stay in the cache once, and loading takes a fraction of the
+    time. Otherwise they have a copy each, as threads and streams belong to the copy.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -39,6 +39,7 @@ class Instances:
         if missing := sorted(set(self.cpus) - allowed):
             raise ValueError(f"processors {missing} were planned, but only {sorted(allowed)} may be used")
         self._settings = settings
+        self._model = backend.create(settings.backend)
         self._loaded: dict[tuple[int, ...], Backend] = {}
 
     def group(self, threads: int, instance: int) -> tuple[int, ...]:
@@ -47,21 +48,33 @@ class Instances:
 
     def get(self, threads: int, instance: int) -> Backend:
         """The loaded model of an instance; loads it on first use, from a thread pinned to its place."""
-        key = self.group(threads, instance) if threads > 1 else ()
+        key = self._key(threads, instance)
         if key not in self._loaded:
             cpus = key or self.cpus
             run_pinned([cpus], lambda _: self._load(key, threads))
         return self._loaded[key]
+
+    def _key(self, threads: int, instance: int) -> tuple[int, ...]:
+        """The processors of a copy; none for the one that all share."""
+        return () if self._model.shares(self._settings, threads) else self.group(threads, instance)
 
     def _load(self, key: tuple[int, ...], threads: int) -> None:
         model = backend.create(self._settings.backend)
         model.load(self._settings, threads)
         self._loaded[key] = model
 
-    def keep(self, layout: Layout) -> None:
-        """Let go of every copy that ``layout`` does not use, with its threads."""
-        wanted = {self.group(layout.threads, at) if layout.threads > 1 else () for at in range(layout.instances)}
+    def settle(self, layout: Layout) -> bool:
+        """Let go of every copy that ``layout`` does not use, and ready the others for its batch; whether that did."""
+        wanted = {self._key(layout.threads, at) for at in range(layout.instances)}
         self._loaded = {key: model for key, model in self._loaded.items() if key in wanted}
+        for at in range(layout.instances):
+            self.get(layout.threads, at)
+        copies = list(self._loaded.items())
+        changed: list[bool] = []
+        run_pinned(
+            [key or self.cpus for key, _ in copies], lambda at: changed.append(copies[at][1].settle(layout.batch))
+        )
+        return any(changed)
 
 
 def pin(cpus: Sequence[int]) -> None:

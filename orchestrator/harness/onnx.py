@@ -17,6 +17,10 @@ class OnnxBackend:
     by a thread that is already pinned.
     """
 
+    def shares(self, settings: Settings, threads: int) -> bool:
+        """With one thread a call runs in the caller's; on a device the threads of the host compute nothing."""
+        return threads == 1 or settings.providers != ("CPUExecutionProvider",)
+
     def load(self, settings: Settings, threads: int) -> None:
         """Raises `ValueError` when the model or the providers are not what the settings say."""
         available = onnxruntime.get_available_providers()
@@ -27,14 +31,31 @@ class OnnxBackend:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(settings.model.path, options, providers=list(settings.providers))
+        _check_providers(list(settings.providers), session.get_providers())
         self._input, self._outputs = settings.model.input.name, [settings.model.output.name]
         _check_name("input", self._input, [node.name for node in session.get_inputs()])
         _check_name("output", self._outputs[0], [node.name for node in session.get_outputs()])
         self._session = session
 
+    def settle(self, batch: int) -> bool:  # noqa: ARG002 (a session takes any size equally well)
+        return False
+
     def predict(self, batch: Array) -> Array:
         output: Array = self._session.run(self._outputs, {self._input: batch})[0]
         return output
+
+    def about(self) -> dict[str, object]:
+        return {"framework": "onnxruntime", "providers": self._session.get_providers()}
+
+
+def _check_providers(asked: list[str], given: list[str]) -> None:
+    """onnxruntime drops a provider whose libraries or device it cannot have, and goes on with the processor."""
+    if given[: len(asked)] != asked:
+        lacking = next((name for name in asked if name not in given), asked[0])
+        raise ValueError(
+            f"onnxruntime could not start {lacking} and would run on {', '.join(given)}: "
+            "the device, its driver or a library is missing; its own words stand above"
+        )
 
 
 def _check_name(what: str, name: str, names: list[str]) -> None:

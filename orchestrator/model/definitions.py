@@ -26,6 +26,7 @@ from orchestrator.model.base import (
     Sha256,
     Strict,
 )
+from orchestrator.model.hostchecks import HostChecks
 from orchestrator.model.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 
 # -- layers ------------------------------------------------------------------------------
@@ -79,6 +80,8 @@ class Layer(Definition):
 
     kind: Literal["layer"]
     level: Level
+    over: Name | None = None
+    """A layer of the same level below this one: CUDA's libraries over the Python that other targets share."""
     template: RelativePath
     sources: tuple[BaseSource, ...] = ()
     debs: tuple[DebName, ...] = ()
@@ -87,6 +90,8 @@ class Layer(Definition):
     env: dict[EnvName, EnvValue] = Field(default_factory=dict)
     copy_files: tuple[CopiedFile, ...] = Field(default=(), alias="copy")
     git: tuple[GitTree, ...] = ()
+    per_arch: bool = False
+    """Whether what is in the layer depends on the target's `arch`; then each arch has images of its own."""
     smoke: tuple[str, ...] = ()
     """A command (argv) that must succeed in the finished layer, e.g. an import."""
 
@@ -246,7 +251,10 @@ class Benchmark(Definition):
     note: str = "mlorch reference workload, not an MLPerf submission"
 
 
-AnyDefinition = Annotated[Target | Layer | Benchmark | Model | Dataset | Harness, Field(discriminator="kind")]
+AnyDefinition = Annotated[
+    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks,
+    Field(discriminator="kind"),
+]
 KINDS: dict[str, type[Definition]] = {
     "target": Target,
     "layer": Layer,
@@ -254,4 +262,5 @@ KINDS: dict[str, type[Definition]] = {
     "model": Model,
     "dataset": Dataset,
     "harness": Harness,
+    "hostchecks": HostChecks,
 }

@@ -109,6 +109,8 @@ class BuildPlan:
     layers: tuple[LayerStep, ...]
     framework: str = ""
     """The framework of the benchmark on this target; empty for a side image."""
+    arch: str = ""
+    """What device code is built for; empty where the target has no such axis."""
 
     @property
     def image(self) -> str:
@@ -238,6 +240,7 @@ def build_plan_from(data: Mapping[str, object]) -> BuildPlan:
         benchmark=str(data["benchmark"]),
         platform=str(data["platform"]),
         framework=str(data["framework"]),
+        arch=str(data["arch"]),
         layers=tuple(layers),
     )
 

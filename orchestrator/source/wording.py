@@ -6,6 +6,7 @@ import re
 from typing import Any, get_args
 
 from orchestrator.model import base as d
+from orchestrator.model import detection as t
 from orchestrator.model import passthrough as p
 from orchestrator.source.text import nearest
 
@@ -49,6 +50,14 @@ PATTERNS: dict[str, tuple[str, str]] = {
     ),
     _pattern(p.CdiKind): ("not a CDI kind", "a vendor and a class, such as `nvidia.com/gpu`"),
     _pattern(p.Library): ("not the name of a shared library", "such as `libcuda.so.1`; no folder"),
+    _pattern(t.HexId): ("not a PCI id", "four hexadecimal digits in lower case: `10de`"),
+    _pattern(t.PciClass): ("not a PCI class", "two, four or six hexadecimal digits: `03`, `0302`"),
+    _pattern(t.ModuleName): ("not the name of a kernel module", "letters, digits, `_` and `-`"),
+    _pattern(t.FactName): ("not the name of a fact", "lower-case letters, digits and `_`"),
+    _pattern(t.HostPath): (
+        "not a file of the kernel or of its devices",
+        "below /sys, /proc, /dev, /etc, /run or /var/run, without `..`; globs and `{facts}` may stand in it",
+    ),
     _pattern(p.GroupName): ("not the name of a group", "as in /etc/group: lower-case letters, digits, `_` and `-`"),
 }
 

@@ -76,6 +76,7 @@ OUTSIDE: dict[str, set[str]] = {
     "cryptography": {"supply"},
     "mlperf_loadgen": set(),
     "onnxruntime": set(),
+    "openvino": set(),
     "numpy": set(),
 }
 IMPURE = {
@@ -157,7 +158,7 @@ def breach(room: str, name: str) -> str:
 def harness_breach(name: str) -> str:
     """What the harness may not import: the rest of mlorch and its libraries, which no image has."""
     head = name.partition(".")[0]
-    mine = {"mlperf_loadgen", "onnxruntime", "numpy", "subprocess", "socket"}
+    mine = {"mlperf_loadgen", "onnxruntime", "openvino", "numpy", "subprocess", "socket"}
     return f"the harness may not import {name}" if head == "orchestrator" or head in OUTSIDE.keys() - mine else ""
 
 

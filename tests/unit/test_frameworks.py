@@ -6,16 +6,16 @@ import json
 
 import pytest
 from run_parts import a_benchmark, a_site, a_target, a_workload
-from sample_recipes import FILES, write
+from sample_recipes import FILES, layer, write
 
 from orchestrator.catalog import Root, builtin_root, load
 from orchestrator.cli import run
-from orchestrator.errors import UsageError
+from orchestrator.errors import DefinitionError, UsageError
 from orchestrator.model.definitions import Benchmark
 from orchestrator.plan import build_plans
 from orchestrator.plan_run import Cell, plan_run
 from orchestrator.plan_settings import Choices
-from orchestrator.resolve import benchmarks_of, framework_of, shared_frameworks, targets_of
+from orchestrator.resolve import benchmarks_of, framework_of, resolve_side, shared_frameworks, targets_of
 
 INVENTED = """\
 kind: target
@@ -99,8 +99,7 @@ class TestTheChoice:
 
     def test_the_layers_and_the_harness_follow_it(self, tmp_path):
         changes = {
-            "recipes/layers/motor.yaml": FILES["recipes/layers/engine.yaml"].replace("name: engine", "name: motor")
-            .partition("python:")[0],
+            "recipes/layers/motor.yaml": layer("motor", "framework"),
             "recipes/targets/chip.yaml": FILES["recipes/targets/chip.yaml"]
             .replace("{engine: engine}", "{engine: engine, motor: motor}\nprefer: [motor]"),
             "recipes/harnesses/drive.yaml": FILES["recipes/harnesses/drive.yaml"]
@@ -123,6 +122,60 @@ class TestTheChoice:
         assert (step.settings["backend"], step.settings["providers"]) == ("ov", ["GPU"])
 
 
+class TestALayerOverAnother:
+    """What a vendor adds lies over the runtime that other targets share."""
+
+    @pytest.fixture
+    def changes(self):
+        runtime = FILES["recipes/layers/userland.yaml"]
+        return {
+            "recipes/layers/vendor.yaml": runtime.replace("name: userland", "name: vendor\nover: userland"),
+            "recipes/targets/chop.yaml": FILES["recipes/targets/chip.yaml"]
+            .replace("name: chip", "name: chop").replace("runtime: userland", "runtime: vendor"),
+            "recipes/layers/engine.yaml": layer("engine", "framework"),
+        }  # fmt: skip
+
+    def catalog(self, folder, changes):
+        return load([Root(path=write(folder, changes=changes), origin="path:x")])
+
+    def test_it_shares_all_that_lies_below(self, tmp_path, changes):
+        catalog = self.catalog(tmp_path, changes)
+        (plain,), (vendor,) = build_plans(catalog, target="chip"), build_plans(catalog, target="chop")
+        assert [step.name for step in vendor.layers[:4]] == ["os", "userland", "vendor", "engine"]
+        assert [step.image for step in vendor.layers[:2]] == [step.image for step in plain.layers[:2]]
+        assert vendor.layers[3].parent == vendor.layers[2].image
+
+    def test_a_side_image_goes_without(self, tmp_path, changes):
+        catalog = self.catalog(tmp_path, changes)
+        names = [entry.definition.name for entry in resolve_side(catalog, target="chop", layer="tools").layers]
+        assert names == ["os", "userland", "tools"]
+
+    @pytest.mark.parametrize(
+        ("over", "slug", "words"),
+        [
+            ("nothing", "unknown-layer", "no layer `nothing`"),
+            ("os", "wrong-level", "of level `runtime` belongs here"),
+            ("vendor", "layer-circle", "`vendor` lies over itself: vendor over vendor"),
+        ],
+    )
+    def test_what_cannot_lie_below_is_told(self, tmp_path, changes, over, slug, words):
+        changes["recipes/layers/vendor.yaml"] = changes["recipes/layers/vendor.yaml"].replace(
+            "over: userland", f"over: {over}"
+        )
+        with pytest.raises(DefinitionError) as caught:
+            self.catalog(tmp_path, changes)
+        (problem,) = caught.value.problems()
+        assert (problem.slug, problem.span.line) == (slug, 3)
+        assert words in problem.message
+
+    def test_a_circle_is_told_at_each_of_its_layers(self, tmp_path, changes):
+        runtime = FILES["recipes/layers/userland.yaml"]
+        changes["recipes/layers/userland.yaml"] = runtime.replace("name: userland", "name: userland\nover: vendor")
+        with pytest.raises(DefinitionError) as caught:
+            self.catalog(tmp_path, changes)
+        assert [problem.slug for problem in caught.value.problems()] == ["layer-circle"] * 2
+
+
 class TestNothingShared:
     @pytest.fixture
     def catalog(self, tmp_path):
@@ -142,7 +195,6 @@ class TestNothingShared:
         what = catalog.benchmark("classify").definition
         assert isinstance(what, Benchmark)
         assert targets_of(catalog, what) == ("chip",)
-        assert build_plans(catalog, target="chop") == ()
 
     def test_an_unknown_target_has_no_benchmarks_either(self, catalog):
         with pytest.raises(UsageError, match="no target `chopp`"):

@@ -38,9 +38,14 @@ def layers(catalog):
 
 
 def test_every_layer_that_ships_is_locked_for_every_platform_of_every_target(catalog):
-    platforms = {p for e in catalog.entries("target") for p in e.definition.platforms}
+    """Each on the platforms of the targets that have it; what all targets share, on x86-64 at least."""
+    used: dict[str, set[str]] = {}
+    for entry in catalog.entries("target"):
+        target = entry.definition
+        for name in (target.base, target.runtime, *target.frameworks.values()):
+            used.setdefault(name, set()).update(target.platforms)
     for layer in layers(catalog):
-        for platform in platforms:
+        for platform in used.get(layer.name, {AMD64}):
             pins = platform_lock(catalog, layer, platform)
             assert (pins is None) == (not wanted_debs(layer) and not layer.python)
 
@@ -103,7 +108,7 @@ def test_a_package_too_many_is_refused(catalog, changed):
 
 def test_a_platform_without_pins_is_refused(catalog):
     with pytest.raises(DefinitionError) as caught:
-        platform_lock(catalog, catalog.layer("runtime-cpu").definition, "linux/arm64")
+        platform_lock(catalog, catalog.layer("loadgen").definition, "linux/arm64")
     assert caught.value.slug == "lock-missing"
     assert "linux/arm64" in caught.value.message
 

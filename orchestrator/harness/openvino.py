@@ -1,0 +1,123 @@
+"""The OpenVINO backend."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from typing import Any
+
+import openvino
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .backend import Array
+    from .settings import Settings
+
+CACHE = "/artifacts/openvino"
+"""Compiled models, for the next run: OpenVINO names them by model, device, version and properties."""
+PRECISION = "f32"
+"""What a processor computes with, as onnxruntime does; OpenVINO's own choice is bf16 where the processor has it."""
+ANY = 0
+"""The size of batches that the model is compiled for when it takes any."""
+
+
+class OpenvinoBackend:
+    """A model compiled for batches of any size, and for the one that the test uses.
+
+    On a processor each instance has a copy with one stream, which computes in the thread that
+    calls and, with more threads than one, in helpers that keep the processors of the thread that
+    loads. One copy with a stream for each instance loads sooner, but two callers can meet in one
+    stream, and handing a batch to a stream's own thread costs a change of threads (0.83 to 0.94
+    of the samples per second; measured). On other devices the plugin chooses its streams.
+    """
+
+    def shares(self, settings: Settings, threads: int) -> bool:  # noqa: ARG002 (the Protocol's)
+        return settings.providers != ("CPU",)
+
+    def load(self, settings: Settings, threads: int) -> None:
+        """Raises `ValueError` when the model or the device is not what the settings say."""
+        if len(settings.providers) != 1:
+            asked = ", ".join(settings.providers) or "none"
+            raise ValueError(f"openvino needs one device as its provider, not {asked}")
+        self._path, self._device = settings.model.path, settings.providers[0]
+        _check_device(self._device)
+        self._properties = _properties(settings, self._device, threads)
+        compiled = _core().compile_model(self._path, self._device, self._properties)
+        self._input, self._output = settings.model.input.name, settings.model.output.name
+        _check_name("input", self._input, [name for port in compiled.inputs for name in port.names])
+        _check_name("output", self._output, [name for port in compiled.outputs for name in port.names])
+        self._compiled = {ANY: compiled}
+        self._own = threading.local()
+
+    def settle(self, batch: int) -> bool:
+        if batch in self._compiled:
+            return False
+        model = _core().read_model(self._path)
+        shape = model.input(self._input).get_partial_shape()
+        shape[0] = batch
+        model.reshape({self._input: shape})
+        self._compiled[batch] = _core().compile_model(model, self._device, self._properties)
+        return True
+
+    def predict(self, batch: Array) -> Array:
+        request = self._request(len(batch))
+        request.set_tensor(self._input, openvino.Tensor(batch, shared_memory=True))
+        request.infer()
+        output: Array = request.get_tensor(self._output).data  # a view into the request
+        return output
+
+    def about(self) -> dict[str, object]:
+        compiled = self._compiled[ANY]
+        return {
+            "framework": "openvino",
+            "devices": list(compiled.get_property("EXECUTION_DEVICES")),
+            "precision": compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name(),
+        }
+
+    def _request(self, size: int) -> Any:
+        """The calling thread's own request for batches of ``size``."""
+        if not hasattr(self._own, "requests"):
+            self._own.requests = {}
+        requests: dict[int, Any] = self._own.requests
+        size = size if size in self._compiled else ANY
+        if size not in requests:
+            requests[size] = self._compiled[size].create_infer_request()
+        return requests[size]
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    return openvino.Core()
+
+
+def _properties(settings: Settings, device: str, threads: int) -> dict[str, object]:
+    found: dict[str, object] = {}
+    if os.access(os.path.dirname(CACHE), os.W_OK):  # noqa: PTH120 (a constant's parent)
+        found["CACHE_DIR"] = CACHE
+    if device != "CPU":
+        bulk = settings.scenario in {"Offline", "Server"}
+        return {**found, "PERFORMANCE_HINT": "THROUGHPUT" if bulk else "LATENCY"}
+    return {
+        **found,
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": PRECISION,
+        "ENABLE_CPU_PINNING": False,  # the callers are pinned
+    }
+
+
+def _check_device(device: str) -> None:
+    """A device by its name; `GPU` stands for `GPU.0`. Nothing else is ever used in its place."""
+    available = _core().available_devices
+    if device not in available and f"{device}.0" not in available:
+        raise ValueError(f"openvino has no device {device}; it has {', '.join(available)}")
+
+
+def _check_name(what: str, name: str, names: list[str]) -> None:
+    if name not in names:
+        raise ValueError(f"the model has no {what} {name!r}; it has {', '.join(names)}")
+
+
+def create() -> OpenvinoBackend:
+    return OpenvinoBackend()
