@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, selection_options
+from orchestrator.commands.common import engine_option, json_option, recipes_option, selection_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     help="Fail where a pinned package is gone from the mirrors, instead of pinning its successor for this machine.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be built; build nothing.")
+@engine_option
 @recipes_option
 @json_option
 def command(
@@ -34,6 +35,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    engine: str,
     recipes: tuple[str, ...],
     *,
     all_: bool,
@@ -51,7 +53,7 @@ def command(
 
     if all_ and benchmark:
         raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
-    bench, console = Workbench(recipes), Console(quiet=as_json)
+    bench, console = Workbench(recipes, wanted_engine=engine), Console(quiet=as_json)
     if not dry_run:
         sweep_containers(console)
     documents = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, selection_options
+from orchestrator.commands.common import engine_option, json_option, recipes_option, selection_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.command("plan")
 @selection_options
 @click.option("--explain", is_flag=True, help="Name every input that changed since the image built last.")
+@engine_option
 @recipes_option
 @json_option
 def command(
@@ -25,6 +26,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    engine: str,
     recipes: tuple[str, ...],
     *,
     explain: bool,
@@ -35,7 +37,7 @@ def command(
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
 
-    bench = Workbench(recipes)
+    bench = Workbench(recipes, wanted_engine=engine)
     console = Console(quiet=as_json)
     documents = []
     for name in target or (None,):

@@ -6,7 +6,7 @@ import difflib
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, results_folder, results_option
+from orchestrator.commands.common import engine_option, json_option, recipes_option, results_folder, results_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,17 +37,18 @@ MODES = ("performance", "accuracy", "all")
 @click.option("--official", is_flag=True, help="The round's rules: 600 s, accuracy in every scenario.")
 @click.option("--target-qps", type=float, default=None, metavar="N", help="Rate of Server, expectation of Offline.")
 @click.option("--find", is_flag=True, help="Search the highest valid Server rate; kept for this system.")
-@click.option("--dry-run", is_flag=True, help="Print each container as a `docker run` line; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print each container as the engine's own command line; run nothing.")
 @click.option("--no-build", is_flag=True, help="Fail where an image is missing instead of building it.")
 @click.option(
     "--base-source", default="", metavar="SOURCE", help="Where the base image comes from; see `mlorch build`."
 )
+@engine_option
 @results_option
 @recipes_option
 @json_option
 def command(
     benchmarks: tuple[str, ...], target: str | None, scenarios: tuple[str, ...], mode: str, duration: str | None,
-    target_qps: float | None, base_source: str, results_dir: str | None, recipes: tuple[str, ...],
+    target_qps: float | None, base_source: str, engine: str, results_dir: str | None, recipes: tuple[str, ...],
     *, official: bool, find: bool, dry_run: bool, no_build: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Benchmark a target: build what is missing, run LoadGen in containers, show the result.
@@ -75,16 +76,20 @@ def command(
         base_source=base_source,
     )
     check(request)
-    bench = Workbench(recipes)
+    bench = Workbench(recipes, wanted_engine=engine)
     if dry_run:
+        from orchestrator.commands.wiring import chosen_engine
+        from orchestrator.launchers import PRINTERS, printer
+
+        show = printer(chosen_engine(bench.settings, engine, tuple(PRINTERS)))
         steps = dry_steps(bench, request)
         if as_json:
-            console.document(dry_document(steps))
+            console.document(dry_document(steps, show))
         else:
-            from orchestrator.launchers.local import docker_line
-
+            for note in dict.fromkeys(note for step in steps for note in show.notes(step.container)):
+                console.say(f"note: {note}")
             for step in steps:
-                console.result(docker_line(step.container))
+                console.result(show.line(step.container))
         return 0
     return _run(bench, request, console, as_json=as_json, build=not no_build)
 
