@@ -97,10 +97,14 @@ def _settings() -> Iterator[Check]:
 def _engine(wanted: str) -> tuple[tuple[Engine, EngineFacts] | None, Check]:
     from orchestrator.commands.wiring import chosen_engine
     from orchestrator.engines import ENGINES, door
-    from orchestrator.settings import read_settings
+    from orchestrator.settings import Settings, read_settings
 
     try:
-        engine = door(chosen_engine(read_settings(), wanted, tuple(ENGINES))).connect()
+        settings = read_settings()
+    except MlorchError:
+        settings = Settings()  # the check of the settings tells of it
+    try:
+        engine = door(chosen_engine(settings, wanted, tuple(ENGINES))).connect()
         facts = engine.facts()
     except MlorchError as error:
         return None, Check(name="engine", state="bad", what=error.message, hint=error.hint)

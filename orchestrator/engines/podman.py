@@ -123,18 +123,17 @@ class PodmanEngine(PodmanImages):
             StepFailed: podman cannot create or start the container.
             EngineError: podman went away.
         """
-        from orchestrator.engines.podman_run import follow
+        from orchestrator.engines.podman_run import PID, follow
         from orchestrator.engines.podman_runs import begun
 
         for mount in spec.mounts:
             if not Path(mount.source).exists():
                 raise missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
         with begun(spec.name) as folder:
-            pid_file = folder / "pid"
             ended = False
             try:
-                container = self._create(spec, pid_file)
-                outcome = follow(self.podman, container, spec, pid_file, on_line, on_started)
+                container = self._create(spec, folder / PID)
+                outcome = follow(self.podman, container, spec, folder, on_line, on_started)
                 ended = True
                 return outcome
             finally:

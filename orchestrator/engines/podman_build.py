@@ -16,6 +16,7 @@ from pathlib import Path
 
 from orchestrator.engines.buildx import Log, with_attempts
 from orchestrator.engines.podman_argv import bounded, ulimit_words
+from orchestrator.engines.podman_cli import extra_environment
 from orchestrator.engines.podman_dockerfile import adapt, network_of
 from orchestrator.engines.podman_images import load_manifest
 from orchestrator.engines.podman_progress import events, failure, note
@@ -114,7 +115,7 @@ def words(
 def environment(proxies: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with these proxies and no others: podman hands what it sees to the steps."""
     kept = {name: value for name, value in os.environ.items() if name.lower() not in _PROXIES}
-    return {**kept, "LC_ALL": "C.UTF-8", **proxies}
+    return {**kept, **extra_environment(), "LC_ALL": "C.UTF-8", **proxies}
 
 
 @contextlib.contextmanager

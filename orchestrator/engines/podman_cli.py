@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from orchestrator.engines import ContainerFacts, ImageFacts
@@ -21,7 +22,6 @@ from orchestrator.system.command import run_program
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from orchestrator.system.command import Done
 
@@ -36,9 +36,9 @@ class Podman:
 
     program: str
 
-    def call(self, *words: str | Path, timeout_s: float = _TIMEOUT_S) -> Done:
+    def call(self, *words: str | Path, timeout_s: float = _TIMEOUT_S, cwd: Path | None = None) -> Done:
         """Run it to its end; how it ended is the caller's to judge."""
-        return run_program([self.program, *words], timeout_s=timeout_s)
+        return run_program([self.program, *words], env=extra_environment(), timeout_s=timeout_s, cwd=cwd)
 
     def ask(self, *words: str | Path, timeout_s: float = _TIMEOUT_S) -> str:
         """What it prints; raises where it failed."""
@@ -103,6 +103,12 @@ def find() -> Podman:
             slug="no-engine",
         )
     return Podman(found)
+
+
+def extra_environment() -> dict[str, str]:
+    """podman refuses to pull where DOCKER_CONFIG names a folder without credentials; it is then told of none."""
+    folder = os.environ.get("DOCKER_CONFIG")
+    return {"DOCKER_CONFIG": ""} if folder and not (Path(folder) / "config.json").exists() else {}
 
 
 def image_facts(reference: str, item: dict[str, Any]) -> ImageFacts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import shutil
 import tarfile
 import tempfile
@@ -116,16 +117,25 @@ class PodmanImages:
 
 
 def load_manifest(podman: Podman, layout: Path, manifest: dict[str, Any], name: str) -> None:
-    """Load one image of an OCI layout under a name; the blobs stay where they are."""
+    """Load one image of an OCI layout under a name; the blobs stay where they are.
+
+    podman names what it loads after the folder, whatever that is called, and refuses one with
+    capitals. So the folder is called from beside it, by a name of our own that goes again.
+    """
     with tempfile.TemporaryDirectory(prefix="mlorch-layout-") as text:
-        folder = Path(text)
+        own = f"mlorch-load-{secrets.token_hex(8)}"
+        folder = Path(text) / own
+        folder.mkdir()
         (folder / "blobs").symlink_to((layout / "blobs").absolute())
         (folder / "oci-layout").write_text(_LAYOUT, encoding="utf-8")
-        entry = {**manifest, "annotations": {_REFERENCE: name}}
+        entry = {key: value for key, value in manifest.items() if key != "annotations"}
         (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}), encoding="utf-8")
-        done = podman.call("load", "--quiet", "--input", str(folder), timeout_s=_MOVE_S)
+        done = podman.call("pull", "--quiet", f"oci:{own}", timeout_s=_MOVE_S, cwd=Path(text))
     if done.code:
         raise refused(done.stderr or done.stdout, code=done.code, image=name)
+    temporary = f"localhost/{own}:latest"
+    podman.ask("tag", temporary, name)
+    podman.ask("untag", temporary, temporary)
 
 
 def _merge(one: Path, folder: Path, reference: str) -> dict[str, Any]:

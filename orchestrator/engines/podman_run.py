@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.podman_cli import Podman
     from orchestrator.model.steps import ContainerSpec
 
+PID, OOM = "pid", "oom"
 _LOOK_S = 0.02
 _NEVER = "0001-01-01"
 """How podman writes the time of what has not happened."""
@@ -78,13 +79,15 @@ def follow(
     podman: Podman,
     container: str,
     spec: ContainerSpec,
-    pid_file: Path,
+    folder: Path,
     on_line: Callable[[str], None],
     on_started: Callable[[ContainerFacts], None],
 ) -> ContainerExit:
     """Start `container` and hand over its lines until it ends.
 
-    podman attaches before it starts, so no line is lost, and keeps no log of its own.
+    podman attaches before it starts, so no line is lost, and keeps no log of its own. In
+    ``folder`` it writes the pid (`PID`), and its monitor a file `OOM` where the kernel killed
+    for memory: podman before 5.0 looks for that elsewhere, and the folder would be the caller's.
     """
     begun = ContainerFacts(container_id=container, name=spec.name, state="running", labels=dict(spec.labels))
     process = subprocess.Popen(  # noqa: S603 (an argument list, no shell)
@@ -92,9 +95,10 @@ def follow(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        cwd=folder,
         start_new_session=True,  # Ctrl-C is for mlorch, which stops the container in order
     )
-    attached = _Attached(process=process, pid_file=pid_file, on_started=lambda: on_started(begun))
+    attached = _Attached(process=process, pid_file=folder / PID, on_started=lambda: on_started(begun))
     try:
         for line in lines(attached.chunks()):
             on_line(line)
@@ -113,7 +117,7 @@ def follow(
     return ContainerExit(
         container_id=container,
         exit_code=int(state["ExitCode"]),
-        out_of_memory=bool(state.get("OOMKilled")),
+        out_of_memory=bool(state.get("OOMKilled")) or (folder / OOM).exists(),
         started=str(state.get("StartedAt", "")),
         finished=str(state.get("FinishedAt", "")),
     )

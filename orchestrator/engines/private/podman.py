@@ -12,6 +12,7 @@ import os
 import shlex
 from pathlib import Path
 
+from orchestrator.system.command import must_run
 from orchestrator.system.places import data_home
 
 TYPE_CHECKING = False
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 
 PACKAGES = (
     "podman", "conmon", "runc", "catatonit", "netavark", "aardvark-dns", "golang-github-containers-common",
-    "golang-github-containers-image", "fuse-overlayfs", "slirp4netns", "uidmap",
+    "golang-github-containers-image", "fuse-overlayfs", "slirp4netns", "uidmap", "patchelf",
 )  # fmt: skip
 LIBRARIES = (
     "libgpgme11", "libgpgme11t64", "libassuan0", "libassuan9", "libgpg-error0", "libdevmapper1.02.1", "libseccomp2",
     "libsubid4", "libsubid5", "libglib2.0-0", "libglib2.0-0t64", "libfuse3-3", "libfuse3-4", "libslirp0",
 )  # fmt: skip
-REQUIRED = ("podman", "conmon", "runc")
+REQUIRED = ("podman", "conmon", "runc", "patchelf")
+_LINKED = ("podman", "conmon", "fuse-overlayfs", "slirp4netns", "newuidmap", "newgidmap")
+"""Programs that need libraries of the folder."""
 BY_HAND = "install podman 4 or newer"
 
 
@@ -75,11 +78,30 @@ def ensure(*, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[s
     with alone(home()):
         if program().exists():
             return ()
-        versions = lay_out(home() / "root", wish, origin, say, lambda _new: None)
+        versions = lay_out(home() / "root", wish, origin, say, _link)
         write_settings(home())
     did = f"unpacked podman {versions['podman']} into {home() / 'root'}"
     say(did)
     return (did,)
+
+
+def _link(new: Path) -> None:
+    """Write into the programs where their libraries will be.
+
+    A variable would not do: conmon starts podman again when a container has ended, with
+    an environment that it makes itself.
+    """
+    folders = [
+        path.relative_to(new) for name in ("usr/lib", "lib") for path in sorted((new / name).glob("*-linux-gnu*"))
+    ]
+    rpath = ":".join(str(home() / "root" / folder) for folder in folders)
+    for name in _LINKED:
+        if (new / "usr/bin" / name).exists():
+            must_run(
+                [new / "usr/bin/patchelf", "--force-rpath", "--set-rpath", rpath, new / "usr/bin" / name],
+                f"tell {name} where its libraries are",
+                hint=BY_HAND,
+            )
 
 
 def _offer(uris: str, suite: str) -> str:
@@ -147,14 +169,12 @@ def _storage_conf(at: Path) -> str:
 
 def _program(root: Path, at: Path) -> str:
     """A script, so that whoever calls it (a person, too) gets this podman with these settings."""
-    libraries = sorted(str(path) for name in ("usr/lib", "lib") for path in (root / name).glob("*-linux-gnu"))
     runc = next(path for name in ("usr/sbin/runc", "usr/bin/runc") if (path := root / name).exists())
     settings = {
         "CONTAINERS_CONF": at / "containers.conf",
         "CONTAINERS_STORAGE_CONF": at / "storage.conf",
         "CONTAINERS_REGISTRIES_CONF": at / "registries.conf",
         "BUILDAH_RUNTIME": runc,
-        "LD_LIBRARY_PATH": ":".join(libraries),
     }
     lines = ["#!/bin/sh", "# podman unpacked by mlorch; see `mlorch engine status --engine podman`"]
     # Credentials of registries are the user's; HOME is ours only so that the policy is found.
