@@ -12,8 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-SCHEME = "1"
+SCHEME = "2"
 """The version of the hashed form. A change of it renames every image, so it is part of the id."""
+EPOCH = 1_700_000_000
+"""The time of every file in an image and of the image itself, in seconds since 1970.
+
+A constant: the same content id must give the same bytes whenever and wherever it is
+built, so a SOURCE_DATE_EPOCH of the user has no say. Another value wants another SCHEME.
+"""
+CONTENT = "content"
+"""The folder of a context with what a layer copies, at the places that it has in the image."""
+CONTENT_TAR = "content.tar"
+"""The same as one archive, made when the context is laid out: what the templates add."""
+SETTLE = "settle.py"
+"""The program of `dockerfiles/` that makes a layer's files the same on every machine, where a template names it."""
 
 _SKIPPED = {"__pycache__", ".DS_Store"}
 
@@ -45,6 +57,11 @@ def context_files(source: Path, place: str) -> tuple[ContextFile, ...]:
 def text_file(place: str, text: str) -> ContextFile:
     """A file that is made of `text` when the context is laid out."""
     return ContextFile(path=place, sha256=sha256_text(text), text=text)
+
+
+def empty_folder(place: str) -> ContextFile:
+    """An empty folder of a context: its path ends with a slash."""
+    return ContextFile(path=f"{place}/", sha256=sha256_text(""), mode=0o755, text="")
 
 
 def _walk(source: Path, place: str) -> Iterator[tuple[Path, str]]:

@@ -79,6 +79,12 @@ class AssetError(StepFailed):
     slug = "asset"
 
 
+class RegistryError(StepFailed):
+    """A container registry did not give or take what was asked of it; the slug says why."""
+
+    slug = "registry"
+
+
 class UsageError(MlorchError):
     """The command line asks for something that does not exist or does not fit."""
 

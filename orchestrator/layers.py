@@ -6,6 +6,7 @@ this module, and must not pay for what planning imports.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -76,8 +77,28 @@ def rendered(target: str, steps: Sequence[LayerStep]) -> dict[str, str]:
             "inputs": dict(step.inputs),
         }
         files[f"{folder}/layer.json"] = json.dumps(facts, indent=1, sort_keys=True) + "\n"
-        files |= {f"{folder}/{file.path}": file.text for file in step.files if file.text is not None}
+        texts = {file.path: file.text for file in step.files if file.text is not None}
+        files |= {f"{folder}/{path}": text for path, text in texts.items() if not path.endswith("/")}
     return files
+
+
+def set_id(plan: BuildPlan) -> str:
+    """What images of several platforms have in common that were made of the same definitions.
+
+    Of their templates, files and names; packages and bases are each platform's own.
+    """
+    parts = []
+    for step in plan.layers:
+        said = {
+            name: value
+            for name, value in step.inputs.items()
+            if name.startswith("file:") and name != "file:requirements.txt"
+        }
+        if step.parent is not None:
+            said["dockerfile"] = step.inputs.get("dockerfile", "")
+        parts.append([step.name, said])
+    text = json.dumps([plan.target, plan.benchmark, parts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def labels(step: LayerStep) -> dict[str, str]:

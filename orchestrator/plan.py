@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 
-from orchestrator.content import content_id, context_files, sha256_text, text_file
+from orchestrator.content import CONTENT, SETTLE, content_id, context_files, empty_folder, sha256_text, text_file
 from orchestrator.lock import ROOTFS_SCHEME, platform_lock
 from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model
 from orchestrator.model.steps import BuildPlan, DebPin, LayerStep
@@ -45,6 +45,7 @@ def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | No
         target=resolution.target.definition.name,
         benchmark=resolution.benchmark.definition.name if resolution.benchmark else "",
         platform=resolution.platform,
+        framework=resolution.framework,
         layers=tuple(steps),
     )
 
@@ -85,7 +86,7 @@ def _layer_step(
     layer = definition(entry, Layer)
     lock = _lock_of(catalog, resolution, layer)
     debs, wheels = lock.debs if lock else (), lock.wheels if lock else ()
-    copies = [(f"files/{index}", copied) for index, copied in enumerate(layer.copy_files)]
+    copies = [(f"{CONTENT}{copied.to}", copied) for copied in layer.copy_files]
     facts: dict[str, object] = {
         "layer": {"name": layer.name, "title": layer.title, "template": layer.template, "smoke": layer.smoke},
         "parent": parent.image if parent else "",
@@ -104,7 +105,11 @@ def _layer_step(
     if wheels:
         files.append(text_file("requirements.txt", requirements([(w.name, w.version, w.sha256) for w in wheels])))
     if layer.level == "benchmark" and resolution.benchmark is not None:
-        files.append(text_file("benchmark.json", _benchmark_facts(catalog, resolution.benchmark)))
+        facts_text = _benchmark_facts(catalog, resolution.benchmark, resolution.framework)
+        files.append(text_file(f"{CONTENT}/opt/mlorch/benchmark.json", facts_text))
+        files.append(empty_folder(f"{CONTENT}/results"))  # else WORKDIR makes it, with the time of the build
+    if SETTLE in text:
+        files.append(text_file(SETTLE, catalog.template(SETTLE).text))
     pip = _pip(catalog, resolution.platform) if wheels else None
     inputs = _inputs(resolution, parent, text, files, lock)
     if pip is not None:
@@ -175,14 +180,15 @@ def _command(catalog: Catalog, resolution: Resolution) -> tuple[str, ...]:
     return definition(catalog.harness(what.harness), Harness).command
 
 
-def _benchmark_facts(catalog: Catalog, entry: Entry) -> str:
+def _benchmark_facts(catalog: Catalog, entry: Entry, framework: str) -> str:
     """What the image says of its benchmark: the definition's constant part, never a tuned parameter."""
     what = definition(entry, Benchmark)
     model = definition(catalog.model(what.model), Model)
     dataset = definition(catalog.dataset(what.dataset), Dataset)
     facts = what.model_dump(
-        mode="json", include={"name", "title", "task", "round", "framework", "input", "output", "accuracy", "note"}
+        mode="json", include={"name", "title", "task", "round", "input", "output", "accuracy", "note"}
     )
+    facts["framework"] = framework
     facts["scenarios"] = sorted(what.scenarios)
     facts["model"] = {"name": model.name, "files": {o.file: o.sha256 for o in model.outputs}}
     facts["dataset"] = {"name": dataset.name, "files": {o.file: o.sha256 for o in dataset.outputs}}

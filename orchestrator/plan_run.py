@@ -37,6 +37,7 @@ class Workload:
     model: Model
     dataset: Dataset
     harness: Harness
+    framework: str
     image: str
     recipe_sha256: str
     model_folder: str

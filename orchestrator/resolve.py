@@ -6,7 +6,7 @@ L0 base ← L1 runtime ← L2 framework ← L3 loadgen ← L4 harness dependenci
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from orchestrator.errors import UsageError
@@ -62,15 +62,47 @@ class Resolution:
     base: Base
     layers: tuple[Entry, ...]
     image_name: str
+    framework: str = ""
+    """The one that was chosen of those that target and benchmark share; empty for a side image."""
+
+
+def shared_frameworks(target: Target, benchmark: Benchmark) -> tuple[str, ...]:
+    """The frameworks that both have, the one to use first: what the target prefers, then the benchmark's order."""
+    shared = [name for name in benchmark.frameworks if name in target.frameworks]
+    ranks = {name: rank for rank, name in enumerate(target.prefer)}
+    return tuple(sorted(shared, key=lambda name: ranks.get(name, len(ranks))))
 
 
 def benchmarks_of(catalog: Catalog, target: str) -> tuple[str, ...]:
-    """The benchmarks that name `target`, sorted."""
-    return tuple(
-        entry.definition.name
-        for entry in catalog.entries("benchmark")
-        if target in definition(entry, Benchmark).targets
-    )
+    """The benchmarks that `target` can run, sorted. Raises `UsageError` for an unknown target."""
+    on = definition(catalog.target(target), Target)
+    found = (definition(entry, Benchmark) for entry in catalog.entries("benchmark"))
+    return tuple(what.name for what in found if shared_frameworks(on, what))
+
+
+def targets_of(catalog: Catalog, benchmark: Benchmark) -> tuple[str, ...]:
+    """The targets that can run `benchmark`, sorted."""
+    found = (definition(entry, Target) for entry in catalog.entries("target"))
+    return tuple(on.name for on in found if shared_frameworks(on, benchmark))
+
+
+def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
+    """The framework that `benchmark` uses on `target`.
+
+    Raises:
+        UsageError: an unknown name, or the two share no framework; with what each has.
+    """
+    on, what = definition(catalog.target(target), Target), definition(catalog.benchmark(benchmark), Benchmark)
+    shared = shared_frameworks(on, what)
+    if not shared:
+        raise UsageError(
+            f"benchmark `{benchmark}` does not support target `{target}`, "
+            f"which has no layer for {' or '.join(what.frameworks)}",
+            hint=f"it runs on: {', '.join(targets_of(catalog, what)) or 'no target'}; "
+            f"`{target}` has {', '.join(on.frameworks)}: add another under `frameworks` of its recipe",
+            slug="unsupported-target",
+        )
+    return shared[0]
 
 
 def resolve(
@@ -85,30 +117,19 @@ def resolve(
     target_entry = catalog.target(target)
     benchmark_entry = catalog.benchmark(benchmark)
     on, what = definition(target_entry, Target), definition(benchmark_entry, Benchmark)
-    if target not in what.targets:
-        others = ", ".join(what.targets)
-        raise UsageError(
-            f"benchmark `{benchmark}` does not support target `{target}`",
-            hint=f"it supports: {others}",
-            slug="unsupported-target",
-        )
-    if what.framework not in on.frameworks:
-        raise UsageError(
-            f"target `{target}` has no layer for framework `{what.framework}`",
-            hint=f"it has: {', '.join(on.frameworks)}; add one under `frameworks` of the target's recipe",
-            slug="unsupported-framework",
-        )
+    framework = framework_of(catalog, target=target, benchmark=benchmark)
     harness = definition(catalog.harness(what.harness), Harness)
     names = (
         on.base,
         on.runtime,
-        on.frameworks[what.framework],
+        on.frameworks[framework],
         harness.loadgen,
         harness.deps,
         harness.code,
         what.layer,
     )
-    return _resolution(catalog, target_entry, benchmark_entry, platform, base, names)
+    resolution = _resolution(catalog, target_entry, benchmark_entry, platform, base, names)
+    return replace(resolution, framework=framework)
 
 
 def resolve_side(

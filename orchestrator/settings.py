@@ -35,6 +35,7 @@ class Settings:
 
     recipes: tuple[str, ...] = ()
     registries: tuple[str, ...] = ()
+    images: str = ""
     base_source: str = ""
     ca_bundle: str = ""
     pip_index: str = ""
@@ -111,7 +112,7 @@ def _merge(settings: Settings, said: SettingsFile, document: Document, folder: P
         if name == "recipes":
             # Recipes of several files add up, the nearer file's later: they lay over one another anyway.
             value = (*settings.recipes, *(_absolute_spec(item, folder) for item in value))
-        elif name in {"ca_bundle", "results"}:
+        elif name in {"ca_bundle", "results", "images"}:
             value = str(folder / Path(value).expanduser())
         values[name] = value
         sources[name] = str(document.span((name,), key=True))

@@ -12,15 +12,13 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from orchestrator.content import EPOCH
 from orchestrator.errors import AssetError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
-
-EPOCH = 1_700_000_000
-"""The time of every file, in seconds since 1970: constant, so that a rebuild gives the same bytes."""
 
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Top-level folders that live below /usr; a base has links to them."""

@@ -39,7 +39,7 @@ def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
             yield from _layer(catalog, entry, target.runtime, ("runtime",), "runtime")
             for framework, layer in target.frameworks.items():
                 yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
-            yield from _providers(entry, target)
+            yield from _own_frameworks(entry, target)
         case d.Harness() as harness:
             yield from _layer(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
             yield from _layer(catalog, entry, harness.deps, ("deps",), "harness")
@@ -52,10 +52,12 @@ def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
             return
 
 
-def _providers(entry: Entry, target: d.Target) -> Iterator[Problem]:
-    for framework in target.providers:
+def _own_frameworks(entry: Entry, target: d.Target) -> Iterator[Problem]:
+    """Whether what a target says of frameworks is about its own."""
+    named = [(name, entry.document.span(("providers", name), key=True)) for name in target.providers]
+    named += [(name, entry.document.span(("prefer", index))) for index, name in enumerate(target.prefer)]
+    for framework, span in named:
         if framework not in target.frameworks:
-            span = entry.document.span(("providers", framework), key=True)
             message = f"`{framework}` is no framework of this target"
             yield entry.document.problem("unknown-framework", message, span, _offer(framework, target.frameworks))
 
@@ -68,22 +70,25 @@ def _benchmark(catalog: Catalog, entry: Entry, benchmark: d.Benchmark) -> Iterat
     harness = catalog.by_key.get(("harness", benchmark.harness))
     if harness is not None and isinstance(harness.definition, d.Harness):
         backends = harness.definition.backends
-        if benchmark.framework not in backends:
-            message = f"harness `{benchmark.harness}` has no backend for framework `{benchmark.framework}`"
-            yield entry.document.fault(
-                "unknown-framework", message, ("framework",), _offer(benchmark.framework, backends)
-            )
+        lacking = [(at, name) for at, name in enumerate(benchmark.frameworks) if name not in backends]
+        for index, name in lacking:
+            message = f"harness `{benchmark.harness}` has no backend for framework `{name}`"
+            yield entry.document.fault("unknown-framework", message, ("frameworks", index), _offer(name, backends))
+        if lacking:
             return
-    for index, name in enumerate(benchmark.targets):
-        yield from _known(catalog, entry, "target", name, ("targets", index))
-        target = catalog.by_key.get(("target", name))
-        if target is None or not isinstance(target.definition, d.Target):
-            continue
-        frameworks = target.definition.frameworks
-        if benchmark.framework not in frameworks:
-            message = f"target `{name}` has no layer for framework `{benchmark.framework}`"
-            hint = f"it has: {', '.join(frameworks)}; add one under `frameworks` of the target"
-            yield entry.document.fault("unknown-framework", message, ("targets", index), hint)
+    yield from _somewhere(catalog, entry, benchmark)
+
+
+def _somewhere(catalog: Catalog, entry: Entry, benchmark: d.Benchmark) -> Iterator[Problem]:
+    """Whether any target can run a benchmark; not said where a target could not be read."""
+    if any(kind == "target" for kind, _ in catalog.broken):
+        return
+    targets = [other.definition for other in catalog.entries("target") if isinstance(other.definition, d.Target)]
+    has = sorted({name for target in targets for name in target.frameworks})
+    if not set(benchmark.frameworks).intersection(has):
+        message = f"no target has a layer for {' or '.join(f'`{name}`' for name in benchmark.frameworks)}"
+        hint = f"targets have: {', '.join(has) or 'none'}; add one under `frameworks` of a target"
+        yield entry.document.fault("unsupported-framework", message, ("frameworks",), hint)
 
 
 def _asset(catalog: Catalog, entry: Entry, asset: d.Model | d.Dataset) -> Iterator[Problem]:

@@ -64,6 +64,7 @@ class Catalog:
     broken: frozenset[Key] = frozenset()
     """Definitions that are there and could not be decoded; only a linter's catalogue has them."""
     _locks: dict[str, LayerLock | None] = field(default_factory=dict, repr=False, compare=False)
+    _names: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def get(self, kind: str, name: str) -> Entry:
         """A definition by kind and name; `UsageError` with the nearest names where there is none."""
@@ -96,7 +97,9 @@ class Catalog:
 
     def names(self, kind: str) -> tuple[str, ...]:
         """The names of a kind, sorted."""
-        return tuple(sorted(name for found, name in self.by_key if found == kind))
+        if kind not in self._names:  # asked once a benchmark and target: sorting each time would be quadratic
+            self._names[kind] = tuple(sorted(name for found, name in self.by_key if found == kind))
+        return self._names[kind]
 
     def entries(self, kind: str | None = None) -> tuple[Entry, ...]:
         """The definitions of a kind sorted by name, or all of them by kind, then name."""

@@ -9,6 +9,8 @@ from orchestrator.commands.groups import ListGroup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.catalog import Catalog, Entry
     from orchestrator.model.definitions import Benchmark
 
@@ -25,6 +27,7 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
     """List the benchmarks: model, data, scenarios and targets; * marks what a bare `run` measures."""
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.resolve import targets_of
 
     catalog = Workbench(recipes).catalog
     found = [_benchmark(entry) for entry in catalog.entries("benchmark")]
@@ -38,7 +41,7 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
             each.model,
             each.dataset,
             " ".join(each.scenarios),
-            " ".join(each.targets),
+            " ".join(targets_of(catalog, each)),
             each.stands_for if each.official else f"no (reference workload{_stands(each)})",
         )
         for each in found
@@ -54,14 +57,16 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """Show a benchmark: what it is made of and what it must reach."""
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.resolve import targets_of
 
     catalog = Workbench(recipes).catalog
     entry = catalog.benchmark(name)
     what = _benchmark(entry)
+    targets = targets_of(catalog, what)
     console = Console(quiet=as_json)
     if as_json:
         definition = what.model_dump(mode="json", by_alias=True, exclude_none=True)
-        document = {**facts(what), "path": str(entry.path), "origin": entry.origin, "definition": definition}
+        document = {**facts(what, targets), "path": str(entry.path), "origin": entry.origin, "definition": definition}
         console.document(document)
         return
     console.result(f"{what.name}: {what.title}")
@@ -72,10 +77,10 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
         ("MLPerf", what.stands_for if what.official else f"{what.note}{_stands(what)}"),
         ("model", f"{what.model}: {catalog.model(what.model).definition.title}"),
         ("dataset", f"{what.dataset}: {catalog.dataset(what.dataset).definition.title}"),
-        ("harness", f"{what.harness} with {what.framework}"),
+        ("harness", f"{what.harness} with {' or '.join(what.frameworks)}"),
         ("accuracy", f"{what.accuracy.metric} of at least {least:.4g} {what.accuracy.unit}"),
         *((f"scenario {scenario}", _settings(what, scenario)) for scenario in what.scenarios),
-        ("targets", ", ".join(what.targets)),
+        ("targets", ", ".join(targets)),
         ("recipe", f"{entry.path} ({entry.origin})"),
     ]
     width = max(len(label) for label, _ in lines)
@@ -85,13 +90,16 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
 
 def listing(catalog: Catalog) -> dict[str, object]:
     """The document of `benchmarks list --json` (design.md, JSON contract)."""
+    from orchestrator.resolve import targets_of
+
     found = [_benchmark(entry) for entry in catalog.entries("benchmark")]
     rounds = sorted({each.round for each in found})
-    return {"round": rounds[-1] if rounds else None, "benchmarks": [facts(each) for each in found]}
+    benchmarks = [facts(each, targets_of(catalog, each)) for each in found]
+    return {"round": rounds[-1] if rounds else None, "benchmarks": benchmarks}
 
 
-def facts(what: Benchmark) -> dict[str, object]:
-    """One benchmark of the listing.
+def facts(what: Benchmark, targets: Sequence[str]) -> dict[str, object]:
+    """One benchmark of the listing; ``targets`` are those that can run it.
 
     A workload that is not official is in no category of a submission: the
     scenarios it can run are all optional ones of none, and stand in ``runs``.
@@ -118,11 +126,12 @@ def facts(what: Benchmark) -> dict[str, object]:
             "required": accuracy.reference * accuracy.factor,
         },
         "compliance": [],
-        "targets": list(what.targets),
+        "targets": list(targets),
         "model": what.model,
         "dataset": what.dataset,
         "harness": what.harness,
-        "framework": what.framework,
+        "framework": what.frameworks[0],
+        "frameworks": list(what.frameworks),
     }
 
 

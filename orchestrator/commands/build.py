@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator.commands.common import engine_option, json_option, recipes_option, selection_options
+from orchestrator.commands.pulling import ANY, Wish, depots, pull_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
     from orchestrator.execute.build import LayerOutcome
+    from orchestrator.execute.pull import Depots
     from orchestrator.model.steps import BuildPlan
 
 
@@ -28,6 +30,15 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be built; build nothing.")
 @engine_option
+@pull_options
+@click.option("--push", default="", metavar="REGISTRY", help="Publish the images there: HOST[:PORT][/PATH].")
+@click.option(
+    "-o", "--output", default="", metavar="FILE", help="With --push: write the digests of what was published to FILE."
+)
+@click.option("--cache-to", default="", metavar="REGISTRY", help="Keep the results of build steps there.")
+@click.option(
+    "--cache-from", multiple=True, metavar="REGISTRY", help="Take results of build steps from there; repeatable."
+)
 @recipes_option
 @json_option
 def command(
@@ -37,6 +48,11 @@ def command(
     platform: str | None,
     engine: str,
     recipes: tuple[str, ...],
+    push: str,
+    output: str,
+    cache_to: str,
+    cache_from: tuple[str, ...],
+    wish: Wish,
     *,
     all_: bool,
     locked: bool,
@@ -44,6 +60,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Build the images of a target, layer by layer. What is there already is not built again."""
+    from dataclasses import replace
+
     from orchestrator.commands.plan import outlook, plan_document
     from orchestrator.commands.sweeping import sweep_containers
     from orchestrator.commands.wiring import Workbench
@@ -53,6 +71,10 @@ def command(
 
     if all_ and benchmark:
         raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
+    wish = replace(wish, cache_to=place(cache_to), cache_from=tuple(place(name) for name in cache_from))
+    if output and not push:
+        raise UsageError("-o says where the digests of published images go, and --push is missing", hint="add --push")
+    push = place(push)
     bench, console = Workbench(recipes, wanted_engine=engine), Console(quiet=as_json)
     if not dry_run:
         sweep_containers(console)
@@ -63,37 +85,74 @@ def command(
         )
         if dry_run:
             plans = bench.plans(selection).plans
-            outcomes = outlook(bench, plans)
+            outcomes = outlook(bench, plans, depots(bench, wish, console))
         else:
-            plans, outcomes = build_images(bench, selection, console)
+            plans, outcomes = build_images(bench, selection, console, wish=wish)
         documents.append(plan_document(plans, outcomes))
         if not as_json:
-            _show(console, plans, outcomes)
+            show(console, plans, outcomes)
+        if push and not dry_run:
+            documents[-1] |= _published(bench, plans, push, console, output, quiet=as_json)
+    if push and output and not dry_run:
+        from orchestrator.commands.publishing import write_list
+
+        write_list(output, documents)
     if as_json:
         console.document(documents[0] if len(documents) == 1 else {"builds": documents})
 
 
+def place(text: str) -> str:
+    """A place in a registry as it was given, checked before anything is done; empty stays empty."""
+    if not text:
+        return ""
+    from orchestrator.registries.references import parse_place
+
+    return str(parse_place(text))
+
+
+def _published(
+    bench: Workbench, plans: Sequence[BuildPlan], push: str, console: Console, output: str, *, quiet: bool
+) -> dict[str, object]:
+    from orchestrator.commands.publishing import publish
+    from orchestrator.commands.publishing import show as show_published
+
+    document = publish(bench, plans, push, console)
+    if not quiet:
+        show_published(console, document, output)
+    return document
+
+
 def build_images(
-    bench: Workbench, selection: Selection, console: Console
+    bench: Workbench, selection: Selection, console: Console, *, wish: Wish = ANY
 ) -> tuple[tuple[BuildPlan, ...], tuple[LayerOutcome, ...]]:
-    """Build `selection`; where its base cannot be had, the next base source is tried.
+    """Make the images of `selection` present: pulled where a registry has them, else built.
+
+    Where a base cannot be had, the next base source is tried.
 
     Raises:
         StepFailed, EngineError: as `execute.build.Builder.build`, of the last source tried.
     """
     plans = bench.plans(selection).plans
+    sources = depots(bench, wish, console)
     found = bench.look_up()([step.image for plan in plans for step in plan.layers])
+    if sources is not None:
+        found = sources.accept(found, [step for plan in plans for step in plan.layers])
     if all(found[plan.image] is not None for plan in plans):
         # The common case, kept short: every image is there, so no builder, no view, no docker client.
         from orchestrator.execute.build import hit
         from orchestrator.layers import merge_layers
 
         return plans, tuple(hit(step, found.get(step.image)) for step in merge_layers(plans))
-    return _build_missing(bench, selection, plans, console)
+    return _build_missing(bench, selection, plans, console, sources, wish)
 
 
 def _build_missing(
-    bench: Workbench, selection: Selection, plans: tuple[BuildPlan, ...], console: Console
+    bench: Workbench,
+    selection: Selection,
+    plans: tuple[BuildPlan, ...],
+    console: Console,
+    sources: Depots | None,
+    wish: Wish,
 ) -> tuple[tuple[BuildPlan, ...], tuple[LayerOutcome, ...]]:
     from dataclasses import replace
 
@@ -110,9 +169,11 @@ def _build_missing(
             builder = Builder(
                 engine=bench.engine,
                 look_up=bench.look_up(),
-                settings=settings,
+                settings=replace(settings, cache_to=wish.cache_to, cache_from=wish.cache_from),
                 parts=bench.parts(),
                 cache=cache_home(),
+                depots=sources,
+                may_build=wish.build,
                 on_layer=view.layer,
                 on_event=view.event,
             )
@@ -136,14 +197,16 @@ def _build_missing(
         plans = bench.plans(selection).plans
 
 
-def _show(console: Console, plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) -> None:
-    built = sum(outcome.state == "built" for outcome in outcomes)
+def show(console: Console, plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) -> None:
+    count = {state: sum(outcome.state == state for outcome in outcomes) for state in ("built", "pulled")}
     width = max(len(outcome.name) for outcome in outcomes)
     for outcome in outcomes:
-        seconds = f"{outcome.seconds:6.1f} s" if outcome.state == "built" else " " * 8
+        seconds = f"{outcome.seconds:6.1f} s" if outcome.state in count else " " * 8
         console.result(
             f"  {outcome.state:6} {outcome.name:{width}}  {outcome.content_id[:12]} {seconds}  {outcome.reason}"
         )
-    console.result(f"{plans[0].target}: {len(outcomes)} layers, {built} built; images:")
+    console.result(
+        f"{plans[0].target}: {len(outcomes)} layers, {count['built']} built, {count['pulled']} pulled; images:"
+    )
     for plan in plans:
         console.result(f"  {plan.image}")

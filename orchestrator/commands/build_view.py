@@ -21,8 +21,13 @@ _WORDS = {
     "hit": "present",
     "build": "building",
     "built": "built",
+    "pull": "pulling",
+    "pulled": "pulled",
     "waiting": "being built by another mlorch; waiting",
 }
+
+
+_ENDED = frozenset({"built", "pulled"})
 
 
 class BuildView:
@@ -51,24 +56,24 @@ class BuildView:
 
     def layer(self, step: LayerStep, state: str) -> None:
         """A layer came to a new state."""
-        if state == "build":
-            self.current = step
+        if state in {"build", "pull"}:
+            self.current = step if state == "build" else None
             self._began[step.image] = time.monotonic()
         if state == "hit":
             return
         took = (
-            f" in {time.monotonic() - self._began.get(step.image, time.monotonic()):.1f} s" if state == "built" else ""
+            f" in {time.monotonic() - self._began.get(step.image, time.monotonic()):.1f} s" if state in _ENDED else ""
         )
         if self._progress is not None and self._console.live:
             self._live_layer(step, state)
-        if not self._console.live or state == "built":
+        if not self._console.live or state in _ENDED:
             self._console.say(f"{step.name:{self._width}}  {_WORDS.get(state, state)}{took}")
 
     def _live_layer(self, step: LayerStep, state: str) -> None:
         assert self._progress is not None
         if step.image not in self._tasks:
             self._tasks[step.image] = self._progress.add_task(step.name, total=None, note="")
-        if state == "built":
+        if state in _ENDED:
             self._progress.update(self._tasks[step.image], visible=False)
 
     def event(self, step: LayerStep, event: BuildEvent) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from orchestrator.commands.pulling import ANY, Wish
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.assets.get import Larder
@@ -10,7 +12,9 @@ if TYPE_CHECKING:
     from orchestrator.engines import BuildEvent
 
 
-def larder(bench: Workbench, console: Console, *, target: str | None = None, base_source: str = "") -> Larder:
+def larder(
+    bench: Workbench, console: Console, *, target: str | None = None, base_source: str = "", wish: Wish = ANY
+) -> Larder:
     """Gets assets; the image that prepares them is built when the first asset needs it."""
     from orchestrator.assets.debs import Fetcher
     from orchestrator.assets.get import Larder, Prep
@@ -22,7 +26,7 @@ def larder(bench: Workbench, console: Console, *, target: str | None = None, bas
 
     def image(layer: str) -> str:
         selection = Selection(target=target, base_source=base_source, side=layer)
-        plans, _ = build_images(bench, selection, console)
+        plans, _ = build_images(bench, selection, console, wish=wish)
         return plans[0].image
 
     def on_event(event: BuildEvent) -> None:

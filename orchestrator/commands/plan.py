@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator.commands.common import engine_option, json_option, recipes_option, selection_options
+from orchestrator.commands.pulling import Wish, depots, pull_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from orchestrator.commands.wiring import Workbench
     from orchestrator.execute.build import LayerOutcome
+    from orchestrator.execute.pull import Depots
     from orchestrator.model.steps import BuildPlan
 
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 @selection_options
 @click.option("--explain", is_flag=True, help="Name every input that changed since the image built last.")
 @engine_option
+@pull_options
 @recipes_option
 @json_option
 def command(
@@ -28,6 +31,7 @@ def command(
     platform: str | None,
     engine: str,
     recipes: tuple[str, ...],
+    wish: Wish,
     *,
     explain: bool,
     as_json: bool,
@@ -43,7 +47,7 @@ def command(
     for name in target or (None,):
         selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
         plans = bench.plans(selection).plans
-        outcomes = outlook(bench, plans)
+        outcomes = outlook(bench, plans, depots(bench, wish, console))
         documents.append(plan_document(plans, outcomes))
         if not as_json:
             _show(console, plans, outcomes, explain=explain)
@@ -51,8 +55,13 @@ def command(
         console.document(documents[0] if len(documents) == 1 else {"plans": documents})
 
 
-def outlook(bench: Workbench, plans: Sequence[BuildPlan]) -> tuple[LayerOutcome, ...]:
-    """For every layer what a build would do: hit, build, or unknown where no engine answers."""
+def outlook(bench: Workbench, plans: Sequence[BuildPlan], sources: Depots | None = None) -> tuple[LayerOutcome, ...]:
+    """For every layer what a build would do: hit, pull, build, or unknown where no engine answers.
+
+    Raises `RegistryError` as `Depots.offers`.
+    """
+    from dataclasses import replace
+
     from orchestrator.execute.build import LayerOutcome, hit, why
     from orchestrator.layers import merge_layers, missing_layers
 
@@ -61,10 +70,17 @@ def outlook(bench: Workbench, plans: Sequence[BuildPlan]) -> tuple[LayerOutcome,
     if look_up is None:
         return tuple(_outcome(LayerOutcome, step, "unknown", "no engine answers") for step in steps)
     found = look_up([step.image for step in steps])
+    found = found if sources is None else sources.accept(found, steps)
     present = {reference for reference, facts in found.items() if facts is not None}
-    missing = {step.image for step in missing_layers(plans, present)}
+    offers = sources.offers(plans, present) if sources is not None else {}
+    missing = {step.image for step in missing_layers(plans, present | offers.keys())}
     outcomes = []
     for step in steps:
+        if step.image in offers:
+            offer = offers[step.image]
+            reason = f"{offer.size / 1e6:.1f} MB in {offer.place}"
+            outcomes.append(replace(_outcome(LayerOutcome, step, "pull", reason), digest=offer.reference.digest))
+            continue
         if step.image not in missing:
             outcomes.append(hit(step, found.get(step.image)))
             continue
@@ -100,7 +116,7 @@ def plan_document(plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) 
     }
 
 
-_COLOURS = {"hit": "green", "build": "yellow", "unknown": "dim"}
+_COLOURS = {"hit": "green", "pull": "cyan", "build": "yellow", "unknown": "dim"}
 
 
 def _show(console: object, plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome], *, explain: bool) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 
 import click
 
 from orchestrator.commands.common import engine_option, json_option, recipes_option, results_folder, results_option
+from orchestrator.commands.pulling import Wish, pull_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ MODES = ("performance", "accuracy", "all")
 @click.option("--target-qps", type=float, default=None, metavar="N", help="Rate of Server, expectation of Offline.")
 @click.option("--find", is_flag=True, help="Search the highest valid Server rate; kept for this system.")
 @click.option("--dry-run", is_flag=True, help="Print each container as the engine's own command line; run nothing.")
-@click.option("--no-build", is_flag=True, help="Fail where an image is missing instead of building it.")
+@click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
+@pull_options
 @click.option(
     "--base-source", default="", metavar="SOURCE", help="Where the base image comes from; see `mlorch build`."
 )
@@ -49,6 +52,7 @@ MODES = ("performance", "accuracy", "all")
 def command(
     benchmarks: tuple[str, ...], target: str | None, scenarios: tuple[str, ...], mode: str, duration: str | None,
     target_qps: float | None, base_source: str, engine: str, results_dir: str | None, recipes: tuple[str, ...],
+    wish: Wish,
     *, official: bool, find: bool, dry_run: bool, no_build: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Benchmark a target: build what is missing, run LoadGen in containers, show the result.
@@ -91,16 +95,16 @@ def command(
             for step in steps:
                 console.result(show.line(step.container))
         return 0
-    return _run(bench, request, console, as_json=as_json, build=not no_build)
+    return _run(bench, request, console, as_json=as_json, wish=replace(wish, build=not no_build))
 
 
-def _run(bench: Workbench, request: Request, console: Console, *, as_json: bool, build: bool) -> int:
+def _run(bench: Workbench, request: Request, console: Console, *, as_json: bool, wish: Wish) -> int:
     from orchestrator.commands.run_flow import perform
     from orchestrator.commands.run_view import show
 
     done: list[Summary] = []
     try:
-        perform(bench, request, console, done=done, build=build)
+        perform(bench, request, console, done=done, wish=wish)
     except BaseException:
         if done and not as_json:  # what ended before is kept, and worth seeing
             show(console, done, str(request.results))

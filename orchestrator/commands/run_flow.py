@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from orchestrator.commands import run_plan
+from orchestrator.commands.pulling import ANY, Wish
 from orchestrator.commands.run_plan import AssetPlace, Chosen, Request
 from orchestrator.errors import MlorchError, StepFailed
 from orchestrator.plan_settings import Choices
@@ -56,7 +57,7 @@ class Ready:
         return step, self.abouts[chosen.plan.benchmark]
 
 
-def perform(bench: Workbench, request: Request, console: Console, *, done: list[Summary], build: bool = True) -> None:
+def perform(bench: Workbench, request: Request, console: Console, *, done: list[Summary], wish: Wish = ANY) -> None:
     """Run everything that ``request`` asks for; ``done`` grows by each test's summary as it ends.
 
     Raises whatever stops the whole (`MlorchError`); a test that fails is in ``done``.
@@ -65,7 +66,7 @@ def perform(bench: Workbench, request: Request, console: Console, *, done: list[
     from orchestrator.system.process import signals_interrupt
 
     with signals_interrupt(), RunView(console) as view:
-        ready = prepare(bench, request, console, build=build)
+        ready = prepare(bench, request, console, wish=wish)
         ready = replace(ready, runner=replace(ready.runner, watcher=view))
         for outcome in _outcomes(ready):
             done.append(_reported(outcome))  # noqa: PERF401 (each at once: what ended is shown after Ctrl-C)
@@ -109,7 +110,7 @@ def _slower(outcome: Outcome) -> float | None:
     return None if rate is None else rate / 2
 
 
-def prepare(bench: Workbench, request: Request, console: Console, *, build: bool = True) -> Ready:
+def prepare(bench: Workbench, request: Request, console: Console, *, wish: Wish = ANY) -> Ready:
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.execute.run import Runner, Watcher
     from orchestrator.execute.sweep import sweep
@@ -128,8 +129,8 @@ def prepare(bench: Workbench, request: Request, console: Console, *, build: bool
         console.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
     site = run_plan.site_of(request, host, chosen, facts, limits)
     preflight(request, chosen, site)
-    chosen, images = _with_images(bench, request, chosen, console, build=build)
-    place = asset_place(bench, request, console)
+    chosen, images = _with_images(bench, request, chosen, console, wish)
+    place = asset_place(bench, request, console, wish)
     chosen = tuple(run_plan.with_assets(one, place) for one in chosen)
     make_folder(site.artifacts)
     require_disk(request)
@@ -206,34 +207,29 @@ class Ahead(Generic[T]):
 
 
 def _with_images(
-    bench: Workbench, request: Request, chosen: tuple[Chosen, ...], console: Console, *, build: bool
+    bench: Workbench, request: Request, chosen: tuple[Chosen, ...], console: Console, wish: Wish
 ) -> tuple[tuple[Chosen, ...], Mapping[str, ImageFacts]]:
     """``chosen`` with images that are there (another base source changes their ids), and their facts."""
     look_up = bench.look_up()
     found = look_up([one.plan.image for one in chosen])
-    missing = [image for image, facts in found.items() if facts is None]
-    if missing and not build:
-        raise StepFailed(
-            f"the image {missing[0]} is not there, and --no-build forbids to build it",
-            hint="run `mlorch build` first, or leave --no-build out",
-            slug="image-missing",
-        )
-    if missing:
+    if wish.images or bench.settings.images or any(facts is None for facts in found.values()):
         from orchestrator.commands.build import build_images
 
         target = chosen[0].plan.target
         names = [one.plan.benchmark for one in chosen]
-        plans, _ = build_images(bench, _selection(request, target, names), console)
+        plans, _ = build_images(bench, _selection(request, target, names), console, wish=wish)
         chosen = run_plan.choose(bench, target, plans)
         found = look_up([one.plan.image for one in chosen])
     return chosen, {image: facts for image, facts in found.items() if facts is not None}
 
 
-def asset_place(bench: Workbench, request: Request, console: Console) -> Callable[[Entry], AssetPlace]:
+def asset_place(
+    bench: Workbench, request: Request, console: Console, wish: Wish = ANY
+) -> Callable[[Entry], AssetPlace]:
     """Fetches and prepares an asset where it is not cached; gives its folder and size."""
     from orchestrator.commands.larder import larder
 
-    pantry = larder(bench, console, target=request.target, base_source=request.base_source)
+    pantry = larder(bench, console, target=request.target, base_source=request.base_source, wish=wish)
 
     def place(entry: Entry) -> AssetPlace:
         stored = pantry.get(entry)

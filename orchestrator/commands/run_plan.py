@@ -72,21 +72,17 @@ def names_of(catalog: Catalog, request: Request, target: str) -> tuple[str, ...]
     Raises `UsageError` with the nearest names for one that does not exist or does
     not run on ``target``, `NothingSelectedError` when nothing is left.
     """
+    from orchestrator.resolve import benchmarks_of, framework_of
+
     for name in request.benchmarks:
-        fits = catalog.benchmark(name).definition.targets  # type: ignore[attr-defined]
-        if target not in fits:
-            raise UsageError(
-                f"benchmark `{name}` does not run on target `{target}`",
-                hint=f"its targets: {', '.join(fits)}",
-                slug="target-mismatch",
-            )
+        framework_of(catalog, target=target, benchmark=name)
     if request.benchmarks:
         return tuple(dict.fromkeys(request.benchmarks))
-    found = []
-    for entry in catalog.entries("benchmark"):
-        definition: Benchmark = entry.definition  # type: ignore[assignment]
-        if definition.default and target in definition.targets:
-            found.append(definition.name)
+    found = [
+        name
+        for name in benchmarks_of(catalog, target)
+        if catalog.benchmark(name).definition.default  # type: ignore[attr-defined]
+    ]
     if not found:
         raise NothingSelectedError(
             f"no benchmark runs on target `{target}` by default",
@@ -109,6 +105,7 @@ def choose(bench: Workbench, target: str, plans: Sequence[BuildPlan]) -> tuple[C
             model=model.definition,  # type: ignore[arg-type]
             dataset=dataset.definition,  # type: ignore[arg-type]
             harness=catalog.harness(what.harness).definition,  # type: ignore[arg-type]
+            framework=plan.framework,
             image=plan.image,
             recipe_sha256=benchmark.sha256,
             model_folder=NO_FOLDER,
@@ -250,6 +247,7 @@ def about(chosen: Chosen, image: ImageFacts | None) -> About:
         LayerId(name=layer.name, level=layer.level, content_id=layer.content_id) for layer in chosen.plan.layers
     )
     goal = what.accuracy
+    sbom, provenance = documents_of(chosen, image)
     return About(
         recipe=RecipeId(name=what.name, origin=chosen.benchmark.origin, sha256=chosen.benchmark.sha256),
         image=ImageId(
@@ -257,6 +255,8 @@ def about(chosen: Chosen, image: ImageFacts | None) -> About:
             image_id=image.image_id if image else "",
             digest=image.digest if image else "",
             layers=layers,
+            sbom_digest=sbom,
+            provenance_digest=provenance,
         ),
         model=_asset_id("model", chosen.workload.model, chosen.workload.model.trained_by),
         dataset=_asset_id("dataset", chosen.workload.dataset, ""),
@@ -265,6 +265,17 @@ def about(chosen: Chosen, image: ImageFacts | None) -> About:
         stands_for=what.stands_for,
         note=what.note,
     )
+
+
+def documents_of(chosen: Chosen, image: ImageFacts | None) -> tuple[str, str]:
+    """The digests of SBOM and provenance of the image that runs; empty where its own is not known."""
+    if image is None or not image.digest:
+        return "", ""
+    from orchestrator.supply.kept import digests
+    from orchestrator.supply.parts import subject_of
+
+    recipe = (chosen.plan.benchmark, chosen.benchmark.sha256)
+    return digests(subject_of(chosen.plan, chosen.plan.layers[-1], image.digest, recipe))
 
 
 def _asset_id(kind: str, asset: Asset, trained_by: str) -> AssetId:

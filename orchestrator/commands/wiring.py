@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.catalog import Catalog, Root
     from orchestrator.engines import BuildEvent, BuildSettings, Door, Engine, ImageFacts
-    from orchestrator.execute.build import Parts
+    from orchestrator.execute.context import Parts
     from orchestrator.model.steps import LayerStep
     from orchestrator.resolve import Base
     from orchestrator.settings import Settings
@@ -193,7 +193,7 @@ class Workbench:
 
         from orchestrator.assets.debs import Fetcher, pip_wheel
         from orchestrator.assets.rootfs import build_rootfs
-        from orchestrator.execute.build import Parts
+        from orchestrator.execute.context import Parts
 
         def rootfs(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
             fetch = Fetcher(on_event=on_event)

@@ -54,6 +54,8 @@ class ImageFacts:
     size: int
     created: str
     labels: Mapping[str, str]
+    layers: tuple[str, ...] = ()
+    """Its layers by the hash of their unpacked bytes, lowest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +94,15 @@ class ContainerExit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryAuth:
-    """Who asks a registry; never printed, never stored."""
+    """Who asks a registry; never printed, never stored. An identity token stands for a password where there is one."""
 
     username: str
     password: str = field(repr=False)
+    identity_token: str = field(default="", repr=False)
 
 
-class ImageMoves(Protocol):
-    """Images in and out of an engine's store; the engines' shared half that runs nothing."""
+class ImageTransfer(Protocol):
+    """Names of images, and images between an engine's store and registries."""
 
     def tag(self, reference: str, new: str) -> None:
         """Give the image `reference` a second name."""
@@ -117,6 +120,10 @@ class ImageMoves(Protocol):
         """Remove a name of an image, and the image with its last name; one that is gone is fine."""
         ...
 
+
+class ImageMoves(ImageTransfer, Protocol):
+    """Images in and out of an engine's store; the engines' shared half that runs nothing."""
+
     def save(self, references: Sequence[str], out: Path) -> None:
         """Write images with all their layers into one archive (an OCI layout in a tar)."""
         ...
@@ -126,7 +133,7 @@ class ImageMoves(Protocol):
         ...
 
 
-class Engine(Protocol):
+class Engine(ImageMoves, Protocol):
     """What mlorch asks of an engine. Every failure is raised as `EngineError` or `StepFailed`."""
 
     name: str

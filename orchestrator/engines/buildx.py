@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.content import EPOCH
 from orchestrator.engines import BuildEvent
 from orchestrator.engines.fitness import numbers
 from orchestrator.engines.progress import json_documents, plain_documents
@@ -127,11 +128,14 @@ def _once(client: DockerClient, order: Order, on_event: Callable[[BuildEvent], N
             tags=[step.image],
             labels=dict(order.labels),
             secrets=[f"id={name},src={path}" for name, path in sorted(settings.secrets.items())],
-            build_args={"SOURCE_DATE_EPOCH": epoch} if (epoch := os.environ.get("SOURCE_DATE_EPOCH")) else {},
+            build_args={"SOURCE_DATE_EPOCH": str(EPOCH)},  # else the client hands on the user's own
             build_contexts=dict(step.contexts),
+            cache=not settings.no_cache,
             network=None if settings.network == "default" else settings.network,
             platforms=[step.platform],
             provenance=False,
+            cache_from=[cache(place, step) for place in settings.cache_from] or None,
+            cache_to={**cache(settings.cache_to, step), "mode": "max"} if settings.cache_to else None,
             progress="rawjson" if raw else "plain",  # type: ignore[arg-type]  # handed on; the type lists older ones
             stream_logs=True,
         )
@@ -143,6 +147,11 @@ def _once(client: DockerClient, order: Order, on_event: Callable[[BuildEvent], N
     except BaseException:
         _end_client(order.context)
         raise
+
+
+def cache(place: str, step: LayerStep) -> dict[str, str]:
+    """Where BuildKit keeps the steps of a layer in a registry: a repository and a tag that no image of ours has."""
+    return {"type": "registry", "ref": f"{place}/mlorch/cache/{step.name}:{step.platform.replace('/', '-')}"}
 
 
 def _end_client(context: Path) -> None:

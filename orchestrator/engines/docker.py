@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.engines import ContainerExit, ContainerFacts, EngineFacts, ImageFacts
+from orchestrator.engines.docker_transfer import DockerTransfers
 from orchestrator.engines.fitness import unfit
 from orchestrator.engines.hosts import find_host
 from orchestrator.engines.lookup import container_facts, image_facts
@@ -16,7 +18,7 @@ from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import docker
 
@@ -55,7 +57,7 @@ def connect(host: str | None = None) -> DockerEngine:
     return DockerEngine(host, api)
 
 
-class DockerEngine:
+class DockerEngine(DockerTransfers):
     """The `Engine` Protocol over one Docker daemon."""
 
     name = "docker"
@@ -126,8 +128,9 @@ class DockerEngine:
         """Every tagged image with this label (``name`` or ``name=value``)."""
         with self._answers():
             found = self._api.images(filters={"label": label, "dangling": False})
-        references = [tag for item in found for tag in (item.get("RepoTags") or ())]
-        return [facts for reference in references if (facts := self.image(reference)) is not None]
+        # The list counts what an image takes on disk; an inspection may count only what was sent.
+        sizes = {tag: int(item.get("Size") or 0) for item in found for tag in (item.get("RepoTags") or ())}
+        return [replace(facts, size=size) for tag, size in sizes.items() if (facts := self.image(tag)) is not None]
 
     def build(
         self,
@@ -150,6 +153,12 @@ class DockerEngine:
                 hint="let mlorch get what is missing: `mlorch engine ensure --yes`",
                 slug="no-buildx",
             )
+        if settings.cache_to and not own.containerd_store:
+            raise EngineError(
+                "this engine cannot export a build cache: it keeps images in its old store",
+                hint='turn on "containerd-snapshotter" in its daemon.json, or leave --cache-to out',
+                slug="no-cache-export",
+            )
         order = buildx.Order(
             step=step,
             context=context,
@@ -168,6 +177,20 @@ class DockerEngine:
                 slug="not-loaded",
             )
         return facts
+
+    def save(self, references: Sequence[str], out: Path) -> None:
+        """Write images into an archive; see `orchestrator.engines.docker_images.save`."""
+        from orchestrator.engines.docker_images import save
+
+        with self._answers():
+            save(self._api, references, out)
+
+    def load(self, archive: Path) -> tuple[str, ...]:
+        """Take the images of an archive in; see `orchestrator.engines.docker_images.load`."""
+        from orchestrator.engines.docker_images import load
+
+        with self._answers():
+            return load(self._api, archive)
 
     # -- containers --------------------------------------------------------------------
 

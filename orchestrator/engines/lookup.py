@@ -156,7 +156,9 @@ def image_facts(reference: str, answer: dict[str, object]) -> ImageFacts:
     config = answer.get("Config") or {}
     digests = answer.get("RepoDigests") or []
     repository = reference.rpartition(":")[0] or reference
-    own = [d for d in digests if isinstance(d, str) and d.rpartition("@")[0].endswith(repository)]  # type: ignore[attr-defined]
+    # A pulled image has its digest under the registry's name, which ends as ours does.
+    tail = repository.removeprefix("localhost")
+    own = [d for d in digests if isinstance(d, str) and d.rpartition("@")[0].endswith(tail)]  # type: ignore[attr-defined]
     image_id = str(answer.get("Id", ""))
     return ImageFacts(
         image=reference,
@@ -165,4 +167,5 @@ def image_facts(reference: str, answer: dict[str, object]) -> ImageFacts:
         size=int(str(answer.get("Size") or 0)),
         created=str(answer.get("Created", "")),
         labels=dict(config.get("Labels") or {}),  # type: ignore[attr-defined]
+        layers=tuple((answer.get("RootFS") or {}).get("Layers") or ()),  # type: ignore[attr-defined]
     )

@@ -14,13 +14,14 @@ import subprocess
 import time
 from pathlib import Path
 
+from orchestrator.content import EPOCH
 from orchestrator.engines.buildx import Log, with_attempts
 from orchestrator.engines.podman_argv import bounded, ulimit_words
 from orchestrator.engines.podman_cli import extra_environment
 from orchestrator.engines.podman_dockerfile import adapt, network_of
 from orchestrator.engines.podman_images import load_manifest
 from orchestrator.engines.podman_progress import events, failure, note
-from orchestrator.errors import EngineError
+from orchestrator.errors import EngineError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +43,14 @@ def build(engine: PodmanEngine, order: Order, version: str, on_event: Callable[[
     Raises:
         StepFailed: a step of the Dockerfile failed (`build-failed`), or its base cannot be had (`no-base`).
         EngineError: podman was killed (`engine-lost`) or has no space (`engine-disk-full`).
+        UsageError: a cache of build steps is asked for (`no-step-cache`).
     """
+    if order.settings.cache_to or order.settings.cache_from:
+        raise UsageError(
+            "podman keeps no results of build steps in a registry",
+            hint="leave --cache-to and --cache-from out (whole layers are pulled as ever), or take `--engine docker`",
+            slug="no-step-cache",
+        )
     file = order.context / "Dockerfile"
     adapted = file.with_name(".podman.Dockerfile")
     text = file.read_text(encoding="utf-8")
@@ -101,14 +109,13 @@ def words(
     step = order.step
     argv = ["build", "--file", str(dockerfile), "--tag", step.image, "--platform", step.platform]
     argv += ["--layers=false", "--force-rm", "--network", network, "--identity-label=false"]
+    argv += ["--timestamp", str(EPOCH)]  # of the image and of its files: the same inputs, the same bytes
     # A parent is in the store under a name that no registry has; only a base may come from elsewhere.
     argv += ["--pull=never"] if step.parent else []
     argv += [word for name, value in contexts.items() for word in ("--build-context", f"{name}={value}")]
     argv += [word for name, value in sorted(order.labels.items()) for word in ("--label", f"{name}={value}")]
     for name, path in sorted(order.settings.secrets.items()):
         argv += ["--secret", f"id={name},src={path}"]
-    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
-        argv += ["--timestamp", epoch]
     return [*argv, *ulimit_words(bounded(limits)), str(order.context)]
 
 

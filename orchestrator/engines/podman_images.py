@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import shutil
 import tarfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.engines import BuildEvent
-from orchestrator.engines.podman_cli import refused
+from orchestrator.engines.podman_cli import complaint, refused
 from orchestrator.errors import StepFailed
 
 TYPE_CHECKING = False
@@ -27,7 +28,6 @@ _MOVE_S = 3600.0
 _REFERENCE = "org.opencontainers.image.ref.name"
 _IMAGE = "io.containerd.image.name"
 _LAYOUT = '{"imageLayoutVersion": "1.0.0"}'
-_LOOPBACK = ("localhost", "127.", "[::1]")
 _MAX_BYTES = 256 * 2**30
 """The most that an archive may unpack to: more is a bomb."""
 
@@ -43,10 +43,13 @@ class PodmanImages:
         self._ask(reference, "tag", reference, new)
 
     def pull(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
-        """Get an image from its registry; podman checks every digest."""
+        """Get an image from its registry; podman checks every digest.
+
+        Raises:
+            RegistryError, EngineError: as `orchestrator.registries.wording.from_engine`.
+        """
         on_event(BuildEvent(kind="start", step=f"pull {reference}"))
-        with _credentials(reference, auth) as words:
-            self._remote(reference, "pull", "--quiet", *words, reference)
+        self._remote("pull", reference, auth)
         on_event(BuildEvent(kind="done", step=f"pull {reference}"))
         facts = self._held(reference)
         if facts is None:
@@ -54,11 +57,15 @@ class PodmanImages:
         return facts
 
     def push(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> str:
-        """Send an image to the registry that its name says; gives the manifest's digest."""
+        """Send an image to the registry that its name says; gives the manifest's digest there.
+
+        It is not the digest that the store has: podman keeps layers as they are and sends them
+        compressed. Raises as `pull`, and `registry-full`.
+        """
         on_event(BuildEvent(kind="start", step=f"push {reference}"))
-        with _credentials(reference, auth) as words, tempfile.TemporaryDirectory(prefix="mlorch-") as folder:
+        with tempfile.TemporaryDirectory(prefix="mlorch-") as folder:
             file = Path(folder) / "digest"
-            self._remote(reference, "push", "--quiet", "--digestfile", str(file), *words, reference)
+            self._remote("push", reference, auth, "--digestfile", str(file))
             digest = file.read_text(encoding="ascii").strip()
         on_event(BuildEvent(kind="done", step=f"push {reference}"))
         return digest
@@ -107,13 +114,16 @@ class PodmanImages:
         if done.code:
             raise refused(done.stderr or done.stdout, code=done.code, image=image)
 
-    def _remote(self, reference: str, *words: str) -> None:
-        """One call to a registry; plain HTTP only where it is this very machine and speaks nothing else."""
-        done = self.podman.call(*words, timeout_s=_MOVE_S)
-        if done.code and "server gave HTTP response to HTTPS client" in done.stderr and _local(reference):
-            done = self.podman.call(words[0], "--tls-verify=false", *words[1:], timeout_s=_MOVE_S)
+    def _remote(self, verb: str, reference: str, auth: RegistryAuth | None, *more: str) -> None:
+        """One pull or push, with what this registry is believed with and who asks."""
+        from orchestrator.registries.wording import from_engine
+
+        with _access(reference, auth) as words:
+            done = self.podman.call(verb, "--quiet", *words, *more, reference, timeout_s=_MOVE_S)
+        if done.code in {124, 127} or done.code < 0:
+            raise refused(done.stderr, code=done.code, image=reference)
         if done.code:
-            raise refused(done.stderr or done.stdout, code=done.code, image=reference)
+            raise from_engine(reference, complaint(done.stderr or done.stdout), pushing=verb == "push")
 
 
 def load_manifest(podman: Podman, layout: Path, manifest: dict[str, Any], name: str) -> None:
@@ -193,19 +203,45 @@ def _bad(archive: Path, why: str) -> StepFailed:
     )
 
 
-def _local(reference: str) -> bool:
-    return reference.startswith(_LOOPBACK)
-
-
 @contextmanager
-def _credentials(reference: str, auth: RegistryAuth | None) -> Iterator[list[str]]:
-    """`--authfile` for this registry; on the command line every user of the host could read the password."""
-    if auth is None:
-        yield []
-        return
-    token = base64.b64encode(f"{auth.username}:{auth.password}".encode()).decode()
+def _access(reference: str, auth: RegistryAuth | None) -> Iterator[list[str]]:
+    """Options for one registry: its certificates, its credentials, plain HTTP where it speaks nothing else.
+
+    A password on the command line could be read by every user of the host: it goes into a file.
+    """
+    from orchestrator.registries.trust import certs_folders, scheme
+    from orchestrator.system.site import discover
+
     host = reference.partition("/")[0]
-    with tempfile.TemporaryDirectory(prefix="mlorch-auth-") as folder:  # 0700
-        file = Path(folder) / "auth.json"
-        file.write_text(json.dumps({"auths": {host: {"auth": token}}}), encoding="ascii")
-        yield ["--authfile", str(file)]
+    if scheme(host) == "http":
+        words = ["--tls-verify=false"]
+        files = []
+    else:
+        words = []
+        files = [path for folder in certs_folders(os.environ) for path in _listed(folder / host)]
+    bundle = discover(os.environ).ca_bundle
+    with tempfile.TemporaryDirectory(prefix="mlorch-registry-") as text:  # 0700
+        folder = Path(text)
+        (folder / "certs").mkdir()
+        for path in dict.fromkeys(files):
+            shutil.copyfile(path, folder / "certs" / path.name)
+        if bundle is not None:
+            shutil.copyfile(bundle, folder / "certs/mlorch-site.crt")
+        words += ["--cert-dir", str(folder / "certs")]
+        if auth is not None:
+            (folder / "auth.json").write_text(json.dumps({"auths": {host: _entry(auth)}}), encoding="ascii")
+            words += ["--authfile", str(folder / "auth.json")]
+        yield words
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix in {".crt", ".cert", ".key"})
+    except OSError:
+        return []
+
+
+def _entry(auth: RegistryAuth) -> dict[str, str]:
+    """Credentials as docker's configuration has them."""
+    token = base64.b64encode(f"{auth.username}:{auth.password}".encode()).decode()
+    return {"auth": token, **({"identitytoken": auth.identity_token} if auth.identity_token else {})}

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import shutil
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from orchestrator.errors import StepFailed
-from orchestrator.layers import PIP_WHEEL, explain, labels, merge_layers, missing_layers
+from orchestrator.execute.context import laid_out
+from orchestrator.layers import explain, labels, merge_layers, missing_layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
-    from orchestrator.model.steps import BuildPlan, ContextFile, LayerStep
-
-CONTEXT_TIME = 1_700_000_000
-"""The modification time of every file in a context (seconds), so that a clone's times reach no image."""
+    from orchestrator.execute.context import Parts
+    from orchestrator.execute.pull import Depots, Offer
+    from orchestrator.model.steps import BuildPlan, LayerStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +42,6 @@ class LayerOutcome:
     changed: tuple[dict[str, str | None], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """Where the big parts of a context come from: functions, so that a plan needs no network."""
-
-    rootfs: Callable[[LayerStep, Path, Callable[[BuildEvent], None]], None]
-    """Write the root file system of a step's packages to a path."""
-    pip: Callable[[LayerStep, Path], None]
-    """Write the wheel of the step's pip to a path."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Builder:
     """Carries build plans out on one engine."""
@@ -64,6 +51,9 @@ class Builder:
     settings: BuildSettings
     parts: Parts
     cache: Path
+    depots: Depots | None = None
+    """Registries to look in before building; None asks none."""
+    may_build: bool = True
     on_layer: Callable[[LayerStep, str], None] = field(default=lambda _step, _state: None)
     on_event: Callable[[LayerStep, BuildEvent], None] = field(default=lambda _step, _event: None)
 
@@ -72,31 +62,43 @@ class Builder:
 
         Raises:
             StepFailed: a step of a layer failed; what was built before stays and is a hit next time.
+                `image-missing` before anything is done, where building is not allowed and needed.
+            RegistryError: an image in a registry is not what it should be, or cannot be pulled.
             EngineError: the engine went away.
         """
         steps = merge_layers(plans)
-        found = self.look_up([step.image for step in steps])
+        found = self._found(steps)
         present = {reference for reference, facts in found.items() if facts is not None}
-        missing = {step.image for step in missing_layers(plans, present)}
+        offers = self.depots.offers(plans, present) if self.depots else {}
+        missing = {step.image for step in missing_layers(plans, present | offers.keys())}
+        if missing and not self.may_build:
+            raise image_missing(next(iter(missing)), asked=self.depots is not None)
         outcomes = []
         for step in steps:
-            if step.image in missing:
+            if step.image in offers:
+                outcomes.append(self._fetch(step, offers[step.image]))
+            elif step.image in missing:
                 outcomes.append(self._make(step))
             else:
                 outcomes.append(hit(step, found.get(step.image)))
                 self.on_layer(step, "hit")
         return tuple(outcomes)
 
+    def _found(self, steps: Sequence[LayerStep]) -> Mapping[str, ImageFacts | None]:
+        """What the engine holds of the steps' images, without what a published list forbids."""
+        found = self.look_up([step.image for step in steps])
+        return found if self.depots is None else self.depots.accept(found, steps)
+
     def _make(self, step: LayerStep) -> LayerOutcome:
         began = time.monotonic()
         with self._alone(step):
-            facts = self.engine.image(step.image)
+            facts = self._found([step])[step.image]
             if facts is not None:
                 self.on_layer(step, "hit")
                 return hit(step, facts, reason="built by another mlorch meanwhile")
             self.on_layer(step, "build")
             reason, changed = why(step, self.engine.images(f"org.mlorch.layer={step.name}"))
-            with self._context(step) as context:
+            with laid_out(step, self.cache, self.parts, lambda event: self.on_event(step, event)) as context:
                 facts = self.engine.build(
                     step, context, labels(step), self.settings, lambda event: self.on_event(step, event)
                 )
@@ -112,6 +114,27 @@ class Builder:
             changed=changed,
         )
 
+    def _fetch(self, step: LayerStep, offer: Offer) -> LayerOutcome:
+        assert self.depots is not None
+        began = time.monotonic()
+        with self._alone(step):
+            there = self._found([step])[step.image]
+            if there is not None:
+                self.on_layer(step, "hit")
+                return hit(step, there, reason="pulled by another mlorch meanwhile")
+            self.on_layer(step, "pull")
+            facts = self.depots.fetch(self.engine, step, offer, lambda event: self.on_event(step, event))
+        self.on_layer(step, "pulled")
+        return LayerOutcome(
+            name=step.name,
+            content_id=step.content_id,
+            state="pulled",
+            reason=f"{offer.size / 1e6:.1f} MB from {offer.place}",
+            image=step.image,
+            digest=facts.digest,
+            seconds=round(time.monotonic() - began, 2),
+        )
+
     @contextmanager
     def _alone(self, step: LayerStep) -> Iterator[None]:
         """Hold the layer's lock; the kernel drops it when this process ends, however it ends."""
@@ -125,44 +148,16 @@ class Builder:
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
-    @contextmanager
-    def _context(self, step: LayerStep) -> Iterator[Path]:
-        """The build context in a folder of its own, removed afterwards."""
-        parent = self.cache / "contexts"
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{step.name}-", dir=parent))
-        try:
-            self._lay_out(step, folder)
-            yield folder
-        except OSError as error:
-            raise StepFailed(
-                f"the build context of `{step.name}` could not be laid out: {error}",
-                hint=f"check space and rights of {parent}",
-                slug="context",
-            ) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
-    def _lay_out(self, step: LayerStep, folder: Path) -> None:
-        (folder / "Dockerfile").write_text(step.dockerfile, encoding="utf-8")
-        for file in step.files:
-            _place(file, folder)
-        if step.debs:
-            self.parts.rootfs(step, folder / "rootfs.tar", lambda event: self.on_event(step, event))
-        if step.pip is not None:
-            self.parts.pip(step, folder / PIP_WHEEL)
-        for path in sorted(folder.rglob("*"), reverse=True):
-            os.utime(path, (CONTEXT_TIME, CONTEXT_TIME))
-
-
-def _place(file: ContextFile, folder: Path) -> None:
-    target = folder / file.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if file.text is not None:
-        target.write_text(file.text, encoding="utf-8")
-    else:
-        shutil.copyfile(file.source, target)
-    target.chmod(file.mode)
+def image_missing(image: str, *, asked: bool) -> StepFailed:
+    """An image that is not there where building it is not allowed."""
+    where = "neither the engine nor a registry has it" if asked else "it is not there"
+    return StepFailed(
+        f"the image {image} is missing: {where}, and --no-build forbids to build it",
+        hint="run `mlorch build` first, or leave --no-build out"
+        + ("" if asked else "; `registries` in mlorch.yaml says where images may be pulled from"),
+        slug="image-missing",
+    )
 
 
 def hit(step: LayerStep, facts: ImageFacts | None, reason: str = "") -> LayerOutcome:

@@ -179,6 +179,7 @@ class Harness(Definition):
     code: Name
     command: tuple[str, ...] = Field(min_length=1)
     backends: dict[Framework, Name]
+    """What the harness calls each framework: the `backend` of its settings."""
 
 
 class Tensor(Strict):
@@ -223,8 +224,8 @@ class Benchmark(Definition):
     model: Name
     dataset: Name
     harness: Name
-    framework: Framework
-    targets: tuple[Name, ...] = Field(min_length=1)
+    frameworks: tuple[Framework, ...] = Field(min_length=1)
+    """In order of preference; every target that has a layer for one of them can run the benchmark."""
     scenarios: dict[Scenario, ScenarioSettings] = Field(min_length=1)
     performance_samples: int = Field(gt=0)
     input: Tensor

@@ -63,12 +63,18 @@ class LayerId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageId:
-    """The image that ran: local reference, engine's id, and the digest where the store has one."""
+    """The image that ran: local reference, engine's id, and the digest where the store has one.
+
+    ``sbom_digest`` and ``provenance_digest`` are those of its documents as this mlorch
+    writes them (docs/supply-chain.md), attached somewhere or not.
+    """
 
     reference: str
     image_id: str = ""
     digest: str = ""
     layers: tuple[LayerId, ...] = ()
+    sbom_digest: str = ""
+    provenance_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

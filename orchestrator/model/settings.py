@@ -28,6 +28,7 @@ class SettingsFile(Strict):
         default=(), description="folders, or git addresses at a ref: https://HOST/REPO@TAG"
     )
     registries: tuple[RegistryName, ...] = Field(default=(), description="where images are looked for before building")
+    images: str = Field(default="", description="list of published images whose digests bind: `mlorch images push -o`")
     base_source: BaseSourceWish = Field(
         default="", description="bootstrap, registry, registry:IMAGE@sha256:… or oci:PATH"
     )

@@ -88,6 +88,8 @@ class BuildPlan:
     benchmark: str
     platform: str
     layers: tuple[LayerStep, ...]
+    framework: str = ""
+    """The framework of the benchmark on this target; empty for a side image."""
 
     @property
     def image(self) -> str:
@@ -175,6 +177,7 @@ def build_plan_from(data: Mapping[str, object]) -> BuildPlan:
         target=str(data["target"]),
         benchmark=str(data["benchmark"]),
         platform=str(data["platform"]),
+        framework=str(data["framework"]),
         layers=tuple(layers),
     )
 
@@ -192,9 +195,14 @@ class BuildSettings:
 
     ``secrets`` maps a BuildKit secret id to a file (``site-ca`` a CA bundle,
     ``pip-conf`` a pip configuration, ``apt-sources`` an apt list); ``proxies``
-    are the usual upper- and lower-case variables.
+    are the usual upper- and lower-case variables. The caches are places in registries
+    (``HOST[:PORT][/PATH]``) where BuildKit keeps and finds the results of steps.
     """
 
     secrets: Mapping[str, Path] = field(default_factory=dict)
     proxies: Mapping[str, str] = field(default_factory=dict)
     network: str = "default"
+    no_cache: bool = False
+    """Carry every step out, whatever was built before."""
+    cache_to: str = ""
+    cache_from: tuple[str, ...] = ()

@@ -47,6 +47,9 @@ class Target(Definition):
     base: Name
     runtime: Name
     frameworks: dict[Framework, Name] = Field(min_length=1)
+    """Framework → its layer here; a benchmark that can use one of them runs on this target."""
+    prefer: tuple[Framework, ...] = ()
+    """Frameworks that count before the benchmark's own order, best first."""
     providers: dict[Framework, tuple[str, ...]] = Field(default_factory=dict)
     priority: int = Field(default=0, ge=0, le=100)
     detect: Detect = Detect()

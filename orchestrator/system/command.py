@@ -35,16 +35,17 @@ def run_program(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout_s: float = 60.0,
+    text: str = "",
 ) -> Done:
     """Run a program to its end, without a terminal and with its words in plain English.
 
-    ``env`` is added to this process's environment. A program that is not there or
+    ``text`` is what it reads. ``env`` is added to this process's environment. A program that is not there or
     does not end in time counts as one that failed (127 and 124, as in a shell).
     """
     try:
         done = subprocess.run(  # noqa: S603 (an argument list, no shell)
             [str(word) for word in argv],
-            stdin=subprocess.DEVNULL,
+            input=text.encode(),
             capture_output=True,
             check=False,
             timeout=timeout_s,

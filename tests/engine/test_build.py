@@ -211,7 +211,7 @@ def test_a_base_from_an_oci_archive_is_as_good(site, engine, tmp_path):
     outcomes = site.build("t-oci", base_source=f"oci:{archive}")
     assert outcomes[-1].state == "built"
     (step, *_) = site.plans("t-oci", base_source=f"oci:{archive}")[0].layers
-    assert step.dockerfile.splitlines()[2] == "FROM base"
+    assert step.dockerfile.splitlines()[2] == "FROM base AS work"
 
 
 def site_base(site) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,13 @@ from pathlib import Path
 import pytest
 from docker_parts import Bench, busybox, sh, spec, step
 from podman_parts import all_images, working_containers
+from registry_parts import USER, builder, certificates, depots, discard, publisher, registry, tiny_plan
 
-from orchestrator.engines import door
+from orchestrator.engines import RegistryAuth, door
 from orchestrator.engines.podman_runs import runs_folder
-from orchestrator.errors import EngineError, StepFailed
+from orchestrator.errors import EngineError, RegistryError, StepFailed, UsageError
+from orchestrator.model.steps import BuildSettings
+from orchestrator.registries.client import Registry
 
 pytestmark = pytest.mark.engine
 
@@ -157,7 +161,7 @@ CHILD = """
 import sys
 sys.path[:0] = [{folder!r}]
 from docker_parts import spec
-from orchestrator.engines import door
+from orchestrator.engines import RegistryAuth, door
 from orchestrator.system.process import owner_label, this_process
 labels = {{"org.mlorch.run": "t-swept", "org.mlorch.owner": owner_label(this_process()), "org.mlorch.test": "t-docker"}}
 asked = spec({image!r}, "echo up; exec sleep 60", labels=labels)
@@ -190,3 +194,73 @@ def test_a_program_that_is_none_is_told(monkeypatch):
     assert caught.value.slug == "no-engine"
     assert "/nowhere/podman" in caught.value.message
     assert "mlorch engine ensure --engine podman" in caught.value.hint
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory, program):
+    path = tmp_path_factory.mktemp("box") / "busybox"
+    path.write_bytes(program)
+    return path
+
+
+def test_podman_publishes_and_either_engine_pulls_by_digest(engine, engines, box, tmp_path):
+    docker, plan = engines("docker"), tiny_plan("podman-reg", box)
+    with registry(tmp_path / "registry") as running:
+        builder(engine, tmp_path / "a").build([plan])
+        assert [one.state for one in publisher(engine, running).push(plan.layers)] == ["pushed", "pushed"]
+        again = publisher(engine, running).push(plan.layers)
+        assert [one.state for one in again] == ["there", "there"], "what podman sent it finds again"
+        discard(engine, plan)
+        for other in (engine, docker):
+            made = builder(other, tmp_path / "b", depots=depots(running), may_build=False).build([plan])
+            assert (made[-1].state, made[-1].digest) == ("pulled", again[-1].image.digest)
+            assert other.image(plan.image).digest == again[-1].image.digest
+            lines = []
+            other.run(spec(plan.image, "/bin/busybox cat /note"), lines.append)
+            assert lines == [plan.layers[1].files[0].text]
+            discard(other, plan)
+
+
+def test_a_registry_with_its_own_ca_and_a_password(engine, box, tmp_path, monkeypatch):
+    plan = tiny_plan("podman-tls", box)
+    builder(engine, tmp_path / "a").build([plan])
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with registry(tmp_path / "registry", tls=True, login=True) as running:
+        monkeypatch.setenv("DOCKER_CONFIG", str(running.login(tmp_path / "login")))
+        place = tmp_path / "config/mlorch/certs.d" / running.host
+        place.mkdir(parents=True)
+        wrong = certificates(tmp_path / "wrong", "127.0.0.1")
+        (place / "ca.crt").write_bytes(wrong.read_bytes())
+        name = f"{running.host}/team/mlorch/x:1"
+        engine.tag(plan.image, name)
+        with pytest.raises(RegistryError) as caught:
+            engine.push(name, None, lambda _event: None)
+        assert caught.value.slug == "registry-ca"
+        (place / "ca.crt").write_bytes(running.ca.read_bytes())
+        bad = RegistryAuth(username=USER, password="not it")
+        with pytest.raises(RegistryError) as caught:
+            engine.push(name, bad, lambda _event: None)
+        assert caught.value.slug == "registry-auth"
+        engine.remove_image(name)
+        (pushed, _) = publisher(engine, running).push(plan.layers)
+        assert pushed.state == "pushed"
+        with pytest.raises(RegistryError) as caught:
+            engine.pull(
+                f"{running.host}/team/mlorch/nothing@{pushed.image.digest}", Registry.at(running.host).auth(), print
+            )
+        assert caught.value.slug == "digest-not-found"
+    discard(engine, plan)
+
+
+def test_a_cache_of_steps_is_refused_with_what_to_do(bench):
+    with pytest.raises(UsageError) as caught:
+        bench.build(step("cache"), BuildSettings(cache_to="127.0.0.1:1/cache"))
+    assert caught.value.slug == "no-step-cache"
+
+
+def test_the_same_inputs_give_the_same_image_twice(bench):
+    made = step("same", sh("echo hi > /made"), "ENV A=b")
+    first = bench.build(made)
+    bench.engine.remove_image(made.image)
+    shutil.rmtree(bench.folder / made.content_id[:12])
+    assert bench.build(made).digest == first.digest

@@ -8,101 +8,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import subprocess
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from docker_parts import busybox
+from own_engine import Own, needs_host, second_engine
 
 from orchestrator.engines import private
 from orchestrator.engines.private import network
-from orchestrator.errors import EngineError
-from orchestrator.system.places import cache_home
 
 pytestmark = pytest.mark.engine
 BUSYBOX = "/bin/busybox"
 
 
-def _why_not() -> str:
-    """Why a private engine cannot be had here; empty where it can."""
-    from orchestrator.engines.private.packages import find_origin
-
-    if os.geteuid() != 0:
-        return "starting an engine takes root"
-    try:
-        find_origin()
-    except EngineError as error:
-        return error.message
-    return ""
-
-
-needs_host = pytest.mark.skipif(bool(_why_not()), reason=_why_not() or "fits")
-
-
-@dataclass
-class Own:
-    """The private engine of one MLORCH_HOME, by the command line and by its own docker client."""
-
-    home: Path
-    command: object
-
-    def __post_init__(self) -> None:
-        self.env = {**os.environ, "MLORCH_HOME": str(self.home), "NO_COLOR": "1"}
-        self.env.pop("DOCKER_CONTEXT", None)
-        self.env["DOCKER_HOST"] = f"unix://{self.places.socket}"
-
-    @property
-    def places(self) -> private.Places:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MLORCH_HOME", str(self.home))
-            return private.places()
-
-    def mlorch(self, *arguments: str, **more):
-        return self.command(*arguments, env={**self.env, **more.pop("env", {})}, stdin=subprocess.DEVNULL, **more)
-
-    def document(self, *arguments: str):
-        done = self.mlorch(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def docker(self, *arguments: str) -> str:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MLORCH_HOME", str(self.home))
-            extra = private.client_environment()
-        client = extra.pop(private.CLIENT_VARIABLE)
-        done = subprocess.run(
-            [client, *arguments], env={**self.env, **extra}, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
-
-    @property
-    def pid(self) -> int:
-        state = private.read_state(self.places)
-        assert state is not None
-        return state.pid
-
-
 @pytest.fixture(scope="module")
 def own(mlorch):
-    cache_home().mkdir(parents=True, exist_ok=True)  # on a disk, which the folder of temporary files need not be
-    home = Path(tempfile.mkdtemp(prefix="engine-", dir=cache_home()))
-    lent = private.places().prefix if "tini" in private.unpacked() else None  # all that an engine needs now
-    engine = Own(home, mlorch)
-    if lent is not None:  # what `make test` has fetched for itself needs no second download
-        engine.places.home.mkdir(parents=True)
-        engine.places.prefix.symlink_to(lent)
-    done = engine.mlorch("engine", "ensure", "--yes")
-    yield engine
-    engine.mlorch("engine", "stop")
-    shutil.rmtree(home, ignore_errors=True)
-    assert done.returncode == 0, done.stderr
+    with second_engine(mlorch) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def a_benchmark(**changes: object) -> Benchmark:
     fields = {
         "kind": "benchmark", "name": "image-fashion", "title": "Fashion", "task": "image-classification",
         "layer": "benchmark", "model": "resnet8", "dataset": "fashion", "harness": "h",
-        "framework": "onnxruntime", "targets": ["cpu"], "performance_samples": 10000,
+        "frameworks": ["onnxruntime"], "performance_samples": 10000,
         "scenarios": {"Offline": {}, "SingleStream": {}, "MultiStream": {"samples_per_query": 8},
                       "Server": {"target_latency_ns": 50_000_000}},
         "input": {"name": "x", "scale": 0.5}, "output": {"name": "logits"},
@@ -62,7 +62,7 @@ def a_workload(**changes: object) -> Workload:
     }  # fmt: skip
     workload = Workload(
         benchmark=a_benchmark(), target=a_target(), model=Model.model_validate(model),
-        dataset=Dataset.model_validate(dataset), harness=Harness.model_validate(harness),
+        dataset=Dataset.model_validate(dataset), harness=Harness.model_validate(harness), framework="onnxruntime",
         image="mlorch/image-fashion-cpu:0123", recipe_sha256=SHA, model_folder="/cache/model",
         dataset_folder="/cache/my data",
     )  # fmt: skip

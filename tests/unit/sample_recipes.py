@@ -57,7 +57,7 @@ FILES: dict[str, str] = {
     ),
     "recipes/benchmarks/classify.yaml": (
         "kind: benchmark\nname: classify\ntitle: Classify\ntask: classification\nlayer: config\nmodel: net\n"
-        "dataset: photos\nharness: drive\nframework: engine\ntargets: [chip]\n"
+        "dataset: photos\nharness: drive\nframeworks: [engine]\n"
         "scenarios:\n  Offline: {}\n  Server: {target_latency_ns: 1000}\nperformance_samples: 2\n"
         "input: {name: x}\noutput: {name: y}\naccuracy: {metric: top1, reference: 90.0, factor: 0.99}\n"
     ),

@@ -131,7 +131,8 @@ def test_a_full_disk_is_the_engines_fault(order):
     assert caught.value.slug == "engine-disk-full"
 
 
-def test_a_build_asks_for_what_keeps_images_clean(order):
+def test_a_build_asks_for_what_keeps_images_clean_and_the_same(order, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")  # of the user: the same id must give the same image
     client = FailingClient()
     buildx.build(client, order, lambda _event: None)
     asked = client.asked[0]
@@ -139,7 +140,7 @@ def test_a_build_asks_for_what_keeps_images_clean(order):
     assert asked["tags"] == [order.step.image]
     assert asked["builder"] == "default"
     assert asked["secrets"] == [f"id=ca,src={order.settings.secrets['ca']}"]
-    assert asked["build_args"] == {}
+    assert asked["build_args"] == {"SOURCE_DATE_EPOCH": "1700000000"}
 
 
 def test_proxies_lay_over_the_users_own_docker_settings(tmp_path):

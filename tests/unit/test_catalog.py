@@ -167,8 +167,9 @@ M, D = "recipes/models/net.yaml", "recipes/datasets/photos.yaml"
         (B, "model: net", "model: nett", "unknown-model", 6, "did you mean `net`?"),
         (B, "dataset: photos", "dataset: photo", "unknown-dataset", 7, "did you mean `photos`?"),
         (B, "harness: drive", "harness: driver", "unknown-harness", 8, "did you mean `drive`?"),
-        (B, "framework: engine", "framework: engines", "unknown-framework", 9, "did you mean `engine`?"),
-        (B, "[chip]", "[chip, chop]", "unknown-target", 10, "did you mean `chip`?"),
+        (B, "[engine]", "[engines]", "unknown-framework", 9, "did you mean `engine`?"),
+        (B, "[engine]", "[engine, motor]", "unknown-framework", 9, "there are: engine"),
+        (T, "detect:", "prefer: [engines]\ndetect:", "unknown-framework", 8, "did you mean `engine`?"),
         (T, "base: os", "base: userland", "wrong-level", 5, "there are: os"),
         (T, "runtime: userland", "runtime: user", "unknown-layer", 6, "did you mean"),
         (T, "{engine: engine}", "{engine: engin}", "unknown-layer", 7, "did you mean `engine`?"),
@@ -189,12 +190,14 @@ def test_references_between_definitions(tmp_path, file, old, new, slug, line, hi
     assert hint in problem.hint
 
 
-def test_a_benchmark_on_a_target_without_its_framework(tmp_path):
+def test_a_benchmark_whose_frameworks_no_target_has(tmp_path):
     changes = changed(T, "{engine: engine}", "{other: engine}")
     write(tmp_path / "sample", changes=changes)
     with pytest.raises(DefinitionError) as caught:
         load([root(tmp_path / "sample")])
-    assert where(caught.value.problems()[0]) == ("unknown-framework", "classify.yaml", 10)
+    (problem,) = caught.value.problems()
+    assert where(problem) == ("unsupported-framework", "classify.yaml", 9)
+    assert "targets have: other" in problem.hint
 
 
 def test_a_hash_that_is_not_the_files(tmp_path):

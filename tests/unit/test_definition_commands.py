@@ -84,13 +84,13 @@ def test_lint_tells_every_fault_of_the_files_and_no_other(called, mine, tmp_path
     write(mine, only={"recipes/other.yaml": layer("other", "frame")})
     bad = tmp_path / "bad.yaml"
     bad.write_text(
-        FILES["recipes/benchmarks/classify.yaml"].replace("model: net", "model: nett").replace("[chip]", "[chop]")
+        FILES["recipes/benchmarks/classify.yaml"].replace("model: net", "model: nett").replace("[engine]", "[engin]")
     )
     status, out, err = called("recipes", "lint", bad, "--recipes", mine)
     assert (status, out) == (3, "")
     assert [line.partition(" error: ")[0] for line in err.splitlines() if " error: " in line] == [
         f"{bad}:6:8:",
-        f"{bad}:10:11:",
+        f"{bad}:9:14:",
     ]
     assert "did you mean `net`?" in err
     assert "Traceback" not in err

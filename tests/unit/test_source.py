@@ -214,7 +214,7 @@ def test_a_misspelt_key_is_one_fault():
 def test_a_missing_key_of_a_nested_mapping_points_at_the_mapping():
     text = FILES["recipes/benchmarks/classify.yaml"].replace(", reference: 90.0", "")
     (problem,) = faults(text, d.Benchmark)
-    assert (problem.slug, problem.span.line, problem.span.column) == ("missing-key", 17, 1)
+    assert (problem.slug, problem.span.line, problem.span.column) == ("missing-key", 16, 1)
     assert "`reference`" in problem.message
     assert "`accuracy`" in problem.message
 
@@ -257,7 +257,7 @@ def test_long_values_are_refused_without_backtracking(character, key):
         (("factor: 0.99", "factor: nan"), "not a finite number"),
         (("performance_samples: 2", "performance_samples: 2.5"), "not a whole number"),
         (("performance_samples: 2", "performance_samples: " + "9" * 5000), "sensible size"),
-        (("targets: [chip]", "targets: chip"), "not a list"),
+        (("frameworks: [engine]", "frameworks: engine"), "not a list"),
         (("  Offline: {}", "  Offlin: {}"), "not possible"),
         (("input: {name: x}", "input: x"), "not a mapping"),
         (("title: Classify", "title:"), "no value"),

@@ -1,0 +1,1 @@
+"""Everything that benchmarks need in one file, for machines with no network: written by one, taken in by another."""

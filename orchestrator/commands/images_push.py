@@ -1,0 +1,60 @@
+"""`mlorch images push`: publish images, so that others need not build them."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.commands.common import json_option, recipes_option, selection_options
+
+OUTPUT_HELP = "Write the digests of what was published to FILE (YAML; JSON where it ends in .json)."
+
+
+@click.command("push")
+@click.argument("registry", metavar="REGISTRY")
+@selection_options
+@click.option("-o", "--output", default="", metavar="FILE", help=OUTPUT_HELP)
+@click.option(
+    "--tag",
+    default="latest",
+    show_default=True,
+    metavar="NAME",
+    help="Name under which people find the finished images, of every platform; empty gives none.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace what lies under a content id with other bytes.")
+@recipes_option
+@json_option
+def command(
+    registry: str,
+    target: tuple[str, ...],
+    benchmark: tuple[str, ...],
+    base_source: str,
+    platform: str | None,
+    output: str,
+    tag: str,
+    recipes: tuple[str, ...],
+    *,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Send the images of a target to REGISTRY (HOST[:PORT][/PATH]), every layer under its content id.
+
+    Layers that are there are not sent again. Credentials are those of `docker login`.
+    """
+    from orchestrator.commands.publishing import publish, show, write_list
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
+    from orchestrator.console import Console
+
+    bench, console = Workbench(recipes), Console(quiet=as_json)
+    documents = []
+    for name in target or (None,):
+        selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
+        plans = bench.plans(selection).plans
+        documents.append(publish(bench, plans, registry, console, tag=tag, overwrite=overwrite))
+    if output:
+        write_list(output, documents)
+    if as_json:
+        console.document(documents[0] if len(documents) == 1 else {"pushes": documents})
+        return
+    for document in documents:
+        show(console, document, output)

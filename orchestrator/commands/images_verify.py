@@ -1,0 +1,133 @@
+"""`mlorch images verify`: is an image what the plan says, and do its documents tell the truth?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import cast
+
+import click
+
+from orchestrator.commands.common import json_option, recipes_option, selection_options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.commands.images_pick import Pick
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
+    from orchestrator.console import Console
+    from orchestrator.engines import ImageMoves
+    from orchestrator.supply.check import Check, Evidence
+
+_WORDS = {True: "pass", False: "FAIL", None: "none"}
+
+
+@click.command("verify")
+@click.argument("images", nargs=-1, metavar="[LAYER|IMAGE]...")
+@selection_options
+@click.option(
+    "--key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="Public key (PEM) that the images have to be signed with.",
+)
+@click.option("--registry", default="", metavar="HOST[:PORT][/PATH]", help="The images of that registry.")
+@recipes_option
+@json_option
+def command(
+    images: tuple[str, ...],
+    target: tuple[str, ...],
+    benchmark: tuple[str, ...],
+    base_source: str,
+    platform: str | None,
+    key: Path | None,
+    registry: str,
+    recipes: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> int:
+    """Check images against the plan and their documents: digest, content id, packages inside, provenance, signature.
+
+    An IMAGE with a registry's name is checked there, without an engine. Exit 1 when a check fails.
+    """
+    from orchestrator.commands.images_pick import Pick, pick, selections
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.console import Console
+    from orchestrator.registries.references import parse_place
+    from orchestrator.supply.check import good
+    from orchestrator.supply.keys import load_verifier
+
+    bench, console = Workbench(recipes), Console(quiet=as_json)
+    verify = load_verifier(key).verify if key is not None else None
+    place = parse_place(registry) if registry else None
+    chosen = selections(target, benchmark, platform, base_source)
+    rows, all_good = [], True
+    for one in pick(bench, chosen, images):
+        if place is not None and one.local and one.step is not None:
+            at = str(place.image(one.step.name, one.step.content_id))
+            one = Pick(reference=at, plan=one.plan, step=one.step)  # noqa: PLW2901 (the same image, there)
+        checks = verify_one(bench, one, chosen, verify)
+        fine = good(checks)
+        all_good = all_good and fine
+        rows.append({"image": one.reference, "good": fine, "checks": [asdict(check) for check in checks]})
+        if not as_json:
+            _show(console, one.reference, checks)
+    if as_json:
+        console.document({"images": rows})
+    return 0 if all_good else 1
+
+
+def verify_one(
+    bench: Workbench,
+    one: Pick,
+    chosen: Sequence[Selection],
+    verify: Callable[[bytes, bytes], bool] | None,
+) -> tuple[Check, ...]:
+    """The checks of one image; bytes that are not what their digest says are a failed check, not an error.
+
+    Raises:
+        StepFailed, RegistryError, EngineError: the image is not there, or cannot be had.
+    """
+    from orchestrator.commands.images_pick import subject, with_content_id
+    from orchestrator.errors import StepFailed
+    from orchestrator.supply.check import Check, check_all
+
+    try:
+        found = _evidence(bench, one)
+    except StepFailed as error:
+        if error.slug not in {"digest-mismatch", "bad-archive", "hostile-archive", "bad-manifest"}:
+            raise
+        hint = "do not use it: pull, load or push it again from a source that you trust"
+        return (Check(name="digest", passed=False, detail=error.message, hint=hint),)
+    label = found.image.labels.get("org.mlorch.content-id", "")
+    known = (one.plan, one.step) if one.plan is not None and one.step is not None else None
+    if known is None:
+        known = with_content_id([plan for selection in chosen for plan in bench.plans(selection).plans], label)
+    wanted = subject(bench, *known, found.image.digest) if known is not None else None
+    return check_all(found, wanted, verify)
+
+
+def _evidence(bench: Workbench, one: Pick) -> Evidence:
+    from orchestrator.supply import evidence
+
+    if one.local:
+        from orchestrator.commands.images_pick import digest_in_engine
+
+        engine = cast("ImageMoves", bench.engine)
+        return evidence.of_engine(engine, one.reference, digest_in_engine(bench, one.reference))
+    from orchestrator.registries.client import Registry
+    from orchestrator.registries.references import parse_reference
+
+    reference = parse_reference(one.reference)
+    platform = one.step.platform if one.step is not None else "linux/amd64"
+    return evidence.of_registry(Registry.at(reference.host), reference, platform)[0]
+
+
+def _show(console: Console, reference: str, checks: Sequence[Check]) -> None:
+    console.result(reference)
+    for check in checks:
+        console.result(f"  {_WORDS[check.passed]}  {check.name:10}  {check.detail}")
+        if check.passed is False and check.hint:
+            console.result(f"        = help: {check.hint}")

@@ -1,0 +1,54 @@
+"""Which content ids the current definitions have: of every target, platform, base source and side image."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
+    from orchestrator.console import Console
+
+
+def current_ids(bench: Workbench, console: Console) -> frozenset[str]:
+    """The content ids of every plan that can be made of the definitions here.
+
+    A selection that cannot be planned (no lock for its platform, say) needs no image, and is
+    said where a person looks.
+    """
+    from orchestrator.errors import MlorchError
+
+    found: set[str] = set()
+    for selection in _selections(bench):
+        try:
+            found |= {step.content_id for plan in bench.plans(selection).plans for step in plan.layers}
+        except MlorchError as error:
+            console.say(f"not planned: {selection.target} on {selection.platform}: {error.message}", style="dim")
+    return frozenset(found)
+
+
+def _selections(bench: Workbench) -> Iterator[Selection]:
+    from dataclasses import replace
+
+    from orchestrator.compiled import Selection
+    from orchestrator.errors import MlorchError
+    from orchestrator.model.definitions import Layer, Target
+
+    sides = [
+        entry.definition.name
+        for entry in bench.catalog.entries("layer")
+        if isinstance(entry.definition, Layer) and entry.definition.level == "side"
+    ]
+    for entry in bench.catalog.entries("target"):
+        if not isinstance(entry.definition, Target):
+            continue
+        for platform in entry.definition.platforms:
+            one = Selection(target=entry.definition.name, platform=platform)
+            try:
+                wishes = [base.wish for base in bench.bases(one)]
+            except MlorchError:
+                wishes = [""]
+            for wish in dict.fromkeys(("", *wishes)):
+                yield replace(one, base_source=wish)
+                yield from (replace(one, base_source=wish, side=side) for side in sides)

@@ -1,0 +1,119 @@
+"""Lays out the build context of a layer: the same bytes, modes and times on every machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.content import CONTENT, CONTENT_TAR, EPOCH
+from orchestrator.errors import StepFailed
+from orchestrator.layers import PIP_WHEEL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from orchestrator.engines import BuildEvent
+    from orchestrator.model.steps import ContextFile, LayerStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Where the big parts of a context come from: functions, so that a plan needs no network."""
+
+    rootfs: Callable[[LayerStep, Path, Callable[[BuildEvent], None]], None]
+    """Write the root file system of a step's packages to a path."""
+    pip: Callable[[LayerStep, Path], None]
+    """Write the wheel of the step's pip to a path."""
+
+
+@contextmanager
+def laid_out(step: LayerStep, cache: Path, parts: Parts, on_event: Callable[[BuildEvent], None]) -> Iterator[Path]:
+    """The build context of `step` in a folder of its own below `cache`, removed afterwards.
+
+    Raises:
+        AssetError: a package cannot be had.
+        StepFailed: `context`, the disk is full or a copied file went away.
+    """
+    parent = cache / "contexts"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{step.name}-", dir=parent))
+    try:
+        lay_out(step, folder, parts, on_event)
+        yield folder
+    except OSError as error:
+        raise StepFailed(
+            f"the build context of `{step.name}` could not be laid out: {error}",
+            hint=f"check space and rights of {parent}",
+            slug="context",
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[BuildEvent], None]) -> None:
+    """Write everything that a build of `step` reads into the empty `folder`.
+
+    Raises:
+        AssetError: a package cannot be had.
+        OSError: the disk is full, or a copied file went away.
+    """
+    (folder / "Dockerfile").write_text(step.dockerfile, encoding="utf-8")
+    for file in step.files:
+        _place(file, folder)
+    if CONTENT_TAR in step.dockerfile:
+        _write_content(folder / CONTENT, folder / CONTENT_TAR)
+    if step.debs:
+        parts.rootfs(step, folder / "rootfs.tar", on_event)
+    if step.pip is not None:
+        parts.pip(step, folder / PIP_WHEEL)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.chmod(0o755)  # whatever the umask of this process
+        os.utime(path, (EPOCH, EPOCH))
+
+
+def _place(file: ContextFile, folder: Path) -> None:
+    target = folder / file.path
+    if file.path.endswith("/"):
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if file.text is not None:
+        target.write_text(file.text, encoding="utf-8")
+    else:
+        shutil.copyfile(file.source, target)
+    target.chmod(file.mode)
+
+
+def _write_content(content: Path, out: Path) -> None:
+    """What lies below `content` as one tar: sorted, owned by root, of one time.
+
+    An archive and not a folder to COPY, as the folders that COPY makes on the way have
+    the time of the build, and a builder's cache does not look at times.
+    """
+    with tarfile.open(out, "w", format=tarfile.GNU_FORMAT) as archive:
+        for path in _sorted(content):
+            info = tarfile.TarInfo(path.relative_to(content).as_posix())
+            info.mtime = EPOCH
+            if path.is_dir():
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(info)
+                continue
+            found = path.stat()
+            info.size, info.mode = found.st_size, found.st_mode & 0o777
+            with path.open("rb") as data:
+                archive.addfile(info, data)
+
+
+def _sorted(folder: Path) -> Iterator[Path]:
+    """Everything below `folder`, folders before what they hold."""
+    for path in sorted(folder.iterdir()):
+        yield path
+        if path.is_dir():
+            yield from _sorted(path)

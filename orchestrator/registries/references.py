@@ -1,0 +1,120 @@
+"""Names of images and of places in a registry, taken apart. Standard library only."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from orchestrator.errors import UsageError
+
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+_PLACE = re.compile(rf"(?P<host>{_HOST})(?P<path>(?:/{_PART})*)/?")
+_OWN = "mlorch"
+"""The folder of our images below a place: ``PLACE/mlorch/<layer>``."""
+DOCKER_HUB = "docker.io"
+_HUB_HOST = "registry-1.docker.io"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """An image in a registry: ``host/repository``, then a tag, a digest or both."""
+
+    host: str
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """What to ask for: the digest where there is one."""
+        return self.digest or self.tag
+
+    def at(self, digest: str) -> Reference:
+        """The same repository by digest alone."""
+        return Reference(host=self.host, repository=self.repository, digest=digest)
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{self.host}/{self.repository}{tag}" + (f"@{self.digest}" if self.digest else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a site keeps images: a registry and, in it, a path (empty for its root)."""
+
+    host: str
+    path: str = ""
+
+    def image(self, layer: str, content_id: str) -> Reference:
+        """The image of a layer here: ``host/path/mlorch/<layer>:<content id>``."""
+        below = f"{self.path}/{_OWN}" if self.path else _OWN
+        return Reference(host=self.host, repository=f"{below}/{layer}", tag=content_id)
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.path}" if self.path else self.host
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` is a digest with an algorithm that we can check."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def parse_reference(text: str) -> Reference:
+    """``[HOST/]REPOSITORY[:TAG][@DIGEST]`` as docker reads it; without either the tag is ``latest``.
+
+    Raises `UsageError` (`bad-reference`).
+    """
+    name, at, digest = text.partition("@")
+    head, slash, tail = name.partition("/")
+    if slash and ("." in head or ":" in head or head == "localhost"):
+        host, rest = head, tail
+    else:
+        host, rest = DOCKER_HUB, name if slash else f"library/{name}"
+    repository, colon, tag = rest.partition(":")
+    if at and not _DIGEST.fullmatch(digest):
+        raise _bad(text, "its digest is not sha256: and 64 hexadecimal digits")
+    if not re.fullmatch(_HOST, host):
+        raise _bad(text, "its registry is no host name")
+    if not _REPOSITORY.fullmatch(repository):
+        raise _bad(text, "a repository has lower-case letters, digits and . _ - /")
+    if colon and not _TAG.fullmatch(tag):
+        raise _bad(text, "a tag has at most 128 letters, digits and . _ -")
+    return Reference(host=host, repository=repository, tag=tag or ("" if digest else "latest"), digest=digest)
+
+
+def parse_place(text: str) -> Place:
+    """``HOST[:PORT][/PATH]``, as `--push` and `registries` take it.
+
+    Raises `UsageError` (`bad-registry`), also where a scheme or credentials are given.
+    """
+    match = _PLACE.fullmatch(text)
+    if match is None:
+        hint = "write HOST[:PORT][/PATH], such as registry.example:5000/team; credentials belong to `docker login`"
+        shown = text if "@" not in text else "…@" + text.rpartition("@")[2]  # what stands before may be a password
+        raise UsageError(f"`{shown}` is no place in a registry", hint=hint, slug="bad-registry")
+    return Place(host=match["host"], path=match["path"].removeprefix("/"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a registry's host (with or without a port) is this machine's own loopback."""
+    name = host.rpartition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def api_host(host: str) -> str:
+    """The host that answers for a registry's name: Docker Hub's API is elsewhere."""
+    return _HUB_HOST if host == DOCKER_HUB else host
+
+
+def _bad(text: str, why: str) -> UsageError:
+    return UsageError(f"`{text[:200]}` is no reference of an image: {why}", slug="bad-reference")

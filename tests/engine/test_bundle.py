@@ -1,0 +1,157 @@
+"""A bundle of a real benchmark, written by one engine, taken in by another in a world without any network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from orchestrator.engines import private
+from orchestrator.engines.private import packages
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(os.geteuid() != 0, reason="a second engine and a network namespace take root"),
+]
+IMAGE = ("--target", "cpu", "-b", "image-fashion")
+OFFLINE = """
+set -eu
+ip link set lo up
+trap '"$@" engine stop >&2 2>/dev/null; true' EXIT
+"$@" engine ensure --yes >&2
+test "$(ip -o route show default | wc -l)" = 0
+"$@" images load "$BUNDLE" --key "$KEY" --json > "$OUT/load.json"
+"$@" images load "$BUNDLE" --json > "$OUT/again.json"
+"$@" run image-fashion --target cpu --no-build -s Offline -m accuracy -o "$OUT/results" --json > "$OUT/run.json"
+"$@" images verify image-fashion-cpu --target cpu -b image-fashion --key "$KEY" --json > "$OUT/verify.json"
+"$@" plan --target cpu -b image-fashion --json > "$OUT/plan.json"
+"""
+"""What a person does on the other machine; the words of mlorch are the arguments."""
+
+
+@pytest.fixture(scope="module")
+def bundle(mlorch, tmp_path_factory):
+    """The bundle of image-fashion on cpu, signed; and the public key."""
+    folder = tmp_path_factory.mktemp("bundle")
+    env = {**os.environ, "MLORCH_KEY_PASSWORD": ""}
+    for words in (
+        ("build", *IMAGE),
+        ("images", "keygen", "-o", str(folder / "own")),
+        ("images", "sign", *IMAGE, "--key", str(folder / "own.key")),
+        ("images", "bundle", *IMAGE, "-o", str(folder / "b.tar"), "--json"),
+    ):
+        done = mlorch(*words, env=env)
+        assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+@pytest.fixture
+def elsewhere(_engine_for_all):
+    """The home of another machine: nothing in it but the programs of an engine, unpacked already."""
+    folder = Path(tempfile.mkdtemp(prefix="mlorch-test-", dir="/var/tmp"))
+    lent = private.places().prefix if "tini" in private.unpacked() else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLORCH_HOME", str(folder / "home"))
+        at = private.places()
+        at.home.mkdir(parents=True)
+        if lent is None:
+            packages.unpack(at, packages.find_origin(), lambda _line: None)
+        else:
+            at.prefix.symlink_to(lent)
+            private.write_client_config(at)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def offline(folder: Path, bundle: Path, key: Path) -> subprocess.CompletedProcess:
+    """Everything of `OFFLINE` in a network namespace that has nothing but its own loopback."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKER", "MLORCH", "PIP"))}
+    env |= {
+        "MLORCH_HOME": str(folder / "home"), "DOCKER_CONFIG": str(folder / "none"), "XDG_RUNTIME_DIR": str(folder),
+        "OUT": str(folder), "BUNDLE": str(bundle), "KEY": str(key), "NO_COLOR": "1",
+    }  # fmt: skip
+    words = ["unshare", "--net", "sh", "-c", OFFLINE, "sh", sys.executable, "-m", "orchestrator"]
+    return subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.slow
+def test_a_machine_without_network_runs_from_a_bundle(bundle, elsewhere):
+    folder, written = bundle
+    done = offline(elsewhere, folder / "b.tar", folder / "own.pub")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    def said(name: str):
+        return json.loads((elsewhere / f"{name}.json").read_text())
+
+    (image,) = written["images"]
+    assert said("load")["images"] == [image["image"]]
+    assert sorted(said("load")["assets"]) == ["dataset fashion-mnist", "model resnet8-fashion"]
+    assert said("again")["images"] == said("again")["assets"] == []  # a second time there is nothing to do
+    (result,) = said("run")["results"]
+    assert result["image_digest"] == image["digest"]
+    assert 0.91 < result["metrics"]["accuracy"]["value"] < 0.92
+    record = json.loads(Path(result["record"]).read_text())
+    assert record["image"]["sbom_digest"].startswith("sha256:")
+    assert {check["name"]: check["passed"] for check in said("verify")["images"][0]["checks"]} == dict.fromkeys(
+        ("digest", "content-id", "sbom", "provenance", "signature"), True
+    )
+    assert said("plan")["images"] == [image["image"]]
+    assert not list((elsewhere / "home/cache").glob("downloads/**/*.*")), "nothing was fetched"
+
+
+def test_other_tools_read_the_images_of_a_bundle(bundle, engine):
+    """It is an OCI layout in a tar: docker itself takes it."""
+    folder, written = bundle
+    with (folder / "b.tar").open("rb") as stream:
+        said = "".join(str(line) for line in engine._api.load_image(stream, quiet=True))
+    assert written["images"][0]["image"] in said
+    with tarfile.open(folder / "b.tar") as tar:
+        names = tar.getnames()
+    assert {"oci-layout", "index.json", "mlorch-bundle.json"} <= set(names)
+    assert len(names) == len(set(names))
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(mlorch, bundle, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", small], check=False).returncode:
+        pytest.skip("this machine does not let us mount a small disk")
+    try:
+        done = mlorch("images", "bundle", *IMAGE, "-o", str(small / "b.tar"))
+        assert done.returncode == 1
+        assert "[write]" in done.stderr
+        assert "Free some space" in done.stderr
+        assert list(small.iterdir()) == []
+        (small / "home").mkdir()
+        done = mlorch(
+            "images", "load", str(bundle[0] / "b.tar"), env={**os.environ, "MLORCH_HOME": str(small / "home")}
+        )
+        if done.returncode:  # the images are in this engine already, so that the data alone may fit
+            assert "Free some space" in done.stderr
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_a_bundle_signed_by_somebody_else_or_damaged_is_not_taken_in(mlorch, bundle, tmp_path):
+    folder, _ = bundle
+    env = {**os.environ, "MLORCH_HOME": str(tmp_path / "home"), "MLORCH_KEY_PASSWORD": ""}
+    assert mlorch("images", "keygen", "-o", str(tmp_path / "other"), env=env).returncode == 0
+    done = mlorch("images", "load", str(folder / "b.tar"), "--key", str(tmp_path / "other.pub"), env=env)
+    assert done.returncode == 1
+    assert "[signature]" in done.stderr
+    whole = (folder / "b.tar").read_bytes()
+    spoiled = tmp_path / "spoiled.tar"
+    for data in (whole[:-30_000], whole[: len(whole) // 2], whole.replace(b"image-fashion", b"image-fAshion", 1)):
+        spoiled.write_bytes(data)
+        done = mlorch("images", "load", str(spoiled), env=env)
+        assert done.returncode == 1, done.stdout
+        assert "is refused" in done.stderr
+    left = [path for path in (tmp_path / "home").rglob("*") if path.is_file() and "plans" not in path.parts]
+    assert left == []

@@ -1,0 +1,90 @@
+"""A build context is the same bytes, modes and times on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+
+import pytest
+
+from orchestrator.content import EPOCH, context_files, empty_folder, text_file
+from orchestrator.errors import StepFailed
+from orchestrator.execute.context import Parts, laid_out
+from orchestrator.layers import rendered
+from orchestrator.model.steps import LayerStep
+
+PARTS = Parts(rootfs=lambda *_: None, pip=lambda *_: None)
+
+
+def step(*files, dockerfile: str = "FROM scratch\nADD content.tar /\n") -> LayerStep:
+    return LayerStep(
+        name="one", level="side", platform="linux/amd64", content_id="a" * 64, parent=None,
+        dockerfile=dockerfile, files=files,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def files(tmp_path):
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "b.sh").write_text("b")
+    (source / "deep" / "b.sh").chmod(0o700)
+    (source / "a.txt").write_text("a")
+    return (
+        *context_files(source, "content/opt/x"),
+        text_file("content/opt/facts.json", "{}\n"),
+        empty_folder("content/results"),
+    )
+
+
+def test_what_a_layer_copies_is_one_archive_of_one_time_and_owner(tmp_path, files):
+    with (
+        laid_out(step(*files), tmp_path, PARTS, lambda _event: None) as context,
+        tarfile.open(context / "content.tar") as archive,
+    ):
+        members = archive.getmembers()
+        data = archive.extractfile("opt/x/deep/b.sh").read()
+    assert [(m.name, m.mode) for m in members] == [
+        ("opt", 0o755), ("opt/facts.json", 0o644), ("opt/x", 0o755), ("opt/x/a.txt", 0o644),
+        ("opt/x/deep", 0o755), ("opt/x/deep/b.sh", 0o755), ("results", 0o755),
+    ]  # fmt: skip
+    assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in members} == {(EPOCH, 0, 0, "", "")}
+    assert data == b"b"
+
+
+def test_neither_the_umask_nor_the_clock_changes_a_byte(tmp_path, files):
+    found = []
+    for mask in (0o022, 0o077):
+        before = os.umask(mask)
+        try:
+            with laid_out(step(*files), tmp_path, PARTS, lambda _event: None) as context:
+                paths = sorted(context.rglob("*"))
+                found.append(hashlib.sha256((context / "content.tar").read_bytes()).hexdigest())
+                found.append(
+                    str([(p.relative_to(context), p.stat().st_mode, p.stat().st_mtime) for p in paths if p.is_dir()])
+                )
+        finally:
+            os.umask(before)
+    assert found[:2] == found[2:]
+    assert f"{EPOCH}" in found[1]
+
+
+def test_the_archive_is_made_only_where_the_text_names_it(tmp_path, files):
+    with laid_out(step(*files, dockerfile="FROM scratch\n"), tmp_path, PARTS, lambda _event: None) as context:
+        assert not (context / "content.tar").exists()
+        assert (context / "content/opt/x/a.txt").exists(), "templates may copy from the folder"
+
+
+def test_a_context_is_removed_and_a_file_that_went_away_is_told(tmp_path, files):
+    (tmp_path / "source" / "a.txt").unlink()
+    with pytest.raises(StepFailed) as caught, laid_out(step(*files), tmp_path, PARTS, lambda _event: None):
+        pass
+    assert caught.value.slug == "context"
+    assert not list((tmp_path / "contexts").iterdir())
+
+
+def test_an_empty_folder_is_no_file_of_what_is_rendered(files):
+    assert sorted(rendered("cpu", [step(*files)])) == [
+        "cpu/one/Dockerfile", "cpu/one/content/opt/facts.json", "cpu/one/layer.json",
+    ]  # fmt: skip

@@ -1,0 +1,149 @@
+"""Which framework a benchmark uses on which target; a new target is one YAML file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from run_parts import a_benchmark, a_site, a_target, a_workload
+from sample_recipes import FILES, write
+
+from orchestrator.catalog import Root, builtin_root, load
+from orchestrator.cli import run
+from orchestrator.errors import UsageError
+from orchestrator.model.definitions import Benchmark
+from orchestrator.plan import build_plans
+from orchestrator.plan_run import Cell, plan_run
+from orchestrator.plan_settings import Choices
+from orchestrator.resolve import benchmarks_of, framework_of, shared_frameworks, targets_of
+
+INVENTED = """\
+kind: target
+name: abacus
+title: A chip that nobody has made
+platforms: [linux/amd64]
+base: base-bookworm
+runtime: runtime-cpu
+frameworks: {onnxruntime: onnxruntime-cpu}
+providers: {onnxruntime: [CPUExecutionProvider]}
+priority: 1
+detect: {paths: [/dev/abacus0]}
+devices: [{name: /dev/abacus*, reason: the beads themselves}]
+"""
+
+
+@pytest.fixture
+def called(capsys, monkeypatch, tmp_path):
+    """Runs a command line in an empty folder; gives exit status and the document of `--json`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def call(*arguments: str) -> tuple[int, dict]:
+        status = run([*arguments, "--json"])
+        return status, json.loads(capsys.readouterr().out)
+
+    return call
+
+
+class TestANewTargetIsOneFile:
+    @pytest.fixture
+    def mine(self, tmp_path):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "abacus.yaml").write_text(INVENTED)
+        return str(tmp_path / "mine")
+
+    def test_every_benchmark_that_shares_a_framework_lists_it(self, called, mine):
+        _, before = called("benchmarks", "list")
+        status, document = called("benchmarks", "list", "--recipes", mine)
+        assert status == 0
+        assert document["benchmarks"]
+        for was, now in zip(before["benchmarks"], document["benchmarks"], strict=True):
+            assert set(now["targets"]) - set(was["targets"]) == {"abacus"}
+            assert now["framework"] == now["frameworks"][0]
+
+    def test_it_plans_and_renders_all_of_them(self, called, mine, tmp_path):
+        names = [each["name"] for each in called("benchmarks", "list", "--recipes", mine)[1]["benchmarks"]]
+        for name in names:
+            status, plan = called("plan", "--recipes", mine, "--target", "abacus", "--benchmark", name)
+            assert status == 0
+            made = {layer["name"] for layer in plan["layers"]}
+            assert {"base-bookworm", "runtime-cpu", "onnxruntime-cpu", f"{name}-abacus"} <= made
+        out = tmp_path / "rendered"
+        assert called("render", "--recipes", mine, "--target", "abacus", "-o", str(out))[0] == 0
+        for name in names:
+            facts = json.loads((out / "abacus" / f"{name}-abacus" / "content/opt/mlorch/benchmark.json").read_text())
+            assert facts["framework"] == "onnxruntime"
+
+    def test_it_lints_and_shares_every_layer_but_the_last_with_its_like(self, called, mine):
+        assert called("recipes", "lint", "--recipes", mine)[0] == 0
+        catalog = load([builtin_root(), Root(path=builtin_root().path.parent / mine, origin="path:mine")])
+        (own,) = build_plans(catalog, target="abacus", benchmarks=["image-fashion"])
+        (cpu,) = build_plans(catalog, target="cpu", benchmarks=["image-fashion"])
+        assert [step.image for step in own.layers[:-1]] == [step.image for step in cpu.layers[:-1]]
+
+
+class TestTheChoice:
+    def test_the_benchmarks_order_decides(self):
+        both = a_target(frameworks={"openvino": "a", "onnxruntime": "b"})
+        assert shared_frameworks(both, a_benchmark(frameworks=["onnxruntime", "openvino"])) == (
+            "onnxruntime", "openvino",
+        )  # fmt: skip
+        assert shared_frameworks(both, a_benchmark(frameworks=["openvino"])) == ("openvino",)
+        assert shared_frameworks(both, a_benchmark(frameworks=["vllm"])) == ()
+
+    def test_what_the_target_prefers_counts_before(self):
+        frameworks = {"openvino": "a", "onnxruntime": "b", "torch": "c"}
+        target = a_target(frameworks=frameworks, prefer=["openvino"])
+        what = a_benchmark(frameworks=["torch", "onnxruntime", "openvino"])
+        assert shared_frameworks(target, what) == ("openvino", "torch", "onnxruntime")
+
+    def test_the_layers_and_the_harness_follow_it(self, tmp_path):
+        changes = {
+            "recipes/layers/motor.yaml": FILES["recipes/layers/engine.yaml"].replace("name: engine", "name: motor")
+            .partition("python:")[0],
+            "recipes/targets/chip.yaml": FILES["recipes/targets/chip.yaml"]
+            .replace("{engine: engine}", "{engine: engine, motor: motor}\nprefer: [motor]"),
+            "recipes/harnesses/drive.yaml": FILES["recipes/harnesses/drive.yaml"]
+            .replace("{engine: engine}", "{engine: engine, motor: motor-backend}"),
+            "recipes/benchmarks/classify.yaml": FILES["recipes/benchmarks/classify.yaml"]
+            .replace("[engine]", "[engine, motor]"),
+        }  # fmt: skip
+        catalog = load([Root(path=write(tmp_path, changes=changes), origin="path:x")])
+        (plan,) = build_plans(catalog, target="chip")
+        assert plan.framework == "motor"
+        assert [step.name for step in plan.layers[:3]] == ["os", "userland", "motor"]
+        facts = next(f for f in plan.layers[-1].files if f.path == "content/opt/mlorch/benchmark.json")
+        assert json.loads(facts.text)["framework"] == "motor"
+
+    def test_the_harness_is_told_its_own_name_for_it_and_the_targets_providers(self):
+        harness = a_workload().harness.model_copy(update={"backends": {"openvino": "ov"}})
+        target = a_target(frameworks={"openvino": "x"}, providers={"openvino": ["GPU"], "other": ["CPU"]})
+        workload = a_workload(target=target, harness=harness, framework="openvino")
+        step = plan_run(workload, a_site(), Cell(scenario="Offline", mode="accuracy"), "id", Choices())
+        assert (step.settings["backend"], step.settings["providers"]) == ("ov", ["GPU"])
+
+
+class TestNothingShared:
+    @pytest.fixture
+    def catalog(self, tmp_path):
+        other = FILES["recipes/targets/chip.yaml"].replace("name: chip", "name: chop").replace("{engine:", "{motor:")
+        return load([Root(path=write(tmp_path, changes={"recipes/targets/chop.yaml": other}), origin="path:x")])
+
+    def test_is_told_with_what_each_has(self, catalog):
+        with pytest.raises(UsageError) as caught:
+            framework_of(catalog, target="chop", benchmark="classify")
+        assert caught.value.slug == "unsupported-target"
+        assert "`classify` does not support target `chop`, which has no layer for engine" in str(caught.value)
+        assert "it runs on: chip; `chop` has motor" in caught.value.hint
+
+    def test_is_no_benchmark_of_that_target(self, catalog):
+        assert benchmarks_of(catalog, "chop") == ()
+        assert benchmarks_of(catalog, "chip") == ("classify",)
+        what = catalog.benchmark("classify").definition
+        assert isinstance(what, Benchmark)
+        assert targets_of(catalog, what) == ("chip",)
+        assert build_plans(catalog, target="chop") == ()
+
+    def test_an_unknown_target_has_no_benchmarks_either(self, catalog):
+        with pytest.raises(UsageError, match="no target `chopp`"):
+            benchmarks_of(catalog, "chopp")
