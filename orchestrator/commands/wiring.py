@@ -211,12 +211,15 @@ def chosen_engine(settings: Settings, wanted: str, known: Sequence[str]) -> str:
 
     Raises `UsageError` for one that is not known: no other is used silently.
     """
+    from orchestrator.launchers import PRINTERS
+
     name = wanted or settings.engine or known[0]
     if name not in known:
+        printed = f"; `mlorch run --dry-run --engine {name}` prints what it would run" if name in PRINTERS else ""
         said = "--engine" if wanted else settings.sources.get("engine", "settings")
         raise UsageError(
             f"there is no engine `{name}` ({said})",
-            hint=f"known: {', '.join(known)}; engine_host says where docker listens",
+            hint=f"known: {', '.join(known)}{printed}",
             slug="unknown-engine",
         )
     return name
