@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.engines.podman_argv import Host, create_words
+from orchestrator.engines.podman_argv import create_words
 from orchestrator.engines.podman_cli import missing_mount, refused
+from orchestrator.engines.podman_host import this_host
 from orchestrator.engines.podman_images import PodmanImages
 from orchestrator.errors import EngineError, MlorchError
 from orchestrator.system.places import cache_home
@@ -55,9 +55,6 @@ class PodmanEngine(PodmanImages):
         from orchestrator.engines.limits import own_limits
 
         return own_limits()
-
-    def _host(self) -> Host:
-        return Host(rootless=os.geteuid() != 0, limits=self.daemon_limits())
 
     # -- images ------------------------------------------------------------------------
 
@@ -140,7 +137,7 @@ class PodmanEngine(PodmanImages):
                 self._discard(spec.name, stop=not ended)
 
     def _create(self, spec: ContainerSpec, pid_file: Path) -> str:
-        words = create_words(spec, self._host())
+        words = create_words(spec, this_host())
         done = self.podman.call("create", "--pidfile", pid_file, *words)
         if done.code:
             raise refused(done.stderr, code=done.code, image=spec.image)

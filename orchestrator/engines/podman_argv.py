@@ -16,10 +16,15 @@ _WISHED = {"nofile": 1 << 20, "nproc": 1 << 22}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What decides how podman is asked. ``limits`` are the host's bounds of rlimits, None where there is none."""
+    """What decides how podman is asked.
+
+    ``limits`` are the host's bounds of rlimits, None where there is none; ``subordinate``
+    tells whether a plain user has ids beside the own one (/etc/subuid).
+    """
 
     rootless: bool
     limits: Mapping[str, int | None]
+    subordinate: bool = True
 
 
 def create_words(spec: ContainerSpec, host: Host) -> list[str]:
@@ -29,12 +34,10 @@ def create_words(spec: ContainerSpec, host: Host) -> list[str]:
     says and nothing else: writable folders over a read-only root, the proxies of the
     caller, a look into a registry.
     """
-    words = ["--name", spec.name, "--user", spec.user, "--pull", "never", "--http-proxy=false"]
+    words = ["--name", spec.name, *_ids(spec, host), "--pull", "never", "--http-proxy=false"]
     words += _network(spec, rootless=host.rootless)
     words += ["--read-only", "--read-only-tmpfs=false"] if spec.read_only else []
     words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--log-driver", "none"]
-    # A plain user's files in mounted folders are the user's own inside as well as outside.
-    words += ["--userns", "keep-id"] if host.rootless else []
     words += _limits(spec, host.limits)
     words += _grants(spec, rootless=host.rootless)
     for mount in spec.mounts:
@@ -48,6 +51,16 @@ def create_words(spec: ContainerSpec, host: Host) -> list[str]:
         words += ["--label", f"{key}={value}"]
     words += ["--workdir", spec.workdir] if spec.workdir else []
     return [*words, spec.image, *spec.command]
+
+
+def _ids(spec: ContainerSpec, host: Host) -> list[str]:
+    """A plain user's files in mounted folders are the user's own outside, and inside too where ids can be mapped.
+
+    With the own id alone the container's root is that user: without capabilities, like everybody else.
+    """
+    if host.rootless and not host.subordinate:
+        return ["--user", "0:0"]
+    return ["--user", spec.user, *(["--userns", "keep-id"] if host.rootless else [])]
 
 
 def _network(spec: ContainerSpec, *, rootless: bool) -> list[str]:

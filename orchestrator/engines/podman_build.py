@@ -22,6 +22,7 @@ from orchestrator.engines.podman_dockerfile import adapt, network_of
 from orchestrator.engines.podman_images import load_manifest
 from orchestrator.engines.podman_progress import events, failure, note
 from orchestrator.errors import EngineError, UsageError
+from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,9 +121,14 @@ def words(
 
 
 def environment(proxies: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with these proxies and no others: podman hands what it sees to the steps."""
+    """This process's environment with these proxies and no others: podman hands what it sees to the steps.
+
+    Cache mounts lie below TMPDIR; its default is a folder which all users of the host share.
+    """
+    own = cache_home() / "podman-build"
+    own.mkdir(parents=True, exist_ok=True, mode=0o700)
     kept = {name: value for name, value in os.environ.items() if name.lower() not in _PROXIES}
-    return {**kept, **extra_environment(), "LC_ALL": "C.UTF-8", **proxies}
+    return {**kept, **extra_environment(), "TMPDIR": str(own), "LC_ALL": "C.UTF-8", **proxies}
 
 
 @contextlib.contextmanager

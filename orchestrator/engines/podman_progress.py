@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.buildx import Log
     from orchestrator.model.steps import LayerStep
 
+_LONGEST_NAME = 200
 _STEP = re.compile(r"(?:\[(?P<stage>\d+/\d+)\] )?STEP (?P<number>\d+/\d+): (?P<text>.*)")
 _COMMIT = re.compile(r"(?:\[\d+/\d+\] )?COMMIT\b.*")
 _MADE = re.compile(r"--> (?:(?P<cached>Using cache) )?[0-9a-f]{11,64}")
@@ -52,7 +53,8 @@ def _begins(line: str) -> str:
     """The name of the step that a line begins; empty for any other line."""
     if found := _STEP.fullmatch(line):
         stage = f"{found['stage']} " if found["stage"] else ""
-        return f"[{stage}{found['number']}] {found['text']}"
+        text = " ".join(found["text"].split())
+        return f"[{stage}{found['number']}] {text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + '…'}"
     return "exporting" if _COMMIT.fullmatch(line) else ""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 
-from orchestrator.engines.limits import own_limits
-from orchestrator.engines.podman_argv import Host, create_words
+from orchestrator.engines.podman_argv import create_words
+from orchestrator.engines.podman_host import this_host
 from orchestrator.launchers.local import unowned
 
 TYPE_CHECKING = False
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 def argv(spec: ContainerSpec) -> list[str]:
     """The words of the command, for this user on this host."""
-    host = Host(rootless=os.geteuid() != 0, limits=own_limits())
-    return ["podman", "run", "--rm", *create_words(spec, host)]
+    return ["podman", "run", "--rm", *create_words(spec, this_host())]
 
 
 def line(spec: ContainerSpec) -> str:

@@ -264,3 +264,19 @@ def test_the_same_inputs_give_the_same_image_twice(bench):
     bench.engine.remove_image(made.image)
     shutil.rmtree(bench.folder / made.content_id[:12])
     assert bench.build(made).digest == first.digest
+
+
+@pytest.mark.slow
+def test_a_user_benchmarks_with_podman_alone(engine, mlorch, tmp_path):
+    """Every layer built by podman, the run in podman, the same accuracy as with docker."""
+    arguments = ("image-fashion", "--engine", "podman", "--scenario", "Offline", "--mode", "accuracy")
+    done = mlorch("run", *arguments, "-o", str(tmp_path), "--json", timeout=600)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["metrics"]["accuracy"]["value"] == 91.54
+    record = json.loads(Path(result["record"]).read_text())
+    assert record["engine"]["name"] == "podman"
+    planned = json.loads(mlorch("plan", "--engine", "podman", "-b", "image-fashion", "--json").stdout)
+    assert {layer["state"] for layer in planned["layers"]} == {"hit"}
+    assert result["image_digest"] == planned["layers"][-1]["digest"]
+    assert mlorch("results", "verify", "--results", str(tmp_path)).returncode == 0

@@ -17,6 +17,7 @@ from orchestrator.engines.podman_argv import Host, create_words, tmpfs_options
 from orchestrator.engines.podman_cli import complaint, refused
 from orchestrator.engines.podman_dockerfile import adapt, network_of
 from orchestrator.engines.podman_facts import facts_of
+from orchestrator.engines.podman_host import has_subordinate_ids
 from orchestrator.engines.podman_progress import events, failure
 from orchestrator.engines.private import podman as own
 from orchestrator.errors import EngineError, HostLimitError, StepFailed, UsageError
@@ -61,6 +62,9 @@ def test_a_plain_user_keeps_the_own_ids_and_groups_and_has_no_bridge():
     assert ("--group-add", "keep-groups") in pairs(words)
     assert "--network" not in words
     assert "--userns" not in create_words(SPEC, ROOT)
+    alone = create_words(SPEC, replace(ROOT, rootless=True, subordinate=False))
+    assert ("--user", "0:0") in pairs(alone)
+    assert "--userns" not in alone
     assert ("--network", "bridge") in pairs(create_words(replace(SPEC, network="bridge"), ROOT))
 
 
@@ -70,6 +74,16 @@ def test_limits_that_the_host_refuses_are_as_high_as_it_allows():
     )
     assert [word for word in words if "=" in word and word.startswith("n")] == ["nofile=5:6", "nproc=7:7"]
     assert own_limits().keys() >= {"nofile", "nproc"}
+
+
+def test_subordinate_ids_are_those_of_the_user_by_name_or_number(tmp_path):
+    table = tmp_path / "subuid"
+    assert not has_subordinate_ids(table, 0)
+    table.write_text("somebody:100000:65536\n")
+    assert not has_subordinate_ids(table, 0)
+    table.write_text("root:100000:65536\n4242:200000:65536\n")
+    assert has_subordinate_ids(table, 0)
+    assert has_subordinate_ids(table, 4242)
 
 
 @pytest.mark.parametrize(
