@@ -1,6 +1,6 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
-    python benchmarks/run.py [startup] [build] [harness] [launch] [--json] [--write]
+    python benchmarks/run.py [startup] [build] [harness] [launch] [registry] [--json] [--write]
 
 `--write` puts the table into docs/benchmarks.md.
 """
@@ -15,7 +15,7 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-PARTS = ("startup", "build", "harness", "launch")
+PARTS = ("startup", "build", "harness", "launch", "registry")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"
 

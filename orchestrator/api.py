@@ -85,6 +85,7 @@ def run(  # noqa: PLR0913 (the options of `mlorch run`, all by name but the benc
     mode: str = "all",
     duration: str | None = None,
     target_qps: float | None = None,
+    devices: str = "",
     recipes: Sequence[str] = (),
     results: str | os.PathLike[str] = "results",
     engine: str = "",
@@ -115,6 +116,7 @@ def run(  # noqa: PLR0913 (the options of `mlorch run`, all by name but the benc
         min_duration_ms=None if duration is None else duration_ms(duration),
         target_qps=target_qps,
         results=Path(results),
+        devices=devices,
     )
     check(request)
     done: list[Summary] = []

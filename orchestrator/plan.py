@@ -86,7 +86,7 @@ def _layer_step(
     layer = definition(entry, Layer)
     lock = _lock_of(catalog, resolution, layer)
     debs, wheels = lock.debs if lock else (), lock.wheels if lock else ()
-    copies = [(f"{CONTENT}{copied.to}", copied) for copied in layer.copy_files]
+    copies = [(f"{CONTENT}{copied.to.rstrip('/')}", copied) for copied in layer.copy_files]
     facts: dict[str, object] = {
         "layer": {"name": layer.name, "title": layer.title, "template": layer.template, "smoke": layer.smoke},
         "parent": parent.image if parent else "",

@@ -12,14 +12,19 @@ _GIB = 2**30
 _SUFFIXES = {"": 1, "k": 2**10, "m": 2**20, "g": _GIB, "t": 2**40}
 
 
-def cpu_set(host: HostFacts) -> tuple[int, ...]:
+def cpu_set(host: HostFacts, near: tuple[int, ...] = ()) -> tuple[int, ...]:
     """One hardware thread of every physical core that may be used, node by node.
+
+    ``near`` are memory nodes to stay on, those of the devices that are used; it restricts
+    nothing where none of their cores may be used, or the host has one node only.
 
     A second thread of a core shares its vector units, so for dense arithmetic it
     adds little and makes times vary. Where a core's first thread is not allowed,
     its first allowed one is taken; all nodes with an allowed core are used whole.
     """
     allowed = set(host.allowed_cpus)
+    if len(host.nodes) > 1:
+        allowed = allowed & {cpu for node in host.nodes if node.node in near for cpu in node.cpus} or allowed
     chosen = []
     for core in host.cores:
         threads = [cpu for cpu in core if cpu in allowed]

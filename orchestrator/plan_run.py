@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass, field
 
 from orchestrator.errors import HostLimitError, UsageError
+from orchestrator.model.devices import DeviceSite
 from orchestrator.model.steps import OWNER_LABEL, AssetRef, ContainerSpec, Mount, RunStep
+from orchestrator.plan_devices import plan_devices
 from orchestrator.plan_host import cpu_set, memory_limit, memory_nodes, preflight_memory, size_bytes
 from orchestrator.plan_settings import Choices, settings_of
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.model.definitions import Asset, Benchmark, Dataset, Harness, Model, Target
     from orchestrator.model.host import HostFacts
-    from orchestrator.model.targets import Device
+    from orchestrator.plan_devices import Devices
 
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")
@@ -51,9 +53,8 @@ class Site:
     """Where it runs and for whom.
 
     ``results`` and ``artifacts`` are absolute host folders, ``user`` is ``uid:gid``;
-    ``nodes`` holds the device nodes found for each device pattern of the target,
-    ``cdi`` the CDI names that the engine knows, ``groups`` the host's group numbers,
-    ``limits`` the most that a container's rlimit may be (None: no bound; a name
+    ``devices`` is what the host and its engine have for devices, ``wish`` which of them
+    to use (`--devices`, empty: all), ``limits`` the most that a container's rlimit may be (None: no bound; a name
     that is absent is not known and not checked).
     """
 
@@ -62,9 +63,8 @@ class Site:
     artifacts: str
     user: str
     owner: str
-    nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    cdi: tuple[str, ...] = ()
-    groups: Mapping[str, str] = field(default_factory=dict)
+    devices: DeviceSite = field(default_factory=DeviceSite)
+    wish: str = ""
     limits: Mapping[str, int | None] = field(default_factory=dict)
 
 
@@ -115,7 +115,8 @@ def plan_run(workload: Workload, site: Site, cell: Cell, identifier: str, choice
     nothing is ever lowered silently.
     """
     benchmark, target = workload.benchmark, workload.target
-    cpus = cpu_set(site.host)
+    devices = plan_devices(target, site.devices, site.wish, site.user)
+    cpus = cpu_set(site.host, devices.near)
     settings, provenance = settings_of(workload, cell, identifier, choices, cpus)
     return RunStep(
         run_id=identifier,
@@ -124,12 +125,13 @@ def plan_run(workload: Workload, site: Site, cell: Cell, identifier: str, choice
         scenario=cell.scenario,
         mode=cell.mode,
         image=workload.image,
-        container=_container(workload, site, identifier, cpus),
+        container=_container(workload, site, identifier, cpus, devices),
         settings=settings,
         provenance=provenance,
         model=_asset("model", workload.model),
         dataset=_asset("dataset", workload.dataset),
         recipe_sha256=workload.recipe_sha256,
+        passage=devices.passage,
     )
 
 
@@ -137,20 +139,21 @@ def _asset(kind: str, asset: Asset) -> AssetRef:
     return AssetRef(kind=kind, name=asset.name, files={out.file: out.sha256 for out in asset.outputs})
 
 
-def _container(workload: Workload, site: Site, identifier: str, cpus: tuple[int, ...]) -> ContainerSpec:
+def _container(
+    workload: Workload, site: Site, identifier: str, cpus: tuple[int, ...], devices: Devices
+) -> ContainerSpec:
     target, host = workload.target, site.host
     memory = memory_limit(host)
     shm = size_bytes(target.shm)
     preflight_memory(host, need=_memory_need(workload, shm), limit=memory)
-    nodes, cdi = _devices(target.devices, site)
     return ContainerSpec(
         name=f"mlorch-{identifier}",
         image=workload.image,
         command=workload.harness.command,
         user=site.user,
-        mounts=_mounts(workload, site, identifier),
+        mounts=(*_mounts(workload, site, identifier), *devices.mounts),
         tmpfs=_tmpfs(memory, site.user),
-        env=_env(target.env, len(cpus)),
+        env=_env({**target.env, **devices.env}, len(cpus)),
         labels={
             "org.mlorch.run": identifier,
             OWNER_LABEL: site.owner,
@@ -164,10 +167,14 @@ def _container(workload: Workload, site: Site, identifier: str, cpus: tuple[int,
         shm=shm,
         pids=PIDS,
         ulimits=_ulimits(target.ulimits, site.limits, target.name),
-        groups=_groups(target.groups, site.groups, target.name),
+        groups=devices.groups,
         capabilities=tuple(c.name for c in target.capabilities),
-        devices=nodes,
-        cdi_devices=cdi,
+        devices=devices.nodes,
+        cdi_devices=devices.cdi,
+        gpus=devices.gpus,
+        runtime=devices.runtime,
+        expects=devices.expects,
+        exclusive=devices.exclusive,
         ipc=target.ipc,
         workdir="/scratch",
     )
@@ -225,35 +232,6 @@ def _ulimits(asked: Mapping[str, str], limits: Mapping[str, int | None], target:
             )
         given[name] = (value, value)
     return given
-
-
-def _groups(asked: Iterable[str], known: Mapping[str, str], target: str) -> tuple[str, ...]:
-    for name in asked:
-        if name not in known and not name.isdigit():
-            raise HostLimitError(
-                f"target `{target}` needs the group `{name}`, which this host does not have",
-                hint="install the device's driver package (it makes the group), or add the group",
-            )
-    return tuple(known.get(name, name) for name in asked)
-
-
-def _devices(asked: Iterable[Device], site: Site) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Device nodes and CDI names: CDI where the engine knows the name, nodes otherwise."""
-    nodes: list[str] = []
-    cdi: list[str] = []
-    for device in asked:
-        found = site.nodes.get(device.name, ())
-        if device.cdi and device.cdi in site.cdi:
-            cdi.append(device.cdi)
-        elif found:
-            nodes += found
-        else:
-            raise HostLimitError(
-                f"the device {device.name} is not on this host ({device.reason})",
-                hint="check the driver with `mlorch doctor`, or choose another target with --target",
-                slug="device-missing",
-            )
-    return tuple(dict.fromkeys(nodes)), tuple(dict.fromkeys(cdi))
 
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")

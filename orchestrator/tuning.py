@@ -1,7 +1,7 @@
 """What `mlorch run --find` found on a system, kept for the next run: one JSON file a system.
 
 An entry is bound to benchmark, target, scenario and the image's content id: a
-changed image must be measured again. Settings are LoadGen's (`docs/run-contract.md`).
+changed image must be measured again, and so must other devices. Settings are LoadGen's (`docs/run-contract.md`).
 """
 
 from __future__ import annotations
@@ -32,11 +32,18 @@ class Tuned:
     settings: Mapping[str, float | int]
     run_id: str
     found: str
+    devices: str = ""
 
     @property
     def key(self) -> str:
         """What a later finding replaces."""
-        return f"{self.benchmark}/{self.target}/{self.scenario}"
+        return key_of(self.benchmark, self.target, self.scenario, self.devices)
+
+
+def key_of(benchmark: str, target: str, scenario: str, devices: str = "") -> str:
+    """``devices`` as `--devices` names them, empty for all: fewer devices are another system."""
+    more = f"/{devices}" if devices and devices != "all" else ""
+    return f"{benchmark}/{target}/{scenario}{more}"
 
 
 def tuning_file(home: Path, system_id: str) -> Path:

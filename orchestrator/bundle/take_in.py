@@ -7,6 +7,7 @@ done twice.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -19,7 +20,7 @@ from orchestrator.errors import StepFailed
 from orchestrator.registries.manifests import OCI_INDEX
 from orchestrator.supply.archive import Hashing, refused
 from orchestrator.supply.evidence import scratch
-from orchestrator.supply.kept import from_files, keep
+from orchestrator.supply.kept import from_files, keep, kept
 from orchestrator.supply.layout import blob_name
 
 TYPE_CHECKING = False
@@ -179,14 +180,23 @@ def _changed(bundle: Bundle, name: str) -> StepFailed:
 
 
 def take_documents(bundle: Bundle) -> int:
-    """Keep the documents of the images; gives how many images have some."""
+    """Keep the documents of the images, never over signed ones without a signature; gives how many images have some."""
     count = 0
     for image in bundle.images.values():
         made = from_files(image.digest, bundle.documents(image.digest))
-        if made is not None:
+        if made is None:
+            continue
+        count += 1
+        before = kept(image.digest)
+        if before is None or before.signature is None or made.signature is not None:
             keep(made)
-            count += 1
     return count
+
+
+def definitions_name(bundle: Bundle) -> str:
+    """A name for the recipes of a bundle: the same recipes, the same name."""
+    files = {name: bundle.contents.files[name].sha256 for name, _ in bundle.below(DEFINITIONS)}
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
 def take_definitions(bundle: Bundle, folder: Path) -> tuple[Path, ...]:

@@ -26,6 +26,7 @@ from orchestrator.bundle.contents import (
 )
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.supply.archive import Hashing, opened, refused
+from orchestrator.supply.evidence import stale
 from orchestrator.supply.layout import blob_name, images_of
 from orchestrator.system.files import write_failure
 
@@ -82,6 +83,8 @@ def write(out: Path, order: Order, engine: ImageMoves) -> Written:
         )
     if out.exists() and not out.is_file():
         raise UsageError(f"{out} is there and no file", hint="choose another name with -o", slug="exists")
+    for left in stale(out.parent, f".{out.name}."):
+        left.unlink(missing_ok=True)
     temporary, images = _beside(out, "new"), _beside(out, "images")
     try:
         with _told(out):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 GIB = 1 << 30
 LEAST_IMAGES, LEAST_CACHE, LEAST_MEMORY = 10 * GIB, 2 * GIB, 4 * GIB
 _SIGNS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "bad": ("bad ", "red")}
+_REGISTRY_S = 5.0
+"""How long a registry may say nothing here: a check is not a pull."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +69,13 @@ def all_checks(recipes: tuple[str, ...], wanted: str = "") -> Iterator[Check]:
         yield from _safely("builder", lambda: [builder(facts)])
         yield from _safely("image storage", lambda: [image_storage(facts)])
         yield from _safely("limits", lambda: [limits(found)])
+        yield from _safely("CDI", lambda: [cdi(facts)])
     yield from _safely("cache", lambda: [cache()])
     yield from _safely("memory", lambda: [memory()])
     yield from _safely("devices", lambda: devices(recipes))
     yield from _safely("site", lambda: site(os.environ))
     yield from _safely("archive access", archive_access)
-    yield from _safely("registries", lambda: [registries()])
+    yield from _safely("registries", registries)
 
 
 def _safely(name: str, make: Callable[[], Iterable[Check]]) -> Iterator[Check]:
@@ -181,6 +184,17 @@ def limits(engine: Engine) -> Check:
     return Check(name="limits", state="ok", what=f"the engine gives up to {words}")
 
 
+def cdi(facts: EngineFacts) -> Check:
+    """What the engine can be asked for by CDI name, and spec files that it cannot read."""
+    from orchestrator.commands.engine import cdi_words
+    from orchestrator.engines.cdi import known
+
+    if faults := known(facts).faults:
+        hint = "write the spec anew with the vendor's tool, or remove the file"
+        return Check(name="CDI", state="warn", what="; ".join(faults), hint=hint)
+    return Check(name="CDI", state="ok", what=cdi_words(facts))
+
+
 def devices(recipes: tuple[str, ...]) -> Iterator[Check]:
     """Which hardware targets this host has."""
     from orchestrator.commands.targets import presences
@@ -250,12 +264,22 @@ def archive_access() -> Iterator[Check]:
         yield Check(name="archive access", state="ok", what="all answer")
 
 
-def registries() -> Check:
-    """Where images are looked for before they are built."""
+def registries() -> Iterator[Check]:
+    """Where images are looked for before they are built, and whether each answers and knows us."""
+    from orchestrator.registries.client import Registry
+    from orchestrator.registries.references import parse_place
     from orchestrator.settings import read_settings
 
     names = read_settings().registries
-    return Check(name="registries", state="ok", what=", ".join(names) or "none set; images are built here")
+    if not names:
+        yield Check(name="registries", state="ok", what="none set; images are built here")
+    for name in names:
+        try:
+            Registry.at(parse_place(name).host, silence_s=_REGISTRY_S).ping()
+        except MlorchError as error:
+            yield Check(name="registries", state="warn", what=f"{name}: {error.message}", hint=error.hint)
+        else:
+            yield Check(name="registries", state="ok", what=f"{name} answers")
 
 
 def without_credentials(url: str) -> str:

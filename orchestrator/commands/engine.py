@@ -97,6 +97,7 @@ def stop(*, as_json: bool) -> int:
 def status_document(facts: EngineFacts) -> dict[str, object]:
     """The JSON of `engine status`."""
     from orchestrator.engines import door
+    from orchestrator.engines.cdi import known
 
     chosen = door(facts.name)
     why = chosen.unfit(facts)
@@ -111,7 +112,9 @@ def status_document(facts: EngineFacts) -> dict[str, object]:
         "containerd_store": facts.containerd_store,
         "storage_driver": facts.storage_driver,
         "cdi": facts.cdi,
-        "cdi_devices": list(facts.cdi_devices),
+        "cdi_devices": [device.name for device in known(facts).devices],
+        "gpus": facts.gpus,
+        "runtimes": list(facts.runtimes),
         "cgroup_version": facts.cgroup_version,
         "root_dir": facts.root_dir,
         "rootless": facts.rootless,
@@ -119,6 +122,15 @@ def status_document(facts: EngineFacts) -> dict[str, object]:
         "can_build": not why,
         "why": why,
     }
+
+
+def cdi_words(facts: EngineFacts) -> str:
+    """What the engine can be asked for by CDI name."""
+    from orchestrator.engines.cdi import known
+
+    if not facts.cdi:
+        return "off"
+    return ", ".join(device.name for device in known(facts).devices) or "on; no spec names a device"
 
 
 def _show(console: Console, facts: EngineFacts) -> None:
@@ -131,7 +143,9 @@ def _show(console: Console, facts: EngineFacts) -> None:
         ("version", f"{facts.version} (API {facts.api_version}), {facts.platform}"),
         ("builder", builds + (f" ({lack})" if lack else "")),
         ("image store", "containerd" if facts.containerd_store else facts.storage_driver),
-        ("CDI", ", ".join(facts.cdi_devices) or ("on" if facts.cdi else "off")),
+        ("CDI", cdi_words(facts)),
+        ("--gpus", "yes" if facts.gpus else "no (the NVIDIA container toolkit is not there)"),
+        ("runtimes", ", ".join(facts.runtimes) or "-"),
         ("cgroups", f"v{facts.cgroup_version}"),
         ("security", ", ".join(facts.security) or "-"),
         ("data", facts.root_dir),

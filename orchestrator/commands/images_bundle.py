@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import click
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.engines import ImageMoves
     from orchestrator.model.steps import BuildPlan
 
 
@@ -59,7 +57,7 @@ def command(
     bench, console = Workbench(recipes), Console(quiet=as_json)
     with signals_interrupt():
         order = make_order(bench, selections(target, benchmark, platform, base_source), console)
-        written = write(output.absolute(), order, cast("ImageMoves", bench.engine))
+        written = write(output.absolute(), order, bench.engine)
     if as_json:
         console.document(bundle_document(output, written))
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import click
 
@@ -16,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.bundle.contents import BundledPlan
     from orchestrator.bundle.read import Bundle
-    from orchestrator.bundle.take_in import Loads
     from orchestrator.console import Console
     from orchestrator.supply.keys import Verifier
 
@@ -98,6 +96,8 @@ class Fit:
 
     bench: Workbench
     recipes: tuple[str, ...]
+    fresh: Path | None = None
+    """The folder of recipes that was written for it just now."""
 
 
 def take(bundle: Bundle, recipes: tuple[str, ...], console: Console) -> dict[str, object]:
@@ -112,10 +112,15 @@ def take(bundle: Bundle, recipes: tuple[str, ...], console: Console) -> dict[str
     from orchestrator.system.places import cache_home
 
     fit = fitting(bundle, recipes)
-    engine = cast("Loads", fit.bench.engine)
-    assets = take_assets(bundle, fit.bench.catalog, Store(cache_home()), console.say)
-    console.say("taking in the images")
-    images = take_images(bundle, engine)
+    try:
+        engine = fit.bench.engine  # first: without one nothing of the bundle is of use
+        assets = take_assets(bundle, fit.bench.catalog, Store(cache_home()), console.say)
+        console.say("taking in the images")
+        images = take_images(bundle, engine)
+    except BaseException:
+        if fit.fresh is not None:
+            shutil.rmtree(fit.fresh, ignore_errors=True)
+        raise
     documents = take_documents(bundle)
     return {
         "bundle": str(bundle.archive.path),
@@ -129,21 +134,22 @@ def take(bundle: Bundle, recipes: tuple[str, ...], console: Console) -> dict[str
 
 def fitting(bundle: Bundle, recipes: tuple[str, ...]) -> Fit:
     """The recipes of this machine where they plan the bundle's images, else the bundle's own, kept below the data."""
-    from orchestrator.bundle.take_in import take_definitions
+    from orchestrator.bundle.take_in import definitions_name, take_definitions
     from orchestrator.errors import StepFailed
     from orchestrator.system.places import data_home
 
     own = Workbench(recipes)
     if not (why := _unlike(own, bundle)):
         return Fit(bench=own, recipes=recipes)
-    newest = max(image.digest.removeprefix("sha256:") for image in bundle.contents.images)
-    folder = data_home() / "bundles" / newest[:16]
+    folder = data_home() / "bundles" / definitions_name(bundle)
+    fresh = None if folder.is_dir() else folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     taken = tuple(str(path) for path in take_definitions(bundle, folder))
     theirs = Workbench(taken)
     if not _unlike(theirs, bundle):
-        return Fit(bench=theirs, recipes=taken)
-    shutil.rmtree(folder, ignore_errors=True)
+        return Fit(bench=theirs, recipes=taken, fresh=fresh)
+    if fresh is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     raise StepFailed(
         f"this mlorch plans other images than those of {bundle.archive.path}, with its own recipes and with the "
         f"bundle's: they differ in {why}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from orchestrator.commands.common import json_option, recipes_option, selection_options
@@ -20,6 +22,12 @@ OUTPUT_HELP = "Write the digests of what was published to FILE (YAML; JSON where
     metavar="NAME",
     help="Name under which people find the finished images, of every platform; empty gives none.",
 )
+@click.option(
+    "--key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="Private key (PEM, ECDSA P-256) to sign the finished images, their SBOMs and provenance with.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace what lies under a content id with other bytes.")
 @recipes_option
 @json_option
@@ -31,6 +39,7 @@ def command(
     platform: str | None,
     output: str,
     tag: str,
+    key: Path | None,
     recipes: tuple[str, ...],
     *,
     overwrite: bool,
@@ -38,19 +47,23 @@ def command(
 ) -> None:
     """Send the images of a target to REGISTRY (HOST[:PORT][/PATH]), every layer under its content id.
 
-    Layers that are there are not sent again. Credentials are those of `docker login`.
+    Layers that are there are not sent again; SBOM and provenance go beside each finished
+    image. Credentials are those of `docker login`.
     """
+    from orchestrator.commands.images_pick import password
     from orchestrator.commands.publishing import publish, show, write_list
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
+    from orchestrator.supply.keys import load_signer
 
+    signer = load_signer(key, password) if key is not None else None
     bench, console = Workbench(recipes), Console(quiet=as_json)
     documents = []
     for name in target or (None,):
         selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
         plans = bench.plans(selection).plans
-        documents.append(publish(bench, plans, registry, console, tag=tag, overwrite=overwrite))
+        documents.append(publish(bench, plans, registry, console, tag=tag, overwrite=overwrite, signer=signer))
     if output:
         write_list(output, documents)
     if as_json:

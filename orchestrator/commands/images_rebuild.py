@@ -41,7 +41,7 @@ def command(
 
     With --verify each is compared with the image that is there: identical, or the first
     file that differs and in what, or the first field of the configuration. Exit status 1
-    when one differs. Without it the new images take the place of the old ones.
+    when one differs in more than its compression. Without it the new images take the place of the old ones.
     """
     from orchestrator.commands.images_pick import selections
     from orchestrator.commands.wiring import Workbench
@@ -133,7 +133,7 @@ def _rebuild(
 def _show(console: Console, outcomes: Sequence[Rebuilt]) -> None:
     width = max(len(outcome.name) for outcome in outcomes)
     for outcome in outcomes:
-        console.result(f"  {outcome.state:9} {outcome.name:{width}}  {outcome.rebuilt}  {outcome.seconds:6.1f} s")
-        if outcome.state == "differs":
-            console.result(f"            there: {outcome.digest}")
-            console.result(f"            {outcome.difference or 'nothing but the manifest itself'}")
+        console.result(f"  {outcome.state:12} {outcome.name:{width}}  {outcome.rebuilt}  {outcome.seconds:6.1f} s")
+        if outcome.state in {"differs", "same-content"}:
+            console.result(f"{'':15}there: {outcome.digest}")
+            console.result(f"{'':15}{outcome.difference or 'nothing but the manifest itself'}")

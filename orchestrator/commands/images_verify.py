@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 import click
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.engines import ImageMoves
     from orchestrator.supply.check import Check, Evidence
 
 _WORDS = {True: "pass", False: "FAIL", None: "none"}
@@ -95,7 +93,7 @@ def verify_one(
     from orchestrator.supply.check import Check, check_all
 
     try:
-        found = _evidence(bench, one)
+        found = _evidence(bench, one, chosen)
     except StepFailed as error:
         if error.slug not in {"digest-mismatch", "bad-archive", "hostile-archive", "bad-manifest"}:
             raise
@@ -109,19 +107,18 @@ def verify_one(
     return check_all(found, wanted, verify)
 
 
-def _evidence(bench: Workbench, one: Pick) -> Evidence:
+def _evidence(bench: Workbench, one: Pick, chosen: Sequence[Selection]) -> Evidence:
     from orchestrator.supply import evidence
 
     if one.local:
         from orchestrator.commands.images_pick import digest_in_engine
 
-        engine = cast("ImageMoves", bench.engine)
-        return evidence.of_engine(engine, one.reference, digest_in_engine(bench, one.reference))
+        return evidence.of_engine(bench.engine, one.reference, digest_in_engine(bench, one.reference))
     from orchestrator.registries.client import Registry
     from orchestrator.registries.references import parse_reference
 
     reference = parse_reference(one.reference)
-    platform = one.step.platform if one.step is not None else "linux/amd64"
+    platform = one.step.platform if one.step is not None else bench.plans(chosen[0]).plans[0].platform
     return evidence.of_registry(Registry.at(reference.host), reference, platform)[0]
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from orchestrator.console import Console
     from orchestrator.execute.publish import Indexed, Pushed
     from orchestrator.model.steps import BuildPlan, LayerStep
+    from orchestrator.registries.references import Place
+    from orchestrator.supply.keys import Signer
 
 
 def publish(
@@ -23,8 +25,11 @@ def publish(
     *,
     tag: str = "latest",
     overwrite: bool = False,
+    signer: Signer | None = None,
 ) -> dict[str, object]:
     """Push the layers of `plans` and name the finished images; gives the document of it.
+
+    SBOM and provenance go beside each finished image, with `signer` signed as the image itself.
 
     Raises:
         UsageError: `registry` is no place in a registry.
@@ -52,7 +57,31 @@ def publish(
         pushed = publisher.push(merge_layers(plans))
         digests = {one.image.content_id: one.image.digest for one in pushed}
         indexes = [publisher.index(plan, digests[plan.layers[-1].content_id], tag) for plan in plans if tag]
-    return _document(str(place), pushed, indexes)
+    documents = [made for plan in plans if (made := _with_documents(bench, plan, place, signer, console)) is not None]
+    return {**_document(str(place), pushed, indexes), "documents": documents}
+
+
+def _with_documents(
+    bench: Workbench, plan: BuildPlan, place: Place, signer: Signer | None, console: Console
+) -> dict[str, object] | None:
+    """Put SBOM and provenance beside the finished image of a plan; None where the registry takes images only.
+
+    Raises:
+        RegistryError: the same with a key: who wants a signature must not believe that there is one.
+    """
+    from orchestrator.commands.images_pick import Pick
+    from orchestrator.commands.images_sign import sign_one
+    from orchestrator.errors import RegistryError
+
+    top = plan.layers[-1]
+    reference = str(place.image(top.name, top.content_id))
+    try:
+        return sign_one(bench, Pick(reference=reference, plan=plan, step=top), signer)
+    except RegistryError as error:
+        if signer is not None or error.slug != "registry-refused":
+            raise
+        console.warn(f"{reference} is published, but without its SBOM and provenance: {error.message}")
+        return None
 
 
 def _require_images(bench: Workbench, plans: Sequence[BuildPlan]) -> None:
@@ -99,5 +128,8 @@ def show(console: Console, document: dict[str, object], output: str) -> None:
     console.result(f"{document['registry']}: {len(rows)} layers published, {sent} of them now")
     for index in document["indexes"]:  # type: ignore[attr-defined]
         console.result(f"  {index['reference']} names {', '.join(index['platforms'])}")
+    for made in document["documents"]:  # type: ignore[attr-defined]
+        what = "signature, SBOM and provenance" if made["signed"] else "SBOM and provenance"
+        console.result(f"  {what} beside {made['image']}")
     if output:
         console.result(f"digests are in {output}; `images: {output}` in mlorch.yaml binds them")

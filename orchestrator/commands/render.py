@@ -8,11 +8,24 @@ import click
 
 from orchestrator.commands.common import json_option, recipes_option, selection_options
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.console import Console
+    from orchestrator.model.steps import LayerStep
+
 
 @click.command("render")
 @selection_options
 @click.option(
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=None, help="Folder to write to."
+)
+@click.option(
+    "--contexts",
+    is_flag=True,
+    help="Write all that a build reads as well (packages are fetched), so that `docker build` needs no mlorch.",
 )
 @recipes_option
 @json_option
@@ -24,6 +37,7 @@ def command(
     output: Path | None,
     recipes: tuple[str, ...],
     *,
+    contexts: bool,
     as_json: bool,
 ) -> None:
     """Write each layer's Dockerfile and the list of what enters it; to stdout without -o.
@@ -33,14 +47,19 @@ def command(
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
+    from orchestrator.errors import UsageError
     from orchestrator.layers import merge_layers, rendered
 
+    if contexts and output is None:
+        raise UsageError("--contexts writes archives of packages", hint="say where to: -o DIR", slug="missing-output")
     bench, console = Workbench(recipes), Console(quiet=as_json)
     files: dict[str, str] = {}
     for name in target or (None,):
         selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
         plans = bench.plans(selection).plans
         files |= rendered(plans[0].target, merge_layers(plans))
+        if contexts and output is not None:
+            _write_contexts(bench, output / plans[0].target, merge_layers(plans), console)
     if output is not None:
         for place, text in files.items():
             _write(output / place, text)
@@ -51,6 +70,22 @@ def command(
             console.result(f"# ==> {place}\n{text}")
     else:
         console.say(f"{len(files)} files in {output}")
+
+
+def _write_contexts(bench: Workbench, folder: Path, steps: Sequence[LayerStep], console: Console) -> None:
+    """The whole context of every layer; raises `AssetError` where a package cannot be had, `WriteFailed`."""
+    from orchestrator.execute.context import lay_out
+    from orchestrator.system.files import write_failure
+
+    parts = bench.parts()
+    for step in steps:
+        console.say(f"{step.name}: its context")
+        place = folder / step.name
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            lay_out(step, place, parts, lambda _event: None)
+        except OSError as error:
+            raise write_failure(place, error) from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -39,6 +39,12 @@ MODES = ("performance", "accuracy", "all")
 @click.option("--official", is_flag=True, help="The round's rules: 600 s, accuracy in every scenario.")
 @click.option("--target-qps", type=float, default=None, metavar="N", help="Rate of Server, expectation of Offline.")
 @click.option("--find", is_flag=True, help="Search the highest valid Server rate; kept for this system.")
+@click.option(
+    "--devices",
+    default="",
+    metavar="WHICH",
+    help="Devices of the target: all (default), 0,2 or 0-3, 0:1 (a part), count:2, uuid:…, pci:…; none.",
+)
 @click.option("--dry-run", is_flag=True, help="Print each container as the engine's own command line; run nothing.")
 @click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
 @pull_options
@@ -51,8 +57,8 @@ MODES = ("performance", "accuracy", "all")
 @json_option
 def command(
     benchmarks: tuple[str, ...], target: str | None, scenarios: tuple[str, ...], mode: str, duration: str | None,
-    target_qps: float | None, base_source: str, engine: str, results_dir: str | None, recipes: tuple[str, ...],
-    wish: Wish,
+    target_qps: float | None, devices: str, base_source: str, engine: str, results_dir: str | None,
+    recipes: tuple[str, ...], wish: Wish,
     *, official: bool, find: bool, dry_run: bool, no_build: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Benchmark a target: build what is missing, run LoadGen in containers, show the result.
@@ -78,6 +84,7 @@ def command(
         find=find,
         results=results_folder(results_dir),
         base_source=base_source,
+        devices=devices.strip(),
     )
     check(request)
     bench = Workbench(recipes, wanted_engine=engine)
@@ -90,10 +97,14 @@ def command(
         if as_json:
             console.document(dry_document(steps, show))
         else:
+            from orchestrator.commands.passage_view import passage_lines
+
             for note in dict.fromkeys(note for step in steps for note in show.notes(step.container)):
                 console.say(f"note: {note}")
             for step in steps:
                 console.result(show.line(step.container))
+            for words in dict.fromkeys(line for step in steps for line in passage_lines(step.passage)):
+                console.say(words)
         return 0
     return _run(bench, request, console, as_json=as_json, wish=replace(wish, build=not no_build))
 
@@ -135,11 +146,13 @@ def one_of(what: str, word: str, known: Sequence[str]) -> str:
 def check(request: Request) -> None:
     """Options that exclude each other or mean nothing."""
     from orchestrator.errors import UsageError
+    from orchestrator.plan_choice import parse
 
     if request.target_qps is not None and not 0 < request.target_qps < 1e9:
         raise UsageError("--target-qps must be a positive number", slug="target-qps")
     if request.find and request.target_qps is not None:
         raise UsageError("--find and --target-qps exclude each other", hint="give one of them")
+    parse(request.devices)
     if request.official and request.min_duration_ms is not None and request.min_duration_ms < 600_000:
         raise UsageError(
             "--official needs a duration of at least 600 s", hint="leave --duration out", slug="official-duration"

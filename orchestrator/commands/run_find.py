@@ -133,5 +133,6 @@ def _keep(ready: Ready, chosen: Chosen, cell: Cell, outcome: Outcome, settings: 
         settings={**settings, **layout(outcome)},
         run_id=outcome.record.run_id,
         found=outcome.record.started.utc,
+        devices=ready.request.devices,
     )
     store(tuning_file(data_home(), ready.site.host.system_id), tuned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Generic, TypeVar
 
 from orchestrator.commands import run_plan
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.execute.record_of import About
     from orchestrator.execute.run import Outcome, Runner
     from orchestrator.launchers import Printer
+    from orchestrator.model.definitions import Target
     from orchestrator.model.steps import RunStep
     from orchestrator.plan_run import Cell, Site
     from orchestrator.results.summary import Summary
@@ -127,7 +128,7 @@ def prepare(bench: Workbench, request: Request, console: Console, *, wish: Wish 
     engine, facts, limits = asked.result()
     for swept in sweep(engine, store):
         console.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
-    site = run_plan.site_of(request, host, chosen, facts, limits)
+    site = run_plan.site_of(request, host, chosen, facts, limits, others=_others(bench, request))
     preflight(request, chosen, site)
     chosen, images = _with_images(bench, request, chosen, console, wish)
     place = asset_place(bench, request, console, wish)
@@ -273,7 +274,7 @@ def _reported(outcome: Outcome) -> Summary:
 
 
 def dry_steps(bench: Workbench, request: Request) -> list[RunStep]:
-    """The tests that would run, in order; no engine, no network, nothing written."""
+    """The tests that would run, in order; no network, nothing written, and no engine unless devices are passed."""
     from orchestrator.assets.store import Store, definition_of, key_of
     from orchestrator.system.host import host_facts
     from orchestrator.system.places import cache_home, data_home
@@ -281,7 +282,8 @@ def dry_steps(bench: Workbench, request: Request) -> list[RunStep]:
 
     chosen = select(bench, request)
     host = host_facts()
-    site = run_plan.site_of(request, host, chosen, None, {})
+    facts, others = _facts_for_dry_run(bench, chosen), _others(bench, request)
+    site = run_plan.site_of(request, host, chosen, facts, {}, dry=True, others=others)
     tuned = load(tuning_file(data_home(), host.system_id))
     assets = Store(cache_home())
 
@@ -299,6 +301,23 @@ def dry_steps(bench: Workbench, request: Request) -> list[RunStep]:
     return steps
 
 
+def _others(bench: Workbench, request: Request) -> Sequence[Target]:
+    """Every target, where devices are named by UUID or address: they may be those of another."""
+    from orchestrator.commands.targets import all_targets
+
+    return all_targets(bench.catalog) if ":" in request.devices else ()
+
+
+def _facts_for_dry_run(bench: Workbench, chosen: Sequence[Chosen]) -> EngineFacts | None:
+    """The engine's facts where devices are to be passed and an engine answers: it decides how they are."""
+    if all(one.workload.target.passthrough.empty for one in chosen):
+        return None
+    try:
+        return bench.engine.facts()
+    except MlorchError:
+        return None
+
+
 def dry_document(steps: Sequence[RunStep], show: Printer) -> dict[str, object]:
     """The JSON of a dry run: each container's argv and what its harness would be told."""
     return {
@@ -310,6 +329,7 @@ def dry_document(steps: Sequence[RunStep], show: Printer) -> dict[str, object]:
                 "notes": list(show.notes(step.container)),
                 "settings": dict(step.settings),
                 "provenance": dict(step.provenance),
+                "devices": asdict(step.passage),
             }
             for step in steps
         ]

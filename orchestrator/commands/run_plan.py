@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from orchestrator.commands.wiring import Workbench
     from orchestrator.engines import EngineFacts, ImageFacts
     from orchestrator.execute.record_of import About, Session
-    from orchestrator.model.definitions import Asset, Benchmark
+    from orchestrator.model.definitions import Asset, Benchmark, Target
+    from orchestrator.model.devices import FoundDevice
     from orchestrator.model.host import HostFacts
     from orchestrator.model.record import AssetId
     from orchestrator.model.steps import BuildPlan, RunStep
@@ -32,7 +33,7 @@ NO_FOLDER = "/not/known/yet"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What `mlorch run` was asked for; ``target`` and ``benchmarks`` empty mean the default."""
+    """What `mlorch run` was asked for; ``target``, ``benchmarks`` and ``devices`` empty mean the default."""
 
     benchmarks: tuple[str, ...] = ()
     target: str | None = None
@@ -45,6 +46,7 @@ class Request:
     results: Path = field(default_factory=lambda: Path("results"))
     platform: str | None = None
     base_source: str = ""
+    devices: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,36 +166,48 @@ def site_of(
     chosen: Sequence[Chosen],
     engine: EngineFacts | None,
     limits: Mapping[str, int | None],
+    *,
+    dry: bool = False,
+    others: Sequence[Target] = (),
 ) -> Site:
-    """Where the containers run; without an engine (dry run) devices and groups stand under their own names."""
-    from orchestrator.system.host import device_nodes, group_ids
+    """Where the containers run; a dry run for hardware that is not here shows it as with one device.
+
+    ``others`` are all targets there are: a device that is named may be one of another target.
+    """
+    from orchestrator.commands.device_site import device_site, pretended
     from orchestrator.system.places import cache_home
     from orchestrator.system.process import owner_label, this_process
 
     targets = [c.workload.target for c in chosen]
-    nodes = {device.name: device_nodes(device.name) for target in targets for device in target.devices}
-    groups = group_ids() if any(target.groups for target in targets) else {}
-    if engine is None:
-        nodes = {name: found or (name,) for name, found in nodes.items()}
-        groups = {name: name for target in targets for name in target.groups} | groups
+    devices = device_site(targets, found_devices((*targets, *others)), engine)
+    if dry:
+        for target in targets:
+            devices = pretended(devices, target)
     return Site(
         host=host,
         results=str(request.results.absolute()),
         artifacts=str(cache_home() / "artifacts"),
         user=f"{os.getuid()}:{os.getgid()}",
         owner=owner_label(this_process()),
-        nodes=nodes,
-        cdi=engine.cdi_devices if engine else (),
-        groups=groups,
+        devices=devices,
+        wish=request.devices,
         limits=limits,
     )
 
 
+def found_devices(targets: Sequence[Target]) -> tuple[FoundDevice, ...]:
+    """The devices of these targets that this host has."""
+    from orchestrator.system.node_devices import devices_by_nodes
+
+    by_name = {target.name: target for target in targets}
+    return tuple(device for target in by_name.values() for device in devices_by_nodes(target))
+
+
 def choices_for(request: Request, chosen: Chosen, cell: Cell, tuned: Mapping[str, Tuned]) -> Choices:
     """What applies to one test: the command line, and what this system stored for exactly this image."""
-    from orchestrator.tuning import settings_for
+    from orchestrator.tuning import key_of, settings_for
 
-    key = f"{chosen.plan.benchmark}/{chosen.plan.target}/{cell.scenario}"
+    key = key_of(chosen.plan.benchmark, chosen.plan.target, cell.scenario, request.devices)
     stored = settings_for(tuned, key=key, content_id=chosen.plan.layers[-1].content_id)
     return Choices(
         min_duration_ms=request.min_duration_ms,

@@ -12,8 +12,12 @@ from orchestrator.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.catalog import Catalog
+    from orchestrator.engines import EngineFacts
     from orchestrator.model.definitions import Target
+    from orchestrator.model.steps import Passage
     from orchestrator.system.detect import Presence
 
 
@@ -51,6 +55,7 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 @json_option
 def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """Show a target: its layers, what its containers are given and why."""
+    from orchestrator.commands.passage_view import passage_lines
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.model.definitions import Target
@@ -62,9 +67,12 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     assert isinstance(target, Target)
     console = Console(quiet=as_json)
     here = presence(target)
+    passage, why_none = _passage(target)
     if as_json:
         definition = target.model_dump(mode="json", by_alias=True)
-        console.document({**asdict(here), "path": str(entry.path), "origin": entry.origin, "definition": definition})
+        more = {"path": str(entry.path), "origin": entry.origin, "definition": definition}
+        ways = {**asdict(passage), "error": why_none}
+        console.document({**asdict(here), **more, "passage": ways})
         return
     console.result(f"{target.name}: {target.title}")
     if target.description:
@@ -75,7 +83,7 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
         ("platforms", ", ".join(target.platforms)),
         ("layers", f"{target.base} <- {target.runtime}"),
         ("frameworks", frameworks),
-        *((f"device {device.name}", device.reason) for device in target.devices),
+        *_passthrough(target),
         *((f"capability {extra.name}", extra.reason) for extra in target.capabilities),
         *((f"limit {limit}", value) for limit, value in target.ulimits.items()),
         ("shared memory", target.shm),
@@ -84,6 +92,57 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     width = max(len(label) for label, _ in facts)
     for label, value in facts:
         console.result(f"  {label:{width}}  {value}")
+    for line in (f"no devices: {why_none}",) if why_none else passage_lines(passage):
+        console.result(line)
+
+
+def _passage(target: Target) -> tuple[Passage, str]:
+    """How the devices of the target would be passed here, and why they cannot be."""
+    import os
+
+    from orchestrator.commands.device_site import device_site
+    from orchestrator.commands.run_plan import found_devices
+    from orchestrator.errors import MlorchError
+    from orchestrator.model.steps import Passage
+    from orchestrator.plan_devices import plan_devices
+
+    if target.passthrough.empty:
+        return Passage(), ""
+    try:
+        site = device_site([target], found_devices([target]), _engine_facts())
+        return plan_devices(target, site, "", f"{os.getuid()}:{os.getgid()}").passage, ""
+    except MlorchError as error:
+        return Passage(), error.message
+
+
+def _engine_facts() -> EngineFacts | None:
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.errors import MlorchError
+
+    try:
+        return Workbench().engine.facts()
+    except MlorchError:
+        return None
+
+
+def _passthrough(target: Target) -> Iterator[tuple[str, str]]:
+    """What containers get of the host's devices, a line each with its reason."""
+    given = target.passthrough
+    if given.cdi:
+        yield "CDI", f"{given.cdi}=NAME, where the engine and a spec know the device"
+    if given.gpus:
+        yield "--gpus", "where the engine has the vendor's hook"
+    if given.runtime:
+        yield f"runtime {given.runtime.name}", f"{given.runtime.env}: {given.runtime.reason}"
+    for node in given.nodes:
+        words = ("of each device" if node.each else "shared", *(("if there",) if node.optional else ()))
+        yield f"device {node.name}", f"{', '.join(words)}: {node.reason}"
+    for library in given.libraries:
+        yield f"library {library.name}", library.reason
+    for group in given.groups:
+        yield f"group {group.name}", group.reason
+    for variable in given.visible:
+        yield f"variable {variable.name}", f"the chosen devices by {variable.by}"
 
 
 def all_targets(catalog: Catalog) -> tuple[Target, ...]:

@@ -33,6 +33,11 @@ class EngineFacts:
     containerd_store: bool
     cdi: bool
     cdi_devices: tuple[str, ...] = ()
+    """The CDI names that the engine itself lists; empty where it lists none (Docker before 28)."""
+    cdi_folders: tuple[str, ...] = ()
+    gpus: bool = False
+    """Whether its `--gpus` works: it has the hook of the NVIDIA container toolkit."""
+    runtimes: tuple[str, ...] = ()
     storage_driver: str = ""
     cgroup_version: str = ""
     root_dir: str = ""

@@ -32,7 +32,7 @@ def create(api: docker.APIClient, spec: ContainerSpec) -> str:
         environment=dict(spec.env),
         labels=dict(spec.labels),
         working_dir=spec.workdir or None,
-        host_config=api.create_host_config(**_host_config(spec)),
+        host_config=api.create_host_config(**host_config(spec)),
         network_disabled=spec.network == "none",
         stdin_open=False,
         tty=False,
@@ -40,7 +40,8 @@ def create(api: docker.APIClient, spec: ContainerSpec) -> str:
     return str(made["Id"])
 
 
-def _host_config(spec: ContainerSpec) -> dict[str, Any]:
+def host_config(spec: ContainerSpec) -> dict[str, Any]:
+    """What the engine is asked for, beside the image and its program; nothing in a spec makes it privileged."""
     from docker.types import DeviceRequest, Mount, Ulimit
 
     config: dict[str, Any] = {
@@ -68,8 +69,14 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         config |= {"mem_limit": spec.memory, "memswap_limit": spec.memory}
     if spec.shm is not None:
         config["shm_size"] = spec.shm
-    if spec.cdi_devices:
-        config["device_requests"] = [DeviceRequest(driver="cdi", device_ids=list(spec.cdi_devices))]
+    if spec.runtime:
+        config["runtime"] = spec.runtime
+    requests = [DeviceRequest(driver="cdi", device_ids=list(spec.cdi_devices))] if spec.cdi_devices else []
+    if spec.gpus:
+        which = {"count": -1} if spec.gpus == ("all",) else {"device_ids": list(spec.gpus)}
+        requests.append(DeviceRequest(capabilities=[["gpu"]], **which))
+    if requests:
+        config["device_requests"] = requests
     return config
 
 

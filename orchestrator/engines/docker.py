@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.engines import ContainerExit, ContainerFacts, EngineFacts, ImageFacts
+from orchestrator.engines.devices import refused_device, takes_gpus
 from orchestrator.engines.docker_transfer import DockerTransfers
 from orchestrator.engines.fitness import unfit
 from orchestrator.engines.hosts import find_host
@@ -88,6 +89,9 @@ class DockerEngine(DockerTransfers):
             containerd_store=status.get("driver-type") == "io.containerd.snapshotter.v1",
             cdi=bool(info.get("CDISpecDirs")),
             cdi_devices=tuple(str(device.get("ID")) for device in info.get("DiscoveredDevices") or ()),
+            cdi_folders=tuple(info.get("CDISpecDirs") or ()),
+            gpus=takes_gpus(self.host, info.get("Runtimes") or ()),
+            runtimes=tuple(sorted(info.get("Runtimes") or ())),
             storage_driver=str(info.get("Driver", "")),
             cgroup_version=str(info.get("CgroupVersion", "")),
             root_dir=str(info.get("DockerRootDir", "")),
@@ -204,15 +208,19 @@ class DockerEngine(DockerTransfers):
 
         Raises:
             UsageError: a mount's source is not there (nothing is created).
-            HostLimitError: the host refuses a limit or a device that the target asks for.
+            HostLimitError: the host refuses a limit or a device that the target asks for; a device is
+                gone or busy (nothing is created).
             StepFailed: the engine cannot start the container.
             EngineError: the engine went away.
         """
         from orchestrator.engines.containers import create, follow
+        from orchestrator.engines.nodes import require_nodes
 
         for mount in spec.mounts:
             if self.host.startswith("unix://") and not Path(mount.source).exists():
                 raise _missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
+        if self.host.startswith("unix://"):
+            require_nodes(spec)
         with self._answers():
             container = create(self._api, spec)
         ended = False
@@ -300,19 +308,8 @@ class DockerEngine(DockerTransfers):
                 f"the host refuses a limit that the target asks for: {said.strip()}",
                 hint="see `mlorch doctor`: what the engine may raise is limited by the engine's own limits",
             )
-        if any(
-            words in said
-            for words in (
-                "gathering device information",
-                "CDI device injection failed",
-                "could not select device driver",
-            )
-        ):
-            return HostLimitError(
-                f"the engine cannot pass a device of the target: {said.strip()}",
-                hint="see `mlorch doctor` and `mlorch targets`",
-                slug="device",
-            )
+        if (refused := refused_device(said)) is not None:
+            return refused
         if "bind source path does not exist" in said:
             return _missing_mount(f"a folder to be mounted is not there on the engine's host: {said.strip()}")
         return StepFailed(f"the engine refused: {said.strip()}", slug="engine-refused")

@@ -6,14 +6,16 @@ programs; `orchestrator.registries.wording` knows what they mean.
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import secrets
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.engines import BuildEvent
-from orchestrator.errors import MlorchError, StepFailed
+from orchestrator.errors import MlorchError, RegistryError, StepFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +81,13 @@ class DockerTransfers:
         """
         name, at, digest = reference.partition("@")
         repository, _, tag = (name, "", digest) if at else reference.rpartition(":")
-        self._follow("/images/create", {"fromImage": repository, "tag": tag}, reference, auth, on_event)
+        params = {"fromImage": repository, "tag": tag}
+        try:
+            self._follow("/images/create", params, reference, auth, on_event)
+        except RegistryError as error:
+            if error.slug == "digest-mismatch":
+                self._forget_partial()
+            raise
         facts = self.image(reference)
         if facts is None:
             raise StepFailed(f"the engine pulled {reference} but does not hold it", slug="not-loaded")
@@ -96,6 +104,18 @@ class DockerTransfers:
             return said.digest
         facts = self.image(reference)  # with its own image store an engine does not say it, but knows it
         return facts.digest if facts is not None else ""
+
+    def _forget_partial(self) -> None:
+        """Let the engine throw away what belongs to no image, at once.
+
+        containerd would go on with the wrong bytes at the next pull, and fail on them although
+        the registry gives the right ones by then. It collects whenever an image is removed.
+        """
+        name = f"localhost/mlorch-none:{secrets.token_hex(6)}"
+        repository, _, tag = name.rpartition(":")
+        with contextlib.suppress(MlorchError), self._answers():
+            self._api.import_image_from_data(bytes(1024), repository=repository, tag=tag)  # the end of an empty tar
+            self._api.remove_image(name)
 
     def _follow(
         self,

@@ -9,7 +9,7 @@ from orchestrator.engines.podman_argv import create_words
 from orchestrator.engines.podman_cli import missing_mount, refused
 from orchestrator.engines.podman_host import this_host
 from orchestrator.engines.podman_images import PodmanImages
-from orchestrator.errors import EngineError, MlorchError
+from orchestrator.errors import EngineError, HostLimitError, MlorchError
 from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
@@ -116,16 +116,25 @@ class PodmanEngine(PodmanImages):
 
         Raises:
             UsageError: a mount's source is not there (nothing is created).
-            HostLimitError: the host refuses a limit or a device that the target asks for.
+            HostLimitError: the host refuses a limit or a device that the target asks for; a device is
+                gone or busy, or is asked for in a way that podman has not (nothing is created).
             StepFailed: podman cannot create or start the container.
             EngineError: podman went away.
         """
+        from orchestrator.engines.nodes import require_nodes
         from orchestrator.engines.podman_run import PID, follow
         from orchestrator.engines.podman_runs import begun
 
         for mount in spec.mounts:
             if not Path(mount.source).exists():
                 raise missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
+        if spec.gpus or spec.runtime:
+            raise HostLimitError(
+                "podman passes devices by CDI names and by their nodes, not by --gpus or an OCI runtime of the vendor",
+                hint="write a CDI spec with the vendor's tool (nvidia-ctk cdi generate, amd-ctk cdi generate)",
+                slug="device",
+            )
+        require_nodes(spec)
         with begun(spec.name) as folder:
             ended = False
             try:

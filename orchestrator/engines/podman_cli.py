@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.engines import ContainerFacts, ImageFacts
+from orchestrator.engines.devices import refused_device
 from orchestrator.engines.private.podman import program as own_program
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
 from orchestrator.system.command import run_program
@@ -145,6 +146,8 @@ def refused(said: str, *, code: int = 125, image: str = "") -> MlorchError:
     for words, meaning in _MEANINGS:
         if any(word in text for word in words):
             return meaning(text)
+    if device := refused_device(text):
+        return device
     if text.startswith("statfs "):
         return missing_mount(f"a folder to be mounted is not there: {text.removeprefix('statfs ')}")
     if "image not known" in text:
@@ -167,18 +170,9 @@ def _limit(text: str) -> MlorchError:
     )
 
 
-def _device(text: str) -> MlorchError:
-    return HostLimitError(
-        f"the engine cannot pass a device of the target: {text}",
-        hint="see `mlorch doctor` and `mlorch targets`",
-        slug="device",
-    )
-
-
 _MEANINGS = (
     (("no space left on device",), _full),
     (("error setting rlimit", "setrlimit", "can't get final child's PID"), _limit),
-    (("unresolvable CDI devices", "setting up CDI devices", "stat /dev/", "gathering device information"), _device),
 )
 
 

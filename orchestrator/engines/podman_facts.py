@@ -27,7 +27,6 @@ def facts_of(info: dict[str, Any], program: str, *, private: bool) -> EngineFact
         buildx=None,
         containerd_store=False,
         cdi=numbers(number) >= CDI_SINCE,
-        cdi_devices=(),
         storage_driver=str(store.get("graphDriverName", "")),
         cgroup_version=str(host.get("cgroupVersion", "")).removeprefix("v"),
         root_dir=str(store.get("graphRoot", "")),

@@ -57,7 +57,7 @@ def laid_out(step: LayerStep, cache: Path, parts: Parts, on_event: Callable[[Bui
 
 
 def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[BuildEvent], None]) -> None:
-    """Write everything that a build of `step` reads into the empty `folder`.
+    """Write everything that a build of `step` reads into `folder`; what is there already is replaced.
 
     Raises:
         AssetError: a package cannot be had.

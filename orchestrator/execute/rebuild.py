@@ -53,7 +53,7 @@ class Rebuilt:
     name: str
     content_id: str
     state: str
-    """identical or differs; rebuilt where nothing was compared"""
+    """identical, same-content (only the compression differs) or differs; rebuilt where nothing was compared"""
     image: str
     digest: str
     """of the image that is there now"""
@@ -118,7 +118,8 @@ class Rebuilder:
             difference = self._difference(step.image, trial.image)
         finally:
             self.engine.remove_image(trial.image)
-        return _outcome(step, "differs", there.digest, facts.digest, began, difference)
+        same = difference is not None and difference.what == "compression"
+        return _outcome(step, "same-content" if same else "differs", there.digest, facts.digest, began, difference)
 
     def _build(self, step: LayerStep, named: LayerStep) -> ImageFacts:
         """Build `step` without a cache, under the name of `named`."""

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.errors import EngineError, InterruptedRun, MlorchError, StepFailed
+from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, MlorchError, StepFailed
 from orchestrator.execute.record_of import first_record, with_effective
 from orchestrator.execute.sweep import RUN_LABEL
 from orchestrator.model.record import ContainerRun, Failure, FileHash, Moment, RunRecord
@@ -167,7 +167,8 @@ class Runner:
     def _settle(self, record: RunRecord, folder: Path, exc: BaseException) -> None:
         """The record of a run that was cut short; then raises what the caller is to see."""
         error = story(exc, folder)
-        status = "interrupted" if isinstance(error, (InterruptedRun, EngineError)) else "failed"
+        refused = isinstance(error, HostLimitError)  # an answer of the engine, not its end
+        status = "interrupted" if isinstance(error, (InterruptedRun, EngineError)) and not refused else "failed"
         if isinstance(error, InterruptedRun):
             self._remove_containers(record.run_id)
         with contextlib.suppress(OSError):

@@ -80,6 +80,11 @@ def _grants(spec: ContainerSpec) -> list[str]:
         argv += ["--device", f"{device}:{device}:rw"]
     for device in spec.cdi_devices:
         argv += ["--device", device]
+    if spec.gpus:
+        # The option's value is a line of CSV: a list of devices needs quotes of its own.
+        argv += ["--gpus", "all" if spec.gpus == ("all",) else f'"device={",".join(spec.gpus)}"']
+    if spec.runtime:
+        argv += ["--runtime", spec.runtime]
     return argv
 
 

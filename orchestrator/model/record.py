@@ -15,6 +15,7 @@ from types import MappingProxyType, NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from orchestrator.errors import StepFailed
+from orchestrator.model.steps import Passage
 
 VERSION = 1
 NOTE = "mlorch reference workload, not an MLPerf submission"
@@ -127,7 +128,10 @@ class MountFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerRun:
-    """How the container was started; memory and shm in bytes, ulimits soft and hard (-1 unlimited)."""
+    """How the container was started; memory and shm in bytes, ulimits soft and hard (-1 unlimited).
+
+    ``passage`` says which devices it was given, in which way and why in this one.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -140,6 +144,9 @@ class ContainerRun:
     capabilities: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     cdi_devices: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    runtime: str = ""
+    passage: Passage = field(default_factory=Passage)
     groups: tuple[str, ...] = ()
     ulimits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     cpus: tuple[int, ...] = ()
@@ -149,6 +156,14 @@ class ContainerRun:
     pids: int | None = None
     ipc: str = "private"
     container_id: str = ""
+
+    @property
+    def given_devices(self) -> str:
+        """The devices that it was given, for people; ``none`` where it had none."""
+        asked = (*self.devices, *self.cdi_devices, *(f"--gpus {name}" for name in self.gpus))
+        words = ", ".join(asked) or ("none" if not self.runtime else f"by the runtime {self.runtime}")
+        known = [f"{d.product or 'device'} {d.index}{f' ({d.uuid})' if d.uuid else ''}" for d in self.passage.devices]
+        return f"{words}: {', '.join(known)}" if known else words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,10 @@ class ContainerSpec:
 
     Memory in bytes; ``cpus`` are host processor numbers; ``ulimits`` maps a name
     to soft and hard (-1 is unlimited); ``network`` is ``none`` or ``bridge``.
+    ``devices`` are nodes, ``cdi_devices`` CDI names, ``gpus`` what `--gpus` names (``all`` alone,
+    or indices and UUIDs), ``runtime`` an OCI runtime of the engine (empty: its default). ``expects``
+    are nodes that must be there when it starts, whoever passes them; of ``exclusive`` ones
+    only one program at a time can have each open.
     """
 
     name: str
@@ -134,8 +138,44 @@ class ContainerSpec:
     capabilities: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     cdi_devices: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    runtime: str = ""
+    expects: tuple[str, ...] = ()
+    exclusive: tuple[str, ...] = ()
     ipc: str = "private"
     workdir: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedDevice:
+    """One device, or part of one, that a container was given; ``name`` is what the engine was asked for.
+
+    ``index`` is the host's (``2``, a part ``2:1``); what the host does not say is empty.
+    """
+
+    index: str
+    name: str
+    pci: str = ""
+    uuid: str = ""
+    product: str = ""
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """How a container gets its devices.
+
+    ``way`` is ``cdi``, ``gpus``, ``runtime``, ``nodes`` or ``none``; ``why`` the reason of this one,
+    ``passed_over`` why each way that comes before it was not taken. ``whole`` says that every
+    device of the target was given. ``nodes`` are the host's device nodes that go with it, as far as known.
+    """
+
+    way: str = "none"
+    why: str = ""
+    passed_over: tuple[str, ...] = ()
+    whole: bool = True
+    devices: tuple[PassedDevice, ...] = ()
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +208,7 @@ class RunStep:
     model: AssetRef
     dataset: AssetRef
     recipe_sha256: str
+    passage: Passage = field(default_factory=Passage)
 
 
 def build_plan_from(data: Mapping[str, object]) -> BuildPlan:

@@ -16,19 +16,17 @@ from orchestrator.model.base import (
     Size,
     Strict,
 )
+from orchestrator.model.passthrough import Passthrough, Why
 
 
-class Reasoned(Strict):
-    """Something the container is given beyond the least, and why."""
+class Capability(Strict):
+    """A capability of the kernel that containers of the target keep, and why.
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./*-]+\Z")]
-    reason: str = Field(min_length=8)
+    Only those that cannot be turned against the host are possible; none that amounts to being root there.
+    """
 
-
-class Device(Reasoned):
-    """A device node on the host, or a CDI name; a glob may match several nodes."""
-
-    cdi: str = ""
+    name: Literal["IPC_LOCK", "PERFMON", "SYS_NICE", "SYS_PTRACE", "SYS_RESOURCE"]
+    reason: Why
 
 
 class Detect(Strict):
@@ -53,9 +51,8 @@ class Target(Definition):
     providers: dict[Framework, tuple[str, ...]] = Field(default_factory=dict)
     priority: int = Field(default=0, ge=0, le=100)
     detect: Detect = Detect()
-    devices: tuple[Device, ...] = ()
-    groups: tuple[Name, ...] = ()
-    capabilities: tuple[Reasoned, ...] = ()
+    passthrough: Passthrough = Passthrough()
+    capabilities: tuple[Capability, ...] = ()
     ulimits: dict[Name, Annotated[str, StringConstraints(pattern=r"^(?:unlimited|[0-9]+)\Z")]] = Field(
         default_factory=dict
     )

@@ -318,7 +318,7 @@ def _limits(container: ContainerRun) -> list[tuple[str, object]]:
     memory = "not limited" if container.memory is None else f"{container.memory / (1 << 30):.2f} GiB"
     given = {
         "capabilities": ", ".join(container.capabilities) or "none",
-        "devices": ", ".join((*container.devices, *container.cdi_devices)) or "none",
+        "devices": container.given_devices,
         "processors": spans(container.cpus) if container.cpus else "all",
         "memory": memory,
         "user": container.user,

@@ -6,6 +6,7 @@ import re
 from typing import Any, get_args
 
 from orchestrator.model import base as d
+from orchestrator.model import passthrough as p
 from orchestrator.source.text import nearest
 
 TYPE_CHECKING = False
@@ -35,6 +36,13 @@ PATTERNS: dict[str, tuple[str, str]] = {
     _pattern(d.EnvName): ("not the name of a variable", "letters, digits and `_`, not beginning with a digit"),
     _pattern(d.EnvValue): ("has a line break or control character", "one line of printable characters"),
     _pattern(d.Size): ("not a size", "a whole number and `k`, `m`, `g` or `t`: `64m`"),
+    _pattern(p.NodePattern): (
+        "not a device node that can be passed",
+        "below /dev, letters, digits and `_.-`, globs as `*` and `[0-9]` after its first character; never /dev/mem",
+    ),
+    _pattern(p.CdiKind): ("not a CDI kind", "a vendor and a class, such as `nvidia.com/gpu`"),
+    _pattern(p.Library): ("not the name of a shared library", "such as `libcuda.so.1`; no folder"),
+    _pattern(p.GroupName): ("not the name of a group", "as in /etc/group: lower-case letters, digits, `_` and `-`"),
 }
 
 _SIMPLE: dict[str, tuple[str, str]] = {

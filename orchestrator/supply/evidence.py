@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import json
+import os
+import re
+import shutil
 import tarfile
 import tempfile
 from contextlib import contextmanager
@@ -34,7 +38,9 @@ def scratch() -> Iterator[Path]:
     """A folder of the cache for one image, removed afterwards; a full disk is told as that."""
     parent = cache_home() / "supply"
     parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="image-", dir=parent) as folder:
+    for left in stale(parent, "image-"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"image-{os.getpid()}-", dir=parent) as folder:
         try:
             yield Path(folder)
         except StepFailed:
@@ -43,6 +49,16 @@ def scratch() -> Iterator[Path]:
             if error.errno is None:
                 raise
             raise write_failure(parent, error) from error
+
+
+def stale(folder: Path, prefix: str) -> list[Path]:
+    """What processes that were killed left in ``folder``: names that begin with ``prefix`` and their number."""
+    found = []
+    for path in folder.glob(f"{glob.escape(prefix)}*"):
+        number = re.match(r"\d+", path.name.removeprefix(prefix))
+        if number and not Path("/proc", number[0]).exists():
+            found.append(path)
+    return found
 
 
 def of_engine(engine: ImageMoves, reference: str, digest: str) -> Evidence:

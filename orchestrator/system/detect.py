@@ -31,7 +31,7 @@ def presence(target: Target, machine: str | None = None) -> Presence:
     """What can be told of a target without an engine; ``machine`` is what uname calls this one."""
     machine = machine or platform.machine()
     mine = _PLATFORMS.get(machine, machine)
-    devices = tuple(path for device in target.devices for path in sorted(glob.glob(device.name)))  # noqa: PTH207
+    devices = tuple(path for node in target.passthrough.nodes for path in sorted(glob.glob(node.name)))  # noqa: PTH207
     detect = target.detect
     # Paths of devices and drivers may be globs such as /dev/nvidia[0-9]*; all that are named must match.
     lacking = [path for path in detect.paths if not glob.glob(path)]  # noqa: PTH207

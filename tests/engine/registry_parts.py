@@ -73,6 +73,18 @@ class Running:
     def storage(self) -> Path:
         return self.folder / "data"
 
+    def at(self, address: str) -> str:
+        """Its name under another address at which it listens too."""
+        return f"{address}:{self.host.rpartition(':')[2]}"
+
+    def trusted_in(self, config: Path) -> Path:
+        """A folder of settings (XDG_CONFIG_HOME) in which mlorch finds its CA, under both its names."""
+        for host in {self.host, self.listen, self.at("127.0.0.1")}:
+            folder = config / "mlorch/certs.d" / host
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self.ca, folder / "ca.crt")
+        return config
+
     def blob(self, digest: str) -> Path:
         """The file of a blob or manifest in the registry's storage."""
         value = digest.partition(":")[2]
@@ -88,7 +100,8 @@ class Running:
 
         folder.mkdir(parents=True, exist_ok=True)
         coded = base64.b64encode(f"{USER}:{password}".encode()).decode()
-        (folder / "config.json").write_text(json.dumps({"auths": {self.host: {"auth": coded}}}))
+        auths = {host: {"auth": coded} for host in (self.host, self.at("127.0.0.1"))}
+        (folder / "config.json").write_text(json.dumps({"auths": auths}))
         return folder
 
     def stop(self) -> None:
@@ -107,7 +120,7 @@ class Running:
                 [program(), "serve", self.folder / "config.yml"],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
-        host, _, port = self.listen.rpartition(":")
+        host, _, port = self.host.rpartition(":")
         until = time.monotonic() + START_S
         while time.monotonic() < until and self.process.poll() is None:
             with suppress(OSError), socket.create_connection((host, int(port)), 1):
@@ -117,14 +130,17 @@ class Running:
 
 
 @contextmanager
-def registry(folder: Path, *, tls: bool = False, login: bool = False, address: str = "127.0.0.1"):
+def registry(
+    folder: Path, *, tls: bool = False, login: bool = False, address: str = "127.0.0.1", loopback_too: bool = False
+):
     """A registry with its storage below `folder`; with a CA of its own (`tls`) and a password (`login`)."""
     folder.mkdir(parents=True, exist_ok=True)
-    listen = f"{address}:{free_port(address)}"
-    made = Running(folder=folder, host=listen, listen=listen)
-    http: list[str] = [f"  addr: {listen}", "  secret: only-for-tests"]
+    port = free_port("0.0.0.0" if loopback_too else address)
+    host = f"{address}:{port}"
+    made = Running(folder=folder, host=host, listen=f"0.0.0.0:{port}" if loopback_too else host)
+    http: list[str] = [f"  addr: {made.listen}", "  secret: only-for-tests"]
     if tls:
-        made.ca = certificates(folder / "tls", address)
+        made.ca = certificates(folder / "tls", address, *(("127.0.0.1",) if loopback_too else ()))
         http += ["  tls:", f"    certificate: {folder}/tls/server.crt", f"    key: {folder}/tls/server.key"]
     lines = [
         "version: 0.1",
@@ -147,8 +163,8 @@ def registry(folder: Path, *, tls: bool = False, login: bool = False, address: s
         made.stop()
 
 
-def certificates(folder: Path, address: str) -> Path:
-    """A CA and a server certificate of it for an address; gives the CA's file."""
+def certificates(folder: Path, *addresses: str) -> Path:
+    """A CA and a server certificate of it for some addresses; gives the CA's file, which is kept where it is there."""
     folder.mkdir(parents=True, exist_ok=True)
     ca, key = folder / "ca.crt", folder / "ca.key"
     run = [
@@ -163,12 +179,15 @@ def certificates(folder: Path, address: str) -> Path:
         "-days",
         "2",
     ]
-    name = f"IP:{address}" if address.replace(".", "").isdigit() else f"DNS:{address}"
-    _run(*run, "-keyout", key, "-out", ca, "-subj", "/CN=A CA of a test")
-    _run(
-        *run, "-CA", ca, "-CAkey", key, "-keyout", folder / "server.key", "-out", folder / "server.crt",
-        "-subj", f"/CN={address}", "-addext", f"subjectAltName={name}", "-addext", "basicConstraints=critical,CA:FALSE",
-    )  # fmt: skip
+    if not ca.exists():
+        _run(*run, "-keyout", key, "-out", ca, "-subj", "/CN=A CA of a test")
+    if addresses:
+        names = ",".join(f"IP:{address}" for address in addresses)
+        _run(
+            *run, "-CA", ca, "-CAkey", key, "-keyout", folder / "server.key", "-out", folder / "server.crt",
+            "-subj", f"/CN={addresses[0]}", "-addext", f"subjectAltName={names}",
+            "-addext", "basicConstraints=critical,CA:FALSE",
+        )  # fmt: skip
     return ca
 
 
@@ -260,6 +279,8 @@ def _prefix(folder: Path) -> Path:
 
 def tiny_plan(name: str, program: Path, *more: str, platform: str = "linux/amd64", mark: str = ""):
     """A plan of two layers: busybox on nothing, and a line of text on that. Real content ids, real labels."""
+    import base64
+    import random
     import secrets
 
     from orchestrator.content import content_id, sha256_text
@@ -284,8 +305,16 @@ def tiny_plan(name: str, program: Path, *more: str, platform: str = "linux/amd64
     box = ContextFile(path="busybox", sha256=sha256_file(program), mode=0o755, source=str(program))
     base = step(f"t-{name}-base", None, f"FROM scratch\nCOPY busybox /bin/busybox\nENV MARK={mark}\n", (box,))
     note = ContextFile(path="note", sha256=sha256_text(mark), text=mark)
+    # Bytes that no engine has seen, so that a pull has something to fetch.
+    noise = base64.b64encode(random.Random(mark).randbytes(128 << 10)).decode()
+    more = (*more, "COPY noise /noise")
     lines = "".join(f"{line}\n" for line in more)
-    top = step(f"t-{name}", base, f"FROM {base.image}\nCOPY note /note\n{lines}", (note,))
+    top = step(
+        f"t-{name}",
+        base,
+        f"FROM {base.image}\nCOPY note /note\n{lines}",
+        (note, ContextFile(path="noise", sha256=sha256_text(noise), text=noise)),
+    )
     return BuildPlan(target="t", benchmark=name, platform=platform, layers=(base, top))
 
 

@@ -25,14 +25,14 @@ if settings['scenario'] == 'MultiStream':
 """
 
 
-def write_overlay(folder: Path) -> Path:
+def write_overlay(folder: Path, harness: str = HARNESS) -> Path:
     """A recipe folder with benchmark `faulty`, its model, dataset and harness; a few bytes each."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data.bin").write_bytes(b"data")
     digest = hashlib.sha256(b"data").hexdigest()
     source = f"sources: [{{kind: recipe, path: data.bin, sha256: {digest}, licence: {{spdx: MIT}}}}]\n"
     outputs = f"outputs: [{{file: data.bin, sha256: {digest}}}]\n"
-    command = "command:\n  - python3\n  - -c\n  - |\n" + "".join(f"    {line}\n" for line in HARNESS.splitlines())
+    command = "command:\n  - python3\n  - -c\n  - |\n" + "".join(f"    {line}\n" for line in harness.splitlines())
     files = {
         "model.yaml": "kind: model\nname: faulty\ntitle: m\nformat: onnx\nparameters: 1\ntrained_by: us\n"
         + source + outputs,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -139,6 +142,20 @@ def test_a_full_disk_is_told_and_nothing_is_left(mlorch, bundle, tmp_path):
         subprocess.run(["umount", small], check=True)
 
 
+def test_an_interrupted_bundle_leaves_what_was_there(mlorch, bundle, tmp_path):
+    out = tmp_path / "b.tar"
+    out.write_text("an older one")
+    process = subprocess.Popen([*mlorch.command, "images", "bundle", *IMAGE, "-o", str(out)], stderr=subprocess.PIPE)
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob(".b.tar.*")) and time.monotonic() < until:
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait(60) == 130, process.stderr.read()
+    process.stderr.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["b.tar"]
+    assert out.read_text() == "an older one"
+
+
 def test_a_bundle_signed_by_somebody_else_or_damaged_is_not_taken_in(mlorch, bundle, tmp_path):
     folder, _ = bundle
     env = {**os.environ, "MLORCH_HOME": str(tmp_path / "home"), "MLORCH_KEY_PASSWORD": ""}
@@ -153,5 +170,67 @@ def test_a_bundle_signed_by_somebody_else_or_damaged_is_not_taken_in(mlorch, bun
         done = mlorch("images", "load", str(spoiled), env=env)
         assert done.returncode == 1, done.stdout
         assert "is refused" in done.stderr
-    left = [path for path in (tmp_path / "home").rglob("*") if path.is_file() and "plans" not in path.parts]
-    assert left == []
+    assert left_in(tmp_path / "home") == []
+
+
+def left_in(home: Path) -> list[Path]:
+    """The files that a command left in a home, but for kept plans."""
+    return [path for path in home.rglob("*") if path.is_file() and "plans" not in path.parts]
+
+
+def test_recipes_that_this_machine_has_not_come_along(mlorch, engine, tmp_path):
+    builtin = (Path(__file__).parents[2] / "recipes/benchmarks/image-fashion.yaml").read_text()
+    (tmp_path / "mine").mkdir()
+    changed = "\n".join(
+        "title: Another title, which the image holds" if line.startswith("title:") else line
+        for line in builtin.splitlines()
+    )
+    (tmp_path / "mine/image-fashion.yaml").write_text(changed + "\n")
+    mine = ("--recipes", str(tmp_path / "mine"))
+    done = mlorch("images", "bundle", *IMAGE, *mine, "-o", str(tmp_path / "b.tar"), "--json")
+    assert done.returncode == 0, done.stderr
+    (image,) = json.loads(done.stdout)["images"]
+    env = {**os.environ, "MLORCH_HOME": str(tmp_path / "home")}
+    done = mlorch("images", "load", str(tmp_path / "b.tar"), "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["recipes"]
+    assert "--recipes" in said["run"][0]
+    shutil.rmtree(tmp_path / "mine")
+    words = [word for folder in said["recipes"] for word in ("--recipes", folder)]
+    done = mlorch("plan", *IMAGE, *words, "--json", env=env)
+    assert json.loads(done.stdout)["images"] == [image["image"]], done.stderr
+
+    with contextlib.suppress(Exception):
+        engine._api.remove_image(image["image"])
+
+    # Without an engine nothing is taken in, and that is told before anything is written.
+    lonely = {**env, "MLORCH_HOME": str(tmp_path / "lonely"), "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
+    done = mlorch("images", "load", str(tmp_path / "b.tar"), env=lonely)
+    assert done.returncode == 4
+    assert left_in(tmp_path / "lonely") == []
+
+    # Where not even the bundle's recipes give its images, another mlorch made it: nothing is taken in.
+    home = tmp_path / "third"
+    done = mlorch("images", "load", str(without_recipes(tmp_path / "b.tar")), env={**env, "MLORCH_HOME": str(home)})
+    assert done.returncode == 1
+    assert "[other-version]" in done.stderr
+    assert "differ in file:" in done.stderr
+    assert left_in(home) == []
+
+
+def without_recipes(path: Path) -> Path:
+    """The bundle with the recipes of its maker's own left out, and said so in its list."""
+    out = path.with_name("less.tar")
+    with tarfile.open(path) as tar, tarfile.open(out, "w") as less:
+        for member in tar:
+            data = tar.extractfile(member).read()
+            if "definitions/" in member.name and "Another title" in data.decode(errors="replace"):
+                continue
+            if member.name == "mlorch-bundle.json":
+                document = json.loads(data)
+                document["files"] = {name: file for name, file in document["files"].items() if name in less.getnames()}
+                data = json.dumps(document).encode()
+            member.size = len(data)
+            less.addfile(member, io.BytesIO(data))
+    return out

@@ -137,7 +137,7 @@ def test_a_device_that_is_not_there_is_told(engine, image):
         engine.run(spec(image, "true", devices=("/dev/no-such-accelerator",)), lambda _: None)
     with pytest.raises(HostLimitError) as named:
         engine.run(spec(image, "true", cdi_devices=("vendor.test/accelerator=9",)), lambda _: None)
-    assert plain.value.slug == named.value.slug == "device"
+    assert (plain.value.slug, named.value.slug) == ("device-gone", "device")
     assert "no-such-accelerator" in plain.value.message
 
 

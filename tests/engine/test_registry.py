@@ -387,3 +387,40 @@ def test_a_build_cache_in_a_registry_serves_another_engine(engine, second, plain
     assert any(event.kind == "cached" and "echo made" in event.step for event in events)
     discard(engine, plan)
     discard(second.engine, plan)
+
+
+# -- what is where, and what may go ---------------------------------------------------------------------------
+
+
+def test_list_and_prune_by_the_command_line(mlorch, second, plain, published, box, tmp_path):
+    plan, pushed = published
+    builder(second.engine, tmp_path, depots=depots(plain)).build([plan])
+    extra = tiny_plan("held", box)
+    builder(second.engine, tmp_path).build([extra])
+    second.engine.tag(plan.image, "somebody/tool:1")
+    held = second.engine._api.create_container(extra.image, ["/bin/busybox", "true"])
+    env = second.env(MLORCH_REGISTRIES=f"{plain.host}/team")
+
+    def document(*arguments):
+        done = mlorch("images", *arguments, "--json", env=env, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    rows = document("list", "--unused")["images"]
+    mine = {(row["where"], row["digest"]) for row in rows if row["content_id"] == plan.layers[1].content_id}
+    assert mine == {(where, pushed[1].image.digest) for where in ("engine", f"{plain.host}/team")}
+    shown = document("prune")
+    assert {row["reference"] for row in shown["images"]} == {plan.image, *(step.image for step in extra.layers)}
+    assert (shown["removed"], shown["bytes"] > 1 << 20) == (False, True)
+    assert plan.image in second.names()
+    done = document("prune", "--yes")
+    assert {row["reference"]: row["state"] for row in done["images"]} == {
+        plan.image: "removed",
+        extra.image: "kept",
+        extra.layers[0].image: "removed",
+    }
+    assert second.names() == [extra.image, "somebody/tool:1"]
+    second.engine._api.remove_container(held)
+    second.engine.remove_image("somebody/tool:1")
+    discard(second.engine, extra)
+    assert document("prune", "--yes")["images"] == []

@@ -112,6 +112,31 @@ def test_a_rebuild_says_that_layers_are_identical(built, mlorch, lean):
     assert [layer["rebuilt"] for layer in layers] == [built[0][layer["name"]]["digest"] for layer in layers]
 
 
+@needs_host
+def test_docker_build_on_what_was_rendered_gives_the_same_files(built, mlorch, lean, engine, tmp_path):
+    """Without mlorch: no labels, so another configuration, and the same layers."""
+    asked = ("render", "-t", TARGET, "-b", "image-fashion", "--recipes", str(lean), "--contexts", "-o", str(tmp_path))
+    done = mlorch(*asked)
+    assert done.returncode == 0, done.stderr
+    for name in ("base-bookworm", "harness-code", "image-fashion-t-lean"):
+        tag = f"localhost/mlorch-test/plain:{secrets.token_hex(4)}"
+        command = [
+            "docker",
+            "build",
+            "-q",
+            "--build-arg",
+            f"SOURCE_DATE_EPOCH={EPOCH}",
+            "-t",
+            tag,
+            tmp_path / TARGET / name,
+        ]
+        plain = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert plain.returncode == 0, plain.stderr
+        found = [engine._api.inspect_image(each)["RootFS"]["Layers"] for each in (tag, built[0][name]["image"])]
+        engine.remove_image(tag)
+        assert found[0] == found[1], name
+
+
 # -- what would differ is noticed ------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from orchestrator.commands import doctor
 from orchestrator.engines import EngineFacts
-from orchestrator.errors import EngineError
+from orchestrator.errors import EngineError, RegistryError
 
 FACTS = EngineFacts(
     name="docker", host="unix:///run/x.sock", version="26.1.5", api_version="1.45", platform="linux/amd64",
@@ -82,3 +82,16 @@ def test_an_archive_that_does_not_answer_is_told_without_its_password(monkeypatc
     assert check.state == "warn"
     assert check.what == "http://mirror.test/debian: no route"
     assert "MLORCH_DEBIAN_MIRROR" in check.hint
+
+
+def test_registries_are_asked_and_told(monkeypatch):
+    monkeypatch.setenv("MLORCH_REGISTRIES", "up.example/team down.example")
+
+    def ping(self):
+        if self.host != "up.example":
+            raise RegistryError("nobody there", hint="start it", slug="registry-down")
+
+    monkeypatch.setattr("orchestrator.registries.client.Registry.ping", ping)
+    up, down = doctor.registries()
+    assert (up.state, up.what) == ("ok", "up.example/team answers")
+    assert (down.state, down.what, down.hint) == ("warn", "down.example: nobody there", "start it")

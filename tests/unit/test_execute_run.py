@@ -13,7 +13,7 @@ import pytest
 from run_parts import a_site, a_workload
 
 from orchestrator.engines import ContainerExit, ContainerFacts
-from orchestrator.errors import EngineError, InterruptedRun, StepFailed
+from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, StepFailed
 from orchestrator.execute.record_of import About, Session
 from orchestrator.execute.run import Runner, Watcher
 from orchestrator.execute.sweep import orphaned, sweep
@@ -177,6 +177,17 @@ def test_out_of_memory_is_said(run_it):
     assert outcome.error.slug == "out-of-memory"
     assert "memory limit of 14.40 GiB" in outcome.error.message
     assert outcome.record.out_of_memory
+
+
+def test_a_device_that_is_gone_at_the_start_is_a_failed_run_with_its_reason(run_it, tmp_path):
+    def gone(results, on_line):
+        raise HostLimitError("the device node /dev/chip0 is gone", hint="see the log", slug="device-gone")
+
+    with pytest.raises(HostLimitError):
+        run_it(FakeEngine(gone))
+    record = record_in(tmp_path)
+    assert (record.status, record.error.slug, record.error.hint) == ("failed", "device-gone", "see the log")
+    assert record.container.passage.way == "none"
 
 
 def test_a_lost_engine_interrupts(run_it, tmp_path):

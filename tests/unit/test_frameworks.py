@@ -28,7 +28,7 @@ frameworks: {onnxruntime: onnxruntime-cpu}
 providers: {onnxruntime: [CPUExecutionProvider]}
 priority: 1
 detect: {paths: [/dev/abacus0]}
-devices: [{name: /dev/abacus*, reason: the beads themselves}]
+passthrough: {nodes: [{name: "/dev/abacus[0-9]*", each: true, reason: the beads themselves}]}
 """
 
 

@@ -219,21 +219,5 @@ def test_a_limit_that_the_host_cannot_give_is_told_and_not_lowered():
     assert given == {"memlock": (-1, -1), "nofile": (65536, 65536)}
 
 
-def test_devices_by_cdi_name_where_known_and_by_node_elsewhere():
-    device = {"name": "/dev/nvidia*", "reason": "the accelerator", "cdi": "nvidia.com/gpu=all"}
-    workload = a_workload(target=a_target(devices=[device], groups=["render"]))
-    groups = {"render": "105"}
-    by_name = planned(workload=workload, site=a_site(cdi=("nvidia.com/gpu=all",), groups=groups)).container
-    assert (by_name.devices, by_name.cdi_devices, by_name.groups) == ((), ("nvidia.com/gpu=all",), ("105",))
-    nodes = {"/dev/nvidia*": ("/dev/nvidia0", "/dev/nvidiactl")}
-    by_node = planned(workload=workload, site=a_site(nodes=nodes, groups=groups)).container
-    assert (by_node.devices, by_node.cdi_devices) == (("/dev/nvidia0", "/dev/nvidiactl"), ())
-    with pytest.raises(HostLimitError, match="/dev/nvidia") as error:
-        planned(workload=workload, site=a_site(groups=groups))
-    assert error.value.slug == "device-missing"
-    with pytest.raises(HostLimitError, match="group `render`"):
-        planned(workload=workload, site=a_site(nodes=nodes))
-
-
 def test_the_same_inputs_give_the_same_step():
     assert planned() == planned()

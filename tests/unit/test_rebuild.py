@@ -265,6 +265,17 @@ def test_another_image_is_compared_file_by_file_and_every_layer_is_looked_at(tmp
     assert not list(tmp_path.glob("rebuild-*"))
 
 
+def test_the_same_content_in_another_compression_is_no_failure(tmp_path, monkeypatch):
+    """As of an image that another version of the engine built and a registry gave."""
+    one = step("one")
+    engine = FakeEngine({one.image: "sha256:was"})
+    big = tar(("same", bytes(range(256)) * 99, {}))
+    levels = iter((9, 1))
+    monkeypatch.setattr(FakeEngine, "save", lambda _self, _references, out: saved(out, big, level=next(levels)))
+    (outcome,) = rebuilder(engine, tmp_path).verify([one])
+    assert (outcome.state, outcome.difference.what) == ("same-content", "compression")
+
+
 @pytest.mark.parametrize("there", [(), ("two",)])
 def test_nothing_is_built_where_an_image_or_its_parent_is_not_there(tmp_path, there):
     one = step("one")

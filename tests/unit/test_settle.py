@@ -44,6 +44,12 @@ def test_the_constant_is_the_one_of_the_rest():
     assert settle().EPOCH == EPOCH == tree.EPOCH
 
 
+def test_the_installed_packages_of_a_registry_base_get_the_same_time():
+    text = (PROGRAM.parent / "debs.Dockerfile.j2").read_text()
+    assert f"SOURCE_DATE_EPOCH={EPOCH} " in text
+    assert f"touch -h -d @{EPOCH} " in text
+
+
 def test_every_file_folder_and_link_has_the_one_time(out, tmp_path, monkeypatch):
     run(out, tmp_path / "root", monkeypatch, "/opt/p")
     times = {path.lstat().st_mtime for path in [out, *out.rglob("*")]}

@@ -61,6 +61,11 @@ class Places:
         return self.home / "daemon.json"
 
     @property
+    def cdi(self) -> Path:
+        """CDI specs of this engine alone, beside those of the host: to be had without root's folders."""
+        return self.home / "cdi"
+
+    @property
     def client_config(self) -> Path:
         return self.home / "client"
 

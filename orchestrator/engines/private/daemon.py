@@ -17,6 +17,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.engines.cdi import FOLDERS
 from orchestrator.engines.lookup import ping
 from orchestrator.engines.private import State, listener, network, read_state, state_text
 from orchestrator.engines.private.leftovers import drop_stale_pid, end_leftovers, pid_of
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 START_S = 60.0
 STOP_S = 40.0
-CDI_FOLDERS = ("/etc/cdi", "/var/run/cdi")
 _KEPT = (
     "HOME", "LANG", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
@@ -52,7 +52,7 @@ def start(at: Places) -> State:
         stop(at)  # what a crash or a boot left: rules, a bridge, containerd
     drop_stale_pid(at.pid_file, "dockerd")
     drop_stale_pid(at.containerd_pid, "containerd")
-    for folder in (at.home, at.data, at.run):
+    for folder in (at.home, at.data, at.run, at.cdi):
         folder.mkdir(parents=True, exist_ok=True)
     at.run.chmod(0o700)  # who may use the socket is root on this host
     # A killed dockerd remembers its bridge's subnet and would put it back over the one chosen now, past the
@@ -109,7 +109,7 @@ def _config(at: Places, bridge: str, mtu: int | None) -> str:
         "pidfile": str(at.pid_file),
         "group": "root",
         "features": {"containerd-snapshotter": True, "cdi": True},
-        "cdi-spec-dirs": list(CDI_FOLDERS),
+        "cdi-spec-dirs": [*FOLDERS, str(at.cdi)],
         "builder": {"gc": {"enabled": True, "defaultKeepStorage": "20GB"}},
         "bridge": bridge,
         "iptables": False,

@@ -87,6 +87,16 @@ def test_an_engine_that_saves_something_else_is_told(tmp_path):
         bundle(tmp_path, plan("other"), layout(plan()))
 
 
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    gone, mine, other = (tmp_path / f".b.tar.{name}" for name in ("4194999.new", f"{os.getpid()}.old", "x.new"))
+    for path in (gone, mine, other):
+        path.write_text("half")
+    bundle(tmp_path)
+    assert not gone.exists()
+    assert mine.exists()
+    assert other.exists()
+
+
 def test_no_folder_is_made_unasked(tmp_path):
     with pytest.raises(UsageError) as caught:
         writing.write(tmp_path / "no/such/b.tar", None, FakeEngine({}))

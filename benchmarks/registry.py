@@ -1,0 +1,79 @@
+"""Pull and run on an empty engine, against the engine's own `docker pull` of the same bytes and the same run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from common import Bar, mlorch, mlorch_json, note, wall_seconds
+from docker_side import docker, environment
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "engine"))
+
+REPETITIONS = 5
+BENCHMARK, ASSETS = "image-fashion", ("resnet8-fashion", "fashion-mnist")
+
+
+def measure() -> list[Bar]:
+    """One bar; both sides start from an empty store each time, in turn, and the least of each counts."""
+    from registry_parts import another_engine, registry
+
+    from orchestrator.system.places import cache_home
+
+    note("pull and run on an empty engine from a registry on loopback")
+    with tempfile.TemporaryDirectory(prefix="mlorch-bench-") as folder, registry(Path(folder)) as running:
+        mlorch_json("build", "--benchmark", BENCHMARK)
+        subprocess.run(mlorch("assets", "get", *ASSETS), check=True, capture_output=True)
+        sent = mlorch_json("images", "push", running.host, "--benchmark", BENCHMARK)["pushed"][-1]
+        with another_engine() as second:
+            (second.home / "cache").mkdir()
+            (second.home / "cache/assets").symlink_to(cache_home() / "assets")
+            return [_measured(second, running, sent)]
+
+
+def _measured(second, running, sent: dict) -> Bar:
+    env = second.env(MLORCH_REGISTRIES=running.host)
+    run = mlorch(
+        "run",
+        BENCHMARK,
+        "--scenario",
+        "Offline",
+        "--mode",
+        "accuracy",
+        "--no-build",
+        "-o",
+        str(second.home / "results"),
+    )
+    pull = [docker(), "pull", "-q", f"{running.host}/mlorch/{sent['layer']}@{sent['digest']}"]
+    own = f"localhost/mlorch/{sent['layer']}:{sent['content_id']}"
+    docker_env = environment(DOCKER_HOST=second.host)
+    ours, theirs, pulls = [], [], []
+    for _ in range(REPETITIONS):
+        _empty(second)
+        ours.append(wall_seconds(run, env=env))
+        _empty(second)
+        pulls.append(wall_seconds(pull, env=docker_env))
+        subprocess.run([docker(), "tag", pull[-1], own], env=docker_env, check=True)
+        theirs.append(pulls[-1] + wall_seconds(run, env=env))
+    size = second.engine.image(own).size / 1e6
+    return Bar(
+        what="pull and run on an empty engine, against `docker pull` of the same digest and the same run",
+        value=min(ours) / min(theirs),
+        bar=1.1,
+        detail=f"{min(ours):.2f} s / {min(theirs):.2f} s (of it the pull {min(pulls):.2f} s); {size:.0f} MB sent, "
+        f"{REPETITIONS} times in turn",
+    )
+
+
+def _empty(second) -> None:
+    """Every name off, so that the engine drops its layers."""
+    for item in second.engine._api.images():  # noqa: SLF001
+        for name in (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ())):
+            second.engine.remove_image(name)
+    left = second.engine._api.images()  # noqa: SLF001
+    if left:
+        raise RuntimeError(f"the second engine is not empty: {left}")
+    os.sync()  # what was thrown away is not to be written while a clock runs

@@ -1,0 +1,186 @@
+"""Published lists, what a prune frees, what platforms have in common, and what a command line may ask of registries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.cli import run
+from orchestrator.engines import ImageFacts
+from orchestrator.errors import DefinitionError, RegistryError, StepFailed, UsageError
+from orchestrator.execute.prune import freed, is_own, remove, unneeded
+from orchestrator.execute.published import Published, read_published, write_published
+from orchestrator.execute.pull import Depots, image_labels, require_labels
+from orchestrator.layers import labels, set_id
+from orchestrator.model.steps import BuildPlan, LayerStep
+from orchestrator.registries.references import Place
+
+ONE = Published(
+    layer="base",
+    content_id="a" * 64,
+    platform="linux/amd64",
+    digest=f"sha256:{'b' * 64}",
+    registry="r.example:5000/team",
+)
+
+
+# -- lists -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["images.yaml", "images.json"])
+def test_a_list_is_read_as_it_was_written(tmp_path, name):
+    write_published(tmp_path / name, [ONE, replace(ONE, layer="top", content_id="c" * 64)])
+    found = read_published(tmp_path / name)
+    assert found["a" * 64] == ONE
+    assert [one.layer for one in found.values()] == ["base", "top"]
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [(f"sha256:{'b' * 64}", "latest"), ("linux/amd64", "windows"), ("a" * 64, "abc"), ("layer", "lair")],
+)
+def test_a_list_with_a_fault_names_its_line(tmp_path, was, becomes):
+    write_published(tmp_path / "images.yaml", [ONE])
+    text = (tmp_path / "images.yaml").read_text().replace(was, becomes)
+    (tmp_path / "images.yaml").write_text(text)
+    with pytest.raises(DefinitionError) as caught:
+        read_published(tmp_path / "images.yaml")
+    assert caught.value.problems()[0].span.line >= 4
+
+
+def test_a_list_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        read_published(tmp_path / "none.yaml")
+    assert caught.value.slug == "no-published-list"
+
+
+# -- plans -------------------------------------------------------------------------------------------------
+
+
+def plan(platform="linux/amd64", **inputs):
+    base = LayerStep(name="base", level="base", platform=platform, content_id=platform[-5:] * 8, parent=None,
+                     dockerfile="", inputs={"dockerfile": platform, "deb:x": platform, "file:a": "1"})  # fmt: skip
+    top = LayerStep(name="top", level="benchmark", platform=platform, content_id="2" * 64, parent=base.image,
+                    dockerfile="", inputs={"dockerfile": "t", "file:requirements.txt": platform, **inputs})  # fmt: skip
+    return BuildPlan(target="t", benchmark="b", platform=platform, layers=(base, top))
+
+
+def test_platforms_of_one_set_share_templates_and_files():
+    assert set_id(plan()) == set_id(plan("linux/arm64"))
+    assert set_id(plan()) != set_id(plan(**{"file:b": "1"}))
+    assert set_id(plan()) != set_id(plan(dockerfile="u"))
+
+
+def test_labels_decide_what_an_image_is():
+    step = plan().layers[1]
+    require_labels({**labels(step), "other": "x"}, step, "r/x:y")
+    for change in ({"org.mlorch.content-id": "x"}, {"org.mlorch.parent": ""}, {"org.mlorch.inputs": "{}"}):
+        with pytest.raises(RegistryError) as caught:
+            require_labels({**labels(step), **change}, step, "r/x:y")
+        assert caught.value.slug == "image-mismatch"
+    with pytest.raises(RegistryError):
+        require_labels({}, step, "r/x:y")
+    assert image_labels(b"no json") == {}
+    assert image_labels(b'{"config": {"Labels": {"a": "b"}}}') == {"a": "b"}
+
+
+def facts(layer, layers, size, tag="1" * 64, **more):
+    image = f"localhost/mlorch/{layer}:{tag}"
+    return ImageFacts(
+        image=image, image_id=f"sha256:{layer}", digest="sha256:d", size=size, created="",
+        labels={"org.mlorch.content-id": tag, **more}, layers=tuple(layers),
+    )  # fmt: skip
+
+
+def test_an_image_in_the_engine_with_other_bytes_than_published_counts_as_missing():
+    step = plan().layers[1]
+    there = replace(facts("top", "ab", 1), image=step.image)
+    bound = {step.content_id: replace(ONE, content_id=step.content_id)}
+    one = Depots(places=(), published=bound)
+    assert one.accept({step.image: there}, [step]) == {step.image: None}
+    same = replace(there, digest=ONE.digest)
+    assert one.accept({step.image: same}, [step]) == {step.image: same}
+    assert Depots(places=()).accept({step.image: there}, [step]) == {step.image: there}
+
+
+def test_a_registry_that_does_not_answer_is_passed_over_once_or_refused(monkeypatch):
+    class Down:
+        asked = 0
+
+        def head_manifest(self, *_):
+            Down.asked += 1
+            raise RegistryError("nobody there", slug="registry-down")
+
+    said = []
+    one = Depots(places=(Place(host="r"),), warn=said.append)
+    one._clients["r"] = Down()
+    assert one.offers([plan()], ()) == {}
+    assert (Down.asked, len(said)) == (1, 1)
+    strict = Depots(places=(Place(host="r"),), strict=True)
+    strict._clients["r"] = Down()
+    with pytest.raises(RegistryError) as caught:
+        strict.offers([plan()], ())
+    assert caught.value.slug == "registry-down"
+
+
+# -- pruning -----------------------------------------------------------------------------------------------
+
+
+def test_only_our_own_names_are_ours():
+    assert is_own(facts("base", "a", 1))
+    assert not is_own(replace(facts("base", "a", 1), image="me/built-on-yours:1"))
+    assert not is_own(replace(facts("base", "a", 1), image="localhost/mlorch/base:mine"))
+
+
+def test_what_a_prune_frees_is_what_nobody_else_holds():
+    base, middle, top = facts("base", "a", 10), facts("middle", "ab", 15, "2" * 64), facts("top", "abc", 18, "3" * 64)
+    every = (base, middle, top)
+    assert freed([top], every) == 3
+    assert freed([middle, top], every) == 8
+    assert freed(every, every) == 18
+    assert freed([base, middle], every) == 0  # the one above holds them
+    assert [one.image for one in unneeded(every, {"1" * 64})] == [top.image, middle.image]
+
+
+def test_an_image_that_a_container_needs_stays():
+    class Engine:
+        def remove_image(self, name):
+            if "top" in name:
+                raise StepFailed("a container has it", slug="image-in-use")
+
+    done = remove(Engine(), [facts("top", "ab", 1), facts("base", "a", 1)])
+    assert [(one.state, one.why) for one in done] == [("kept", "a container has it"), ("removed", "")]
+
+
+# -- command lines ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "slug"),
+    [
+        (["build", "--push", "https://r.example"], "bad-registry"),
+        (["build", "--cache-to", "user:pw@r.example"], "bad-registry"),
+        (["build", "-o", "x.yaml"], "usage"),
+        (["build", "--dry-run", "--pull"], "no-registries"),
+        (["build", "--dry-run", "--images", "none.yaml"], "no-published-list"),
+        (["plan", "--pull"], "no-registries"),
+        (["images", "pull"], "no-registries"),
+        (["images", "push", "a b"], "bad-registry"),
+    ],
+)
+def test_what_makes_no_sense_is_told_before_anything_is_done(arguments, slug, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert run([*arguments, "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["slug"] == slug
+
+
+def test_settings_name_registries_and_a_list(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlorch.yaml").write_text("registries: ['https://x']\n")
+    assert run(["plan", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["error"]["line"] == 1
+    (tmp_path / "mlorch.yaml").write_text("images: sub/images.yaml\n")
+    assert run(["build", "--dry-run", "--json"]) == 2
+    assert f"{tmp_path}/sub/images.yaml" in json.loads(capsys.readouterr().out)["error"]["message"]
