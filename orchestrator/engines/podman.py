@@ -129,9 +129,11 @@ class PodmanEngine(PodmanImages):
             if not Path(mount.source).exists():
                 raise missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
         if spec.gpus or spec.runtime:
+            asked = f"runtime {spec.runtime}" if spec.runtime else f"--gpus {','.join(spec.gpus)}"
             raise HostLimitError(
-                "podman passes devices by CDI names and by their nodes, not by --gpus or an OCI runtime of the vendor",
-                hint="write a CDI spec with the vendor's tool (nvidia-ctk cdi generate, amd-ctk cdi generate)",
+                f"podman passes devices by CDI names and by their nodes, not by {asked}",
+                hint="write a CDI spec with the vendor's tool: the NVIDIA container toolkit (nvidia-ctk cdi generate) "
+                "or amd-ctk cdi generate",
                 slug="device",
             )
         require_nodes(spec)
