@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator.commands.common import (
+    engine_option,
     json_option,
     locked_option,
     recipes_option,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--all", "all_", is_flag=True, help="All benchmarks of the target; the default when none is named.")
 @locked_option
 @click.option("--dry-run", is_flag=True, help="Show what would be built; build nothing.")
+@engine_option
 @pull_options
 @click.option("--push", default="", metavar="REGISTRY", help="Publish the images there: HOST[:PORT][/PATH].")
 @click.option(
@@ -47,6 +49,7 @@ def command(
     base_source: str,
     platform: str | None,
     arch: str | None,
+    engine: str,
     recipes: tuple[str, ...],
     push: str,
     output: str,
@@ -75,7 +78,7 @@ def command(
     if output and not push:
         raise UsageError("-o says where the digests of published images go, and --push is missing", hint="add --push")
     push, strict = place(push), wants_locked(locked)
-    bench, console = Workbench(recipes, locked=strict), Console(quiet=as_json)
+    bench, console = Workbench(recipes, locked=strict, wanted_engine=engine), Console(quiet=as_json)
     if not dry_run:
         sweep_containers(console)
     documents = []

@@ -33,6 +33,13 @@ def recipes_option(function: F) -> F:
     )(function)
 
 
+def engine_option(function: F) -> F:
+    """`--engine`: which container engine; checked where it is used, so that `--help` imports none."""
+    return click.option(
+        "--engine", "engine", default="", metavar="NAME", help="Container engine: docker (default) or podman."
+    )(function)
+
+
 def results_option(function: F) -> F:
     """`-o`: where results lie."""
     return click.option(

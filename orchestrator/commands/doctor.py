@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option
+from orchestrator.commands.common import engine_option, json_option, recipes_option
 from orchestrator.errors import MlorchError
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.catalog import Catalog
     from orchestrator.console import Console
-    from orchestrator.engines import EngineFacts
+    from orchestrator.engines import Engine, EngineFacts
 
 GIB = 1 << 30
 LEAST_IMAGES, LEAST_CACHE, LEAST_MEMORY = 10 * GIB, 2 * GIB, 4 * GIB
@@ -39,9 +39,10 @@ class Check:
 
 
 @click.command("doctor")
+@engine_option
 @recipes_option
 @json_option
-def command(recipes: tuple[str, ...], *, as_json: bool) -> int:
+def command(engine: str, recipes: tuple[str, ...], *, as_json: bool) -> int:
     """Check this machine: engine, storage, devices, memory, limits, certificates, proxies, archives.
 
     Exits with 4 where the engine cannot be used, 1 where something else will fail.
@@ -50,7 +51,7 @@ def command(recipes: tuple[str, ...], *, as_json: bool) -> int:
     from orchestrator.console import Console
 
     console = Console(quiet=as_json)
-    checks = [*_safely("settings", _settings), *all_checks(recipes)]
+    checks = [*_safely("settings", _settings), *all_checks(recipes, engine)]
     sweep_containers(console)
     if as_json:
         console.document({"checks": [asdict(check) for check in checks]})
@@ -60,14 +61,15 @@ def command(recipes: tuple[str, ...], *, as_json: bool) -> int:
     return 0 if not bad else 4 if "engine" in bad or "builder" in bad else 1
 
 
-def all_checks(recipes: tuple[str, ...]) -> Iterator[Check]:
+def all_checks(recipes: tuple[str, ...], wanted: str = "") -> Iterator[Check]:
     """Every check; one that cannot be made says so and stops no other."""
-    facts, engine = _engine()
-    yield engine
-    if facts is not None:
+    engine, check = _engine(wanted)
+    yield check
+    if engine is not None:
+        found, facts = engine
         yield from _safely("builder", lambda: [builder(facts)])
         yield from _safely("image storage", lambda: [image_storage(facts)])
-        yield from _safely("limits", lambda: [limits(facts)])
+        yield from _safely("limits", lambda: [limits(found)])
         yield from _safely("CDI", lambda: [cdi(facts)])
     yield from _safely("cache", lambda: [cache()])
     yield from _safely("memory", lambda: [memory()])
@@ -96,36 +98,40 @@ def _settings() -> Iterator[Check]:
     yield Check(name="settings", state="ok", what=words or "none; see docs/recipes.md for mlorch.yaml")
 
 
-def _engine() -> tuple[EngineFacts | None, Check]:
-    from orchestrator.engines.docker import connect
+def _engine(wanted: str) -> tuple[tuple[Engine, EngineFacts] | None, Check]:
+    from orchestrator.commands.wiring import chosen_engine
+    from orchestrator.engines import ENGINES, door
+    from orchestrator.settings import Settings, read_settings
 
     try:
-        facts = connect().facts()
+        settings = read_settings()
+    except MlorchError:
+        settings = Settings()  # the check of the settings tells of it
+    try:
+        engine = door(chosen_engine(settings, wanted, tuple(ENGINES))).connect()
+        facts = engine.facts()
     except MlorchError as error:
         return None, Check(name="engine", state="bad", what=error.message, hint=error.hint)
     own = ", mlorch's own" if facts.private else ""
-    return facts, Check(name="engine", state="ok", what=f"{facts.name} {facts.version} at {facts.host}{own}")
+    return (engine, facts), Check(name="engine", state="ok", what=f"{facts.name} {facts.version} at {facts.host}{own}")
 
 
 def builder(facts: EngineFacts) -> Check:
     """Whether images can be built, and what the image store cannot do."""
-    from orchestrator.engines.fitness import unfit
+    from orchestrator.engines import door
 
-    if why := unfit(facts):
+    chosen = door(facts.name)
+    if why := chosen.unfit(facts):
         return Check(name="builder", state="bad", what=why, hint="`mlorch engine ensure` gets what is missing")
-    if not facts.containerd_store:
-        return Check(
-            name="builder",
-            state="warn",
-            what=f"buildx {facts.buildx}; images have no digest before they are pushed",
-            hint='turn on the containerd image store: {"features": {"containerd-snapshotter": true}} in daemon.json',
-        )
-    return Check(name="builder", state="ok", what=f"buildx {facts.buildx}, containerd image store")
+    builds, lack, hint = chosen.builder(facts)
+    if lack:
+        return Check(name="builder", state="warn", what=f"{builds}; {lack}", hint=hint)
+    return Check(name="builder", state="ok", what=builds)
 
 
 def image_storage(facts: EngineFacts) -> Check:
     """Free space where the engine keeps images, where that is on this host."""
-    if not facts.host.startswith("unix://") or not Path(facts.root_dir).is_dir():
+    if not facts.host.startswith(("unix://", "exec://")) or not Path(facts.root_dir).is_dir():
         return Check(name="image storage", state="ok", what="on another host; not checked")
     return _space("image storage", Path(facts.root_dir), LEAST_IMAGES)
 
@@ -162,11 +168,9 @@ def memory() -> Check:
     )
 
 
-def limits(facts: EngineFacts) -> Check:
+def limits(engine: Engine) -> Check:
     """What containers can be given of the limits that targets ask for."""
-    from orchestrator.engines.limits import daemon_limits
-
-    found = daemon_limits(facts.host)
+    found = engine.daemon_limits()
     if not found:
         return Check(name="limits", state="ok", what="not visible from here; the engine tells when a run starts")
     shown = {name: found.get(name) for name in ("memlock", "nofile", "nproc")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, selection_options
+from orchestrator.commands.common import engine_option, json_option, recipes_option, selection_options
 from orchestrator.commands.pulling import Wish, depots, pull_options
 
 TYPE_CHECKING = False
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.command("plan")
 @selection_options
 @click.option("--explain", is_flag=True, help="Name every input that changed since the image built last.")
+@engine_option
 @pull_options
 @recipes_option
 @json_option
@@ -29,6 +30,7 @@ def command(
     base_source: str,
     platform: str | None,
     arch: str | None,
+    engine: str,
     recipes: tuple[str, ...],
     wish: Wish,
     *,
@@ -40,7 +42,7 @@ def command(
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
 
-    bench = Workbench(recipes)
+    bench = Workbench(recipes, wanted_engine=engine)
     console = Console(quiet=as_json)
     documents = []
     for name in target or (None,):

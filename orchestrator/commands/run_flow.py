@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.execute.record_of import About
     from orchestrator.execute.run import Outcome, Runner
+    from orchestrator.launchers import Printer
     from orchestrator.model.definitions import Target
     from orchestrator.model.steps import RunStep
     from orchestrator.plan_run import Cell, Site
@@ -188,9 +189,7 @@ def _ask_engine(bench: Workbench) -> tuple[Engine, EngineFacts, Mapping[str, int
     """The engine, what it says of itself, and the most that it can give of each limit (empty: not known)."""
     with _ASKING:
         engine = bench.engine
-        ask = getattr(engine, "daemon_limits", None)
-        limits = ask() if callable(ask) else {}
-        return engine, engine.facts(), limits if isinstance(limits, dict) else {}
+        return engine, engine.facts(), engine.daemon_limits()
 
 
 class Ahead(Generic[T]):
@@ -328,16 +327,15 @@ def _facts_for_dry_run(bench: Workbench, chosen: Sequence[Chosen]) -> EngineFact
         return None
 
 
-def dry_document(steps: Sequence[RunStep]) -> dict[str, object]:
+def dry_document(steps: Sequence[RunStep], show: Printer) -> dict[str, object]:
     """The JSON of a dry run: each container's argv and what its harness would be told."""
-    from orchestrator.launchers.local import docker_argv
-
     return {
         "containers": [
             {
                 "run_id": step.run_id,
                 "image": step.image,
-                "argv": docker_argv(step.container),
+                "argv": show.argv(step.container),
+                "notes": list(show.notes(step.container)),
                 "settings": dict(step.settings),
                 "provenance": dict(step.provenance),
                 "devices": asdict(step.passage),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.catalog import Catalog, Root
-    from orchestrator.engines import BuildEvent, BuildSettings, Engine, EngineFacts, ImageFacts
+    from orchestrator.engines import BuildEvent, BuildSettings, Door, Engine, EngineFacts, ImageFacts
     from orchestrator.execute.context import Parts
     from orchestrator.model.steps import LayerStep
     from orchestrator.resolve import Base
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _SITE = ("ca_bundle", "debian_mirror", "debian_security_mirror", "engine_host")
 """Settings that the lower rooms read from the environment, as they are the site's and not a command's."""
-ENGINES = ("docker",)
 
 
 def use_settings() -> Settings:
@@ -57,6 +56,8 @@ class Workbench:
     settings: Settings = field(default_factory=use_settings)
     locked: bool = False
     """Whether only the locks that came with the definitions count, not this machine's own."""
+    wanted_engine: str = ""
+    """What the command line says; empty leaves it to the settings."""
     _pinned: tuple[str, ...] | None = field(default=None, repr=False)
     _catalog: Catalog | None = field(default=None, repr=False)
     _engine: Engine | None = field(default=None, repr=False)
@@ -183,22 +184,22 @@ class Workbench:
     # -- engine ------------------------------------------------------------------------
 
     @property
+    def door(self) -> Door:
+        """The way to the chosen engine. Raises `UsageError` for one that mlorch cannot drive."""
+        from orchestrator.engines import ENGINES, door
+
+        return door(chosen_engine(self.settings, self.wanted_engine, tuple(ENGINES)))
+
+    @property
     def engine(self) -> Engine:
         """The container engine; EngineError where none answers."""
         if self._engine is None:
-            from orchestrator.engines.docker import connect
-
-            require_known_engine(self.settings)
-            self._engine = connect()
+            self._engine = self.door.connect()
         return self._engine
 
     def look_up(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]]:
-        """Asks the engine for images: over its socket directly where that works, else through its client."""
-        from orchestrator.engines.hosts import find_host
-        from orchestrator.engines.lookup import fast_lookup
-
-        require_known_engine(self.settings)
-        fast = fast_lookup(find_host())
+        """Asks the engine for images: the quick way where it has one, else through its client."""
+        fast = self.door.fast_lookup()
         if fast is not None:
             return fast
         engine = self.engine
@@ -239,14 +240,23 @@ class Workbench:
         return Parts(rootfs=rootfs, pip=pip, tree=lambda pin, out: export(pin.url, pin.commit, out))
 
 
-def require_known_engine(settings: Settings) -> None:
-    """Raises `UsageError` where the settings want an engine that mlorch cannot drive: no other is used silently."""
-    if settings.engine and settings.engine not in ENGINES:
+def chosen_engine(settings: Settings, wanted: str, known: Sequence[str]) -> str:
+    """The engine of the command line, else of the settings, else the first of the known ones.
+
+    Raises `UsageError` for one that is not known: no other is used silently.
+    """
+    from orchestrator.launchers import PRINTERS
+
+    name = wanted or settings.engine or known[0]
+    if name not in known:
+        printed = f"; `mlorch run --dry-run --engine {name}` prints what it would run" if name in PRINTERS else ""
+        said = "--engine" if wanted else settings.sources.get("engine", "settings")
         raise UsageError(
-            f"there is no engine `{settings.engine}` ({settings.sources.get('engine', 'settings')})",
-            hint=f"known: {', '.join(ENGINES)}; engine_host says where it listens",
+            f"there is no engine `{name}` ({said})",
+            hint=f"known: {', '.join(known)}{printed}",
             slug="unknown-engine",
         )
+    return name
 
 
 def _layout_files(selection: Selection) -> tuple[str, ...]:
