@@ -30,6 +30,7 @@ def plan(
     platform: str | None = None,
     base_source: str = "",
     recipes: Sequence[str] = (),
+    engine: str = "",
 ) -> Document:
     """What `build` would do and why: ``{"target", "platform", "layers": [...], "images": [...]}``.
 
@@ -40,13 +41,13 @@ def plan(
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
 
-    bench = Workbench(tuple(recipes))
+    bench = Workbench(tuple(recipes), wanted_engine=engine)
     selection = Selection(target=target, benchmarks=tuple(benchmarks), platform=platform, base_source=base_source)
     plans = bench.plans(selection).plans
     return plan_document(plans, outlook(bench, plans))
 
 
-def build(
+def build(  # noqa: PLR0913 (the options of `mlorch build`, all by name)
     *,
     target: str | None = None,
     benchmarks: Sequence[str] = (),
@@ -54,6 +55,7 @@ def build(
     base_source: str = "",
     recipes: Sequence[str] = (),
     locked: bool = False,
+    engine: str = "",
     talk: bool = False,
 ) -> Document:
     """Make the images present: the same document as `plan`, with what was done.
@@ -70,7 +72,8 @@ def build(
     selection = Selection(
         target=target, benchmarks=tuple(benchmarks), platform=platform, base_source=base_source, locked=locked
     )
-    return plan_document(*build_images(Workbench(tuple(recipes)), selection, Console(quiet=not talk)))
+    bench = Workbench(tuple(recipes), locked=locked, wanted_engine=engine)
+    return plan_document(*build_images(bench, selection, Console(quiet=not talk)))
 
 
 def run(  # noqa: PLR0913 (the options of `mlorch run`, all by name but the benchmarks)
@@ -84,6 +87,7 @@ def run(  # noqa: PLR0913 (the options of `mlorch run`, all by name but the benc
     devices: str = "",
     recipes: Sequence[str] = (),
     results: str | os.PathLike[str] = "results",
+    engine: str = "",
     talk: bool = False,
 ) -> Document:
     """Run tests: ``{"results": [...]}``, one element a test, INVALID ones included.
@@ -115,7 +119,7 @@ def run(  # noqa: PLR0913 (the options of `mlorch run`, all by name but the benc
     )
     check(request)
     done: list[Summary] = []
-    perform(Workbench(tuple(recipes)), request, Console(quiet=not talk), done=done)
+    perform(Workbench(tuple(recipes), wanted_engine=engine), request, Console(quiet=not talk), done=done)
     return {"results": [document(summary) for summary in done]}
 
 

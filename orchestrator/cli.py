@@ -22,12 +22,13 @@ COMMANDS: dict[str, str] = {
     "build": "Build the images of a target, layer by layer; what is there is not built again.",
     "plan": "Show what a build would do and why; no engine needed.",
     "render": "Write the Dockerfiles; no engine and no network needed.",
-    "results": "List, show, verify and report results.",
+    "results": "List, show, compare, verify and report results.",
     "benchmarks": "List and show benchmarks.",
     "targets": "List and show hardware targets.",
     "recipes": "List, show, lint and start recipes; print their JSON Schema.",
     "assets": "List, get and verify models and datasets.",
     "images": "Lock what images are made of.",
+    "ci": "Write a workflow for GitHub Actions or GitLab CI.",
     "engine": "Show, start and stop the container engine.",
     "doctor": "Check this machine: engine, storage, devices, memory, certificates.",
 }
@@ -119,7 +120,7 @@ def _debug() -> bool:
 def _report(error: MlorchError, *, as_json: bool) -> int:
     from orchestrator.console import Console, error_document
 
-    console = Console()
+    console = Console(markers=not as_json)
     for problem in error.problems():
         console.problem(problem)
     if error.detail:

@@ -31,6 +31,8 @@ class Selection:
     target: str | None = None
     benchmarks: tuple[str, ...] = ()
     platform: str | None = None
+    arch: str | None = None
+    """What device code is built for; None means the devices here, else the target's default."""
     base_source: str = ""
     recipes: tuple[str, ...] = ()
     locked: bool = False
@@ -48,13 +50,19 @@ class Compiled:
 
 
 def compiled(
-    selection: Selection, make: Callable[[Selection], Compiled], *, cache: Path, watched: Sequence[str] = ()
+    selection: Selection,
+    make: Callable[[Selection], Compiled],
+    *,
+    cache: Path,
+    watched: Sequence[str] = (),
+    machine: str = "",
 ) -> Compiled:
     """The plans of `selection`: kept ones when nothing changed, else made by `make` and kept.
 
-    `watched` are files that decide which roots there are (mlorch.yaml), in place or not.
+    `watched` are files that decide which roots there are (mlorch.yaml), in place or not;
+    `machine` stands for the devices that decided the target or its arch.
     """
-    place = cache / "plans" / f"{_key(selection, watched)}.json"
+    place = cache / "plans" / f"{_key(selection, watched, machine)}.json"
     kept = _read(place)
     if kept is not None:
         return kept
@@ -72,10 +80,10 @@ def compiled(
     return fresh
 
 
-def _key(selection: Selection, watched: Sequence[str]) -> str:
+def _key(selection: Selection, watched: Sequence[str], machine: str) -> str:
     environment = sorted((k, v) for k, v in os.environ.items() if k.startswith("MLORCH_"))
     stats = [_stat(path) for path in watched]
-    form = [__version__, asdict(selection), str(Path.cwd()), environment, stats]
+    form = [__version__, asdict(selection), str(Path.cwd()), environment, stats, machine]
     return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""What people and programs see: results on stdout, talk on stderr.
+"""What people, programs and CI systems see: results on stdout, talk on stderr.
 
 The only module that prints. rich is imported when a table or a live display is
-drawn, never for plain lines.
+drawn, never for plain lines. In CI the log folds and annotates itself (`orchestrator.ci`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import asdict
+
+from orchestrator.ci.markers import SUMMARY_LIMIT, detect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +30,16 @@ _STYLES = {"red": _RED, "yellow": _YELLOW, "green": _GREEN, "bold": _BOLD, "dim"
 
 def error_document(error: MlorchError) -> dict[str, object]:
     """The JSON form of a failure: `{"error": {...}}`, with every problem where there are several."""
-    problems = [
+    problems = problem_documents(error.problems())
+    first: dict[str, object] = {**problems[0], "exit_code": error.exit_code}
+    if len(problems) > 1:
+        first["problems"] = problems
+    return {"error": first}
+
+
+def problem_documents(problems: Sequence[Problem]) -> list[dict[str, object]]:
+    """The JSON form of faults."""
+    return [
         {
             "slug": p.slug,
             "message": p.message,
@@ -35,20 +47,20 @@ def error_document(error: MlorchError) -> dict[str, object]:
             "line": p.span.line if p.span else None,
             "column": p.span.column if p.span else None,
             "hint": p.hint,
+            "level": p.level,
         }
-        for p in error.problems()
+        for p in problems
     ]
-    first: dict[str, object] = {**problems[0], "exit_code": error.exit_code}
-    if len(problems) > 1:
-        first["problems"] = problems
-    return {"error": first}
 
 
 class Console:
     """Writes results to stdout and talk to stderr; colour only where a person looks and NO_COLOR is unset."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, markers: bool = True) -> None:
         self.quiet = quiet
+        self.ci = detect(os.environ, _folder()) if markers and not quiet else None
+        """The CI system whose marks are written; with --json none is, as a program reads."""
+        self._fold = ""
         self.colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         self._rich: RichConsole | None = None
 
@@ -61,7 +73,7 @@ class Console:
 
     def result(self, text: str = "") -> None:
         """A line of the result itself."""
-        sys.stdout.write(text + "\n")
+        sys.stdout.write((self.ci.plain(text) if self.ci else text) + "\n")
 
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", right: Sequence[int] = ()
@@ -78,6 +90,8 @@ class Console:
         table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
         for index, column in enumerate(columns):
             table.add_column(column, justify="right" if index in right else "left", overflow="fold")
+        if self.ci is not None:
+            rows = [[self.ci.plain(cell) for cell in row] for row in rows]
         for row in rows:
             table.add_row(*row)
         console = Stdout(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
@@ -101,6 +115,9 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Something that a person should know and that stops nothing."""
+        if self.ci is not None:
+            self._mark(self.ci.warning(text))
+            return
         self._err(f"warning: {text}", "yellow")
 
     def problem(self, problem: Problem) -> None:
@@ -108,8 +125,45 @@ class Console:
         from orchestrator.source import render_problem
 
         self._err(render_problem(problem), "red" if problem.span is None else "")
+        if self.ci is not None:
+            self._mark(self.ci.annotation(problem))
+
+    # -- marks for CI systems ------------------------------------------------------------
+
+    def open_fold(self, title: str) -> None:
+        """Begin a part of the log that folds; ends the one that is open, as they do not nest everywhere."""
+        self.close_fold()
+        if self.ci is not None:
+            self._fold = title
+            self._mark(self.ci.opening(title, title, int(time.time())))
+
+    def close_fold(self) -> None:
+        """End the part that is open, if one is."""
+        if self.ci is not None and self._fold:
+            self._mark(self.ci.closing(self._fold, int(time.time())))
+        self._fold = ""
+
+    def summary(self, text: str) -> None:
+        """Add Markdown to the summary of the step, where the CI system keeps one; a full one is left as it is."""
+        place = self.ci.summary if self.ci is not None else ""
+        if not place:
+            return
+        try:
+            with open(place, "a", encoding="utf-8") as file:  # noqa: PTH123 (appended; the file is the system's)
+                if file.tell() + len(text.encode()) < SUMMARY_LIMIT:
+                    file.write(text)
+        except OSError as error:
+            self.say(f"no summary: {place}: {error.strerror}")
+
+    def _mark(self, text: str) -> None:
+        """A line for the CI system, as it is."""
+        if text:
+            sys.stdout.flush()
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
 
     def _err(self, text: str, style: str) -> None:
+        text = self.ci.plain(text) if self.ci else text
         if style and self.colour:
             text = f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
         sys.stderr.write(text + "\n")
@@ -144,6 +198,14 @@ class Console:
         )
         with Progress(*columns, console=self.rich, disable=not self.live, transient=True) as progress:
             yield progress
+
+
+def _folder() -> str:
+    """The working folder; empty where it is gone."""
+    try:
+        return os.getcwd()  # noqa: PTH109 (pathlib costs more than the whole of this module)
+    except OSError:
+        return ""
 
 
 def _plain(value: object) -> object:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Problem:
     span: Span | None = None
     hint: str = ""
     source_line: str = field(default="", repr=False)
+    level: Literal["error", "warning"] = "error"
 
 
 class MlorchError(Exception):

@@ -1,7 +1,8 @@
 """The pins of a layer on a platform, looked up and checked against its recipe. Pure.
 
-A lock holds exactly the Debian packages that the recipe names, and at least the
-Python requirements (with everything that they need). `mlorch images lock` writes it
+A lock holds exactly the Debian packages and the git refs that the recipe names, at least
+the Python requirements (with everything that they need), and the digests of those base
+images that a registry has answered for. `mlorch images lock` writes it
 (`orchestrator.assets.locking`); nothing here touches the network.
 """
 
@@ -11,14 +12,14 @@ import json
 import re
 
 from orchestrator.errors import DefinitionError, Problem
-from orchestrator.model.definitions import BootstrapSource, Layer
+from orchestrator.model.definitions import BootstrapSource, Layer, RegistrySource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from orchestrator.catalog import Catalog
-    from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel
+    from orchestrator.catalog import Catalog, Entry
+    from orchestrator.model.lock import BasePin, Deb, GitPin, LayerLock, PlatformLock, Wheel
 
 ROOTFS_SCHEME = "2"
 """The version of how packages become a root file system (`orchestrator.assets.rootfs`).
@@ -35,6 +36,28 @@ def wanted_debs(layer: Layer) -> tuple[str, ...]:
         if isinstance(source, BootstrapSource):
             names.update(source.debs)
     return tuple(sorted(names))
+
+
+def registry_images(layer: Layer, platform: str) -> tuple[str, ...]:
+    """The base images whose digest the lock has to give: those that the recipe itself pins are not among them."""
+    sources = [source for source in layer.sources if isinstance(source, RegistrySource)]
+    return tuple(dict.fromkeys(source.image for source in sources if platform not in source.digests))
+
+
+def base_digest(catalog: Catalog, layer: Layer, source: RegistrySource, platform: str) -> str:
+    """The digest of a base image: the recipe's, else the lock's; empty where nobody has looked it up."""
+    if platform in source.digests:
+        return source.digests[platform]
+    lock = catalog.lock(layer.name)
+    pins = lock.platforms.get(platform) if lock is not None else None
+    return next((pin.digest for pin in pins.bases if pin.image == source.image), "") if pins is not None else ""
+
+
+def has_pins(layer: Layer) -> bool:
+    """Whether a layer has anything that a lock can pin."""
+    return bool(wanted_debs(layer) or layer.python or layer.git) or any(
+        isinstance(source, RegistrySource) for source in layer.sources
+    )
 
 
 def suite(layer: Layer) -> str | None:
@@ -55,7 +78,7 @@ def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock
             (`lock-stale`): a package was added, removed or changed its version since.
     """
     debs, wheels = wanted_debs(layer), layer.python
-    if not debs and not wheels:
+    if not debs and not wheels and not layer.git:
         return None
     lock = catalog.lock(layer.name)
     pins = lock.platforms.get(platform) if lock is not None else None
@@ -67,7 +90,7 @@ def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock
                     layer,
                     "lock-missing",
                     f"layer `{layer.name}` has no pins for {platform}",
-                    ("debs",) if layer.debs else ("python",) if wheels else ("sources",),
+                    ("debs",) if layer.debs else ("python",) if wheels else ("git",) if layer.git else ("sources",),
                 )
             ]
         )
@@ -91,6 +114,35 @@ def _stale(catalog: Catalog, layer: Layer, pins: PlatformLock) -> Iterator[Probl
         if found != version:
             text = f"the lock has {normalised(name)} {found}" if found else f"`{name}` is not in the lock"
             yield _problem(catalog, layer, "lock-stale", text, ("python", index))
+
+    yield from _stale_git(catalog, layer, pins)
+
+
+def _stale_git(catalog: Catalog, layer: Layer, pins: PlatformLock) -> Iterator[Problem]:
+    locked = {(pin.url, pin.ref) for pin in pins.git}
+    for index, tree in enumerate(layer.git):
+        if (tree.url, tree.ref) not in locked:
+            text = f"the commit of `{tree.ref}` of {tree.url} is not in the lock"
+            yield _problem(catalog, layer, "lock-stale", text, ("git", index))
+    for url, ref in sorted(locked - {(tree.url, tree.ref) for tree in layer.git}):
+        yield _problem(catalog, layer, "lock-stale", f"the lock has `{ref}` of {url}, the recipe does not", ("name",))
+
+
+def require_locks(catalog: Catalog, layers: Sequence[Entry], platform: str) -> None:
+    """Check the locks of several layers at once, so that every entry that drifted from its recipe is named.
+
+    Raises:
+        DefinitionError: as `platform_lock`, with the problems of all of them.
+    """
+    problems: list[Problem] = []
+    for entry in layers:
+        assert isinstance(entry.definition, Layer)
+        try:
+            platform_lock(catalog, entry.definition, platform)
+        except DefinitionError as error:
+            problems += error.problems()
+    if problems:
+        raise DefinitionError(dict.fromkeys(problems))
 
 
 def _deb_places(layer: Layer) -> Iterator[tuple[str, tuple[str | int, ...]]]:
@@ -116,12 +168,19 @@ HEADER = """\
 
 
 def lock_text(lock: LayerLock) -> str:
-    """The text of a lock file: sorted, every scalar quoted, the same bytes for the same pins."""
+    """The text of a lock file: sorted, every scalar quoted, the same bytes for the same pins.
+
+    Sections that few layers have are left out where they are empty.
+    """
     lines = [HEADER.format(layer=lock.layer).rstrip(), f"version: {_quoted(lock.version)}", f"layer: {lock.layer}"]
     lines.append("platforms:")
     for platform in sorted(lock.platforms):
         pins = lock.platforms[platform]
         lines.append(f"  {platform}:")
+        if pins.bases:
+            lines += _section("bases", [_base_lines(base) for base in sorted(pins.bases, key=lambda b: b.image)])
+        if pins.git:
+            lines += _section("git", [_git_lines(pin) for pin in sorted(pins.git, key=lambda g: (g.url, g.ref))])
         lines += _section("debs", [_deb_lines(deb) for deb in sorted(pins.debs, key=lambda d: d.name)])
         lines += _section("wheels", [_wheel_lines(wheel) for wheel in sorted(pins.wheels, key=lambda w: w.name)])
     return "\n".join(lines) + "\n"
@@ -134,6 +193,14 @@ def _section(name: str, items: list[list[str]]) -> list[str]:
     for item in items:
         lines += [f"      {'-' if index == 0 else ' '} {line}" for index, line in enumerate(item)]
     return lines
+
+
+def _base_lines(base: BasePin) -> list[str]:
+    return [f"image: {_quoted(base.image)}", f"digest: {_quoted(base.digest)}"]
+
+
+def _git_lines(pin: GitPin) -> list[str]:
+    return [f"url: {_quoted(pin.url)}", f"ref: {_quoted(pin.ref)}", f"commit: {_quoted(pin.commit)}"]
 
 
 def _deb_lines(deb: Deb) -> list[str]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 
 from orchestrator.content import CONTENT, SETTLE, content_id, context_files, empty_folder, sha256_text, text_file
-from orchestrator.lock import ROOTFS_SCHEME, platform_lock
-from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model
-from orchestrator.model.steps import BuildPlan, DebPin, LayerStep
+from orchestrator.errors import DefinitionError
+from orchestrator.lock import ROOTFS_SCHEME, platform_lock, require_locks
+from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model, Target
+from orchestrator.model.steps import BuildPlan, DebPin, LayerStep, TreePin
 from orchestrator.render import Renderer, requirements
-from orchestrator.resolve import Resolution, benchmarks_of, definition, resolve
+from orchestrator.resolve import Resolution, benchmarks_of, definition, resolve, resolve_framework
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,14 +39,21 @@ def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | No
     """
     renderer = renderer or catalog_renderer(catalog)
     steps: list[LayerStep] = []
-    for entry in resolution.layers:
-        parent = steps[-1] if steps else None
-        steps.append(_layer_step(catalog, renderer, resolution, entry, parent))
+    try:
+        for entry in resolution.layers:
+            parent = steps[-1] if steps else None
+            steps.append(_layer_step(catalog, renderer, resolution, entry, parent))
+    except DefinitionError:
+        # Of locks everything that drifted is told at once, not only that of the first layer.
+        layers = [entry for entry in resolution.layers if _is_locked(resolution, definition(entry, Layer))]
+        require_locks(catalog, layers, resolution.platform)
+        raise
     return BuildPlan(
         target=resolution.target.definition.name,
         benchmark=resolution.benchmark.definition.name if resolution.benchmark else "",
         platform=resolution.platform,
         framework=resolution.framework,
+        arch=resolution.arch,
         layers=tuple(steps),
     )
 
@@ -67,14 +75,24 @@ def build_plans(
     benchmarks: Sequence[str] = (),
     platform: str | None = None,
     base: Base | None = None,
+    arch: str | None = None,
 ) -> tuple[BuildPlan, ...]:
-    """A plan for each benchmark (all of the target's when none is named); layers that they share are equal."""
+    """A plan for each benchmark (all of the target's when none is named); layers that they share are equal.
+
+    A target that no benchmark can use yet has plans of its frameworks.
+    """
     renderer = catalog_renderer(catalog)
     names = benchmarks or benchmarks_of(catalog, target)
-    return tuple(
-        build_plan(catalog, resolve(catalog, target=target, benchmark=name, platform=platform, base=base), renderer)
-        for name in names
-    )
+    if names:
+        found = [
+            resolve(catalog, target=target, benchmark=name, platform=platform, base=base, arch=arch) for name in names
+        ]
+    else:
+        found = [
+            resolve_framework(catalog, target=target, framework=name, platform=platform, base=base, arch=arch)
+            for name in definition(catalog.target(target), Target).frameworks
+        ]
+    return tuple(build_plan(catalog, resolution, renderer) for resolution in found)
 
 
 # -- one layer ---------------------------------------------------------------------------
@@ -87,16 +105,21 @@ def _layer_step(
     lock = _lock_of(catalog, resolution, layer)
     debs, wheels = lock.debs if lock else (), lock.wheels if lock else ()
     copies = [(f"{CONTENT}{copied.to.rstrip('/')}", copied) for copied in layer.copy_files]
+    trees = _trees(layer, lock)
     facts: dict[str, object] = {
         "layer": {"name": layer.name, "title": layer.title, "template": layer.template, "smoke": layer.smoke},
         "parent": parent.image if parent else "",
         "platform": resolution.platform,
+        "arch": resolution.arch if layer.per_arch else "",
         "package_manager": resolution.base.package_manager,
         "base": {"kind": resolution.base.kind, "image": resolution.base.image, "digest": resolution.base.digest},
         "debs": [{"name": deb.name, "version": deb.version} for deb in debs],
         "wheels": [{"name": wheel.name, "version": wheel.version} for wheel in wheels],
         "env": dict(layer.env),
-        "copies": [{"place": place, "to": copied.to} for place, copied in copies],
+        "copies": [
+            *({"place": place, "to": copied.to} for place, copied in copies),
+            *({"place": tree.path, "to": wanted.to} for tree, wanted in zip(trees, layer.git, strict=True)),
+        ],
         "python_version": layer.python_version,
         "command": _command(catalog, resolution),
     }
@@ -112,6 +135,8 @@ def _layer_step(
         files.append(text_file(SETTLE, catalog.template(SETTLE).text))
     pip = _pip(catalog, resolution.platform) if wheels else None
     inputs = _inputs(resolution, parent, text, files, lock)
+    if layer.per_arch:
+        inputs["arch"] = resolution.arch
     if pip is not None:
         inputs["pip"] = f"{pip.version} {pip.sha256}"
     return LayerStep(
@@ -124,6 +149,7 @@ def _layer_step(
         files=tuple(files),
         debs=tuple(_pin(deb) for deb in debs if resolution.base.package_manager == "none"),
         pip=pip,
+        trees=trees,
         inputs=inputs,
         base_source="" if parent else resolution.base.identity,
         contexts={}
@@ -138,6 +164,15 @@ def _pin(deb: Deb) -> DebPin:
     )
 
 
+def _trees(layer: Layer, lock: PlatformLock | None) -> tuple[TreePin, ...]:
+    """The trees of git in the order of the recipe, at the commits of the lock."""
+    commits = {(pin.url, pin.ref): pin.commit for pin in lock.git} if lock else {}
+    return tuple(
+        TreePin(path=f"{CONTENT}{tree.to.rstrip('/')}", url=tree.url, commit=commits[tree.url, tree.ref])
+        for tree in layer.git
+    )
+
+
 def _pip(catalog: Catalog, platform: str) -> DebPin:
     """The pinned package that holds the pip which installs wheels (layer `pip`, never an image)."""
     lock = platform_lock(catalog, definition(catalog.layer(PIP_LAYER), Layer), platform)
@@ -147,9 +182,11 @@ def _pip(catalog: Catalog, platform: str) -> DebPin:
 
 def _lock_of(catalog: Catalog, resolution: Resolution, layer: Layer) -> PlatformLock | None:
     """The pins of a layer; the base's own packages count only where it is bootstrapped from them."""
-    if layer.level == "base" and resolution.base.kind != "bootstrap":
-        return None
-    return platform_lock(catalog, layer, resolution.platform)
+    return platform_lock(catalog, layer, resolution.platform) if _is_locked(resolution, layer) else None
+
+
+def _is_locked(resolution: Resolution, layer: Layer) -> bool:
+    return layer.level != "base" or resolution.base.kind == "bootstrap"
 
 
 def _inputs(
@@ -166,6 +203,7 @@ def _inputs(
     for file in files:
         inputs[f"file:{file.path}"] = f"{file.sha256} {file.mode:o}"
     if lock is not None:
+        inputs |= {f"git:{pin.url}@{pin.ref}": pin.commit for pin in lock.git}
         inputs |= {f"deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in lock.debs}
         inputs |= {f"wheel:{w.name}": f"{w.version} {' '.join(w.sha256)}" for w in lock.wheels}
         if lock.debs and resolution.base.package_manager == "none":

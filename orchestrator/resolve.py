@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from orchestrator.errors import UsageError
+from orchestrator.lock import base_digest
 from orchestrator.model.definitions import (
     Benchmark,
     BootstrapSource,
@@ -42,7 +43,14 @@ class Base:
     @property
     def identity(self) -> str:
         """What counts in a content id: the digest, and for a registry the name that the text holds; no path."""
+        if self.kind == "registry" and not self.digest:
+            return f"registry:{self.image}"
         return f"{self.kind}:{self.image}@{self.digest}" if self.digest else self.kind
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether nobody has looked up the digest yet: good to plan and render, never to build."""
+        return self.kind == "registry" and not self.digest
 
     @property
     def wish(self) -> str:
@@ -62,6 +70,8 @@ class Resolution:
     base: Base
     layers: tuple[Entry, ...]
     image_name: str
+    arch: str = ""
+    """What device code is built for; empty where the target has no such axis."""
     framework: str = ""
     """The one that was chosen of those that target and benchmark share; empty for a side image."""
 
@@ -106,13 +116,19 @@ def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
 
 
 def resolve(
-    catalog: Catalog, *, target: str, benchmark: str, platform: str | None = None, base: Base | None = None
+    catalog: Catalog,
+    *,
+    target: str,
+    benchmark: str,
+    platform: str | None = None,
+    base: Base | None = None,
+    arch: str | None = None,
 ) -> Resolution:
     """The chain of layers of `benchmark` on `target`.
 
     Raises:
-        UsageError: an unknown name, a benchmark that does not support the target, or
-            a platform that it has no base for; each with what there is instead.
+        UsageError: an unknown name, a benchmark that does not support the target, or a
+            platform or arch that it has nothing for; each with what there is instead.
     """
     target_entry = catalog.target(target)
     benchmark_entry = catalog.benchmark(benchmark)
@@ -130,7 +146,47 @@ def resolve(
     )
     names = [name for top in tops for name in stack(catalog, top)]
     resolution = _resolution(catalog, target_entry, benchmark_entry, platform, base, names)
-    return replace(resolution, framework=framework)
+    return replace(resolution, framework=framework, arch=arch_of(on, arch))
+
+
+def resolve_framework(
+    catalog: Catalog,
+    *,
+    target: str,
+    framework: str,
+    platform: str | None = None,
+    base: Base | None = None,
+    arch: str | None = None,
+) -> Resolution:
+    """The chain up to a framework: what a target has that no benchmark can use yet."""
+    target_entry = catalog.target(target)
+    on = definition(target_entry, Target)
+    last = on.frameworks[framework]
+    resolution = _resolution(catalog, target_entry, None, platform, base, (on.base, on.runtime, last))
+    return replace(resolution, framework=framework, arch=arch_of(on, arch), image_name=last)
+
+
+def arch_of(target: Target, wish: str | None) -> str:
+    """What device code is built for: ``wish``, else the target's default; empty for a target without the axis.
+
+    Raises:
+        UsageError: the target has no such axis, or not this choice.
+    """
+    if target.arch is None:
+        if not wish:
+            return ""
+        raise UsageError(
+            f"target `{target.name}` is not built for a kind of device; --arch {wish} means nothing to it",
+            hint="leave --arch out",
+            slug="unsupported-arch",
+        )
+    if wish and wish not in target.arch.choices:
+        raise UsageError(
+            f"target `{target.name}` has nothing for arch `{wish}`",
+            hint=f"it has: {', '.join(target.arch.choices)}",
+            slug="unsupported-arch",
+        )
+    return wish or target.arch.default
 
 
 def resolve_side(
@@ -159,8 +215,9 @@ def stack(catalog: Catalog, top: str) -> tuple[str, ...]:
 def base_candidates(catalog: Catalog, target: str, platform: str | None = None, wish: str = "") -> tuple[Base, ...]:
     """The bases that can be tried, in the recipe's order; `wish` is what --base-source said.
 
-    A registry image without a digest for the platform is skipped: it would be a moving
-    reference. ``registry:IMAGE@sha256:…`` and ``oci:PATH`` bring their own.
+    A registry image without a digest, in the recipe or the lock, is a moving reference: it
+    comes into question only where nothing else does, and then it is `Base.unlocked`.
+    ``registry:IMAGE@sha256:…`` and ``oci:PATH`` bring their own.
 
     Raises:
         UsageError: nothing is left, or the wish is not understood.
@@ -170,20 +227,35 @@ def base_candidates(catalog: Catalog, target: str, platform: str | None = None, 
     at = _platform(on, platform)
     kind, _, rest = wish.partition(":")
     if rest:
-        return (_wished(kind, rest),)
-    found = [base for source in layer.sources if (base := _base(source, at)) is not None and kind in ("", base.kind)]
+        return (_wished(kind, rest, layer),)
+    every = [_base(catalog, layer, source, at) for source in layer.sources]
+    fitting = [base for base in every if kind in ("", base.kind)]
+    found = [base for base in fitting if not base.unlocked] or fitting
     if not found:
         kinds = ", ".join(sorted({source.kind for source in layer.sources}))
         raise UsageError(
             f"no base source {f'`{wish}` ' if wish else ''}can be used for `{on.base}` on {at}",
-            hint=f"the recipe has: {kinds}; a registry image needs a digest; "
-            "or give --base-source registry:IMAGE@sha256:… or oci:PATH",
+            hint=f"the recipe has: {kinds or 'none'}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
             slug="no-base-source",
         )
     return tuple(found)
 
 
-def _wished(kind: str, rest: str) -> Base:
+def unlocked_bases(catalog: Catalog, target: str) -> tuple[tuple[str, str, str], ...]:
+    """The platforms of a target that can be planned and not built yet: (platform, base layer, image) of each.
+
+    Empty where every platform has a base with a digest, or one that needs no registry.
+    """
+    on = definition(catalog.target(target), Target)
+    found = []
+    for platform in on.platforms:
+        base = base_candidates(catalog, target, platform)[0]
+        if base.unlocked:
+            found.append((platform, on.base, base.image))
+    return tuple(found)
+
+
+def _wished(kind: str, rest: str, layer: Layer) -> Base:
     if kind == "registry":
         image, at, digest = rest.partition("@")
         if not at or not digest.startswith("sha256:") or len(digest) != len("sha256:") + 64:
@@ -192,7 +264,9 @@ def _wished(kind: str, rest: str) -> Base:
                 hint="a tag can move; write registry:IMAGE@sha256:<64 hex digits>",
                 slug="moving-reference",
             )
-        return Base(kind="registry", package_manager="apt", image=image, digest=digest)
+        # The recipe knows how packages come into images of this kind: a vendor's may be no Debian at all.
+        managers = [source.package_manager for source in layer.sources if isinstance(source, RegistrySource)]
+        return Base(kind="registry", package_manager=managers[0] if managers else "apt", image=image, digest=digest)
     if kind == "oci":
         return Base(kind="oci", package_manager="none", path=rest)
     raise UsageError(
@@ -202,15 +276,15 @@ def _wished(kind: str, rest: str) -> Base:
     )
 
 
-def _base(source: RegistrySource | OciSource | BootstrapSource, platform: str) -> Base | None:
+def _base(catalog: Catalog, layer: Layer, source: RegistrySource | OciSource | BootstrapSource, platform: str) -> Base:
     match source:
         case BootstrapSource():
             return Base(kind="bootstrap", package_manager="none")
         case OciSource(path=path, package_manager=manager):
             return Base(kind="oci", package_manager=manager, path=path)
-        case RegistrySource(image=image, digests=digests, package_manager=manager):
-            digest = digests.get(platform)
-            return Base(kind="registry", package_manager=manager, image=image, digest=digest) if digest else None
+        case RegistrySource(image=image, package_manager=manager):
+            digest = base_digest(catalog, layer, source, platform)
+            return Base(kind="registry", package_manager=manager, image=image, digest=digest)
 
 
 def _resolution(

@@ -63,7 +63,8 @@ def _own_home(request, monkeypatch, tmp_path_factory):
         return
     import os
 
-    for name in [name for name in os.environ if name.startswith("MLORCH_")]:
+    ci = {"CI", "GITHUB_ACTIONS", "GITLAB_CI", "GITHUB_STEP_SUMMARY"}
+    for name in [name for name in os.environ if name.startswith("MLORCH_") or name in ci]:
         monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))

@@ -1,8 +1,9 @@
-"""Making locks: what the distribution's signed lists and the Python index have now.
+"""Making locks: what registries, repositories, the distribution's signed lists and the Python index have now.
 
 Debian packages are looked up by apt with folders of its own, so that neither root nor
 the host's state is needed and every list is checked against the distribution's keys.
-Wheels are resolved by pip for the platform of the image, not of the host.
+Wheels are resolved by pip for the platform of the image, not of the host. A base's digest
+is what a registry answered for its tag, or it is not in the lock at all.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import AssetError, UsageError
-from orchestrator.lock import normalised, suite, wanted_debs
-from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel
+from orchestrator.errors import AssetError, MlorchError, UsageError
+from orchestrator.lock import normalised, registry_images, suite, wanted_debs
+from orchestrator.model.lock import BasePin, Deb, GitPin, LayerLock, PlatformLock, Wheel
 from orchestrator.model.redact import redacted_text, secret_values
 from orchestrator.system.mirrors import debian_mirrors
 
@@ -28,11 +30,27 @@ if TYPE_CHECKING:
 
     from orchestrator.model.definitions import Layer
 
+    Unlocked = Callable[[str, str, MlorchError], None]
+    """Told of a base that stays without a digest: image, platform, and why."""
+
 _ARCH = {"linux/amd64": ("amd64", "x86_64"), "linux/arm64": ("arm64", "aarch64")}
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _GLIBC = 36
 """The minor version of the C library in the images; wheels for this or an older one fit."""
 _TIMEOUT_S = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origins:
+    """Where digests and commits come from; without one, the pins that are there stay as they are.
+
+    ``digest`` gives what a registry has for an image on a platform (and raises `MlorchError`
+    where it gives none), ``commit`` what a repository's ref names.
+    """
+
+    digest: Callable[[str, str], str] | None = None
+    commit: Callable[[str, str], str] | None = None
+    unlocked: Unlocked = lambda _image, _platform, _error: None
 
 
 def make_lock(
@@ -41,44 +59,110 @@ def make_lock(
     *,
     platforms: Sequence[str],
     update: Sequence[str] = (),
+    origins: Origins | None = None,
     default_suite: str = "bookworm",
     say: Callable[[str], None] = lambda _text: None,
 ) -> LayerLock:
     """The lock of `layer` as of now; with ``update`` only those names move, all other pins stay.
 
+    A base that no registry answers for keeps the digest that it had, or has none.
+
     Raises:
-        AssetError: apt or pip is missing or failed, or a package does not exist.
-        UsageError: ``update`` names something that the layer does not have.
+        AssetError: apt, pip or git is missing or failed, or a package does not exist.
+        UsageError: ``update`` names something that the layer does not have, or a ref is not there.
     """
-    names = wanted_debs(layer)
     found: dict[str, PlatformLock] = {}
     for platform in platforms:
         pinned = old.platforms.get(platform, PlatformLock()) if old else PlatformLock()
-        kept = {deb.name: deb for deb in pinned.debs if update and deb.name not in update and deb.name in names}
-        moving = [name for name in names if name not in kept]
-        say(f"{layer.name} {platform}: {len(moving)} Debian packages, {len(layer.python)} Python requirements")
-        fresh = debian_pins(moving, platform, suite(layer) or default_suite) if moving else []
-        wheels = _wheels(layer, pinned.wheels, platform, update)
-        debs = tuple(sorted([*kept.values(), *fresh], key=lambda deb: deb.name))
-        found[platform] = PlatformLock(debs=debs, wheels=wheels)
+        found[platform] = PlatformLock(
+            bases=_bases(layer, pinned.bases, platform, update, origins or Origins()),
+            git=_git(layer, pinned.git, update, origins or Origins()),
+            debs=_debs(layer, pinned.debs, platform, update, default_suite, say),
+            wheels=_wheels(layer, pinned.wheels, platform, update),
+        )
     _check_update(layer, found, update)
     others = {name: pins for name, pins in old.platforms.items() if name not in found} if old else {}
     return LayerLock(layer=layer.name, platforms={**others, **found})
 
 
 def _check_update(layer: Layer, found: Mapping[str, PlatformLock], update: Sequence[str]) -> None:
-    known = {deb.name for pins in found.values() for deb in pins.debs}
-    known |= {wheel.name for pins in found.values() for wheel in pins.wheels}
+    known: set[str] = set()
+    for platform, pins in found.items():
+        known |= {deb.name for deb in pins.debs} | {wheel.name for wheel in pins.wheels}
+        known |= {pin.url for pin in pins.git} | set(registry_images(layer, platform))
     for name in update:
         if name not in known and normalised(name) not in known:
             raise UsageError(
-                f"layer `{layer.name}` has no package `{name}`",
+                f"layer `{layer.name}` has nothing named `{name}` to move",
                 hint=f"it has: {', '.join(sorted(known)) or 'none'}",
                 slug="unknown-package",
             )
 
 
+# -- bases and trees of git ------------------------------------------------------------------
+
+
+def _bases(
+    layer: Layer, old: Sequence[BasePin], platform: str, update: Sequence[str], origins: Origins
+) -> tuple[BasePin, ...]:
+    kept = {pin.image: pin for pin in old}
+    found = []
+    for image in registry_images(layer, platform):
+        pin = kept.get(image)
+        if origins.digest is not None and (pin is None or not update or image in update):
+            try:
+                pin = BasePin(image=image, digest=origins.digest(tagged(image), platform))
+            except MlorchError as error:
+                origins.unlocked(image, platform, error)
+        if pin is not None:
+            found.append(pin)
+    return tuple(sorted(found, key=lambda pin: pin.image))
+
+
+def tagged(image: str) -> str:
+    """`image`, which must name a tag: what `latest` is would be no statement of the recipe.
+
+    Raises:
+        UsageError: `base-untagged`.
+    """
+    if ":" not in image.rpartition("/")[2]:
+        raise UsageError(
+            f"the image `{image}` names no tag, so there is nothing to look up",
+            hint="write the tag that is meant in the recipe: IMAGE:TAG",
+            slug="base-untagged",
+        )
+    return image
+
+
+def _git(layer: Layer, old: Sequence[GitPin], update: Sequence[str], origins: Origins) -> tuple[GitPin, ...]:
+    kept = {(pin.url, pin.ref): pin for pin in old}
+    found: dict[tuple[str, str], GitPin] = {}
+    for tree in layer.git:
+        pin = kept.get((tree.url, tree.ref))
+        if origins.commit is not None and (pin is None or not update or tree.url in update):
+            pin = GitPin(url=tree.url, ref=tree.ref, commit=origins.commit(tree.url, tree.ref))
+        if pin is not None:
+            found[tree.url, tree.ref] = pin
+    return tuple(found[key] for key in sorted(found))
+
+
 # -- Debian packages -------------------------------------------------------------------------
+
+
+def _debs(
+    layer: Layer,
+    old: Sequence[Deb],
+    platform: str,
+    update: Sequence[str],
+    default_suite: str,
+    say: Callable[[str], None],
+) -> tuple[Deb, ...]:
+    names = wanted_debs(layer)
+    kept = {deb.name: deb for deb in old if update and deb.name not in update and deb.name in names}
+    moving = [name for name in names if name not in kept]
+    say(f"{layer.name} {platform}: {len(moving)} Debian packages, {len(layer.python)} Python requirements")
+    fresh = debian_pins(moving, platform, suite(layer) or default_suite) if moving else []
+    return tuple(sorted([*kept.values(), *fresh], key=lambda deb: deb.name))
 
 
 def debian_pins(names: Sequence[str], platform: str, suite_name: str) -> list[Deb]:

@@ -68,6 +68,8 @@ class BundledPlan:
     base_source: str
     image: str
     layers: tuple[Mapping[str, object], ...]
+    arch: str = ""
+    """What device code is built for; empty where the target has no such axis."""
 
     @property
     def content_ids(self) -> tuple[str, ...]:
@@ -93,6 +95,7 @@ def bundled_plan(plan: BuildPlan, base_source: str) -> BundledPlan:
         target=plan.target,
         benchmark=plan.benchmark,
         platform=plan.platform,
+        arch=plan.arch,
         base_source=base_source,
         image=plan.image,
         layers=tuple(

@@ -210,7 +210,8 @@ def _lock(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
         if isinstance(source, d.BootstrapSource):
             debs += [(name, ("sources", index, "debs", place)) for place, name in enumerate(source.debs)]
     wheels: list[tuple[str, Loc]] = [(name, ("python", index)) for index, name in enumerate(layer.python)]
-    if not debs and not wheels:
+    trees: list[tuple[str, Loc]] = [(f"{tree.url}@{tree.ref}", ("git", index)) for index, tree in enumerate(layer.git)]
+    if not debs and not wheels and not trees:
         return
     try:
         lock = catalog.lock(layer.name)
@@ -220,13 +221,15 @@ def _lock(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
     hint = f"run `mlorch images lock {layer.name}`"
     if lock is None:
         message = f"layer `{layer.name}` asks for packages and has no lock `images/{layer.name}.lock.yaml`"
-        yield entry.document.fault("lock-missing", message, (debs or wheels)[0][1], hint)
+        yield entry.document.fault("lock-missing", message, (debs or wheels or trees)[0][1], hint)
         return
     for platform, pins in lock.platforms.items():
         have = {deb.name for deb in pins.debs}
         pinned = {f"{_normal(wheel.name)}=={wheel.version}" for wheel in pins.wheels}
         lacking = [(name, loc) for name, loc in debs if name not in have]
         lacking += [(name, loc) for name, loc in wheels if _requirement(name) not in pinned]
+        commits = {f"{pin.url}@{pin.ref}" for pin in pins.git}
+        lacking += [(name, loc) for name, loc in trees if name not in commits]
         for name, loc in lacking:
             message = f"`{name}` is not in the lock of layer `{layer.name}` for {platform}"
             yield entry.document.fault("lock-missing", message, loc, hint)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, selection_options
+from orchestrator.commands.common import (
+    engine_option,
+    json_option,
+    locked_option,
+    recipes_option,
+    selection_options,
+    wants_locked,
+)
 from orchestrator.commands.pulling import ANY, Wish, depots, pull_options
 
 TYPE_CHECKING = False
@@ -22,13 +29,9 @@ if TYPE_CHECKING:
 @click.command("build")
 @selection_options
 @click.option("--all", "all_", is_flag=True, help="All benchmarks of the target; the default when none is named.")
-@click.option(
-    "--locked/--no-locked",
-    envvar="MLORCH_LOCKED",
-    default=False,
-    help="Fail where a pinned package is gone from the mirrors, instead of pinning its successor for this machine.",
-)
+@locked_option
 @click.option("--dry-run", is_flag=True, help="Show what would be built; build nothing.")
+@engine_option
 @pull_options
 @click.option("--push", default="", metavar="REGISTRY", help="Publish the images there: HOST[:PORT][/PATH].")
 @click.option(
@@ -45,6 +48,8 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
+    engine: str,
     recipes: tuple[str, ...],
     push: str,
     output: str,
@@ -53,7 +58,7 @@ def command(
     wish: Wish,
     *,
     all_: bool,
-    locked: bool,
+    locked: bool | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -72,14 +77,14 @@ def command(
     wish = replace(wish, cache_to=place(cache_to), cache_from=tuple(place(name) for name in cache_from))
     if output and not push:
         raise UsageError("-o says where the digests of published images go, and --push is missing", hint="add --push")
-    push = place(push)
-    bench, console = Workbench(recipes), Console(quiet=as_json)
+    push, strict = place(push), wants_locked(locked)
+    bench, console = Workbench(recipes, locked=strict, wanted_engine=engine), Console(quiet=as_json)
     if not dry_run:
         sweep_containers(console)
     documents = []
     for name in target or (None,):
         selection = Selection(
-            target=name, benchmarks=benchmark, platform=platform, base_source=base_source, locked=locked
+            target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source, locked=strict
         )
         if dry_run:
             plans = bench.plans(selection).plans
@@ -128,9 +133,11 @@ def build_images(
     Where a base cannot be had, the next base source is tried.
 
     Raises:
+        DefinitionError: `base-unlocked` (see `require_digests`); `lock-drift` with --locked.
         StepFailed, EngineError: as `execute.build.Builder.build`, of the last source tried.
     """
     plans = bench.plans(selection).plans
+    require_digests(plans)
     sources = depots(bench, wish, console)
     found = bench.look_up()([step.image for plan in plans for step in plan.layers])
     if sources is not None:
@@ -144,6 +151,30 @@ def build_images(
     return _build_missing(bench, selection, plans, console, sources, wish)
 
 
+def require_digests(plans: Sequence[BuildPlan]) -> None:
+    """A base that is a tag only is planned and shown, never built.
+
+    Raises:
+        DefinitionError: `base-unlocked`, one problem a layer.
+    """
+    from orchestrator.errors import DefinitionError, Problem
+    from orchestrator.layers import merge_layers
+
+    problems = [
+        Problem(
+            slug="base-unlocked",
+            message=f"nobody has looked up the digest of `{step.unlocked}` for {step.platform}, "
+            f"so layer `{step.name}` would be built on whatever the tag is today",
+            hint=f"where its registry can be reached: `mlorch images lock {step.name}`; "
+            f"or give --base-source registry:IMAGE@sha256:…",
+        )
+        for step in merge_layers(plans)
+        if step.unlocked
+    ]
+    if problems:
+        raise DefinitionError(problems)
+
+
 def _build_missing(
     bench: Workbench,
     selection: Selection,
@@ -155,11 +186,13 @@ def _build_missing(
     from dataclasses import replace
 
     from orchestrator.commands.build_view import BuildView
-    from orchestrator.commands.relock import relock
+    from orchestrator.commands.host_ready import require_platform
+    from orchestrator.commands.relock import relock, require_no_drift
     from orchestrator.errors import AssetError, StepFailed
     from orchestrator.execute.build import Builder
     from orchestrator.system.places import cache_home
 
+    require_platform(plans, bench.engine.facts())
     bases = list(bench.bases(selection))
     relocked: set[str] = set()
     while True:
@@ -181,9 +214,12 @@ def _build_missing(
                 step = view.current
                 if step is None:
                     raise
-                if error.slug == "lock-drift" and not selection.locked and step.name not in relocked:
+                if error.slug == "lock-drift" and step.name not in relocked:
                     relocked.add(step.name)
                     console.warn(error.message)
+                    if selection.locked:
+                        require_no_drift(bench.catalog, step, console)
+                        raise
                     relock(bench.catalog, step, console)
                     bench.forget()
                 elif step.parent is None and len(bases) > 1:

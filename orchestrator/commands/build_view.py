@@ -53,6 +53,7 @@ class BuildView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+        self._console.close_fold()
 
     def layer(self, step: LayerStep, state: str) -> None:
         """A layer came to a new state."""
@@ -66,8 +67,12 @@ class BuildView:
         )
         if self._progress is not None and self._console.live:
             self._live_layer(step, state)
+        if state in {"build", "pull"}:
+            self._console.open_fold(f"{step.name}: {state}")
         if not self._console.live or state in _ENDED:
             self._console.say(f"{step.name:{self._width}}  {_WORDS.get(state, state)}{took}")
+        if state in _ENDED:
+            self._console.close_fold()
 
     def _live_layer(self, step: LayerStep, state: str) -> None:
         assert self._progress is not None
@@ -81,6 +86,8 @@ class BuildView:
         if event.kind == "retry":
             self._console.warn(f"{step.name}: {event.text}")
             return
+        if self._console.ci is not None and event.kind in {"start", "log"}:
+            self._console.say((event.text or event.step).rstrip())  # folded, so that it is there when a step fails
         task = self._tasks.get(step.image)
         if self._progress is None or task is None:
             return

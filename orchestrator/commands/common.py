@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 
+AUTO = "auto"
+"""The word for `--target` that asks for detection, as leaving it out does."""
+
+
 def json_option(function: F) -> F:
     """`--json`: one document on stdout, talk on stderr."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
@@ -26,6 +30,13 @@ def recipes_option(function: F) -> F:
         multiple=True,
         metavar="DIR|GIT-URL@REF",
         help="Recipes to lay over the built-in ones; repeatable.",
+    )(function)
+
+
+def engine_option(function: F) -> F:
+    """`--engine`: which container engine; checked where it is used, so that `--help` imports none."""
+    return click.option(
+        "--engine", "engine", default="", metavar="NAME", help="Container engine: docker (default) or podman."
     )(function)
 
 
@@ -50,11 +61,36 @@ def results_folder(given: str | None) -> Path:
     return Path(given or read_settings().results or "results")
 
 
+def locked_option(function: F) -> F:
+    """`--locked`: nothing may move; the default where `wants_locked` says so."""
+    return click.option(
+        "--locked/--no-locked",
+        default=None,
+        help="Fail where a lock and what there is now differ, instead of moving on (default in CI: CI=true).",
+    )(function)
+
+
+def wants_locked(given: bool | None) -> bool:  # noqa: FBT001 (what an option gave)
+    """Whether nothing may move: what the command line says, else MLORCH_LOCKED, else whether this is CI."""
+    import os
+
+    if given is not None:
+        return given
+    said = os.environ.get("MLORCH_LOCKED") or os.environ.get("CI", "")
+    return said.lower() not in {"", "0", "false", "no", "off"}
+
+
 def selection_options(function: F) -> F:
     """What to build: targets, benchmarks, platform, base source."""
     for option in reversed(
         (
-            click.option("--target", "-t", multiple=True, help="Hardware target; repeatable (default: detected)."),
+            click.option(
+                "--target",
+                "-t",
+                multiple=True,
+                help="Hardware target, or auto; repeatable (default: auto, the best that is here).",
+            ),
+            click.option("--arch", default=None, help="What device code is built for (default: the target's)."),
             click.option("--benchmark", "-b", multiple=True, help="Benchmark; repeatable (default: all)."),
             click.option(
                 "--base-source",

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option
+from orchestrator.commands.common import engine_option, json_option, recipes_option
 from orchestrator.errors import MlorchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from orchestrator.catalog import Catalog
     from orchestrator.console import Console
-    from orchestrator.engines import EngineFacts
+    from orchestrator.engines import Engine, EngineFacts
 
 GIB = 1 << 30
 LEAST_IMAGES, LEAST_CACHE, LEAST_MEMORY = 10 * GIB, 2 * GIB, 4 * GIB
@@ -38,9 +39,10 @@ class Check:
 
 
 @click.command("doctor")
+@engine_option
 @recipes_option
 @json_option
-def command(recipes: tuple[str, ...], *, as_json: bool) -> int:
+def command(engine: str, recipes: tuple[str, ...], *, as_json: bool) -> int:
     """Check this machine: engine, storage, devices, memory, limits, certificates, proxies, archives.
 
     Exits with 4 where the engine cannot be used, 1 where something else will fail.
@@ -49,7 +51,7 @@ def command(recipes: tuple[str, ...], *, as_json: bool) -> int:
     from orchestrator.console import Console
 
     console = Console(quiet=as_json)
-    checks = [*_safely("settings", _settings), *all_checks(recipes)]
+    checks = [*_safely("settings", _settings), *all_checks(recipes, engine)]
     sweep_containers(console)
     if as_json:
         console.document({"checks": [asdict(check) for check in checks]})
@@ -59,18 +61,19 @@ def command(recipes: tuple[str, ...], *, as_json: bool) -> int:
     return 0 if not bad else 4 if "engine" in bad or "builder" in bad else 1
 
 
-def all_checks(recipes: tuple[str, ...]) -> Iterator[Check]:
+def all_checks(recipes: tuple[str, ...], wanted: str = "") -> Iterator[Check]:
     """Every check; one that cannot be made says so and stops no other."""
-    facts, engine = _engine()
-    yield engine
-    if facts is not None:
+    engine, check = _engine(wanted)
+    yield check
+    if engine is not None:
+        found, facts = engine
         yield from _safely("builder", lambda: [builder(facts)])
         yield from _safely("image storage", lambda: [image_storage(facts)])
-        yield from _safely("limits", lambda: [limits(facts)])
+        yield from _safely("limits", lambda: [limits(found)])
         yield from _safely("CDI", lambda: [cdi(facts)])
     yield from _safely("cache", lambda: [cache()])
     yield from _safely("memory", lambda: [memory()])
-    yield from _safely("devices", lambda: devices(recipes))
+    yield from _safely("devices", lambda: devices(recipes, facts))
     yield from _safely("site", lambda: site(os.environ))
     yield from _safely("archive access", archive_access)
     yield from _safely("registries", registries)
@@ -95,36 +98,40 @@ def _settings() -> Iterator[Check]:
     yield Check(name="settings", state="ok", what=words or "none; see docs/recipes.md for mlorch.yaml")
 
 
-def _engine() -> tuple[EngineFacts | None, Check]:
-    from orchestrator.engines.docker import connect
+def _engine(wanted: str) -> tuple[tuple[Engine, EngineFacts] | None, Check]:
+    from orchestrator.commands.wiring import chosen_engine
+    from orchestrator.engines import ENGINES, door
+    from orchestrator.settings import Settings, read_settings
 
     try:
-        facts = connect().facts()
+        settings = read_settings()
+    except MlorchError:
+        settings = Settings()  # the check of the settings tells of it
+    try:
+        engine = door(chosen_engine(settings, wanted, tuple(ENGINES))).connect()
+        facts = engine.facts()
     except MlorchError as error:
         return None, Check(name="engine", state="bad", what=error.message, hint=error.hint)
     own = ", mlorch's own" if facts.private else ""
-    return facts, Check(name="engine", state="ok", what=f"{facts.name} {facts.version} at {facts.host}{own}")
+    return (engine, facts), Check(name="engine", state="ok", what=f"{facts.name} {facts.version} at {facts.host}{own}")
 
 
 def builder(facts: EngineFacts) -> Check:
     """Whether images can be built, and what the image store cannot do."""
-    from orchestrator.engines.fitness import unfit
+    from orchestrator.engines import door
 
-    if why := unfit(facts):
+    chosen = door(facts.name)
+    if why := chosen.unfit(facts):
         return Check(name="builder", state="bad", what=why, hint="`mlorch engine ensure` gets what is missing")
-    if not facts.containerd_store:
-        return Check(
-            name="builder",
-            state="warn",
-            what=f"buildx {facts.buildx}; images have no digest before they are pushed",
-            hint='turn on the containerd image store: {"features": {"containerd-snapshotter": true}} in daemon.json',
-        )
-    return Check(name="builder", state="ok", what=f"buildx {facts.buildx}, containerd image store")
+    builds, lack, hint = chosen.builder(facts)
+    if lack:
+        return Check(name="builder", state="warn", what=f"{builds}; {lack}", hint=hint)
+    return Check(name="builder", state="ok", what=builds)
 
 
 def image_storage(facts: EngineFacts) -> Check:
     """Free space where the engine keeps images, where that is on this host."""
-    if not facts.host.startswith("unix://") or not Path(facts.root_dir).is_dir():
+    if not facts.host.startswith(("unix://", "exec://")) or not Path(facts.root_dir).is_dir():
         return Check(name="image storage", state="ok", what="on another host; not checked")
     return _space("image storage", Path(facts.root_dir), LEAST_IMAGES)
 
@@ -161,11 +168,9 @@ def memory() -> Check:
     )
 
 
-def limits(facts: EngineFacts) -> Check:
+def limits(engine: Engine) -> Check:
     """What containers can be given of the limits that targets ask for."""
-    from orchestrator.engines.limits import daemon_limits
-
-    found = daemon_limits(facts.host)
+    found = engine.daemon_limits()
     if not found:
         return Check(name="limits", state="ok", what="not visible from here; the engine tells when a run starts")
     shown = {name: found.get(name) for name in ("memlock", "nofile", "nproc")}
@@ -191,20 +196,39 @@ def cdi(facts: EngineFacts) -> Check:
     return Check(name="CDI", state="ok", what=cdi_words(facts))
 
 
-def devices(recipes: tuple[str, ...]) -> Iterator[Check]:
-    """Which hardware targets this host has."""
-    from orchestrator.commands.targets import presences
+def devices(recipes: tuple[str, ...], facts: EngineFacts | None) -> Iterator[Check]:
+    """Which hardware targets this host has, in their three states, and what of the host could be better for them."""
+    from orchestrator.commands.targets import judge, presences
+    from orchestrator.commands.targets_view import state as word
     from orchestrator.commands.wiring import Workbench
 
-    found = presences(Workbench(recipes).catalog)
+    bench = Workbench(recipes)
+    found = presences(bench.catalog, judge(facts))
     present = [each for each in found if each.present]
     if not present:
         yield Check(
             name="devices", state="bad", what="no target is present on this host", hint="`mlorch targets` says why"
         )
     for each in present:
-        named = f" ({', '.join(each.devices)})" if each.devices else ""
-        yield Check(name=f"target {each.name}", state="ok", what=f"present: {each.why}{named}")
+        # A card that cannot be used stops only those who want it.
+        state = "ok" if each.usable else "warn"
+        how = f"; passed by {each.how}" if each.how else ""
+        yield Check(name=f"target {each.name}", state=state, what=f"{word(each)}: {each.why}{how}", hint=each.hint)
+    yield from host_settings(bench.catalog, [each.name for each in present])
+
+
+def host_settings(catalog: Catalog, targets: list[str]) -> Iterator[Check]:
+    """What the targets that are here want of the host: each setting that differs once, with what to do."""
+    from orchestrator.commands.host_ready import findings
+
+    told = {finding.name: finding for name in targets for finding in findings(catalog, name)}
+    for finding in told.values():
+        if finding.ok is False:
+            state = "bad" if finding.stops else "warn"
+            what = f"{finding.found}, better {finding.wanted}: {finding.why}"
+            yield Check(name=f"host {finding.name}", state=state, what=what, hint=finding.hint)
+    if told and all(finding.ok is not False for finding in told.values()):
+        yield Check(name="host settings", state="ok", what=f"{len(told)} looked at, all as they should be")
 
 
 def site(env: Mapping[str, str]) -> Iterator[Check]:

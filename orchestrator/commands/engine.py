@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.commands.common import json_option
+from orchestrator.commands.common import engine_option, json_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,59 +22,63 @@ def command() -> None:
 
 
 @command.command("status")
+@engine_option
 @json_option
-def status(*, as_json: bool) -> int:
+def status(engine: str, *, as_json: bool) -> int:
     """Show the engine that mlorch would use, and what it can do."""
     from orchestrator.commands.sweeping import sweep_containers
-    from orchestrator.commands.wiring import use_settings
+    from orchestrator.commands.wiring import chosen_engine, use_settings
     from orchestrator.console import Console
-    from orchestrator.engines.docker import connect
-    from orchestrator.engines.fitness import unfit
+    from orchestrator.engines import ENGINES, door
 
     console = Console(quiet=as_json)
-    use_settings()
-    facts = connect().facts()
+    chosen = door(chosen_engine(use_settings(), engine, tuple(ENGINES)))
+    facts = chosen.connect().facts()
     sweep_containers(console)
     if as_json:
         console.document(status_document(facts))
         return 0
     _show(console, facts)
-    if why := unfit(facts):
+    if why := chosen.unfit(facts):
         console.warn(f"{why}; `mlorch engine ensure` gets what is missing")
     return 0
 
 
 @command.command("ensure")
+@engine_option
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @json_option
-def ensure(*, yes: bool, as_json: bool) -> int:
-    """Make sure that an engine is there; where none can build, get Docker and start it for mlorch.
+def ensure(engine: str, *, yes: bool, as_json: bool) -> int:
+    """Make sure that an engine is there; where none can build, get one for mlorch alone.
 
-    It asks first, saying what it is about to do; without a terminal it wants --yes.
+    Docker is unpacked and started, podman unpacked only. It asks first, saying what it is
+    about to do; without a terminal it wants --yes.
     """
-    from orchestrator.commands.wiring import is_terminal, use_settings
+    from orchestrator.commands.wiring import chosen_engine, is_terminal, use_settings
     from orchestrator.console import Console
-    from orchestrator.engines.private.ensure import ensure as make_sure
+    from orchestrator.engines import ENGINES, door
 
     console = Console(quiet=as_json)
-    use_settings()
+    chosen = door(chosen_engine(use_settings(), engine, tuple(ENGINES)))
 
     def ask(text: str) -> bool:
         console.say(text)
         return click.confirm("Go ahead?", default=False, err=True)
 
-    facts, did = make_sure(yes=yes, confirm=ask if is_terminal() else None, say=console.say)
+    facts, did = chosen.ensure(yes=yes, confirm=ask if is_terminal() else None, say=console.say)
     if as_json:
         console.document({**status_document(facts), "did": list(did)})
     else:
-        console.say(f"engine {facts.version} at {facts.host}{' (mlorch’s own)' if facts.private else ''} is ready")
+        own = " (mlorch’s own)" if facts.private else ""
+        name = "engine" if facts.buildx else facts.name
+        console.say(f"{name} {facts.version} at {facts.host}{own} is ready")
     return 0
 
 
 @command.command("stop")
 @json_option
 def stop(*, as_json: bool) -> int:
-    """Stop mlorch's own engine; its images stay, and another engine is never touched."""
+    """Stop mlorch's own Docker engine; its images stay, and another engine is never touched."""
     from orchestrator.console import Console
     from orchestrator.engines.private import places
     from orchestrator.engines.private.daemon import stop as stop_daemon
@@ -92,10 +96,11 @@ def stop(*, as_json: bool) -> int:
 
 def status_document(facts: EngineFacts) -> dict[str, object]:
     """The JSON of `engine status`."""
+    from orchestrator.engines import door
     from orchestrator.engines.cdi import known
-    from orchestrator.engines.fitness import unfit
 
-    why = unfit(facts)
+    chosen = door(facts.name)
+    why = chosen.unfit(facts)
     return {
         "host": facts.host,
         "name": facts.name,
@@ -103,6 +108,7 @@ def status_document(facts: EngineFacts) -> dict[str, object]:
         "api_version": facts.api_version,
         "platform": facts.platform,
         "buildx": facts.buildx,
+        "builder": chosen.builder(facts)[0],
         "containerd_store": facts.containerd_store,
         "storage_driver": facts.storage_driver,
         "cdi": facts.cdi,
@@ -128,16 +134,15 @@ def cdi_words(facts: EngineFacts) -> str:
 
 
 def _show(console: Console, facts: EngineFacts) -> None:
-    store = (
-        "containerd"
-        if facts.containerd_store
-        else f"{facts.storage_driver} (no containerd store: no digest before a push)"
-    )
+    from orchestrator.engines import door
+
+    builds, lack, _ = door(facts.name).builder(facts)
     rows = [
+        ("engine", facts.name),
         ("host", facts.host + (" (mlorch's own)" if facts.private else "")),
         ("version", f"{facts.version} (API {facts.api_version}), {facts.platform}"),
-        ("buildx", facts.buildx or "missing"),
-        ("image store", store),
+        ("builder", builds + (f" ({lack})" if lack else "")),
+        ("image store", "containerd" if facts.containerd_store else facts.storage_driver),
         ("CDI", cdi_words(facts)),
         ("--gpus", "yes" if facts.gpus else "no (the NVIDIA container toolkit is not there)"),
         ("runtimes", ", ".join(facts.runtimes) or "-"),

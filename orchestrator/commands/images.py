@@ -8,7 +8,7 @@ from orchestrator.commands.groups import LazyCommands
 
 COMMANDS: dict[str, str] = {
     "list": "Show images of mlorch in the engine and in registries.",
-    "lock": "Pin the packages of layers to what the distribution and the index have now.",
+    "lock": "Pin what layers are made of: base digests, commits, packages.",
     "prune": "Remove images that no current plan needs.",
     "pull": "Get images from registries; build none.",
     "push": "Publish images in a registry.",

@@ -38,6 +38,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
     recipes: tuple[str, ...],
     *,
     as_json: bool,
@@ -56,7 +57,7 @@ def command(
 
     bench, console = Workbench(recipes), Console(quiet=as_json)
     with signals_interrupt():
-        order = make_order(bench, selections(target, benchmark, platform, base_source), console)
+        order = make_order(bench, selections(target, benchmark, platform, base_source, arch), console)
         written = write(output.absolute(), order, bench.engine)
     if as_json:
         console.document(bundle_document(output, written))

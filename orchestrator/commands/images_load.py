@@ -169,6 +169,7 @@ def _unlike(bench: Workbench, bundle: Bundle) -> str:
             target=plan.target,
             benchmarks=(plan.benchmark,),
             platform=plan.platform,
+            arch=plan.arch or None,
             base_source=plan.base_source,
         )
         try:

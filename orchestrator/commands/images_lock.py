@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option
+from orchestrator.commands.common import json_option, locked_option, recipes_option, wants_locked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.assets.drift import Change
+    from orchestrator.assets.locking import Origins
     from orchestrator.catalog import Catalog, Entry
     from orchestrator.console import Console
+    from orchestrator.errors import MlorchError, Problem
     from orchestrator.model.definitions import Layer
     from orchestrator.model.lock import LayerLock
 
 
+_AWAY = (
+    "run it again where that registry can be reached; a digest that you know is given as "
+    "--base-source registry:IMAGE@sha256:… (`mlorch build`)"
+)
+
+
 @click.command("lock")
 @click.argument("layers", nargs=-1)
-@click.option("--update", "-u", multiple=True, metavar="NAME", help="Move only this package; repeatable.")
+@click.option("--update", "-u", multiple=True, metavar="NAME", help="Move only this package, image or repository.")
 @click.option("--platform", "platforms", multiple=True, help="linux/amd64 or linux/arm64 (default: those in use).")
 @click.option(
     "-o",
@@ -27,6 +39,7 @@ if TYPE_CHECKING:
     default=None,
     help="Folder to write to (default: images/ beside the recipes).",
 )
+@locked_option
 @recipes_option
 @json_option
 def command(
@@ -36,96 +49,141 @@ def command(
     output: Path | None,
     recipes: tuple[str, ...],
     *,
+    locked: bool | None,
     as_json: bool,
 ) -> None:
-    """Pin the packages of LAYERS (default: all) to what the distribution and the index have now.
+    """Pin what LAYERS (default: all) are made of to what there is now.
 
-    Needs apt for Debian packages (their lists are checked against Debian's keys) and pip
-    for wheels. A file is written only when a pin changed; everything above a changed
-    layer is then built anew.
+    Base images by the digest that their registry gives for the tag, git refs by their
+    commit, Debian packages by signed package lists (needs apt), wheels by the index
+    (needs pip). A file is written only when a pin changed; everything above a changed
+    layer is then built anew. With --locked nothing is written, and every pin that would
+    change is a fault at its line of the lock.
     """
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.errors import DefinitionError
 
-    catalog, console = Workbench(recipes).catalog, Console(quiet=as_json)
-    documents = []
+    console, strict = Console(quiet=as_json), wants_locked(locked)
+    catalog = Workbench(recipes, locked=strict).catalog
+    locker = Locker(catalog=catalog, update=update, platforms=platforms, output=output, strict=strict, console=console)
     for entry in _layers(catalog, layers):
-        changes, path = _lock_one(catalog, entry, update, platforms or _platforms(catalog, entry), output, console)
-        documents.append({"layer": entry.definition.name, "path": str(path), "changes": changes})
-        if not as_json:
-            _show(console, entry.definition.name, changes, path)
+        locker.lock(entry)
+    if locker.problems:
+        raise DefinitionError(locker.problems)
     if as_json:
-        console.document({"locks": documents})
+        console.document({"locks": locker.documents, "unlocked": locker.unlocked})
+
+
+@dataclass(slots=True, kw_only=True)
+class Locker:
+    """Locks one layer after the other; what cannot be is collected, so that one fault hides no other."""
+
+    catalog: Catalog
+    update: tuple[str, ...]
+    platforms: tuple[str, ...]
+    output: Path | None
+    strict: bool
+    console: Console
+    documents: list[dict[str, object]] = field(default_factory=list)
+    unlocked: list[dict[str, str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def lock(self, entry: Entry) -> None:
+        """One layer: look up, compare, and write unless --locked forbids it."""
+        from orchestrator.assets.drift import changes, drifted
+        from orchestrator.assets.locking import make_lock
+
+        layer = _layer(entry)
+        old = self.catalog.lock(layer.name)
+        new = make_lock(
+            layer,
+            old,
+            platforms=self.platforms or _platforms(self.catalog, entry),
+            update=self.update,
+            origins=_origins(self._told(entry)),
+            say=self.console.say,
+        )
+        found = changes(old, new)
+        path = (self.output or entry.root / "images") / f"{layer.name}.lock.yaml"
+        if self.strict:
+            error = drifted(found, self.catalog.lock_path(layer.name))
+            self.problems += error.problems() if error else ()
+        elif found or old is not None:
+            _write(path, new)
+        self.documents.append({"layer": layer.name, "path": str(path), "changes": [c.document() for c in found]})
+        silent = not found and any(one["layer"] == layer.name for one in self.unlocked) and old is None
+        if not self.console.quiet and not silent and not (self.strict and found):
+            _show(self.console, layer.name, found, path)
+
+    def _told(self, entry: Entry) -> Callable[[str, str, MlorchError], None]:
+        """What to do about a base that no registry answers for: a fault where the layer has no other base."""
+
+        def unlocked(image: str, platform: str, error: MlorchError) -> None:
+            from dataclasses import replace
+
+            (first, *_) = error.problems()
+            layer, lock = _layer(entry), self.catalog.lock(entry.definition.name)
+            pins = lock.platforms.get(platform) if lock is not None else None
+            kept = next((pin.digest for pin in pins.bases if pin.image == image), "") if pins is not None else ""
+            state = f"keeps {kept}" if kept else "stays unlocked"
+            self.unlocked.append({"layer": layer.name, "platform": platform, "image": image, "why": error.message})
+            message = f"`{image}` of layer `{layer.name}` {state} on {platform}: {error.message}"
+            if kept or any(source.kind != "registry" for source in layer.sources):
+                self.console.warn(message)
+                return
+            span = entry.document.span(("sources",), key=True)
+            hint = _AWAY if first.slug in {"registry-down", "registry-slow"} else first.hint
+            self.problems.append(replace(first, message=message, span=first.span or span, hint=hint))
+
+        return unlocked
+
+
+def _origins(unlocked: Callable[[str, str, MlorchError], None]) -> Origins:
+    from orchestrator.assets.bases import digest_of
+    from orchestrator.assets.locking import Origins
+    from orchestrator.system.git import commit_of
+
+    return Origins(digest=digest_of, commit=commit_of, unlocked=unlocked)
 
 
 def _layers(catalog: Catalog, names: tuple[str, ...]) -> list[Entry]:
-    """The named layers, or all that name a package."""
-    from orchestrator.lock import wanted_debs
+    """The named layers, or all that have something to pin."""
+    from orchestrator.lock import has_pins
 
     if names:
         return [catalog.layer(name) for name in names]
-    return [entry for entry in catalog.entries("layer") if wanted_debs(_layer(entry)) or _layer(entry).python]
+    return [entry for entry in catalog.entries("layer") if has_pins(_layer(entry))]
 
 
-def _lock_one(
-    catalog: Catalog,
-    entry: Entry,
-    update: tuple[str, ...],
-    platforms: tuple[str, ...],
-    output: Path | None,
-    console: Console,
-) -> tuple[list[dict[str, str | None]], Path]:
-    from orchestrator.assets.locking import make_lock
+def _write(path: Path, lock: LayerLock) -> None:
     from orchestrator.lock import lock_text
     from orchestrator.system.files import atomic_write_text
 
-    layer = _layer(entry)
-    old = catalog.lock(layer.name)
-    new = make_lock(layer, old, platforms=platforms, update=update, say=console.say)
-    folder = output or entry.root / "images"
-    path = folder / f"{layer.name}.lock.yaml"
-    text = lock_text(new)
+    text = lock_text(lock)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_text(path, text, overwrite=True)
-    return _changes(old, new), path
 
 
-def _changes(old: LayerLock | None, new: LayerLock) -> list[dict[str, str | None]]:
-    was, now = _versions(old), _versions(new)
-    return [
-        {"platform": platform, "name": name, "was": was.get((platform, name)), "is": now.get((platform, name))}
-        for platform, name in sorted(was.keys() | now.keys())
-        if was.get((platform, name)) != now.get((platform, name))
-    ]
-
-
-def _versions(lock: LayerLock | None) -> dict[tuple[str, str], str]:
-    if lock is None:
-        return {}
-    found: dict[tuple[str, str], str] = {}
-    for platform, pins in lock.platforms.items():
-        found |= {(platform, deb.name): deb.version for deb in pins.debs}
-        found |= {(platform, wheel.name): wheel.version for wheel in pins.wheels}
-    return found
-
-
-def _show(console: Console, name: str, changes: list[dict[str, str | None]], path: Path) -> None:
+def _show(console: Console, name: str, changes: Sequence[Change], path: Path) -> None:
     say = console.result
     say(f"{name}: {len(changes)} changed, {path}" if changes else f"{name}: nothing changed")
     for change in changes:
-        say(f"  {change['name']}: {change['was'] or 'new'} -> {change['is'] or 'gone'}")
+        say(f"  {change.name}: {change.was or 'new'} -> {change.now or 'gone'}")
 
 
 def _platforms(catalog: Catalog, entry: Entry) -> tuple[str, ...]:
-    """Those that the lock has, else those of every target."""
+    """Those that the lock has, else those of the targets that stand on the layer, else those of every target."""
     from orchestrator.model.definitions import Target
 
     lock = catalog.lock(entry.definition.name)
     if lock is not None:
         return tuple(sorted(lock.platforms))
-    found = {p for e in catalog.entries("target") if isinstance(e.definition, Target) for p in e.definition.platforms}
-    return tuple(sorted(found))
+    targets = [e.definition for e in catalog.entries("target") if isinstance(e.definition, Target)]
+    name = entry.definition.name
+    using = [on for on in targets if name in {on.base, on.runtime, *on.frameworks.values()}] or targets
+    return tuple(sorted({platform for on in using for platform in on.platforms}))
 
 
 def _layer(entry: Entry) -> Layer:

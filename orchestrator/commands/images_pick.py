@@ -31,12 +31,15 @@ class Pick:
         return self.reference.startswith("localhost/")
 
 
-def selections(target: tuple[str, ...], benchmark: tuple[str, ...], platform: str | None, base: str) -> list[Selection]:
+def selections(
+    target: tuple[str, ...], benchmark: tuple[str, ...], platform: str | None, base: str, arch: str | None = None
+) -> list[Selection]:
     """What the shared options select: a selection a target."""
     from orchestrator.compiled import Selection
 
     return [
-        Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base) for name in target or (None,)
+        Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base)
+        for name in target or (None,)
     ]
 
 

@@ -20,6 +20,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
     images: str,
     recipes: tuple[str, ...],
     *,
@@ -39,7 +40,7 @@ def command(
     wish = Wish(pull=True, build=False, images=images, registries=registries)
     documents = []
     for name in target or (None,):
-        selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
+        selection = Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
         plans, outcomes = build_images(bench, selection, console, wish=wish)
         documents.append(plan_document(plans, outcomes))
         if not as_json:

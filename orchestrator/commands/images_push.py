@@ -37,6 +37,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
     output: str,
     tag: str,
     key: Path | None,
@@ -61,7 +62,7 @@ def command(
     bench, console = Workbench(recipes), Console(quiet=as_json)
     documents = []
     for name in target or (None,):
-        selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
+        selection = Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
         plans = bench.plans(selection).plans
         documents.append(publish(bench, plans, registry, console, tag=tag, overwrite=overwrite, signer=signer))
     if output:

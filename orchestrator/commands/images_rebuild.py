@@ -32,6 +32,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
     recipes: tuple[str, ...],
     *,
     verify: bool,
@@ -48,7 +49,7 @@ def command(
     from orchestrator.console import Console
 
     bench, console = Workbench(recipes), Console(quiet=as_json)
-    chosen = selections(target, benchmark, platform, base_source)
+    chosen = selections(target, benchmark, platform, base_source, arch)
     outcomes: list[Rebuilt] = []
     for plans, steps in _chosen(bench, chosen, layers):
         found = _rebuild(bench, console, plans, steps, verify=verify)

@@ -32,6 +32,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
     output: Path | None,
     recipes: tuple[str, ...],
     *,
@@ -54,7 +55,7 @@ def command(
     if output is not None:
         require_folder(output)
     found = []
-    for one in pick(bench, selections(target, benchmark, platform, base_source), images):
+    for one in pick(bench, selections(target, benchmark, platform, base_source, arch), images):
         if one.plan is None or one.step is None:
             raise UsageError(
                 f"no layer of these plans is {one.reference}",

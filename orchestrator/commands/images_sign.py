@@ -33,6 +33,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
     key: Path | None,
     registry: str,
     recipes: tuple[str, ...],
@@ -54,7 +55,7 @@ def command(
     signer = load_signer(key, password) if key is not None else None
     place = parse_place(registry) if registry else None
     rows = []
-    for one in pick(bench, selections(target, benchmark, platform, base_source), images):
+    for one in pick(bench, selections(target, benchmark, platform, base_source, arch), images):
         if place is not None and one.local and one.step is not None:
             at = str(place.image(one.step.name, one.step.content_id))
             one = Pick(reference=at, plan=one.plan, step=one.step)  # noqa: PLW2901 (the same image, there)

@@ -40,6 +40,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
     key: Path | None,
     registry: str,
     recipes: tuple[str, ...],
@@ -60,7 +61,7 @@ def command(
     bench, console = Workbench(recipes), Console(quiet=as_json)
     verify = load_verifier(key).verify if key is not None else None
     place = parse_place(registry) if registry else None
-    chosen = selections(target, benchmark, platform, base_source)
+    chosen = selections(target, benchmark, platform, base_source, arch)
     rows, all_good = [], True
     for one in pick(bench, chosen, images):
         if place is not None and one.local and one.step is not None:

@@ -30,6 +30,7 @@ def current_ids(bench: Workbench, console: Console) -> frozenset[str]:
 
 def _selections(bench: Workbench) -> Iterator[Selection]:
     from dataclasses import replace
+    from itertools import product
 
     from orchestrator.compiled import Selection
     from orchestrator.errors import MlorchError
@@ -40,11 +41,15 @@ def _selections(bench: Workbench) -> Iterator[Selection]:
         for entry in bench.catalog.entries("layer")
         if isinstance(entry.definition, Layer) and entry.definition.level == "side"
     ]
+    layers = [entry.definition for entry in bench.catalog.entries("layer")]
+    per_arch = any(isinstance(layer, Layer) and layer.per_arch for layer in layers)
     for entry in bench.catalog.entries("target"):
         if not isinstance(entry.definition, Target):
             continue
-        for platform in entry.definition.platforms:
-            one = Selection(target=entry.definition.name, platform=platform)
+        axis = entry.definition.arch
+        archs = axis.choices if axis is not None and per_arch else (None,)
+        for platform, arch in product(entry.definition.platforms, archs):
+            one = Selection(target=entry.definition.name, platform=platform, arch=arch)
             try:
                 wishes = [base.wish for base in bench.bases(one)]
             except MlorchError:

@@ -25,7 +25,7 @@ def larder(
     from orchestrator.system.places import cache_home
 
     def image(layer: str) -> str:
-        selection = Selection(target=target, base_source=base_source, side=layer)
+        selection = Selection(target=target, base_source=base_source, side=layer, locked=bench.locked)
         plans, _ = build_images(bench, selection, console, wish=wish)
         return plans[0].image
 

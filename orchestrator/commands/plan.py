@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, selection_options
+from orchestrator.commands.common import engine_option, json_option, recipes_option, selection_options
 from orchestrator.commands.pulling import Wish, depots, pull_options
 
 TYPE_CHECKING = False
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from orchestrator.commands.wiring import Workbench
     from orchestrator.execute.build import LayerOutcome
     from orchestrator.execute.pull import Depots
-    from orchestrator.model.steps import BuildPlan
+    from orchestrator.model.steps import BuildPlan, LayerStep
 
 
 @click.command("plan")
 @selection_options
 @click.option("--explain", is_flag=True, help="Name every input that changed since the image built last.")
+@engine_option
 @pull_options
 @recipes_option
 @json_option
@@ -28,6 +29,8 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
+    engine: str,
     recipes: tuple[str, ...],
     wish: Wish,
     *,
@@ -39,11 +42,11 @@ def command(
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
 
-    bench = Workbench(recipes)
+    bench = Workbench(recipes, wanted_engine=engine)
     console = Console(quiet=as_json)
     documents = []
     for name in target or (None,):
-        selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
+        selection = Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
         plans = bench.plans(selection).plans
         outcomes = outlook(bench, plans, depots(bench, wish, console))
         documents.append(plan_document(plans, outcomes))
@@ -66,7 +69,7 @@ def outlook(bench: Workbench, plans: Sequence[BuildPlan], sources: Depots | None
     steps = merge_layers(plans)
     look_up = bench.try_look_up()
     if look_up is None:
-        return tuple(_outcome(LayerOutcome, step, "unknown", "no engine answers") for step in steps)
+        return tuple(_outcome(LayerOutcome, step, "unknown", _reason(step, "no engine answers")) for step in steps)
     found = look_up([step.image for step in steps])
     found = found if sources is None else sources.accept(found, steps)
     present = {reference for reference, facts in found.items() if facts is not None}
@@ -83,8 +86,15 @@ def outlook(bench: Workbench, plans: Sequence[BuildPlan], sources: Depots | None
             outcomes.append(hit(step, found.get(step.image)))
             continue
         reason, changed = why(step, bench.engine.images(f"org.mlorch.layer={step.name}"))
-        outcomes.append(_outcome(LayerOutcome, step, "build", reason, changed))
+        outcomes.append(_outcome(LayerOutcome, step, "build", _reason(step, reason), changed))
     return tuple(outcomes)
+
+
+def _reason(step: LayerStep, reason: str) -> str:
+    """Why a layer would be built; of a base that nobody has locked, that it would be refused."""
+    if not step.unlocked:
+        return reason
+    return f"unlocked: `{step.unlocked}` has no digest yet; `mlorch images lock {step.name}`"
 
 
 def _outcome(
@@ -109,8 +119,10 @@ def plan_document(plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) 
     return {
         "target": plans[0].target,
         "platform": plans[0].platform,
+        "arch": plans[0].arch,
         "layers": [{**asdict(outcome), "changed": list(outcome.changed)} for outcome in outcomes],
         "images": [plan.image for plan in plans],
+        "unlocked": sorted({step.name for plan in plans for step in plan.layers if step.unlocked}),
     }
 
 

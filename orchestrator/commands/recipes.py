@@ -66,21 +66,29 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
 
 @command.command("lint")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--strict", is_flag=True, help="Warnings are faults too.")
 @recipes_option
 @json_option
-def lint_command(files: tuple[Path, ...], recipes: tuple[str, ...], *, as_json: bool) -> None:
-    """Check FILES or folders of recipes, or everything that is loaded; exit 3 with all faults."""
+def lint_command(files: tuple[Path, ...], recipes: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
+    """Check FILES or folders of recipes and Dockerfiles, or everything that is loaded; exit 3 with all faults.
+
+    Dockerfiles go by their names (Dockerfile, Dockerfile.*, *.Dockerfile, Containerfile); what is
+    rendered for every target and benchmark is checked as well. Rules: docs/lint.md.
+    """
     from orchestrator.commands.wiring import Workbench
-    from orchestrator.console import Console
+    from orchestrator.console import Console, problem_documents
 
     checked, problems = lint(Workbench(recipes).roots(), files)
-    if problems:
+    if any(strict or problem.level == "error" for problem in problems):
         raise DefinitionError(problems)
     console = Console(quiet=as_json)
     if as_json:
-        console.document({"checked": checked, "problems": []})
-    else:
-        console.result(f"{checked} file{'' if checked == 1 else 's'} checked, no faults")
+        console.document({"checked": checked, "problems": problem_documents(problems)})
+        return
+    for problem in problems:
+        console.problem(problem)
+    faults = f"{len(problems)} warning{'' if len(problems) == 1 else 's'}" if problems else "no faults"
+    console.result(f"{checked} file{'' if checked == 1 else 's'} checked, {faults}")
 
 
 @command.command("schema")
@@ -133,8 +141,10 @@ def skeleton(kind: str, name: str) -> str:
 def lint(roots: Sequence[Root], paths: Sequence[Path]) -> tuple[int, tuple[Problem, ...]]:
     """How many files were checked and what is wrong in them: those of `paths`, or of all roots."""
     from orchestrator.catalog import Root, check, definition_files, gather
+    from orchestrator.commands.lint_dockerfiles import dockerfiles_of, lint_dockerfiles
 
-    files = [path for path in paths if path.is_file()]
+    dockerfiles = dockerfiles_of(paths)
+    files = [path for path in paths if path.is_file() and path not in dockerfiles]
     others = [path for path in files if _other(path) is not None]
     files = [path for path in files if path not in others]
     folders = [Root(path=path, origin=f"path:{path}") for path in paths if path.is_dir()]
@@ -147,11 +157,13 @@ def lint(roots: Sequence[Root], paths: Sequence[Path]) -> tuple[int, tuple[Probl
     problems = [problem for problem in problems if _about(problem, wanted, folders)]
     for path in others:
         problems += _lint_other(path)
-    return len(wanted) + len(others), tuple(problems)
+    problems += lint_dockerfiles(dockerfiles)
+    return len(wanted) + len(others) + len(dockerfiles), tuple(problems)
 
 
 def _rendering(catalog: Catalog) -> tuple[Problem, ...]:
-    """The faults of templates, found by rendering every layer of every benchmark on every target."""
+    """The faults of templates and of what they give, for every layer of every benchmark on every target."""
+    from orchestrator.commands.lint_dockerfiles import lint_rendered
     from orchestrator.plan import build_plans
     from orchestrator.resolve import benchmarks_of
 
@@ -159,11 +171,13 @@ def _rendering(catalog: Catalog) -> tuple[Problem, ...]:
     for target in catalog.names("target"):
         for benchmark in benchmarks_of(catalog, target):
             try:
-                build_plans(catalog, target=target, benchmarks=(benchmark,))
+                plans = build_plans(catalog, target=target, benchmarks=(benchmark,))
             except DefinitionError as error:
                 problems |= dict.fromkeys(error.problems())
             except UsageError:
                 pass  # e.g. no base source with a digest: a matter of the build, not of the recipe
+            else:
+                problems |= dict.fromkeys(lint_rendered(plans))
     return tuple(problems)
 
 

@@ -17,8 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orchestrator.assets.drift import Change
     from orchestrator.catalog import Catalog, Root
     from orchestrator.console import Console
+    from orchestrator.model.lock import LayerLock
     from orchestrator.model.steps import LayerStep
 
 
@@ -45,18 +47,45 @@ def relock(catalog: Catalog, step: LayerStep, console: Console) -> None:
     Raises:
         AssetError: as `orchestrator.assets.locking.make_lock`.
     """
-    from orchestrator.assets.locking import make_lock
     from orchestrator.lock import lock_text
-    from orchestrator.model.definitions import Layer
-    from orchestrator.plan import PIP_LAYER
-    from orchestrator.resolve import definition
     from orchestrator.system.files import atomic_write_text
 
-    name = step.name if step.debs else PIP_LAYER
-    layer = definition(catalog.layer(name), Layer)
-    fresh = make_lock(layer, catalog.lock(name), platforms=[step.platform], say=console.say)
+    name, fresh = _fresh(catalog, step, console)
     folder = own_locks(catalog.roots[0]) / "images"
     folder.mkdir(parents=True, exist_ok=True)
     (folder.parent / "recipes").mkdir(exist_ok=True)  # what makes a folder one of definitions
     atomic_write_text(folder / f"{name}.lock.yaml", lock_text(fresh), overwrite=True)
     console.warn(f"`{name}` is locked anew for this machine in {folder}; --locked refuses that")
+
+
+def require_no_drift(catalog: Catalog, step: LayerStep, console: Console) -> None:
+    """For --locked: look up what the mirrors have instead of the packages of `step` that are gone, and name each.
+
+    Raises:
+        DefinitionError: `lock-drift`, one problem a package: what it was, what it is, what to do.
+    """
+    from orchestrator.assets.drift import drifted
+
+    name, found = _drift(catalog, step, console)
+    error = drifted(found, catalog.lock_path(name), only={"debs"})
+    if error is not None:
+        raise error
+
+
+def _drift(catalog: Catalog, step: LayerStep, console: Console) -> tuple[str, tuple[Change, ...]]:
+    from orchestrator.assets.drift import changes
+
+    name, fresh = _fresh(catalog, step, console)
+    return name, changes(catalog.lock(name), fresh)
+
+
+def _fresh(catalog: Catalog, step: LayerStep, console: Console) -> tuple[str, LayerLock]:
+    """The layer that pins the packages of `step`, and its lock as the mirrors have it now."""
+    from orchestrator.assets.locking import make_lock
+    from orchestrator.model.definitions import Layer
+    from orchestrator.plan import PIP_LAYER
+    from orchestrator.resolve import definition
+
+    name = step.name if step.debs else PIP_LAYER
+    layer = definition(catalog.layer(name), Layer)
+    return name, make_lock(layer, catalog.lock(name), platforms=[step.platform], say=console.say)

@@ -34,6 +34,7 @@ def command(
     benchmark: tuple[str, ...],
     base_source: str,
     platform: str | None,
+    arch: str | None,
     output: Path | None,
     recipes: tuple[str, ...],
     *,
@@ -55,7 +56,7 @@ def command(
     bench, console = Workbench(recipes), Console(quiet=as_json)
     files: dict[str, str] = {}
     for name in target or (None,):
-        selection = Selection(target=name, benchmarks=benchmark, platform=platform, base_source=base_source)
+        selection = Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
         plans = bench.plans(selection).plans
         files |= rendered(plans[0].target, merge_layers(plans))
         if contexts and output is not None:

@@ -1,4 +1,4 @@
-"""`mlorch results`: list, show, verify and report what ran."""
+"""`mlorch results`: list, show, compare, verify and report what ran."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from orchestrator.commands.common import json_option, results_option
+from orchestrator.commands.results_compare import compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ _runs_argument = click.argument("runs", nargs=-1, metavar="[RUN]…")
 
 @click.group("results")
 def command() -> None:
-    """List, show, verify and report results.
+    """List, show, compare, verify and report results.
 
     RUN is a run's id, a beginning or end of it that fits one run only, its folder, or `latest`.
     """
+
+
+command.add_command(compare)
 
 
 @command.command("list")

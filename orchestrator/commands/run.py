@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, results_folder, results_option
+from orchestrator.commands.common import (
+    AUTO,
+    engine_option,
+    json_option,
+    locked_option,
+    recipes_option,
+    results_folder,
+    results_option,
+    wants_locked,
+)
 from orchestrator.commands.pulling import Wish, pull_options
 
 TYPE_CHECKING = False
@@ -25,7 +34,8 @@ MODES = ("performance", "accuracy", "all")
 
 @click.command("run")
 @click.argument("benchmarks", nargs=-1, metavar="[BENCHMARK]...")
-@click.option("--target", "-t", default=None, help="Hardware target (default: detected).")
+@click.option("--target", "-t", default=None, help="Hardware target, or auto (default: auto, the best that is here).")
+@click.option("--arch", default=None, help="What device code is built for (default: this host's devices').")
 @click.option(
     "--scenario",
     "-s",
@@ -45,20 +55,22 @@ MODES = ("performance", "accuracy", "all")
     metavar="WHICH",
     help="Devices of the target: all (default), 0,2 or 0-3, 0:1 (a part), count:2, uuid:…, pci:…; none.",
 )
-@click.option("--dry-run", is_flag=True, help="Print each container as a `docker run` line; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print each container as the engine's own command line; run nothing.")
 @click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
 @pull_options
 @click.option(
     "--base-source", default="", metavar="SOURCE", help="Where the base image comes from; see `mlorch build`."
 )
+@locked_option
+@engine_option
 @results_option
 @recipes_option
 @json_option
 def command(
-    benchmarks: tuple[str, ...], target: str | None, scenarios: tuple[str, ...], mode: str, duration: str | None,
-    target_qps: float | None, devices: str, base_source: str, results_dir: str | None, recipes: tuple[str, ...],
-    wish: Wish,
-    *, official: bool, find: bool, dry_run: bool, no_build: bool, as_json: bool,
+    benchmarks: tuple[str, ...], target: str | None, arch: str | None, scenarios: tuple[str, ...], mode: str,
+    duration: str | None, target_qps: float | None, devices: str, base_source: str, engine: str,
+    results_dir: str | None, recipes: tuple[str, ...], wish: Wish,
+    *, locked: bool | None, official: bool, find: bool, dry_run: bool, no_build: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Benchmark a target: build what is missing, run LoadGen in containers, show the result.
 
@@ -74,7 +86,8 @@ def command(
     console = Console(quiet=as_json)
     request = Request(
         benchmarks=benchmarks,
-        target=target,
+        target=None if target == AUTO else target,
+        arch=arch,
         scenarios=tuple(one_of("scenario", name, (*SCENARIOS, "all")) for name in scenarios),
         mode=one_of("mode", mode, MODES),
         min_duration_ms=None if duration is None else duration_ms(duration),
@@ -83,20 +96,26 @@ def command(
         find=find,
         results=results_folder(results_dir),
         base_source=base_source,
+        locked=wants_locked(locked),
         devices=devices.strip(),
     )
     check(request)
-    bench = Workbench(recipes)
+    bench = Workbench(recipes, locked=request.locked, wanted_engine=engine)
     if dry_run:
+        from orchestrator.commands.wiring import chosen_engine
+        from orchestrator.launchers import PRINTERS, printer
+
+        show = printer(chosen_engine(bench.settings, engine, tuple(PRINTERS)))
         steps = dry_steps(bench, request)
         if as_json:
-            console.document(dry_document(steps))
+            console.document(dry_document(steps, show))
         else:
             from orchestrator.commands.passage_view import passage_lines
-            from orchestrator.launchers.local import docker_line
 
+            for note in dict.fromkeys(note for step in steps for note in show.notes(step.container)):
+                console.say(f"note: {note}")
             for step in steps:
-                console.result(docker_line(step.container))
+                console.result(show.line(step.container))
             for words in dict.fromkeys(line for step in steps for line in passage_lines(step.passage)):
                 console.say(words)
         return 0

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.execute.record_of import About
     from orchestrator.execute.run import Outcome, Runner
+    from orchestrator.launchers import Printer
     from orchestrator.model.definitions import Target
     from orchestrator.model.steps import RunStep
     from orchestrator.plan_run import Cell, Site
@@ -112,6 +113,7 @@ def _slower(outcome: Outcome) -> float | None:
 
 def prepare(bench: Workbench, request: Request, console: Console, *, wish: Wish = ANY) -> Ready:
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
+    from orchestrator.commands.host_ready import require_host
     from orchestrator.execute.run import Runner, Watcher
     from orchestrator.execute.sweep import sweep
     from orchestrator.results.store import Store
@@ -123,6 +125,7 @@ def prepare(bench: Workbench, request: Request, console: Console, *, wish: Wish 
     run_plan.require_results_place(request.results)
     asked = Ahead(lambda: _ask_engine(bench))
     chosen = select(bench, request)
+    require_host(bench.catalog, chosen[0].plan.target, console, chosen=request.target is None)
     host, store = host_facts(), Store(request.results.absolute())
     engine, facts, limits = asked.result()
     for swept in sweep(engine, store):
@@ -165,7 +168,14 @@ def select(bench: Workbench, request: Request) -> tuple[Chosen, ...]:
 def _selection(request: Request, target: str, names: Sequence[str]) -> Selection:
     from orchestrator.compiled import Selection
 
-    return Selection(target=target, benchmarks=tuple(names), platform=request.platform, base_source=request.base_source)
+    return Selection(
+        target=target,
+        benchmarks=tuple(names),
+        platform=request.platform,
+        arch=request.arch,
+        base_source=request.base_source,
+        locked=request.locked,
+    )
 
 
 def preflight(request: Request, chosen: Sequence[Chosen], site: Site) -> None:
@@ -179,9 +189,7 @@ def _ask_engine(bench: Workbench) -> tuple[Engine, EngineFacts, Mapping[str, int
     """The engine, what it says of itself, and the most that it can give of each limit (empty: not known)."""
     with _ASKING:
         engine = bench.engine
-        ask = getattr(engine, "daemon_limits", None)
-        limits = ask() if callable(ask) else {}
-        return engine, engine.facts(), limits if isinstance(limits, dict) else {}
+        return engine, engine.facts(), engine.daemon_limits()
 
 
 class Ahead(Generic[T]):
@@ -319,16 +327,15 @@ def _facts_for_dry_run(bench: Workbench, chosen: Sequence[Chosen]) -> EngineFact
         return None
 
 
-def dry_document(steps: Sequence[RunStep]) -> dict[str, object]:
+def dry_document(steps: Sequence[RunStep], show: Printer) -> dict[str, object]:
     """The JSON of a dry run: each container's argv and what its harness would be told."""
-    from orchestrator.launchers.local import docker_argv
-
     return {
         "containers": [
             {
                 "run_id": step.run_id,
                 "image": step.image,
-                "argv": docker_argv(step.container),
+                "argv": show.argv(step.container),
+                "notes": list(show.notes(step.container)),
                 "settings": dict(step.settings),
                 "provenance": dict(step.provenance),
                 "devices": asdict(step.passage),

@@ -45,7 +45,9 @@ class Request:
     find: bool = False
     results: Path = field(default_factory=lambda: Path("results"))
     platform: str | None = None
+    arch: str | None = None
     base_source: str = ""
+    locked: bool = False
     devices: str = ""
 
 
@@ -197,10 +199,11 @@ def site_of(
 
 def found_devices(targets: Sequence[Target]) -> tuple[FoundDevice, ...]:
     """The devices of these targets that this host has."""
-    from orchestrator.system.node_devices import devices_by_nodes
+    from orchestrator.system import accelerators
 
+    machine = accelerators.this_machine()
     by_name = {target.name: target for target in targets}
-    return tuple(device for target in by_name.values() for device in devices_by_nodes(target))
+    return tuple(device for target in by_name.values() for device in accelerators.found_devices(target, machine))
 
 
 def choices_for(request: Request, chosen: Chosen, cell: Cell, tuned: Mapping[str, Tuned]) -> Choices:

@@ -39,12 +39,14 @@ class RunView(Watcher):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+        self._console.close_fold()
 
     def begin(self, step: RunStep, number: int, total: int) -> None:
         """A test begins; a total of 0 is a test of a search, whose number is not known beforehand."""
         count = f"[{number}/{total}] " if total else f"[{number}] "
         self._title = f"{count}{step.benchmark} {step.scenario} {step.mode}"
         if self._progress is None:
+            self._console.open_fold(self._title)
             self._console.say(f"{self._title} …")
             return
         # A rich mark would eat the brackets of the count.
@@ -78,6 +80,7 @@ class RunView(Watcher):
         if self._progress is not None and self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
+        self._console.close_fold()
         summary = summarise(outcome.record, outcome.folder)
         style = "green" if summary.good else "red"
         self._console.say(f"{self._title}: {headline(summary)}", style=style)
@@ -103,12 +106,24 @@ def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
         return
     record = summaries[0].record
     console.table(COLUMNS, [row(summary) for summary in summaries], title=f"target {record.target}", right=RIGHT)
+    summarise_step(console, summaries)
     for summary in summaries:
         if not summary.good:
             _complain(console, summary)
     for note in dict.fromkeys(summary.record.note for summary in summaries):
         console.result(note)
     console.say(f"records and reports: {results}")
+
+
+def summarise_step(console: Console, summaries: Sequence[Summary]) -> None:
+    """The table of results in the summary of a CI step."""
+    from orchestrator.ci.markers import markdown_table
+    from orchestrator.results.summary import COLUMNS, RIGHT, row
+
+    rows = [row(summary, marks=False) for summary in summaries]
+    note = "; ".join(dict.fromkeys(summary.record.note for summary in summaries))
+    title = f"mlorch: target {summaries[0].record.target}"
+    console.summary(markdown_table(title, COLUMNS, rows, right=RIGHT, note=note))
 
 
 def _complain(console: Console, summary: Summary) -> None:

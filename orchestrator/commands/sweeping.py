@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def sweep_containers(console: Console) -> None:
-    """Remove the containers of a dead mlorch, if an engine answers on a socket of this host.
+    """Remove the containers of a dead mlorch, on whichever engine of this host they are.
 
-    Over the socket with the standard library, as commands that find everything there must
+    The quick way of each engine is taken, as commands that find everything there must
     stay quick; `mlorch run` sweeps engines elsewhere too. Never stops the command.
     """
-    from orchestrator.engines.hosts import find_host
-    from orchestrator.engines.lookup import fast_containers
+    from orchestrator.engines import ENGINES, door
     from orchestrator.execute.sweep import sweep
 
-    with contextlib.suppress(MlorchError, ValueError):
-        for swept in sweep(fast_containers(find_host())):
-            console.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
+    for name in ENGINES:
+        with contextlib.suppress(MlorchError, ValueError):
+            for swept in sweep(door(name).sweepable()):
+                console.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")

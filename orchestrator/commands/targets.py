@@ -6,19 +6,20 @@ from dataclasses import asdict
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option
+from orchestrator.commands.common import AUTO, json_option, recipes_option
 from orchestrator.commands.groups import ListGroup
 from orchestrator.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from orchestrator.catalog import Catalog
     from orchestrator.engines import EngineFacts
     from orchestrator.model.definitions import Target
+    from orchestrator.model.devices import FoundDevice
     from orchestrator.model.steps import Passage
-    from orchestrator.system.detect import Presence
+    from orchestrator.system.detect import Judge, Passable, Presence
 
 
 @click.group("targets", cls=ListGroup)
@@ -30,20 +31,26 @@ def command() -> None:
 @recipes_option
 @json_option
 def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
-    """List the targets and whether this host has them; * marks the one that `run` would take."""
+    """List the targets and whether this host has them; * marks the one that `run` would take.
+
+    Three states: the hardware is there, its driver works, the engine can pass it to a
+    container. A state is looked at only where the one before holds.
+    """
+    from orchestrator.commands.targets_view import state
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
 
-    catalog = Workbench(recipes).catalog
-    found = presences(catalog)
+    bench = Workbench(recipes)
+    catalog = bench.catalog
+    found = presences(catalog, judge(bench.try_facts()))
     console = Console(quiet=as_json)
     if as_json:
         console.document({"targets": [asdict(each) for each in found]})
         return
-    chosen = _chosen(catalog)
+    chosen = _chosen(catalog, found)
     titles = {target.name: target.title for target in all_targets(catalog)}
     rows = [
-        (f"{each.name}{' *' if each.name == chosen else ''}", titles[each.name], _word(each), each.why)
+        (f"{each.name}{' *' if each.name == chosen else ''}", titles[each.name], state(each), each.why)
         for each in found
     ]
     console.table(("target", "title", "here", "why"), rows)
@@ -54,95 +61,88 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 @recipes_option
 @json_option
 def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
-    """Show a target: its layers, what its containers are given and why."""
+    """Show a target: its layers, its devices here, what its containers are given and why, what to set on the host."""
     from orchestrator.commands.passage_view import passage_lines
+    from orchestrator.commands.targets_view import check_lines, here_lines, recipe_lines
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.model.definitions import Target
+    from orchestrator.system.accelerators import this_machine
     from orchestrator.system.detect import presence
+    from orchestrator.system.hostchecks import check_host, checks_of
 
-    catalog = Workbench(recipes).catalog
-    entry = catalog.target(name)
+    bench = Workbench(recipes)
+    entry = bench.catalog.target(name)
     target = entry.definition
     assert isinstance(target, Target)
-    console = Console(quiet=as_json)
-    here = presence(target)
-    passage, why_none = _passage(target)
+    console, machine, engine = Console(quiet=as_json), this_machine(), bench.try_facts()
+    here = presence(target, machine, judge(engine))
+    passage, why_none = _passage(target, here.devices, engine)
+    findings = tuple(check_host(checks_of(target, bench.catalog), machine))
     if as_json:
-        definition = target.model_dump(mode="json", by_alias=True)
-        more = {"path": str(entry.path), "origin": entry.origin, "definition": definition}
-        ways = {**asdict(passage), "error": why_none}
-        console.document({**asdict(here), **more, "passage": ways})
+        document = {
+            **asdict(here),
+            "checks": [asdict(finding) for finding in findings],
+            "path": str(entry.path),
+            "origin": entry.origin,
+            "definition": target.model_dump(mode="json", by_alias=True),
+            "passage": {**asdict(passage), "error": why_none},
+        }
+        console.document(document)
         return
     console.result(f"{target.name}: {target.title}")
     if target.description:
         console.result(target.description.strip())
-    frameworks = ", ".join(f"{framework} ({layer})" for framework, layer in target.frameworks.items())
-    facts = [
-        ("here", f"{_word(here)}: {here.why}"),
-        ("platforms", ", ".join(target.platforms)),
-        ("layers", f"{target.base} <- {target.runtime}"),
-        ("frameworks", frameworks),
-        *_passthrough(target),
-        *((f"capability {extra.name}", extra.reason) for extra in target.capabilities),
-        *((f"limit {limit}", value) for limit, value in target.ulimits.items()),
-        ("shared memory", target.shm),
+    lines = [
+        *recipe_lines(target),
+        *here_lines(here),
+        *check_lines(findings),
         ("recipe", f"{entry.path} ({entry.origin})"),
     ]
-    width = max(len(label) for label, _ in facts)
-    for label, value in facts:
+    width = max(len(label) for label, _ in lines)
+    for label, value in lines:
         console.result(f"  {label:{width}}  {value}")
     for line in (f"no devices: {why_none}",) if why_none else passage_lines(passage):
         console.result(line)
 
 
-def _passage(target: Target) -> tuple[Passage, str]:
-    """How the devices of the target would be passed here, and why they cannot be."""
-    import os
+def judge(engine: EngineFacts | None) -> Judge | None:
+    """Says whether ``engine`` can pass a target's devices to containers; None where no engine answered."""
+    if engine is None:
+        return None
 
-    from orchestrator.commands.device_site import device_site
-    from orchestrator.commands.run_plan import found_devices
+    def say(target: Target, devices: Sequence[FoundDevice]) -> Passable:
+        from orchestrator.errors import MlorchError
+        from orchestrator.system.detect import Passable
+
+        try:
+            passage = _planned(target, devices, engine)
+        except MlorchError as error:
+            return Passable(ok=False, trouble=error.message, hint=error.hint)
+        return Passable(ok=True, how="" if passage.way == "none" else f"{passage.way}: {passage.why}")
+
+    return say
+
+
+def _passage(target: Target, devices: Sequence[FoundDevice], engine: EngineFacts | None) -> tuple[Passage, str]:
+    """How the devices of the target would be passed here, and why they cannot be."""
     from orchestrator.errors import MlorchError
     from orchestrator.model.steps import Passage
-    from orchestrator.plan_devices import plan_devices
 
-    if target.passthrough.empty:
-        return Passage(), ""
     try:
-        site = device_site([target], found_devices([target]), _engine_facts())
-        return plan_devices(target, site, "", f"{os.getuid()}:{os.getgid()}").passage, ""
+        return _planned(target, devices, engine), ""
     except MlorchError as error:
         return Passage(), error.message
 
 
-def _engine_facts() -> EngineFacts | None:
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.errors import MlorchError
+def _planned(target: Target, devices: Sequence[FoundDevice], engine: EngineFacts | None) -> Passage:
+    import os
 
-    try:
-        return Workbench().engine.facts()
-    except MlorchError:
-        return None
+    from orchestrator.commands.device_site import device_site
+    from orchestrator.plan_devices import plan_devices
 
-
-def _passthrough(target: Target) -> Iterator[tuple[str, str]]:
-    """What containers get of the host's devices, a line each with its reason."""
-    given = target.passthrough
-    if given.cdi:
-        yield "CDI", f"{given.cdi}=NAME, where the engine and a spec know the device"
-    if given.gpus:
-        yield "--gpus", "where the engine has the vendor's hook"
-    if given.runtime:
-        yield f"runtime {given.runtime.name}", f"{given.runtime.env}: {given.runtime.reason}"
-    for node in given.nodes:
-        words = ("of each device" if node.each else "shared", *(("if there",) if node.optional else ()))
-        yield f"device {node.name}", f"{', '.join(words)}: {node.reason}"
-    for library in given.libraries:
-        yield f"library {library.name}", library.reason
-    for group in given.groups:
-        yield f"group {group.name}", group.reason
-    for variable in given.visible:
-        yield f"variable {variable.name}", f"the chosen devices by {variable.by}"
+    site = device_site([target], devices, engine)
+    return plan_devices(target, site, "", f"{os.getuid()}:{os.getgid()}").passage
 
 
 def all_targets(catalog: Catalog) -> tuple[Target, ...]:
@@ -152,11 +152,11 @@ def all_targets(catalog: Catalog) -> tuple[Target, ...]:
     return tuple(e.definition for e in catalog.entries("target") if isinstance(e.definition, Target))
 
 
-def presences(catalog: Catalog) -> tuple[Presence, ...]:
-    """What this host has of every target."""
-    from orchestrator.system.detect import presence
+def presences(catalog: Catalog, judged: Judge | None = None) -> tuple[Presence, ...]:
+    """What this host has of every target; without a judge nothing is said of containers."""
+    from orchestrator.system import detect
 
-    return tuple(presence(target) for target in all_targets(catalog))
+    return detect.presences(all_targets(catalog), judge=judged)
 
 
 def detected(catalog: Catalog) -> str:
@@ -164,23 +164,55 @@ def detected(catalog: Catalog) -> str:
 
     Raises `UsageError` where no target is here.
     """
-    chosen = _chosen(catalog)
+    chosen = _chosen(catalog, presences(catalog))
     if chosen is None:
         hint = f"name one with --target: {', '.join(catalog.names('target'))}; `mlorch targets` says why"
         raise UsageError("no target was detected on this host", hint=hint, slug="no-target")
     return chosen
 
 
-def _chosen(catalog: Catalog) -> str | None:
+def own_platform(catalog: Catalog, name: str) -> str | None:
+    """This host's platform where the target has images for it; None otherwise."""
+    import os
+
+    from orchestrator.model.definitions import Target
+    from orchestrator.system.detect import platform_of
+
+    target = catalog.target(name).definition
+    mine = platform_of(os.uname().machine)
+    return mine if isinstance(target, Target) and mine in target.platforms else None
+
+
+def own_arch(catalog: Catalog, name: str) -> str | None:
+    """What the target's devices here need their code built for, where all are alike and the target has it."""
+    from orchestrator.model.definitions import Target
+    from orchestrator.system.detect import presence
+
+    target = catalog.target(name).definition
+    if not isinstance(target, Target) or target.arch is None:
+        return None
+    found = presence(target).archs
+    return found[0] if len(found) == 1 and found[0] in target.arch.choices else None
+
+
+def choice_told(chosen: str, found: Sequence[Presence]) -> str:
+    """What was taken by itself and why, and what else is here; '' where there was nothing to choose."""
+    here = {each.name: each for each in found if each.present}
+    mine = here.pop(chosen, None)
+    real = [each for each in here.values() if each.devices]
+    if mine is None or not (mine.devices or real):
+        return ""
+    others = [f"{each.name} ({each.why}{'' if each.usable else '; not usable: ' + each.hint})" for each in real]
+    more = f"; also here: {', '.join(others)}; --target takes another" if others else ""
+    return f"target {chosen}: {mine.why}{more}"
+
+
+def _chosen(catalog: Catalog, found: Sequence[Presence]) -> str | None:
     from orchestrator.settings import read_settings
     from orchestrator.system.detect import best
 
     wish = read_settings().target
-    if wish:
+    if wish and wish != AUTO:
         return catalog.target(wish).definition.name
-    found = best(all_targets(catalog))
-    return found.name if found else None
-
-
-def _word(each: Presence) -> str:
-    return "yes" if each.present else "no"
+    taken = best(all_targets(catalog), found)
+    return taken.name if taken else None

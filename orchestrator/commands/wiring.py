@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from orchestrator.commands.common import AUTO
 from orchestrator.compiled import Compiled, Selection, compiled
 from orchestrator.errors import EngineError, UsageError
+from orchestrator.system.pci import hardware_signature
 from orchestrator.system.places import cache_home
 
 TYPE_CHECKING = False
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.catalog import Catalog, Root
-    from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
+    from orchestrator.engines import BuildEvent, BuildSettings, Door, Engine, EngineFacts, ImageFacts
     from orchestrator.execute.context import Parts
     from orchestrator.model.steps import LayerStep
     from orchestrator.resolve import Base
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 _SITE = ("ca_bundle", "debian_mirror", "debian_security_mirror", "engine_host")
 """Settings that the lower rooms read from the environment, as they are the site's and not a command's."""
-ENGINES = ("docker",)
 
 
 def use_settings() -> Settings:
@@ -53,6 +54,10 @@ class Workbench:
 
     recipes: tuple[str, ...] = ()
     settings: Settings = field(default_factory=use_settings)
+    locked: bool = False
+    """Whether only the locks that came with the definitions count, not this machine's own."""
+    wanted_engine: str = ""
+    """What the command line says; empty leaves it to the settings."""
     _pinned: tuple[str, ...] | None = field(default=None, repr=False)
     _catalog: Catalog | None = field(default=None, repr=False)
     _engine: Engine | None = field(default=None, repr=False)
@@ -74,7 +79,8 @@ class Workbench:
         from orchestrator.settings import roots
         from orchestrator.system.git import fetch
 
-        return with_own_locks(roots(self.pinned(), fetch))
+        found = roots(self.pinned(), fetch)
+        return found if self.locked else with_own_locks(found)
 
     def forget(self) -> None:
         """Read definitions and locks again when next asked: a lock was written."""
@@ -102,11 +108,15 @@ class Workbench:
         from orchestrator.settings import settings_files
 
         wanted = replace(self._settled(selection), recipes=self.pinned())
-        return compiled(wanted, self._make, cache=cache_home(), watched=(*settings_files(), *_layout_files(wanted)))
+        watched = (*settings_files(), *_layout_files(wanted))
+        # A kept plan must not outlive the devices that decided its target or its arch.
+        machine = "" if wanted.target and wanted.arch else hardware_signature()
+        return compiled(wanted, self._make, cache=cache_home(), watched=watched, machine=machine)
 
     def _settled(self, selection: Selection) -> Selection:
         """`selection` with what the settings say of it where the command line is silent."""
-        return replace(selection, base_source=selection.base_source or self.settings.base_source)
+        target = None if selection.target == AUTO else selection.target
+        return replace(selection, target=target, base_source=selection.base_source or self.settings.base_source)
 
     def _make(self, selection: Selection) -> Compiled:
         from orchestrator.assets.oci import with_layout
@@ -115,16 +125,20 @@ class Workbench:
         from orchestrator.resolve import base_candidates, resolve_side
 
         target = selection.target or self.detected_target()
-        base = base_candidates(self.catalog, target, selection.platform, selection.base_source)[0]
+        platform = selection.platform or self.own_platform(target)
+        base = base_candidates(self.catalog, target, platform, selection.base_source)[0]
         base = with_layout(base, cache_home())
         if selection.side:
-            resolution = resolve_side(
-                self.catalog, target=target, layer=selection.side, platform=selection.platform, base=base
-            )
+            resolution = resolve_side(self.catalog, target=target, layer=selection.side, platform=platform, base=base)
             plans: tuple[object, ...] = (build_plan(self.catalog, resolution),)
         else:
             plans = build_plans(
-                self.catalog, target=target, benchmarks=selection.benchmarks, platform=selection.platform, base=base
+                self.catalog,
+                target=target,
+                benchmarks=selection.benchmarks,
+                platform=platform,
+                base=base,
+                arch=selection.arch or self.own_arch(target),
             )
         roots = (
             *(str(root.path) for root in self.roots()),
@@ -139,7 +153,8 @@ class Workbench:
 
         selection = self._settled(selection)
         target = selection.target or self.detected_target()
-        return base_candidates(self.catalog, target, selection.platform, selection.base_source)
+        platform = selection.platform or self.own_platform(target)
+        return base_candidates(self.catalog, target, platform, selection.base_source)
 
     def detected_target(self) -> str:
         """The target of this host: the one of highest priority that is present."""
@@ -147,25 +162,44 @@ class Workbench:
 
         return detected(self.catalog)
 
+    def own_platform(self, target: str) -> str | None:
+        """This host's platform where the target has images for it; None means the target's first."""
+        from orchestrator.commands.targets import own_platform
+
+        return own_platform(self.catalog, target)
+
+    def own_arch(self, target: str) -> str | None:
+        """What the target's devices on this host are, where all are alike; None means the target's default."""
+        from orchestrator.commands.targets import own_arch
+
+        return own_arch(self.catalog, target)
+
+    def try_facts(self) -> EngineFacts | None:
+        """What the engine says of itself; None where none answers."""
+        try:
+            return self.engine.facts()
+        except EngineError:
+            return None
+
     # -- engine ------------------------------------------------------------------------
+
+    @property
+    def door(self) -> Door:
+        """The way to the chosen engine. Raises `UsageError` for one that mlorch cannot drive."""
+        from orchestrator.engines import ENGINES, door
+
+        return door(chosen_engine(self.settings, self.wanted_engine, tuple(ENGINES)))
 
     @property
     def engine(self) -> Engine:
         """The container engine; EngineError where none answers."""
         if self._engine is None:
-            from orchestrator.engines.docker import connect
-
-            require_known_engine(self.settings)
-            self._engine = connect()
+            self._engine = self.door.connect()
         return self._engine
 
     def look_up(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]]:
-        """Asks the engine for images: over its socket directly where that works, else through its client."""
-        from orchestrator.engines.hosts import find_host
-        from orchestrator.engines.lookup import fast_lookup
-
-        require_known_engine(self.settings)
-        fast = fast_lookup(find_host())
+        """Asks the engine for images: the quick way where it has one, else through its client."""
+        fast = self.door.fast_lookup()
         if fast is not None:
             return fast
         engine = self.engine
@@ -193,6 +227,7 @@ class Workbench:
         from orchestrator.assets.debs import Fetcher, pip_wheel
         from orchestrator.assets.rootfs import build_rootfs
         from orchestrator.execute.context import Parts
+        from orchestrator.system.git import export
 
         def rootfs(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
             fetch = Fetcher(on_event=on_event)
@@ -202,17 +237,26 @@ class Workbench:
             assert step.pip is not None
             shutil.copyfile(pip_wheel([step.pip], Fetcher()), out)
 
-        return Parts(rootfs=rootfs, pip=pip)
+        return Parts(rootfs=rootfs, pip=pip, tree=lambda pin, out: export(pin.url, pin.commit, out))
 
 
-def require_known_engine(settings: Settings) -> None:
-    """Raises `UsageError` where the settings want an engine that mlorch cannot drive: no other is used silently."""
-    if settings.engine and settings.engine not in ENGINES:
+def chosen_engine(settings: Settings, wanted: str, known: Sequence[str]) -> str:
+    """The engine of the command line, else of the settings, else the first of the known ones.
+
+    Raises `UsageError` for one that is not known: no other is used silently.
+    """
+    from orchestrator.launchers import PRINTERS
+
+    name = wanted or settings.engine or known[0]
+    if name not in known:
+        printed = f"; `mlorch run --dry-run --engine {name}` prints what it would run" if name in PRINTERS else ""
+        said = "--engine" if wanted else settings.sources.get("engine", "settings")
         raise UsageError(
-            f"there is no engine `{settings.engine}` ({settings.sources.get('engine', 'settings')})",
-            hint=f"known: {', '.join(ENGINES)}; engine_host says where it listens",
+            f"there is no engine `{name}` ({said})",
+            hint=f"known: {', '.join(known)}{printed}",
             slug="unknown-engine",
         )
+    return name
 
 
 def _layout_files(selection: Selection) -> tuple[str, ...]:

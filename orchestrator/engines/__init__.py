@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from importlib import import_module
+from typing import Protocol, cast
 
 from orchestrator.model.steps import BuildSettings as BuildSettings  # noqa: TC001  # named here for callers
 
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """What an engine says of itself; ``host`` is what DOCKER_HOST would be."""
+    """What an engine says of itself.
+
+    ``host`` is what DOCKER_HOST would be, and ``exec://PROGRAM`` for an engine without a daemon;
+    ``buildx`` is None there. ``builder`` names what builds where that is not buildx.
+    """
 
     name: str
     host: str
@@ -41,6 +46,7 @@ class EngineFacts:
     cpus: int = 0
     memory: int = 0
     security: tuple[str, ...] = ()
+    builder: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +145,10 @@ class Engine(ImageMoves, Protocol):
 
     def facts(self) -> EngineFacts: ...
 
+    def daemon_limits(self) -> dict[str, int | None]:
+        """The most that a container's rlimits may be, by name; None without a bound, empty where not known."""
+        ...
+
     def image(self, reference: str) -> ImageFacts | None: ...
 
     def images(self, label: str) -> list[ImageFacts]: ...
@@ -168,4 +178,55 @@ class Engine(ImageMoves, Protocol):
     def remove(self, container_id: str) -> None: ...
 
 
-ENGINES: dict[str, str] = {"docker": "orchestrator.engines.docker"}
+class Sweepable(Protocol):
+    """What a sweep needs of an engine."""
+
+    def containers(self, label: str) -> list[ContainerFacts]:
+        """Containers with this label (``name`` or ``name=value``), running or not."""
+        ...
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container, running or not; one that is gone is fine."""
+        ...
+
+
+class Door(Protocol):
+    """What a module of `ENGINES` offers to commands; importing it costs no client library."""
+
+    def connect(self) -> Engine:
+        """The engine; `EngineError` where none answers."""
+        ...
+
+    def fast_lookup(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+        """Asks for images without the engine's client; None where only `Engine.image` can."""
+        ...
+
+    def sweepable(self) -> Sweepable | None:
+        """What finds and removes containers quickly; None where there can be none, or no engine answers."""
+        ...
+
+    def unfit(self, facts: EngineFacts) -> str:
+        """Why mlorch cannot build with this engine; empty where it can."""
+        ...
+
+    def ensure(
+        self, *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]
+    ) -> tuple[EngineFacts, tuple[str, ...]]:
+        """An engine that can build, got and started where there is none; and what was done for that."""
+        ...
+
+    def builder(self, facts: EngineFacts) -> tuple[str, str, str]:
+        """What builds, what its images lack, and what to do about that (both empty where nothing)."""
+        ...
+
+
+ENGINES: dict[str, str] = {
+    "docker": "orchestrator.engines.docker_door",
+    "podman": "orchestrator.engines.podman_door",
+}
+"""Engines by name, each a module that is a `Door`; the first is the default one."""
+
+
+def door(name: str) -> Door:
+    """The way to the engine of this name, one of `ENGINES`."""
+    return cast("Door", import_module(ENGINES[name]))

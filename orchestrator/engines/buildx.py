@@ -82,6 +82,11 @@ def build(client: DockerClient, order: Order, on_event: Callable[[BuildEvent], N
         StepFailed: a step of the Dockerfile failed (`build-failed`).
         EngineError: the engine went away (`engine-lost`) or has no space (`engine-disk-full`).
     """
+    with_attempts(lambda: _once(client, order, on_event), order, on_event)
+
+
+def with_attempts(once: Callable[[], None], order: Order, on_event: Callable[[BuildEvent], None]) -> None:
+    """Build with `once`, again where a failure may pass by itself; the order's log starts anew."""
     from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
     def say(state: RetryCallState) -> None:
@@ -98,7 +103,7 @@ def build(client: DockerClient, order: Order, on_event: Callable[[BuildEvent], N
         reraise=True,
         before_sleep=say,
     )
-    retrying(_once, client, order, on_event)
+    retrying(once)
 
 
 def passing(error: BaseException | None) -> str:

@@ -43,7 +43,7 @@ def known(facts: EngineFacts) -> Specs:
     """
     if not facts.cdi:
         return Specs()
-    local = facts.host.startswith("unix://") or not facts.host
+    local = facts.host.startswith(("unix://", "exec://")) or not facts.host
     specs = read_specs(facts.cdi_folders or FOLDERS) if local else Specs()
     if not facts.cdi_devices:
         return specs

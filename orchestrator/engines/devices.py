@@ -28,7 +28,9 @@ _REFUSALS = (
         ),
     ),
     ("CDI device injection failed", "the CDI spec does not fit this host (any more): write it anew"),
+    ("setting up CDI devices", "the CDI spec does not fit this host (any more): write it anew"),  # podman's words
     ("gathering device information", "the node is gone: see `mlorch doctor` and the kernel's log"),
+    ("stat /dev/", "the node is gone: see `mlorch doctor` and the kernel's log"),  # podman's words
     ("unknown or invalid runtime name", "the vendor's container toolkit adds its runtime to the engine"),
 )
 

@@ -63,7 +63,10 @@ class DockerTransfers:
 
         with self._answers():
             try:
+                also = self._by_digest_only(reference)
                 self._api.remove_image(reference)
+                for name in also:
+                    self._api.remove_image(name)
             except docker.errors.ImageNotFound:
                 return
             except docker.errors.APIError as error:
@@ -71,6 +74,22 @@ class DockerTransfers:
                     raise
                 said = str(error.explanation or error)
                 raise StepFailed(f"{reference} is in use: {said}", slug="image-in-use") from None
+
+    def _by_digest_only(self, reference: str) -> list[str]:
+        """The names with a digest under which this very layer was pulled, where `reference` is the last one with a tag.
+
+        The older image store keeps them, and with them the image.
+        """
+        found = self._api.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs
+        if found.get("RepoTags") != [reference]:
+            return []
+        tail = reference.rpartition(":")[0].removeprefix("localhost")
+        digests = (str(name) for name in found.get("RepoDigests") or ())
+        return [
+            name
+            for name in digests
+            if name.rpartition("@")[0].endswith(tail) and not name.startswith(f"{reference.rpartition(':')[0]}@")
+        ]
 
     def pull(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
         """Get an image from its registry; the engine checks every layer against its digest.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from orchestrator.engines.private import listener
@@ -58,6 +59,18 @@ def limits_of(pid: int, proc: Path = _PROC) -> dict[str, int | None]:
         # It may raise every one of them; open files have the kernel's own bound beside.
         return {**dict.fromkeys(hard), "nofile": _number(proc / "sys/fs/nr_open")}
     return hard
+
+
+def own_limits(proc: Path = _PROC) -> dict[str, int | None]:
+    """The bounds of what this very process starts, as podman's containers are.
+
+    podman lowers its own bound of processes to the kernel's number of pids first.
+    """
+    found = limits_of(os.getpid(), proc)
+    pids, most = _number(proc / "sys/kernel/pid_max"), found.get("nproc")
+    if pids is not None and most is not None:
+        found["nproc"] = min(pids, most)
+    return found
 
 
 def _daemon(pid: int, proc: Path) -> int:

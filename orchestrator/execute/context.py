@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from orchestrator.engines import BuildEvent
-    from orchestrator.model.steps import ContextFile, LayerStep
+    from orchestrator.model.steps import ContextFile, LayerStep, TreePin
+
+
+def _no_tree(tree: TreePin, _out: Path) -> None:
+    raise StepFailed(f"nothing here gets files of {tree.url}", slug="context")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,8 @@ class Parts:
     """Write the root file system of a step's packages to a path."""
     pip: Callable[[LayerStep, Path], None]
     """Write the wheel of the step's pip to a path."""
+    tree: Callable[[TreePin, Path], None] = _no_tree
+    """Write the files of a commit to a path that is not there yet."""
 
 
 @contextmanager
@@ -66,6 +72,8 @@ def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[Bui
     (folder / "Dockerfile").write_text(step.dockerfile, encoding="utf-8")
     for file in step.files:
         _place(file, folder)
+    for tree in step.trees:
+        _tree(tree, folder, parts)
     if CONTENT_TAR in step.dockerfile:
         _write_content(folder / CONTENT, folder / CONTENT_TAR)
     if step.debs:
@@ -73,9 +81,18 @@ def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[Bui
     if step.pip is not None:
         parts.pip(step, folder / PIP_WHEEL)
     for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             path.chmod(0o755)  # whatever the umask of this process
-        os.utime(path, (EPOCH, EPOCH))
+        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
+
+
+def _tree(tree: TreePin, folder: Path, parts: Parts) -> None:
+    """The files of a repository; a link that another one brought must not lead them out of the context."""
+    target = folder / tree.path
+    if not target.parent.resolve().is_relative_to(folder.resolve()):
+        raise StepFailed(f"`{tree.path}` of the build context lies behind a link that leads out", slug="context")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    parts.tree(tree, target)
 
 
 def _place(file: ContextFile, folder: Path) -> None:
@@ -101,6 +118,10 @@ def _write_content(content: Path, out: Path) -> None:
         for path in _sorted(content):
             info = tarfile.TarInfo(path.relative_to(content).as_posix())
             info.mtime = EPOCH
+            if path.is_symlink():
+                info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, str(path.readlink())
+                archive.addfile(info)
+                continue
             if path.is_dir():
                 info.type, info.mode = tarfile.DIRTYPE, 0o755
                 archive.addfile(info)
@@ -115,5 +136,5 @@ def _sorted(folder: Path) -> Iterator[Path]:
     """Everything below `folder`, folders before what they hold."""
     for path in sorted(folder.iterdir()):
         yield path
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             yield from _sorted(path)

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.engines import BuildEvent, Engine
+    from orchestrator.engines import BuildEvent, Engine, ImageFacts
     from orchestrator.model.steps import BuildPlan, LayerStep
     from orchestrator.registries.client import Registry
     from orchestrator.registries.manifests import Descriptor
@@ -72,7 +72,7 @@ class Publisher:
                 self.on_layer(step, "absent")
                 continue
             require_labels(facts.labels, step, step.image)
-            done.append(self._push(step, facts.digest))
+            done.append(self._push(step, facts))
         return tuple(done)
 
     def index(self, plan: BuildPlan, digest: str, tag: str) -> Indexed:
@@ -103,17 +103,18 @@ class Publisher:
         there = self.client.get_manifest(reference.repository, reference.tag)
         return there.manifests() if there.is_index else ()
 
-    def _push(self, step: LayerStep, digest: str) -> Pushed:
+    def _push(self, step: LayerStep, facts: ImageFacts) -> Pushed:
         reference = self.place.image(step.name, step.content_id)
         there = self.client.head_manifest(reference.repository, reference.tag)
-        if there is not None and there.digest == digest:
-            state = "there"
-        elif there is not None and not self.overwrite:
-            looked_at(self.client, reference, there.digest, step, str(self.place))
-            self.warn(f"{reference} has other bytes of the same identity; it stays (--overwrite replaces it)")
-            digest, state = there.digest, "kept"
-        else:
+        if there is None or (self.overwrite and there.digest != facts.digest):
             digest, state = self._send(step, reference), "pushed"
+        elif there.digest == facts.digest:
+            digest, state = there.digest, "there"
+        else:
+            found = looked_at(self.client, reference, there.digest, step, str(self.place))
+            digest, state = there.digest, "there" if found.is_image(facts) else "kept"
+        if state == "kept":
+            self.warn(f"{reference} has other bytes of the same identity; it stays (--overwrite replaces it)")
         self.on_layer(step, state)
         image = Published(
             layer=step.name,

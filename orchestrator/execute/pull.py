@@ -36,6 +36,12 @@ class Offer:
     size: int
     place: str
 
+    def is_image(self, facts: ImageFacts) -> bool:
+        """Whether an engine's image is this one: stores name images by their manifest or by their configuration."""
+        return facts.image_id.removeprefix("sha256:") in {
+            digest.removeprefix("sha256:") for digest in (self.reference.digest, self.config)
+        }
+
 
 @dataclass(slots=True, kw_only=True)
 class Depots:
@@ -119,19 +125,13 @@ class Depots:
         reference = str(offer.reference)
         try:
             facts = engine.pull(reference, self._client(offer.reference.host).auth(), on_event)
-            if facts.image_id.removeprefix("sha256:") not in {
-                digest.removeprefix("sha256:") for digest in (offer.reference.digest, offer.config)
-            }:
-                raise RegistryError(
-                    f"the engine took {reference} for {facts.image_id}",
-                    hint="nothing was tagged",
-                    slug="digest-mismatch",
-                )
-            require_labels(facts.labels, step, reference)
+            _require_offered(offer, facts, step)
             engine.tag(reference, step.image)
-        finally:
-            with contextlib.suppress(MlorchError):
-                engine.remove_image(reference)  # the layer's own name holds it now
+        except BaseException:
+            _drop(engine, reference)
+            raise
+        if facts.image_id == offer.reference.digest:
+            _drop(engine, reference)  # the layer's own name holds it; other stores know the digest by this name only
         return replace(facts, image=step.image, digest=offer.reference.digest)
 
     # -- one registry --------------------------------------------------------------------
@@ -187,6 +187,19 @@ class Depots:
             hint="was it deleted there? `mlorch images push` publishes it again; `--no-pull` builds it",
             slug="digest-not-found",
         )
+
+
+def _require_offered(offer: Offer, facts: ImageFacts, step: LayerStep) -> None:
+    if not offer.is_image(facts):
+        raise RegistryError(
+            f"the engine took {offer.reference} for {facts.image_id}", hint="nothing was tagged", slug="digest-mismatch"
+        )
+    require_labels(facts.labels, step, str(offer.reference))
+
+
+def _drop(engine: ImageTransfer, reference: str) -> None:
+    with contextlib.suppress(MlorchError):
+        engine.remove_image(reference)
 
 
 def looked_at(client: Registry, reference: Reference, digest: str, step: LayerStep, place: str) -> Offer:

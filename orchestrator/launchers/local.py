@@ -37,8 +37,21 @@ def docker_line(spec: ContainerSpec) -> str:
     Without the owner's label: by it another mlorch would take the container for one that
     this process left behind, and remove it.
     """
+    return shlex.join(docker_argv(unowned(spec)))
+
+
+argv, line = docker_argv, docker_line
+
+
+def notes(spec: ContainerSpec) -> tuple[str, ...]:  # noqa: ARG001 (of the protocol)
+    """Docker keeps everything that a spec says."""
+    return ()
+
+
+def unowned(spec: ContainerSpec) -> ContainerSpec:
+    """The same without the owner's label."""
     labels = {name: value for name, value in spec.labels.items() if name != OWNER_LABEL}
-    return shlex.join(docker_argv(replace(spec, labels=labels)))
+    return replace(spec, labels=labels)
 
 
 def _limits(spec: ContainerSpec) -> list[str]:

@@ -16,6 +16,17 @@ _NAME = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*\Z"
 Name = Annotated[str, StringConstraints(pattern=_NAME, max_length=64)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\Z")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")]
+ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._:/-]*\Z")]
+"""Of a registry image, with its tag: ``registry.example:5000/path/name:tag``."""
+GitUrl = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(?:https://(?![^/]*@)|ssh://(?![^/]*:[^/]*@)|file://(?=/))[A-Za-z0-9.@:\[\]_-]*(?:/[A-Za-z0-9._~/+%-]+)\Z"
+    ),
+]
+"""Without credentials: recipes and locks are shared and shown."""
+GitRef = Annotated[str, StringConstraints(pattern=r"^(?!.*\.\.)(?!.*//)[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}\Z")]
 Platform = Annotated[str, StringConstraints(pattern=r"^linux/(?:amd64|arm64)\Z")]
 DebName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+\Z")]
 Requirement = Annotated[

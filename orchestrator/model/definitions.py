@@ -14,6 +14,9 @@ from orchestrator.model.base import (
     EnvName,
     EnvValue,
     Framework,
+    GitRef,
+    GitUrl,
+    ImageName,
     Level,
     Name,
     Platform,
@@ -23,16 +26,17 @@ from orchestrator.model.base import (
     Sha256,
     Strict,
 )
+from orchestrator.model.hostchecks import HostChecks
 from orchestrator.model.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 
 # -- layers ------------------------------------------------------------------------------
 
 
 class RegistrySource(Strict):
-    """A base image from a registry; without a digest for the platform it is unlocked and skipped."""
+    """A base image from a registry; its digest is here or in the lock, else it is unlocked: planned, never built."""
 
     kind: Literal["registry"]
-    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._:/-]*\Z")]
+    image: ImageName
     digests: dict[Platform, Digest] = Field(default_factory=dict)
     package_manager: Literal["apt", "none"] = "apt"
 
@@ -63,6 +67,14 @@ class CopiedFile(Strict):
     to: AbsolutePath
 
 
+class GitTree(Strict):
+    """The files of a repository at a ref, copied in at ``to``; the lock says which commit the ref is."""
+
+    url: GitUrl
+    ref: GitRef
+    to: AbsolutePath
+
+
 class Layer(Definition):
     """One rendered Dockerfile with one parent."""
 
@@ -77,6 +89,9 @@ class Layer(Definition):
     python_version: str = "3.11"
     env: dict[EnvName, EnvValue] = Field(default_factory=dict)
     copy_files: tuple[CopiedFile, ...] = Field(default=(), alias="copy")
+    git: tuple[GitTree, ...] = ()
+    per_arch: bool = False
+    """Whether what is in the layer depends on the target's `arch`; then each arch has images of its own."""
     smoke: tuple[str, ...] = ()
     """A command (argv) that must succeed in the finished layer, e.g. an import."""
 
@@ -236,7 +251,10 @@ class Benchmark(Definition):
     note: str = "mlorch reference workload, not an MLPerf submission"
 
 
-AnyDefinition = Annotated[Target | Layer | Benchmark | Model | Dataset | Harness, Field(discriminator="kind")]
+AnyDefinition = Annotated[
+    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks,
+    Field(discriminator="kind"),
+]
 KINDS: dict[str, type[Definition]] = {
     "target": Target,
     "layer": Layer,
@@ -244,4 +262,5 @@ KINDS: dict[str, type[Definition]] = {
     "model": Model,
     "dataset": Dataset,
     "harness": Harness,
+    "hostchecks": HostChecks,
 }

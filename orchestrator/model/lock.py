@@ -1,4 +1,4 @@
-"""What `images/*.lock.yaml` holds: exact packages with their hashes, one file per layer."""
+"""What `images/*.lock.yaml` holds: base digests, commits, exact packages with their hashes; one file per layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ from typing import Literal
 
 from pydantic import Field
 
-from orchestrator.model.base import DebName, Name, Platform, RelativePath, Sha256, Strict
+from orchestrator.model.base import (
+    Commit,
+    DebName,
+    Digest,
+    GitRef,
+    GitUrl,
+    ImageName,
+    Name,
+    Platform,
+    RelativePath,
+    Sha256,
+    Strict,
+)
 
 
 class Deb(Strict):
@@ -28,9 +40,26 @@ class Wheel(Strict):
     sha256: tuple[Sha256, ...] = Field(min_length=1)
 
 
+class BasePin(Strict):
+    """The manifest that a registry gave for a base image (its name and tag as in the recipe) on one platform."""
+
+    image: ImageName
+    digest: Digest
+
+
+class GitPin(Strict):
+    """The commit that a repository's ref named."""
+
+    url: GitUrl
+    ref: GitRef
+    commit: Commit
+
+
 class PlatformLock(Strict):
     """The pins of one layer on one platform, sorted by name."""
 
+    bases: tuple[BasePin, ...] = ()
+    git: tuple[GitPin, ...] = ()
     debs: tuple[Deb, ...] = ()
     wheels: tuple[Wheel, ...] = ()
 

@@ -41,6 +41,15 @@ class DebPin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TreePin:
+    """The files of a commit of a git repository, laid out at ``path`` of the context."""
+
+    path: str
+    url: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerStep:
     """One layer: a Dockerfile, its context, its parent and its identity.
 
@@ -59,11 +68,21 @@ class LayerStep:
     """Packages that are laid out as ``rootfs.tar`` in the context."""
     pip: DebPin | None = None
     """The package whose pip installs this layer's wheels; mounted into the step, never in the image."""
+    trees: tuple[TreePin, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     base_source: str = ""
-    """``bootstrap``, ``registry:IMAGE@DIGEST`` or ``oci:@DIGEST`` for a base layer, else empty."""
+    """``bootstrap``, ``registry:IMAGE@DIGEST`` or ``oci:@DIGEST`` for a base layer, else empty.
+
+    ``registry:IMAGE`` without a digest is unlocked: such a step is planned and shown, never built.
+    """
     contexts: Mapping[str, str] = field(default_factory=dict)
     """Named build contexts; where they lie is no part of the identity."""
+
+    @property
+    def unlocked(self) -> str:
+        """The image of a base whose digest nobody has looked up; empty for every other layer."""
+        kind, _, image = self.base_source.partition(":")
+        return image if kind == "registry" and "@" not in image else ""
 
     @property
     def repository(self) -> str:
@@ -90,6 +109,8 @@ class BuildPlan:
     layers: tuple[LayerStep, ...]
     framework: str = ""
     """The framework of the benchmark on this target; empty for a side image."""
+    arch: str = ""
+    """What device code is built for; empty where the target has no such axis."""
 
     @property
     def image(self) -> str:
@@ -219,6 +240,7 @@ def build_plan_from(data: Mapping[str, object]) -> BuildPlan:
         benchmark=str(data["benchmark"]),
         platform=str(data["platform"]),
         framework=str(data["framework"]),
+        arch=str(data["arch"]),
         layers=tuple(layers),
     )
 
@@ -227,7 +249,8 @@ def _layer_from(data: dict[str, object]) -> LayerStep:
     files = tuple(ContextFile(**file) for file in data["files"])  # type: ignore[attr-defined]
     debs = tuple(DebPin(**deb) for deb in data["debs"])  # type: ignore[attr-defined]
     pip = DebPin(**data["pip"]) if data["pip"] else None  # type: ignore[arg-type]
-    return LayerStep(**{**data, "files": files, "debs": debs, "pip": pip})  # type: ignore[arg-type]
+    trees = tuple(TreePin(**tree) for tree in data["trees"])  # type: ignore[attr-defined]
+    return LayerStep(**{**data, "files": files, "debs": debs, "pip": pip, "trees": trees})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

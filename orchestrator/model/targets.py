@@ -16,6 +16,8 @@ from orchestrator.model.base import (
     Size,
     Strict,
 )
+from orchestrator.model.detection import Arch, Detect, Note, Variant
+from orchestrator.model.hostchecks import HostCheck  # noqa: TC001 (pydantic reads it)
 from orchestrator.model.passthrough import Passthrough, Why
 
 
@@ -27,14 +29,6 @@ class Capability(Strict):
 
     name: Literal["IPC_LOCK", "PERFMON", "SYS_NICE", "SYS_PTRACE", "SYS_RESOURCE"]
     reason: Why
-
-
-class Detect(Strict):
-    """When the target counts as present on a host; `always` is for plain processors."""
-
-    always: bool = False
-    machine: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
 
 
 class Target(Definition):
@@ -51,6 +45,12 @@ class Target(Definition):
     providers: dict[Framework, tuple[str, ...]] = Field(default_factory=dict)
     priority: int = Field(default=0, ge=0, le=100)
     detect: Detect = Detect()
+    variants: tuple[Variant, ...] = ()
+    arch: Arch | None = None
+    host: tuple[Name, ...] = ()
+    """Names of `hostchecks` definitions: what many targets want of a host."""
+    checks: tuple[HostCheck, ...] = ()
+    notes: tuple[Note, ...] = ()
     passthrough: Passthrough = Passthrough()
     capabilities: tuple[Capability, ...] = ()
     ulimits: dict[Name, Annotated[str, StringConstraints(pattern=r"^(?:unlimited|[0-9]+)\Z")]] = Field(

@@ -17,7 +17,7 @@ EXCERPT = 120
 def render_problem(problem: Problem) -> str:
     """`path:line:col: error: message [slug]`, then the source line, a caret and the help, without colour."""
     place = f"{_clean(str(problem.span))}: " if problem.span else ""
-    lines = [f"{place}error: {_clean(problem.message)} [{problem.slug}]"]
+    lines = [f"{place}{problem.level}: {_clean(problem.message)} [{problem.slug}]"]
     gutter = ""
     if problem.span and problem.source_line.strip():
         number = str(problem.span.line)

@@ -6,6 +6,7 @@ import re
 from typing import Any, get_args
 
 from orchestrator.model import base as d
+from orchestrator.model import detection as t
 from orchestrator.model import passthrough as p
 from orchestrator.source.text import nearest
 
@@ -35,6 +36,13 @@ PATTERNS: dict[str, tuple[str, str]] = {
     _pattern(d.AbsolutePath): ("not an absolute path", "a leading `/`, letters, digits and `._/@+-`; no `..`"),
     _pattern(d.EnvName): ("not the name of a variable", "letters, digits and `_`, not beginning with a digit"),
     _pattern(d.EnvValue): ("has a line break or control character", "one line of printable characters"),
+    _pattern(d.Commit): ("not a commit", "40 hexadecimal digits in lower case"),
+    _pattern(d.ImageName): (
+        "not the name of an image",
+        "such as `registry.example:5000/path/name:tag`, without a digest",
+    ),
+    _pattern(d.GitUrl): ("not the address of a repository", "https://, ssh:// or file:///, a path, and no credentials"),
+    _pattern(d.GitRef): ("not a ref of git", "a tag, a branch or a commit"),
     _pattern(d.Size): ("not a size", "a whole number and `k`, `m`, `g` or `t`: `64m`"),
     _pattern(p.NodePattern): (
         "not a device node that can be passed",
@@ -42,6 +50,14 @@ PATTERNS: dict[str, tuple[str, str]] = {
     ),
     _pattern(p.CdiKind): ("not a CDI kind", "a vendor and a class, such as `nvidia.com/gpu`"),
     _pattern(p.Library): ("not the name of a shared library", "such as `libcuda.so.1`; no folder"),
+    _pattern(t.HexId): ("not a PCI id", "four hexadecimal digits in lower case: `10de`"),
+    _pattern(t.PciClass): ("not a PCI class", "two, four or six hexadecimal digits: `03`, `0302`"),
+    _pattern(t.ModuleName): ("not the name of a kernel module", "letters, digits, `_` and `-`"),
+    _pattern(t.FactName): ("not the name of a fact", "lower-case letters, digits and `_`"),
+    _pattern(t.HostPath): (
+        "not a file of the kernel or of its devices",
+        "below /sys, /proc, /dev, /etc, /run or /var/run, without `..`; globs and `{facts}` may stand in it",
+    ),
     _pattern(p.GroupName): ("not the name of a group", "as in /etc/group: lower-case letters, digits, `_` and `-`"),
 }
 

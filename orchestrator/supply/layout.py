@@ -26,6 +26,9 @@ _MOST_LAYERS = 1000
 _LEAST_ROOM, _MOST_RATIO = 64 << 20, 200
 """A layer may unpack to 64 MiB, or to 200 times its size: libraries stay below 10, a bomb of zeros has 1000."""
 
+_MOST_EMPTY = 64
+"""Reads beyond the end: tarfile skips a file that claims to be huge block by block, for years if it is let."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerBlob:
@@ -165,6 +168,7 @@ class Unpacked:
         self._room = max(_LEAST_ROOM, _MOST_RATIO * layer.size)
         self._digest = hashlib.sha256()
         self.count = 0
+        self._empty = 0
 
     def read(self, size: int = BLOCK) -> bytes:
         """The next bytes. Raises `StepFailed`: broken data, or more than any honest layer unpacks to."""
@@ -173,6 +177,9 @@ class Unpacked:
         except (OSError, EOFError, zlib.error) as error:
             raise _broken(self._path, f"the layer {self._layer.digest} cannot be unpacked ({error})") from None
         self.count += len(data)
+        self._empty += not data
+        if self._empty > _MOST_EMPTY:
+            raise _broken(self._path, f"the layer {self._layer.digest} ends inside a file of it")
         if self.count > self._room:
             raise refused(self._path, f"the layer {self._layer.digest} unpacks to more than {self._room >> 20} MiB")
         self._digest.update(data)

@@ -96,6 +96,14 @@ def fetch(url: str, ref: str, cache: Path | None = None) -> Path:
     return place
 
 
+def export(url: str, commit: str, out: Path) -> None:
+    """The files of a commit at ``out`` (not there yet), with modes that no umask has touched; raises as `fetch`."""
+    shutil.copytree(fetch(url, commit), out, symlinks=True)
+    for path in (out, *out.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
 def _git(arguments: Sequence[str]) -> str:
     command = ["git", *(word for setting in _SAFE for word in ("-c", setting)), *arguments]
     try:

@@ -120,6 +120,16 @@ def _cpuinfo(root: Path) -> _Cpuinfo:
     return _Cpuinfo(_read(root, "proc/cpuinfo"))
 
 
+def machine_name(root: Path = Path("/")) -> str:
+    """What uname calls the machine below ``root``: ``x86_64`` or ``aarch64``."""
+    return _machine(root, _cpuinfo(root))
+
+
+def cpu_flags(root: Path = Path("/")) -> frozenset[str]:
+    """The instruction set extensions that /proc/cpuinfo lists for the first processor."""
+    return _cpuinfo(root).flags
+
+
 def _machine(root: Path, cpuinfo: _Cpuinfo) -> str:
     if root == Path("/"):
         return os.uname().machine

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from podman_parts import podman
 
 from orchestrator.commands.wiring import Workbench
 from orchestrator.compiled import Selection
@@ -28,6 +29,7 @@ def _engine_for_all():
     extra = client_environment()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", find_host())
+        patch.setenv("MLORCH_LOCKED", "0")  # mirrors may have moved on since the locks were made, in CI as well
         if extra:
             patch.setenv("DOCKER_CONFIG", extra["DOCKER_CONFIG"])
             patch.setenv("PATH", f"{Path(extra[CLIENT_VARIABLE]).parent}:{os.environ['PATH']}")
@@ -38,6 +40,20 @@ def _engine_for_all():
 def engine(_engine_for_all):
     """The engine that mlorch itself would use."""
     return connect()
+
+
+@pytest.fixture(scope="session")
+def engines(_engine_for_all):
+    """Every engine by name. podman is the host's, else mlorch's own, unpacked into its folder and nowhere else."""
+    made = {"docker": connect, "podman": podman}
+    found = {}
+
+    def get(name: str):
+        if name not in found:
+            found[name] = made[name]()
+        return found[name]
+
+    return get
 
 
 @dataclass

@@ -64,7 +64,24 @@ class Bench:
         """Remove what was built: tests leave no images in the engine that a person uses."""
         for reference in self.made:
             if self.engine.image(reference) is not None:
-                self.engine._api.remove_image(reference, force=True)
+                _REMOVE[self.engine.name](self.engine, reference)
+
+
+_REMOVE = {
+    "docker": lambda engine, reference: engine._api.remove_image(reference, force=True),
+    "podman": lambda engine, reference: engine.remove_image(reference),
+}
+_HISTORY = {
+    "docker": lambda engine, reference: engine._api.history(reference),
+    "podman": lambda engine, reference: (
+        engine.podman.ask("history", "--no-trunc", reference) + engine.podman.ask("image", "inspect", reference)
+    ),
+}
+
+
+def history(engine, reference: str) -> str:
+    """All that an engine tells of how an image was made."""
+    return str(_HISTORY[engine.name](engine, reference))
 
 
 def spec(image: str, script: str, **more) -> ContainerSpec:

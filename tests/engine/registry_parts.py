@@ -228,8 +228,8 @@ class Another:
 
 
 @contextmanager
-def another_engine(*, size: str = "", ca: Path | None = None):
-    """Start a second engine; its data on a small tmpfs of `size`, its trust the bundle `ca`.
+def another_engine(*, size: str = "", ca: Path | None = None, old_store: bool = False):
+    """Start a second engine; its data on a small tmpfs of `size`, its trust the bundle `ca`, its store the older one.
 
     The programs are those of mlorch's own engine, unpacked once for all tests where that does not run here.
     """
@@ -254,6 +254,11 @@ def another_engine(*, size: str = "", ca: Path | None = None):
         with pytest.MonkeyPatch.context() as patch:
             if ca is not None:
                 patch.setenv("SSL_CERT_FILE", str(ca))
+            if old_store:
+                made = daemon._config
+                patch.setattr(
+                    daemon, "_config", lambda *a: made(*a).replace('"containerd-snapshotter": true', '"cdi": true')
+                )
             daemon.start(at)
         yield Another(home=home, places=at, engine=connect(f"unix://{at.socket}"))
     finally:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from docker_parts import Bench, busybox, sh, step
+from docker_parts import Bench, busybox, history, sh, spec, step
 
 from orchestrator.engines import buildx
 from orchestrator.engines.client import whales
@@ -15,6 +16,12 @@ from orchestrator.errors import StepFailed
 from orchestrator.model.steps import BuildSettings
 
 pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module", params=["docker", "podman"])
+def engine(request, engines):
+    """The same tests for every engine."""
+    return engines(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +58,7 @@ def test_a_build_sees_its_secret_and_the_image_has_its_labels_only(bench, tmp_pa
     assert facts.digest.startswith("sha256:")
     assert bench.engine.image(made.image) == facts
     assert made.image in [each.image for each in bench.engine.images(f"org.mlorch.test={made.name}")]
-    assert "open sesame" not in str(bench.engine._api.history(made.image))
+    assert "open sesame" not in history(bench.engine, made.image)
 
 
 def test_proxies_reach_the_build_and_nobodys_list_of_processes(bench):
@@ -66,11 +73,53 @@ def test_proxies_reach_the_build_and_nobodys_list_of_processes(bench):
     facts = bench.build(made, BuildSettings(proxies={"https_proxy": proxy, "HTTPS_PROXY": proxy}), on_event)
     assert (f"https_proxy={proxy}", False) in seen
     assert (f"HTTPS_PROXY={proxy}", False) in seen
-    assert "hunter2" not in str(bench.engine._api.history(made.image)) + str(facts)
+    assert "hunter2" not in history(bench.engine, made.image) + str(facts)
+
+
+def test_a_build_that_fails_tells_its_story(bench):
+    made = step("fails", sh("echo one; echo two >&2"), sh("echo the last words; exit 3"))
+    with pytest.raises(StepFailed) as caught:
+        bench.build(made)
+    assert caught.value.slug == "build-failed"
+    kinds = [event.kind for event in bench.events]
+    assert {"start", "done", "log", "error"} <= set(kinds)
+    assert kinds.count("error") == 1
+    assert {"one", "two", "the last words"} <= {event.text for event in bench.events if event.kind == "log"}
+    assert "the last words" in caught.value.detail
+    assert "exit code: 3" in caught.value.message
+    log = Path(caught.value.hint.rpartition(" ")[2])
+    assert "the last words" in log.read_text()
+    assert bench.engine.image(made.image) is None
+
+
+def test_a_base_that_is_nowhere_is_told(bench):
+    made = step("baseless")
+    made = replace(made, dockerfile=f"FROM localhost/mlorch/t-docker-nowhere:{made.content_id}\nENV A=b\n", parent="p")
+    with pytest.raises(StepFailed) as caught:
+        bench.build(made)
+    assert caught.value.slug == "no-base"
+    assert "t-docker-nowhere" in caught.value.message
+
+
+def test_stages_copies_and_flags_make_the_same_image(bench):
+    """What rendered Dockerfiles use: stages, `--link`, a step without a network, labels and settings of the image."""
+    made = step("stages")
+    text = (
+        "FROM scratch AS work\nCOPY --chmod=755 busybox /bin/busybox\n" + sh("mkdir /out; echo made > /out/file") + "\n"
+        "FROM scratch\nCOPY --link --chmod=755 busybox /bin/busybox\nCOPY --link --from=work /out/ /\n"
+        'ENV GREETING="hello $you"\nUSER 65534:65534\nWORKDIR /w\n'
+    ).replace("mkdir", "busybox mkdir")
+    facts = bench.build(replace(made, dockerfile=text), inputs='{"a": "$b \'c\' \\"}')
+    assert facts.labels["inputs"] == '{"a": "$b \'c\' \\"}'
+    lines = []
+    look = spec(made.image, "busybox cat /file; echo $GREETING; busybox id -u", user="")
+    bench.engine.run(look, lines.append)
+    assert lines == ["made", "hello", "65534"]
 
 
 @pytest.mark.parametrize("version", ["0.12.1", "0.13.1"])
-def test_old_and_new_clients_tell_the_same_story(bench, version):
+def test_old_and_new_clients_tell_the_same_story(engines, tmp_path, program, version):
+    bench = Bench(engines("docker"), tmp_path, program)  # podman has no client apart from itself
     made = step("story", sh("echo one; echo two >&2"), sh("echo the last words; exit 3"))
     order = buildx.Order(
         step=made, context=bench.context(made), labels={}, settings=BuildSettings(), log_path=bench.folder / "log",

@@ -15,6 +15,12 @@ pytestmark = pytest.mark.engine
 LABEL = "org.mlorch.test=t-docker"
 
 
+@pytest.fixture(scope="module", params=["docker", "podman"])
+def engine(request, engines):
+    """The same tests for every engine."""
+    return engines(request.param)
+
+
 @pytest.fixture(scope="module")
 def image(engine, tmp_path_factory):
     bench = Bench(engine, tmp_path_factory.mktemp("image"), busybox())

@@ -424,3 +424,28 @@ def test_list_and_prune_by_the_command_line(mlorch, second, plain, published, bo
     second.engine.remove_image("somebody/tool:1")
     discard(second.engine, extra)
     assert document("prune", "--yes")["images"] == []
+
+
+# -- the older image store, in which an image's id is that of its configuration ---------------------------------
+
+
+def test_an_engine_with_the_older_image_store(plain, box, tmp_path):
+    with another_engine(old_store=True) as old:
+        assert not old.engine.facts().containerd_store
+        plan = tiny_plan("old", box)
+        builder(old.engine, tmp_path / "a").build([plan])
+        assert [one.state for one in publisher(old.engine, plain).push(plan.layers)] == ["pushed", "pushed"]
+        pushed = publisher(old.engine, plain).push(plan.layers)
+        assert [one.state for one in pushed] == ["there", "there"]
+        discard(old.engine, plan)
+        assert old.engine._api.images() == []
+        found = depots(plain, published=listed(pushed))
+        outcomes = builder(old.engine, tmp_path / "b", depots=found).build([plan])
+        assert [one.state for one in outcomes] == ["hit", "pulled"]
+        assert old.engine.image(plan.image).digest == pushed[1].image.digest
+        assert builder(old.engine, tmp_path / "b", depots=found).build([plan])[1].state == "hit"
+        old.engine.remove_image(plan.image)
+        assert old.engine._api.images() == []
+        with pytest.raises(EngineError) as caught:
+            builder(old.engine, tmp_path / "c", settings=BuildSettings(cache_to=plain.host)).build([plan])
+        assert caught.value.slug == "no-cache-export"

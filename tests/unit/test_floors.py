@@ -21,6 +21,8 @@ FLOORS: dict[str, int] = {
     "source": 1,
     "model": 1,
     "signature": 1,
+    "lint": 1,
+    "ci": 1,
     "catalog": 2,
     "settings": 2,
     "content": 3,

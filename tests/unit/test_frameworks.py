@@ -195,7 +195,6 @@ class TestNothingShared:
         what = catalog.benchmark("classify").definition
         assert isinstance(what, Benchmark)
         assert targets_of(catalog, what) == ("chip",)
-        assert build_plans(catalog, target="chop") == ()
 
     def test_an_unknown_target_has_no_benchmarks_either(self, catalog):
         with pytest.raises(UsageError, match="no target `chopp`"):

@@ -5,10 +5,13 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.catalog import builtin_root, load
+from orchestrator.commands.common import wants_locked
+from orchestrator.commands.wiring import Workbench
 from orchestrator.errors import DefinitionError
 from orchestrator.lock import lock_text, normalised, platform_lock, wanted_debs
 from orchestrator.model.definitions import Layer
 from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel
+from orchestrator.plan import build_plans
 
 AMD64 = "linux/amd64"
 
@@ -35,9 +38,14 @@ def layers(catalog):
 
 
 def test_every_layer_that_ships_is_locked_for_every_platform_of_every_target(catalog):
-    platforms = {p for e in catalog.entries("target") for p in e.definition.platforms}
+    """Each on the platforms of the targets that have it; what all targets share, on x86-64 at least."""
+    used: dict[str, set[str]] = {}
+    for entry in catalog.entries("target"):
+        target = entry.definition
+        for name in (target.base, target.runtime, *target.frameworks.values()):
+            used.setdefault(name, set()).update(target.platforms)
     for layer in layers(catalog):
-        for platform in platforms:
+        for platform in used.get(layer.name, {AMD64}):
             pins = platform_lock(catalog, layer, platform)
             assert (pins is None) == (not wanted_debs(layer) and not layer.python)
 
@@ -100,7 +108,7 @@ def test_a_package_too_many_is_refused(catalog, changed):
 
 def test_a_platform_without_pins_is_refused(catalog):
     with pytest.raises(DefinitionError) as caught:
-        platform_lock(catalog, catalog.layer("runtime-cpu").definition, "linux/arm64")
+        platform_lock(catalog, catalog.layer("loadgen").definition, "linux/arm64")
     assert caught.value.slug == "lock-missing"
     assert "linux/arm64" in caught.value.message
 
@@ -121,3 +129,39 @@ def test_lock_text_does_not_depend_on_order():
 )
 def test_names_as_indexes_spell_them(name, expected):
     assert normalised(name) == expected
+
+
+def test_the_drift_of_every_layer_is_told_at_once(catalog):
+    locks = {}
+    for name in ("base-bookworm", "runtime-cpu"):
+        lock = catalog.lock(name)
+        pins = lock.platforms[AMD64]
+        locks[name] = lock.model_copy(update={"platforms": {AMD64: pins.model_copy(update={"debs": pins.debs[1:]})}})
+    with pytest.raises(DefinitionError) as caught:
+        build_plans(replace(catalog, _locks=locks), target="cpu", benchmarks=["image-fashion"])
+    assert len(caught.value.problems()) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "expected"),
+    [
+        (None, {}, False),
+        (None, {"CI": "true"}, True),
+        (None, {"CI": "1"}, True),
+        (None, {"CI": "false"}, False),
+        (None, {"CI": "true", "MLORCH_LOCKED": "0"}, False),
+        (None, {"MLORCH_LOCKED": "1"}, True),
+        (False, {"CI": "true"}, False),
+        (True, {}, True),
+    ],
+)
+def test_in_ci_nothing_moves_unless_told_otherwise(monkeypatch, given, environment, expected):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert wants_locked(given) is expected
+
+
+def test_with_locked_this_machines_own_locks_do_not_count(monkeypatch):
+    monkeypatch.setattr("orchestrator.commands.relock.with_own_locks", lambda roots: (*roots, "own"))
+    assert Workbench().roots()[-1] == "own"
+    assert Workbench(locked=True).roots()[-1] != "own"

@@ -269,6 +269,23 @@ def test_a_layer_that_is_no_tar_is_refused_or_empty(tmp_path, layer, monkeypatch
     assert caught.value.slug == "bad-archive"
 
 
+def test_a_file_in_a_layer_that_claims_to_be_huge_ends_the_reading_at_once(tmp_path, monkeypatch):
+    import tarfile
+
+    import bundle_parts
+
+    member = tarfile.TarInfo("huge")
+    member.size = 1 << 62
+    layer = member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+    monkeypatch.setattr(bundle_parts, "tar_of", lambda files: layer if files == {} else tar_of(files))
+    path = tmp_path / "image.tar"
+    path.write_bytes(tar_of(layout(plan(), [{}])))
+    with opened(path) as archive:
+        (image,) = images_of(archive)
+        with pytest.raises(StepFailed, match="ends inside a file"):
+            packages_in(image, from_archive(archive), path)
+
+
 # -- all checks together ----------------------------------------------------------------------
 
 

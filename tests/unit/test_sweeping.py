@@ -153,7 +153,7 @@ def test_an_engine_that_mlorch_cannot_drive_is_refused_rather_than_replaced(told
 
 
 def test_doctor_says_where_mlorch_yaml_is_wrong(told, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "all_checks", lambda _recipes: iter(()))
+    monkeypatch.setattr(doctor, "all_checks", lambda *_: iter(()))
     told("results: a\nfoo: bar\n")
     run(["doctor"])
     assert f"{tmp_path}/mlorch.yaml:2:1: unknown key `foo`" in capsys.readouterr().out

@@ -68,7 +68,7 @@ def ensure(
     at = places()
     need = Need(why=why, packages=not unpacked(at), daemon=facts is None or bool(too_old(facts)))
     origin = _possible(need)
-    _allowed(offer(need, at, origin), yes=yes, confirm=confirm)
+    allowed(offer(need, at, origin), yes=yes, confirm=confirm)
     did = _carry_out(at, need, origin, say)
     facts, why = current()
     if facts is None or why:
@@ -175,7 +175,8 @@ def offer(need: Need, at: Places, origin: Origin | None) -> str:
     return "\n".join(lines)
 
 
-def _allowed(text: str, *, yes: bool, confirm: Callable[[str], bool] | None) -> None:
+def allowed(text: str, *, yes: bool, confirm: Callable[[str], bool] | None) -> None:
+    """Ask, unless it was said already. Raises `EngineError`: `not-asked`, `declined`."""
     if yes:
         return
     if confirm is None:
@@ -197,7 +198,7 @@ def _carry_out(at: Places, need: Need, origin: Origin | None, say: Callable[[str
     from orchestrator.engines.private.packages import unpack
 
     did = []
-    with _alone(at):
+    with alone(at.home):
         if origin is not None and not unpacked(at):
             versions = unpack(at, origin, say)
             did.append(f"unpacked Docker {versions.get('docker.io', '')} into {at.prefix}")
@@ -210,9 +211,9 @@ def _carry_out(at: Places, need: Need, origin: Origin | None, say: Callable[[str
 
 
 @contextmanager
-def _alone(at: Places) -> Iterator[None]:
+def alone(home: Path) -> Iterator[None]:
     """One `ensure` at a time for one home; the kernel drops the lock with the process."""
-    at.home.mkdir(parents=True, exist_ok=True)
-    with (at.home / "lock").open("w") as handle:
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

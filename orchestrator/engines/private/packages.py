@@ -34,6 +34,7 @@ LIBRARIES = (
     "libseccomp2", "pigz",
 )  # fmt: skip
 REQUIRED = ("docker.io", "docker-buildx", "containerd", "runc")
+_BY_HAND = "install Docker 23 or newer with its buildx plugin"
 _IPTABLES = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
 
 
@@ -62,6 +63,19 @@ DISTRIBUTIONS = {
         engine_suites={},
     ),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be unpacked: ``packages`` that are taken where the archives have them, those ``required`` of them."""
+
+    packages: tuple[str, ...]
+    required: tuple[str, ...]
+    by_hand: str
+    """What a person can do instead."""
+
+
+DOCKER = Wish(packages=(*ENGINE, *HOST, *LIBRARIES), required=REQUIRED, by_hand=_BY_HAND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +112,8 @@ def _stanza(uris: Sequence[str], suites: Sequence[str], how: Distribution) -> st
     )
 
 
-def find_origin(root: Path = Path("/")) -> Origin:
-    """The sources of this host.
+def find_origin(root: Path = Path("/"), by_hand: str = _BY_HAND) -> Origin:
+    """The sources of this host; ``by_hand`` says what a person can do without them.
 
     Raises:
         EngineError: `unsupported-host`, a distribution or release that has no packages to take.
@@ -111,7 +125,7 @@ def find_origin(root: Path = Path("/")) -> Origin:
         known = "; ".join(f"{key}: {', '.join(each.suites)}" for key, each in DISTRIBUTIONS.items())
         raise EngineError(
             f"mlorch can get an engine by itself on {known}; this host is {release.get('PRETTY_NAME') or 'unknown'}",
-            hint="install Docker 23 or newer with its buildx plugin, start it, then run this again",
+            hint=f"{by_hand}, then run this again",
             slug="unsupported-host",
         )
     usable = [
@@ -123,7 +137,7 @@ def find_origin(root: Path = Path("/")) -> Origin:
     if not uris:
         raise EngineError(
             f"the package sources of this host name no archive of {suite}",
-            hint="add one below /etc/apt, or install Docker 23 or newer with its buildx plugin",
+            hint=f"add one below /etc/apt, or {by_hand}",
             slug="unsupported-host",
         )
     return Origin(
@@ -145,31 +159,41 @@ def _os_release(root: Path) -> dict[str, str]:
 
 
 def unpack(at: Places, origin: Origin, say: Callable[[str], None]) -> dict[str, str]:
-    """Download the packages and unpack them into the prefix, whole or not at all; gives their versions.
+    """Docker into its prefix; gives the packages' versions. Raises as `lay_out`."""
+    versions = lay_out(at.prefix, DOCKER, origin, say, _finish)
+    write_client_config(at)
+    return versions
+
+
+def lay_out(
+    prefix: Path, wish: Wish, origin: Origin, say: Callable[[str], None], finish: Callable[[Path], None]
+) -> dict[str, str]:
+    """Download packages and unpack them into a folder, whole or not at all; gives their versions.
+
+    ``finish`` is given the new folder before it takes its place.
 
     Raises:
         EngineError: `engine-packages`, an archive cannot be reached or lacks a package.
     """
-    at.home.mkdir(parents=True, exist_ok=True)
-    new = at.prefix.with_name("root.new")
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    new = prefix.with_name("root.new")
     shutil.rmtree(new, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="mlorch-apt-") as text:
         folder = Path(text)
         folder.chmod(0o755)  # apt's own unprivileged user downloads here
         options = _options(folder, origin)
         _apt(["apt-get", *options, "update", "-qq"], f"read the package lists of {', '.join(origin.uris)}")
-        wanted = _available(options, origin)
+        wanted = _available(options, origin, wish)
         debs = _download(options, folder, wanted, say)
         versions = {}
         for deb in debs:
             name, version = _apt(["dpkg-deb", "--show", "--showformat=${Package} ${Version}", deb], "read").split()
             versions[name] = version
-            _apt(["dpkg-deb", "-x", deb, new], f"unpack {deb.name} (is there space in {at.home}?)")
-    _finish(new)
+            _apt(["dpkg-deb", "-x", deb, new], f"unpack {deb.name} (is there space in {prefix.parent}?)")
+    finish(new)
     atomic_write_text(new / "packages.json", json.dumps(versions, indent=2, sort_keys=True) + "\n", mode=0o644)
-    shutil.rmtree(at.prefix, ignore_errors=True)
-    new.rename(at.prefix)
-    write_client_config(at)
+    shutil.rmtree(prefix, ignore_errors=True)
+    new.rename(prefix)
     return versions
 
 
@@ -202,18 +226,18 @@ def _options(folder: Path, origin: Origin) -> list[str]:
     ]
 
 
-def _available(options: Sequence[str], origin: Origin) -> list[str]:
+def _available(options: Sequence[str], origin: Origin, wish: Wish) -> list[str]:
     """``package=version`` of everything wanted that the archives have; some names differ between releases."""
-    text = _apt(["apt-cache", *options, "madison", *ENGINE, *HOST, *LIBRARIES], "look up the packages")
+    text = _apt(["apt-cache", *options, "madison", *wish.packages], "look up the packages")
     newest: dict[str, str] = {}
     for line in text.splitlines():  # a package's versions come newest first: "name | version | URI suite/component …"
         words = [word.strip() for word in line.split("|")]
         if len(words) == 3 and words[2].split()[1].partition("/")[0] in origin.allowed(words[0]):
             newest.setdefault(words[0], words[1])
-    if missing := [name for name in REQUIRED if name not in newest]:
+    if missing := [name for name in wish.required if name not in newest]:
         raise EngineError(
             f"the archives of this host have no {', '.join(missing)}",
-            hint=f"is {origin.engine_suite} in {', '.join(origin.uris)}? else install Docker 23 or newer yourself",
+            hint=f"is {origin.engine_suite} in {', '.join(origin.uris)}? else {wish.by_hand}",
             slug="engine-packages",
         )
     return [f"{name}={version}" for name, version in newest.items()]

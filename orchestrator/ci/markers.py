@@ -1,0 +1,166 @@
+"""Folds, annotations and summaries of GitHub Actions and GitLab CI. Pure.
+
+Both systems read commands out of the log itself, so whatever a recipe, a container or a
+file says is made harmless before it is printed: no text of theirs can start a command.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.errors import Problem
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x9b]")
+_COMMAND = re.compile(r"^(\s*)::(?=\S)", re.MULTILINE)
+_OLD_COMMAND = "##["
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+.!|~&@:-])")
+SUMMARY_LIMIT = 900_000
+"""Bytes; GitHub takes 1 MiB a step and drops what is larger."""
+
+
+class System(Protocol):
+    """A CI system's way of saying things in a log; every text may come from anybody."""
+
+    @property
+    def summary(self) -> str:
+        """The file that takes a summary in Markdown, or empty."""
+        ...
+
+    def opening(self, title: str, key: str, now: int) -> str:
+        """The line that begins a fold; ``key`` tells it from others, ``now`` is in seconds since 1970."""
+        ...
+
+    def closing(self, key: str, now: int) -> str:
+        """The line that ends it."""
+        ...
+
+    def annotation(self, problem: Problem) -> str:
+        """The line that puts a fault where it stands; empty where the system has none."""
+        ...
+
+    def warning(self, text: str) -> str:
+        """A warning, for a line of its own."""
+        ...
+
+    def plain(self, text: str) -> str:
+        """`text` with everything gone that the system would take for a command."""
+        ...
+
+
+def detect(environ: Mapping[str, str], folder: str) -> System | None:
+    """The CI system that this process runs in, ``folder`` being where; None elsewhere."""
+    if environ.get("GITHUB_ACTIONS") == "true":
+        workspace, summary = environ.get("GITHUB_WORKSPACE", ""), environ.get("GITHUB_STEP_SUMMARY", "")
+        return GitHub(workspace=workspace, folder=folder, summary=summary)
+    if environ.get("GITLAB_CI") == "true":
+        return GitLab()
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class GitHub:
+    """Workflow commands of GitHub Actions."""
+
+    workspace: str = ""
+    """The top of the repository: a file is annotated by its path below it."""
+    folder: str = ""
+    summary: str = ""
+
+    def opening(self, title: str, key: str, now: int) -> str:  # noqa: ARG002 (of the protocol)
+        return f"::group::{_data(title)}"
+
+    def closing(self, key: str, now: int) -> str:  # noqa: ARG002 (of the protocol)
+        return "::endgroup::"
+
+    def annotation(self, problem: Problem) -> str:
+        words = {"title": f"mlorch: {problem.slug}"}
+        if problem.span is not None and (file := self._file(problem.span.path)):
+            span = problem.span
+            words = {"file": file, "line": str(span.line), "col": str(span.column), **words}
+            if span.end_line == span.line:
+                words["endColumn"] = str(span.end_column)
+        text = f"{problem.message}\n{problem.hint}" if problem.hint else problem.message
+        given = ",".join(f"{name}={_property(value)}" for name, value in words.items())
+        return f"::{problem.level} {given}::{_data(text)}"
+
+    def warning(self, text: str) -> str:
+        return f"::warning title=mlorch::{_data(text)}"
+
+    def plain(self, text: str) -> str:
+        return _COMMAND.sub(r"\1: :", _CONTROL.sub(" ", text)).replace(_OLD_COMMAND, "## [")
+
+    def _file(self, path: str) -> str:
+        """The path from the top of the repository; empty for a file that is none of its own."""
+        full = posixpath.normpath(posixpath.join(self.folder, path))
+        below = posixpath.normpath(self.workspace) + "/" if self.workspace else ""
+        return full.removeprefix(below) if below and full.startswith(below) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class GitLab:
+    """Collapsible sections of GitLab's job logs; it has no annotations in a log."""
+
+    summary: str = ""
+
+    def opening(self, title: str, key: str, now: int) -> str:
+        one_line = self.plain(title).replace("\n", " ")
+        return f"\x1b[0Ksection_start:{now}:{_key(key)}[collapsed=true]\r\x1b[0K{one_line}"
+
+    def closing(self, key: str, now: int) -> str:
+        return f"\x1b[0Ksection_end:{now}:{_key(key)}\r\x1b[0K"
+
+    def annotation(self, problem: Problem) -> str:  # noqa: ARG002 (of the protocol)
+        return ""
+
+    def warning(self, text: str) -> str:
+        return self.plain(f"warning: {text}")
+
+    def plain(self, text: str) -> str:
+        return _CONTROL.sub(" ", text)
+
+
+def _data(text: str) -> str:
+    """A command's text: one line, whatever it holds."""
+    return _clean(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """A command's property: nor may it end the property or the command."""
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c in "\n\t" or c.isprintable() else " " for c in text)
+
+
+def _key(text: str) -> str:
+    """The name of a section: letters, digits and ``_ . -``."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)[:100] or "part"
+
+
+# -- Markdown for summaries --------------------------------------------------------------------
+
+
+def markdown(text: str) -> str:
+    """`text` as it reads, in one cell of a table: no mark of it means anything."""
+    return _MARKDOWN.sub(r"\\\1", _clean(text).replace("\n", " "))
+
+
+def markdown_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), note: str = ""
+) -> str:
+    """A heading, a table and a line below it; every text is escaped."""
+    lines = [f"### {markdown(title)}", ""]
+    lines.append("| " + " | ".join(markdown(column) for column in columns) + " |")
+    lines.append("|" + "|".join("---:" if index in right else "---" for index in range(len(columns))) + "|")
+    lines += ["| " + " | ".join(markdown(cell) for cell in row) + " |" for row in rows]
+    if note:
+        lines += ["", markdown(note)]
+    return "\n".join(lines) + "\n\n"

@@ -1,0 +1,257 @@
+"""`mlorch results compare`: did it get slower, and what was different."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.commands.common import json_option, results_folder, results_option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.console import Console
+    from orchestrator.errors import NothingSelectedError
+    from orchestrator.results.compare import Comparison, Difference, Figure
+    from orchestrator.results.store import Entry, Store
+    from orchestrator.results.summary import Summary
+
+LAST, PREVIOUS = "last", "previous"
+_SHOWN = 12
+"""Differences shown for a test; --json has all."""
+
+
+def tolerance(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
+    """``5%`` or ``0.05`` as a share."""
+    number = text.strip().removesuffix("%")
+    try:
+        value = float(number) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise click.BadParameter(f"`{text}` is no tolerance: write a percentage such as 5%, or a share such as 0.05")
+    return value
+
+
+@click.command("compare")
+@click.argument("was", default=PREVIOUS)
+@click.argument("now", default=LAST)
+@click.option(
+    "--tolerance", "allowed", default="5%", callback=tolerance, show_default=True, metavar="SHARE",
+    help="How much worse a figure may be and still count as the same.",
+)  # fmt: skip
+@click.option("--if-any", is_flag=True, help="Where there is nothing to compare with yet, say so and succeed.")
+@results_option
+@json_option
+@click.pass_context
+def compare(
+    ctx: click.Context,
+    was: str,
+    now: str,
+    allowed: float,
+    results_dir: str | None,
+    *,
+    if_any: bool,
+    as_json: bool,
+) -> None:
+    """Compare the runs NOW (default: the last session) with WAS (default: the session before it).
+
+    Each is a run's id or folder, a session's id, a folder of results (of each test the newest
+    run), `last` or `previous`. Exit status 1 when a figure that counts got worse, or when the
+    new run is not VALID and so has none.
+    """
+    from orchestrator.console import Console
+    from orchestrator.errors import NothingSelectedError, UsageError
+    from orchestrator.results.compare import compare as compared
+    from orchestrator.results.compare import pairs
+    from orchestrator.results.store import Store
+
+    store, console = Store(results_folder(results_dir)), Console(quiet=as_json)
+    try:
+        new = _runs(store, now, ())
+        found = pairs(_runs(store, was, new), new)
+    except (NothingSelectedError, UsageError) as error:
+        if not if_any or error.slug not in {"nothing-selected", "nothing-to-compare"}:
+            raise
+        console.say(f"nothing to compare with yet: {error.message}")
+        found = []
+    comparisons = [compared(old, one, tolerance=allowed) for old, one in found]
+    regressed = any(one.regressed for one in comparisons)
+    if as_json:
+        documents = [_document(one) for one in comparisons]
+        console.document({"tolerance": allowed, "regressed": regressed, "comparisons": documents})
+    elif comparisons:
+        _show(console, comparisons, allowed)
+    ctx.exit(1 if regressed else 0)
+
+
+# -- which runs ------------------------------------------------------------------------------
+
+
+def _runs(store: Store, reference: str, new: Sequence[Summary]) -> list[Summary]:
+    """The runs that a reference means, newest first; `previous` is judged against ``new``.
+
+    Raises:
+        NothingSelectedError: there are none (yet).
+        UsageError: as `Store.find`.
+    """
+    from orchestrator.results.store import Store as Folder
+    from orchestrator.results.summary import summaries
+
+    place = Path(reference)
+    if reference == LAST:
+        return summaries(_last(store))
+    if reference == PREVIOUS:
+        return summaries(_previous(store, new))
+    if place.is_dir() and not (place / "run.json").is_file():
+        entries = Folder(place).entries()
+        if not entries:
+            raise _nothing(f"no results in {place}")
+        return summaries(entries)
+    session = [entry for entry in store.entries() if entry.record is not None and entry.record.session == reference]
+    if session:
+        return summaries(session)
+    entry = store.find(f"./{reference}" if place.is_dir() and "/" not in reference else reference)
+    entry.need()
+    return summaries([entry])
+
+
+def _last(store: Store) -> list[Entry]:
+    for entry in store.entries():
+        if entry.record is not None:
+            return store.session(entry.record)[::-1]
+    raise _nothing(f"no results in {store.root}")
+
+
+def _previous(store: Store, new: Sequence[Summary]) -> list[Entry]:
+    """The newest session before ``new`` that ran one of the same tests on the same target."""
+    from orchestrator.results.compare import key_of
+
+    wanted = {(*key_of(run.record), run.record.target) for run in new}
+    sessions = {run.record.session for run in new}
+    oldest = min(run.record.started.unix_ns for run in new)
+    for entry in store.entries():
+        record = entry.record
+        if record is None or record.session in sessions or record.started.unix_ns >= oldest:
+            continue
+        if (*key_of(record), record.target) in wanted:
+            return store.session(record)[::-1]
+    raise _nothing(f"no run of the same test before it in {store.root}")
+
+
+def _nothing(what: str) -> NothingSelectedError:
+    from orchestrator.errors import NothingSelectedError
+
+    return NothingSelectedError(f"there is {what}", hint="run a benchmark: `mlorch run`")
+
+
+# -- for people and programs -------------------------------------------------------------------
+
+
+def _document(one: Comparison) -> dict[str, object]:
+    record = one.now.record
+    return {
+        "benchmark": record.benchmark,
+        "target": record.target,
+        "scenario": record.scenario,
+        "mode": record.mode,
+        "was": one.was.record.run_id,
+        "is": record.run_id,
+        "verdict": one.verdict,
+        "regressed": one.regressed,
+        "reason": one.reason,
+        "figures": [_figure(figure) for figure in one.figures],
+        "differences": [{"what": each.what, "was": each.was, "is": each.now} for each in one.differences],
+    }
+
+
+def _figure(one: Figure) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "unit": one.unit,
+        "was": one.was,
+        "is": one.now,
+        "change": one.change,
+        "change_unit": "points" if one.unit == "%" else "percent",
+        "verdict": one.verdict,
+        "decides": one.decides,
+    }
+
+
+_COLUMNS = ("test", "figure", "was", "is", "change", "verdict")
+_COLOURS = {"better": "green", "same": "green", "worse": "bold red", "not comparable": "bold red"}
+
+
+def _show(console: Console, comparisons: Sequence[Comparison], allowed: float) -> None:
+    from orchestrator.ci.markers import markdown_table
+    from orchestrator.errors import Problem
+
+    rows = [row for one in comparisons for row in _rows(one)]
+    title = f"{comparisons[0].was.record.started.utc} against {comparisons[0].now.record.started.utc}"
+    coloured = [(*row[:-1], f"[{_COLOURS.get(row[-1], 'dim')}]{row[-1]}[/]") for row in rows]
+    console.table(_COLUMNS, coloured, title=title, right=(2, 3, 4))
+    note = f"tolerance {allowed * 100:g} %; a verdict in brackets decides nothing"
+    console.result(note)
+    console.summary(markdown_table(f"mlorch: {title}", _COLUMNS, rows, right=(2, 3, 4), note=note))
+    for one in comparisons:
+        _differences(console, one)
+    for one in comparisons:
+        if one.regressed:
+            name = _test(one)
+            hint = "what differed stands above; `mlorch results show` has each run whole"
+            slug = "regression" if one.verdict == "worse" else "no-result"
+            console.problem(Problem(slug=slug, message=f"{name}: {one.reason}", hint=hint))
+
+
+def _test(one: Comparison) -> str:
+    record = one.now.record
+    return f"{record.benchmark} {record.scenario} {record.mode}"
+
+
+def _rows(one: Comparison) -> list[tuple[str, ...]]:
+    if not one.figures:
+        return [(_test(one), "verdict", one.was.verdict, one.now.verdict, "–", one.verdict)]
+    return [
+        (
+            _test(one) if index == 0 else "",
+            figure.name,
+            _value(figure.was, figure.unit),
+            _value(figure.now, figure.unit),
+            "–" if figure.change is None else f"{figure.change:+.2f} {'points' if figure.unit == '%' else '%'}",
+            figure.verdict if figure.decides else f"({figure.verdict})",
+        )
+        for index, figure in enumerate(one.figures)
+    ]
+
+
+def _value(value: float | None, unit: str) -> str:
+    from orchestrator.results.summary import nanoseconds, number
+
+    if value is None:
+        return "–"
+    return nanoseconds(value) if unit == "ns" else f"{value:.2f} %" if unit == "%" else f"{number(value)} {unit}"
+
+
+def _differences(console: Console, one: Comparison) -> None:
+    """What differed in what ran, the image and the data first."""
+    if not one.differences:
+        console.say(f"{_test(one)}: image, data, settings and host are the same", style="dim")
+        return
+    console.say(f"{_test(one)}: {len(one.differences)} differences in what ran")
+    for each in one.differences[:_SHOWN]:
+        console.say(f"  {each.what}: {_short(each.was)} -> {_short(each.now)}")
+    if len(one.differences) > _SHOWN:
+        console.say(f"  … and {len(one.differences) - _SHOWN} more; --json has all")
+    if any(_is_data(each) for each in one.differences):
+        console.warn(f"{_test(one)}: the model or the data differ, so this is another piece of work")
+
+
+def _is_data(each: Difference) -> bool:
+    return each.what.startswith(("model ", "dataset "))
+
+
+def _short(value: object) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"

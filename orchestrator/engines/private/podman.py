@@ -1,0 +1,191 @@
+"""mlorch's own podman: Debian's or Ubuntu's packages unpacked into a folder, and a program that finds its parts there.
+
+For machines without podman, as for Docker (docs/decisions/0002): nothing is installed and
+nothing of the host is changed. There is no daemon, so nothing is started or stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+from pathlib import Path
+
+from orchestrator.system.command import must_run
+from orchestrator.system.places import data_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PACKAGES = (
+    "podman", "conmon", "runc", "catatonit", "netavark", "aardvark-dns", "golang-github-containers-common",
+    "golang-github-containers-image", "fuse-overlayfs", "slirp4netns", "uidmap", "patchelf",
+)  # fmt: skip
+LIBRARIES = (
+    "libgpgme11", "libgpgme11t64", "libassuan0", "libassuan9", "libgpg-error0", "libdevmapper1.02.1", "libseccomp2",
+    "libsubid4", "libsubid5", "libglib2.0-0", "libglib2.0-0t64", "libfuse3-3", "libfuse3-4", "libslirp0",
+)  # fmt: skip
+REQUIRED = ("podman", "conmon", "runc", "patchelf")
+_LINKED = ("podman", "conmon", "fuse-overlayfs", "slirp4netns", "newuidmap", "newgidmap")
+"""Programs that need libraries of the folder."""
+BY_HAND = "install podman 4 or newer"
+
+
+def home() -> Path:
+    """The folder of packages, settings and images."""
+    return data_home() / "podman"
+
+
+def run_folder() -> Path:
+    """What is gone after a boot, as podman learns of a boot by that."""
+    tag = hashlib.sha256(str(home()).encode()).hexdigest()[:8]
+    if os.geteuid() == 0:
+        return Path(f"/run/mlorch-podman-{tag}")
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"mlorch-podman-{tag}-{os.geteuid()}"  # noqa: S108 (0700)
+
+
+def program() -> Path:
+    """The program to call, whether or not it is there; written last, so where it is there all else is."""
+    return home() / "podman"
+
+
+def ensure(*, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]) -> tuple[str, ...]:
+    """Make sure that there is a podman program; gives what was done for that.
+
+    ``confirm`` shows a text and asks a person; None where nobody can be asked.
+
+    Raises:
+        EngineError: `not-asked`, `declined`, `unsupported-host`, `engine-packages`, `no-space`.
+    """
+    from orchestrator.engines.podman_cli import find
+    from orchestrator.engines.private.ensure import allowed, alone, check_folder
+    from orchestrator.engines.private.packages import Wish, find_origin, lay_out
+    from orchestrator.errors import EngineError
+
+    try:
+        find()
+    except EngineError as error:
+        if error.slug != "no-engine" or os.environ.get("MLORCH_PODMAN"):
+            raise
+    else:
+        return ()
+    origin = find_origin(by_hand=BY_HAND)
+    check_folder(home(), packages=True, daemon=True)
+    allowed(_offer(", ".join(origin.uris), origin.suite), yes=yes, confirm=confirm)
+    wish = Wish(packages=(*PACKAGES, *LIBRARIES), required=REQUIRED, by_hand=BY_HAND)
+    with alone(home()):
+        if program().exists():
+            return ()
+        versions = lay_out(home() / "root", wish, origin, say, _link)
+        write_settings(home())
+    did = f"unpacked podman {versions['podman']} into {home() / 'root'}"
+    say(did)
+    return (did,)
+
+
+def _link(new: Path) -> None:
+    """Write into the programs where their libraries will be.
+
+    A variable would not do: conmon starts podman again when a container has ended, with
+    an environment that it makes itself.
+    """
+    folders = [
+        path.relative_to(new) for name in ("usr/lib", "lib") for path in sorted((new / name).glob("*-linux-gnu*"))
+    ]
+    rpath = ":".join(str(home() / "root" / folder) for folder in folders)
+    for name in _LINKED:
+        if (new / "usr/bin" / name).exists():
+            must_run(
+                [new / "usr/bin/patchelf", "--force-rpath", "--set-rpath", rpath, new / "usr/bin" / name],
+                f"tell {name} where its libraries are",
+                hint=BY_HAND,
+            )
+
+
+def _offer(uris: str, suite: str) -> str:
+    return "\n".join(
+        (
+            "There is no podman. mlorch would",
+            "  - download podman, conmon, runc and what they need (about 20 MB) with apt",
+            f"    from {uris} (suite {suite});",
+            "    signatures are checked, the host's package lists and packages stay as they are",
+            f"  - unpack them (about 60 MB) into {home() / 'root'}; images will lie in {home() / 'storage'}",
+            f"Nothing is installed or started. The folder {home()} can be deleted at any time.",
+        )
+    )
+
+
+def write_settings(at: Path) -> None:
+    """podman's own files and the program that names them; they say where its parts, its images and its locks are."""
+    root = at / "root"
+    (at / "home/.config/containers").mkdir(parents=True, exist_ok=True)
+    # Where podman looks for what signatures images must have; images are checked by digest.
+    policy = {"default": [{"type": "insecureAcceptAnything"}]}
+    (at / "home/.config/containers/policy.json").write_text(json.dumps(policy), encoding="utf-8")
+    (at / "containers.conf").write_text(_containers_conf(root, at), encoding="utf-8")
+    (at / "registries.conf").write_text('unqualified-search-registries = []\nshort-name-mode = "disabled"\n')
+    (at / "storage.conf").write_text(_storage_conf(at), encoding="utf-8")
+    new = at / "podman.new"
+    new.write_text(_program(root, at), encoding="utf-8")
+    new.chmod(0o755)
+    new.replace(program())
+
+
+def _containers_conf(root: Path, at: Path) -> str:
+    """TOML; its strings and lists are JSON's. Locks in files: those in shared memory are the host's own podman's."""
+    quoted = json.dumps
+    return "\n".join(
+        (
+            "[containers]",
+            f"seccomp_profile = {quoted(str(root / 'usr/share/containers/seccomp.json'))}",
+            "[engine]",
+            'runtime = "runc"',  # crun refuses hosts whose cgroups are of both versions
+            'cgroup_manager = "cgroupfs"',
+            'events_logger = "none"',
+            'lock_type = "file"',
+            f"conmon_path = {quoted([str(root / 'usr/bin/conmon')])}",
+            f"helper_binaries_dir = {quoted([str(root / 'usr/lib/podman'), str(root / 'usr/bin')])}",
+            f"init_path = {quoted(str(root / 'usr/bin/catatonit'))}",
+            f"tmp_dir = {quoted(str(run_folder() / 'libpod'))}",
+            "[engine.runtimes]",
+            f"runc = {quoted([str(root / 'usr/sbin/runc'), str(root / 'usr/bin/runc')])}",
+            "[network]",
+            f"network_config_dir = {quoted(str(at / 'networks'))}",
+            "",
+        )
+    )
+
+
+def _storage_conf(at: Path) -> str:
+    lines = ["[storage]", 'driver = "overlay"']
+    lines += [
+        f"graphroot = {json.dumps(str(at / 'storage'))}",
+        f"runroot = {json.dumps(str(run_folder() / 'storage'))}",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _program(root: Path, at: Path) -> str:
+    """A script, so that whoever calls it (a person, too) gets this podman with these settings."""
+    runc = next(path for name in ("usr/sbin/runc", "usr/bin/runc") if (path := root / name).exists())
+    settings = {
+        "CONTAINERS_CONF": at / "containers.conf",
+        "CONTAINERS_STORAGE_CONF": at / "storage.conf",
+        "CONTAINERS_REGISTRIES_CONF": at / "registries.conf",
+        "BUILDAH_RUNTIME": runc,
+    }
+    lines = ["#!/bin/sh", "# podman unpacked by mlorch; see `mlorch engine status --engine podman`"]
+    # Credentials of registries are the user's; HOME is ours only so that the policy is found.
+    places = (
+        '"$XDG_RUNTIME_DIR/containers/auth.json"',
+        '"$HOME/.config/containers/auth.json"',
+        '"$HOME/.docker/config.json"',
+    )
+    lines += [f"for file in {' '.join(places)}; do"]
+    lines += ['  if [ -z "$REGISTRY_AUTH_FILE" ] && [ -f "$file" ]; then export REGISTRY_AUTH_FILE="$file"; fi', "done"]
+    lines += [f"export {name}={shlex.quote(str(value))}" for name, value in settings.items()]
+    lines += [f"export HOME={shlex.quote(str(at / 'home'))}"]
+    lines += [f'export PATH={shlex.quote(str(root / "usr/bin"))}:{shlex.quote(str(root / "usr/sbin"))}:"$PATH"']
+    return "\n".join([*lines, f'exec {shlex.quote(str(root / "usr/bin/podman"))} "$@"', ""])

@@ -1,0 +1,265 @@
+"""Rules about what an image stands on, and about git and versions that only look pinned. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from orchestrator.lint.shell import variables
+from orchestrator.lint.view import Finding, filled, mounts, pairs_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.lint.dockerfile import Instruction
+    from orchestrator.lint.shell import Command, Word
+    from orchestrator.lint.view import File, Pair, Script, View
+
+_CONTENT_ID = re.compile(r"[0-9a-f]{64}")
+_MOVING = re.compile(
+    r"(?:^|[._-])(?:latest|nightly|staging|preview|edge|dev|devel-?latest|main|master|head|rolling|unstable|snapshot)"
+    r"(?:$|[._-])|prealpha",
+    re.IGNORECASE,
+)
+_COMMIT = re.compile(r"[0-9a-f]{7,64}", re.IGNORECASE)
+_BUILD_TAG = re.compile(r"\b(?:docker|podman|nerdctl|buildx)\b.*\bbuild\b.*?(?:\s-t\s*|\s--tag[= ])(?P<tag>\S+)")
+_PIN_NAME = re.compile(
+    r"(?:^|_)(?:VERSION|VER|HASH|SHA|SHA256|COMMIT|TAG|REF|REV|REVISION|BRANCH|DIGEST|CHECKSUM)$", re.IGNORECASE
+)
+_GIT_URL = re.compile(r"(?:git\+|git@|git://|\.git\b)")
+_OPAQUE = frozenset({"source", ".", "make", "cmake", "ninja", "bazel", "meson", "ansible-playbook"})
+_RUNNERS = frozenset({"sh", "bash", "dash", "zsh", "python", "python3", "perl", "ruby", "node"})
+
+
+def bases(file: File) -> Iterator[Finding]:
+    """FROM, COPY --from and mounts of other images: digests, moving tags, arguments, the own tag."""
+    names = {view.stage.name for view in file.views if view.stage.name} | {name.lower() for name in file.contexts}
+    for index, view in enumerate(file.views):
+        source = view.stage.source
+        given = source.words()
+        if given:
+            image = file.base_of(view.stage)
+            yield from _image(source, given[0].offset, given[0].text, image, names)
+            yield from _own_tag(file, source, given[0], image)
+        numbers = {str(number) for number in range(index)}
+        for one in view.stage.body:
+            for text, offset in _other_images(one):
+                if text not in numbers:
+                    yield from _image(one, offset, text, filled(text, file.args), names)
+
+
+def _image(one: Instruction, offset: int, written: str, image: str, names: set[str]) -> Iterator[Finding]:
+    name, _, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    span = one.span(offset, len(written))
+    if name.lower() in names or name == "scratch" or digest or _CONTENT_ID.fullmatch(tag):
+        return
+    if unset := [variable for variable, _, _ in variables(image)]:
+        message = f"`{written}` is whatever the caller gives: `{unset[0]}` has no default"
+        yield Finding(rule="from-unset-arg", span=span, message=message)
+    elif not tag or _MOVING.search(tag):
+        what = f"tag `{tag}` moves" if tag else "no tag means `latest`, which moves"
+        yield Finding(rule="from-moving-tag", span=span, message=f"`{image}`: {what}")
+    else:
+        yield Finding(rule="from-no-digest", span=span, message=f"`{image}` names no digest")
+
+
+def _other_images(one: Instruction) -> Iterator[tuple[str, int]]:
+    if one.keyword in {"COPY", "ADD"} and (flag := one.flag("from")):
+        yield flag.value, flag.offset + len("--from=")
+    if one.keyword == "RUN":
+        for flag, options in mounts(one):
+            if options.get("from"):
+                yield options["from"], flag.offset + len("--mount=") + flag.value.index("from=") + len("from=")
+
+
+def _own_tag(file: File, source: Instruction, word: Word, image: str) -> Iterator[Finding]:
+    """The tag that the build gives, as it is known, or as a comment of the file says."""
+    said = [file.tag] if file.tag else []
+    said += [match["tag"] for comment in file.dockerfile.comments if (match := _BUILD_TAG.search(comment.text))]
+    for tag in said:
+        if _with_tag(tag) == _with_tag(image.partition("@")[0]):
+            message = f"the result is tagged `{tag}`, as its own base is"
+            yield Finding(rule="from-own-tag", span=source.span(word.offset, len(word.text)), message=message)
+            return
+
+
+def _with_tag(image: str) -> str:
+    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+
+
+# -- git -------------------------------------------------------------------------------------
+
+
+def git(file: File) -> Iterator[Finding]:
+    """Clones that end on no commit, and check-outs of variables that nothing sets."""
+    for view in file.views:
+        yield from _loose_clones(view)
+        for script in view.scripts:
+            for command in script.commands:
+                yield from _unset(command, script, view)
+                yield from _pip_git(command, script)
+        for one in view.stage.body:
+            if one.keyword == "ADD":
+                yield from _added(one)
+
+
+def _loose_clones(view: View) -> Iterator[Finding]:
+    """The clones of a stage that no check-out of a commit is left for: each one below a clone serves one."""
+    steps = [(command, script) for script in view.scripts for command in script.commands]
+    pins, loose = 0, []
+    for command, script in reversed(steps):
+        if _pins_commit(command, view, script):
+            pins += 1
+        elif _sub(command) == "clone":
+            if pins:
+                pins -= 1
+            else:
+                loose.append(_clone(command, script))
+    yield from reversed(loose)
+
+
+def _sub(command: Command) -> str:
+    """The sub-command of git, its global options passed over."""
+    if command.name != "git":
+        return ""
+    rest = list(command.arguments)
+    while rest and rest[0].text.startswith("-"):
+        taken = rest.pop(0).text
+        if taken in {"-C", "-c"} and rest:
+            rest.pop(0)
+    return rest[0].text if rest else ""
+
+
+def _pins_commit(command: Command, view: View, script: Script) -> bool:
+    """Whether a command ends on a commit: check-out, reset, switch or fetch of one, also by a variable that has one.
+
+    A variable without a value counts as one that the caller gives; that it is set nowhere is another rule's finding.
+    """
+    if _sub(command) not in {"checkout", "reset", "switch", "fetch"}:
+        return False
+    known = view.known(script.run)
+    for word in command.arguments[1:]:
+        names = [name for name, _, _ in variables(word.text)]
+        if any(name in known and known[name] is None for name in names):
+            return True
+        if any(name not in known for name in names) and not _set_in(script, names):
+            return True  # told by `pin-unset`
+        if _COMMIT.fullmatch(filled(word.text, known)) or (names and _set_in(script, names)):
+            return True
+    return False
+
+
+def _set_in(script: Script, names: list[str]) -> bool:
+    assigned = {name for command in script.commands for name in command.assigned}
+    return bool(names) and all(name in assigned for name in names)
+
+
+def _clone(command: Command, script: Script) -> Finding:
+    word = command.program[0]
+    branch = next(
+        (
+            after.text
+            for flag, after in zip(command.words, command.words[1:], strict=False)
+            if flag.text in {"-b", "--branch"}
+        ),
+        "",
+    )
+    branch = branch or next((w.text.partition("=")[2] for w in command.words if w.text.startswith("--branch=")), "")
+    what = f"the clone ends on `{branch}`" if branch else "the clone ends on the default branch"
+    return Finding(rule="git-moving", span=script.span(word), message=f"{what}, and no commit is checked out after it")
+
+
+def _pip_git(command: Command, script: Script) -> Iterator[Finding]:
+    """``pip install git+https://…@REF`` where REF is no commit."""
+    for word in command.arguments:
+        if word.text.startswith("git+") or "@ git+" in word.text:
+            reference = word.text.partition("#")[0].partition("git+")[2].partition("://")[2].rpartition("@")
+            if not (reference[1] and (_COMMIT.fullmatch(reference[2]) or "$" in reference[2])):
+                what = f"`{reference[2]}` of a repository" if reference[1] else "the default branch of a repository"
+                yield Finding(rule="git-moving", span=script.span(word), message=f"{what} is installed")
+
+
+def _added(one: Instruction) -> Iterator[Finding]:
+    for word in one.words()[:-1]:
+        if _GIT_URL.search(word.text.partition("#")[0]) and "://" in word.text:
+            reference = word.text.partition("#")[2].partition(":")[0]
+            if not _COMMIT.fullmatch(reference):
+                what = f"`{reference}` of a repository" if reference else "the default branch of a repository"
+                yield Finding(rule="git-moving", span=one.span(word.offset, len(word.text)), message=f"{what} is added")
+
+
+# -- variables -------------------------------------------------------------------------------
+
+
+def _unset(command: Command, script: Script, view: View) -> Iterator[Finding]:
+    """Variables where a version is chosen that are set nowhere above, or have no value unless one is given."""
+    if not _chooses(command):
+        return
+    known = view.known(script.run)
+    for word in command.arguments:
+        for name, rest, _ in () if word.literal else variables(word.text):
+            if rest.startswith((":-", "-", ":?", "?")) or _set_in(script, [name]):
+                continue
+            if name not in known:
+                message = f"`{name}` is set nowhere above, so `{word.text}` is empty where it stands"
+            elif known[name] in {None, ""} and _PIN_NAME.search(name):
+                message = f"`{name}` has no value unless the caller gives one"
+            else:
+                continue
+            yield Finding(rule="pin-unset", span=script.span(word), message=message)
+
+
+def _chooses(command: Command) -> bool:
+    if command.name == "git":
+        return _sub(command) in {"checkout", "reset", "switch", "fetch", "clone"}
+    return command.name in {"pip", "pip3", "uv", "apt", "apt-get", "conda", "mamba"} and command.has("install")
+
+
+def unused(file: File) -> Iterator[Finding]:
+    """ENV and ARG that look like a pin and are read by nothing below, in their stage or in those on top of it."""
+    for one in file.dockerfile.head:
+        for pair in pairs_of(one) if one.keyword == "ARG" else ():
+            if _PIN_NAME.search(pair.name) and not any(_reads(view, pair.name, 0) for view in file.views):
+                yield _unused(pair)
+    for view in file.views:
+        later = [other for other in file.views if _stands_on(other, view)]
+        for pair in view.pairs:
+            if not _PIN_NAME.search(pair.name):
+                continue
+            users = [view, *later] if pair.instruction.keyword == "ENV" else [view]
+            if not any(_reads(user, pair.name, pair.instruction.line if user is view else 0) for user in users):
+                yield _unused(pair)
+
+
+def _unused(pair: Pair) -> Finding:
+    return Finding(rule="pin-unused", span=pair.span, message=f"`{pair.name}` is read by nothing below")
+
+
+def _stands_on(view: View, other: View) -> bool:
+    parent = view.parent
+    return parent is not None and (parent is other or _stands_on(parent, other))
+
+
+def _reads(view: View, name: str, below: int) -> bool:
+    """Whether a stage uses a variable after a line; a program that we cannot see into may."""
+    if any(name == found for found, _, _ in variables(view.stage.source.text)):
+        return True
+    for one in view.stage.body:
+        if one.line > below and any(found == name for found, _, _ in variables(one.text)):
+            return True
+        if one.line > below and one.keyword == "ARG" and any(p.name == name for p in pairs_of(one)):
+            return True  # a global argument that the stage takes over: judged there
+    scripts = [script for script in view.scripts if script.run.line > below]
+    return any(name in script.text or any(_opaque(c) for c in script.commands) for script in scripts)
+
+
+def _opaque(command: Command) -> bool:
+    """Whether a command runs a program of the image's own, which may read any variable."""
+    program = command.program
+    if not program:
+        return False
+    if command.name in _OPAQUE or "/" in program[0].text or program[0].text.endswith((".sh", ".py")):
+        return not program[0].text.startswith(("/usr/bin/", "/bin/"))
+    inline = any(word.text.startswith("-") and "c" in word.text for word in command.arguments[:2])
+    return command.name in _RUNNERS and bool(command.arguments) and not inline and not command.has("-m")

@@ -1,0 +1,194 @@
+"""What the rules look at: stages with the variables that hold at each instruction, and the scripts of RUN. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from orchestrator.errors import Span
+from orchestrator.lint.dockerfile import without_here
+from orchestrator.lint.shell import Command, Word, commands, variables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from orchestrator.lint.dockerfile import Dockerfile, Flag, HereDocument, Instruction, Stage
+
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
+_GIVEN = frozenset(
+    [
+        "TARGETPLATFORM",
+        "TARGETOS",
+        "TARGETARCH",
+        "TARGETVARIANT",
+        "BUILDPLATFORM",
+        "BUILDOS",
+        "BUILDARCH",
+        "BUILDVARIANT",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A rule that a place of the file breaks."""
+
+    rule: str
+    span: Span
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """A piece of shell in a RUN: its own text or a here-document."""
+
+    run: Instruction
+    text: str
+    offset: int = 0
+    here: HereDocument | None = None
+    is_shell: bool = True
+    """False for a here-document that another program reads: its text counts, its lines are no commands."""
+
+    @cached_property
+    def commands(self) -> tuple[Command, ...]:
+        return commands(self.text, self.offset) if self.is_shell else ()
+
+    def span(self, word: Word) -> Span:
+        """The place of a word of it."""
+        if self.here is None:
+            return self.run.span(word.offset, len(word.text))
+        before = self.text[: word.offset]
+        line = self.here.line + before.count("\n")
+        column = word.offset - (before.rfind("\n") + 1) + 1
+        return Span(path=self.run.path, line=line, column=column, end_line=line, end_column=column + len(word.text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """``NAME=value`` of an ENV or ARG; ``value`` None for an ARG without a default."""
+
+    instruction: Instruction
+    name: str
+    value: str | None
+    offset: int
+
+    @property
+    def span(self) -> Span:
+        return self.instruction.span(self.offset, len(self.name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A stage with what it inherits."""
+
+    stage: Stage
+    parent: View | None
+    args: Mapping[str, str | None]
+    """Global arguments, which an ARG without a default takes its value from."""
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        return tuple(pair for one in self.stage.body if one.keyword in {"ENV", "ARG"} for pair in pairs_of(one))
+
+    @cached_property
+    def scripts(self) -> tuple[Script, ...]:
+        return tuple(script for one in self.stage.body if one.keyword == "RUN" for script in scripts_of(one))
+
+    @cached_property
+    def environment(self) -> dict[str, str | None]:
+        """What this stage hands to those that stand on it: ENV, not ARG."""
+        inherited = self.parent.environment if self.parent else {}
+        return {**inherited, **{pair.name: pair.value for pair in self.pairs if pair.instruction.keyword == "ENV"}}
+
+    def known(self, until: Instruction) -> dict[str, str | None]:
+        """The variables at an instruction: None for an argument that has no value unless one is given."""
+        found: dict[str, str | None] = dict(self.parent.environment) if self.parent else {}
+        found |= dict.fromkeys(_GIVEN, "given")
+        for pair in self.pairs:
+            if pair.instruction.line >= until.line:
+                break
+            value = pair.value
+            if pair.instruction.keyword == "ARG" and value is None:
+                value = self.args.get(pair.name)
+            found[pair.name] = value
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A Dockerfile and what is known of its build: the tag it gets, contexts that have a name, whether it is run."""
+
+    dockerfile: Dockerfile
+    tag: str = ""
+    contexts: tuple[str, ...] = ()
+    runs: bool = True
+    """Whether containers are started of it, not only layers put on top."""
+    views: tuple[View, ...] = field(default=())
+
+    @cached_property
+    def args(self) -> dict[str, str | None]:
+        """Global arguments with their defaults."""
+        return {pair.name: pair.value for one in self.dockerfile.head if one.keyword == "ARG" for pair in pairs_of(one)}
+
+    def base_of(self, stage: Stage) -> str:
+        """The image of a FROM with arguments filled in; a variable without a value stays as it is written."""
+        given = stage.source.words()
+        return filled(given[0].text, self.args) if given else ""
+
+
+def make_file(dockerfile: Dockerfile, *, tag: str = "", contexts: tuple[str, ...] = (), runs: bool = True) -> File:
+    """A file with its views."""
+    bare = File(dockerfile=dockerfile)
+    made: list[View] = []
+    for stage in dockerfile.stages:
+        base = bare.base_of(stage).lower()
+        parent = next((view for view in made if view.stage.name and view.stage.name == base), None)
+        made.append(View(stage=stage, parent=parent, args=bare.args))
+    return File(dockerfile=dockerfile, tag=tag, contexts=contexts, runs=runs, views=tuple(made))
+
+
+def pairs_of(one: Instruction) -> Iterator[Pair]:
+    """The variables that an ENV or ARG sets; ``ENV NAME value`` of old as well."""
+    found = one.words()
+    if one.keyword == "ENV" and found and "=" not in found[0].text:
+        rest = one.text[found[0].offset + len(found[0].text) :].strip()
+        yield Pair(instruction=one, name=found[0].text, value=rest, offset=found[0].offset)
+        return
+    for word in found:
+        name, has, value = word.text.partition("=")
+        yield Pair(instruction=one, name=name, value=value if has else None, offset=word.offset)
+
+
+def scripts_of(one: Instruction) -> Iterator[Script]:
+    """The shell in a RUN: its line, the argument of ``sh -c``, or its here-documents."""
+    argv = one.exec_form
+    if argv is None:
+        yield Script(run=one, text=one.arguments, offset=one.start)
+        reader = without_here(one.arguments).partition(" ")[0].rpartition("/")[2]
+        for here in one.here:
+            yield Script(run=one, text=here.text, here=here, is_shell=reader in {"", *SHELLS})
+        return
+    given = one.words()
+    if len(argv) >= 3 and argv[0].rpartition("/")[2] in SHELLS and argv[1].startswith("-") and "c" in argv[1]:
+        yield Script(run=one, text=argv[2], offset=given[2].offset + 1)
+        return
+    yield Script(run=one, text=" ".join(f"'{word}'" for word in argv), offset=one.start)
+
+
+def filled(text: str, known: Mapping[str, str | None]) -> str:
+    """`text` with the variables that have a value, or a default in braces, replaced."""
+    for name, rest, _ in variables(text):
+        value = known.get(name)
+        if value is None and rest.startswith((":-", "-")):
+            value = rest.lstrip(":-")
+        if value is not None:
+            text = text.replace(f"${{{name}{rest}}}", value).replace(f"${name}", value)
+    return text
+
+
+def mounts(one: Instruction) -> Iterator[tuple[Flag, dict[str, str]]]:
+    """The ``--mount`` flags of a RUN, their options taken apart."""
+    for flag in one.flags:
+        if flag.name == "mount":
+            yield flag, dict(part.partition("=")[::2] for part in flag.value.split(","))

@@ -1,0 +1,267 @@
+"""Two sets of runs against each other: which figures moved, which way, and what differed in what ran.
+
+Only runs of the same benchmark, scenario and mode are compared. The figure that LoadGen reports
+for the scenario and the accuracy decide; latencies beside them are shown and decide nothing, as a
+scenario bounds or reports the one that counts. An INVALID run has no figure: it is never equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.errors import UsageError
+from orchestrator.results.summary import document
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from orchestrator.model.record import RunRecord
+    from orchestrator.results.summary import Summary
+
+Verdict = Literal["better", "same", "worse", "not comparable"]
+ACCURACY_POINTS = 0.3
+"""Percentage points that an accuracy may fall: what another runtime's rounding costs."""
+_LATENCIES = ("p50", "p90", "p97", "p99", "mean")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One metric of both runs; ``change`` is in percent of ``was`` (of an accuracy in points), None without one."""
+
+    name: str
+    unit: str
+    was: float | None
+    now: float | None
+    change: float | None
+    verdict: Verdict
+    decides: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Something in what ran that is not the same: an image, a setting, the host, the data."""
+
+    what: str
+    was: object
+    now: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A run against the one before it."""
+
+    was: Summary
+    now: Summary
+    verdict: Verdict
+    reason: str
+    figures: tuple[Figure, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def regressed(self) -> bool:
+        """Whether a figure that decides got worse, or there is none any more."""
+        return self.verdict == "worse" or (self.verdict == "not comparable" and not self.now.good)
+
+
+def key_of(record: RunRecord) -> tuple[str, str, str]:
+    """What two runs must have in common to be compared."""
+    return (record.benchmark, record.scenario, record.mode)
+
+
+def pairs(was: Sequence[Summary], now: Sequence[Summary]) -> list[tuple[Summary, Summary]]:
+    """The runs that can be compared, in the order of ``now``; of several with one key the newest counts.
+
+    A run is paired with one on the same target where there is one, else with the only one there is.
+
+    Raises:
+        UsageError: `nothing-to-compare`, saying in what the runs differ.
+    """
+    found: list[tuple[Summary, Summary]] = []
+    for new in _newest(now):
+        same = [old for old in _newest(was) if key_of(old.record) == key_of(new.record)]
+        exact = [old for old in same if old.record.target == new.record.target]
+        if exact or len(same) == 1:
+            found.append(((exact or same)[0], new))
+    if not found:
+        raise _nothing(was, now)
+    return found
+
+
+def _newest(runs: Sequence[Summary]) -> list[Summary]:
+    """One run a test, the newest; ``runs`` are newest first."""
+    kept: dict[tuple[str, ...], Summary] = {}
+    for run in runs:
+        kept.setdefault((*key_of(run.record), run.record.target), run)
+    return list(kept.values())
+
+
+def _nothing(was: Sequence[Summary], now: Sequence[Summary]) -> UsageError:
+    def tests(runs: Sequence[Summary]) -> str:
+        names = dict.fromkeys(" ".join(key_of(run.record)) for run in runs)
+        return ", ".join(list(names)[:4]) + (" …" if len(names) > 4 else "") or "nothing"
+
+    return UsageError(
+        f"nothing is the same in both: there is {tests(was)}, and {tests(now)}",
+        hint="compare runs of the same benchmark, scenario and mode; `mlorch results list` shows what there is",
+        slug="nothing-to-compare",
+    )
+
+
+def compare(was: Summary, now: Summary, *, tolerance: float) -> Comparison:
+    """Two runs of the same test; ``tolerance`` is a share of the figure before (0.05 is 5 %)."""
+    differences = tuple(_differences(was.record, now.record))
+    refusal = _refusal(was, now)
+    if refusal:
+        return Comparison(was=was, now=now, verdict="not comparable", reason=refusal, differences=differences)
+    figures = tuple(_figures(was, now, tolerance))
+    deciding = [figure for figure in figures if figure.decides]
+    verdicts = {figure.verdict for figure in deciding}
+    verdict: Verdict = next((word for word in _GRAVEST if word in verdicts), "not comparable")
+    reason = "; ".join(f"{f.name} {_moved(f)}" for f in deciding) or "neither run has a figure"
+    return Comparison(was=was, now=now, verdict=verdict, reason=reason, figures=figures, differences=differences)
+
+
+_GRAVEST: tuple[Verdict, ...] = ("worse", "better", "same")
+
+
+def _refusal(was: Summary, now: Summary) -> str:
+    """Why the figures must not be set side by side; empty where they may."""
+    if was.good and now.good:
+        return ""
+    if now.good:
+        return f"was {was.verdict}, is {now.verdict}: there is no figure to compare with"
+    if was.good:
+        return f"was {was.verdict}, is {now.verdict}: the new run has no figure"
+    return f"was {was.verdict}, is {now.verdict}: neither run has a figure"
+
+
+# -- figures ---------------------------------------------------------------------------------
+
+
+def _figures(was: Summary, now: Summary, tolerance: float) -> Iterator[Figure]:
+    old, new = _metrics(was), _metrics(now)
+    for name in [*old, *(name for name in new if name not in old)]:
+        yield _figure(name, old.get(name), new.get(name), tolerance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Metric:
+    value: float
+    unit: str
+    higher_is_better: bool
+    decides: bool = False
+    points: bool = False
+
+
+def _metrics(summary: Summary) -> dict[str, _Metric]:
+    """All figures of a run by name; the one that LoadGen reports first, and the accuracy, decide."""
+    metrics: Mapping[str, object] = document(summary)["metrics"]  # type: ignore[assignment]  # our own document
+    found: dict[str, _Metric] = {}
+    accuracy, result = metrics.get("accuracy"), metrics.get("result")
+    # In accuracy mode LoadGen's rate says how long scoring took, not how fast the system is.
+    if isinstance(accuracy, dict):
+        found[str(accuracy["name"])] = _Metric(
+            value=accuracy["value"] * 100, unit="%", higher_is_better=True, decides=True, points=True
+        )
+    if isinstance(result, dict):
+        decides = summary.record.mode == "performance"
+        found[str(result["title"])] = _Metric(
+            value=result["value"], unit=result["unit"], higher_is_better=result["higher_is_better"], decides=decides
+        )
+    latencies = metrics.get("latency_ns")
+    for name in _LATENCIES:
+        value = latencies.get(name) if isinstance(latencies, dict) else None
+        if isinstance(value, int | float):
+            found[f"latency {name}"] = _Metric(value=float(value), unit="ns", higher_is_better=False)
+    return found
+
+
+def _figure(name: str, old: _Metric | None, new: _Metric | None, tolerance: float) -> Figure:
+    one = new or old
+    assert one is not None, "the name comes from one of the two"
+    was, now = (old.value if old else None), (new.value if new else None)
+    change = verdict = None
+    if was is not None and now is not None:
+        change = now - was if one.points else (now - was) / was * 100 if was else None
+    if change is not None:
+        verdict = _verdict(change, ACCURACY_POINTS if one.points else tolerance * 100, higher=one.higher_is_better)
+    return Figure(
+        name=name,
+        unit=one.unit,
+        was=was,
+        now=now,
+        change=change,
+        verdict=verdict or "not comparable",
+        decides=one.decides,
+    )
+
+
+def _verdict(change: float, allowed: float, *, higher: bool) -> Verdict:
+    gain = change if higher else -change
+    if abs(gain) <= allowed + 1e-9:
+        return "same"
+    return "better" if gain > 0 else "worse"
+
+
+def _moved(figure: Figure) -> str:
+    if figure.change is None:
+        return "is missing in one of the runs"
+    return f"{figure.change:+.2f} {'points' if figure.unit == '%' else '%'}"
+
+
+# -- what differed -----------------------------------------------------------------------------
+
+
+def _differences(was: RunRecord, now: RunRecord) -> Iterator[Difference]:
+    """What differs in what ran, by name: image, layers, recipe, data, settings, container, engine, host, mlorch."""
+    old, new = _facts(was), _facts(now)
+    for name in sorted(old.keys() | new.keys(), key=_rank):
+        if old.get(name) != new.get(name):
+            yield Difference(what=name, was=old.get(name), now=new.get(name))
+
+
+_ORDER = ("target", "model", "dataset", "image", "layer", "recipe", "setting", "container", "engine", "host", "mlorch")
+
+
+def _rank(name: str) -> tuple[int, str]:
+    head = name.partition(" ")[0]
+    return (_ORDER.index(head) if head in _ORDER else len(_ORDER), name)
+
+
+def _facts(record: RunRecord) -> dict[str, object]:
+    found: dict[str, object] = {
+        "target": record.target,
+        "image digest": record.image.digest or record.image.image_id,
+        "recipe": record.recipe.sha256,
+        "mlorch": record.mlorch_version,
+        "container cpus": list(record.container.cpus),
+        "container memory": record.container.memory,
+        "container devices": sorted((*record.container.devices, *record.container.cdi_devices)),
+    }
+    found |= {f"layer {layer.name}": layer.content_id for layer in record.image.layers}
+    found |= {f"setting {name}": setting.value for name, setting in record.settings.items()}
+    for asset in (record.model, record.dataset):
+        for file, digest in (asset.files if asset is not None else {}).items():
+            assert asset is not None
+            found[f"{asset.kind} {asset.name}/{file}"] = digest
+    found |= {f"engine {name}": value for name, value in record.engine.items()}
+    found |= {f"host {name}": value for name, value in _flat(record.host) if _is_steady(name)}
+    return found
+
+
+_PASSING = ("load", "free", "available", "uptime", "time", "temperature", "boot")
+
+
+def _is_steady(name: str) -> bool:
+    """Whether a fact of a host is one that stays: its load at the time is none."""
+    return not any(word in name for word in _PASSING)
+
+
+def _flat(value: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, item in value.items():
+        if isinstance(item, dict):
+            yield from _flat(item, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", item

@@ -1,0 +1,82 @@
+"""A build and a run in the log of a CI system: a fold a layer, a fold a test, what the builder says inside."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from results_parts import add_run
+
+from orchestrator.commands.build_view import BuildView
+from orchestrator.commands.run_view import RunView, show
+from orchestrator.console import Console
+from orchestrator.engines import BuildEvent
+from orchestrator.errors import StepFailed
+from orchestrator.model.steps import BuildPlan, LayerStep
+from orchestrator.results.store import Store
+from orchestrator.results.summary import summarise
+
+
+@pytest.fixture
+def github(monkeypatch, tmp_path):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    return tmp_path / "summary.md"
+
+
+def plan(*names: str) -> BuildPlan:
+    steps = [
+        LayerStep(name=name, level="base", platform="linux/amd64", content_id=name * 4, parent=None, dockerfile="")
+        for name in names
+    ]
+    return BuildPlan(target="cpu", benchmark="b", platform="linux/amd64", framework="f", layers=tuple(steps))
+
+
+def test_each_layer_that_is_built_is_a_fold_with_the_builders_words(github, capsys):
+    one = plan("first", "second")
+    first, second = one.layers
+    with BuildView(Console(), (one,)) as view:
+        view.layer(first, "build")
+        view.event(first, BuildEvent(kind="log", step="RUN x", text="::add-mask::secret\n"))
+        view.layer(first, "built")
+        view.layer(second, "hit")
+    *lines, built, end = capsys.readouterr().err.splitlines()
+    assert lines == ["::group::first: build", "first   building", ": :add-mask::secret"]
+    assert built.startswith("first   built in ")
+    assert end == "::endgroup::"
+
+
+def test_a_build_that_fails_ends_its_fold_first(github, capsys):
+    one = plan("first")
+
+    def build() -> None:
+        with BuildView(Console(), (one,)) as view:
+            view.layer(one.layers[0], "build")
+            raise StepFailed("no")
+
+    with pytest.raises(StepFailed):
+        build()
+    assert capsys.readouterr().err.splitlines()[-1] == "::endgroup::"
+
+
+def test_each_test_is_a_fold_and_its_result_stands_outside(github, capsys, tmp_path):
+    record, folder = add_run(Store(tmp_path / "results"), "offline")
+    step = SimpleNamespace(benchmark="image-fashion", scenario="Offline", mode="performance")
+    with RunView(Console()) as view:
+        view.begin(step, 1, 2)
+        view.line(step, "##[error]of the container")
+        view.end(step, SimpleNamespace(record=record, folder=folder))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "::group::[1/2] image-fashion Offline performance"
+    assert lines[2:4] == ["  ## [error]of the container", "::endgroup::"]
+    assert "VALID" in lines[4]
+
+
+def test_the_results_are_a_table_in_the_summary(github, capsys, tmp_path):
+    store = Store(tmp_path / "results")
+    runs = [summarise(*add_run(store, case, second)) for second, case in enumerate(("offline", "server-invalid"))]
+    show(Console(), runs, "results")
+    text = github.read_text()
+    assert "| image\\-fashion | Offline | performance |" in text
+    assert "| INVALID |" in text
+    assert "::warning title=mlorch::" in capsys.readouterr().err
