@@ -23,6 +23,7 @@ class OnnxBackend:
 
     def load(self, settings: Settings, threads: int) -> None:
         """Raises `ValueError` when the model or the providers are not what the settings say."""
+        onnxruntime.disable_telemetry_events()  # a run reports to nobody, and shares its processors with nothing
         available = onnxruntime.get_available_providers()
         if missing := [name for name in settings.providers if name not in available]:
             raise ValueError(f"onnxruntime has no provider {missing[0]}; it has {', '.join(available)}")
