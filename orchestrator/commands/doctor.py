@@ -73,7 +73,7 @@ def all_checks(recipes: tuple[str, ...], wanted: str = "") -> Iterator[Check]:
         yield from _safely("CDI", lambda: [cdi(facts)])
     yield from _safely("cache", lambda: [cache()])
     yield from _safely("memory", lambda: [memory()])
-    yield from _safely("devices", lambda: devices(recipes, facts))
+    yield from _safely("devices", lambda: devices(recipes, engine[1] if engine else None))
     yield from _safely("site", lambda: site(os.environ))
     yield from _safely("archive access", archive_access)
     yield from _safely("registries", registries)
