@@ -89,7 +89,8 @@ def make_lock(
 def _check_update(layer: Layer, found: Mapping[str, PlatformLock], update: Sequence[str]) -> None:
     known: set[str] = set()
     for platform, pins in found.items():
-        known |= {deb.name for deb in pins.debs} | {pin.name for pin in (*pins.wheels, *pins.sdists)}
+        known |= {deb.name for deb in pins.debs} | {wheel.name for wheel in pins.wheels}
+        known |= {sdist.name for sdist in pins.sdists}
         known |= {pin.url for pin in pins.git} | set(registry_images(layer, platform))
     for name in update:
         if name not in known and normalised(name) not in known:

@@ -243,7 +243,8 @@ def _lock(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
         return
     for platform, pins in lock.platforms.items():
         have = {deb.name for deb in pins.debs}
-        pinned = {f"{_normal(wheel.name)}=={wheel.version}" for wheel in (*pins.wheels, *pins.sdists)}
+        pinned = {f"{_normal(wheel.name)}=={wheel.version}" for wheel in pins.wheels}
+        pinned |= {f"{_normal(sdist.name)}=={sdist.version}" for sdist in pins.sdists}
         own = [(name, ("debs_on", platform, index)) for index, name in enumerate(layer.debs_on.get(platform, ()))]
         lacking: list[tuple[str, Loc]] = [(name, loc) for name, loc in [*debs, *own] if name not in have]
         lacking += [(name, loc) for name, loc in wheels if _requirement(name) not in pinned]

@@ -245,7 +245,9 @@ class Workbench:
         def sdist(pin: SdistPin, out: Path) -> None:
             shutil.copyfile(fetch_sdist(pin, Fetcher()), out)
 
-        return Parts(rootfs=rootfs, pip=pip, tools=tools, sdist=sdist, tree=lambda pin, out: export(pin.url, pin.commit, out))
+        return Parts(
+            rootfs=rootfs, pip=pip, tools=tools, sdist=sdist, tree=lambda pin, out: export(pin.url, pin.commit, out)
+        )
 
 
 def chosen_engine(settings: Settings, wanted: str, known: Sequence[str]) -> str:

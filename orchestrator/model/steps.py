@@ -86,7 +86,7 @@ class LayerStep:
     tools: tuple[DebPin, ...] = ()
     """The packages of the compiler, laid out as ``tools.tar``; in a stage of the build, never in the image."""
     common: str = ""
-    """What the Dockerfile would hash to were nothing compiled, as on platforms that have wheels; empty: its own hash."""
+    """What the Dockerfile would hash to were nothing compiled, as where there are wheels; empty: its own hash."""
     trees: tuple[TreePin, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     base_source: str = ""
@@ -269,9 +269,10 @@ def _layer_from(data: dict[str, object]) -> LayerStep:
     debs = tuple(DebPin(**deb) for deb in data["debs"])  # type: ignore[attr-defined]
     pip = DebPin(**data["pip"]) if data["pip"] else None  # type: ignore[arg-type]
     trees = tuple(TreePin(**tree) for tree in data["trees"])  # type: ignore[attr-defined]
-    sources = {"sdists": tuple(SdistPin(**pin) for pin in data["sdists"])}  # type: ignore[attr-defined]
-    sources["tools"] = tuple(DebPin(**deb) for deb in data["tools"])  # type: ignore[attr-defined,assignment]
-    return LayerStep(**{**data, **sources, "files": files, "debs": debs, "pip": pip, "trees": trees})  # type: ignore[arg-type]
+    sdists = tuple(SdistPin(**pin) for pin in data["sdists"])  # type: ignore[attr-defined]
+    tools = tuple(DebPin(**deb) for deb in data["tools"])  # type: ignore[attr-defined]
+    made = {"sdists": sdists, "tools": tools, "files": files, "debs": debs, "pip": pip, "trees": trees}
+    return LayerStep(**{**data, **made})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
