@@ -17,13 +17,19 @@ GOLDEN = Path(__file__).parent / "render"
 CATALOG = load([builtin_root()])
 
 
+ARM = "cpu-arm64"
+"""`cpu` once more, for the platform on which LoadGen is compiled."""
+TARGETS = (*CATALOG.names("target"), ARM)
+
+
 def current(target: str) -> dict[str, str]:
-    plans = build_plans(CATALOG, target=target)
-    side = build_plan(CATALOG, resolve_side(CATALOG, target=target, layer="prep"))
+    name, platform = ("cpu", "linux/arm64") if target == ARM else (target, None)
+    plans = build_plans(CATALOG, target=name, platform=platform)
+    side = build_plan(CATALOG, resolve_side(CATALOG, target=name, layer="prep", platform=platform))
     return rendered(target, merge_layers([*plans, side]))
 
 
-@pytest.mark.parametrize("target", CATALOG.names("target"))
+@pytest.mark.parametrize("target", TARGETS)
 def test_every_layer_of_every_benchmark_renders_as_recorded(target: str, update_golden: bool):
     found = current(target)
     if update_golden:
@@ -44,7 +50,7 @@ def test_every_layer_of_every_benchmark_renders_as_recorded(target: str, update_
         assert not difference, f"{place} differs; if that is meant, `make golden`:\n{difference}"
 
 
-@pytest.mark.parametrize("target", CATALOG.names("target"))
+@pytest.mark.parametrize("target", TARGETS)
 def test_no_site_no_host_and_no_moving_reference_in_what_is_rendered(target: str):
     for place, text in current(target).items():
         for word in ("http://", "https://", "/home/", ":latest", "--privileged", "# syntax="):
