@@ -44,11 +44,7 @@ if TYPE_CHECKING:
 @recipes_option
 @json_option
 def command(
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     engine: str,
     recipes: tuple[str, ...],
     push: str,
@@ -68,11 +64,10 @@ def command(
     from orchestrator.commands.plan import outlook, plan_document
     from orchestrator.commands.sweeping import sweep_containers
     from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
     from orchestrator.errors import UsageError
 
-    if all_ and benchmark:
+    if all_ and any(one.benchmarks for one in chosen):
         raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
     wish = replace(wish, cache_to=place(cache_to), cache_from=tuple(place(name) for name in cache_from))
     if output and not push:
@@ -82,10 +77,7 @@ def command(
     if not dry_run:
         sweep_containers(console)
     documents = []
-    for name in target or (None,):
-        selection = Selection(
-            target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source, locked=strict
-        )
+    for selection in (replace(one, locked=strict) for one in chosen):
         if dry_run:
             plans = bench.plans(selection).plans
             outcomes = outlook(bench, plans, depots(bench, wish, console))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import wraps
+from typing import Any
+
 import click
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from typing import Any, TypeVar
+    from typing import TypeVar
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,8 +83,27 @@ def wants_locked(given: bool | None) -> bool:  # noqa: FBT001 (what an option ga
     return said.lower() not in {"", "0", "false", "no", "off"}
 
 
-def selection_options(function: F) -> F:
-    """What to build: targets, benchmarks, platform, base source."""
+def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What to build, from targets to base source, handed on as ``chosen``: a `Selection` a target."""
+
+    @wraps(function)
+    def collected(
+        *arguments: Any,
+        target: tuple[str, ...],
+        benchmark: tuple[str, ...],
+        base_source: str,
+        platform: str | None,
+        arch: str | None,
+        **more: Any,
+    ) -> Any:
+        from orchestrator.compiled import Selection
+
+        chosen = tuple(
+            Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
+            for name in target or (None,)
+        )
+        return function(*arguments, chosen=chosen, **more)
+
     for option in reversed(
         (
             click.option(
@@ -101,5 +123,5 @@ def selection_options(function: F) -> F:
             click.option("--platform", default=None, help="linux/amd64 or linux/arm64 (default: the target's first)."),
         )
     ):
-        function = option(function)
-    return function
+        collected = option(collected)
+    return collected

@@ -11,6 +11,13 @@ from orchestrator.commands.common import json_option, recipes_option, selection_
 OUTPUT_HELP = "Write the digests of what was published to FILE (YAML; JSON where it ends in .json)."
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.compiled import Selection
+
+
 @click.command("push")
 @click.argument("registry", metavar="REGISTRY")
 @selection_options
@@ -33,11 +40,7 @@ OUTPUT_HELP = "Write the digests of what was published to FILE (YAML; JSON where
 @json_option
 def command(
     registry: str,
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     output: str,
     tag: str,
     key: Path | None,
@@ -54,15 +57,13 @@ def command(
     from orchestrator.commands.images_pick import password
     from orchestrator.commands.publishing import publish, show, write_list
     from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
     from orchestrator.supply.keys import load_signer
 
     signer = load_signer(key, password) if key is not None else None
     bench, console = Workbench(recipes), Console(quiet=as_json)
     documents = []
-    for name in target or (None,):
-        selection = Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
+    for selection in chosen:
         plans = bench.plans(selection).plans
         documents.append(publish(bench, plans, registry, console, tag=tag, overwrite=overwrite, signer=signer))
     if output:
