@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from orchestrator.commands.common import json_option, recipes_option
+from orchestrator.commands.groups import Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ SMOKE = "image-smoke"
 """The benchmark of a workflow where none is named and the target has it: the quickest."""
 
 
-@click.group("ci")
+@click.group("ci", cls=Group)
 def command() -> None:
     """Write a workflow that pulls images by digest, runs a benchmark and compares the result."""
 
@@ -91,6 +92,9 @@ def init(
         console.document({"path": str(place), "system": system})
         return
     console.result(str(place))
+    console.say(
+        f"commit it{f' with {images}' if images else ''}; the job installs {install or f'mlorch {__version__}'}"
+    )
     if registry and not images:
         console.say(
             "to bind the digests, publish with `mlorch build --push REGISTRY -o published.yaml`, commit that file, "

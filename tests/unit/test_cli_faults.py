@@ -108,6 +108,24 @@ def test_a_table_too_wide_for_the_terminal_becomes_a_block_a_row(monkeypatch, ca
     assert "result   1 ms" in lines
 
 
+def test_a_table_a_little_too_wide_breaks_its_text_between_words(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "54")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    why = "no accelerator of this vendor was found here"
+    Console().table(("target", "rate", "why"), [("a-long-name", "1,000 samples/s", why)], right=(1,))
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert all(len(line) <= 54 for line in lines)
+    row = next(index for index, line in enumerate(lines) if line.startswith(" a-long-name   1,000 samples/s   "))
+    assert " ".join(" ".join(line[30:] for line in lines[row:]).split()).endswith(why)
+
+
+def test_a_group_tells_the_whole_first_sentence_of_each_command(capsys):
+    for group in ("targets", "results", "engine", "recipes", "assets", "benchmarks", "images"):
+        assert run([group, "--help"]) == 0
+        assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
 def test_a_table_that_fits_stays_a_table(capsys):
     Console().table(("run", "result"), [("a", "1 ms")], right=(1,))
     assert "run   result" in capsys.readouterr().out
