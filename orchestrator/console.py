@@ -78,6 +78,18 @@ class Console:
         """A line of the result itself."""
         sys.stdout.write((self.ci.plain(text) if self.ci else text) + "\n")
 
+    def facts(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Labels and what they say, in two columns; at a terminal long ones break between words."""
+        import shutil
+        import textwrap
+
+        width = max((len(label) for label, _ in lines), default=0)
+        room = shutil.get_terminal_size().columns - width - 5 if sys.stdout.isatty() else 0
+        for label, value in lines:
+            parts = textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) if room > 0 else [value]
+            for index, part in enumerate(parts or [""]):
+                self.result(f"  {'' if index else label:{width}}  {part}")
+
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", right: Sequence[int] = ()
     ) -> None:
