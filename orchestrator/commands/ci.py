@@ -27,8 +27,8 @@ def command() -> None:
 @click.option("-o", "--output", default=None, metavar="FILE", help="Where to write it; `-` is stdout.")
 @click.option("--registry", default="", metavar="REGISTRY", help="Where images are pulled from: HOST[:PORT][/PATH].")
 @click.option("--images", default="", metavar="FILE", help="The list of published images; their digests bind.")
-@click.option("--target", "-t", default="cpu", show_default=True, help="Hardware target.")
-@click.option("--benchmark", "-b", default=None, help="Benchmark (default: a quick one of the target).")
+@click.option("--target", "-t", default="cpu", show_default=True, metavar="NAME", help="Hardware target.")
+@click.option("--benchmark", "-b", default=None, metavar="NAME", help="Benchmark (default: a quick one of the target).")
 @click.option(
     "--scenario", "-s", default="Offline", show_default=True, metavar="NAME|all", help="Offline bears noise best."
 )

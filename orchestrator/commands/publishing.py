@@ -47,7 +47,7 @@ def publish(
 
     place = parse_place(registry)
     _require_images(bench, plans)
-    with BuildView(console, (*plans, *sides)) as view:
+    with BuildView(console, (*sides, *plans)) as view:
         publisher = Publisher(
             engine=bench.engine,
             place=place,
@@ -57,7 +57,7 @@ def publish(
             on_layer=view.layer,
             on_event=view.event,
         )
-        pushed = publisher.push(merge_layers((*plans, *sides)))
+        pushed = publisher.push(merge_layers((*sides, *plans)))  # finished images come last
         digests = {one.image.content_id: one.image.digest for one in pushed}
         indexes = [publisher.index(plan, digests[plan.layers[-1].content_id], tag) for plan in plans if tag]
     documents = [made for plan in plans if (made := _with_documents(bench, plan, place, signer, console)) is not None]

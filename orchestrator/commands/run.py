@@ -8,6 +8,7 @@ from dataclasses import replace
 import click
 
 from orchestrator.commands.common import (
+    ARCH_HELP,
     AUTO,
     engine_option,
     json_option,
@@ -34,8 +35,14 @@ MODES = ("performance", "accuracy", "all")
 
 @click.command("run")
 @click.argument("benchmarks", nargs=-1, metavar="[BENCHMARK]...")
-@click.option("--target", "-t", default=None, help="Hardware target, or auto (default: auto, the best that is here).")
-@click.option("--arch", default=None, help="What device code is built for (default: this host's devices').")
+@click.option(
+    "--target",
+    "-t",
+    default=None,
+    metavar="NAME",
+    help="Hardware target, or auto (default: auto, the best that is here).",
+)
+@click.option("--arch", default=None, metavar="NAME", help=ARCH_HELP)
 @click.option(
     "--scenario",
     "-s",
