@@ -87,13 +87,17 @@ def command(
         if not as_json:
             show(console, plans, outcomes)
         if push and not dry_run:
-            documents[-1] |= _published(bench, plans, push, console, output, quiet=as_json)
+            documents[-1] |= _published(bench, selection, plans, push, console, output, quiet=as_json)
     if push and output and not dry_run:
         from orchestrator.commands.publishing import write_list
 
         write_list(output, documents)
     if as_json:
         console.document(documents[0] if len(documents) == 1 else {"builds": documents})
+
+
+_AHEAD = ("build", "pull")
+"""States of layers that a dry run finds missing."""
 
 
 def place(text: str) -> str:
@@ -106,12 +110,21 @@ def place(text: str) -> str:
 
 
 def _published(
-    bench: Workbench, plans: Sequence[BuildPlan], push: str, console: Console, output: str, *, quiet: bool
+    bench: Workbench,
+    selection: Selection,
+    plans: Sequence[BuildPlan],
+    push: str,
+    console: Console,
+    output: str,
+    *,
+    quiet: bool,
 ) -> dict[str, object]:
-    from orchestrator.commands.publishing import publish
+    from orchestrator.commands.publishing import prep_selection, publish
     from orchestrator.commands.publishing import show as show_published
 
-    document = publish(bench, plans, push, console)
+    prep = prep_selection(bench, selection, plans)
+    sides = build_images(bench, prep, console)[0] if prep else ()
+    document = publish(bench, plans, push, console, sides=sides)
     if not quiet:
         show_published(console, document, output)
     return document
@@ -225,14 +238,15 @@ def _build_missing(
 
 def show(console: Console, plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) -> None:
     count = {state: sum(outcome.state == state for outcome in outcomes) for state in ("built", "pulled")}
+    ahead = {state: sum(outcome.state == state for outcome in outcomes) for state in _AHEAD}
     width = max(len(outcome.name) for outcome in outcomes)
     for outcome in outcomes:
         seconds = f"{outcome.seconds:6.1f} s" if outcome.state in count else " " * 8
         console.result(
             f"  {outcome.state:6} {outcome.name:{width}}  {outcome.content_id[:12]} {seconds}  {outcome.reason}"
         )
-    console.result(
-        f"{plans[0].target}: {len(outcomes)} layers, {count['built']} built, {count['pulled']} pulled; images:"
-    )
+    coming = [f"{number} to {state}" for state, number in ahead.items() if number]  # a dry run's
+    words = coming or [f"{number} {state}" for state, number in count.items()]
+    console.result(f"{plans[0].target}: {len(outcomes)} layers, {', '.join(words)}; images:")
     for plan in plans:
         console.result(f"  {plan.image}")

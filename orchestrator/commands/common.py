@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 
+ARCH_HELP = "What device code is built for (default: what this host's devices are, else the target's)."
 AUTO = "auto"
 """The word for `--target` that asks for detection, as leaving it out does."""
 
@@ -110,17 +111,25 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "--target",
                 "-t",
                 multiple=True,
+                metavar="NAME",
                 help="Hardware target, or auto; repeatable (default: auto, the best that is here).",
             ),
-            click.option("--arch", default=None, help="What device code is built for (default: the target's)."),
-            click.option("--benchmark", "-b", multiple=True, help="Benchmark; repeatable (default: all)."),
+            click.option("--arch", default=None, metavar="NAME", help=ARCH_HELP),
+            click.option(
+                "--benchmark", "-b", multiple=True, metavar="NAME", help="Benchmark; repeatable (default: all)."
+            ),
             click.option(
                 "--base-source",
                 default="",
                 metavar="SOURCE",
                 help="bootstrap, registry, registry:IMAGE@sha256:… or oci:PATH (default: the first that works).",
             ),
-            click.option("--platform", default=None, help="linux/amd64 or linux/arm64 (default: the target's first)."),
+            click.option(
+                "--platform",
+                default=None,
+                metavar="NAME",
+                help="linux/amd64 or linux/arm64 (default: this host's, else the target's first).",
+            ),
         )
     ):
         collected = option(collected)

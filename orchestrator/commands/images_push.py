@@ -55,17 +55,26 @@ def command(
     image. Credentials are those of `docker login`.
     """
     from orchestrator.commands.images_pick import password
-    from orchestrator.commands.publishing import publish, show, write_list
+    from orchestrator.commands.publishing import prep_selection, publish, show, write_list
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.registries.references import parse_place
     from orchestrator.supply.keys import load_signer
 
+    parse_place(registry)  # a name that is none is told before an engine is asked
     signer = load_signer(key, password) if key is not None else None
     bench, console = Workbench(recipes), Console(quiet=as_json)
     documents = []
     for selection in chosen:
         plans = bench.plans(selection).plans
-        documents.append(publish(bench, plans, registry, console, tag=tag, overwrite=overwrite, signer=signer))
+        prep = prep_selection(bench, selection, plans)
+        sides = bench.plans(prep).plans if prep else ()
+        if any(bench.look_up()([side.image])[side.image] is None for side in sides):
+            console.warn("the image that prepares models and data is not here; `mlorch build --push` publishes it too")
+            sides = ()
+        documents.append(
+            publish(bench, plans, registry, console, tag=tag, overwrite=overwrite, signer=signer, sides=sides)
+        )
     if output:
         write_list(output, documents)
     if as_json:

@@ -184,3 +184,20 @@ def test_settings_name_registries_and_a_list(tmp_path, monkeypatch, capsys):
     (tmp_path / "mlorch.yaml").write_text("images: sub/images.yaml\n")
     assert run(["build", "--dry-run", "--json"]) == 2
     assert f"{tmp_path}/sub/images.yaml" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+# -- what others need to run it without building --------------------------------------------------------------
+
+
+def test_with_a_benchmark_goes_the_image_that_prepares_its_data():
+    from orchestrator.commands.publishing import prep_selection
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
+
+    bench = Workbench(())
+    chosen = Selection(target="cpu", benchmarks=("image-smoke",))
+    prep = prep_selection(bench, chosen, bench.plans(chosen).plans)
+    assert prep is not None
+    assert [plan.layers[-1].name for plan in bench.plans(prep).plans] == ["prep-cpu"]
+    bare = Selection(target="tpu")  # no benchmark, so nothing to prepare
+    assert prep_selection(bench, bare, bench.plans(bare).plans) is None
