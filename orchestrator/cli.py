@@ -18,8 +18,8 @@ from orchestrator import __version__
 from orchestrator.errors import BUG_EXIT_CODE, InterruptedRun, MlorchError, StepFailed, UsageError
 
 COMMANDS: dict[str, str] = {
-    "run": "Benchmark a target: build what is missing, run LoadGen in containers, show the result.",
-    "build": "Build the images of a target, layer by layer; what is there is not built again.",
+    "run": "Run benchmarks in containers under LoadGen; build what is missing.",
+    "build": "Build the images of a target; what is there is not built again.",
     "plan": "Show what a build would do and why; no engine needed.",
     "render": "Write the Dockerfiles; no engine and no network needed.",
     "results": "List, show, compare, verify and report results.",
@@ -27,10 +27,10 @@ COMMANDS: dict[str, str] = {
     "targets": "List and show hardware targets.",
     "recipes": "List, show, lint and start recipes; print their JSON Schema.",
     "assets": "List, get and verify models and datasets.",
-    "images": "Lock what images are made of.",
+    "images": "List, pull, push, verify, sign, lock, bundle and prune images.",
     "ci": "Write a workflow for GitHub Actions or GitLab CI.",
     "engine": "Show, start and stop the container engine.",
-    "doctor": "Check this machine: engine, storage, devices, memory, certificates.",
+    "doctor": "Check this machine: what is missing, and what to do.",
 }
 
 

@@ -18,6 +18,7 @@ from orchestrator.ci.markers import SUMMARY_LIMIT, detect
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Literal
 
     from rich.console import Console as RichConsole
     from rich.progress import Progress
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from orchestrator.errors import MlorchError, Problem
 
 _RED, _YELLOW, _GREEN, _BOLD, _DIM = "31", "33", "32", "1", "2"
+_NARROWEST = 16
+"""Cells to which a column of text may shrink; below, a table is harder to read than a block a row."""
 _STYLES = {"red": _RED, "yellow": _YELLOW, "green": _GREEN, "bold": _BOLD, "dim": _DIM}
 
 
@@ -75,6 +78,18 @@ class Console:
         """A line of the result itself."""
         sys.stdout.write((self.ci.plain(text) if self.ci else text) + "\n")
 
+    def facts(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Labels and what they say, in two columns; at a terminal long ones break between words."""
+        import shutil
+        import textwrap
+
+        width = max((len(label) for label, _ in lines), default=0)
+        room = shutil.get_terminal_size().columns - width - 5 if sys.stdout.isatty() else 0
+        for label, value in lines:
+            parts = textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) if room > 0 else [value]
+            for index, part in enumerate(parts or [""]):
+                self.result(f"  {'' if index else label:{width}}  {part}")
+
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", right: Sequence[int] = ()
     ) -> None:
@@ -88,14 +103,16 @@ class Console:
                 raise BrokenPipeError  # rich would exit with 1; `cli` knows better what a closed pipe means
 
         table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        for index, column in enumerate(columns):
-            table.add_column(column, justify="right" if index in right else "left", overflow="fold")
         if self.ci is not None:
             rows = [[self.ci.plain(cell) for cell in row] for row in rows]
-        for row in rows:
-            table.add_row(*row)
         console = Stdout(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
-        if table.__rich_measure__(console, console.options).maximum <= console.width:
+        widths = _widths(columns, rows, right, console.width)
+        if widths:
+            for index, column in enumerate(columns):
+                justify: Literal["left", "right"] = "right" if index in right else "left"
+                table.add_column(column, justify=justify, overflow="fold", width=widths[index])
+            for row in rows:
+                table.add_row(*row)
             console.print(table)
             return
         if title:  # too narrow for columns: words cut in pieces cannot be read, so a block a row
@@ -198,6 +215,39 @@ class Console:
         )
         with Progress(*columns, console=self.rich, disable=not self.live, transient=True) as progress:
             yield progress
+
+
+def _widths(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int], room: int
+) -> tuple[int, ...] | None:
+    """How wide the columns of a table may be, so that it fits `room` and breaks lines between words only.
+
+    The widest column gives way first. Numbers and the first column, by which a row is found, stay whole.
+    None where there is no such table.
+    """
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    every = [
+        [Text.from_markup(cell).plain for cell in (column, *cells)]
+        for column, *cells in zip(columns, *rows, strict=True)
+    ]
+    widths = [max(cell_len(cell) for cell in cells) for cells in every]
+    words = [max((cell_len(word) for cell in cells for word in cell.split()), default=0) for cells in every]
+    least = [
+        width if index in (0, *right) else min(width, max(word, _NARROWEST))
+        for index, (width, word) in enumerate(zip(widths, words, strict=True))
+    ]
+    over = sum(widths) + 3 * len(widths) - 1 - room  # three blanks between columns, one at either end
+    while over > 0:
+        spare, widest = max(
+            (width if width > low else 0, -at) for at, (width, low) in enumerate(zip(widths, least, strict=True))
+        )
+        if not spare:
+            return None
+        widths[-widest] -= 1
+        over -= 1
+    return tuple(widths)
 
 
 def _folder() -> str:

@@ -61,7 +61,20 @@ class Renderer:
             import jinja2
             from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-            env = ImmutableSandboxedEnvironment(
+            class Bounded(ImmutableSandboxedEnvironment):
+                """Neither ``'x' * 10**10`` nor ``'%9999999999d' % 1`` may fill the memory; no template needs them."""
+
+                intercepted_binops = frozenset({"*", "**", "%"})
+
+                def call_binop(self, _context: object, operator: str, left: object, right: object) -> object:
+                    from jinja2.exceptions import SecurityError
+
+                    small = isinstance(left, int) and isinstance(right, int) and abs(left) < 1 << 31 > abs(right)
+                    if operator == "**" or not small:
+                        raise SecurityError(f"`{operator}` is for whole numbers below 2^31")
+                    return self.binop_table[operator](left, right)
+
+            env = Bounded(
                 loader=jinja2.FunctionLoader(self._source),
                 undefined=jinja2.StrictUndefined,
                 trim_blocks=True,

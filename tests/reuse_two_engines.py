@@ -1,7 +1,7 @@
 # ruff: noqa: T201
 """Images built once and reused: published from one engine, run on another whose store is empty, nothing built.
 
-    python tests/reuse_two_engines.py [--tls]
+    .venv/bin/python tests/reuse_two_engines.py [--tls]     (after `make test`: it needs what the tests need)
 
 Starts a registry of the distribution's package on this machine and a second engine of its
 own; the first is the one that mlorch uses. With `--tls` the registry has TLS, a password

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from orchestrator.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
 from orchestrator.errors import DefinitionError, Problem, UsageError
@@ -13,8 +15,7 @@ from orchestrator.source import decode, nearest, read_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from orchestrator.errors import Span
     from orchestrator.model.base import Definition
@@ -169,7 +170,8 @@ class Catalog:
 
         ``builtin:PATH`` is relative to the `orchestrator` package, all else to the
         recipe's folder. Raises `DefinitionError` where it is missing
-        (`file-missing`) or lies outside of its tree (`file-outside`).
+        (`file-missing`), lies outside of its tree (`file-outside`) or is neither a file nor a
+        folder (`file-kind`); the same for everything that a folder holds.
         """
         builtin = source.startswith("builtin:")
         tree = package_folder() if builtin else entry.root
@@ -183,6 +185,8 @@ class Catalog:
             message = f"`{source}` leads out of {tree}"
             hint = "copy the file beside the recipe: files outside of a recipe tree are never read"
             raise DefinitionError([entry.document.problem("file-outside", message, span, hint)])
+        for slug, message, hint in _unfit(real, tree):
+            raise DefinitionError([entry.document.problem(slug, message, span, hint)])
         return real
 
 
@@ -193,6 +197,33 @@ def read_text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise _fault("unreadable", f"cannot read {path}: {reason}", "") from None
+
+
+def _unfit(real: Path, tree: Path) -> Iterator[tuple[str, str, str]]:
+    """What must not be read of a file or folder of a recipe: slug, message and hint.
+
+    A folder of somebody's repository could hold a link to a key of the caller's, which would end in
+    an image that is published; a pipe would be read for ever.
+    """
+    copy = "copy what it leads to beside the recipe"
+    if not real.is_dir():
+        if not real.is_file():
+            yield "file-kind", f"{real} is neither a file nor a folder", "name a plain file"
+        return
+    for at, folders, files in os.walk(real):
+        for name in sorted(folders):
+            if (path := Path(at) / name).is_symlink():
+                yield "file-outside", f"{path} is a link to a folder; none is followed", copy
+        for name in sorted(files):
+            path = Path(at) / name
+            try:
+                within = inside(path, tree)
+            except (OSError, RuntimeError):  # it leads to nothing, or in a loop
+                within = None
+            if within is None:
+                yield "file-outside", f"{path} is a link that leads out of {tree} or to nothing", copy
+            elif not within.is_file():
+                yield "file-kind", f"{path} is neither a file nor a folder", "remove it from the folder"
 
 
 def _missing_file(entry: Entry, source: str, path: Path, span: Span) -> DefinitionError:

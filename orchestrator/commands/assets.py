@@ -49,7 +49,9 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 
 @command.command("get")
 @click.argument("names", nargs=-1)
-@click.option("--target", "-t", default=None, help="Whose prep image prepares them (default: detected).")
+@click.option(
+    "--target", "-t", default=None, metavar="NAME", help="Whose prep image prepares them (default: detected)."
+)
 @recipes_option
 @json_option
 def get_command(names: tuple[str, ...], target: str | None, recipes: tuple[str, ...], *, as_json: bool) -> None:

@@ -44,11 +44,7 @@ if TYPE_CHECKING:
 @recipes_option
 @json_option
 def command(
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     engine: str,
     recipes: tuple[str, ...],
     push: str,
@@ -68,11 +64,10 @@ def command(
     from orchestrator.commands.plan import outlook, plan_document
     from orchestrator.commands.sweeping import sweep_containers
     from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
     from orchestrator.errors import UsageError
 
-    if all_ and benchmark:
+    if all_ and any(one.benchmarks for one in chosen):
         raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
     wish = replace(wish, cache_to=place(cache_to), cache_from=tuple(place(name) for name in cache_from))
     if output and not push:
@@ -82,10 +77,7 @@ def command(
     if not dry_run:
         sweep_containers(console)
     documents = []
-    for name in target or (None,):
-        selection = Selection(
-            target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source, locked=strict
-        )
+    for selection in (replace(one, locked=strict) for one in chosen):
         if dry_run:
             plans = bench.plans(selection).plans
             outcomes = outlook(bench, plans, depots(bench, wish, console))
@@ -95,13 +87,17 @@ def command(
         if not as_json:
             show(console, plans, outcomes)
         if push and not dry_run:
-            documents[-1] |= _published(bench, plans, push, console, output, quiet=as_json)
+            documents[-1] |= _published(bench, selection, plans, push, console, output, quiet=as_json)
     if push and output and not dry_run:
         from orchestrator.commands.publishing import write_list
 
         write_list(output, documents)
     if as_json:
         console.document(documents[0] if len(documents) == 1 else {"builds": documents})
+
+
+_AHEAD = ("build", "pull")
+"""States of layers that a dry run finds missing."""
 
 
 def place(text: str) -> str:
@@ -114,12 +110,21 @@ def place(text: str) -> str:
 
 
 def _published(
-    bench: Workbench, plans: Sequence[BuildPlan], push: str, console: Console, output: str, *, quiet: bool
+    bench: Workbench,
+    selection: Selection,
+    plans: Sequence[BuildPlan],
+    push: str,
+    console: Console,
+    output: str,
+    *,
+    quiet: bool,
 ) -> dict[str, object]:
-    from orchestrator.commands.publishing import publish
+    from orchestrator.commands.publishing import prep_selection, publish
     from orchestrator.commands.publishing import show as show_published
 
-    document = publish(bench, plans, push, console)
+    prep = prep_selection(bench, selection, plans)
+    sides = build_images(bench, prep, console)[0] if prep else ()
+    document = publish(bench, plans, push, console, sides=sides)
     if not quiet:
         show_published(console, document, output)
     return document
@@ -233,14 +238,15 @@ def _build_missing(
 
 def show(console: Console, plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) -> None:
     count = {state: sum(outcome.state == state for outcome in outcomes) for state in ("built", "pulled")}
+    ahead = {state: sum(outcome.state == state for outcome in outcomes) for state in _AHEAD}
     width = max(len(outcome.name) for outcome in outcomes)
     for outcome in outcomes:
         seconds = f"{outcome.seconds:6.1f} s" if outcome.state in count else " " * 8
         console.result(
             f"  {outcome.state:6} {outcome.name:{width}}  {outcome.content_id[:12]} {seconds}  {outcome.reason}"
         )
-    console.result(
-        f"{plans[0].target}: {len(outcomes)} layers, {count['built']} built, {count['pulled']} pulled; images:"
-    )
+    coming = [f"{number} to {state}" for state, number in ahead.items() if number]  # a dry run's
+    words = coming or [f"{number} {state}" for state, number in count.items()]
+    console.result(f"{plans[0].target}: {len(outcomes)} layers, {', '.join(words)}; images:")
     for plan in plans:
         console.result(f"  {plan.image}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from orchestrator.commands.common import json_option, recipes_option
+from orchestrator.commands.groups import Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ SMOKE = "image-smoke"
 """The benchmark of a workflow where none is named and the target has it: the quickest."""
 
 
-@click.group("ci")
+@click.group("ci", cls=Group)
 def command() -> None:
     """Write a workflow that pulls images by digest, runs a benchmark and compares the result."""
 
@@ -26,8 +27,8 @@ def command() -> None:
 @click.option("-o", "--output", default=None, metavar="FILE", help="Where to write it; `-` is stdout.")
 @click.option("--registry", default="", metavar="REGISTRY", help="Where images are pulled from: HOST[:PORT][/PATH].")
 @click.option("--images", default="", metavar="FILE", help="The list of published images; their digests bind.")
-@click.option("--target", "-t", default="cpu", show_default=True, help="Hardware target.")
-@click.option("--benchmark", "-b", default=None, help="Benchmark (default: a quick one of the target).")
+@click.option("--target", "-t", default="cpu", show_default=True, metavar="NAME", help="Hardware target.")
+@click.option("--benchmark", "-b", default=None, metavar="NAME", help="Benchmark (default: a quick one of the target).")
 @click.option(
     "--scenario", "-s", default="Offline", show_default=True, metavar="NAME|all", help="Offline bears noise best."
 )
@@ -91,6 +92,9 @@ def init(
         console.document({"path": str(place), "system": system})
         return
     console.result(str(place))
+    console.say(
+        f"commit it{f' with {images}' if images else ''}; the job installs {install or f'mlorch {__version__}'}"
+    )
     if registry and not images:
         console.say(
             "to bind the digests, publish with `mlorch build --push REGISTRY -o published.yaml`, commit that file, "

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from functools import wraps
+from typing import Any
+
 import click
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from typing import Any, TypeVar
+    from typing import TypeVar
 
     F = TypeVar("F", bound=Callable[..., Any])
 
 
+ARCH_HELP = "What device code is built for (default: what this host's devices are, else the target's)."
 AUTO = "auto"
 """The word for `--target` that asks for detection, as leaving it out does."""
 
@@ -80,26 +84,53 @@ def wants_locked(given: bool | None) -> bool:  # noqa: FBT001 (what an option ga
     return said.lower() not in {"", "0", "false", "no", "off"}
 
 
-def selection_options(function: F) -> F:
-    """What to build: targets, benchmarks, platform, base source."""
+def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What to build, from targets to base source, handed on as ``chosen``: a `Selection` a target."""
+
+    @wraps(function)
+    def collected(
+        *arguments: Any,
+        target: tuple[str, ...],
+        benchmark: tuple[str, ...],
+        base_source: str,
+        platform: str | None,
+        arch: str | None,
+        **more: Any,
+    ) -> Any:
+        from orchestrator.compiled import Selection
+
+        chosen = tuple(
+            Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
+            for name in target or (None,)
+        )
+        return function(*arguments, chosen=chosen, **more)
+
     for option in reversed(
         (
             click.option(
                 "--target",
                 "-t",
                 multiple=True,
+                metavar="NAME",
                 help="Hardware target, or auto; repeatable (default: auto, the best that is here).",
             ),
-            click.option("--arch", default=None, help="What device code is built for (default: the target's)."),
-            click.option("--benchmark", "-b", multiple=True, help="Benchmark; repeatable (default: all)."),
+            click.option("--arch", default=None, metavar="NAME", help=ARCH_HELP),
+            click.option(
+                "--benchmark", "-b", multiple=True, metavar="NAME", help="Benchmark; repeatable (default: all)."
+            ),
             click.option(
                 "--base-source",
                 default="",
                 metavar="SOURCE",
                 help="bootstrap, registry, registry:IMAGE@sha256:… or oci:PATH (default: the first that works).",
             ),
-            click.option("--platform", default=None, help="linux/amd64 or linux/arm64 (default: the target's first)."),
+            click.option(
+                "--platform",
+                default=None,
+                metavar="NAME",
+                help="linux/amd64 or linux/arm64 (default: this host's, else the target's first).",
+            ),
         )
     ):
-        function = option(function)
-    return function
+        collected = option(collected)
+    return collected

@@ -143,6 +143,9 @@ def cache() -> Check:
     folder = cache_home()
     while not folder.exists():
         folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        hint = "make it yours, or set XDG_CACHE_HOME to a folder that this user may write"
+        return Check(name="cache", state="bad", what=f"{folder} cannot be written", hint=hint)
     return _space("cache", folder, LEAST_CACHE)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator.commands.common import engine_option, json_option
+from orchestrator.commands.groups import Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import EngineFacts
 
 
-@click.group("engine")
+@click.group("engine", cls=Group)
 def command() -> None:
     """Show, start and stop the container engine.
 

@@ -14,13 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class ListGroup(click.Group):
-    """Runs `list` where the first word is an option or nothing; suggests the nearest command."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx)):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
+class Group(click.Group):
+    """Tells what each command does in a whole sentence; suggests the nearest command."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -28,8 +23,22 @@ class ListGroup(click.Group):
         _require_known(self, ctx, args)
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command's first sentence whole: click would cut it to fit a line."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _summary(self.get_command(ctx, name))) for name in self.list_commands(ctx)])
 
-class LazyCommands(click.Group):
+
+class ListGroup(Group):
+    """Runs `list` where the first word is an option or nothing."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx)):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+class LazyCommands(Group):
     """A group whose commands are modules of `orchestrator.commands`, imported when they are named.
 
     ``summaries`` maps a command's name to its line in the help, ``modules`` to its module.
@@ -49,15 +58,15 @@ class LazyCommands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        _require_known(self, ctx, args)
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(self._summaries.items()))
+
+
+def _summary(command: click.Command | None) -> str:
+    """The first paragraph of a command's help, on one line."""
+    text = (command.help or "") if command else ""
+    return " ".join(text.split("\n\n")[0].split())
 
 
 def _require_known(group: click.Group, ctx: click.Context, args: list[str]) -> None:

@@ -34,11 +34,7 @@ if TYPE_CHECKING:
 @json_option
 def command(
     output: Path,
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     recipes: tuple[str, ...],
     *,
     as_json: bool,
@@ -50,14 +46,13 @@ def command(
     in a tar, so other tools read its images too.
     """
     from orchestrator.bundle.write import write
-    from orchestrator.commands.images_pick import selections
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.system.process import signals_interrupt
 
     bench, console = Workbench(recipes), Console(quiet=as_json)
     with signals_interrupt():
-        order = make_order(bench, selections(target, benchmark, platform, base_source, arch), console)
+        order = make_order(bench, chosen, console)
         written = write(output.absolute(), order, bench.engine)
     if as_json:
         console.document(bundle_document(output, written))

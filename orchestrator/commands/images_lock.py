@@ -31,7 +31,9 @@ _AWAY = (
 @click.command("lock")
 @click.argument("layers", nargs=-1)
 @click.option("--update", "-u", multiple=True, metavar="NAME", help="Move only this package, image or repository.")
-@click.option("--platform", "platforms", multiple=True, help="linux/amd64 or linux/arm64 (default: those in use).")
+@click.option(
+    "--platform", "platforms", multiple=True, metavar="NAME", help="linux/amd64 or linux/arm64 (default: those in use)."
+)
 @click.option(
     "-o",
     "--output",

@@ -31,18 +31,6 @@ class Pick:
         return self.reference.startswith("localhost/")
 
 
-def selections(
-    target: tuple[str, ...], benchmark: tuple[str, ...], platform: str | None, base: str, arch: str | None = None
-) -> list[Selection]:
-    """What the shared options select: a selection a target."""
-    from orchestrator.compiled import Selection
-
-    return [
-        Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base)
-        for name in target or (None,)
-    ]
-
-
 def pick(bench: Workbench, chosen: Sequence[Selection], names: Sequence[str]) -> tuple[Pick, ...]:
     """The images of ``names`` (a layer's name or a reference); the finished ones of the selection where none is named.
 

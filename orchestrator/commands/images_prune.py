@@ -16,14 +16,17 @@ def command(recipes: tuple[str, ...], *, yes: bool, as_json: bool) -> int:
 
     Give the same --recipes as when building. Images of others, also those built on mlorch's, are never touched.
     """
+    import os
+
     from orchestrator.commands.in_use import current_ids
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.execute.prune import ID_LABEL, Removal, freed, own_images, remove, unneeded
+    from orchestrator.system.detect import platform_of
 
     bench, console = Workbench(recipes), Console(quiet=as_json)
     every = own_images(bench.engine)
-    going = unneeded(every, current_ids(bench, console))
+    going = unneeded(every, current_ids(bench, console, sure_of=platform_of(os.uname().machine)))
     shown = tuple(Removal(image=facts, state="unneeded") for facts in going)
     done = remove(bench.engine, going) if yes else shown
     count = freed([one.image for one in done if one.state != "kept"], every)

@@ -7,6 +7,12 @@ import click
 from orchestrator.commands.common import json_option, recipes_option, selection_options
 from orchestrator.commands.pulling import Wish, images_option
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.compiled import Selection
+
 
 @click.command("pull")
 @click.argument("registries", nargs=-1, metavar="[REGISTRY]...")
@@ -16,11 +22,7 @@ from orchestrator.commands.pulling import Wish, images_option
 @json_option
 def command(
     registries: tuple[str, ...],
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     images: str,
     recipes: tuple[str, ...],
     *,
@@ -33,14 +35,12 @@ def command(
     from orchestrator.commands.build import build_images, show
     from orchestrator.commands.plan import plan_document
     from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
 
     bench, console = Workbench(recipes), Console(quiet=as_json)
     wish = Wish(pull=True, build=False, images=images, registries=registries)
     documents = []
-    for name in target or (None,):
-        selection = Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
+    for selection in chosen:
         plans, outcomes = build_images(bench, selection, console, wish=wish)
         documents.append(plan_document(plans, outcomes))
         if not as_json:

@@ -11,6 +11,13 @@ from orchestrator.commands.common import json_option, recipes_option, selection_
 OUTPUT_HELP = "Write the digests of what was published to FILE (YAML; JSON where it ends in .json)."
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.compiled import Selection
+
+
 @click.command("push")
 @click.argument("registry", metavar="REGISTRY")
 @selection_options
@@ -33,11 +40,7 @@ OUTPUT_HELP = "Write the digests of what was published to FILE (YAML; JSON where
 @json_option
 def command(
     registry: str,
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     output: str,
     tag: str,
     key: Path | None,
@@ -52,19 +55,26 @@ def command(
     image. Credentials are those of `docker login`.
     """
     from orchestrator.commands.images_pick import password
-    from orchestrator.commands.publishing import publish, show, write_list
+    from orchestrator.commands.publishing import prep_selection, publish, show, write_list
     from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
+    from orchestrator.registries.references import parse_place
     from orchestrator.supply.keys import load_signer
 
+    parse_place(registry)  # a name that is none is told before an engine is asked
     signer = load_signer(key, password) if key is not None else None
     bench, console = Workbench(recipes), Console(quiet=as_json)
     documents = []
-    for name in target or (None,):
-        selection = Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
+    for selection in chosen:
         plans = bench.plans(selection).plans
-        documents.append(publish(bench, plans, registry, console, tag=tag, overwrite=overwrite, signer=signer))
+        prep = prep_selection(bench, selection, plans)
+        sides = bench.plans(prep).plans if prep else ()
+        if any(bench.look_up()([side.image])[side.image] is None for side in sides):
+            console.warn("the image that prepares models and data is not here; `mlorch build --push` publishes it too")
+            sides = ()
+        documents.append(
+            publish(bench, plans, registry, console, tag=tag, overwrite=overwrite, signer=signer, sides=sides)
+        )
     if output:
         write_list(output, documents)
     if as_json:

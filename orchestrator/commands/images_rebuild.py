@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context,
     layers: tuple[str, ...],
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     recipes: tuple[str, ...],
     *,
     verify: bool,
@@ -44,12 +40,10 @@ def command(
     file that differs and in what, or the first field of the configuration. Exit status 1
     when one differs in more than its compression. Without it the new images take the place of the old ones.
     """
-    from orchestrator.commands.images_pick import selections
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
 
     bench, console = Workbench(recipes), Console(quiet=as_json)
-    chosen = selections(target, benchmark, platform, base_source, arch)
     outcomes: list[Rebuilt] = []
     for plans, steps in _chosen(bench, chosen, layers):
         found = _rebuild(bench, console, plans, steps, verify=verify)

@@ -10,6 +10,9 @@ from orchestrator.commands.common import json_option, recipes_option, selection_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.compiled import Selection
     from orchestrator.console import Console
 
 
@@ -28,11 +31,7 @@ if TYPE_CHECKING:
 @json_option
 def command(
     images: tuple[str, ...],
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     output: Path | None,
     recipes: tuple[str, ...],
     *,
@@ -45,7 +44,7 @@ def command(
     """
     import json
 
-    from orchestrator.commands.images_pick import digest_in_engine, pick, require_folder, selections, subject
+    from orchestrator.commands.images_pick import digest_in_engine, pick, require_folder, subject
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.errors import UsageError
@@ -55,7 +54,7 @@ def command(
     if output is not None:
         require_folder(output)
     found = []
-    for one in pick(bench, selections(target, benchmark, platform, base_source, arch), images):
+    for one in pick(bench, chosen, images):
         if one.plan is None or one.step is None:
             raise UsageError(
                 f"no layer of these plans is {one.reference}",

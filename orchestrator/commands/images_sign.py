@@ -10,8 +10,11 @@ from orchestrator.commands.common import json_option, recipes_option, selection_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.commands.images_pick import Pick
     from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
     from orchestrator.supply.keys import Signer
 
 
@@ -29,11 +32,7 @@ if TYPE_CHECKING:
 @json_option
 def command(
     images: tuple[str, ...],
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     key: Path | None,
     registry: str,
     recipes: tuple[str, ...],
@@ -45,7 +44,7 @@ def command(
     For an image of the engine they are kept on this machine (a bundle takes them along);
     for one in a registry (a full name, or --registry) they are put beside it.
     """
-    from orchestrator.commands.images_pick import Pick, password, pick, selections
+    from orchestrator.commands.images_pick import Pick, password, pick
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.registries.references import parse_place
@@ -55,7 +54,7 @@ def command(
     signer = load_signer(key, password) if key is not None else None
     place = parse_place(registry) if registry else None
     rows = []
-    for one in pick(bench, selections(target, benchmark, platform, base_source, arch), images):
+    for one in pick(bench, chosen, images):
         if place is not None and one.local and one.step is not None:
             at = str(place.image(one.step.name, one.step.content_id))
             one = Pick(reference=at, plan=one.plan, step=one.step)  # noqa: PLW2901 (the same image, there)

@@ -36,11 +36,7 @@ _WORDS = {True: "pass", False: "FAIL", None: "none"}
 @json_option
 def command(
     images: tuple[str, ...],
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     key: Path | None,
     registry: str,
     recipes: tuple[str, ...],
@@ -51,7 +47,7 @@ def command(
 
     An IMAGE with a registry's name is checked there, without an engine. Exit 1 when a check fails.
     """
-    from orchestrator.commands.images_pick import Pick, pick, selections
+    from orchestrator.commands.images_pick import Pick, pick
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.registries.references import parse_place
@@ -61,7 +57,6 @@ def command(
     bench, console = Workbench(recipes), Console(quiet=as_json)
     verify = load_verifier(key).verify if key is not None else None
     place = parse_place(registry) if registry else None
-    chosen = selections(target, benchmark, platform, base_source, arch)
     rows, all_good = [], True
     for one in pick(bench, chosen, images):
         if place is not None and one.local and one.step is not None:

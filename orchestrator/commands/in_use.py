@@ -11,20 +11,29 @@ if TYPE_CHECKING:
     from orchestrator.console import Console
 
 
-def current_ids(bench: Workbench, console: Console) -> frozenset[str]:
+def current_ids(bench: Workbench, console: Console, *, sure_of: str = "") -> frozenset[str]:
     """The content ids of every plan that can be made of the definitions here.
 
     A selection that cannot be planned (no lock for its platform, say) needs no image, and is
-    said where a person looks.
+    said where a person looks, once. On the platform ``sure_of`` it is an error: an unreadable
+    lock would make every image above it look unneeded.
+
+    Raises:
+        DefinitionError: of a selection on ``sure_of``.
     """
-    from orchestrator.errors import MlorchError
+    from orchestrator.errors import DefinitionError, MlorchError
 
     found: set[str] = set()
+    said: dict[str, None] = {}
     for selection in _selections(bench):
         try:
             found |= {step.content_id for plan in bench.plans(selection).plans for step in plan.layers}
         except MlorchError as error:
-            console.say(f"not planned: {selection.target} on {selection.platform}: {error.message}", style="dim")
+            if isinstance(error, DefinitionError) and selection.platform == sure_of:
+                raise
+            said[f"not planned: {selection.target} on {selection.platform}: {error.message}"] = None
+    for line in said:
+        console.say(line, style="dim")
     return frozenset(found)
 
 
@@ -51,7 +60,8 @@ def _selections(bench: Workbench) -> Iterator[Selection]:
         for platform, arch in product(entry.definition.platforms, archs):
             one = Selection(target=entry.definition.name, platform=platform, arch=arch)
             try:
-                wishes = [base.wish for base in bench.bases(one)]
+                # An unlocked base has no wish that a command line could name; it is planned as the default.
+                wishes = [base.wish for base in bench.bases(one) if not base.unlocked]
             except MlorchError:
                 wishes = [""]
             for wish in dict.fromkeys(("", *wishes)):

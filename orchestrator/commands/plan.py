@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
     from orchestrator.execute.build import LayerOutcome
     from orchestrator.execute.pull import Depots
     from orchestrator.model.steps import BuildPlan, LayerStep
@@ -25,11 +26,7 @@ if TYPE_CHECKING:
 @recipes_option
 @json_option
 def command(
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     engine: str,
     recipes: tuple[str, ...],
     wish: Wish,
@@ -39,14 +36,12 @@ def command(
 ) -> None:
     """Show what would be built and why; without an engine every state is `unknown`."""
     from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
 
     bench = Workbench(recipes, wanted_engine=engine)
     console = Console(quiet=as_json)
     documents = []
-    for name in target or (None,):
-        selection = Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
+    for selection in chosen:
         plans = bench.plans(selection).plans
         outcomes = outlook(bench, plans, depots(bench, wish, console))
         documents.append(plan_document(plans, outcomes))

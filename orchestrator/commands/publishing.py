@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
     from orchestrator.console import Console
     from orchestrator.execute.publish import Indexed, Pushed
     from orchestrator.model.steps import BuildPlan, LayerStep
@@ -26,10 +27,12 @@ def publish(
     tag: str = "latest",
     overwrite: bool = False,
     signer: Signer | None = None,
+    sides: Sequence[BuildPlan] = (),
 ) -> dict[str, object]:
     """Push the layers of `plans` and name the finished images; gives the document of it.
 
-    SBOM and provenance go beside each finished image, with `signer` signed as the image itself.
+    `sides` (see `prep_selection`) are pushed by their content ids only. SBOM and provenance go
+    beside each finished image, with `signer` signed as the image itself.
 
     Raises:
         UsageError: `registry` is no place in a registry.
@@ -44,7 +47,7 @@ def publish(
 
     place = parse_place(registry)
     _require_images(bench, plans)
-    with BuildView(console, plans) as view:
+    with BuildView(console, (*sides, *plans)) as view:
         publisher = Publisher(
             engine=bench.engine,
             place=place,
@@ -54,11 +57,31 @@ def publish(
             on_layer=view.layer,
             on_event=view.event,
         )
-        pushed = publisher.push(merge_layers(plans))
+        pushed = publisher.push(merge_layers((*sides, *plans)))  # finished images come last
         digests = {one.image.content_id: one.image.digest for one in pushed}
         indexes = [publisher.index(plan, digests[plan.layers[-1].content_id], tag) for plan in plans if tag]
     documents = [made for plan in plans if (made := _with_documents(bench, plan, place, signer, console)) is not None]
     return {**_document(str(place), pushed, indexes), "documents": documents}
+
+
+def prep_selection(bench: Workbench, selection: Selection, plans: Sequence[BuildPlan]) -> Selection | None:
+    """The side image that prepares models and data of the plans' benchmarks; None where all come prepared.
+
+    Without it `mlorch run --no-build` could not work on a machine that has no models and data yet.
+    """
+    from dataclasses import replace
+
+    from orchestrator.model.definitions import Benchmark
+
+    for plan in plans:
+        if not plan.benchmark:
+            continue
+        benchmark = bench.catalog.get("benchmark", plan.benchmark).definition
+        assert isinstance(benchmark, Benchmark)
+        assets = (("model", benchmark.model), ("dataset", benchmark.dataset))
+        if any(getattr(bench.catalog.get(kind, name).definition, "prepare", None) for kind, name in assets):
+            return replace(selection, benchmarks=(), side="prep")
+    return None
 
 
 def _with_documents(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
     from orchestrator.console import Console
     from orchestrator.model.steps import LayerStep
 
@@ -30,11 +31,7 @@ if TYPE_CHECKING:
 @recipes_option
 @json_option
 def command(
-    target: tuple[str, ...],
-    benchmark: tuple[str, ...],
-    base_source: str,
-    platform: str | None,
-    arch: str | None,
+    chosen: Sequence[Selection],
     output: Path | None,
     recipes: tuple[str, ...],
     *,
@@ -46,7 +43,6 @@ def command(
     The same recipes, templates and locks give the same bytes on every machine.
     """
     from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
     from orchestrator.errors import UsageError
     from orchestrator.layers import merge_layers, rendered
@@ -55,8 +51,7 @@ def command(
         raise UsageError("--contexts writes archives of packages", hint="say where to: -o DIR", slug="missing-output")
     bench, console = Workbench(recipes), Console(quiet=as_json)
     files: dict[str, str] = {}
-    for name in target or (None,):
-        selection = Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
+    for selection in chosen:
         plans = bench.plans(selection).plans
         files |= rendered(plans[0].target, merge_layers(plans))
         if contexts and output is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from orchestrator.commands.common import json_option, results_option
+from orchestrator.commands.groups import Group
 from orchestrator.commands.results_compare import compare
 
 TYPE_CHECKING = False
@@ -22,7 +23,7 @@ _run_argument = click.argument("run", default="latest")
 _runs_argument = click.argument("runs", nargs=-1, metavar="[RUN]…")
 
 
-@click.group("results")
+@click.group("results", cls=Group)
 def command() -> None:
     """List, show, compare, verify and report results.
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import click
 
 from orchestrator.commands.common import (
+    ARCH_HELP,
     AUTO,
     engine_option,
     json_option,
@@ -34,8 +35,14 @@ MODES = ("performance", "accuracy", "all")
 
 @click.command("run")
 @click.argument("benchmarks", nargs=-1, metavar="[BENCHMARK]...")
-@click.option("--target", "-t", default=None, help="Hardware target, or auto (default: auto, the best that is here).")
-@click.option("--arch", default=None, help="What device code is built for (default: this host's devices').")
+@click.option(
+    "--target",
+    "-t",
+    default=None,
+    metavar="NAME",
+    help="Hardware target, or auto (default: auto, the best that is here).",
+)
+@click.option("--arch", default=None, metavar="NAME", help=ARCH_HELP)
 @click.option(
     "--scenario",
     "-s",
@@ -55,7 +62,7 @@ MODES = ("performance", "accuracy", "all")
     metavar="WHICH",
     help="Devices of the target: all (default), 0,2 or 0-3, 0:1 (a part), count:2, uuid:…, pci:…; none.",
 )
-@click.option("--dry-run", is_flag=True, help="Print each container as the engine's own command line; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the commands that would start each container; run nothing.")
 @click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
 @pull_options
 @click.option(
@@ -110,14 +117,9 @@ def command(
         if as_json:
             console.document(dry_document(steps, show))
         else:
-            from orchestrator.commands.passage_view import passage_lines
+            from orchestrator.commands.dry_view import show_dry
 
-            for note in dict.fromkeys(note for step in steps for note in show.notes(step.container)):
-                console.say(f"note: {note}")
-            for step in steps:
-                console.result(show.line(step.container))
-            for words in dict.fromkeys(line for step in steps for line in passage_lines(step.passage)):
-                console.say(words)
+            show_dry(console, steps, show)
         return 0
     return _run(bench, request, console, as_json=as_json, wish=replace(wish, build=not no_build))
 

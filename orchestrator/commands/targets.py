@@ -99,9 +99,7 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
         *check_lines(findings),
         ("recipe", f"{entry.path} ({entry.origin})"),
     ]
-    width = max(len(label) for label, _ in lines)
-    for label, value in lines:
-        console.result(f"  {label:{width}}  {value}")
+    console.facts(lines)
     for line in (f"no devices: {why_none}",) if why_none else passage_lines(passage):
         console.result(line)
 

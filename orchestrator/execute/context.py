@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tarfile
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
     from orchestrator.engines import BuildEvent
     from orchestrator.model.steps import ContextFile, LayerStep, SdistPin, TreePin
+
+ABANDONED_S = 24 * 3600
+"""Seconds after which a context is one that a killed build left."""
 
 
 def _no_tree(tree: TreePin, _out: Path) -> None:
@@ -60,6 +65,7 @@ def laid_out(step: LayerStep, cache: Path, parts: Parts, on_event: Callable[[Bui
     """
     parent = cache / "contexts"
     parent.mkdir(parents=True, exist_ok=True)
+    sweep_contexts(parent)
     folder = Path(tempfile.mkdtemp(prefix=f"{step.name}-", dir=parent))
     try:
         lay_out(step, folder, parts, on_event)
@@ -72,6 +78,14 @@ def laid_out(step: LayerStep, cache: Path, parts: Parts, on_event: Callable[[Bui
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_contexts(parent: Path) -> None:
+    """Remove contexts that builds left which were killed: no build takes `ABANDONED_S`."""
+    for folder in parent.iterdir():
+        with contextlib.suppress(OSError):  # another mlorch removes it right now
+            if time.time() - folder.stat().st_ctime > ABANDONED_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[BuildEvent], None]) -> None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from orchestrator.errors import UsageError
 
-_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_HOST_NAME = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])"
+_HOST = rf"{_HOST_NAME}(?::[0-9]{{1,5}})?"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
-_PLACE = re.compile(rf"(?P<host>{_HOST})(?P<path>(?:/{_PART})*)/?")
+_PLACE = re.compile(rf"(?P<host>{_HOST_NAME}(?::(?P<port>[0-9]{{1,5}}))?)(?P<path>(?:/{_PART})*)/?")
 _OWN = "mlorch"
 """The folder of our images below a place: ``PLACE/mlorch/<layer>``."""
 DOCKER_HUB = "docker.io"
@@ -93,7 +94,7 @@ def parse_place(text: str) -> Place:
     Raises `UsageError` (`bad-registry`), also where a scheme or credentials are given.
     """
     match = _PLACE.fullmatch(text)
-    if match is None:
+    if match is None or int(match["port"] or 0) > 65535:
         hint = "write HOST[:PORT][/PATH], such as registry.example:5000/team; credentials belong to `docker login`"
         shown = text if "@" not in text else "…@" + text.rpartition("@")[2]  # what stands before may be a password
         raise UsageError(f"`{shown}` is no place in a registry", hint=hint, slug="bad-registry")

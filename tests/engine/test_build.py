@@ -233,7 +233,7 @@ def test_a_package_that_the_mirrors_dropped_is_pinned_anew_for_this_machine_and_
         r'\g<1>.gone\g<2>gone-\g<3>"' + "0" * 64 + '"',
         lock.read_text(),
     )
-    assert changed == 1
+    assert changed  # once a platform of the lock
     lock.write_text(text)
     env = {**os.environ, "MLORCH_HOME": str(tmp_path / "home"), "DOCKER_HOST": find_host()}
     code = "import sys; from orchestrator.catalog import roots; from pathlib import Path\n"

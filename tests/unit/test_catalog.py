@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -280,6 +281,45 @@ def test_files_of_a_recipe_that_are_links_out_of_the_tree(tmp_path):
     script.symlink_to(tmp_path / "secret")
     (problem,) = check(catalog)
     assert where(problem) == ("file-outside", "photos.yaml", 14)
+
+
+def _key(folder, secret):
+    (folder / "key").symlink_to(secret)
+
+
+@pytest.mark.parametrize(
+    ("plant", "slug"),
+    [
+        (_key, "file-outside"),
+        (lambda folder, secret: (folder / "all").symlink_to(secret.parent), "file-outside"),
+        (lambda folder, _secret: (folder / "here").symlink_to("."), "file-outside"),
+        (lambda folder, _secret: (folder / "loop").symlink_to("loop"), "file-outside"),
+        (lambda folder, _secret: os.mkfifo(folder / "pipe"), "file-kind"),
+    ],
+)
+def test_what_a_copied_folder_holds_does_not_lead_out_and_is_no_pipe(tmp_path, plant, slug):
+    """A layer's `copy` of a folder took in the file behind a link: a key of the caller's, in an image."""
+    catalog = sample(tmp_path)
+    entry = catalog.get("dataset", "photos")
+    (tmp_path / "secret").write_text("secret")
+    folder = entry.folder / "tools/deep"
+    folder.mkdir(parents=True)
+    (folder / "fine").write_text("fine")
+    (folder / "near").symlink_to("fine")
+    assert catalog.file(entry, "tools") == folder.parent
+    plant(folder, tmp_path / "secret")
+    with pytest.raises(DefinitionError) as caught:
+        catalog.file(entry, "tools")
+    assert caught.value.problems()[0].slug == slug
+
+
+def test_a_pipe_beside_a_recipe_is_not_read(tmp_path):
+    catalog = sample(tmp_path)
+    entry = catalog.get("dataset", "photos")
+    os.mkfifo(entry.folder / "pipe")
+    with pytest.raises(DefinitionError) as caught:
+        catalog.file(entry, "pipe")
+    assert caught.value.problems()[0].slug == "file-kind"
 
 
 def test_a_recipe_that_is_a_link_out_of_the_tree_or_in_a_loop(tmp_path):

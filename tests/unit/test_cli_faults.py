@@ -108,6 +108,37 @@ def test_a_table_too_wide_for_the_terminal_becomes_a_block_a_row(monkeypatch, ca
     assert "result   1 ms" in lines
 
 
+def test_a_table_a_little_too_wide_breaks_its_text_between_words(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "54")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    why = "no accelerator of this vendor was found here"
+    Console().table(("target", "rate", "why"), [("a-long-name", "1,000 samples/s", why)], right=(1,))
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert all(len(line) <= 54 for line in lines if "\x1b" not in line)  # the heading is bold
+    row = next(index for index, line in enumerate(lines) if line.startswith(" a-long-name   1,000 samples/s   "))
+    assert " ".join(" ".join(line[33:] for line in lines[row:]).split()) == why
+
+
+def test_long_facts_break_between_words_at_a_terminal_only(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = [("a", "short"), ("long-label", "what it says is longer than this terminal is wide")]
+    Console().facts(lines)
+    assert capsys.readouterr().out.splitlines()[1] == f"  long-label  {lines[1][1]}"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    Console().facts(lines)
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "  a           short"
+    assert all(len(line) <= 40 for line in shown)
+    assert " ".join(" ".join(shown[1:]).split()) == " ".join(lines[1])
+
+
+def test_a_group_tells_the_whole_first_sentence_of_each_command(capsys):
+    for group in ("targets", "results", "engine", "recipes", "assets", "benchmarks", "images"):
+        assert run([group, "--help"]) == 0
+        assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
 def test_a_table_that_fits_stays_a_table(capsys):
     Console().table(("run", "result"), [("a", "1 ms")], right=(1,))
     assert "run   result" in capsys.readouterr().out

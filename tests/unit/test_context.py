@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.content import EPOCH, context_files, empty_folder, text_file
 from orchestrator.errors import StepFailed
+from orchestrator.execute import context
 from orchestrator.execute.context import Parts, laid_out
 from orchestrator.layers import rendered
 from orchestrator.model.steps import LayerStep
@@ -88,3 +89,16 @@ def test_an_empty_folder_is_no_file_of_what_is_rendered(files):
     assert sorted(rendered("cpu", [step(*files)])) == [
         "cpu/one/Dockerfile", "cpu/one/content/opt/facts.json", "cpu/one/layer.json",
     ]  # fmt: skip
+
+
+def test_what_a_killed_build_left_goes_with_a_later_build(tmp_path, files, monkeypatch):
+    left = tmp_path / "contexts" / "other-abc"
+    left.mkdir(parents=True)
+    (left / "rootfs.tar").write_text("x")
+    with laid_out(step(*files), tmp_path, PARTS, lambda _event: None):
+        assert left.is_dir(), "it may be another mlorch's, at work"
+    now = context.time.time()
+    monkeypatch.setattr(context.time, "time", lambda: now + context.ABANDONED_S + 1)
+    with laid_out(step(*files), tmp_path, PARTS, lambda _event: None) as folder:
+        assert not left.exists()
+        assert (folder / "Dockerfile").is_file()

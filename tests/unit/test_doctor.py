@@ -63,6 +63,15 @@ def test_little_space_is_told_before_it_is_none(monkeypatch, tmp_path, free, sta
     assert bool(check.hint) == (state != "ok")
 
 
+def test_a_cache_that_cannot_be_written_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not/there"))
+    monkeypatch.delenv("MLORCH_HOME", raising=False)
+    monkeypatch.setattr(doctor.os, "access", lambda _folder, _mode: False)  # root may write everywhere
+    check = doctor.cache()
+    assert (check.state, str(tmp_path) in check.what) == ("bad", True)
+    assert "XDG_CACHE_HOME" in check.hint
+
+
 def test_an_engine_elsewhere_is_not_measured_here():
     assert "another host" in doctor.image_storage(replace(FACTS, host="tcp://lab.test:2375")).what
 

@@ -8,8 +8,11 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.cli import run
+from orchestrator.commands.in_use import current_ids
+from orchestrator.commands.wiring import Workbench
+from orchestrator.console import Console
 from orchestrator.engines import ImageFacts
-from orchestrator.errors import DefinitionError, RegistryError, StepFailed, UsageError
+from orchestrator.errors import DefinitionError, Problem, RegistryError, StepFailed, UsageError
 from orchestrator.execute.prune import freed, is_own, remove, unneeded
 from orchestrator.execute.published import Published, read_published, write_published
 from orchestrator.execute.pull import Depots, image_labels, require_labels
@@ -184,3 +187,38 @@ def test_settings_name_registries_and_a_list(tmp_path, monkeypatch, capsys):
     (tmp_path / "mlorch.yaml").write_text("images: sub/images.yaml\n")
     assert run(["build", "--dry-run", "--json"]) == 2
     assert f"{tmp_path}/sub/images.yaml" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+# -- what others need to run it without building --------------------------------------------------------------
+
+
+def test_with_a_benchmark_goes_the_image_that_prepares_its_data():
+    from orchestrator.commands.publishing import prep_selection
+    from orchestrator.commands.wiring import Workbench
+    from orchestrator.compiled import Selection
+
+    bench = Workbench(())
+    chosen = Selection(target="cpu", benchmarks=("image-smoke",))
+    prep = prep_selection(bench, chosen, bench.plans(chosen).plans)
+    assert prep is not None
+    assert [plan.layers[-1].name for plan in bench.plans(prep).plans] == ["prep-cpu"]
+    bare = Selection(target="tpu")  # no benchmark, so nothing to prepare
+    assert prep_selection(bench, bare, bench.plans(bare).plans) is None
+
+
+def test_a_prune_does_not_take_what_cannot_be_planned_for_unneeded():
+    """A lock that went missing would make every image above its layer look like waste."""
+
+    class Broken:
+        catalog = Workbench().catalog
+
+        def bases(self, _selection):
+            return ()
+
+        def plans(self, _selection):
+            raise DefinitionError([Problem(slug="lock-missing", message="layer `loadgen` has no pins")])
+
+    console = Console(quiet=True)
+    assert current_ids(Broken(), console) == frozenset()
+    with pytest.raises(DefinitionError, match="no pins"):
+        current_ids(Broken(), console, sure_of="linux/amd64")

@@ -64,7 +64,14 @@ def test_what_is_no_reference_is_refused(text):
 def test_places_and_what_is_none():
     assert parse_place("reg.example:5000/team/x/") == Place(host="reg.example:5000", path="team/x")
     assert str(parse_place("r").image("base", "id")) == "r/mlorch/base:id"
-    for text in ("https://reg.example", "user:secret@reg.example", "reg.example/Team", "", "a b"):
+    for text in (
+        "https://reg.example",
+        "user:secret@reg.example",
+        "reg.example/Team",
+        "reg.example:70000/x",
+        "",
+        "a b",
+    ):
         with pytest.raises(UsageError) as caught:
             parse_place(text)
         assert caught.value.slug == "bad-registry"

@@ -56,6 +56,15 @@ def test_a_template_reaches_nothing_of_python(escape: str):
     assert fault(f"FROM x\n{escape}\n").slug in {"template-unsafe", "template-undefined"}
 
 
+@pytest.mark.parametrize("flood", ["'a' * 9999999999", "'%999999999d' % 1", "9 ** 999999999", "[0] * 9999999999"])
+def test_a_template_cannot_fill_the_memory(flood: str):
+    assert fault(f"FROM x\n{{{{ {flood} }}}}\n").slug == "template-unsafe"
+
+
+def test_a_template_may_reckon():
+    assert renderer(t_j2="{{ 6 * 7 % 40 }}").render("t.j2", {}) == "2\n"
+
+
 def test_values_are_quoted_for_the_shell_json_and_env():
     text = renderer(
         t_j2="RUN {{ layer.smoke | exec }}\nRUN echo {{ 'a; rm -rf /' | sh }}\nENV A={{ 'x$y\"z' | dockerenv }}\n"

@@ -33,13 +33,33 @@ def _here(tmp_path, monkeypatch):
 
 
 def test_bare_run_is_accuracy_and_four_scenarios_of_each_default_benchmark(capsys, tmp_path):
-    lines = printed(capsys, "--dry-run", "--target", "cpu")
+    prepared, lines = _pairs(printed(capsys, "--dry-run", "--target", "cpu"))
     names = [next(w for w in shlex.split(line) if w.startswith("mlorch-2")).split("-cpu-")[1][:-5] for line in lines]
     one = ["offline-accuracy", *(f"{s}-performance" for s in ("offline", "server", "singlestream", "multistream"))]
     assert names == one * 2
     assert all(line.startswith("docker run --rm --name mlorch-") for line in lines)
-    assert "hf_neverprintthis" not in "".join(lines)
+    assert all(line.startswith("mkdir -p ") for line in prepared)
+    assert "hf_neverprintthis" not in "".join((*prepared, *lines))
     assert list(tmp_path.iterdir()) == []
+
+
+def _pairs(lines):
+    """The lines that prepare, and those that start a container."""
+    return lines[::2], lines[1::2]
+
+
+def test_the_lines_of_a_dry_run_can_be_pasted_into_a_shell(capsys, tmp_path):
+    (prepare,), (start,) = _pairs(
+        printed(capsys, "image-fashion", "-t", "cpu", "-s", "offline", "-m", "accuracy", "--dry-run")
+    )
+    *make, then, printf, form, settings, into, place = shlex.split(prepare)
+    assert (make[:2], then, printf, form, into) == (["mkdir", "-p"], "&&", "printf", "%s", ">")
+    assert json.loads(settings)["mode"] == "accuracy"
+    mounts = [word for word in shlex.split(start) if word.startswith("type=bind,")]
+    writable = [dict(part.partition("=")[::2] for part in word.split(",")) for word in mounts if "readonly" not in word]
+    assert make[2:] == [mount["source"] for mount in writable]
+    assert f"{tmp_path}/results/" in place
+    assert place in [f"{mount['source']}/settings.json" for mount in writable]
 
 
 def test_dry_run_document_says_settings_and_where_they_came_from(capsys):
