@@ -20,6 +20,11 @@ PIP_WHEEL = "pip.whl"
 """The place of pip in a context: bind-mounted into the step, never in an image."""
 
 
+SDISTS, TOOLS, TOOL_REQUIREMENTS = "sdists", "tools.tar", "tools.txt"
+"""Places in a context of what compiles and of what is compiled."""
+_EACH_PLATFORMS_OWN = frozenset({"file:requirements.txt", f"file:{TOOL_REQUIREMENTS}"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """An input that differs between the image that is there and the one that is wanted."""
@@ -92,10 +97,10 @@ def set_id(plan: BuildPlan) -> str:
         said = {
             name: value
             for name, value in step.inputs.items()
-            if name.startswith("file:") and name != "file:requirements.txt"
+            if name.startswith("file:") and name not in _EACH_PLATFORMS_OWN
         }
         if step.parent is not None:
-            said["dockerfile"] = step.inputs.get("dockerfile", "")
+            said["dockerfile"] = step.common or step.inputs.get("dockerfile", "")
         parts.append([step.name, said])
     text = json.dumps([plan.target, plan.benchmark, parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orchestrator.catalog import Catalog, Entry
-    from orchestrator.model.lock import BasePin, Deb, GitPin, LayerLock, PlatformLock, Wheel
+    from orchestrator.model.lock import BasePin, Deb, GitPin, LayerLock, PlatformLock, Sdist, Wheel
 
 ROOTFS_SCHEME = "2"
 """The version of how packages become a root file system (`orchestrator.assets.rootfs`).
@@ -29,13 +29,18 @@ same packages would give other bytes.
 """
 
 
-def wanted_debs(layer: Layer) -> tuple[str, ...]:
-    """The Debian packages that a layer names, sorted: its own and those of its bootstrap source."""
-    names = set(layer.debs)
+def wanted_debs(layer: Layer, platform: str) -> tuple[str, ...]:
+    """The Debian packages that a layer names on a platform, sorted: its own and those of its bootstrap source."""
+    names = {*layer.debs, *layer.debs_on.get(platform, ())}
     for source in layer.sources:
         if isinstance(source, BootstrapSource):
             names.update(source.debs)
     return tuple(sorted(names))
+
+
+def compiled_on(layer: Layer, platform: str) -> frozenset[str]:
+    """The distributions that are compiled from source on a platform, as indexes spell them."""
+    return frozenset(normalised(name) for name in layer.from_source.get(platform, ()))
 
 
 def registry_images(layer: Layer, platform: str) -> tuple[str, ...]:
@@ -55,7 +60,7 @@ def base_digest(catalog: Catalog, layer: Layer, source: RegistrySource, platform
 
 def has_pins(layer: Layer) -> bool:
     """Whether a layer has anything that a lock can pin."""
-    return bool(wanted_debs(layer) or layer.python or layer.git) or any(
+    return bool(list(_deb_places(layer)) or layer.python or layer.git) or any(
         isinstance(source, RegistrySource) for source in layer.sources
     )
 
@@ -77,7 +82,7 @@ def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock
         DefinitionError: there is no lock (`lock-missing`), or it does not fit the recipe
             (`lock-stale`): a package was added, removed or changed its version since.
     """
-    debs, wheels = wanted_debs(layer), layer.python
+    debs, wheels = wanted_debs(layer, platform), layer.python
     if not debs and not wheels and not layer.git:
         return None
     lock = catalog.lock(layer.name)
@@ -94,20 +99,23 @@ def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock
                 )
             ]
         )
-    if problems := list(_stale(catalog, layer, pins)):
+    if problems := list(_stale(catalog, layer, pins, platform)):
         raise DefinitionError(problems)
     return pins
 
 
-def _stale(catalog: Catalog, layer: Layer, pins: PlatformLock) -> Iterator[Problem]:
+def _stale(catalog: Catalog, layer: Layer, pins: PlatformLock, platform: str) -> Iterator[Problem]:
     """Everything in which a lock and its recipe disagree, at the recipe's line."""
     locked = {deb.name for deb in pins.debs}
+    wanted = wanted_debs(layer, platform)
     for name, place in _deb_places(layer):
-        if name not in locked:
+        if name in wanted and name not in locked:
             yield _problem(catalog, layer, "lock-stale", f"package `{name}` is not in the lock", place)
-    for name in sorted(locked - set(wanted_debs(layer))):
+    for name in sorted(locked - set(wanted)):
         yield _problem(catalog, layer, "lock-stale", f"the lock has `{name}`, the recipe does not", ("name",))
-    versions = {normalised(wheel.name): wheel.version for wheel in pins.wheels}
+    sources = compiled_on(layer, platform)
+    versions = {normalised(wheel.name): wheel.version for wheel in pins.wheels if normalised(wheel.name) not in sources}
+    versions |= {normalised(sdist.name): sdist.version for sdist in pins.sdists if normalised(sdist.name) in sources}
     for index, requirement in enumerate(layer.python):
         name, _, version = requirement.partition("==")
         found = versions.get(normalised(name))
@@ -148,6 +156,9 @@ def require_locks(catalog: Catalog, layers: Sequence[Entry], platform: str) -> N
 def _deb_places(layer: Layer) -> Iterator[tuple[str, tuple[str | int, ...]]]:
     for index, name in enumerate(layer.debs):
         yield name, ("debs", index)
+    for platform, names in layer.debs_on.items():
+        for index, name in enumerate(names):
+            yield name, ("debs_on", platform, index)
     for at, source in enumerate(layer.sources):
         if isinstance(source, BootstrapSource):
             for index, name in enumerate(source.debs):
@@ -183,6 +194,8 @@ def lock_text(lock: LayerLock) -> str:
             lines += _section("git", [_git_lines(pin) for pin in sorted(pins.git, key=lambda g: (g.url, g.ref))])
         lines += _section("debs", [_deb_lines(deb) for deb in sorted(pins.debs, key=lambda d: d.name)])
         lines += _section("wheels", [_wheel_lines(wheel) for wheel in sorted(pins.wheels, key=lambda w: w.name)])
+        if pins.sdists:
+            lines += _section("sdists", [_sdist_lines(sdist) for sdist in sorted(pins.sdists, key=lambda s: s.name)])
     return "\n".join(lines) + "\n"
 
 
@@ -217,6 +230,16 @@ def _deb_lines(deb: Deb) -> list[str]:
 def _wheel_lines(wheel: Wheel) -> list[str]:
     hashes = [f"  - {_quoted(digest)}" for digest in sorted(wheel.sha256)]
     return [f"name: {_quoted(wheel.name)}", f"version: {_quoted(wheel.version)}", "sha256:", *hashes]
+
+
+def _sdist_lines(sdist: Sdist) -> list[str]:
+    return [
+        f"name: {_quoted(sdist.name)}",
+        f"version: {_quoted(sdist.version)}",
+        f"filename: {_quoted(sdist.filename)}",
+        f"sha256: {_quoted(sdist.sha256)}",
+        f"size: {sdist.size}",
+    ]
 
 
 def _quoted(text: str) -> str:

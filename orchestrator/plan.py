@@ -12,18 +12,19 @@ import json
 
 from orchestrator.content import CONTENT, SETTLE, content_id, context_files, empty_folder, sha256_text, text_file
 from orchestrator.errors import DefinitionError
+from orchestrator.layers import TOOL_REQUIREMENTS
 from orchestrator.lock import ROOTFS_SCHEME, platform_lock, require_locks
 from orchestrator.model.definitions import Benchmark, Dataset, Harness, Layer, Model, Target
-from orchestrator.model.steps import BuildPlan, DebPin, LayerStep, TreePin
+from orchestrator.model.steps import BuildPlan, DebPin, LayerStep, SdistPin, TreePin
 from orchestrator.render import Renderer, requirements
 from orchestrator.resolve import Resolution, benchmarks_of, definition, resolve, resolve_framework
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.catalog import Catalog, Entry
-    from orchestrator.model.lock import Deb, PlatformLock
+    from orchestrator.model.lock import Deb, PlatformLock, Sdist
     from orchestrator.model.steps import ContextFile
     from orchestrator.resolve import Base
 
@@ -104,6 +105,8 @@ def _layer_step(
     layer = definition(entry, Layer)
     lock = _lock_of(catalog, resolution, layer)
     debs, wheels = lock.debs if lock else (), lock.wheels if lock else ()
+    sdists = lock.sdists if lock else ()
+    tools = _tools(catalog, resolution, layer) if sdists else None
     copies = [(f"{CONTENT}{copied.to.rstrip('/')}", copied) for copied in layer.copy_files]
     trees = _trees(layer, lock)
     facts: dict[str, object] = {
@@ -115,6 +118,11 @@ def _layer_step(
         "base": {"kind": resolution.base.kind, "image": resolution.base.image, "digest": resolution.base.digest},
         "debs": [{"name": deb.name, "version": deb.version} for deb in debs],
         "wheels": [{"name": wheel.name, "version": wheel.version} for wheel in wheels],
+        "sdists": [{"name": sdist.name, "version": sdist.version, "filename": sdist.filename} for sdist in sdists],
+        "tools": {
+            "debs": [{"name": deb.name, "version": deb.version} for deb in tools.debs] if tools else [],
+            "wheels": [{"name": wheel.name, "version": wheel.version} for wheel in tools.wheels] if tools else [],
+        },
         "env": dict(layer.env),
         "copies": [
             *({"place": place, "to": copied.to} for place, copied in copies),
@@ -125,16 +133,20 @@ def _layer_step(
     }
     text = renderer.render(layer.template, facts)
     files = [file for place, copied in copies for file in context_files(catalog.file(entry, copied.source), place)]
-    if wheels:
+    if wheels or sdists:
         files.append(text_file("requirements.txt", requirements([(w.name, w.version, w.sha256) for w in wheels])))
+    if tools is not None:
+        files.append(text_file(TOOL_REQUIREMENTS, requirements([(w.name, w.version, w.sha256) for w in tools.wheels])))
     if layer.level == "benchmark" and resolution.benchmark is not None:
         facts_text = _benchmark_facts(catalog, resolution.benchmark, resolution.framework)
         files.append(text_file(f"{CONTENT}/opt/mlorch/benchmark.json", facts_text))
         files.append(empty_folder(f"{CONTENT}/results"))  # else WORKDIR makes it, with the time of the build
     if SETTLE in text:
         files.append(text_file(SETTLE, catalog.template(SETTLE).text))
-    pip = _pip(catalog, resolution.platform) if wheels else None
+    pip = _pip(catalog, resolution.platform) if wheels or sdists else None
     inputs = _inputs(resolution, parent, text, files, lock)
+    if tools is not None:
+        inputs |= _tool_inputs(tools)
     if layer.per_arch:
         inputs["arch"] = resolution.arch
     if pip is not None:
@@ -150,6 +162,10 @@ def _layer_step(
         debs=tuple(_pin(deb) for deb in debs if resolution.base.package_manager == "none"),
         pip=pip,
         trees=trees,
+        sdists=tuple(_sdist(sdist) for sdist in sdists),
+        toolchain=layer.toolchain or "" if sdists else "",
+        tools=tuple(_pin(deb) for deb in tools.debs) if tools and resolution.base.package_manager == "none" else (),
+        common=_common(renderer, layer, facts, parent) if sdists else "",
         inputs=inputs,
         base_source="" if parent else resolution.base.identity,
         contexts={}
@@ -162,6 +178,34 @@ def _pin(deb: Deb) -> DebPin:
     return DebPin(
         name=deb.name, version=deb.version, archive=deb.archive, path=deb.path, sha256=deb.sha256, size=deb.size
     )
+
+
+def _sdist(sdist: Sdist) -> SdistPin:
+    return SdistPin(
+        name=sdist.name, version=sdist.version, filename=sdist.filename, sha256=sdist.sha256, size=sdist.size
+    )
+
+
+def _tools(catalog: Catalog, resolution: Resolution, layer: Layer) -> PlatformLock | None:
+    """The pins of what compiles the layer's sources: Debian packages, and what Python builds with."""
+    assert layer.toolchain is not None, "checked with the recipe: `from_source` needs a `toolchain`"
+    return platform_lock(catalog, definition(catalog.layer(layer.toolchain), Layer), resolution.platform)
+
+
+def _tool_inputs(tools: PlatformLock) -> dict[str, str]:
+    """Compilers shape what they make, so they are part of the identity; they are no packages of the image."""
+    found = {f"tool-deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in tools.debs}
+    found |= {f"tool-wheel:{w.name}": f"{w.version} {' '.join(w.sha256)}" for w in tools.wheels}
+    return found
+
+
+def _common(renderer: Renderer, layer: Layer, facts: Mapping[str, object], parent: LayerStep | None) -> str:
+    """The hash of the text as a platform has it whose index has wheels of everything."""
+    sdists, wheels = facts["sdists"], facts["wheels"]
+    assert isinstance(sdists, list)
+    assert isinstance(wheels, list)
+    text = renderer.render(layer.template, {**facts, "sdists": [], "wheels": [*wheels, *sdists]})
+    return sha256_text(text.replace(parent.image, "parent") if parent else text)
 
 
 def _trees(layer: Layer, lock: PlatformLock | None) -> tuple[TreePin, ...]:
@@ -205,6 +249,7 @@ def _inputs(
     if lock is not None:
         inputs |= {f"git:{pin.url}@{pin.ref}": pin.commit for pin in lock.git}
         inputs |= {f"deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in lock.debs}
+        inputs |= {f"sdist:{s.name}": f"{s.version} {s.sha256}" for s in lock.sdists}
         inputs |= {f"wheel:{w.name}": f"{w.version} {' '.join(w.sha256)}" for w in lock.wheels}
         if lock.debs and resolution.base.package_manager == "none":
             inputs["rootfs"] = ROOTFS_SCHEME

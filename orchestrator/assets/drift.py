@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.model.lock import LayerLock, PlatformLock
     from orchestrator.source import Document
 
-_KINDS = {"bases": "base", "git": "repository", "debs": "package", "wheels": "distribution"}
+_KINDS = {"bases": "base", "git": "repository", "debs": "package", "wheels": "distribution", "sdists": "source"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Change:
     layer: str
     platform: str
     section: str
-    """``bases``, ``git``, ``debs`` or ``wheels``"""
+    """``bases``, ``git``, ``debs``, ``wheels`` or ``sdists``"""
     name: str
     was: str | None
     now: str | None
@@ -62,6 +62,8 @@ def _entries(pins: PlatformLock) -> Iterator[tuple[str, int, str, str]]:
         yield "debs", index, deb.name, deb.version
     for index, wheel in enumerate(pins.wheels):
         yield "wheels", index, wheel.name, wheel.version
+    for index, sdist in enumerate(pins.sdists):
+        yield "sdists", index, sdist.name, sdist.version
 
 
 def drifted(found: Sequence[Change], path: Path | None, *, only: Collection[str] = ()) -> DefinitionError | None:

@@ -118,6 +118,20 @@ def file_urls(
     return tuple(found)
 
 
+def file_hashes(
+    package: str, where: Places, read: Callable[[str, str], tuple[bytes, str]]
+) -> Iterator[tuple[str, str, int]]:
+    """File name, SHA-256 and size of every file of a project that an index says both of (PEP 691 and 700)."""
+    for index in where.indexes:
+        try:
+            body, media = read(f"{index.rstrip('/')}/{normalised(package)}/", _ACCEPT)
+        except FileNotFoundError:
+            continue
+        for item in json.loads(body).get("files", []) if "json" in media else ():
+            if item.get("hashes", {}).get("sha256") and item.get("size"):
+                yield str(item["filename"]), str(item["hashes"]["sha256"]), int(item["size"])
+
+
 def _entries(body: bytes, media: str) -> Iterator[tuple[str, str]]:
     """(file name, address) of every file on a project page, JSON (PEP 691) or HTML (PEP 503)."""
     if "json" in media:

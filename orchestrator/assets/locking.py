@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import AssetError, MlorchError, UsageError
-from orchestrator.lock import normalised, registry_images, suite, wanted_debs
-from orchestrator.model.lock import BasePin, Deb, GitPin, LayerLock, PlatformLock, Wheel
+from orchestrator.lock import compiled_on, normalised, registry_images, suite, wanted_debs
+from orchestrator.model.lock import BasePin, Deb, GitPin, LayerLock, PlatformLock, Sdist, Wheel
 from orchestrator.model.redact import redacted_text, secret_values
 from orchestrator.system.mirrors import debian_mirrors
 
@@ -79,6 +79,7 @@ def make_lock(
             git=_git(layer, pinned.git, update, origins or Origins()),
             debs=_debs(layer, pinned.debs, platform, update, default_suite, say),
             wheels=_wheels(layer, pinned.wheels, platform, update),
+            sdists=_sdists(layer, pinned.sdists, platform, update),
         )
     _check_update(layer, found, update)
     others = {name: pins for name, pins in old.platforms.items() if name not in found} if old else {}
@@ -89,6 +90,7 @@ def _check_update(layer: Layer, found: Mapping[str, PlatformLock], update: Seque
     known: set[str] = set()
     for platform, pins in found.items():
         known |= {deb.name for deb in pins.debs} | {wheel.name for wheel in pins.wheels}
+        known |= {sdist.name for sdist in pins.sdists}
         known |= {pin.url for pin in pins.git} | set(registry_images(layer, platform))
     for name in update:
         if name not in known and normalised(name) not in known:
@@ -157,7 +159,7 @@ def _debs(
     default_suite: str,
     say: Callable[[str], None],
 ) -> tuple[Deb, ...]:
-    names = wanted_debs(layer)
+    names = wanted_debs(layer, platform)
     kept = {deb.name: deb for deb in old if update and deb.name not in update and deb.name in names}
     moving = [name for name in names if name not in kept]
     say(f"{layer.name} {platform}: {len(moving)} Debian packages, {len(layer.python)} Python requirements")
@@ -256,7 +258,9 @@ def _deb(stanza: Mapping[str, str]) -> Deb:
 
 
 def _wheels(layer: Layer, old: Sequence[Wheel], platform: str, update: Sequence[str]) -> tuple[Wheel, ...]:
-    if not layer.python:
+    sources = compiled_on(layer, platform)
+    requirements = [text for text in layer.python if normalised(text.partition("==")[0]) not in sources]
+    if not requirements:
         return ()
     moving = {normalised(name) for name in update}
     asked = {normalised(requirement.partition("==")[0]) for requirement in layer.python}
@@ -265,7 +269,22 @@ def _wheels(layer: Layer, old: Sequence[Wheel], platform: str, update: Sequence[
         for wheel in old
         if update and wheel.name not in moving and wheel.name not in asked
     ]
-    return python_pins(layer.python, platform, layer.python_version, constraints=kept)
+    return python_pins(requirements, platform, layer.python_version, constraints=kept)
+
+
+def _sdists(layer: Layer, old: Sequence[Sdist], platform: str, update: Sequence[str]) -> tuple[Sdist, ...]:
+    """The sources of what is compiled there; what they need has to be in the recipe, as none of them is run here."""
+    from orchestrator.assets.sdists import sdist_pin
+
+    kept = {(sdist.name, sdist.version): sdist for sdist in old} if update else {}
+    moving, found = {normalised(name) for name in update}, []
+    for requirement in layer.python:
+        name, _, version = requirement.partition("==")
+        plain = normalised(name)
+        if plain in compiled_on(layer, platform):
+            pin = kept.get((plain, version)) if plain not in moving else None
+            found.append(pin or sdist_pin(plain, version))
+    return tuple(sorted(found, key=lambda sdist: sdist.name))
 
 
 def python_pins(

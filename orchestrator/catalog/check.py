@@ -42,6 +42,7 @@ def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
             yield from _own_frameworks(entry, target)
         case d.Layer() as layer:
             yield from _over(catalog, entry, layer)
+            yield from _from_source(catalog, entry, layer)
         case d.Harness() as harness:
             yield from _layer(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
             yield from _layer(catalog, entry, harness.deps, ("deps",), "harness")
@@ -52,6 +53,23 @@ def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
             yield from _asset(catalog, entry, asset)
         case _:
             return
+
+
+def _from_source(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+    """Whether what is compiled is a requirement of the layer, and something is there to compile it."""
+    if layer.toolchain is not None:
+        yield from _layer(catalog, entry, layer.toolchain, ("toolchain",), "side")
+    asked = {_normal(text.partition("==")[0].partition("[")[0]) for text in layer.python}
+    for platform, names in layer.from_source.items():
+        if names and layer.toolchain is None:
+            message = f"layer `{layer.name}` compiles on {platform} and names no toolchain"
+            hint = "write `toolchain: toolchain-cpp`, or another side layer with a compiler"
+            yield entry.document.fault("toolchain-missing", message, ("from_source", platform), hint)
+        for index, name in enumerate(names):
+            if _normal(name) not in asked:
+                message = f"`{name}` is compiled on {platform}, and `python` does not ask for it"
+                hint = f"write `{name}==VERSION` under `python`"
+                yield entry.document.fault("source-unasked", message, ("from_source", platform, index), hint)
 
 
 def _over(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
@@ -226,7 +244,9 @@ def _lock(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
     for platform, pins in lock.platforms.items():
         have = {deb.name for deb in pins.debs}
         pinned = {f"{_normal(wheel.name)}=={wheel.version}" for wheel in pins.wheels}
-        lacking = [(name, loc) for name, loc in debs if name not in have]
+        pinned |= {f"{_normal(sdist.name)}=={sdist.version}" for sdist in pins.sdists}
+        own = [(name, ("debs_on", platform, index)) for index, name in enumerate(layer.debs_on.get(platform, ()))]
+        lacking: list[tuple[str, Loc]] = [(name, loc) for name, loc in [*debs, *own] if name not in have]
         lacking += [(name, loc) for name, loc in wheels if _requirement(name) not in pinned]
         commits = {f"{pin.url}@{pin.ref}" for pin in pins.git}
         lacking += [(name, loc) for name, loc in trees if name not in commits]

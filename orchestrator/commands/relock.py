@@ -86,6 +86,6 @@ def _fresh(catalog: Catalog, step: LayerStep, console: Console) -> tuple[str, La
     from orchestrator.plan import PIP_LAYER
     from orchestrator.resolve import definition
 
-    name = step.name if step.debs else PIP_LAYER
+    name = step.name if step.debs else step.toolchain or PIP_LAYER
     layer = definition(catalog.layer(name), Layer)
     return name, make_lock(layer, catalog.lock(name), platforms=[step.platform], say=console.say)

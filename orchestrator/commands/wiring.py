@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.catalog import Catalog, Root
     from orchestrator.engines import BuildEvent, BuildSettings, Door, Engine, EngineFacts, ImageFacts
     from orchestrator.execute.context import Parts
-    from orchestrator.model.steps import LayerStep
+    from orchestrator.model.steps import LayerStep, SdistPin
     from orchestrator.resolve import Base
     from orchestrator.settings import Settings
 
@@ -226,6 +226,7 @@ class Workbench:
 
         from orchestrator.assets.debs import Fetcher, pip_wheel
         from orchestrator.assets.rootfs import build_rootfs
+        from orchestrator.assets.sdists import fetch_sdist
         from orchestrator.execute.context import Parts
         from orchestrator.system.git import export
 
@@ -237,7 +238,16 @@ class Workbench:
             assert step.pip is not None
             shutil.copyfile(pip_wheel([step.pip], Fetcher()), out)
 
-        return Parts(rootfs=rootfs, pip=pip, tree=lambda pin, out: export(pin.url, pin.commit, out))
+        def tools(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
+            fetch = Fetcher(on_event=on_event)
+            build_rootfs(step.tools, out, base=False, fetch=fetch, on_event=on_event, relock=step.toolchain)
+
+        def sdist(pin: SdistPin, out: Path) -> None:
+            shutil.copyfile(fetch_sdist(pin, Fetcher()), out)
+
+        return Parts(
+            rootfs=rootfs, pip=pip, tools=tools, sdist=sdist, tree=lambda pin, out: export(pin.url, pin.commit, out)
+        )
 
 
 def chosen_engine(settings: Settings, wanted: str, known: Sequence[str]) -> str:

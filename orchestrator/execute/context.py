@@ -14,14 +14,14 @@ from pathlib import Path
 
 from orchestrator.content import CONTENT, CONTENT_TAR, EPOCH
 from orchestrator.errors import StepFailed
-from orchestrator.layers import PIP_WHEEL
+from orchestrator.layers import PIP_WHEEL, SDISTS, TOOLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from orchestrator.engines import BuildEvent
-    from orchestrator.model.steps import ContextFile, LayerStep, TreePin
+    from orchestrator.model.steps import ContextFile, LayerStep, SdistPin, TreePin
 
 ABANDONED_S = 24 * 3600
 """Seconds after which a context is one that a killed build left."""
@@ -29,6 +29,14 @@ ABANDONED_S = 24 * 3600
 
 def _no_tree(tree: TreePin, _out: Path) -> None:
     raise StepFailed(f"nothing here gets files of {tree.url}", slug="context")
+
+
+def _no_tools(step: LayerStep, _out: Path, _on_event: Callable[[BuildEvent], None]) -> None:
+    raise StepFailed(f"nothing here gets the compiler of `{step.name}`", slug="context")
+
+
+def _no_sdist(sdist: SdistPin, _out: Path) -> None:
+    raise StepFailed(f"nothing here gets {sdist.filename}", slug="context")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,10 @@ class Parts:
     """Write the wheel of the step's pip to a path."""
     tree: Callable[[TreePin, Path], None] = _no_tree
     """Write the files of a commit to a path that is not there yet."""
+    tools: Callable[[LayerStep, Path, Callable[[BuildEvent], None]], None] = _no_tools
+    """Write the root file system of a step's compiler to a path."""
+    sdist: Callable[[SdistPin, Path], None] = _no_sdist
+    """Write the source of a distribution to a path."""
 
 
 @contextmanager
@@ -92,6 +104,11 @@ def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[Bui
         _write_content(folder / CONTENT, folder / CONTENT_TAR)
     if step.debs:
         parts.rootfs(step, folder / "rootfs.tar", on_event)
+    if step.tools:
+        parts.tools(step, folder / TOOLS, on_event)
+    for sdist in step.sdists:
+        (folder / SDISTS).mkdir(exist_ok=True)
+        parts.sdist(sdist, folder / SDISTS / sdist.filename)
     if step.pip is not None:
         parts.pip(step, folder / PIP_WHEEL)
     for path in sorted(folder.rglob("*"), reverse=True):

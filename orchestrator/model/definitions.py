@@ -85,7 +85,13 @@ class Layer(Definition):
     template: RelativePath
     sources: tuple[BaseSource, ...] = ()
     debs: tuple[DebName, ...] = ()
+    debs_on: dict[Platform, tuple[DebName, ...]] = Field(default_factory=dict)
+    """Packages that only one platform has, e.g. the assembler of its processor; beside `debs`."""
     python: tuple[Requirement, ...] = ()
+    from_source: dict[Platform, tuple[str, ...]] = Field(default_factory=dict)
+    """Which distributions of `python` have no wheel there: compiled from their pinned source by `toolchain`."""
+    toolchain: Name | None = None
+    """The side layer whose packages compile; they are in the step that does it and in no image."""
     python_version: str = "3.11"
     env: dict[EnvName, EnvValue] = Field(default_factory=dict)
     copy_files: tuple[CopiedFile, ...] = Field(default=(), alias="copy")

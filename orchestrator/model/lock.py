@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from orchestrator.model.base import (
     Commit,
@@ -40,6 +40,16 @@ class Wheel(Strict):
     sha256: tuple[Sha256, ...] = Field(min_length=1)
 
 
+class Sdist(Strict):
+    """One Python distribution as source, compiled while the layer is built."""
+
+    name: str
+    version: str
+    filename: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*\.(?:tar\.gz|zip)\Z")]
+    sha256: Sha256
+    size: int = Field(gt=0)
+
+
 class BasePin(Strict):
     """The manifest that a registry gave for a base image (its name and tag as in the recipe) on one platform."""
 
@@ -62,6 +72,7 @@ class PlatformLock(Strict):
     git: tuple[GitPin, ...] = ()
     debs: tuple[Deb, ...] = ()
     wheels: tuple[Wheel, ...] = ()
+    sdists: tuple[Sdist, ...] = ()
 
 
 class LayerLock(Strict):

@@ -50,6 +50,17 @@ class TreePin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SdistPin:
+    """The source of a Python distribution, which a layer compiles."""
+
+    name: str
+    version: str
+    filename: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerStep:
     """One layer: a Dockerfile, its context, its parent and its identity.
 
@@ -68,6 +79,14 @@ class LayerStep:
     """Packages that are laid out as ``rootfs.tar`` in the context."""
     pip: DebPin | None = None
     """The package whose pip installs this layer's wheels; mounted into the step, never in the image."""
+    sdists: tuple[SdistPin, ...] = ()
+    """Sources that this layer compiles, below ``sdists`` in the context."""
+    toolchain: str = ""
+    """The layer whose lock pins the compiler; empty where nothing is compiled."""
+    tools: tuple[DebPin, ...] = ()
+    """The packages of the compiler, laid out as ``tools.tar``; in a stage of the build, never in the image."""
+    common: str = ""
+    """What the Dockerfile would hash to were nothing compiled, as where there are wheels; empty: its own hash."""
     trees: tuple[TreePin, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     base_source: str = ""
@@ -250,7 +269,10 @@ def _layer_from(data: dict[str, object]) -> LayerStep:
     debs = tuple(DebPin(**deb) for deb in data["debs"])  # type: ignore[attr-defined]
     pip = DebPin(**data["pip"]) if data["pip"] else None  # type: ignore[arg-type]
     trees = tuple(TreePin(**tree) for tree in data["trees"])  # type: ignore[attr-defined]
-    return LayerStep(**{**data, "files": files, "debs": debs, "pip": pip, "trees": trees})  # type: ignore[arg-type]
+    sdists = tuple(SdistPin(**pin) for pin in data["sdists"])  # type: ignore[attr-defined]
+    tools = tuple(DebPin(**deb) for deb in data["tools"])  # type: ignore[attr-defined]
+    made = {"sdists": sdists, "tools": tools, "files": files, "debs": debs, "pip": pip, "trees": trees}
+    return LayerStep(**{**data, **made})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,7 +110,7 @@ def _of_layer(layer: LayerStep) -> Iterator[Part]:
     for name, value in layer.inputs.items():
         what, colon, package = name.partition(":")
         version, _, hashes = value.partition(" ")
-        if not colon or what not in {"deb", "wheel"}:
+        if not colon or what not in {"deb", "wheel", "sdist"}:
             continue
         place = PurePosixPath(places.get(package, ""))
         yield Part(

@@ -17,18 +17,22 @@ GOLDEN = Path(__file__).parent / "render"
 CATALOG = load([builtin_root()])
 
 
+ARM = "cpu-arm64"
+"""`cpu` once more, for the platform on which LoadGen is compiled."""
+TARGETS = (*CATALOG.names("target"), ARM)
 OWN_TEXT = frozenset(path.read_text(encoding="utf-8") for path in builtin_root().dockerfiles.iterdir())
 
 
 def current(target: str) -> dict[str, str]:
     """What is rendered, less what ships as it is (settle.py): its hash stands in every layer.json."""
-    plans = build_plans(CATALOG, target=target)
-    side = build_plan(CATALOG, resolve_side(CATALOG, target=target, layer="prep"))
+    name, platform = ("cpu", "linux/arm64") if target == ARM else (target, None)
+    plans = build_plans(CATALOG, target=name, platform=platform)
+    side = build_plan(CATALOG, resolve_side(CATALOG, target=name, layer="prep", platform=platform))
     found = rendered(target, merge_layers([*plans, side]))
     return {place: text for place, text in found.items() if text not in OWN_TEXT}
 
 
-@pytest.mark.parametrize("target", CATALOG.names("target"))
+@pytest.mark.parametrize("target", TARGETS)
 def test_every_layer_of_every_benchmark_renders_as_recorded(target: str, update_golden: bool):
     found = current(target)
     if update_golden:
@@ -49,7 +53,7 @@ def test_every_layer_of_every_benchmark_renders_as_recorded(target: str, update_
         assert not difference, f"{place} differs; if that is meant, `make golden`:\n{difference}"
 
 
-@pytest.mark.parametrize("target", CATALOG.names("target"))
+@pytest.mark.parametrize("target", TARGETS)
 def test_no_site_no_host_and_no_moving_reference_in_what_is_rendered(target: str):
     for place, text in current(target).items():
         for word in ("http://", "https://", "/home/", ":latest", "--privileged", "# syntax="):
