@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.execute.build import LayerOutcome
+    from orchestrator.execute.outcome import LayerOutcome
     from orchestrator.execute.pull import Depots
     from orchestrator.model.steps import BuildPlan
 
@@ -149,7 +149,7 @@ def build_images(
         found = sources.accept(found, [step for plan in plans for step in plan.layers])
     if all(found[plan.image] is not None for plan in plans):
         # The common case, kept short: every image is there, so no builder, no view, no docker client.
-        from orchestrator.execute.build import hit
+        from orchestrator.execute.outcome import hit
         from orchestrator.layers import merge_layers
 
         return plans, tuple(hit(step, found.get(step.image)) for step in merge_layers(plans))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from orchestrator.commands.wiring import Workbench
     from orchestrator.compiled import Selection
-    from orchestrator.execute.build import LayerOutcome
+    from orchestrator.execute.outcome import LayerOutcome
     from orchestrator.execute.pull import Depots
     from orchestrator.model.steps import BuildPlan, LayerStep
 
@@ -58,7 +58,7 @@ def outlook(bench: Workbench, plans: Sequence[BuildPlan], sources: Depots | None
     """
     from dataclasses import replace
 
-    from orchestrator.execute.build import LayerOutcome, hit, why
+    from orchestrator.execute.outcome import LayerOutcome, hit, why
     from orchestrator.layers import merge_layers, missing_layers
 
     steps = merge_layers(plans)
