@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,16 @@ def test_the_constant_is_the_one_of_the_rest():
 
 
 def test_the_installed_packages_of_a_registry_base_get_the_same_time():
-    text = (PROGRAM.parent / "debs.Dockerfile.j2").read_text()
+    text = (PROGRAM.parent / "_apt.j2").read_text()
     assert f"SOURCE_DATE_EPOCH={EPOCH} " in text
     assert f"touch -h -d @{EPOCH} " in text
+
+
+def test_what_is_compiled_knows_the_same_time():
+    text = (PROGRAM.parent / "_compile.j2").read_text()
+    moment = datetime.fromtimestamp(EPOCH, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    assert f"SOURCE_DATE_EPOCH={EPOCH} " in text
+    assert f"faketime -f '{moment}'" in text
 
 
 def test_every_file_folder_and_link_has_the_one_time(out, tmp_path, monkeypatch):
