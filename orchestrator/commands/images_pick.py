@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.errors import StepFailed, UsageError
 
@@ -31,16 +31,30 @@ class Pick:
         return self.reference.startswith("localhost/")
 
 
-def pick(bench: Workbench, chosen: Sequence[Selection], names: Sequence[str]) -> tuple[Pick, ...]:
+def pick(bench: Workbench, chosen: Sequence[Selection], names: Sequence[str], registry: str = "") -> tuple[Pick, ...]:
     """The images of ``names`` (a layer's name or a reference); the finished ones of the selection where none is named.
 
+    With ``registry`` (HOST[:PORT][/PATH]) those of plans are meant as they lie there, not in the engine.
+
     Raises:
-        UsageError: `unknown-image`, a name that is neither a layer of the plans nor a reference.
+        UsageError: `unknown-image`, a name that is neither a layer of the plans nor a reference;
+            `bad-registry`, no place of a registry.
     """
+    from orchestrator.registries.references import parse_place
+
+    place = parse_place(registry) if registry else None
     plans = [plan for selection in chosen for plan in bench.plans(selection).plans]
-    if not names:
-        return tuple(Pick(reference=plan.image, plan=plan, step=plan.layers[-1]) for plan in plans)
-    return tuple(_named(name, plans) for name in names)
+    found = [_named(name, plans) for name in names] or [
+        Pick(reference=plan.image, plan=plan, step=plan.layers[-1]) for plan in plans
+    ]
+    if place is None:
+        return tuple(found)
+    return tuple(
+        replace(one, reference=str(place.image(one.step.name, one.step.content_id)))
+        if one.local and one.step is not None
+        else one
+        for one in found
+    )
 
 
 def _named(name: str, plans: Sequence[BuildPlan]) -> Pick:

@@ -44,20 +44,15 @@ def command(
     For an image of the engine they are kept on this machine (a bundle takes them along);
     for one in a registry (a full name, or --registry) they are put beside it.
     """
-    from orchestrator.commands.images_pick import Pick, password, pick
+    from orchestrator.commands.images_pick import password, pick
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.registries.references import parse_place
     from orchestrator.supply.keys import load_signer
 
     bench, console = Workbench(recipes), Console(quiet=as_json)
     signer = load_signer(key, password) if key is not None else None
-    place = parse_place(registry) if registry else None
     rows = []
-    for one in pick(bench, chosen, images):
-        if place is not None and one.local and one.step is not None:
-            at = str(place.image(one.step.name, one.step.content_id))
-            one = Pick(reference=at, plan=one.plan, step=one.step)  # noqa: PLW2901 (the same image, there)
+    for one in pick(bench, chosen, images, registry):
         row = sign_one(bench, one, signer)
         rows.append(row)
         if not as_json:

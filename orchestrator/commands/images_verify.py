@@ -47,21 +47,16 @@ def command(
 
     An IMAGE with a registry's name is checked there, without an engine. Exit 1 when a check fails.
     """
-    from orchestrator.commands.images_pick import Pick, pick
+    from orchestrator.commands.images_pick import pick
     from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.registries.references import parse_place
     from orchestrator.supply.check import good
     from orchestrator.supply.keys import load_verifier
 
     bench, console = Workbench(recipes), Console(quiet=as_json)
     verify = load_verifier(key).verify if key is not None else None
-    place = parse_place(registry) if registry else None
     rows, all_good = [], True
-    for one in pick(bench, chosen, images):
-        if place is not None and one.local and one.step is not None:
-            at = str(place.image(one.step.name, one.step.content_id))
-            one = Pick(reference=at, plan=one.plan, step=one.step)  # noqa: PLW2901 (the same image, there)
+    for one in pick(bench, chosen, images, registry):
         checks = verify_one(bench, one, chosen, verify)
         fine = good(checks)
         all_good = all_good and fine
