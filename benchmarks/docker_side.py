@@ -35,7 +35,7 @@ def docker() -> str:
 
 def environment(**more: str) -> dict[str, str]:
     """This environment, with the engine that mlorch uses named for mlorch and docker alike."""
-    from orchestrator.engines.docker import find_host
+    from orchestrator.engines.docker.engine import find_host
 
     return os.environ | {"DOCKER_HOST": find_host()} | more
 
@@ -43,7 +43,7 @@ def environment(**more: str) -> dict[str, str]:
 @contextmanager
 def own_home() -> Iterator[dict[str, str]]:
     """An environment whose MLORCH_HOME is new, so that a user's tuned settings stay; the cache is the user's."""
-    from orchestrator.system.places import cache_home
+    from orchestrator.host.folders import cache_home
 
     env = environment()
     cache_home().mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ def measure() -> list[Bar]:
     """One bar; both sides start from an empty store each time, in turn, and the least of each counts."""
     from registry_parts import another_engine, registry
 
-    from orchestrator.system.places import cache_home
+    from orchestrator.host.folders import cache_home
 
     note("pull and run on an empty engine from a registry on loopback")
     with tempfile.TemporaryDirectory(prefix="mlorch-bench-") as folder, registry(Path(folder)) as running:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EPOCH = 1_700_000_000
-"""The time of every file, seconds since 1970: mlorch's constant (`orchestrator.content`)."""
+"""The time of every file, seconds since 1970: mlorch's constant (`orchestrator.plan.build.content`)."""
 
 
 def compile_tree(folder: str, out: str) -> None:

@@ -13,9 +13,8 @@ Failures are raised as the classes of `orchestrator.errors`. Talk is silent unle
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
@@ -38,13 +37,13 @@ def plan(
         UsageError, DefinitionError: unknown names, invalid recipes.
     """
     from orchestrator.commands.plan import outlook, plan_document
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
-    bench = Workbench(tuple(recipes), wanted_engine=engine)
+    context = Context(tuple(recipes), wanted_engine=engine)
     selection = Selection(target=target, benchmarks=tuple(benchmarks), platform=platform, base_source=base_source)
-    plans = bench.plans(selection).plans
-    return plan_document(plans, outlook(bench, plans))
+    plans = context.plans(selection).plans
+    return plan_document(plans, outlook(context, plans))
 
 
 def build(  # noqa: PLR0913 (the options of `mlorch build`, all by name)
@@ -65,15 +64,15 @@ def build(  # noqa: PLR0913 (the options of `mlorch build`, all by name)
     """
     from orchestrator.commands.build import build_images
     from orchestrator.commands.plan import plan_document
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
     selection = Selection(
         target=target, benchmarks=tuple(benchmarks), platform=platform, base_source=base_source, locked=locked
     )
-    bench = Workbench(tuple(recipes), locked=locked, wanted_engine=engine)
-    return plan_document(*build_images(bench, selection, Console(quiet=not talk)))
+    context = Context(tuple(recipes), locked=locked, wanted_engine=engine)
+    return plan_document(*build_images(context, selection, Console(quiet=not talk)))
 
 
 def run(  # noqa: PLR0913 (the options of `mlorch run`, all by name but the benchmarks)
@@ -100,11 +99,11 @@ def run(  # noqa: PLR0913 (the options of `mlorch run`, all by name but the benc
             give what the target asks for); results of tests that ended before are kept.
     """
     from orchestrator.commands.run import MODES, SCENARIOS, check, one_of
-    from orchestrator.commands.run_flow import perform
-    from orchestrator.commands.run_plan import Request
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.plan_run import duration_ms
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.run import perform
+    from orchestrator.operations.run_plan import Request
+    from orchestrator.plan.run.planner import duration_ms
     from orchestrator.results.summary import Summary, document
 
     request = Request(
@@ -119,7 +118,7 @@ def run(  # noqa: PLR0913 (the options of `mlorch run`, all by name but the benc
     )
     check(request)
     done: list[Summary] = []
-    perform(Workbench(tuple(recipes), wanted_engine=engine), request, Console(quiet=not talk), done=done)
+    perform(Context(tuple(recipes), wanted_engine=engine), request, Console(quiet=not talk), done=done)
     return {"results": [document(summary) for summary in done]}
 
 

@@ -12,10 +12,10 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from orchestrator.ci.markers import SUMMARY_LIMIT, detect
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Literal
@@ -139,7 +139,7 @@ class Console:
 
     def problem(self, problem: Problem) -> None:
         """A failure, located where it has a place."""
-        from orchestrator.source import render_problem
+        from orchestrator.definitions.yaml import render_problem
 
         self._err(render_problem(problem), "red" if problem.span is None else "")
         if self.ci is not None:

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent / "engine"))
 
 from registry_parts import another_engine, certificates, registry
 
-from orchestrator.system.places import cache_home
+from orchestrator.host.folders import cache_home
 
 BENCHMARK, ASSETS = "image-fashion", ("resnet8-fashion", "fashion-mnist")
 

@@ -1,1 +1,1 @@
-"""Packages, models and datasets: fetched by hash, kept by content, laid out for images and runs."""
+"""Models and datasets: fetched by hash, prepared in containers, kept by content."""

@@ -8,23 +8,23 @@ import shutil
 import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from orchestrator.assets.cache import quarantine
-from orchestrator.assets.download import GoneError, Wanted
-from orchestrator.assets.index import file_urls, places
+from orchestrator.definitions.kinds.recipes import DebianPackage, PypiPackage, RecipeFile
 from orchestrator.errors import AssetError
-from orchestrator.model.definitions import DebianPackage, PypiPackage, RecipeFile
-from orchestrator.model.steps import DebPin
-from orchestrator.system.files import sha256_file
+from orchestrator.facts.steps import DebPin
+from orchestrator.host.files import sha256_file
+from orchestrator.packages.cache import quarantine
+from orchestrator.packages.download import GoneError, Wanted
+from orchestrator.packages.index import file_urls, places
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.assets.debs import Fetcher
-    from orchestrator.assets.index import Places
-    from orchestrator.catalog import Catalog, Entry
-    from orchestrator.model.definitions import Asset, PackageSource
+    from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.recipes import Asset, PackageSource
+    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.index import Places
 
 _LARGEST_LICENCE = 1 << 20
 

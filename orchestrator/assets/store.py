@@ -13,18 +13,18 @@ import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from orchestrator.assets.cache import locked
+from orchestrator.definitions.kinds.recipes import Asset
 from orchestrator.errors import AssetError
-from orchestrator.model.definitions import Asset
-from orchestrator.system.files import WriteFailed, atomic_write_text, sha256_file, write_failure
+from orchestrator.host.files import WriteFailed, atomic_write_text, sha256_file, write_failure
+from orchestrator.packages.cache import locked
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from orchestrator.catalog import Catalog, Entry
+    from orchestrator.definitions.catalog import Catalog, Entry
 
 SCHEME = "1"
 _MARKER = "complete.json"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.commands.common import json_option, recipes_option
 from orchestrator.commands.groups import ListGroup
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.assets.store import Store, Stored
-    from orchestrator.catalog import Catalog, Entry
+    from orchestrator.definitions.catalog import Catalog, Entry
 
 _KINDS = ("model", "dataset")
 
@@ -25,10 +26,10 @@ def command() -> None:
 @json_option
 def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
     """List models and datasets: what is here, where it comes from, under which terms."""
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
-    catalog, store, console = Workbench(recipes).catalog, _store(), Console(quiet=as_json)
+    catalog, store, console = Context(recipes).catalog, _store(), Console(quiet=as_json)
     facts = [_facts(entry, store.find(entry, catalog)) for entry in _select(catalog, ())]
     if as_json:
         console.document({"assets": facts})
@@ -56,13 +57,13 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 @json_option
 def get_command(names: tuple[str, ...], target: str | None, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """Fetch, check and prepare models and datasets; all of them when none is named."""
-    from orchestrator.commands.larder import larder
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.asset_provider import asset_provider
+    from orchestrator.operations.context import Context
 
-    bench, console = Workbench(recipes), Console(quiet=as_json)
-    entries = _select(bench.catalog, names)
-    shelf = larder(bench, console, target=target)
+    context, console = Context(recipes), Console(quiet=as_json)
+    entries = _select(context.catalog, names)
+    shelf = asset_provider(context, console, target=target)
     facts = []
     for entry in entries:
         stored = shelf.get(entry)
@@ -79,10 +80,10 @@ def get_command(names: tuple[str, ...], target: str | None, recipes: tuple[str, 
 @json_option
 def verify_command(names: tuple[str, ...], recipes: tuple[str, ...], *, as_json: bool) -> int:
     """Hash every file of the models and datasets that are here; wrong ones are moved aside. Exit 1 if any is."""
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
-    catalog, store, console = Workbench(recipes).catalog, _store(), Console(quiet=as_json)
+    catalog, store, console = Context(recipes).catalog, _store(), Console(quiet=as_json)
     facts, bad = [], 0
     for entry in _select(catalog, names):
         stored, wrong = store.verify(entry, catalog)
@@ -105,7 +106,7 @@ def verify_command(names: tuple[str, ...], recipes: tuple[str, ...], *, as_json:
 
 def _store() -> Store:
     from orchestrator.assets.store import Store
-    from orchestrator.system.places import cache_home
+    from orchestrator.host.folders import cache_home
 
     return Store(cache_home())
 
@@ -131,8 +132,8 @@ def _select(catalog: Catalog, names: tuple[str, ...]) -> list[Entry]:
 
 
 def _unknown(name: str, known: list[str]) -> Exception:
+    from orchestrator.definitions.yaml import nearest
     from orchestrator.errors import UsageError
-    from orchestrator.source import nearest
 
     near = nearest(name.rpartition("/")[2], known)
     hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.commands.common import json_option, recipes_option
 from orchestrator.commands.groups import ListGroup
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.catalog import Catalog, Entry
-    from orchestrator.model.definitions import Benchmark
+    from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.recipes import Benchmark
 
 
 @click.group("benchmarks", cls=ListGroup)
@@ -25,11 +26,11 @@ def command() -> None:
 @json_option
 def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
     """List the benchmarks: model, data, scenarios and targets; * marks what a bare `run` measures."""
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.resolve import targets_of
+    from orchestrator.operations.context import Context
+    from orchestrator.plan.build.resolve import targets_of
 
-    catalog = Workbench(recipes).catalog
+    catalog = Context(recipes).catalog
     found = [_benchmark(entry) for entry in catalog.entries("benchmark")]
     console = Console(quiet=as_json)
     if as_json:
@@ -55,11 +56,11 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 @json_option
 def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """Show a benchmark: what it is made of and what it must reach."""
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.resolve import targets_of
+    from orchestrator.operations.context import Context
+    from orchestrator.plan.build.resolve import targets_of
 
-    catalog = Workbench(recipes).catalog
+    catalog = Context(recipes).catalog
     entry = catalog.benchmark(name)
     what = _benchmark(entry)
     targets = targets_of(catalog, what)
@@ -90,7 +91,7 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
 
 def listing(catalog: Catalog) -> dict[str, object]:
     """The document of `benchmarks list --json` (design.md, JSON contract)."""
-    from orchestrator.resolve import targets_of
+    from orchestrator.plan.build.resolve import targets_of
 
     found = [_benchmark(entry) for entry in catalog.entries("benchmark")]
     rounds = sorted({each.round for each in found})
@@ -136,7 +137,7 @@ def facts(what: Benchmark, targets: Sequence[str]) -> dict[str, object]:
 
 
 def _benchmark(entry: Entry) -> Benchmark:
-    from orchestrator.model.definitions import Benchmark
+    from orchestrator.definitions.kinds.recipes import Benchmark
 
     assert isinstance(entry.definition, Benchmark)
     return entry.definition

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.commands.common import (
@@ -12,18 +14,17 @@ from orchestrator.commands.common import (
     selection_options,
     wants_locked,
 )
-from orchestrator.commands.pulling import ANY, Wish, depots, pull_options
+from orchestrator.commands.pulling import DEFAULT_PULL_POLICY, PullPolicy, image_sources, pull_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.execute.outcome import LayerOutcome
-    from orchestrator.execute.pull import Depots
-    from orchestrator.model.steps import BuildPlan
+    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.images.outcome import LayerOutcome
+    from orchestrator.images.pull import ImageSources
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
 
 @click.command("build")
@@ -51,7 +52,7 @@ def command(
     output: str,
     cache_to: str,
     cache_from: tuple[str, ...],
-    wish: Wish,
+    pull_policy: PullPolicy,
     *,
     all_: bool,
     locked: bool | None,
@@ -62,32 +63,32 @@ def command(
     from dataclasses import replace
 
     from orchestrator.commands.plan import outlook, plan_document
-    from orchestrator.commands.sweeping import sweep_containers
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.errors import UsageError
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.sweep import sweep_containers
 
     if all_ and any(one.benchmarks for one in chosen):
         raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
-    wish = replace(wish, cache_to=place(cache_to), cache_from=tuple(place(name) for name in cache_from))
+    pull_policy = replace(pull_policy, cache_to=place(cache_to), cache_from=tuple(place(name) for name in cache_from))
     if output and not push:
         raise UsageError("-o says where the digests of published images go, and --push is missing", hint="add --push")
     push, strict = place(push), wants_locked(locked)
-    bench, console = Workbench(recipes, locked=strict, wanted_engine=engine), Console(quiet=as_json)
+    context, console = Context(recipes, locked=strict, wanted_engine=engine), Console(quiet=as_json)
     if not dry_run:
         sweep_containers(console)
     documents = []
     for selection in (replace(one, locked=strict) for one in chosen):
         if dry_run:
-            plans = bench.plans(selection).plans
-            outcomes = outlook(bench, plans, depots(bench, wish, console))
+            plans = context.plans(selection).plans
+            outcomes = outlook(context, plans, image_sources(context, pull_policy, console))
         else:
-            plans, outcomes = build_images(bench, selection, console, wish=wish)
+            plans, outcomes = build_images(context, selection, console, pull_policy=pull_policy)
         documents.append(plan_document(plans, outcomes))
         if not as_json:
             show(console, plans, outcomes)
         if push and not dry_run:
-            documents[-1] |= _published(bench, selection, plans, push, console, output, quiet=as_json)
+            documents[-1] |= _published(context, selection, plans, push, console, output, quiet=as_json)
     if push and output and not dry_run:
         from orchestrator.commands.publishing import write_list
 
@@ -104,13 +105,13 @@ def place(text: str) -> str:
     """A place in a registry as it was given, checked before anything is done; empty stays empty."""
     if not text:
         return ""
-    from orchestrator.registries.references import parse_place
+    from orchestrator.facts.references import parse_place
 
     return str(parse_place(text))
 
 
 def _published(
-    bench: Workbench,
+    context: Context,
     selection: Selection,
     plans: Sequence[BuildPlan],
     push: str,
@@ -122,16 +123,16 @@ def _published(
     from orchestrator.commands.publishing import prep_selection, publish
     from orchestrator.commands.publishing import show as show_published
 
-    prep = prep_selection(bench, selection, plans)
-    sides = build_images(bench, prep, console)[0] if prep else ()
-    document = publish(bench, plans, push, console, sides=sides)
+    prep = prep_selection(context, selection, plans)
+    sides = build_images(context, prep, console)[0] if prep else ()
+    document = publish(context, plans, push, console, sides=sides)
     if not quiet:
         show_published(console, document, output)
     return document
 
 
 def build_images(
-    bench: Workbench, selection: Selection, console: Console, *, wish: Wish = ANY
+    context: Context, selection: Selection, console: Console, *, pull_policy: PullPolicy = DEFAULT_PULL_POLICY
 ) -> tuple[tuple[BuildPlan, ...], tuple[LayerOutcome, ...]]:
     """Make the images of `selection` present: pulled where a registry has them, else built.
 
@@ -141,19 +142,19 @@ def build_images(
         DefinitionError: `base-unlocked` (see `require_digests`); `lock-drift` with --locked.
         StepFailed, EngineError: as `execute.build.Builder.build`, of the last source tried.
     """
-    plans = bench.plans(selection).plans
+    plans = context.plans(selection).plans
     require_digests(plans)
-    sources = depots(bench, wish, console)
-    found = bench.look_up()([step.image for plan in plans for step in plan.layers])
+    sources = image_sources(context, pull_policy, console)
+    found = context.look_up()([step.image for plan in plans for step in plan.layers])
     if sources is not None:
         found = sources.accept(found, [step for plan in plans for step in plan.layers])
     if all(found[plan.image] is not None for plan in plans):
         # The common case, kept short: every image is there, so no builder, no view, no docker client.
-        from orchestrator.execute.outcome import hit
-        from orchestrator.layers import merge_layers
+        from orchestrator.images.outcome import hit
+        from orchestrator.plan.build.layers import merge_layers
 
         return plans, tuple(hit(step, found.get(step.image)) for step in merge_layers(plans))
-    return _build_missing(bench, selection, plans, console, sources, wish)
+    return _build_missing(context, selection, plans, console, sources, pull_policy)
 
 
 def require_digests(plans: Sequence[BuildPlan]) -> None:
@@ -163,7 +164,7 @@ def require_digests(plans: Sequence[BuildPlan]) -> None:
         DefinitionError: `base-unlocked`, one problem a layer.
     """
     from orchestrator.errors import DefinitionError, Problem
-    from orchestrator.layers import merge_layers
+    from orchestrator.plan.build.layers import merge_layers
 
     problems = [
         Problem(
@@ -181,35 +182,35 @@ def require_digests(plans: Sequence[BuildPlan]) -> None:
 
 
 def _build_missing(
-    bench: Workbench,
+    context: Context,
     selection: Selection,
     plans: tuple[BuildPlan, ...],
     console: Console,
-    sources: Depots | None,
-    wish: Wish,
+    sources: ImageSources | None,
+    pull_policy: PullPolicy,
 ) -> tuple[tuple[BuildPlan, ...], tuple[LayerOutcome, ...]]:
     from dataclasses import replace
 
     from orchestrator.commands.build_view import BuildView
-    from orchestrator.commands.host_ready import require_platform
-    from orchestrator.commands.relock import relock, require_no_drift
     from orchestrator.errors import AssetError, StepFailed
-    from orchestrator.execute.build import Builder
-    from orchestrator.system.places import cache_home
+    from orchestrator.host.folders import cache_home
+    from orchestrator.images.build import Builder
+    from orchestrator.operations.host_ready import require_platform
+    from orchestrator.operations.relock import relock, require_no_drift
 
-    require_platform(plans, bench.engine.facts())
-    bases = list(bench.bases(selection))
+    require_platform(plans, context.engine.facts())
+    bases = list(context.bases(selection))
     relocked: set[str] = set()
     while True:
-        with bench.build_settings() as settings, BuildView(console, plans) as view:
+        with context.build_settings() as settings, BuildView(console, plans) as view:
             builder = Builder(
-                engine=bench.engine,
-                look_up=bench.look_up(),
-                settings=replace(settings, cache_to=wish.cache_to, cache_from=wish.cache_from),
-                parts=bench.parts(),
+                engine=context.engine,
+                look_up=context.look_up(),
+                settings=replace(settings, cache_to=pull_policy.cache_to, cache_from=pull_policy.cache_from),
+                parts=context.parts(),
                 cache=cache_home(),
-                depots=sources,
-                may_build=wish.build,
+                image_sources=sources,
+                may_build=pull_policy.build,
                 on_layer=view.layer,
                 on_event=view.event,
             )
@@ -223,17 +224,17 @@ def _build_missing(
                     relocked.add(step.name)
                     console.warn(error.message)
                     if selection.locked:
-                        require_no_drift(bench.catalog, step, console)
+                        require_no_drift(context.catalog, step, console)
                         raise
-                    relock(bench.catalog, step, console)
-                    bench.forget()
+                    relock(context.catalog, step, console)
+                    context.forget()
                 elif step.parent is None and len(bases) > 1:
                     failed = bases.pop(0)
-                    console.warn(f"base source {failed.wish} fails here: {error.message}; trying {bases[0].wish}")
-                    selection = replace(selection, base_source=bases[0].wish)
+                    console.warn(f"base source {failed.option} fails here: {error.message}; trying {bases[0].option}")
+                    selection = replace(selection, base_source=bases[0].option)
                 else:
                     raise
-        plans = bench.plans(selection).plans
+        plans = context.plans(selection).plans
 
 
 def show(console: Console, plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) -> None:

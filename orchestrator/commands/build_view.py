@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.engines import BuildEvent
-    from orchestrator.model.steps import BuildPlan, LayerStep
+    from orchestrator.facts.steps import BuildPlan, LayerStep
 
 _WORDS = {
     "hit": "present",
@@ -34,7 +34,7 @@ class BuildView:
     """Follows a build by its own events; knows the layer at work."""
 
     def __init__(self, console: Console, plans: Sequence[BuildPlan]) -> None:
-        from orchestrator.layers import merge_layers
+        from orchestrator.plan.build.layers import merge_layers
 
         self._console = console
         self._width = max(len(step.name) for step in merge_layers(plans))

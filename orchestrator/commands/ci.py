@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import json_option, recipes_option
 from orchestrator.commands.groups import Group
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from orchestrator.catalog import Catalog
+    from orchestrator.definitions.catalog import Catalog
 
 SMOKE = "image-smoke"
 """The benchmark of a workflow where none is named and the target has it: the quickest."""
@@ -63,11 +63,11 @@ def init(
     from orchestrator import __version__
     from orchestrator.ci.workflows import PATHS, Workflow, render
     from orchestrator.commands.run import SCENARIOS, one_of
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.plan_run import duration_ms
+    from orchestrator.operations.context import Context
+    from orchestrator.plan.run.planner import duration_ms
 
-    catalog, console = Workbench(recipes).catalog, Console(quiet=as_json)
+    catalog, console = Context(recipes).catalog, Console(quiet=as_json)
     duration_ms(duration)
     text = render(
         system,
@@ -102,14 +102,14 @@ def init(
         )
 
 
-def _benchmark(catalog: Catalog, target: str, wish: str | None) -> str:
+def _benchmark(catalog: Catalog, target: str, given: str | None) -> str:
     """The benchmark that is named, or a quick one; raises `UsageError` where the target has it not."""
     from orchestrator.errors import UsageError
-    from orchestrator.resolve import benchmarks_of
+    from orchestrator.plan.build.resolve import benchmarks_of
 
     there = benchmarks_of(catalog, target)
-    if wish is not None:
-        name = catalog.benchmark(wish).definition.name
+    if given is not None:
+        name = catalog.benchmark(given).definition.name
         if name not in there:
             hint = f"it runs: {', '.join(there) or 'none'}"
             raise UsageError(f"target `{target}` does not run `{name}`", hint=hint, slug="target-mismatch")
@@ -122,13 +122,13 @@ def _benchmark(catalog: Catalog, target: str, wish: str | None) -> str:
 def _registry(text: str) -> str:
     if not text:
         return ""
-    from orchestrator.registries.references import parse_place
+    from orchestrator.facts.references import parse_place
 
     return str(parse_place(text))
 
 
 def _write(place: Path, text: str, *, force: bool) -> None:
-    from orchestrator.system.files import WriteFailed, atomic_write_text, write_failure
+    from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
 
     if place.exists() and not force:
         raise WriteFailed(

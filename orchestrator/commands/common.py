@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -60,7 +59,7 @@ def results_folder(given: str | None) -> Path:
     """The folder of results: what `-o` says, else the settings, else `./results`."""
     from pathlib import Path
 
-    from orchestrator.settings import read_settings
+    from orchestrator.definitions.settings import read_settings
 
     return Path(given or read_settings().results or "results")
 
@@ -97,7 +96,7 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
         arch: str | None,
         **more: Any,
     ) -> Any:
-        from orchestrator.compiled import Selection
+        from orchestrator.operations.kept_plans import Selection
 
         chosen = tuple(
             Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)

@@ -7,18 +7,18 @@ import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import engine_option, json_option, recipes_option
 from orchestrator.errors import MlorchError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from orchestrator.catalog import Catalog
     from orchestrator.console import Console
+    from orchestrator.definitions.catalog import Catalog
     from orchestrator.engines import Engine, EngineFacts
 
 GIB = 1 << 30
@@ -47,8 +47,8 @@ def command(engine: str, recipes: tuple[str, ...], *, as_json: bool) -> int:
 
     Exits with 4 where the engine cannot be used, 1 where something else will fail.
     """
-    from orchestrator.commands.sweeping import sweep_containers
     from orchestrator.console import Console
+    from orchestrator.operations.sweep import sweep_containers
 
     console = Console(quiet=as_json)
     checks = [*_safely("settings", _settings), *all_checks(recipes, engine)]
@@ -91,7 +91,7 @@ def _safely(name: str, make: Callable[[], Iterable[Check]]) -> Iterator[Check]:
 
 def _settings() -> Iterator[Check]:
     """What `mlorch.yaml` and the environment say, each with where; taken up for the checks that follow."""
-    from orchestrator.commands.wiring import use_settings
+    from orchestrator.operations.context import use_settings
 
     settings = use_settings()
     words = ", ".join(f"{name} ({settings.sources[name]})" for name in settings.said())
@@ -99,16 +99,16 @@ def _settings() -> Iterator[Check]:
 
 
 def _engine(wanted: str) -> tuple[tuple[Engine, EngineFacts] | None, Check]:
-    from orchestrator.commands.wiring import chosen_engine
-    from orchestrator.engines import ENGINES, door
-    from orchestrator.settings import Settings, read_settings
+    from orchestrator.definitions.settings import Settings, read_settings
+    from orchestrator.engines import ENGINES, engine_factory
+    from orchestrator.operations.context import engine_name
 
     try:
         settings = read_settings()
     except MlorchError:
         settings = Settings()  # the check of the settings tells of it
     try:
-        engine = door(chosen_engine(settings, wanted, tuple(ENGINES))).connect()
+        engine = engine_factory(engine_name(settings, wanted, tuple(ENGINES))).connect()
         facts = engine.facts()
     except MlorchError as error:
         return None, Check(name="engine", state="bad", what=error.message, hint=error.hint)
@@ -118,10 +118,10 @@ def _engine(wanted: str) -> tuple[tuple[Engine, EngineFacts] | None, Check]:
 
 def builder(facts: EngineFacts) -> Check:
     """Whether images can be built, and what the image store cannot do."""
-    from orchestrator.engines import door
+    from orchestrator.engines import engine_factory
 
-    chosen = door(facts.name)
-    if why := chosen.unfit(facts):
+    chosen = engine_factory(facts.name)
+    if why := chosen.unmet_requirement(facts):
         return Check(name="builder", state="bad", what=why, hint="`mlorch engine ensure` gets what is missing")
     builds, lack, hint = chosen.builder(facts)
     if lack:
@@ -138,7 +138,7 @@ def image_storage(facts: EngineFacts) -> Check:
 
 def cache() -> Check:
     """Free space where mlorch keeps downloads and prepared data."""
-    from orchestrator.system.places import cache_home
+    from orchestrator.host.folders import cache_home
 
     folder = cache_home()
     while not folder.exists():
@@ -203,10 +203,10 @@ def devices(recipes: tuple[str, ...], facts: EngineFacts | None) -> Iterator[Che
     """Which hardware targets this host has, in their three states, and what of the host could be better for them."""
     from orchestrator.commands.targets import judge, presences
     from orchestrator.commands.targets_view import state as word
-    from orchestrator.commands.wiring import Workbench
+    from orchestrator.operations.context import Context
 
-    bench = Workbench(recipes)
-    found = presences(bench.catalog, judge(facts))
+    context = Context(recipes)
+    found = presences(context.catalog, judge(facts))
     present = [each for each in found if each.present]
     if not present:
         yield Check(
@@ -217,12 +217,12 @@ def devices(recipes: tuple[str, ...], facts: EngineFacts | None) -> Iterator[Che
         state = "ok" if each.usable else "warn"
         how = f"; passed by {each.how}" if each.how else ""
         yield Check(name=f"target {each.name}", state=state, what=f"{word(each)}: {each.why}{how}", hint=each.hint)
-    yield from host_settings(bench.catalog, [each.name for each in present])
+    yield from host_settings(context.catalog, [each.name for each in present])
 
 
 def host_settings(catalog: Catalog, targets: list[str]) -> Iterator[Check]:
     """What the targets that are here want of the host: each setting that differs once, with what to do."""
-    from orchestrator.commands.host_ready import findings
+    from orchestrator.operations.host_ready import findings
 
     told = {finding.name: finding for name in targets for finding in findings(catalog, name)}
     for finding in told.values():
@@ -236,7 +236,7 @@ def host_settings(catalog: Catalog, targets: list[str]) -> Iterator[Check]:
 
 def site(env: Mapping[str, str]) -> Iterator[Check]:
     """Certificates, proxies, package indexes and archives that builds are given."""
-    from orchestrator.system.site import discover
+    from orchestrator.host.site import discover
 
     found = discover(env)
     if found.ca_bundle is None:
@@ -269,8 +269,8 @@ def site(env: Mapping[str, str]) -> Iterator[Check]:
 
 def archive_access() -> Iterator[Check]:
     """Whether the package archives answer from here, each within a few seconds; nothing where none are known."""
-    from orchestrator.assets.download import answers
-    from orchestrator.system.site import discover
+    from orchestrator.host.site import discover
+    from orchestrator.packages.download import answers
 
     roots = dict.fromkeys(url for urls in discover(os.environ).archives.values() for url in urls)
     silent = {url: why for url in roots if (why := answers(f"{url}/dists/"))}
@@ -289,9 +289,9 @@ def archive_access() -> Iterator[Check]:
 
 def registries() -> Iterator[Check]:
     """Where images are looked for before they are built, and whether each answers and knows us."""
-    from orchestrator.registries.client import Registry
-    from orchestrator.registries.references import parse_place
-    from orchestrator.settings import read_settings
+    from orchestrator.definitions.settings import read_settings
+    from orchestrator.facts.references import parse_place
+    from orchestrator.images.registry.client import Registry
 
     names = read_settings().registries
     if not names:

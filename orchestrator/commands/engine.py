@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.commands.common import engine_option, json_option
 from orchestrator.commands.groups import Group
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.console import Console
     from orchestrator.engines import EngineFacts
@@ -27,20 +28,20 @@ def command() -> None:
 @json_option
 def status(engine: str, *, as_json: bool) -> int:
     """Show the engine that mlorch would use, and what it can do."""
-    from orchestrator.commands.sweeping import sweep_containers
-    from orchestrator.commands.wiring import chosen_engine, use_settings
     from orchestrator.console import Console
-    from orchestrator.engines import ENGINES, door
+    from orchestrator.engines import ENGINES, engine_factory
+    from orchestrator.operations.context import engine_name, use_settings
+    from orchestrator.operations.sweep import sweep_containers
 
     console = Console(quiet=as_json)
-    chosen = door(chosen_engine(use_settings(), engine, tuple(ENGINES)))
+    chosen = engine_factory(engine_name(use_settings(), engine, tuple(ENGINES)))
     facts = chosen.connect().facts()
     sweep_containers(console)
     if as_json:
         console.document(status_document(facts))
         return 0
     _show(console, facts)
-    if why := chosen.unfit(facts):
+    if why := chosen.unmet_requirement(facts):
         console.warn(f"{why}; `mlorch engine ensure` gets what is missing")
     return 0
 
@@ -55,12 +56,12 @@ def ensure(engine: str, *, yes: bool, as_json: bool) -> int:
     Docker is unpacked and started, podman unpacked only. It asks first, saying what it is
     about to do; without a terminal it wants --yes.
     """
-    from orchestrator.commands.wiring import chosen_engine, is_terminal, use_settings
     from orchestrator.console import Console
-    from orchestrator.engines import ENGINES, door
+    from orchestrator.engines import ENGINES, engine_factory
+    from orchestrator.operations.context import engine_name, is_terminal, use_settings
 
     console = Console(quiet=as_json)
-    chosen = door(chosen_engine(use_settings(), engine, tuple(ENGINES)))
+    chosen = engine_factory(engine_name(use_settings(), engine, tuple(ENGINES)))
 
     def ask(text: str) -> bool:
         console.say(text)
@@ -97,11 +98,11 @@ def stop(*, as_json: bool) -> int:
 
 def status_document(facts: EngineFacts) -> dict[str, object]:
     """The JSON of `engine status`."""
-    from orchestrator.engines import door
+    from orchestrator.engines import engine_factory
     from orchestrator.engines.cdi import known
 
-    chosen = door(facts.name)
-    why = chosen.unfit(facts)
+    chosen = engine_factory(facts.name)
+    why = chosen.unmet_requirement(facts)
     return {
         "host": facts.host,
         "name": facts.name,
@@ -135,9 +136,9 @@ def cdi_words(facts: EngineFacts) -> str:
 
 
 def _show(console: Console, facts: EngineFacts) -> None:
-    from orchestrator.engines import door
+    from orchestrator.engines import engine_factory
 
-    builds, lack, _ = door(facts.name).builder(facts)
+    builds, lack, _ = engine_factory(facts.name).builder(facts)
     rows = [
         ("engine", facts.name),
         ("host", facts.host + (" (mlorch's own)" if facts.private else "")),

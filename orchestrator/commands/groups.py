@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.errors import UsageError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -74,7 +73,7 @@ def _require_known(group: click.Group, ctx: click.Context, args: list[str]) -> N
     known = group.list_commands(ctx)
     if not args or args[0].startswith("-") or args[0] in known:
         return
-    from orchestrator.source import nearest
+    from orchestrator.definitions.yaml import nearest
 
     near = nearest(args[0], known)
     hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"

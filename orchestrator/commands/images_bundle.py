@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import json_option, recipes_option, selection_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.assets.store import Stored
-    from orchestrator.bundle.contents import BundledPlan
-    from orchestrator.bundle.write import Order, Written
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.model.steps import BuildPlan
+    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.images.bundle.contents import BundledPlan
+    from orchestrator.images.bundle.write import Order, Written
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
 
 @click.command("bundle")
@@ -45,55 +45,55 @@ def command(
     machine with no network; there `mlorch run` finds everything. The file is an OCI layout
     in a tar, so other tools read its images too.
     """
-    from orchestrator.bundle.write import write
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.system.process import signals_interrupt
+    from orchestrator.host.process import signals_interrupt
+    from orchestrator.images.bundle.write import write
+    from orchestrator.operations.context import Context
 
-    bench, console = Workbench(recipes), Console(quiet=as_json)
+    context, console = Context(recipes), Console(quiet=as_json)
     with signals_interrupt():
-        order = make_order(bench, chosen, console)
-        written = write(output.absolute(), order, bench.engine)
+        order = make_order(context, chosen, console)
+        written = write(output.absolute(), order, context.engine)
     if as_json:
         console.document(bundle_document(output, written))
     else:
         _show(console, output, written)
 
 
-def make_order(bench: Workbench, chosen: Sequence[Selection], console: Console) -> Order:
+def make_order(context: Context, chosen: Sequence[Selection], console: Console) -> Order:
     """Build and fetch what is missing, and say what belongs into the bundle.
 
     Raises:
         UsageError: a base from a path, which no other machine has (`base-path`); the errors of build and fetch.
     """
     from orchestrator import __version__
-    from orchestrator.bundle.write import Order
     from orchestrator.commands.build import build_images
+    from orchestrator.images.bundle.write import Order
 
     plans: dict[str, BuildPlan] = {}
     bundled: dict[str, BundledPlan] = {}
     for selection in chosen:
         _require_portable(selection)
-        usual = {plan.image for plan in bench.plans(selection).plans}
-        for plan in build_images(bench, selection, console)[0]:
+        usual = {plan.image for plan in context.plans(selection).plans}
+        for plan in build_images(context, selection, console)[0]:
             plans[plan.image] = plan
             bundled[plan.image] = _bundled(plan, selection, usual)
 
     def documents(reference: str, digest: str) -> Mapping[str, bytes]:
         from orchestrator.commands.images_pick import subject
-        from orchestrator.supply.kept import documents, kept
+        from orchestrator.images.attest.kept import documents, kept
 
         made = kept(digest)
         if made is None:
             plan = plans[reference]
-            made = documents(subject(bench, plan, plan.layers[-1], digest))
+            made = documents(subject(context, plan, plan.layers[-1], digest))
         return made.files()
 
     return Order(
         mlorch=__version__,
         plans=tuple(bundled[image] for image in sorted(bundled)),
-        assets=_assets(bench, list(plans.values()), console),
-        definitions=tuple(root.path for root in bench.roots()),
+        assets=_assets(context, list(plans.values()), console),
+        definitions=tuple(root.path for root in context.roots()),
         documents=documents,
         say=console.say,
     )
@@ -112,25 +112,25 @@ def _require_portable(selection: Selection) -> None:
 
 def _bundled(plan: BuildPlan, selection: Selection, usual: set[str]) -> BundledPlan:
     """The plan; its base source is named where the one that is tried first would give another image."""
-    from orchestrator.bundle.contents import bundled_plan
+    from orchestrator.images.bundle.contents import bundled_plan
 
     asked = selection.base_source
     return bundled_plan(plan, asked if asked or plan.image in usual else plan.layers[0].base_source)
 
 
-def _assets(bench: Workbench, plans: Sequence[BuildPlan], console: Console) -> tuple[Stored, ...]:
+def _assets(context: Context, plans: Sequence[BuildPlan], console: Console) -> tuple[Stored, ...]:
     """Models and datasets of the plans' benchmarks, fetched and prepared where they are not here."""
-    from orchestrator.commands.larder import larder
-    from orchestrator.model.definitions import Benchmark
+    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.operations.asset_provider import asset_provider
 
     found: dict[tuple[str, str], Stored] = {}
     for plan in plans:
         if not plan.benchmark:
             continue
-        what = bench.catalog.benchmark(plan.benchmark).definition
+        what = context.catalog.benchmark(plan.benchmark).definition
         assert isinstance(what, Benchmark)
-        shelf = larder(bench, console, target=plan.target)
-        for entry in (bench.catalog.model(what.model), bench.catalog.dataset(what.dataset)):
+        shelf = asset_provider(context, console, target=plan.target)
+        for entry in (context.catalog.model(what.model), context.catalog.dataset(what.dataset)):
             stored = shelf.get(entry)
             found[stored.kind, stored.name] = stored
     return tuple(found[key] for key in sorted(found))

@@ -23,8 +23,8 @@ def command(prefix: Path, *, as_json: bool) -> None:
     """Make a key pair (ECDSA on P-256, PEM). MLORCH_KEY_PASSWORD or a prompt gives the password of the private half."""
     from orchestrator.commands.images_pick import password
     from orchestrator.console import Console
-    from orchestrator.supply.keys import generate, load_verifier
-    from orchestrator.system.files import atomic_write_bytes
+    from orchestrator.host.files import atomic_write_bytes
+    from orchestrator.images.attest.keys import generate, load_verifier
 
     console = Console(quiet=as_json)
     secret = password()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import json_option, recipes_option
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.registries.client import Registry
-    from orchestrator.registries.references import Place
+    from orchestrator.facts.references import Place
+    from orchestrator.images.registry.client import Registry
+    from orchestrator.operations.context import Context
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
@@ -31,16 +31,16 @@ def command(registries: tuple[str, ...], recipes: tuple[str, ...], *, unused: bo
 
     "In use" means that some target's plan of the current recipes has it.
     """
-    from orchestrator.commands.in_use import current_ids
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.images_in_use import current_ids
 
-    bench, console = Workbench(recipes), Console(quiet=as_json)
-    needed = current_ids(bench, console)
-    rows = list(_engine_rows(bench, needed))
+    context, console = Context(recipes), Console(quiet=as_json)
+    needed = current_ids(context, console)
+    rows = list(_engine_rows(context, needed))
     names = sorted({str(row["layer"]) for row in rows})
     good = True
-    for name in registries or bench.settings.registries:
+    for name in registries or context.settings.registries:
         found = _registry_rows(name, names, needed, console)
         good &= found is not None
         rows += found or []
@@ -53,10 +53,10 @@ def command(registries: tuple[str, ...], recipes: tuple[str, ...], *, unused: bo
     return 0 if good else 1
 
 
-def _engine_rows(bench: Workbench, needed: Collection[str]) -> Iterator[dict[str, object]]:
-    from orchestrator.execute.prune import ID_LABEL, own_images
+def _engine_rows(context: Context, needed: Collection[str]) -> Iterator[dict[str, object]]:
+    from orchestrator.images.prune import ID_LABEL, own_images
 
-    for facts in own_images(bench.engine):
+    for facts in own_images(context.engine):
         yield {
             "layer": facts.labels.get("org.mlorch.layer", ""),
             "content_id": facts.labels[ID_LABEL],
@@ -74,8 +74,8 @@ def _registry_rows(
 ) -> list[dict[str, object]] | None:
     """What a registry has; None, and said, where it cannot be asked."""
     from orchestrator.errors import RegistryError
-    from orchestrator.registries.client import Registry
-    from orchestrator.registries.references import parse_place
+    from orchestrator.facts.references import parse_place
+    from orchestrator.images.registry.client import Registry
 
     place = parse_place(name)
     client = Registry.at(place.host)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import json_option, recipes_option
-from orchestrator.commands.wiring import Workbench
+from orchestrator.operations.context import Context
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from orchestrator.bundle.contents import BundledPlan
-    from orchestrator.bundle.read import Bundle
     from orchestrator.console import Console
-    from orchestrator.supply.keys import Verifier
+    from orchestrator.images.attest.keys import Verifier
+    from orchestrator.images.bundle.contents import BundledPlan
+    from orchestrator.images.bundle.read import Bundle
 
 
 @click.command("load")
@@ -34,10 +34,10 @@ def command(file: Path, key: Path | None, recipes: tuple[str, ...], *, as_json: 
 
     Recipes of the bundle are taken along only where those of this machine would plan other images.
     """
-    from orchestrator.bundle.read import checked
     from orchestrator.console import Console
-    from orchestrator.supply.keys import load_verifier
-    from orchestrator.system.process import signals_interrupt
+    from orchestrator.host.process import signals_interrupt
+    from orchestrator.images.attest.keys import load_verifier
+    from orchestrator.images.bundle.read import checked
 
     console = Console(quiet=as_json)
     verifier = load_verifier(key) if key is not None else None
@@ -62,9 +62,9 @@ def require_signed(bundle: Bundle, verifier: Verifier | None) -> None:
         StepFailed: `signature`; nothing was taken in yet.
     """
     from orchestrator.errors import StepFailed
-    from orchestrator.supply.attach import Attached
-    from orchestrator.supply.check import Evidence, check_signature
-    from orchestrator.supply.kept import from_files
+    from orchestrator.images.attest.attach import Attached
+    from orchestrator.images.attest.check import Evidence, check_signature
+    from orchestrator.images.attest.kept import from_files
 
     if verifier is None:
         return
@@ -94,7 +94,7 @@ def require_signed(bundle: Bundle, verifier: Verifier | None) -> None:
 class Fit:
     """The recipes under which this mlorch plans exactly the images of a bundle."""
 
-    bench: Workbench
+    context: Context
     recipes: tuple[str, ...]
     fresh: Path | None = None
     """The folder of recipes that was written for it just now."""
@@ -105,16 +105,16 @@ def take(bundle: Bundle, recipes: tuple[str, ...], console: Console) -> dict[str
 
     Raises:
         StepFailed: `other-version`, no recipes here or in the bundle plan these images; the
-            errors of `orchestrator.bundle.take_in`. What was in place before stays.
+            errors of `orchestrator.images.bundle.take_in`. What was in place before stays.
     """
     from orchestrator.assets.store import Store
-    from orchestrator.bundle.take_in import take_assets, take_documents, take_images
-    from orchestrator.system.places import cache_home
+    from orchestrator.host.folders import cache_home
+    from orchestrator.images.bundle.take_in import take_assets, take_documents, take_images
 
     fit = fitting(bundle, recipes)
     try:
-        engine = fit.bench.engine  # first: without one nothing of the bundle is of use
-        assets = take_assets(bundle, fit.bench.catalog, Store(cache_home()), console.say)
+        engine = fit.context.engine  # first: without one nothing of the bundle is of use
+        assets = take_assets(bundle, fit.context.catalog, Store(cache_home()), console.say)
         console.say("taking in the images")
         images = take_images(bundle, engine)
     except BaseException:
@@ -134,20 +134,20 @@ def take(bundle: Bundle, recipes: tuple[str, ...], console: Console) -> dict[str
 
 def fitting(bundle: Bundle, recipes: tuple[str, ...]) -> Fit:
     """The recipes of this machine where they plan the bundle's images, else the bundle's own, kept below the data."""
-    from orchestrator.bundle.take_in import definitions_name, take_definitions
     from orchestrator.errors import StepFailed
-    from orchestrator.system.places import data_home
+    from orchestrator.host.folders import data_home
+    from orchestrator.images.bundle.take_in import definitions_name, take_definitions
 
-    own = Workbench(recipes)
+    own = Context(recipes)
     if not (why := _unlike(own, bundle)):
-        return Fit(bench=own, recipes=recipes)
+        return Fit(context=own, recipes=recipes)
     folder = data_home() / "bundles" / definitions_name(bundle)
     fresh = None if folder.is_dir() else folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     taken = tuple(str(path) for path in take_definitions(bundle, folder))
-    theirs = Workbench(taken)
+    theirs = Context(taken)
     if not _unlike(theirs, bundle):
-        return Fit(bench=theirs, recipes=taken, fresh=fresh)
+        return Fit(context=theirs, recipes=taken, fresh=fresh)
     if fresh is not None:
         shutil.rmtree(folder, ignore_errors=True)
     raise StepFailed(
@@ -158,11 +158,11 @@ def fitting(bundle: Bundle, recipes: tuple[str, ...]) -> Fit:
     )
 
 
-def _unlike(bench: Workbench, bundle: Bundle) -> str:
+def _unlike(context: Context, bundle: Bundle) -> str:
     """The first difference between what is planned here and the bundle's images; empty where there is none."""
-    from orchestrator.bundle.take_in import changed_inputs
-    from orchestrator.compiled import Selection
     from orchestrator.errors import DefinitionError, UsageError
+    from orchestrator.images.bundle.take_in import changed_inputs
+    from orchestrator.operations.kept_plans import Selection
 
     for plan in bundle.contents.plans:
         selection = Selection(
@@ -173,7 +173,7 @@ def _unlike(bench: Workbench, bundle: Bundle) -> str:
             base_source=plan.base_source,
         )
         try:
-            (made,) = bench.plans(selection).plans
+            (made,) = context.plans(selection).plans
         except (UsageError, DefinitionError) as error:
             return error.message
         if made.image != plan.image:

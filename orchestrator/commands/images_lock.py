@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import json_option, locked_option, recipes_option, wants_locked
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.assets.drift import Change
-    from orchestrator.assets.locking import Origins
-    from orchestrator.catalog import Catalog, Entry
     from orchestrator.console import Console
+    from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.lock import LayerLock
+    from orchestrator.definitions.kinds.recipes import Layer
     from orchestrator.errors import MlorchError, Problem
-    from orchestrator.model.definitions import Layer
-    from orchestrator.model.lock import LayerLock
+    from orchestrator.packages.drift import Change
+    from orchestrator.packages.locking import Origins
 
 
 _AWAY = (
@@ -62,12 +62,12 @@ def command(
     layer is then built anew. With --locked nothing is written, and every pin that would
     change is a fault at its line of the lock.
     """
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.errors import DefinitionError
+    from orchestrator.operations.context import Context
 
     console, strict = Console(quiet=as_json), wants_locked(locked)
-    catalog = Workbench(recipes, locked=strict).catalog
+    catalog = Context(recipes, locked=strict).catalog
     locker = Locker(catalog=catalog, update=update, platforms=platforms, output=output, strict=strict, console=console)
     for entry in _layers(catalog, layers):
         locker.lock(entry)
@@ -93,8 +93,8 @@ class Locker:
 
     def lock(self, entry: Entry) -> None:
         """One layer: look up, compare, and write unless --locked forbids it."""
-        from orchestrator.assets.drift import changes, drifted
-        from orchestrator.assets.locking import make_lock
+        from orchestrator.packages.drift import changes, drifted
+        from orchestrator.packages.locking import make_lock
 
         layer = _layer(entry)
         old = self.catalog.lock(layer.name)
@@ -142,16 +142,16 @@ class Locker:
 
 
 def _origins(unlocked: Callable[[str, str, MlorchError], None]) -> Origins:
-    from orchestrator.assets.bases import digest_of
-    from orchestrator.assets.locking import Origins
-    from orchestrator.system.git import commit_of
+    from orchestrator.host.git import commit_of
+    from orchestrator.images.base_digest import digest_of
+    from orchestrator.packages.locking import Origins
 
     return Origins(digest=digest_of, commit=commit_of, unlocked=unlocked)
 
 
 def _layers(catalog: Catalog, names: tuple[str, ...]) -> list[Entry]:
     """The named layers, or all that have something to pin."""
-    from orchestrator.lock import has_pins
+    from orchestrator.definitions.locks import has_pins
 
     if names:
         return [catalog.layer(name) for name in names]
@@ -159,8 +159,8 @@ def _layers(catalog: Catalog, names: tuple[str, ...]) -> list[Entry]:
 
 
 def _write(path: Path, lock: LayerLock) -> None:
-    from orchestrator.lock import lock_text
-    from orchestrator.system.files import atomic_write_text
+    from orchestrator.definitions.locks import lock_text
+    from orchestrator.host.files import atomic_write_text
 
     text = lock_text(lock)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -177,7 +177,7 @@ def _show(console: Console, name: str, changes: Sequence[Change], path: Path) ->
 
 def _platforms(catalog: Catalog, entry: Entry) -> tuple[str, ...]:
     """Those that the lock has, else those of the targets that stand on the layer, else those of every target."""
-    from orchestrator.model.definitions import Target
+    from orchestrator.definitions.kinds.recipes import Target
 
     lock = catalog.lock(entry.definition.name)
     if lock is not None:
@@ -189,7 +189,7 @@ def _platforms(catalog: Catalog, entry: Entry) -> tuple[str, ...]:
 
 
 def _layer(entry: Entry) -> Layer:
-    from orchestrator.model.definitions import Layer
+    from orchestrator.definitions.kinds.recipes import Layer
 
     assert isinstance(entry.definition, Layer)
     return entry.definition

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed, UsageError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
-    from orchestrator.model.steps import BuildPlan, LayerStep
-    from orchestrator.supply.parts import Subject
+    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.images.attest.parts import Subject
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Pick:
         return self.reference.startswith("localhost/")
 
 
-def pick(bench: Workbench, chosen: Sequence[Selection], names: Sequence[str], registry: str = "") -> tuple[Pick, ...]:
+def pick(context: Context, chosen: Sequence[Selection], names: Sequence[str], registry: str = "") -> tuple[Pick, ...]:
     """The images of ``names`` (a layer's name or a reference); the finished ones of the selection where none is named.
 
     With ``registry`` (HOST[:PORT][/PATH]) those of plans are meant as they lie there, not in the engine.
@@ -40,10 +40,10 @@ def pick(bench: Workbench, chosen: Sequence[Selection], names: Sequence[str], re
         UsageError: `unknown-image`, a name that is neither a layer of the plans nor a reference;
             `bad-registry`, no place of a registry.
     """
-    from orchestrator.registries.references import parse_place
+    from orchestrator.facts.references import parse_place
 
     place = parse_place(registry) if registry else None
-    plans = [plan for selection in chosen for plan in bench.plans(selection).plans]
+    plans = [plan for selection in chosen for plan in context.plans(selection).plans]
     found = [_named(name, plans) for name in names] or [
         Pick(reference=plan.image, plan=plan, step=plan.layers[-1]) for plan in plans
     ]
@@ -63,7 +63,7 @@ def _named(name: str, plans: Sequence[BuildPlan]) -> Pick:
         if name in {step.name, step.image, step.content_id}:
             return Pick(reference=step.image, plan=plan, step=step)
     if "/" not in name:
-        from orchestrator.source import nearest
+        from orchestrator.definitions.yaml import nearest
 
         known = sorted({step.name for _, step in _steps(plans)})
         near = nearest(name, known)
@@ -88,20 +88,20 @@ def with_content_id(plans: Sequence[BuildPlan], content_id: str) -> tuple[BuildP
     return next(((plan, step) for plan, step in _steps(plans) if step.content_id == content_id), None)
 
 
-def subject(bench: Workbench, plan: BuildPlan, step: LayerStep, digest: str) -> Subject:
+def subject(context: Context, plan: BuildPlan, step: LayerStep, digest: str) -> Subject:
     """What documents say of an image; the benchmark's recipe is part of it."""
-    from orchestrator.supply.parts import subject_of
+    from orchestrator.images.attest.parts import subject_of
 
     recipe = ("", "")
     if plan.benchmark:
-        entry = bench.catalog.benchmark(plan.benchmark)
+        entry = context.catalog.benchmark(plan.benchmark)
         recipe = (plan.benchmark, entry.sha256)
     return subject_of(plan, step, digest, recipe)
 
 
-def digest_in_engine(bench: Workbench, reference: str) -> str:
+def digest_in_engine(context: Context, reference: str) -> str:
     """The digest of an image in the engine. Raises `StepFailed` (`no-image`)."""
-    facts = bench.look_up()([reference])[reference]
+    facts = context.look_up()([reference])[reference]
     if facts is None:
         raise StepFailed(
             f"the engine has no image {reference}", hint="`mlorch build` makes it, `pull` gets it", slug="no-image"
@@ -115,8 +115,8 @@ def password() -> str:
 
     import click
 
-    from orchestrator.commands.wiring import is_terminal
-    from orchestrator.supply.keys import PASSWORD_VARIABLE
+    from orchestrator.images.attest.keys import PASSWORD_VARIABLE
+    from orchestrator.operations.context import is_terminal
 
     if (given := os.environ.get(PASSWORD_VARIABLE)) is not None:
         return given

@@ -18,17 +18,17 @@ def command(recipes: tuple[str, ...], *, yes: bool, as_json: bool) -> int:
     """
     import os
 
-    from orchestrator.commands.in_use import current_ids
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.execute.prune import ID_LABEL, Removal, freed, own_images, remove, unneeded
-    from orchestrator.system.detect import platform_of
+    from orchestrator.host.detect import platform_of
+    from orchestrator.images.prune import ID_LABEL, Removal, freed, own_images, remove, unneeded
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.images_in_use import current_ids
 
-    bench, console = Workbench(recipes), Console(quiet=as_json)
-    every = own_images(bench.engine)
-    going = unneeded(every, current_ids(bench, console, sure_of=platform_of(os.uname().machine)))
+    context, console = Context(recipes), Console(quiet=as_json)
+    every = own_images(context.engine)
+    going = unneeded(every, current_ids(context, console, sure_of=platform_of(os.uname().machine)))
     shown = tuple(Removal(image=facts, state="unneeded") for facts in going)
-    done = remove(bench.engine, going) if yes else shown
+    done = remove(context.engine, going) if yes else shown
     count = freed([one.image for one in done if one.state != "kept"], every)
     if as_json:
         rows = [

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.commands.common import json_option, recipes_option, selection_options
-from orchestrator.commands.pulling import Wish, images_option
+from orchestrator.commands.pulling import PullPolicy, images_option
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.compiled import Selection
+    from orchestrator.operations.kept_plans import Selection
 
 
 @click.command("pull")
@@ -34,14 +35,14 @@ def command(
     """
     from orchestrator.commands.build import build_images, show
     from orchestrator.commands.plan import plan_document
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
-    bench, console = Workbench(recipes), Console(quiet=as_json)
-    wish = Wish(pull=True, build=False, images=images, registries=registries)
+    context, console = Context(recipes), Console(quiet=as_json)
+    pull_policy = PullPolicy(pull=True, build=False, images=images, registries=registries)
     documents = []
     for selection in chosen:
-        plans, outcomes = build_images(bench, selection, console, wish=wish)
+        plans, outcomes = build_images(context, selection, console, pull_policy=pull_policy)
         documents.append(plan_document(plans, outcomes))
         if not as_json:
             show(console, plans, outcomes)

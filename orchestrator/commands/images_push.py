@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,12 +11,10 @@ from orchestrator.commands.common import json_option, recipes_option, selection_
 
 OUTPUT_HELP = "Write the digests of what was published to FILE (YAML; JSON where it ends in .json)."
 
-
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.compiled import Selection
+    from orchestrator.operations.kept_plans import Selection
 
 
 @click.command("push")
@@ -56,24 +55,24 @@ def command(
     """
     from orchestrator.commands.images_pick import password
     from orchestrator.commands.publishing import prep_selection, publish, show, write_list
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.registries.references import parse_place
-    from orchestrator.supply.keys import load_signer
+    from orchestrator.facts.references import parse_place
+    from orchestrator.images.attest.keys import load_signer
+    from orchestrator.operations.context import Context
 
     parse_place(registry)  # a name that is none is told before an engine is asked
     signer = load_signer(key, password) if key is not None else None
-    bench, console = Workbench(recipes), Console(quiet=as_json)
+    context, console = Context(recipes), Console(quiet=as_json)
     documents = []
     for selection in chosen:
-        plans = bench.plans(selection).plans
-        prep = prep_selection(bench, selection, plans)
-        sides = bench.plans(prep).plans if prep else ()
-        if any(bench.look_up()([side.image])[side.image] is None for side in sides):
+        plans = context.plans(selection).plans
+        prep = prep_selection(context, selection, plans)
+        sides = context.plans(prep).plans if prep else ()
+        if any(context.look_up()([side.image])[side.image] is None for side in sides):
             console.warn("the image that prepares models and data is not here; `mlorch build --push` publishes it too")
             sides = ()
         documents.append(
-            publish(bench, plans, registry, console, tag=tag, overwrite=overwrite, signer=signer, sides=sides)
+            publish(context, plans, registry, console, tag=tag, overwrite=overwrite, signer=signer, sides=sides)
         )
     if output:
         write_list(output, documents)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.commands.common import json_option, recipes_option, selection_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.catalog import Entry
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.execute.rebuild import Rebuilt
-    from orchestrator.model.steps import BuildPlan, LayerStep
+    from orchestrator.definitions.catalog import Entry
+    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.images.rebuild import Rebuilt
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
 
 @click.command("rebuild")
@@ -40,13 +41,13 @@ def command(
     file that differs and in what, or the first field of the configuration. Exit status 1
     when one differs in more than its compression. Without it the new images take the place of the old ones.
     """
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
-    bench, console = Workbench(recipes), Console(quiet=as_json)
+    context, console = Context(recipes), Console(quiet=as_json)
     outcomes: list[Rebuilt] = []
-    for plans, steps in _chosen(bench, chosen, layers):
-        found = _rebuild(bench, console, plans, steps, verify=verify)
+    for plans, steps in _chosen(context, chosen, layers):
+        found = _rebuild(context, console, plans, steps, verify=verify)
         outcomes += found
         if not as_json:
             _show(console, found)
@@ -64,20 +65,20 @@ def document(outcomes: Sequence[Rebuilt]) -> dict[str, object]:
 
 
 def _chosen(
-    bench: Workbench, selections: Sequence[Selection], names: Sequence[str]
+    context: Context, selections: Sequence[Selection], names: Sequence[str]
 ) -> list[tuple[tuple[BuildPlan, ...], list[LayerStep]]]:
     """For each selection its plans and the layers that are meant; a layer of two selections counts once.
 
     Raises:
         UsageError: `unknown-layer`, no plan has a layer of that name.
     """
+    from orchestrator.definitions.yaml import nearest
     from orchestrator.errors import UsageError
-    from orchestrator.layers import merge_layers
-    from orchestrator.source import nearest
+    from orchestrator.plan.build.layers import merge_layers
 
     found, seen, known = [], set[str](), set[str]()
     for selection in selections:
-        plans = bench.plans(selection).plans
+        plans = context.plans(selection).plans
         steps = merge_layers(plans)
         known |= {step.name for step in steps}
         found.append((plans, [step for step in steps if step.image not in seen and (not names or step.name in names)]))
@@ -85,7 +86,7 @@ def _chosen(
     for name in names:
         if name in known:
             continue
-        side = _side(bench, selections[0], name)
+        side = _side(context, selections[0], name)
         if side is None:
             near = nearest(name, sorted(known))
             hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(sorted(known))}"
@@ -94,12 +95,12 @@ def _chosen(
     return [(plans, steps) for plans, steps in found if steps]
 
 
-def _side(bench: Workbench, selection: Selection, name: str) -> tuple[BuildPlan, ...] | None:
+def _side(context: Context, selection: Selection, name: str) -> tuple[BuildPlan, ...] | None:
     """The plan of a side image (`prep`), which no benchmark holds; None where no such layer is defined."""
     from dataclasses import replace
 
-    sides = [entry.definition.name for entry in bench.catalog.entries("layer") if _level(entry) == "side"]
-    return bench.plans(replace(selection, side=name, benchmarks=())).plans if name in sides else None
+    sides = [entry.definition.name for entry in context.catalog.entries("layer") if _level(entry) == "side"]
+    return context.plans(replace(selection, side=name, benchmarks=())).plans if name in sides else None
 
 
 def _level(entry: Entry) -> str:
@@ -107,17 +108,17 @@ def _level(entry: Entry) -> str:
 
 
 def _rebuild(
-    bench: Workbench, console: Console, plans: tuple[BuildPlan, ...], steps: Sequence[LayerStep], *, verify: bool
+    context: Context, console: Console, plans: tuple[BuildPlan, ...], steps: Sequence[LayerStep], *, verify: bool
 ) -> tuple[Rebuilt, ...]:
     from orchestrator.commands.build_view import BuildView
-    from orchestrator.execute.rebuild import Rebuilder
-    from orchestrator.system.places import cache_home
+    from orchestrator.host.folders import cache_home
+    from orchestrator.images.rebuild import Rebuilder
 
-    with bench.build_settings() as settings, BuildView(console, plans) as view:
+    with context.build_settings() as settings, BuildView(console, plans) as view:
         rebuilder = Rebuilder(
-            engine=bench.engine,
+            engine=context.engine,
             settings=settings,
-            parts=bench.parts(),
+            parts=context.parts(),
             cache=cache_home(),
             on_layer=view.layer,
             on_event=view.event,

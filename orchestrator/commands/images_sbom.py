@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import json_option, recipes_option, selection_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
+    from orchestrator.operations.kept_plans import Selection
 
 
 @click.command("sbom")
@@ -45,23 +45,23 @@ def command(
     import json
 
     from orchestrator.commands.images_pick import digest_in_engine, pick, require_folder, subject
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.errors import UsageError
-    from orchestrator.supply.kept import documents
+    from orchestrator.images.attest.kept import documents
+    from orchestrator.operations.context import Context
 
-    bench, console = Workbench(recipes), Console(quiet=as_json)
+    context, console = Context(recipes), Console(quiet=as_json)
     if output is not None:
         require_folder(output)
     found = []
-    for one in pick(bench, chosen, images):
+    for one in pick(context, chosen, images):
         if one.plan is None or one.step is None:
             raise UsageError(
                 f"no layer of these plans is {one.reference}",
                 hint="name a layer of `mlorch plan`",
                 slug="unknown-image",
             )
-        made = documents(subject(bench, one.plan, one.step, digest_in_engine(bench, one.step.image)))
+        made = documents(subject(context, one.plan, one.step, digest_in_engine(context, one.step.image)))
         found.append((one.step.name, one.step.image, made))
     if as_json:
         console.document(
@@ -93,7 +93,7 @@ def command(
 
 
 def _write(console: Console, path: Path, data: bytes) -> None:
-    from orchestrator.system.files import atomic_write_bytes
+    from orchestrator.host.files import atomic_write_bytes
 
     atomic_write_bytes(path, data, overwrite=True)
     console.result(str(path))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import json_option, recipes_option, selection_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.commands.images_pick import Pick
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
-    from orchestrator.supply.keys import Signer
+    from orchestrator.images.attest.keys import Signer
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
 
 @click.command("sign")
@@ -45,15 +45,15 @@ def command(
     for one in a registry (a full name, or --registry) they are put beside it.
     """
     from orchestrator.commands.images_pick import password, pick
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.supply.keys import load_signer
+    from orchestrator.images.attest.keys import load_signer
+    from orchestrator.operations.context import Context
 
-    bench, console = Workbench(recipes), Console(quiet=as_json)
+    context, console = Context(recipes), Console(quiet=as_json)
     signer = load_signer(key, password) if key is not None else None
     rows = []
-    for one in pick(bench, chosen, images, registry):
-        row = sign_one(bench, one, signer)
+    for one in pick(context, chosen, images, registry):
+        row = sign_one(context, one, signer)
         rows.append(row)
         if not as_json:
             what = "signed" if signer else "documents written"
@@ -62,7 +62,7 @@ def command(
         console.document({"images": rows})
 
 
-def sign_one(bench: Workbench, one: Pick, signer: Signer | None) -> dict[str, object]:
+def sign_one(context: Context, one: Pick, signer: Signer | None) -> dict[str, object]:
     """Make the documents of an image and keep them, here or beside it in its registry.
 
     Raises:
@@ -71,7 +71,7 @@ def sign_one(bench: Workbench, one: Pick, signer: Signer | None) -> dict[str, ob
     """
     from orchestrator.commands.images_pick import digest_in_engine, subject
     from orchestrator.errors import UsageError
-    from orchestrator.supply.kept import documents, keep
+    from orchestrator.images.attest.kept import documents, keep
 
     if one.plan is None or one.step is None:
         raise UsageError(
@@ -80,22 +80,22 @@ def sign_one(bench: Workbench, one: Pick, signer: Signer | None) -> dict[str, ob
             slug="unknown-image",
         )
     if one.local:
-        digest = digest_in_engine(bench, one.reference)
-        made = documents(subject(bench, one.plan, one.step, digest), signer, one.step.repository)
+        digest = digest_in_engine(context, one.reference)
+        made = documents(subject(context, one.plan, one.step, digest), signer, one.step.repository)
         return {"image": one.step.image, "digest": digest, "place": str(keep(made)), "signed": signer is not None}
-    return _in_registry(bench, one, signer)
+    return _in_registry(context, one, signer)
 
 
-def _in_registry(bench: Workbench, one: Pick, signer: Signer | None) -> dict[str, object]:
+def _in_registry(context: Context, one: Pick, signer: Signer | None) -> dict[str, object]:
     import json
 
     from orchestrator.commands.images_pick import subject
     from orchestrator.errors import StepFailed
-    from orchestrator.registries.client import Registry
-    from orchestrator.registries.references import parse_reference
-    from orchestrator.supply.attach import attach
-    from orchestrator.supply.evidence import image_manifest
-    from orchestrator.supply.kept import documents
+    from orchestrator.facts.references import parse_reference
+    from orchestrator.images.attest.attach import attach
+    from orchestrator.images.attest.evidence import image_manifest
+    from orchestrator.images.attest.kept import documents
+    from orchestrator.images.registry.client import Registry
 
     assert one.plan is not None, "sign_one has seen it"
     assert one.step is not None, "and this"
@@ -112,7 +112,7 @@ def _in_registry(bench: Workbench, one: Pick, signer: Signer | None) -> dict[str
             slug="content-id",
         )
     name = f"{reference.host}/{reference.repository}"
-    made = documents(subject(bench, one.plan, one.step, manifest.digest), signer, name)
+    made = documents(subject(context, one.plan, one.step, manifest.digest), signer, name)
     put = attach(registry, reference.repository, manifest.descriptor(), made)
     return {
         "image": str(reference),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import json_option, recipes_option, selection_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.commands.images_pick import Pick
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.supply.check import Check, Evidence
+    from orchestrator.images.attest.check import Check, Evidence
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
 _WORDS = {True: "pass", False: "FAIL", None: "none"}
 
@@ -48,16 +48,16 @@ def command(
     An IMAGE with a registry's name is checked there, without an engine. Exit 1 when a check fails.
     """
     from orchestrator.commands.images_pick import pick
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.supply.check import good
-    from orchestrator.supply.keys import load_verifier
+    from orchestrator.images.attest.check import good
+    from orchestrator.images.attest.keys import load_verifier
+    from orchestrator.operations.context import Context
 
-    bench, console = Workbench(recipes), Console(quiet=as_json)
+    context, console = Context(recipes), Console(quiet=as_json)
     verify = load_verifier(key).verify if key is not None else None
     rows, all_good = [], True
-    for one in pick(bench, chosen, images, registry):
-        checks = verify_one(bench, one, chosen, verify)
+    for one in pick(context, chosen, images, registry):
+        checks = verify_one(context, one, chosen, verify)
         fine = good(checks)
         all_good = all_good and fine
         rows.append({"image": one.reference, "good": fine, "checks": [asdict(check) for check in checks]})
@@ -69,7 +69,7 @@ def command(
 
 
 def verify_one(
-    bench: Workbench,
+    context: Context,
     one: Pick,
     chosen: Sequence[Selection],
     verify: Callable[[bytes, bytes], bool] | None,
@@ -81,10 +81,10 @@ def verify_one(
     """
     from orchestrator.commands.images_pick import subject, with_content_id
     from orchestrator.errors import StepFailed
-    from orchestrator.supply.check import Check, check_all
+    from orchestrator.images.attest.check import Check, check_all
 
     try:
-        found = _evidence(bench, one, chosen)
+        found = _evidence(context, one, chosen)
     except StepFailed as error:
         if error.slug not in {"digest-mismatch", "bad-archive", "hostile-archive", "bad-manifest"}:
             raise
@@ -93,23 +93,23 @@ def verify_one(
     label = found.image.labels.get("org.mlorch.content-id", "")
     known = (one.plan, one.step) if one.plan is not None and one.step is not None else None
     if known is None:
-        known = with_content_id([plan for selection in chosen for plan in bench.plans(selection).plans], label)
-    wanted = subject(bench, *known, found.image.digest) if known is not None else None
+        known = with_content_id([plan for selection in chosen for plan in context.plans(selection).plans], label)
+    wanted = subject(context, *known, found.image.digest) if known is not None else None
     return check_all(found, wanted, verify)
 
 
-def _evidence(bench: Workbench, one: Pick, chosen: Sequence[Selection]) -> Evidence:
-    from orchestrator.supply import evidence
+def _evidence(context: Context, one: Pick, chosen: Sequence[Selection]) -> Evidence:
+    from orchestrator.images.attest import evidence
 
     if one.local:
         from orchestrator.commands.images_pick import digest_in_engine
 
-        return evidence.of_engine(bench.engine, one.reference, digest_in_engine(bench, one.reference))
-    from orchestrator.registries.client import Registry
-    from orchestrator.registries.references import parse_reference
+        return evidence.of_engine(context.engine, one.reference, digest_in_engine(context, one.reference))
+    from orchestrator.facts.references import parse_reference
+    from orchestrator.images.registry.client import Registry
 
     reference = parse_reference(one.reference)
-    platform = one.step.platform if one.step is not None else bench.plans(chosen[0]).plans[0].platform
+    platform = one.step.platform if one.step is not None else context.plans(chosen[0]).plans[0].platform
     return evidence.of_registry(Registry.at(reference.host), reference, platform)[0]
 
 

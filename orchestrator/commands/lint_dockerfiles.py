@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from orchestrator.errors import Problem
-    from orchestrator.model.steps import BuildPlan
+    from orchestrator.facts.steps import BuildPlan
 
 _NAMES = ("dockerfile", "dockerfile.*", "*.dockerfile", "containerfile", "containerfile.*", "*.containerfile")
 _NOT = ("*.j2", "*.dockerignore", "*.md")
@@ -54,8 +54,8 @@ def lint_dockerfiles(paths: Sequence[Path]) -> tuple[Problem, ...]:
 
 def lint_rendered(plans: Sequence[BuildPlan]) -> tuple[Problem, ...]:
     """What is wrong in rendered Dockerfiles; their path is the one that `mlorch render -o` writes below its folder."""
-    from orchestrator.layers import merge_layers
     from orchestrator.lint.check import lint
+    from orchestrator.plan.build.layers import merge_layers
 
     last = {plan.image for plan in plans}
     return tuple(

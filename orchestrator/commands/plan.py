@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.commands.common import engine_option, json_option, recipes_option, selection_options
-from orchestrator.commands.pulling import Wish, depots, pull_options
+from orchestrator.commands.pulling import PullPolicy, image_sources, pull_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
-    from orchestrator.execute.outcome import LayerOutcome
-    from orchestrator.execute.pull import Depots
-    from orchestrator.model.steps import BuildPlan, LayerStep
+    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.images.outcome import LayerOutcome
+    from orchestrator.images.pull import ImageSources
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
 
 @click.command("plan")
@@ -29,21 +30,21 @@ def command(
     chosen: Sequence[Selection],
     engine: str,
     recipes: tuple[str, ...],
-    wish: Wish,
+    pull_policy: PullPolicy,
     *,
     explain: bool,
     as_json: bool,
 ) -> None:
     """Show what would be built and why; without an engine every state is `unknown`."""
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
-    bench = Workbench(recipes, wanted_engine=engine)
+    context = Context(recipes, wanted_engine=engine)
     console = Console(quiet=as_json)
     documents = []
     for selection in chosen:
-        plans = bench.plans(selection).plans
-        outcomes = outlook(bench, plans, depots(bench, wish, console))
+        plans = context.plans(selection).plans
+        outcomes = outlook(context, plans, image_sources(context, pull_policy, console))
         documents.append(plan_document(plans, outcomes))
         if not as_json:
             _show(console, plans, outcomes, explain=explain)
@@ -51,36 +52,40 @@ def command(
         console.document(documents[0] if len(documents) == 1 else {"plans": documents})
 
 
-def outlook(bench: Workbench, plans: Sequence[BuildPlan], sources: Depots | None = None) -> tuple[LayerOutcome, ...]:
+def outlook(
+    context: Context, plans: Sequence[BuildPlan], sources: ImageSources | None = None
+) -> tuple[LayerOutcome, ...]:
     """For every layer what a build would do: hit, pull, build, or unknown where no engine answers.
 
-    Raises `RegistryError` as `Depots.offers`.
+    Raises `RegistryError` as `ImageSources.registry_images`.
     """
     from dataclasses import replace
 
-    from orchestrator.execute.outcome import LayerOutcome, hit, why
-    from orchestrator.layers import merge_layers, missing_layers
+    from orchestrator.images.outcome import LayerOutcome, hit, why
+    from orchestrator.plan.build.layers import merge_layers, missing_layers
 
     steps = merge_layers(plans)
-    look_up = bench.try_look_up()
+    look_up = context.try_look_up()
     if look_up is None:
         return tuple(_outcome(LayerOutcome, step, "unknown", _reason(step, "no engine answers")) for step in steps)
     found = look_up([step.image for step in steps])
     found = found if sources is None else sources.accept(found, steps)
     present = {reference for reference, facts in found.items() if facts is not None}
-    offers = sources.offers(plans, present) if sources is not None else {}
-    missing = {step.image for step in missing_layers(plans, present | offers.keys())}
+    registry_images = sources.registry_images(plans, present) if sources is not None else {}
+    missing = {step.image for step in missing_layers(plans, present | registry_images.keys())}
     outcomes = []
     for step in steps:
-        if step.image in offers:
-            offer = offers[step.image]
-            reason = f"{offer.size / 1e6:.1f} MB in {offer.place}"
-            outcomes.append(replace(_outcome(LayerOutcome, step, "pull", reason), digest=offer.reference.digest))
+        if step.image in registry_images:
+            registry_image = registry_images[step.image]
+            reason = f"{registry_image.size / 1e6:.1f} MB in {registry_image.place}"
+            outcomes.append(
+                replace(_outcome(LayerOutcome, step, "pull", reason), digest=registry_image.reference.digest)
+            )
             continue
         if step.image not in missing:
             outcomes.append(hit(step, found.get(step.image)))
             continue
-        reason, changed = why(step, bench.engine.images(f"org.mlorch.layer={step.name}"))
+        reason, changed = why(step, context.engine.images(f"org.mlorch.layer={step.name}"))
         outcomes.append(_outcome(LayerOutcome, step, "build", _reason(step, reason), changed))
     return tuple(outcomes)
 

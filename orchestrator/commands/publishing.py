@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.execute.publish import Indexed, Pushed
-    from orchestrator.model.steps import BuildPlan, LayerStep
-    from orchestrator.registries.references import Place
-    from orchestrator.supply.keys import Signer
+    from orchestrator.facts.references import Place
+    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.images.attest.keys import Signer
+    from orchestrator.images.publish import Indexed, Pushed
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
 
 def publish(
-    bench: Workbench,
+    context: Context,
     plans: Sequence[BuildPlan],
     registry: str,
     console: Console,
@@ -40,16 +40,16 @@ def publish(
         RegistryError: as `Publisher.push`.
     """
     from orchestrator.commands.build_view import BuildView
-    from orchestrator.execute.publish import Publisher
-    from orchestrator.layers import merge_layers
-    from orchestrator.registries.client import Registry
-    from orchestrator.registries.references import parse_place
+    from orchestrator.facts.references import parse_place
+    from orchestrator.images.publish import Publisher
+    from orchestrator.images.registry.client import Registry
+    from orchestrator.plan.build.layers import merge_layers
 
     place = parse_place(registry)
-    _require_images(bench, plans)
+    _require_images(context, plans)
     with BuildView(console, (*sides, *plans)) as view:
         publisher = Publisher(
-            engine=bench.engine,
+            engine=context.engine,
             place=place,
             client=Registry.at(place.host),
             overwrite=overwrite,
@@ -60,32 +60,32 @@ def publish(
         pushed = publisher.push(merge_layers((*sides, *plans)))  # finished images come last
         digests = {one.image.content_id: one.image.digest for one in pushed}
         indexes = [publisher.index(plan, digests[plan.layers[-1].content_id], tag) for plan in plans if tag]
-    documents = [made for plan in plans if (made := _with_documents(bench, plan, place, signer, console)) is not None]
+    documents = [made for plan in plans if (made := _with_documents(context, plan, place, signer, console)) is not None]
     return {**_document(str(place), pushed, indexes), "documents": documents}
 
 
-def prep_selection(bench: Workbench, selection: Selection, plans: Sequence[BuildPlan]) -> Selection | None:
+def prep_selection(context: Context, selection: Selection, plans: Sequence[BuildPlan]) -> Selection | None:
     """The side image that prepares models and data of the plans' benchmarks; None where all come prepared.
 
     Without it `mlorch run --no-build` could not work on a machine that has no models and data yet.
     """
     from dataclasses import replace
 
-    from orchestrator.model.definitions import Benchmark
+    from orchestrator.definitions.kinds.recipes import Benchmark
 
     for plan in plans:
         if not plan.benchmark:
             continue
-        benchmark = bench.catalog.get("benchmark", plan.benchmark).definition
+        benchmark = context.catalog.get("benchmark", plan.benchmark).definition
         assert isinstance(benchmark, Benchmark)
         assets = (("model", benchmark.model), ("dataset", benchmark.dataset))
-        if any(getattr(bench.catalog.get(kind, name).definition, "prepare", None) for kind, name in assets):
+        if any(getattr(context.catalog.get(kind, name).definition, "prepare", None) for kind, name in assets):
             return replace(selection, benchmarks=(), side="prep")
     return None
 
 
 def _with_documents(
-    bench: Workbench, plan: BuildPlan, place: Place, signer: Signer | None, console: Console
+    context: Context, plan: BuildPlan, place: Place, signer: Signer | None, console: Console
 ) -> dict[str, object] | None:
     """Put SBOM and provenance beside the finished image of a plan; None where the registry takes images only.
 
@@ -99,7 +99,7 @@ def _with_documents(
     top = plan.layers[-1]
     reference = str(place.image(top.name, top.content_id))
     try:
-        return sign_one(bench, Pick(reference=reference, plan=plan, step=top), signer)
+        return sign_one(context, Pick(reference=reference, plan=plan, step=top), signer)
     except RegistryError as error:
         if signer is not None or error.slug != "registry-refused":
             raise
@@ -107,10 +107,10 @@ def _with_documents(
         return None
 
 
-def _require_images(bench: Workbench, plans: Sequence[BuildPlan]) -> None:
+def _require_images(context: Context, plans: Sequence[BuildPlan]) -> None:
     from orchestrator.errors import StepFailed
 
-    found = bench.look_up()([plan.image for plan in plans])
+    found = context.look_up()([plan.image for plan in plans])
     for plan in plans:
         if found[plan.image] is None:
             top: LayerStep = plan.layers[-1]
@@ -133,7 +133,7 @@ def write_list(path: str, documents: Sequence[dict[str, object]]) -> None:
     """The published list of what was pushed. Raises `WriteFailed`."""
     from dataclasses import fields
 
-    from orchestrator.execute.published import Published, write_published
+    from orchestrator.images.published_list import Published, write_published
 
     names = [field.name for field in fields(Published)]
     rows = [row for document in documents for row in document["pushed"]]  # type: ignore[attr-defined]  # our own lists

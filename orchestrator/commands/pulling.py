@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.execute.pull import Depots
+    from orchestrator.images.pull import ImageSources
+    from orchestrator.operations.context import Context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class PullPolicy:
     """How images may come to be there: ``pull`` None asks registries where some are configured.
 
     ``images`` is a published list; ``registries`` stand for the configured ones; the caches
@@ -34,16 +34,16 @@ class Wish:
     cache_from: tuple[str, ...] = ()
 
 
-ANY = Wish()
+DEFAULT_PULL_POLICY = PullPolicy()
 """What a command wants that says nothing of it."""
 
 
 def pull_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--pull/--no-pull` and `--images`, handed on as one ``wish``."""
+    """`--pull/--no-pull` and `--images`, handed on as one ``pull_policy``."""
 
     @wraps(function)
     def collected(*arguments: Any, pull: bool | None, images: str, **more: Any) -> Any:
-        return function(*arguments, wish=Wish(pull=pull, images=images), **more)
+        return function(*arguments, pull_policy=PullPolicy(pull=pull, images=images), **more)
 
     pull = click.option(
         "--pull/--no-pull",
@@ -61,7 +61,7 @@ def images_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-def depots(bench: Workbench, wish: Wish, console: Console) -> Depots | None:
+def image_sources(context: Context, pull_policy: PullPolicy, console: Console) -> ImageSources | None:
     """Where to look for images before building; None where nowhere.
 
     Raises:
@@ -71,26 +71,26 @@ def depots(bench: Workbench, wish: Wish, console: Console) -> Depots | None:
     """
     from orchestrator.errors import UsageError
 
-    settings = bench.settings
-    listed = wish.images or settings.images
-    names = wish.registries or settings.registries
-    if wish.pull is False:
+    settings = context.settings
+    listed = pull_policy.images or settings.images
+    names = pull_policy.registries or settings.registries
+    if pull_policy.pull is False:
         return None
     if not (listed or names):
-        if wish.pull:
+        if pull_policy.pull:
             raise UsageError(
                 "there is no registry to pull from",
                 hint="name some: `registries: [HOST:PORT/PATH]` in mlorch.yaml, MLORCH_REGISTRIES, or --images FILE",
                 slug="no-registries",
             )
         return None
-    from orchestrator.execute.published import read_published
-    from orchestrator.execute.pull import Depots
-    from orchestrator.registries.references import parse_place
+    from orchestrator.facts.references import parse_place
+    from orchestrator.images.published_list import read_published
+    from orchestrator.images.pull import ImageSources
 
-    return Depots(
+    return ImageSources(
         places=tuple(parse_place(name) for name in names),
         published=read_published(Path(listed)) if listed else {},
-        strict=bool(wish.pull) or not wish.build,
+        strict=bool(pull_policy.pull) or not pull_policy.build,
         warn=console.warn,
     )

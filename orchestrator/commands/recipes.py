@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,11 +11,10 @@ from orchestrator.commands.common import json_option, recipes_option
 from orchestrator.commands.groups import ListGroup
 from orchestrator.errors import DefinitionError, UsageError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.catalog import Catalog, Entry, Root
+    from orchestrator.definitions.catalog import Catalog, Entry, Root
     from orchestrator.errors import Problem
 
 _FOLDERS = {"harness": "harnesses"}
@@ -31,12 +31,12 @@ def command() -> None:
 @json_option
 def list_command(kind: str | None, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """List all recipes, or those of a KIND, and where each comes from."""
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
     if kind is not None:
         _known_kind(kind)
-    found = Workbench(recipes).catalog.entries(kind)
+    found = Context(recipes).catalog.entries(kind)
     console = Console(quiet=as_json)
     if as_json:
         console.document({"recipes": [_facts(entry) for entry in found]})
@@ -51,10 +51,10 @@ def list_command(kind: str | None, recipes: tuple[str, ...], *, as_json: bool) -
 @json_option
 def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """Show a recipe by NAME, or by KIND/NAME where several kinds have the name."""
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
-    entry = _find(Workbench(recipes).catalog, name)
+    entry = _find(Context(recipes).catalog, name)
     console = Console(quiet=as_json)
     if as_json:
         definition = entry.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -75,10 +75,10 @@ def lint_command(files: tuple[Path, ...], recipes: tuple[str, ...], *, strict: b
     Dockerfiles go by their names (Dockerfile, Dockerfile.*, *.Dockerfile, Containerfile); what is
     rendered for every target and benchmark is checked as well. Rules: docs/lint.md.
     """
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console, problem_documents
+    from orchestrator.operations.context import Context
 
-    checked, problems = lint(Workbench(recipes).roots(), files)
+    checked, problems = lint(Context(recipes).roots(), files)
     if any(strict or problem.level == "error" for problem in problems):
         raise DefinitionError(problems)
     console = Console(quiet=as_json)
@@ -95,8 +95,8 @@ def lint_command(files: tuple[Path, ...], recipes: tuple[str, ...], *, strict: b
 @click.argument("kind", required=False)
 def schema_command(kind: str | None) -> None:
     """Print the JSON Schema of a KIND, of `settings` or `lock`, or of any recipe."""
-    from orchestrator.catalog.schema import schema
     from orchestrator.console import Console
+    from orchestrator.definitions.catalog.schema import schema
 
     Console().document(schema(kind))
 
@@ -114,7 +114,7 @@ def schema_command(kind: str | None) -> None:
 def new_command(kind: str, name: str, folder: Path) -> None:
     """Start a recipe of a KIND: a commented file to fill in."""
     from orchestrator.console import Console
-    from orchestrator.system.files import atomic_write_text
+    from orchestrator.host.files import atomic_write_text
 
     text = skeleton(kind, name)
     place = folder / _FOLDERS.get(kind, f"{kind}s") / f"{name}.yaml"
@@ -127,8 +127,8 @@ def new_command(kind: str, name: str, folder: Path) -> None:
 
 def skeleton(kind: str, name: str) -> str:
     """The text of a new recipe; `UsageError` for an unknown kind or a name that cannot be one."""
-    from orchestrator.catalog.roots import package_folder
-    from orchestrator.model.base import is_name
+    from orchestrator.definitions.catalog.roots import package_folder
+    from orchestrator.definitions.kinds.base import is_name
 
     _known_kind(kind)
     if not is_name(name):
@@ -140,8 +140,8 @@ def skeleton(kind: str, name: str) -> str:
 
 def lint(roots: Sequence[Root], paths: Sequence[Path]) -> tuple[int, tuple[Problem, ...]]:
     """How many files were checked and what is wrong in them: those of `paths`, or of all roots."""
-    from orchestrator.catalog import Root, check, definition_files, gather
     from orchestrator.commands.lint_dockerfiles import dockerfiles_of, lint_dockerfiles
+    from orchestrator.definitions.catalog import Root, check, definition_files, gather
 
     dockerfiles = dockerfiles_of(paths)
     files = [path for path in paths if path.is_file() and path not in dockerfiles]
@@ -164,8 +164,8 @@ def lint(roots: Sequence[Root], paths: Sequence[Path]) -> tuple[int, tuple[Probl
 def _rendering(catalog: Catalog) -> tuple[Problem, ...]:
     """The faults of templates and of what they give, for every layer of every benchmark on every target."""
     from orchestrator.commands.lint_dockerfiles import lint_rendered
-    from orchestrator.plan import build_plans
-    from orchestrator.resolve import benchmarks_of
+    from orchestrator.plan.build.planner import build_plans
+    from orchestrator.plan.build.resolve import benchmarks_of
 
     problems: dict[Problem, None] = {}
     for target in catalog.names("target"):
@@ -196,9 +196,9 @@ def _other(path: Path) -> str | None:
 
 
 def _lint_other(path: Path) -> tuple[Problem, ...]:
-    from orchestrator.model.lock import LayerLock
-    from orchestrator.model.settings import SettingsFile
-    from orchestrator.source import decode, read_document
+    from orchestrator.definitions.kinds.lock import LayerLock
+    from orchestrator.definitions.kinds.settings import SettingsFile
+    from orchestrator.definitions.yaml import decode, read_document
 
     try:
         document = read_document(path)
@@ -212,8 +212,8 @@ def _lint_other(path: Path) -> tuple[Problem, ...]:
 
 
 def _find(catalog: Catalog, name: str) -> Entry:
-    from orchestrator.model.definitions import KINDS
-    from orchestrator.source import nearest
+    from orchestrator.definitions.kinds.recipes import KINDS
+    from orchestrator.definitions.yaml import nearest
 
     kind, slash, rest = name.partition("/")
     if slash:
@@ -231,8 +231,8 @@ def _find(catalog: Catalog, name: str) -> Entry:
 
 
 def _known_kind(kind: str) -> None:
-    from orchestrator.model.definitions import KINDS
-    from orchestrator.source import nearest
+    from orchestrator.definitions.kinds.recipes import KINDS
+    from orchestrator.definitions.yaml import nearest
 
     if kind not in KINDS:
         near = nearest(kind, KINDS)
@@ -241,7 +241,7 @@ def _known_kind(kind: str) -> None:
 
 
 def _kind(entry: Entry) -> str:
-    from orchestrator.catalog.load import kind_of
+    from orchestrator.definitions.catalog.load import kind_of
 
     return kind_of(entry)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import json_option, recipes_option, selection_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
     from orchestrator.console import Console
-    from orchestrator.model.steps import LayerStep
+    from orchestrator.facts.steps import LayerStep
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
 
 @click.command("render")
@@ -42,20 +42,20 @@ def command(
 
     The same recipes, templates and locks give the same bytes on every machine.
     """
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
     from orchestrator.errors import UsageError
-    from orchestrator.layers import merge_layers, rendered
+    from orchestrator.operations.context import Context
+    from orchestrator.plan.build.layers import merge_layers, rendered
 
     if contexts and output is None:
         raise UsageError("--contexts writes archives of packages", hint="say where to: -o DIR", slug="missing-output")
-    bench, console = Workbench(recipes), Console(quiet=as_json)
+    context, console = Context(recipes), Console(quiet=as_json)
     files: dict[str, str] = {}
     for selection in chosen:
-        plans = bench.plans(selection).plans
+        plans = context.plans(selection).plans
         files |= rendered(plans[0].target, merge_layers(plans))
         if contexts and output is not None:
-            _write_contexts(bench, output / plans[0].target, merge_layers(plans), console)
+            _write_contexts(context, output / plans[0].target, merge_layers(plans), console)
     if output is not None:
         for place, text in files.items():
             _write(output / place, text)
@@ -68,12 +68,12 @@ def command(
         console.say(f"{len(files)} files in {output}")
 
 
-def _write_contexts(bench: Workbench, folder: Path, steps: Sequence[LayerStep], console: Console) -> None:
+def _write_contexts(context: Context, folder: Path, steps: Sequence[LayerStep], console: Console) -> None:
     """The whole context of every layer; raises `AssetError` where a package cannot be had, `WriteFailed`."""
-    from orchestrator.execute.context import lay_out
-    from orchestrator.system.files import write_failure
+    from orchestrator.host.files import write_failure
+    from orchestrator.images.context import lay_out
 
-    parts = bench.parts()
+    parts = context.parts()
     for step in steps:
         console.say(f"{step.name}: its context")
         place = folder / step.name
@@ -86,7 +86,7 @@ def _write_contexts(bench: Workbench, folder: Path, steps: Sequence[LayerStep], 
 
 def _write(path: Path, text: str) -> None:
     """One file of the output, its folder made; raises `WriteFailed`."""
-    from orchestrator.system.files import atomic_write_text, write_failure
+    from orchestrator.host.files import atomic_write_text, write_failure
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +11,6 @@ from orchestrator.commands.common import json_option, results_option
 from orchestrator.commands.groups import Group
 from orchestrator.commands.results_compare import compare
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -123,9 +123,9 @@ def verify(ctx: click.Context, runs: tuple[str, ...], results_dir: str | None, *
 def report(runs: tuple[str, ...], output: Path | None, results_dir: str | None, *, force: bool, as_json: bool) -> None:
     """Write a report as one HTML file: of the runs named, or of the latest session."""
     from orchestrator.console import Console
+    from orchestrator.host.files import atomic_write_text
     from orchestrator.results.report import render
     from orchestrator.results.summary import summaries
-    from orchestrator.system.files import atomic_write_text
 
     store, console = _store(results_dir), Console(quiet=as_json)
     _sweep(store, console)
@@ -155,7 +155,7 @@ def _store(results_dir: str | None) -> Store:
 
 def _sweep(store: Store, console: Console) -> None:
     """What a killed mlorch left as running is interrupted, whoever asks first; its container goes."""
-    from orchestrator.commands.sweeping import sweep_containers
+    from orchestrator.operations.sweep import sweep_containers
 
     sweep_containers(console)
     for record in store.sweep():
@@ -204,8 +204,8 @@ def _list_row(entry: Entry) -> tuple[str, ...]:
 
 def _labels(entry: Entry) -> Path | None:
     """The labels of the run's dataset, where the cache still holds exactly those."""
-    from orchestrator.system.files import sha256_file
-    from orchestrator.system.places import cache_home
+    from orchestrator.host.files import sha256_file
+    from orchestrator.host.folders import cache_home
 
     dataset = entry.record.dataset if entry.record else None
     known = dataset.files.get("labels.npy") if dataset else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,15 +19,14 @@ from orchestrator.commands.common import (
     results_option,
     wants_locked,
 )
-from orchestrator.commands.pulling import Wish, pull_options
+from orchestrator.commands.pulling import PullPolicy, pull_options
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.commands.run_plan import Request
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.run_plan import Request
     from orchestrator.results.summary import Summary
 
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
@@ -76,7 +76,7 @@ MODES = ("performance", "accuracy", "all")
 def command(
     benchmarks: tuple[str, ...], target: str | None, arch: str | None, scenarios: tuple[str, ...], mode: str,
     duration: str | None, target_qps: float | None, devices: str, base_source: str, engine: str,
-    results_dir: str | None, recipes: tuple[str, ...], wish: Wish,
+    results_dir: str | None, recipes: tuple[str, ...], pull_policy: PullPolicy,
     *, locked: bool | None, official: bool, find: bool, dry_run: bool, no_build: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Benchmark a target: build what is missing, run LoadGen in containers, show the result.
@@ -84,11 +84,11 @@ def command(
     Without BENCHMARK it runs the target's default ones: accuracy, then every scenario.
     Exits with 0 only when every test ended, is VALID and reached its accuracy.
     """
-    from orchestrator.commands.run_flow import dry_document, dry_steps
-    from orchestrator.commands.run_plan import Request
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.plan_run import duration_ms
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.run import dry_document, dry_steps
+    from orchestrator.operations.run_plan import Request
+    from orchestrator.plan.run.planner import duration_ms
 
     console = Console(quiet=as_json)
     request = Request(
@@ -107,30 +107,30 @@ def command(
         devices=devices.strip(),
     )
     check(request)
-    bench = Workbench(recipes, locked=request.locked, wanted_engine=engine)
+    context = Context(recipes, locked=request.locked, wanted_engine=engine)
     if dry_run:
-        from orchestrator.commands.wiring import chosen_engine
-        from orchestrator.launchers import PRINTERS, printer
+        from orchestrator.engines.printers import PRINTERS, printer
+        from orchestrator.operations.context import engine_name
 
-        show = printer(chosen_engine(bench.settings, engine, tuple(PRINTERS)))
-        steps = dry_steps(bench, request)
+        show = printer(engine_name(context.settings, engine, tuple(PRINTERS)))
+        steps = dry_steps(context, request)
         if as_json:
             console.document(dry_document(steps, show))
         else:
-            from orchestrator.commands.dry_view import show_dry
+            from orchestrator.commands.dry_run_view import show_dry
 
             show_dry(console, steps, show)
         return 0
-    return _run(bench, request, console, as_json=as_json, wish=replace(wish, build=not no_build))
+    return _run(context, request, console, as_json=as_json, pull_policy=replace(pull_policy, build=not no_build))
 
 
-def _run(bench: Workbench, request: Request, console: Console, *, as_json: bool, wish: Wish) -> int:
-    from orchestrator.commands.run_flow import perform
+def _run(context: Context, request: Request, console: Console, *, as_json: bool, pull_policy: PullPolicy) -> int:
     from orchestrator.commands.run_view import show
+    from orchestrator.operations.run import perform
 
     done: list[Summary] = []
     try:
-        perform(bench, request, console, done=done, wish=wish)
+        perform(context, request, console, done=done, pull_policy=pull_policy)
     except BaseException:
         if done and not as_json:  # what ended before is kept, and worth seeing
             show(console, done, str(request.results))
@@ -161,7 +161,7 @@ def one_of(what: str, word: str, known: Sequence[str]) -> str:
 def check(request: Request) -> None:
     """Options that exclude each other or mean nothing."""
     from orchestrator.errors import UsageError
-    from orchestrator.plan_choice import parse
+    from orchestrator.plan.run.device_choice import parse
 
     if request.target_qps is not None and not 0 < request.target_qps < 1e9:
         raise UsageError("--target-qps must be a positive number", slug="target-qps")

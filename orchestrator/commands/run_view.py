@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-from orchestrator.execute.run import Watcher
+from orchestrator.runs.runner import Watcher
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from orchestrator.console import Console
-    from orchestrator.execute.run import Outcome
-    from orchestrator.model.steps import RunStep
+    from orchestrator.facts.steps import RunStep
     from orchestrator.results.summary import Summary
+    from orchestrator.runs.runner import Outcome
 
 
 class RunView(Watcher):
@@ -128,7 +128,7 @@ def summarise_step(console: Console, summaries: Sequence[Summary]) -> None:
 
 def _complain(console: Console, summary: Summary) -> None:
     """Why a test does not count; of one that failed also the end of its log, and where the rest is."""
-    from orchestrator.execute.run import LOG, tail
+    from orchestrator.runs.runner import LOG, tail
 
     reasons = "; ".join(summary.reasons) or "no reason given"
     console.warn(f"{summary.record.run_id}: {summary.verdict}: {reasons}")

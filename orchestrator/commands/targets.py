@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,16 +11,15 @@ from orchestrator.commands.common import AUTO, json_option, recipes_option
 from orchestrator.commands.groups import ListGroup
 from orchestrator.errors import UsageError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.catalog import Catalog
+    from orchestrator.definitions.catalog import Catalog
+    from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.engines import EngineFacts
-    from orchestrator.model.definitions import Target
-    from orchestrator.model.devices import FoundDevice
-    from orchestrator.model.steps import Passage
-    from orchestrator.system.detect import Judge, Passable, Presence
+    from orchestrator.facts.devices import FoundDevice
+    from orchestrator.facts.steps import DeviceInjection
+    from orchestrator.host.detect import Judge, Passable, Presence
 
 
 @click.group("targets", cls=ListGroup)
@@ -37,12 +37,12 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
     container. A state is looked at only where the one before holds.
     """
     from orchestrator.commands.targets_view import state
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
-    bench = Workbench(recipes)
-    catalog = bench.catalog
-    found = presences(catalog, judge(bench.try_facts()))
+    context = Context(recipes)
+    catalog = context.catalog
+    found = presences(catalog, judge(context.try_facts()))
     console = Console(quiet=as_json)
     if as_json:
         console.document({"targets": [asdict(each) for each in found]})
@@ -62,23 +62,23 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 @json_option
 def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """Show a target: its layers, its devices here, what its containers are given and why, what to set on the host."""
-    from orchestrator.commands.passage_view import passage_lines
+    from orchestrator.commands.device_view import device_injection_lines
     from orchestrator.commands.targets_view import check_lines, here_lines, recipe_lines
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
-    from orchestrator.model.definitions import Target
-    from orchestrator.system.accelerators import this_machine
-    from orchestrator.system.detect import presence
-    from orchestrator.system.hostchecks import check_host, checks_of
+    from orchestrator.definitions.kinds.recipes import Target
+    from orchestrator.host.accelerators import this_machine
+    from orchestrator.host.checks import check_host, checks_of
+    from orchestrator.host.detect import presence
+    from orchestrator.operations.context import Context
 
-    bench = Workbench(recipes)
-    entry = bench.catalog.target(name)
+    context = Context(recipes)
+    entry = context.catalog.target(name)
     target = entry.definition
     assert isinstance(target, Target)
-    console, machine, engine = Console(quiet=as_json), this_machine(), bench.try_facts()
+    console, machine, engine = Console(quiet=as_json), this_machine(), context.try_facts()
     here = presence(target, machine, judge(engine))
-    passage, why_none = _passage(target, here.devices, engine)
-    findings = tuple(check_host(checks_of(target, bench.catalog), machine))
+    device_injection, why_none = _device_injection(target, here.devices, engine)
+    findings = tuple(check_host(checks_of(target, context.catalog), machine))
     if as_json:
         document = {
             **asdict(here),
@@ -86,7 +86,7 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
             "path": str(entry.path),
             "origin": entry.origin,
             "definition": target.model_dump(mode="json", by_alias=True),
-            "passage": {**asdict(passage), "error": why_none},
+            "passage": {**asdict(device_injection), "error": why_none},
         }
         console.document(document)
         return
@@ -100,7 +100,7 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
         ("recipe", f"{entry.path} ({entry.origin})"),
     ]
     console.facts(lines)
-    for line in (f"no devices: {why_none}",) if why_none else passage_lines(passage):
+    for line in (f"no devices: {why_none}",) if why_none else device_injection_lines(device_injection):
         console.result(line)
 
 
@@ -111,48 +111,53 @@ def judge(engine: EngineFacts | None) -> Judge | None:
 
     def say(target: Target, devices: Sequence[FoundDevice]) -> Passable:
         from orchestrator.errors import MlorchError
-        from orchestrator.system.detect import Passable
+        from orchestrator.host.detect import Passable
 
         try:
-            passage = _planned(target, devices, engine)
+            device_injection = _planned(target, devices, engine)
         except MlorchError as error:
             return Passable(ok=False, trouble=error.message, hint=error.hint)
-        return Passable(ok=True, how="" if passage.way == "none" else f"{passage.way}: {passage.why}")
+        return Passable(
+            ok=True,
+            how="" if device_injection.method == "none" else f"{device_injection.method}: {device_injection.why}",
+        )
 
     return say
 
 
-def _passage(target: Target, devices: Sequence[FoundDevice], engine: EngineFacts | None) -> tuple[Passage, str]:
+def _device_injection(
+    target: Target, devices: Sequence[FoundDevice], engine: EngineFacts | None
+) -> tuple[DeviceInjection, str]:
     """How the devices of the target would be passed here, and why they cannot be."""
     from orchestrator.errors import MlorchError
-    from orchestrator.model.steps import Passage
+    from orchestrator.facts.steps import DeviceInjection
 
     try:
         return _planned(target, devices, engine), ""
     except MlorchError as error:
-        return Passage(), error.message
+        return DeviceInjection(), error.message
 
 
-def _planned(target: Target, devices: Sequence[FoundDevice], engine: EngineFacts | None) -> Passage:
+def _planned(target: Target, devices: Sequence[FoundDevice], engine: EngineFacts | None) -> DeviceInjection:
     import os
 
-    from orchestrator.commands.device_site import device_site
-    from orchestrator.plan_devices import plan_devices
+    from orchestrator.operations.device_inventory import device_inventory
+    from orchestrator.plan.run.devices import plan_devices
 
-    site = device_site([target], devices, engine)
-    return plan_devices(target, site, "", f"{os.getuid()}:{os.getgid()}").passage
+    site = device_inventory([target], devices, engine)
+    return plan_devices(target, site, "", f"{os.getuid()}:{os.getgid()}").device_injection
 
 
 def all_targets(catalog: Catalog) -> tuple[Target, ...]:
     """The targets of a catalogue by name."""
-    from orchestrator.model.definitions import Target
+    from orchestrator.definitions.kinds.recipes import Target
 
     return tuple(e.definition for e in catalog.entries("target") if isinstance(e.definition, Target))
 
 
 def presences(catalog: Catalog, judged: Judge | None = None) -> tuple[Presence, ...]:
     """What this host has of every target; without a judge nothing is said of containers."""
-    from orchestrator.system import detect
+    from orchestrator.host import detect
 
     return detect.presences(all_targets(catalog), judge=judged)
 
@@ -173,8 +178,8 @@ def own_platform(catalog: Catalog, name: str) -> str | None:
     """This host's platform where the target has images for it; None otherwise."""
     import os
 
-    from orchestrator.model.definitions import Target
-    from orchestrator.system.detect import platform_of
+    from orchestrator.definitions.kinds.recipes import Target
+    from orchestrator.host.detect import platform_of
 
     target = catalog.target(name).definition
     mine = platform_of(os.uname().machine)
@@ -183,8 +188,8 @@ def own_platform(catalog: Catalog, name: str) -> str | None:
 
 def own_arch(catalog: Catalog, name: str) -> str | None:
     """What the target's devices here need their code built for, where all are alike and the target has it."""
-    from orchestrator.model.definitions import Target
-    from orchestrator.system.detect import presence
+    from orchestrator.definitions.kinds.recipes import Target
+    from orchestrator.host.detect import presence
 
     target = catalog.target(name).definition
     if not isinstance(target, Target) or target.arch is None:
@@ -206,11 +211,11 @@ def choice_told(chosen: str, found: Sequence[Presence]) -> str:
 
 
 def _chosen(catalog: Catalog, found: Sequence[Presence]) -> str | None:
-    from orchestrator.settings import read_settings
-    from orchestrator.system.detect import best
+    from orchestrator.definitions.settings import read_settings
+    from orchestrator.host.detect import best
 
-    wish = read_settings().target
-    if wish and wish != AUTO:
-        return catalog.target(wish).definition.name
+    named = read_settings().target
+    if named and named != AUTO:
+        return catalog.target(named).definition.name
     taken = best(all_targets(catalog), found)
     return taken.name if taken else None

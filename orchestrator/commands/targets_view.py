@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from orchestrator.model.definitions import Target
-    from orchestrator.system.detect import Presence
-    from orchestrator.system.hostchecks import Finding
+    from orchestrator.definitions.kinds.recipes import Target
+    from orchestrator.host.checks import Finding
+    from orchestrator.host.detect import Presence
 
 _STATES = {True: "yes", False: "no", None: "-"}
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from orchestrator.model.steps import BuildSettings as BuildSettings  # noqa: TC001  # named here for callers
+from orchestrator.facts.steps import BuildSettings as BuildSettings  # noqa: TC001  # named here for callers
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.model.steps import ContainerSpec, LayerStep
+    from orchestrator.facts.steps import ContainerSpec, LayerStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +189,7 @@ class Sweepable(Protocol):
         ...
 
 
-class Door(Protocol):
+class EngineFactory(Protocol):
     """What a module of `ENGINES` offers to commands; importing it costs no client library."""
 
     def connect(self) -> Engine:
@@ -205,7 +204,7 @@ class Door(Protocol):
         """What finds and removes containers quickly; None where there can be none, or no engine answers."""
         ...
 
-    def unfit(self, facts: EngineFacts) -> str:
+    def unmet_requirement(self, facts: EngineFacts) -> str:
         """Why mlorch cannot build with this engine; empty where it can."""
         ...
 
@@ -221,12 +220,12 @@ class Door(Protocol):
 
 
 ENGINES: dict[str, str] = {
-    "docker": "orchestrator.engines.docker_door",
-    "podman": "orchestrator.engines.podman_door",
+    "docker": "orchestrator.engines.docker.factory",
+    "podman": "orchestrator.engines.podman.factory",
 }
-"""Engines by name, each a module that is a `Door`; the first is the default one."""
+"""Engines by name, each a module that is a `EngineFactory`; the first is the default one."""
 
 
-def door(name: str) -> Door:
+def engine_factory(name: str) -> EngineFactory:
     """The way to the engine of this name, one of `ENGINES`."""
-    return cast("Door", import_module(ENGINES[name]))
+    return cast("EngineFactory", import_module(ENGINES[name]))

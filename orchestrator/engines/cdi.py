@@ -11,11 +11,11 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError
-from orchestrator.model.devices import CdiDevice
+from orchestrator.facts.devices import CdiDevice
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -86,7 +86,7 @@ def _document(path: Path) -> object:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
         return json.loads(text)
-    from orchestrator.source import read_document, to_plain
+    from orchestrator.definitions.yaml import read_document, to_plain
 
     return to_plain(read_document(path, text))
 

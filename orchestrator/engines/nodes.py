@@ -6,14 +6,14 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orchestrator.model.steps import ContainerSpec
+    from orchestrator.facts.steps import ContainerSpec
 
 _PROC = Path("/proc")
 

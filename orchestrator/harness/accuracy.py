@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 

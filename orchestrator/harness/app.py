@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import VERSION
 from .lines import ProgressLines, emit, log, phase, write_json
 from .settings import Settings, SettingsError, read
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .effective import Effective
     from .lines import Progress

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .calibrate import quickest, throughput
 from .instances import Layout
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .bench import Bench
     from .calibrate import Trial

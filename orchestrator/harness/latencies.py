@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import time
 from array import array
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -7,10 +7,10 @@ or the folder for its logs is absent, so neither is ever left to happen.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import mlperf_loadgen as lg
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import onnxruntime
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .backend import Array
     from .settings import Settings

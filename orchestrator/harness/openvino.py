@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import openvino
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .backend import Array
     from .settings import Settings

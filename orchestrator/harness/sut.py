@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import mlperf_loadgen as lg
 import numpy as np
@@ -14,7 +15,6 @@ from .instances import pin
 from .latencies import Latencies
 from .work import Team, runner
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

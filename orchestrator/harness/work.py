@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .accuracy import ANSWER, top1
 from .instances import pin
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 

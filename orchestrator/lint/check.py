@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import Problem, Span
 from orchestrator.lint import bases, order, packages, rights
@@ -11,7 +12,6 @@ from orchestrator.lint.catalogue import RULES
 from orchestrator.lint.dockerfile import parse
 from orchestrator.lint.view import Finding, make_file
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from orchestrator.lint.bases import _PIN_NAME
 from orchestrator.lint.shell import variables
 from orchestrator.lint.view import Finding
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import Span
 from orchestrator.lint.dockerfile import without_here
 from orchestrator.lint.shell import Command, Word, commands, variables
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 

@@ -8,16 +8,15 @@ scenario bounds or reports the one that counts. An INVALID run has no figure: it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import UsageError
 from orchestrator.results.summary import document
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from orchestrator.model.record import RunRecord
+    from orchestrator.facts.record import RunRecord
     from orchestrator.results.summary import Summary
 
 Verdict = Literal["better", "same", "worse", "not comparable"]

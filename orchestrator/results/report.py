@@ -10,6 +10,7 @@ import shlex
 from functools import cache
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
 from orchestrator.results import charts, histogram
 from orchestrator.results.page import (
@@ -27,11 +28,10 @@ from orchestrator.results.page import (
 )
 from orchestrator.results.summary import COLUMNS, RIGHT, metric_text, nanoseconds, number, percent, row
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from orchestrator.model.record import AssetId, ContainerRun, RunRecord
+    from orchestrator.facts.record import AssetId, ContainerRun, RunRecord
     from orchestrator.results.loadgen import LoadGenResult
     from orchestrator.results.summary import Summary
 

@@ -7,12 +7,12 @@ import difflib
 import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, StepFailed, UsageError
-from orchestrator.model.record import Failure, RunRecord, from_json, to_json
-from orchestrator.system.files import WriteFailed, atomic_write_text, write_failure
+from orchestrator.facts.record import Failure, RunRecord, from_json, to_json
+from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -164,7 +164,7 @@ def may_live(record: RunRecord) -> bool:
     A results folder may be shared between machines: what another one has begun
     cannot be judged from here, while an older boot of this one is surely over.
     """
-    from orchestrator.system.process import alive, boot_id
+    from orchestrator.host.process import alive, boot_id
 
     if record.owner.boot_id != boot_id():
         return record.host.get("hostname") not in {None, "", "anonymous", platform.node()}

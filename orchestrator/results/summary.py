@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.results import loadgen
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from orchestrator.model.record import RunRecord
+    from orchestrator.facts.record import RunRecord
     from orchestrator.results.loadgen import LoadGenResult, Metric
     from orchestrator.results.store import Entry
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
-from orchestrator.model.record import RunRecord, from_json, parse, seal
+from orchestrator.facts.record import RunRecord, from_json, parse, seal
+from orchestrator.host.files import sha256_file
 from orchestrator.results import loadgen
 from orchestrator.results.store import RECORD, REPORT
 from orchestrator.results.summary import harness_document
-from orchestrator.system.files import sha256_file
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path

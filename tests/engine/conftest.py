@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from podman_parts import podman
 
-from orchestrator.commands.wiring import Workbench
-from orchestrator.compiled import Selection
-from orchestrator.engines.docker import connect, find_host
-from orchestrator.execute.build import Builder
-from orchestrator.system.places import cache_home
+from orchestrator.engines.docker.engine import connect, find_host
+from orchestrator.host.folders import cache_home
+from orchestrator.images.build import Builder
+from orchestrator.operations.context import Context
+from orchestrator.operations.kept_plans import Selection
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,7 +57,7 @@ def engines(_engine_for_all):
 
 
 @dataclass
-class Site:
+class SiteConfig:
     """A folder of recipes over the built-in ones, and how to build a side image of it on the real engine."""
 
     folder: Path
@@ -74,18 +74,18 @@ class Site:
         (self.folder / "dockerfiles" / f"{name}.Dockerfile.j2").write_text(template)
 
     def plans(self, name: str, base_source: str = ""):
-        bench = Workbench((str(self.folder),))
-        return bench.plans(Selection(target="cpu", side=name, base_source=base_source)).plans
+        context = Context((str(self.folder),))
+        return context.plans(Selection(target="cpu", side=name, base_source=base_source)).plans
 
     def build(self, name: str, *, settings=None, events: list | None = None, base_source: str = ""):
-        bench = Workbench((str(self.folder),))
-        plans = bench.plans(Selection(target="cpu", side=name, base_source=base_source)).plans
-        with bench.build_settings() as own:
+        context = Context((str(self.folder),))
+        plans = context.plans(Selection(target="cpu", side=name, base_source=base_source)).plans
+        with context.build_settings() as own:
             builder = Builder(
                 engine=self.engine,
-                look_up=bench.look_up(),
+                look_up=context.look_up(),
                 settings=settings or own,
-                parts=bench.parts(),
+                parts=context.parts(),
                 cache=cache_home(),
                 on_event=lambda _step, event: None if events is None else events.append(event),
             )
@@ -94,7 +94,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path, engine):
-    return Site(folder=tmp_path / "site", engine=engine)
+    return SiteConfig(folder=tmp_path / "site", engine=engine)
 
 
 @pytest.fixture(scope="session")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from orchestrator.model.steps import BuildSettings, ContainerSpec, LayerStep
+from orchestrator.facts.steps import BuildSettings, ContainerSpec, LayerStep
 
 
 def busybox() -> bytes:
     """The static busybox that the base layer's lock pins, from the cache or the host's package archives."""
     from debian.debfile import DebFile
 
-    from orchestrator.assets.debs import Fetcher
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.packages.debs import Fetcher
 
-    plan = Workbench().plans(Selection(target="cpu", base_source="bootstrap")).plans[0]
+    plan = Context().plans(Selection(target="cpu", base_source="bootstrap")).plans[0]
     pin = next(deb for layer in plan.layers for deb in layer.debs if deb.name == "busybox-static")
     data = DebFile(str(Fetcher().deb(pin))).data
     return data.get_content("bin/busybox")

@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.engines import private
 from orchestrator.errors import EngineError
-from orchestrator.system.places import cache_home
+from orchestrator.host.folders import cache_home
 
 
 def _why_not() -> str:

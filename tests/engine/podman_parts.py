@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from orchestrator.engines import door
+from orchestrator.engines import engine_factory
 
 
 def podman():
     """The podman engine, got where there is none: nothing is installed, and a second time it is there."""
-    chosen = door("podman")
+    chosen = engine_factory("podman")
     chosen.ensure(yes=True, confirm=None, say=print)
     return chosen.connect()
 

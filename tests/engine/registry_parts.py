@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.engines.private import packages
-from orchestrator.system.places import cache_home
+from orchestrator.host.folders import cache_home
 
 START_S = 20.0
 USER, PASSWORD = "reader", "s3cret word"
@@ -235,7 +235,7 @@ def another_engine(*, size: str = "", ca: Path | None = None, old_store: bool = 
     """
     import pytest
 
-    from orchestrator.engines.docker import connect
+    from orchestrator.engines.docker.engine import connect
     from orchestrator.engines.private import daemon, places
 
     folder = cache_home() / "tests"
@@ -288,9 +288,9 @@ def tiny_plan(name: str, program: Path, *more: str, platform: str = "linux/amd64
     import random
     import secrets
 
-    from orchestrator.content import content_id, sha256_text
-    from orchestrator.model.steps import BuildPlan, ContextFile, LayerStep
-    from orchestrator.system.files import sha256_file
+    from orchestrator.facts.steps import BuildPlan, ContextFile, LayerStep
+    from orchestrator.host.files import sha256_file
+    from orchestrator.plan.build.content import content_id, sha256_text
 
     mark = mark or secrets.token_hex(8)
 
@@ -325,8 +325,8 @@ def tiny_plan(name: str, program: Path, *more: str, platform: str = "linux/amd64
 
 def builder(engine, cache: Path, **more):
     """A builder of such plans."""
-    from orchestrator.execute.build import Builder
-    from orchestrator.model.steps import BuildSettings
+    from orchestrator.facts.steps import BuildSettings
+    from orchestrator.images.build import Builder
 
     return Builder(
         engine=engine,
@@ -340,21 +340,21 @@ def builder(engine, cache: Path, **more):
 
 def publisher(engine, registry: Running, path: str = "team", env=None, **more):
     """A publisher to a place in a registry."""
-    from orchestrator.execute.publish import Publisher
-    from orchestrator.registries.client import Registry
-    from orchestrator.registries.references import Place
+    from orchestrator.facts.references import Place
+    from orchestrator.images.publish import Publisher
+    from orchestrator.images.registry.client import Registry
 
     place = Place(host=registry.host, path=path)
     return Publisher(engine=engine, place=place, client=Registry.at(registry.host, env), **more)
 
 
-def depots(registry: Running, path: str = "team", env=None, **more):
+def image_sources(registry: Running, path: str = "team", env=None, **more):
     """Where a second engine looks for images."""
-    from orchestrator.execute.pull import Depots
-    from orchestrator.registries.client import Registry
-    from orchestrator.registries.references import Place
+    from orchestrator.facts.references import Place
+    from orchestrator.images.pull import ImageSources
+    from orchestrator.images.registry.client import Registry
 
-    made = Depots(places=(Place(host=registry.host, path=path),), **more)
+    made = ImageSources(places=(Place(host=registry.host, path=path),), **more)
     made._clients[registry.host] = Registry.at(registry.host, env)
     return made
 

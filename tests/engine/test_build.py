@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engines import BuildEvent
-from orchestrator.engines.docker import find_host
+from orchestrator.engines.docker.engine import find_host
 from orchestrator.errors import StepFailed
-from orchestrator.model.steps import BuildSettings
+from orchestrator.facts.steps import BuildSettings
 
 pytestmark = pytest.mark.engine
 
@@ -236,7 +236,7 @@ def test_a_package_that_the_mirrors_dropped_is_pinned_anew_for_this_machine_and_
     assert changed  # once a platform of the lock
     lock.write_text(text)
     env = {**os.environ, "MLORCH_HOME": str(tmp_path / "home"), "DOCKER_HOST": find_host()}
-    code = "import sys; from orchestrator.catalog import roots; from pathlib import Path\n"
+    code = "import sys; from orchestrator.definitions.catalog import roots; from pathlib import Path\n"
     code += f"roots.data_root = lambda: Path({str(site)!r})\nfrom orchestrator.cli import main; main(sys.argv[1:])"
     build = [sys.executable, "-c", code, "build", "--benchmark", "image-fashion"]
     refused = subprocess.run([*build, "--locked"], env=env, capture_output=True, text=True, timeout=300, check=False)

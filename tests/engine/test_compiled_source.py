@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from docker_parts import spec
 
-from orchestrator.commands.wiring import Workbench
-from orchestrator.execute.rebuild import Rebuilder
-from orchestrator.system.places import cache_home
+from orchestrator.host.folders import cache_home
+from orchestrator.images.rebuild import Rebuilder
+from orchestrator.operations.context import Context
 
 pytestmark = [pytest.mark.engine, pytest.mark.large, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
@@ -52,9 +52,9 @@ def test_it_runs_holds_no_compiler_and_is_the_same_each_time(site, engine):
     assert lines[-1] == "eight samples"
     assert not [line for line in lines if line.startswith("/")], "a compiler is in the image"
     step = site.plans("t-source", base_source="bootstrap")[0].layers[-1]
-    bench = Workbench((str(site.folder),))
-    with bench.build_settings() as settings:
-        rebuilder = Rebuilder(engine=engine, settings=settings, parts=bench.parts(), cache=cache_home())
+    context = Context((str(site.folder),))
+    with context.build_settings() as settings:
+        rebuilder = Rebuilder(engine=engine, settings=settings, parts=context.parts(), cache=cache_home())
         (again,) = rebuilder.verify([step])
     engine.remove_image(image)
     assert (again.state, again.difference) == ("identical", None)

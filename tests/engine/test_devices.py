@@ -17,12 +17,12 @@ from docker_parts import Bench, busybox, step
 from docker_parts import spec as a_spec
 from run_overlay import write_overlay
 
-from orchestrator.commands.device_site import device_site
+from orchestrator.definitions.kinds.recipes import Target
 from orchestrator.engines.cdi import FOLDERS
 from orchestrator.errors import HostLimitError
-from orchestrator.model.definitions import Target
-from orchestrator.plan_devices import plan_devices
-from orchestrator.system.node_devices import devices_by_nodes
+from orchestrator.host.node_devices import devices_by_nodes
+from orchestrator.operations.device_inventory import device_inventory
+from orchestrator.plan.run.devices import plan_devices
 
 pytestmark = pytest.mark.engine
 MARK = {"org.mlorch.test": f"t-devices-{os.getpid()}"}
@@ -116,9 +116,9 @@ def cdi_spec(engine, chips):
 
 @pytest.fixture(scope="module")
 def image(engine, tmp_path_factory):
-    bench = Bench(engine, tmp_path_factory.mktemp("image"), busybox())
-    yield bench.build(step("devices", 'RUN --network=none ["/bin/busybox", "--install", "-s", "/bin"]')).image
-    bench.clean()
+    context = Bench(engine, tmp_path_factory.mktemp("image"), busybox())
+    yield context.build(step("devices", 'RUN --network=none ["/bin/busybox", "--install", "-s", "/bin"]')).image
+    context.clean()
 
 
 @pytest.fixture(autouse=True)
@@ -132,9 +132,9 @@ def spec(image, script, **more):
     return a_spec(image, script, labels=MARK, **more)
 
 
-def devices_for(engine, chips, wish: str = "", **more):
+def devices_for(engine, chips, selection: str = "", **more):
     target = Target.model_validate(chips.target(**more))
-    return plan_devices(target, device_site([target], devices_by_nodes(target), engine.facts()), wish, USER)
+    return plan_devices(target, device_inventory([target], devices_by_nodes(target), engine.facts()), selection, USER)
 
 
 def container(image, script, devices, **more):
@@ -158,7 +158,7 @@ TREE = "exec 2>&1; find /dev -type c | sort"
 
 def test_plain_nodes_open_through_the_hosts_group_and_no_other_device_is_there(engine, image, chips):
     devices = devices_for(engine, chips, "0")
-    assert devices.passage.way == "nodes"
+    assert devices.device_injection.method == "nodes"
     assert devices.groups == (str(chips.gid),)
     script = f"""{TREE}
     echo --; head -c 3 {chips.nodes["chip0"]} | od -An -tx1; echo x > {chips.nodes["chipctl"]} && echo written
@@ -185,8 +185,8 @@ def test_without_the_group_the_same_node_stays_shut(engine, image, chips):
 
 def test_a_cdi_name_brings_exactly_its_device_and_what_the_spec_adds(engine, image, chips, cdi_spec):
     devices = devices_for(engine, chips, "1")
-    assert (devices.passage.way, devices.cdi, devices.nodes) == ("cdi", (f"{KIND}=second",), ())
-    assert str(cdi_spec) in devices.passage.why
+    assert (devices.device_injection.method, devices.cdi, devices.nodes) == ("cdi", (f"{KIND}=second",), ())
+    assert str(cdi_spec) in devices.device_injection.why
     assert devices.groups == (str(chips.gid),)
     script = f"{TREE}; echo --; echo x > /dev/inside1 || echo full; echo $CHIP_FROM_SPEC $CHIP_DRIVER"
     tree, _, rest = "\n".join(said(engine, container(image, script, devices))).partition("--\n")
@@ -217,7 +217,7 @@ def test_a_spec_of_a_node_that_is_gone_is_told(engine, image, chips, cdi_spec):
 
 def test_a_broken_spec_is_named_and_the_next_way_is_taken(engine, chips, cdi_spec, mlorch):
     cdi_spec.write_text('{"cdiVersion": "0.6.0", "kind": "no kind", "devices": []}')
-    assert devices_for(engine, chips).passage.way == "nodes"
+    assert devices_for(engine, chips).device_injection.method == "nodes"
     checks = {check["name"]: check for check in json.loads(mlorch("doctor", "--json").stdout)["checks"]}
     assert checks["CDI"]["state"] == "warn"
     assert str(cdi_spec) in checks["CDI"]["what"]
@@ -345,10 +345,10 @@ def test_an_invented_target_runs_with_its_devices_and_the_record_says_how(mlorch
     inside = record["container_facts"]
     assert inside["devices"] == {chips.nodes["chip1"]: True, chips.nodes["chipctl"]: True}
     assert (inside["visible"], chips.gid in inside["groups"]) == ("0", True)
-    passage = record["container"]["passage"]
-    assert (passage["way"], passage["whole"]) == ("nodes", False)
-    assert [device["index"] for device in passage["devices"]] == ["1"]
-    assert passage["passed_over"][0].startswith("cdi: ")
+    device_injection = record["container"]["device_injection"]
+    assert (device_injection["method"], device_injection["whole"]) == ("nodes", False)
+    assert [device["index"] for device in device_injection["devices"]] == ["1"]
+    assert device_injection["passed_over"][0].startswith("cdi: ")
     assert chips.nodes["chip1"] in (next((tmp_path / "r").glob("*/report.html"))).read_text()
 
 
@@ -357,7 +357,7 @@ def test_the_same_target_by_cdi(mlorch, overlay, cdi_spec, tmp_path):
     record = record_of(tmp_path / "r")
     assert record["container_facts"]["devices"] == {"/dev/inside0": True, "/dev/inside1": True}
     assert record["container"]["cdi_devices"] == [f"{KIND}=first", f"{KIND}=second"]
-    assert record["container"]["passage"]["way"] == "cdi"
+    assert record["container"]["device_injection"]["method"] == "cdi"
     assert record["container_facts"]["visible"] is None, "every device: nothing to choose from inside"
 
 
@@ -367,19 +367,19 @@ def test_the_dry_run_and_targets_show_say_the_way_and_why(mlorch, overlay, chips
     assert "devices by nodes: plain device nodes" in done.stderr
     assert "not by gpus: the engine cannot do --gpus" in done.stderr
     (document,) = json.loads(run(mlorch, overlay, "--dry-run", "--json", code=0).stdout)["containers"]
-    assert document["devices"]["way"] == "nodes"
+    assert document["devices"]["method"] == "nodes"
     shown = mlorch("targets", "show", "t-chip", "--recipes", str(overlay))
     assert "devices by nodes" in shown.stdout
     assert f"as {chips.nodes['chip1']}" in shown.stdout
 
 
 @pytest.mark.parametrize(
-    ("wish", "slug", "code"),
+    ("selection", "slug", "code"),
     [("7", "unknown-device", 2), ("uuid:MIG-1234", "no-parts", 2), ("x", "devices-syntax", 2),
      ("pci:0000:99:00.0", "unknown-device", 2)],
 )  # fmt: skip
-def test_a_choice_that_cannot_be_made_stops_before_anything(mlorch, overlay, tmp_path, wish, slug, code):
-    done = run(mlorch, overlay, "--devices", wish, "-o", str(tmp_path / "r"), "--json", code=code)
+def test_a_choice_that_cannot_be_made_stops_before_anything(mlorch, overlay, tmp_path, selection, slug, code):
+    done = run(mlorch, overlay, "--devices", selection, "-o", str(tmp_path / "r"), "--json", code=code)
     assert json.loads(done.stdout)["error"]["slug"] == slug
     assert not (tmp_path / "r").exists()
 

@@ -17,15 +17,16 @@ from pathlib import Path
 import pytest
 from docker_parts import Bench, busybox, sh, spec, step
 
-from orchestrator.engines import hosts, private
-from orchestrator.engines.docker import connect
-from orchestrator.engines.lookup import fast_lookup
+from orchestrator.engines import private
+from orchestrator.engines.docker import hosts
+from orchestrator.engines.docker.engine import connect
+from orchestrator.engines.docker.lookup import fast_lookup
 from orchestrator.engines.private import network
 from orchestrator.engines.private.daemon import stop
 from orchestrator.engines.private.ensure import ensure
 from orchestrator.engines.private.leftovers import is_rooted_in, mounts_below
 from orchestrator.errors import EngineError
-from orchestrator.system.command import run_program
+from orchestrator.host.command import run_program
 
 pytestmark = [
     pytest.mark.engine,
@@ -65,7 +66,7 @@ def make_sure():
 
 
 @pytest.fixture
-def bench(home, tmp_path):
+def context(home, tmp_path):
     make_sure()
     return Bench(connect(), tmp_path, home[1])
 
@@ -112,10 +113,10 @@ def test_an_engine_is_got_started_and_found(home):
     assert private.places().run.stat().st_mode & 0o077 == 0, "its socket is root's alone"
 
 
-def test_containers_reach_the_network_and_host_rules_of_others_stay(bench):
-    made = bench.build(step("net", 'RUN --network=none ["/bin/busybox", "--install", "-s", "/bin"]'))
+def test_containers_reach_the_network_and_host_rules_of_others_stay(context):
+    made = context.build(step("net", 'RUN --network=none ["/bin/busybox", "--install", "-s", "/bin"]'))
     lines = []
-    ended = bench.engine.run(spec(made.image, "ip route", network="bridge", user="0:0"), lines.append)
+    ended = context.engine.run(spec(made.image, "ip route", network="bridge", user="0:0"), lines.append)
     assert any(line.startswith(("default via 172.31.", "default via 10.213.")) for line in lines), lines
     assert ended.exit_code == 0
     state = private.read_state(private.places())
@@ -125,7 +126,7 @@ def test_containers_reach_the_network_and_host_rules_of_others_stay(bench):
         assert run_program([program, "--wait", *check], env=env).code == 0
 
 
-def test_an_engine_that_dies_during_a_build_is_told_and_the_next_build_works(bench):
+def test_an_engine_that_dies_during_a_build_is_told_and_the_next_build_works(context):
     def on_event(event):
         if event.kind == "log" and event.text == "begun":
             kill()
@@ -133,7 +134,7 @@ def test_an_engine_that_dies_during_a_build_is_told_and_the_next_build_works(ben
     made = step("dies", sh("echo begun; busybox sleep 300"))
     began = time.monotonic()
     with pytest.raises(EngineError) as caught:
-        bench.build(made, on_event=on_event)
+        context.build(made, on_event=on_event)
     assert caught.value.exit_code == 4
     assert caught.value.slug == "engine-lost"
     assert time.monotonic() - began < 30
@@ -144,16 +145,16 @@ def test_an_engine_that_dies_during_a_build_is_told_and_the_next_build_works(ben
     make_sure()
     assert processes_of(private.places()) == [], "what the dead engine was building ended"
     again = step("again", sh("echo fine"))
-    facts = Bench(connect(), bench.folder, bench.program).build(again)
+    facts = Bench(connect(), context.folder, context.program).build(again)
     assert fast_lookup(connect().host)([again.image, made.image]) == {again.image: facts, made.image: None}
 
 
-def test_an_engine_that_dies_during_a_run_is_told_and_the_container_can_be_swept(bench):
-    image = bench.build(step("run", sh("true"))).image
+def test_an_engine_that_dies_during_a_run_is_told_and_the_container_can_be_swept(context):
+    image = context.build(step("run", sh("true"))).image
     asked = spec(image, "echo begun; busybox sleep 300")
     began = time.monotonic()
     with pytest.raises(EngineError) as caught:
-        bench.engine.run(asked, lambda _line: threading.Thread(target=kill).start())
+        context.engine.run(asked, lambda _line: threading.Thread(target=kill).start())
     assert caught.value.exit_code == 4
     assert caught.value.slug == "engine-lost"
     assert time.monotonic() - began < 30
@@ -166,7 +167,7 @@ def test_an_engine_that_dies_during_a_run_is_told_and_the_container_can_be_swept
     assert engine.containers("org.mlorch.test=t-docker") == []
 
 
-def test_stop_leaves_nothing_but_the_folder(bench):
+def test_stop_leaves_nothing_but_the_folder(context):
     at = private.places()
     state = private.read_state(at)
     assert stop(at)

@@ -9,7 +9,7 @@ import pytest
 from docker_parts import Bench, busybox, spec, step
 
 from orchestrator.errors import HostLimitError, StepFailed, UsageError
-from orchestrator.model.steps import Mount
+from orchestrator.facts.steps import Mount
 
 pytestmark = pytest.mark.engine
 LABEL = "org.mlorch.test=t-docker"
@@ -23,9 +23,9 @@ def engine(request, engines):
 
 @pytest.fixture(scope="module")
 def image(engine, tmp_path_factory):
-    bench = Bench(engine, tmp_path_factory.mktemp("image"), busybox())
-    yield bench.build(step("run", 'RUN --network=none ["/bin/busybox", "--install", "-s", "/bin"]')).image
-    bench.clean()
+    context = Bench(engine, tmp_path_factory.mktemp("image"), busybox())
+    yield context.build(step("run", 'RUN --network=none ["/bin/busybox", "--install", "-s", "/bin"]')).image
+    context.clean()
 
 
 @pytest.fixture(autouse=True)

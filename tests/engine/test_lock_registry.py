@@ -10,20 +10,20 @@ import tarfile
 
 import pytest
 import yaml
-from conftest import Site
+from conftest import SiteConfig
 from docker_parts import busybox
 from registry_parts import registry
 
-from orchestrator.assets.bases import digest_of
 from orchestrator.cli import run
-from orchestrator.commands.wiring import Workbench
-from orchestrator.compiled import Selection
 from orchestrator.errors import RegistryError
-from orchestrator.execute.build import Builder
-from orchestrator.registries.client import Registry
-from orchestrator.registries.manifests import OCI_MANIFEST, Manifest, index_of
-from orchestrator.resolve import unlocked_bases
-from orchestrator.system.places import cache_home
+from orchestrator.host.folders import cache_home
+from orchestrator.images.base_digest import digest_of
+from orchestrator.images.build import Builder
+from orchestrator.images.registry.client import Registry
+from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest, index_of
+from orchestrator.operations.context import Context
+from orchestrator.operations.kept_plans import Selection
+from orchestrator.plan.build.resolve import unlocked_bases
 
 pytestmark = pytest.mark.engine
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
@@ -148,9 +148,9 @@ def test_ci_is_strict_unless_told_otherwise(site, vendor, monkeypatch, capsys):
 
 def test_a_base_that_nobody_looked_up_is_planned_and_marked_and_never_built(site, vendor, capsys):
     selection = Selection(target="vendor", side="vendor-tools")
-    (plan,) = Workbench((str(site),)).plans(selection).plans
+    (plan,) = Context((str(site),)).plans(selection).plans
     assert [step.unlocked for step in plan.layers] == [vendor.image, "", ""]
-    catalog = Workbench((str(site),)).catalog
+    catalog = Context((str(site),)).catalog
     assert unlocked_bases(catalog, "vendor") == tuple((one, "vendor-base", vendor.image) for one in (AMD64, ARM64))
     assert unlocked_bases(catalog, "cpu") == ()
     (site / "recipes/vendor-check.yaml").write_text(
@@ -220,13 +220,13 @@ def test_a_build_stands_on_the_locked_digest_whatever_the_tag_is_now(site, vendo
     first = vendor.publish("one")
     assert run(["images", "lock", "vendor-base", "--recipes", str(site), "--no-locked"]) == 0
     vendor.publish("two")
-    bench = Workbench((str(site),))
-    (plan,) = bench.plans(Selection(target="vendor", side="vendor-tools")).plans
+    context = Context((str(site),))
+    (plan,) = context.plans(Selection(target="vendor", side="vendor-tools")).plans
     assert f"FROM {vendor.image}@{first[AMD64]}" in plan.layers[0].dockerfile
     try:
-        with bench.build_settings() as settings:
+        with context.build_settings() as settings:
             made = Builder(
-                engine=engine, look_up=bench.look_up(), settings=settings, parts=bench.parts(), cache=cache_home()
+                engine=engine, look_up=context.look_up(), settings=settings, parts=context.parts(), cache=cache_home()
             )
             outcomes = made.build((plan,))
         assert [outcome.state for outcome in outcomes] == ["built"] * 3
@@ -260,7 +260,7 @@ def test_files_of_a_repository_come_at_the_locked_commit_whatever_its_branch_is_
 
 @pytest.fixture
 def git_site(tmp_path, engine):
-    return Site(folder=tmp_path / "recipes-of-git", engine=engine)
+    return SiteConfig(folder=tmp_path / "recipes-of-git", engine=engine)
 
 
 def git(folder, *arguments: str) -> None:

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from docker_parts import Bench, busybox, sh, spec, step
 from podman_parts import all_images, working_containers
-from registry_parts import USER, builder, certificates, depots, discard, publisher, registry, tiny_plan
+from registry_parts import USER, builder, certificates, discard, image_sources, publisher, registry, tiny_plan
 
-from orchestrator.engines import RegistryAuth, door
-from orchestrator.engines.podman_runs import runs_folder
+from orchestrator.engines import RegistryAuth, engine_factory
+from orchestrator.engines.podman.runs import runs_folder
 from orchestrator.errors import EngineError, RegistryError, StepFailed, UsageError
-from orchestrator.model.steps import BuildSettings
-from orchestrator.registries.client import Registry
+from orchestrator.facts.steps import BuildSettings
+from orchestrator.images.registry.client import Registry
 
 pytestmark = pytest.mark.engine
 
@@ -37,10 +37,10 @@ def program():
 
 
 @pytest.fixture
-def bench(engine, tmp_path, program):
-    bench = Bench(engine, tmp_path, program)
-    yield bench
-    bench.clean()
+def context(engine, tmp_path, program):
+    context = Bench(engine, tmp_path, program)
+    yield context
+    context.clean()
 
 
 def test_it_tells_what_it_is(engine, mlorch):
@@ -53,33 +53,33 @@ def test_it_tells_what_it_is(engine, mlorch):
     assert engine.facts().platform.startswith("linux/")
 
 
-def test_a_build_that_is_broken_off_or_fails_leaves_nothing(bench):
-    containers, images = working_containers(bench.engine), all_images(bench.engine)
+def test_a_build_that_is_broken_off_or_fails_leaves_nothing(context):
+    containers, images = working_containers(context.engine), all_images(context.engine)
 
     def interrupt(event):
         if event.kind == "log" and event.text == "begun":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bench.build(step("broken-off", sh("echo begun; busybox sleep 120")), on_event=interrupt)
+        context.build(step("broken-off", sh("echo begun; busybox sleep 120")), on_event=interrupt)
     with pytest.raises(StepFailed):
-        bench.build(step("fails", sh("exit 3")))
-    assert working_containers(bench.engine) == containers
-    assert all_images(bench.engine) == images
+        context.build(step("fails", sh("exit 3")))
+    assert working_containers(context.engine) == containers
+    assert all_images(context.engine) == images
 
 
-def test_a_podman_that_is_killed_during_a_build_is_told(bench):
+def test_a_podman_that_is_killed_during_a_build_is_told(context):
     def kill(event):
         if event.kind == "log" and event.text == "begun":
             for entry in Path("/proc").iterdir():
-                if entry.name.isdigit() and str(bench.folder).encode() in _arguments(entry):
+                if entry.name.isdigit() and str(context.folder).encode() in _arguments(entry):
                     os.kill(int(entry.name), signal.SIGKILL)
 
     with pytest.raises(EngineError) as caught:
-        bench.build(step("killed", sh("echo begun; busybox sleep 2")), on_event=kill)
+        context.build(step("killed", sh("echo begun; busybox sleep 2")), on_event=kill)
     assert caught.value.slug == "engine-lost"
-    for left in working_containers(bench.engine):
-        bench.engine.podman.call("rm", "--force", left)
+    for left in working_containers(context.engine):
+        context.engine.podman.call("rm", "--force", left)
 
 
 def _arguments(entry: Path) -> bytes:
@@ -89,12 +89,12 @@ def _arguments(entry: Path) -> bytes:
         return b""
 
 
-def test_images_move_through_an_archive_and_keep_their_digest(bench, tmp_path):
-    first, second = bench.build(step("one", "ENV A=1")), bench.build(step("two", "ENV A=2"))
-    bench.engine.tag(first.image, "localhost/mlorch/t-docker-again:1")
-    bench.made.append("localhost/mlorch/t-docker-again:1")
+def test_images_move_through_an_archive_and_keep_their_digest(context, tmp_path):
+    first, second = context.build(step("one", "ENV A=1")), context.build(step("two", "ENV A=2"))
+    context.engine.tag(first.image, "localhost/mlorch/t-docker-again:1")
+    context.made.append("localhost/mlorch/t-docker-again:1")
     archive = tmp_path / "images.tar"
-    bench.engine.save([first.image, second.image], archive)
+    context.engine.save([first.image, second.image], archive)
     with tarfile.open(archive) as tar:
         index = json.load(tar.extractfile("index.json"))
         names = tar.getnames()
@@ -104,29 +104,29 @@ def test_images_move_through_an_archive_and_keep_their_digest(bench, tmp_path):
     ]
     assert {"oci-layout", "index.json"} <= set(names)
     for reference in (first.image, second.image, "localhost/mlorch/t-docker-again:1"):
-        bench.engine.remove_image(reference)
-        bench.engine.remove_image(reference)  # one that is gone is fine
-        assert bench.engine.image(reference) is None
-    assert bench.engine.load(archive) == (first.image, second.image)
-    again = bench.engine.image(first.image)
+        context.engine.remove_image(reference)
+        context.engine.remove_image(reference)  # one that is gone is fine
+        assert context.engine.image(reference) is None
+    assert context.engine.load(archive) == (first.image, second.image)
+    again = context.engine.image(first.image)
     assert (again.image_id, again.labels) == (first.image_id, first.labels)
     saved = tmp_path / "again.tar"
-    bench.engine.save([first.image, second.image], saved)
+    context.engine.save([first.image, second.image], saved)
     with tarfile.open(saved) as tar:
         assert json.load(tar.extractfile("index.json")) == index, "the same manifests, so the same digests"
 
 
-def test_what_docker_saved_podman_loads_and_the_other_way(bench, engines, tmp_path, program):
+def test_what_docker_saved_podman_loads_and_the_other_way(context, engines, tmp_path, program):
     docker = Bench(engines("docker"), tmp_path / "d", program)
     try:
-        made, theirs = docker.build(step("from-docker", "ENV A=1")), bench.build(step("from-podman", "ENV A=2"))
+        made, theirs = docker.build(step("from-docker", "ENV A=1")), context.build(step("from-podman", "ENV A=2"))
         subprocess.run(["docker", "save", "-o", tmp_path / "docker.tar", made.image], check=True)
-        assert bench.engine.load(tmp_path / "docker.tar") == (made.image,)
-        bench.made.append(made.image)
-        assert bench.engine.image(made.image).labels == made.labels
+        assert context.engine.load(tmp_path / "docker.tar") == (made.image,)
+        context.made.append(made.image)
+        assert context.engine.image(made.image).labels == made.labels
         lines = []
-        bench.engine.run(spec(made.image, "echo $A"), lines.append)
-        bench.engine.save([theirs.image], tmp_path / "podman.tar")
+        context.engine.run(spec(made.image, "echo $A"), lines.append)
+        context.engine.save([theirs.image], tmp_path / "podman.tar")
         docker.made.append(theirs.image)
         subprocess.run(["docker", "load", "-q", "-i", tmp_path / "podman.tar"], check=True, capture_output=True)
         docker.engine.run(spec(theirs.image, "echo $A"), lines.append)
@@ -137,7 +137,7 @@ def test_what_docker_saved_podman_loads_and_the_other_way(bench, engines, tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["text", "link out", "half"])
-def test_an_archive_that_is_none_is_refused_and_nothing_is_loaded(bench, tmp_path, damage):
+def test_an_archive_that_is_none_is_refused_and_nothing_is_loaded(context, tmp_path, damage):
     archive = tmp_path / "bad.tar"
     if damage == "text":
         archive.write_text("not a tar")
@@ -147,14 +147,14 @@ def test_an_archive_that_is_none_is_refused_and_nothing_is_loaded(bench, tmp_pat
             link.type, link.linkname = tarfile.SYMTYPE, "/etc"
             tar.addfile(link)
     else:
-        facts = bench.build(step("half", "ENV A=1"))
-        bench.engine.save([facts.image], tmp_path / "whole.tar")
+        facts = context.build(step("half", "ENV A=1"))
+        context.engine.save([facts.image], tmp_path / "whole.tar")
         archive.write_bytes((tmp_path / "whole.tar").read_bytes()[:9000])
-    before = all_images(bench.engine)
+    before = all_images(context.engine)
     with pytest.raises(StepFailed) as caught:
-        bench.engine.load(archive)
+        context.engine.load(archive)
     assert caught.value.slug == "bad-archive"
-    assert all_images(bench.engine) == before
+    assert all_images(context.engine) == before
 
 
 CHILD = """
@@ -169,28 +169,28 @@ door("podman").connect().run(asked, lambda line: print(line, flush=True))
 """
 
 
-def test_the_next_command_removes_what_a_killed_mlorch_left(bench, mlorch):
-    image = bench.build(step("swept", 'RUN --network=none ["/bin/busybox", "--install", "-s", "/bin"]')).image
+def test_the_next_command_removes_what_a_killed_mlorch_left(context, mlorch):
+    image = context.build(step("swept", 'RUN --network=none ["/bin/busybox", "--install", "-s", "/bin"]')).image
     code = CHILD.format(folder=str(Path(__file__).parent), image=image)
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "up\n"
     child.kill()
     child.wait()
     child.stdout.close()
-    assert [found.state for found in bench.engine.containers("org.mlorch.run=t-swept")] == ["running"]
+    assert [found.state for found in context.engine.containers("org.mlorch.run=t-swept")] == ["running"]
     done = mlorch("engine", "status", "--json")  # of docker: whichever command, whichever engine
     assert "removed the container of t-swept" in done.stderr
-    assert bench.engine.containers("org.mlorch.run=t-swept") == []
+    assert context.engine.containers("org.mlorch.run=t-swept") == []
     time.sleep(0.1)
     mlorch("engine", "status", "--json")
-    assert door("podman").sweepable() is None, "with nothing left podman is not asked"
+    assert engine_factory("podman").sweepable() is None, "with nothing left podman is not asked"
     assert list(runs_folder().iterdir()) == []
 
 
 def test_a_program_that_is_none_is_told(monkeypatch):
     monkeypatch.setenv("MLORCH_PODMAN", "/nowhere/podman")
     with pytest.raises(EngineError) as caught:
-        door("podman").connect()
+        engine_factory("podman").connect()
     assert caught.value.slug == "no-engine"
     assert "/nowhere/podman" in caught.value.message
     assert "mlorch engine ensure --engine podman" in caught.value.hint
@@ -212,7 +212,7 @@ def test_podman_publishes_and_either_engine_pulls_by_digest(engine, engines, box
         assert [one.state for one in again] == ["there", "there"], "what podman sent it finds again"
         discard(engine, plan)
         for other in (engine, docker):
-            made = builder(other, tmp_path / "b", depots=depots(running), may_build=False).build([plan])
+            made = builder(other, tmp_path / "b", image_sources=image_sources(running), may_build=False).build([plan])
             assert (made[-1].state, made[-1].digest) == ("pulled", again[-1].image.digest)
             assert other.image(plan.image).digest == again[-1].image.digest
             lines = []
@@ -252,18 +252,18 @@ def test_a_registry_with_its_own_ca_and_a_password(engine, box, tmp_path, monkey
     discard(engine, plan)
 
 
-def test_a_cache_of_steps_is_refused_with_what_to_do(bench):
+def test_a_cache_of_steps_is_refused_with_what_to_do(context):
     with pytest.raises(UsageError) as caught:
-        bench.build(step("cache"), BuildSettings(cache_to="127.0.0.1:1/cache"))
+        context.build(step("cache"), BuildSettings(cache_to="127.0.0.1:1/cache"))
     assert caught.value.slug == "no-step-cache"
 
 
-def test_the_same_inputs_give_the_same_image_twice(bench):
+def test_the_same_inputs_give_the_same_image_twice(context):
     made = step("same", sh("echo hi > /made"), "ENV A=b")
-    first = bench.build(made)
-    bench.engine.remove_image(made.image)
-    shutil.rmtree(bench.folder / made.content_id[:12])
-    assert bench.build(made).digest == first.digest
+    first = context.build(made)
+    context.engine.remove_image(made.image)
+    shutil.rmtree(context.folder / made.content_id[:12])
+    assert context.build(made).digest == first.digest
 
 
 @pytest.mark.slow

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.catalog import builtin_root, load
 from orchestrator.cli import run
-from orchestrator.compiled import Selection
-from orchestrator.model.steps import ContainerSpec
+from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.facts.steps import ContainerSpec
+from orchestrator.operations.kept_plans import Selection
 
 pytestmark = pytest.mark.engine
 
@@ -94,11 +94,11 @@ def test_every_model_and_dataset_is_fetched_prepared_and_verified(home, capsys):
 @pytest.mark.slow
 def test_a_bootstrapped_image_is_whole_and_holds_nothing_that_it_should_not(home):
     from orchestrator.commands.build import build_images
-    from orchestrator.commands.wiring import Workbench
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
-    bench = Workbench()
-    plans, _ = build_images(bench, Selection(target="cpu", base_source="bootstrap", side="prep"), Console(quiet=True))
+    context = Context()
+    plans, _ = build_images(context, Selection(target="cpu", base_source="bootstrap", side="prep"), Console(quiet=True))
     lines = []
     spec = ContainerSpec(
         name=f"mlorch-test-look-{secrets.token_hex(4)}",
@@ -106,7 +106,7 @@ def test_a_bootstrapped_image_is_whole_and_holds_nothing_that_it_should_not(home
         command=("python3", "-c", LOOK),
         user="0:0",
     )
-    ended = bench.engine.run(spec, lines.append)
+    ended = context.engine.run(spec, lines.append)
     text = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
     assert ended.exit_code == 0, text
     found = json.loads(re.search(r"^FOUND (.*)$", text, re.MULTILINE)[1])

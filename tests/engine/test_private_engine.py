@@ -131,7 +131,7 @@ def test_two_at_once_start_one_engine(own, image):
 
 def _rules_left(at: private.Places, state: private.State) -> list[tuple[str, ...]]:
     from orchestrator.engines.private.network import iptables
-    from orchestrator.system.command import run_program
+    from orchestrator.host.command import run_program
 
     program, env = iptables(at.prefix)
     checks = [["-C" if word in {"-A", "-I"} else word for word in rule] for rule in state.rules]

@@ -13,15 +13,15 @@ from dataclasses import replace
 
 import pytest
 from docker_parts import busybox, spec
-from registry_parts import another_engine, builder, certificates, depots, discard, publisher, registry, tiny_plan
+from registry_parts import another_engine, builder, certificates, discard, image_sources, publisher, registry, tiny_plan
 from test_private_engine import needs_host
 
-from orchestrator.engines import docker_transfer
+from orchestrator.engines.docker import transfer as docker_transfer
 from orchestrator.errors import EngineError, RegistryError, StepFailed
-from orchestrator.execute.published import Published
-from orchestrator.model.steps import BuildSettings
-from orchestrator.registries.client import Registry
-from orchestrator.registries.manifests import OCI_MANIFEST, Manifest, digest_of
+from orchestrator.facts.steps import BuildSettings
+from orchestrator.images.published_list import Published
+from orchestrator.images.registry.client import Registry
+from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest, digest_of
 
 pytestmark = [pytest.mark.engine, needs_host]
 
@@ -64,7 +64,7 @@ def test_pulled_by_digest_and_run_with_nothing_built(engine, second, plain, publ
     assert plain.size() == sent
     events = []
     outcomes = builder(
-        second.engine, tmp_path / "b", depots=depots(plain), may_build=False,
+        second.engine, tmp_path / "b", image_sources=image_sources(plain), may_build=False,
         on_event=lambda _step, event: events.append(event),
     ).build([plan])  # fmt: skip
     assert [(one.state, one.digest) for one in outcomes] == [("hit", None), ("pulled", pushed[1].image.digest)]
@@ -73,7 +73,7 @@ def test_pulled_by_digest_and_run_with_nothing_built(engine, second, plain, publ
     lines = []
     second.engine.run(spec(plan.image, "/bin/busybox cat /note"), lines.append)
     assert lines == [plan.layers[1].files[0].text]
-    again = builder(second.engine, tmp_path / "b", depots=depots(plain)).build([plan])
+    again = builder(second.engine, tmp_path / "b", image_sources=image_sources(plain)).build([plan])
     assert [one.state for one in again] == ["hit", "hit"]
     discard(second.engine, plan)
 
@@ -84,7 +84,7 @@ def test_only_what_no_registry_has_is_built(engine, second, plain, published, bo
     other = tiny_plan("reg2", box)
     above = replace(other.layers[1], parent=base.image, dockerfile=f"FROM {base.image}\nCOPY note /other\n")
     longer = replace(plan, layers=(base, above))
-    outcomes = builder(second.engine, tmp_path, depots=depots(plain)).build([longer])
+    outcomes = builder(second.engine, tmp_path, image_sources=image_sources(plain)).build([longer])
     assert [one.state for one in outcomes] == ["pulled", "built"]
     discard(second.engine, longer)
 
@@ -92,7 +92,7 @@ def test_only_what_no_registry_has_is_built(engine, second, plain, published, bo
 def test_a_missing_image_where_nothing_may_be_built(second, plain, box, tmp_path):
     plan = tiny_plan("nowhere", box)
     with pytest.raises(StepFailed) as caught:
-        builder(second.engine, tmp_path, depots=depots(plain), may_build=False).build([plan])
+        builder(second.engine, tmp_path, image_sources=image_sources(plain), may_build=False).build([plan])
     assert caught.value.slug == "image-missing"
     assert second.names() == []
 
@@ -124,15 +124,15 @@ def test_another_image_under_the_tag_is_refused(engine, second, plain, published
     for blob in (manifest.config(), *manifest.layers()):
         client.put_blob(repository, client.read_blob(f"team/mlorch/{other.name}", blob.digest, 8 << 20))
     client.put_manifest(repository, manifest, tag=top.content_id)
-    error = refused(second, plan, tmp_path, depots=depots(plain))
+    error = refused(second, plan, tmp_path, image_sources=image_sources(plain))
     assert error.slug == "image-mismatch"
     assert "org.mlorch.content-id" in error.message or "org.mlorch.layer" in error.message
     # A list holds the digest: the tag may say what it likes.
-    found = builder(second.engine, tmp_path, depots=depots(plain, published=listed(pushed))).build([plan])
+    found = builder(second.engine, tmp_path, image_sources=image_sources(plain, published=listed(pushed))).build([plan])
     assert found[1].digest == pushed[1].image.digest
     discard(second.engine, plan)
     client.delete_manifest(repository, pushed[1].image.digest)
-    error = refused(second, plan, tmp_path, depots=depots(plain, published=listed(pushed)))
+    error = refused(second, plan, tmp_path, image_sources=image_sources(plain, published=listed(pushed)))
     assert error.slug == "digest-mismatch"
     with pytest.raises(RegistryError, match=r"org\.mlorch"):
         publisher(engine, plain).push(plan.layers)
@@ -141,18 +141,22 @@ def test_another_image_under_the_tag_is_refused(engine, second, plain, published
 def test_a_published_image_that_is_gone(second, plain, published, tmp_path):
     plan, pushed = published
     bound = {plan.layers[1].content_id: replace(pushed[1].image, digest=f"sha256:{'0' * 64}", registry="127.0.0.1:1")}
-    one = depots(plain, published=bound)
-    assert refused(second, plan, tmp_path, depots=one).slug in {"registry-down", "digest-mismatch"}
+    one = image_sources(plain, published=bound)
+    assert refused(second, plan, tmp_path, image_sources=one).slug in {"registry-down", "digest-mismatch"}
     bound = {plan.layers[1].content_id: replace(pushed[1].image, layer="x", digest=f"sha256:{'0' * 64}")}
     Registry.at(plain.host).delete_manifest(f"team/mlorch/{plan.layers[1].name}", pushed[1].image.digest)
-    assert refused(second, plan, tmp_path, depots=depots(plain, published=bound)).slug == "digest-not-found"
+    assert (
+        refused(second, plan, tmp_path, image_sources=image_sources(plain, published=bound)).slug == "digest-not-found"
+    )
 
 
 def test_an_image_of_other_bytes_than_the_list_says_is_replaced(second, engine, plain, published, tmp_path):
     plan, pushed = published
     builder(second.engine, tmp_path).build([plan])
     own = second.engine.image(plan.image).digest
-    outcomes = builder(second.engine, tmp_path, depots=depots(plain, published=listed(pushed))).build([plan])
+    outcomes = builder(second.engine, tmp_path, image_sources=image_sources(plain, published=listed(pushed))).build(
+        [plan]
+    )
     if own != pushed[1].image.digest:
         assert outcomes[1].state == "pulled"
     assert second.engine.image(plan.image).digest == pushed[1].image.digest
@@ -172,9 +176,9 @@ def test_changed_bytes_in_the_registrys_storage_are_refused(second, plain, publi
         place = plain.blob(digest)
         was = place.read_bytes()
         place.write_bytes(change(was))
-        assert refused(second, plan, tmp_path, depots=depots(plain)).slug == "digest-mismatch"
+        assert refused(second, plan, tmp_path, image_sources=image_sources(plain)).slug == "digest-mismatch"
         place.write_bytes(was)
-    assert builder(second.engine, tmp_path, depots=depots(plain)).build([plan])[1].state == "pulled"
+    assert builder(second.engine, tmp_path, image_sources=image_sources(plain)).build([plan])[1].state == "pulled"
     discard(second.engine, plan)
 
 
@@ -186,8 +190,8 @@ def test_a_registry_that_is_down(second, plain, published, tmp_path):
     said = []
     plain.stop()
     try:
-        assert refused(second, plan, tmp_path, depots=depots(plain, strict=True)).slug == "registry-down"
-        outcomes = builder(second.engine, tmp_path, depots=depots(plain, warn=said.append)).build([plan])
+        assert refused(second, plan, tmp_path, image_sources=image_sources(plain, strict=True)).slug == "registry-down"
+        outcomes = builder(second.engine, tmp_path, image_sources=image_sources(plain, warn=said.append)).build([plan])
     finally:
         plain.start()
     assert [one.state for one in outcomes] == ["built", "built"]
@@ -250,7 +254,9 @@ def test_a_pull_that_stalls_is_given_up(second, hanging, published, tmp_path, mo
     plan, _ = published
     monkeypatch.setattr(docker_transfer, "STALLED_S", 2.0)
     assert (
-        refused(second, plan, tmp_path, depots=depots(hanging, env={"MLORCH_CA_BUNDLE": str(hanging.ca)})).slug
+        refused(
+            second, plan, tmp_path, image_sources=image_sources(hanging, env={"MLORCH_CA_BUNDLE": str(hanging.ca)})
+        ).slug
         == "registry-slow"
     )
 
@@ -288,16 +294,18 @@ def test_tls_and_a_password(engine, second, guarded, box, tmp_path):
     pushed = publisher(trusting.engine, running, env=right).push(plan.layers)
     assert [one.state for one in pushed] == ["pushed", "pushed"]
     # An engine that does not know the CA says so, and holds nothing.
-    error = refused(second, plan, tmp_path, depots=depots(running, env=right))
+    error = refused(second, plan, tmp_path, image_sources=image_sources(running, env=right))
     assert (error.slug, "said by the engine" in error.message) == ("registry-ca", True)
     discard(trusting.engine, plan)
-    outcomes = builder(trusting.engine, tmp_path / "b", depots=depots(running, env=right), may_build=False).build(
-        [plan]
-    )
+    outcomes = builder(
+        trusting.engine, tmp_path / "b", image_sources=image_sources(running, env=right), may_build=False
+    ).build([plan])
     assert outcomes[1].state == "pulled"
     discard(trusting.engine, plan)
     with pytest.raises(RegistryError) as caught:
-        builder(trusting.engine, tmp_path / "c", depots=depots(running, env=wrong, strict=True)).build([plan])
+        builder(trusting.engine, tmp_path / "c", image_sources=image_sources(running, env=wrong, strict=True)).build(
+            [plan]
+        )
     assert caught.value.slug == "registry-auth"
 
 
@@ -306,7 +314,7 @@ def test_a_disk_that_fills_while_pulling(plain, tmp_path):
     with another_engine(size="48m") as small:
         plan = _large(plain, tmp_path)
         with pytest.raises(EngineError) as caught:
-            builder(small.engine, tmp_path, depots=depots(plain), may_build=False).build([plan])
+            builder(small.engine, tmp_path, image_sources=image_sources(plain), may_build=False).build([plan])
         assert caught.value.slug == "engine-disk-full"
         assert small.engine.image(plan.image) is None
 
@@ -316,7 +324,7 @@ def _large(plain, tmp_path):
     import io
     import tarfile
 
-    from orchestrator.layers import labels
+    from orchestrator.plan.build.layers import labels
 
     (tmp_path / "empty").write_bytes(b"")
     plan = tiny_plan("full", tmp_path / "empty")
@@ -380,7 +388,7 @@ def test_a_build_cache_in_a_registry_serves_another_engine(engine, second, plain
     publisher(engine, plain).push(plan.layers[:1])
     events = []
     outcomes = builder(
-        second.engine, tmp_path / "b", settings=BuildSettings(cache_from=(place,)), depots=depots(plain),
+        second.engine, tmp_path / "b", settings=BuildSettings(cache_from=(place,)), image_sources=image_sources(plain),
         on_event=lambda _step, event: events.append(event),
     ).build([plan])  # fmt: skip
     assert [one.state for one in outcomes] == ["pulled", "built"]
@@ -394,7 +402,7 @@ def test_a_build_cache_in_a_registry_serves_another_engine(engine, second, plain
 
 def test_list_and_prune_by_the_command_line(mlorch, second, plain, published, box, tmp_path):
     plan, pushed = published
-    builder(second.engine, tmp_path, depots=depots(plain)).build([plan])
+    builder(second.engine, tmp_path, image_sources=image_sources(plain)).build([plan])
     extra = tiny_plan("held", box)
     builder(second.engine, tmp_path).build([extra])
     second.engine.tag(plan.image, "somebody/tool:1")
@@ -439,11 +447,11 @@ def test_an_engine_with_the_older_image_store(plain, box, tmp_path):
         assert [one.state for one in pushed] == ["there", "there"]
         discard(old.engine, plan)
         assert old.engine._api.images() == []
-        found = depots(plain, published=listed(pushed))
-        outcomes = builder(old.engine, tmp_path / "b", depots=found).build([plan])
+        found = image_sources(plain, published=listed(pushed))
+        outcomes = builder(old.engine, tmp_path / "b", image_sources=found).build([plan])
         assert [one.state for one in outcomes] == ["hit", "pulled"]
         assert old.engine.image(plan.image).digest == pushed[1].image.digest
-        assert builder(old.engine, tmp_path / "b", depots=found).build([plan])[1].state == "hit"
+        assert builder(old.engine, tmp_path / "b", image_sources=found).build([plan])[1].state == "hit"
         old.engine.remove_image(plan.image)
         assert old.engine._api.images() == []
         with pytest.raises(EngineError) as caught:

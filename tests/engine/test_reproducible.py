@@ -16,12 +16,12 @@ import pytest
 from docker_parts import Bench, busybox, step
 from own_engine import needs_host, second_engine
 
-from orchestrator.content import EPOCH
-from orchestrator.engines.docker import connect
+from orchestrator.engines.docker.engine import connect
 from orchestrator.errors import StepFailed
-from orchestrator.execute.rebuild import compare, layer_files
-from orchestrator.supply.archive import opened
-from orchestrator.supply.layout import images_of
+from orchestrator.images.attest.archive import opened
+from orchestrator.images.attest.layout import images_of
+from orchestrator.images.rebuild import compare, layer_files
+from orchestrator.plan.build.content import EPOCH
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
@@ -141,7 +141,7 @@ def test_docker_build_on_what_was_rendered_gives_the_same_files(built, mlorch, l
 
 
 @pytest.fixture
-def bench(engine, tmp_path_factory):
+def context(engine, tmp_path_factory):
     made = Bench(engine, tmp_path_factory.mktemp("bench"), busybox())
     yield made
     made.clean()
@@ -151,13 +151,13 @@ LEAK = 'RUN --network=none ["/bin/busybox", "sh", "-c", "/bin/busybox mkdir /a; 
 
 
 @needs_host
-def test_a_layer_that_holds_a_time_differs_from_engine_to_engine(bench, other, tmp_path):
+def test_a_layer_that_holds_a_time_differs_from_engine_to_engine(context, other, tmp_path):
     """The proof that the comparison above would see a leak: COPY makes /bin with the time of the build."""
     leaky = step("leaky")
-    there = bench.build(leaky)
-    again = Bench(other, tmp_path, bench.program).build(leaky)
+    there = context.build(leaky)
+    again = Bench(other, tmp_path, context.program).build(leaky)
     assert there.digest != again.digest
-    for facts, where in ((there, bench.engine), (again, other)):
+    for facts, where in ((there, context.engine), (again, other)):
         where.save([facts.image], tmp_path / f"{where is other}.tar")
     with opened(tmp_path / "False.tar") as one, opened(tmp_path / "True.tar") as two:
         found = compare(one, two)

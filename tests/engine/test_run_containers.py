@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.commands.wiring import Workbench
-from orchestrator.compiled import Selection
 from orchestrator.console import Console
+from orchestrator.engines.docker.argv import docker_argv
+from orchestrator.engines.podman.printer import argv
 from orchestrator.errors import StepFailed
-from orchestrator.execute.record_of import About, Session
-from orchestrator.execute.run import Runner, Watcher
-from orchestrator.launchers.local import docker_argv
-from orchestrator.launchers.podman import argv
-from orchestrator.model.record import ImageId, RecipeId
-from orchestrator.model.steps import AssetRef, BuildPlan, ContainerSpec, Mount, RunStep
+from orchestrator.facts.record import ImageId, RecipeId
+from orchestrator.facts.steps import AssetRef, BuildPlan, ContainerSpec, Mount, RunStep
+from orchestrator.host.process import owner_label, this_process
+from orchestrator.operations.context import Context
+from orchestrator.operations.kept_plans import Selection
 from orchestrator.results.store import Store
-from orchestrator.system.process import owner_label, this_process
+from orchestrator.runs.record import RecordContext, Session
+from orchestrator.runs.runner import Runner, Watcher
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,28 +31,28 @@ MIB = 2**20
 
 
 @pytest.fixture(scope="module", params=["docker", "podman"])
-def bench(request, engines):
+def context(request, engines):
     """The same tests for every engine."""
     engines(request.param)
-    return Workbench(wanted_engine=request.param)
+    return Context(wanted_engine=request.param)
 
 
 @pytest.fixture(scope="module")
-def image(bench):
+def image(context):
     """An image with Python: the runtime layer of the cpu target, built where it is absent."""
     from orchestrator.commands.build import _build_missing
 
     selection = Selection(target="cpu", benchmarks=("image-fashion",))
-    plan = bench.plans(selection).plans[0]
+    plan = context.plans(selection).plans[0]
     upto = next(n for n, layer in enumerate(plan.layers, 1) if layer.level == "runtime")
     short = BuildPlan(target="cpu", benchmark="", platform=plan.platform, layers=plan.layers[:upto])
-    if bench.engine.image(short.image) is None:
-        _build_missing(bench, selection, (short,), Console())
+    if context.engine.image(short.image) is None:
+        _build_missing(context, selection, (short,), Console())
     return short.image
 
 
 @pytest.fixture
-def start(bench, image, tmp_path):
+def start(context, image, tmp_path):
     """Runs a Python program as a harness; gives the outcome."""
 
     def run(program: str, *, results: Path | None = None, memory: int = 256 * MIB):
@@ -60,14 +60,14 @@ def start(bench, image, tmp_path):
         run_id = "20260101T000000Z-x"
         step = a_step(image, root, run_id, program, memory)
         runner = Runner(
-            engine=bench.engine,
+            engine=context.engine,
             store=Store(root),
             session=Session(name="s", owner=this_process(), mlorch_version="0", command_line=()),
             verdict=lambda _folder: True,
             watcher=Watcher(),
         )
         return runner.run(
-            step, About(recipe=RecipeId(name="x", origin="o", sha256="0"), image=ImageId(reference=image))
+            step, RecordContext(recipe=RecipeId(name="x", origin="o", sha256="0"), image=ImageId(reference=image))
         )
 
     return run
@@ -134,11 +134,11 @@ def test_a_container_is_as_locked_down_as_the_contract_says(start):
     assert outcome.record.container.container_id
 
 
-def test_a_crash_is_kept_and_its_container_is_gone(start, bench):
+def test_a_crash_is_kept_and_its_container_is_gone(start, context):
     outcome = start("import sys; print('before'); sys.exit('on purpose')")
     assert (outcome.record.status, outcome.record.exit_code, outcome.error.slug) == ("failed", 1, "harness-failed")
     assert set(outcome.error.detail.splitlines()) == {"before", "on purpose"}
-    assert bench.engine.containers(f"org.mlorch.run={outcome.record.run_id}") == []
+    assert context.engine.containers(f"org.mlorch.run={outcome.record.run_id}") == []
 
 
 def test_out_of_memory_is_told_as_such(start):
@@ -168,7 +168,7 @@ def small_disk(tmp_path):
     ],
     ids=["console", "file"],
 )
-def test_a_full_disk_is_an_error_and_no_record_is_corrupt(start, bench, small_disk, program):
+def test_a_full_disk_is_an_error_and_no_record_is_corrupt(start, context, small_disk, program):
     try:
         error = start(program, results=small_disk).error
     except StepFailed as raised:
@@ -178,24 +178,24 @@ def test_a_full_disk_is_an_error_and_no_record_is_corrupt(start, bench, small_di
     entry = Store(small_disk).entries()[0]
     assert entry.need().status == "failed"
     assert entry.need().error.slug == "disk-full"
-    assert bench.engine.containers(f"org.mlorch.run={entry.run_id}") == []
+    assert context.engine.containers(f"org.mlorch.run={entry.run_id}") == []
 
 
-def test_a_missing_mount_is_an_error_and_nothing_is_made(start, bench, image, tmp_path):
+def test_a_missing_mount_is_an_error_and_nothing_is_made(start, context, image, tmp_path):
     missing = tmp_path / "not-there"
     step = a_step(image, tmp_path, "20260101T000000Z-x", "pass", 64 * MIB)
     spec = replace(step.container, mounts=(Mount(source=str(missing), target="/models/x"),))
     with pytest.raises(Exception, match="not there"):
-        bench.engine.run(spec, print)
+        context.engine.run(spec, print)
     assert not missing.exists()
 
 
-def test_the_printed_line_makes_the_same_container(bench, image, tmp_path):
+def test_the_printed_line_makes_the_same_container(context, image, tmp_path):
     """The dry run's `docker run` and the engine's own way agree in everything that the engine reports.
 
     podman's engine runs the very words that are printed (tests/unit/test_podman.py), so there it is no question.
     """
-    if bench.engine.name == "podman":
+    if context.engine.name == "podman":
         assert argv(a_step(image, tmp_path, "x", "pass", MIB).container)[:3] == ["podman", "run", "--rm"]
         return
     run_id = "20260101T000000Z-x"
@@ -213,7 +213,7 @@ def test_the_printed_line_makes_the_same_container(bench, image, tmp_path):
     def look(facts) -> None:
         seen.append(inspect(facts.container_id))
 
-    bench.engine.run(replace(spec, command=("sleep", "1")), print, look)
+    context.engine.run(replace(spec, command=("sleep", "1")), print, look)
     words = docker_argv(replace(spec, command=("sleep", "1")))
     words[words.index("run")] = "create"
     made = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from run_overlay import write_overlay
 
-from orchestrator.commands.wiring import Workbench
+from orchestrator.operations.context import Context
 
 pytestmark = pytest.mark.engine
 SECRET = "hf_ThisMustNotBeSeenAnywhere42"
@@ -63,7 +63,7 @@ def record(results: Path) -> dict:
 
 
 def containers(run_id: str) -> list[object]:
-    return Workbench().engine.containers(f"org.mlorch.run={run_id}")
+    return Context().engine.containers(f"org.mlorch.run={run_id}")
 
 
 def test_a_crash_exits_1_with_the_logs_tail_and_path_and_the_result_is_kept(overlay, tmp_path):

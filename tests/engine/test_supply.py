@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from registry_parts import cache_home, registry
 
-from orchestrator.registries.client import Registry
-from orchestrator.registries.manifests import Descriptor, Manifest, digest_of
-from orchestrator.registries.references import parse_reference
+from orchestrator.facts.references import parse_reference
+from orchestrator.images.registry.client import Registry
+from orchestrator.images.registry.manifests import Descriptor, Manifest, digest_of
 
 pytestmark = pytest.mark.engine
 LAYER = "base-bookworm"
@@ -305,7 +305,7 @@ def replaced(there: Registry, repository: str, artifact: Manifest, data: bytes) 
 
 def forget(there: Registry, repository: str, digest: str, forged: str) -> None:
     """Take a referrer off the list under the image's fallback tag."""
-    from orchestrator.registries.manifests import index_of
+    from orchestrator.images.registry.manifests import index_of
 
     left = tuple(one for one in there.referrers(repository, digest) if one.digest != forged)
     there.put_manifest(repository, index_of(left), tag=digest.replace(":", "-"))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.catalog import builtin_root, load
-from orchestrator.layers import merge_layers, rendered
-from orchestrator.plan import build_plan, build_plans
-from orchestrator.resolve import base_candidates, resolve_side
+from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.plan.build.layers import merge_layers, rendered
+from orchestrator.plan.build.planner import build_plan, build_plans
+from orchestrator.plan.build.resolve import base_candidates, resolve_side
 
 GOLDEN = Path(__file__).parent / "render"
 CATALOG = load([builtin_root()])
@@ -62,7 +62,7 @@ def test_no_site_no_host_and_no_moving_reference_in_what_is_rendered(target: str
 
 def test_a_digest_of_a_registry_base_changes_the_first_line_and_the_way_packages_come():
     digest = "sha256:" + "a" * 64
-    (base,) = base_candidates(CATALOG, "cpu", wish=f"registry:example.test/debian@{digest}")
+    (base,) = base_candidates(CATALOG, "cpu", source=f"registry:example.test/debian@{digest}")
     plan = build_plans(CATALOG, target="cpu", benchmarks=["image-fashion"], base=base)[0]
     assert f"FROM example.test/debian@{digest}\n" in plan.layers[0].dockerfile
     assert "apt-get" in plan.layers[1].dockerfile

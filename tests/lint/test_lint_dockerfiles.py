@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.catalog import builtin_root, load
 from orchestrator.cli import run
-from orchestrator.layers import merge_layers
+from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.lint.catalogue import RULES
 from orchestrator.lint.check import lint
-from orchestrator.plan import build_plan, build_plans
-from orchestrator.resolve import benchmarks_of, resolve_side
+from orchestrator.plan.build.layers import merge_layers
+from orchestrator.plan.build.planner import build_plan, build_plans
+from orchestrator.plan.build.resolve import benchmarks_of, resolve_side
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(path.name for path in HERE.glob("*.Dockerfile"))

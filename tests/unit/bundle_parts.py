@@ -10,12 +10,12 @@ import tarfile
 from pathlib import Path
 
 from orchestrator.assets.store import Stored
-from orchestrator.bundle.contents import bundled_plan
-from orchestrator.bundle.write import Order, write
-from orchestrator.content import content_id
 from orchestrator.engines import ImageFacts
-from orchestrator.layers import labels
-from orchestrator.model.steps import BuildPlan, LayerStep
+from orchestrator.facts.steps import BuildPlan, LayerStep
+from orchestrator.images.bundle.contents import bundled_plan
+from orchestrator.images.bundle.write import Order, write
+from orchestrator.plan.build.content import content_id
+from orchestrator.plan.build.layers import labels
 
 STANZA = b"Package: libc6\nStatus: install ok installed\nVersion: 2.36-9\n"
 METADATA = b"Metadata-Version: 2.1\nName: Some_Engine\nVersion: 1.20\n\nA text: of no interest\n"
@@ -92,8 +92,8 @@ class FakeEngine:
             stream.write(tar_of(self.files))
 
     def load(self, archive: Path):
-        from orchestrator.supply.archive import opened
-        from orchestrator.supply.layout import images_of
+        from orchestrator.images.attest.archive import opened
+        from orchestrator.images.attest.layout import images_of
 
         with opened(archive) as found:
             for image in images_of(found):

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.model.steps import DebPin
+from orchestrator.facts.steps import DebPin
 
 
 def tar(members, compression="gz"):

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.model.record import (
+from orchestrator.facts.record import (
     AccuracyGoal,
     AssetId,
     ContainerRun,
@@ -22,7 +22,7 @@ from orchestrator.model.record import (
     RunRecord,
     Setting,
 )
-from orchestrator.system.files import sha256_file
+from orchestrator.host.files import sha256_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.model.definitions import Benchmark, Dataset, Harness, Model, Target
-from orchestrator.model.host import HostFacts, NumaNode
-from orchestrator.plan_run import Site, Workload
+from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Model, Target
+from orchestrator.facts.host import HostFacts, NumaNode
+from orchestrator.plan.run.planner import RunEnvironment, Workload
 
 GIB = 2**30
 SHA = "0" * 64
@@ -69,9 +69,9 @@ def a_workload(**changes: object) -> Workload:
     return replace(workload, **changes)  # type: ignore[arg-type]
 
 
-def a_site(**changes: object) -> Site:
-    site = Site(
+def a_run_environment(**changes: object) -> RunEnvironment:
+    environment = RunEnvironment(
         host=a_host(), results="/home/u/results", artifacts="/cache/artifacts", user="1000:1000",
         owner="1:2:b:3",
     )  # fmt: skip
-    return replace(site, **changes)  # type: ignore[arg-type]
+    return replace(environment, **changes)  # type: ignore[arg-type]

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from deb_parts import Shelf
 
-from orchestrator.assets.debs import Fetcher
-from orchestrator.assets.get import Larder, Prep
-from orchestrator.assets.index import Places
+from orchestrator.assets.provider import AssetProvider, Prep
 from orchestrator.assets.sources import Sources
 from orchestrator.assets.store import Store
-from orchestrator.catalog import Root, load
+from orchestrator.definitions.catalog import Root, load
 from orchestrator.engines import ContainerExit
 from orchestrator.errors import AssetError
+from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.index import Places
 
 WEIGHTS = b"weights"
 ARRAY = b"array made of the sources"
@@ -94,11 +94,11 @@ class World:
         place.write_bytes(data if isinstance(data, bytes) else data.encode())
 
     @property
-    def larder(self):
+    def asset_provider(self):
         catalog = load([Root(self.root, "path:test")])
         fetch = Fetcher(self.home, mirrors=self.shelf.mirrors)
         places = Places(indexes=(), links=(str(self.links),))
-        return Larder(
+        return AssetProvider(
             catalog=catalog,
             store=Store(self.home),
             sources=Sources(catalog, fetch, lambda: places),
@@ -107,8 +107,8 @@ class World:
         )
 
     def get(self, name, kind="dataset"):
-        larder = self.larder
-        return larder.get(larder.catalog.get(kind, name))
+        asset_provider = self.asset_provider
+        return asset_provider.get(asset_provider.catalog.get(kind, name))
 
     def quarantined(self):
         folder = self.home / "quarantine"
@@ -173,7 +173,10 @@ def test_a_source_with_other_bytes_is_refused_and_kept_aside(world, which):
     assert (caught.value.slug, caught.value.exit_code) == ("hash-mismatch", 1)
     assert len(world.quarantined()) == 1
     assert not world.engine.specs
-    assert world.larder.store.find(world.larder.catalog.get(kind, name), world.larder.catalog) is None
+    assert (
+        world.asset_provider.store.find(world.asset_provider.catalog.get(kind, name), world.asset_provider.catalog)
+        is None
+    )
     assert (world.root / "recipes/net/net.onnx").exists()  # the author's file is theirs
 
 
@@ -229,10 +232,10 @@ def test_a_changed_file_is_noticed_set_aside_and_made_again(world):
     place = stored.folder / "x.npy"
     place.chmod(0o644)
     place.write_bytes(b"bit rot")
-    larder = world.larder
-    entry = larder.catalog.dataset("photos")
-    assert larder.store.find(entry, larder.catalog) is None
-    assert larder.store.verify(entry, larder.catalog)[1] == ("x.npy",)
+    asset_provider = world.asset_provider
+    entry = asset_provider.catalog.dataset("photos")
+    assert asset_provider.store.find(entry, asset_provider.catalog) is None
+    assert asset_provider.store.verify(entry, asset_provider.catalog)[1] == ("x.npy",)
     assert (world.get("photos").folder / "x.npy").read_bytes() == ARRAY
     assert len(world.quarantined()) == 1
 
@@ -240,13 +243,13 @@ def test_a_changed_file_is_noticed_set_aside_and_made_again(world):
 def test_a_touched_file_is_hashed_once_and_then_trusted_again(world, monkeypatch):
     stored = world.get("photos")
     os.utime(stored.folder / "x.npy", (1, 1))
-    larder = world.larder
-    entry = larder.catalog.dataset("photos")
+    asset_provider = world.asset_provider
+    entry = asset_provider.catalog.dataset("photos")
     hashed = []
     real = Store.wrong
     monkeypatch.setattr(Store, "wrong", lambda self, *args: hashed.append(1) or real(self, *args))
     for _ in range(3):
-        assert larder.store.find(entry, larder.catalog) is not None
+        assert asset_provider.store.find(entry, asset_provider.catalog) is not None
     assert len(hashed) == 1
 
 

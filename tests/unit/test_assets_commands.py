@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.assets import locking
-from orchestrator.catalog import builtin_root, load
 from orchestrator.cli import run
-from orchestrator.model.lock import Deb
+from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.definitions.kinds.lock import Deb
+from orchestrator.packages import locking
 
 MODEL = "resnet8-fashion"
 

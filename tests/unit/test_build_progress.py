@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from orchestrator.engines import buildx
-from orchestrator.engines.client import Client, _overlay
-from orchestrator.engines.progress import json_documents, plain_documents
+from orchestrator.engines.docker import buildx
+from orchestrator.engines.docker.client import Client, _overlay
+from orchestrator.engines.docker.progress import json_documents, plain_documents
 from orchestrator.errors import EngineError, StepFailed
-from orchestrator.model.steps import BuildSettings, LayerStep
+from orchestrator.facts.steps import BuildSettings, LayerStep
 
 PLAIN = """#0 building with "default" instance using docker driver
 
@@ -163,14 +163,14 @@ def test_a_client_that_is_not_there_has_no_buildx():
 
 
 def test_lines_are_whole_wherever_chunks_end_and_streams_do_not_mix():
-    from orchestrator.engines.containers import lines
+    from orchestrator.engines.docker.containers import lines
 
     chunks = [(b"gr\xc3", None), (None, b"warn"), (b"\xbcn\r\nlast", None), (None, b"ing\n\n"), (b" \xff", None)]
     assert list(lines(chunks)) == ["grün", "warning", "", "last \ufffd"]
 
 
 def test_a_line_without_end_is_cut_and_not_kept_in_memory():
-    from orchestrator.engines.containers import lines
+    from orchestrator.engines.docker.containers import lines
 
     found = list(lines([(b"x" * 40_000, None)] * 5))
     assert "".join(found) == "x" * 200_000

@@ -16,11 +16,11 @@ from bundle_parts import FakeEngine, bundle, layout, members, plan, relisted, re
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.bundle import write as writing
-from orchestrator.bundle.read import checked
-from orchestrator.bundle.take_in import take_definitions, take_documents, take_images
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.supply.kept import kept
+from orchestrator.images.attest.kept import kept
+from orchestrator.images.bundle import write as writing
+from orchestrator.images.bundle.read import checked
+from orchestrator.images.bundle.take_in import take_definitions, take_documents, take_images
 
 
 def reading(path: Path):

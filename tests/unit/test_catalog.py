@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sample_recipes import FILES, SUM, ZERO, layer, write
 
-from orchestrator.catalog import Catalog, Root, builtin_root, check, gather, load
+from orchestrator.definitions.catalog import Catalog, Root, builtin_root, check, gather, load
+from orchestrator.definitions.yaml import render_problem
 from orchestrator.errors import DefinitionError, Problem, UsageError
-from orchestrator.source import render_problem
 
 
 def root(folder, origin: str = "builtin") -> Root:

@@ -8,12 +8,12 @@ import tarfile
 
 import pytest
 
-from orchestrator.content import EPOCH, context_files, empty_folder, text_file
 from orchestrator.errors import StepFailed
-from orchestrator.execute import context
-from orchestrator.execute.context import Parts, laid_out
-from orchestrator.layers import rendered
-from orchestrator.model.steps import LayerStep
+from orchestrator.facts.steps import LayerStep
+from orchestrator.images import context
+from orchestrator.images.context import Parts, laid_out
+from orchestrator.plan.build.content import EPOCH, context_files, empty_folder, text_file
+from orchestrator.plan.build.layers import rendered
 
 PARTS = Parts(rootfs=lambda *_: None, pip=lambda *_: None)
 

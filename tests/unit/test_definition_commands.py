@@ -8,9 +8,9 @@ import pytest
 from sample_recipes import FILES, layer, write
 
 from orchestrator.cli import run
-from orchestrator.model.definitions import Target
-from orchestrator.system.accelerators import this_machine
-from orchestrator.system.detect import best, presence, presences
+from orchestrator.definitions.kinds.recipes import Target
+from orchestrator.host.accelerators import this_machine
+from orchestrator.host.detect import best, presence, presences
 
 
 @pytest.fixture

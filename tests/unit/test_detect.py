@@ -8,14 +8,14 @@ import json
 import pytest
 from machine_parts import NAMES, lay_out, pci, write
 
-from orchestrator.catalog import builtin_root, load
 from orchestrator.commands.targets import all_targets, choice_told
-from orchestrator.model.definitions import Target
-from orchestrator.model.devices import FoundDevice
-from orchestrator.system.accelerators import found_devices, this_machine
-from orchestrator.system.detect import Passable, best, presence, presences
-from orchestrator.system.hostchecks import check_host, checks_of
-from orchestrator.system.pci import hardware_signature, pci_devices
+from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.definitions.kinds.recipes import Target
+from orchestrator.facts.devices import FoundDevice
+from orchestrator.host.accelerators import found_devices, this_machine
+from orchestrator.host.checks import check_host, checks_of
+from orchestrator.host.detect import Passable, best, presence, presences
+from orchestrator.host.pci import hardware_signature, pci_devices
 
 CATALOG = load([builtin_root()])
 TARGETS = all_targets(CATALOG)

@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 from run_parts import a_target
 
-from orchestrator.commands.device_site import device_site, pretended
-from orchestrator.commands.passage_view import passage_lines
+from orchestrator.commands.device_view import device_injection_lines
 from orchestrator.engines import EngineFacts, cdi, devices
-from orchestrator.engines.containers import host_config
+from orchestrator.engines.docker.containers import host_config
 from orchestrator.engines.nodes import holders, require_nodes
 from orchestrator.errors import HostLimitError
-from orchestrator.model.devices import DeviceSite, FoundDevice
-from orchestrator.model.record import ContainerRun
-from orchestrator.model.steps import ContainerSpec, Passage, PassedDevice
-from orchestrator.plan_devices import plan_devices
-from orchestrator.system.node_devices import devices_by_nodes
-from orchestrator.system.nodes import host_libraries, node_facts
-from orchestrator.tuning import key_of
+from orchestrator.facts.devices import DeviceInventory, FoundDevice
+from orchestrator.facts.record import ContainerRun
+from orchestrator.facts.steps import ContainerSpec, DeviceInjection, InjectedDevice
+from orchestrator.host.node_devices import devices_by_nodes
+from orchestrator.host.nodes import host_libraries, node_facts
+from orchestrator.operations.device_inventory import device_inventory, pretended
+from orchestrator.plan.run.devices import plan_devices
+from orchestrator.runs.tuning import key_of
 
 WHY = {"reason": "the tests need it"}
 
@@ -158,20 +158,20 @@ def test_a_dry_run_shows_absent_hardware_as_with_one_device():
         "groups": [{"name": "chips", **WHY}], "libraries": [{"name": "libchip.so.1", **WHY}],
     }  # fmt: skip
     target = a_target(name="chip", passthrough=given)
-    site = pretended(DeviceSite(), target)
+    site = pretended(DeviceInventory(), target)
     devices_ = plan_devices(target, site, "", "1:1")
     assert devices_.nodes == ("/dev/chip0", "/dev/ctl")
     assert devices_.groups == ("chips",)
     assert devices_.mounts[0].source == "libchip.so.1"
-    assert "none here" in "\n".join(passage_lines(devices_.passage))
-    here = DeviceSite(found=(FoundDevice(target="chip", index=0),))
+    assert "none here" in "\n".join(device_injection_lines(devices_.device_injection))
+    here = DeviceInventory(found=(FoundDevice(target="chip", index=0),))
     assert pretended(here, target) is here
-    assert pretended(DeviceSite(), a_target()) == DeviceSite()
+    assert pretended(DeviceInventory(), a_target()) == DeviceInventory()
 
 
 def test_a_target_without_devices_costs_no_look_at_the_host(monkeypatch):
     monkeypatch.setattr(cdi, "read_specs", lambda _: pytest.fail("not needed"))
-    assert device_site([a_target()], (), None) == DeviceSite()
+    assert device_inventory([a_target()], (), None) == DeviceInventory()
 
 
 # -- at the start ------------------------------------------------------------------------
@@ -268,10 +268,10 @@ def test_a_record_tells_the_devices_in_words():
     def run(**more) -> ContainerRun:
         return ContainerRun(name="c", command=(), user="1:1", network="none", read_only=True, **more)
 
-    chip = PassedDevice(index="2", name="a.b/c=2", uuid="GPU-2", product="Chip One")
+    chip = InjectedDevice(index="2", name="a.b/c=2", uuid="GPU-2", product="Chip One")
     assert run().given_devices == "none"
     assert run(devices=("/dev/x",)).given_devices == "/dev/x"
-    passed = run(cdi_devices=("a.b/c=2",), passage=Passage(way="cdi", devices=(chip,)))
+    passed = run(cdi_devices=("a.b/c=2",), device_injection=DeviceInjection(method="cdi", devices=(chip,)))
     assert passed.given_devices == "a.b/c=2: Chip One 2 (GPU-2)"
     assert run(gpus=("all",)).given_devices == "--gpus all"
     assert run(runtime="habana").given_devices == "by the runtime habana"

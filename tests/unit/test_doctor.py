@@ -22,7 +22,7 @@ FACTS = EngineFacts(
 @pytest.fixture(autouse=True)
 def _archives(monkeypatch):
     """Archives that all answer, wherever the tests run."""
-    monkeypatch.setattr("orchestrator.assets.download.answers", lambda _url: "")
+    monkeypatch.setattr("orchestrator.packages.download.answers", lambda _url: "")
 
 
 class Engine:
@@ -34,7 +34,7 @@ def test_without_an_engine_it_exits_with_4_and_checks_the_rest(monkeypatch):
     def refuse(*_):
         raise EngineError("no container engine answers", hint="start one", slug="no-engine")
 
-    monkeypatch.setattr("orchestrator.engines.docker.connect", refuse)
+    monkeypatch.setattr("orchestrator.engines.docker.engine.connect", refuse)
     outcome = CliRunner().invoke(doctor.command, ["--json"], standalone_mode=False)
     checks = {check["name"]: check for check in json.loads(outcome.stdout)["checks"]}
     assert outcome.return_value == 4
@@ -46,7 +46,7 @@ def test_without_an_engine_it_exits_with_4_and_checks_the_rest(monkeypatch):
 
 
 def test_a_usable_machine_is_shown_line_by_line(monkeypatch):
-    monkeypatch.setattr("orchestrator.engines.docker.connect", Engine)
+    monkeypatch.setattr("orchestrator.engines.docker.engine.connect", Engine)
     monkeypatch.setattr(doctor, "limits", lambda _facts: doctor.Check(name="limits", state="ok", what="fine"))
     outcome = CliRunner().invoke(doctor.command, [], standalone_mode=False)
     assert outcome.return_value == 0, outcome.output
@@ -86,7 +86,9 @@ def test_proxies_are_shown_without_their_password():
 
 def test_an_archive_that_does_not_answer_is_told_without_its_password(monkeypatch):
     monkeypatch.setenv("MLORCH_DEBIAN_MIRROR", "http://user:secret@mirror.test/debian")
-    monkeypatch.setattr("orchestrator.assets.download.answers", lambda url: "no route" if "mirror.test" in url else "")
+    monkeypatch.setattr(
+        "orchestrator.packages.download.answers", lambda url: "no route" if "mirror.test" in url else ""
+    )
     (check,) = doctor.archive_access()
     assert check.state == "warn"
     assert check.what == "http://mirror.test/debian: no route"
@@ -100,7 +102,7 @@ def test_registries_are_asked_and_told(monkeypatch):
         if self.host != "up.example":
             raise RegistryError("nobody there", hint="start it", slug="registry-down")
 
-    monkeypatch.setattr("orchestrator.registries.client.Registry.ping", ping)
+    monkeypatch.setattr("orchestrator.images.registry.client.Registry.ping", ping)
     up, down = doctor.registries()
     assert (up.state, up.what) == ("ok", "up.example/team answers")
     assert (down.state, down.what, down.hint) == ("warn", "down.example: nobody there", "start it")

@@ -6,9 +6,9 @@ import threading
 import pytest
 from deb_parts import Shelf, server
 
-from orchestrator.assets.debs import Fetcher, pip_wheel
-from orchestrator.assets.download import Downloads, GoneError, Wanted
 from orchestrator.errors import AssetError
+from orchestrator.packages.debs import Fetcher, pip_wheel
+from orchestrator.packages.download import Downloads, GoneError, Wanted
 
 DATA = b"bytes of a package " * 1000
 pytestmark = pytest.mark.sockets
@@ -128,7 +128,7 @@ def test_a_version_that_left_the_mirrors_is_named_with_the_way_out(tmp_path):
 
 
 def test_versions_with_special_characters_are_quoted_in_addresses(tmp_path):
-    from orchestrator.assets.download import pool_urls
+    from orchestrator.packages.download import pool_urls
 
     path = "pool/main/l/libx/libx_1.2+dfsg-1~deb12u1_amd64.deb"
     assert pool_urls(["http://m/debian"], path) == (
@@ -149,7 +149,7 @@ def test_pip_comes_out_of_its_package(tmp_path):
 
 @pytest.mark.parametrize(("status", "word"), [(200, ""), (404, ""), (403, "403"), (503, "503")])
 def test_a_server_answers_even_when_it_has_no_such_page_but_not_when_it_refuses_or_is_unwell(status, word):
-    from orchestrator.assets.download import answers
+    from orchestrator.packages.download import answers
 
     with server(lambda *_: (status, b"")) as (root, _):
         said = answers(f"{root}/dists/", 2.0)
@@ -157,7 +157,7 @@ def test_a_server_answers_even_when_it_has_no_such_page_but_not_when_it_refuses_
 
 
 def test_a_server_that_is_not_there_does_not_answer():
-    from orchestrator.assets.download import answers
+    from orchestrator.packages.download import answers
 
     with server(lambda *_: (200, b"")) as (root, _):
         pass

@@ -28,7 +28,7 @@ def there(monkeypatch):
                 raise EngineError("no container engine answers", hint="start one", slug="no-engine")
             return type("Engine", (), {"facts": lambda _self: facts})()
 
-        monkeypatch.setattr("orchestrator.engines.docker.connect", connect)
+        monkeypatch.setattr("orchestrator.engines.docker.engine.connect", connect)
 
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)

@@ -10,18 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from run_parts import a_site, a_workload
+from run_parts import a_run_environment, a_workload
 
 from orchestrator.engines import ContainerExit, ContainerFacts
 from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, StepFailed
-from orchestrator.execute.record_of import About, Session
-from orchestrator.execute.run import Runner, Watcher
-from orchestrator.execute.sweep import orphaned, sweep
-from orchestrator.model.record import ImageId, Owner, RecipeId, from_json
-from orchestrator.plan_run import Cell, plan_run
-from orchestrator.plan_settings import Choices
-from orchestrator.results.store import Store
-from orchestrator.system.process import (
+from orchestrator.facts.record import ImageId, Owner, RecipeId, from_json
+from orchestrator.host.process import (
     alive,
     boot_id,
     owner_label,
@@ -29,6 +23,12 @@ from orchestrator.system.process import (
     signals_interrupt,
     this_process,
 )
+from orchestrator.plan.run.planner import Cell, plan_run
+from orchestrator.plan.run.settings import Choices
+from orchestrator.results.store import Store
+from orchestrator.runs.record import RecordContext, Session
+from orchestrator.runs.runner import Runner, Watcher
+from orchestrator.runs.sweep import orphaned, sweep
 
 HARNESS = {
     "version": 1, "status": "done", "error": None, "container": {"python": "3.11.2", "uid": 1000},
@@ -79,7 +79,7 @@ def run_it(tmp_path):
     def run(engine, *, secrets=(), watcher=None, verdict=lambda _folder: True, mode="performance"):
         step = plan_run(
             a_workload(),
-            a_site(results=str(tmp_path)),
+            a_run_environment(results=str(tmp_path)),
             Cell(scenario="Offline", mode=mode),
             "20260101T000000Z-x",
             Choices(),
@@ -87,11 +87,13 @@ def run_it(tmp_path):
         session = Session(
             name="s", owner=this_process(), mlorch_version="0", command_line=("mlorch", "run"), secrets=secrets
         )
-        about = About(recipe=RecipeId(name="b", origin="builtin", sha256="0"), image=ImageId(reference="i"))
+        record_context = RecordContext(
+            recipe=RecipeId(name="b", origin="builtin", sha256="0"), image=ImageId(reference="i")
+        )
         runner = Runner(
             engine=engine, store=Store(tmp_path), session=session, verdict=verdict, watcher=watcher or Watcher()
         )
-        return runner.run(step, about)
+        return runner.run(step, record_context)
 
     return run
 
@@ -187,7 +189,7 @@ def test_a_device_that_is_gone_at_the_start_is_a_failed_run_with_its_reason(run_
         run_it(FakeEngine(gone))
     record = record_in(tmp_path)
     assert (record.status, record.error.slug, record.error.hint) == ("failed", "device-gone", "see the log")
-    assert record.container.passage.way == "none"
+    assert record.container.device_injection.method == "none"
 
 
 def test_a_lost_engine_interrupts(run_it, tmp_path):
@@ -224,7 +226,7 @@ def test_a_full_disk_is_an_error_and_leaves_a_sound_record(run_it, tmp_path, mon
     def full(_results, _line):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("orchestrator.execute.run.free_bytes", lambda _folder: 0)
+    monkeypatch.setattr("orchestrator.runs.runner.free_bytes", lambda _folder: 0)
     with pytest.raises(StepFailed, match="no space left") as error:
         run_it(FakeEngine(full))
     assert (error.value.slug, error.value.exit_code) == ("disk-full", 1)

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator import tuning
-from orchestrator.commands.run_find import layout
-from orchestrator.execute.find import MAX_PROBES, TOLERANCE, Search
-from orchestrator.execute.run import Outcome
+from orchestrator.facts.record import Setting
 from orchestrator.harness import effective
-from orchestrator.model.record import Setting
-from orchestrator.tuning import Tuned
+from orchestrator.operations.run_find import layout
+from orchestrator.runs import tuning
+from orchestrator.runs.rate_search import MAX_PROBES, TOLERANCE, Search
+from orchestrator.runs.runner import Outcome
+from orchestrator.runs.tuning import Tuned
 
 
 @pytest.mark.parametrize("limit", [3.0, 90.0, 100.0, 101.0, 350.0])

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 
 import pytest
-from run_parts import a_benchmark, a_site, a_target, a_workload
+from run_parts import a_benchmark, a_run_environment, a_target, a_workload
 from sample_recipes import FILES, layer, write
 
-from orchestrator.catalog import Root, builtin_root, load
 from orchestrator.cli import run
+from orchestrator.definitions.catalog import Root, builtin_root, load
+from orchestrator.definitions.kinds.recipes import Benchmark
 from orchestrator.errors import DefinitionError, UsageError
-from orchestrator.model.definitions import Benchmark
-from orchestrator.plan import build_plans
-from orchestrator.plan_run import Cell, plan_run
-from orchestrator.plan_settings import Choices
-from orchestrator.resolve import benchmarks_of, framework_of, resolve_side, shared_frameworks, targets_of
+from orchestrator.plan.build.planner import build_plans
+from orchestrator.plan.build.resolve import benchmarks_of, framework_of, resolve_side, shared_frameworks, targets_of
+from orchestrator.plan.run.planner import Cell, plan_run
+from orchestrator.plan.run.settings import Choices
 
 INVENTED = """\
 kind: target
@@ -118,7 +118,7 @@ class TestTheChoice:
         harness = a_workload().harness.model_copy(update={"backends": {"openvino": "ov"}})
         target = a_target(frameworks={"openvino": "x"}, providers={"openvino": ["GPU"], "other": ["CPU"]})
         workload = a_workload(target=target, harness=harness, framework="openvino")
-        step = plan_run(workload, a_site(), Cell(scenario="Offline", mode="accuracy"), "id", Choices())
+        step = plan_run(workload, a_run_environment(), Cell(scenario="Offline", mode="accuracy"), "id", Choices())
         assert (step.settings["backend"], step.settings["providers"]) == ("ov", ["GPU"])
 
 

@@ -7,15 +7,15 @@ from dataclasses import asdict
 
 import pytest
 
-from orchestrator.assets import sdists
-from orchestrator.assets.index import Places, file_hashes
-from orchestrator.catalog import Root, builtin_root, load
+from orchestrator.definitions.catalog import Root, builtin_root, load
+from orchestrator.definitions.locks import lock_text
 from orchestrator.errors import AssetError, DefinitionError
-from orchestrator.layers import set_id
-from orchestrator.lock import lock_text
-from orchestrator.model.steps import build_plan_from
-from orchestrator.plan import build_plans
-from orchestrator.supply.parts import parts_of
+from orchestrator.facts.steps import build_plan_from
+from orchestrator.images.attest.parts import parts_of
+from orchestrator.packages import sdists
+from orchestrator.packages.index import Places, file_hashes
+from orchestrator.plan.build.layers import set_id
+from orchestrator.plan.build.planner import build_plans
 
 CATALOG = load([builtin_root()])
 

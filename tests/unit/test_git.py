@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from orchestrator.errors import AssetError, UsageError
-from orchestrator.system.git import commit_of, fetch
+from orchestrator.host.git import commit_of, fetch
 
 pytestmark = pytest.mark.processes
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.system.host import device_nodes, group_ids, host_facts, parse_list
+from orchestrator.host.facts import device_nodes, group_ids, host_facts, parse_list
 
 if TYPE_CHECKING:
     from pathlib import Path

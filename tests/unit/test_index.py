@@ -7,9 +7,9 @@ import sys
 import pytest
 from deb_parts import server
 
-from orchestrator.assets.download import Downloads
-from orchestrator.assets.index import Places, file_urls, places
 from orchestrator.errors import AssetError
+from orchestrator.packages.download import Downloads
+from orchestrator.packages.index import Places, file_urls, places
 
 NAME = "some_data-1.0-py3-none-any.whl"
 

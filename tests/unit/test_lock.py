@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.catalog import builtin_root, load
 from orchestrator.commands.common import wants_locked
-from orchestrator.commands.wiring import Workbench
+from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.definitions.kinds.lock import Deb, LayerLock, PlatformLock, Wheel
+from orchestrator.definitions.kinds.recipes import Layer
+from orchestrator.definitions.locks import lock_text, normalised, platform_lock, wanted_debs
 from orchestrator.errors import DefinitionError
-from orchestrator.lock import lock_text, normalised, platform_lock, wanted_debs
-from orchestrator.model.definitions import Layer
-from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel
-from orchestrator.plan import build_plans
+from orchestrator.operations.context import Context
+from orchestrator.plan.build.planner import build_plans
 
 AMD64 = "linux/amd64"
 
@@ -162,6 +162,6 @@ def test_in_ci_nothing_moves_unless_told_otherwise(monkeypatch, given, environme
 
 
 def test_with_locked_this_machines_own_locks_do_not_count(monkeypatch):
-    monkeypatch.setattr("orchestrator.commands.relock.with_own_locks", lambda roots: (*roots, "own"))
-    assert Workbench().roots()[-1] == "own"
-    assert Workbench(locked=True).roots()[-1] != "own"
+    monkeypatch.setattr("orchestrator.operations.relock.with_own_locks", lambda roots: (*roots, "own"))
+    assert Context().roots()[-1] == "own"
+    assert Context(locked=True).roots()[-1] != "own"

@@ -9,18 +9,18 @@ from dataclasses import replace
 import pytest
 import sample_recipes
 
-from orchestrator.assets.drift import changes, drifted
-from orchestrator.assets.locking import Origins, make_lock
-from orchestrator.catalog import Root, check, gather
+from orchestrator.definitions.catalog import Root, check, gather
+from orchestrator.definitions.kinds.lock import LayerLock
+from orchestrator.definitions.locks import lock_text, require_locks
+from orchestrator.definitions.yaml import decode, read_document
 from orchestrator.errors import DefinitionError, StepFailed, UsageError
-from orchestrator.execute.context import Parts, lay_out
-from orchestrator.lock import lock_text, require_locks
-from orchestrator.model.lock import LayerLock
-from orchestrator.model.steps import LayerStep, TreePin
-from orchestrator.plan import build_plan
-from orchestrator.resolve import resolve
-from orchestrator.source import decode, read_document
-from orchestrator.system.git import commit_of, export
+from orchestrator.facts.steps import LayerStep, TreePin
+from orchestrator.host.git import commit_of, export
+from orchestrator.images.context import Parts, lay_out
+from orchestrator.packages.drift import changes, drifted
+from orchestrator.packages.locking import Origins, make_lock
+from orchestrator.plan.build.planner import build_plan
+from orchestrator.plan.build.resolve import resolve
 
 pytestmark = pytest.mark.processes
 AMD64 = "linux/amd64"

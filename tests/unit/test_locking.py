@@ -2,10 +2,10 @@
 
 import pytest
 
-from orchestrator.assets import locking
+from orchestrator.definitions.kinds.lock import Deb, LayerLock, PlatformLock, Wheel
+from orchestrator.definitions.kinds.recipes import Layer
 from orchestrator.errors import AssetError, UsageError
-from orchestrator.model.definitions import Layer
-from orchestrator.model.lock import Deb, LayerLock, PlatformLock, Wheel
+from orchestrator.packages import locking
 
 AMD64 = "linux/amd64"
 LAYER = Layer(

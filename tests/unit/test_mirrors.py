@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.errors import AssetError
-from orchestrator.system.mirrors import debian_mirrors
+from orchestrator.host.mirrors import debian_mirrors
 
 ONE_LINE = """\
 # deb http://comment/debian bookworm main

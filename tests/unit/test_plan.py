@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from orchestrator import content
-from orchestrator.compiled import Compiled, Selection, compiled
-from orchestrator.layers import explain, labels, merge_layers, missing_layers
-from orchestrator.model.steps import BuildPlan, LayerStep, build_plan_from
+from orchestrator.facts.steps import BuildPlan, LayerStep, build_plan_from
+from orchestrator.operations.kept_plans import Compiled, Selection, compiled
+from orchestrator.plan.build import content
+from orchestrator.plan.build.layers import explain, labels, merge_layers, missing_layers
 
 
 def step(name: str, parent: LayerStep | None = None, **inputs: str) -> LayerStep:

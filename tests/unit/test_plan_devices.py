@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from run_parts import GIB, a_host, a_site, a_target, a_workload
+from run_parts import GIB, a_host, a_run_environment, a_target, a_workload
 
 from orchestrator.cli import run
+from orchestrator.engines.docker.argv import docker_argv
 from orchestrator.errors import HostLimitError, UsageError
-from orchestrator.launchers.local import docker_argv
-from orchestrator.model.devices import CdiDevice, DeviceSite, FoundDevice, Node, Part
-from orchestrator.model.host import NumaNode
-from orchestrator.plan_choice import choose, parse
-from orchestrator.plan_devices import plan_devices
-from orchestrator.plan_run import Cell, plan_run
-from orchestrator.plan_settings import Choices
+from orchestrator.facts.devices import CdiDevice, DeviceInventory, FoundDevice, Node, Part
+from orchestrator.facts.host import NumaNode
+from orchestrator.plan.run.device_choice import choose, parse
+from orchestrator.plan.run.devices import plan_devices
+from orchestrator.plan.run.planner import Cell, plan_run
+from orchestrator.plan.run.settings import Choices
 
 USER = "1000:1000"
 WHY = {"reason": "the tests need it"}
@@ -53,10 +53,10 @@ def target(**passthrough):
     return a_target(name="chip", passthrough={**EVERY_WAY, **passthrough})
 
 
-def a_device_site(**more) -> DeviceSite:
+def a_device_inventory(**more) -> DeviceInventory:
     """A host with four chips, group-owned nodes, and an engine that can do nothing special."""
     paths = [*(f"/dev/chip{index}" for index in range(4)), "/dev/chipctl", "/dev/cap0", "/dev/cap1"]
-    site = DeviceSite(
+    site = DeviceInventory(
         found=FOUR,
         nodes={"/dev/chip[0-9]*": tuple(paths[:4]), "/dev/chipctl": ("/dev/chipctl",)},
         facts={path: Node(path=path, gid=105, mode=0o660, major=240, minor=i) for i, path in enumerate(paths)},
@@ -70,19 +70,19 @@ def cdi(*shorts: str, **more) -> tuple[CdiDevice, ...]:
     return tuple(CdiDevice(name=f"example.com/chip={short}", spec="/etc/cdi/chip.json", **more) for short in shorts)
 
 
-def planned(wish="", site=None, user=USER, **passthrough):
-    return plan_devices(target(**passthrough), site or a_device_site(), wish, user)
+def planned(selection="", site=None, user=USER, **passthrough):
+    return plan_devices(target(**passthrough), site or a_device_inventory(), selection, user)
 
 
 def labels(devices) -> list[str]:
-    return [device.index for device in devices.passage.devices]
+    return [device.index for device in devices.device_injection.devices]
 
 
 # -- the choice --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("wish", "expected"),
+    ("selection", "expected"),
     [
         ("", ["0", "1", "2", "3"]),
         ("all", ["0", "1", "2", "3"]),
@@ -98,36 +98,36 @@ def labels(devices) -> list[str]:
         ("1,1,pci:3b:00.0", ["1"]),
     ],
 )
-def test_devices_are_chosen_as_they_are_named_in_the_hosts_order(wish, expected):
-    choice = choose(wish, FOUR, "chip", required=True)
+def test_devices_are_chosen_as_they_are_named_in_the_hosts_order(selection, expected):
+    choice = choose(selection, FOUR, "chip", required=True)
     assert [unit.label for unit in choice.units] == expected
     assert choice.whole is (len(expected) == 4)
 
 
 @pytest.mark.parametrize(
-    ("wish", "expected"),
+    ("selection", "expected"),
     [("", ["0:0", "0:1", "1"]), ("0", ["0:0", "0:1"]), ("0:1", ["0:1"]), ("uuid:MIG-1,1", ["0:1", "1"]),
      ("uuid:GPU-0000", ["0:0", "0:1"]), ("count:2", ["0:0", "0:1"])],
 )  # fmt: skip
-def test_a_device_that_is_cut_into_parts_is_used_by_its_parts(wish, expected):
-    choice = choose(wish, (CUT, chip(1)), "chip", required=True)
+def test_a_device_that_is_cut_into_parts_is_used_by_its_parts(selection, expected):
+    choice = choose(selection, (CUT, chip(1)), "chip", required=True)
     assert [unit.label for unit in choice.units] == expected
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "selection",
     ["x", "0,,1", "-1", "3-1", "count:0", "count:", "all,0", "none,1", "uuid:", "uuid:a b", "pci:1:2", "GPU-1", "0;1",
      "0:1:2", "99999", "pci:zz:00.0", ","],
 )  # fmt: skip
-def test_what_names_no_device_is_told_with_the_grammar(wish):
+def test_what_names_no_device_is_told_with_the_grammar(selection):
     with pytest.raises(UsageError, match="--devices") as error:
-        parse(wish)
+        parse(selection)
     assert error.value.slug == "devices-syntax"
     assert "count:2" in error.value.hint
 
 
 @pytest.mark.parametrize(
-    ("wish", "slug", "words"),
+    ("selection", "slug", "words"),
     [
         ("7", "unknown-device", "has no device 7"),
         ("uuid:GPU-9999", "unknown-device", "uuid:GPU-9999"),
@@ -138,9 +138,9 @@ def test_what_names_no_device_is_told_with_the_grammar(wish):
         ("none", "device-required", "needs a device"),
     ],
 )
-def test_a_device_that_is_not_there_is_told_with_those_that_are(wish, slug, words):
+def test_a_device_that_is_not_there_is_told_with_those_that_are(selection, slug, words):
     with pytest.raises(UsageError, match=words) as error:
-        choose(wish, FOUR, "chip", required=True)
+        choose(selection, FOUR, "chip", required=True)
     assert error.value.slug == slug
     assert error.value.exit_code == 2
     if slug in {"unknown-device", "no-parts"}:
@@ -164,7 +164,7 @@ def test_parts_that_share_a_node_are_told_apart_by_all_of_theirs():
         CdiDevice(name=f"example.com/chip=0:{1 - i}", nodes=("/dev/chip0", "/dev/cap-gi", f"/dev/cap{i}"))
         for i in (0, 1)
     )
-    site = a_device_site(found=(replace(CUT, parts=parts),), cdi=True, cdi_devices=swapped)
+    site = a_device_inventory(found=(replace(CUT, parts=parts),), cdi=True, cdi_devices=swapped)
     assert planned("0:0", site).cdi == ("example.com/chip=0:1",)
 
 
@@ -176,7 +176,7 @@ def test_uuids_of_parts_are_learned_from_a_spec_that_names_them():
         CdiDevice(name=f"example.com/chip={name}", nodes=("/dev/chip0", f"/dev/cap{1 - index}"))
         for index, name in enumerate(names)
     )
-    site = a_device_site(found=(nameless,), cdi=True, cdi_devices=specs)
+    site = a_device_inventory(found=(nameless,), cdi=True, cdi_devices=specs)
     devices = planned(f"uuid:{names[0]}", site)
     assert (labels(devices), devices.cdi) == (["0:1"], (f"example.com/chip={names[0]}",))
     assert devices.env["CHIP_UUID"] == names[0]
@@ -194,16 +194,16 @@ def test_devices_of_two_targets_cannot_be_in_one_run():
 
 def test_a_target_without_devices_has_none_to_choose():
     with pytest.raises(UsageError, match="no devices to choose") as error:
-        plan_devices(a_target(), DeviceSite(), "0", USER)
+        plan_devices(a_target(), DeviceInventory(), "0", USER)
     assert error.value.slug == "no-devices"
-    assert plan_devices(a_target(), DeviceSite(), "", USER).passage.way == "none"
+    assert plan_devices(a_target(), DeviceInventory(), "", USER).device_injection.method == "none"
 
 
 def test_a_processor_target_whose_devices_are_optional_runs_without_one():
     optional = [{"name": "/dev/dri/renderD*", "each": True, "optional": True, **WHY}]
     iron = a_target(name="chip", passthrough={"nodes": optional})
-    assert plan_devices(iron, DeviceSite(), "", USER).passage.way == "none"
-    one = DeviceSite(found=(chip(0, nodes=("/dev/dri/renderD128",)),))
+    assert plan_devices(iron, DeviceInventory(), "", USER).device_injection.method == "none"
+    one = DeviceInventory(found=(chip(0, nodes=("/dev/dri/renderD128",)),))
     assert plan_devices(iron, one, "", USER).nodes == ("/dev/dri/renderD128",)
     assert plan_devices(iron, one, "none", USER).nodes == ()
 
@@ -212,30 +212,30 @@ def test_a_processor_target_whose_devices_are_optional_runs_without_one():
 
 
 def test_cdi_comes_first_and_names_each_device():
-    devices = planned(site=a_device_site(cdi=True, cdi_devices=cdi("0", "1", "2", "3", "all"), gpus=True))
+    devices = planned(site=a_device_inventory(cdi=True, cdi_devices=cdi("0", "1", "2", "3", "all"), gpus=True))
     assert devices.cdi == tuple(f"example.com/chip={index}" for index in range(4))
     assert (devices.nodes, devices.gpus, devices.runtime) == ((), (), "")
     assert devices.env == {}
-    assert devices.passage.way == "cdi"
-    assert "/etc/cdi/chip.json" in devices.passage.why
-    assert devices.passage.whole
+    assert devices.device_injection.method == "cdi"
+    assert "/etc/cdi/chip.json" in devices.device_injection.why
+    assert devices.device_injection.whole
 
 
 def test_part_of_the_devices_by_cdi_counts_from_zero_inside():
-    devices = planned("1,3", a_device_site(cdi=True, cdi_devices=cdi("0", "1", "2", "3", "all")))
+    devices = planned("1,3", a_device_inventory(cdi=True, cdi_devices=cdi("0", "1", "2", "3", "all")))
     assert devices.cdi == ("example.com/chip=1", "example.com/chip=3")
     assert devices.env == {
         "CHIP_VISIBLE": "0,1", "CHIP_HOST": "1,3", "CHIP_UUID": "GPU-1111,GPU-3333",
         "CHIP_PCI": "0000:3b:00.0,0000:3d:00.0",
     }  # fmt: skip
-    assert [(d.index, d.name, d.uuid) for d in devices.passage.devices] == [
+    assert [(d.index, d.name, d.uuid) for d in devices.device_injection.devices] == [
         ("1", "example.com/chip=1", "GPU-1111"), ("3", "example.com/chip=3", "GPU-3333"),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("short", ["GPU-1111", "0000:3b:00.0", "0000:3b:00.0-0xe211"])
 def test_a_spec_may_name_devices_by_uuid_or_address(short):
-    devices = planned("1", a_device_site(cdi=True, cdi_devices=cdi("all", short)))
+    devices = planned("1", a_device_inventory(cdi=True, cdi_devices=cdi("all", short)))
     assert devices.cdi == (f"example.com/chip={short}",)
 
 
@@ -244,46 +244,46 @@ def test_a_spec_that_counts_in_another_order_is_read_by_its_nodes():
         CdiDevice(name=f"example.com/chip={name}", nodes=(f"/dev/chip{node}",), shared=("/dev/chipctl",))
         for name, node in (("0", 3), ("1", 2), ("2", 1), ("3", 0))
     )
-    devices = planned("0", a_device_site(cdi=True, cdi_devices=swapped))
+    devices = planned("0", a_device_inventory(cdi=True, cdi_devices=swapped))
     assert devices.cdi == ("example.com/chip=3",)
-    assert devices.passage.nodes == ("/dev/chip0", "/dev/chipctl")
+    assert devices.device_injection.nodes == ("/dev/chip0", "/dev/chipctl")
     assert devices.groups == ("105",)
 
 
 def test_a_spec_whose_names_fit_nothing_is_passed_over_and_all_serves_only_for_all():
-    only_all = a_device_site(cdi=True, cdi_devices=cdi("all"))
+    only_all = a_device_inventory(cdi=True, cdi_devices=cdi("all"))
     assert planned(site=only_all).cdi == ("example.com/chip=all",)
     part = planned("0", only_all)
-    assert part.passage.way == "nodes"
-    assert part.passage.passed_over[0] == "cdi: no CDI spec names device 0 of example.com/chip"
+    assert part.device_injection.method == "nodes"
+    assert part.device_injection.passed_over[0] == "cdi: no CDI spec names device 0 of example.com/chip"
 
 
 def test_parts_have_cdi_names_of_their_own():
-    site = a_device_site(found=(CUT,), cdi=True, cdi_devices=cdi("0:0", "0:1", "all"))
+    site = a_device_inventory(found=(CUT,), cdi=True, cdi_devices=cdi("0:0", "0:1", "all"))
     assert planned("uuid:MIG-1", site).cdi == ("example.com/chip=0:1",)
-    by_uuid = a_device_site(found=(CUT,), cdi=True, cdi_devices=cdi("MIG-0", "MIG-1"))
+    by_uuid = a_device_inventory(found=(CUT,), cdi=True, cdi_devices=cdi("MIG-0", "MIG-1"))
     devices = planned("0:1", by_uuid)
     assert devices.cdi == ("example.com/chip=MIG-1",)
     assert devices.env["CHIP_UUID"] == "MIG-1"
-    assert devices.passage.devices[0].profile == "1g.10gb"
+    assert devices.device_injection.devices[0].profile == "1g.10gb"
 
 
 def test_gpus_where_the_engine_has_the_hook_and_no_spec():
-    every = planned(site=a_device_site(gpus=True, runtimes=("chiprun",)))
+    every = planned(site=a_device_inventory(gpus=True, runtimes=("chiprun",)))
     assert (every.gpus, every.env) == (("GPU-0000", "GPU-1111", "GPU-2222", "GPU-3333"), {})
-    assert every.passage.way == "gpus"
-    assert every.passage.passed_over == ("cdi: the engine does not take CDI names",)
-    part = planned("2", a_device_site(gpus=True))
+    assert every.device_injection.method == "gpus"
+    assert every.device_injection.passed_over == ("cdi: the engine does not take CDI names",)
+    part = planned("2", a_device_inventory(gpus=True))
     assert part.gpus == ("GPU-2222",)
     assert part.env["CHIP_VISIBLE"] == "0"
     nameless = tuple(replace(device, uuid="") for device in FOUR)
-    assert planned("0,2", a_device_site(gpus=True, found=nameless)).gpus == ("0", "2")
-    assert planned("", a_device_site(gpus=True, found=nameless)).gpus == ("all",)
-    assert planned("0,2", a_device_site(gpus=True, found=nameless)).env["CHIP_UUID"] == "0,1"
+    assert planned("0,2", a_device_inventory(gpus=True, found=nameless)).gpus == ("0", "2")
+    assert planned("", a_device_inventory(gpus=True, found=nameless)).gpus == ("all",)
+    assert planned("0,2", a_device_inventory(gpus=True, found=nameless)).env["CHIP_UUID"] == "0,1"
 
 
 def test_the_vendors_runtime_reads_its_variable_outside_so_it_has_the_hosts_indices():
-    site = a_device_site(runtimes=("chiprun", "runc"))
+    site = a_device_inventory(runtimes=("chiprun", "runc"))
     every = planned(site=site, gpus=False)
     assert (every.runtime, every.env) == ("chiprun", {"CHIP_DEVICES": "all"})
     by_uuid = planned(site=site, gpus=False, runtime={"name": "chiprun", "env": "CHIP_DEVICES", "by": "uuid", **WHY})
@@ -299,24 +299,24 @@ def test_plain_nodes_are_those_of_the_chosen_devices_and_the_shared_ones():
     assert devices.groups == ("105",)
     assert devices.env["CHIP_VISIBLE"] == "0,1"
     assert devices.expects == ("/dev/chip1", "/dev/chip3", "/dev/chipctl")
-    assert [line.partition(":")[0] for line in devices.passage.passed_over] == ["cdi", "gpus", "runtime"]
+    assert [line.partition(":")[0] for line in devices.device_injection.passed_over] == ["cdi", "gpus", "runtime"]
 
 
 def test_a_node_of_a_device_that_the_recipe_does_not_name_is_not_passed():
-    site = a_device_site(found=(chip(0, nodes=("/dev/chip0", "/dev/chip0-debug")),))
+    site = a_device_inventory(found=(chip(0, nodes=("/dev/chip0", "/dev/chip0-debug")),))
     patterns = [{"name": "/dev/chip[0-9]", "each": True, **WHY}]
     assert planned(site=site, nodes=patterns).nodes == ("/dev/chip0",)
 
 
 def test_a_part_by_nodes_has_its_devices_nodes_and_its_own():
     nodes = [*NODES, {"name": "/dev/cap[0-9]*", "each": True, "optional": True, **WHY}]
-    devices = planned("0:1", a_device_site(found=(CUT,)), nodes=nodes)
+    devices = planned("0:1", a_device_inventory(found=(CUT,)), nodes=nodes)
     assert devices.nodes == ("/dev/chip0", "/dev/chipctl", "/dev/cap1")
 
 
 def test_where_all_devices_share_their_nodes_the_variable_counts_as_the_host_does():
     """On such hardware only the vendor's software keeps the chosen ones apart."""
-    site = a_device_site(found=tuple(replace(device, nodes=()) for device in FOUR))
+    site = a_device_inventory(found=tuple(replace(device, nodes=()) for device in FOUR))
     devices = planned("2", site, nodes=[{"name": "/dev/chipctl", **WHY}])
     assert devices.nodes == ("/dev/chipctl",)
     assert devices.env["CHIP_VISIBLE"] == "2"
@@ -324,7 +324,7 @@ def test_where_all_devices_share_their_nodes_the_variable_counts_as_the_host_doe
 
 def test_libraries_of_the_driver_are_laid_over_the_image_with_plain_nodes_only():
     libraries = [{"name": "libchip.so.1", **WHY}]
-    site = a_device_site(libraries={"libchip.so.1": "/usr/lib/libchip.so.1.2"})
+    site = a_device_inventory(libraries={"libchip.so.1": "/usr/lib/libchip.so.1.2"})
     (mount,) = planned(site=site, libraries=libraries).mounts
     assert (mount.source, mount.target) == ("/usr/lib/libchip.so.1.2", "/usr/lib/x86_64-linux-gnu/libchip.so.1")
     assert mount.read_only
@@ -339,7 +339,7 @@ def test_libraries_of_the_driver_are_laid_over_the_image_with_plain_nodes_only()
 
 def test_no_way_at_all_names_each_and_why():
     with pytest.raises(HostLimitError) as error:
-        planned(site=a_device_site(cdi=True, cdi_devices=()), nodes=[])
+        planned(site=a_device_inventory(cdi=True, cdi_devices=()), nodes=[])
     assert error.value.slug == "no-device-way"
     for words in ("no CDI spec", "cannot do --gpus", "no OCI runtime `chiprun`"):
         assert words in error.value.message
@@ -354,31 +354,31 @@ def test_gpus_on_an_engine_without_the_hook_is_told():
 def test_no_device_is_told_before_anything_else():
     for engine in ({}, {"gpus": True}, {"runtimes": ("chiprun",)}):
         with pytest.raises(HostLimitError, match="no device of target `chip`") as error:
-            planned(site=a_device_site(found=(), nodes={}, **engine))
+            planned(site=a_device_inventory(found=(), nodes={}, **engine))
         assert error.value.slug == "device-missing"
 
 
 def test_a_missing_shared_node_is_named_with_its_reason():
     with pytest.raises(HostLimitError, match=r"no /dev/chipctl \(the tests need it\)"):
-        planned(site=a_device_site(nodes={}))
+        planned(site=a_device_inventory(nodes={}))
 
 
 def test_a_device_that_lacks_its_node_is_named():
     with pytest.raises(HostLimitError, match=r"device 1 has no node /dev/chip\[0-9\]\*"):
-        planned("1", a_device_site(found=(chip(0), chip(1, nodes=()))))
+        planned("1", a_device_inventory(found=(chip(0), chip(1, nodes=()))))
 
 
 def test_a_group_that_the_host_does_not_have_is_told():
     with pytest.raises(HostLimitError, match="group `render`, which this host does not have") as error:
-        planned(site=a_device_site(groups={"video": "44"}))
+        planned(site=a_device_inventory(groups={"video": "44"}))
     assert error.value.slug == "group-missing"
-    unknown = a_device_site(groups={}, cdi=True, cdi_devices=cdi("0", "1", "2", "3"))
+    unknown = a_device_inventory(groups={}, cdi=True, cdi_devices=cdi("0", "1", "2", "3"))
     with pytest.raises(HostLimitError, match="group `render`"):
         planned(site=unknown)
 
 
-def nodes_with(**rights) -> DeviceSite:
-    site = a_device_site()
+def nodes_with(**rights) -> DeviceInventory:
+    site = a_device_inventory()
     return replace(site, facts={path: replace(node, **rights) for path, node in site.facts.items()})
 
 
@@ -428,8 +428,8 @@ def test_disks_folders_and_memory_are_never_passed(rights, words):
 # -- in the plan of a run ----------------------------------------------------------------
 
 
-def step(wish="", **more):
-    site = a_site(devices=a_device_site(**more), wish=wish)
+def step(selection="", **more):
+    site = a_run_environment(devices=a_device_inventory(**more), device_selection=selection)
     return plan_run(a_workload(target=target()), site, Cell(scenario="Offline", mode="performance"), "rid", Choices())
 
 
@@ -438,15 +438,15 @@ def test_a_run_carries_its_devices_and_why():
     assert done.container.devices == ("/dev/chip0", "/dev/chip2", "/dev/chipctl")
     assert done.container.groups == ("105",)
     assert done.container.env["CHIP_VISIBLE"] == "0,1"
-    assert (done.passage.way, done.passage.whole) == ("nodes", False)
+    assert (done.device_injection.method, done.device_injection.whole) == ("nodes", False)
 
 
 def test_a_run_stays_on_the_memory_nodes_of_its_devices():
     nodes = (NumaNode(node=0, cpus=(0, 2), memory=8 * GIB), NumaNode(node=1, cpus=(1, 3), memory=8 * GIB))
     host = a_host(nodes=nodes)
 
-    def spec(wish, **changes):
-        site = a_site(host=host, devices=a_device_site(**changes), wish=wish)
+    def spec(selection, **changes):
+        site = a_run_environment(host=host, devices=a_device_inventory(**changes), device_selection=selection)
         cell = Cell(scenario="Offline", mode="performance")
         return plan_run(a_workload(target=target()), site, cell, "rid", Choices()).container
 
@@ -458,7 +458,7 @@ def test_a_run_stays_on_the_memory_nodes_of_its_devices():
 
 
 @pytest.mark.parametrize(
-    ("wish", "more", "words"),
+    ("selection", "more", "words"),
     [
         ("", {"gpus": True, "found": (chip(0, uuid=""),)}, ["--gpus", "all"]),
         ("0,2", {"gpus": True}, ["--gpus", '"device=GPU-0000,GPU-2222"']),
@@ -467,8 +467,8 @@ def test_a_run_stays_on_the_memory_nodes_of_its_devices():
         ("1", {}, ["--device", "/dev/chip1:/dev/chip1:rw"]),
     ],
 )
-def test_the_printed_line_has_them(wish, more, words):
-    argv = docker_argv(step(wish, **more).container)
+def test_the_printed_line_has_them(selection, more, words):
+    argv = docker_argv(step(selection, **more).container)
     assert words == argv[argv.index(words[0]) :][:2]
 
 

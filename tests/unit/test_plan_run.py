@@ -5,21 +5,21 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from run_parts import GIB, a_benchmark, a_host, a_site, a_target, a_workload
+from run_parts import GIB, a_benchmark, a_host, a_run_environment, a_target, a_workload
 
+from orchestrator.engines.docker.argv import docker_argv, docker_line
 from orchestrator.errors import HostLimitError, UsageError
-from orchestrator.launchers.local import docker_argv, docker_line
-from orchestrator.model.host import NumaNode
-from orchestrator.plan_host import cpu_set, memory_limit, memory_nodes
-from orchestrator.plan_run import Cell, cells_of, duration_ms, plan_run, run_id
-from orchestrator.plan_settings import Choices
+from orchestrator.facts.host import NumaNode
+from orchestrator.plan.run.planner import Cell, cells_of, duration_ms, plan_run, run_id
+from orchestrator.plan.run.processors import cpu_set, memory_limit, memory_nodes
+from orchestrator.plan.run.settings import Choices
 
 OFFLINE = Cell(scenario="Offline", mode="performance")
 ALL = ("Offline", "Server", "SingleStream", "MultiStream")
 
 
-def planned(cell=OFFLINE, choices=None, workload=None, site=None):
-    return plan_run(workload or a_workload(), site or a_site(), cell, "rid", choices or Choices())
+def planned(cell=OFFLINE, choices=None, workload=None, environment=None):
+    return plan_run(workload or a_workload(), environment or a_run_environment(), cell, "rid", choices or Choices())
 
 
 # -- processors and memory ---------------------------------------------------------------
@@ -210,12 +210,14 @@ def test_the_printed_line_does_not_claim_to_belong_to_this_process():
 def test_a_limit_that_the_host_cannot_give_is_told_and_not_lowered():
     workload = a_workload(target=a_target(ulimits={"memlock": "unlimited", "nofile": "65536"}))
     with pytest.raises(HostLimitError, match=r"memlock=unlimited.*8388608") as error:
-        planned(workload=workload, site=a_site(limits={"memlock": 8388608, "nofile": None}))
+        planned(workload=workload, environment=a_run_environment(limits={"memlock": 8388608, "nofile": None}))
     assert error.value.exit_code == 4
     assert error.value.hint
     with pytest.raises(HostLimitError, match="nofile=65536"):
-        planned(workload=workload, site=a_site(limits={"memlock": None, "nofile": 20000}))
-    given = planned(workload=workload, site=a_site(limits={"memlock": None, "nofile": 65536})).container.ulimits
+        planned(workload=workload, environment=a_run_environment(limits={"memlock": None, "nofile": 20000}))
+    given = planned(
+        workload=workload, environment=a_run_environment(limits={"memlock": None, "nofile": 65536})
+    ).container.ulimits
     assert given == {"memlock": (-1, -1), "nofile": (65536, 65536)}
 
 

@@ -8,22 +8,24 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.commands.wiring import chosen_engine
-from orchestrator.engines import ENGINES, door, podman_cli, podman_runs
-from orchestrator.engines.buildx import Log, passing
-from orchestrator.engines.fitness import numbers
+from orchestrator.definitions.settings import Settings
+from orchestrator.engines import ENGINES, engine_factory
+from orchestrator.engines.docker.buildx import Log, passing
 from orchestrator.engines.limits import own_limits
-from orchestrator.engines.podman_argv import Host, create_words, tmpfs_options
-from orchestrator.engines.podman_cli import complaint, refused
-from orchestrator.engines.podman_dockerfile import adapt, network_of
-from orchestrator.engines.podman_facts import facts_of
-from orchestrator.engines.podman_host import has_subordinate_ids
-from orchestrator.engines.podman_progress import events, failure
+from orchestrator.engines.podman import cli as podman_cli
+from orchestrator.engines.podman import runs as podman_runs
+from orchestrator.engines.podman.argv import Host, create_words, tmpfs_options
+from orchestrator.engines.podman.cli import complaint, refused
+from orchestrator.engines.podman.dockerfile import adapt, network_of
+from orchestrator.engines.podman.facts import facts_of
+from orchestrator.engines.podman.host import has_subordinate_ids
+from orchestrator.engines.podman.progress import events, failure
+from orchestrator.engines.printers import PRINTERS, printer
 from orchestrator.engines.private import podman as own
+from orchestrator.engines.requirements import numbers
 from orchestrator.errors import EngineError, HostLimitError, StepFailed, UsageError
-from orchestrator.launchers import PRINTERS, printer
-from orchestrator.model.steps import ContainerSpec, LayerStep, Mount
-from orchestrator.settings import Settings
+from orchestrator.facts.steps import ContainerSpec, LayerStep, Mount
+from orchestrator.operations.context import engine_name
 
 SPEC = ContainerSpec(
     name="mlorch-x", image="localhost/mlorch/x:1", command=("python3", "-m", "harness"), user="1000:1001",
@@ -165,14 +167,14 @@ def test_plain_output_is_told_as_events(tmp_path):
     ]  # fmt: skip
 
 
-def story(tmp_path, *lines: str, code: int = 125):
+def explained(tmp_path, *lines: str, code: int = 125):
     log = Log(path=tmp_path / "log")
     list(events(lines, log))
     return failure(STEP, log, code)
 
 
 def test_a_step_that_fails_is_told_with_its_last_lines(tmp_path):
-    error = story(
+    error = explained(
         tmp_path, "STEP 1/2: FROM x", 'STEP 2/2: RUN ["sh", "-c", "exit 3"]', "the last words",
         'Error: building at STEP "RUN sh -c exit 3": while running runtime: exit status 3',
     )  # fmt: skip
@@ -190,13 +192,13 @@ def test_a_step_that_fails_is_told_with_its_last_lines(tmp_path):
     ],
 )
 def test_how_a_build_may_end(tmp_path, line, code, kind, slug):
-    error = story(tmp_path, "STEP 1/1: FROM x", line, code=code)
+    error = explained(tmp_path, "STEP 1/1: FROM x", line, code=code)
     assert isinstance(error, kind)
     assert error.slug == slug
 
 
 def test_a_networks_passing_trouble_is_tried_again(tmp_path):
-    assert passing(story(tmp_path, "STEP 1/1: FROM x", "Error: reading blob: read tcp: connection reset by peer"))
+    assert passing(explained(tmp_path, "STEP 1/1: FROM x", "Error: reading blob: read tcp: connection reset by peer"))
 
 
 @pytest.mark.parametrize(
@@ -234,23 +236,23 @@ def test_facts_come_from_its_own_account():
     facts = facts_of(info, "/usr/bin/podman", private=False)
     assert (facts.host, facts.builder, facts.cgroup_version) == ("exec:///usr/bin/podman", "buildah 1.28.2", "2")
     assert (facts.rootless, facts.cdi, facts.buildx, facts.security) == (True, True, None, ("seccomp", "rootless"))
-    assert door("podman").unfit(facts) == ""
-    assert "too old" in door("podman").unfit(replace(facts, version="3.4.4"))
-    assert "buildah" in door("podman").builder(facts)[0]
+    assert engine_factory("podman").unmet_requirement(facts) == ""
+    assert "too old" in engine_factory("podman").unmet_requirement(replace(facts, version="3.4.4"))
+    assert "buildah" in engine_factory("podman").builder(facts)[0]
     assert not facts_of({}, "p", private=True).cdi
     assert numbers("4.3.1+ds1") == (4, 3, 1)
 
 
 def test_the_engine_is_what_was_asked_for_or_an_error():
     known = tuple(ENGINES)
-    assert chosen_engine(Settings(), "", known) == "docker"
-    assert chosen_engine(Settings(engine="podman"), "", known) == "podman"
-    assert chosen_engine(Settings(engine="podman"), "docker", known) == "docker"
+    assert engine_name(Settings(), "", known) == "docker"
+    assert engine_name(Settings(engine="podman"), "", known) == "podman"
+    assert engine_name(Settings(engine="podman"), "docker", known) == "docker"
     with pytest.raises(UsageError, match="--engine") as caught:
-        chosen_engine(Settings(), "apptainer", known)
+        engine_name(Settings(), "apptainer", known)
     assert caught.value.slug == "unknown-engine"
     with pytest.raises(UsageError, match="MLORCH_ENGINE"):
-        chosen_engine(Settings(engine="x", sources={"engine": "MLORCH_ENGINE"}), "", known)
+        engine_name(Settings(engine="x", sources={"engine": "MLORCH_ENGINE"}), "", known)
 
 
 def test_without_a_program_it_is_told_what_to_do(monkeypatch):
@@ -293,7 +295,7 @@ def test_its_own_files_name_folders_of_its_own(tmp_path, monkeypatch):
 
 
 def test_podman_is_asked_for_leftovers_only_where_a_run_began():
-    assert door("podman").sweepable() is None
+    assert engine_factory("podman").sweepable() is None
     with podman_runs.begun("mlorch-x") as folder:
         assert podman_runs.running()
         assert folder.name == "mlorch-x"

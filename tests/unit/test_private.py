@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engines import EngineFacts, hosts, private
-from orchestrator.engines.fitness import numbers, unfit
+from orchestrator.engines import EngineFacts, private
+from orchestrator.engines.docker import hosts
 from orchestrator.engines.limits import limits_of
 from orchestrator.engines.private import ensure, network
 from orchestrator.engines.private.leftovers import drop_stale_pid, is_rooted_in, mounts_below
 from orchestrator.engines.private.packages import find_origin
+from orchestrator.engines.requirements import numbers, unmet_requirement
 from orchestrator.errors import EngineError
 
 ROUTES = """Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
@@ -46,7 +47,7 @@ def facts(**more) -> EngineFacts:
     ],
 )
 def test_an_engine_is_fit_by_what_it_says_of_itself(given, word):
-    why = unfit(facts(**given))
+    why = unmet_requirement(facts(**given))
     assert word in why
     assert bool(word) == bool(why)
 

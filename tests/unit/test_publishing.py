@@ -8,17 +8,17 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.cli import run
-from orchestrator.commands.in_use import current_ids
-from orchestrator.commands.wiring import Workbench
 from orchestrator.console import Console
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import DefinitionError, Problem, RegistryError, StepFailed, UsageError
-from orchestrator.execute.prune import freed, is_own, remove, unneeded
-from orchestrator.execute.published import Published, read_published, write_published
-from orchestrator.execute.pull import Depots, image_labels, require_labels
-from orchestrator.layers import labels, set_id
-from orchestrator.model.steps import BuildPlan, LayerStep
-from orchestrator.registries.references import Place
+from orchestrator.facts.references import Place
+from orchestrator.facts.steps import BuildPlan, LayerStep
+from orchestrator.images.prune import freed, is_own, remove, unneeded
+from orchestrator.images.published_list import Published, read_published, write_published
+from orchestrator.images.pull import ImageSources, image_labels, require_labels
+from orchestrator.operations.context import Context
+from orchestrator.operations.images_in_use import current_ids
+from orchestrator.plan.build.layers import labels, set_id
 
 ONE = Published(
     layer="base",
@@ -101,11 +101,11 @@ def test_an_image_in_the_engine_with_other_bytes_than_published_counts_as_missin
     step = plan().layers[1]
     there = replace(facts("top", "ab", 1), image=step.image)
     bound = {step.content_id: replace(ONE, content_id=step.content_id)}
-    one = Depots(places=(), published=bound)
+    one = ImageSources(places=(), published=bound)
     assert one.accept({step.image: there}, [step]) == {step.image: None}
     same = replace(there, digest=ONE.digest)
     assert one.accept({step.image: same}, [step]) == {step.image: same}
-    assert Depots(places=()).accept({step.image: there}, [step]) == {step.image: there}
+    assert ImageSources(places=()).accept({step.image: there}, [step]) == {step.image: there}
 
 
 def test_a_registry_that_does_not_answer_is_passed_over_once_or_refused(monkeypatch):
@@ -117,14 +117,14 @@ def test_a_registry_that_does_not_answer_is_passed_over_once_or_refused(monkeypa
             raise RegistryError("nobody there", slug="registry-down")
 
     said = []
-    one = Depots(places=(Place(host="r"),), warn=said.append)
+    one = ImageSources(places=(Place(host="r"),), warn=said.append)
     one._clients["r"] = Down()
-    assert one.offers([plan()], ()) == {}
+    assert one.registry_images([plan()], ()) == {}
     assert (Down.asked, len(said)) == (1, 1)
-    strict = Depots(places=(Place(host="r"),), strict=True)
+    strict = ImageSources(places=(Place(host="r"),), strict=True)
     strict._clients["r"] = Down()
     with pytest.raises(RegistryError) as caught:
-        strict.offers([plan()], ())
+        strict.registry_images([plan()], ())
     assert caught.value.slug == "registry-down"
 
 
@@ -194,23 +194,23 @@ def test_settings_name_registries_and_a_list(tmp_path, monkeypatch, capsys):
 
 def test_with_a_benchmark_goes_the_image_that_prepares_its_data():
     from orchestrator.commands.publishing import prep_selection
-    from orchestrator.commands.wiring import Workbench
-    from orchestrator.compiled import Selection
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
 
-    bench = Workbench(())
+    context = Context(())
     chosen = Selection(target="cpu", benchmarks=("image-smoke",))
-    prep = prep_selection(bench, chosen, bench.plans(chosen).plans)
+    prep = prep_selection(context, chosen, context.plans(chosen).plans)
     assert prep is not None
-    assert [plan.layers[-1].name for plan in bench.plans(prep).plans] == ["prep-cpu"]
+    assert [plan.layers[-1].name for plan in context.plans(prep).plans] == ["prep-cpu"]
     bare = Selection(target="tpu")  # no benchmark, so nothing to prepare
-    assert prep_selection(bench, bare, bench.plans(bare).plans) is None
+    assert prep_selection(context, bare, context.plans(bare).plans) is None
 
 
 def test_a_prune_does_not_take_what_cannot_be_planned_for_unneeded():
     """A lock that went missing would make every image above its layer look like waste."""
 
     class Broken:
-        catalog = Workbench().catalog
+        catalog = Context().catalog
 
         def bases(self, _selection):
             return ()

@@ -13,11 +13,11 @@ import pytest
 
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import StepFailed
-from orchestrator.execute.context import Parts
-from orchestrator.execute.difference import File, LayerFiles, first_difference
-from orchestrator.execute.rebuild import Rebuilder, compare
-from orchestrator.model.steps import BuildSettings, LayerStep
-from orchestrator.supply.archive import opened
+from orchestrator.facts.steps import BuildSettings, LayerStep
+from orchestrator.images.attest.archive import opened
+from orchestrator.images.context import Parts
+from orchestrator.images.difference import File, LayerFiles, first_difference
+from orchestrator.images.rebuild import Rebuilder, compare
 
 PLAIN = File(path="etc/a", kind="file", mode=0o644, owner="0:0", mtime=1, content="sha256:aa")
 LINK = File(path="etc/b", kind="symbolic link", mode=0o777, owner="0:0", mtime=1, target="a")

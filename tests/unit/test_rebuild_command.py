@@ -9,9 +9,9 @@ import pytest
 from orchestrator.cli import run
 from orchestrator.commands.images_rebuild import _show, document
 from orchestrator.console import Console
-from orchestrator.content import EPOCH
-from orchestrator.execute.difference import Differs
-from orchestrator.execute.rebuild import Rebuilt
+from orchestrator.images.difference import Differs
+from orchestrator.images.rebuild import Rebuilt
+from orchestrator.plan.build.content import EPOCH
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_contexts_need_a_place_to_be_written_to(called):
 
 
 def test_layers_that_need_no_package_are_rendered_whole(called, tmp_path, monkeypatch):
-    monkeypatch.setattr("orchestrator.commands.wiring.Workbench.parts", _no_packages)
+    monkeypatch.setattr("orchestrator.operations.context.Context.parts", _no_packages)
     status, _, err = called("render", "-t", "cpu", "-b", "image-fashion", "--contexts", "-o", tmp_path)
     assert status == 0, err
     assert (tmp_path / "cpu/harness-code/content/opt/mlorch/mlorch_harness/app.py").stat().st_mtime == EPOCH
@@ -88,7 +88,7 @@ def test_layers_that_need_no_package_are_rendered_whole(called, tmp_path, monkey
 
 
 def _no_packages(_bench):
-    from orchestrator.execute.context import Parts
+    from orchestrator.images.context import Parts
 
     return Parts(
         rootfs=lambda _step, out, _on_event: out.write_bytes(b"tar"), pip=lambda _step, out: out.write_bytes(b"")

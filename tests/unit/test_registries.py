@@ -13,11 +13,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from orchestrator.engines.registry_messages import from_engine
+from orchestrator.engines.registry_trust import certificates, context
 from orchestrator.errors import EngineError, RegistryError, StepFailed, UsageError
-from orchestrator.registries import transport
-from orchestrator.registries.client import Registry, referrers_tag
-from orchestrator.registries.credentials import credentials
-from orchestrator.registries.manifests import (
+from orchestrator.facts.references import Place, is_loopback, parse_place, parse_reference
+from orchestrator.images.registry import transport
+from orchestrator.images.registry.client import Registry, referrers_tag
+from orchestrator.images.registry.credentials import credentials
+from orchestrator.images.registry.manifests import (
     DOCKER_LIST,
     OCI_INDEX,
     OCI_MANIFEST,
@@ -26,9 +29,6 @@ from orchestrator.registries.manifests import (
     digest_of,
     index_of,
 )
-from orchestrator.registries.references import Place, is_loopback, parse_place, parse_reference
-from orchestrator.registries.trust import certificates, context
-from orchestrator.registries.wording import from_engine
 
 D = f"sha256:{'a' * 64}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import DefinitionError
-from orchestrator.render import Renderer, requirements
+from orchestrator.plan.build.render import Renderer, requirements
 
 FACTS = {"parent": "mlorch/x:1", "layer": {"name": "demo", "smoke": ("python3", "-c", "print('a b')")}, "env": {}}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import MlorchError
-from orchestrator.system import files
-from orchestrator.system.files import WriteFailed, atomic_write_bytes, atomic_write_text, sha256_file
+from orchestrator.host import files
+from orchestrator.host.files import WriteFailed, atomic_write_bytes, atomic_write_text, sha256_file
 
 
 def test_a_new_file_is_written_whole(tmp_path):

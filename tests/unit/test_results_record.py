@@ -8,8 +8,8 @@ import pytest
 from results_parts import record_of
 
 from orchestrator.errors import StepFailed
-from orchestrator.model.record import from_json, parse, seal, to_json
-from orchestrator.model.redact import redacted_argv, redacted_env, redacted_text, secret_values
+from orchestrator.facts.record import from_json, parse, seal, to_json
+from orchestrator.facts.redact import redacted_argv, redacted_env, redacted_text, secret_values
 
 
 def test_a_record_survives_writing_and_reading():

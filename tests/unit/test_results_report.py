@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from results_parts import add_run, record_of
 
-from orchestrator.model.record import Failure
+from orchestrator.facts.record import Failure
 from orchestrator.results import charts, histogram
 from orchestrator.results.page import facts, spans
 from orchestrator.results.report import _css, render

@@ -8,10 +8,10 @@ import pytest
 from results_parts import add_run, record_of
 
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.model.record import Owner
+from orchestrator.facts.record import Owner
+from orchestrator.host.process import boot_id, this_process
 from orchestrator.results import store as store_module
 from orchestrator.results.store import Store, may_live
-from orchestrator.system.process import boot_id, this_process
 
 
 def test_a_run_is_never_overwritten(tmp_path):

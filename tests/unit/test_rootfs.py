@@ -5,10 +5,10 @@ import tarfile
 import pytest
 from deb_parts import Shelf, node
 
-from orchestrator.assets.debs import Fetcher
-from orchestrator.assets.rootfs import build_rootfs
+from orchestrator.definitions.locks import ROOTFS_SCHEME
 from orchestrator.errors import AssetError
-from orchestrator.lock import ROOTFS_SCHEME
+from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.rootfs import build_rootfs
 
 BUSYBOX = [("./bin/", 0o755), ("./bin/busybox", b"busybox")]
 LICENCE = ("./usr/share/doc/tool/copyright", b"terms")

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator import cli
 from orchestrator.commands.run import one_of
-from orchestrator.commands.run_flow import Ahead
 from orchestrator.errors import UsageError
+from orchestrator.operations.run import Ahead
 
 
 def printed(capsys, *arguments: str) -> list[str]:

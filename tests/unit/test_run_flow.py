@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.commands import run_flow, run_plan
-from orchestrator.model.record import Setting
-from orchestrator.plan_run import Cell
+from orchestrator.facts.record import Setting
+from orchestrator.operations import run as run_flow
+from orchestrator.operations import run_plan
+from orchestrator.plan.run.planner import Cell
 
 
 class Machine:
@@ -18,7 +19,7 @@ class Machine:
         self.limit, self.source, self.first = limit, source, first
         self.rates: list[float] = []
         self.request = SimpleNamespace(find=False)
-        self.chosen = (SimpleNamespace(workload=SimpleNamespace(benchmark=None)),)
+        self.planned = (SimpleNamespace(workload=SimpleNamespace(benchmark=None)),)
         self.runner = self
 
     def step(self, _chosen, cell, **changes):

@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.definitions.settings import (
+    GitSpec,
+    pinned,
+    read_settings,
+    recipe_spec,
+    recipe_specs,
+    roots,
+    settings_files,
+)
 from orchestrator.errors import DefinitionError, UsageError
-from orchestrator.settings import GitSpec, pinned, read_settings, recipe_spec, recipe_specs, roots, settings_files
 
 
 @pytest.fixture

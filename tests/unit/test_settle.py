@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.assets import tree
-from orchestrator.content import EPOCH, SETTLE
+from orchestrator.packages import tree
+from orchestrator.plan.build.content import EPOCH, SETTLE
 
 PROGRAM = Path(__file__).parents[2] / "dockerfiles" / SETTLE
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from sample_recipes import write
 
-from orchestrator.signature import signature
+from orchestrator.host.signature import signature
 
 
 @pytest.fixture

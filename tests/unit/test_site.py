@@ -7,8 +7,8 @@ import configparser
 import pytest
 
 from orchestrator.errors import EngineError
-from orchestrator.system import site as site_module
-from orchestrator.system.site import SECRET_LIMIT, build_settings, discover
+from orchestrator.host import site as site_module
+from orchestrator.host.site import SECRET_LIMIT, build_settings, discover
 
 ONE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 TWO = "-----BEGIN CERTIFICATE-----\nBBBB\n-----END CERTIFICATE-----\n"
@@ -166,7 +166,7 @@ def test_an_own_apt_list_counts_instead_and_has_to_be_one(tmp_path):
 
 def test_every_secret_has_a_place_in_the_templates():
     """The ids are a contract with dockerfiles/: one that no template mounts would do nothing."""
-    from orchestrator.catalog.roots import builtin_root
+    from orchestrator.definitions.catalog.roots import builtin_root
 
     templates = "".join(path.read_text() for path in builtin_root().dockerfiles.glob("*.j2"))
     for name in ("site-ca", "pip-conf", "apt-sources"):

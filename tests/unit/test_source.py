@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_recipes import FILES
 
+from orchestrator.definitions.kinds import recipes as d
+from orchestrator.definitions.yaml import decode, nearest, read_document, render_problem, to_plain
+from orchestrator.definitions.yaml.document import MAX_BYTES
+from orchestrator.definitions.yaml.wording import PATTERNS
 from orchestrator.errors import DefinitionError, MlorchError, Problem, Span
-from orchestrator.model import definitions as d
-from orchestrator.source import decode, nearest, read_document, render_problem, to_plain
-from orchestrator.source.document import MAX_BYTES
-from orchestrator.source.wording import PATTERNS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "errors"
 
@@ -336,7 +336,9 @@ def test_nearest_ignores_case_and_joints():
 
 @pytest.mark.processes
 def test_rendering_an_error_imports_neither_yaml_nor_pydantic():
-    code = "import sys, orchestrator.source; print(sorted({'yaml', 'pydantic', 'difflib'} & set(sys.modules)))"
+    code = (
+        "import sys, orchestrator.definitions.yaml; print(sorted({'yaml', 'pydantic', 'difflib'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -11,18 +11,18 @@ from bundle_parts import INSIDE, STANZA, layout, plan, tar_of
 
 from orchestrator.cli import run
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.supply import provenance as origin
-from orchestrator.supply.archive import opened
-from orchestrator.supply.attach import Attached
-from orchestrator.supply.check import Evidence, check_all, differences, good
-from orchestrator.supply.inside import from_archive, packages_in
-from orchestrator.supply.kept import digests, documents, keep, kept, place_of
-from orchestrator.supply.keys import generate, load_signer, load_verifier
-from orchestrator.supply.layout import images_of
-from orchestrator.supply.parts import parts_of, subject_of
-from orchestrator.supply.sbom import read_sbom, sbom
-from orchestrator.supply.signed import BadSignature, check_payload, envelope, image_payload
-from orchestrator.supply.signed import opened as unwrapped
+from orchestrator.images.attest import provenance as origin
+from orchestrator.images.attest.archive import opened
+from orchestrator.images.attest.attach import Attached
+from orchestrator.images.attest.check import Evidence, check_all, differences, good
+from orchestrator.images.attest.inside import from_archive, packages_in
+from orchestrator.images.attest.kept import digests, documents, keep, kept, place_of
+from orchestrator.images.attest.keys import generate, load_signer, load_verifier
+from orchestrator.images.attest.layout import images_of
+from orchestrator.images.attest.parts import parts_of, subject_of
+from orchestrator.images.attest.sbom import read_sbom, sbom
+from orchestrator.images.attest.signed import BadSignature, check_payload, envelope, image_payload
+from orchestrator.images.attest.signed import opened as unwrapped
 
 DIGEST = "sha256:" + "7" * 64
 
@@ -387,7 +387,7 @@ def test_documents_are_kept_by_digest_and_a_signature_never_outlives_what_it_sig
 
 def test_digests_for_a_result_are_computed_once(monkeypatch):
     first = digests(subject())
-    import orchestrator.supply.kept as module
+    import orchestrator.images.attest.kept as module
 
     monkeypatch.setattr(module, "documents", lambda *_: pytest.fail("computed again"))
     assert digests(subject()) == first

@@ -14,11 +14,11 @@ import pytest
 
 from orchestrator.cli import run
 from orchestrator.commands import doctor
-from orchestrator.commands.wiring import Workbench, use_settings
-from orchestrator.compiled import Selection
-from orchestrator.engines.hosts import find_host
+from orchestrator.engines.docker.hosts import find_host
 from orchestrator.errors import UsageError
-from orchestrator.system.process import boot_id, owner_label, pid_namespace, this_process
+from orchestrator.host.process import boot_id, owner_label, pid_namespace, this_process
+from orchestrator.operations.context import Context, use_settings
+from orchestrator.operations.kept_plans import Selection
 
 DEAD = f"999999999:1:{boot_id()}:{pid_namespace()}"
 
@@ -109,8 +109,8 @@ def told(tmp_path, monkeypatch):
 
 
 def test_settings_of_the_site_reach_the_rooms_that_read_the_environment(told, tmp_path):
-    from orchestrator.assets.index import places
-    from orchestrator.system.mirrors import debian_mirrors
+    from orchestrator.host.mirrors import debian_mirrors
+    from orchestrator.packages.index import places
 
     told(
         "ca_bundle: ca.pem\ndebian_mirror: https://archive.example/debian\n"
@@ -135,8 +135,8 @@ def test_the_environment_counts_more_than_a_file(told, monkeypatch):
 def test_the_base_source_of_the_settings_is_the_default_and_the_command_line_counts_more(told):
     digest = f"sha256:{'a' * 64}"
     told(f"base_source: registry:host.example/os@{digest}\n")
-    assert f"FROM host.example/os@{digest}" in Workbench().plans(Selection(target="cpu")).plans[0].layers[0].dockerfile
-    chosen = Workbench().plans(Selection(target="cpu", base_source="bootstrap")).plans[0].layers[0]
+    assert f"FROM host.example/os@{digest}" in Context().plans(Selection(target="cpu")).plans[0].layers[0].dockerfile
+    chosen = Context().plans(Selection(target="cpu", base_source="bootstrap")).plans[0].layers[0]
     assert "FROM scratch" in chosen.dockerfile
 
 
@@ -149,7 +149,7 @@ def test_results_go_where_the_settings_say(told, tmp_path, capsys):
 def test_an_engine_that_mlorch_cannot_drive_is_refused_rather_than_replaced(told):
     told("engine: podmn\n")
     with pytest.raises(UsageError, match="podmn"):
-        Workbench().look_up()
+        Context().look_up()
 
 
 def test_doctor_says_where_mlorch_yaml_is_wrong(told, tmp_path, capsys, monkeypatch):

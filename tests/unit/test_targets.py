@@ -9,21 +9,21 @@ import pytest
 from machine_parts import lay_out, pci, write
 from pydantic import ValidationError
 
-from orchestrator.catalog import builtin_root, load
-from orchestrator.catalog.roots import Root
 from orchestrator.cli import run
-from orchestrator.commands.host_ready import require_platform, require_present, require_settings
 from orchestrator.commands.targets import all_targets
+from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.definitions.catalog.roots import Root
+from orchestrator.definitions.kinds.detection import Arch, Detect, Fact, PciRule
+from orchestrator.definitions.kinds.host_checks import HostCheck
+from orchestrator.definitions.kinds.recipes import Target
 from orchestrator.errors import EngineError, HostLimitError, UsageError
-from orchestrator.layers import merge_layers
-from orchestrator.model.definitions import Target
-from orchestrator.model.detection import Arch, Detect, Fact, PciRule
-from orchestrator.model.hostchecks import HostCheck
-from orchestrator.plan import build_plan, build_plans
-from orchestrator.resolve import arch_of, base_candidates, benchmarks_of, resolve_framework
-from orchestrator.system.accelerators import this_machine
-from orchestrator.system.detect import presence
-from orchestrator.system.hostchecks import check_host
+from orchestrator.host.accelerators import this_machine
+from orchestrator.host.checks import check_host
+from orchestrator.host.detect import presence
+from orchestrator.operations.host_ready import require_platform, require_present, require_settings
+from orchestrator.plan.build.layers import merge_layers
+from orchestrator.plan.build.planner import build_plan, build_plans
+from orchestrator.plan.build.resolve import arch_of, base_candidates, benchmarks_of, resolve_framework
 
 CATALOG = load([builtin_root()])
 NEW = {"gaudi", "jetson", "neuron", "qaic", "tpu"}
@@ -80,8 +80,8 @@ def test_a_target_without_benchmarks_shares_its_layers_with_the_others():
 
 
 def test_a_digest_from_the_command_line_keeps_the_way_packages_come():
-    wish = "registry:rocm/onnxruntime@sha256:" + "a" * 64
-    (base,) = base_candidates(CATALOG, "rocm", wish=wish)
+    source = "registry:rocm/onnxruntime@sha256:" + "a" * 64
+    (base,) = base_candidates(CATALOG, "rocm", source=source)
     plan = build_plans(CATALOG, target="rocm", base=base)[0]
     assert not plan.layers[0].unlocked
     assert plan.layers[1].debs, "Debian's Python is laid over the vendor's image, not installed by its apt"
@@ -334,7 +334,7 @@ def test_a_detection_that_says_nothing_is_known_as_that():
 
 @pytest.fixture
 def called(monkeypatch, capsys):
-    monkeypatch.setattr("orchestrator.commands.wiring.Workbench.try_facts", lambda _self: None)
+    monkeypatch.setattr("orchestrator.operations.context.Context.try_facts", lambda _self: None)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         status = run(list(arguments))

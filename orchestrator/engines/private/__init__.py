@@ -15,10 +15,10 @@ import socket
 import struct
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from orchestrator.system.places import data_home
+from orchestrator.host.folders import data_home
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

@@ -16,18 +16,18 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.engines.cdi import FOLDERS
-from orchestrator.engines.lookup import ping
+from orchestrator.engines.docker.lookup import ping
 from orchestrator.engines.private import State, listener, network, read_state, state_text
 from orchestrator.engines.private.leftovers import drop_stale_pid, end_leftovers, pid_of
 from orchestrator.errors import EngineError
-from orchestrator.model.record import Owner
-from orchestrator.system.command import last_lines
-from orchestrator.system.files import atomic_write_text
-from orchestrator.system.process import alive, boot_id, start_ticks
+from orchestrator.facts.record import Owner
+from orchestrator.host.command import last_lines
+from orchestrator.host.files import atomic_write_text
+from orchestrator.host.process import alive, boot_id, start_ticks
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

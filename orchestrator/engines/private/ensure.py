@@ -7,12 +7,12 @@ import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from orchestrator.engines.fitness import too_old, unfit
 from orchestrator.engines.private import places, running_socket, unpacked
+from orchestrator.engines.requirements import too_old, unmet_requirement
 from orchestrator.errors import EngineError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -78,18 +78,18 @@ def ensure(
 
 def current() -> tuple[EngineFacts | None, str]:
     """The engine that mlorch would use now and why it is not good enough; "" where it is."""
-    from orchestrator.engines.docker import connect
+    from orchestrator.engines.docker.engine import connect
 
     try:
         facts = connect().facts()
     except EngineError as error:
         return None, error.message
-    return facts, unfit(facts)
+    return facts, unmet_requirement(facts)
 
 
 def _refuse_named(why: str) -> None:
     """An engine that the user named is the user's business, unless it is this very one; another would not be used."""
-    from orchestrator.engines.hosts import named_host
+    from orchestrator.engines.docker.hosts import named_host
 
     named = named_host(os.environ)
     if named and named != f"unix://{places().socket}":
@@ -126,7 +126,7 @@ def check_folder(folder: Path, *, packages: bool, daemon: bool) -> None:
     Raises:
         EngineError: `engine-folder`, its file system cannot hold images or is nearly full.
     """
-    from orchestrator.system.files import file_system
+    from orchestrator.host.files import file_system
 
     there = next(path for path in (folder, *folder.parents) if path.exists())
     kind = file_system(there)

@@ -11,10 +11,10 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from orchestrator.system.command import run_program
+from orchestrator.host.command import run_program
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

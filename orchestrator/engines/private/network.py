@@ -13,11 +13,11 @@ import re
 import socket
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError
-from orchestrator.system.command import find_program, must_run, run_program
+from orchestrator.host.command import find_program, must_run, run_program
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 

@@ -13,14 +13,14 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.engines.private import write_client_config
 from orchestrator.errors import EngineError
-from orchestrator.system.command import find_program, must_run
-from orchestrator.system.files import atomic_write_text
-from orchestrator.system.mirrors import sources
+from orchestrator.host.command import find_program, must_run
+from orchestrator.host.files import atomic_write_text
+from orchestrator.host.mirrors import sources
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -66,7 +66,7 @@ DISTRIBUTIONS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class PackageSet:
     """What is to be unpacked: ``packages`` that are taken where the archives have them, those ``required`` of them."""
 
     packages: tuple[str, ...]
@@ -75,7 +75,7 @@ class Wish:
     """What a person can do instead."""
 
 
-DOCKER = Wish(packages=(*ENGINE, *HOST, *LIBRARIES), required=REQUIRED, by_hand=_BY_HAND)
+DOCKER = PackageSet(packages=(*ENGINE, *HOST, *LIBRARIES), required=REQUIRED, by_hand=_BY_HAND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +166,7 @@ def unpack(at: Places, origin: Origin, say: Callable[[str], None]) -> dict[str, 
 
 
 def lay_out(
-    prefix: Path, wish: Wish, origin: Origin, say: Callable[[str], None], finish: Callable[[Path], None]
+    prefix: Path, wanted: PackageSet, origin: Origin, say: Callable[[str], None], finish: Callable[[Path], None]
 ) -> dict[str, str]:
     """Download packages and unpack them into a folder, whole or not at all; gives their versions.
 
@@ -183,8 +183,8 @@ def lay_out(
         folder.chmod(0o755)  # apt's own unprivileged user downloads here
         options = _options(folder, origin)
         _apt(["apt-get", *options, "update", "-qq"], f"read the package lists of {', '.join(origin.uris)}")
-        wanted = _available(options, origin, wish)
-        debs = _download(options, folder, wanted, say)
+        found = _available(options, origin, wanted)
+        debs = _download(options, folder, found, say)
         versions = {}
         for deb in debs:
             name, version = _apt(["dpkg-deb", "--show", "--showformat=${Package} ${Version}", deb], "read").split()
@@ -226,18 +226,18 @@ def _options(folder: Path, origin: Origin) -> list[str]:
     ]
 
 
-def _available(options: Sequence[str], origin: Origin, wish: Wish) -> list[str]:
+def _available(options: Sequence[str], origin: Origin, wanted: PackageSet) -> list[str]:
     """``package=version`` of everything wanted that the archives have; some names differ between releases."""
-    text = _apt(["apt-cache", *options, "madison", *wish.packages], "look up the packages")
+    text = _apt(["apt-cache", *options, "madison", *wanted.packages], "look up the packages")
     newest: dict[str, str] = {}
     for line in text.splitlines():  # a package's versions come newest first: "name | version | URI suite/component …"
         words = [word.strip() for word in line.split("|")]
         if len(words) == 3 and words[2].split()[1].partition("/")[0] in origin.allowed(words[0]):
             newest.setdefault(words[0], words[1])
-    if missing := [name for name in wish.required if name not in newest]:
+    if missing := [name for name in wanted.required if name not in newest]:
         raise EngineError(
             f"the archives of this host have no {', '.join(missing)}",
-            hint=f"is {origin.engine_suite} in {', '.join(origin.uris)}? else {wish.by_hand}",
+            hint=f"is {origin.engine_suite} in {', '.join(origin.uris)}? else {wanted.by_hand}",
             slug="engine-packages",
         )
     return [f"{name}={version}" for name, version in newest.items()]

@@ -11,11 +11,11 @@ import json
 import os
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from orchestrator.system.command import must_run
-from orchestrator.system.places import data_home
+from orchestrator.host.command import must_run
+from orchestrator.host.folders import data_home
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -59,9 +59,9 @@ def ensure(*, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[s
     Raises:
         EngineError: `not-asked`, `declined`, `unsupported-host`, `engine-packages`, `no-space`.
     """
-    from orchestrator.engines.podman_cli import find
+    from orchestrator.engines.podman.cli import find
     from orchestrator.engines.private.ensure import allowed, alone, check_folder
-    from orchestrator.engines.private.packages import Wish, find_origin, lay_out
+    from orchestrator.engines.private.packages import PackageSet, find_origin, lay_out
     from orchestrator.errors import EngineError
 
     try:
@@ -74,11 +74,11 @@ def ensure(*, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[s
     origin = find_origin(by_hand=BY_HAND)
     check_folder(home(), packages=True, daemon=True)
     allowed(_offer(", ".join(origin.uris), origin.suite), yes=yes, confirm=confirm)
-    wish = Wish(packages=(*PACKAGES, *LIBRARIES), required=REQUIRED, by_hand=BY_HAND)
+    wanted = PackageSet(packages=(*PACKAGES, *LIBRARIES), required=REQUIRED, by_hand=BY_HAND)
     with alone(home()):
         if program().exists():
             return ()
-        versions = lay_out(home() / "root", wish, origin, say, _link)
+        versions = lay_out(home() / "root", wanted, origin, say, _link)
         write_settings(home())
     did = f"unpacked podman {versions['podman']} into {home() / 'root'}"
     say(did)

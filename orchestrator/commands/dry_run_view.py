@@ -1,0 +1,45 @@
+"""What `mlorch run --dry-run` prints: a script of each test's container, to read or to paste into a shell."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from orchestrator.console import Console
+    from orchestrator.engines.printers import Printer
+    from orchestrator.facts.steps import ContainerSpec, RunStep
+
+
+def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:
+    """For each test the line that makes its folders and settings, and the line that starts its container."""
+    from orchestrator.commands.device_view import device_injection_lines
+
+    notes = [note for step in steps for note in (*show.notes(step.container), *_missing(step.container))]
+    for note in dict.fromkeys(notes):
+        console.say(f"note: {note}")
+    for step in steps:
+        console.result(prepared(step))
+        console.result(show.line(step.container))
+    for words in dict.fromkeys(line for step in steps for line in device_injection_lines(step.device_injection)):
+        console.say(words)
+
+
+def prepared(step: RunStep) -> str:
+    """A shell line that makes the folders which the container writes to, and the settings that its harness reads."""
+    writable = {mount.target: mount.source for mount in step.container.mounts if not mount.read_only}
+    folders = shlex.join(["mkdir", "-p", *writable.values()])
+    settings = json.dumps(dict(step.settings), separators=(",", ":"))
+    place = shlex.quote(f"{writable['/results']}/settings.json")
+    return f"{folders} && printf %s {shlex.quote(settings)} > {place}"
+
+
+def _missing(spec: ContainerSpec) -> Iterator[str]:
+    """What a reader of those lines has to get first."""
+    from pathlib import Path
+
+    if any(mount.read_only and not Path(mount.source).exists() for mount in spec.mounts):
+        yield "models or data are not here yet: `mlorch assets get`"

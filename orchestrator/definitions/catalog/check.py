@@ -1,0 +1,265 @@
+"""Cross checks: whether the names, files, hashes and locks that recipes speak of are there and fit."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from orchestrator.definitions.kinds import recipes as d
+from orchestrator.definitions.yaml import nearest
+from orchestrator.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.definitions.catalog.entries import Catalog, Entry
+    from orchestrator.errors import Problem
+
+Loc = tuple[str | int, ...]
+
+
+def check(catalog: Catalog) -> tuple[Problem, ...]:
+    """Every fault between definitions, in the order of kinds and names; reads files and locks."""
+    return (*check_references(catalog), *(p for entry in catalog.entries() for p in _files(catalog, entry)))
+
+
+def check_references(catalog: Catalog) -> tuple[Problem, ...]:
+    """The part of `check` that needs no file: names that nothing answers to, layers at the wrong level."""
+    return tuple(problem for entry in catalog.entries() for problem in _names(catalog, entry))
+
+
+# -- names -------------------------------------------------------------------------------
+
+
+def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
+    match entry.definition:
+        case d.Target() as target:
+            yield from _layer(catalog, entry, target.base, ("base",), "base")
+            yield from _layer(catalog, entry, target.runtime, ("runtime",), "runtime")
+            for framework, layer in target.frameworks.items():
+                yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
+            yield from _own_frameworks(entry, target)
+        case d.Layer() as layer:
+            yield from _over(catalog, entry, layer)
+            yield from _from_source(catalog, entry, layer)
+        case d.Harness() as harness:
+            yield from _layer(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
+            yield from _layer(catalog, entry, harness.deps, ("deps",), "harness")
+            yield from _layer(catalog, entry, harness.code, ("code",), "code")
+        case d.Benchmark() as benchmark:
+            yield from _benchmark(catalog, entry, benchmark)
+        case d.Model() | d.Dataset() as asset:
+            yield from _asset(catalog, entry, asset)
+        case _:
+            return
+
+
+def _from_source(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+    """Whether what is compiled is a requirement of the layer, and something is there to compile it."""
+    if layer.toolchain is not None:
+        yield from _layer(catalog, entry, layer.toolchain, ("toolchain",), "side")
+    asked = {_normal(text.partition("==")[0].partition("[")[0]) for text in layer.python}
+    for platform, names in layer.from_source.items():
+        if names and layer.toolchain is None:
+            message = f"layer `{layer.name}` compiles on {platform} and names no toolchain"
+            hint = "write `toolchain: toolchain-cpp`, or another side layer with a compiler"
+            yield entry.document.fault("toolchain-missing", message, ("from_source", platform), hint)
+        for index, name in enumerate(names):
+            if _normal(name) not in asked:
+                message = f"`{name}` is compiled on {platform}, and `python` does not ask for it"
+                hint = f"write `{name}==VERSION` under `python`"
+                yield entry.document.fault("source-unasked", message, ("from_source", platform, index), hint)
+
+
+def _over(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+    """Whether the layers below are there, of the same level, and come to an end."""
+    if layer.over is None:
+        return
+    yield from _layer(catalog, entry, layer.over, ("over",), layer.level)
+    seen, at = [layer.name], layer.over
+    while at not in seen:
+        below = catalog.by_key.get(("layer", at))
+        if below is None or not isinstance(below.definition, d.Layer) or below.definition.over is None:
+            return
+        seen.append(at)
+        at = below.definition.over
+    if at == layer.name:  # a circle further down is told where it is
+        message = f"layer `{layer.name}` lies over itself: {' over '.join([*seen, at])}"
+        yield entry.document.fault("layer-circle", message, ("over",), "leave one `over` out")
+
+
+def _own_frameworks(entry: Entry, target: d.Target) -> Iterator[Problem]:
+    """Whether what a target says of frameworks is about its own."""
+    named = [(name, entry.document.span(("providers", name), key=True)) for name in target.providers]
+    named += [(name, entry.document.span(("prefer", index))) for index, name in enumerate(target.prefer)]
+    for framework, span in named:
+        if framework not in target.frameworks:
+            message = f"`{framework}` is no framework of this target"
+            yield entry.document.problem("unknown-framework", message, span, _offer(framework, target.frameworks))
+
+
+def _benchmark(catalog: Catalog, entry: Entry, benchmark: d.Benchmark) -> Iterator[Problem]:
+    yield from _layer(catalog, entry, benchmark.layer, ("layer",), "benchmark")
+    yield from _known(catalog, entry, "model", benchmark.model, ("model",))
+    yield from _known(catalog, entry, "dataset", benchmark.dataset, ("dataset",))
+    yield from _known(catalog, entry, "harness", benchmark.harness, ("harness",))
+    harness = catalog.by_key.get(("harness", benchmark.harness))
+    if harness is not None and isinstance(harness.definition, d.Harness):
+        backends = harness.definition.backends
+        lacking = [(at, name) for at, name in enumerate(benchmark.frameworks) if name not in backends]
+        for index, name in lacking:
+            message = f"harness `{benchmark.harness}` has no backend for framework `{name}`"
+            yield entry.document.fault("unknown-framework", message, ("frameworks", index), _offer(name, backends))
+        if lacking:
+            return
+    yield from _somewhere(catalog, entry, benchmark)
+
+
+def _somewhere(catalog: Catalog, entry: Entry, benchmark: d.Benchmark) -> Iterator[Problem]:
+    """Whether any target can run a benchmark; not said where a target could not be read."""
+    if any(kind == "target" for kind, _ in catalog.broken):
+        return
+    targets = [other.definition for other in catalog.entries("target") if isinstance(other.definition, d.Target)]
+    has = sorted({name for target in targets for name in target.frameworks})
+    if not set(benchmark.frameworks).intersection(has):
+        message = f"no target has a layer for {' or '.join(f'`{name}`' for name in benchmark.frameworks)}"
+        hint = f"targets have: {', '.join(has) or 'none'}; add one under `frameworks` of a target"
+        yield entry.document.fault("unsupported-framework", message, ("frameworks",), hint)
+
+
+def _asset(catalog: Catalog, entry: Entry, asset: d.Model | d.Dataset) -> Iterator[Problem]:
+    if asset.prepare is not None:
+        yield from _layer(catalog, entry, asset.prepare.layer, ("prepare", "layer"), "side")
+    files = [output.file for output in asset.outputs]
+    for index, file in enumerate(files):
+        if file in files[:index]:
+            yield entry.document.fault("duplicate-output", f"a second output `{file}`", ("outputs", index, "file"))
+    if isinstance(asset, d.Dataset):
+        for key, file in (("inputs", asset.inputs), ("labels", asset.labels)):
+            if file not in files:
+                message = f"`{file}` is not among the outputs"
+                yield entry.document.fault("unknown-output", message, (key,), _offer(file, files))
+
+
+def _known(catalog: Catalog, entry: Entry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:
+    if (kind, name) not in catalog.by_key and (kind, name) not in catalog.broken:
+        message = f"there is no {kind} `{name}`"
+        yield entry.document.fault(f"unknown-{kind}", message, loc, _offer(name, catalog.names(kind)))
+
+
+def _layer(catalog: Catalog, entry: Entry, name: str, loc: Loc, level: str) -> Iterator[Problem]:
+    yield from _known(catalog, entry, "layer", name, loc)
+    found = catalog.by_key.get(("layer", name))
+    if found is None or not isinstance(found.definition, d.Layer) or found.definition.level == level:
+        return
+    message = f"layer `{name}` is of level `{found.definition.level}`; a layer of level `{level}` belongs here"
+    fitting = [
+        other.definition.name
+        for other in catalog.entries("layer")
+        if isinstance(other.definition, d.Layer) and other.definition.level == level
+    ]
+    yield entry.document.fault("wrong-level", message, loc, _offer(name, fitting))
+
+
+def _offer(name: str, choices: object) -> str:
+    names = sorted(str(choice) for choice in choices) if hasattr(choices, "__iter__") else []
+    near = nearest(name, names)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"there are: {', '.join(names[:12])}{more}" if names else "none is defined"
+
+
+# -- files, hashes, locks ----------------------------------------------------------------
+
+
+def _files(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
+    match entry.definition:
+        case d.Layer() as layer:
+            yield from _template(catalog, entry, layer)
+            for copied in layer.copy_files:
+                yield from _exists(catalog, entry, copied.source)
+            yield from _lock(catalog, entry, layer)
+        case d.Model() | d.Dataset() as asset:
+            if asset.prepare is not None:
+                yield from _exists(catalog, entry, asset.prepare.script)
+            for index, source in enumerate(asset.sources):
+                if isinstance(source, d.RecipeFile):
+                    yield from _hash(catalog, entry, source, index)
+        case _:
+            return
+
+
+def _template(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+    try:
+        catalog.template(layer.template)
+    except DefinitionError as error:
+        yield entry.document.fault(error.slug, error.message, ("template",), error.hint)
+
+
+def _exists(catalog: Catalog, entry: Entry, source: str) -> Iterator[Problem]:
+    try:
+        catalog.file(entry, source)
+    except DefinitionError as error:
+        yield from error.problems()
+
+
+def _hash(catalog: Catalog, entry: Entry, source: d.RecipeFile, index: int) -> Iterator[Problem]:
+    try:
+        with catalog.file(entry, source.path).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except DefinitionError as error:
+        yield from error.problems()
+        return
+    except OSError as error:
+        yield entry.document.fault("unreadable", f"cannot read `{source.path}`: {error.strerror}", ("sources", index))
+        return
+    if found != source.sha256:
+        message = f"`{source.path}` hashes to {found[:12]}…, not to what is written here"
+        hint = f"if the file is right, write sha256: {found}"
+        yield entry.document.fault("hash-mismatch", message, ("sources", index, "sha256"), hint)
+
+
+def _lock(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+    """Whether the packages that a layer asks for are pinned in its lock, on every platform of the lock."""
+    debs: list[tuple[str, Loc]] = [(name, ("debs", index)) for index, name in enumerate(layer.debs)]
+    for index, source in enumerate(layer.sources):
+        if isinstance(source, d.BootstrapSource):
+            debs += [(name, ("sources", index, "debs", place)) for place, name in enumerate(source.debs)]
+    wheels: list[tuple[str, Loc]] = [(name, ("python", index)) for index, name in enumerate(layer.python)]
+    trees: list[tuple[str, Loc]] = [(f"{tree.url}@{tree.ref}", ("git", index)) for index, tree in enumerate(layer.git)]
+    if not debs and not wheels and not trees:
+        return
+    try:
+        lock = catalog.lock(layer.name)
+    except DefinitionError as error:
+        yield from error.problems()
+        return
+    hint = f"run `mlorch images lock {layer.name}`"
+    if lock is None:
+        message = f"layer `{layer.name}` asks for packages and has no lock `images/{layer.name}.lock.yaml`"
+        yield entry.document.fault("lock-missing", message, (debs or wheels or trees)[0][1], hint)
+        return
+    for platform, pins in lock.platforms.items():
+        have = {deb.name for deb in pins.debs}
+        pinned = {f"{_normal(wheel.name)}=={wheel.version}" for wheel in pins.wheels}
+        pinned |= {f"{_normal(sdist.name)}=={sdist.version}" for sdist in pins.sdists}
+        own = [(name, ("debs_on", platform, index)) for index, name in enumerate(layer.debs_on.get(platform, ()))]
+        lacking: list[tuple[str, Loc]] = [(name, loc) for name, loc in [*debs, *own] if name not in have]
+        lacking += [(name, loc) for name, loc in wheels if _requirement(name) not in pinned]
+        commits = {f"{pin.url}@{pin.ref}" for pin in pins.git}
+        lacking += [(name, loc) for name, loc in trees if name not in commits]
+        for name, loc in lacking:
+            message = f"`{name}` is not in the lock of layer `{layer.name}` for {platform}"
+            yield entry.document.fault("lock-missing", message, loc, hint)
+
+
+def _normal(name: str) -> str:
+    """A Python package's name as the index compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _requirement(text: str) -> str:
+    name, _, version = text.partition("==")
+    return f"{_normal(name.partition('[')[0])}=={version}"

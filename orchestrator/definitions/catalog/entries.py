@@ -1,0 +1,240 @@
+"""The catalogue: look-ups by name, templates, locks and the files that recipes name."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
+from orchestrator.definitions.kinds.lock import LayerLock
+from orchestrator.definitions.kinds.recipes import KINDS
+from orchestrator.definitions.yaml import decode, nearest, read_document
+from orchestrator.errors import DefinitionError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from orchestrator.definitions.kinds.base import Definition
+    from orchestrator.definitions.yaml import Document
+    from orchestrator.errors import Span
+
+_TEMPLATE_NAME = re.compile(r"(?!/)[A-Za-z0-9._/@+-]+")
+Key = tuple[str, str]
+"""(kind, name)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A definition, where it was written and what its file hashed to."""
+
+    definition: Definition
+    document: Document
+    path: Path
+    origin: str
+    root: Path
+    """The folder of definitions that it belongs to; files that it names must lie inside."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that its relative paths start from."""
+        return self.path.parent
+
+    @property
+    def sha256(self) -> str:
+        """Of the file's bytes."""
+        return self.document.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template's text and the file that it came from."""
+
+    text: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """All definitions by kind and name; later roots have replaced equal names of earlier ones."""
+
+    by_key: Mapping[Key, Entry]
+    roots: tuple[Root, ...]
+    broken: frozenset[Key] = frozenset()
+    """Definitions that are there and could not be decoded; only a linter's catalogue has them."""
+    _locks: dict[str, LayerLock | None] = field(default_factory=dict, repr=False, compare=False)
+    _names: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    def get(self, kind: str, name: str) -> Entry:
+        """A definition by kind and name; `UsageError` with the nearest names where there is none."""
+        entry = self.by_key.get((kind, name))
+        if entry is not None:
+            return entry
+        names = self.names(kind)
+        near = nearest(name, names, limit=3)
+        hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}? " if near else ""
+        hint += f"there are: {', '.join(names)}" if names else f"no {kind} is defined"
+        raise UsageError(f"there is no {kind} `{name}`", hint=hint, slug=f"unknown-{kind}")
+
+    def target(self, name: str) -> Entry:
+        return self.get("target", name)
+
+    def layer(self, name: str) -> Entry:
+        return self.get("layer", name)
+
+    def benchmark(self, name: str) -> Entry:
+        return self.get("benchmark", name)
+
+    def model(self, name: str) -> Entry:
+        return self.get("model", name)
+
+    def dataset(self, name: str) -> Entry:
+        return self.get("dataset", name)
+
+    def harness(self, name: str) -> Entry:
+        return self.get("harness", name)
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """The names of a kind, sorted."""
+        if kind not in self._names:  # asked once a benchmark and target: sorting each time would be quadratic
+            self._names[kind] = tuple(sorted(name for found, name in self.by_key if found == kind))
+        return self._names[kind]
+
+    def entries(self, kind: str | None = None) -> tuple[Entry, ...]:
+        """The definitions of a kind sorted by name, or all of them by kind, then name."""
+        kinds = tuple(KINDS) if kind is None else (kind,)
+        return tuple(self.by_key[wanted, name] for wanted in kinds for name in self.names(wanted))
+
+    # -- locks -------------------------------------------------------------------------
+
+    def lock(self, layer: str) -> LayerLock | None:
+        """The lock of a layer from the last root that has one; `DefinitionError` where it is invalid."""
+        if layer not in self._locks:
+            self._locks[layer] = self._read_lock(layer)
+        return self._locks[layer]
+
+    def lock_path(self, layer: str) -> Path | None:
+        """The file that `lock` reads."""
+        for root in reversed(self.roots):
+            path = root.images / f"{layer}{LOCK_SUFFIX}"
+            if path.is_file():
+                return path
+        return None
+
+    def _read_lock(self, layer: str) -> LayerLock | None:
+        path = self.lock_path(layer)
+        if path is None:
+            return None
+        document = read_document(path)
+        lock = decode(document, LayerLock)
+        if lock.layer != layer:
+            message = f"this is the lock of layer `{lock.layer}`, but the file is named for `{layer}`"
+            raise DefinitionError([document.fault("lock-name", message, ("layer",))])
+        return lock
+
+    # -- templates and files -----------------------------------------------------------
+
+    def template(self, name: str) -> Template:
+        """A template from the last root that has it.
+
+        Raises `DefinitionError`: `template-outside` for a name or a link that leaves
+        `dockerfiles/`, `template-missing` where no root has it.
+        """
+        if not _TEMPLATE_NAME.fullmatch(name) or ".." in name.split("/"):
+            message = f"the template name `{name[:80]}` leaves `dockerfiles/`"
+            raise _fault("template-outside", message, "name a file below `dockerfiles/`, without `..`")
+        for root in reversed(self.roots):
+            path = root.dockerfiles / name
+            if not path.is_file():
+                continue
+            if inside(path, root.dockerfiles) is None:
+                message = f"the template {path} is a link that leads out of {root.dockerfiles}"
+                raise _fault("template-outside", message, "copy the file into `dockerfiles/`")
+            return Template(text=read_text(path), path=path)
+        near = nearest(name, self.template_names())
+        hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(self.template_names())}"
+        raise _fault("template-missing", f"there is no template `{name}`", hint)
+
+    def template_names(self) -> tuple[str, ...]:
+        """All templates, as `template` takes them."""
+        found: set[str] = set()
+        for root in self.roots:
+            for path in root.dockerfiles.rglob("*.j2") if root.dockerfiles.is_dir() else ():
+                found.add(path.relative_to(root.dockerfiles).as_posix())
+        return tuple(sorted(found))
+
+    def file(self, entry: Entry, source: str) -> Path:
+        """The file or folder that a recipe names, links followed.
+
+        ``builtin:PATH`` is relative to the `orchestrator` package, all else to the
+        recipe's folder. Raises `DefinitionError` where it is missing
+        (`file-missing`), lies outside of its tree (`file-outside`) or is neither a file nor a
+        folder (`file-kind`); the same for everything that a folder holds.
+        """
+        builtin = source.startswith("builtin:")
+        tree = package_folder() if builtin else entry.root
+        path = (tree if builtin else entry.folder) / source.removeprefix("builtin:")
+        span = entry.document.find(source)
+        try:
+            real = inside(path, tree)
+        except (OSError, RuntimeError):  # RuntimeError: a loop of links
+            raise _missing_file(entry, source, path, span) from None
+        if real is None:
+            message = f"`{source}` leads out of {tree}"
+            hint = "copy the file beside the recipe: files outside of a recipe tree are never read"
+            raise DefinitionError([entry.document.problem("file-outside", message, span, hint)])
+        for slug, message, hint in _unfit(real, tree):
+            raise DefinitionError([entry.document.problem(slug, message, span, hint)])
+        return real
+
+
+def read_text(path: Path) -> str:
+    """A template's text; `DefinitionError` where it cannot be read or is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise _fault("unreadable", f"cannot read {path}: {reason}", "") from None
+
+
+def _unfit(real: Path, tree: Path) -> Iterator[tuple[str, str, str]]:
+    """What must not be read of a file or folder of a recipe: slug, message and hint.
+
+    A folder of somebody's repository could hold a link to a key of the caller's, which would end in
+    an image that is published; a pipe would be read for ever.
+    """
+    copy = "copy what it leads to beside the recipe"
+    if not real.is_dir():
+        if not real.is_file():
+            yield "file-kind", f"{real} is neither a file nor a folder", "name a plain file"
+        return
+    for at, folders, files in os.walk(real):
+        for name in sorted(folders):
+            if (path := Path(at) / name).is_symlink():
+                yield "file-outside", f"{path} is a link to a folder; none is followed", copy
+        for name in sorted(files):
+            path = Path(at) / name
+            try:
+                within = inside(path, tree)
+            except (OSError, RuntimeError):  # it leads to nothing, or in a loop
+                within = None
+            if within is None:
+                yield "file-outside", f"{path} is a link that leads out of {tree} or to nothing", copy
+            elif not within.is_file():
+                yield "file-kind", f"{path} is neither a file nor a folder", "remove it from the folder"
+
+
+def _missing_file(entry: Entry, source: str, path: Path, span: Span) -> DefinitionError:
+    siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = nearest(path.name, siblings)
+    hint = f"did you mean `{near[0]}`?" if near else f"looked for {path}"
+    message = f"there is no file `{source}` beside this recipe"
+    if source.startswith("builtin:"):
+        message = f"there is no built-in file `{source}`"
+    return DefinitionError([entry.document.problem("file-missing", message, span, hint)])
+
+
+def _fault(slug: str, message: str, hint: str) -> DefinitionError:
+    return DefinitionError([Problem(slug=slug, message=message, hint=hint)])

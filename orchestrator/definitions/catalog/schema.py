@@ -1,0 +1,73 @@
+"""JSON Schema of the definitions, for editors: completion and red underlines while typing.
+
+An editor's YAML reader turns ``3.10`` into a number before it looks at the schema,
+where mlorch reads the text; so the schema takes for every scalar both the native
+form and the text that mlorch takes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from orchestrator.definitions.kinds.lock import LayerLock
+from orchestrator.definitions.kinds.recipes import KINDS, AnyDefinition
+from orchestrator.definitions.kinds.settings import SettingsFile
+from orchestrator.definitions.yaml import nearest
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+_TEXT_OF = {
+    "integer": r"^\s*[+-]?[0-9][0-9_]*(\.0*)?\s*$",
+    "number": r"^\s*[+-]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$",
+    "boolean": r"^\s*([Tt]rue|TRUE|[Ff]alse|FALSE|[Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF|[01tfynTFYN])\s*$",
+}
+_OTHERS: dict[str, Any] = {"settings": SettingsFile, "lock": LayerLock}
+SCHEMAS = (*KINDS, *_OTHERS)
+
+
+def schema(kind: str | None = None) -> dict[str, Any]:
+    """The schema of one kind, or of any recipe by its `kind`; also of `settings` and `lock`.
+
+    Raises `UsageError` for an unknown kind.
+    """
+    models: dict[str, Any] = {**KINDS, **_OTHERS}
+    if kind is not None and kind not in models:
+        near = nearest(kind, models)
+        hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(models)}"
+        raise UsageError(f"there is no kind `{kind}`", hint=hint, slug="unknown-kind")
+    adapter: TypeAdapter[Any] = TypeAdapter(AnyDefinition if kind is None else models[kind])
+    made = adapter.json_schema(by_alias=True)
+    title = "a recipe of mlorch" if kind is None else f"{kind} of mlorch"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_relax(made), "title": title}
+
+
+def _relax(value: Any) -> Any:
+    """The same schema for values as an editor reads them, with regular expressions that JavaScript knows."""
+    if isinstance(value, list):
+        return [_relax(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    node = {key: _relax(item) for key, item in value.items()}
+    if isinstance(node.get("pattern"), str):
+        node["pattern"] = node["pattern"].replace(r"\Z", "$")
+    kind = node.get("type")
+    if kind in _TEXT_OF:
+        return {**_notes(node), "anyOf": [_without_notes(node), {"type": "string", "pattern": _TEXT_OF[str(kind)]}]}
+    if kind == "string" and "const" not in node and "enum" not in node:
+        node["type"] = ["string", "number", "boolean"]
+    return node
+
+
+_NOTES = ("title", "description", "default", "examples")
+
+
+def _notes(node: dict[str, Any]) -> dict[str, Any]:
+    return {key: node[key] for key in _NOTES if key in node}
+
+
+def _without_notes(node: dict[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in node.items() if key not in _NOTES}

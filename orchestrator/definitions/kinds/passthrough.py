@@ -1,0 +1,115 @@
+"""What a target's containers are given of the host's devices, each grant with its reason.
+
+Every way to pass a device is data here: a CDI kind, Docker's `--gpus`, an OCI runtime of
+the vendor, plain device nodes. Which one is taken is decided by `orchestrator.plan.run.devices`;
+docs/devices.md says what each grant means.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import StringConstraints, model_validator
+
+from orchestrator.definitions.kinds.base import EnvName, Name, Strict
+
+Why = Annotated[str, StringConstraints(min_length=8, max_length=400)]
+NodePattern = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^/dev/(?!.*(?:^|/)\.\.(?:/|\Z))(?!.*\*\*)(?!(?:mem|kmem|port|kmsg)\Z)[A-Za-z0-9][A-Za-z0-9_./*\[\]-]*\Z"
+    ),
+]
+"""A device node below /dev, maybe with a glob after its first character; never all of memory or all of /dev."""
+CdiKind = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(?:[.-][a-z0-9]+)*/[A-Za-z][A-Za-z0-9_-]*\Z")]
+Library = Annotated[str, StringConstraints(pattern=r"^lib[A-Za-z0-9_.+-]+\.so(?:\.[0-9]+)*\Z")]
+GroupName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]*\Z", max_length=32)]
+By = Literal["index", "host-index", "uuid", "pci"]
+
+
+class DeviceNode(Strict):
+    """Device nodes on the host.
+
+    With ``each`` every device of the target has nodes of its own that match, and only those of the
+    chosen devices are passed; others are shared by all devices and always passed (/dev/kfd).
+    ``optional``: a host may lack it. ``exclusive``: one program at a time can open it, which is
+    tried before a start.
+    """
+
+    name: NodePattern
+    reason: Why
+    each: bool = False
+    optional: bool = False
+    exclusive: bool = False
+
+
+class HostLibrary(Strict):
+    """A library that must be the host's own, as it belongs to the kernel driver; mounted read-only beside plain nodes.
+
+    CDI and the vendor's runtimes bring them by themselves.
+    """
+
+    name: Library
+    reason: Why
+    optional: bool = False
+
+
+class Group(Strict):
+    """A group of the host, by its name there; containers get its number."""
+
+    name: GroupName
+    reason: Why
+    optional: bool = False
+
+
+class Visible(Strict):
+    """A variable by which the vendor's software in the container learns which devices to use.
+
+    ``by`` says how it names them: ``index`` as counted inside (from 0 where only the chosen
+    devices are there, the host's where all are), ``host-index`` always the host's, ``uuid``
+    (indices where a chosen device has none), ``pci`` address.
+    """
+
+    name: EnvName
+    by: By = "index"
+    reason: str = ""
+
+
+class Runtime(Strict):
+    """An OCI runtime of the vendor that passes the devices which a variable names (``all``, or a list)."""
+
+    name: Name
+    env: EnvName
+    by: By = "host-index"
+    reason: Why
+
+
+class Passthrough(Strict):
+    """The ways to pass a target's devices; none: its containers get no device."""
+
+    cdi: CdiKind | None = None
+    gpus: bool = False
+    """Whether the engine's own `--gpus` gives them, where it has the vendor's hook."""
+    runtime: Runtime | None = None
+    nodes: tuple[DeviceNode, ...] = ()
+    libraries: tuple[HostLibrary, ...] = ()
+    groups: tuple[Group, ...] = ()
+    visible: tuple[Visible, ...] = ()
+
+    @model_validator(mode="after")
+    def _useful(self) -> Self:
+        ways = (self.cdi, self.gpus or None, self.runtime, self.nodes or None)
+        extras = (self.libraries, self.groups, self.visible)
+        if any(extras) and not any(ways):
+            raise ValueError("libraries, groups and visible need a way to pass devices: cdi, gpus, runtime or nodes")
+        return self
+
+    @property
+    def empty(self) -> bool:
+        """Whether containers of this target get no device at all."""
+        return not (self.cdi or self.gpus or self.runtime or self.nodes)
+
+    @property
+    def required(self) -> bool:
+        """Whether a container needs at least one device: not where every node is optional (a processor works too)."""
+        return not self.empty and not (self.nodes and all(node.optional for node in self.nodes))

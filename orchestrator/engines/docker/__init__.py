@@ -1,0 +1,1 @@
+"""Docker: the SDK runs containers and keeps images, python-on-whales builds them."""

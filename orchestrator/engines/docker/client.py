@@ -1,0 +1,99 @@
+"""The docker command-line client that builds: which one, with which plugins, and how it learns the proxies."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.host.command import run_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from python_on_whales import DockerClient
+
+_PROXIES = {
+    "http_proxy": "httpProxy",
+    "https_proxy": "httpsProxy",
+    "ftp_proxy": "ftpProxy",
+    "all_proxy": "allProxy",
+    "no_proxy": "noProxy",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A docker client; ``config`` is its folder of settings, None for the user's own."""
+
+    command: str | None
+    config: str | None = None
+
+    def buildx_version(self) -> str | None:
+        """The version of the buildx plugin that this client finds, or None."""
+        if self.command is None:
+            return None
+        env = {"DOCKER_CONFIG": self.config} if self.config else {}
+        done = run_program([self.command, "buildx", "version"], env=env, timeout_s=20)
+        words = done.stdout.split()
+        return words[1].removeprefix("v") if done.code == 0 and len(words) > 1 else None
+
+
+def choose(host: str) -> Client:
+    """The client for the engine at `host`: the prefix's for mlorch's own engine, and where the host's has no buildx."""
+    from orchestrator.engines.private import CLIENT_VARIABLE, client_environment, running_socket
+
+    extra = client_environment()
+    hosts = Client(command=shutil.which("docker"))
+    if not extra:
+        return hosts
+    own = Client(command=extra[CLIENT_VARIABLE], config=extra["DOCKER_CONFIG"])
+    if host == f"unix://{running_socket()}" or hosts.buildx_version() is None:
+        return own
+    return hosts
+
+
+@contextmanager
+def whales(client: Client, host: str, proxies: Mapping[str, str]) -> Iterator[DockerClient]:
+    """python-on-whales over `client` and `host`.
+
+    Proxies, which may carry a password, go into a settings folder of this build's own:
+    on the command line every user of the host could read them.
+    """
+    from python_on_whales import DockerClient
+
+    command = [client.command or "docker"]
+    if not proxies:
+        yield DockerClient(host=host, client_call=command, config=client.config)
+        return
+    with tempfile.TemporaryDirectory(prefix="mlorch-docker-") as text:
+        folder = Path(text)
+        _overlay(Path(client.config) if client.config else user_config(), folder, proxies)
+        yield DockerClient(host=host, client_call=command, config=folder)
+
+
+def user_config(env: Mapping[str, str] | None = None) -> Path:
+    """The folder of the user's docker settings."""
+    env = os.environ if env is None else env
+    return Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker")
+
+
+def _overlay(user: Path, folder: Path, proxies: Mapping[str, str]) -> None:
+    """The settings of `user` in `folder` (0700), with other proxies and everything else the same."""
+    settings: object = {}
+    if user.is_dir():
+        for entry in user.iterdir():
+            if entry.name != "config.json":
+                (folder / entry.name).symlink_to(entry.absolute())
+    try:
+        settings = json.loads((user / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        settings = {}
+    known = {_PROXIES[name.lower()]: value for name, value in proxies.items() if name.lower() in _PROXIES}
+    merged = {**(settings if isinstance(settings, dict) else {}), "proxies": {"default": known}}
+    (folder / "config.json").write_text(json.dumps(merged), encoding="utf-8")

@@ -1,0 +1,62 @@
+"""The way to the Docker engine for commands: what they ask before any docker client is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.engines import requirements as fitness
+from orchestrator.engines.docker.hosts import find_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orchestrator.engines import EngineFacts, ImageFacts
+    from orchestrator.engines.docker.engine import DockerEngine
+    from orchestrator.engines.docker.lookup import Containers
+
+
+def connect() -> DockerEngine:
+    """The engine that `find_host` finds; `EngineError` where none answers."""
+    from orchestrator.engines.docker import engine as docker
+
+    return docker.connect()
+
+
+def fast_lookup() -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+    """Asks for images over the engine's socket; None where it has none on this host."""
+    from orchestrator.engines.docker.lookup import fast_lookup as over_socket
+
+    return over_socket(find_host())
+
+
+def sweepable() -> Containers | None:
+    """Finds and removes containers over the engine's socket; None where nobody listens."""
+    from orchestrator.engines.docker.lookup import fast_containers
+
+    return fast_containers(find_host())
+
+
+def ensure(
+    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]
+) -> tuple[EngineFacts, tuple[str, ...]]:
+    """See `orchestrator.engines.private.ensure.ensure`."""
+    from orchestrator.engines.private.ensure import ensure as make_sure
+
+    return make_sure(yes=yes, confirm=confirm, say=say)
+
+
+def unmet_requirement(facts: EngineFacts) -> str:
+    """Why mlorch cannot build with this engine; empty where it can."""
+    return fitness.unmet_requirement(facts)
+
+
+def builder(facts: EngineFacts) -> tuple[str, str, str]:
+    """What builds, what its images lack, and what to do about that (both empty where nothing)."""
+    name = f"buildx {facts.buildx}" if facts.buildx else "no buildx (missing)"
+    if facts.containerd_store:
+        return f"{name}, containerd image store", "", ""
+    return (
+        name,
+        "images have no digest before they are pushed",
+        'turn on the containerd image store: {"features": {"containerd-snapshotter": true}} in daemon.json',
+    )

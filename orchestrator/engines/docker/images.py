@@ -1,0 +1,90 @@
+"""Images in and out of a Docker daemon's store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import EngineError, StepFailed
+from orchestrator.host.files import write_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import docker
+
+_BLOCK = 1 << 20
+_LOADED = ("Loaded image: ", "Loaded image ID: ")
+_SILENCE_S = 600
+"""How long the daemon may say nothing while it packs or unpacks a layer."""
+
+
+def save(api: docker.APIClient, references: Sequence[str], out: Path) -> None:
+    """Write images with all their layers to ``out`` as the daemon streams them; see `Engine.save`.
+
+    Raises:
+        StepFailed: an image is not there (`no-image`), or the daemon broke off (`save-failed`).
+        WriteFailed: no space, no rights. Nothing is left at ``out`` in either case.
+    """
+    names = {"names": list(references)}
+    response = api.get(f"{api.base_url}/images/get", params=names, stream=True, timeout=_SILENCE_S)
+    try:
+        if not response.ok:
+            raise _unsaved(references, response)
+        try:
+            with out.open("xb") as stream:
+                for block in response.iter_content(_BLOCK):
+                    _write(stream, block, out)
+        except BaseException:
+            out.unlink(missing_ok=True)
+            raise
+    finally:
+        response.close()
+
+
+def _write(stream: Any, block: bytes, out: Path) -> None:
+    try:
+        stream.write(block)
+    except OSError as error:  # told here: around this, an OSError is the engine's connection
+        raise write_failure(out, error) from error
+
+
+def _unsaved(references: Sequence[str], response: Any) -> StepFailed:
+    try:
+        said = str(response.json().get("message", ""))
+    except ValueError:
+        said = f"status {response.status_code}"
+    if response.status_code == 404 or "No such image" in said or "not found" in said:
+        return StepFailed(
+            f"the engine has not all of {', '.join(references)}: {said}",
+            hint="`mlorch build` makes them",
+            slug="no-image",
+        )
+    return StepFailed(f"the engine cannot save {', '.join(references)}: {said}", slug="save-failed")
+
+
+def load(api: docker.APIClient, archive: Path) -> tuple[str, ...]:
+    """Give the daemon an archive of images; see `Engine.load`.
+
+    Raises:
+        StepFailed: the daemon refuses it (`load-failed`).
+        EngineError: the daemon has no space for it (`engine-disk-full`).
+    """
+    with archive.open("rb") as stream:
+        return _names(api.load_image(stream, quiet=True))  # type: ignore[no-untyped-call]  # the stubs
+
+
+def _names(documents: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+    found = []
+    for document in documents:
+        if said := document.get("error"):
+            if "no space left on device" in said:
+                raise EngineError(
+                    "the engine has no space left to load the images",
+                    hint="free space where the engine keeps images (`mlorch doctor` says where), then run it again",
+                    slug="engine-disk-full",
+                )
+            raise StepFailed(f"the engine cannot load the images: {said}", slug="load-failed")
+        for line in str(document.get("stream", "")).splitlines():
+            found += [line.removeprefix(start).strip() for start in _LOADED if line.startswith(start)]
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""podman: the same as Docker, through its program."""

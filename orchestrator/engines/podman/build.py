@@ -1,0 +1,195 @@
+"""One layer built by `podman build`: its plain output as events, its failures as ours, nothing left of an interruption.
+
+podman cannot use buildx. It builds each layer without intermediate images (the content id
+is the cache), so a build that fails or is broken off leaves neither images nor containers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.engines.docker.buildx import Log, with_attempts
+from orchestrator.engines.podman.argv import bounded, ulimit_words
+from orchestrator.engines.podman.cli import extra_environment
+from orchestrator.engines.podman.dockerfile import adapt, network_of
+from orchestrator.engines.podman.images import load_manifest
+from orchestrator.engines.podman.progress import events, failure, note
+from orchestrator.errors import EngineError, UsageError
+from orchestrator.host.folders import cache_home
+from orchestrator.plan.build.content import EPOCH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from orchestrator.engines import BuildEvent
+    from orchestrator.engines.docker.buildx import Order
+    from orchestrator.engines.podman.engine import PodmanEngine
+    from orchestrator.facts.steps import LayerStep
+
+END_S, KILL_S = 20.0, 5.0
+_PROC = Path("/proc")
+_PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"})
+
+
+def build(engine: PodmanEngine, order: Order, version: str, on_event: Callable[[BuildEvent], None]) -> None:
+    """Build the step under its content id's tag.
+
+    Raises:
+        StepFailed: a step of the Dockerfile failed (`build-failed`), or its base cannot be had (`no-base`).
+        EngineError: podman was killed (`engine-lost`) or has no space (`engine-disk-full`).
+        UsageError: a cache of build steps is asked for (`no-step-cache`).
+    """
+    if order.settings.cache_to or order.settings.cache_from:
+        raise UsageError(
+            "podman keeps no results of build steps in a registry",
+            hint="leave --cache-to and --cache-from out (whole layers are pulled as ever), or take `--engine docker`",
+            slug="no-step-cache",
+        )
+    file = order.context / "Dockerfile"
+    adapted = file.with_name(".podman.Dockerfile")
+    text = file.read_text(encoding="utf-8")
+    adapted.write_text(adapt(text, version), encoding="utf-8")
+    with_attempts(
+        lambda: _once(engine, order, adapted, network_of(text, order.settings.network, version), on_event),
+        order,
+        on_event,
+    )
+
+
+def _once(
+    engine: PodmanEngine, order: Order, dockerfile: Path, network: str, on_event: Callable[[BuildEvent], None]
+) -> None:
+    log = Log(path=order.log_path)
+    with _bases(engine, order.step) as contexts:
+        argv = [engine.podman.program, *words(order, dockerfile, network, contexts, engine.daemon_limits())]
+        try:
+            process = subprocess.Popen(  # noqa: S603 (an argument list, no shell)
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment(order.settings.proxies),
+                start_new_session=True,  # Ctrl-C is for mlorch, which ends the build in order
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            raise EngineError(
+                f"podman does not start: {error.strerror}", hint="see `mlorch doctor`", slug="engine-lost"
+            ) from error
+        try:
+            assert process.stdout is not None
+            with order.log_path.open("a", encoding="utf-8") as out, process.stdout as lines:
+                for event in events(lines, log):
+                    note(event, out.write)
+                    on_event(event)
+            code = process.wait()
+        except BaseException:
+            end(process)
+            raise
+    if code:
+        raise failure(order.step, log, code)
+
+
+def words(
+    order: Order,
+    dockerfile: Path,
+    network: str,
+    contexts: Mapping[str, str],
+    limits: Mapping[str, int | None],
+) -> list[str]:
+    """The words after `podman`."""
+    step = order.step
+    argv = ["build", "--file", str(dockerfile), "--tag", step.image, "--platform", step.platform]
+    argv += ["--layers=false", "--force-rm", "--network", network, "--identity-label=false"]
+    argv += ["--timestamp", str(EPOCH)]  # of the image and of its files: the same inputs, the same bytes
+    # A parent is in the store under a name that no registry has; only a base may come from elsewhere.
+    argv += ["--pull=never"] if step.parent else []
+    argv += [word for name, value in contexts.items() for word in ("--build-context", f"{name}={value}")]
+    argv += [word for name, value in sorted(order.labels.items()) for word in ("--label", f"{name}={value}")]
+    for name, path in sorted(order.settings.secrets.items()):
+        argv += ["--secret", f"id={name},src={path}"]
+    return [*argv, *ulimit_words(bounded(limits)), str(order.context)]
+
+
+def environment(proxies: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with these proxies and no others: podman hands what it sees to the steps.
+
+    Cache mounts lie below TMPDIR; its default is a folder which all users of the host share.
+    """
+    own = cache_home() / "podman-build"
+    own.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in _PROXIES}
+    return {**kept, **extra_environment(), "TMPDIR": str(own), "LC_ALL": "C.UTF-8", **proxies}
+
+
+@contextlib.contextmanager
+def _bases(engine: PodmanEngine, step: LayerStep) -> Iterator[dict[str, str]]:
+    """Named contexts as podman takes them: an OCI layout is loaded first, under a name that goes with the build."""
+    given: dict[str, str] = {}
+    names = []
+    try:
+        for name, place in step.contexts.items():
+            kind, _, rest = place.partition("://")
+            if kind != "oci-layout":
+                given[name] = place
+                continue
+            folder, _, digest = rest.rpartition("@")
+            reference = f"localhost/mlorch/oci-base:{digest.rpartition(':')[2]}"
+            index = json.loads((Path(folder) / "index.json").read_text(encoding="utf-8"))
+            entry = next(item for item in index["manifests"] if item["digest"] == digest)
+            load_manifest(engine.podman, Path(folder), entry, reference)
+            names.append(reference)
+            given[name] = f"container-image://{reference}"
+        yield given
+    finally:
+        for reference in names:
+            engine.podman.call("untag", reference)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End a build so that podman clears up after itself: the step's processes are killed, and it sees them fail.
+
+    A signal to podman itself would leave its working container, mounted; only where it
+    does not end by itself it gets one.
+    """
+    until = time.monotonic() + END_S
+    while process.poll() is None and time.monotonic() < until:
+        for pid in step_processes(process.pid):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(KILL_S)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def step_processes(parent: int) -> list[int]:
+    """Descendants of a process that live in a pid namespace of their own: what a RUN step has started."""
+    children: dict[int, list[int]] = {}
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                status = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+                children.setdefault(int(status[1]), []).append(int(entry.name))
+    ours = (_PROC / "self/ns/pid").readlink()
+    found, todo = [], [parent]
+    while todo:
+        pid = todo.pop()
+        todo += children.get(pid, [])
+        with contextlib.suppress(OSError):
+            if (_PROC / str(pid) / "ns/pid").readlink() != ours:
+                found.append(pid)
+    return found

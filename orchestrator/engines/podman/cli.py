@@ -1,0 +1,187 @@
+"""podman's command line: which program, how it is called, and what its answers and complaints mean.
+
+There is no daemon to talk to. The program itself is the one way that works for root, for a
+plain user and on a cluster's node where nobody may start a service; its API socket would be
+one more thing to be started, and to be lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.engines import ContainerFacts, ImageFacts
+from orchestrator.engines.devices import refused_device
+from orchestrator.engines.private.podman import program as own_program
+from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
+from orchestrator.host.command import run_program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.host.command import Done
+
+VARIABLE = "MLORCH_PODMAN"
+_TIMEOUT_S = 120.0
+_GONE = ("no such container", "no container with", "image not known", "no such image", "unable to find")
+
+
+@dataclass(frozen=True, slots=True)
+class Podman:
+    """One podman program and what it is asked; every failure is an `MlorchError`."""
+
+    program: str
+
+    def call(self, *words: str | Path, timeout_s: float = _TIMEOUT_S, cwd: Path | None = None) -> Done:
+        """Run it to its end; how it ended is the caller's to judge."""
+        return run_program([self.program, *words], env=extra_environment(), timeout_s=timeout_s, cwd=cwd)
+
+    def ask(self, *words: str | Path, timeout_s: float = _TIMEOUT_S) -> str:
+        """What it prints; raises where it failed."""
+        done = self.call(*words, timeout_s=timeout_s)
+        if done.code:
+            raise refused(done.stderr or done.stdout, code=done.code)
+        return done.stdout
+
+    def documents(self, *words: str | Path) -> list[dict[str, Any]]:
+        """The object or the list of objects that it prints as JSON."""
+        text = self.ask(*words)
+        try:
+            found = json.loads(text or "[]") or []
+        except ValueError as error:
+            raise EngineError(f"podman said what cannot be read: {error}", slug="engine-refused") from None
+        return [item for item in (found if isinstance(found, list) else [found]) if isinstance(item, dict)]
+
+    # -- images ------------------------------------------------------------------------
+
+    def images_by_reference(self, references: Sequence[str]) -> dict[str, ImageFacts | None]:
+        """The images with these references, None for one that is not there; one call for all."""
+        found: dict[str, ImageFacts | None] = dict.fromkeys(references)
+        if not references:
+            return found
+        done = self.call("image", "inspect", "--format", "json", *references)
+        missing = [line for line in done.stderr.splitlines() if line.strip()]
+        if done.code and not all(any(word in line for word in _GONE) for line in missing):
+            raise refused(done.stderr or done.stdout, code=done.code)
+        for item in json.loads(done.stdout or "[]") or ():
+            for name in (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ())):
+                if name in found:
+                    found[name] = image_facts(name, item)
+        return found
+
+    # -- containers --------------------------------------------------------------------
+
+    def containers(self, label: str) -> list[ContainerFacts]:
+        """Containers with this label (``name`` or ``name=value``), running or not."""
+        found = self.documents("ps", "--all", "--filter", f"label={label}", "--format", "json")
+        return [container_facts(item) for item in found]
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container, running or not; one that is gone is fine."""
+        done = self.call("rm", "--force", "--volumes", "--ignore", "--time", "0", container_id)
+        if done.code and not any(word in done.stderr for word in _GONE):
+            raise refused(done.stderr, code=done.code)
+
+
+def find() -> Podman:
+    """podman of MLORCH_PODMAN, of PATH, or mlorch's own (`mlorch engine ensure --engine podman`).
+
+    Raises:
+        EngineError: there is none (`no-engine`).
+    """
+    own = own_program()
+    found = os.environ.get(VARIABLE) or shutil.which("podman") or (str(own) if own.exists() else None)
+    if found is None or (os.environ.get(VARIABLE) and not os.access(found, os.X_OK)):
+        where = f"{VARIABLE} names {found}, which is no program" if found else "there is no podman on PATH"
+        raise EngineError(
+            f"no container engine: {where}",
+            hint="install podman, or let mlorch get it for itself: `mlorch engine ensure --engine podman`",
+            slug="no-engine",
+        )
+    return Podman(found)
+
+
+def extra_environment() -> dict[str, str]:
+    """podman refuses to pull where DOCKER_CONFIG names a folder without credentials; it is then told of none."""
+    folder = os.environ.get("DOCKER_CONFIG")
+    return {"DOCKER_CONFIG": ""} if folder and not (Path(folder) / "config.json").exists() else {}
+
+
+def image_facts(reference: str, item: dict[str, Any]) -> ImageFacts:
+    """An element of `podman image inspect` as facts."""
+    image_id = f"sha256:{item.get('Id', '')}"
+    return ImageFacts(
+        image=reference,
+        image_id=image_id,
+        digest=str(item.get("Digest") or image_id),
+        size=int(item.get("Size") or 0),
+        created=str(item.get("Created", "")),
+        labels=dict(item.get("Labels") or {}),
+    )
+
+
+def container_facts(item: dict[str, Any]) -> ContainerFacts:
+    """An element of `podman ps --format json` as facts; states by the names that Docker gives them."""
+    names = item.get("Names") or [""]
+    state = str(item.get("State", "")).lower()
+    return ContainerFacts(
+        container_id=str(item["Id"]),
+        name=str(names[0]),
+        state={"configured": "created", "initialized": "created", "stopped": "exited"}.get(state, state),
+        labels=dict(item.get("Labels") or {}),
+    )
+
+
+def refused(said: str, *, code: int = 125, image: str = "") -> MlorchError:
+    """What podman's complaint means."""
+    text = complaint(said)
+    if code < 0 or code in {124, 127}:
+        why = text or f"ended by signal {-code}"
+        return EngineError(f"podman did not answer: {why}", hint="see `mlorch doctor`", slug="engine-lost")
+    for words, meaning in _MEANINGS:
+        if any(word in text for word in words):
+            return meaning(text)
+    if device := refused_device(text):
+        return device
+    if text.startswith("statfs "):
+        return missing_mount(f"a folder to be mounted is not there: {text.removeprefix('statfs ')}")
+    if "image not known" in text:
+        return StepFailed(f"the engine has no image {image}: {text}", hint="`mlorch build` makes it", slug="no-image")
+    return StepFailed(f"the engine refused: {text}", slug="engine-refused")
+
+
+def _full(text: str) -> MlorchError:
+    return EngineError(
+        f"the engine has no space left: {text}",
+        hint="free space where the engine keeps images (`mlorch doctor` says where), then run it again",
+        slug="engine-disk-full",
+    )
+
+
+def _limit(text: str) -> MlorchError:
+    return HostLimitError(
+        f"the host refuses a limit that the target asks for: {text}",
+        hint="see `mlorch doctor`: what the engine may raise is limited by the engine's own limits",
+    )
+
+
+_MEANINGS = (
+    (("no space left on device",), _full),
+    (("error setting rlimit", "setrlimit", "can't get final child's PID"), _limit),
+)
+
+
+def complaint(said: str) -> str:
+    """podman's own words in what it printed: its last error, else its last line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("Error: ")]
+    return (errors or lines or [""])[-1].removeprefix("Error: ")[:2000]
+
+
+def missing_mount(message: str) -> UsageError:
+    """An input that is to be mounted and is not there."""
+    return UsageError(message, hint="mlorch never creates an input; give an existing path", slug="missing-mount")

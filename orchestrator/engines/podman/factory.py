@@ -1,0 +1,61 @@
+"""The way to podman for commands: what they ask before anything else of it is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.engines.podman.cli import VARIABLE, find
+from orchestrator.engines.podman.runs import Leftovers, running
+from orchestrator.engines.requirements import numbers
+from orchestrator.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orchestrator.engines import EngineFacts, ImageFacts
+    from orchestrator.engines.podman.engine import PodmanEngine
+
+LEAST = (4, 0)
+"""The first whose build knows secrets, cache mounts and `--build-context`, and whose run knows CDI."""
+
+
+def connect() -> PodmanEngine:
+    """podman as it is installed, else mlorch's own; `EngineError` (`no-engine`) without either."""
+    from orchestrator.engines.podman.engine import PodmanEngine
+
+    return PodmanEngine(find())
+
+
+def fast_lookup() -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+    """One call of podman for all references: there is no daemon to ask."""
+    return find().images_by_reference
+
+
+def sweepable() -> Leftovers | None:
+    """Only where a run of this user began and did not end: asking podman costs a tenth of a second."""
+    return Leftovers(find()) if running() else None
+
+
+def unmet_requirement(facts: EngineFacts) -> str:
+    """Why mlorch cannot build with this podman."""
+    if numbers(facts.version) < LEAST:
+        return f"podman {facts.version} is too old to build with; it takes 4.0 or newer"
+    return ""
+
+
+def ensure(
+    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]
+) -> tuple[EngineFacts, tuple[str, ...]]:
+    """podman, unpacked for mlorch where there is none; see `orchestrator.engines.private.podman.ensure`."""
+    from orchestrator.engines.private.podman import ensure as make_sure
+
+    did = make_sure(yes=yes, confirm=confirm, say=say)
+    facts = connect().facts()
+    if why := unmet_requirement(facts):
+        raise EngineError(why, hint=f"update podman, or name another program in {VARIABLE}", slug="engine-unfit")
+    return facts, did
+
+
+def builder(facts: EngineFacts) -> tuple[str, str, str]:
+    """What builds; its images lack nothing."""
+    return f"{facts.builder}, {facts.storage_driver} image store", "", ""

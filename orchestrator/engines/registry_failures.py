@@ -1,0 +1,148 @@
+"""What a registry's answers mean, and what to do about each: the one place that knows them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from orchestrator.engines.registry_trust import where_to_put
+from orchestrator.errors import RegistryError
+
+if TYPE_CHECKING:
+    import requests
+
+_FULL = re.compile(
+    r"no space left on device|insufficient storage|quota (?:has been )?exceeded|disk full", re.IGNORECASE
+)
+_UNTRUSTED = re.compile(
+    r"certificate_verify_failed|certificate verify failed|x509:|hostname mismatch|unknown ca", re.IGNORECASE
+)
+_DENIED = frozenset({401, 403, 407})
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Answers that may be another one the next time."""
+SHOWN = 300
+LATER = "try again later, or do without it: `--no-pull`"
+
+
+def down(host: str, why: str) -> RegistryError:
+    return RegistryError(
+        f"the registry {host} cannot be reached: {why}",
+        hint="is it running, and the name right? `mlorch doctor` asks every configured one; "
+        "`--no-pull` does without registries",
+        slug="registry-down",
+    )
+
+
+def slow(host: str, seconds: float) -> RegistryError:
+    return RegistryError(
+        f"the registry {host} said nothing for {seconds:.0f} s",
+        hint=LATER,
+        slug="registry-slow",
+    )
+
+
+def untrusted(host: str, why: str) -> RegistryError:
+    return RegistryError(
+        f"the registry {host} shows a certificate that is not believed: {why}",
+        hint=where_to_put(host),
+        slug="registry-ca",
+    )
+
+
+def denied(host: str, what: str, *, known: bool) -> RegistryError:
+    """``known`` tells whether credentials were sent."""
+    who = "with the credentials that are kept for it" if known else "and no credentials are kept for it"
+    return RegistryError(
+        f"the registry {host} refuses {what} ({who})"
+        if known
+        else f"the registry {host} wants a login for {what}, {who}",
+        hint=f"`docker login {host}` (or `podman login {host}`) with an account that may do this, then run it again",
+        slug="registry-auth",
+    )
+
+
+def full(host: str, said: str) -> RegistryError:
+    return RegistryError(
+        f"the registry {host} has no space left: {said}",
+        hint="free space there (delete tags, run its garbage collection), then push again",
+        slug="registry-full",
+    )
+
+
+def not_found(what: str) -> RegistryError:
+    return RegistryError(
+        f"there is no {what}",
+        hint="was it deleted, or never pushed there? `mlorch images push` publishes images",
+        slug="digest-not-found",
+    )
+
+
+def mismatch(what: str, found: str) -> RegistryError:
+    return RegistryError(
+        f"{what} has the digest {found}: these are not the bytes that were published",
+        hint="nothing was kept of it; the registry's storage is damaged, or somebody changed it",
+        slug="digest-mismatch",
+    )
+
+
+def from_exception(host: str, error: BaseException, timeout_s: float) -> RegistryError:
+    """A failure of the transport, told."""
+    import requests
+
+    words = str(error)
+    if isinstance(error, requests.exceptions.SSLError) or _UNTRUSTED.search(words):
+        if _UNTRUSTED.search(words):
+            reason = re.search(r"verify failed: ([^(]+?)(?: \(_ssl|['\")]|$)", words)
+            return untrusted(host, reason[1] if reason else words[:SHOWN])
+        return down(host, f"TLS fails: {words[-SHOWN:]}")
+    if isinstance(error, requests.exceptions.Timeout) or "timed out" in words:
+        return slow(host, timeout_s)
+    return down(host, reason_of(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """The innermost words of an exception that libraries wrapped several times."""
+    seen: BaseException = error
+    while (inner := getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)) and isinstance(
+        inner, BaseException
+    ):
+        seen = inner
+    words = str(seen)
+    return words.rpartition(": ")[2][:SHOWN] or type(error).__name__
+
+
+def from_answer(host: str, what: str, answer: requests.Response, *, known: bool) -> RegistryError:
+    """An answer that is no success and not one that the caller expects, told."""
+    said = words_of(answer)
+    if answer.status_code in _DENIED:
+        return denied(host, what, known=known)
+    if answer.status_code in {507, 413} or (answer.status_code >= 500 and _FULL.search(said)):
+        return full(host, said)
+    if answer.status_code == 404:
+        return not_found(what)
+    if answer.status_code in PASSING:
+        return down(host, f"it answers {answer.status_code} {said}".strip())
+    return RegistryError(
+        f"the registry {host} refuses {what}: {answer.status_code} {said}".strip(), slug="registry-refused"
+    )
+
+
+def is_full(answer: requests.Response) -> bool:
+    """Whether an answer says that there is no space: no passing trouble."""
+    return answer.status_code == 507 or (answer.status_code >= 500 and bool(_FULL.search(words_of(answer))))
+
+
+def words_of(answer: requests.Response) -> str:
+    """What an error's body says, in one line."""
+    try:
+        errors = json.loads(answer.content)["errors"]
+        lines = [f"{error.get('message', '')} {_detail(error.get('detail'))}".strip() for error in errors]
+        return "; ".join(line for line in lines if line)[:SHOWN] or answer.reason
+    except (ValueError, KeyError, TypeError, AttributeError):
+        text = answer.text.strip().splitlines() if "html" not in answer.headers.get("Content-Type", "") else []
+        return (text[0] if text else str(answer.reason))[:SHOWN]
+
+
+def _detail(detail: object) -> str:
+    return f"({json.dumps(detail)})" if detail and detail != {} else ""

@@ -1,1 +1,0 @@
-"""Carrying plans out: building images, running containers, or printing what would be done."""

@@ -1,0 +1,342 @@
+"""What happened: the record of one run, as `run.json` holds it.
+
+Standard library only, so that listing results loads without pydantic. The file
+is written first with status ``running`` and replaced when the run ends. Times
+are UTC; durations and latencies nanoseconds; memory bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from orchestrator.errors import StepFailed
+from orchestrator.facts.steps import DeviceInjection
+
+VERSION = 1
+NOTE = "mlorch reference workload, not an MLPerf submission"
+T = TypeVar("T")
+STATUSES = ("running", "done", "failed", "interrupted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A point in time, for people (``2026-11-24T01:41:00Z``) and for arithmetic."""
+
+    utc: str
+    unix_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The mlorch process that drives the run; with it a later one tells alive from orphaned.
+
+    ``start_ticks`` is field 22 of ``/proc/PID/stat``: a reused pid has another.
+    """
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a run did not end well: the error's slug, its message and what to do."""
+
+    slug: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerId:
+    """One layer of the image: its name, level and content id; base first in a record."""
+
+    name: str
+    level: str
+    content_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageId:
+    """The image that ran: local reference, engine's id, and the digest where the store has one.
+
+    ``sbom_digest`` and ``provenance_digest`` are those of its documents as this mlorch
+    writes them (docs/supply-chain.md), attached somewhere or not.
+    """
+
+    reference: str
+    image_id: str = ""
+    digest: str = ""
+    layers: tuple[LayerId, ...] = ()
+    sbom_digest: str = ""
+    provenance_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeId:
+    """The benchmark's recipe: where it came from without a host's paths (``builtin:…``), its hash."""
+
+    name: str
+    origin: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenceFact:
+    """Terms of one source of an asset; ``spdx`` an identifier or ``NOASSERTION``."""
+
+    source: str
+    spdx: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetId:
+    """A model or dataset as mounted: sha256 of each file by its name, and its terms."""
+
+    kind: str
+    name: str
+    files: Mapping[str, str]
+    title: str = ""
+    trained_by: str = ""
+    licences: tuple[LicenceFact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A resolved setting and its source: default, recipe, system, command line or calibrated."""
+
+    value: object
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountFact:
+    """A folder in the container; ``content`` names what it holds (``model:NAME``, ``results`` …)."""
+
+    target: str
+    content: str
+    read_only: bool
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerRun:
+    """How the container was started; memory and shm in bytes, ulimits soft and hard (-1 unlimited).
+
+    ``device_injection`` says which devices it was given, in which way and why in this one.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    user: str
+    network: str
+    read_only: bool
+    mounts: tuple[MountFact, ...] = ()
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    capabilities: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    cdi_devices: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    runtime: str = ""
+    device_injection: DeviceInjection = field(default_factory=DeviceInjection)
+    groups: tuple[str, ...] = ()
+    ulimits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    cpus: tuple[int, ...] = ()
+    memory_nodes: tuple[int, ...] = ()
+    memory: int | None = None
+    shm: int | None = None
+    pids: int | None = None
+    ipc: str = "private"
+    container_id: str = ""
+
+    @property
+    def given_devices(self) -> str:
+        """The devices that it was given, for people; ``none`` where it had none."""
+        asked = (*self.devices, *self.cdi_devices, *(f"--gpus {name}" for name in self.gpus))
+        words = ", ".join(asked) or ("none" if not self.runtime else f"by the runtime {self.runtime}")
+        known = [
+            f"{d.product or 'device'} {d.index}{f' ({d.uuid})' if d.uuid else ''}"
+            for d in self.device_injection.devices
+        ]
+        return f"{words}: {', '.join(known)}" if known else words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyGoal:
+    """The least accuracy to reach: ``reference * factor``, in ``unit``."""
+
+    metric: str
+    unit: str
+    reference: float
+    factor: float
+
+    @property
+    def minimum(self) -> float:
+        return self.reference * self.factor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileHash:
+    """A result file at the end of the run; size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run. ``valid`` is LoadGen's verdict; null where it gives none (accuracy mode, no result).
+
+    ``session`` is shared by all tests of one ``mlorch run``. ``engine``, ``host``
+    and ``container_facts`` are JSON objects as their observers reported them.
+    """
+
+    run_id: str
+    session: str
+    status: str
+    benchmark: str
+    target: str
+    scenario: str
+    mode: str
+    started: Moment
+    owner: Owner
+    mlorch_version: str
+    command_line: tuple[str, ...]
+    image: ImageId
+    recipe: RecipeId
+    container: ContainerRun
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    model: AssetId | None = None
+    dataset: AssetId | None = None
+    accuracy_goal: AccuracyGoal | None = None
+    engine: Mapping[str, object] = field(default_factory=dict)
+    host: Mapping[str, object] = field(default_factory=dict)
+    container_facts: Mapping[str, object] = field(default_factory=dict)
+    ended: Moment | None = None
+    valid: bool | None = None
+    exit_code: int | None = None
+    out_of_memory: bool = False
+    error: Failure | None = None
+    files: Mapping[str, FileHash] = field(default_factory=dict)
+    benchmark_title: str = ""
+    stands_for: str = ""
+    note: str = NOTE
+    version: int = VERSION
+
+
+RENAMED_KEYS = {"passage": "device_injection", "way": "method"}
+"""Keys that records of mlorch 0.1 have, and what they are called now."""
+
+
+def to_json(record: RunRecord) -> str:
+    """The text of `run.json`: fields in their declared order, mappings by key, sealed at the end.
+
+    ``seal`` is the sha256 of everything before it, so that `results verify` sees an edit.
+    """
+    document = _plain(record)
+    document["seal"] = seal(document)
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_json(text: str, *, path: str) -> RunRecord:
+    """The record in ``text``; ``path`` only names it in errors.
+
+    Raises `StepFailed` with slug ``record`` for text that is not such a record
+    (an edit that breaks the seal is left to `results verify`).
+    """
+    document = parse(text, path=path)
+    document.pop("seal", None)
+    record = _build(RunRecord, document, path, "run.json")
+    if record.status not in STATUSES:
+        raise _broken(path, f"status is {record.status!r}")
+    return record
+
+
+def parse(text: str, *, path: str) -> dict[str, Any]:
+    """The JSON object in ``text`` with its version checked, ``seal`` included."""
+    try:
+        document = json.loads(text)
+    except ValueError as exc:
+        raise _broken(path, f"not JSON: {exc}") from None
+    if not isinstance(document, dict):
+        raise _broken(path, "not a JSON object")
+    if document.get("version") != VERSION:
+        raise StepFailed(
+            f"{path}: the record has version {document.get('version')!r}; this mlorch reads {VERSION}",
+            slug="record",
+            hint="Read it with the mlorch that wrote it, or upgrade mlorch.",
+        )
+    return document
+
+
+def seal(document: Mapping[str, Any]) -> str:
+    """The sha256 over the canonical form of a record's document without its seal."""
+    rest = {key: value for key, value in document.items() if key != "seal"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _broken(path: str, why: str) -> StepFailed:
+    hint = "The file was damaged after it was written; the other files of the run may still be good."
+    return StepFailed(f"{path}: not a run record: {why}", slug="record", hint=hint)
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON types; dataclass fields keep their order, other mappings are sorted."""
+    if is_dataclass(value) and not isinstance(value, type):
+        head = {"version": getattr(value, "version", None)} if hasattr(value, "version") else {}
+        return head | {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name != "version"}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(value[key]) for key in sorted(value)}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _build(kind: type[T], value: object, path: str, where: str) -> T:
+    """An instance of dataclass ``kind`` from a JSON object; refuses unknown and missing keys."""
+    if not isinstance(value, dict):
+        raise _broken(path, f"{where} is not an object")
+    hints = get_type_hints(kind)
+    value = {RENAMED_KEYS.get(str(key), str(key)): item for key, item in value.items()}
+    unknown = sorted(set(value) - set(hints))
+    if unknown:
+        raise _broken(path, f"{where} has the unknown key {unknown[0]!r}")
+    ready = {key: _decode(hints[key], item, path, f"{where}.{key}") for key, item in value.items()}
+    try:
+        return kind(**ready)
+    except TypeError:
+        raise _broken(path, f"{where} lacks a required key") from None
+
+
+def _decode(hint: Any, value: object, path: str, where: str) -> object:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        if value is None and NoneType in args:
+            return None
+        return _decode(next(arg for arg in args if arg is not NoneType), value, path, where)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_decode(args[0], item, path, where) for item in value)
+    if origin is Mapping and isinstance(value, dict):
+        return MappingProxyType({key: _decode(args[1], item, path, where) for key, item in value.items()})
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _build(hint, value, path, where)
+    return _scalar(hint, value, path, where)
+
+
+def _scalar(hint: Any, value: object, path: str, where: str) -> object:
+    if hint is object:
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint in {str, int, float, bool} and type(value) is hint:
+        return value
+    raise _broken(path, f"{where} has the wrong type")

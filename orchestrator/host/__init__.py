@@ -1,0 +1,1 @@
+"""The machine: files, processes, host facts, detection, what the site provides."""

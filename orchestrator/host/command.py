@@ -1,0 +1,95 @@
+"""Running the host's own programs: argument lists only, output kept, failures told with their last lines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """How a program ended and what it said."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    def tail(self, lines: int = 12) -> str:
+        """The last lines of what it complained about, or of what it said."""
+        return last_lines(self.stderr or self.stdout, lines)
+
+
+def run_program(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float = 60.0,
+    text: str = "",
+) -> Done:
+    """Run a program to its end, without a terminal and with its words in plain English.
+
+    ``text`` is what it reads. ``env`` is added to this process's environment. A program that is not there or
+    does not end in time counts as one that failed (127 and 124, as in a shell).
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 (an argument list, no shell)
+            [str(word) for word in argv],
+            input=text.encode(),
+            capture_output=True,
+            check=False,
+            timeout=timeout_s,
+            cwd=cwd,
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+        )
+    except subprocess.TimeoutExpired:
+        return Done(code=124, stdout="", stderr=f"{argv[0]} did not end within {timeout_s:.0f} s")
+    except OSError as error:
+        return Done(code=127, stdout="", stderr=f"{argv[0]}: {error.strerror or error}")
+    return Done(
+        code=done.returncode,
+        stdout=done.stdout.decode("utf-8", "replace"),
+        stderr=done.stderr.decode("utf-8", "replace"),
+    )
+
+
+def must_run(
+    argv: Sequence[str | Path],
+    what: str,
+    *,
+    hint: str = "",
+    slug: str = "engine-setup",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float = 60.0,
+) -> str:
+    """The program's output; `EngineError` with its last lines where it failed. ``what`` completes "cannot …"."""
+    done = run_program(argv, env=env, cwd=cwd, timeout_s=timeout_s)
+    if done.code != 0:
+        first = (done.tail(1) or f"exit status {done.code}").strip()
+        raise EngineError(f"cannot {what}: {first}", hint=hint, slug=slug, detail=done.tail())
+    return done.stdout
+
+
+def find_program(name: str) -> Path | None:
+    """A program on PATH or in the system's folders, which the PATH of a plain user may lack."""
+    for folder in (*os.environ.get("PATH", "").split(os.pathsep), *_SYSTEM_FOLDERS):
+        path = Path(folder or ".") / name
+        if path.is_file() and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def last_lines(text: str, count: int) -> str:
+    """The last non-empty lines of ``text``."""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-count:])

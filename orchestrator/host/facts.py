@@ -1,0 +1,294 @@
+"""Facts of this machine from /proc and /sys, without vendor tools.
+
+Everything is read below ``root``, so that tests run over recorded trees. A file
+that is absent or unreadable makes a fact empty, never an error: containers and
+virtual machines hide much of /sys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.facts.host import HostFacts, NumaNode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SYSTEM_ID_VERSION = "1"
+
+
+def host_facts(root: Path = Path("/"), *, environ: Mapping[str, str] | None = None) -> HostFacts:
+    """Read the machine; with ``MLORCH_ANONYMOUS`` set the host name is left out."""
+    env = os.environ if environ is None else environ
+    cpuinfo = _cpuinfo(root)
+    meminfo = _meminfo(root)
+    online = parse_list(_read(root, "sys/devices/system/cpu/online")) or cpuinfo.cpus
+    cores = _cores(root, online)
+    paths = _cgroups(root)
+    machine = _machine(root, cpuinfo)
+    nodes = _nodes(root, online, meminfo.get("MemTotal", 0))
+    limit = _memory_limit(root, paths, meminfo.get("MemTotal", 0))
+    hypervisor = _virtualisation(root, cpuinfo)
+    sockets = _sockets(root, online)
+    return HostFacts(
+        system_id=_system_id(machine, cpuinfo.model, sockets, cores, nodes, meminfo, hypervisor),
+        hostname="anonymous" if env.get("MLORCH_ANONYMOUS") else _read(root, "proc/sys/kernel/hostname"),
+        kernel=_read(root, "proc/sys/kernel/osrelease"),
+        distribution=_distribution(root),
+        machine=machine,
+        cpu_model=cpuinfo.model,
+        sockets=sockets,
+        cores=cores,
+        online_cpus=online,
+        allowed_cpus=_allowed(root, paths, online),
+        smt=any(len(core) > 1 for core in cores),
+        nodes=nodes,
+        memory_total=meminfo.get("MemTotal", 0),
+        memory_available=meminfo.get("MemAvailable", meminfo.get("MemFree", 0)),
+        memory_limit=limit,
+        swap_total=meminfo.get("SwapTotal", 0),
+        hugepages=meminfo.get("HugePages_Total", 0),
+        hugepage_size=meminfo.get("Hugepagesize", 0),
+        governor=_governor(root, online),
+        turbo=_turbo(root),
+        virtualisation=hypervisor,
+        cgroup="v1" if any(controllers for controllers, _ in paths) else "v2",
+        load=_load(root),
+        boot_id=_read(root, "proc/sys/kernel/random/boot_id"),
+    )
+
+
+def parse_list(text: str) -> tuple[int, ...]:
+    """The kernel's list form, ``0-3,8,10-11``, as sorted numbers; anything else gives nothing."""
+    numbers: set[int] = set()
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        if not first.isdigit() or (last and not last.isdigit()):
+            continue
+        numbers.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(numbers))
+
+
+def device_nodes(pattern: str, root: Path = Path("/")) -> tuple[str, ...]:
+    """The device nodes that a target's device (a path, maybe with a glob) names on this machine."""
+    if not pattern.startswith("/"):
+        return ()
+    return tuple(sorted("/" + str(path.relative_to(root)) for path in root.glob(pattern.lstrip("/"))))
+
+
+def group_ids(root: Path = Path("/")) -> dict[str, str]:
+    """Names of the host's groups and their numbers (containers get numbers, names differ inside)."""
+    groups = {}
+    for line in _read(root, "etc/group").splitlines():
+        fields = line.split(":")
+        if len(fields) >= 3:
+            groups[fields[0]] = fields[2]
+    return groups
+
+
+def _read(root: Path, path: str) -> str:
+    try:
+        return (root / path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+class _Cpuinfo:
+    """What /proc/cpuinfo says: on Arm there is no model name, and the implementer stands for it."""
+
+    def __init__(self, text: str) -> None:
+        self.first: dict[str, str] = {}
+        cpus: list[int] = []
+        for line in text.splitlines():
+            key, _, value = line.partition(":")
+            key, value = key.strip(), value.strip()
+            if key == "processor" and value.isdigit():
+                cpus.append(int(value))
+            elif key:
+                self.first.setdefault(key, value)
+        self.cpus = tuple(cpus)
+        self.flags = frozenset((self.first.get("flags") or self.first.get("Features") or "").split())
+        part = f"{self.first.get('CPU implementer', '')} {self.first.get('CPU part', '')}".strip()
+        self.model = self.first.get("model name") or self.first.get("Model") or (f"Arm {part}" if part else "unknown")
+
+
+def _cpuinfo(root: Path) -> _Cpuinfo:
+    return _Cpuinfo(_read(root, "proc/cpuinfo"))
+
+
+def machine_name(root: Path = Path("/")) -> str:
+    """What uname calls the machine below ``root``: ``x86_64`` or ``aarch64``."""
+    return _machine(root, _cpuinfo(root))
+
+
+def cpu_flags(root: Path = Path("/")) -> frozenset[str]:
+    """The instruction set extensions that /proc/cpuinfo lists for the first processor."""
+    return _cpuinfo(root).flags
+
+
+def _machine(root: Path, cpuinfo: _Cpuinfo) -> str:
+    if root == Path("/"):
+        return os.uname().machine
+    return "aarch64" if "CPU implementer" in cpuinfo.first else "x86_64"
+
+
+def _meminfo(root: Path) -> dict[str, int]:
+    """Bytes by name (counts for ``HugePages_*``)."""
+    facts: dict[str, int] = {}
+    for line in _read(root, "proc/meminfo").splitlines():
+        name, _, rest = line.partition(":")
+        fields = rest.split()
+        if fields and fields[0].isdigit():
+            facts[name] = int(fields[0]) * (1024 if fields[1:] == ["kB"] else 1)
+    return facts
+
+
+def _topology(root: Path, cpu: int, name: str) -> str:
+    return _read(root, f"sys/devices/system/cpu/cpu{cpu}/topology/{name}")
+
+
+def _cores(root: Path, online: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Online threads grouped by physical core, in the order of their first thread."""
+    cores: dict[tuple[int, ...], None] = {}
+    for cpu in online:
+        listed = _topology(root, cpu, "thread_siblings_list") or _topology(root, cpu, "core_cpus_list")
+        siblings = tuple(n for n in parse_list(listed) if n in online)
+        cores.setdefault(siblings if cpu in siblings else (cpu,))
+    return tuple(sorted(cores))
+
+
+def _sockets(root: Path, online: tuple[int, ...]) -> int:
+    return len({_topology(root, cpu, "physical_package_id") for cpu in online} - {""}) or 1
+
+
+def _nodes(root: Path, online: tuple[int, ...], total: int) -> tuple[NumaNode, ...]:
+    nodes = []
+    for number in parse_list(_read(root, "sys/devices/system/node/online")):
+        folder = f"sys/devices/system/node/node{number}"
+        memory = 0
+        for line in _read(root, f"{folder}/meminfo").splitlines():
+            fields = line.split()
+            if len(fields) >= 4 and fields[2] == "MemTotal:":
+                memory = int(fields[3]) * 1024
+        cpus = tuple(n for n in parse_list(_read(root, f"{folder}/cpulist")) if n in online)
+        nodes.append(NumaNode(node=number, cpus=cpus, memory=memory))
+    return tuple(nodes) or (NumaNode(node=0, cpus=online, memory=total),)
+
+
+def _cgroups(root: Path) -> list[tuple[str, str]]:
+    """Controllers and path of every hierarchy that this process is in; v2 has no controllers named."""
+    found = []
+    for line in _read(root, "proc/self/cgroup").splitlines():
+        fields = line.split(":", 2)
+        if len(fields) == 3 and not fields[1].startswith("name="):
+            found.append((fields[1], fields[2]))
+    return found
+
+
+def _cgroup_files(root: Path, paths: list[tuple[str, str]], controller: str, names: tuple[str, str]) -> list[str]:
+    """Contents of a controller's file from the process's group up to the root: ``names`` is (v1, v2)."""
+    texts: list[str] = []
+    for controllers, path in paths:
+        if controllers and controller not in controllers.split(","):
+            continue
+        base, name = (f"sys/fs/cgroup/{controllers}", names[0]) if controllers else ("sys/fs/cgroup", names[1])
+        parts = [part for part in path.split("/") if part not in {"", ".."}]
+        for depth in range(len(parts), -1, -1):
+            text = _read(root, "/".join([base, *parts[:depth], name]))
+            if text:
+                texts.append(text)
+    return texts
+
+
+def _memory_limit(root: Path, paths: list[tuple[str, str]], total: int) -> int | None:
+    texts = _cgroup_files(root, paths, "memory", ("memory.limit_in_bytes", "memory.max"))
+    # v1 says "no limit" as a number near 2^63, v2 as "max"; and one above MemTotal limits nothing.
+    limits = [int(text) for text in texts if text.isdigit() and int(text) < total]
+    return min(limits, default=None)
+
+
+def _allowed(root: Path, paths: list[tuple[str, str]], online: tuple[int, ...]) -> tuple[int, ...]:
+    """Affinity (the kernel's ``Cpus_allowed_list``) within the cgroup's cpuset."""
+    allowed = set(online)
+    for line in _read(root, "proc/self/status").splitlines():
+        if line.startswith("Cpus_allowed_list:"):
+            allowed &= set(parse_list(line.partition(":")[2])) or allowed
+    names = ("cpuset.effective_cpus", "cpuset.cpus.effective")
+    for text in _cgroup_files(root, paths, "cpuset", names)[:1]:
+        allowed &= set(parse_list(text)) or allowed
+    return tuple(sorted(allowed))
+
+
+def _governor(root: Path, online: tuple[int, ...]) -> str:
+    names = {_read(root, f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor") for cpu in online[:1024]}
+    return ",".join(sorted(names - {""}))
+
+
+def _turbo(root: Path) -> bool | None:
+    intel = _read(root, "sys/devices/system/cpu/intel_pstate/no_turbo")
+    if intel in {"0", "1"}:
+        return intel == "0"
+    boost = _read(root, "sys/devices/system/cpu/cpufreq/boost")
+    return boost == "1" if boost in {"0", "1"} else None
+
+
+def _virtualisation(root: Path, cpuinfo: _Cpuinfo) -> str:
+    """The hypervisor's or container's name, ``unknown`` for one that has no name, empty for bare metal."""
+    kind = _read(root, "sys/hypervisor/type")
+    vendor = f"{_read(root, 'sys/class/dmi/id/sys_vendor')} {_read(root, 'sys/class/dmi/id/product_name')}".lower()
+    known = {"qemu": "kvm", "kvm": "kvm", "vmware": "vmware", "virtualbox": "virtualbox", "xen": "xen"}
+    known |= {"amazon ec2": "amazon", "google compute": "google", "virtual machine": "hyper-v"}
+    for mark, name in known.items():
+        if mark in vendor and not ("metal" in vendor and name == "amazon"):
+            return name
+    if kind:
+        return kind
+    return "unknown" if "hypervisor" in cpuinfo.flags else ""
+
+
+def _distribution(root: Path) -> str:
+    for path in ("etc/os-release", "usr/lib/os-release"):
+        for line in _read(root, path).splitlines():
+            if line.startswith("PRETTY_NAME="):
+                return line.partition("=")[2].strip("\"'")
+    return "unknown"
+
+
+def _load(root: Path) -> tuple[float, float, float]:
+    fields = _read(root, "proc/loadavg").split()[:3]
+    try:
+        one, five, fifteen = (float(field) for field in fields)
+    except ValueError:
+        return (0.0, 0.0, 0.0)
+    return (one, five, fifteen)
+
+
+def _system_id(
+    machine: str,
+    model: str,
+    sockets: int,
+    cores: tuple[tuple[int, ...], ...],
+    nodes: tuple[NumaNode, ...],
+    meminfo: dict[str, int],
+    hypervisor: str,
+) -> str:
+    """Names the hardware, not its state: same parts, same id, whatever the kernel, name or load.
+
+    Memory is rounded to GiB, as firmware and balloons take some of it away.
+    """
+    gib = round(meminfo.get("MemTotal", 0) / 2**30)
+    parts = [
+        _SYSTEM_ID_VERSION,
+        machine,
+        model,
+        sockets,
+        cores,
+        [node.cpus for node in nodes],
+        gib,
+        hypervisor,
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

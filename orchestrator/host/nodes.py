@@ -1,0 +1,52 @@
+"""Device nodes and shared libraries of the host."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.facts.devices import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFDIR: "d", stat.S_IFREG: "-"}
+_LIBRARIES = (
+    "usr/lib/{machine}-linux-gnu", "usr/lib64", "usr/lib", "lib/{machine}-linux-gnu", "lib64",
+    "usr/lib/{machine}-linux-gnu/nvidia/current", "usr/lib/wsl/lib", "run/opengl-driver/lib",
+)  # fmt: skip
+
+
+def node_facts(paths: Iterable[str], root: Path = Path("/")) -> dict[str, Node]:
+    """What the host says of each node that is there, links followed."""
+    import os
+
+    facts = {}
+    for path in paths:
+        try:
+            found = (root / path.lstrip("/")).stat()
+        except OSError:
+            continue
+        facts[path] = Node(
+            path=path,
+            kind=_KINDS.get(stat.S_IFMT(found.st_mode), "?"),
+            uid=found.st_uid,
+            gid=found.st_gid,
+            mode=stat.S_IMODE(found.st_mode),
+            major=os.major(found.st_rdev),
+            minor=os.minor(found.st_rdev),
+        )
+    return facts
+
+
+def host_libraries(names: Iterable[str], machine: str, root: Path = Path("/")) -> dict[str, str]:
+    """The real files of shared libraries of the host, where its loader would find them."""
+    found = {}
+    for name in names:
+        for folder in _LIBRARIES:
+            path = root / folder.format(machine=machine) / name
+            if path.is_file():
+                found[name] = str(path.resolve())
+                break
+    return found

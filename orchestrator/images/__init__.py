@@ -1,0 +1,1 @@
+"""Images of layers: built, pulled, pushed, pruned and rebuilt."""

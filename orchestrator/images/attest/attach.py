@@ -1,0 +1,185 @@
+"""Documents beside their image in a registry, as other tools look for them.
+
+SBOM and provenance are OCI referrers (artifact manifests with a ``subject``; on older
+registries the index under the tag ``sha256-<hex>``). A signature is cosign's manifest
+under ``sha256-<hex>.sig``, signed statements its ``sha256-<hex>.att``; both are referrers too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import RegistryError
+from orchestrator.images.attest import provenance, sbom
+from orchestrator.images.attest.kept import Signature
+from orchestrator.images.attest.signed import (
+    ENVELOPE_MEDIA_TYPE,
+    PAYLOAD_MEDIA_TYPE,
+    SIGNATURE_ANNOTATION,
+    SIGNATURE_ARTIFACT,
+)
+from orchestrator.images.registry.manifests import (
+    DOCKER_LIST,
+    EMPTY_CONFIG,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Descriptor,
+    Manifest,
+    digest_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from orchestrator.images.attest.kept import Documents
+    from orchestrator.images.registry.client import Registry
+
+_IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
+_ATTESTATION_ARTIFACT = "application/vnd.dev.cosign.artifact.att.v1+json"
+_MOST = 32
+"""Documents of one kind that are looked at: more are an attempt to keep us busy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A blob of an artifact, and what its manifest says of it."""
+
+    media_type: str
+    data: bytes
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """What a registry holds beside an image."""
+
+    sboms: tuple[bytes, ...] = ()
+    provenances: tuple[bytes, ...] = ()
+    signatures: tuple[Signature, ...] = ()
+    envelopes: tuple[bytes, ...] = ()
+
+
+def attach(registry: Registry, repository: str, image: Descriptor, made: Documents) -> tuple[str, ...]:
+    """Put documents beside ``image``; gives the digests of what was put there. Twice is as good as once.
+
+    Raises:
+        RegistryError: as the registry's client.
+    """
+    bill = Layer(media_type=sbom.MEDIA_TYPE, data=made.sbom, annotations={})
+    kind = {"in-toto.io/predicate-type": provenance.PREDICATE_TYPE}
+    origin = Layer(media_type=provenance.MEDIA_TYPE, data=made.provenance, annotations=kind)
+    put = [
+        _put(registry, repository, image, sbom.MEDIA_TYPE, [bill]),
+        _put(registry, repository, image, provenance.MEDIA_TYPE, [origin]),
+    ]
+    if made.signature is not None:
+        coded = base64.b64encode(made.signature.signature).decode()
+        signed = Layer(
+            media_type=PAYLOAD_MEDIA_TYPE, data=made.signature.payload, annotations={SIGNATURE_ANNOTATION: coded}
+        )
+        put.append(_put(registry, repository, image, SIGNATURE_ARTIFACT, [signed], tag=_tag(image.digest, "sig")))
+    if made.envelopes:
+        kinds = (provenance.PREDICATE_TYPE, sbom.PREDICATE_TYPE)
+        stated = [
+            Layer(media_type=ENVELOPE_MEDIA_TYPE, data=data, annotations={"predicateType": k, SIGNATURE_ANNOTATION: ""})
+            for k, data in zip(kinds, made.envelopes, strict=True)
+        ]
+        put.append(_put(registry, repository, image, _ATTESTATION_ARTIFACT, stated, tag=_tag(image.digest, "att")))
+    return tuple(put)
+
+
+def _put(
+    registry: Registry, repository: str, image: Descriptor, kind: str, layers: Sequence[Layer], tag: str = ""
+) -> str:
+    """One artifact about ``image``; a tagged one is cosign's and looks like an image, as its readers expect."""
+    ids = [digest_of(layer.data) for layer in layers]
+    config = json.dumps({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": ids}})
+    body = config.encode() if tag else b"{}"
+    registry.put_blob(repository, body)
+    for layer in layers:
+        registry.put_blob(repository, layer.data)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": kind,
+        "config": {
+            "mediaType": _IMAGE_CONFIG if tag else EMPTY_CONFIG,
+            "digest": digest_of(body),
+            "size": len(body),
+        },
+        "layers": [
+            Descriptor(
+                media_type=layer.media_type,
+                digest=digest_of(layer.data),
+                size=len(layer.data),
+                annotations=dict(layer.annotations),
+            ).document()
+            for layer in layers
+        ],
+        "subject": {"mediaType": image.media_type, "digest": image.digest, "size": image.size},
+    }
+    manifest = Manifest(media_type=OCI_MANIFEST, data=json.dumps(document, separators=(",", ":")).encode())
+    return registry.put_manifest(repository, manifest, tag=tag).digest
+
+
+def attached(registry: Registry, repository: str, digest: str) -> Attached:
+    """What lies beside the image ``digest``, every blob checked against its digest.
+
+    Raises:
+        RegistryError: as the registry's client; `digest-mismatch` where a document was changed.
+    """
+    bills, origins, signed, stated = [], [], [], []
+    seen: set[str] = set()
+    for layer in _layers(registry, repository, digest):
+        mark = digest_of(layer.data) + layer.annotations.get(SIGNATURE_ANNOTATION, "")
+        if mark in seen:
+            continue
+        seen.add(mark)
+        if layer.media_type == sbom.MEDIA_TYPE:
+            bills.append(layer.data)
+        elif layer.media_type == provenance.MEDIA_TYPE:
+            origins.append(layer.data)
+        elif layer.media_type == ENVELOPE_MEDIA_TYPE:
+            stated.append(layer.data)
+        elif layer.media_type == PAYLOAD_MEDIA_TYPE:
+            signed.append(Signature(payload=layer.data, signature=_decoded(layer)))
+    return Attached(sboms=tuple(bills), provenances=tuple(origins), signatures=tuple(signed), envelopes=tuple(stated))
+
+
+def _layers(registry: Registry, repository: str, digest: str) -> Iterator[Layer]:
+    """The blobs of every artifact about an image: its referrers, and those under cosign's tags."""
+    wanted = [one.digest for one in registry.referrers(repository, digest)]
+    for ending in ("sig", "att"):
+        found = registry.head_manifest(repository, _tag(digest, ending))
+        if found is not None:
+            wanted.append(found.digest)
+    for reference in list(dict.fromkeys(wanted))[: 4 * _MOST]:
+        manifest = registry.get_manifest(repository, reference)
+        if manifest.media_type in {OCI_INDEX, DOCKER_LIST}:
+            continue
+        about = manifest.document.get("subject")
+        if isinstance(about, dict) and about.get("digest") != digest:
+            raise RegistryError(
+                f"{repository}@{reference} is listed beside {digest}, but speaks of {about.get('digest')}",
+                hint="the registry's list was tampered with; push the image's documents again",
+                slug="bad-manifest",
+            )
+        for layer in manifest.layers()[:_MOST]:
+            data = registry.read_blob(repository, layer.digest)
+            yield Layer(media_type=layer.media_type, data=data, annotations=layer.annotations)
+
+
+def _decoded(layer: Layer) -> bytes:
+    try:
+        return base64.b64decode(layer.annotations.get(SIGNATURE_ANNOTATION, ""), validate=True)
+    except (ValueError, binascii.Error):
+        return b""
+
+
+def _tag(digest: str, ending: str) -> str:
+    """Where cosign looks: ``sha256-<hex>.<ending>``."""
+    return f"{digest.replace(':', '-')}.{ending}"

@@ -1,0 +1,151 @@
+"""Gathers what is to be checked of an image: out of an engine's store, or out of a registry without an engine."""
+
+from __future__ import annotations
+
+import glob
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import RegistryError, StepFailed
+from orchestrator.host.files import write_failure
+from orchestrator.host.folders import cache_home
+from orchestrator.images.attest.archive import opened, refused
+from orchestrator.images.attest.attach import Attached, attached
+from orchestrator.images.attest.check import Evidence
+from orchestrator.images.attest.inside import from_archive, packages_in
+from orchestrator.images.attest.kept import kept
+from orchestrator.images.attest.layout import LaidImage, blob_name, images_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.engines import ImageMoves
+    from orchestrator.facts.references import Reference
+    from orchestrator.images.registry.client import Registry
+    from orchestrator.images.registry.manifests import Descriptor, Manifest
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder of the cache for one image, removed afterwards; a full disk is told as that."""
+    parent = cache_home() / "supply"
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in stale(parent, "image-"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"image-{os.getpid()}-", dir=parent) as folder:
+        try:
+            yield Path(folder)
+        except StepFailed:
+            raise
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise write_failure(parent, error) from error
+
+
+def stale(folder: Path, prefix: str) -> list[Path]:
+    """What processes that were killed left in ``folder``: names that begin with ``prefix`` and their number."""
+    found = []
+    for path in folder.glob(f"{glob.escape(prefix)}*"):
+        number = re.match(r"\d+", path.name.removeprefix(prefix))
+        if number and not Path("/proc", number[0]).exists():
+            found.append(path)
+    return found
+
+
+def of_engine(engine: ImageMoves, reference: str, digest: str) -> Evidence:
+    """An image of an engine's store, saved whole and looked through; its documents are those kept here.
+
+    Raises:
+        StepFailed: it is not there, or what the engine gives is not whole.
+    """
+    with scratch() as folder:
+        place = folder / "image.tar"
+        engine.save([reference], place)
+        image, packages = _looked_through(place, reference)
+        # An engine without the containerd store makes a manifest anew when it saves: its own id is the configuration's.
+        asked = image.digest if digest == image.config_digest else digest
+    known = kept(asked)
+    beside = (
+        Attached()
+        if known is None
+        else Attached(
+            sboms=(known.sbom,),
+            provenances=(known.provenance,),
+            signatures=(known.signature,) if known.signature else (),
+            envelopes=known.envelopes,
+        )
+    )
+    return Evidence(image=image, asked=asked, packages=packages, attached=beside, published=False)
+
+
+def of_registry(registry: Registry, reference: Reference, platform: str) -> tuple[Evidence, Descriptor]:
+    """An image of a registry, fetched whole and looked through; of several platforms the one of ``platform``.
+
+    Raises:
+        RegistryError: it is not there; `digest-mismatch` where a manifest, layer or document was changed.
+    """
+    manifest = image_manifest(registry, reference, platform)
+    with scratch() as folder:
+        place = folder / "image.tar"
+        lay_out(registry, reference.repository, manifest, place)
+        image, packages = _looked_through(place, str(reference))
+    beside = attached(registry, reference.repository, manifest.digest)
+    asked = reference.digest or manifest.digest
+    if reference.digest and reference.digest != manifest.digest:
+        asked = manifest.digest  # an index was asked for by digest, and the client has checked that
+    evidence = Evidence(image=image, asked=asked, packages=packages, attached=beside, published=True)
+    return evidence, manifest.descriptor()
+
+
+def image_manifest(registry: Registry, reference: Reference, platform: str) -> Manifest:
+    """The manifest that a reference means on ``platform``. Raises `RegistryError` (`no-platform`)."""
+    manifest = registry.get_manifest(reference.repository, reference.wanted)
+    if not manifest.is_index:
+        return manifest
+    for member in manifest.manifests():
+        if member.platform == platform or (member.platform or "").startswith(f"{platform}/"):
+            return registry.get_manifest(reference.repository, member.digest)
+    raise RegistryError(
+        f"{reference} has no image for {platform}",
+        hint="it has: " + (", ".join(member.platform for member in manifest.manifests()) or "none"),
+        slug="no-platform",
+    )
+
+
+def lay_out(registry: Registry, repository: str, manifest: Manifest, out: Path) -> None:
+    """Write an image of a registry to ``out`` as a layout in a tar, every blob checked."""
+    config = manifest.config()
+    wanted = {one.digest: one for one in (config, *manifest.layers())}
+    with tarfile.open(out, "w:") as tar:
+        _add(tar, "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
+        for digest, described in wanted.items():
+            blob = out.with_name("blob")
+            registry.get_blob(repository, digest, blob, limit=described.size or None)
+            tar.add(blob, arcname=blob_name(digest), recursive=False)
+            blob.unlink()
+        _add(tar, blob_name(manifest.digest), manifest.data)
+        index = {"schemaVersion": 2, "manifests": [manifest.descriptor().document()]}
+        _add(tar, "index.json", json.dumps(index).encode())
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def _looked_through(place: Path, shown: str) -> tuple[LaidImage, dict[tuple[str, str], str]]:
+    with opened(place) as archive:
+        images = images_of(archive)
+        if len(images) != 1:
+            raise refused(Path(shown), f"it is {len(images)} images", slug="bad-archive")
+        return images[0], packages_in(images[0], from_archive(archive), Path(shown))

@@ -1,0 +1,189 @@
+"""What a bundle says of itself (``mlorch-bundle.json``): images, plans, assets, and the hash of every file in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.images.attest.archive import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from orchestrator.errors import StepFailed
+    from orchestrator.facts.steps import BuildPlan
+
+NAME = "mlorch-bundle.json"
+VERSION = 1
+LAYOUT = ("oci-layout", "index.json")
+"""The files of an image layout besides its blobs."""
+BLOBS, ASSETS, DOCUMENTS, DEFINITIONS = "blobs/sha256/", "assets/", "documents/", "definitions/"
+_HEX = re.compile(r"[0-9a-f]{64}")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_REFERENCE = re.compile(r"localhost/mlorch/([a-z0-9._-]{1,128}):([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundledFile:
+    """A file of a bundle: hash of its bytes, and how many."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundledImage:
+    """An image: its name in the engine, the digest of its manifest, that of its configuration."""
+
+    reference: str
+    digest: str
+    config: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundledAsset:
+    """A model or dataset by its key in the store (``assets/KIND/NAME/KEY/`` in the bundle too)."""
+
+    kind: str
+    name: str
+    key: str
+
+    @property
+    def folder(self) -> str:
+        """Its place in the bundle, with a slash at the end."""
+        return f"{ASSETS}{self.kind}/{self.name}/{self.key}/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundledPlan:
+    """What an image was planned as: the selection, and the named inputs of each layer by its content id."""
+
+    target: str
+    benchmark: str
+    platform: str
+    base_source: str
+    image: str
+    layers: tuple[Mapping[str, object], ...]
+    arch: str = ""
+    """What device code is built for; empty where the target has no such axis."""
+
+    @property
+    def content_ids(self) -> tuple[str, ...]:
+        """Of its layers, base first."""
+        return tuple(str(layer["content_id"]) for layer in self.layers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """The whole list. ``definitions`` counts the folders of recipes below ``definitions/``."""
+
+    mlorch: str
+    images: tuple[BundledImage, ...]
+    plans: tuple[BundledPlan, ...]
+    assets: tuple[BundledAsset, ...]
+    definitions: int
+    files: Mapping[str, BundledFile]
+
+
+def bundled_plan(plan: BuildPlan, base_source: str) -> BundledPlan:
+    """A plan without paths of this machine."""
+    return BundledPlan(
+        target=plan.target,
+        benchmark=plan.benchmark,
+        platform=plan.platform,
+        arch=plan.arch,
+        base_source=base_source,
+        image=plan.image,
+        layers=tuple(
+            {"name": step.name, "level": step.level, "content_id": step.content_id, "inputs": dict(step.inputs)}
+            for step in plan.layers
+        ),
+    )
+
+
+def to_bytes(contents: Contents) -> bytes:
+    """The text of the list: the same contents, the same bytes."""
+    return json.dumps({"version": VERSION, **asdict(contents)}, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def from_bytes(data: bytes, path: Path) -> Contents:
+    """The list in ``data``; every name in it that becomes part of a path is a plain word.
+
+    Raises:
+        StepFailed: `bundle-version` for one of another version, `bad-archive` for anything that is no such list.
+    """
+    try:
+        document = json.loads(data)
+        version = document.pop("version")
+    except (ValueError, KeyError, AttributeError, RecursionError):
+        raise _broken(path, "it cannot be read") from None
+    if version != VERSION:
+        raise refused(
+            path, f"it is a bundle of version {version!r}; this mlorch reads {VERSION}", slug="bundle-version"
+        )
+    try:
+        made = Contents(
+            mlorch=str(document.pop("mlorch")),
+            images=tuple(BundledImage(**_texts(item)) for item in document.pop("images")),
+            plans=tuple(_plan(item) for item in document.pop("plans")),
+            assets=tuple(BundledAsset(**_texts(item)) for item in document.pop("assets")),
+            definitions=_count(document.pop("definitions")),
+            files={str(name): _file(item) for name, item in document.pop("files").items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _broken(path, f"{type(error).__name__}: {error}") from None
+    if document:
+        raise _broken(path, f"it has the unknown key {min(document)!r}")
+    if why := _unsound(made):
+        raise _broken(path, why)
+    return made
+
+
+def _plan(item: Any) -> BundledPlan:
+    layers = tuple(item["layers"])
+    for layer in layers:
+        if not isinstance(layer["inputs"], dict) or not isinstance(layer["content_id"], str):
+            raise TypeError("a layer without inputs")
+    return BundledPlan(layers=layers, **_texts({key: value for key, value in item.items() if key != "layers"}))
+
+
+def _file(item: Any) -> BundledFile:
+    made = BundledFile(**item)
+    if not _HEX.fullmatch(made.sha256) or type(made.size) is not int or made.size < 0:
+        raise ValueError("a file without hash and size")
+    return made
+
+
+def _texts(item: Any) -> dict[str, str]:
+    if not isinstance(item, dict) or not all(isinstance(value, str) for value in item.values()):
+        raise TypeError("something that is not all text")
+    return item
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= 100:
+        raise ValueError("no number of definition folders")
+    return value
+
+
+def _unsound(made: Contents) -> str:
+    """What is wrong with names in a list that is whole otherwise."""
+    for image in made.images:
+        if not _REFERENCE.fullmatch(image.reference) or not _HEX.fullmatch(image.digest.removeprefix("sha256:")):
+            return f"{image.reference[:200]!r} is no image of mlorch"
+    for asset in made.assets:
+        if asset.kind not in {"model", "dataset"} or not all(map(_WORD.fullmatch, (asset.name, asset.key))):
+            return f"{asset.name[:100]!r} is no asset"
+    if not made.images or not made.plans:
+        return "it lists no image"
+    if {plan.image for plan in made.plans} != {image.reference for image in made.images}:
+        return "its plans and its images differ"
+    return ""
+
+
+def _broken(path: Path, why: str) -> StepFailed:
+    return refused(path, f"its list of contents ({NAME}) is not right: {why}", slug="bad-archive")

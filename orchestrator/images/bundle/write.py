@@ -1,0 +1,211 @@
+"""Writes a bundle: streamed into a file beside the wanted one, which takes its place when all is in it.
+
+The same images, assets and recipes give the same bytes: sorted names, one time, owner 0:0.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+from orchestrator.errors import StepFailed, UsageError
+from orchestrator.host.files import write_failure
+from orchestrator.images.attest.archive import Hashing, opened, refused
+from orchestrator.images.attest.evidence import stale
+from orchestrator.images.attest.layout import blob_name, images_of
+from orchestrator.images.bundle.contents import (
+    ASSETS,
+    DEFINITIONS,
+    DOCUMENTS,
+    LAYOUT,
+    NAME,
+    BundledAsset,
+    BundledFile,
+    BundledImage,
+    Contents,
+    to_bytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.assets.store import Stored
+    from orchestrator.engines import ImageMoves
+    from orchestrator.images.attest.archive import Archive
+    from orchestrator.images.attest.layout import LaidImage
+    from orchestrator.images.bundle.contents import BundledPlan
+
+_DEFINITIONS = ("recipes", "dockerfiles", "images")
+_SKIPPED = frozenset({"__pycache__"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What goes into a bundle: plans whose images the engine has, their assets and documents, folders of recipes.
+
+    ``documents`` gives the files of an image's documents by its reference and digest.
+    """
+
+    mlorch: str
+    plans: tuple[BundledPlan, ...]
+    assets: tuple[Stored, ...]
+    definitions: tuple[Path, ...]
+    documents: Callable[[str, str], Mapping[str, bytes]]
+    say: Callable[[str], None] = field(default=lambda _line: None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A bundle that is there: bytes, the hash to compare after a transport, and what is in it."""
+
+    size: int
+    sha256: str
+    contents: Contents
+
+
+def write(out: Path, order: Order, engine: ImageMoves) -> Written:
+    """Write a bundle to ``out``.
+
+    Raises:
+        UsageError: `exists`, the folder is not there.
+        StepFailed: an image is gone, an asset changed; `write` for a disk that is full.
+            What was at ``out`` stays, and nothing is left beside it.
+    """
+    if not out.parent.is_dir():
+        raise UsageError(
+            f"the folder {out.parent} does not exist", hint="make it, or choose another", slug="missing-path"
+        )
+    if out.exists() and not out.is_file():
+        raise UsageError(f"{out} is there and no file", hint="choose another name with -o", slug="exists")
+    for left in stale(out.parent, f".{out.name}."):
+        left.unlink(missing_ok=True)
+    temporary, images = _beside(out, "new"), _beside(out, "images")
+    try:
+        with _told(out):
+            order.say("saving the images")
+            engine.save(sorted({plan.image for plan in order.plans}), images)
+            with temporary.open("xb") as stream:
+                written = _write(stream, order, images)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(out)
+    finally:
+        images.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+    return written
+
+
+def _beside(out: Path, what: str) -> Path:
+    return out.with_name(f".{out.name}.{os.getpid()}.{what}")
+
+
+@contextmanager
+def _told(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except StepFailed:
+        raise
+    except OSError as error:
+        if error.errno is None:  # tarfile's own word for a file that shrank while it was read
+            raise StepFailed(f"a file changed while it was bundled: {error}", slug="changed") from None
+        raise write_failure(out, error) from error
+
+
+@dataclass(slots=True)
+class _Pack:
+    """The tar being written, and what is in it so far."""
+
+    tar: tarfile.TarFile
+    files: dict[str, BundledFile] = field(default_factory=dict)
+
+    def add(self, name: str, source: bytes | IO[bytes], size: int) -> None:
+        """A file of ``size`` bytes under ``name``; what it held is noted as it passes."""
+        member = tarfile.TarInfo(name)
+        member.size, member.mode, member.mtime = size, 0o644, 0
+        stream = Hashing(io.BytesIO(source) if isinstance(source, bytes) else source)
+        self.tar.addfile(member, stream)
+        self.files[name] = BundledFile(sha256=stream.sha256, size=stream.count)
+
+    def path(self, name: str, path: Path) -> None:
+        with path.open("rb") as stream:
+            self.add(name, stream, os.fstat(stream.fileno()).st_size)
+
+
+def _write(stream: IO[bytes], order: Order, saved: Path) -> Written:
+    whole = Hashing(stream)
+    with tarfile.open(fileobj=whole, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]  # it writes
+        pack = _Pack(tar)
+        with opened(saved) as archive:
+            images = _images(archive, order)
+            _add_images(pack, archive, images, order.say)
+        for asset in sorted(order.assets, key=lambda each: (each.kind, each.name)):
+            order.say(f"adding {asset.kind} {asset.name}, {asset.size / 1e6:.1f} MB")
+            _add_asset(pack, asset)
+        for image in images:
+            for name, data in sorted(order.documents(image.reference, image.digest).items()):
+                pack.add(f"{DOCUMENTS}{image.digest.removeprefix('sha256:')}/{name}", data, len(data))
+        for number, folder in enumerate(order.definitions):
+            for relative in _definition_files(folder):
+                pack.path(f"{DEFINITIONS}{number}/{relative}", folder / relative)
+        contents = Contents(
+            mlorch=order.mlorch,
+            images=tuple(BundledImage(reference=i.reference, digest=i.digest, config=i.config_digest) for i in images),
+            plans=order.plans,
+            assets=tuple(BundledAsset(kind=a.kind, name=a.name, key=a.key) for a in order.assets),
+            definitions=len(order.definitions),
+            files=dict(pack.files),
+        )
+        listed = to_bytes(contents)
+        pack.add(NAME, listed, len(listed))
+    return Written(size=whole.count, sha256=whole.sha256, contents=contents)
+
+
+def _images(archive: Archive, order: Order) -> tuple[LaidImage, ...]:
+    """What the engine saved: exactly the images that were asked for."""
+    images = tuple(sorted(images_of(archive), key=lambda image: image.reference))
+    wanted = {plan.image for plan in order.plans}
+    if {image.reference for image in images} != wanted:
+        raise refused(archive.path, f"the engine saved {[i.reference for i in images]}", slug="save-failed")
+    return images
+
+
+def _add_images(pack: _Pack, archive: Archive, images: Sequence[LaidImage], say: Callable[[str], None]) -> None:
+    """The layout without what no image needs; every blob is hashed as it passes."""
+    blobs = sorted({blob for image in images for blob in image.blobs})
+    say(f"adding {len(images)} images, {sum(archive.size(blob_name(blob)) for blob in blobs) / 1e6:.1f} MB")
+    for name in LAYOUT:
+        data = archive.read(name)
+        pack.add(name, data, len(data))
+    for blob in blobs:
+        name = blob_name(blob)
+        pack.add(name, archive.open(name), archive.size(name))
+        if f"sha256:{pack.files[name].sha256}" != blob:
+            raise refused(archive.path, f"the engine gave a blob that is not {blob}", slug="save-failed")
+
+
+def _add_asset(pack: _Pack, asset: Stored) -> None:
+    folder = f"{ASSETS}{asset.kind}/{asset.name}/{asset.key}"
+    for part, place in (("files", asset.folder), ("licences", asset.licences)):
+        for path in sorted(place.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                pack.path(f"{folder}/{part}/{path.relative_to(place).as_posix()}", path)
+
+
+def _definition_files(folder: Path) -> list[str]:
+    """The files of a folder of definitions that could count, relative to it."""
+    parts = [folder / part for part in _DEFINITIONS if (folder / part).is_dir()]
+    if not (folder / "recipes").is_dir():
+        parts = [folder]
+    found = []
+    for part in parts:
+        for path in part.rglob("*"):
+            relative = path.relative_to(folder)
+            hidden = any(name in _SKIPPED or name.startswith(".") for name in relative.parts)
+            if path.is_file() and not hidden and path.suffix != ".pyc":
+                found.append(relative.as_posix())
+    return sorted(found)

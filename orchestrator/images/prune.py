@@ -1,0 +1,81 @@
+"""Which images of ours no plan needs, what removing them frees, and their removal.
+
+Ours is what has our name with its own content id as the tag. Whatever anybody built on
+our images or named otherwise carries our labels too, and is left alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import MlorchError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from orchestrator.engines import Engine, ImageFacts
+
+OWN = "localhost/mlorch/"
+ID_LABEL = "org.mlorch.content-id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What became of an image: ``removed``, or ``kept`` with the reason."""
+
+    image: ImageFacts
+    state: str
+    why: str = ""
+
+
+def own_images(engine: Engine) -> tuple[ImageFacts, ...]:
+    """The images of ours in an engine, sorted by name."""
+    found = (facts for facts in engine.images(ID_LABEL) if is_own(facts))
+    return tuple(sorted(found, key=lambda facts: facts.image))
+
+
+def is_own(facts: ImageFacts) -> bool:
+    """Whether an image is a layer of ours under its own name."""
+    return facts.image.startswith(OWN) and facts.image.rpartition(":")[2] == facts.labels.get(ID_LABEL)
+
+
+def unneeded(images: Iterable[ImageFacts], needed: Collection[str]) -> tuple[ImageFacts, ...]:
+    """Those of `images` whose content id no plan has; images above others first."""
+    going = [facts for facts in images if facts.labels[ID_LABEL] not in needed]
+    return tuple(sorted(going, key=lambda facts: (-len(facts.layers), facts.image)))
+
+
+def freed(going: Sequence[ImageFacts], all_images: Sequence[ImageFacts]) -> int:
+    """Bytes that are given back when `going` are removed: not those of layers that others hold too."""
+    names = {facts.image for facts in going}
+    kept = [facts.layers for facts in all_images if facts.image not in names]
+    counted = [facts for facts in all_images if facts.image not in names]
+    total = 0
+    for facts in sorted(going, key=lambda facts: len(facts.layers)):
+        if any(layers[: len(facts.layers)] == facts.layers for layers in kept):
+            continue  # an image above it stays, and holds it whole
+        below = [
+            other
+            for other in counted
+            if other.image_id != facts.image_id and facts.layers[: len(other.layers)] == other.layers
+        ]
+        if not any(other.image_id == facts.image_id for other in counted):
+            total += facts.size - max((other.size for other in below), default=0)
+        counted.append(facts)
+    return total
+
+
+def remove(engine: Engine, going: Iterable[ImageFacts]) -> tuple[Removal, ...]:
+    """Remove images by name; one that a container needs stays, and says so. Raises `EngineError`."""
+    done = []
+    for facts in going:
+        try:
+            engine.remove_image(facts.image)
+        except MlorchError as error:
+            if error.slug != "image-in-use":
+                raise
+            done.append(Removal(image=facts, state="kept", why=error.message))
+        else:
+            done.append(Removal(image=facts, state="removed"))
+    return tuple(done)

@@ -1,0 +1,320 @@
+"""A registry by the OCI distribution API: manifests, blobs, tags, referrers.
+
+Every manifest and blob that comes is hashed here: what a caller gets is what its digest says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urljoin
+
+from orchestrator.engines import registry_failures as failures
+from orchestrator.errors import RegistryError
+from orchestrator.facts.references import is_digest
+from orchestrator.images.registry.manifests import (
+    LARGEST,
+    MANIFESTS,
+    OCI_INDEX,
+    Descriptor,
+    Manifest,
+    descriptor_from,
+    digest_of,
+    index_of,
+)
+from orchestrator.images.registry.transport import Call, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import IO
+
+    import requests
+
+    from orchestrator.engines import RegistryAuth
+
+_BLOCK = 1 << 18
+_LEAST_RATE = 1 << 10
+"""Bytes a second below which a registry counts as silent."""
+_MANY_PAGES = 1000
+_NEXT = re.compile(r'<([^>]+)>;\s*rel="?next"?')
+
+
+@dataclass(slots=True)
+class Registry:
+    """One registry by its host (``HOST[:PORT]``); repositories are full paths in it.
+
+    Every method raises `RegistryError` as `Transport.ask` does, besides what it names.
+    """
+
+    host: str
+    transport: Transport = field(repr=False)
+
+    @classmethod
+    def at(cls, host: str, env: Mapping[str, str] | None = None, silence_s: float | None = None) -> Registry:
+        """The registry at `host`; `silence_s` is how long it may say nothing."""
+        transport = Transport(host) if env is None else Transport(host, env)
+        if silence_s is not None:
+            transport.silence_s = silence_s
+        return cls(host, transport)
+
+    def auth(self) -> RegistryAuth | None:
+        """The credentials kept for it, to hand to an engine that pulls or pushes itself."""
+        return self.transport.auth()
+
+    def ping(self) -> None:
+        """Raises where it does not answer, or does not know us."""
+        self.transport.ask(Call(method="GET", path="/v2/", what="access"))
+
+    # -- manifests -----------------------------------------------------------------------
+
+    def head_manifest(self, repository: str, reference: str) -> Descriptor | None:
+        """What a tag or digest names now, or None where there is no such thing."""
+        answer = self._ask(
+            "HEAD", repository, f"/manifests/{_path(reference)}", reference, expect=(200, 404), headers=_ACCEPT
+        )
+        if answer.status_code == 404:
+            return None
+        digest = answer.headers.get("Docker-Content-Digest", "")
+        if not is_digest(digest):  # a registry need not say it
+            return self.get_manifest(repository, reference).descriptor()
+        if is_digest(reference) and digest != reference:
+            raise failures.mismatch(f"{self.host}/{repository}@{reference}", digest)
+        return Descriptor(media_type=_media_type(answer), digest=digest, size=_length(answer))
+
+    def get_manifest(self, repository: str, reference: str) -> Manifest:
+        """A manifest or index by tag or digest.
+
+        Raises:
+            RegistryError: `digest-not-found`; `digest-mismatch` where its bytes are not those of the
+                digest that was asked for or announced; `bad-manifest` for one that is too large.
+        """
+        what = _name(self.host, repository, reference)
+        answer = self._ask("GET", repository, f"/manifests/{_path(reference)}", reference, headers=_ACCEPT, stream=True)
+        with self._told(), answer:
+            data = b"".join(self._blocks(answer, LARGEST, what))
+        announced = answer.headers.get("Docker-Content-Digest", "")
+        for wanted in (reference, announced):
+            if is_digest(wanted) and (found := _hash(wanted, data)) != wanted:
+                raise failures.mismatch(what, found)
+        return Manifest(media_type=_media_type(answer), data=data)
+
+    def put_manifest(self, repository: str, manifest: Manifest, tag: str = "") -> Descriptor:
+        """Store a manifest under its digest, and under `tag` where one is given.
+
+        One with a ``subject`` is found by `referrers` afterwards, on registries of OCI 1.0 as well.
+        """
+        reference = tag or manifest.digest
+        answer = self._ask(
+            "PUT", repository, f"/manifests/{_path(reference)}", reference, expect=(200, 201, 202),
+            headers={"Content-Type": manifest.media_type}, body=lambda: manifest.data,
+        )  # fmt: skip
+        said = answer.headers.get("Docker-Content-Digest", "")
+        if said and is_digest(said) and said.startswith("sha256:") and said != manifest.digest:
+            raise failures.mismatch(f"what {self.host} stored as {repository}:{reference}", said)
+        subject = manifest.document.get("subject")
+        if subject is not None and "OCI-Subject" not in answer.headers:
+            self._add_referrer(repository, descriptor_from(subject).digest, manifest)
+        return manifest.descriptor()
+
+    def delete_manifest(self, repository: str, digest: str) -> bool:
+        """Remove a manifest; False where it was gone already."""
+        answer = self._ask("DELETE", repository, f"/manifests/{_path(digest)}", digest, expect=(200, 202, 404))
+        return answer.status_code != 404
+
+    # -- blobs ---------------------------------------------------------------------------
+
+    def head_blob(self, repository: str, digest: str) -> int | None:
+        """The size of a blob in bytes, or None where it is not there."""
+        answer = self._ask("HEAD", repository, f"/blobs/{_path(digest)}", digest, expect=(200, 404))
+        return None if answer.status_code == 404 else _length(answer)
+
+    def read_blob(self, repository: str, digest: str, limit: int = LARGEST) -> bytes:
+        """A small blob, such as a configuration; `limit` is its most bytes. Raises as `get_blob`."""
+        held = io.BytesIO()
+        self._receive(repository, digest, held, limit)
+        return held.getvalue()
+
+    def get_blob(self, repository: str, digest: str, out: Path, limit: int | None = None) -> None:
+        """Write a blob to `out` as it comes; nothing is left there where it fails.
+
+        Raises:
+            RegistryError: `digest-not-found`; `digest-mismatch` where its bytes have another hash;
+                `blob-size` above `limit` bytes.
+        """
+        try:
+            with out.open("wb") as file:
+                self._receive(repository, digest, file, limit)
+        except BaseException:
+            out.unlink(missing_ok=True)
+            raise
+
+    def put_blob(self, repository: str, source: bytes | Path, digest: str = "") -> Descriptor:
+        """Send a blob unless it is there already; a file is streamed, never held in memory."""
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        digest = digest or (digest_of(source) if isinstance(source, bytes) else _file_digest(source))
+        made = Descriptor(media_type="application/octet-stream", digest=digest, size=size)
+        if self.head_blob(repository, digest) is not None:
+            return made
+        begun = self._ask("POST", repository, "/blobs/uploads/", digest, expect=(201, 202), body=lambda: b"")
+        if begun.status_code == 201:
+            return made
+        place = urljoin(self.transport.address(f"/v2/{repository}/blobs/uploads/"), begun.headers.get("Location", ""))
+        self.transport.ask(
+            Call(
+                method="PUT",
+                path=f"{place}{'&' if '?' in place else '?'}digest={quote(digest, safe='')}",
+                what=f"the blob {_name(self.host, repository, digest)}",
+                repository=repository,
+                expect=(201, 204),
+                headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
+                body=(lambda: source) if isinstance(source, bytes) else (lambda: source.open("rb")),
+            )
+        )
+        return made
+
+    # -- lists ---------------------------------------------------------------------------
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """The tags of a repository, sorted; none where there is no such repository."""
+        return self._pages(f"/v2/{repository}/tags/list?n=1000", repository, "tags")
+
+    def repositories(self) -> tuple[str, ...]:
+        """All repositories, where the registry tells; many hosted ones refuse."""
+        return self._pages("/v2/_catalog?n=1000", "", "repositories")
+
+    def _pages(self, path: str, repository: str, key: str) -> tuple[str, ...]:
+        found: list[str] = []
+        for _ in range(_MANY_PAGES):
+            answer = self.transport.ask(
+                Call(method="GET", path=path, what=f"the list of {key}", repository=repository, expect=(200, 404))
+            )
+            if answer.status_code == 404:
+                break
+            try:
+                found += [str(name) for name in answer.json().get(key) or ()]
+            except (ValueError, AttributeError):
+                raise RegistryError(
+                    f"the registry {self.host} gives no list of {key}",
+                    hint="is it a registry?",
+                    slug="registry-refused",
+                ) from None
+            following = _NEXT.search(answer.headers.get("Link", ""))
+            if following is None:
+                break
+            path = urljoin(self.transport.address(path), following[1])
+        return tuple(sorted(found))
+
+    # -- referrers -----------------------------------------------------------------------
+
+    def referrers(self, repository: str, digest: str, artifact_type: str = "") -> tuple[Descriptor, ...]:
+        """What was attached to a manifest (SBOM, provenance, signature): by the API of OCI 1.1, else by its tag."""
+        answer = self._ask(
+            "GET", repository, f"/referrers/{_path(digest)}", digest, expect=(200, 404), headers={"Accept": OCI_INDEX}
+        )
+        if answer.status_code == 200 and _media_type(answer) == OCI_INDEX:
+            found = Manifest(media_type=OCI_INDEX, data=answer.content).manifests()
+        else:
+            found = self._tagged_referrers(repository, digest)
+        return tuple(one for one in found if not artifact_type or one.artifact_type == artifact_type)
+
+    def _tagged_referrers(self, repository: str, digest: str) -> tuple[Descriptor, ...]:
+        tag = referrers_tag(digest)
+        if self.head_manifest(repository, tag) is None:
+            return ()
+        return self.get_manifest(repository, tag).manifests()
+
+    def _add_referrer(self, repository: str, subject: str, manifest: Manifest) -> None:
+        """Note a referrer in the index under the subject's tag, as clients of OCI 1.1 do on older registries."""
+        document = manifest.document
+        config = document.get("config")
+        kind = str(document.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else "") or "")
+        annotations = document.get("annotations")
+        own = replace(
+            manifest.descriptor(),
+            artifact_type=kind,
+            annotations=dict(annotations) if isinstance(annotations, dict) else {},
+        )
+        others = tuple(one for one in self._tagged_referrers(repository, subject) if one.digest != own.digest)
+        self.put_manifest(repository, index_of((*others, own)), tag=referrers_tag(subject))
+
+    # -- the wire ------------------------------------------------------------------------
+
+    def _ask(self, method: str, repository: str, path: str, reference: str, **more: Any) -> requests.Response:
+        """`Transport.ask` for something in a repository; ``more`` are fields of the `Call`."""
+        what = _name(self.host, repository, reference)
+        call = Call(method=method, path=f"/v2/{repository}{path}", what=what, repository=repository, **more)
+        return self.transport.ask(call)
+
+    def _receive(self, repository: str, digest: str, out: IO[bytes], limit: int | None) -> None:
+        what = f"the blob {_name(self.host, repository, digest)}"
+        answer = self._ask("GET", repository, f"/blobs/{_path(digest)}", digest, stream=True)
+        found = hashlib.new(digest.partition(":")[0])
+        with self._told(), answer:
+            for block in self._blocks(answer, limit, what):
+                found.update(block)
+                out.write(block)
+        if (said := f"{digest.partition(':')[0]}:{found.hexdigest()}") != digest:
+            raise failures.mismatch(what, said)
+
+    def _blocks(self, answer: requests.Response, limit: int | None, what: str) -> Iterator[bytes]:
+        """The body as it comes; a registry that trickles is silent, one that sends too much is stopped."""
+        began, count = time.monotonic(), 0
+        for block in answer.iter_content(_BLOCK):
+            count += len(block)
+            took = time.monotonic() - began
+            if took > self.transport.silence_s and count < took * _LEAST_RATE:
+                raise failures.slow(self.host, took)
+            if limit is not None and count > limit:
+                raise RegistryError(f"{what} is larger than {limit} bytes and was not taken", slug="blob-size")
+            yield block
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what breaks while a body comes into our errors."""
+        import requests
+
+        try:
+            yield
+        except requests.exceptions.RequestException as error:
+            raise failures.from_exception(self.host, error, self.transport.silence_s) from None
+
+
+_ACCEPT = {"Accept": ", ".join(MANIFESTS)}
+
+
+def referrers_tag(digest: str) -> str:
+    """The tag under which registries without the referrers API keep what refers to a manifest."""
+    return digest.replace(":", "-")[:128]
+
+
+def _name(host: str, repository: str, reference: str) -> str:
+    return f"{host}/{repository}{'@' if is_digest(reference) else ':'}{reference}"
+
+
+def _path(reference: str) -> str:
+    return quote(reference, safe=":")
+
+
+def _media_type(answer: requests.Response) -> str:
+    return str(answer.headers.get("Content-Type", "")).partition(";")[0].strip()
+
+
+def _length(answer: requests.Response) -> int:
+    text = answer.headers.get("Content-Length", "")
+    return int(text) if text.isdigit() else 0
+
+
+def _hash(like: str, data: bytes) -> str:
+    algorithm = like.partition(":")[0]
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

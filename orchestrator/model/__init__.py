@@ -1,1 +1,0 @@
-"""Frozen values: what recipes say (`definitions`), what will be done (`steps`), what happened (`record`)."""

@@ -1,0 +1,52 @@
+"""The larder of this command: assets from the cache, else fetched and prepared in the prep image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.commands.pulling import DEFAULT_PULL_POLICY, PullPolicy
+
+if TYPE_CHECKING:
+    from orchestrator.assets.provider import AssetProvider
+    from orchestrator.console import Console
+    from orchestrator.engines import BuildEvent
+    from orchestrator.operations.context import Context
+
+
+def asset_provider(
+    context: Context,
+    console: Console,
+    *,
+    target: str | None = None,
+    base_source: str = "",
+    pull_policy: PullPolicy = DEFAULT_PULL_POLICY,
+) -> AssetProvider:
+    """Gets assets; the image that prepares them is built when the first asset needs it."""
+    from orchestrator.assets.provider import AssetProvider, Prep
+    from orchestrator.assets.sources import Sources
+    from orchestrator.assets.store import Store
+    from orchestrator.commands.build import build_images
+    from orchestrator.host.folders import cache_home
+    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.packages.debs import Fetcher
+
+    def image(layer: str) -> str:
+        selection = Selection(target=target, base_source=base_source, side=layer, locked=context.locked)
+        plans, _ = build_images(context, selection, console, pull_policy=pull_policy)
+        return plans[0].image
+
+    def on_event(event: BuildEvent) -> None:
+        if event.kind == "start":
+            console.say(f"{event.step}  fetching")
+        elif event.kind == "done":
+            console.say(f"{event.step}  there, {event.total / 2**20:.1f} MiB")
+        elif event.kind == "retry":
+            console.warn(f"{event.step}: {event.text}")
+
+    return AssetProvider(
+        catalog=context.catalog,
+        store=Store(cache_home()),
+        sources=Sources(context.catalog, Fetcher(on_event=on_event)),
+        prep=Prep(engine=lambda: context.engine, image=image),
+        on_event=on_event,
+    )

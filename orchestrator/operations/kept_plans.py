@@ -1,0 +1,106 @@
+"""Plans, compiled once: a plan is kept beside the signature of all that it was made of.
+
+Planning imports pydantic, jinja2 and yaml and reads every recipe; with the plan kept,
+`mlorch plan` and a build that finds everything cost one stat per file. The kept form is
+used only while the files' signature, the selection, the environment's MLORCH_* and
+mlorch's version are the same, so a stale plan cannot be met.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import __version__
+from orchestrator.facts.steps import BuildPlan, build_plan_from
+from orchestrator.host.files import atomic_write_text
+from orchestrator.host.signature import signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a command line selects, before anything is looked up; `target` None means the detected one."""
+
+    target: str | None = None
+    benchmarks: tuple[str, ...] = ()
+    platform: str | None = None
+    arch: str | None = None
+    """What device code is built for; None means the devices here, else the target's default."""
+    base_source: str = ""
+    recipes: tuple[str, ...] = ()
+    locked: bool = False
+    """Whether a build may not pin a successor of a package that is gone."""
+    side: str = ""
+    """The layer of a side image (`prep`), instead of benchmarks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """The plans of a selection, and the folders whose files they were made of."""
+
+    plans: tuple[BuildPlan, ...]
+    roots: tuple[str, ...]
+
+
+def compiled(
+    selection: Selection,
+    make: Callable[[Selection], Compiled],
+    *,
+    cache: Path,
+    watched: Sequence[str] = (),
+    machine: str = "",
+) -> Compiled:
+    """The plans of `selection`: kept ones when nothing changed, else made by `make` and kept.
+
+    `watched` are files that decide which roots there are (mlorch.yaml), in place or not;
+    `machine` stands for the devices that decided the target or its arch.
+    """
+    place = cache / "plans" / f"{_key(selection, watched, machine)}.json"
+    kept = _read(place)
+    if kept is not None:
+        return kept
+    fresh = make(selection)
+    document = {
+        "roots": list(fresh.roots),
+        "signature": signature(fresh.roots),
+        "plans": [asdict(plan) for plan in fresh.plans],
+    }
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(place, json.dumps(document), overwrite=True)
+    except OSError:
+        pass  # the cache is a convenience: a full or read-only disk must not stop a plan
+    return fresh
+
+
+def _key(selection: Selection, watched: Sequence[str], machine: str) -> str:
+    environment = sorted((k, v) for k, v in os.environ.items() if k.startswith("MLORCH_"))
+    stats = [_stat(path) for path in watched]
+    form = [__version__, asdict(selection), str(Path.cwd()), environment, stats, machine]
+    return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
+
+
+def _stat(path: str) -> list[object]:
+    try:
+        found = os.stat(path)  # noqa: PTH116 (one call, on the hot path)
+    except OSError:
+        return [path, None]
+    return [path, found.st_mtime_ns, found.st_size, found.st_ino]
+
+
+def _read(place: Path) -> Compiled | None:
+    try:
+        document = json.loads(place.read_text(encoding="utf-8"))
+        roots = tuple(document["roots"])
+        if document["signature"] != signature(roots):
+            return None
+        return Compiled(plans=tuple(build_plan_from(plan) for plan in document["plans"]), roots=roots)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # absent, torn or of another version: make it anew

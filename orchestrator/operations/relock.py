@@ -1,0 +1,91 @@
+"""When a mirror has moved on: pins of this machine over the shipped ones, said and kept apart.
+
+A distribution's archive drops a version when its successor comes, so a shipped lock can
+name packages that nobody serves any more. Unless --locked forbids it, the layer is then
+locked anew into mlorch's data folder. That lock counts only over the very locks that it
+replaces: it goes out of use with the next release of mlorch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.host.folders import data_home
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.console import Console
+    from orchestrator.definitions.catalog import Catalog, Root
+    from orchestrator.definitions.kinds.lock import LayerLock
+    from orchestrator.facts.steps import LayerStep
+    from orchestrator.packages.drift import Change
+
+
+def with_own_locks(roots: tuple[Root, ...]) -> tuple[Root, ...]:
+    """`roots` with this machine's own locks above the built-in ones and below all others."""
+    builtin, *others = roots
+    own = own_locks(builtin)
+    if not own.is_dir():
+        return roots
+    return (builtin, replace(builtin, path=own, origin="path:own locks"), *others)
+
+
+def own_locks(builtin: Root) -> Path:
+    """The folder of this machine's own locks over the built-in ones as they are now; it need not be there."""
+    digest = hashlib.sha256()
+    for path in sorted(builtin.images.glob("*.lock.yaml")):
+        digest.update(path.read_bytes())
+    return data_home() / "locks" / digest.hexdigest()[:16]
+
+
+def relock(catalog: Catalog, step: LayerStep, console: Console) -> None:
+    """Lock the packages that `step` is laid out from anew, for its platform, into this machine's own locks.
+
+    Raises:
+        AssetError: as `orchestrator.packages.locking.make_lock`.
+    """
+    from orchestrator.definitions.locks import lock_text
+    from orchestrator.host.files import atomic_write_text
+
+    name, fresh = _fresh(catalog, step, console)
+    folder = own_locks(catalog.roots[0]) / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder.parent / "recipes").mkdir(exist_ok=True)  # what makes a folder one of definitions
+    atomic_write_text(folder / f"{name}.lock.yaml", lock_text(fresh), overwrite=True)
+    console.warn(f"`{name}` is locked anew for this machine in {folder}; --locked refuses that")
+
+
+def require_no_drift(catalog: Catalog, step: LayerStep, console: Console) -> None:
+    """For --locked: look up what the mirrors have instead of the packages of `step` that are gone, and name each.
+
+    Raises:
+        DefinitionError: `lock-drift`, one problem a package: what it was, what it is, what to do.
+    """
+    from orchestrator.packages.drift import drifted
+
+    name, found = _drift(catalog, step, console)
+    error = drifted(found, catalog.lock_path(name), only={"debs"})
+    if error is not None:
+        raise error
+
+
+def _drift(catalog: Catalog, step: LayerStep, console: Console) -> tuple[str, tuple[Change, ...]]:
+    from orchestrator.packages.drift import changes
+
+    name, fresh = _fresh(catalog, step, console)
+    return name, changes(catalog.lock(name), fresh)
+
+
+def _fresh(catalog: Catalog, step: LayerStep, console: Console) -> tuple[str, LayerLock]:
+    """The layer that pins the packages of `step`, and its lock as the mirrors have it now."""
+    from orchestrator.definitions.kinds.recipes import Layer
+    from orchestrator.packages.locking import make_lock
+    from orchestrator.plan.build.planner import PIP_LAYER
+    from orchestrator.plan.build.resolve import definition
+
+    name = step.name if step.debs else step.toolchain or PIP_LAYER
+    layer = definition(catalog.layer(name), Layer)
+    return name, make_lock(layer, catalog.lock(name), platforms=[step.platform], say=console.say)

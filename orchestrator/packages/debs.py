@@ -1,0 +1,122 @@
+"""Debian packages by pin: fetched from the host's own mirrors, and pip out of one of them."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import AssetError
+from orchestrator.host.folders import cache_home
+from orchestrator.host.mirrors import debian_mirrors
+from orchestrator.packages.cache import replacing
+from orchestrator.packages.download import Downloads, GoneError, Wanted, ignore, pool_urls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orchestrator.engines import BuildEvent
+    from orchestrator.facts.steps import DebPin
+
+_PARALLEL = 4
+"""Downloads at a time: enough to hide latency, few enough for a shared mirror."""
+
+
+class Fetcher:
+    """Fetches packages by pin into the shared cache.
+
+    ``mirrors`` maps ``main`` and ``security`` to archive roots; the host's own apt
+    sources are read when the first package is not in the cache yet.
+    """
+
+    def __init__(
+        self,
+        root: Path | None = None,
+        *,
+        mirrors: Mapping[str, Sequence[str]] | None = None,
+        on_event: Callable[[BuildEvent], None] = ignore,
+    ) -> None:
+        self.downloads = Downloads(root or cache_home(), on_event)
+        self._given = mirrors
+
+    @cached_property
+    def mirrors(self) -> Mapping[str, Sequence[str]]:
+        """Archive roots by kind."""
+        return self._given if self._given is not None else debian_mirrors()
+
+    def deb(self, pin: DebPin) -> Path:
+        """One package, its bytes checked.
+
+        Raises:
+            GoneError: no mirror has this version any more.
+            AssetError: other faults, as `Downloads.get`.
+        """
+        try:
+            urls = pool_urls(self._roots(pin), pin.path)
+        except AssetError:
+            if not self.downloads.path(pin.sha256).is_file():
+                raise
+            urls = ()
+        wanted = Wanted(name=PurePosixPath(pin.path).name, sha256=pin.sha256, size=pin.size, urls=urls)
+        return self.downloads.get(wanted)
+
+    def debs(self, pins: Sequence[DebPin], *, relock: str = "") -> list[Path]:
+        """Several packages at once, in the order of ``pins``; ``relock`` names the layer for the hint.
+
+        Raises:
+            AssetError: `lock-drift`, naming every package that the mirrors no longer have.
+        """
+
+        def one(pin: DebPin) -> Path | None:
+            try:
+                return self.deb(pin)
+            except GoneError:
+                return None
+
+        pool = ThreadPoolExecutor(_PARALLEL)
+        try:
+            paths = list(pool.map(one, pins))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after a fault or Ctrl-C the rest is not begun
+        if gone := [f"{pin.name} {pin.version}" for pin, path in zip(pins, paths, strict=True) if path is None]:
+            command = f"mlorch images lock {relock}".rstrip()
+            raise AssetError(
+                f"the mirrors no longer have {', '.join(gone)}",
+                hint=f"pin what they have now: `{command}`",
+                slug="lock-drift",
+            )
+        return [path for path in paths if path is not None]
+
+    def _roots(self, pin: DebPin) -> list[str]:
+        """Archive roots to try: those of the pin's archive first; a mirror may serve both trees."""
+        other = "main" if pin.archive == "security" else "security"
+        return [*self.mirrors.get(pin.archive, ()), *self.mirrors.get(other, ())]
+
+
+_PIP_WHEEL = re.compile(r"^\./usr/share/python-wheels/(pip-[0-9][^/]*-py3-none-any\.whl)$")
+
+
+def pip_wheel(pins: Sequence[DebPin], fetch: Fetcher) -> Path:
+    """The pip wheel inside the pinned package of the `pip` layer, unpacked once into the cache.
+
+    It goes into build contexts only: ``python3 pip.whl/pip install …``.
+
+    Raises:
+        AssetError: as `Fetcher.debs`; `no-pip` when the package holds no wheel.
+    """
+    deb = fetch.debs(pins, relock="pip")[0]
+    place = fetch.downloads.root / "pip" / pins[0].sha256 / "pip.whl"
+    if place.is_file():
+        return place
+    from debian.debfile import DebFile
+
+    with DebFile(filename=str(deb)) as package, package.data.tgz() as members:
+        for member in members:
+            if _PIP_WHEEL.match(member.name) and (stream := members.extractfile(member)) is not None:
+                with replacing(place) as temporary:
+                    temporary.write_bytes(stream.read())
+                    temporary.chmod(0o644)
+                return place
+    raise AssetError(f"{pins[0].name} {pins[0].version} holds no pip wheel", slug="no-pip")

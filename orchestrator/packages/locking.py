@@ -1,0 +1,324 @@
+"""Making locks: what registries, repositories, the distribution's signed lists and the Python index have now.
+
+Debian packages are looked up by apt with folders of its own, so that neither root nor
+the host's state is needed and every list is checked against the distribution's keys.
+Wheels are resolved by pip for the platform of the image, not of the host. A base's digest
+is what a registry answered for its tag, or it is not in the lock at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.definitions.kinds.lock import BasePin, Deb, GitPin, LayerLock, PlatformLock, Sdist, Wheel
+from orchestrator.definitions.locks import compiled_on, normalised, registry_images, suite, wanted_debs
+from orchestrator.errors import AssetError, MlorchError, UsageError
+from orchestrator.facts.redact import redacted_text, secret_values
+from orchestrator.host.mirrors import debian_mirrors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orchestrator.definitions.kinds.recipes import Layer
+
+    Unlocked = Callable[[str, str, MlorchError], None]
+    """Told of a base that stays without a digest: image, platform, and why."""
+
+_ARCH = {"linux/amd64": ("amd64", "x86_64"), "linux/arm64": ("arm64", "aarch64")}
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_GLIBC = 36
+"""The minor version of the C library in the images; wheels for this or an older one fit."""
+_TIMEOUT_S = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origins:
+    """Where digests and commits come from; without one, the pins that are there stay as they are.
+
+    ``digest`` gives what a registry has for an image on a platform (and raises `MlorchError`
+    where it gives none), ``commit`` what a repository's ref names.
+    """
+
+    digest: Callable[[str, str], str] | None = None
+    commit: Callable[[str, str], str] | None = None
+    unlocked: Unlocked = lambda _image, _platform, _error: None
+
+
+def make_lock(
+    layer: Layer,
+    old: LayerLock | None,
+    *,
+    platforms: Sequence[str],
+    update: Sequence[str] = (),
+    origins: Origins | None = None,
+    default_suite: str = "bookworm",
+    say: Callable[[str], None] = lambda _text: None,
+) -> LayerLock:
+    """The lock of `layer` as of now; with ``update`` only those names move, all other pins stay.
+
+    A base that no registry answers for keeps the digest that it had, or has none.
+
+    Raises:
+        AssetError: apt, pip or git is missing or failed, or a package does not exist.
+        UsageError: ``update`` names something that the layer does not have, or a ref is not there.
+    """
+    found: dict[str, PlatformLock] = {}
+    for platform in platforms:
+        pinned = old.platforms.get(platform, PlatformLock()) if old else PlatformLock()
+        found[platform] = PlatformLock(
+            bases=_bases(layer, pinned.bases, platform, update, origins or Origins()),
+            git=_git(layer, pinned.git, update, origins or Origins()),
+            debs=_debs(layer, pinned.debs, platform, update, default_suite, say),
+            wheels=_wheels(layer, pinned.wheels, platform, update),
+            sdists=_sdists(layer, pinned.sdists, platform, update),
+        )
+    _check_update(layer, found, update)
+    others = {name: pins for name, pins in old.platforms.items() if name not in found} if old else {}
+    return LayerLock(layer=layer.name, platforms={**others, **found})
+
+
+def _check_update(layer: Layer, found: Mapping[str, PlatformLock], update: Sequence[str]) -> None:
+    known: set[str] = set()
+    for platform, pins in found.items():
+        known |= {deb.name for deb in pins.debs} | {wheel.name for wheel in pins.wheels}
+        known |= {sdist.name for sdist in pins.sdists}
+        known |= {pin.url for pin in pins.git} | set(registry_images(layer, platform))
+    for name in update:
+        if name not in known and normalised(name) not in known:
+            raise UsageError(
+                f"layer `{layer.name}` has nothing named `{name}` to move",
+                hint=f"it has: {', '.join(sorted(known)) or 'none'}",
+                slug="unknown-package",
+            )
+
+
+# -- bases and trees of git ------------------------------------------------------------------
+
+
+def _bases(
+    layer: Layer, old: Sequence[BasePin], platform: str, update: Sequence[str], origins: Origins
+) -> tuple[BasePin, ...]:
+    kept = {pin.image: pin for pin in old}
+    found = []
+    for image in registry_images(layer, platform):
+        pin = kept.get(image)
+        if origins.digest is not None and (pin is None or not update or image in update):
+            try:
+                pin = BasePin(image=image, digest=origins.digest(tagged(image), platform))
+            except MlorchError as error:
+                origins.unlocked(image, platform, error)
+        if pin is not None:
+            found.append(pin)
+    return tuple(sorted(found, key=lambda pin: pin.image))
+
+
+def tagged(image: str) -> str:
+    """`image`, which must name a tag: what `latest` is would be no statement of the recipe.
+
+    Raises:
+        UsageError: `base-untagged`.
+    """
+    if ":" not in image.rpartition("/")[2]:
+        raise UsageError(
+            f"the image `{image}` names no tag, so there is nothing to look up",
+            hint="write the tag that is meant in the recipe: IMAGE:TAG",
+            slug="base-untagged",
+        )
+    return image
+
+
+def _git(layer: Layer, old: Sequence[GitPin], update: Sequence[str], origins: Origins) -> tuple[GitPin, ...]:
+    kept = {(pin.url, pin.ref): pin for pin in old}
+    found: dict[tuple[str, str], GitPin] = {}
+    for tree in layer.git:
+        pin = kept.get((tree.url, tree.ref))
+        if origins.commit is not None and (pin is None or not update or tree.url in update):
+            pin = GitPin(url=tree.url, ref=tree.ref, commit=origins.commit(tree.url, tree.ref))
+        if pin is not None:
+            found[tree.url, tree.ref] = pin
+    return tuple(found[key] for key in sorted(found))
+
+
+# -- Debian packages -------------------------------------------------------------------------
+
+
+def _debs(
+    layer: Layer,
+    old: Sequence[Deb],
+    platform: str,
+    update: Sequence[str],
+    default_suite: str,
+    say: Callable[[str], None],
+) -> tuple[Deb, ...]:
+    names = wanted_debs(layer, platform)
+    kept = {deb.name: deb for deb in old if update and deb.name not in update and deb.name in names}
+    moving = [name for name in names if name not in kept]
+    say(f"{layer.name} {platform}: {len(moving)} Debian packages, {len(layer.python)} Python requirements")
+    fresh = debian_pins(moving, platform, suite(layer) or default_suite) if moving else []
+    return tuple(sorted([*kept.values(), *fresh], key=lambda deb: deb.name))
+
+
+def debian_pins(names: Sequence[str], platform: str, suite_name: str) -> list[Deb]:
+    """The newest versions of packages in a suite, its updates and its security archive.
+
+    Raises:
+        AssetError: `no-apt`, `apt-failed`, or `no-package` naming those that do not exist.
+    """
+    if shutil.which("apt-get") is None or not _KEYRING.is_file():
+        raise AssetError(
+            "locking Debian packages needs apt-get and Debian's archive keys on this machine",
+            hint="run `mlorch images lock` on a Debian machine; the lock it writes is good everywhere",
+            slug="no-apt",
+        )
+    arch = _ARCH[platform][0]
+    with tempfile.TemporaryDirectory(prefix="mlorch-apt-") as folder:
+        options = _apt_state(Path(folder), arch, suite_name)
+        _apt(["apt-get", *options, "update", "-qq"])
+        text = _apt(["apt-cache", *options, "show", "--no-all-versions", *names])
+    stanzas = [dict(_fields(stanza)) for stanza in text.strip().split("\n\n") if stanza.strip()]
+    pins = {stanza["Package"]: _deb(stanza) for stanza in stanzas}
+    if missing := sorted(set(names) - pins.keys()):
+        raise AssetError(f"suite {suite_name} has no package {', '.join(missing)} for {arch}", slug="no-package")
+    return [pins[name] for name in names]
+
+
+def _apt_state(folder: Path, arch: str, suite_name: str) -> list[str]:
+    """Folders and a source list of apt's own below `folder`; the options that make apt use them."""
+    for part in ("lists/partial", "cache/archives/partial", "etc/sources.d"):
+        (folder / part).mkdir(parents=True)
+    mirrors = debian_mirrors()
+    stanzas = [
+        (mirrors["main"][0], f"{suite_name} {suite_name}-updates"),
+        *((url, f"{suite_name}-security") for url in mirrors["security"][:1]),
+    ]
+    text = "\n".join(
+        f"Types: deb\nURIs: {url}\nSuites: {suites}\nComponents: main\nArchitectures: {arch}\nSigned-By: {_KEYRING}\n"
+        for url, suites in stanzas
+    )
+    (folder / "etc/sources.d/lock.sources").write_text(text, encoding="utf-8")
+    (folder / "status").touch()
+    values = {
+        "Dir::State::Lists": folder / "lists",
+        "Dir::State::status": folder / "status",
+        "Dir::Cache": folder / "cache",
+        "Dir::Etc::sourcelist": "/dev/null",
+        "Dir::Etc::sourceparts": folder / "etc/sources.d",
+        "Dir::Etc::preferencesparts": "/dev/null",
+        "Dir::Etc::preferences": "/dev/null",
+        "APT::Architecture": arch,
+        "APT::Architectures::": arch,
+        "APT::Sandbox::User": "root",
+        "Acquire::Languages": "none",
+        "Acquire::Retries": "3",
+    }
+    return [word for key, value in values.items() for word in ("-o", f"{key}={value}")]
+
+
+def _apt(argv: list[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
+    if done.returncode != 0 and "No packages found" not in done.stderr:
+        raise AssetError(
+            f"{argv[0]} failed with status {done.returncode}", slug="apt-failed", detail=_tail(done.stderr)
+        )
+    return done.stdout
+
+
+def _tail(text: str) -> str:
+    """The end of what a tool said, without the passwords of addresses."""
+    return redacted_text(text[-2000:], secret_values(os.environ))
+
+
+def _fields(stanza: str) -> list[tuple[str, str]]:
+    return [(key, value.strip()) for key, value in re.findall(r"^([A-Za-z0-9-]+):(.*)$", stanza, re.MULTILINE)]
+
+
+def _deb(stanza: Mapping[str, str]) -> Deb:
+    path = stanza["Filename"]
+    return Deb(
+        name=stanza["Package"],
+        version=stanza["Version"],
+        # The security archive keeps its pool below `updates`; the main one never does.
+        archive="security" if path.startswith("pool/updates/") else "main",
+        path=path,
+        sha256=stanza["SHA256"],
+        size=int(stanza["Size"]),
+    )
+
+
+# -- wheels ----------------------------------------------------------------------------------
+
+
+def _wheels(layer: Layer, old: Sequence[Wheel], platform: str, update: Sequence[str]) -> tuple[Wheel, ...]:
+    sources = compiled_on(layer, platform)
+    requirements = [text for text in layer.python if normalised(text.partition("==")[0]) not in sources]
+    if not requirements:
+        return ()
+    moving = {normalised(name) for name in update}
+    asked = {normalised(requirement.partition("==")[0]) for requirement in layer.python}
+    kept = [
+        f"{wheel.name}=={wheel.version}"
+        for wheel in old
+        if update and wheel.name not in moving and wheel.name not in asked
+    ]
+    return python_pins(requirements, platform, layer.python_version, constraints=kept)
+
+
+def _sdists(layer: Layer, old: Sequence[Sdist], platform: str, update: Sequence[str]) -> tuple[Sdist, ...]:
+    """The sources of what is compiled there; what they need has to be in the recipe, as none of them is run here."""
+    from orchestrator.packages.sdists import sdist_pin
+
+    kept = {(sdist.name, sdist.version): sdist for sdist in old} if update else {}
+    moving, found = {normalised(name) for name in update}, []
+    for requirement in layer.python:
+        name, _, version = requirement.partition("==")
+        plain = normalised(name)
+        if plain in compiled_on(layer, platform):
+            pin = kept.get((plain, version)) if plain not in moving else None
+            found.append(pin or sdist_pin(plain, version))
+    return tuple(sorted(found, key=lambda sdist: sdist.name))
+
+
+def python_pins(
+    requirements: Sequence[str], platform: str, python_version: str, *, constraints: Sequence[str] = ()
+) -> tuple[Wheel, ...]:
+    """The requirements and all that they need, as wheels for ``platform``; sorted by name.
+
+    Raises:
+        AssetError: `pip-failed`, e.g. no wheel fits; pip's own words in the detail.
+    """
+    machine = _ARCH[platform][1]
+    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(_GLIBC, 4, -1)]
+    tags += [f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"manylinux1_{machine}", f"linux_{machine}"]
+    with tempfile.TemporaryDirectory(prefix="mlorch-pip-") as folder:
+        limits, report = Path(folder) / "constraints.txt", Path(folder) / "report.json"
+        limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
+        argv = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+        argv += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python_version}"]
+        argv += [f"--platform={tag}" for tag in tags]
+        argv += [f"--target={folder}/none", f"--report={report}", f"--constraint={limits}", *requirements]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
+        if done.returncode != 0:
+            raise AssetError(
+                f"pip cannot resolve {', '.join(requirements)} for {platform}",
+                hint="pip has to be installed beside mlorch, and the index has to have a wheel for that platform",
+                slug="pip-failed",
+                detail=_tail(done.stderr),
+            )
+        installs = json.loads(report.read_text(encoding="utf-8"))["install"]
+    return tuple(sorted((_wheel(item) for item in installs), key=lambda wheel: wheel.name))
+
+
+def _wheel(item: Mapping[str, Mapping[str, object]]) -> Wheel:
+    metadata, archive = item["metadata"], item["download_info"]["archive_info"]
+    assert isinstance(archive, dict)
+    digest = archive["hashes"]["sha256"] if "hashes" in archive else str(archive["hash"]).removeprefix("sha256=")
+    return Wheel(name=normalised(str(metadata["name"])), version=str(metadata["version"]), sha256=(digest,))

@@ -1,0 +1,1 @@
+"""Which layers make an image, their Dockerfiles and their content ids."""

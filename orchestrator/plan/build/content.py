@@ -1,0 +1,74 @@
+"""Identity by content: hashes of files and of the named inputs of a layer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from orchestrator.facts.steps import ContextFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+SCHEME = "2"
+"""The version of the hashed form. A change of it renames every image, so it is part of the id."""
+EPOCH = 1_700_000_000
+"""The time of every file in an image and of the image itself, in seconds since 1970.
+
+A constant: the same content id must give the same bytes whenever and wherever it is
+built, so a SOURCE_DATE_EPOCH of the user has no say. Another value wants another SCHEME.
+"""
+CONTENT = "content"
+"""The folder of a context with what a layer copies, at the places that it has in the image."""
+CONTENT_TAR = "content.tar"
+"""The same as one archive, made when the context is laid out: what the templates add."""
+SETTLE = "settle.py"
+"""The program of `dockerfiles/` that makes a layer's files the same on every machine, where a template names it."""
+
+_SKIPPED = {"__pycache__", ".DS_Store"}
+
+
+def sha256_text(text: str) -> str:
+    """The SHA-256 of a text in UTF-8, as 64 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def content_id(inputs: Mapping[str, str]) -> str:
+    """The identity of a layer: a hash over its named inputs in one canonical form."""
+    form = {"scheme": SCHEME, "inputs": dict(sorted(inputs.items()))}
+    return sha256_text(json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=True))
+
+
+def context_files(source: Path, place: str) -> tuple[ContextFile, ...]:
+    """The files of `source` (a file or a folder) as they enter a build context at `place`, sorted.
+
+    Only the executable bit of a mode counts, so that a umask changes no identity.
+    """
+    found = []
+    for path, relative in sorted(_walk(source, place), key=lambda pair: pair[1]):
+        data = path.read_bytes()
+        mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+        found.append(ContextFile(path=relative, sha256=hashlib.sha256(data).hexdigest(), mode=mode, source=str(path)))
+    return tuple(found)
+
+
+def text_file(place: str, text: str) -> ContextFile:
+    """A file that is made of `text` when the context is laid out."""
+    return ContextFile(path=place, sha256=sha256_text(text), text=text)
+
+
+def empty_folder(place: str) -> ContextFile:
+    """An empty folder of a context: its path ends with a slash."""
+    return ContextFile(path=f"{place}/", sha256=sha256_text(""), mode=0o755, text="")
+
+
+def _walk(source: Path, place: str) -> Iterator[tuple[Path, str]]:
+    if not source.is_dir():
+        yield source, place
+        return
+    for path in source.iterdir():
+        if path.name in _SKIPPED or path.suffix == ".pyc":
+            continue
+        yield from _walk(path, f"{place}/{path.name}")

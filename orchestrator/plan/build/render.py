@@ -1,0 +1,158 @@
+"""Dockerfile text from a template and the facts of one layer. Pure; the only importer of jinja2.
+
+Templates run in jinja2's immutable sandbox, since a recipe repository brings its own:
+no attribute of Python is reachable, an undefined name is an error at its place, and a
+template can only include what the catalogue hands out (which refuses links and paths
+that leave the tree).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import DefinitionError, Problem, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jinja2 import Environment
+
+
+class Renderer:
+    """Renders templates by name; ``load`` gives a template's text and its path."""
+
+    def __init__(self, load: Callable[[str], tuple[str, str]]) -> None:
+        self._load = load
+        self._paths: dict[str, str] = {}
+        self._env: Environment | None = None
+
+    def render(self, name: str, facts: Mapping[str, object]) -> str:
+        """The text of template `name` with `facts`.
+
+        Raises:
+            DefinitionError: a syntax error (`template-syntax`), a name that no layer
+                supplies (`template-undefined`) or an operation that the sandbox
+                refuses (`template-unsafe`), each with the template's path and line.
+        """
+        import jinja2
+
+        try:
+            text = self._environment.get_template(name).render(facts)
+        except jinja2.TemplateSyntaxError as error:
+            raise self._fault(error, error.name or name, "template-syntax", error.lineno) from None
+        except jinja2.exceptions.SecurityError as error:
+            raise self._fault(error, name, "template-unsafe") from None
+        except jinja2.TemplateNotFound as error:
+            raise self._fault(f"template `{error.name}` is included but not there", name, "template-missing") from None
+        except jinja2.UndefinedError as error:
+            raise self._fault(error, name, "template-undefined") from None
+        except DefinitionError as error:  # of the loader: an include that leads out; said where it stands
+            raise self._placed(error, name) from None
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise self._fault(error, name, "template-failed") from None
+        return _tidy(text)
+
+    @property
+    def _environment(self) -> Environment:
+        if self._env is None:
+            import jinja2
+            from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+            class Bounded(ImmutableSandboxedEnvironment):
+                """Neither ``'x' * 10**10`` nor ``'%9999999999d' % 1`` may fill the memory; no template needs them."""
+
+                intercepted_binops = frozenset({"*", "**", "%"})
+
+                def call_binop(self, _context: object, operator: str, left: object, right: object) -> object:
+                    from jinja2.exceptions import SecurityError
+
+                    small = isinstance(left, int) and isinstance(right, int) and abs(left) < 1 << 31 > abs(right)
+                    if operator == "**" or not small:
+                        raise SecurityError(f"`{operator}` is for whole numbers below 2^31")
+                    return self.binop_table[operator](left, right)
+
+            env = Bounded(
+                loader=jinja2.FunctionLoader(self._source),
+                undefined=jinja2.StrictUndefined,
+                trim_blocks=True,
+                lstrip_blocks=True,
+                keep_trailing_newline=True,
+                autoescape=False,
+            )
+            env.filters.update(sh=shlex.quote, json=_json, dockerenv=_docker_env, exec=_json, jsonlist=_json_pair)
+            self._env = env
+        return self._env
+
+    def _source(self, name: str) -> tuple[str, str, Callable[[], bool]]:
+        text, path = self._load(name)
+        self._paths[name] = path
+        return text, path, lambda: True
+
+    def _fault(self, error: Exception | str, name: str, slug: str, line: int | None = None) -> DefinitionError:
+        path = self._paths.get(name, name)
+        if line is None and isinstance(error, Exception):
+            path, line = self._last_frame(error, path)
+        place = line or 1
+        span = Span(path=path, line=place, column=1, end_line=place, end_column=2)
+        hint = {
+            "template-undefined": "use one of the names that docs/recipes.md lists, or set it in the layer's recipe",
+            "template-unsafe": "templates may read the facts of their layer and nothing else",
+        }.get(slug, "")
+        return DefinitionError([Problem(slug=slug, message=str(error), span=span, hint=hint)])
+
+    def _placed(self, error: DefinitionError, name: str) -> DefinitionError:
+        path, line = self._last_frame(error, self._paths.get(name, ""))
+        if line is None:
+            return error
+        span = Span(path=path, line=line, column=1, end_line=line, end_column=2)
+        return DefinitionError(replace(one, span=one.span or span) for one in error.problems())
+
+    def _last_frame(self, error: Exception, path: str) -> tuple[str, int | None]:
+        """The innermost template frame of a failure: jinja2 rewrites tracebacks to template lines."""
+        line = None
+        known = set(self._paths.values())
+        trace = error.__traceback__
+        while trace is not None:
+            filename = trace.tb_frame.f_code.co_filename
+            if filename in known:
+                path, line = filename, trace.tb_lineno
+            trace = trace.tb_next
+        return path, line
+
+
+def _tidy(text: str) -> str:
+    """No trailing blanks, no runs of empty lines, one newline at the end: the same bytes everywhere."""
+    lines: list[str] = []
+    for raw in text.splitlines():
+        line = raw.rstrip()
+        if line or (lines and lines[-1]):
+            lines.append(line)
+    while lines and not lines[-1]:
+        lines.pop()
+    return "\n".join(lines) + "\n"
+
+
+def _json(value: object) -> str:
+    """The exec form of a Dockerfile instruction: a JSON array of words."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=True)
+
+
+def _json_pair(source: str, to: str) -> str:
+    return _json([source, to])
+
+
+def _docker_env(value: str) -> str:
+    """A value quoted for ENV: docker expands `$` and eats backslashes in double quotes."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return f'"{escaped}"'
+
+
+def requirements(wheels: Sequence[tuple[str, str, Sequence[str]]]) -> str:
+    """A pip requirements text with every hash, one distribution a line: (name, version, sha256s)."""
+    return "".join(
+        f"{name}=={version}" + "".join(f" --hash=sha256:{digest}" for digest in digests) + "\n"
+        for name, version, digests in wheels
+    )

@@ -1,0 +1,328 @@
+"""Which layers make an image: target × benchmark → an ordered chain. Pure over the catalogue.
+
+L0 base ← L1 runtime ← L2 framework ← L3 loadgen ← L4 harness dependencies, harness code
+← L5 benchmark. A side image (prep) hangs below the runtime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator.definitions.kinds.recipes import (
+    Benchmark,
+    BootstrapSource,
+    Harness,
+    Layer,
+    OciSource,
+    RegistrySource,
+    Target,
+)
+from orchestrator.definitions.locks import base_digest
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.definitions.catalog import Catalog, Entry
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The base that was chosen: its source, and what pins it (a digest, or the lock's packages)."""
+
+    kind: str
+    package_manager: str
+    image: str = ""
+    digest: str = ""
+    path: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What counts in a content id: the digest, and for a registry the name that the text holds; no path."""
+        if self.kind == "registry" and not self.digest:
+            return f"registry:{self.image}"
+        return f"{self.kind}:{self.image}@{self.digest}" if self.digest else self.kind
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether nobody has looked up the digest yet: good to plan and render, never to build."""
+        return self.kind == "registry" and not self.digest
+
+    @property
+    def option(self) -> str:
+        """The --base-source that asks for exactly this base."""
+        if self.kind == "registry":
+            return f"registry:{self.image}@{self.digest}"
+        return f"oci:{self.path}" if self.kind == "oci" else self.kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """One image to be: its target, its benchmark (None for a side image) and its layers, parents first."""
+
+    target: Entry
+    benchmark: Entry | None
+    platform: str
+    base: Base
+    layers: tuple[Entry, ...]
+    image_name: str
+    arch: str = ""
+    """What device code is built for; empty where the target has no such axis."""
+    framework: str = ""
+    """The one that was chosen of those that target and benchmark share; empty for a side image."""
+
+
+def shared_frameworks(target: Target, benchmark: Benchmark) -> tuple[str, ...]:
+    """The frameworks that both have, the one to use first: what the target prefers, then the benchmark's order."""
+    shared = [name for name in benchmark.frameworks if name in target.frameworks]
+    ranks = {name: rank for rank, name in enumerate(target.prefer)}
+    return tuple(sorted(shared, key=lambda name: ranks.get(name, len(ranks))))
+
+
+def benchmarks_of(catalog: Catalog, target: str) -> tuple[str, ...]:
+    """The benchmarks that `target` can run, sorted. Raises `UsageError` for an unknown target."""
+    on = definition(catalog.target(target), Target)
+    found = (definition(entry, Benchmark) for entry in catalog.entries("benchmark"))
+    return tuple(what.name for what in found if shared_frameworks(on, what))
+
+
+def targets_of(catalog: Catalog, benchmark: Benchmark) -> tuple[str, ...]:
+    """The targets that can run `benchmark`, sorted."""
+    found = (definition(entry, Target) for entry in catalog.entries("target"))
+    return tuple(on.name for on in found if shared_frameworks(on, benchmark))
+
+
+def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
+    """The framework that `benchmark` uses on `target`.
+
+    Raises:
+        UsageError: an unknown name, or the two share no framework; with what each has.
+    """
+    on, what = definition(catalog.target(target), Target), definition(catalog.benchmark(benchmark), Benchmark)
+    shared = shared_frameworks(on, what)
+    if not shared:
+        raise UsageError(
+            f"benchmark `{benchmark}` does not support target `{target}`, "
+            f"which has no layer for {' or '.join(what.frameworks)}",
+            hint=f"it runs on: {', '.join(targets_of(catalog, what)) or 'no target'}; "
+            f"`{target}` has {', '.join(on.frameworks)}: add another under `frameworks` of its recipe",
+            slug="unsupported-target",
+        )
+    return shared[0]
+
+
+def resolve(
+    catalog: Catalog,
+    *,
+    target: str,
+    benchmark: str,
+    platform: str | None = None,
+    base: Base | None = None,
+    arch: str | None = None,
+) -> Resolution:
+    """The chain of layers of `benchmark` on `target`.
+
+    Raises:
+        UsageError: an unknown name, a benchmark that does not support the target, or a
+            platform or arch that it has nothing for; each with what there is instead.
+    """
+    target_entry = catalog.target(target)
+    benchmark_entry = catalog.benchmark(benchmark)
+    on, what = definition(target_entry, Target), definition(benchmark_entry, Benchmark)
+    framework = framework_of(catalog, target=target, benchmark=benchmark)
+    harness = definition(catalog.harness(what.harness), Harness)
+    tops = (
+        on.base,
+        on.runtime,
+        on.frameworks[framework],
+        harness.loadgen,
+        harness.deps,
+        harness.code,
+        what.layer,
+    )
+    names = [name for top in tops for name in stack(catalog, top)]
+    resolution = _resolution(catalog, target_entry, benchmark_entry, platform, base, names)
+    return replace(resolution, framework=framework, arch=arch_of(on, arch))
+
+
+def resolve_framework(
+    catalog: Catalog,
+    *,
+    target: str,
+    framework: str,
+    platform: str | None = None,
+    base: Base | None = None,
+    arch: str | None = None,
+) -> Resolution:
+    """The chain up to a framework: what a target has that no benchmark can use yet."""
+    target_entry = catalog.target(target)
+    on = definition(target_entry, Target)
+    last = on.frameworks[framework]
+    resolution = _resolution(catalog, target_entry, None, platform, base, (on.base, on.runtime, last))
+    return replace(resolution, framework=framework, arch=arch_of(on, arch), image_name=last)
+
+
+def arch_of(target: Target, requested: str | None) -> str:
+    """What device code is built for: ``requested``, else the target's default; empty for a target without the axis.
+
+    Raises:
+        UsageError: the target has no such axis, or not this choice.
+    """
+    if target.arch is None:
+        if not requested:
+            return ""
+        raise UsageError(
+            f"target `{target.name}` is not built for a kind of device; --arch {requested} means nothing to it",
+            hint="leave --arch out",
+            slug="unsupported-arch",
+        )
+    if requested and requested not in target.arch.choices:
+        raise UsageError(
+            f"target `{target.name}` has nothing for arch `{requested}`",
+            hint=f"it has: {', '.join(target.arch.choices)}",
+            slug="unsupported-arch",
+        )
+    return requested or target.arch.default
+
+
+def resolve_side(
+    catalog: Catalog, *, target: str, layer: str, platform: str | None = None, base: Base | None = None
+) -> Resolution:
+    """The chain of a side image: the target's base, the lowest layer of its runtime, then `layer`.
+
+    What a vendor adds to the runtime is for the device, and a side image never sees one.
+    """
+    target_entry = catalog.target(target)
+    on = definition(target_entry, Target)
+    names = (*stack(catalog, on.base), stack(catalog, on.runtime)[0], *stack(catalog, layer))
+    return _resolution(catalog, target_entry, None, platform, base, names)
+
+
+def stack(catalog: Catalog, top: str) -> tuple[str, ...]:
+    """The layer `top` and those that it lies over, the lowest first."""
+    names: list[str] = []
+    at: str | None = top
+    while at is not None and at not in names:  # a circle is the checker's to tell
+        names.append(at)
+        at = definition(catalog.layer(at), Layer).over
+    return tuple(reversed(names))
+
+
+def base_candidates(catalog: Catalog, target: str, platform: str | None = None, source: str = "") -> tuple[Base, ...]:
+    """The bases that can be tried, in the recipe's order; `source` is what --base-source said.
+
+    A registry image without a digest, in the recipe or the lock, is a moving reference: it
+    comes into question only where nothing else does, and then it is `Base.unlocked`.
+    ``registry:IMAGE@sha256:…`` and ``oci:PATH`` bring their own.
+
+    Raises:
+        UsageError: nothing is left, or the source is not understood.
+    """
+    on = definition(catalog.target(target), Target)
+    layer = definition(catalog.layer(on.base), Layer)
+    at = _platform(on, platform)
+    kind, _, rest = source.partition(":")
+    if rest:
+        return (_requested_base(kind, rest, layer),)
+    every = [_base(catalog, layer, one, at) for one in layer.sources]
+    fitting = [base for base in every if kind in ("", base.kind)]
+    found = [base for base in fitting if not base.unlocked] or fitting
+    if not found:
+        kinds = ", ".join(sorted({one.kind for one in layer.sources}))
+        raise UsageError(
+            f"no base source {f'`{source}` ' if source else ''}can be used for `{on.base}` on {at}",
+            hint=f"the recipe has: {kinds or 'none'}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
+            slug="no-base-source",
+        )
+    return tuple(found)
+
+
+def unlocked_bases(catalog: Catalog, target: str) -> tuple[tuple[str, str, str], ...]:
+    """The platforms of a target that can be planned and not built yet: (platform, base layer, image) of each.
+
+    Empty where every platform has a base with a digest, or one that needs no registry.
+    """
+    on = definition(catalog.target(target), Target)
+    found = []
+    for platform in on.platforms:
+        base = base_candidates(catalog, target, platform)[0]
+        if base.unlocked:
+            found.append((platform, on.base, base.image))
+    return tuple(found)
+
+
+def _requested_base(kind: str, rest: str, layer: Layer) -> Base:
+    if kind == "registry":
+        image, at, digest = rest.partition("@")
+        if not at or not digest.startswith("sha256:") or len(digest) != len("sha256:") + 64:
+            raise UsageError(
+                f"--base-source registry:{rest} names no digest",
+                hint="a tag can move; write registry:IMAGE@sha256:<64 hex digits>",
+                slug="moving-reference",
+            )
+        # The recipe knows how packages come into images of this kind: a vendor's may be no Debian at all.
+        managers = [source.package_manager for source in layer.sources if isinstance(source, RegistrySource)]
+        return Base(kind="registry", package_manager=managers[0] if managers else "apt", image=image, digest=digest)
+    if kind == "oci":
+        return Base(kind="oci", package_manager="none", path=rest)
+    raise UsageError(
+        f"--base-source `{kind}` is not known",
+        hint="use bootstrap, registry, registry:IMAGE@sha256:… or oci:PATH",
+        slug="unknown-base-source",
+    )
+
+
+def _base(catalog: Catalog, layer: Layer, source: RegistrySource | OciSource | BootstrapSource, platform: str) -> Base:
+    match source:
+        case BootstrapSource():
+            return Base(kind="bootstrap", package_manager="none")
+        case OciSource(path=path, package_manager=manager):
+            return Base(kind="oci", package_manager=manager, path=path)
+        case RegistrySource(image=image, package_manager=manager):
+            digest = base_digest(catalog, layer, source, platform)
+            return Base(kind="registry", package_manager=manager, image=image, digest=digest)
+
+
+def _resolution(
+    catalog: Catalog,
+    target: Entry,
+    benchmark: Entry | None,
+    platform: str | None,
+    base: Base | None,
+    names: Sequence[str],
+) -> Resolution:
+    on = definition(target, Target)
+    at = _platform(on, platform)
+    if base is None:
+        base = base_candidates(catalog, on.name, at)[0]
+    last = names[-1] if benchmark is None else benchmark.definition.name
+    return Resolution(
+        target=target,
+        benchmark=benchmark,
+        platform=at,
+        base=base,
+        layers=tuple(catalog.layer(name) for name in names),
+        image_name=f"{last}-{on.name}",
+    )
+
+
+def _platform(target: Target, requested: str | None) -> str:
+    if requested is None:
+        return target.platforms[0]
+    if requested not in target.platforms:
+        raise UsageError(
+            f"target `{target.name}` has no images for {requested}",
+            hint=f"it has: {', '.join(target.platforms)}",
+            slug="unsupported-platform",
+        )
+    return requested
+
+
+def definition(entry: Entry, kind: type[T]) -> T:
+    """The definition of `entry` as the kind that it was looked up as."""
+    value = entry.definition
+    assert isinstance(value, kind)
+    return value

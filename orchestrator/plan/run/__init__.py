@@ -1,0 +1,1 @@
+"""Which tests a run has, with which settings, devices, processors and rights."""

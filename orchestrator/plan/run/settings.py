@@ -1,0 +1,145 @@
+"""The settings of one LoadGen test and where each came from; pure.
+
+Sources in order, later ones win: default < recipe < system (what `--find` stored)
+< command line. What stays null the harness measures before the test and reports
+(docs/run-contract.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.plan.run.planner import Cell, Workload
+
+SETTINGS_VERSION = 1
+DEFAULT_MIN_DURATION_MS = 10_000
+OFFICIAL_MIN_DURATION_MS = 600_000
+SAMPLES_PER_QUERY = 8
+OFFICIAL_OFFLINE_SAMPLES = 24_576
+
+# The least queries with which LoadGen's early stopping can give a valid estimate:
+# 64 for the 90th percentile (SingleStream), 662 for the 99th (MultiStream, Server).
+_MIN_QUERIES = {"Offline": 1, "Server": 662, "SingleStream": 64, "MultiStream": 662}
+_PERCENTILES = {"Offline": None, "Server": 0.99, "SingleStream": 0.9, "MultiStream": 0.99}
+_KEYS = (
+    "min_duration_ms",
+    "max_duration_ms",
+    "min_query_count",
+    "target_qps",
+    "expected_latency_ns",
+    "target_latency_ns",
+    "target_latency_percentile",
+    "samples_per_query",
+)
+_EXECUTION = ("instances", "threads", "batch", "batch_delay_us")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What the command line says, and what `--find` stored for this system.
+
+    ``system`` has ``loadgen`` and ``execution`` keys, and ``cpus``, the number of processors they hold for.
+    """
+
+    min_duration_ms: int | None = None
+    official: bool = False
+    target_qps: float | None = None
+    system: Mapping[str, object] = field(default_factory=dict)
+    calibrated: Mapping[str, object] = field(default_factory=dict)
+    """What an earlier test of the same run measured: a rate that was too high, halved."""
+
+
+def settings_of(
+    workload: Workload, cell: Cell, identifier: str, choices: Choices, cpus: tuple[int, ...]
+) -> tuple[dict[str, object], dict[str, str]]:
+    """The harness's document, and the provenance of each of its free settings by dotted name."""
+    benchmark = workload.benchmark
+    values, sources = _resolve(benchmark, cell, choices, len(cpus))
+    document: dict[str, object] = {
+        "version": SETTINGS_VERSION,
+        "run_id": identifier,
+        "benchmark": benchmark.name,
+        "scenario": cell.scenario,
+        "mode": cell.mode,
+        "backend": workload.harness.backends[workload.framework],
+        "providers": list(workload.target.providers.get(workload.framework, ())),
+        "model": _model(workload),
+        "dataset": _dataset(workload),
+        "loadgen": {key: values.get(key) for key in _KEYS},
+        "execution": {"cpus": list(cpus), **{key: values.get(key) for key in _EXECUTION}},
+        "accuracy": {"metric": benchmark.accuracy.metric, "unit": benchmark.accuracy.unit},
+    }
+    provenance = {f"loadgen.{key}": sources.get(key, "default") for key in _KEYS}
+    provenance |= {f"execution.{key}": sources.get(key, "default") for key in _EXECUTION}
+    provenance["execution.cpus"] = "system"
+    return document, provenance
+
+
+def _resolve(benchmark: Benchmark, cell: Cell, choices: Choices, cpus: int) -> tuple[dict[str, object], dict[str, str]]:
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+
+    def lay(source: str, layer: Mapping[str, object]) -> None:
+        for key, value in layer.items():
+            if value is not None:
+                values[key] = value
+                sources[key] = source
+
+    lay("default", _defaults(cell.scenario))
+    recipe = benchmark.scenarios.get(cell.scenario)  # type: ignore[call-overload]  # a Scenario by its check
+    lay("recipe", {} if recipe is None else recipe.model_dump())
+    # What was found on another number of processors says nothing about this one.
+    if choices.system.get("cpus", cpus) == cpus:
+        lay("system", {key: value for key, value in choices.system.items() if key in (*_KEYS, *_EXECUTION)})
+    lay("calibrated", choices.calibrated)
+    if choices.official:
+        lay("command line", _official(cell.scenario, values))
+    lay("command line", {"min_duration_ms": choices.min_duration_ms})
+    if cell.scenario in {"Server", "Offline"}:
+        lay("command line", {"target_qps": choices.target_qps})
+    return values, sources
+
+
+def _defaults(scenario: str) -> dict[str, object]:
+    return {
+        "min_duration_ms": DEFAULT_MIN_DURATION_MS,
+        "max_duration_ms": 0,
+        "min_query_count": _MIN_QUERIES[scenario],
+        "target_latency_percentile": _PERCENTILES[scenario],
+        "samples_per_query": SAMPLES_PER_QUERY if scenario == "MultiStream" else None,
+    }
+
+
+def _official(scenario: str, values: Mapping[str, object]) -> dict[str, object]:
+    """The closed division's rules: 600 s, no upper bound, and at least 24,576 samples in Offline's query."""
+    at_least = _MIN_QUERIES[scenario] if scenario != "Offline" else OFFICIAL_OFFLINE_SAMPLES
+    given = values.get("min_query_count")
+    count = max(at_least, given) if isinstance(given, int) else at_least
+    return {"min_duration_ms": OFFICIAL_MIN_DURATION_MS, "max_duration_ms": 0, "min_query_count": count}
+
+
+def _model(workload: Workload) -> dict[str, object]:
+    benchmark, model = workload.benchmark, workload.model
+    files = [out.file for out in model.outputs]
+    weights = next((name for name in files if name.endswith(f".{model.format}")), files[0])
+    given = benchmark.input
+    return {
+        "path": f"/models/{model.name}/{weights}",
+        "input": {"name": given.name, "dtype": given.dtype, "scale": given.scale},
+        "output": {"name": benchmark.output.name},
+    }
+
+
+def _dataset(workload: Workload) -> dict[str, object]:
+    dataset = workload.dataset
+    return {
+        "inputs": f"/data/{dataset.name}/{dataset.inputs}",
+        "labels": f"/data/{dataset.name}/{dataset.labels}",
+        "samples": dataset.samples,
+        "performance_samples": min(workload.benchmark.performance_samples, dataset.samples),
+    }

@@ -1,0 +1,1 @@
+"""Running tests: a container each, a record each, whatever happens."""

@@ -1,0 +1,151 @@
+"""From a step and what is known around it to the first record of its run; pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.facts.record import (
+    AccuracyGoal,
+    AssetId,
+    ContainerRun,
+    ImageId,
+    Moment,
+    MountFact,
+    Owner,
+    RecipeId,
+    RunRecord,
+    Setting,
+)
+from orchestrator.facts.redact import redacted_env
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.facts.steps import AssetRef, ContainerSpec, RunStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What all tests of one ``mlorch run`` share; ``command_line`` is redacted already."""
+
+    name: str
+    owner: Owner
+    mlorch_version: str
+    command_line: tuple[str, ...]
+    engine: Mapping[str, object] = field(default_factory=dict)
+    host: Mapping[str, object] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordContext:
+    """What the record says of a benchmark beyond its step: titles, origins, terms, the goal."""
+
+    recipe: RecipeId
+    image: ImageId
+    model: AssetId | None = None
+    dataset: AssetId | None = None
+    accuracy_goal: AccuracyGoal | None = None
+    title: str = ""
+    stands_for: str = ""
+    note: str = ""
+
+
+def first_record(step: RunStep, record_context: RecordContext, session: Session, now: Moment) -> RunRecord:
+    """The record with status ``running``, as it is written before anything starts."""
+    record = RunRecord(
+        run_id=step.run_id,
+        session=session.name,
+        status="running",
+        benchmark=step.benchmark,
+        target=step.target,
+        scenario=step.scenario,
+        mode=step.mode,
+        started=now,
+        owner=session.owner,
+        mlorch_version=session.mlorch_version,
+        command_line=session.command_line,
+        image=record_context.image,
+        recipe=record_context.recipe,
+        container=container_run(step.container, step, session.secrets),
+        settings=settings_with_sources(step),
+        model=record_context.model or _asset(step.model),
+        dataset=record_context.dataset or _asset(step.dataset),
+        accuracy_goal=record_context.accuracy_goal,
+        engine=session.engine,
+        host=session.host,
+        benchmark_title=record_context.title,
+        stands_for=record_context.stands_for,
+    )
+    return replace(record, note=record_context.note) if record_context.note else record
+
+
+def settings_with_sources(step: RunStep) -> dict[str, Setting]:
+    """Each free setting by its dotted name, with its value and source."""
+    settings: dict[str, Setting] = {}
+    for name, source in step.provenance.items():
+        group, _, key = name.partition(".")
+        values = step.settings.get(group)
+        value = values.get(key) if isinstance(values, dict) else step.settings.get(name)
+        settings[name] = Setting(value=value, source=source)
+    return settings
+
+
+def with_effective(settings: Mapping[str, Setting], effective: Mapping[str, object]) -> dict[str, Setting]:
+    """``settings`` with what the harness measured or chose in their place (``effective`` of harness.json)."""
+    merged = dict(settings)
+    for key, fact in effective.items():
+        if not isinstance(fact, dict) or "value" not in fact:
+            continue
+        name = next((known for known in merged if known == key or known.partition(".")[2] == key), key)
+        source = str(fact.get("source", "calibrated"))
+        known_source = merged[name].source if name in merged else ""
+        # What the harness kept as it was told has its source from us; what it changed, from the harness.
+        told = name in merged and merged[name].value == fact["value"]
+        merged[name] = Setting(value=fact["value"], source=known_source if told else source)
+    return merged
+
+
+def container_run(spec: ContainerSpec, step: RunStep, secrets: tuple[str, ...]) -> ContainerRun:
+    """The container as the record keeps it: no host path of an asset, no secret."""
+    contents = {
+        f"/models/{step.model.name}": f"model:{step.model.name}",
+        f"/data/{step.dataset.name}": f"dataset:{step.dataset.name}",
+    }
+    mounts = tuple(
+        MountFact(
+            target=mount.target,
+            content=contents.get(mount.target, mount.target.strip("/")),
+            read_only=mount.read_only,
+        )
+        for mount in spec.mounts
+    )
+    return ContainerRun(
+        name=spec.name,
+        command=spec.command,
+        user=spec.user,
+        network=spec.network,
+        read_only=spec.read_only,
+        mounts=mounts,
+        tmpfs=dict(spec.tmpfs),
+        env=redacted_env(spec.env, secrets),
+        capabilities=spec.capabilities,
+        devices=spec.devices,
+        cdi_devices=spec.cdi_devices,
+        gpus=spec.gpus,
+        runtime=spec.runtime,
+        device_injection=step.device_injection,
+        groups=spec.groups,
+        ulimits={name: tuple(pair) for name, pair in spec.ulimits.items()},
+        cpus=spec.cpus,
+        memory_nodes=spec.memory_nodes,
+        memory=spec.memory,
+        shm=spec.shm,
+        pids=spec.pids,
+        ipc=spec.ipc,
+    )
+
+
+def _asset(asset: AssetRef) -> AssetId:
+    return AssetId(**asdict(asset))

@@ -1,0 +1,86 @@
+"""What `mlorch run --find` found on a system, kept for the next run: one JSON file a system.
+
+An entry is bound to benchmark, target, scenario and the image's content id: a
+changed image must be measured again, and so must other devices. Settings are LoadGen's (`docs/run-contract.md`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.host.files import atomic_write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """One finding; ``settings`` such as ``{"target_qps": 512.0}``, ``run_id`` the run that showed it."""
+
+    benchmark: str
+    target: str
+    scenario: str
+    content_id: str
+    settings: Mapping[str, float | int]
+    run_id: str
+    found: str
+    devices: str = ""
+
+    @property
+    def key(self) -> str:
+        """What a later finding replaces."""
+        return key_of(self.benchmark, self.target, self.scenario, self.devices)
+
+
+def key_of(benchmark: str, target: str, scenario: str, devices: str = "") -> str:
+    """``devices`` as `--devices` names them, empty for all: fewer devices are another system."""
+    more = f"/{devices}" if devices and devices != "all" else ""
+    return f"{benchmark}/{target}/{scenario}{more}"
+
+
+def tuning_file(home: Path, system_id: str) -> Path:
+    """Where a system's findings lie below mlorch's data folder."""
+    return home / "systems" / f"{system_id}.json"
+
+
+def load(path: Path) -> dict[str, Tuned]:
+    """All findings by key; a file that is absent, broken or of another version counts as empty."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["version"] != VERSION:
+            return {}
+        return {key: Tuned(**entry) for key, entry in document["tuned"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def settings_for(found: Mapping[str, Tuned], *, key: str, content_id: str) -> dict[str, object]:
+    """The stored settings for a test, empty where there are none for exactly this image."""
+    tuned = found.get(key)
+    if tuned is None or tuned.content_id != content_id:
+        return {}
+    return dict(tuned.settings)
+
+
+def store(path: Path, tuned: Tuned) -> None:
+    """Add or replace a finding; two processes at once both keep theirs. Raises `StepFailed` [write]."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path):
+        known = load(path) | {tuned.key: tuned}
+        entries = {key: asdict(entry) for key, entry in sorted(known.items())}
+        atomic_write_text(path, json.dumps({"version": VERSION, "tuned": entries}, indent=1) + "\n", overwrite=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
