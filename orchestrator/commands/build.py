@@ -105,9 +105,9 @@ def place(text: str) -> str:
     """A place in a registry as it was given, checked before anything is done; empty stays empty."""
     if not text:
         return ""
-    from orchestrator.facts.references import parse_place
+    from orchestrator.facts.references import parse_registry_prefix
 
-    return str(parse_place(text))
+    return str(parse_registry_prefix(text))
 
 
 def _published(
@@ -197,12 +197,13 @@ def _build_missing(
     from orchestrator.images.build import Builder
     from orchestrator.operations.host_ready import require_platform
     from orchestrator.operations.relock import relock, require_no_drift
+    from orchestrator.plan.build.layers import merge_layers
 
     require_platform(plans, context.engine.facts())
     bases = list(context.bases(selection))
     relocked: set[str] = set()
     while True:
-        with context.build_settings() as settings, BuildView(console, plans) as view:
+        with context.build_settings() as settings, BuildView(console, merge_layers(plans)) as view:
             builder = Builder(
                 engine=context.engine,
                 look_up=context.look_up(),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.engines import BuildEvent
-    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.facts.steps import LayerStep
 
 _WORDS = {
     "hit": "present",
@@ -33,11 +33,9 @@ _ENDED = frozenset({"built", "pulled"})
 class BuildView:
     """Follows a build by its own events; knows the layer at work."""
 
-    def __init__(self, console: Console, plans: Sequence[BuildPlan]) -> None:
-        from orchestrator.plan.build.layers import merge_layers
-
+    def __init__(self, console: Console, steps: Sequence[LayerStep]) -> None:
         self._console = console
-        self._width = max(len(step.name) for step in merge_layers(plans))
+        self._width = max(len(step.name) for step in steps)
         self._stack = ExitStack()
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}

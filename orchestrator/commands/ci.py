@@ -122,9 +122,9 @@ def _benchmark(catalog: Catalog, target: str, given: str | None) -> str:
 def _registry(text: str) -> str:
     if not text:
         return ""
-    from orchestrator.facts.references import parse_place
+    from orchestrator.facts.references import parse_registry_prefix
 
-    return str(parse_place(text))
+    return str(parse_registry_prefix(text))
 
 
 def _write(place: Path, text: str, *, force: bool) -> None:

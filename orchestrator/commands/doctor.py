@@ -290,7 +290,7 @@ def archive_access() -> Iterator[Check]:
 def registries() -> Iterator[Check]:
     """Where images are looked for before they are built, and whether each answers and knows us."""
     from orchestrator.definitions.settings import read_settings
-    from orchestrator.facts.references import parse_place
+    from orchestrator.facts.references import parse_registry_prefix
     from orchestrator.images.registry.client import Registry
 
     names = read_settings().registries
@@ -298,7 +298,7 @@ def registries() -> Iterator[Check]:
         yield Check(name="registries", state="ok", what="none set; images are built here")
     for name in names:
         try:
-            Registry.at(parse_place(name).host, silence_s=_REGISTRY_S).ping()
+            Registry.at(parse_registry_prefix(name).host, silence_s=_REGISTRY_S).ping()
         except MlorchError as error:
             yield Check(name="registries", state="warn", what=f"{name}: {error.message}", hint=error.hint)
         else:

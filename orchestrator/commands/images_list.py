@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from orchestrator.console import Console
-    from orchestrator.facts.references import Place
+    from orchestrator.facts.references import RegistryPrefix
     from orchestrator.images.registry.client import Registry
     from orchestrator.operations.context import Context
 
@@ -74,10 +74,10 @@ def _registry_rows(
 ) -> list[dict[str, object]] | None:
     """What a registry has; None, and said, where it cannot be asked."""
     from orchestrator.errors import RegistryError
-    from orchestrator.facts.references import parse_place
+    from orchestrator.facts.references import parse_registry_prefix
     from orchestrator.images.registry.client import Registry
 
-    place = parse_place(name)
+    place = parse_registry_prefix(name)
     client = Registry.at(place.host)
     try:
         return [
@@ -90,7 +90,7 @@ def _registry_rows(
         return None
 
 
-def _repositories(client: Registry, place: Place, layers: list[str]) -> list[str]:
+def _repositories(client: Registry, place: RegistryPrefix, layers: list[str]) -> list[str]:
     """Our repositories below a place; those of known layers where the registry lists none."""
     from orchestrator.errors import RegistryError
 
@@ -104,7 +104,9 @@ def _repositories(client: Registry, place: Place, layers: list[str]) -> list[str
     return [name for name in found if name.startswith(start) and "/" not in name.removeprefix(start)]
 
 
-def _tags(client: Registry, repository: str, place: Place, needed: Collection[str]) -> Iterator[dict[str, object]]:
+def _tags(
+    client: Registry, repository: str, place: RegistryPrefix, needed: Collection[str]
+) -> Iterator[dict[str, object]]:
     for tag in client.tags(repository):
         if not _ID.fullmatch(tag):
             continue

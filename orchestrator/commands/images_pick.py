@@ -40,9 +40,9 @@ def pick(context: Context, chosen: Sequence[Selection], names: Sequence[str], re
         UsageError: `unknown-image`, a name that is neither a layer of the plans nor a reference;
             `bad-registry`, no place of a registry.
     """
-    from orchestrator.facts.references import parse_place
+    from orchestrator.facts.references import parse_registry_prefix
 
-    place = parse_place(registry) if registry else None
+    place = parse_registry_prefix(registry) if registry else None
     plans = [plan for selection in chosen for plan in context.plans(selection).plans]
     found = [_named(name, plans) for name in names] or [
         Pick(reference=plan.image, plan=plan, step=plan.layers[-1]) for plan in plans

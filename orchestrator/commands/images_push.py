@@ -56,11 +56,11 @@ def command(
     from orchestrator.commands.images_pick import password
     from orchestrator.commands.publishing import prep_selection, publish, show, write_list
     from orchestrator.console import Console
-    from orchestrator.facts.references import parse_place
+    from orchestrator.facts.references import parse_registry_prefix
     from orchestrator.images.attest.keys import load_signer
     from orchestrator.operations.context import Context
 
-    parse_place(registry)  # a name that is none is told before an engine is asked
+    parse_registry_prefix(registry)  # a name that is none is told before an engine is asked
     signer = load_signer(key, password) if key is not None else None
     context, console = Context(recipes), Console(quiet=as_json)
     documents = []

@@ -113,8 +113,9 @@ def _rebuild(
     from orchestrator.commands.build_view import BuildView
     from orchestrator.host.folders import cache_home
     from orchestrator.images.rebuild import Rebuilder
+    from orchestrator.plan.build.layers import merge_layers
 
-    with context.build_settings() as settings, BuildView(console, plans) as view:
+    with context.build_settings() as settings, BuildView(console, merge_layers(plans)) as view:
         rebuilder = Rebuilder(
             engine=context.engine,
             settings=settings,

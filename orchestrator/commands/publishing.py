@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.console import Console
-    from orchestrator.facts.references import Place
+    from orchestrator.facts.references import RegistryPrefix
     from orchestrator.facts.steps import BuildPlan, LayerStep
     from orchestrator.images.attest.keys import Signer
     from orchestrator.images.publish import Indexed, Pushed
@@ -40,14 +40,14 @@ def publish(
         RegistryError: as `Publisher.push`.
     """
     from orchestrator.commands.build_view import BuildView
-    from orchestrator.facts.references import parse_place
+    from orchestrator.facts.references import parse_registry_prefix
     from orchestrator.images.publish import Publisher
     from orchestrator.images.registry.client import Registry
     from orchestrator.plan.build.layers import merge_layers
 
-    place = parse_place(registry)
+    place = parse_registry_prefix(registry)
     _require_images(context, plans)
-    with BuildView(console, (*sides, *plans)) as view:
+    with BuildView(console, merge_layers((*sides, *plans))) as view:
         publisher = Publisher(
             engine=context.engine,
             place=place,
@@ -85,7 +85,7 @@ def prep_selection(context: Context, selection: Selection, plans: Sequence[Build
 
 
 def _with_documents(
-    context: Context, plan: BuildPlan, place: Place, signer: Signer | None, console: Console
+    context: Context, plan: BuildPlan, place: RegistryPrefix, signer: Signer | None, console: Console
 ) -> dict[str, object] | None:
     """Put SBOM and provenance beside the finished image of a plan; None where the registry takes images only.
 

@@ -84,12 +84,12 @@ def image_sources(context: Context, pull_policy: PullPolicy, console: Console) -
                 slug="no-registries",
             )
         return None
-    from orchestrator.facts.references import parse_place
+    from orchestrator.facts.references import parse_registry_prefix
     from orchestrator.images.published_list import read_published
     from orchestrator.images.pull import ImageSources
 
     return ImageSources(
-        places=tuple(parse_place(name) for name in names),
+        places=tuple(parse_registry_prefix(name) for name in names),
         published=read_published(Path(listed)) if listed else {},
         strict=bool(pull_policy.pull) or not pull_policy.build,
         warn=console.warn,

@@ -45,7 +45,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class RegistryPrefix:
     """Where a site keeps images: a registry and, in it, a path (empty for its root)."""
 
     host: str
@@ -88,7 +88,7 @@ def parse_reference(text: str) -> Reference:
     return Reference(host=host, repository=repository, tag=tag or ("" if digest else "latest"), digest=digest)
 
 
-def parse_place(text: str) -> Place:
+def parse_registry_prefix(text: str) -> RegistryPrefix:
     """``HOST[:PORT][/PATH]``, as `--push` and `registries` take it.
 
     Raises `UsageError` (`bad-registry`), also where a scheme or credentials are given.
@@ -98,7 +98,7 @@ def parse_place(text: str) -> Place:
         hint = "write HOST[:PORT][/PATH], such as registry.example:5000/team; credentials belong to `docker login`"
         shown = text if "@" not in text else "…@" + text.rpartition("@")[2]  # what stands before may be a password
         raise UsageError(f"`{shown}` is no place in a registry", hint=hint, slug="bad-registry")
-    return Place(host=match["host"], path=match["path"].removeprefix("/"))
+    return RegistryPrefix(host=match["host"], path=match["path"].removeprefix("/"))
 
 
 def is_loopback(host: str) -> bool:

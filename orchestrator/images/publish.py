@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.engines import BuildEvent, Engine, ImageFacts
-    from orchestrator.facts.references import Place, Reference
+    from orchestrator.facts.references import Reference, RegistryPrefix
     from orchestrator.facts.steps import BuildPlan, LayerStep
     from orchestrator.images.registry.client import Registry
     from orchestrator.images.registry.manifests import Descriptor
@@ -51,7 +51,7 @@ class Publisher:
     """Pushes layers of plans from one engine to one place."""
 
     engine: Engine
-    place: Place
+    place: RegistryPrefix
     client: Registry
     overwrite: bool = False
     warn: Callable[[str], None] = field(default=lambda _text: None)

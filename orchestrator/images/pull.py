@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from orchestrator.engines import BuildEvent, ImageFacts, ImageTransfer
-    from orchestrator.facts.references import Place, Reference
+    from orchestrator.facts.references import Reference, RegistryPrefix
     from orchestrator.facts.steps import BuildPlan, LayerStep
     from orchestrator.images.published_list import Published
     from orchestrator.images.registry.client import Registry
@@ -51,7 +51,7 @@ class ImageSources:
     else can help where building is not allowed.
     """
 
-    places: Sequence[Place]
+    places: Sequence[RegistryPrefix]
     published: Mapping[str, Published] = field(default_factory=dict)
     strict: bool = False
     warn: Callable[[str], None] = field(default=lambda _text: None)
@@ -140,14 +140,14 @@ class ImageSources:
 
     # -- one registry --------------------------------------------------------------------
 
-    def _places(self, bound: Published | None) -> tuple[Place, ...]:
-        from orchestrator.facts.references import parse_place
+    def _places(self, bound: Published | None) -> tuple[RegistryPrefix, ...]:
+        from orchestrator.facts.references import parse_registry_prefix
 
-        named = (parse_place(bound.registry),) if bound is not None else ()
+        named = (parse_registry_prefix(bound.registry),) if bound is not None else ()
         places = tuple(dict.fromkeys((*named, *self.places)))
         return tuple(place for place in places if place.host not in self._unreached)
 
-    def _at(self, place: Place, step: LayerStep, bound: Published | None) -> tuple[RegistryImage | None, str]:
+    def _at(self, place: RegistryPrefix, step: LayerStep, bound: Published | None) -> tuple[RegistryImage | None, str]:
         """The image at a place, and the digest under its tag where that is not the published one."""
         reference = place.image(step.name, step.content_id)
         client = self._client(place.host)

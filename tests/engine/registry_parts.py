@@ -340,21 +340,21 @@ def builder(engine, cache: Path, **more):
 
 def publisher(engine, registry: Running, path: str = "team", env=None, **more):
     """A publisher to a place in a registry."""
-    from orchestrator.facts.references import Place
+    from orchestrator.facts.references import RegistryPrefix
     from orchestrator.images.publish import Publisher
     from orchestrator.images.registry.client import Registry
 
-    place = Place(host=registry.host, path=path)
+    place = RegistryPrefix(host=registry.host, path=path)
     return Publisher(engine=engine, place=place, client=Registry.at(registry.host, env), **more)
 
 
 def image_sources(registry: Running, path: str = "team", env=None, **more):
     """Where a second engine looks for images."""
-    from orchestrator.facts.references import Place
+    from orchestrator.facts.references import RegistryPrefix
     from orchestrator.images.pull import ImageSources
     from orchestrator.images.registry.client import Registry
 
-    made = ImageSources(places=(Place(host=registry.host, path=path),), **more)
+    made = ImageSources(places=(RegistryPrefix(host=registry.host, path=path),), **more)
     made._clients[registry.host] = Registry.at(registry.host, env)
     return made
 

@@ -35,7 +35,7 @@ def plan(*names: str) -> BuildPlan:
 def test_each_layer_that_is_built_is_a_fold_with_the_builders_words(github, capsys):
     one = plan("first", "second")
     first, second = one.layers
-    with BuildView(Console(), (one,)) as view:
+    with BuildView(Console(), one.layers) as view:
         view.layer(first, "build")
         view.event(first, BuildEvent(kind="log", step="RUN x", text="::add-mask::secret\n"))
         view.layer(first, "built")
@@ -50,7 +50,7 @@ def test_a_build_that_fails_ends_its_fold_first(github, capsys):
     one = plan("first")
 
     def build() -> None:
-        with BuildView(Console(), (one,)) as view:
+        with BuildView(Console(), one.layers) as view:
             view.layer(one.layers[0], "build")
             raise StepFailed("no")
 

@@ -11,7 +11,7 @@ from orchestrator.cli import run
 from orchestrator.console import Console
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import DefinitionError, Problem, RegistryError, StepFailed, UsageError
-from orchestrator.facts.references import Place
+from orchestrator.facts.references import RegistryPrefix
 from orchestrator.facts.steps import BuildPlan, LayerStep
 from orchestrator.images.prune import freed, is_own, remove, unneeded
 from orchestrator.images.published_list import Published, read_published, write_published
@@ -117,11 +117,11 @@ def test_a_registry_that_does_not_answer_is_passed_over_once_or_refused(monkeypa
             raise RegistryError("nobody there", slug="registry-down")
 
     said = []
-    one = ImageSources(places=(Place(host="r"),), warn=said.append)
+    one = ImageSources(places=(RegistryPrefix(host="r"),), warn=said.append)
     one._clients["r"] = Down()
     assert one.registry_images([plan()], ()) == {}
     assert (Down.asked, len(said)) == (1, 1)
-    strict = ImageSources(places=(Place(host="r"),), strict=True)
+    strict = ImageSources(places=(RegistryPrefix(host="r"),), strict=True)
     strict._clients["r"] = Down()
     with pytest.raises(RegistryError) as caught:
         strict.registry_images([plan()], ())

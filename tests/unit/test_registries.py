@@ -16,7 +16,7 @@ import pytest
 from orchestrator.engines.registry_messages import from_engine
 from orchestrator.engines.registry_trust import certificates, context
 from orchestrator.errors import EngineError, RegistryError, StepFailed, UsageError
-from orchestrator.facts.references import Place, is_loopback, parse_place, parse_reference
+from orchestrator.facts.references import RegistryPrefix, is_loopback, parse_reference, parse_registry_prefix
 from orchestrator.images.registry import transport
 from orchestrator.images.registry.client import Registry, referrers_tag
 from orchestrator.images.registry.credentials import credentials
@@ -62,8 +62,8 @@ def test_what_is_no_reference_is_refused(text):
 
 
 def test_places_and_what_is_none():
-    assert parse_place("reg.example:5000/team/x/") == Place(host="reg.example:5000", path="team/x")
-    assert str(parse_place("r").image("base", "id")) == "r/mlorch/base:id"
+    assert parse_registry_prefix("reg.example:5000/team/x/") == RegistryPrefix(host="reg.example:5000", path="team/x")
+    assert str(parse_registry_prefix("r").image("base", "id")) == "r/mlorch/base:id"
     for text in (
         "https://reg.example",
         "user:secret@reg.example",
@@ -73,7 +73,7 @@ def test_places_and_what_is_none():
         "a b",
     ):
         with pytest.raises(UsageError) as caught:
-            parse_place(text)
+            parse_registry_prefix(text)
         assert caught.value.slug == "bad-registry"
         assert "secret" not in caught.value.message
 

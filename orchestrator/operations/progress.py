@@ -1,0 +1,72 @@
+"""What an operation tells while it works: the one interface between use cases and whoever watches them.
+
+The command line's `Console` and views are such watchers; the API's watcher keeps silent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from orchestrator.engines import BuildEvent
+    from orchestrator.facts.steps import LayerStep
+
+
+class Talk(Protocol):
+    """Lines for a person: what goes on, and what should be known though it stops nothing."""
+
+    def say(self, text: str, *, style: str = "") -> None:
+        """One line of what goes on."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """One line that should be seen."""
+        ...
+
+
+class LayerProgress(Protocol):
+    """Follows layers that are built, pulled or pushed."""
+
+    def layer(self, step: LayerStep, state: str) -> None:
+        """A layer came to a new state: hit, build, built, pull, pulled, push, pushed, waiting, …"""
+        ...
+
+    def event(self, step: LayerStep, event: BuildEvent) -> None:
+        """The engine said something of a layer's work."""
+        ...
+
+
+class Progress(Talk, Protocol):
+    """All that an operation may tell. `layers` opens a view of a set of layers for as long as its `with` lasts."""
+
+    def layers(self, steps: tuple[LayerStep, ...]) -> AbstractContextManager[LayerProgress]:
+        """A view of the work on these layers."""
+        ...
+
+
+class Silent:
+    """A watcher that keeps silent: `Progress` for programs."""
+
+    def say(self, text: str, *, style: str = "") -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
+        """Nothing."""
+
+    def layers(self, steps: tuple[LayerStep, ...]) -> AbstractContextManager[LayerProgress]:  # noqa: ARG002 (silent)
+        """A view that shows nothing."""
+        from contextlib import nullcontext
+
+        return nullcontext(SilentLayers())
+
+
+class SilentLayers:
+    """`LayerProgress` that shows nothing."""
+
+    def layer(self, step: LayerStep, state: str) -> None:
+        """Nothing."""
+
+    def event(self, step: LayerStep, event: BuildEvent) -> None:
+        """Nothing."""
