@@ -161,7 +161,7 @@ def one_of(what: str, word: str, known: Sequence[str]) -> str:
 def check(request: Request) -> None:
     """Options that exclude each other or mean nothing."""
     from orchestrator.errors import UsageError
-    from orchestrator.plan.run.device_choice import parse
+    from orchestrator.plan.run.devices.choice import parse
 
     if request.target_qps is not None and not 0 < request.target_qps < 1e9:
         raise UsageError("--target-qps must be a positive number", slug="target-qps")
