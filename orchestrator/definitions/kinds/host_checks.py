@@ -15,7 +15,7 @@ class HostCheck(Strict):
 
     The value is the file's text without blanks around it, or what the first group of
     ``pattern`` takes from it. With a glob in ``file`` every file must agree. ``need`` stops
-    a run, ``note`` is told only. A file that is not there is skipped, unless ``absent`` is ``fail``.
+    a run, ``note`` is only reported. A file that is not there is skipped, unless ``absent`` is ``fail``.
     """
 
     name: Name
