@@ -247,7 +247,6 @@ class RunStep:
     provenance: Mapping[str, str]
     model: AssetRef
     dataset: AssetRef
-    recipe_sha256: str
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import UsageError
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
 from orchestrator.operations.target_choice import AUTO
-from orchestrator.plan.run.device_choice import parse
-from orchestrator.plan.run.planner import SCENARIOS, duration_ms
+from orchestrator.plan.run.cells import SCENARIOS
+from orchestrator.plan.run.devices.choice import parse
+from orchestrator.plan.run.duration import duration_ms
 from orchestrator.plan.run.settings import OFFICIAL_MIN_DURATION_MS
 
 if TYPE_CHECKING:

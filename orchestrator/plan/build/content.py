@@ -24,7 +24,7 @@ CONTENT = "content"
 """The folder of a context with what a layer copies, at the places that it has in the image."""
 CONTENT_TAR = "content.tar"
 """The same as one archive, made when the context is laid out: what the templates add."""
-SETTLE = "settle.py"
+NORMALISE = "settle.py"
 """The program of `dockerfiles/` that makes a layer's files the same on every machine, where a template names it."""
 
 _SKIPPED = {"__pycache__", ".DS_Store"}
