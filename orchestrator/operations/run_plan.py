@@ -111,7 +111,6 @@ def choose(context: Context, target: str, plans: Sequence[BuildPlan]) -> tuple[P
             harness=catalog.harness(what.harness).definition,  # type: ignore[arg-type]
             framework=plan.framework,
             image=plan.image,
-            recipe_sha256=benchmark.sha256,
             model_folder=NO_FOLDER,
             dataset_folder=NO_FOLDER,
         )

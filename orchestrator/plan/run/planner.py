@@ -41,7 +41,6 @@ class Workload:
     harness: Harness
     framework: str
     image: str
-    recipe_sha256: str
     model_folder: str
     dataset_folder: str
     model_bytes: int = 0
@@ -130,7 +129,6 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         provenance=provenance,
         model=_asset("model", workload.model),
         dataset=_asset("dataset", workload.dataset),
-        recipe_sha256=workload.recipe_sha256,
         device_injection=devices.device_injection,
     )
 
