@@ -65,7 +65,8 @@ def init(
     from orchestrator.console import Console
     from orchestrator.operations.context import Context
     from orchestrator.operations.run_request import known_name
-    from orchestrator.plan.run.cells import SCENARIOS, duration_ms
+    from orchestrator.plan.run.cells import SCENARIOS
+    from orchestrator.plan.run.duration import duration_ms
 
     catalog, console = Context(recipes).catalog, Console(quiet=as_json)
     duration_ms(duration)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
 
-from orchestrator.facts.steps import BuildPlan, LayerStep, build_plan_from
+from orchestrator.facts.codec import from_plain, to_plain
+from orchestrator.facts.steps import BuildPlan, LayerStep
 from orchestrator.operations.kept_plans import Compiled, Selection, compiled
 from orchestrator.plan.build import content
 from orchestrator.plan.build.layers import explain, labels, merge_layers, missing_layers
@@ -93,7 +93,7 @@ def test_labels_let_the_next_plan_explain_itself():
 
 def test_a_plan_survives_json():
     plan = chain("base", "top")
-    assert build_plan_from(json.loads(json.dumps(dataclasses.asdict(plan)))) == plan
+    assert from_plain(BuildPlan, json.loads(json.dumps(to_plain(plan)))) == plan
 
 
 class TestKeptPlans:
