@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from build_parts import PlanBuilder
+from left_over import LeftOver
 from podman_parts import podman
 
 from orchestrator.engines.docker.engine import connect, find_host
@@ -34,6 +35,20 @@ def _engine_for_all():
             patch.setenv("DOCKER_CONFIG", extra["DOCKER_CONFIG"])
             patch.setenv("PATH", f"{Path(extra[CLIENT_VARIABLE]).parent}:{os.environ['PATH']}")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_over(_engine_for_all, tmp_path_factory):
+    """A person's engine holds the same images after the tests, and the built-in ones; temporary files are pytest's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
+        patch.setattr("tempfile.tempdir", None)  # so that it is looked up again
+        left_over = LeftOver()
+        yield
+        left_over.remove_images()
+        findings = left_over.findings()
+    if findings:
+        pytest.fail("the tests left " + "\n  and ".join(findings), pytrace=False)
 
 
 @pytest.fixture(scope="session")

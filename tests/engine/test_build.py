@@ -54,9 +54,9 @@ def test_two_processes_build_a_layer_once(site):
 import json, sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}]
 from pathlib import Path
-from conftest import Site
-from orchestrator.engines.docker import connect
-print(Site(folder=Path({str(site.folder)!r}), engine=connect()).build("t-race")[-1].state)
+from conftest import SiteConfig
+from orchestrator.engines.docker.engine import connect
+print(SiteConfig(folder=Path({str(site.folder)!r}), engine=connect()).build("t-race")[-1].state)
 """
     running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     states = sorted(process.communicate(timeout=120)[0].strip() for process in running)
