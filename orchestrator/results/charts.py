@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.results.summary import nanoseconds
+from orchestrator.facts.metrics import nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

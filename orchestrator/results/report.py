@@ -13,9 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.metrics import nanoseconds, percent, text
+from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results import histogram
 from orchestrator.results.charts import latency_chart
-from orchestrator.results.summary import COLUMNS, RIGHT, metric_text, nanoseconds, number, percent, row
+from orchestrator.results.summary import COLUMNS, RIGHT, metric_text, row
 from orchestrator.results.words import facts, limits, setting_text
 
 if TYPE_CHECKING:
@@ -31,12 +33,6 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).with_name("templates")
 _WIDTHS = {"wide": 860, "narrow": 340}
 """A picture for a screen and one for a phone; the style sheet shows one of them."""
-_OF = {
-    "SingleStream": "per query, one sample each",
-    "MultiStream": "per query",
-    "Server": "per sample, from its scheduled arrival",
-    "Offline": "from the issue of the one query until a sample completed",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,14 +236,15 @@ def _effective(result: LoadGenResult) -> list[tuple[str, str]]:
     duration, rate = result.effective.get("min_duration_ms"), result.effective.get("target_qps")
     if isinstance(duration, int | float):
         rows.append(("Minimum duration", f"{duration / 1000:g} s"))
-    if isinstance(rate, int | float) and result.scenario in {"Offline", "Server"}:
-        name = "Expected rate" if result.scenario == "Offline" else "Target rate"
-        rows.append((name, f"{number(rate)} samples/s"))
+    scenario = SCENARIOS.get(result.scenario)
+    if isinstance(rate, int | float) and scenario is not None and scenario.has_rate:
+        rows.append((scenario.rate_title, text(rate, "samples/s")))
     return rows
 
 
 def _caption(result: LoadGenResult, counted: histogram.Histogram | None) -> str:
-    caption = f"Latency {_OF.get(result.scenario, '')}; log scale. "
+    scenario = SCENARIOS.get(result.scenario)
+    caption = f"Latency {scenario.latency_of if scenario else ''}; log scale. "
     if counted is None:
         return caption + "Line: minimum to maximum; box: median to 90th percentile, light to 99th. All from LoadGen."
     caption += f"Bars: counted by the harness, from issue to answer, over {counted.samples:,} {counted.of_words}. "
@@ -255,8 +252,10 @@ def _caption(result: LoadGenResult, counted: histogram.Histogram | None) -> str:
 
 
 def _charts(result: LoadGenResult, counted: histogram.Histogram | None) -> dict[str, Chart]:
-    limit = result.effective.get("target_latency_ns") if result.scenario == "Server" else None
-    limit_ns = float(limit) if isinstance(limit, int | float) and limit > 0 else None
+    scenario, limit = SCENARIOS.get(result.scenario), result.effective.get("target_latency_ns")
+    limit_ns = None
+    if scenario is not None and scenario.has_latency_limit and isinstance(limit, int | float) and limit > 0:
+        limit_ns = float(limit)
     charts = {}
     for css, width in _WIDTHS.items():
         chart = latency_chart(result.latency_ns, counted, width=width, limit_ns=limit_ns)

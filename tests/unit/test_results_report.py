@@ -12,11 +12,12 @@ from xml.etree import ElementTree as ET
 import pytest
 from results_parts import add_run, record_of
 
+from orchestrator.facts.metrics import nanoseconds, number
 from orchestrator.facts.record import Failure
 from orchestrator.results import charts, histogram
 from orchestrator.results.report import _css, render, templates
 from orchestrator.results.store import Store
-from orchestrator.results.summary import document, metric_text, nanoseconds, number, row, summaries, summarise
+from orchestrator.results.summary import document, metric_text, row, summaries, summarise
 from orchestrator.results.words import facts, spans
 
 _VOID = {"meta", "br"}

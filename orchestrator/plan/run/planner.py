@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.devices import DeviceInventory
+from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.facts.steps import OWNER_LABEL, AssetRef, ContainerSpec, Mount, RunStep
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.plan.run.processors import cpu_set, memory_limit, memory_nodes, preflight_memory, size_bytes
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from orchestrator.facts.host import HostFacts
     from orchestrator.plan.run.devices import Devices
 
-SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")
 PIDS = 4096
 _MIB = 2**20
