@@ -120,7 +120,6 @@ def _bundled(plan: BuildPlan, selection: Selection, usual: set[str]) -> BundledP
 
 def _assets(context: Context, plans: Sequence[BuildPlan], console: Console) -> tuple[Stored, ...]:
     """Models and datasets of the plans' benchmarks, fetched and prepared where they are not here."""
-    from orchestrator.definitions.kinds.recipes import Benchmark
     from orchestrator.operations.asset_provider import asset_provider
 
     found: dict[tuple[str, str], Stored] = {}
@@ -128,7 +127,6 @@ def _assets(context: Context, plans: Sequence[BuildPlan], console: Console) -> t
         if not plan.benchmark:
             continue
         what = context.catalog.benchmark(plan.benchmark).definition
-        assert isinstance(what, Benchmark)
         shelf = asset_provider(context, console, target=plan.target)
         for entry in (context.catalog.model(what.model), context.catalog.dataset(what.dataset)):
             stored = shelf.get(entry)

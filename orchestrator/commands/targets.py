@@ -65,7 +65,6 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     from orchestrator.commands.device_view import device_injection_lines
     from orchestrator.commands.targets_view import check_lines, here_lines, recipe_lines
     from orchestrator.console import Console
-    from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.host.accelerators import this_machine
     from orchestrator.host.checks import check_host, checks_of
     from orchestrator.host.detect import presence
@@ -74,7 +73,6 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     context = Context(recipes)
     entry = context.catalog.target(name)
     target = entry.definition
-    assert isinstance(target, Target)
     console, machine, engine = Console(quiet=as_json), this_machine(), context.try_facts()
     here = presence(target, machine, judge(engine))
     device_injection, why_none = _device_injection(target, here.devices, engine)
@@ -150,9 +148,7 @@ def _planned(target: Target, devices: Sequence[FoundDevice], engine: EngineFacts
 
 def all_targets(catalog: Catalog) -> tuple[Target, ...]:
     """The targets of a catalogue by name."""
-    from orchestrator.definitions.kinds.recipes import Target
-
-    return tuple(e.definition for e in catalog.entries("target") if isinstance(e.definition, Target))
+    return tuple(entry.definition for entry in catalog.targets())
 
 
 def presences(catalog: Catalog, judged: Judge | None = None) -> tuple[Presence, ...]:
@@ -178,21 +174,19 @@ def own_platform(catalog: Catalog, name: str) -> str | None:
     """This host's platform where the target has images for it; None otherwise."""
     import os
 
-    from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.host.detect import platform_of
 
     target = catalog.target(name).definition
     mine = platform_of(os.uname().machine)
-    return mine if isinstance(target, Target) and mine in target.platforms else None
+    return mine if mine in target.platforms else None
 
 
 def own_arch(catalog: Catalog, name: str) -> str | None:
     """What the target's devices here need their code built for, where all are alike and the target has it."""
-    from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.host.detect import presence
 
     target = catalog.target(name).definition
-    if not isinstance(target, Target) or target.arch is None:
+    if target.arch is None:
         return None
     found = presence(target).archs
     return found[0] if len(found) == 1 and found[0] in target.arch.choices else None

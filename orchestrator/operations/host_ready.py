@@ -103,8 +103,4 @@ def findings(catalog: Catalog, name: str) -> tuple[Finding, ...]:
 
 
 def _target(catalog: Catalog, name: str) -> Target:
-    from orchestrator.definitions.kinds.recipes import Target
-
-    target = catalog.target(name).definition
-    assert isinstance(target, Target)
-    return target
+    return catalog.target(name).definition

@@ -42,20 +42,13 @@ def _selections(context: Context) -> Iterator[Selection]:
     from dataclasses import replace
     from itertools import product
 
-    from orchestrator.definitions.kinds.recipes import Layer, Target
     from orchestrator.errors import MlorchError
     from orchestrator.operations.kept_plans import Selection
 
-    sides = [
-        entry.definition.name
-        for entry in context.catalog.entries("layer")
-        if isinstance(entry.definition, Layer) and entry.definition.level == "side"
-    ]
-    layers = [entry.definition for entry in context.catalog.entries("layer")]
-    per_arch = any(isinstance(layer, Layer) and layer.per_arch for layer in layers)
-    for entry in context.catalog.entries("target"):
-        if not isinstance(entry.definition, Target):
-            continue
+    layers = [entry.definition for entry in context.catalog.layers()]
+    sides = [layer.name for layer in layers if layer.level == "side"]
+    per_arch = any(layer.per_arch for layer in layers)
+    for entry in context.catalog.targets():
         axis = entry.definition.arch
         archs = axis.choices if axis is not None and per_arch else (None,)
         for platform, arch in product(entry.definition.platforms, archs):

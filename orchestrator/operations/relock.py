@@ -81,11 +81,9 @@ def _drift(catalog: Catalog, step: LayerStep, console: Console) -> tuple[str, tu
 
 def _fresh(catalog: Catalog, step: LayerStep, console: Console) -> tuple[str, LayerLock]:
     """The layer that pins the packages of `step`, and its lock as the mirrors have it now."""
-    from orchestrator.definitions.kinds.recipes import Layer
     from orchestrator.packages.locking import make_lock
     from orchestrator.plan.build.planner import PIP_LAYER
-    from orchestrator.plan.build.resolve import definition
 
     name = step.name if step.debs else step.toolchain or PIP_LAYER
-    layer = definition(catalog.layer(name), Layer)
+    layer = catalog.layer(name).definition
     return name, make_lock(layer, catalog.lock(name), platforms=[step.platform], say=console.say)

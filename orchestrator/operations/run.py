@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.definitions.catalog import Entry
-    from orchestrator.definitions.kinds.recipes import Target
+    from orchestrator.definitions.kinds.recipes import Asset, Target
     from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.engines.printers import Printer
     from orchestrator.facts.steps import RunStep
@@ -172,7 +172,7 @@ def select(context: Context, request: Request) -> tuple[PlannedBenchmark, ...]:
     context.catalog.target(target)
     names = run_plan.names_of(context.catalog, request, target)
     for name in names:
-        run_plan.cells(request, context.catalog.benchmark(name).definition)  # type: ignore[arg-type]
+        run_plan.cells(request, context.catalog.benchmark(name).definition)
     plans = context.plans(_selection(request, target, names)).plans
     return run_plan.choose(context, target, plans)
 
@@ -247,7 +247,7 @@ def _with_images(
 
 def asset_place(
     context: Context, request: Request, console: Console, pull_policy: PullPolicy = DEFAULT_PULL_POLICY
-) -> Callable[[Entry], AssetPlace]:
+) -> Callable[[Entry[Asset]], AssetPlace]:
     """Fetches and prepares an asset where it is not cached; gives its folder and size."""
     from orchestrator.operations.asset_provider import asset_provider
 
@@ -255,7 +255,7 @@ def asset_place(
         context, console, target=request.target, base_source=request.base_source, pull_policy=pull_policy
     )
 
-    def place(entry: Entry) -> AssetPlace:
+    def place(entry: Entry[Asset]) -> AssetPlace:
         stored = provider.get(entry)
         return AssetPlace(folder=str(stored.folder), size=stored.size)
 
@@ -298,7 +298,7 @@ def _reported(outcome: Outcome) -> Summary:
 
 def dry_steps(context: Context, request: Request) -> list[RunStep]:
     """The tests that would run, in order; no network, nothing written, and no engine unless devices are passed."""
-    from orchestrator.assets.store import Store, definition_of, key_of
+    from orchestrator.assets.store import Store, key_of
     from orchestrator.host.facts import host_facts
     from orchestrator.host.folders import cache_home, data_home
     from orchestrator.runs.tuning import load, tuning_file
@@ -310,8 +310,8 @@ def dry_steps(context: Context, request: Request) -> list[RunStep]:
     tuned = load(tuning_file(data_home(), host.system_id))
     assets = Store(cache_home())
 
-    def place(entry: Entry) -> str:
-        return str(assets.place(definition_of(entry), key_of(entry, context.catalog)) / "files")
+    def place(entry: Entry[Asset]) -> str:
+        return str(assets.place(entry.definition, key_of(entry, context.catalog)) / "files")
 
     steps = []
     for one in planned:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.recipes import Asset, Benchmark, Target
+    from orchestrator.definitions.kinds.recipes import Asset, Benchmark, Dataset, Model, Target
     from orchestrator.engines import EngineFacts, ImageFacts
     from orchestrator.facts.devices import FoundDevice
     from orchestrator.facts.host import HostFacts
@@ -57,9 +57,9 @@ class PlannedBenchmark:
 
     workload: Workload
     plan: BuildPlan
-    benchmark: Entry
-    model: Entry
-    dataset: Entry
+    benchmark: Entry[Benchmark]
+    model: Entry[Model]
+    dataset: Entry[Dataset]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +82,7 @@ def names_of(catalog: Catalog, request: Request, target: str) -> tuple[str, ...]
         framework_of(catalog, target=target, benchmark=name)
     if request.benchmarks:
         return tuple(dict.fromkeys(request.benchmarks))
-    found = [
-        name
-        for name in benchmarks_of(catalog, target)
-        if catalog.benchmark(name).definition.default  # type: ignore[attr-defined]
-    ]
+    found = [name for name in benchmarks_of(catalog, target) if catalog.benchmark(name).definition.default]
     if not found:
         raise NothingSelectedError(
             f"no benchmark runs on target `{target}` by default",
@@ -101,14 +97,14 @@ def choose(context: Context, target: str, plans: Sequence[BuildPlan]) -> tuple[P
     planned = []
     for plan in plans:
         benchmark = catalog.benchmark(plan.benchmark)
-        what: Benchmark = benchmark.definition  # type: ignore[assignment]
+        what = benchmark.definition
         model, dataset = catalog.model(what.model), catalog.dataset(what.dataset)
         workload = Workload(
             benchmark=what,
-            target=catalog.target(target).definition,  # type: ignore[arg-type]
-            model=model.definition,  # type: ignore[arg-type]
-            dataset=dataset.definition,  # type: ignore[arg-type]
-            harness=catalog.harness(what.harness).definition,  # type: ignore[arg-type]
+            target=catalog.target(target).definition,
+            model=model.definition,
+            dataset=dataset.definition,
+            harness=catalog.harness(what.harness).definition,
             framework=plan.framework,
             image=plan.image,
             recipe_sha256=benchmark.sha256,
@@ -121,7 +117,7 @@ def choose(context: Context, target: str, plans: Sequence[BuildPlan]) -> tuple[P
     return tuple(planned)
 
 
-def with_assets(planned: PlannedBenchmark, place: Callable[[Entry], AssetPlace]) -> PlannedBenchmark:
+def with_assets(planned: PlannedBenchmark, place: Callable[[Entry[Asset]], AssetPlace]) -> PlannedBenchmark:
     """``planned`` with its model and dataset on this host. Raises `StepFailed` for a folder that is missing."""
     model, dataset = place(planned.model), place(planned.dataset)
     for found in (model, dataset):
