@@ -60,6 +60,8 @@ class Context:
     """What the command line says; empty leaves it to the settings."""
     _pinned: tuple[str, ...] | None = field(default=None, repr=False)
     _catalog: Catalog | None = field(default=None, repr=False)
+    _signature: str = field(default="", repr=False)
+    """Of the files that plans are made of, as they were before the catalogue was read."""
     _engine: Engine | None = field(default=None, repr=False)
 
     # -- definitions -------------------------------------------------------------------
@@ -69,7 +71,10 @@ class Context:
         """All definitions of the built-in and the given recipes, checked."""
         if self._catalog is None:
             from orchestrator.definitions.catalog import load
+            from orchestrator.host.signature import signature
 
+            # Before anything is read: a file that is edited meanwhile must not pass for the one that was read.
+            self._signature = signature(self._plan_roots())
             self._catalog = load(self.roots())
         return self._catalog
 
@@ -120,7 +125,6 @@ class Context:
 
     def _make(self, selection: Selection) -> Compiled:
         from orchestrator.images.base_layout import with_layout
-        from orchestrator.operations.relock import own_locks
         from orchestrator.plan.build.planner import build_plan, build_plans
         from orchestrator.plan.build.resolve import base_candidates, resolve_side
 
@@ -140,12 +144,18 @@ class Context:
                 base=base,
                 arch=selection.arch or self.own_arch(target),
             )
-        roots = (
-            *(str(root.path) for root in self.roots()),
-            str(own_locks(self.roots()[0])),
+        return Compiled(plans=plans, roots=self._plan_roots(), signature=self._signature)  # type: ignore[arg-type]
+
+    def _plan_roots(self) -> tuple[str, ...]:
+        """The folders whose files plans are made of."""
+        from orchestrator.operations.relock import own_locks
+
+        roots = self.roots()
+        return (
+            *(str(root.path) for root in roots),
+            str(own_locks(roots[0])),
             str(Path(__file__).parents[1] / "harness"),
         )
-        return Compiled(plans=plans, roots=roots)  # type: ignore[arg-type]
 
     def bases(self, selection: Selection) -> tuple[Base, ...]:
         """The base sources that a build may try, in order."""

@@ -47,6 +47,8 @@ class Compiled:
 
     plans: tuple[BuildPlan, ...]
     roots: tuple[str, ...]
+    signature: str = ""
+    """Of those files before they were read: one that was edited meanwhile must not pass for what was read."""
 
 
 def compiled(
@@ -69,7 +71,7 @@ def compiled(
     fresh = make(selection)
     document = {
         "roots": list(fresh.roots),
-        "signature": signature(fresh.roots),
+        "signature": fresh.signature or signature(fresh.roots),
         "plans": [asdict(plan) for plan in fresh.plans],
     }
     try:
