@@ -72,7 +72,7 @@ def engines(_engine_for_all):
 
 
 @dataclass
-class SiteConfig:
+class Site:
     """A folder of recipes over the built-in ones, and how to build a side image of it on the real engine."""
 
     folder: Path
@@ -92,7 +92,7 @@ class SiteConfig:
         context = Context((str(self.folder),))
         return context.plans(Selection(target="cpu", side=name, base_source=base_source)).plans
 
-    def build(self, name: str, *, settings=None, events: list | None = None, base_source: str = ""):
+    def build(self, name: str, *, settings=None, events: list | None = None, base_source: str = "", on_layer=None):
         context = Context((str(self.folder),))
         plans = context.plans(Selection(target="cpu", side=name, base_source=base_source)).plans
         with context.build_settings() as own:
@@ -103,13 +103,14 @@ class SiteConfig:
                 settings=settings or own,
                 parts=context.parts(),
                 on_event=lambda _step, event: None if events is None else events.append(event),
+                on_layer=on_layer or (lambda _step, _state: None),
             )
             return builder.build(plans)
 
 
 @pytest.fixture
 def site(tmp_path, engine):
-    return SiteConfig(folder=tmp_path / "site", engine=engine)
+    return Site(folder=tmp_path / "site", engine=engine)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import tarfile
 import pytest
 import yaml
 from build_parts import PlanBuilder
-from conftest import SiteConfig
+from conftest import Site
 from docker_parts import busybox
 from registry_parts import registry
 
@@ -261,7 +261,7 @@ def test_files_of_a_repository_come_at_the_locked_commit_whatever_its_branch_is_
 
 @pytest.fixture
 def git_site(tmp_path, engine):
-    return SiteConfig(folder=tmp_path / "recipes-of-git", engine=engine)
+    return Site(folder=tmp_path / "recipes-of-git", engine=engine)
 
 
 def git(folder, *arguments: str) -> None:
