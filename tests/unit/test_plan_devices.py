@@ -494,8 +494,8 @@ def test_a_recipe_cannot_name_the_whole_host(name):
         target(nodes=[{"name": name, **WHY}])
 
 
-def test_extras_without_a_way_are_a_fault_of_the_recipe():
-    with pytest.raises(ValueError, match="need a way to pass devices"):
+def test_extras_without_a_method_are_a_fault_of_the_recipe():
+    with pytest.raises(ValueError, match="need a method to pass devices"):
         a_target(passthrough={"groups": [{"name": "render", **WHY}]})
 
 

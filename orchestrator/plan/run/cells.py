@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
