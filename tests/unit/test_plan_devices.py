@@ -148,10 +148,10 @@ def test_a_device_that_is_not_there_is_told_with_those_that_are(selection, slug,
 
 
 def test_a_host_that_tells_no_uuids_says_so():
-    with pytest.raises(UsageError, match="does not tell the UUIDs"):
+    with pytest.raises(UsageError, match="does not show the UUIDs"):
         choose("uuid:GPU-1", (chip(0, uuid=""),), "chip", required=True)
     nameless = replace(CUT, parts=tuple(replace(part, uuid="") for part in CUT.parts))
-    with pytest.raises(UsageError, match=r"does not tell the UUIDs.*uuid:MIG-1 may be any") as error:
+    with pytest.raises(UsageError, match=r"does not show the UUIDs.*uuid:MIG-1 may be any") as error:
         choose("uuid:MIG-1", (nameless,), "chip", required=True)
     assert "0:1 (Chip One" in error.value.hint
     with pytest.raises(UsageError, match="has no device uuid:MIG-9"):

@@ -90,7 +90,7 @@ def _over(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem
 
 
 def _own_frameworks(entry: AnyEntry, target: d.Target) -> Iterator[Problem]:
-    """Whether the frameworks that a target speaks of are its own."""
+    """Whether the frameworks that a target names elsewhere are its own."""
     named = [(name, entry.document.span(("providers", name), key=True)) for name in target.providers]
     named += [(name, entry.document.span(("prefer", index))) for index, name in enumerate(target.prefer)]
     for framework, span in named:

@@ -18,7 +18,7 @@ EPOCH = 1_700_000_000
 """The time of every file in an image and of the image itself, in seconds since 1970.
 
 A constant: the same content id must give the same bytes whenever and wherever it is
-built, so a SOURCE_DATE_EPOCH of the user has no say. Another value wants another SCHEME.
+built, so a SOURCE_DATE_EPOCH of the user is ignored. Another value wants another SCHEME.
 """
 CONTENT = "content"
 """The folder of a context with what a layer copies, at the places that it has in the image."""
