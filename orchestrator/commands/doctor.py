@@ -94,7 +94,7 @@ def _settings() -> Iterator[Check]:
     from orchestrator.operations.context import use_settings
 
     settings = use_settings()
-    words = ", ".join(f"{name} ({settings.sources[name]})" for name in settings.said())
+    words = ", ".join(f"{name} ({settings.sources[name]})" for name in settings.given())
     yield Check(name="settings", state="ok", what=words or "none; see docs/recipes.md for mlorch.yaml")
 
 

@@ -26,7 +26,7 @@ MIN_CALLS = 3
 INDEXES = 4096
 
 
-class Bench:
+class Trials:
     """Measures layouts on samples that are loaded; ``seconds`` is the budget of the whole calibration."""
 
     def __init__(self, instances: Instances, samples: Samples, loaded: int, seconds: float) -> None:
@@ -74,9 +74,9 @@ class Bench:
             team.close()
         return _trial(layout, samples, samples * len(calls) / sum(calls), calls)
 
-    def settled(self, trial: Trial, measure: Callable[[Layout], Trial]) -> Trial:
-        """``trial`` as its layout is after it was settled on: the better of both, as other load only ever slows one."""
-        if not self._instances.settle(trial.layout):
+    def tuned(self, trial: Trial, measure: Callable[[Layout], Trial]) -> Trial:
+        """``trial`` with the better figures of a second one where its copies could be tuned: other load only slows."""
+        if not self._instances.tune(trial.layout):
             return trial
         again = measure(trial.layout)
         return Trial(

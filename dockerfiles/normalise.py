@@ -1,13 +1,13 @@
-"""Makes what a build step put below /out ready to be a layer: compiled, of one time, and in place for the smoke test.
+"""Makes what a build step wrote below /out the same bytes on every machine, and puts it in place for the smoke test.
 
 Runs inside a build with the image's own Python (3.8 or newer) and is never part of an
-image. `COPY --link --from=work /out/ /` then gives the same bytes on every machine.
+image: it compiles Python, sets one time on every file and links the files to where the image will
+have them. `COPY --link --from=work /out/ /` then makes the layer.
 
-    settle.py [PLACE …]           folders or files of Python sources, named as the image will have them
-    settle.py --against REQUIREMENTS  whether all that is pinned there can lie above what is installed
+    normalise.py [PATH …]                folders or files of Python sources, by their paths in the image
+    normalise.py --against REQUIREMENTS  fails where the layers below have another version of what is pinned there
 
-It runs in the step that writes /out where that is much: a link to a file of an earlier
-step would copy the file.
+It runs in the step that writes /out: a link to a file of an earlier step would copy the file.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import py_compile
 import sys
 from importlib.util import cache_from_source
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -61,28 +61,28 @@ def clashes(requirements: str) -> list[str]:
     for line in requirements.splitlines():
         name, _, pinned = line.split(" ")[0].partition("==")
         try:
-            there = version(name)
+            installed = version(name)
         except PackageNotFoundError:
             continue
-        if there != pinned:
-            found.append(f"{name} {there} is in a layer below, and this layer pins {pinned}: pin the same in both")
+        if installed != pinned:
+            found.append(f"{name} {installed} is in a layer below, and this layer pins {pinned}: pin the same in both")
     return found
 
 
 def put_in_place(out: str, root: str) -> None:
     """Hard links of every file of `out` below `root`, so that a smoke test sees the finished layer."""
     for folder, folders, files in os.walk(out):
-        place = Path(root, Path(folder).relative_to(out))
-        place.mkdir(parents=True, exist_ok=True)
+        destination = Path(root, Path(folder).relative_to(out))
+        destination.mkdir(parents=True, exist_ok=True)
         links = [name for name in folders if Path(folder, name).is_symlink()]
         for name in [*files, *links]:
-            target = place / name
+            target = destination / name
             if target.is_symlink() or target.exists():
                 target.unlink()
             os.link(Path(folder, name), target, follow_symlinks=False)
 
 
-def settle_times(out: str) -> None:
+def set_times(out: str) -> None:
     """Give `out` and all below it the one time."""
     for folder, folders, files in os.walk(out, topdown=False):
         for name in [*files, *folders]:
@@ -91,16 +91,16 @@ def settle_times(out: str) -> None:
 
 
 def main(folders: Sequence[str], out: str = "/out", root: str = "/") -> None:
-    """Compile, put in place, settle; `out` is made where a step left nothing."""
+    """Compile, put in place, set times; `out` is made where a step left nothing."""
     if folders[:1] == ["--against"]:
         raise SystemExit("\n".join(clashes(Path(folders[1]).read_text(encoding="utf-8"))) or 0)
     if os.environ.get("PYTHONHASHSEED") != "0":
-        raise SystemExit("settle.py needs PYTHONHASHSEED=0: else byte code differs from build to build")
+        raise SystemExit("normalise.py needs PYTHONHASHSEED=0: else byte code differs from build to build")
     Path(out).mkdir(exist_ok=True)
     for folder in folders:
         compile_tree(folder, out)
     put_in_place(out, root)
-    settle_times(out)
+    set_times(out)
 
 
 if __name__ == "__main__":
