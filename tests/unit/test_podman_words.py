@@ -20,7 +20,7 @@ from orchestrator.engines.podman.dockerfile import adapt, network_of
 from orchestrator.engines.podman.facts import facts_of
 from orchestrator.engines.podman.host import has_subordinate_ids
 from orchestrator.engines.podman.progress import events, failure
-from orchestrator.engines.printers import PRINTERS, printer
+from orchestrator.engines.printers import printer
 from orchestrator.engines.private import podman as own
 from orchestrator.engines.requirements import numbers
 from orchestrator.errors import EngineError, HostLimitError, StepFailed, UsageError
@@ -310,14 +310,6 @@ def test_podman_is_asked_for_leftovers_only_where_a_run_began():
         podman_runs.Leftovers(Asked()).containers("org.mlorch.run")
         assert not folder.exists()
     assert not podman_runs.running()
-
-
-@pytest.mark.parametrize("name", PRINTERS)
-def test_every_way_of_running_prints_a_line_that_claims_no_owner(name):
-    shown = printer(name)
-    assert "1:2:3:4" not in shown.line(SPEC)
-    assert shown.argv(SPEC)[0] == name
-    assert all(note.strip() for note in shown.notes(SPEC))
 
 
 def test_the_printed_words_are_those_that_the_engine_creates_with():

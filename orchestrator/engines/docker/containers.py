@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines import ContainerExit, ContainerFacts
+from orchestrator.engines.options import container_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.steps import ContainerSpec
 
+_OF_CONTAINER = frozenset({"name", "user", "environment", "labels", "working_dir"})
+"""What the SDK takes beside the host's part of a container's configuration."""
 _KILLED = 128 + 9
 _OOM_PATIENCE_S = 1.0
 _MAX_LINE = 64 * 1024
@@ -23,60 +26,23 @@ _MAX_LINE = 64 * 1024
 
 def create(api: docker.APIClient, spec: ContainerSpec) -> str:
     """Create (not start) the container of `spec`; gives its id."""
-    made = api.create_container(
-        image=spec.image,
-        command=list(spec.command),
-        name=spec.name,
-        user=spec.user,
-        environment=dict(spec.env),
-        labels=dict(spec.labels),
-        working_dir=spec.workdir or None,
-        host_config=api.create_host_config(**host_config(spec)),
-        network_disabled=spec.network == "none",
-        stdin_open=False,
-        tty=False,
-    )
+    arguments, host = create_arguments(spec)
+    made = api.create_container(**arguments, host_config=api.create_host_config(**host))
     return str(made["Id"])
 
 
-def host_config(spec: ContainerSpec) -> dict[str, Any]:
-    """What the engine is asked for, beside the image and its program; nothing in a spec makes it privileged."""
-    from docker.types import DeviceRequest, Mount, Ulimit
-
-    config: dict[str, Any] = {
-        "mounts": [Mount(m.target, m.source, type="bind", read_only=m.read_only) for m in spec.mounts],
-        "tmpfs": dict(spec.tmpfs),
-        "network_mode": spec.network,
-        "read_only": spec.read_only,
-        "cap_drop": ["ALL"],
-        "cap_add": list(spec.capabilities),
-        "security_opt": ["no-new-privileges:true"],
-        "pids_limit": spec.pids,
-        "ipc_mode": spec.ipc,
-        "ulimits": [Ulimit(name=name, soft=soft, hard=hard) for name, (soft, hard) in sorted(spec.ulimits.items())],
-        "group_add": list(spec.groups),
-        "devices": [f"{device}:{device}:rw" for device in spec.devices],
-        "init": False,
-        "log_config": {"Type": "none", "Config": {}},
-    }
-    if spec.cpus:
-        config["cpuset_cpus"] = ",".join(map(str, spec.cpus))
-    if spec.memory_nodes:
-        config["cpuset_mems"] = ",".join(map(str, spec.memory_nodes))
-    if spec.memory is not None:
-        # The same for swap: a benchmark that swaps measures the disk.
-        config |= {"mem_limit": spec.memory, "memswap_limit": spec.memory}
-    if spec.shm is not None:
-        config["shm_size"] = spec.shm
-    if spec.runtime:
-        config["runtime"] = spec.runtime
-    requests = [DeviceRequest(driver="cdi", device_ids=list(spec.cdi_devices))] if spec.cdi_devices else []
-    if spec.gpus:
-        which = {"count": -1} if spec.gpus == ("all",) else {"device_ids": list(spec.gpus)}
-        requests.append(DeviceRequest(capabilities=[["gpu"]], **which))
-    if requests:
-        config["device_requests"] = requests
-    return config
+def create_arguments(spec: ContainerSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `create_container` and `create_host_config` are called with: the options that the dry run prints."""
+    arguments: dict[str, Any] = {"image": spec.image, "command": list(spec.command)}
+    host: dict[str, Any] = {}
+    for option in container_options(spec):
+        for name, value in option.api.items():
+            part = arguments if name in _OF_CONTAINER else host
+            if name in part:  # a list with a second part: devices by their CDI names, and by --gpus
+                part[name] = part[name] + value
+            else:
+                part[name] = value
+    return arguments, host
 
 
 def follow(

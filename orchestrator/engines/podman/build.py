@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.docker.buildx import Log, with_attempts
-from orchestrator.engines.podman.argv import bounded, ulimit_words
+from orchestrator.engines.options import ulimit_words
+from orchestrator.engines.podman.argv import bounded
 from orchestrator.engines.podman.cli import extra_environment
 from orchestrator.engines.podman.dockerfile import adapt, network_of
 from orchestrator.engines.podman.images import load_manifest

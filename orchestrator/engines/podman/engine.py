@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.podman.argv import create_words
+from orchestrator.engines.podman.argv import create_words, not_passed
 from orchestrator.engines.podman.cli import missing_mount, refused
 from orchestrator.engines.podman.host import this_host
 from orchestrator.engines.podman.images import PodmanImages
@@ -128,10 +128,9 @@ class PodmanEngine(PodmanImages):
         for mount in spec.mounts:
             if not Path(mount.source).exists():
                 raise missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
-        if spec.gpus or spec.runtime:
-            asked = f"runtime {spec.runtime}" if spec.runtime else f"--gpus {','.join(spec.gpus)}"
+        if why := not_passed(spec):
             raise HostLimitError(
-                f"podman passes devices by CDI names and by their nodes, not by {asked}",
+                why,
                 hint="write a CDI spec with the vendor's tool: the NVIDIA container toolkit (nvidia-ctk cdi generate) "
                 "or amd-ctk cdi generate",
                 slug="device",
