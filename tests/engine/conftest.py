@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from build_parts import PlanBuilder
 from podman_parts import podman
 
 from orchestrator.engines.docker.engine import connect, find_host
 from orchestrator.host.folders import cache_home
-from orchestrator.images.build import Builder
 from orchestrator.operations.context import Context
 from orchestrator.operations.kept_plans import Selection
 
@@ -81,12 +81,12 @@ class SiteConfig:
         context = Context((str(self.folder),))
         plans = context.plans(Selection(target="cpu", side=name, base_source=base_source)).plans
         with context.build_settings() as own:
-            builder = Builder(
-                engine=self.engine,
+            builder = PlanBuilder(
+                self.engine,
+                cache_home(),
                 look_up=context.look_up(),
                 settings=settings or own,
                 parts=context.parts(),
-                cache=cache_home(),
                 on_event=lambda _step, event: None if events is None else events.append(event),
             )
             return builder.build(plans)

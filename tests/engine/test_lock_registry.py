@@ -10,6 +10,7 @@ import tarfile
 
 import pytest
 import yaml
+from build_parts import PlanBuilder
 from conftest import SiteConfig
 from docker_parts import busybox
 from registry_parts import registry
@@ -18,7 +19,6 @@ from orchestrator.cli import run
 from orchestrator.errors import RegistryError
 from orchestrator.host.folders import cache_home
 from orchestrator.images.base_digest import digest_of
-from orchestrator.images.build import Builder
 from orchestrator.images.registry.client import Registry
 from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest, index_of
 from orchestrator.operations.context import Context
@@ -225,9 +225,7 @@ def test_a_build_stands_on_the_locked_digest_whatever_the_tag_is_now(site, vendo
     assert f"FROM {vendor.image}@{first[AMD64]}" in plan.layers[0].dockerfile
     try:
         with context.build_settings() as settings:
-            made = Builder(
-                engine=engine, look_up=context.look_up(), settings=settings, parts=context.parts(), cache=cache_home()
-            )
+            made = PlanBuilder(engine, cache_home(), settings=settings, parts=context.parts())
             outcomes = made.build((plan,))
         assert [outcome.state for outcome in outcomes] == ["built"] * 3
         (diff, *_) = engine._api.inspect_image(plan.image)["RootFS"]["Layers"]

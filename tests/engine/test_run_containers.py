@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from build_parts import PlanBuilder
 
 from orchestrator.engines.docker.printer import argv as docker_argv
 from orchestrator.engines.podman.printer import argv
@@ -17,7 +18,6 @@ from orchestrator.facts.record import ImageId, RecipeId
 from orchestrator.facts.steps import AssetRef, BuildPlan, ContainerSpec, Mount, RunStep
 from orchestrator.host.folders import cache_home
 from orchestrator.host.process import owner_label, this_process
-from orchestrator.images.build import Builder
 from orchestrator.operations.context import Context
 from orchestrator.operations.kept_plans import Selection
 from orchestrator.results.store import Store
@@ -47,13 +47,7 @@ def image(context):
     short = BuildPlan(target="cpu", benchmark="", platform=plan.platform, layers=plan.layers[:upto])
     if context.engine.image(short.image) is None:
         with context.build_settings() as settings:
-            Builder(
-                engine=context.engine,
-                look_up=context.look_up(),
-                settings=settings,
-                parts=context.parts(),
-                cache=cache_home(),
-            ).build([short])
+            PlanBuilder(context.engine, cache_home(), settings=settings, parts=context.parts()).build((short,))
     return short.image
 
 

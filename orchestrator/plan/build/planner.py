@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Layer, Model, Target
 from orchestrator.definitions.locks import ROOTFS_SCHEME, platform_lock, require_locks
 from orchestrator.errors import DefinitionError
 from orchestrator.facts.steps import BuildPlan, DebPin, LayerStep, SdistPin, TreePin
@@ -26,13 +25,14 @@ from orchestrator.plan.build.content import (
 )
 from orchestrator.plan.build.layers import TOOL_REQUIREMENTS
 from orchestrator.plan.build.render import Renderer, requirements
-from orchestrator.plan.build.resolve import Resolution, benchmarks_of, definition, resolve, resolve_framework
+from orchestrator.plan.build.resolve import Resolution, benchmarks_of, resolve, resolve_framework
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.lock import Deb, PlatformLock, Sdist
+    from orchestrator.definitions.kinds.recipes import Benchmark, Layer
     from orchestrator.facts.steps import ContextFile
     from orchestrator.plan.build.resolve import Base
 
@@ -54,7 +54,7 @@ def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | No
             steps.append(_layer_step(catalog, renderer, resolution, entry, parent))
     except DefinitionError:
         # Of locks everything that drifted is told at once, not only that of the first layer.
-        layers = [entry for entry in resolution.layers if _is_locked(resolution, definition(entry, Layer))]
+        layers = [entry for entry in resolution.layers if _is_locked(resolution, entry.definition)]
         require_locks(catalog, layers, resolution.platform)
         raise
     return BuildPlan(
@@ -99,7 +99,7 @@ def build_plans(
     else:
         found = [
             resolve_framework(catalog, target=target, framework=name, platform=platform, base=base, arch=arch)
-            for name in definition(catalog.target(target), Target).frameworks
+            for name in catalog.target(target).definition.frameworks
         ]
     return tuple(build_plan(catalog, resolution, renderer) for resolution in found)
 
@@ -108,9 +108,9 @@ def build_plans(
 
 
 def _layer_step(
-    catalog: Catalog, renderer: Renderer, resolution: Resolution, entry: Entry, parent: LayerStep | None
+    catalog: Catalog, renderer: Renderer, resolution: Resolution, entry: Entry[Layer], parent: LayerStep | None
 ) -> LayerStep:
-    layer = definition(entry, Layer)
+    layer = entry.definition
     lock = _lock_of(catalog, resolution, layer)
     debs, wheels = lock.debs if lock else (), lock.wheels if lock else ()
     sdists = lock.sdists if lock else ()
@@ -197,7 +197,7 @@ def _sdist(sdist: Sdist) -> SdistPin:
 def _tools(catalog: Catalog, resolution: Resolution, layer: Layer) -> PlatformLock | None:
     """The pins of what compiles the layer's sources: Debian packages, and what Python builds with."""
     assert layer.toolchain is not None, "checked with the recipe: `from_source` needs a `toolchain`"
-    return platform_lock(catalog, definition(catalog.layer(layer.toolchain), Layer), resolution.platform)
+    return platform_lock(catalog, catalog.layer(layer.toolchain).definition, resolution.platform)
 
 
 def _tool_inputs(tools: PlatformLock) -> dict[str, str]:
@@ -227,7 +227,7 @@ def _trees(layer: Layer, lock: PlatformLock | None) -> tuple[TreePin, ...]:
 
 def _pip(catalog: Catalog, platform: str) -> DebPin:
     """The pinned package that holds the pip which installs wheels (layer `pip`, never an image)."""
-    lock = platform_lock(catalog, definition(catalog.layer(PIP_LAYER), Layer), platform)
+    lock = platform_lock(catalog, catalog.layer(PIP_LAYER).definition, platform)
     assert lock is not None, "the pip layer names a package, and platform_lock refuses to do without its lock"
     return _pin(lock.debs[0])
 
@@ -267,15 +267,15 @@ def _inputs(
 def _command(catalog: Catalog, resolution: Resolution) -> tuple[str, ...]:
     if resolution.benchmark is None:
         return ()
-    what = definition(resolution.benchmark, Benchmark)
-    return definition(catalog.harness(what.harness), Harness).command
+    what = resolution.benchmark.definition
+    return catalog.harness(what.harness).definition.command
 
 
-def _benchmark_facts(catalog: Catalog, entry: Entry, framework: str) -> str:
+def _benchmark_facts(catalog: Catalog, entry: Entry[Benchmark], framework: str) -> str:
     """What the image says of its benchmark: the definition's constant part, never a tuned parameter."""
-    what = definition(entry, Benchmark)
-    model = definition(catalog.model(what.model), Model)
-    dataset = definition(catalog.dataset(what.dataset), Dataset)
+    what = entry.definition
+    model = catalog.model(what.model).definition
+    dataset = catalog.dataset(what.dataset).definition
     facts = what.model_dump(
         mode="json", include={"name", "title", "task", "round", "input", "output", "accuracy", "note"}
     )
