@@ -197,7 +197,10 @@ class EngineFactory(Protocol):
         ...
 
     def fast_lookup(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
-        """Asks for images without the engine's client; None where only `Engine.image` can."""
+        """Asks for images without the engine's client; None where only `Engine.image` can.
+
+        `EngineError` where no engine answers, as far as that is known without a client.
+        """
         ...
 
     def sweepable(self) -> Sweepable | None:
