@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.definitions.settings import Settings
 from orchestrator.engines import ENGINES, engine_factory
-from orchestrator.engines.docker.buildx import Log, passing
+from orchestrator.engines.builds import BuildLog, passing
 from orchestrator.engines.limits import own_limits
 from orchestrator.engines.podman import cli as podman_cli
 from orchestrator.engines.podman import runs as podman_runs
@@ -156,7 +156,7 @@ d7caab44215d035fad93036b18d78163f22bbf4162d205dae857645406c22d85
 
 
 def test_plain_output_is_told_as_events(tmp_path):
-    log = Log(path=tmp_path / "log")
+    log = BuildLog(path=tmp_path / "log")
     told = [(event.kind, event.step, event.text) for event in events(OUTPUT.splitlines(keepends=True), log)]
     pip, copy = "[1/2 2/2] RUN pip install x", "[2/2 1/1] COPY --from=work /out/ /"
     assert told == [
@@ -168,7 +168,7 @@ def test_plain_output_is_told_as_events(tmp_path):
 
 
 def explained(tmp_path, *lines: str, code: int = 125):
-    log = Log(path=tmp_path / "log")
+    log = BuildLog(path=tmp_path / "log")
     list(events(lines, log))
     return failure(STEP, log, code)
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import codecs
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import ContainerExit, ContainerFacts
+from orchestrator.engines import ContainerFacts
 from orchestrator.engines.options import container_options
+from orchestrator.engines.output import ended, lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     import docker
 
+    from orchestrator.engines import ContainerExit
     from orchestrator.facts.steps import ContainerSpec
 
 _OF_CONTAINER = frozenset({"name", "user", "environment", "labels", "working_dir"})
 """What the SDK takes beside the host's part of a container's configuration."""
 _KILLED = 128 + 9
 _OOM_PATIENCE_S = 1.0
-_MAX_LINE = 64 * 1024
-"""Characters of a line that are kept together; a longer one is cut into several."""
 
 
 def create(api: docker.APIClient, spec: ContainerSpec) -> str:
@@ -68,13 +67,7 @@ def follow(
         stream.close()
     api.wait(container, timeout=None)  # a program may close its output and go on
     state = _last_state(api, container)
-    return ContainerExit(
-        container_id=container,
-        exit_code=int(state["ExitCode"]),
-        out_of_memory=bool(state.get("OOMKilled")),
-        started=str(state.get("StartedAt", "")),
-        finished=str(state.get("FinishedAt", "")),
-    )
+    return ended(container, state)
 
 
 def _last_state(api: docker.APIClient, container: str) -> dict[str, Any]:
@@ -85,37 +78,3 @@ def _last_state(api: docker.APIClient, container: str) -> dict[str, Any]:
         time.sleep(0.05)
         state = api.inspect_container(container)["State"]
     return state
-
-
-def lines(chunks: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[str]:
-    """Lines of standard output and standard error, each whole, in the order in which they end.
-
-    Chunks (of one or the other) end anywhere, also inside a character; what is left
-    at the end without a newline is a line too.
-    """
-    streams = (_Lines(), _Lines())
-    for parts in chunks:
-        for stream, part in zip(streams, parts, strict=True):
-            if part:
-                yield from stream.feed(part)
-    for stream in streams:
-        yield from stream.feed(b"", final=True)
-
-
-class _Lines:
-    """The lines of one stream."""
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""
-
-    def feed(self, chunk: bytes, *, final: bool = False) -> Iterator[str]:
-        *whole, self._held = (self._held + self._decoder.decode(chunk, final)).split("\n")
-        for line in whole:
-            yield line.rstrip("\r")
-        while len(self._held) > _MAX_LINE:
-            yield self._held[:_MAX_LINE]
-            self._held = self._held[_MAX_LINE:]
-        if final and self._held:
-            yield self._held
-            self._held = ""

@@ -18,7 +18,6 @@ from orchestrator.engines.docker.lookup import (
 )
 from orchestrator.engines.requirements import unmet_requirement
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
-from orchestrator.host.folders import cache_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -153,6 +152,7 @@ class DockerEngine:
         on_event: Callable[[BuildEvent], None],
     ) -> ImageFacts:
         """Build one layer; see `orchestrator.engines.docker.buildx.build` for what it raises."""
+        from orchestrator.engines.builds import BuildRequest, built
         from orchestrator.engines.docker import buildx
         from orchestrator.engines.docker.client import whales
 
@@ -171,24 +171,10 @@ class DockerEngine:
                 hint='turn on "containerd-snapshotter" in its daemon.json, or leave --cache-to out',
                 slug="no-cache-export",
             )
-        order = buildx.Order(
-            step=step,
-            context=context,
-            labels=labels,
-            settings=settings,
-            log_path=cache_home() / "logs" / f"{step.name}-{step.content_id[:12]}.log",
-            buildx=own.buildx or "",
-        )
+        request = BuildRequest(step=step, context=context, labels=labels, settings=settings)
         with whales(self.client(), self.host, settings.proxies) as client:
-            buildx.build(client, order, on_event)
-        facts = self.image(step.image)
-        if facts is None:
-            raise EngineError(
-                f"the engine built `{step.name}` but does not hold {step.image}",
-                hint=f"was it removed meanwhile? the build's log is {order.log_path}",
-                slug="not-loaded",
-            )
-        return facts
+            buildx.build(client, request, own.buildx or "", on_event)
+        return built(request, self.image(step.image))
 
     def save(self, references: Sequence[str], out: Path) -> None:
         """Write images into an archive; see `orchestrator.engines.docker.images.save`."""

@@ -11,7 +11,6 @@ from orchestrator.engines.podman.cli import missing_mount, refused
 from orchestrator.engines.podman.host import this_host
 from orchestrator.engines.podman.images import PodmanImages
 from orchestrator.errors import EngineError, HostLimitError, MlorchError
-from orchestrator.host.folders import cache_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,32 +76,19 @@ class PodmanEngine(PodmanImages):
         on_event: Callable[[BuildEvent], None],
     ) -> ImageFacts:
         """Build one layer; see `orchestrator.engines.podman.build.build` for what it raises."""
-        from orchestrator.engines.docker.buildx import Order
+        from orchestrator.engines.builds import BuildRequest, built
         from orchestrator.engines.podman import build as podman_build
-        from orchestrator.engines.podman.factory import unmet_requirement
+        from orchestrator.engines.podman.facts import too_old
 
-        if why := unmet_requirement(self.facts()):
+        if why := too_old(self.facts()):
             raise EngineError(
                 f"mlorch can run containers with this engine but not build: {why}",
                 hint="update podman, or build with another engine: `--engine docker`",
                 slug="no-builder",
             )
-        order = Order(
-            step=step,
-            context=context,
-            labels=labels,
-            settings=settings,
-            log_path=cache_home() / "logs" / f"{step.name}-{step.content_id[:12]}.log",
-        )
-        podman_build.build(self, order, self.facts().version, on_event)
-        facts = self.image(step.image)
-        if facts is None:
-            raise EngineError(
-                f"the engine built `{step.name}` but does not hold {step.image}",
-                hint=f"was it removed meanwhile? the build's log is {order.log_path}",
-                slug="not-loaded",
-            )
-        return facts
+        request = BuildRequest(step=step, context=context, labels=labels, settings=settings)
+        podman_build.build(self, request, self.facts().version, on_event)
+        return built(request, self.image(step.image))
 
     # -- containers --------------------------------------------------------------------
 
