@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.engines import BuildEvent
+from orchestrator.engines.model import BuildEvent
 from orchestrator.errors import EngineError, StepFailed
 from orchestrator.host.folders import cache_home
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-    from orchestrator.engines import BuildSettings, ImageFacts
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.engines.model import ImageFacts
+    from orchestrator.facts.steps import BuildSettings, LayerStep
 
 ATTEMPTS = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import ContainerExit
+from orchestrator.engines.model import ContainerExit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -12,7 +12,6 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import BuildEvent
 from orchestrator.engines.builds import (
     LAST_LINES,
     BuildLog,
@@ -24,6 +23,7 @@ from orchestrator.engines.builds import (
     with_attempts,
 )
 from orchestrator.engines.docker.progress import json_documents, plain_documents
+from orchestrator.engines.model import BuildEvent
 from orchestrator.engines.requirements import numbers
 from orchestrator.plan.build.content import EPOCH
 

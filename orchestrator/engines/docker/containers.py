@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import ContainerFacts
+from orchestrator.engines.model import ContainerFacts
 from orchestrator.engines.options import container_options
 from orchestrator.engines.output import ended, lines
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import docker
 
-    from orchestrator.engines import ContainerExit
+    from orchestrator.engines.model import ContainerExit
     from orchestrator.facts.steps import ContainerSpec
 
 _OF_CONTAINER = frozenset({"name", "user", "environment", "labels", "working_dir"})

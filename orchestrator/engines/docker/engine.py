@@ -25,17 +25,16 @@ if TYPE_CHECKING:
     import docker
     import docker.errors
 
-    from orchestrator.engines import (
+    from orchestrator.engines.docker.client import Client
+    from orchestrator.engines.model import (
         BuildEvent,
-        BuildSettings,
         ContainerExit,
         ContainerFacts,
         EngineFacts,
         ImageFacts,
         RegistryAuth,
     )
-    from orchestrator.engines.docker.client import Client
-    from orchestrator.facts.steps import ContainerSpec, LayerStep
+    from orchestrator.facts.steps import BuildSettings, ContainerSpec, LayerStep
 
 _TIMEOUT_S = 120
 

@@ -10,9 +10,9 @@ from orchestrator.engines.docker.hosts import find_host
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.engines import EngineFacts, ImageFacts
     from orchestrator.engines.docker.engine import DockerEngine
     from orchestrator.engines.docker.lookup import Lookup
+    from orchestrator.engines.model import EngineFacts, ImageFacts
 
 _SWEEP_TIMEOUT_S = 10.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import EngineFacts
 from orchestrator.engines.devices import takes_gpus
+from orchestrator.engines.model import EngineFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

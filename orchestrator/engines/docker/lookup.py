@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from orchestrator.engines import ContainerFacts, ImageFacts
+from orchestrator.engines.model import ContainerFacts, ImageFacts
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:

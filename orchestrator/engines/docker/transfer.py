@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import BuildEvent
+from orchestrator.engines.model import BuildEvent
 from orchestrator.errors import MlorchError, RegistryError, StepFailed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import docker
     import requests
 
-    from orchestrator.engines import RegistryAuth
+    from orchestrator.engines.model import RegistryAuth
 
 STALLED_S = 60.0
 """How long no byte may come or go while some are still missing. Unpacking is silent, and may take longer."""

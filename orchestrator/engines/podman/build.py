@@ -29,8 +29,8 @@ from orchestrator.plan.build.content import EPOCH
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from orchestrator.engines import BuildEvent
     from orchestrator.engines.builds import BuildRequest
+    from orchestrator.engines.model import BuildEvent
     from orchestrator.engines.podman.engine import PodmanEngine
     from orchestrator.facts.steps import LayerStep
 

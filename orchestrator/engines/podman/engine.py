@@ -15,9 +15,9 @@ from orchestrator.errors import EngineError, HostLimitError, MlorchError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from orchestrator.engines import BuildEvent, BuildSettings, ContainerExit, ContainerFacts, EngineFacts, ImageFacts
+    from orchestrator.engines.model import BuildEvent, ContainerExit, ContainerFacts, EngineFacts, ImageFacts
     from orchestrator.engines.podman.cli import Podman
-    from orchestrator.facts.steps import ContainerSpec, LayerStep
+    from orchestrator.facts.steps import BuildSettings, ContainerSpec, LayerStep
 
 _STOPPED_S = 30.0
 

@@ -13,7 +13,7 @@ from orchestrator.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.engines import EngineFacts, ImageFacts
+    from orchestrator.engines.model import EngineFacts, ImageFacts
     from orchestrator.engines.podman.engine import PodmanEngine
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import EngineFacts
+from orchestrator.engines.model import EngineFacts
 from orchestrator.engines.requirements import numbers
 
 if TYPE_CHECKING:

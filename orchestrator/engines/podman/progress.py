@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.engines import BuildEvent
 from orchestrator.engines.builds import build_failed, disk_full, engine_gone, no_base
+from orchestrator.engines.model import BuildEvent
 from orchestrator.engines.podman.cli import complaint
 
 if TYPE_CHECKING:

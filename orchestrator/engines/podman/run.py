@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.engines import ContainerFacts
+from orchestrator.engines.model import ContainerFacts
 from orchestrator.engines.output import ended, lines
 from orchestrator.engines.podman.cli import refused
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from orchestrator.engines import ContainerExit
+    from orchestrator.engines.model import ContainerExit
     from orchestrator.engines.podman.cli import Podman
     from orchestrator.facts.steps import ContainerSpec
 
