@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog, Root
     from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.definitions.settings import Settings
-    from orchestrator.engines import BuildSettings, Engine, EngineFactory, EngineFacts
-    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.engines import Engine, EngineFactory, EngineFacts
+    from orchestrator.facts.steps import BuildPlan, BuildSettings
     from orchestrator.host.accelerators import Machine
     from orchestrator.host.detect import Presence
     from orchestrator.images.context import Parts

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import BuildEvent
+from orchestrator.engines.model import BuildEvent
 from orchestrator.engines.podman.cli import complaint, refused
 from orchestrator.errors import StepFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from orchestrator.engines import ImageFacts, RegistryAuth
+    from orchestrator.engines.model import ImageFacts, RegistryAuth
     from orchestrator.engines.podman.cli import Podman
 
 _MOVE_S = 3600.0
