@@ -56,13 +56,14 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 @json_option
 def get_command(names: tuple[str, ...], target: str | None, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """Fetch, check and prepare models and datasets; all of them when none is named."""
+    from orchestrator.commands.progress import ConsoleProgress
     from orchestrator.console import Console
     from orchestrator.operations.asset_provider import asset_provider
     from orchestrator.operations.context import Context
 
     context, console = Context(recipes), Console(quiet=as_json)
     entries = _select(context.catalog, names)
-    shelf = asset_provider(context, console, target=target)
+    shelf = asset_provider(context, ConsoleProgress(console), target=target)
     facts = []
     for entry in entries:
         stored = shelf.get(entry)

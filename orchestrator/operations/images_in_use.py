@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.console import Console
     from orchestrator.operations.context import Context
     from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.progress import Talk
 
 
-def current_ids(context: Context, console: Console, *, sure_of: str = "") -> frozenset[str]:
+def current_ids(context: Context, talk: Talk, *, sure_of: str = "") -> frozenset[str]:
     """The content ids of every plan that can be made of the definitions here.
 
     A selection that cannot be planned (no lock for its platform, say) needs no image, and is
@@ -34,7 +34,7 @@ def current_ids(context: Context, console: Console, *, sure_of: str = "") -> fro
                 raise
             said[f"not planned: {selection.target} on {selection.platform}: {error.message}"] = None
     for line in said:
-        console.say(line, style="dim")
+        talk.say(line, style="dim")
     return frozenset(found)
 
 

@@ -51,27 +51,44 @@ def groups_for(
     is an error: `group-missing` where the recipe's group is not on this host, else `device-rights`.
     """
     named = tuple(groups)
-    facts = [inventory.facts[path] for path in touched or () if path in inventory.facts]
-    if touched is None or len(facts) < len(touched):
-        for group in named:
-            if group.name not in inventory.groups and not group.optional:
-                raise _missing(group.name, target)
+    nodes = _known_nodes(touched, inventory)
+    if nodes is None:
+        if missing := _missing_group(named, inventory):
+            raise _missing(missing, target)
         return _numbers((group.name for group in named), inventory)
-    uid, _, gid = user.partition(":")
+    uid, gid = _ids(user)
     needed = []
-    for node in facts:
-        if opens(node, int(uid), int(gid or uid)):
+    for node in nodes:
+        if opens(node, uid, gid):
             continue
-        if node.uid != int(uid) and (name := _opening(node, named, inventory)) is not None:
+        name = _opening(node, named, inventory) if node.uid != uid else None
+        if name is not None:
             needed.append(name)
         elif plain:
             raise _shut(node, user, named, inventory, target)
     return _numbers(needed, inventory)
 
 
+def _known_nodes(touched: tuple[str, ...] | None, inventory: DeviceInventory) -> list[Node] | None:
+    """What is known of the nodes that go in; None where it is not known of all."""
+    if touched is None or any(path not in inventory.facts for path in touched):
+        return None
+    return [inventory.facts[path] for path in touched]
+
+
+def _ids(user: str) -> tuple[int, int]:
+    uid, _, gid = user.partition(":")
+    return int(uid), int(gid or uid)
+
+
 def opens(node: Node, uid: int, gid: int) -> bool:
     """Whether a user without capabilities may read and write a node: owner, else group, else all others count."""
-    shift = 6 if uid == node.uid else 3 if gid == node.gid else 0
+    if uid == node.uid:
+        shift = 6
+    elif gid == node.gid:
+        shift = 3
+    else:
+        shift = 0
     return node.mode >> shift & 0o6 == 0o6
 
 
@@ -87,6 +104,14 @@ def _numbers(names: Iterable[str], inventory: DeviceInventory) -> tuple[str, ...
     return tuple(number for number in numbers if number != "0")
 
 
+def _missing_group(named: Iterable[Group], inventory: DeviceInventory) -> str:
+    """The first group that the recipe needs and this host does not have; empty where there is none."""
+    for group in named:
+        if group.name not in inventory.groups and not group.optional:
+            return group.name
+    return ""
+
+
 def _missing(name: str, target: str) -> HostLimitError:
     return HostLimitError(
         f"target `{target}` needs the group `{name}`, which this host does not have",
@@ -96,10 +121,10 @@ def _missing(name: str, target: str) -> HostLimitError:
 
 
 def _shut(node: Node, user: str, named: tuple[Group, ...], inventory: DeviceInventory, target: str) -> HostLimitError:
-    for group in named:
-        if group.name not in inventory.groups and not group.optional:
-            return _missing(group.name, target)
-    granted = ", ".join(f"{g.name} ({inventory.groups[g.name]})" for g in named if g.name in inventory.groups) or "none"
+    if missing := _missing_group(named, inventory):
+        return _missing(missing, target)
+    numbers = {group.name: inventory.groups[group.name] for group in named if group.name in inventory.groups}
+    granted = ", ".join(f"{name} ({number})" for name, number in numbers.items()) or "none"
     return HostLimitError(
         f"{node.path} belongs to {node.uid}:{node.gid} with mode {node.mode:04o}: the run's user {user} cannot open "
         f"it, and no group that target `{target}` grants changes that ({granted})",

@@ -57,22 +57,30 @@ def parse(text: str) -> tuple[Term, ...]:
 
 
 def _terms(word: str, text: str) -> Iterable[Term]:
-    if word in {"all", "none"}:
-        return (Term(word),)
+    """What one word of `--devices` means: several indices for a range, else one thing."""
     if match := _INDICES.fullmatch(word):
         first, last = int(match[1]), int(match[2] or match[1])
-        if first <= last:
-            return [Term("index", str(index)) for index in range(first, last + 1)]
-    elif match := _PART.fullmatch(word):
-        return (Term("part", f"{int(match[1])}:{int(match[2])}"),)
-    elif (match := _COUNT.fullmatch(word)) and int(match[1]):
-        return (Term("count", match[1]),)
-    elif match := _UUID.fullmatch(word):
-        return (Term("uuid", match[1]),)
-    elif match := _PCI.fullmatch(word):
-        return (Term("pci", full_pci(match[1])),)
-    shown = f"`{word}` in `--devices {text}`" if word != text else f"`--devices {text}`"
-    raise UsageError(f"{shown} names no device", hint=GRAMMAR, slug="devices-syntax")
+        terms = [Term("index", str(index)) for index in range(first, last + 1)]
+    else:
+        terms = [term] if (term := _single(word)) else []
+    if not terms:
+        shown = f"`{word}` in `--devices {text}`" if word != text else f"`--devices {text}`"
+        raise UsageError(f"{shown} names no device", hint=GRAMMAR, slug="devices-syntax")
+    return terms
+
+
+def _single(word: str) -> Term | None:
+    if word in {"all", "none"}:
+        return Term(word)
+    if match := _PART.fullmatch(word):
+        return Term("part", f"{int(match[1])}:{int(match[2])}")
+    if (match := _COUNT.fullmatch(word)) and int(match[1]):
+        return Term("count", match[1])
+    if match := _UUID.fullmatch(word):
+        return Term("uuid", match[1])
+    if match := _PCI.fullmatch(word):
+        return Term("pci", full_pci(match[1]))
+    return None
 
 
 def full_pci(address: str) -> str:
@@ -90,20 +98,22 @@ def choose(text: str, found: Iterable[FoundDevice], target: str, *, required: bo
     terms, everything = parse(text), tuple(found)
     own = sorted((device for device in everything if device.target == target), key=lambda device: device.index)
     every = tuple(unit for device in own for unit in _units(device))
-    if terms[0].kind == "all":
+    kind = terms[0].kind
+    if kind == "all":
         return Choice(units=every)
     if not possible:
-        raise UsageError(
-            f"target `{target}` has no devices to choose from", hint="leave --devices out", slug="no-devices"
-        )
-    if terms[0].kind == "none":
-        if required:
-            raise UsageError(
-                f"target `{target}` needs a device", hint="leave --devices none out", slug="device-required"
-            )
+        message = f"target `{target}` has no devices to choose from"
+        raise UsageError(message, hint="leave --devices out", slug="no-devices")
+    if kind == "none" and required:
+        message = f"target `{target}` needs a device"
+        raise UsageError(message, hint="leave --devices none out", slug="device-required")
+    if kind == "none":
         return Choice(whole=not every)
-    chosen = _counted(terms[0], every, target) if terms[0].kind == "count" else _named(terms, own, everything, target)
-    units = tuple(unit for unit in every if unit in chosen)
+    if kind == "count":
+        chosen = _counted(terms[0], every, target)
+    else:
+        chosen = _named(terms, own, everything, target)
+    units = tuple(unit for unit in every if unit in chosen)  # in the host's order
     return Choice(units=units, whole=len(units) == len(every))
 
 
@@ -140,7 +150,7 @@ def _counted(term: Term, every: tuple[Unit, ...], target: str) -> tuple[Unit, ..
     if wanted > len(every):
         raise UsageError(
             f"target `{target}` has {len(every)} devices here, and --devices asks for {wanted}",
-            hint=_offer(every),
+            hint=_available(every),
             slug="unknown-device",
         )
     return every[:wanted]
@@ -177,39 +187,55 @@ def _matching(term: Term, devices: Iterable[FoundDevice]) -> tuple[Unit, ...]:
 
 
 def _unknown(term: Term, own: Sequence[FoundDevice], target: str) -> UsageError:
+    """Why a word means no device of the target, with what to choose instead."""
     every = tuple(unit for device in own for unit in _units(device))
-    part = term.kind == "part" or (term.kind == "uuid" and term.value.lower().startswith("mig-"))
-    if part and own and not any(device.parts for device in own):
-        return UsageError(
-            f"{_shown(term)} is a part of a device, and no device of target `{target}` is cut into parts: "
-            "MIG is off, or has no instances",
-            hint=f"make the instances first (nvidia-smi mig), or take a whole device. {_offer(every)}",
-            slug="no-parts",
-        )
-    if term.kind == "uuid" and any(not unit.uuid for unit in every if not part or unit.part):
+    wants_part = term.kind == "part" or (term.kind == "uuid" and term.value.lower().startswith("mig-"))
+    if wants_part and own and not any(device.parts for device in own):
+        return _no_parts(term, every, target)
+    if term.kind == "uuid" and _hides_uuids(every, parts_only=wants_part):
         return UsageError(
             f"this host does not tell the UUIDs of all devices of target `{target}`, so {_shown(term)} may be any",
             hint="choose by index or PCI address, or name devices by UUID in a CDI spec "
-            f"(nvidia-ctk cdi generate --device-name-strategy=uuid). {_offer(every)}",
+            f"(nvidia-ctk cdi generate --device-name-strategy=uuid). {_available(every)}",
             slug="unknown-device",
         )
     return UsageError(
-        f"target `{target}` has no device {_shown(term)} on this host", hint=_offer(every), slug="unknown-device"
+        f"target `{target}` has no device {_shown(term)} on this host", hint=_available(every), slug="unknown-device"
     )
+
+
+def _no_parts(term: Term, every: tuple[Unit, ...], target: str) -> UsageError:
+    return UsageError(
+        f"{_shown(term)} is a part of a device, and no device of target `{target}` is cut into parts: "
+        "MIG is off, or has no instances",
+        hint=f"make the instances first (nvidia-smi mig), or take a whole device. {_available(every)}",
+        slug="no-parts",
+    )
+
+
+def _hides_uuids(units: Iterable[Unit], *, parts_only: bool) -> bool:
+    """Whether the host does not say the UUID of a unit, so that a UUID may be any of them."""
+    for unit in units:
+        if parts_only and unit.part is None:
+            continue
+        if not unit.uuid:
+            return True
+    return False
 
 
 def _of_another(strangers: dict[str, str], chosen: Sequence[Unit], target: str) -> UsageError:
     words = ", ".join(f"{shown} is of target `{other}`" for shown, other in strangers.items())
     targets = set(strangers.values())
-    if chosen or len(targets) > 1:
+    if not chosen and len(targets) == 1:
         return UsageError(
-            f"--devices names devices of different targets: {words}"
-            + (f"; {', '.join(unit.label for unit in chosen)} of `{target}`" if chosen else ""),
-            hint="one run measures one target: choose devices of one, and run the other by itself",
-            slug="devices-mixed",
+            f"{words}, not of `{target}`", hint=f"run it with --target {min(targets)}", slug="devices-other-target"
         )
+    if chosen:
+        words += f"; {', '.join(unit.label for unit in chosen)} of `{target}`"
     return UsageError(
-        f"{words}, not of `{target}`", hint=f"run it with --target {min(targets)}", slug="devices-other-target"
+        f"--devices names devices of different targets: {words}",
+        hint="one run measures one target: choose devices of one, and run the other by itself",
+        slug="devices-mixed",
     )
 
 
@@ -217,7 +243,7 @@ def _shown(term: Term) -> str:
     return f"{term.kind}:{term.value}" if term.kind in {"uuid", "pci"} else term.value
 
 
-def _offer(units: Iterable[Unit]) -> str:
+def _available(units: Iterable[Unit]) -> str:
     """The devices that there are, for a hint."""
     words = [describe(unit) for unit in units]
     return f"there are: {'; '.join(words)}" if words else "no device of it was found: `mlorch doctor` says why"
