@@ -8,7 +8,7 @@ YES    := $(shell test -t 0 || echo --yes)
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types golden coverage bench clean
+.PHONY: help run test check fmt lint types golden docs coverage bench clean
 
 help: ## list what is supported
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ types: $(VENV)/.dev ## mypy, strict
 
 golden: $(VENV)/.dev ## write the golden files anew; read the diff before you commit it
 	$(BIN)/python -m pytest tests/golden tests/lint tests/unit/test_source.py --update-golden -q
+
+docs: $(VENV)/.dev ## write docs/reference anew: commands, recipes, errors
+	$(BIN)/python docs/generate.py
 
 coverage: $(VENV)/.dev engine ## branch coverage of all tests; the figure is the last line
 	$(BIN)/coverage erase
