@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.packages import tree
-from orchestrator.plan.build.content import EPOCH, SETTLE
+from orchestrator.plan.build.content import EPOCH, NORMALISE
 
-PROGRAM = Path(__file__).parents[2] / "dockerfiles" / SETTLE
+PROGRAM = Path(__file__).parents[2] / "dockerfiles" / NORMALISE
 
 
 def settle():
