@@ -126,8 +126,8 @@ def prepare(
     from orchestrator.host.facts import host_facts
     from orchestrator.host.folders import data_home
     from orchestrator.operations.host_ready import require_host
+    from orchestrator.results.measure import measure
     from orchestrator.results.store import Store
-    from orchestrator.results.summary import verdict
     from orchestrator.runs.runner import Runner, Watcher
     from orchestrator.runs.sweep import sweep
     from orchestrator.runs.tuning import load, tuning_file
@@ -151,7 +151,7 @@ def prepare(
         engine=engine,
         store=store,
         session=run_plan.session_of(host, facts),
-        verdict=verdict,
+        measure=measure,
         watcher=Watcher(),
     )
     return PreparedRun(
@@ -271,7 +271,7 @@ def make_folder(path: str) -> None:
 
 def require_disk(request: Request) -> None:
     """Too little space below results is told before the first test."""
-    from orchestrator.runs.runner import free_bytes
+    from orchestrator.runs.failures import free_bytes
 
     place = request.results if request.results.exists() else request.results.absolute().parent
     free = free_bytes(place)

@@ -178,7 +178,7 @@ def run_environment(
     ``others`` are all targets there are: a device that is named may be one of another target.
     """
     from orchestrator.host.folders import cache_home
-    from orchestrator.host.process import owner_label, this_process
+    from orchestrator.host.process import owner_label, this_process, this_user
     from orchestrator.operations.device_inventory import device_inventory, pretended
 
     targets = [c.workload.target for c in planned]
@@ -190,7 +190,7 @@ def run_environment(
         host=host,
         results=str(request.results.absolute()),
         artifacts=str(cache_home() / "artifacts"),
-        user=f"{os.getuid()}:{os.getgid()}",
+        user=this_user(),
         owner=owner_label(this_process()),
         devices=devices,
         device_selection=request.devices,

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.facts.owner import Owner
 from orchestrator.facts.record import (
     AccuracyGoal,
     AssetId,
@@ -17,7 +18,6 @@ from orchestrator.facts.record import (
     LicenceFact,
     Moment,
     MountFact,
-    Owner,
     RecipeId,
     RunRecord,
     Setting,

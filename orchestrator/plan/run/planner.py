@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.devices import DeviceInventory
-from orchestrator.facts.steps import OWNER_LABEL, AssetRef, ContainerSpec, Mount, RunStep
+from orchestrator.facts.steps import ARTIFACTS, OWNER_LABEL, AssetRef, ContainerSpec, Mount, RunStep
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.plan.run.processors import cpu_set, memory_limit, memory_nodes, preflight_memory, size_bytes
 from orchestrator.plan.run.settings import Choices, settings_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Asset, Benchmark, Dataset, Harness, Model, Target
     from orchestrator.facts.host import HostFacts
     from orchestrator.plan.run.devices import Devices
+    from orchestrator.plan.run.user import RunUser
 
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 MODES = ("performance", "accuracy")
@@ -51,7 +52,7 @@ class Workload:
 class RunEnvironment:
     """Where it runs and for whom.
 
-    ``results`` and ``artifacts`` are absolute host folders, ``user`` is ``uid:gid``;
+    ``results`` and ``artifacts`` are absolute host folders, ``user`` says who containers are (`plan.run.user`);
     ``devices`` is what the host and its engine have for devices, ``device_selection`` which of them
     to use (`--devices`, empty: all), ``limits`` the most that a container's rlimit may be (None: no bound; a name
     that is absent is not known and not checked).
@@ -60,7 +61,7 @@ class RunEnvironment:
     host: HostFacts
     results: str
     artifacts: str
-    user: str
+    user: RunUser
     owner: str
     devices: DeviceInventory = field(default_factory=DeviceInventory)
     device_selection: str = ""
@@ -114,7 +115,7 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
     nothing is ever lowered silently.
     """
     benchmark, target = workload.benchmark, workload.target
-    devices = plan_devices(target, environment.devices, environment.device_selection, environment.user)
+    devices = plan_devices(target, environment.devices, environment.device_selection, environment.user.inside)
     cpus = cpu_set(environment.host, devices.near)
     settings, provenance = settings_of(workload, cell, identifier, choices, cpus)
     return RunStep(
@@ -124,11 +125,12 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         scenario=cell.scenario,
         mode=cell.mode,
         image=workload.image,
-        container=_container(workload, environment, identifier, cpus, devices),
+        container=_container(workload, environment, cell, identifier, cpus, devices),
         settings=settings,
         provenance=provenance,
         model=_asset("model", workload.model),
         dataset=_asset("dataset", workload.dataset),
+        results_owner=environment.user.owner,
         device_injection=devices.device_injection,
     )
 
@@ -138,7 +140,12 @@ def _asset(kind: str, asset: Asset) -> AssetRef:
 
 
 def _container(
-    workload: Workload, environment: RunEnvironment, identifier: str, cpus: tuple[int, ...], devices: Devices
+    workload: Workload,
+    environment: RunEnvironment,
+    cell: Cell,
+    identifier: str,
+    cpus: tuple[int, ...],
+    devices: Devices,
 ) -> ContainerSpec:
     target, host = workload.target, environment.host
     memory = memory_limit(host)
@@ -148,9 +155,9 @@ def _container(
         name=f"mlorch-{identifier}",
         image=workload.image,
         command=workload.harness.command,
-        user=environment.user,
-        mounts=(*_mounts(workload, environment, identifier), *devices.mounts),
-        tmpfs=_tmpfs(memory, environment.user),
+        user=environment.user.inside,
+        mounts=(*_mounts(workload, environment, cell, identifier), *devices.mounts),
+        tmpfs=_tmpfs(memory, environment.user.inside),
         env=_env({**target.env, **devices.env}, len(cpus)),
         labels={
             "org.mlorch.run": identifier,
@@ -183,13 +190,19 @@ def _memory_need(workload: Workload, shm: int) -> int:
     return 3 * workload.model_bytes + workload.dataset_bytes + min(shm, 64 * _MIB) + 256 * _MIB
 
 
-def _mounts(workload: Workload, environment: RunEnvironment, identifier: str) -> tuple[Mount, ...]:
+def _mounts(workload: Workload, environment: RunEnvironment, cell: Cell, identifier: str) -> tuple[Mount, ...]:
     return (
         Mount(source=workload.model_folder, target=f"/models/{workload.model.name}"),
         Mount(source=workload.dataset_folder, target=f"/data/{workload.dataset.name}"),
         Mount(source=f"{environment.results}/{identifier}", target="/results", read_only=False),
-        Mount(source=environment.artifacts, target="/artifacts", read_only=False),
+        Mount(source=artifacts_folder(environment.artifacts, workload, cell), target=ARTIFACTS, read_only=False),
     )
+
+
+def artifacts_folder(root: str, workload: Workload, cell: Cell) -> str:
+    """Where a test's compiled engines and quantised weights stay: of this image (by content id), for this step only."""
+    content_id = workload.image.rpartition(":")[2]
+    return f"{root}/{content_id}/{workload.benchmark.name}-{workload.target.name}-{cell.scenario}".lower()
 
 
 def _tmpfs(memory: int, user: str) -> dict[str, str]:
