@@ -19,15 +19,20 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from orchestrator.operations.progress import Progress
+
     Document = dict[str, Any]
 
 
-def plan(
+def plan(  # noqa: PLR0913 (the options of `mlorch plan`, all by name)
     *,
     target: str | None = None,
     benchmarks: Sequence[str] = (),
     platform: str | None = None,
+    arch: str | None = None,
     base_source: str = "",
+    pull: bool | None = None,
+    images: str = "",
     recipes: Sequence[str] = (),
     engine: str = "",
 ) -> Document:
@@ -35,15 +40,20 @@ def plan(
 
     Raises:
         UsageError, DefinitionError: unknown names, invalid recipes.
+        RegistryError: an image in a registry is not what its name says.
     """
-    from orchestrator.commands.plan import outlook, plan_document
     from orchestrator.operations.context import Context
     from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan import plan_document, plan_images
+    from orchestrator.operations.pull_policy import PullPolicy
 
     context = Context(tuple(recipes), wanted_engine=engine)
-    selection = Selection(target=target, benchmarks=tuple(benchmarks), platform=platform, base_source=base_source)
-    plans = context.plans(selection).plans
-    return plan_document(plans, outlook(context, plans))
+    selection = Selection(
+        target=target, benchmarks=tuple(benchmarks), platform=platform, arch=arch, base_source=base_source
+    )
+    policy = PullPolicy(pull=pull, images=images)
+    found = plan_images(context, selection, context.talk, pull_policy=policy)
+    return plan_document(found.plans, found.outcomes)
 
 
 def build(  # noqa: PLR0913 (the options of `mlorch build`, all by name)
@@ -51,7 +61,10 @@ def build(  # noqa: PLR0913 (the options of `mlorch build`, all by name)
     target: str | None = None,
     benchmarks: Sequence[str] = (),
     platform: str | None = None,
+    arch: str | None = None,
     base_source: str = "",
+    pull: bool | None = None,
+    images: str = "",
     recipes: Sequence[str] = (),
     locked: bool = False,
     engine: str = "",
@@ -60,37 +73,53 @@ def build(  # noqa: PLR0913 (the options of `mlorch build`, all by name)
     """Make the images present: the same document as `plan`, with what was done.
 
     Raises:
-        StepFailed, EngineError: as `mlorch build`; UsageError, DefinitionError as `plan`.
+        StepFailed, EngineError, RegistryError: as `mlorch build`; UsageError, DefinitionError as `plan`.
     """
-    from orchestrator.commands.build import build_images
-    from orchestrator.commands.plan import plan_document
-    from orchestrator.console import Console
+    from orchestrator.operations.build import build_images
     from orchestrator.operations.context import Context
     from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan import plan_document
+    from orchestrator.operations.pull_policy import PullPolicy
 
     selection = Selection(
-        target=target, benchmarks=tuple(benchmarks), platform=platform, base_source=base_source, locked=locked
+        target=target,
+        benchmarks=tuple(benchmarks),
+        platform=platform,
+        arch=arch,
+        base_source=base_source,
+        locked=locked,
     )
-    context = Context(tuple(recipes), locked=locked, wanted_engine=engine)
-    return plan_document(*build_images(context, selection, Console(quiet=not talk)))
+    progress = _progress(talk=talk)
+    context = Context(tuple(recipes), locked=locked, wanted_engine=engine, talk=progress)
+    policy = PullPolicy(pull=pull, images=images)
+    return plan_document(*build_images(context, selection, progress, pull_policy=policy))
 
 
 def run(  # noqa: PLR0913 (the options of `mlorch run`, all by name but the benchmarks)
     benchmarks: Sequence[str] = (),
     *,
     target: str | None = None,
+    arch: str | None = None,
     scenarios: Sequence[str] = (),
     mode: str = "all",
     duration: str | None = None,
+    official: bool = False,
     target_qps: float | None = None,
+    find: bool = False,
     devices: str = "",
+    base_source: str = "",
+    locked: bool = False,
+    pull: bool | None = None,
+    images: str = "",
+    may_build: bool = True,
     recipes: Sequence[str] = (),
-    results: str | os.PathLike[str] = "results",
+    results: str | os.PathLike[str] | None = None,
     engine: str = "",
     talk: bool = False,
 ) -> Document:
     """Run tests: ``{"results": [...]}``, one element a test, INVALID ones included.
 
+    ``results`` is the folder of results: None takes that of the settings, else ``./results``.
     A test that fails or is INVALID raises nothing: its element says so, as exit code 1
     does on the command line.
 
@@ -98,33 +127,56 @@ def run(  # noqa: PLR0913 (the options of `mlorch run`, all by name but the benc
         MlorchError: what stops the whole (unknown names, no engine, a host that cannot
             give what the target asks for); results of tests that ended before are kept.
     """
-    from orchestrator.commands.run import MODES, SCENARIOS, check, one_of
-    from orchestrator.console import Console
     from orchestrator.operations.context import Context
-    from orchestrator.operations.run import perform
-    from orchestrator.operations.run_plan import Request
-    from orchestrator.plan.run.planner import duration_ms
-    from orchestrator.results.summary import Summary, document
+    from orchestrator.operations.pull_policy import PullPolicy
+    from orchestrator.operations.run import run as run_tests
+    from orchestrator.operations.run_request import API, run_request
+    from orchestrator.results.summary import document
+    from orchestrator.runs.runner import Watcher
 
-    request = Request(
-        benchmarks=tuple(benchmarks),
+    progress = _progress(talk=talk)
+    context = Context(tuple(recipes), locked=locked, wanted_engine=engine, talk=progress)
+    request = run_request(
+        benchmarks=benchmarks,
         target=target,
-        scenarios=tuple(one_of("scenario", name, (*SCENARIOS, "all")) for name in scenarios),
-        mode=one_of("mode", mode, MODES),
-        min_duration_ms=None if duration is None else duration_ms(duration),
+        arch=arch,
+        scenarios=scenarios,
+        mode=mode,
+        duration=duration,
+        official=official,
         target_qps=target_qps,
-        results=Path(results),
+        find=find,
         devices=devices,
+        results=Path(results or context.settings.results or "results"),
+        base_source=base_source,
+        locked=locked,
+        pull_policy=PullPolicy(pull=pull, build=may_build, images=images),
+        engine=engine,
+        recipes=recipes,
+        caller=(API,),
     )
-    check(request)
-    done: list[Summary] = []
-    perform(Context(tuple(recipes), wanted_engine=engine), request, Console(quiet=not talk), done=done)
-    return {"results": [document(summary) for summary in done]}
+    return {"results": [document(summary) for summary in run_tests(context, request, progress, Watcher())]}
 
 
-def results(folder: str | os.PathLike[str] = "results") -> Document:
-    """The runs of a results folder, newest first, as ``mlorch results list --json`` gives them."""
+def results(folder: str | os.PathLike[str] | None = None) -> Document:
+    """The runs of a results folder, newest first, as ``mlorch results list --json`` gives them.
+
+    None takes the folder of the settings, else ``./results``.
+    """
     from orchestrator.commands.results import list_document
+    from orchestrator.definitions.settings import read_settings
     from orchestrator.results.store import Store
 
-    return list_document(Store(Path(folder).absolute()))
+    return list_document(Store(Path(folder or read_settings().results or "results").absolute()))
+
+
+def _progress(*, talk: bool) -> Progress:
+    """What goes on, on stderr, or nothing."""
+    if not talk:
+        from orchestrator.operations.progress import Silent
+
+        return Silent()
+    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.console import Console
+
+    return ConsoleProgress(Console())

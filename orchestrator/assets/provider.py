@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.sources import licence_text, source_name
-from orchestrator.assets.store import definition_of, key_of
+from orchestrator.assets.store import key_of
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
 from orchestrator.facts.steps import OWNER_LABEL, ContainerSpec, Mount
@@ -46,7 +46,7 @@ class AssetProvider:
     prep: Prep
     on_event: Callable[[BuildEvent], None] = lambda _event: None
 
-    def get(self, entry: Entry) -> Stored:
+    def get(self, entry: Entry[Asset]) -> Stored:
         """The asset of ``entry``, made when it is not there.
 
         Raises:
@@ -57,7 +57,7 @@ class AssetProvider:
         found = self.store.find(entry, self.catalog)
         if found is not None:
             return found
-        asset, key = definition_of(entry), key_of(entry, self.catalog)
+        asset, key = entry.definition, key_of(entry, self.catalog)
         # The image first: building it may take minutes, and nobody else should wait for the folder's lock.
         image = self.prep.image(asset.prepare.layer) if asset.prepare else ""
         with self.store.alone(asset, key):
@@ -72,7 +72,7 @@ class AssetProvider:
         self.on_event(BuildEvent(kind="done", step=asset.name, total=found.size))
         return found
 
-    def _fill(self, entry: Entry, asset: Asset, folder: Path, image: str) -> None:
+    def _fill(self, entry: Entry[Asset], asset: Asset, folder: Path, image: str) -> None:
         into = folder / ("sources" if asset.prepare else "out")
         paths = self.sources.fetch_into(entry, asset, into)
         for number, (source, path) in enumerate(zip(asset.sources, paths, strict=True), start=1):
@@ -81,7 +81,7 @@ class AssetProvider:
         if asset.prepare:
             self._prepare(entry, asset, asset.prepare, folder, image)
 
-    def _prepare(self, entry: Entry, asset: Asset, prepare: Prepare, folder: Path, image: str) -> None:
+    def _prepare(self, entry: Entry[Asset], asset: Asset, prepare: Prepare, folder: Path, image: str) -> None:
         script = self.catalog.file(entry, prepare.script)
         spec = prep_spec(asset.name, image, script, folder, prepare.args)
         tail: list[str] = []

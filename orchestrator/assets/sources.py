@@ -37,7 +37,7 @@ class Sources:
         self._fetch = fetch
         self._where = where
 
-    def fetch_into(self, entry: Entry, asset: Asset, folder: Path) -> list[Path]:
+    def fetch_into(self, entry: Entry[Asset], asset: Asset, folder: Path) -> list[Path]:
         """Every source of ``asset`` in ``folder`` under its own file name, its bytes checked.
 
         Raises:
@@ -53,7 +53,7 @@ class Sources:
             found.append(place)
         return found
 
-    def _path(self, entry: Entry, asset: Asset, source: PackageSource) -> Path:
+    def _path(self, entry: Entry[Asset], asset: Asset, source: PackageSource) -> Path:
         match source:
             case RecipeFile():
                 return self._recipe_file(entry, asset, source)
@@ -78,7 +78,7 @@ class Sources:
         wanted = Wanted(name=source.filename, sha256=source.sha256, size=source.size, urls=urls)
         return downloads.get(wanted)
 
-    def _recipe_file(self, entry: Entry, asset: Asset, source: RecipeFile) -> Path:
+    def _recipe_file(self, entry: Entry[Asset], asset: Asset, source: RecipeFile) -> Path:
         path = self._catalog.file(entry, source.path)
         found = sha256_file(path)
         if found != source.sha256:

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.kinds.recipes import Asset
 from orchestrator.errors import AssetError
 from orchestrator.host.files import WriteFailed, atomic_write_text, sha256_file, write_failure
 from orchestrator.packages.cache import locked
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.recipes import Asset
 
 SCHEME = "1"
 _MARKER = "complete.json"
@@ -52,21 +52,14 @@ class Stored:
         return self.place / "licences"
 
 
-def definition_of(entry: Entry) -> Asset:
-    """The model or dataset of an entry."""
-    asset = entry.definition
-    assert isinstance(asset, Asset)
-    return asset
-
-
 def kind_of(asset: Asset) -> str:
     """``model`` or ``dataset``."""
     return type(asset).__name__.lower()
 
 
-def key_of(entry: Entry, catalog: Catalog) -> str:
+def key_of(entry: Entry[Asset], catalog: Catalog) -> str:
     """The identity of an asset's bytes: its sources, its prepare script, its outputs."""
-    asset = definition_of(entry)
+    asset = entry.definition
     form = asset.model_dump(mode="json", include={"sources", "outputs", "prepare"})
     for source in form["sources"]:
         source.pop("licence")
@@ -85,14 +78,14 @@ class Store:
         """Where an asset lies once it is there."""
         return self.root / "assets" / kind_of(asset) / asset.name / key
 
-    def find(self, entry: Entry, catalog: Catalog) -> Stored | None:
+    def find(self, entry: Entry[Asset], catalog: Catalog) -> Stored | None:
         """The asset if it is there and unchanged since it was checked.
 
         Cheap: size, time and inode of every file are compared with the marker; only when
         they differ are the files hashed. A folder with a wrong file counts as absent and
         stays where it is until `making` takes its place.
         """
-        asset, key = definition_of(entry), key_of(entry, catalog)
+        asset, key = entry.definition, key_of(entry, catalog)
         place = self.place(asset, key)
         marker = _read_marker(place)
         if marker is None:
@@ -105,9 +98,9 @@ class Store:
                 _write_marker(place, facts)
         return self._stored(asset, key, place)
 
-    def verify(self, entry: Entry, catalog: Catalog) -> tuple[Stored | None, tuple[str, ...]]:
+    def verify(self, entry: Entry[Asset], catalog: Catalog) -> tuple[Stored | None, tuple[str, ...]]:
         """Hash every file: the asset (None when it is not there) and the names of files that are wrong."""
-        asset, key = definition_of(entry), key_of(entry, catalog)
+        asset, key = entry.definition, key_of(entry, catalog)
         place = self.place(asset, key)
         if _read_marker(place) is None:
             return None, ()

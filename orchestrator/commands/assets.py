@@ -12,8 +12,7 @@ from orchestrator.commands.groups import ListGroup
 if TYPE_CHECKING:
     from orchestrator.assets.store import Store, Stored
     from orchestrator.definitions.catalog import Catalog, Entry
-
-_KINDS = ("model", "dataset")
+    from orchestrator.definitions.kinds.recipes import Asset
 
 
 @click.group("assets", cls=ListGroup)
@@ -57,13 +56,14 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 @json_option
 def get_command(names: tuple[str, ...], target: str | None, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """Fetch, check and prepare models and datasets; all of them when none is named."""
+    from orchestrator.commands.progress import ConsoleProgress
     from orchestrator.console import Console
     from orchestrator.operations.asset_provider import asset_provider
     from orchestrator.operations.context import Context
 
     context, console = Context(recipes), Console(quiet=as_json)
     entries = _select(context.catalog, names)
-    shelf = asset_provider(context, console, target=target)
+    shelf = asset_provider(context, ConsoleProgress(console), target=target)
     facts = []
     for entry in entries:
         stored = shelf.get(entry)
@@ -111,12 +111,12 @@ def _store() -> Store:
     return Store(cache_home())
 
 
-def _select(catalog: Catalog, names: tuple[str, ...]) -> list[Entry]:
+def _select(catalog: Catalog, names: tuple[str, ...]) -> list[Entry[Asset]]:
     """The entries that ``names`` mean (``NAME`` or ``model/NAME``); all when there are none."""
-    every = [entry for kind in _KINDS for entry in catalog.entries(kind)]
+    every = [*catalog.assets()]
     if not names:
         return every
-    found: list[Entry] = []
+    found: list[Entry[Asset]] = []
     for name in names:
         kind, slash, rest = name.partition("/")
         matching = [
@@ -140,11 +140,11 @@ def _unknown(name: str, known: list[str]) -> Exception:
     return UsageError(f"there is no model or dataset `{name}`", hint=hint, slug="unknown-asset")
 
 
-def _facts(entry: Entry, stored: Stored | None) -> dict[str, object]:
+def _facts(entry: Entry[Asset], stored: Stored | None) -> dict[str, object]:
     from orchestrator.assets.sources import source_name
-    from orchestrator.assets.store import definition_of, kind_of
+    from orchestrator.assets.store import kind_of
 
-    asset = definition_of(entry)
+    asset = entry.definition
     return {
         "kind": kind_of(asset),
         "name": asset.name,

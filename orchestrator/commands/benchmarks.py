@@ -12,7 +12,7 @@ from orchestrator.commands.groups import ListGroup
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.catalog import Catalog
     from orchestrator.definitions.kinds.recipes import Benchmark
 
 
@@ -31,7 +31,7 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
     from orchestrator.plan.build.resolve import targets_of
 
     catalog = Context(recipes).catalog
-    found = [_benchmark(entry) for entry in catalog.entries("benchmark")]
+    found = [entry.definition for entry in catalog.benchmarks()]
     console = Console(quiet=as_json)
     if as_json:
         console.document(listing(catalog))
@@ -62,7 +62,7 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
 
     catalog = Context(recipes).catalog
     entry = catalog.benchmark(name)
-    what = _benchmark(entry)
+    what = entry.definition
     targets = targets_of(catalog, what)
     console = Console(quiet=as_json)
     if as_json:
@@ -93,7 +93,7 @@ def listing(catalog: Catalog) -> dict[str, object]:
     """The document of `benchmarks list --json` (design.md, JSON contract)."""
     from orchestrator.plan.build.resolve import targets_of
 
-    found = [_benchmark(entry) for entry in catalog.entries("benchmark")]
+    found = [entry.definition for entry in catalog.benchmarks()]
     rounds = sorted({each.round for each in found})
     benchmarks = [facts(each, targets_of(catalog, each)) for each in found]
     return {"round": rounds[-1] if rounds else None, "benchmarks": benchmarks}
@@ -134,13 +134,6 @@ def facts(what: Benchmark, targets: Sequence[str]) -> dict[str, object]:
         "framework": what.frameworks[0],
         "frameworks": list(what.frameworks),
     }
-
-
-def _benchmark(entry: Entry) -> Benchmark:
-    from orchestrator.definitions.kinds.recipes import Benchmark
-
-    assert isinstance(entry.definition, Benchmark)
-    return entry.definition
 
 
 def _stands(what: Benchmark) -> str:

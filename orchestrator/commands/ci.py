@@ -62,10 +62,11 @@ def init(
     """
     from orchestrator import __version__
     from orchestrator.ci.workflows import PATHS, Workflow, render
-    from orchestrator.commands.run import SCENARIOS, one_of
     from orchestrator.console import Console
+    from orchestrator.facts.scenarios import SCENARIOS
     from orchestrator.operations.context import Context
-    from orchestrator.plan.run.planner import duration_ms
+    from orchestrator.operations.run_request import known_name
+    from orchestrator.plan.run.duration import duration_ms
 
     catalog, console = Context(recipes).catalog, Console(quiet=as_json)
     duration_ms(duration)
@@ -78,7 +79,7 @@ def init(
             registry=_registry(registry),
             images=images,
             runner=runner,
-            scenario=one_of("scenario", scenario, (*SCENARIOS, "all")),
+            scenario=known_name("scenario", scenario, (*SCENARIOS, "all")),
             duration=duration,
             tolerance=tolerance,
         ),

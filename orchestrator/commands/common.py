@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeVar
 
+    from orchestrator.console import Console
+    from orchestrator.definitions.settings import Settings
+    from orchestrator.operations.context import Context
+
     F = TypeVar("F", bound=Callable[..., Any])
 
 
 ARCH_HELP = "What device code is built for (default: what this host's devices are, else the target's)."
-AUTO = "auto"
-"""The word for `--target` that asks for detection, as leaving it out does."""
 
 
 def json_option(function: F) -> F:
@@ -55,13 +57,45 @@ def results_option(function: F) -> F:
     )(function)
 
 
-def results_folder(given: str | None) -> Path:
+def results_folder(given: str | None, settings: Settings | None = None) -> Path:
     """The folder of results: what `-o` says, else the settings, else `./results`."""
     from pathlib import Path
 
     from orchestrator.definitions.settings import read_settings
 
-    return Path(given or read_settings().results or "results")
+    return Path(given or (settings or read_settings()).results or "results")
+
+
+def context_for(console: Console, recipes: tuple[str, ...] = (), *, locked: bool = False, engine: str = "") -> Context:
+    """What the use cases of a command work with; they tell what goes on to ``console``."""
+    from orchestrator.operations.context import Context
+
+    return Context(recipes, locked=locked, wanted_engine=engine, talk=console)
+
+
+def pull_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--pull/--no-pull` and `--images`, handed on as one ``pull_policy``."""
+
+    @wraps(function)
+    def collected(*arguments: Any, pull: bool | None, images: str, **more: Any) -> Any:
+        from orchestrator.operations.pull_policy import PullPolicy
+
+        return function(*arguments, pull_policy=PullPolicy(pull=pull, images=images), **more)
+
+    pull = click.option(
+        "--pull/--no-pull",
+        "pull",
+        default=None,
+        help="Require that registries are asked before building, or ask none (default: those in `registries`).",
+    )
+    return images_option(pull(collected))
+
+
+def images_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--images`: the list of published images that binds."""
+    return click.option("--images", default="", metavar="FILE", help="A list of published images; their digests bind.")(
+        function
+    )
 
 
 def locked_option(function: F) -> F:

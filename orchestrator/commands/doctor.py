@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from orchestrator.console import Console
-    from orchestrator.definitions.catalog import Catalog
     from orchestrator.engines import Engine, EngineFacts
+    from orchestrator.operations.context import Context
 
 GIB = 1 << 30
 LEAST_IMAGES, LEAST_CACHE, LEAST_MEMORY = 10 * GIB, 2 * GIB, 4 * GIB
@@ -201,12 +201,15 @@ def cdi(facts: EngineFacts) -> Check:
 
 def devices(recipes: tuple[str, ...], facts: EngineFacts | None) -> Iterator[Check]:
     """Which hardware targets this host has, in their three states, and what of the host could be better for them."""
-    from orchestrator.commands.targets import judge, presences
     from orchestrator.commands.targets_view import state as word
+    from orchestrator.host.detect import presence
     from orchestrator.operations.context import Context
+    from orchestrator.operations.target_choice import all_targets
+    from orchestrator.operations.targets import judge
 
     context = Context(recipes)
-    found = presences(context.catalog, judge(facts))
+    judged = judge(facts)
+    found = [presence(target, context.machine, judged) for target in all_targets(context.catalog)]
     present = [each for each in found if each.present]
     if not present:
         yield Check(
@@ -217,14 +220,18 @@ def devices(recipes: tuple[str, ...], facts: EngineFacts | None) -> Iterator[Che
         state = "ok" if each.usable else "warn"
         how = f"; passed by {each.how}" if each.how else ""
         yield Check(name=f"target {each.name}", state=state, what=f"{word(each)}: {each.why}{how}", hint=each.hint)
-    yield from host_settings(context.catalog, [each.name for each in present])
+    yield from host_settings(context, [each.name for each in present])
 
 
-def host_settings(catalog: Catalog, targets: list[str]) -> Iterator[Check]:
+def host_settings(context: Context, targets: list[str]) -> Iterator[Check]:
     """What the targets that are here want of the host: each setting that differs once, with what to do."""
     from orchestrator.operations.host_ready import findings
 
-    told = {finding.name: finding for name in targets for finding in findings(catalog, name)}
+    told = {
+        finding.name: finding
+        for name in targets
+        for finding in findings(context, context.catalog.target(name).definition)
+    }
     for finding in told.values():
         if finding.ok is False:
             state = "bad" if finding.stops else "warn"

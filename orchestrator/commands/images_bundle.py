@@ -67,15 +67,16 @@ def make_order(context: Context, chosen: Sequence[Selection], console: Console) 
         UsageError: a base from a path, which no other machine has (`base-path`); the errors of build and fetch.
     """
     from orchestrator import __version__
-    from orchestrator.commands.build import build_images
+    from orchestrator.commands.progress import ConsoleProgress
     from orchestrator.images.bundle.write import Order
+    from orchestrator.operations.build import build_images
 
     plans: dict[str, BuildPlan] = {}
     bundled: dict[str, BundledPlan] = {}
     for selection in chosen:
         _require_portable(selection)
         usual = {plan.image for plan in context.plans(selection).plans}
-        for plan in build_images(context, selection, console)[0]:
+        for plan in build_images(context, selection, ConsoleProgress(console))[0]:
             plans[plan.image] = plan
             bundled[plan.image] = _bundled(plan, selection, usual)
 
@@ -120,7 +121,7 @@ def _bundled(plan: BuildPlan, selection: Selection, usual: set[str]) -> BundledP
 
 def _assets(context: Context, plans: Sequence[BuildPlan], console: Console) -> tuple[Stored, ...]:
     """Models and datasets of the plans' benchmarks, fetched and prepared where they are not here."""
-    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.commands.progress import ConsoleProgress
     from orchestrator.operations.asset_provider import asset_provider
 
     found: dict[tuple[str, str], Stored] = {}
@@ -128,8 +129,7 @@ def _assets(context: Context, plans: Sequence[BuildPlan], console: Console) -> t
         if not plan.benchmark:
             continue
         what = context.catalog.benchmark(plan.benchmark).definition
-        assert isinstance(what, Benchmark)
-        shelf = asset_provider(context, console, target=plan.target)
+        shelf = asset_provider(context, ConsoleProgress(console), target=plan.target)
         for entry in (context.catalog.model(what.model), context.catalog.dataset(what.dataset)):
             stored = shelf.get(entry)
             found[stored.kind, stored.name] = stored

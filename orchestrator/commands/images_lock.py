@@ -91,12 +91,12 @@ class Locker:
     unlocked: list[dict[str, str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
-    def lock(self, entry: Entry) -> None:
+    def lock(self, entry: Entry[Layer]) -> None:
         """One layer: look up, compare, and write unless --locked forbids it."""
         from orchestrator.packages.drift import changes, drifted
         from orchestrator.packages.locking import make_lock
 
-        layer = _layer(entry)
+        layer = entry.definition
         old = self.catalog.lock(layer.name)
         new = make_lock(
             layer,
@@ -118,14 +118,14 @@ class Locker:
         if not self.console.quiet and not silent and not (self.strict and found):
             _show(self.console, layer.name, found, path)
 
-    def _told(self, entry: Entry) -> Callable[[str, str, MlorchError], None]:
+    def _told(self, entry: Entry[Layer]) -> Callable[[str, str, MlorchError], None]:
         """What to do about a base that no registry answers for: a fault where the layer has no other base."""
 
         def unlocked(image: str, platform: str, error: MlorchError) -> None:
             from dataclasses import replace
 
             (first, *_) = error.problems()
-            layer, lock = _layer(entry), self.catalog.lock(entry.definition.name)
+            layer, lock = entry.definition, self.catalog.lock(entry.definition.name)
             pins = lock.platforms.get(platform) if lock is not None else None
             kept = next((pin.digest for pin in pins.bases if pin.image == image), "") if pins is not None else ""
             state = f"keeps {kept}" if kept else "stays unlocked"
@@ -149,13 +149,13 @@ def _origins(unlocked: Callable[[str, str, MlorchError], None]) -> Origins:
     return Origins(digest=digest_of, commit=commit_of, unlocked=unlocked)
 
 
-def _layers(catalog: Catalog, names: tuple[str, ...]) -> list[Entry]:
+def _layers(catalog: Catalog, names: tuple[str, ...]) -> list[Entry[Layer]]:
     """The named layers, or all that have something to pin."""
     from orchestrator.definitions.locks import has_pins
 
     if names:
         return [catalog.layer(name) for name in names]
-    return [entry for entry in catalog.entries("layer") if has_pins(_layer(entry))]
+    return [entry for entry in catalog.layers() if has_pins(entry.definition)]
 
 
 def _write(path: Path, lock: LayerLock) -> None:
@@ -175,21 +175,12 @@ def _show(console: Console, name: str, changes: Sequence[Change], path: Path) ->
         say(f"  {change.name}: {change.was or 'new'} -> {change.now or 'gone'}")
 
 
-def _platforms(catalog: Catalog, entry: Entry) -> tuple[str, ...]:
+def _platforms(catalog: Catalog, entry: Entry[Layer]) -> tuple[str, ...]:
     """Those that the lock has, else those of the targets that stand on the layer, else those of every target."""
-    from orchestrator.definitions.kinds.recipes import Target
-
     lock = catalog.lock(entry.definition.name)
     if lock is not None:
         return tuple(sorted(lock.platforms))
-    targets = [e.definition for e in catalog.entries("target") if isinstance(e.definition, Target)]
+    targets = [entry.definition for entry in catalog.targets()]
     name = entry.definition.name
     using = [on for on in targets if name in {on.base, on.runtime, *on.frameworks.values()}] or targets
     return tuple(sorted({platform for on in using for platform in on.platforms}))
-
-
-def _layer(entry: Entry) -> Layer:
-    from orchestrator.definitions.kinds.recipes import Layer
-
-    assert isinstance(entry.definition, Layer)
-    return entry.definition

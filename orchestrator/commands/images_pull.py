@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, selection_options
-from orchestrator.commands.pulling import PullPolicy, images_option
+from orchestrator.commands.common import images_option, json_option, recipes_option, selection_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,16 +32,19 @@ def command(
 
     Of each image only the highest layer is asked for: it holds those below.
     """
-    from orchestrator.commands.build import build_images, show
-    from orchestrator.commands.plan import plan_document
+    from orchestrator.commands.build import show
+    from orchestrator.commands.progress import ConsoleProgress
     from orchestrator.console import Console
+    from orchestrator.operations.build import build_images
     from orchestrator.operations.context import Context
+    from orchestrator.operations.plan import plan_document
+    from orchestrator.operations.pull_policy import PullPolicy
 
     context, console = Context(recipes), Console(quiet=as_json)
     pull_policy = PullPolicy(pull=True, build=False, images=images, registries=registries)
     documents = []
     for selection in chosen:
-        plans, outcomes = build_images(context, selection, console, pull_policy=pull_policy)
+        plans, outcomes = build_images(context, selection, ConsoleProgress(console), pull_policy=pull_policy)
         documents.append(plan_document(plans, outcomes))
         if not as_json:
             show(console, plans, outcomes)

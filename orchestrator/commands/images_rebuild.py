@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.console import Console
-    from orchestrator.definitions.catalog import Entry
     from orchestrator.facts.steps import BuildPlan, LayerStep
     from orchestrator.images.rebuild import Rebuilt
     from orchestrator.operations.context import Context
@@ -99,12 +98,8 @@ def _side(context: Context, selection: Selection, name: str) -> tuple[BuildPlan,
     """The plan of a side image (`prep`), which no benchmark holds; None where no such layer is defined."""
     from dataclasses import replace
 
-    sides = [entry.definition.name for entry in context.catalog.entries("layer") if _level(entry) == "side"]
+    sides = [entry.definition.name for entry in context.catalog.layers() if entry.definition.level == "side"]
     return context.plans(replace(selection, side=name, benchmarks=())).plans if name in sides else None
-
-
-def _level(entry: Entry) -> str:
-    return str(getattr(entry.definition, "level", ""))
 
 
 def _rebuild(

@@ -71,15 +71,12 @@ def prep_selection(context: Context, selection: Selection, plans: Sequence[Build
     """
     from dataclasses import replace
 
-    from orchestrator.definitions.kinds.recipes import Benchmark
-
     for plan in plans:
         if not plan.benchmark:
             continue
-        benchmark = context.catalog.get("benchmark", plan.benchmark).definition
-        assert isinstance(benchmark, Benchmark)
-        assets = (("model", benchmark.model), ("dataset", benchmark.dataset))
-        if any(getattr(context.catalog.get(kind, name).definition, "prepare", None) for kind, name in assets):
+        benchmark = context.catalog.benchmark(plan.benchmark).definition
+        model, dataset = context.catalog.model(benchmark.model), context.catalog.dataset(benchmark.dataset)
+        if model.definition.prepare or dataset.definition.prepare:
             return replace(selection, benchmarks=(), side="prep")
     return None
 

@@ -14,7 +14,7 @@ from orchestrator.errors import DefinitionError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.definitions.catalog import Catalog, Entry, Root
+    from orchestrator.definitions.catalog import AnyEntry, Catalog, Root
     from orchestrator.errors import Problem
 
 _FOLDERS = {"harness": "harnesses"}
@@ -211,7 +211,7 @@ def _lint_other(path: Path) -> tuple[Problem, ...]:
     return ()
 
 
-def _find(catalog: Catalog, name: str) -> Entry:
+def _find(catalog: Catalog, name: str) -> AnyEntry:
     from orchestrator.definitions.kinds.recipes import KINDS
     from orchestrator.definitions.yaml import nearest
 
@@ -240,13 +240,13 @@ def _known_kind(kind: str) -> None:
         raise UsageError(f"there is no kind `{kind}`", hint=hint, slug="unknown-kind")
 
 
-def _kind(entry: Entry) -> str:
+def _kind(entry: AnyEntry) -> str:
     from orchestrator.definitions.catalog.load import kind_of
 
     return kind_of(entry)
 
 
-def _facts(entry: Entry) -> dict[str, object]:
+def _facts(entry: AnyEntry) -> dict[str, object]:
     return {
         "kind": _kind(entry),
         "name": entry.definition.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,27 +9,22 @@ import click
 
 from orchestrator.commands.common import (
     ARCH_HELP,
-    AUTO,
     engine_option,
     json_option,
     locked_option,
+    pull_options,
     recipes_option,
-    results_folder,
     results_option,
     wants_locked,
 )
-from orchestrator.commands.pulling import PullPolicy, pull_options
+from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from orchestrator.console import Console
     from orchestrator.operations.context import Context
-    from orchestrator.operations.run_plan import Request
+    from orchestrator.operations.pull_policy import PullPolicy
+    from orchestrator.operations.run_request import RunRequest
     from orchestrator.results.summary import Summary
-
-SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
-MODES = ("performance", "accuracy", "all")
 
 
 @click.command("run")
@@ -49,7 +43,7 @@ MODES = ("performance", "accuracy", "all")
     "scenarios",
     multiple=True,
     metavar="NAME|all",
-    help="Offline, Server, SingleStream, MultiStream or all; repeatable (default: all).",
+    help=f"{', '.join(SCENARIOS)} or all; repeatable (default: all).",
 )
 @click.option("--mode", "-m", default="all", metavar="MODE", help="performance, accuracy or all (default).")
 @click.option("--duration", default=None, metavar="TIME", help="Least duration of a performance test: 30s, 10m.")
@@ -84,93 +78,68 @@ def command(
     Without BENCHMARK it runs the target's default ones: accuracy, then every scenario.
     Exits with 0 only when every test ended, is VALID and reached its accuracy.
     """
+    from orchestrator.commands.common import context_for, results_folder
     from orchestrator.console import Console
-    from orchestrator.operations.context import Context
-    from orchestrator.operations.run import dry_document, dry_steps
-    from orchestrator.operations.run_plan import Request
-    from orchestrator.plan.run.planner import duration_ms
+    from orchestrator.operations.run_request import run_request
 
     console = Console(quiet=as_json)
-    request = Request(
+    strict = wants_locked(locked)
+    context = context_for(console, recipes, locked=strict, engine=engine)
+    request = run_request(
         benchmarks=benchmarks,
-        target=None if target == AUTO else target,
+        target=target,
         arch=arch,
-        scenarios=tuple(one_of("scenario", name, (*SCENARIOS, "all")) for name in scenarios),
-        mode=one_of("mode", mode, MODES),
-        min_duration_ms=None if duration is None else duration_ms(duration),
+        scenarios=scenarios,
+        mode=mode,
+        duration=duration,
         official=official,
         target_qps=target_qps,
         find=find,
-        results=results_folder(results_dir),
+        devices=devices,
+        results=results_folder(results_dir, context.settings),
         base_source=base_source,
-        locked=wants_locked(locked),
-        devices=devices.strip(),
+        locked=strict,
+        pull_policy=replace(pull_policy, build=not no_build),
+        engine=engine,
+        recipes=recipes,
     )
-    check(request)
-    context = Context(recipes, locked=request.locked, wanted_engine=engine)
     if dry_run:
-        from orchestrator.engines.printers import PRINTERS, printer
-        from orchestrator.operations.context import engine_name
-
-        show = printer(engine_name(context.settings, engine, tuple(PRINTERS)))
-        steps = dry_steps(context, request)
-        if as_json:
-            console.document(dry_document(steps, show))
-        else:
-            from orchestrator.commands.dry_run_view import show_dry
-
-            show_dry(console, steps, show)
+        _dry_run(context, request, console, as_json=as_json)
         return 0
-    return _run(context, request, console, as_json=as_json, pull_policy=replace(pull_policy, build=not no_build))
+    return _run(context, request, console, as_json=as_json)
 
 
-def _run(context: Context, request: Request, console: Console, *, as_json: bool, pull_policy: PullPolicy) -> int:
-    from orchestrator.commands.run_view import show
-    from orchestrator.operations.run import perform
+def _dry_run(context: Context, request: RunRequest, console: Console, *, as_json: bool) -> None:
+    from orchestrator.commands.dry_run_view import show_dry
+    from orchestrator.engines.printers import PRINTERS, printer
+    from orchestrator.operations.context import engine_name
+    from orchestrator.operations.run import dry_run, dry_run_document
+
+    show = printer(engine_name(context.settings, request.engine, tuple(PRINTERS)))
+    steps = dry_run(context, request)
+    if as_json:
+        console.document(dry_run_document(steps, show))
+    else:
+        show_dry(console, steps, show)
+
+
+def _run(context: Context, request: RunRequest, console: Console, *, as_json: bool) -> int:
+    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.run_view import RunView, show
+    from orchestrator.operations.run import last_of_each_test, run
+    from orchestrator.results.summary import document
 
     done: list[Summary] = []
     try:
-        perform(context, request, console, done=done, pull_policy=pull_policy)
+        with RunView(console) as view:
+            done.extend(run(context, request, ConsoleProgress(console), view))
     except BaseException:
         if done and not as_json:  # what ended before is kept, and worth seeing
             show(console, done, str(request.results))
         raise
     if as_json:
-        from orchestrator.results.summary import document
-
         console.document({"results": [document(summary) for summary in done]})
     else:
         show(console, done, str(request.results))
-    last = {(one.record.benchmark, one.record.scenario, one.record.mode): one for one in done}
-    return 0 if last and all(summary.good for summary in last.values()) else 1
-
-
-def one_of(what: str, word: str, known: Sequence[str]) -> str:
-    """``word`` as ``known`` spells it, whatever its case; raises `UsageError` with the nearest names."""
-    from orchestrator.errors import UsageError
-
-    by_folded = {name.casefold().replace("-", ""): name for name in known}
-    found = by_folded.get(word.casefold().replace("-", ""))
-    if found is not None:
-        return found
-    near = [by_folded[key] for key in difflib.get_close_matches(word.casefold(), by_folded, n=2)]
-    start = f"did you mean {' or '.join(f'`{name}`' for name in near)}? " if near else ""
-    raise UsageError(f"there is no {what} `{word}`", hint=f"{start}known: {', '.join(known)}", slug=f"unknown-{what}")
-
-
-def check(request: Request) -> None:
-    """Options that exclude each other or mean nothing."""
-    from orchestrator.errors import UsageError
-    from orchestrator.plan.run.device_choice import parse
-
-    if request.target_qps is not None and not 0 < request.target_qps < 1e9:
-        raise UsageError("--target-qps must be a positive number", slug="target-qps")
-    if request.find and request.target_qps is not None:
-        raise UsageError("--find and --target-qps exclude each other", hint="give one of them")
-    parse(request.devices)
-    if request.official and request.min_duration_ms is not None and request.min_duration_ms < 600_000:
-        raise UsageError(
-            "--official needs a duration of at least 600 s", hint="leave --duration out", slug="official-duration"
-        )
-    if request.find and request.mode == "accuracy":
-        raise UsageError("--find measures performance, and --mode says accuracy only", hint="leave --mode out")
+    counting = last_of_each_test(done)
+    return 0 if counting and all(summary.good for summary in counting) else 1

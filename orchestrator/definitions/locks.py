@@ -136,7 +136,7 @@ def _stale_git(catalog: Catalog, layer: Layer, pins: PlatformLock) -> Iterator[P
         yield _problem(catalog, layer, "lock-stale", f"the lock has `{ref}` of {url}, the recipe does not", ("name",))
 
 
-def require_locks(catalog: Catalog, layers: Sequence[Entry], platform: str) -> None:
+def require_locks(catalog: Catalog, layers: Sequence[Entry[Layer]], platform: str) -> None:
     """Check the locks of several layers at once, so that every entry that drifted from its recipe is named.
 
     Raises:
@@ -144,7 +144,6 @@ def require_locks(catalog: Catalog, layers: Sequence[Entry], platform: str) -> N
     """
     problems: list[Problem] = []
     for entry in layers:
-        assert isinstance(entry.definition, Layer)
         try:
             platform_lock(catalog, entry.definition, platform)
         except DefinitionError as error:

@@ -40,12 +40,9 @@ class Finding:
 
 def checks_of(target: Target, catalog: Catalog) -> tuple[HostCheck, ...]:
     """The checks that a target shares with others, then its own; an own one replaces a shared one of its name."""
-    from orchestrator.definitions.kinds.host_checks import HostChecks
-
     found: dict[str, HostCheck] = {}
     for name in target.host:
-        shared = catalog.get("hostchecks", name).definition
-        assert isinstance(shared, HostChecks)
+        shared = catalog.host_checks(name).definition
         found |= {check.name: check for check in shared.checks}
     return tuple((found | {check.name: check for check in target.checks}).values())
 

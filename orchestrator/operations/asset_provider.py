@@ -1,21 +1,21 @@
-"""The larder of this command: assets from the cache, else fetched and prepared in the prep image."""
+"""Models and datasets for a use case: from the cache, else fetched and prepared in the prep image."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.commands.pulling import DEFAULT_PULL_POLICY, PullPolicy
+from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
 
 if TYPE_CHECKING:
     from orchestrator.assets.provider import AssetProvider
-    from orchestrator.console import Console
     from orchestrator.engines import BuildEvent
     from orchestrator.operations.context import Context
+    from orchestrator.operations.progress import Progress
 
 
 def asset_provider(
     context: Context,
-    console: Console,
+    progress: Progress,
     *,
     target: str | None = None,
     base_source: str = "",
@@ -25,23 +25,23 @@ def asset_provider(
     from orchestrator.assets.provider import AssetProvider, Prep
     from orchestrator.assets.sources import Sources
     from orchestrator.assets.store import Store
-    from orchestrator.commands.build import build_images
     from orchestrator.host.folders import cache_home
+    from orchestrator.operations.build import build_images
     from orchestrator.operations.kept_plans import Selection
     from orchestrator.packages.debs import Fetcher
 
     def image(layer: str) -> str:
         selection = Selection(target=target, base_source=base_source, side=layer, locked=context.locked)
-        plans, _ = build_images(context, selection, console, pull_policy=pull_policy)
+        plans, _ = build_images(context, selection, progress, pull_policy=pull_policy)
         return plans[0].image
 
     def on_event(event: BuildEvent) -> None:
         if event.kind == "start":
-            console.say(f"{event.step}  fetching")
+            progress.say(f"{event.step}  fetching")
         elif event.kind == "done":
-            console.say(f"{event.step}  there, {event.total / 2**20:.1f} MiB")
+            progress.say(f"{event.step}  there, {event.total / 2**20:.1f} MiB")
         elif event.kind == "retry":
-            console.warn(f"{event.step}: {event.text}")
+            progress.warn(f"{event.step}: {event.text}")
 
     return AssetProvider(
         catalog=context.catalog,

@@ -1,31 +1,37 @@
-"""Puts the rooms together for a command: settings, catalogue, kept plans, engine, look-ups."""
+"""What a use case works with: settings, catalogue, plans, this machine, the engine; each is made once."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.commands.common import AUTO
 from orchestrator.errors import EngineError, UsageError
 from orchestrator.host.folders import cache_home
 from orchestrator.host.pci import hardware_signature
 from orchestrator.operations.kept_plans import Compiled, Selection, compiled
+from orchestrator.operations.progress import Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from orchestrator.definitions.catalog import Catalog, Root
+    from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.definitions.settings import Settings
-    from orchestrator.engines import BuildEvent, BuildSettings, Engine, EngineFactory, EngineFacts, ImageFacts
-    from orchestrator.facts.steps import LayerStep, SdistPin
+    from orchestrator.engines import BuildSettings, Engine, EngineFactory, EngineFacts
+    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.host.accelerators import Machine
+    from orchestrator.host.detect import Presence
     from orchestrator.images.context import Parts
+    from orchestrator.images.look_up import LookUp
+    from orchestrator.operations.progress import Talk
+    from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.build.resolve import Base
-
 
 _SITE = ("ca_bundle", "debian_mirror", "debian_security_mirror", "engine_host")
 """Settings that the lower rooms read from the environment, as they are the site's and not a command's."""
@@ -50,17 +56,25 @@ def use_settings() -> Settings:
 
 @dataclass(slots=True)
 class Context:
-    """What a command works with; everything is made when first asked for."""
+    """What a use case works with; everything is made when first asked for, and once."""
 
     recipes: tuple[str, ...] = ()
     settings: Settings = field(default_factory=use_settings)
     locked: bool = False
     """Whether only the locks that came with the definitions count, not this machine's own."""
     wanted_engine: str = ""
-    """What the command line says; empty leaves it to the settings."""
+    """The engine that was named; empty leaves it to the settings."""
+    talk: Talk = field(default_factory=Silent)
     _pinned: tuple[str, ...] | None = field(default=None, repr=False)
     _catalog: Catalog | None = field(default=None, repr=False)
+    _machine: Machine | None = field(default=None, repr=False)
+    _presences: dict[str, Presence] = field(default_factory=dict, repr=False)
+    _choices: dict[tuple[str | None, str | None, str | None], TargetChoice] = field(default_factory=dict, repr=False)
+    _preferred_bases: dict[tuple[str | None, str | None], str] = field(default_factory=dict, repr=False)
+    _signature: str = field(default="", repr=False)
+    """Of the files that plans are made of, as they were before the catalogue was read."""
     _engine: Engine | None = field(default=None, repr=False)
+    _connecting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     # -- definitions -------------------------------------------------------------------
 
@@ -69,7 +83,10 @@ class Context:
         """All definitions of the built-in and the given recipes, checked."""
         if self._catalog is None:
             from orchestrator.definitions.catalog import load
+            from orchestrator.host.signature import signature
 
+            # Before anything is read: a file that is edited meanwhile must not pass for the one that was read.
+            self._signature = signature(self._plan_roots())
             self._catalog = load(self.roots())
         return self._catalog
 
@@ -87,50 +104,89 @@ class Context:
         self._catalog = None
 
     def pinned(self) -> tuple[str, ...]:
-        """The recipes of the settings and the command line, refs of git replaced by their commits, and said so."""
+        """The recipes of the settings and the request, refs of git replaced by their commits, and said so."""
         if self._pinned is None:
             self._pinned = ()
             from orchestrator.definitions.settings import pinned, recipe_specs
 
             specs = recipe_specs(self.recipes, self.settings)
             if specs:
-                from orchestrator.console import Console
                 from orchestrator.host.git import commit_of
 
                 self._pinned = pinned(specs, commit_of)
-                for given, kept in zip(specs, self._pinned, strict=True):
-                    if given != kept:
-                        Console().say(f"recipes {given} are at commit {kept.rpartition('@')[2]}")
+                for given, at_commit in zip(specs, self._pinned, strict=True):
+                    if given != at_commit:
+                        self.talk.say(f"recipes {given} are at commit {at_commit.rpartition('@')[2]}")
         return self._pinned
 
+    # -- this machine ------------------------------------------------------------------
+
+    @property
+    def machine(self) -> Machine:
+        """What detection looks at, read once."""
+        if self._machine is None:
+            from orchestrator.host.accelerators import this_machine
+
+            self._machine = this_machine()
+        return self._machine
+
+    def presence(self, target: Target) -> Presence:
+        """What this host has of a target; nothing is said of containers."""
+        if target.name not in self._presences:
+            from orchestrator.host.detect import presence
+
+            self._presences[target.name] = presence(target, self.machine)
+        return self._presences[target.name]
+
+    def target(self, requested: str | None, platform: str | None = None, arch: str | None = None) -> TargetChoice:
+        """The target that is meant; decided once. Raises as `operations.target_choice.choose_target`."""
+        key = (requested, platform, arch)
+        if key not in self._choices:
+            from orchestrator.operations.target_choice import choose_target
+
+            self._choices[key] = choose_target(
+                self.catalog, self.settings, self.presence, requested=requested, platform=platform, arch=arch
+            )
+        return self._choices[key]
+
+    # -- plans -------------------------------------------------------------------------
+
     def plans(self, selection: Selection) -> Compiled:
-        """The plans of `selection`, from the kept ones where nothing changed."""
+        """The plans of `selection`, from the cache where nothing changed."""
         from orchestrator.definitions.settings import settings_files
 
-        wanted = replace(self._settled(selection), recipes=self.pinned())
+        wanted = replace(self._with_settings(selection), recipes=self.pinned())
         watched = (*settings_files(), *_layout_files(wanted))
-        # A kept plan must not outlive the devices that decided its target or its arch.
+        # A cached plan must not outlive the devices that decided its target or its arch.
         machine = "" if wanted.target and wanted.arch else hardware_signature()
-        return compiled(wanted, self._make, cache=cache_home(), watched=watched, machine=machine)
+        return compiled(wanted, self._make_plans, cache=cache_home(), watched=watched, machine=machine)
 
-    def _settled(self, selection: Selection) -> Selection:
-        """`selection` with what the settings say of it where the command line is silent."""
+    def _with_settings(self, selection: Selection) -> Selection:
+        """`selection` with what the settings, or an earlier fallback, say where the request is silent."""
+        from orchestrator.operations.target_choice import AUTO
+
         target = None if selection.target == AUTO else selection.target
-        return replace(selection, target=target, base_source=selection.base_source or self.settings.base_source)
+        preferred = self._preferred_bases.get((target, selection.platform), self.settings.base_source)
+        return replace(selection, target=target, base_source=selection.base_source or preferred)
 
-    def _make(self, selection: Selection) -> Compiled:
+    def prefer_base(self, selection: Selection, plan: BuildPlan, option: str) -> None:
+        """Remember a base source for what follows, as those before it in the recipe's order fail here."""
+        for target in (selection.target, plan.target):
+            for platform in (selection.platform, plan.platform):
+                self._preferred_bases[target, platform] = option
+
+    def _make_plans(self, selection: Selection) -> Compiled:
         from orchestrator.images.base_layout import with_layout
-        from orchestrator.operations.relock import own_locks
         from orchestrator.plan.build.planner import build_plan, build_plans
         from orchestrator.plan.build.resolve import base_candidates, resolve_side
 
-        target = selection.target or self.detected_target()
-        platform = selection.platform or self.own_platform(target)
+        chosen = self.target(selection.target, selection.platform, selection.arch)
+        target, platform = chosen.name, chosen.platform
         base = base_candidates(self.catalog, target, platform, selection.base_source)[0]
         base = with_layout(base, cache_home())
         if selection.side:
             resolution = resolve_side(self.catalog, target=target, layer=selection.side, platform=platform, base=base)
-            plans: tuple[object, ...] = (build_plan(self.catalog, resolution),)
+            plans: tuple[BuildPlan, ...] = (build_plan(self.catalog, resolution),)
         else:
             plans = build_plans(
                 self.catalog,
@@ -138,41 +194,45 @@ class Context:
                 benchmarks=selection.benchmarks,
                 platform=platform,
                 base=base,
-                arch=selection.arch or self.own_arch(target),
+                arch=chosen.arch,
             )
-        roots = (
-            *(str(root.path) for root in self.roots()),
-            str(own_locks(self.roots()[0])),
+        return Compiled(plans=plans, roots=self._plan_roots(), signature=self._signature)
+
+    def _plan_roots(self) -> tuple[str, ...]:
+        """The folders whose files plans are made of."""
+        from orchestrator.operations.relock import own_locks
+
+        roots = self.roots()
+        return (
+            *(str(root.path) for root in roots),
+            str(own_locks(roots[0])),
             str(Path(__file__).parents[1] / "harness"),
         )
-        return Compiled(plans=plans, roots=roots)  # type: ignore[arg-type]
 
     def bases(self, selection: Selection) -> tuple[Base, ...]:
         """The base sources that a build may try, in order."""
         from orchestrator.plan.build.resolve import base_candidates
 
-        selection = self._settled(selection)
-        target = selection.target or self.detected_target()
-        platform = selection.platform or self.own_platform(target)
-        return base_candidates(self.catalog, target, platform, selection.base_source)
+        selection = self._with_settings(selection)
+        chosen = self.target(selection.target, selection.platform, selection.arch)
+        return base_candidates(self.catalog, chosen.name, chosen.platform, selection.base_source)
 
-    def detected_target(self) -> str:
-        """The target of this host: the one of highest priority that is present."""
-        from orchestrator.commands.targets import detected
+    # -- engine ------------------------------------------------------------------------
 
-        return detected(self.catalog)
+    @property
+    def engine_factory(self) -> EngineFactory:
+        """The factory of the chosen engine. Raises `UsageError` for one that mlorch cannot drive."""
+        from orchestrator.engines import ENGINES, engine_factory
 
-    def own_platform(self, target: str) -> str | None:
-        """This host's platform where the target has images for it; None means the target's first."""
-        from orchestrator.commands.targets import own_platform
+        return engine_factory(engine_name(self.settings, self.wanted_engine, tuple(ENGINES)))
 
-        return own_platform(self.catalog, target)
-
-    def own_arch(self, target: str) -> str | None:
-        """What the target's devices on this host are, where all are alike; None means the target's default."""
-        from orchestrator.commands.targets import own_arch
-
-        return own_arch(self.catalog, target)
+    @property
+    def engine(self) -> Engine:
+        """The container engine; EngineError where none answers. Threads may ask at once: one connects."""
+        with self._connecting:
+            if self._engine is None:
+                self._engine = self.engine_factory.connect()
+            return self._engine
 
     def try_facts(self) -> EngineFacts | None:
         """What the engine says of itself; None where none answers."""
@@ -181,23 +241,7 @@ class Context:
         except EngineError:
             return None
 
-    # -- engine ------------------------------------------------------------------------
-
-    @property
-    def engine_factory(self) -> EngineFactory:
-        """The way to the chosen engine. Raises `UsageError` for one that mlorch cannot drive."""
-        from orchestrator.engines import ENGINES, engine_factory
-
-        return engine_factory(engine_name(self.settings, self.wanted_engine, tuple(ENGINES)))
-
-    @property
-    def engine(self) -> Engine:
-        """The container engine; EngineError where none answers."""
-        if self._engine is None:
-            self._engine = self.engine_factory.connect()
-        return self._engine
-
-    def look_up(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]]:
+    def look_up(self) -> LookUp:
         """Asks the engine for images: the quick way where it has one, else through its client."""
         fast = self.engine_factory.fast_lookup()
         if fast is not None:
@@ -205,12 +249,14 @@ class Context:
         engine = self.engine
         return lambda references: {reference: engine.image(reference) for reference in references}
 
-    def try_look_up(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+    def try_look_up(self) -> LookUp | None:
         """The same, or None where no engine answers: a plan then says `unknown`."""
         try:
             return self.look_up()
         except EngineError:
             return None
+
+    # -- what a build is given -----------------------------------------------------------
 
     @contextmanager
     def build_settings(self) -> Iterator[BuildSettings]:
@@ -222,55 +268,30 @@ class Context:
 
     def parts(self) -> Parts:
         """Where root file systems and pip come from: packages by pin, from the mirrors of this site."""
-        import shutil
+        from orchestrator.operations.build_parts import package_parts
 
-        from orchestrator.host.git import export
-        from orchestrator.images.context import Parts
-        from orchestrator.packages.debs import Fetcher, pip_wheel
-        from orchestrator.packages.rootfs import build_rootfs
-        from orchestrator.packages.sdists import fetch_sdist
-
-        def rootfs(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
-            fetch = Fetcher(on_event=on_event)
-            build_rootfs(step.debs, out, base=step.parent is None, fetch=fetch, on_event=on_event, relock=step.name)
-
-        def pip(step: LayerStep, out: Path) -> None:
-            assert step.pip is not None
-            shutil.copyfile(pip_wheel([step.pip], Fetcher()), out)
-
-        def tools(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
-            fetch = Fetcher(on_event=on_event)
-            build_rootfs(step.tools, out, base=False, fetch=fetch, on_event=on_event, relock=step.toolchain)
-
-        def sdist(pin: SdistPin, out: Path) -> None:
-            shutil.copyfile(fetch_sdist(pin, Fetcher()), out)
-
-        return Parts(
-            rootfs=rootfs, pip=pip, tools=tools, sdist=sdist, tree=lambda pin, out: export(pin.url, pin.commit, out)
-        )
+        return package_parts()
 
 
 def engine_name(settings: Settings, wanted: str, known: Sequence[str]) -> str:
-    """The engine of the command line, else of the settings, else the first of the known ones.
+    """The engine that was named, else that of the settings, else the first of the known ones.
 
     Raises `UsageError` for one that is not known: no other is used silently.
     """
     from orchestrator.engines.printers import PRINTERS
 
     name = wanted or settings.engine or known[0]
-    if name not in known:
-        printed = f"; `mlorch run --dry-run --engine {name}` prints what it would run" if name in PRINTERS else ""
-        said = "--engine" if wanted else settings.sources.get("engine", "settings")
-        raise UsageError(
-            f"there is no engine `{name}` ({said})",
-            hint=f"known: {', '.join(known)}{printed}",
-            slug="unknown-engine",
-        )
-    return name
+    if name in known:
+        return name
+    hint = f"known: {', '.join(known)}"
+    if name in PRINTERS:
+        hint += f"; `mlorch run --dry-run --engine {name}` prints what it would run"
+    source = "--engine" if wanted else settings.sources.get("engine", "settings")
+    raise UsageError(f"there is no engine `{name}` ({source})", hint=hint, slug="unknown-engine")
 
 
 def _layout_files(selection: Selection) -> tuple[str, ...]:
-    """The files that decide what an OCI base is: a kept plan must not outlive them."""
+    """The files that decide what an OCI base is: a cached plan must not outlive them."""
     kind, _, path = selection.base_source.partition(":")
     return (path, f"{path}/index.json") if kind == "oci" else ()
 

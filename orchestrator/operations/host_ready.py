@@ -6,38 +6,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError, HostLimitError
+from orchestrator.operations.target_choice import all_targets, choice_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.console import Console
-    from orchestrator.definitions.catalog import Catalog
     from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.engines import EngineFacts
     from orchestrator.facts.steps import BuildPlan
     from orchestrator.host.checks import Finding
     from orchestrator.host.detect import Presence
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.progress import Talk
+    from orchestrator.operations.target_choice import TargetChoice
 
 
-def require_host(catalog: Catalog, name: str, console: Console, *, chosen: bool) -> None:
+def require_host(context: Context, chosen: TargetChoice, talk: Talk) -> None:
     """Say what was chosen and what could be better; stop where the target cannot run here.
 
-    ``chosen`` says that nobody named the target. Raises `HostLimitError`: `device-missing`,
-    `driver-not-ok`, or `host-setting` for a setting that the target cannot do without.
+    Raises `HostLimitError`: `device-missing`, `driver-not-ok`, or `host-setting` for a setting that
+    the target cannot do without.
     """
-    from orchestrator.commands.targets import all_targets, choice_told
-    from orchestrator.host.accelerators import this_machine
-    from orchestrator.host.detect import presence, presences
-
-    target, machine = _target(catalog, name), this_machine()
-    if chosen and (told := choice_told(name, presences(all_targets(catalog), machine))):
-        console.say(told)
-    require_present(target, presence(target, machine))
-    found = findings(catalog, name)
+    target = context.catalog.target(chosen.name).definition
+    if not chosen.named:
+        message = choice_message(chosen.name, [context.presence(each) for each in all_targets(context.catalog)])
+        if message:
+            talk.say(message)
+    require_present(target, chosen.presence)
+    found = findings(context, target)
     require_settings(target, found)
-    amiss = [finding.name for finding in found if finding.ok is False]
-    if amiss:
-        console.say(f"results could be higher or steadier: {', '.join(amiss)}; see `mlorch targets show {name}`")
+    failed = [finding.name for finding in found if finding.ok is False]
+    if failed:
+        talk.say(f"results could be higher or steadier: {', '.join(failed)}; see `mlorch targets show {chosen.name}`")
 
 
 def require_present(target: Target, here: Presence) -> None:
@@ -94,17 +94,8 @@ def require_platform(plans: Sequence[BuildPlan], engine: EngineFacts, root: Path
             )
 
 
-def findings(catalog: Catalog, name: str) -> tuple[Finding, ...]:
+def findings(context: Context, target: Target) -> tuple[Finding, ...]:
     """What the checks of a target find on this host."""
-    from orchestrator.host.accelerators import this_machine
     from orchestrator.host.checks import check_host, checks_of
 
-    return tuple(check_host(checks_of(_target(catalog, name), catalog), this_machine()))
-
-
-def _target(catalog: Catalog, name: str) -> Target:
-    from orchestrator.definitions.kinds.recipes import Target
-
-    target = catalog.target(name).definition
-    assert isinstance(target, Target)
-    return target
+    return tuple(check_host(checks_of(target, context.catalog), context.machine))

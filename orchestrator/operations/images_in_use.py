@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.console import Console
     from orchestrator.operations.context import Context
     from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.progress import Talk
 
 
-def current_ids(context: Context, console: Console, *, sure_of: str = "") -> frozenset[str]:
+def current_ids(context: Context, talk: Talk, *, sure_of: str = "") -> frozenset[str]:
     """The content ids of every plan that can be made of the definitions here.
 
     A selection that cannot be planned (no lock for its platform, say) needs no image, and is
@@ -34,7 +34,7 @@ def current_ids(context: Context, console: Console, *, sure_of: str = "") -> fro
                 raise
             said[f"not planned: {selection.target} on {selection.platform}: {error.message}"] = None
     for line in said:
-        console.say(line, style="dim")
+        talk.say(line, style="dim")
     return frozenset(found)
 
 
@@ -42,20 +42,13 @@ def _selections(context: Context) -> Iterator[Selection]:
     from dataclasses import replace
     from itertools import product
 
-    from orchestrator.definitions.kinds.recipes import Layer, Target
     from orchestrator.errors import MlorchError
     from orchestrator.operations.kept_plans import Selection
 
-    sides = [
-        entry.definition.name
-        for entry in context.catalog.entries("layer")
-        if isinstance(entry.definition, Layer) and entry.definition.level == "side"
-    ]
-    layers = [entry.definition for entry in context.catalog.entries("layer")]
-    per_arch = any(isinstance(layer, Layer) and layer.per_arch for layer in layers)
-    for entry in context.catalog.entries("target"):
-        if not isinstance(entry.definition, Target):
-            continue
+    layers = [entry.definition for entry in context.catalog.layers()]
+    sides = [layer.name for layer in layers if layer.level == "side"]
+    per_arch = any(layer.per_arch for layer in layers)
+    for entry in context.catalog.targets():
         axis = entry.definition.arch
         archs = axis.choices if axis is not None and per_arch else (None,)
         for platform, arch in product(entry.definition.platforms, archs):

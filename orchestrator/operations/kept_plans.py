@@ -48,6 +48,8 @@ class Compiled:
 
     plans: tuple[BuildPlan, ...]
     roots: tuple[str, ...]
+    signature: str = ""
+    """Of those files before they were read: one that was edited meanwhile must not pass for what was read."""
 
 
 def compiled(
@@ -70,7 +72,7 @@ def compiled(
     fresh = make(selection)
     document = {
         "roots": list(fresh.roots),
-        "signature": signature(fresh.roots),
+        "signature": fresh.signature or signature(fresh.roots),
         "plans": [to_plain(plan) for plan in fresh.plans],
     }
     try:

@@ -17,10 +17,10 @@ from orchestrator.host.folders import data_home
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.console import Console
     from orchestrator.definitions.catalog import Catalog, Root
     from orchestrator.definitions.kinds.lock import LayerLock
     from orchestrator.facts.steps import LayerStep
+    from orchestrator.operations.progress import Talk
     from orchestrator.packages.drift import Change
 
 
@@ -41,7 +41,7 @@ def own_locks(builtin: Root) -> Path:
     return data_home() / "locks" / digest.hexdigest()[:16]
 
 
-def relock(catalog: Catalog, step: LayerStep, console: Console) -> None:
+def relock(catalog: Catalog, step: LayerStep, talk: Talk) -> None:
     """Lock the packages that `step` is laid out from anew, for its platform, into this machine's own locks.
 
     Raises:
@@ -50,15 +50,15 @@ def relock(catalog: Catalog, step: LayerStep, console: Console) -> None:
     from orchestrator.definitions.locks import lock_text
     from orchestrator.host.files import atomic_write_text
 
-    name, fresh = _fresh(catalog, step, console)
+    name, fresh = _fresh(catalog, step, talk)
     folder = own_locks(catalog.roots[0]) / "images"
     folder.mkdir(parents=True, exist_ok=True)
     (folder.parent / "recipes").mkdir(exist_ok=True)  # what makes a folder one of definitions
     atomic_write_text(folder / f"{name}.lock.yaml", lock_text(fresh), overwrite=True)
-    console.warn(f"`{name}` is locked anew for this machine in {folder}; --locked refuses that")
+    talk.warn(f"`{name}` is locked anew for this machine in {folder}; --locked refuses that")
 
 
-def require_no_drift(catalog: Catalog, step: LayerStep, console: Console) -> None:
+def require_no_drift(catalog: Catalog, step: LayerStep, talk: Talk) -> None:
     """For --locked: look up what the mirrors have instead of the packages of `step` that are gone, and name each.
 
     Raises:
@@ -66,26 +66,24 @@ def require_no_drift(catalog: Catalog, step: LayerStep, console: Console) -> Non
     """
     from orchestrator.packages.drift import drifted
 
-    name, found = _drift(catalog, step, console)
+    name, found = _drift(catalog, step, talk)
     error = drifted(found, catalog.lock_path(name), only={"debs"})
     if error is not None:
         raise error
 
 
-def _drift(catalog: Catalog, step: LayerStep, console: Console) -> tuple[str, tuple[Change, ...]]:
+def _drift(catalog: Catalog, step: LayerStep, talk: Talk) -> tuple[str, tuple[Change, ...]]:
     from orchestrator.packages.drift import changes
 
-    name, fresh = _fresh(catalog, step, console)
+    name, fresh = _fresh(catalog, step, talk)
     return name, changes(catalog.lock(name), fresh)
 
 
-def _fresh(catalog: Catalog, step: LayerStep, console: Console) -> tuple[str, LayerLock]:
+def _fresh(catalog: Catalog, step: LayerStep, talk: Talk) -> tuple[str, LayerLock]:
     """The layer that pins the packages of `step`, and its lock as the mirrors have it now."""
-    from orchestrator.definitions.kinds.recipes import Layer
     from orchestrator.packages.locking import make_lock
-    from orchestrator.plan.build.planner import PIP_LAYER
-    from orchestrator.plan.build.resolve import definition
+    from orchestrator.plan.build.step import PIP_LAYER
 
     name = step.name if step.debs else step.toolchain or PIP_LAYER
-    layer = definition(catalog.layer(name), Layer)
-    return name, make_lock(layer, catalog.lock(name), platforms=[step.platform], say=console.say)
+    layer = catalog.layer(name).definition
+    return name, make_lock(layer, catalog.lock(name), platforms=[step.platform], say=talk.say)

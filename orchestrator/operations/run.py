@@ -1,38 +1,42 @@
-"""The order of a run: choose, check, build, fetch, run, report. Checks come before anything is made."""
+"""The order of a run: choose, check, build, fetch, run. Checks come before anything is made."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from orchestrator.commands.pulling import DEFAULT_PULL_POLICY, PullPolicy
 from orchestrator.errors import MlorchError, StepFailed
+from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations import run_plan
-from orchestrator.operations.run_plan import AssetPlace, PlannedBenchmark, Request
+from orchestrator.operations.host_ready import require_host
+from orchestrator.operations.run_records import record_context, session_of
 from orchestrator.plan.run.settings import Choices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from orchestrator.console import Console
     from orchestrator.definitions.catalog import Entry
-    from orchestrator.definitions.kinds.recipes import Target
+    from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.engines.printers import Printer
     from orchestrator.facts.steps import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.progress import Progress
+    from orchestrator.operations.run_plan import AssetFolder, PlannedBenchmark
+    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.run.planner import Cell, RunEnvironment
     from orchestrator.results.summary import Summary
     from orchestrator.runs.record import RecordContext
-    from orchestrator.runs.runner import Outcome, Runner
+    from orchestrator.runs.runner import Outcome, Runner, Watcher
     from orchestrator.runs.tuning import Tuned
 
-T = TypeVar("T")
-_ASKING = threading.Lock()
-"""Two threads that import the same large package at once may each meet half of it."""
+    Limits = Mapping[str, int | None]
+
 SLOWER_TRIES = 2
 """How often a Server test is repeated at half the rate where the rate was a guess of the harness."""
 LEAST_DISK = 64 * 2**20
@@ -41,9 +45,9 @@ LEAST_DISK = 64 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRun:
-    """Everything is there: images, assets, engine; only the tests are left to run."""
+    """Images, assets and engine are there; only the tests are left to run."""
 
-    request: Request
+    request: RunRequest
     planned: tuple[PlannedBenchmark, ...]
     record_contexts: Mapping[str, RecordContext]
     environment: RunEnvironment
@@ -57,230 +61,17 @@ class PreparedRun:
         return step, self.record_contexts[planned.plan.benchmark]
 
 
-def perform(
-    context: Context,
-    request: Request,
-    console: Console,
-    *,
-    done: list[Summary],
-    pull_policy: PullPolicy = DEFAULT_PULL_POLICY,
-) -> None:
-    """Run everything that ``request`` asks for; ``done`` grows by each test's summary as it ends.
+def run(context: Context, request: RunRequest, progress: Progress, watcher: Watcher) -> Iterator[Summary]:
+    """Run everything that ``request`` asks for; yields the summary of each test as it ends, its report written.
 
-    Raises whatever stops the whole (`MlorchError`); a test that fails is in ``done``.
+    A test that fails or is INVALID has a summary that says so. Raises whatever stops the whole
+    (`MlorchError`); a Ctrl-C or SIGTERM as `InterruptedRun`, with its record written.
     """
-    from orchestrator.commands.run_view import RunView
     from orchestrator.host.process import signals_interrupt
 
-    with signals_interrupt(), RunView(console) as view:
-        prepared = prepare(context, request, console, pull_policy=pull_policy)
-        prepared = replace(prepared, runner=replace(prepared.runner, watcher=view))
-        for outcome in _outcomes(prepared):
-            done.append(_reported(outcome))  # noqa: PERF401 (each at once: what ended is shown after Ctrl-C)
-
-
-def _outcomes(prepared: PreparedRun) -> Iterator[Outcome]:
-    if prepared.request.find:
-        from orchestrator.operations.run_find import find_all
-
-        yield from find_all(prepared)
-        return
-    tests = [
-        (planned, cell)
-        for planned in prepared.planned
-        for cell in run_plan.cells(prepared.request, planned.workload.benchmark)
-    ]
-    for number, (planned, cell) in enumerate(tests, 1):
-        rate: dict[str, float] = {}
-        for _ in range(1 + SLOWER_TRIES):
-            step = prepared.step(planned, cell, **({"calibrated": rate} if rate else {}))
-            outcome = prepared.runner.run(*step, number=number, total=len(tests))
-            yield outcome
-            slower = _slower(outcome)
-            if slower is None:
-                break
-            rate = {"target_qps": slower}
-
-
-def _slower(outcome: Outcome) -> float | None:
-    """Half the rate of a Server test that was INVALID at a rate which the harness itself had guessed, else None.
-
-    The guess is a share of what was measured in two seconds before the test; on a machine
-    that others use it can be too high. A rate that somebody asked for is never changed.
-    """
-    from orchestrator.operations.run_find import effective_rate
-
-    record = outcome.record
-    setting = record.settings.get("loadgen.target_qps")
-    guessed = setting is not None and setting.source == "calibrated"
-    if outcome.error is not None or record.scenario != "Server" or record.valid is not False or not guessed:
-        return None
-    rate = effective_rate(outcome)
-    return None if rate is None else rate / 2
-
-
-def prepare(
-    context: Context, request: Request, console: Console, *, pull_policy: PullPolicy = DEFAULT_PULL_POLICY
-) -> PreparedRun:
-    """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
-    from orchestrator.host.facts import host_facts
-    from orchestrator.host.folders import data_home
-    from orchestrator.operations.host_ready import require_host
-    from orchestrator.results.measure import measure
-    from orchestrator.results.store import Store
-    from orchestrator.runs.runner import Runner, Watcher
-    from orchestrator.runs.sweep import sweep
-    from orchestrator.runs.tuning import load, tuning_file
-
-    run_plan.require_results_place(request.results)
-    asked = Ahead(lambda: _ask_engine(context))
-    planned = select(context, request)
-    require_host(context.catalog, planned[0].plan.target, console, chosen=request.target is None)
-    host, store = host_facts(), Store(request.results.absolute())
-    engine, facts, limits = asked.result()
-    for swept in sweep(engine, store):
-        console.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
-    environment = run_plan.run_environment(request, host, planned, facts, limits, others=_others(context, request))
-    preflight(request, planned, environment)
-    planned, images = _with_images(context, request, planned, console, pull_policy)
-    place = asset_place(context, request, console, pull_policy)
-    planned = tuple(run_plan.with_assets(one, place) for one in planned)
-    make_folder(environment.artifacts)
-    require_disk(request)
-    runner = Runner(
-        engine=engine,
-        store=store,
-        session=run_plan.session_of(host, facts),
-        measure=measure,
-        watcher=Watcher(),
-    )
-    return PreparedRun(
-        request=request,
-        planned=planned,
-        record_contexts={
-            one.plan.benchmark: run_plan.record_context(one, images.get(one.plan.image)) for one in planned
-        },
-        environment=environment,
-        tuned=load(tuning_file(data_home(), host.system_id)),
-        runner=runner,
-    )
-
-
-def select(context: Context, request: Request) -> tuple[PlannedBenchmark, ...]:
-    """The benchmarks of the request with their plans; raises `UsageError` for names that are not there."""
-    target = request.target or context.detected_target()
-    context.catalog.target(target)
-    names = run_plan.names_of(context.catalog, request, target)
-    for name in names:
-        run_plan.cells(request, context.catalog.benchmark(name).definition)  # type: ignore[arg-type]
-    plans = context.plans(_selection(request, target, names)).plans
-    return run_plan.choose(context, target, plans)
-
-
-def _selection(request: Request, target: str, names: Sequence[str]) -> Selection:
-    from orchestrator.operations.kept_plans import Selection
-
-    return Selection(
-        target=target,
-        benchmarks=tuple(names),
-        platform=request.platform,
-        arch=request.arch,
-        base_source=request.base_source,
-        locked=request.locked,
-    )
-
-
-def preflight(request: Request, planned: Sequence[PlannedBenchmark], environment: RunEnvironment) -> None:
-    """Plan one test of each benchmark without its assets: limits, groups, devices and memory are checked so."""
-    for one in planned:
-        cell = run_plan.cells(request, one.workload.benchmark)[0]
-        run_plan.step_of(one, environment, cell, Choices())
-
-
-def _ask_engine(context: Context) -> tuple[Engine, EngineFacts, Mapping[str, int | None]]:
-    """The engine, what it says of itself, and the most that it can give of each limit (empty: not known)."""
-    with _ASKING:
-        engine = context.engine
-        return engine, engine.facts(), engine.daemon_limits()
-
-
-class Ahead(Generic[T]):
-    """Something that takes its time elsewhere (an engine's answers), begun while this thread works on."""
-
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
-        self._found: list[T] = []
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._do, daemon=True)
-        self._thread.start()
-
-    def _do(self) -> None:
-        try:
-            self._found.append(self._work())
-        except BaseException as exc:  # noqa: BLE001 (raised again by `result`, in the thread that wants it)
-            self._error = exc
-
-    def result(self) -> T:
-        """What the work gave; raises what it raised."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._found[0]
-
-
-def _with_images(
-    context: Context, request: Request, planned: tuple[PlannedBenchmark, ...], console: Console, pull_policy: PullPolicy
-) -> tuple[tuple[PlannedBenchmark, ...], Mapping[str, ImageFacts]]:
-    """``planned`` with images that are there (another base source changes their ids), and their facts."""
-    look_up = context.look_up()
-    found = look_up([one.plan.image for one in planned])
-    if pull_policy.images or context.settings.images or any(facts is None for facts in found.values()):
-        from orchestrator.commands.build import build_images
-
-        target = planned[0].plan.target
-        names = [one.plan.benchmark for one in planned]
-        plans, _ = build_images(context, _selection(request, target, names), console, pull_policy=pull_policy)
-        planned = run_plan.choose(context, target, plans)
-        found = look_up([one.plan.image for one in planned])
-    return planned, {image: facts for image, facts in found.items() if facts is not None}
-
-
-def asset_place(
-    context: Context, request: Request, console: Console, pull_policy: PullPolicy = DEFAULT_PULL_POLICY
-) -> Callable[[Entry], AssetPlace]:
-    """Fetches and prepares an asset where it is not cached; gives its folder and size."""
-    from orchestrator.operations.asset_provider import asset_provider
-
-    provider = asset_provider(
-        context, console, target=request.target, base_source=request.base_source, pull_policy=pull_policy
-    )
-
-    def place(entry: Entry) -> AssetPlace:
-        stored = provider.get(entry)
-        return AssetPlace(folder=str(stored.folder), size=stored.size)
-
-    return place
-
-
-def make_folder(path: str) -> None:
-    """A folder of our own cache."""
-    from pathlib import Path
-
-    Path(path).mkdir(parents=True, exist_ok=True)
-
-
-def require_disk(request: Request) -> None:
-    """Too little space below results is told before the first test."""
-    from orchestrator.runs.failures import free_bytes
-
-    place = request.results if request.results.exists() else request.results.absolute().parent
-    free = free_bytes(place)
-    if free < LEAST_DISK:
-        raise StepFailed(
-            f"only {free / 2**20:.0f} MiB are free below {place}; a run needs {LEAST_DISK // 2**20} MiB",
-            hint="free some space there, or put results elsewhere with -o",
-            slug="disk-full",
-        )
+    with signals_interrupt():
+        for outcome in outcomes(prepare(context, request, progress, watcher)):
+            yield _reported(outcome)
 
 
 def _reported(outcome: Outcome) -> Summary:
@@ -296,44 +87,205 @@ def _reported(outcome: Outcome) -> Summary:
     return summary
 
 
-def dry_steps(context: Context, request: Request) -> list[RunStep]:
+def last_of_each_test(done: Sequence[Summary]) -> tuple[Summary, ...]:
+    """Of tests that were tried again at a lower rate the last try: what counts for the exit status."""
+    return tuple({(one.record.benchmark, one.record.scenario, one.record.mode): one for one in done}.values())
+
+
+def outcomes(prepared: PreparedRun) -> Iterator[Outcome]:
+    """The tests of a prepared run, in order."""
+    if prepared.request.find:
+        from orchestrator.operations.run_find import find_all
+
+        yield from find_all(prepared)
+        return
+    tests = [
+        (planned, cell)
+        for planned in prepared.planned
+        for cell in run_plan.cells(prepared.request, planned.workload.benchmark)
+    ]
+    for number, (planned, cell) in enumerate(tests, 1):
+        yield from _tries(prepared, planned, cell, number=number, total=len(tests))
+
+
+def _tries(
+    prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell, *, number: int, total: int
+) -> Iterator[Outcome]:
+    """One test, and again at half the rate where the harness had guessed it too high."""
+    changes: dict[str, object] = {}
+    for _ in range(1 + SLOWER_TRIES):
+        step = prepared.step(planned, cell, **changes)
+        outcome = prepared.runner.run(*step, number=number, total=total)
+        yield outcome
+        slower = _slower(outcome)
+        if slower is None:
+            return
+        changes = {"calibrated": {"target_qps": slower}}
+
+
+def _slower(outcome: Outcome) -> float | None:
+    """Half the rate of a Server test that was INVALID at a rate which the harness itself had guessed, else None.
+
+    The guess is a share of what was measured in two seconds before the test; on a machine
+    that others use it can be too high. A rate that somebody asked for is never changed.
+    """
+    from orchestrator.operations.run_find import effective_rate
+
+    record = outcome.record
+    setting = record.settings.get("loadgen.target_qps")
+    guessed = setting is not None and setting.source == "calibrated"
+    searched = SCENARIOS[record.scenario].has_searched_rate
+    if outcome.error is not None or not searched or record.valid is not False or not guessed:
+        return None
+    rate = effective_rate(outcome)
+    return None if rate is None else rate / 2
+
+
+# -- before the first test -------------------------------------------------------------------
+
+
+def prepare(context: Context, request: RunRequest, progress: Progress, watcher: Watcher) -> PreparedRun:
+    """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
+    from orchestrator.host.facts import host_facts
+    from orchestrator.host.folders import data_home
+    from orchestrator.results.measure import measure
+    from orchestrator.results.store import Store
+    from orchestrator.runs.runner import Runner
+    from orchestrator.runs.sweep import sweep
+    from orchestrator.runs.tuning import load, tuning_file
+
+    run_plan.require_results_folder(request.results)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # The engine takes its time to answer; meanwhile this thread plans.
+        asked = pool.submit(_ask_engine, context)
+        chosen = context.target(request.target, arch=request.arch)
+        selection = run_plan.selection_of(context, request, chosen)
+        planned = run_plan.planned_benchmarks(context.catalog, context.plans(selection).plans)
+        require_host(context, chosen, progress)
+        host = host_facts()
+        engine, facts, limits = asked.result()
+    store = Store(request.results.absolute())
+    for swept in sweep(engine, store):
+        progress.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
+    environment = run_plan.run_environment(context, request, chosen, host, facts, limits)
+    _preflight(request, planned, environment)
+    planned, images = _with_images(context, request, selection, planned, progress)
+    folder_of = _asset_folders(context, request, chosen, progress)
+    planned = tuple(run_plan.with_assets(one, folder_of) for one in planned)
+    Path(environment.artifacts).mkdir(parents=True, exist_ok=True)
+    _require_disk(request)
+    runner = Runner(
+        engine=engine, store=store, session=session_of(request, host, facts), measure=measure, watcher=watcher
+    )
+    return PreparedRun(
+        request=request,
+        planned=planned,
+        record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
+        environment=environment,
+        tuned=load(tuning_file(data_home(), host.system_id)),
+        runner=runner,
+    )
+
+
+def _ask_engine(context: Context) -> tuple[Engine, EngineFacts, Limits]:
+    """The engine, what it says of itself, and the most that it can give of each limit (empty: not known)."""
+    engine = context.engine
+    return engine, engine.facts(), engine.daemon_limits()
+
+
+def _preflight(request: RunRequest, planned: Sequence[PlannedBenchmark], environment: RunEnvironment) -> None:
+    """Plan one test of each benchmark without its assets: limits, groups, devices and memory are checked so."""
+    for one in planned:
+        cell = run_plan.cells(request, one.workload.benchmark)[0]
+        run_plan.step_of(one, environment, cell, Choices())
+
+
+def _with_images(
+    context: Context,
+    request: RunRequest,
+    selection: Selection,
+    planned: tuple[PlannedBenchmark, ...],
+    progress: Progress,
+) -> tuple[tuple[PlannedBenchmark, ...], Mapping[str, ImageFacts]]:
+    """``planned`` with images that are there (another base source changes their ids), and their facts."""
+    look_up = context.look_up()
+    found = look_up([one.plan.image for one in planned])
+    bound = request.pull_policy.images or context.settings.images
+    if bound or any(facts is None for facts in found.values()):
+        from orchestrator.operations.build import build_images
+
+        plans, _ = build_images(context, selection, progress, pull_policy=request.pull_policy)
+        planned = run_plan.planned_benchmarks(context.catalog, plans)
+        found = look_up([one.plan.image for one in planned])
+    return planned, {image: facts for image, facts in found.items() if facts is not None}
+
+
+def _asset_folders(
+    context: Context, request: RunRequest, chosen: TargetChoice, progress: Progress
+) -> Callable[[Entry[Asset]], AssetFolder]:
+    """Fetches and prepares an asset where it is not cached; gives its folder and size."""
+    from orchestrator.operations.asset_provider import asset_provider
+
+    provider = asset_provider(
+        context, progress, target=chosen.name, base_source=request.base_source, pull_policy=request.pull_policy
+    )
+
+    def folder_of(entry: Entry[Asset]) -> AssetFolder:
+        stored = provider.get(entry)
+        return run_plan.AssetFolder(folder=str(stored.folder), size=stored.size)
+
+    return folder_of
+
+
+def _require_disk(request: RunRequest) -> None:
+    """Too little space below results is told before the first test."""
+    from orchestrator.runs.failures import free_bytes
+
+    folder = request.results if request.results.exists() else request.results.absolute().parent
+    free = free_bytes(folder)
+    if free < LEAST_DISK:
+        raise StepFailed(
+            f"only {free / 2**20:.0f} MiB are free below {folder}; a run needs {LEAST_DISK // 2**20} MiB",
+            hint="free some space there, or put results elsewhere with -o",
+            slug="disk-full",
+        )
+
+
+# -- the dry run -----------------------------------------------------------------------------
+
+
+def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     """The tests that would run, in order; no network, nothing written, and no engine unless devices are passed."""
-    from orchestrator.assets.store import Store, definition_of, key_of
+    from orchestrator.assets.store import Store, key_of
     from orchestrator.host.facts import host_facts
     from orchestrator.host.folders import cache_home, data_home
     from orchestrator.runs.tuning import load, tuning_file
 
-    planned = select(context, request)
+    chosen = context.target(request.target, arch=request.arch)
+    selection = run_plan.selection_of(context, request, chosen)
+    planned = run_plan.planned_benchmarks(context.catalog, context.plans(selection).plans)
     host = host_facts()
-    facts, others = _facts_for_dry_run(context, planned), _others(context, request)
-    environment = run_plan.run_environment(request, host, planned, facts, {}, dry=True, others=others)
+    engine = _facts_for_dry_run(context, chosen)
+    environment = run_plan.run_environment(context, request, chosen, host, engine, {}, dry=True)
     tuned = load(tuning_file(data_home(), host.system_id))
     assets = Store(cache_home())
 
-    def place(entry: Entry) -> str:
-        return str(assets.place(definition_of(entry), key_of(entry, context.catalog)) / "files")
+    def folder(entry: Entry[Asset]) -> str:
+        return str(assets.place(entry.definition, key_of(entry, context.catalog)) / "files")
 
     steps = []
     for one in planned:
-        workload = replace(one.workload, model_folder=place(one.model), dataset_folder=place(one.dataset))
+        workload = replace(one.workload, model_folder=folder(one.model), dataset_folder=folder(one.dataset))
         known = replace(one, workload=workload)
-        steps += [
-            run_plan.step_of(known, environment, cell, run_plan.choices_for(request, known, cell, tuned))
-            for cell in run_plan.cells(request, one.workload.benchmark)
-        ]
-    return steps
+        for cell in run_plan.cells(request, workload.benchmark):
+            choices = run_plan.choices_for(request, known, cell, tuned)
+            steps.append(run_plan.step_of(known, environment, cell, choices))
+    return tuple(steps)
 
 
-def _others(context: Context, request: Request) -> Sequence[Target]:
-    """Every target, where devices are named by UUID or address: they may be those of another."""
-    from orchestrator.commands.targets import all_targets
-
-    return all_targets(context.catalog) if ":" in request.devices else ()
-
-
-def _facts_for_dry_run(context: Context, planned: Sequence[PlannedBenchmark]) -> EngineFacts | None:
+def _facts_for_dry_run(context: Context, chosen: TargetChoice) -> EngineFacts | None:
     """The engine's facts where devices are to be passed and an engine answers: it decides how they are."""
-    if all(one.workload.target.passthrough.empty for one in planned):
+    if context.catalog.target(chosen.name).definition.passthrough.empty:
         return None
     try:
         return context.engine.facts()
@@ -341,15 +293,15 @@ def _facts_for_dry_run(context: Context, planned: Sequence[PlannedBenchmark]) ->
         return None
 
 
-def dry_document(steps: Sequence[RunStep], show: Printer) -> dict[str, object]:
+def dry_run_document(steps: Sequence[RunStep], printer: Printer) -> dict[str, object]:
     """The JSON of a dry run: each container's argv and what its harness would be told."""
     return {
         "containers": [
             {
                 "run_id": step.run_id,
                 "image": step.image,
-                "argv": show.argv(step.container),
-                "notes": list(show.notes(step.container)),
+                "argv": printer.argv(step.container),
+                "notes": list(printer.notes(step.container)),
                 "settings": dict(step.settings),
                 "provenance": dict(step.provenance),
                 "devices": asdict(step.device_injection),

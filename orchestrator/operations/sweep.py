@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import MlorchError
 
 if TYPE_CHECKING:
-    from orchestrator.console import Console
+    from orchestrator.operations.progress import Talk
 
 
-def sweep_containers(console: Console) -> None:
+def sweep_containers(talk: Talk) -> None:
     """Remove the containers of a dead mlorch, on whichever engine of this host they are.
 
     The quick way of each engine is taken, as commands that find everything there must
@@ -23,4 +23,4 @@ def sweep_containers(console: Console) -> None:
     for name in ENGINES:
         with contextlib.suppress(MlorchError, ValueError):
             for swept in sweep(engine_factory(name).sweepable()):
-                console.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
+                talk.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.metrics import LATENCIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 Verdict = Literal["better", "same", "worse", "not comparable"]
 ACCURACY_POINTS = 0.3
 """Percentage points that an accuracy may fall: what another runtime's rounding costs."""
-_LATENCIES = ("p50", "p90", "p97", "p99", "mean")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ def _metrics(summary: Summary) -> dict[str, _Metric]:
     found[result.title] = _Metric(
         value=result.value, unit=result.unit, higher_is_better=result.higher_is_better, decides=decides
     )
-    for name in _LATENCIES:
+    for name in LATENCIES:
         value = loadgen.latency_ns.get(name)
         if value is not None:
             found[f"latency {name}"] = _Metric(value=float(value), unit="ns", higher_is_better=False)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import GOOD_VERDICTS, Accuracy, LoadGenResult, Measured
+from orchestrator.facts.metrics import percent
 from orchestrator.host.untrusted import UnreadableFile, neutral, read_object
 from orchestrator.results import loadgen
-from orchestrator.results.numbers import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.measured import GOOD_VERDICTS
+from orchestrator.facts.metrics import LATENCIES, nanoseconds, percent, text
 from orchestrator.results.measure import measured_of
-from orchestrator.results.numbers import nanoseconds, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,23 +16,6 @@ if TYPE_CHECKING:
     from orchestrator.facts.measured import Accuracy, LoadGenResult, Measured, Metric
     from orchestrator.facts.record import RunRecord
     from orchestrator.results.store import Entry
-
-
-_LATENCIES = ("p50", "p90", "p97", "p99", "mean")
-__all__ = [
-    "COLUMNS",
-    "RIGHT",
-    "Summary",
-    "document",
-    "mark",
-    "metric_text",
-    "nanoseconds",
-    "number",
-    "percent",
-    "row",
-    "summaries",
-    "summarise",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +121,7 @@ def _metrics(summary: Summary) -> dict[str, object]:
         metrics["result"] = _metric(result.metrics[0])
         metrics["others"] = [_metric(metric) for metric in result.metrics[1:]]
         metrics["latency_ns"] = {
-            **{name: result.latency_ns.get(name) for name in _LATENCIES},
+            **{name: result.latency_ns.get(name) for name in LATENCIES},
             **result.latency_ns,
         }
         metrics["queries"] = result.query_count
@@ -189,6 +172,4 @@ def mark(word: str, *, good: bool, running: bool = False) -> str:
 
 def metric_text(metric: Metric) -> str:
     """A metric with its unit: ``2,275.1 samples/s``, ``459 µs``."""
-    if metric.unit == "ns":
-        return nanoseconds(metric.value)
-    return f"{number(metric.value)} {metric.unit}"
+    return text(metric.value, metric.unit)

@@ -325,17 +325,9 @@ def tiny_plan(name: str, program: Path, *more: str, platform: str = "linux/amd64
 
 def builder(engine, cache: Path, **more):
     """A builder of such plans."""
-    from orchestrator.facts.steps import BuildSettings
-    from orchestrator.images.build import Builder
+    from build_parts import PlanBuilder
 
-    return Builder(
-        engine=engine,
-        look_up=lambda references: {reference: engine.image(reference) for reference in references},
-        settings=more.pop("settings", None) or BuildSettings(),
-        parts=None,
-        cache=cache,
-        **more,
-    )
+    return PlanBuilder(engine, cache, **more)
 
 
 def publisher(engine, registry: Running, path: str = "team", env=None, **more):

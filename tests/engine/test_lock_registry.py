@@ -10,7 +10,8 @@ import tarfile
 
 import pytest
 import yaml
-from conftest import SiteConfig
+from build_parts import PlanBuilder
+from conftest import Site
 from docker_parts import busybox
 from registry_parts import registry
 
@@ -18,12 +19,11 @@ from orchestrator.cli import run
 from orchestrator.errors import RegistryError
 from orchestrator.host.folders import cache_home
 from orchestrator.images.base_digest import digest_of
-from orchestrator.images.build import Builder
 from orchestrator.images.registry.client import Registry
 from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest, index_of
 from orchestrator.operations.context import Context
 from orchestrator.operations.kept_plans import Selection
-from orchestrator.plan.build.resolve import unlocked_bases
+from orchestrator.plan.build.resolve import base_candidates
 
 pytestmark = pytest.mark.engine
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
@@ -151,8 +151,11 @@ def test_a_base_that_nobody_looked_up_is_planned_and_marked_and_never_built(site
     (plan,) = Context((str(site),)).plans(selection).plans
     assert [step.unlocked for step in plan.layers] == [vendor.image, "", ""]
     catalog = Context((str(site),)).catalog
-    assert unlocked_bases(catalog, "vendor") == tuple((one, "vendor-base", vendor.image) for one in (AMD64, ARM64))
-    assert unlocked_bases(catalog, "cpu") == ()
+    for platform in (AMD64, ARM64):
+        (base,) = base_candidates(catalog, "vendor", platform)
+        assert base.unlocked
+        assert base.image == vendor.image
+    assert not any(base.unlocked for base in base_candidates(catalog, "cpu"))
     (site / "recipes/vendor-check.yaml").write_text(
         "kind: benchmark\nname: vendor-check\ntitle: t\ntask: t\nlayer: benchmark\nmodel: resnet8-fashion\n"
         "dataset: fashion-mnist\nharness: loadgen-onnx\nframeworks: [onnxruntime]\n"
@@ -225,9 +228,7 @@ def test_a_build_stands_on_the_locked_digest_whatever_the_tag_is_now(site, vendo
     assert f"FROM {vendor.image}@{first[AMD64]}" in plan.layers[0].dockerfile
     try:
         with context.build_settings() as settings:
-            made = Builder(
-                engine=engine, look_up=context.look_up(), settings=settings, parts=context.parts(), cache=cache_home()
-            )
+            made = PlanBuilder(engine, cache_home(), settings=settings, parts=context.parts())
             outcomes = made.build((plan,))
         assert [outcome.state for outcome in outcomes] == ["built"] * 3
         (diff, *_) = engine._api.inspect_image(plan.image)["RootFS"]["Layers"]
@@ -260,7 +261,7 @@ def test_files_of_a_repository_come_at_the_locked_commit_whatever_its_branch_is_
 
 @pytest.fixture
 def git_site(tmp_path, engine):
-    return SiteConfig(folder=tmp_path / "recipes-of-git", engine=engine)
+    return Site(folder=tmp_path / "recipes-of-git", engine=engine)
 
 
 def git(folder, *arguments: str) -> None:

@@ -93,12 +93,12 @@ def test_every_model_and_dataset_is_fetched_prepared_and_verified(home, capsys):
 
 @pytest.mark.slow
 def test_a_bootstrapped_image_is_whole_and_holds_nothing_that_it_should_not(home):
-    from orchestrator.commands.build import build_images
-    from orchestrator.console import Console
+    from orchestrator.operations.build import build_images
     from orchestrator.operations.context import Context
+    from orchestrator.operations.progress import Silent
 
     context = Context()
-    plans, _ = build_images(context, Selection(target="cpu", base_source="bootstrap", side="prep"), Console(quiet=True))
+    plans, _ = build_images(context, Selection(target="cpu", base_source="bootstrap", side="prep"), Silent())
     lines = []
     spec = ContainerSpec(
         name=f"mlorch-test-look-{secrets.token_hex(4)}",

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from build_parts import PlanBuilder
 
-from orchestrator.console import Console
 from orchestrator.engines.docker.argv import docker_argv
 from orchestrator.engines.podman.printer import argv
 from orchestrator.errors import StepFailed
 from orchestrator.facts.record import ImageId, RecipeId
 from orchestrator.facts.steps import AssetRef, BuildPlan, ContainerSpec, Mount, RunStep
+from orchestrator.host.folders import cache_home
 from orchestrator.host.process import owner_label, this_process
 from orchestrator.operations.context import Context
 from orchestrator.operations.kept_plans import Selection
@@ -40,14 +41,13 @@ def context(request, engines):
 @pytest.fixture(scope="module")
 def image(context):
     """An image with Python: the runtime layer of the cpu target, built where it is absent."""
-    from orchestrator.commands.build import _build_missing
-
     selection = Selection(target="cpu", benchmarks=("image-fashion",))
     plan = context.plans(selection).plans[0]
     upto = next(n for n, layer in enumerate(plan.layers, 1) if layer.level == "runtime")
     short = BuildPlan(target="cpu", benchmark="", platform=plan.platform, layers=plan.layers[:upto])
     if context.engine.image(short.image) is None:
-        _build_missing(context, selection, (short,), Console())
+        with context.build_settings() as settings:
+            PlanBuilder(context.engine, cache_home(), settings=settings, parts=context.parts()).build((short,))
     return short.image
 
 

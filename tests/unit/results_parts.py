@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.facts.owner import Owner
 from orchestrator.facts.record import (
@@ -23,8 +24,8 @@ from orchestrator.facts.record import (
     Setting,
 )
 from orchestrator.host.files import sha256_file
+from orchestrator.results.measure import measure
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.results.store import Store
 
@@ -135,8 +136,8 @@ def settings_of(record: RunRecord) -> dict[str, object]:
     }
 
 
-def add_run(store: Store, case: str, second: int = 0) -> tuple[RunRecord, Path]:
-    """A finished run of a recorded case in ``store``."""
+def add_run(store: Store, case: str, second: int = 0, *, old: bool = False) -> tuple[RunRecord, Path]:
+    """A finished run of a recorded case in ``store``; an ``old`` one as mlorch 0.1 wrote it, without what it measured."""
     record = record_of(case, second)
     folder = store.begin(record)
     for source in sorted((LOGS / case).iterdir()):
@@ -153,6 +154,7 @@ def add_run(store: Store, case: str, second: int = 0) -> tuple[RunRecord, Path]:
     done = replace(
         record,
         status="done",
+        measured=None if old else measure(record, folder, harness)[0],
         valid=CASES[case][2],
         exit_code=0,
         ended=Moment(utc="2026-11-24T01:42:00Z", unix_ns=record.started.unix_ns + 12_400_000_000),

@@ -8,7 +8,6 @@ import json
 import pytest
 from machine_parts import NAMES, lay_out, pci, write
 
-from orchestrator.commands.targets import all_targets, choice_told
 from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.definitions.kinds.recipes import Target
 from orchestrator.facts.devices import FoundDevice
@@ -16,6 +15,7 @@ from orchestrator.host.accelerators import found_devices, this_machine
 from orchestrator.host.checks import check_host, checks_of
 from orchestrator.host.detect import Passable, best, presence, presences
 from orchestrator.host.pci import hardware_signature, pci_devices
+from orchestrator.operations.target_choice import all_targets, choice_message
 
 CATALOG = load([builtin_root()])
 TARGETS = all_targets(CATALOG)
@@ -147,7 +147,7 @@ def test_the_engine_is_asked_only_where_the_driver_works(tmp_path):
 def test_a_choice_between_two_says_what_else_is_here(tmp_path):
     lay_out("two-vendors", tmp_path)
     found = presences(TARGETS, this_machine(tmp_path))
-    told = choice_told("cuda", found)
+    told = choice_message("cuda", found)
     assert told.startswith("target cuda: NVIDIA GeForce RTX 4090; also here: ")
     assert "xpu (Intel Arc B580)" in told
     assert "--target takes another" in told
@@ -155,12 +155,12 @@ def test_a_choice_between_two_says_what_else_is_here(tmp_path):
 
 def test_where_there_is_nothing_to_choose_nothing_is_said(tmp_path):
     lay_out("plain-vm", tmp_path)
-    assert choice_told("cpu", presences(TARGETS, this_machine(tmp_path))) == ""
+    assert choice_message("cpu", presences(TARGETS, this_machine(tmp_path))) == ""
 
 
 def test_what_cannot_be_used_is_told_beside_what_is_taken(tmp_path):
     lay_out("old-driver", tmp_path)
-    told = choice_told("cpu", presences(TARGETS, this_machine(tmp_path)))
+    told = choice_message("cpu", presences(TARGETS, this_machine(tmp_path)))
     assert "cuda" in told
     assert "580" in told
 

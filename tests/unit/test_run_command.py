@@ -8,9 +8,7 @@ import shlex
 import pytest
 
 from orchestrator import cli
-from orchestrator.commands.run import one_of
-from orchestrator.errors import UsageError
-from orchestrator.operations.run import Ahead
+from orchestrator.operations.run_request import known_name
 
 
 def printed(capsys, *arguments: str) -> list[str]:
@@ -113,15 +111,5 @@ def test_what_is_refused_and_how(capsys, monkeypatch, tmp_path, arguments, code,
 
 
 def test_names_are_found_whatever_their_case():
-    assert one_of("scenario", "single-stream", ("Offline", "SingleStream")) == "SingleStream"
-    assert one_of("scenario", "ALL", ("Offline", "all")) == "all"
-
-
-def test_work_done_ahead_raises_where_it_is_wanted():
-    assert Ahead(lambda: 42).result() == 42
-
-    def fail() -> None:
-        raise UsageError("no")
-
-    with pytest.raises(UsageError):
-        Ahead(fail).result()
+    assert known_name("scenario", "single-stream", ("Offline", "SingleStream")) == "SingleStream"
+    assert known_name("scenario", "ALL", ("Offline", "all")) == "all"

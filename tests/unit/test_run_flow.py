@@ -38,7 +38,7 @@ class Machine:
 
 def outcomes(machine: Machine, monkeypatch, scenario: str = "Server"):
     monkeypatch.setattr(run_plan, "cells", lambda _request, _benchmark: (Cell(scenario=scenario, mode="performance"),))
-    return [outcome.record.valid for outcome in run_flow._outcomes(machine)]
+    return [outcome.record.valid for outcome in run_flow.outcomes(machine)]
 
 
 @pytest.mark.parametrize(

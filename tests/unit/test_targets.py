@@ -10,7 +10,6 @@ from machine_parts import lay_out, pci, write
 from pydantic import ValidationError
 
 from orchestrator.cli import run
-from orchestrator.commands.targets import all_targets
 from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.definitions.catalog.roots import Root
 from orchestrator.definitions.kinds.detection import Arch, Detect, Fact, PciRule
@@ -21,6 +20,7 @@ from orchestrator.host.accelerators import this_machine
 from orchestrator.host.checks import check_host
 from orchestrator.host.detect import presence
 from orchestrator.operations.host_ready import require_platform, require_present, require_settings
+from orchestrator.operations.target_choice import all_targets
 from orchestrator.plan.build.layers import merge_layers
 from orchestrator.plan.build.planner import build_plan, build_plans
 from orchestrator.plan.build.resolve import arch_of, base_candidates, benchmarks_of, resolve_framework

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from orchestrator.definitions.catalog.check import check
-from orchestrator.definitions.catalog.entries import Catalog, Entry, Template
+from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Entry, Template
 from orchestrator.definitions.catalog.load import Gathered, gather, load
 from orchestrator.definitions.catalog.roots import Root, builtin_root, data_root, definition_files
 
 __all__ = [
+    "AnyEntry",
     "Catalog",
     "Entry",
     "Gathered",

@@ -13,7 +13,7 @@ from orchestrator.errors import DefinitionError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.definitions.catalog.entries import Catalog, Entry
+    from orchestrator.definitions.catalog.entries import AnyEntry, Catalog
     from orchestrator.errors import Problem
 
 Loc = tuple[str | int, ...]
@@ -32,7 +32,7 @@ def check_references(catalog: Catalog) -> tuple[Problem, ...]:
 # -- names -------------------------------------------------------------------------------
 
 
-def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
+def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
     match entry.definition:
         case d.Target() as target:
             yield from _layer(catalog, entry, target.base, ("base",), "base")
@@ -55,7 +55,7 @@ def _names(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
             return
 
 
-def _from_source(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+def _from_source(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
     """Whether what is compiled is a requirement of the layer, and something is there to compile it."""
     if layer.toolchain is not None:
         yield from _layer(catalog, entry, layer.toolchain, ("toolchain",), "side")
@@ -72,7 +72,7 @@ def _from_source(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Pro
                 yield entry.document.fault("source-unasked", message, ("from_source", platform, index), hint)
 
 
-def _over(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+def _over(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
     """Whether the layers below are there, of the same level, and come to an end."""
     if layer.over is None:
         return
@@ -89,7 +89,7 @@ def _over(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
         yield entry.document.fault("layer-circle", message, ("over",), "leave one `over` out")
 
 
-def _own_frameworks(entry: Entry, target: d.Target) -> Iterator[Problem]:
+def _own_frameworks(entry: AnyEntry, target: d.Target) -> Iterator[Problem]:
     """Whether what a target says of frameworks is about its own."""
     named = [(name, entry.document.span(("providers", name), key=True)) for name in target.providers]
     named += [(name, entry.document.span(("prefer", index))) for index, name in enumerate(target.prefer)]
@@ -99,7 +99,7 @@ def _own_frameworks(entry: Entry, target: d.Target) -> Iterator[Problem]:
             yield entry.document.problem("unknown-framework", message, span, _offer(framework, target.frameworks))
 
 
-def _benchmark(catalog: Catalog, entry: Entry, benchmark: d.Benchmark) -> Iterator[Problem]:
+def _benchmark(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
     yield from _layer(catalog, entry, benchmark.layer, ("layer",), "benchmark")
     yield from _known(catalog, entry, "model", benchmark.model, ("model",))
     yield from _known(catalog, entry, "dataset", benchmark.dataset, ("dataset",))
@@ -116,19 +116,18 @@ def _benchmark(catalog: Catalog, entry: Entry, benchmark: d.Benchmark) -> Iterat
     yield from _somewhere(catalog, entry, benchmark)
 
 
-def _somewhere(catalog: Catalog, entry: Entry, benchmark: d.Benchmark) -> Iterator[Problem]:
+def _somewhere(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
     """Whether any target can run a benchmark; not said where a target could not be read."""
     if any(kind == "target" for kind, _ in catalog.broken):
         return
-    targets = [other.definition for other in catalog.entries("target") if isinstance(other.definition, d.Target)]
-    has = sorted({name for target in targets for name in target.frameworks})
+    has = sorted({name for target in catalog.targets() for name in target.definition.frameworks})
     if not set(benchmark.frameworks).intersection(has):
         message = f"no target has a layer for {' or '.join(f'`{name}`' for name in benchmark.frameworks)}"
         hint = f"targets have: {', '.join(has) or 'none'}; add one under `frameworks` of a target"
         yield entry.document.fault("unsupported-framework", message, ("frameworks",), hint)
 
 
-def _asset(catalog: Catalog, entry: Entry, asset: d.Model | d.Dataset) -> Iterator[Problem]:
+def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Iterator[Problem]:
     if asset.prepare is not None:
         yield from _layer(catalog, entry, asset.prepare.layer, ("prepare", "layer"), "side")
     files = [output.file for output in asset.outputs]
@@ -142,23 +141,19 @@ def _asset(catalog: Catalog, entry: Entry, asset: d.Model | d.Dataset) -> Iterat
                 yield entry.document.fault("unknown-output", message, (key,), _offer(file, files))
 
 
-def _known(catalog: Catalog, entry: Entry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:
+def _known(catalog: Catalog, entry: AnyEntry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:
     if (kind, name) not in catalog.by_key and (kind, name) not in catalog.broken:
         message = f"there is no {kind} `{name}`"
         yield entry.document.fault(f"unknown-{kind}", message, loc, _offer(name, catalog.names(kind)))
 
 
-def _layer(catalog: Catalog, entry: Entry, name: str, loc: Loc, level: str) -> Iterator[Problem]:
+def _layer(catalog: Catalog, entry: AnyEntry, name: str, loc: Loc, level: str) -> Iterator[Problem]:
     yield from _known(catalog, entry, "layer", name, loc)
     found = catalog.by_key.get(("layer", name))
     if found is None or not isinstance(found.definition, d.Layer) or found.definition.level == level:
         return
     message = f"layer `{name}` is of level `{found.definition.level}`; a layer of level `{level}` belongs here"
-    fitting = [
-        other.definition.name
-        for other in catalog.entries("layer")
-        if isinstance(other.definition, d.Layer) and other.definition.level == level
-    ]
+    fitting = [other.definition.name for other in catalog.layers() if other.definition.level == level]
     yield entry.document.fault("wrong-level", message, loc, _offer(name, fitting))
 
 
@@ -174,7 +169,7 @@ def _offer(name: str, choices: object) -> str:
 # -- files, hashes, locks ----------------------------------------------------------------
 
 
-def _files(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
+def _files(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
     match entry.definition:
         case d.Layer() as layer:
             yield from _template(catalog, entry, layer)
@@ -191,21 +186,21 @@ def _files(catalog: Catalog, entry: Entry) -> Iterator[Problem]:
             return
 
 
-def _template(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+def _template(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
     try:
         catalog.template(layer.template)
     except DefinitionError as error:
         yield entry.document.fault(error.slug, error.message, ("template",), error.hint)
 
 
-def _exists(catalog: Catalog, entry: Entry, source: str) -> Iterator[Problem]:
+def _exists(catalog: Catalog, entry: AnyEntry, source: str) -> Iterator[Problem]:
     try:
         catalog.file(entry, source)
     except DefinitionError as error:
         yield from error.problems()
 
 
-def _hash(catalog: Catalog, entry: Entry, source: d.RecipeFile, index: int) -> Iterator[Problem]:
+def _hash(catalog: Catalog, entry: AnyEntry, source: d.RecipeFile, index: int) -> Iterator[Problem]:
     try:
         with catalog.file(entry, source.path).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -221,7 +216,7 @@ def _hash(catalog: Catalog, entry: Entry, source: d.RecipeFile, index: int) -> I
         yield entry.document.fault("hash-mismatch", message, ("sources", index, "sha256"), hint)
 
 
-def _lock(catalog: Catalog, entry: Entry, layer: d.Layer) -> Iterator[Problem]:
+def _lock(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
     """Whether the packages that a layer asks for are pinned in its lock, on every platform of the lock."""
     debs: list[tuple[str, Loc]] = [(name, ("debs", index)) for index, name in enumerate(layer.debs)]
     for index, source in enumerate(layer.sources):

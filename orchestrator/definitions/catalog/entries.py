@@ -6,31 +6,35 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
+from orchestrator.definitions.kinds.base import Definition
+from orchestrator.definitions.kinds.host_checks import HostChecks
 from orchestrator.definitions.kinds.lock import LayerLock
-from orchestrator.definitions.kinds.recipes import KINDS
+from orchestrator.definitions.kinds.recipes import KINDS, Asset, Benchmark, Dataset, Harness, Layer, Model, Target
 from orchestrator.definitions.yaml import decode, nearest, read_document
 from orchestrator.errors import DefinitionError, Problem, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from orchestrator.definitions.kinds.base import Definition
     from orchestrator.definitions.yaml import Document
     from orchestrator.errors import Span
 
 _TEMPLATE_NAME = re.compile(r"(?!/)[A-Za-z0-9._/@+-]+")
 Key = tuple[str, str]
 """(kind, name)"""
+D = TypeVar("D", bound=Definition)
+D_co = TypeVar("D_co", bound=Definition, covariant=True)
+_KIND_OF = {model: kind for kind, model in KINDS.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Generic[D_co]):
     """A definition, where it was written and what its file hashed to."""
 
-    definition: Definition
+    definition: D_co
     document: Document
     path: Path
     origin: str
@@ -48,6 +52,9 @@ class Entry:
         return self.document.sha256
 
 
+AnyEntry: TypeAlias = Entry[Definition]
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A template's text and the file that it came from."""
@@ -60,14 +67,14 @@ class Template:
 class Catalog:
     """All definitions by kind and name; later roots have replaced equal names of earlier ones."""
 
-    by_key: Mapping[Key, Entry]
+    by_key: Mapping[Key, AnyEntry]
     roots: tuple[Root, ...]
     broken: frozenset[Key] = frozenset()
     """Definitions that are there and could not be decoded; only a linter's catalogue has them."""
     _locks: dict[str, LayerLock | None] = field(default_factory=dict, repr=False, compare=False)
     _names: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
 
-    def get(self, kind: str, name: str) -> Entry:
+    def get(self, kind: str, name: str) -> AnyEntry:
         """A definition by kind and name; `UsageError` with the nearest names where there is none."""
         entry = self.by_key.get((kind, name))
         if entry is not None:
@@ -78,23 +85,45 @@ class Catalog:
         hint += f"there are: {', '.join(names)}" if names else f"no {kind} is defined"
         raise UsageError(f"there is no {kind} `{name}`", hint=hint, slug=f"unknown-{kind}")
 
-    def target(self, name: str) -> Entry:
-        return self.get("target", name)
+    def target(self, name: str) -> Entry[Target]:
+        return self._get(Target, name)
 
-    def layer(self, name: str) -> Entry:
-        return self.get("layer", name)
+    def layer(self, name: str) -> Entry[Layer]:
+        return self._get(Layer, name)
 
-    def benchmark(self, name: str) -> Entry:
-        return self.get("benchmark", name)
+    def benchmark(self, name: str) -> Entry[Benchmark]:
+        return self._get(Benchmark, name)
 
-    def model(self, name: str) -> Entry:
-        return self.get("model", name)
+    def model(self, name: str) -> Entry[Model]:
+        return self._get(Model, name)
 
-    def dataset(self, name: str) -> Entry:
-        return self.get("dataset", name)
+    def dataset(self, name: str) -> Entry[Dataset]:
+        return self._get(Dataset, name)
 
-    def harness(self, name: str) -> Entry:
-        return self.get("harness", name)
+    def harness(self, name: str) -> Entry[Harness]:
+        return self._get(Harness, name)
+
+    def host_checks(self, name: str) -> Entry[HostChecks]:
+        return self._get(HostChecks, name)
+
+    def targets(self) -> tuple[Entry[Target], ...]:
+        return self._all(Target)
+
+    def layers(self) -> tuple[Entry[Layer], ...]:
+        return self._all(Layer)
+
+    def benchmarks(self) -> tuple[Entry[Benchmark], ...]:
+        return self._all(Benchmark)
+
+    def assets(self) -> tuple[Entry[Asset], ...]:
+        """All models, then all datasets."""
+        return (*self._all(Model), *self._all(Dataset))
+
+    def _get(self, model: type[D], name: str) -> Entry[D]:
+        return cast("Entry[D]", self.get(_KIND_OF[model], name))
+
+    def _all(self, model: type[D]) -> tuple[Entry[D], ...]:
+        return cast("tuple[Entry[D], ...]", self.entries(_KIND_OF[model]))
 
     def names(self, kind: str) -> tuple[str, ...]:
         """The names of a kind, sorted."""
@@ -102,7 +131,7 @@ class Catalog:
             self._names[kind] = tuple(sorted(name for found, name in self.by_key if found == kind))
         return self._names[kind]
 
-    def entries(self, kind: str | None = None) -> tuple[Entry, ...]:
+    def entries(self, kind: str | None = None) -> tuple[AnyEntry, ...]:
         """The definitions of a kind sorted by name, or all of them by kind, then name."""
         kinds = tuple(KINDS) if kind is None else (kind,)
         return tuple(self.by_key[wanted, name] for wanted in kinds for name in self.names(wanted))
@@ -165,7 +194,7 @@ class Catalog:
                 found.add(path.relative_to(root.dockerfiles).as_posix())
         return tuple(sorted(found))
 
-    def file(self, entry: Entry, source: str) -> Path:
+    def file(self, entry: AnyEntry, source: str) -> Path:
         """The file or folder that a recipe names, links followed.
 
         ``builtin:PATH`` is relative to the `orchestrator` package, all else to the
@@ -226,7 +255,7 @@ def _unfit(real: Path, tree: Path) -> Iterator[tuple[str, str, str]]:
                 yield "file-kind", f"{path} is neither a file nor a folder", "remove it from the folder"
 
 
-def _missing_file(entry: Entry, source: str, path: Path, span: Span) -> DefinitionError:
+def _missing_file(entry: AnyEntry, source: str, path: Path, span: Span) -> DefinitionError:
     siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     near = nearest(path.name, siblings)
     hint = f"did you mean `{near[0]}`?" if near else f"looked for {path}"

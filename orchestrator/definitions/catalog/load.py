@@ -7,7 +7,7 @@ from pathlib import Path  # noqa: TC003 (a field's type)
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.catalog.check import check_references
-from orchestrator.definitions.catalog.entries import Catalog, Entry, Key
+from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Entry, Key
 from orchestrator.definitions.catalog.roots import Root, definition_files, inside
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.yaml import Document, decode, nearest, read_document
@@ -41,7 +41,7 @@ def load(roots: Sequence[Root]) -> Catalog:
 
 def gather(roots: Sequence[Root], files: Sequence[Path] = ()) -> Gathered:
     """As `load`, without raising; `files` are single recipes laid over the roots."""
-    entries: dict[Key, Entry] = {}
+    entries: dict[Key, AnyEntry] = {}
     problems: list[Problem] = []
     broken: set[Key] = set()
     for root in roots:
@@ -54,9 +54,9 @@ def gather(roots: Sequence[Root], files: Sequence[Path] = ()) -> Gathered:
 
 
 def _read_root(
-    root: Root, paths: Iterable[Path], entries: dict[Key, Entry], problems: list[Problem], broken: set[Key]
+    root: Root, paths: Iterable[Path], entries: dict[Key, AnyEntry], problems: list[Problem], broken: set[Key]
 ) -> None:
-    mine: dict[Key, Entry] = {}
+    mine: dict[Key, AnyEntry] = {}
     for path in paths:
         try:
             entry = _read(root, path, broken)
@@ -71,7 +71,7 @@ def _read_root(
     entries.update(mine)
 
 
-def _read(root: Root, path: Path, broken: set[Key]) -> Entry:
+def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry:
     try:
         within = inside(path, root.path)
     except (OSError, RuntimeError):
@@ -110,12 +110,12 @@ def _kind(document: Document) -> str:
     raise DefinitionError([*document.problems, document.fault("unknown-kind", message, ("kind",), hint)])
 
 
-def kind_of(entry: Entry) -> str:
+def kind_of(entry: AnyEntry) -> str:
     """The kind of a definition."""
     return str(getattr(entry.definition, "kind", ""))
 
 
-def _twice(first: Entry, second: Entry) -> Problem:
+def _twice(first: AnyEntry, second: AnyEntry) -> Problem:
     place = first.document.span(("name",))
     message = f"a second {kind_of(second)} `{second.definition.name}`"
     return second.document.fault("duplicate-definition", message, ("name",), f"first defined at {place}")

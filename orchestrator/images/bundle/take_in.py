@@ -14,7 +14,7 @@ import shutil
 import tarfile
 from typing import IO, TYPE_CHECKING
 
-from orchestrator.assets.store import definition_of, key_of
+from orchestrator.assets.store import key_of, kind_of
 from orchestrator.errors import StepFailed
 from orchestrator.images.attest.archive import Hashing, refused
 from orchestrator.images.attest.evidence import scratch
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.store import Store
     from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.engines import ImageFacts
     from orchestrator.images.attest.layout import LaidImage
     from orchestrator.images.bundle.contents import BundledAsset
@@ -132,7 +133,7 @@ def take_assets(bundle: Bundle, catalog: Catalog, store: Store, say: Callable[[s
     entries = [(each, _entry(bundle, catalog, each)) for each in bundle.contents.assets]
     taken = []
     for each, entry in entries:
-        asset = definition_of(entry)
+        asset = entry.definition
         with store.alone(asset, each.key):
             if store.find(entry, catalog) is not None:
                 continue
@@ -144,11 +145,12 @@ def take_assets(bundle: Bundle, catalog: Catalog, store: Store, say: Callable[[s
     return tuple(taken)
 
 
-def _entry(bundle: Bundle, catalog: Catalog, asset: BundledAsset) -> Entry:
+def _entry(bundle: Bundle, catalog: Catalog, asset: BundledAsset) -> Entry[Asset]:
     """The definition of a bundled asset, by which its files are checked once more."""
-    for entry in catalog.entries(asset.kind):
-        if entry.definition.name == asset.name and key_of(entry, catalog) == asset.key:
-            outputs = {output.file for output in definition_of(entry).outputs}
+    for entry in catalog.assets():
+        same = kind_of(entry.definition) == asset.kind and entry.definition.name == asset.name
+        if same and key_of(entry, catalog) == asset.key:
+            outputs = {output.file for output in entry.definition.outputs}
             given = {rest for _, rest in bundle.below(f"{asset.folder}files/")}
             if given != outputs:
                 raise refused(bundle.archive.path, f"{asset.kind} {asset.name} is {sorted(given)}", slug="bad-archive")

@@ -7,12 +7,11 @@ L0 base ← L1 runtime ← L2 framework ← L3 loadgen ← L4 harness dependenci
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds.recipes import (
     Benchmark,
     BootstrapSource,
-    Harness,
     Layer,
     OciSource,
     RegistrySource,
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.definitions.catalog import Catalog, Entry
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +60,11 @@ class Base:
 class Resolution:
     """One image to be: its target, its benchmark (None for a side image) and its layers, parents first."""
 
-    target: Entry
-    benchmark: Entry | None
+    target: Entry[Target]
+    benchmark: Entry[Benchmark] | None
     platform: str
     base: Base
-    layers: tuple[Entry, ...]
+    layers: tuple[Entry[Layer], ...]
     image_name: str
     arch: str = ""
     """What device code is built for; empty where the target has no such axis."""
@@ -84,14 +81,14 @@ def shared_frameworks(target: Target, benchmark: Benchmark) -> tuple[str, ...]:
 
 def benchmarks_of(catalog: Catalog, target: str) -> tuple[str, ...]:
     """The benchmarks that `target` can run, sorted. Raises `UsageError` for an unknown target."""
-    on = definition(catalog.target(target), Target)
-    found = (definition(entry, Benchmark) for entry in catalog.entries("benchmark"))
+    on = catalog.target(target).definition
+    found = (entry.definition for entry in catalog.benchmarks())
     return tuple(what.name for what in found if shared_frameworks(on, what))
 
 
 def targets_of(catalog: Catalog, benchmark: Benchmark) -> tuple[str, ...]:
     """The targets that can run `benchmark`, sorted."""
-    found = (definition(entry, Target) for entry in catalog.entries("target"))
+    found = (entry.definition for entry in catalog.targets())
     return tuple(on.name for on in found if shared_frameworks(on, benchmark))
 
 
@@ -101,7 +98,7 @@ def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
     Raises:
         UsageError: an unknown name, or the two share no framework; with what each has.
     """
-    on, what = definition(catalog.target(target), Target), definition(catalog.benchmark(benchmark), Benchmark)
+    on, what = catalog.target(target).definition, catalog.benchmark(benchmark).definition
     shared = shared_frameworks(on, what)
     if not shared:
         raise UsageError(
@@ -131,9 +128,9 @@ def resolve(
     """
     target_entry = catalog.target(target)
     benchmark_entry = catalog.benchmark(benchmark)
-    on, what = definition(target_entry, Target), definition(benchmark_entry, Benchmark)
+    on, what = target_entry.definition, benchmark_entry.definition
     framework = framework_of(catalog, target=target, benchmark=benchmark)
-    harness = definition(catalog.harness(what.harness), Harness)
+    harness = catalog.harness(what.harness).definition
     tops = (
         on.base,
         on.runtime,
@@ -159,7 +156,7 @@ def resolve_framework(
 ) -> Resolution:
     """The chain up to a framework: what a target has that no benchmark can use yet."""
     target_entry = catalog.target(target)
-    on = definition(target_entry, Target)
+    on = target_entry.definition
     last = on.frameworks[framework]
     resolution = _resolution(catalog, target_entry, None, platform, base, (on.base, on.runtime, last))
     return replace(resolution, framework=framework, arch=arch_of(on, arch), image_name=last)
@@ -196,7 +193,7 @@ def resolve_side(
     What a vendor adds to the runtime is for the device, and a side image never sees one.
     """
     target_entry = catalog.target(target)
-    on = definition(target_entry, Target)
+    on = target_entry.definition
     names = (*stack(catalog, on.base), stack(catalog, on.runtime)[0], *stack(catalog, layer))
     return _resolution(catalog, target_entry, None, platform, base, names)
 
@@ -207,7 +204,7 @@ def stack(catalog: Catalog, top: str) -> tuple[str, ...]:
     at: str | None = top
     while at is not None and at not in names:  # a circle is the checker's to tell
         names.append(at)
-        at = definition(catalog.layer(at), Layer).over
+        at = catalog.layer(at).definition.over
     return tuple(reversed(names))
 
 
@@ -221,37 +218,29 @@ def base_candidates(catalog: Catalog, target: str, platform: str | None = None, 
     Raises:
         UsageError: nothing is left, or the source is not understood.
     """
-    on = definition(catalog.target(target), Target)
-    layer = definition(catalog.layer(on.base), Layer)
+    on = catalog.target(target).definition
+    layer = catalog.layer(on.base).definition
     at = _platform(on, platform)
     kind, _, rest = source.partition(":")
     if rest:
         return (_requested_base(kind, rest, layer),)
-    every = [_base(catalog, layer, one, at) for one in layer.sources]
-    fitting = [base for base in every if kind in ("", base.kind)]
-    found = [base for base in fitting if not base.unlocked] or fitting
+    found = [_base(catalog, layer, one, at) for one in layer.sources]
+    if kind:
+        found = [base for base in found if base.kind == kind]
+    locked = [base for base in found if not base.unlocked]
     if not found:
-        kinds = ", ".join(sorted({one.kind for one in layer.sources}))
-        raise UsageError(
-            f"no base source {f'`{source}` ' if source else ''}can be used for `{on.base}` on {at}",
-            hint=f"the recipe has: {kinds or 'none'}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
-            slug="no-base-source",
-        )
-    return tuple(found)
+        raise _no_base(layer, at, source)
+    return tuple(locked or found)
 
 
-def unlocked_bases(catalog: Catalog, target: str) -> tuple[tuple[str, str, str], ...]:
-    """The platforms of a target that can be planned and not built yet: (platform, base layer, image) of each.
-
-    Empty where every platform has a base with a digest, or one that needs no registry.
-    """
-    on = definition(catalog.target(target), Target)
-    found = []
-    for platform in on.platforms:
-        base = base_candidates(catalog, target, platform)[0]
-        if base.unlocked:
-            found.append((platform, on.base, base.image))
-    return tuple(found)
+def _no_base(layer: Layer, platform: str, source: str) -> UsageError:
+    kinds = ", ".join(sorted({one.kind for one in layer.sources})) or "none"
+    which = f"`{source}` " if source else ""
+    return UsageError(
+        f"no base source {which}can be used for `{layer.name}` on {platform}",
+        hint=f"the recipe has: {kinds}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
+        slug="no-base-source",
+    )
 
 
 def _requested_base(kind: str, rest: str, layer: Layer) -> Base:
@@ -288,13 +277,13 @@ def _base(catalog: Catalog, layer: Layer, source: RegistrySource | OciSource | B
 
 def _resolution(
     catalog: Catalog,
-    target: Entry,
-    benchmark: Entry | None,
+    target: Entry[Target],
+    benchmark: Entry[Benchmark] | None,
     platform: str | None,
     base: Base | None,
     names: Sequence[str],
 ) -> Resolution:
-    on = definition(target, Target)
+    on = target.definition
     at = _platform(on, platform)
     if base is None:
         base = base_candidates(catalog, on.name, at)[0]
@@ -319,10 +308,3 @@ def _platform(target: Target, requested: str | None) -> str:
             slug="unsupported-platform",
         )
     return requested
-
-
-def definition(entry: Entry, kind: type[T]) -> T:
-    """The definition of `entry` as the kind that it was looked up as."""
-    value = entry.definition
-    assert isinstance(value, kind)
-    return value

@@ -1,0 +1,159 @@
+"""Hit, pull or build: decided here for every layer, once. `mlorch plan` prints the decisions, a build executes them.
+
+Pure, and light: a plan that finds everything pays for nothing that lays out contexts or builds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.plan.build.layers import explain, merge_layers, missing_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
+
+    from orchestrator.engines import ImageFacts
+    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.images.pull import RegistryImage
+
+    Action = Literal["hit", "pull", "build", "unknown"]
+    Changes = tuple[dict[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerDecision:
+    """What is to be done for one layer, and why.
+
+    ``action`` is ``unknown`` where no engine answered. ``image`` is the engine's image of a hit (None where
+    an image above holds the layer), ``registry_image`` what a pull takes, ``changed`` the inputs that differ
+    from the image of the layer that was built last.
+    """
+
+    step: LayerStep
+    action: Action
+    reason: str
+    image: ImageFacts | None = None
+    registry_image: RegistryImage | None = None
+    changed: Changes = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerOutcome:
+    """What became of a layer, or will: the element of `layers` in the JSON of `build` and `plan`."""
+
+    name: str
+    content_id: str
+    state: str
+    """build: hit, pulled or built; plan: hit, pull, build, or unknown where no engine answered"""
+    reason: str
+    image: str
+    digest: str | None
+    seconds: float
+    changed: Changes = ()
+
+
+def decide(
+    plans: Sequence[BuildPlan],
+    found: Mapping[str, ImageFacts | None] | None,
+    registry_images: Mapping[str, RegistryImage],
+) -> tuple[LayerDecision, ...]:
+    """The decision for every layer of ``plans``, parents first.
+
+    ``found`` is what the engine has by image name, without what a published list forbids; None where no
+    engine answered. ``registry_images`` are those that registries have and that are to be pulled.
+    """
+    steps = merge_layers(plans)
+    if found is None:
+        return tuple(_unknown(step) for step in steps)
+    present = {image for image, facts in found.items() if facts is not None}
+    missing = {step.image for step in missing_layers(plans, present | registry_images.keys())}
+    return tuple(_decision(step, found, registry_images, missing) for step in steps)
+
+
+def _unknown(step: LayerStep) -> LayerDecision:
+    return LayerDecision(step=step, action="unknown", reason=_unlocked(step) or "no engine answers")
+
+
+def _decision(
+    step: LayerStep,
+    found: Mapping[str, ImageFacts | None],
+    registry_images: Mapping[str, RegistryImage],
+    missing: set[str],
+) -> LayerDecision:
+    if step.image in registry_images:
+        image = registry_images[step.image]
+        reason = f"{image.size / 1e6:.1f} MB in {image.place}"
+        return LayerDecision(step=step, action="pull", reason=reason, registry_image=image)
+    if step.image in missing:
+        return LayerDecision(step=step, action="build", reason=_unlocked(step))
+    facts = found.get(step.image)
+    reason = "in the engine" if facts else "part of an image above it"
+    return LayerDecision(step=step, action="hit", reason=reason, image=facts)
+
+
+def _unlocked(step: LayerStep) -> str:
+    """Why a build will refuse a base whose digest nobody has locked; empty for every other layer."""
+    if not step.unlocked:
+        return ""
+    return f"unlocked: `{step.unlocked}` has no digest yet; `mlorch images lock {step.name}`"
+
+
+def explained(decision: LayerDecision, images: Sequence[ImageFacts]) -> LayerDecision:
+    """``decision`` to build, with its reason: what differs from the newest of the layer's ``images``."""
+    if decision.reason:
+        return decision
+    reason, changed = why_built(decision.step, images)
+    return replace(decision, reason=reason, changed=changed)
+
+
+def why_built(step: LayerStep, images: Sequence[ImageFacts]) -> tuple[str, Changes]:
+    """Why `step` is no hit: the first build of it, or which inputs differ from the image built last."""
+    if not images:
+        return "no image of this layer yet", ()
+    last = max(images, key=lambda facts: facts.created)
+    try:
+        was = json.loads(last.labels.get("org.mlorch.inputs", ""))
+    except ValueError:
+        return "the last image of this layer carries no inputs", ()
+    changes = explain(step.inputs, was)
+    if not changes:
+        return "an image of the same inputs was removed", ()
+    names = ", ".join(change.input for change in changes[:4])
+    if len(changes) > 4:
+        names += " …"
+    return f"changed: {names}", tuple({"input": c.input, "was": c.was, "is": c.now} for c in changes)
+
+
+def planned(decision: LayerDecision) -> LayerOutcome:
+    """A decision as `mlorch plan` and a dry run print it."""
+    digest = None
+    if decision.image is not None:
+        digest = decision.image.digest
+    if decision.registry_image is not None:
+        digest = decision.registry_image.reference.digest
+    return outcome(decision.step, decision.action, decision.reason, digest, changed=decision.changed)
+
+
+def outcome(
+    step: LayerStep,
+    state: str,
+    reason: str,
+    digest: str | None,
+    *,
+    seconds: float = 0.0,
+    changed: Changes = (),
+) -> LayerOutcome:
+    """The outcome of a layer."""
+    return LayerOutcome(
+        name=step.name,
+        content_id=step.content_id,
+        state=state,
+        reason=reason,
+        image=step.image,
+        digest=digest,
+        seconds=seconds,
+        changed=changed,
+    )

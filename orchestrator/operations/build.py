@@ -1,0 +1,167 @@
+"""Make the images of a selection present: pulled where a registry has them, else built."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.operations.plan import layer_plan
+from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, image_sources
+from orchestrator.plan.build.layers import merge_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.engines import BuildEvent
+    from orchestrator.errors import MlorchError
+    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.images.decide import LayerOutcome
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan import LayerPlan
+    from orchestrator.operations.progress import LayerProgress, Progress
+    from orchestrator.operations.pull_policy import PullPolicy
+
+    Built = tuple[tuple[BuildPlan, ...], tuple[LayerOutcome, ...]]
+
+
+def build_images(
+    context: Context, selection: Selection, progress: Progress, *, pull_policy: PullPolicy = DEFAULT_PULL_POLICY
+) -> Built:
+    """Make the images of `selection` present; gives their plans and what became of each layer.
+
+    Where a base cannot be had, the next base source is tried, and remembered by ``context``.
+
+    Raises:
+        DefinitionError: `base-unlocked` (see `require_digests`); `lock-drift` with --locked.
+        StepFailed: `image-missing`, building is needed and not allowed.
+        StepFailed, RegistryError, EngineError: as `images.build.Builder.build`, of the last source tried.
+    """
+    plans = context.plans(selection).plans
+    require_digests(plans)
+    found = layer_plan(context, plans, image_sources(context.settings, pull_policy, progress), engine_needed=True)
+    if all(decision.action == "hit" for decision in found.decisions):
+        # The common case, kept short: every image is there, so no builder, no view, no docker client.
+        return found.plans, found.outcomes
+    return _Build(context, selection, progress, pull_policy).run(found)
+
+
+def require_digests(plans: Sequence[BuildPlan]) -> None:
+    """A base that is a tag only is planned and shown, never built.
+
+    Raises:
+        DefinitionError: `base-unlocked`, one problem a layer.
+    """
+    from orchestrator.errors import DefinitionError, Problem
+
+    problems = [
+        Problem(
+            slug="base-unlocked",
+            message=f"nobody has looked up the digest of `{step.unlocked}` for {step.platform}, "
+            f"so layer `{step.name}` would be built on whatever the tag is today",
+            hint=f"where its registry can be reached: `mlorch images lock {step.name}`; "
+            f"or give --base-source registry:IMAGE@sha256:…",
+        )
+        for step in merge_layers(plans)
+        if step.unlocked
+    ]
+    if problems:
+        raise DefinitionError(problems)
+
+
+class _Build:
+    """One build of what is missing: tried again where a lock drifted or a base source fails."""
+
+    def __init__(self, context: Context, selection: Selection, progress: Progress, pull_policy: PullPolicy) -> None:
+        self._context = context
+        self._selection = selection
+        self._progress = progress
+        self._pull_policy = pull_policy
+        self._bases = list(context.bases(selection))
+        self._locked_anew: set[str] = set()
+
+    def run(self, found: LayerPlan) -> Built:
+        """Build until all is there, or nothing is left to try."""
+        from orchestrator.errors import AssetError, StepFailed
+        from orchestrator.images.build import require_no_build
+        from orchestrator.operations.host_ready import require_platform
+
+        if not self._pull_policy.build:
+            require_no_build(found.decisions, asked=found.sources is not None)
+        require_platform(found.plans, self._context.engine.facts())
+        while True:
+            layers = merge_layers(found.plans)
+            with self._progress.layers(layers) as view:
+                at_work = _LayerAtWork(view)
+                try:
+                    return found.plans, self._make(found, at_work)
+                except (AssetError, StepFailed) as error:
+                    self._mend(error, at_work.step, found.plans[0])
+            plans = self._context.plans(self._selection).plans
+            found = layer_plan(self._context, plans, found.sources, engine_needed=True)
+
+    def _make(self, found: LayerPlan, view: _LayerAtWork) -> tuple[LayerOutcome, ...]:
+        from orchestrator.host.folders import cache_home
+        from orchestrator.images.build import Builder
+
+        context, policy = self._context, self._pull_policy
+        with context.build_settings() as settings:
+            builder = Builder(
+                engine=context.engine,
+                look_up=context.look_up(),
+                settings=replace(settings, cache_to=policy.cache_to, cache_from=policy.cache_from),
+                parts=context.parts(),
+                cache=cache_home(),
+                image_sources=found.sources,
+                on_layer=view.layer,
+                on_event=view.event,
+            )
+            return builder.build(found.decisions)
+
+    def _mend(self, error: MlorchError, step: LayerStep | None, plan: BuildPlan) -> None:
+        """Make a further try possible after ``error`` in the layer ``step``; raises it where nothing helps."""
+        if step is None:
+            raise error
+        if error.slug == "lock-drift" and step.name not in self._locked_anew:
+            self._lock_anew(error, step)
+        elif step.parent is None and len(self._bases) > 1:
+            self._next_base(error, plan)
+        else:
+            raise error
+
+    def _lock_anew(self, error: MlorchError, step: LayerStep) -> None:
+        from orchestrator.operations.relock import relock, require_no_drift
+
+        self._locked_anew.add(step.name)
+        self._progress.warn(error.message)
+        if self._selection.locked:
+            require_no_drift(self._context.catalog, step, self._progress)
+            raise error
+        relock(self._context.catalog, step, self._progress)
+        self._context.forget()
+
+    def _next_base(self, error: MlorchError, plan: BuildPlan) -> None:
+        failed = self._bases.pop(0)
+        works = self._bases[0].option
+        self._progress.warn(f"base source {failed.option} fails here: {error.message}; trying {works}")
+        self._context.prefer_base(self._selection, plan, works)
+
+
+class _LayerAtWork:
+    """Hands layer progress on, and knows the layer that is being built: after a failure, the one that failed."""
+
+    def __init__(self, view: LayerProgress) -> None:
+        self._view = view
+        self.step: LayerStep | None = None
+
+    def layer(self, step: LayerStep, state: str) -> None:
+        """A layer came to a new state."""
+        if state == "build":
+            self.step = step
+        elif state == "pull":
+            self.step = None
+        self._view.layer(step, state)
+
+    def event(self, step: LayerStep, event: BuildEvent) -> None:
+        """The engine said something of a layer's work."""
+        self._view.event(step, event)
