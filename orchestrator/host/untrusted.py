@@ -52,10 +52,11 @@ def opened(folder: Path, name: str, limit: int | None = None) -> Iterator[Binary
         raise UnreadableFile(folder, name, "is missing", missing=True) from None
     except OSError as error:
         raise UnreadableFile(folder, name, _why_not_opened(error)) from None
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise UnreadableFile(folder, name, "is no regular file")
     with os.fdopen(descriptor, "rb") as stream:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise UnreadableFile(folder, name, "is no regular file")
         if limit is not None and facts.st_size > limit:
             raise UnreadableFile(folder, name, f"has {facts.st_size:,} bytes; {limit:,} are the most that is read")
         try:
