@@ -117,6 +117,11 @@ def wants_locked(given: bool | None) -> bool:  # noqa: FBT001 (what an option ga
     return said.lower() not in {"", "0", "false", "no", "off"}
 
 
+def one_or_many(documents: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The JSON of a command over several targets: the document of the one, or all of them as a list called `name`."""
+    return documents[0] if len(documents) == 1 else {name: documents}
+
+
 def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """What to build, from targets to base source, handed on as ``chosen``: a `Selection` a target."""
 
