@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engines import Engine, EngineFacts
     from orchestrator.host.detect import Presence
+    from orchestrator.host.site import SiteConfig
     from orchestrator.operations.progress import Talk
 
 GIB = 1 << 30
@@ -254,28 +255,34 @@ def host_settings(context: Context, targets: list[str]) -> Iterator[Check]:
 def site(environment: Mapping[str, str]) -> Iterator[Check]:
     """Certificates, proxies, package indexes and archives that builds are given."""
     found = discover(environment)
-    if found.ca_bundle is None:
-        hint = "install ca-certificates or set MLORCH_CA_BUNDLE; https needs one"
-        yield Check(name="certificates", state="warn", what="no CA bundle was found", hint=hint)
-    else:
-        yield Check(name="certificates", state="ok", what=f"{found.ca_bundle} ({found.ca_origin})")
+    yield _certificates(found)
     proxies = {name: without_credentials(value) for name, value in found.proxies.items() if name.islower()}
     words = ", ".join(f"{name} {value}" for name, value in sorted(proxies.items()))
     yield Check(name="proxies", state="ok", what=words or "none set")
     origins = ", ".join(found.pip_origins)
     yield Check(name="python index", state="ok", what=f"settings of {origins}" if origins else "pip's default")
-    if found.archives:
-        roots = ", ".join(without_credentials(url) for urls in found.archives.values() for url in urls)
-        yield Check(name="package archives", state="ok", what=roots)
-    else:
-        yield Check(
-            name="package archives",
-            state="warn",
-            what="this host's package sources name no archive of the images' distribution",
-            hint="set MLORCH_DEBIAN_MIRROR and MLORCH_DEBIAN_SECURITY_MIRROR, or use a base image from a registry",
-        )
+    yield _archives(found)
     for note in found.notes:
         yield Check(name="site", state="warn", what=note)
+
+
+def _certificates(found: SiteConfig) -> Check:
+    if found.ca_bundle is None:
+        hint = "install ca-certificates or set MLORCH_CA_BUNDLE; https needs one"
+        return Check(name="certificates", state="warn", what="no CA bundle was found", hint=hint)
+    return Check(name="certificates", state="ok", what=f"{found.ca_bundle} ({found.ca_origin})")
+
+
+def _archives(found: SiteConfig) -> Check:
+    if found.archives:
+        roots = ", ".join(without_credentials(url) for urls in found.archives.values() for url in urls)
+        return Check(name="package archives", state="ok", what=roots)
+    return Check(
+        name="package archives",
+        state="warn",
+        what="this host's package sources name no archive of the images' distribution",
+        hint="set MLORCH_DEBIAN_MIRROR and MLORCH_DEBIAN_SECURITY_MIRROR, or use a base image from a registry",
+    )
 
 
 def archive_access(environment: Mapping[str, str]) -> Iterator[Check]:

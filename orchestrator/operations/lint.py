@@ -64,33 +64,44 @@ def lint(context: Context, paths: Sequence[Path] = ()) -> LintResult:
     """
     roots = context.roots()
     files = _sorted(paths)
-    gathered = gather((*roots, *files.folders), files.recipes)
-    problems = [*gathered.problems, *check(gathered.catalog)]
-    if not problems:
-        problems = _lint_all_rendered(gathered.catalog)
+    problems = _lint_recipes((*roots, *files.folders), files.recipes)
     if not paths:
-        return LintResult(checked=sum(len(list(definition_files(root))) for root in roots), problems=tuple(problems))
-    wanted = {str(path) for path in files.recipes}
-    for root in files.folders:
-        wanted |= {str(path) for path in definition_files(root)}
+        return LintResult(checked=len(_paths_in(roots)), problems=tuple(problems))
+    wanted = {*map(str, files.recipes), *_paths_in(files.folders)}
     problems = [problem for problem in problems if _is_in(problem, wanted, files.folders)]
     for path in files.others:
         problems += _lint_other(path)
     for path in files.dockerfiles:
         problems += _lint_dockerfile(path)
-    return LintResult(
-        checked=len(wanted) + len(files.others) + len(files.dockerfiles),
-        problems=tuple(problems),
-    )
+    checked = len(wanted) + len(files.others) + len(files.dockerfiles)
+    return LintResult(checked=checked, problems=tuple(problems))
+
+
+def _lint_recipes(roots: Sequence[Root], files: Sequence[Path]) -> list[Problem]:
+    """What is wrong in all recipes; in what is rendered from them only where they are right."""
+    gathered = gather(roots, files)
+    problems = [*gathered.problems, *check(gathered.catalog)]
+    return problems or _lint_all_rendered(gathered.catalog)
+
+
+def _paths_in(roots: Sequence[Root]) -> list[str]:
+    return [str(path) for root in roots for path in definition_files(root)]
 
 
 def _sorted(paths: Sequence[Path]) -> _Files:
     dockerfiles = dockerfiles_of(paths)
-    files = [path for path in paths if path.is_file() and path not in dockerfiles]
+    recipes, others = [], []
+    for path in paths:
+        if not path.is_file() or path in dockerfiles:
+            continue
+        if _is_settings(path) or _is_lock(path):
+            others.append(path)
+        else:
+            recipes.append(path)
     return _Files(
-        recipes=tuple(path for path in files if not _is_settings(path) and not _is_lock(path)),
+        recipes=tuple(recipes),
         folders=tuple(Root(path=path, origin=f"path:{path}") for path in paths if path.is_dir()),
-        others=tuple(path for path in files if _is_settings(path) or _is_lock(path)),
+        others=tuple(others),
         dockerfiles=dockerfiles,
     )
 

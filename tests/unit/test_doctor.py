@@ -104,3 +104,15 @@ def test_registries_are_asked_and_told(monkeypatch):
     up, down = doctor.registries(["up.example/team", "down.example"])
     assert (up.state, up.what) == ("ok", "up.example/team answers")
     assert (down.state, down.what, down.hint) == ("warn", "down.example: nobody there", "start it")
+
+
+def test_settings_that_are_wrong_are_told_and_the_rest_is_checked_all_the_same(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("orchestrator.engines.docker.engine.connect", Engine)
+    monkeypatch.setattr(doctor, "limits", lambda _facts: doctor.Check(name="limits", state="ok", what="fine"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlorch.yaml").write_text("foo: bar\n")
+    assert run(["doctor", "--json"]) == 1
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert "mlorch.yaml:1:1" in checks["settings"]["what"]
+    assert checks["engine"]["state"] == "ok"
+    assert "target cpu" in checks

@@ -51,9 +51,8 @@ def _selections(context: Context) -> Iterator[Selection]:
         archs = target.arch.choices if target.arch is not None and per_arch else (None,)
         for platform, arch in product(target.platforms, archs):
             one = Selection(target=target.name, platform=platform, arch=arch)
-            for source in _base_sources(context, one):
-                yield replace(one, base_source=source)
-                yield from (replace(one, base_source=source, side=side) for side in sides)
+            for source, side in product(_base_sources(context, one), ("", *sides)):
+                yield replace(one, base_source=source, side=side)
 
 
 def _base_sources(context: Context, selection: Selection) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from orchestrator.facts.references import parse_registry_prefix
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from orchestrator.facts.references import RegistryPrefix
     from orchestrator.facts.steps import BuildPlan, LayerStep
     from orchestrator.images.attest.parts import Subject
     from orchestrator.operations.context import Context
@@ -71,14 +72,14 @@ def pick(
     else:
         finished = [one for one in planned if one.step is one.plan.layers[-1]]
         found = [Pick(reference=one.plan.image, planned=one) for one in finished]
-    if prefix is None:
-        return tuple(found)
-    return tuple(
-        replace(one, reference=str(prefix.image(one.planned.step.name, one.planned.step.content_id)))
-        if one.local and one.planned is not None
-        else one
-        for one in found
-    )
+    return tuple(found if prefix is None else (_in_registry(one, prefix) for one in found))
+
+
+def _in_registry(one: Pick, prefix: RegistryPrefix) -> Pick:
+    """A planned image as it lies in a registry; a reference that was given stays."""
+    if one.planned is None or not one.local:
+        return one
+    return replace(one, reference=str(prefix.image(one.planned.step.name, one.planned.step.content_id)))
 
 
 def with_content_id(context: Context, selections: Sequence[Selection], content_id: str) -> Planned | None:

@@ -65,30 +65,28 @@ def rebuild(context: Context, request: RebuildRequest, progress: Progress) -> It
 def _groups(context: Context, selections: Sequence[Selection], names: Sequence[str]) -> list[_Group]:
     """For each selection the layers that are meant; a layer of two selections counts once."""
     groups: list[_Group] = []
-    seen: set[str] = set()
-    known: set[str] = set()
+    seen: dict[str, LayerStep] = {}
     for selection in selections:
         plans = context.plans(selection).plans
-        steps = merge_layers(plans)
-        known |= {step.name for step in steps}
-        wanted = [step for step in steps if step.image not in seen and (not names or step.name in names)]
-        groups.append(_Group(plans=plans, steps=tuple(wanted)))
-        seen |= {step.image for step in steps}
-    for name in names:
-        if name not in known:
-            plans = _side(context, selections[0], name, known)
-            groups.append(_Group(plans=plans, steps=(plans[0].layers[-1],)))
+        fresh = {step.image: step for step in merge_layers(plans) if step.image not in seen}
+        seen |= fresh
+        groups.append(_Group(plans=plans, steps=tuple(fresh.values())))
+    if names:
+        groups = [replace(group, steps=tuple(s for s in group.steps if s.name in names)) for group in groups]
+    known = {step.name for step in seen.values()}
+    groups += [_side(context, selections[0], name, known) for name in names if name not in known]
     return [group for group in groups if group.steps]
 
 
-def _side(context: Context, selection: Selection, name: str, known: set[str]) -> tuple[BuildPlan, ...]:
-    """The plan of a side image (`prep`), which no benchmark holds.
+def _side(context: Context, selection: Selection, name: str, known: set[str]) -> _Group:
+    """The layer of a side image (`prep`), which no benchmark holds.
 
     Raises:
         UsageError: `unknown-layer`, no such layer is defined.
     """
     sides = [entry.definition.name for entry in context.catalog.layers() if entry.definition.level == "side"]
     if name in sides:
-        return context.plans(replace(selection, side=name, benchmarks=())).plans
+        plans = context.plans(replace(selection, side=name, benchmarks=())).plans
+        return _Group(plans=plans, steps=(plans[0].layers[-1],))
     hint = suggestion(name, sorted(known))
     raise UsageError(f"there is no layer `{name}` in these plans", hint=hint, slug="unknown-layer")
