@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
@@ -94,151 +95,29 @@ class Workflow:
 
 
 def render(system: str, workflow: Workflow) -> str:
-    """The text of the file for ``github`` or ``gitlab``; the same values give the same bytes."""
-    return {"github": github, "gitlab": gitlab}[system](workflow)
+    """The text of the file for ``github`` or ``gitlab``; the same values give the same bytes.
 
+    A template of its system says it all. Its marks are ``[[ … ]]`` and ``[% … %]``, as ``${{ … }}`` is GitHub's.
+    """
+    import jinja2
 
-def _head(system: str, workflow: Workflow) -> list[str]:
-    options = f"--target {workflow.target} --benchmark {workflow.benchmark}"
-    options += f" --registry {workflow.registry}" if workflow.registry else ""
-    options += f" --images {workflow.images}" if workflow.images else ""
-    return [
-        f"# Written by `mlorch ci init {system} {options}`; it is yours now.",
-        "# The result is compared with the last one that passed: that one comes from the cache.",
-        "# Shared runners are noisy, so the tolerance is wide; on a machine of your own make it 5%.",
-    ]
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 (YAML; every value was checked by `Workflow`)
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        block_start_string="[%",
+        block_end_string="%]",
+        variable_start_string="[[",
+        variable_end_string="]]",
+    )
+    templates.filters["sh"] = shlex.quote
+    return templates.get_template(f"{system}.yml.j2").render(system=system, w=workflow, action=_action)
 
 
 def _action(name: str) -> str:
+    """An action at its commit, the tag beside it."""
     commit, tag = ACTIONS[name]
-    return f"      - uses: {name}@{commit} # {tag}"
-
-
-def github(workflow: Workflow) -> str:
-    """A workflow of GitHub Actions."""
-    lines = [
-        *_head("github", workflow),
-        "name: mlorch",
-        "on:",
-        "  push:",
-        "    branches: [main]",
-        "  pull_request:",
-        "  workflow_dispatch:",
-        "permissions:",
-        "  contents: read",
-        "concurrency:",
-        "  group: mlorch-${{ github.ref }}",
-        "  cancel-in-progress: true",
-        "jobs:",
-        "  smoke:",
-        f"    runs-on: {workflow.runner or 'ubuntu-24.04'}",
-        "    timeout-minutes: 60",
-    ]
-    if workflow.registry:
-        lines += ["    env:", f'      MLORCH_REGISTRIES: "{workflow.registry}"']
-    lines += [
-        "    steps:",
-        _action("actions/checkout"),
-        "        with:",
-        "          persist-credentials: false",
-        _action("actions/setup-python"),
-        "        with:",
-        '          python-version: "3.12"',
-        "      - name: Install mlorch",
-        f"        run: python -m pip install {shlex.quote(workflow.install)}",
-        *_github_images(workflow),
-        "      - name: The last result that passed",
-        *_action("actions/cache").replace("      - ", "        ", 1).splitlines(),
-        "        with:",
-        "          path: results",
-        "          key: mlorch-${{ runner.os }}-${{ github.ref_name }}-${{ github.run_id }}-${{ github.run_attempt }}",
-        "          restore-keys: |",
-        "            mlorch-${{ runner.os }}-${{ github.ref_name }}-",
-        "            mlorch-${{ runner.os }}-main-",
-        "      - name: Run the benchmark",
-        f"        run: {workflow.run}",
-        "      - name: Compare with the last result",
-        "        if: ${{ !cancelled() }}",
-        f"        run: {workflow.compare}",
-        "      - name: Keep the record",
-        "        if: ${{ !cancelled() }}",
-        *_action("actions/upload-artifact").replace("      - ", "        ", 1).splitlines(),
-        "        with:",
-        "          name: mlorch-results",
-        "          path: results",
-        "          if-no-files-found: error",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _github_images(workflow: Workflow) -> list[str]:
-    """The steps that bring the images; none where they are built."""
-    if not workflow.pulls:
-        return []
-    lines = []
-    if workflow.registry:
-        lines += [
-            "      - name: Log in to the registry, where it wants that",
-            "        env:",
-            "          REGISTRY_USER: ${{ secrets.REGISTRY_USER }}",
-            "          REGISTRY_PASSWORD: ${{ secrets.REGISTRY_PASSWORD }}",
-            "        run: |",
-            '          [ -n "$REGISTRY_USER" ] || exit 0',
-            '          printf %s "$REGISTRY_PASSWORD" |',
-            f'            docker login {workflow.registry_host} --username "$REGISTRY_USER" --password-stdin',
-        ]
-    return [*lines, "      - name: Pull the images by digest", f"        run: {workflow.pull}"]
-
-
-def gitlab(workflow: Workflow) -> str:
-    """A job of GitLab CI for a runner whose shell has Python and a container engine."""
-    lines = [
-        *_head("gitlab", workflow),
-        "# The runner needs a shell with Python 3.11 or newer and a container engine.",
-        "mlorch-smoke:",
-        "  stage: test",
-        "  timeout: 1h",
-        "  rules:",
-        "    - if: $CI_PIPELINE_SOURCE == 'merge_request_event'",
-        "    - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH",
-    ]
-    if workflow.runner:
-        lines.append(f'  tags: ["{workflow.runner}"]')
-    lines += ["  variables:", '    GIT_DEPTH: "1"']
-    if workflow.registry:
-        lines.append(f'    MLORCH_REGISTRIES: "{workflow.registry}"')
-    lines += [
-        "  before_script:",
-        "    - python3 -m venv .mlorch-venv",
-        f"    - .mlorch-venv/bin/python -m pip install {shlex.quote(workflow.install)}",
-        '    - export PATH="$PWD/.mlorch-venv/bin:$PATH"',
-    ]
-    if workflow.registry:
-        lines += [
-            "    # Set REGISTRY_USER and REGISTRY_PASSWORD (masked) where the registry wants a login.",
-            "    - |",
-            '      if [ -n "$REGISTRY_USER" ]; then',
-            '        printf %s "$REGISTRY_PASSWORD" |',
-            f'          docker login {workflow.registry_host} --username "$REGISTRY_USER" --password-stdin',
-            "      fi",
-        ]
-    lines.append("  script:")
-    if workflow.pulls:
-        lines.append(f"    - {workflow.pull}")
-    lines += [
-        "    - status=0",
-        f"    - {workflow.run} || status=$?",
-        f"    - {workflow.compare} || status=$?",
-        "    - exit $status",
-        "  cache:",
-        '    key: "mlorch-$CI_COMMIT_REF_SLUG"',
-        '    fallback_keys: ["mlorch-$CI_DEFAULT_BRANCH"]',
-        "    paths: [results/]",
-        "    when: on_success",
-        "  artifacts:",
-        '    name: "mlorch-results"',
-        "    when: always",
-        "    paths: [results/]",
-        "    expire_in: 30 days",
-    ]
-    return "\n".join(lines) + "\n"
+    return f"{name}@{commit} # {tag}"

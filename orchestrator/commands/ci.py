@@ -63,9 +63,10 @@ def init(
     from orchestrator import __version__
     from orchestrator.ci.workflows import PATHS, Workflow, render
     from orchestrator.console import Console
+    from orchestrator.facts.scenarios import SCENARIOS
     from orchestrator.operations.context import Context
     from orchestrator.operations.run_request import known_name
-    from orchestrator.plan.run.planner import SCENARIOS, duration_ms
+    from orchestrator.plan.run.duration import duration_ms
 
     catalog, console = Context(recipes).catalog, Console(quiet=as_json)
     duration_ms(duration)

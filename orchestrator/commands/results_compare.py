@@ -211,27 +211,21 @@ def _test(one: Comparison) -> str:
 
 
 def _rows(one: Comparison) -> list[tuple[str, ...]]:
+    from orchestrator.facts.metrics import text
+
     if not one.figures:
         return [(_test(one), "verdict", one.was.verdict, one.now.verdict, "–", one.verdict)]
     return [
         (
             _test(one) if index == 0 else "",
             figure.name,
-            _value(figure.was, figure.unit),
-            _value(figure.now, figure.unit),
+            text(figure.was, figure.unit),
+            text(figure.now, figure.unit),
             "–" if figure.change is None else f"{figure.change:+.2f} {'points' if figure.unit == '%' else '%'}",
             figure.verdict if figure.decides else f"({figure.verdict})",
         )
         for index, figure in enumerate(one.figures)
     ]
-
-
-def _value(value: float | None, unit: str) -> str:
-    from orchestrator.results.summary import nanoseconds, number
-
-    if value is None:
-        return "–"
-    return nanoseconds(value) if unit == "ns" else f"{value:.2f} %" if unit == "%" else f"{number(value)} {unit}"
 
 
 def _differences(console: Console, one: Comparison) -> None:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 def show_summary(console: Console, summary: Summary) -> None:
     """Verdict first, then numbers with units, then what they were measured with."""
-    from orchestrator.results.summary import mark, metric_text, percent
+    from orchestrator.facts.metrics import percent
+    from orchestrator.results.summary import mark, metric_text
 
     record, result, accuracy = summary.record, summary.loadgen, summary.accuracy
     rows = [("verdict", mark(summary.verdict, good=summary.good, running=record.status == "running"))]
@@ -53,7 +54,7 @@ def _origin(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _latencies(console: Console, summary: Summary) -> None:
-    from orchestrator.results.summary import nanoseconds
+    from orchestrator.facts.metrics import nanoseconds
 
     if summary.loadgen is None or not summary.loadgen.latency_ns:
         return

@@ -17,6 +17,7 @@ from orchestrator.commands.common import (
     results_option,
     wants_locked,
 )
+from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from orchestrator.console import Console
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     "scenarios",
     multiple=True,
     metavar="NAME|all",
-    help="Offline, Server, SingleStream, MultiStream or all; repeatable (default: all).",
+    help=f"{', '.join(SCENARIOS)} or all; repeatable (default: all).",
 )
 @click.option("--mode", "-m", default="all", metavar="MODE", help="performance, accuracy or all (default).")
 @click.option("--duration", default=None, metavar="TIME", help="Least duration of a performance test: 30s, 10m.")

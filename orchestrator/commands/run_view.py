@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.metrics import percent, text
 from orchestrator.runs.runner import Watcher
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class RunView(Watcher):
 
 def headline(summary: Summary) -> str:
     """One test in a few words: ``VALID, 2,275 samples/s``."""
-    from orchestrator.results.summary import metric_text, percent
+    from orchestrator.results.summary import metric_text
 
     words = [summary.verdict]
     if summary.accuracy is not None:
@@ -145,6 +146,6 @@ def _number(value: object) -> float | None:
 
 def _note(event: Mapping[str, object]) -> str:
     rate, left = _number(event.get("qps")), _number(event.get("left_s"))
-    words = [f"{rate:,.1f} samples/s"] if rate is not None else []
+    words = [text(rate, "samples/s")] if rate is not None else []
     words += [f"{left:,.0f} s left"] if left is not None else []
     return ", ".join(words)

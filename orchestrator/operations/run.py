@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, StepFailed
+from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations import run_plan
 from orchestrator.operations.host_ready import require_host
 from orchestrator.operations.run_records import record_context, session_of
@@ -133,7 +134,8 @@ def _slower(outcome: Outcome) -> float | None:
     record = outcome.record
     setting = record.settings.get("loadgen.target_qps")
     guessed = setting is not None and setting.source == "calibrated"
-    if outcome.error is not None or record.scenario != "Server" or record.valid is not False or not guessed:
+    searched = SCENARIOS[record.scenario].has_searched_rate
+    if outcome.error is not None or not searched or record.valid is not False or not guessed:
         return None
     rate = effective_rate(outcome)
     return None if rate is None else rate / 2

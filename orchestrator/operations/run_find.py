@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations import run_plan
 from orchestrator.runs.rate_search import Search
 
@@ -23,7 +24,7 @@ def find_all(prepared: PreparedRun) -> Iterator[Outcome]:
         for cell in run_plan.cells(prepared.request, planned.workload.benchmark):
             if cell.mode == "accuracy":
                 yield prepared.runner.run(*prepared.step(planned, cell), total=0)
-            elif cell.scenario == "Server":
+            elif SCENARIOS[cell.scenario].has_searched_rate:
                 yield _find_server(prepared, planned, cell)
             else:
                 yield _measure(prepared, planned, cell)
@@ -49,7 +50,7 @@ def expectation(outcome: Outcome, scenario: str) -> dict[str, float | int]:
         result = parse(outcome.folder)
     except StepFailed:
         return {}
-    if scenario == "Offline":
+    if SCENARIOS[scenario].has_rate:
         return {"target_qps": round(result.metrics[0].value, 3)} if result.metrics else {}
     mean = result.latency_ns.get("mean")
     return {"expected_latency_ns": int(mean)} if mean else {}

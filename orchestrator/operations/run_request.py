@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
 from orchestrator.operations.target_choice import AUTO
-from orchestrator.plan.run.device_choice import parse
-from orchestrator.plan.run.planner import SCENARIOS, duration_ms
+from orchestrator.plan.run.devices.choice import parse
+from orchestrator.plan.run.duration import duration_ms
 from orchestrator.plan.run.settings import OFFICIAL_MIN_DURATION_MS
 
 if TYPE_CHECKING:

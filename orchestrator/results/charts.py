@@ -1,13 +1,15 @@
-"""Inline SVG of a latency distribution: log axis in nanoseconds, percentiles marked. No script, no font."""
+"""Where everything of a latency chart stands: log axis in nanoseconds, percentiles marked. Pure.
+
+`templates/chart.svg.j2` draws it.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
-from orchestrator.results.summary import nanoseconds
+from orchestrator.facts.metrics import nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,12 +24,66 @@ _MARGIN = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """A vertical line at ``value`` ns with a label."""
+class Tick:
+    """A number of the axis and where its text is held: at its start, middle or end."""
 
+    x: float
+    text: str
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """From one point to another."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """A rectangle with a title for who points at it."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str = "bar"
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A vertical line from ``y`` down to the axis, with a label."""
+
+    x: float
+    y: int
     label: str
-    value: float
-    kind: str = "mark"
+    label_x: float
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """All parts of one picture in user units; ``top`` and ``floor`` bound the bars."""
+
+    width: int
+    height: int
+    left: float
+    right: float
+    top: int
+    floor: int
+    ticks: tuple[Tick, ...]
+    bars: tuple[Bar, ...]
+    whiskers: tuple[Line, ...]
+    marks: tuple[Mark, ...]
+
+    @property
+    def label(self) -> str:
+        """The picture in words."""
+        return ", ".join(mark.label for mark in self.marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,45 +101,67 @@ class _Axis:
 
     def ticks(self) -> list[float]:
         """1, 2, 5 of each decade where there is room, else powers of ten."""
+        inside = [tick for tick in self._round_numbers() if self.low <= tick <= self.high]
+        return inside if len(inside) > 1 else [self.low * 1.02, self.high / 1.02]
+
+    def _round_numbers(self) -> list[float]:
         decades = math.log10(self.high / self.low)
         room = (self.right - self.left) / 62
-        factors = (1, 2, 5) if decades * 3 <= room else (1, 3) if decades * 2 <= room else (1,)
-        found = [
-            factor * 10.0**power
-            for power in range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            for factor in factors
-        ]
-        inside = [tick for tick in found if self.low <= tick <= self.high]
-        return inside if len(inside) > 1 else [self.low * 1.02, self.high / 1.02]
+        factors: tuple[int, ...] = (1,)
+        if decades * 3 <= room:
+            factors = (1, 2, 5)
+        elif decades * 2 <= room:
+            factors = (1, 3)
+        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        return [factor * 10.0**power for power in powers for factor in factors]
+
+
+@dataclass(frozen=True, slots=True)
+class _Percentile:
+    label: str
+    value: float
+    kind: str = "mark"
 
 
 def latency_chart(
     latency_ns: Mapping[str, int], histogram: Histogram | None, *, width: int = 720, limit_ns: float | None = None
-) -> str:
-    """The distribution as an SVG; with percentiles only, where there is no histogram.
+) -> Chart | None:
+    """The distribution as a chart; with percentiles only, where there is no histogram.
 
-    ``limit_ns`` is the scenario's latency limit. Empty text without any latency.
+    ``limit_ns`` is the scenario's latency limit. None without any latency.
     """
     if not latency_ns.get("min") or not latency_ns.get("max"):
-        return ""
-    marks = [Mark(label=name, value=latency_ns[name]) for name in _MARKED if name in latency_ns]
+        return None
+    percentiles = [
+        _Percentile(f"{name} {nanoseconds(latency_ns[name])}", latency_ns[name])
+        for name in _MARKED
+        if name in latency_ns
+    ]
     if limit_ns:
-        marks.append(Mark(label="limit", value=limit_ns, kind="limit"))
-    axis = _axis(latency_ns, histogram, marks, width)
-    rows = _rows(marks, axis)
-    top = (max(rows) + 1) * _ROW + 8 if rows else 8
+        percentiles.append(_Percentile(f"limit {nanoseconds(limit_ns)}", limit_ns, "limit"))
+    axis = _axis(latency_ns, histogram, percentiles, width)
+    marks = _marks(percentiles, axis)
+    top = max((mark.y for mark in marks), default=-3) + 11
     height = top + (170 if histogram else 56)
     floor = height - 26
-    body = _bars(histogram, axis, top, floor) if histogram else _range(latency_ns, axis, top, floor)
-    label = ", ".join(f"{mark.label} {nanoseconds(mark.value)}" for mark in marks)
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Latency: {escape(label)}">'
-        f"{_grid(axis, top, floor)}{body}{_marks(marks, rows, axis, floor)}</svg>"
+    return Chart(
+        width=width,
+        height=height,
+        left=axis.left,
+        right=axis.right,
+        top=top,
+        floor=floor,
+        ticks=tuple(_tick(tick, axis) for tick in axis.ticks()),
+        bars=_counted(histogram, axis, top, floor) if histogram else _boxes(latency_ns, axis, (top + floor) / 2),
+        whiskers=() if histogram else _whiskers(latency_ns, axis, (top + floor) / 2),
+        marks=tuple(marks),
     )
 
 
-def _axis(latency: Mapping[str, int], histogram: Histogram | None, marks: Sequence[Mark], width: int) -> _Axis:
-    values = [latency["min"], latency["max"], *(mark.value for mark in marks if mark.value > 0)]
+def _axis(
+    latency: Mapping[str, int], histogram: Histogram | None, percentiles: Sequence[_Percentile], width: int
+) -> _Axis:
+    values = [latency["min"], latency["max"], *(one.value for one in percentiles if one.value > 0)]
     if histogram:
         bars = histogram.bars(len(histogram.counts))
         values += [bars[0].low, bars[-1].high]
@@ -94,15 +172,14 @@ def _axis(latency: Mapping[str, int], histogram: Histogram | None, marks: Sequen
     return _Axis(low, high, _MARGIN, width - _MARGIN)
 
 
-def _grid(axis: _Axis, top: float, floor: float) -> str:
-    parts = [f'<line class="axis" x1="{axis.left}" x2="{axis.right}" y1="{floor}" y2="{floor}"/>']
-    for tick in axis.ticks():
-        x = axis.x(tick)
-        anchor = "start" if x < axis.left + 24 else "end" if x > axis.right - 24 else "middle"
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{floor + 4}"/>')
-        text = escape(_tick_text(tick))
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{floor + 19}" text-anchor="{anchor}">{text}</text>')
-    return "".join(parts)
+def _tick(tick: float, axis: _Axis) -> Tick:
+    x = axis.x(tick)
+    anchor = "middle"
+    if x < axis.left + 24:
+        anchor = "start"
+    elif x > axis.right - 24:
+        anchor = "end"
+    return Tick(x=x, text=_tick_text(tick), anchor=anchor)
 
 
 def _tick_text(tick: float) -> str:
@@ -113,74 +190,56 @@ def _tick_text(tick: float) -> str:
     return f"{tick / 1e9:.3g} s"
 
 
-def _bars(histogram: Histogram, axis: _Axis, top: float, floor: float) -> str:
-    bars = histogram.bars(max(24, int((axis.right - axis.left) / 7)))
-    tallest = max(bar.count for bar in bars) or 1
-    parts = []
-    for bar in bars:
-        if not bar.count:
+def _counted(histogram: Histogram, axis: _Axis, top: float, floor: float) -> tuple[Bar, ...]:
+    """A bar for each latency that was counted."""
+    counted = histogram.bars(max(24, int((axis.right - axis.left) / 7)))
+    tallest = max(one.count for one in counted) or 1
+    bars = []
+    for one in counted:
+        if not one.count:
             continue
-        left, right = axis.x(bar.low), axis.x(bar.high)
+        left, right = axis.x(one.low), axis.x(one.high)
         # A single slow query in a million is what one looks for: it stays visible.
-        tall = max(1.5, (floor - top - 6) * bar.count / tallest)
-        share = 100 * bar.count / histogram.samples
-        story = f"{nanoseconds(bar.low)} to {nanoseconds(bar.high)}: {bar.count:,} ({share:.2f} %)"
-        parts.append(
-            f'<rect class="bar" x="{left:.1f}" y="{floor - tall:.1f}" width="{max(1.0, right - left - 0.8):.1f}" '
-            f'height="{tall:.1f}"><title>{escape(story)}</title></rect>'
-        )
-    return "".join(parts)
+        tall = max(1.5, (floor - top - 6) * one.count / tallest)
+        share = 100 * one.count / histogram.samples
+        title = f"{nanoseconds(one.low)} to {nanoseconds(one.high)}: {one.count:,} ({share:.2f} %)"
+        bars.append(Bar(x=left, y=floor - tall, width=max(1.0, right - left - 0.8), height=tall, title=title))
+    return tuple(bars)
 
 
-def _range(latency: Mapping[str, int], axis: _Axis, top: float, floor: float) -> str:
-    """Without a histogram: a line from min to max, a box from the median to p90, a lighter one to p99."""
-    middle = (top + floor) / 2
+def _whiskers(latency: Mapping[str, int], axis: _Axis, middle: float) -> tuple[Line, ...]:
+    """Without a histogram: a line from min to max, closed at both ends."""
     first, last = axis.x(latency["min"]), axis.x(latency["max"])
-    parts = [f'<line class="whisker" x1="{first:.1f}" x2="{last:.1f}" y1="{middle}" y2="{middle}"/>']
-    parts += [
-        f'<line class="whisker" x1="{x:.1f}" x2="{x:.1f}" y1="{middle - 6}" y2="{middle + 6}"/>' for x in (first, last)
-    ]
+    ends = [Line(x1=x, x2=x, y1=middle - 6, y2=middle + 6) for x in (first, last)]
+    return (Line(x1=first, x2=last, y1=middle, y2=middle), *ends)
+
+
+def _boxes(latency: Mapping[str, int], axis: _Axis, middle: float) -> tuple[Bar, ...]:
+    """Without a histogram: a box from the median to p90, a lighter one to p99."""
+    boxes = []
     for low, high, kind in (("p90", "p99", "bar light"), ("p50", "p90", "bar")):
         if low in latency and high in latency:
             left, right = axis.x(latency[low]), axis.x(latency[high])
-            parts.append(
-                f'<rect class="{kind}" x="{left:.1f}" y="{middle - 10}" '
-                f'width="{max(1.0, right - left):.1f}" height="20"/>'
-            )
-    return "".join(parts)
+            boxes.append(Bar(x=left, y=middle - 10, width=max(1.0, right - left), height=20, kind=kind))
+    return tuple(boxes)
 
 
-def _label(mark: Mark) -> str:
-    return f"{mark.label} {nanoseconds(mark.value)}"
-
-
-def _start(mark: Mark, axis: _Axis) -> float:
-    """Where a mark's label begins: right of its line, or left of it at the end of the axis."""
-    x, wide = axis.x(mark.value), len(_label(mark)) * _CHARACTER
-    return x + 4 if x + 4 + wide <= axis.right + _MARGIN - 2 else x - 4 - wide
-
-
-def _rows(marks: Sequence[Mark], axis: _Axis) -> list[int]:
-    """The row of each label, the lowest in which it touches none before it."""
+def _marks(percentiles: Sequence[_Percentile], axis: _Axis) -> list[Mark]:
+    """Each label in the lowest row in which it touches none before it."""
     taken: list[tuple[int, float, float]] = []
-    rows = []
-    for mark in marks:
-        left = _start(mark, axis)
-        right = left + len(_label(mark)) * _CHARACTER
+    marks = []
+    for one in percentiles:
+        left = _label_x(one, axis)
+        right = left + len(one.label) * _CHARACTER
         row = 0
         while any(r == row and left < end + 6 and right > begin - 6 for r, begin, end in taken):
             row += 1
         taken.append((row, left, right))
-        rows.append(row)
-    return rows
+        marks.append(Mark(x=axis.x(one.value), y=13 + row * _ROW, label=one.label, label_x=left, kind=one.kind))
+    return marks
 
 
-def _marks(marks: Sequence[Mark], rows: Sequence[int], axis: _Axis, floor: float) -> str:
-    """Lines first, so that no line crosses a label."""
-    lines, labels = [], []
-    for mark, row in zip(marks, rows, strict=True):
-        x, y = axis.x(mark.value), 13 + row * _ROW
-        lines.append(f'<line class="{mark.kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 10}" y2="{floor}"/>')
-        left = _start(mark, axis)
-        labels.append(f'<text class="{mark.kind}" x="{left:.1f}" y="{y}">{escape(_label(mark))}</text>')
-    return "".join([*lines, *labels])
+def _label_x(one: _Percentile, axis: _Axis) -> float:
+    """Where a label begins: right of its line, or left of it at the end of the axis."""
+    x, wide = axis.x(one.value), len(one.label) * _CHARACTER
+    return x + 4 if x + 4 + wide <= axis.right + _MARGIN - 2 else x - 4 - wide

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.metrics import LATENCIES
 from orchestrator.results.summary import document
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 Verdict = Literal["better", "same", "worse", "not comparable"]
 ACCURACY_POINTS = 0.3
 """Percentage points that an accuracy may fall: what another runtime's rounding costs."""
-_LATENCIES = ("p50", "p90", "p97", "p99", "mean")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +170,7 @@ def _metrics(summary: Summary) -> dict[str, _Metric]:
             value=result["value"], unit=result["unit"], higher_is_better=result["higher_is_better"], decides=decides
         )
     latencies = metrics.get("latency_ns")
-    for name in _LATENCIES:
+    for name in LATENCIES:
         value = latencies.get(name) if isinstance(latencies, dict) else None
         if isinstance(value, int | float):
             found[f"latency {name}"] = _Metric(value=float(value), unit="ns", higher_is_better=False)

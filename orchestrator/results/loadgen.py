@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
+from orchestrator.facts.metrics import METRICS
+from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -228,54 +230,35 @@ def _reasons(values: Mapping[str, object], summary: Mapping[str, str]) -> tuple[
     return (*failed, *([advice] if advice else []))
 
 
-_RATES = {
-    "Offline": (("result_samples_per_second", "samples_per_second", "Samples per second"),),
-    "Server": (
-        ("result_completed_samples_per_sec", "completed_samples_per_second", "Completed samples per second"),
-        ("result_scheduled_samples_per_sec", "scheduled_samples_per_second", "Scheduled samples per second"),
-    ),
-    "SingleStream": (("result_qps_with_loadgen_overhead", "queries_per_second", "Queries per second"),),
-}
-_STREAMS = {
-    "SingleStream": ("90", "early_stopping_latency_ss"),
-    "MultiStream": ("99", "early_stopping_latency_ms"),
-}
-"""Which percentile is the scenario's result, and LoadGen's (misnamed) key of its estimate, in ns."""
-
-
 def _metrics(scenario: str, values: Mapping[str, object]) -> tuple[Metric, ...]:
-    unit = "queries/s" if scenario == "SingleStream" else "samples/s"
-    rates = [
-        Metric(name=name, title=title, value=float(number), unit=unit)
-        for key, name, title in _RATES.get(scenario, ())
-        if isinstance(number := values.get(key), int | float)
-    ]
-    return (*_stream_metrics(scenario, values), *rates)
+    """What the table of metrics says of the scenario, as far as LoadGen reports it; the first is its result.
 
-
-def _stream_metrics(scenario: str, values: Mapping[str, object]) -> list[Metric]:
-    """The latency results of the stream scenarios; the estimate first, it is what MLPerf ranks.
-
-    LoadGen writes an estimate of 0 when there were too few queries; then the
-    measured percentile stands first (such a result is INVALID).
+    In the stream scenarios that is the estimate, which MLPerf ranks. LoadGen writes an estimate of 0 when there
+    were too few queries; then the measured percentile stands first (such a result is INVALID).
     """
-    if scenario not in _STREAMS:
-        return []
-    percent, key = _STREAMS[scenario]
+    if scenario not in SCENARIOS:
+        return ()
     found = []
-    estimate = _int(values.get(key, 0))
-    measured = _latencies(scenario, values).get(f"p{percent}")
-    title = f"{percent}th percentile latency"
-    if estimate > 0:
-        name = f"latency_p{percent}_early_stopping"
-        found.append((name, f"{title} (early-stopping estimate)", float(estimate)))
-    if measured is not None:
-        found.append((f"latency_p{percent}", f"{title} (measured)", float(measured)))
-    return [Metric(name=n, title=t, value=v, unit="ns", higher_is_better=False) for n, t, v in found]
+    for name in SCENARIOS[scenario].metrics:
+        kind = METRICS[name]
+        value = values.get(kind.key)
+        if not isinstance(value, int | float) or (kind.zero_is_none and value <= 0):
+            continue
+        found.append(
+            Metric(
+                name=name,
+                title=kind.title,
+                value=float(value),
+                unit=kind.unit,
+                higher_is_better=kind.higher_is_better,
+            )
+        )
+    return tuple(found)
 
 
 def _latencies(scenario: str, values: Mapping[str, object]) -> dict[str, int]:
-    query, of = ("_per_query", "_query") if scenario == "MultiStream" else ("", "")
+    per_query = scenario in SCENARIOS and SCENARIOS[scenario].latency_per_query
+    query, of = ("_per_query", "_query") if per_query else ("", "")
     keys = {"min": f"result_min{of}_latency_ns"}
     keys |= {f"p{p.rstrip('0').rstrip('.')}": f"result_{p}_percentile{query}_latency_ns" for p in _PERCENTILES}
     keys |= {"max": f"result_max{of}_latency_ns", "mean": f"result_mean{of}_latency_ns"}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
+from orchestrator.facts.metrics import LATENCIES, nanoseconds, percent, text
 from orchestrator.results import loadgen
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.facts.record import RunRecord
     from orchestrator.results.loadgen import LoadGenResult, Metric
     from orchestrator.results.store import Entry
-
-_LATENCIES = ("p50", "p90", "p97", "p99", "mean")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +176,7 @@ def _metrics(summary: Summary) -> dict[str, object]:
         metrics["result"] = _metric(result.metrics[0])
         metrics["others"] = [_metric(metric) for metric in result.metrics[1:]]
         metrics["latency_ns"] = {
-            **{name: result.latency_ns.get(name) for name in _LATENCIES},
+            **{name: result.latency_ns.get(name) for name in LATENCIES},
             **result.latency_ns,
         }
         metrics["queries"] = result.query_count
@@ -228,27 +227,4 @@ def mark(word: str, *, good: bool, running: bool = False) -> str:
 
 def metric_text(metric: Metric) -> str:
     """A metric with its unit: ``2,275.1 samples/s``, ``459 µs``."""
-    if metric.unit == "ns":
-        return nanoseconds(metric.value)
-    return f"{number(metric.value)} {metric.unit}"
-
-
-def number(value: float) -> str:
-    """Four significant digits or all before the point: ``40,694``, ``494.6``, ``9.812``."""
-    if value == 0:
-        return "0"
-    digits = max(0, 4 - len(str(int(abs(value)))))
-    return f"{value:,.{digits}f}"
-
-
-def nanoseconds(value: float) -> str:
-    """A latency in the unit that suits it: ``812 ns``, ``459.1 µs``, ``12.35 ms``, ``1.341 s``."""
-    for limit, scale, unit in ((1e3, 1, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms")):
-        if abs(value) < limit:
-            return f"{number(value / scale)} {unit}"
-    return f"{number(value / 1e9)} s"
-
-
-def percent(value: float) -> str:
-    """A fraction as a percentage: ``91.06 %``."""
-    return f"{value * 100:.2f} %"
+    return text(metric.value, metric.unit)

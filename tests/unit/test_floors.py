@@ -46,7 +46,7 @@ ALONE = "harness"
 
 OUTSIDE: dict[str, set[str]] = {
     "yaml": {"definitions"},
-    "jinja2": {"plan"},
+    "jinja2": {"ci", "plan", "results"},
     "pydantic": {"definitions"},
     "click": {"commands", "cli"},
     "rich": {"console", "commands"},

@@ -12,12 +12,13 @@ from xml.etree import ElementTree as ET
 import pytest
 from results_parts import add_run, record_of
 
+from orchestrator.facts.metrics import nanoseconds, number
 from orchestrator.facts.record import Failure
 from orchestrator.results import charts, histogram
-from orchestrator.results.page import facts, spans
-from orchestrator.results.report import _css, render
+from orchestrator.results.report import _css, render, templates
 from orchestrator.results.store import Store
-from orchestrator.results.summary import document, metric_text, nanoseconds, number, row, summaries, summarise
+from orchestrator.results.summary import document, metric_text, row, summaries, summarise
+from orchestrator.results.words import facts, spans
 
 _VOID = {"meta", "br"}
 
@@ -131,7 +132,8 @@ def test_the_picture_holds_every_query_and_its_labels_do_not_touch(tmp_path, cas
     _, folder = add_run(Store(tmp_path), case)
     found = histogram.read(folder) if counted else None
     summary = summarise(Store(tmp_path).entries()[0].record, folder)
-    svg = ET.fromstring(charts.latency_chart(summary.loadgen.latency_ns, found, width=width, limit_ns=5e6))
+    chart = charts.latency_chart(summary.loadgen.latency_ns, found, width=width, limit_ns=5e6)
+    svg = ET.fromstring(templates().get_template("chart.svg.j2").render(chart=chart, css="wide"))
     if counted:
         shown = [int(re.search(r": ([\d,]+) \(", title.text)[1].replace(",", "")) for title in svg.iter("title")]
         assert sum(shown) == found.samples == (summary.loadgen.query_count if found.of == "query" else found.samples)

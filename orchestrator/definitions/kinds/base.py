@@ -40,7 +40,6 @@ AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/(?!.*(?:^|/)\.\.(?:/
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")]
 EnvValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*\Z", max_length=4096)]
 Size = Annotated[str, StringConstraints(pattern=r"^[0-9]+[kmgt]?\Z")]
-Scenario = Literal["Offline", "Server", "SingleStream", "MultiStream"]
 Level = Literal["base", "runtime", "framework", "loadgen", "harness", "code", "benchmark", "side"]
 Framework = Name
 

@@ -22,12 +22,13 @@ from orchestrator.definitions.kinds.base import (
     Platform,
     RelativePath,
     Requirement,
-    Scenario,
     Sha256,
     Strict,
 )
 from orchestrator.definitions.kinds.host_checks import HostChecks
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
+from orchestrator.facts.metrics import AccuracyName  # noqa: TC001 (pydantic reads it)
+from orchestrator.facts.scenarios import ScenarioName  # noqa: TC001 (pydantic reads it)
 
 # -- layers ------------------------------------------------------------------------------
 
@@ -216,7 +217,7 @@ class Tensor(Strict):
 class Accuracy(Strict):
     """The metric, the reference that it was measured against and the least share of it to reach."""
 
-    metric: Literal["top1"]
+    metric: AccuracyName
     unit: str = "%"
     reference: float = Field(gt=0)
     factor: float = Field(gt=0, le=1)
@@ -249,7 +250,7 @@ class Benchmark(Definition):
     harness: Name
     frameworks: tuple[Framework, ...] = Field(min_length=1)
     """In order of preference; every target that has a layer for one of them can run the benchmark."""
-    scenarios: dict[Scenario, ScenarioSettings] = Field(min_length=1)
+    scenarios: dict[ScenarioName, ScenarioSettings] = Field(min_length=1)
     performance_samples: int = Field(gt=0)
     input: Tensor
     output: Tensor

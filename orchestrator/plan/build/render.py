@@ -1,4 +1,4 @@
-"""Dockerfile text from a template and the facts of one layer. Pure; the only importer of jinja2.
+"""Dockerfile text from a template and the facts of one layer. Pure.
 
 Templates run in jinja2's immutable sandbox, since a recipe repository brings its own:
 no attribute of Python is reachable, an undefined name is an error at its place, and a

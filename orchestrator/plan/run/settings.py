@@ -10,22 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.scenarios import SCENARIOS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.definitions.kinds.recipes import Benchmark
-    from orchestrator.plan.run.planner import Cell, Workload
+    from orchestrator.plan.run.cells import Cell
+    from orchestrator.plan.run.workload import Workload
 
 SETTINGS_VERSION = 1
 DEFAULT_MIN_DURATION_MS = 10_000
 OFFICIAL_MIN_DURATION_MS = 600_000
-SAMPLES_PER_QUERY = 8
-OFFICIAL_OFFLINE_SAMPLES = 24_576
-
-# The least queries with which LoadGen's early stopping can give a valid estimate:
-# 64 for the 90th percentile (SingleStream), 662 for the 99th (MultiStream, Server).
-_MIN_QUERIES = {"Offline": 1, "Server": 662, "SingleStream": 64, "MultiStream": 662}
-_PERCENTILES = {"Offline": None, "Server": 0.99, "SingleStream": 0.9, "MultiStream": 0.99}
 _KEYS = (
     "min_duration_ms",
     "max_duration_ms",
@@ -100,24 +96,25 @@ def _resolve(benchmark: Benchmark, cell: Cell, choices: Choices, cpus: int) -> t
     if choices.official:
         lay("command line", _official(cell.scenario, values))
     lay("command line", {"min_duration_ms": choices.min_duration_ms})
-    if cell.scenario in {"Server", "Offline"}:
+    if SCENARIOS[cell.scenario].has_rate:
         lay("command line", {"target_qps": choices.target_qps})
     return values, sources
 
 
-def _defaults(scenario: str) -> dict[str, object]:
+def _defaults(name: str) -> dict[str, object]:
+    scenario = SCENARIOS[name]
     return {
         "min_duration_ms": DEFAULT_MIN_DURATION_MS,
         "max_duration_ms": 0,
-        "min_query_count": _MIN_QUERIES[scenario],
-        "target_latency_percentile": _PERCENTILES[scenario],
-        "samples_per_query": SAMPLES_PER_QUERY if scenario == "MultiStream" else None,
+        "min_query_count": scenario.min_queries,
+        "target_latency_percentile": scenario.percentile,
+        "samples_per_query": scenario.samples_per_query,
     }
 
 
 def _official(scenario: str, values: Mapping[str, object]) -> dict[str, object]:
     """The closed division's rules: 600 s, no upper bound, and at least 24,576 samples in Offline's query."""
-    at_least = _MIN_QUERIES[scenario] if scenario != "Offline" else OFFICIAL_OFFLINE_SAMPLES
+    at_least = SCENARIOS[scenario].official_queries
     given = values.get("min_query_count")
     count = max(at_least, given) if isinstance(given, int) else at_least
     return {"min_duration_ms": OFFICIAL_MIN_DURATION_MS, "max_duration_ms": 0, "min_query_count": count}
