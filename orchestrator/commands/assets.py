@@ -85,7 +85,7 @@ def _show_verified(console: Console, each: AssetFacts) -> None:
     if each.state == "absent":
         console.say(f"absent   {each.name}")
     elif each.state == "wrong":
-        console.say(f"WRONG    {each.name}: {', '.join(each.wrong)}; moved to {each.folder}", style="red")
+        console.say(f"WRONG    {each.name}: {', '.join(each.wrong or ())}; moved to {each.folder}", style="red")
     elif not console.quiet:
         console.result(f"verified {each.name}: {_megabytes(each)} MB")
 

@@ -39,8 +39,8 @@ class AssetFacts:
     """the sha256 of each by its name"""
     sources: tuple[str, ...]
     licences: tuple[str, ...]
-    wrong: tuple[str, ...] = ()
-    """the names of files that are not what the recipe says; only `verify` looks"""
+    wrong: tuple[str, ...] | None = None
+    """the names of files that are not what the recipe says; None where nobody looked (only `verify` does)"""
 
 
 def list_assets(context: Context) -> tuple[AssetFacts, ...]:
