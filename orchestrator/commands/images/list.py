@@ -42,12 +42,10 @@ def command(registries: tuple[str, ...], recipes: tuple[str, ...], *, unused: bo
 
 
 def _show(console: Console, images: Sequence[ListedImage], limit: int | None) -> None:
-    from orchestrator.commands.shorten import shorten
-
     if not images:
         console.result("no images of mlorch")
         return
-    shown, rest = shorten(sorted(images, key=lambda image: not image.in_use), limit)
+    shown = sorted(images, key=lambda image: not image.in_use)[:limit]
     console.table(
         ("layer", "content id", "platform", "where", "MB", "digest", "in use"),
         [
@@ -64,5 +62,5 @@ def _show(console: Console, images: Sequence[ListedImage], limit: int | None) ->
         ],
         right=(4,),
     )
-    if rest:
-        console.say(rest)
+    if len(shown) < len(images):
+        console.say(f"{len(shown)} of {len(images)} images, those in use first; --all shows them all")
