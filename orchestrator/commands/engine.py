@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import context_for, engine_option, json_option
+from orchestrator.commands.common import context_for, engine_option, is_terminal, json_option
 from orchestrator.commands.groups import Group
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ def ensure(engine: str, *, yes: bool, as_json: bool) -> None:
     about to do; without a terminal it wants --yes.
     """
     from orchestrator.console import Console
-    from orchestrator.operations.context import is_terminal
     from orchestrator.operations.engine import ensure_engine
 
     console = Console(quiet=as_json)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.commands.common import is_terminal
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,9 +36,10 @@ def key_option(text: str) -> Callable[[Command], Command]:
 def password() -> str:
     """The password of a key: from the environment, else asked where a person is. Never shown, never kept."""
     from orchestrator.images.attest.keys import PASSWORD_VARIABLE
-    from orchestrator.operations.context import is_terminal
 
     given = os.environ.get(PASSWORD_VARIABLE)
     if given is not None:
         return given
-    return str(click.prompt("password of the key", hide_input=True, err=True, default="")) if is_terminal() else ""
+    if not is_terminal():
+        return ""
+    return str(click.prompt("password of the key", hide_input=True, err=True, default=""))

@@ -37,6 +37,10 @@ class _Group:
     plans: tuple[BuildPlan, ...]
     steps: tuple[LayerStep, ...]
 
+    def only(self, names: Sequence[str]) -> _Group:
+        """Those of its layers that are named."""
+        return replace(self, steps=tuple(step for step in self.steps if step.name in names))
+
 
 def rebuild(context: Context, request: RebuildRequest, progress: Progress) -> Iterator[tuple[Rebuilt, ...]]:
     """Build the layers again; gives the layers of each selection as soon as they are done.
@@ -64,18 +68,21 @@ def rebuild(context: Context, request: RebuildRequest, progress: Progress) -> It
 
 def _groups(context: Context, selections: Sequence[Selection], names: Sequence[str]) -> list[_Group]:
     """For each selection the layers that are meant; a layer of two selections counts once."""
-    groups: list[_Group] = []
-    seen: dict[str, LayerStep] = {}
+    groups = list(_all_layers(context, selections))
+    if names:
+        known = {step.name for group in groups for step in group.steps}
+        groups = [group.only(names) for group in groups]
+        groups += [_side(context, selections[0], name, known) for name in names if name not in known]
+    return [group for group in groups if group.steps]
+
+
+def _all_layers(context: Context, selections: Sequence[Selection]) -> Iterator[_Group]:
+    seen: set[str] = set()
     for selection in selections:
         plans = context.plans(selection).plans
-        fresh = {step.image: step for step in merge_layers(plans) if step.image not in seen}
-        seen |= fresh
-        groups.append(_Group(plans=plans, steps=tuple(fresh.values())))
-    if names:
-        groups = [replace(group, steps=tuple(s for s in group.steps if s.name in names)) for group in groups]
-    known = {step.name for step in seen.values()}
-    groups += [_side(context, selections[0], name, known) for name in names if name not in known]
-    return [group for group in groups if group.steps]
+        steps = tuple(step for step in merge_layers(plans) if step.image not in seen)
+        seen |= {step.image for step in steps}
+        yield _Group(plans=plans, steps=steps)
 
 
 def _side(context: Context, selection: Selection, name: str, known: set[str]) -> _Group:
