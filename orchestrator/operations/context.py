@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -294,8 +293,3 @@ def _layout_files(selection: Selection) -> tuple[str, ...]:
     """The files that decide what an OCI base is: a cached plan must not outlive them."""
     kind, _, path = selection.base_source.partition(":")
     return (path, f"{path}/index.json") if kind == "oci" else ()
-
-
-def is_terminal() -> bool:
-    """Whether a person can be asked something."""
-    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -13,10 +13,10 @@ from urllib.parse import unquote
 import pytest
 
 from orchestrator.cli import run
-from orchestrator.commands import doctor
 from orchestrator.engines.docker.hosts import find_host
 from orchestrator.errors import UsageError
 from orchestrator.host.process import boot_id, owner_label, pid_namespace, this_process
+from orchestrator.operations import doctor
 from orchestrator.operations.context import Context, use_settings
 from orchestrator.operations.kept_plans import Selection
 

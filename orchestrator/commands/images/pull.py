@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import images_option, json_option, recipes_option, selection_options
+from orchestrator.commands.common import (
+    context_for,
+    images_option,
+    json_option,
+    one_or_many,
+    recipes_option,
+    selection_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,18 +42,17 @@ def command(
     from orchestrator.commands.build import show
     from orchestrator.commands.progress import ConsoleProgress
     from orchestrator.console import Console
-    from orchestrator.operations.build import build_images
-    from orchestrator.operations.context import Context
+    from orchestrator.operations.images.pull import PullRequest, pull
     from orchestrator.operations.plan import plan_document
-    from orchestrator.operations.pull_policy import PullPolicy
 
-    context, console = Context(recipes), Console(quiet=as_json)
-    pull_policy = PullPolicy(pull=True, build=False, images=images, registries=registries)
+    console = Console(quiet=as_json)
+    context = context_for(console, recipes)
+    request = PullRequest(registries=registries, images=images)
     documents = []
     for selection in chosen:
-        plans, outcomes = build_images(context, selection, ConsoleProgress(console), pull_policy=pull_policy)
+        plans, outcomes = pull(context, selection, request, ConsoleProgress(console))
         documents.append(plan_document(plans, outcomes))
         if not as_json:
             show(console, plans, outcomes)
     if as_json:
-        console.document(documents[0] if len(documents) == 1 else {"pulls": documents})
+        console.document(one_or_many(documents, "pulls"))

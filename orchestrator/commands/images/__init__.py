@@ -22,6 +22,6 @@ COMMANDS: dict[str, str] = {
 }
 
 
-@click.group("images", cls=LazyCommands, modules={name: f"images_{name}" for name in COMMANDS}, summaries=COMMANDS)
+@click.group("images", cls=LazyCommands, modules={name: f"images.{name}" for name in COMMANDS}, summaries=COMMANDS)
 def command() -> None:
     """Lock, publish, get, list and remove images; say, sign, check and rebuild what is in them."""
