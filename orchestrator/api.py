@@ -163,11 +163,12 @@ def results(folder: str | os.PathLike[str] | None = None) -> Document:
 
     None takes the folder of the settings, else ``./results``.
     """
-    from orchestrator.commands.results import list_document
     from orchestrator.definitions.settings import read_settings
-    from orchestrator.results.store import Store
+    from orchestrator.operations.progress import Silent
+    from orchestrator.operations.results import ListRequest, list_runs
 
-    return list_document(Store(Path(folder or read_settings().results or "results").absolute()))
+    place = Path(folder or read_settings().results or "results").absolute()
+    return list_runs(ListRequest(folder=place), Silent()).document()
 
 
 def _progress(*, talk: bool) -> Progress:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from orchestrator.results.loadgen import LoadGenResult, Metric
     from orchestrator.results.store import Entry
 
+GOOD = frozenset({"VALID", "PASSED", "MEASURED"})
+"""Verdicts of runs that ended and whose result counts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
@@ -64,7 +67,7 @@ class Summary:
     @property
     def good(self) -> bool:
         """Whether the run ended and its result counts."""
-        return self.verdict in {"VALID", "PASSED", "MEASURED"}
+        return self.verdict in GOOD
 
     @property
     def reasons(self) -> tuple[str, ...]:
