@@ -20,8 +20,8 @@ def show_listing(console: Console, listing: Listing) -> None:
     if not listing.total:
         console.say(f"no results in {listing.folder}; `mlorch run` makes some")
         return
-    columns = ("run", "target", "result", "accuracy", "verdict")
-    console.table(columns, [_list_row(one) for one in listing.results], right=(2, 3))
+    rows = [_list_row(one) for one in listing.results]
+    console.table(("run", "target", "result", "verdict"), rows, right=(2,), drop=(1,))
     for one in listing.results:
         if one.status == "unreadable":
             console.warn(one.reasons[0])
@@ -29,17 +29,17 @@ def show_listing(console: Console, listing: Listing) -> None:
 
 def _list_row(one: RunResult) -> tuple[str, ...]:
     verdict = mark(one.verdict, good=one.good, running=one.status == "running")
-    return (one.run_id, one.target or "–", _result(one.metrics), _accuracy(one.metrics), verdict)
+    return (one.run_id, one.target or "–", _outcome(one.metrics), verdict)
 
 
-def _result(metrics: Mapping[str, object]) -> str:
-    result = metrics.get("result")
-    return text(result["value"], result["unit"]) if isinstance(result, dict) else "–"
-
-
-def _accuracy(metrics: Mapping[str, object]) -> str:
-    accuracy = metrics.get("accuracy")
-    return f"{percent(accuracy['value'])} of {accuracy['samples']:,}" if isinstance(accuracy, dict) else "–"
+def _outcome(metrics: Mapping[str, object]) -> str:
+    """What was measured: the scenario's result, or the accuracy."""
+    result, accuracy = metrics.get("result"), metrics.get("accuracy")
+    if isinstance(result, dict):
+        return text(result["value"], result["unit"])
+    if isinstance(accuracy, dict):
+        return f"{percent(accuracy['value'])} of {accuracy['samples']:,}"
+    return "–"
 
 
 def show_verification(console: Console, verified: Verified) -> None:
@@ -55,16 +55,16 @@ def show_summary(console: Console, summary: Summary) -> None:
     """Verdict first, then numbers with units, then what they were measured with."""
     record, result, accuracy = summary.record, summary.loadgen, summary.accuracy
     rows = [("verdict", mark(summary.verdict, good=summary.good, running=record.status == "running"))]
-    rows += [("why", _plain(reason)) for reason in summary.reasons]
+    rows += [("why", reason) for reason in summary.reasons]
     if result is not None:
         rows += [(metric.title, metric_text(metric)) for metric in result.metrics]
         if result.query_count:
             rows.append(("queries", f"{result.query_count:,} of {result.samples_per_query:,} samples"))
-        rows += [("early stopping", _plain(point)) for point in result.early_stopping]
-        rows += [("LoadGen warning", _plain(warning)) for warning in result.warnings]
+        rows += [("early stopping", point) for point in result.early_stopping]
+        rows += [("LoadGen warning", warning) for warning in result.warnings]
     if accuracy is not None:
         goal = "" if accuracy.minimum is None else f" (at least {percent(accuracy.minimum)})"
-        rows.append((_plain(accuracy.name), f"{percent(accuracy.value)} of {accuracy.samples:,} samples{goal}"))
+        rows.append((accuracy.name, f"{percent(accuracy.value)} of {accuracy.samples:,} samples{goal}"))
     rows += _origin(summary)
     console.table(("", record.run_id), rows)
     _latencies(console, summary)
@@ -105,9 +105,4 @@ def _latencies(console: Console, summary: Summary) -> None:
 def _value(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_value(item) for item in value)
-    return "–" if value is None else _plain(str(value))
-
-
-def _plain(words: str) -> str:
-    """``words`` with brackets that the table would take for marks made harmless."""
-    return words.replace("[", "\\[")
+    return "–" if value is None else str(value)
