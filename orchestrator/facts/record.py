@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from types import MappingProxyType, NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
+from dataclasses import dataclass, field
+from typing import Any
 
 from orchestrator.errors import StepFailed
+from orchestrator.facts.codec import CodecError, from_plain, to_plain
+from orchestrator.facts.measured import Measured  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.steps import DeviceInjection
 
 VERSION = 1
 NOTE = "mlorch reference workload, not an MLPerf submission"
-T = TypeVar("T")
 STATUSES = ("running", "done", "failed", "interrupted")
 
 
@@ -196,7 +196,9 @@ class RunRecord:
     """One run. ``valid`` is LoadGen's verdict; null where it gives none (accuracy mode, no result).
 
     ``session`` is shared by all tests of one ``mlorch run``. ``engine``, ``host``
-    and ``container_facts`` are JSON objects as their observers reported them.
+    and ``container_facts`` are JSON objects as their observers reported them. ``measured`` is
+    what its files said at its end (None in records of mlorch 0.1 and of runs that did not end);
+    ``left`` what was done to things that the container left and no run may leave, by file.
     """
 
     run_id: str
@@ -225,7 +227,9 @@ class RunRecord:
     exit_code: int | None = None
     out_of_memory: bool = False
     error: Failure | None = None
+    measured: Measured | None = None
     files: Mapping[str, FileHash] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
     benchmark_title: str = ""
     stands_for: str = ""
     note: str = NOTE
@@ -241,7 +245,7 @@ def to_json(record: RunRecord) -> str:
 
     ``seal`` is the sha256 of everything before it, so that `results verify` sees an edit.
     """
-    document = _plain(record)
+    document = {"version": record.version, **to_plain(record)}
     document["seal"] = seal(document)
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -254,7 +258,10 @@ def from_json(text: str, *, path: str) -> RunRecord:
     """
     document = parse(text, path=path)
     document.pop("seal", None)
-    record = _build(RunRecord, document, path, "run.json")
+    try:
+        record = from_plain(RunRecord, document, renamed=RENAMED_KEYS)
+    except CodecError as error:
+        raise _broken(path, str(error.inside("run.json"))) from None
     if record.status not in STATUSES:
         raise _broken(path, f"status is {record.status!r}")
     return record
@@ -264,7 +271,7 @@ def parse(text: str, *, path: str) -> dict[str, Any]:
     """The JSON object in ``text`` with its version checked, ``seal`` included."""
     try:
         document = json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise _broken(path, f"not JSON: {exc}") from None
     if not isinstance(document, dict):
         raise _broken(path, "not a JSON object")
@@ -287,56 +294,3 @@ def seal(document: Mapping[str, Any]) -> str:
 def _broken(path: str, why: str) -> StepFailed:
     hint = "The file was damaged after it was written; the other files of the run may still be good."
     return StepFailed(f"{path}: not a run record: {why}", slug="record", hint=hint)
-
-
-def _plain(value: Any) -> Any:
-    """``value`` as JSON types; dataclass fields keep their order, other mappings are sorted."""
-    if is_dataclass(value) and not isinstance(value, type):
-        head = {"version": getattr(value, "version", None)} if hasattr(value, "version") else {}
-        return head | {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name != "version"}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(value[key]) for key in sorted(value)}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _build(kind: type[T], value: object, path: str, where: str) -> T:
-    """An instance of dataclass ``kind`` from a JSON object; refuses unknown and missing keys."""
-    if not isinstance(value, dict):
-        raise _broken(path, f"{where} is not an object")
-    hints = get_type_hints(kind)
-    value = {RENAMED_KEYS.get(str(key), str(key)): item for key, item in value.items()}
-    unknown = sorted(set(value) - set(hints))
-    if unknown:
-        raise _broken(path, f"{where} has the unknown key {unknown[0]!r}")
-    ready = {key: _decode(hints[key], item, path, f"{where}.{key}") for key, item in value.items()}
-    try:
-        return kind(**ready)
-    except TypeError:
-        raise _broken(path, f"{where} lacks a required key") from None
-
-
-def _decode(hint: Any, value: object, path: str, where: str) -> object:
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is UnionType:
-        if value is None and NoneType in args:
-            return None
-        return _decode(next(arg for arg in args if arg is not NoneType), value, path, where)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_decode(args[0], item, path, where) for item in value)
-    if origin is Mapping and isinstance(value, dict):
-        return MappingProxyType({key: _decode(args[1], item, path, where) for key, item in value.items()})
-    if isinstance(hint, type) and is_dataclass(hint):
-        return _build(hint, value, path, where)
-    return _scalar(hint, value, path, where)
-
-
-def _scalar(hint: Any, value: object, path: str, where: str) -> object:
-    if hint is object:
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint in {str, int, float, bool} and type(value) is hint:
-        return value
-    raise _broken(path, f"{where} has the wrong type")

@@ -6,12 +6,9 @@ Standard library only, so that a cached plan loads without pydantic (the cost of
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+from pathlib import Path  # noqa: TC003
 
 OWNER_LABEL = "org.mlorch.owner"
 """The label of a container that names the process which must stay alive for it (`orchestrator.host.process`)."""
@@ -247,32 +244,7 @@ class RunStep:
     provenance: Mapping[str, str]
     model: AssetRef
     dataset: AssetRef
-    recipe_sha256: str
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)
-
-
-def build_plan_from(data: Mapping[str, object]) -> BuildPlan:
-    """A build plan from the plain form that `dataclasses.asdict` and JSON gave it."""
-    layers = [_layer_from(layer) for layer in data["layers"]]  # type: ignore[attr-defined]  # our own JSON
-    return BuildPlan(
-        target=str(data["target"]),
-        benchmark=str(data["benchmark"]),
-        platform=str(data["platform"]),
-        framework=str(data["framework"]),
-        arch=str(data["arch"]),
-        layers=tuple(layers),
-    )
-
-
-def _layer_from(data: dict[str, object]) -> LayerStep:
-    files = tuple(ContextFile(**file) for file in data["files"])  # type: ignore[attr-defined]
-    debs = tuple(DebPin(**deb) for deb in data["debs"])  # type: ignore[attr-defined]
-    pip = DebPin(**data["pip"]) if data["pip"] else None  # type: ignore[arg-type]
-    trees = tuple(TreePin(**tree) for tree in data["trees"])  # type: ignore[attr-defined]
-    sdists = tuple(SdistPin(**pin) for pin in data["sdists"])  # type: ignore[attr-defined]
-    tools = tuple(DebPin(**deb) for deb in data["tools"])  # type: ignore[attr-defined]
-    made = {"sdists": sdists, "tools": tools, "files": files, "debs": debs, "pip": pip, "trees": trees}
-    return LayerStep(**{**data, **made})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

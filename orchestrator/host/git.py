@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import AssetError, UsageError
+from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def fetch(url: str, ref: str, cache: Path | None = None) -> Path:
             raise AssetError(f"{url} gave another commit than {commit}", slug="git")
         _git(["-C", str(tree), "checkout", "--quiet", "--detach", commit])
         shutil.rmtree(tree / ".git")
+        atomic_write_text(_note_of(place), _tree_sha256(tree), overwrite=True)
         try:
             tree.rename(place)
         except OSError:
@@ -97,11 +99,51 @@ def fetch(url: str, ref: str, cache: Path | None = None) -> Path:
 
 
 def export(url: str, commit: str, out: Path) -> None:
-    """The files of a commit at ``out`` (not there yet), with modes that no umask has touched; raises as `fetch`."""
-    shutil.copytree(fetch(url, commit), out, symlinks=True)
+    """The files of a commit at ``out`` (not there yet), with modes that no umask has touched; raises as `fetch`.
+
+    Where files in the cache are not those that were fetched any more, the tree is fetched anew.
+    """
+    if not _copied_unchanged(url, commit, out) and not _copied_unchanged(url, commit, out):
+        raise AssetError(
+            f"the files of {url} at {commit} change while they are copied",
+            hint=f"leave {cache_home()} alone and run it again",
+            slug="source-changed",
+        )
     for path in (out, *out.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
+def _copied_unchanged(url: str, commit: str, out: Path) -> bool:
+    """Copy the cached tree; one that is not what was fetched is dropped from the cache, and nothing is copied."""
+    cached = fetch(url, commit)
+    shutil.copytree(cached, out, symlinks=True)
+    noted = _note_of(cached)
+    if noted.is_file() and noted.read_text(encoding="ascii") == _tree_sha256(out):
+        return True
+    shutil.rmtree(out)
+    with tempfile.TemporaryDirectory(prefix=".changed-", dir=cached.parent) as scratch:
+        cached.rename(Path(scratch) / "tree")
+    return False
+
+
+def _note_of(kept: Path) -> Path:
+    """Where the hash of a kept tree is noted: beside it."""
+    return kept.with_name(f"{kept.name}.sha256")
+
+
+def _tree_sha256(folder: Path) -> str:
+    """A hash of the files below a folder: names, bytes, executable bits, where links lead."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            facts = f"link {os.readlink(path)}"  # noqa: PTH115 (a text that need not be a path)
+        elif path.is_dir():
+            continue
+        else:
+            facts = f"{bool(path.stat().st_mode & 0o100)} {sha256_file(path)}"
+        digest.update(f"{path.relative_to(folder)}\0{facts}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _git(arguments: Sequence[str]) -> str:

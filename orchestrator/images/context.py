@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tarfile
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
-from orchestrator.plan.build.content import CONTENT, CONTENT_TAR, EPOCH
+from orchestrator.host.files import sha256_file
+from orchestrator.plan.build.content import CONTENT, CONTENT_TAR, EPOCH, file_mode
 from orchestrator.plan.build.layers import PIP_WHEEL, SDISTS, TOOLS
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import BuildEvent
     from orchestrator.facts.steps import ContextFile, LayerStep, SdistPin, TreePin
 
+_BLOCK = 1 << 20
 ABANDONED_S = 24 * 3600
 """Seconds after which a context is one that a killed build left."""
 
@@ -61,7 +64,8 @@ def laid_out(step: LayerStep, cache: Path, parts: Parts, on_event: Callable[[Bui
 
     Raises:
         AssetError: a package cannot be had.
-        StepFailed: `context`, the disk is full or a copied file went away.
+        StepFailed: `context`, the disk is full or a copied file went away; `source-changed`, a file
+            is another one than the plan read.
     """
     parent = cache / "contexts"
     parent.mkdir(parents=True, exist_ok=True)
@@ -93,28 +97,37 @@ def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[Bui
 
     Raises:
         AssetError: a package cannot be had.
+        StepFailed: `source-changed`, a file is another one than the plan read.
         OSError: the disk is full, or a copied file went away.
     """
     (folder / "Dockerfile").write_text(step.dockerfile, encoding="utf-8")
     for file in step.files:
-        _place(file, folder)
+        _add_file(file, folder)
     for tree in step.trees:
         _tree(tree, folder, parts)
     if CONTENT_TAR in step.dockerfile:
         _write_content(folder / CONTENT, folder / CONTENT_TAR)
+    _add_parts(step, folder, parts, on_event)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o755)  # whatever the umask of this process
+        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
+
+
+def _add_parts(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[BuildEvent], None]) -> None:
+    """The parts that are fetched: packages, a compiler, sources to compile, pip."""
     if step.debs:
         parts.rootfs(step, folder / "rootfs.tar", on_event)
     if step.tools:
         parts.tools(step, folder / TOOLS, on_event)
     for sdist in step.sdists:
-        (folder / SDISTS).mkdir(exist_ok=True)
-        parts.sdist(sdist, folder / SDISTS / sdist.filename)
+        path = folder / SDISTS / sdist.filename
+        path.parent.mkdir(exist_ok=True)
+        parts.sdist(sdist, path)
+        if sha256_file(path) != sdist.sha256:
+            raise _changed(f"{sdist.filename} in the cache")
     if step.pip is not None:
         parts.pip(step, folder / PIP_WHEEL)
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o755)  # whatever the umask of this process
-        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
 
 
 def _tree(tree: TreePin, folder: Path, parts: Parts) -> None:
@@ -126,7 +139,7 @@ def _tree(tree: TreePin, folder: Path, parts: Parts) -> None:
     parts.tree(tree, target)
 
 
-def _place(file: ContextFile, folder: Path) -> None:
+def _add_file(file: ContextFile, folder: Path) -> None:
     target = folder / file.path
     if file.path.endswith("/"):
         target.mkdir(parents=True, exist_ok=True)
@@ -135,8 +148,28 @@ def _place(file: ContextFile, folder: Path) -> None:
     if file.text is not None:
         target.write_text(file.text, encoding="utf-8")
     else:
-        shutil.copyfile(file.source, target)
+        _copy(file, target)
     target.chmod(file.mode)
+
+
+def _copy(file: ContextFile, target: Path) -> None:
+    """Copy a file whose bytes and mode have to be those that the content id was made of."""
+    digest = hashlib.sha256()
+    with open(file.source, "rb") as source, target.open("wb") as out:  # noqa: PTH123 (a text, as the plan has it)
+        mode = file_mode(os.fstat(source.fileno()).st_mode)
+        while block := source.read(_BLOCK):
+            digest.update(block)
+            out.write(block)
+    if digest.hexdigest() != file.sha256 or mode != file.mode:
+        raise _changed(file.source)
+
+
+def _changed(what: str) -> StepFailed:
+    return StepFailed(
+        f"{what} changed after the build was planned",
+        hint="run it again: the plan is made anew, with the file as it is now",
+        slug="source-changed",
+    )
 
 
 def _write_content(content: Path, out: Path) -> None:

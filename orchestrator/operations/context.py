@@ -71,6 +71,8 @@ class Context:
     _presences: dict[str, Presence] = field(default_factory=dict, repr=False)
     _choices: dict[tuple[str | None, str | None, str | None], TargetChoice] = field(default_factory=dict, repr=False)
     _preferred_bases: dict[tuple[str | None, str | None], str] = field(default_factory=dict, repr=False)
+    _signature: str = field(default="", repr=False)
+    """Of the files that plans are made of, as they were before the catalogue was read."""
     _engine: Engine | None = field(default=None, repr=False)
     _connecting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -81,7 +83,10 @@ class Context:
         """All definitions of the built-in and the given recipes, checked."""
         if self._catalog is None:
             from orchestrator.definitions.catalog import load
+            from orchestrator.host.signature import signature
 
+            # Before anything is read: a file that is edited meanwhile must not pass for the one that was read.
+            self._signature = signature(self._plan_roots())
             self._catalog = load(self.roots())
         return self._catalog
 
@@ -172,7 +177,6 @@ class Context:
 
     def _make_plans(self, selection: Selection) -> Compiled:
         from orchestrator.images.base_layout import with_layout
-        from orchestrator.operations.relock import own_locks
         from orchestrator.plan.build.planner import build_plan, build_plans
         from orchestrator.plan.build.resolve import base_candidates, resolve_side
 
@@ -192,12 +196,18 @@ class Context:
                 base=base,
                 arch=chosen.arch,
             )
-        roots = (
-            *(str(root.path) for root in self.roots()),
-            str(own_locks(self.roots()[0])),
+        return Compiled(plans=plans, roots=self._plan_roots(), signature=self._signature)
+
+    def _plan_roots(self) -> tuple[str, ...]:
+        """The folders whose files plans are made of."""
+        from orchestrator.operations.relock import own_locks
+
+        roots = self.roots()
+        return (
+            *(str(root.path) for root in roots),
+            str(own_locks(roots[0])),
             str(Path(__file__).parents[1] / "harness"),
         )
-        return Compiled(plans=plans, roots=roots)
 
     def bases(self, selection: Selection) -> tuple[Base, ...]:
         """The base sources that a build may try, in order."""

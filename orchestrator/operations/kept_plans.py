@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import __version__
-from orchestrator.facts.steps import BuildPlan, build_plan_from
+from orchestrator.facts.codec import from_plain, to_plain
+from orchestrator.facts.steps import BuildPlan
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.signature import signature
 
@@ -47,6 +48,8 @@ class Compiled:
 
     plans: tuple[BuildPlan, ...]
     roots: tuple[str, ...]
+    signature: str = ""
+    """Of those files before they were read: one that was edited meanwhile must not pass for what was read."""
 
 
 def compiled(
@@ -69,8 +72,8 @@ def compiled(
     fresh = make(selection)
     document = {
         "roots": list(fresh.roots),
-        "signature": signature(fresh.roots),
-        "plans": [asdict(plan) for plan in fresh.plans],
+        "signature": fresh.signature or signature(fresh.roots),
+        "plans": [to_plain(plan) for plan in fresh.plans],
     }
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +86,7 @@ def compiled(
 def _key(selection: Selection, watched: Sequence[str], machine: str) -> str:
     environment = sorted((k, v) for k, v in os.environ.items() if k.startswith("MLORCH_"))
     stats = [_stat(path) for path in watched]
-    form = [__version__, asdict(selection), str(Path.cwd()), environment, stats, machine]
+    form = [__version__, to_plain(selection), str(Path.cwd()), environment, stats, machine]
     return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
 
 
@@ -101,6 +104,6 @@ def _read(place: Path) -> Compiled | None:
         roots = tuple(document["roots"])
         if document["signature"] != signature(roots):
             return None
-        return Compiled(plans=tuple(build_plan_from(plan) for plan in document["plans"]), roots=roots)
+        return Compiled(plans=tuple(from_plain(BuildPlan, plan) for plan in document["plans"]), roots=roots)
     except (OSError, ValueError, KeyError, TypeError):
         return None  # absent, torn or of another version: make it anew

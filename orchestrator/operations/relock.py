@@ -82,7 +82,7 @@ def _drift(catalog: Catalog, step: LayerStep, talk: Talk) -> tuple[str, tuple[Ch
 def _fresh(catalog: Catalog, step: LayerStep, talk: Talk) -> tuple[str, LayerLock]:
     """The layer that pins the packages of `step`, and its lock as the mirrors have it now."""
     from orchestrator.packages.locking import make_lock
-    from orchestrator.plan.build.planner import PIP_LAYER
+    from orchestrator.plan.build.step import PIP_LAYER
 
     name = step.name if step.debs else step.toolchain or PIP_LAYER
     layer = catalog.layer(name).definition

@@ -105,7 +105,6 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan) -> PlannedBenchmark:
         harness=catalog.harness(what.harness).definition,
         framework=plan.framework,
         image=plan.image,
-        recipe_sha256=benchmark.sha256,
         model_folder=NO_FOLDER,
         dataset_folder=NO_FOLDER,
     )

@@ -99,19 +99,18 @@ _PIP_WHEEL = re.compile(r"^\./usr/share/python-wheels/(pip-[0-9][^/]*-py3-none-a
 
 
 def pip_wheel(pins: Sequence[DebPin], fetch: Fetcher) -> Path:
-    """The pip wheel inside the pinned package of the `pip` layer, unpacked once into the cache.
+    """The pip wheel inside the pinned package of the `pip` layer, unpacked into the cache.
 
-    It goes into build contexts only: ``python3 pip.whl/pip install …``.
+    It goes into build contexts only: ``python3 pip.whl/pip install …``. It is unpacked every
+    time, from a package whose bytes were just checked: nothing vouches for an older copy.
 
     Raises:
         AssetError: as `Fetcher.debs`; `no-pip` when the package holds no wheel.
     """
-    deb = fetch.debs(pins, relock="pip")[0]
-    place = fetch.downloads.root / "pip" / pins[0].sha256 / "pip.whl"
-    if place.is_file():
-        return place
     from debian.debfile import DebFile
 
+    deb = fetch.debs(pins, relock="pip")[0]
+    place = fetch.downloads.root / "pip" / pins[0].sha256 / "pip.whl"
     with DebFile(filename=str(deb)) as package, package.data.tgz() as members:
         for member in members:
             if _PIP_WHEEL.match(member.name) and (stream := members.extractfile(member)) is not None:

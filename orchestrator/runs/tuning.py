@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import json
+from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.codec import from_plain, to_plain
 from orchestrator.host.files import atomic_write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 VERSION = 1
@@ -57,7 +59,7 @@ def load(path: Path) -> dict[str, Tuned]:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["version"] != VERSION:
             return {}
-        return {key: Tuned(**entry) for key, entry in document["tuned"].items()}
+        return {key: from_plain(Tuned, entry) for key, entry in document["tuned"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
 
@@ -75,7 +77,7 @@ def store(path: Path, tuned: Tuned) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path):
         known = load(path) | {tuned.key: tuned}
-        entries = {key: asdict(entry) for key, entry in sorted(known.items())}
+        entries = {key: to_plain(entry) for key, entry in sorted(known.items())}
         atomic_write_text(path, json.dumps({"version": VERSION, "tuned": entries}, indent=1) + "\n", overwrite=True)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from build_parts import PlanBuilder
+from left_over import LeftOver
 from podman_parts import podman
 
 from orchestrator.engines.docker.engine import connect, find_host
@@ -36,6 +37,20 @@ def _engine_for_all():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_over(_engine_for_all, tmp_path_factory):
+    """A person's engine holds the same images after the tests, and the built-in ones; temporary files are pytest's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
+        patch.setattr("tempfile.tempdir", None)  # so that it is looked up again
+        left_over = LeftOver()
+        yield
+        left_over.remove_images()
+        findings = left_over.findings()
+    if findings:
+        pytest.fail("the tests left " + "\n  and ".join(findings), pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def engine(_engine_for_all):
     """The engine that mlorch itself would use."""
@@ -57,7 +72,7 @@ def engines(_engine_for_all):
 
 
 @dataclass
-class SiteConfig:
+class Site:
     """A folder of recipes over the built-in ones, and how to build a side image of it on the real engine."""
 
     folder: Path
@@ -77,7 +92,7 @@ class SiteConfig:
         context = Context((str(self.folder),))
         return context.plans(Selection(target="cpu", side=name, base_source=base_source)).plans
 
-    def build(self, name: str, *, settings=None, events: list | None = None, base_source: str = ""):
+    def build(self, name: str, *, settings=None, events: list | None = None, base_source: str = "", on_layer=None):
         context = Context((str(self.folder),))
         plans = context.plans(Selection(target="cpu", side=name, base_source=base_source)).plans
         with context.build_settings() as own:
@@ -88,13 +103,14 @@ class SiteConfig:
                 settings=settings or own,
                 parts=context.parts(),
                 on_event=lambda _step, event: None if events is None else events.append(event),
+                on_layer=on_layer or (lambda _step, _state: None),
             )
             return builder.build(plans)
 
 
 @pytest.fixture
 def site(tmp_path, engine):
-    return SiteConfig(folder=tmp_path / "site", engine=engine)
+    return Site(folder=tmp_path / "site", engine=engine)
 
 
 @pytest.fixture(scope="session")

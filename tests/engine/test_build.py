@@ -55,7 +55,7 @@ import json, sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}]
 from pathlib import Path
 from conftest import Site
-from orchestrator.engines.docker import connect
+from orchestrator.engines.docker.engine import connect
 print(Site(folder=Path({str(site.folder)!r}), engine=connect()).build("t-race")[-1].state)
 """
     running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -83,6 +83,48 @@ def test_events_follow_the_build(site):
     site.build("t-events", events=events)
     assert any(event.kind == "log" and event.text.startswith("hello-") for event in events)
     assert any(event.kind == "done" and "echo hello-" in event.step for event in events)
+
+
+def test_a_file_that_is_edited_during_a_build_is_refused_and_the_next_build_has_it(site):
+    site.layer(
+        "t-edit", "FROM {{ parent }}\nADD content.tar /\n", copy="[{source: t-edit/note.txt, to: /opt/note.txt}]"
+    )
+    note = site.folder / "recipes/t-edit/note.txt"
+    note.parent.mkdir()
+    planned, edited = fresh(), fresh()
+    note.write_text(planned)
+
+    def edit(step, state):
+        if (step.name, state) == ("t-edit-cpu", "build"):
+            note.write_text(edited)
+
+    with pytest.raises(StepFailed) as caught:
+        site.build("t-edit", on_layer=edit)
+    assert caught.value.slug == "source-changed"
+    assert str(note) in caught.value.message
+    outcome = site.build("t-edit")[-1]
+    assert outcome.state == "built"
+    assert edited.encode() in everything(site.engine, outcome.image)
+    note.write_text(planned)
+    again = site.build("t-edit")[-1]
+    assert again.state == "built", "no image went by the id of the bytes that were planned first"
+    assert planned.encode() in everything(site.engine, again.image)
+
+
+def test_an_edit_behind_a_link_is_built(site):
+    site.layer(
+        "t-link", "FROM {{ parent }}\nADD content.tar /\n", copy="[{source: t-link/note.txt, to: /opt/note.txt}]"
+    )
+    outside = site.folder / "shared/note.txt"
+    outside.parent.mkdir()
+    outside.write_text(fresh())
+    (site.folder / "recipes/t-link").mkdir()
+    (site.folder / "recipes/t-link/note.txt").symlink_to(outside)
+    first = site.build("t-link")[-1]
+    outside.write_text(fresh())
+    second = site.build("t-link")[-1]
+    assert (second.state, second.content_id == first.content_id) == ("built", False)
+    assert [change["input"] for change in second.changed] == ["file:content/opt/note.txt"]
 
 
 # -- nothing of the site stays -------------------------------------------------------------

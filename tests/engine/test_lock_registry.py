@@ -11,7 +11,7 @@ import tarfile
 import pytest
 import yaml
 from build_parts import PlanBuilder
-from conftest import SiteConfig
+from conftest import Site
 from docker_parts import busybox
 from registry_parts import registry
 
@@ -23,7 +23,7 @@ from orchestrator.images.registry.client import Registry
 from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest, index_of
 from orchestrator.operations.context import Context
 from orchestrator.operations.kept_plans import Selection
-from orchestrator.plan.build.resolve import unlocked_bases
+from orchestrator.plan.build.resolve import base_candidates
 
 pytestmark = pytest.mark.engine
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
@@ -151,8 +151,11 @@ def test_a_base_that_nobody_looked_up_is_planned_and_marked_and_never_built(site
     (plan,) = Context((str(site),)).plans(selection).plans
     assert [step.unlocked for step in plan.layers] == [vendor.image, "", ""]
     catalog = Context((str(site),)).catalog
-    assert unlocked_bases(catalog, "vendor") == tuple((one, "vendor-base", vendor.image) for one in (AMD64, ARM64))
-    assert unlocked_bases(catalog, "cpu") == ()
+    for platform in (AMD64, ARM64):
+        (base,) = base_candidates(catalog, "vendor", platform)
+        assert base.unlocked
+        assert base.image == vendor.image
+    assert not any(base.unlocked for base in base_candidates(catalog, "cpu"))
     (site / "recipes/vendor-check.yaml").write_text(
         "kind: benchmark\nname: vendor-check\ntitle: t\ntask: t\nlayer: benchmark\nmodel: resnet8-fashion\n"
         "dataset: fashion-mnist\nharness: loadgen-onnx\nframeworks: [onnxruntime]\n"
@@ -258,7 +261,7 @@ def test_files_of_a_repository_come_at_the_locked_commit_whatever_its_branch_is_
 
 @pytest.fixture
 def git_site(tmp_path, engine):
-    return SiteConfig(folder=tmp_path / "recipes-of-git", engine=engine)
+    return Site(folder=tmp_path / "recipes-of-git", engine=engine)
 
 
 def git(folder, *arguments: str) -> None:

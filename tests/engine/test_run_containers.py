@@ -92,7 +92,7 @@ def a_step(image: str, root: Path, run_id: str, program: str, memory: int) -> Ru
     asset = AssetRef(kind="model", name="m", files={})
     return RunStep(
         run_id=run_id, benchmark="b", target="cpu", scenario="Offline", mode="performance", image=image,
-        container=spec, settings={"version": 1}, provenance={}, model=asset, dataset=asset, recipe_sha256="0",
+        container=spec, settings={"version": 1}, provenance={}, model=asset, dataset=asset,
     )  # fmt: skip
 
 

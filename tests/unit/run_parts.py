@@ -63,7 +63,7 @@ def a_workload(**changes: object) -> Workload:
     workload = Workload(
         benchmark=a_benchmark(), target=a_target(), model=Model.model_validate(model),
         dataset=Dataset.model_validate(dataset), harness=Harness.model_validate(harness), framework="onnxruntime",
-        image="mlorch/image-fashion-cpu:0123", recipe_sha256=SHA, model_folder="/cache/model",
+        image="mlorch/image-fashion-cpu:0123", model_folder="/cache/model",
         dataset_folder="/cache/my data",
     )  # fmt: skip
     return replace(workload, **changes)  # type: ignore[arg-type]

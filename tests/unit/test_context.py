@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.errors import StepFailed
-from orchestrator.facts.steps import LayerStep
+from orchestrator.facts.steps import LayerStep, SdistPin
 from orchestrator.images import context
 from orchestrator.images.context import Parts, laid_out
 from orchestrator.plan.build.content import EPOCH, context_files, empty_folder, text_file
@@ -102,3 +103,44 @@ def test_what_a_killed_build_left_goes_with_a_later_build(tmp_path, files, monke
     with laid_out(step(*files), tmp_path, PARTS, lambda _event: None) as folder:
         assert not left.exists()
         assert (folder / "Dockerfile").is_file()
+
+
+EDITS = {
+    "other bytes of the same size and time": lambda path: rewritten(path, "b", "x"),
+    "more bytes": lambda path: path.write_text("bb"),
+    "executable": lambda path: path.chmod(0o600),
+}
+
+
+def rewritten(path, was: str, now: str) -> None:
+    assert path.read_text() == was
+    stat = path.stat()
+    path.write_text(now)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_file_that_is_edited_while_an_earlier_layer_builds_gets_into_no_image(tmp_path, files, edit):
+    edited = tmp_path / "source/deep/b.sh"
+    EDITS[edit](edited)
+    with (
+        pytest.raises(StepFailed) as caught,
+        laid_out(step(*files), tmp_path, PARTS, lambda _event: None),
+    ):
+        pytest.fail("a builder was given a context that the plan does not name")
+    assert caught.value.slug == "source-changed"
+    assert str(edited) in caught.value.message
+    assert "run it again" in caught.value.hint
+    assert not list((tmp_path / "contexts").iterdir())
+
+
+def test_a_source_distribution_that_differs_from_its_pin_gets_into_no_image(tmp_path):
+    pin = SdistPin(name="x", version="1", filename="x-1.tar.gz", sha256=hashlib.sha256(b"x").hexdigest(), size=1)
+    parts = Parts(rootfs=PARTS.rootfs, pip=PARTS.pip, sdist=lambda _pin, out: out.write_bytes(b"y"))
+    with (
+        pytest.raises(StepFailed) as caught,
+        laid_out(replace(step(dockerfile="FROM scratch\n"), sdists=(pin,)), tmp_path, parts, lambda _event: None),
+    ):
+        pass
+    assert caught.value.slug == "source-changed"
+    assert "x-1.tar.gz" in caught.value.message

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import pytest
 
 from orchestrator.definitions.catalog import Root, builtin_root, load
 from orchestrator.definitions.locks import lock_text
 from orchestrator.errors import AssetError, DefinitionError
-from orchestrator.facts.steps import build_plan_from
+from orchestrator.facts.codec import from_plain, to_plain
+from orchestrator.facts.steps import BuildPlan
 from orchestrator.images.attest.parts import parts_of
 from orchestrator.packages import sdists
 from orchestrator.packages.index import Places, file_hashes
@@ -58,7 +58,7 @@ def test_images_of_both_platforms_are_one_set():
 
 def test_a_kept_plan_reads_back():
     made = plan("linux/arm64")
-    assert build_plan_from(json.loads(json.dumps(asdict(made)))) == made
+    assert from_plain(BuildPlan, json.loads(json.dumps(to_plain(made)))) == made
 
 
 def test_locks_of_sources_write_back_the_same():

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from orchestrator.errors import AssetError, UsageError
-from orchestrator.host.git import commit_of, fetch
+from orchestrator.host.git import commit_of, export, fetch
 
 pytestmark = pytest.mark.processes
 
@@ -114,3 +114,33 @@ def test_no_git_on_this_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(AssetError, match="not installed"):
         commit_of("file:///x", "v1")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda tree: (tree / "recipe.yaml").write_text("ONE"),
+        lambda tree: (tree / "recipe.yaml").chmod(0o755),
+        lambda tree: (tree / "more.yaml").touch(),
+        lambda tree: tree.with_name(f"{tree.name}.sha256").unlink(),
+    ],
+)
+def test_files_that_were_changed_in_the_cache_are_never_handed_on(repository, tmp_path, edit):
+    url = f"file://{repository}"
+    commit = commit_of(url, "v1")
+    export(url, commit, tmp_path / "first")
+    edit(fetch(url, commit))
+    export(url, commit, tmp_path / "second")
+    (path,) = (tmp_path / "second").iterdir()
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("one", 0o644)
+
+
+def test_changed_files_and_no_repository_to_fetch_from_is_an_error(repository, tmp_path):
+    url = f"file://{repository}"
+    commit = commit_of(url, "v1")
+    (fetch(url, commit) / "recipe.yaml").write_text("other")
+    repository.rename(tmp_path / "gone")
+    with pytest.raises(AssetError) as caught:
+        export(url, commit, tmp_path / "out")
+    assert caught.value.slug == "git"
+    assert not (tmp_path / "out").exists()

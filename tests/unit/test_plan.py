@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
 
-from orchestrator.facts.steps import BuildPlan, LayerStep, build_plan_from
+from orchestrator.facts.codec import from_plain, to_plain
+from orchestrator.facts.steps import BuildPlan, LayerStep
+from orchestrator.host.signature import signature
 from orchestrator.operations.kept_plans import Compiled, Selection, compiled
 from orchestrator.plan.build import content
 from orchestrator.plan.build.layers import explain, labels, merge_layers, missing_layers
@@ -93,7 +94,7 @@ def test_labels_let_the_next_plan_explain_itself():
 
 def test_a_plan_survives_json():
     plan = chain("base", "top")
-    assert build_plan_from(json.loads(json.dumps(dataclasses.asdict(plan)))) == plan
+    assert from_plain(BuildPlan, json.loads(json.dumps(to_plain(plan)))) == plan
 
 
 class TestKeptPlans:
@@ -120,6 +121,20 @@ class TestKeptPlans:
         (recipes / "a.yaml").write_text("kind: target\n")
         compiled(Selection(target="cpu"), self.make(recipes, calls), cache=tmp_path / "cache")
         assert len(calls) == 2
+
+    def test_an_edit_while_a_plan_is_made_is_noticed_by_the_next_one(self, tmp_path, recipes):
+        calls = []
+
+        def make(selection):
+            before = signature([str(recipes)])
+            calls.append((recipes / "a.yaml").read_text())
+            if len(calls) == 1:
+                (recipes / "a.yaml").write_text("kind: target\n")
+            return Compiled(plans=(chain("base", "top"),), roots=(str(recipes),), signature=before)
+
+        for _ in range(3):
+            compiled(Selection(target="cpu"), make, cache=tmp_path / "cache")
+        assert calls == ["kind: layer\n", "kind: target\n"]
 
     def test_a_torn_or_foreign_kept_plan_is_made_anew(self, tmp_path, recipes):
         calls = []

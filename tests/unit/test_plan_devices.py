@@ -1,4 +1,4 @@
-"""Which devices a run gets and in which way: choices, ways, variables, groups, and every reason not to start."""
+"""Which devices a run gets and by which method: choices, methods, variables, groups, and every reason not to start."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from orchestrator.engines.docker.argv import docker_argv
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.devices import CdiDevice, DeviceInventory, FoundDevice, Node, Part
 from orchestrator.facts.host import NumaNode
-from orchestrator.plan.run.device_choice import choose, parse
 from orchestrator.plan.run.devices import plan_devices
+from orchestrator.plan.run.devices.choice import choose, parse
 from orchestrator.plan.run.planner import Cell, plan_run
 from orchestrator.plan.run.settings import Choices
 
@@ -208,7 +208,7 @@ def test_a_processor_target_whose_devices_are_optional_runs_without_one():
     assert plan_devices(iron, one, "none", USER).nodes == ()
 
 
-# -- the ways, in their order ------------------------------------------------------------
+# -- the methods, in their order --------------------------------------------------------
 
 
 def test_cdi_comes_first_and_names_each_device():

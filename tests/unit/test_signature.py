@@ -77,3 +77,52 @@ def test_two_thousand_files_cost_little(tmp_path):
         signature([tmp_path])
         costs.append(time.process_time() - start)
     assert min(costs) < 0.05
+
+
+LINKED = {
+    "written": lambda f: (f / "main.py").write_text("print(1)\n"),
+    "replaced": lambda f: (f / "other.py").replace(f / "main.py"),
+    "removed": lambda f: (f / "main.py").unlink(),
+    "made executable": lambda f: (f / "main.py").chmod(0o755),
+    "another way": lambda f: ((f / "way").unlink(), (f / "way").symlink_to(f / "other.py")),
+    "written in a linked folder": lambda f: (f / "tree/deep/x.txt").write_text("new"),
+    "added to a linked folder": lambda f: (f / "tree/deep/y.txt").touch(),
+    "written behind a link in a linked folder": lambda f: (f / "far.txt").write_text("new"),
+}
+
+
+@pytest.fixture
+def outside(folder, tmp_path):
+    """A folder outside the recipes to which links in them lead: to a file over another link, and to a folder."""
+    outside = tmp_path / "outside"
+    (outside / "tree/deep").mkdir(parents=True)
+    for name in ("main.py", "other.py", "tree/deep/x.txt", "far.txt"):
+        (outside / name).write_text("print()\n")
+    (outside / "way").symlink_to(outside / "main.py")
+    (outside / "tree/deep/far").symlink_to(outside / "far.txt")
+    (outside / "tree/up").symlink_to(outside / "tree")
+    (folder / "recipes/layers/program/linked.py").symlink_to(outside / "way")
+    (folder / "recipes/layers/program/tree").symlink_to(outside / "tree")
+    (folder / "recipes/layers/program/nowhere").symlink_to(outside / "nowhere")
+    return outside
+
+
+@pytest.mark.parametrize("change", LINKED)
+def test_what_a_link_leads_to_counts(folder, outside, change):
+    before = signature([folder])
+    assert signature([folder]) == before
+    LINKED[change](outside)
+    assert signature([folder]) != before
+
+
+def test_a_target_that_appears_is_noticed(folder, outside):
+    before = signature([folder])
+    (outside / "nowhere").touch()
+    assert signature([folder]) != before
+
+
+def test_a_link_to_a_huge_tree_is_not_followed_for_ever_and_never_believed(folder, outside, monkeypatch):
+    from orchestrator.host import signature as module
+
+    monkeypatch.setattr(module, "_MOST", 1)
+    assert signature([folder]) != signature([folder])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.codec import CodecError, from_plain, to_plain
 from orchestrator.images.attest.archive import refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
-    from typing import Any
 
     from orchestrator.errors import StepFailed
     from orchestrator.facts.steps import BuildPlan
@@ -107,7 +107,7 @@ def bundled_plan(plan: BuildPlan, base_source: str) -> BundledPlan:
 
 def to_bytes(contents: Contents) -> bytes:
     """The text of the list: the same contents, the same bytes."""
-    return json.dumps({"version": VERSION, **asdict(contents)}, indent=1, sort_keys=True).encode() + b"\n"
+    return json.dumps({"version": VERSION, **to_plain(contents)}, indent=1, sort_keys=True).encode() + b"\n"
 
 
 def from_bytes(data: bytes, path: Path) -> Contents:
@@ -126,52 +126,20 @@ def from_bytes(data: bytes, path: Path) -> Contents:
             path, f"it is a bundle of version {version!r}; this mlorch reads {VERSION}", slug="bundle-version"
         )
     try:
-        made = Contents(
-            mlorch=str(document.pop("mlorch")),
-            images=tuple(BundledImage(**_texts(item)) for item in document.pop("images")),
-            plans=tuple(_plan(item) for item in document.pop("plans")),
-            assets=tuple(BundledAsset(**_texts(item)) for item in document.pop("assets")),
-            definitions=_count(document.pop("definitions")),
-            files={str(name): _file(item) for name, item in document.pop("files").items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _broken(path, f"{type(error).__name__}: {error}") from None
-    if document:
-        raise _broken(path, f"it has the unknown key {min(document)!r}")
+        made = from_plain(Contents, document)
+    except CodecError as error:
+        raise _broken(path, str(error)) from None
     if why := _unsound(made):
         raise _broken(path, why)
     return made
 
 
-def _plan(item: Any) -> BundledPlan:
-    layers = tuple(item["layers"])
-    for layer in layers:
-        if not isinstance(layer["inputs"], dict) or not isinstance(layer["content_id"], str):
-            raise TypeError("a layer without inputs")
-    return BundledPlan(layers=layers, **_texts({key: value for key, value in item.items() if key != "layers"}))
-
-
-def _file(item: Any) -> BundledFile:
-    made = BundledFile(**item)
-    if not _HEX.fullmatch(made.sha256) or type(made.size) is not int or made.size < 0:
-        raise ValueError("a file without hash and size")
-    return made
-
-
-def _texts(item: Any) -> dict[str, str]:
-    if not isinstance(item, dict) or not all(isinstance(value, str) for value in item.values()):
-        raise TypeError("something that is not all text")
-    return item
-
-
-def _count(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= 100:
-        raise ValueError("no number of definition folders")
-    return value
-
-
 def _unsound(made: Contents) -> str:
-    """What is wrong with names in a list that is whole otherwise."""
+    """What is wrong in a list whose values all have their types; empty where nothing is."""
+    return _unsound_names(made) or _unsound_numbers(made)
+
+
+def _unsound_names(made: Contents) -> str:
     for image in made.images:
         if not _REFERENCE.fullmatch(image.reference) or not _HEX.fullmatch(image.digest.removeprefix("sha256:")):
             return f"{image.reference[:200]!r} is no image of mlorch"
@@ -182,6 +150,18 @@ def _unsound(made: Contents) -> str:
         return "it lists no image"
     if {plan.image for plan in made.plans} != {image.reference for image in made.images}:
         return "its plans and its images differ"
+    return ""
+
+
+def _unsound_numbers(made: Contents) -> str:
+    if not 0 <= made.definitions <= 100:
+        return "it has no sensible number of definition folders"
+    if not all(_HEX.fullmatch(file.sha256) and file.size >= 0 for file in made.files.values()):
+        return "it has a file without hash and size"
+    for plan in made.plans:
+        for layer in plan.layers:
+            if not isinstance(layer.get("inputs"), dict) or not isinstance(layer.get("content_id"), str):
+                return "it has a layer without inputs"
     return ""
 
 

@@ -24,7 +24,7 @@ CONTENT = "content"
 """The folder of a context with what a layer copies, at the places that it has in the image."""
 CONTENT_TAR = "content.tar"
 """The same as one archive, made when the context is laid out: what the templates add."""
-SETTLE = "settle.py"
+NORMALISE = "settle.py"
 """The program of `dockerfiles/` that makes a layer's files the same on every machine, where a template names it."""
 
 _SKIPPED = {"__pycache__", ".DS_Store"}
@@ -49,9 +49,14 @@ def context_files(source: Path, place: str) -> tuple[ContextFile, ...]:
     found = []
     for path, relative in sorted(_walk(source, place), key=lambda pair: pair[1]):
         data = path.read_bytes()
-        mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-        found.append(ContextFile(path=relative, sha256=hashlib.sha256(data).hexdigest(), mode=mode, source=str(path)))
+        digest, mode = hashlib.sha256(data).hexdigest(), file_mode(path.stat().st_mode)
+        found.append(ContextFile(path=relative, sha256=digest, mode=mode, source=str(path)))
     return tuple(found)
+
+
+def file_mode(mode: int) -> int:
+    """The mode in a build context of a file that has ``mode`` on the host."""
+    return 0o755 if mode & 0o100 else 0o644
 
 
 def text_file(place: str, text: str) -> ContextFile:

@@ -224,31 +224,23 @@ def base_candidates(catalog: Catalog, target: str, platform: str | None = None, 
     kind, _, rest = source.partition(":")
     if rest:
         return (_requested_base(kind, rest, layer),)
-    every = [_base(catalog, layer, one, at) for one in layer.sources]
-    fitting = [base for base in every if kind in ("", base.kind)]
-    found = [base for base in fitting if not base.unlocked] or fitting
+    found = [_base(catalog, layer, one, at) for one in layer.sources]
+    if kind:
+        found = [base for base in found if base.kind == kind]
+    locked = [base for base in found if not base.unlocked]
     if not found:
-        kinds = ", ".join(sorted({one.kind for one in layer.sources}))
-        raise UsageError(
-            f"no base source {f'`{source}` ' if source else ''}can be used for `{on.base}` on {at}",
-            hint=f"the recipe has: {kinds or 'none'}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
-            slug="no-base-source",
-        )
-    return tuple(found)
+        raise _no_base(layer, at, source)
+    return tuple(locked or found)
 
 
-def unlocked_bases(catalog: Catalog, target: str) -> tuple[tuple[str, str, str], ...]:
-    """The platforms of a target that can be planned and not built yet: (platform, base layer, image) of each.
-
-    Empty where every platform has a base with a digest, or one that needs no registry.
-    """
-    on = catalog.target(target).definition
-    found = []
-    for platform in on.platforms:
-        base = base_candidates(catalog, target, platform)[0]
-        if base.unlocked:
-            found.append((platform, on.base, base.image))
-    return tuple(found)
+def _no_base(layer: Layer, platform: str, source: str) -> UsageError:
+    kinds = ", ".join(sorted({one.kind for one in layer.sources})) or "none"
+    which = f"`{source}` " if source else ""
+    return UsageError(
+        f"no base source {which}can be used for `{layer.name}` on {platform}",
+        hint=f"the recipe has: {kinds}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
+        slug="no-base-source",
+    )
 
 
 def _requested_base(kind: str, rest: str, layer: Layer) -> Base:

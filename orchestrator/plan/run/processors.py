@@ -23,9 +23,7 @@ def cpu_set(host: HostFacts, near: tuple[int, ...] = ()) -> tuple[int, ...]:
     adds little and makes times vary. Where a core's first thread is not allowed,
     its first allowed one is taken; all nodes with an allowed core are used whole.
     """
-    allowed = set(host.allowed_cpus)
-    if len(host.nodes) > 1:
-        allowed = allowed & {cpu for node in host.nodes if node.node in near for cpu in node.cpus} or allowed
+    allowed = _allowed_cpus(host, near)
     chosen = []
     for core in host.cores:
         threads = [cpu for cpu in core if cpu in allowed]
@@ -34,6 +32,14 @@ def cpu_set(host: HostFacts, near: tuple[int, ...] = ()) -> tuple[int, ...]:
     if not chosen:
         raise HostLimitError("this process may use no processor", hint="check its cpuset and affinity")
     return tuple(sorted(chosen))
+
+
+def _allowed_cpus(host: HostFacts, near: tuple[int, ...]) -> set[int]:
+    allowed = set(host.allowed_cpus)
+    if len(host.nodes) < 2:
+        return allowed
+    near_cpus = {cpu for node in host.nodes if node.node in near for cpu in node.cpus}
+    return allowed & near_cpus or allowed
 
 
 def memory_nodes(host: HostFacts, cpus: tuple[int, ...]) -> tuple[int, ...]:

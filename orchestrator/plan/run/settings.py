@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.definitions.kinds.recipes import Benchmark
-    from orchestrator.plan.run.planner import Cell, Workload
+    from orchestrator.plan.run.cells import Cell
+    from orchestrator.plan.run.workload import Workload
 
 SETTINGS_VERSION = 1
 DEFAULT_MIN_DURATION_MS = 10_000

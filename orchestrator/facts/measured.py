@@ -1,0 +1,91 @@
+"""What a run measured, as its record keeps it: LoadGen's figures, the accuracy, and the verdict with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One number, what it is and its unit (``samples/s``, ``ns``)."""
+
+    name: str
+    title: str
+    value: float
+    unit: str
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """A share of right answers: ``value`` between 0 and 1, over ``samples``; ``minimum`` is the goal, if any."""
+
+    name: str
+    value: float
+    samples: int
+    minimum: float | None = None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the goal is met; None without one."""
+        return None if self.minimum is None else self.value >= self.minimum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadGenResult:
+    """One LoadGen test.
+
+    ``validity`` is ``VALID`` or ``INVALID`` in performance mode, None in accuracy
+    mode, where LoadGen gives no verdict. ``metrics[0]`` is the scenario's result;
+    ``latency_ns`` maps min, p50 … p99.9, max, mean to nanoseconds, per query in
+    MultiStream and SingleStream, per sample in Server, and in Offline the time from
+    the issue of the one query. ``effective`` are the settings that LoadGen says it used.
+    """
+
+    scenario: str
+    mode: str
+    validity: str | None
+    reasons: tuple[str, ...] = ()
+    early_stopping: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    latency_ns: Mapping[str, int] = field(default_factory=dict)
+    query_count: int = 0
+    samples_per_query: int = 1
+    effective: Mapping[str, object] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    num_errors: int = 0
+    loadgen_version: str = ""
+
+    @property
+    def valid(self) -> bool | None:
+        """The verdict as a tri-state."""
+        return None if self.validity is None else self.validity == "VALID"
+
+    @property
+    def result(self) -> Metric | None:
+        """The number that the scenario is about; None in accuracy mode."""
+        return self.metrics[0] if self.metrics else None
+
+    @property
+    def sample_count(self) -> int:
+        return self.query_count * self.samples_per_query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What the files of a run said when it ended, read once.
+
+    ``verdict`` is VALID or INVALID, for an accuracy PASSED, FAILED or (without a goal) MEASURED,
+    and NO RESULT where the files hold none; ``reasons`` say why it is not a good one.
+    """
+
+    verdict: str
+    reasons: tuple[str, ...] = ()
+    loadgen: LoadGenResult | None = None
+    accuracy: Accuracy | None = None
+
+
+GOOD_VERDICTS = frozenset({"VALID", "PASSED", "MEASURED"})
+"""The verdicts of results that count."""

@@ -1,0 +1,299 @@
+"""One layer as a frozen step: the facts of its template, the files of its context, the inputs of its id. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.definitions.kinds.lock import PlatformLock
+from orchestrator.definitions.locks import ROOTFS_SCHEME, platform_lock
+from orchestrator.facts.steps import DebPin, LayerStep, SdistPin, TreePin
+from orchestrator.plan.build.content import (
+    CONTENT,
+    NORMALISE,
+    content_id,
+    context_files,
+    empty_folder,
+    sha256_text,
+    text_file,
+)
+from orchestrator.plan.build.layers import TOOL_REQUIREMENTS
+from orchestrator.plan.build.render import requirements
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.lock import Deb, Sdist, Wheel
+    from orchestrator.definitions.kinds.recipes import Benchmark, Layer
+    from orchestrator.facts.steps import ContextFile
+    from orchestrator.plan.build.render import Renderer
+    from orchestrator.plan.build.resolve import Resolution
+
+PIP_LAYER = "pip"
+"""The layer whose lock names the package with the pip that installs wheels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """A layer of a resolution, with what its locks pin on the platform."""
+
+    catalog: Catalog
+    resolution: Resolution
+    entry: Entry[Layer]
+    parent: LayerStep | None
+    lock: PlatformLock
+    """Without any pin where the layer has no lock."""
+    tools: PlatformLock | None
+    """Of the layer that compiles this one's sources; None where nothing is compiled."""
+    pip: DebPin | None
+
+    @property
+    def layer(self) -> Layer:
+        return self.entry.definition
+
+    @property
+    def lays_out_debs(self) -> bool:
+        """Whether the image has no package manager, so that mlorch unpacks the packages itself."""
+        return self.resolution.base.package_manager == "none"
+
+
+def layer_step(
+    catalog: Catalog, renderer: Renderer, resolution: Resolution, entry: Entry[Layer], parent: LayerStep | None
+) -> LayerStep:
+    """The step that builds one layer of ``resolution`` on ``parent`` (None for the base layer).
+
+    Raises:
+        DefinitionError: the template, a lock or a copied file is wrong; located.
+    """
+    work = _work(catalog, resolution, entry, parent)
+    layer, lock = work.layer, work.lock
+    trees = _trees(layer, lock)
+    facts = _template_facts(work, trees)
+    text = renderer.render(layer.template, facts)
+    files = _context_files(work, text)
+    inputs = _inputs(work, text, files)
+    return LayerStep(
+        name=resolution.image_name if entry is resolution.layers[-1] else layer.name,
+        level=layer.level,
+        platform=resolution.platform,
+        content_id=content_id(inputs),
+        parent=parent.image if parent else None,
+        dockerfile=text,
+        files=tuple(files),
+        debs=_laid_out(work, lock),
+        pip=work.pip,
+        trees=trees,
+        sdists=tuple(_sdist_pin(sdist) for sdist in lock.sdists),
+        toolchain=layer.toolchain or "" if lock.sdists else "",
+        tools=_laid_out(work, work.tools or PlatformLock()),
+        common=_common(renderer, work, facts),
+        inputs=inputs,
+        base_source="" if parent else resolution.base.identity,
+        contexts=_base_context(work),
+    )
+
+
+def has_lock(resolution: Resolution, layer: Layer) -> bool:
+    """Whether a layer's pins count: the packages of a base are used only where it is bootstrapped from them."""
+    return layer.level != "base" or resolution.base.kind == "bootstrap"
+
+
+# -- pins --------------------------------------------------------------------------------
+
+
+def _work(catalog: Catalog, resolution: Resolution, entry: Entry[Layer], parent: LayerStep | None) -> _Work:
+    layer = entry.definition
+    lock = platform_lock(catalog, layer, resolution.platform) if has_lock(resolution, layer) else None
+    lock = lock or PlatformLock()
+    return _Work(
+        catalog=catalog,
+        resolution=resolution,
+        entry=entry,
+        parent=parent,
+        lock=lock,
+        tools=_tools(catalog, resolution, layer) if lock.sdists else None,
+        pip=_pip(catalog, resolution.platform) if lock.wheels or lock.sdists else None,
+    )
+
+
+def _tools(catalog: Catalog, resolution: Resolution, layer: Layer) -> PlatformLock | None:
+    """The pins of what compiles the layer's sources: Debian packages, and what Python builds with."""
+    assert layer.toolchain is not None, "checked with the recipe: `from_source` needs a `toolchain`"
+    return platform_lock(catalog, catalog.layer(layer.toolchain).definition, resolution.platform)
+
+
+def _pip(catalog: Catalog, platform: str) -> DebPin:
+    """The pinned package that holds the pip which installs wheels (layer `pip`, never an image)."""
+    lock = platform_lock(catalog, catalog.layer(PIP_LAYER).definition, platform)
+    assert lock is not None, "the pip layer names a package, and platform_lock refuses to do without its lock"
+    return _deb_pin(lock.debs[0])
+
+
+def _laid_out(work: _Work, lock: PlatformLock) -> tuple[DebPin, ...]:
+    """The packages of a lock that mlorch unpacks into the context itself; none where the image has apt."""
+    if not work.lays_out_debs:
+        return ()
+    return tuple(_deb_pin(deb) for deb in lock.debs)
+
+
+def _deb_pin(deb: Deb) -> DebPin:
+    return DebPin(
+        name=deb.name, version=deb.version, archive=deb.archive, path=deb.path, sha256=deb.sha256, size=deb.size
+    )
+
+
+def _sdist_pin(sdist: Sdist) -> SdistPin:
+    return SdistPin(
+        name=sdist.name, version=sdist.version, filename=sdist.filename, sha256=sdist.sha256, size=sdist.size
+    )
+
+
+def _trees(layer: Layer, lock: PlatformLock) -> tuple[TreePin, ...]:
+    """The trees of git in the order of the recipe, at the commits of the lock."""
+    commits = {(pin.url, pin.ref): pin.commit for pin in lock.git}
+    return tuple(
+        TreePin(path=_content_path(tree.to), url=tree.url, commit=commits[tree.url, tree.ref]) for tree in layer.git
+    )
+
+
+def _content_path(to: str) -> str:
+    """Where a context holds what the image has at ``to``."""
+    return f"{CONTENT}{to.rstrip('/')}"
+
+
+# -- the facts of the template -----------------------------------------------------------
+
+
+def _template_facts(work: _Work, trees: Sequence[TreePin]) -> dict[str, object]:
+    layer, lock, resolution = work.layer, work.lock, work.resolution
+    base, tools = resolution.base, work.tools or PlatformLock()
+    copies = [{"place": _content_path(copied.to), "to": copied.to} for copied in layer.copy_files]
+    copies += [{"place": tree.path, "to": wanted.to} for tree, wanted in zip(trees, layer.git, strict=True)]
+    return {
+        "layer": {"name": layer.name, "title": layer.title, "template": layer.template, "smoke": layer.smoke},
+        "parent": work.parent.image if work.parent else "",
+        "platform": resolution.platform,
+        "arch": resolution.arch if layer.per_arch else "",
+        "package_manager": base.package_manager,
+        "base": {"kind": base.kind, "image": base.image, "digest": base.digest},
+        "debs": _versions(lock.debs),
+        "wheels": _versions(lock.wheels),
+        "sdists": [{"name": sdist.name, "version": sdist.version, "filename": sdist.filename} for sdist in lock.sdists],
+        "tools": {"debs": _versions(tools.debs), "wheels": _versions(tools.wheels)},
+        "env": dict(layer.env),
+        "copies": copies,
+        "python_version": layer.python_version,
+        "command": _command(work),
+    }
+
+
+def _versions(pins: Sequence[Deb | Wheel | Sdist]) -> list[dict[str, str]]:
+    return [{"name": pin.name, "version": pin.version} for pin in pins]
+
+
+def _command(work: _Work) -> tuple[str, ...]:
+    benchmark = work.resolution.benchmark
+    if benchmark is None:
+        return ()
+    return work.catalog.harness(benchmark.definition.harness).definition.command
+
+
+def _common(renderer: Renderer, work: _Work, facts: Mapping[str, object]) -> str:
+    """The hash that the text would have on a platform whose index has wheels of everything; empty: its own."""
+    if not work.lock.sdists:
+        return ""
+    wheels = _versions([*work.lock.wheels, *work.lock.sdists])
+    text = renderer.render(work.layer.template, {**facts, "sdists": [], "wheels": wheels})
+    return sha256_text(_without_parent(work, text))
+
+
+def _without_parent(work: _Work, text: str) -> str:
+    """The parent counts under its own name only, so that `explain` blames the layer that changed."""
+    return text.replace(work.parent.image, "parent") if work.parent else text
+
+
+# -- the files of the context ------------------------------------------------------------
+
+
+def _context_files(work: _Work, text: str) -> list[ContextFile]:
+    files: list[ContextFile] = []
+    for copied in work.layer.copy_files:
+        files += context_files(work.catalog.file(work.entry, copied.source), _content_path(copied.to))
+    if work.pip is not None:
+        files.append(text_file("requirements.txt", _requirements(work.lock.wheels)))
+    if work.tools is not None:
+        files.append(text_file(TOOL_REQUIREMENTS, _requirements(work.tools.wheels)))
+    if work.layer.level == "benchmark" and work.resolution.benchmark is not None:
+        facts = _benchmark_facts(work.catalog, work.resolution.benchmark, work.resolution.framework)
+        files.append(text_file(f"{CONTENT}/opt/mlorch/benchmark.json", facts))
+        files.append(empty_folder(f"{CONTENT}/results"))  # else WORKDIR makes it, with the time of the build
+    if NORMALISE in text:
+        files.append(text_file(NORMALISE, work.catalog.template(NORMALISE).text))
+    return files
+
+
+def _requirements(wheels: Sequence[Wheel]) -> str:
+    return requirements([(wheel.name, wheel.version, wheel.sha256) for wheel in wheels])
+
+
+def _benchmark_facts(catalog: Catalog, entry: Entry[Benchmark], framework: str) -> str:
+    """What the image says of its benchmark: the definition's constant part, never a tuned parameter."""
+    what = entry.definition
+    model = catalog.model(what.model).definition
+    dataset = catalog.dataset(what.dataset).definition
+    facts = what.model_dump(
+        mode="json", include={"name", "title", "task", "round", "input", "output", "accuracy", "note"}
+    )
+    facts["framework"] = framework
+    facts["scenarios"] = sorted(what.scenarios)
+    facts["model"] = {"name": model.name, "files": {out.file: out.sha256 for out in model.outputs}}
+    facts["dataset"] = {"name": dataset.name, "files": {out.file: out.sha256 for out in dataset.outputs}}
+    return json.dumps(facts, indent=1, sort_keys=True) + "\n"
+
+
+def _base_context(work: _Work) -> dict[str, str]:
+    """The named build context of a base that comes from an OCI layout on this machine."""
+    base = work.resolution.base
+    if work.parent is not None or not base.path:
+        return {}
+    return {"base": f"oci-layout://{base.path}@{base.digest}"}
+
+
+# -- the inputs of the content id --------------------------------------------------------
+
+
+def _inputs(work: _Work, text: str, files: Sequence[ContextFile]) -> dict[str, str]:
+    inputs = {"dockerfile": sha256_text(_without_parent(work, text)), "platform": work.resolution.platform}
+    if work.parent is not None:
+        inputs["parent"] = work.parent.content_id
+    else:
+        inputs["base"] = work.resolution.base.identity
+    for file in files:
+        inputs[f"file:{file.path}"] = f"{file.sha256} {file.mode:o}"
+    inputs |= _lock_inputs(work.lock)
+    if work.lock.debs and work.lays_out_debs:
+        inputs["rootfs"] = ROOTFS_SCHEME
+    if work.tools is not None:
+        inputs |= _tool_inputs(work.tools)
+    if work.layer.per_arch:
+        inputs["arch"] = work.resolution.arch
+    if work.pip is not None:
+        inputs["pip"] = f"{work.pip.version} {work.pip.sha256}"
+    return inputs
+
+
+def _lock_inputs(lock: PlatformLock) -> dict[str, str]:
+    inputs = {f"git:{pin.url}@{pin.ref}": pin.commit for pin in lock.git}
+    inputs |= {f"deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in lock.debs}
+    inputs |= {f"sdist:{sdist.name}": f"{sdist.version} {sdist.sha256}" for sdist in lock.sdists}
+    inputs |= {f"wheel:{wheel.name}": f"{wheel.version} {' '.join(wheel.sha256)}" for wheel in lock.wheels}
+    return inputs
+
+
+def _tool_inputs(tools: PlatformLock) -> dict[str, str]:
+    """Compilers shape what they make, so they are part of the identity; they are no packages of the image."""
+    found = {f"tool-deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in tools.debs}
+    found |= {f"tool-wheel:{wheel.name}": f"{wheel.version} {' '.join(wheel.sha256)}" for wheel in tools.wheels}
+    return found

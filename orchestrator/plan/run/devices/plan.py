@@ -1,0 +1,180 @@
+"""How a container gets the devices that were chosen: the first method that the target, the engine and the host share.
+
+In order: CDI names, the engine's `--gpus`, the vendor's OCI runtime, plain device nodes. Pure: what the
+host and its engine have is an argument (`DeviceInventory`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import HostLimitError
+from orchestrator.facts.steps import DeviceInjection, InjectedDevice
+from orchestrator.plan.run.devices.cdi import by_cdi
+from orchestrator.plan.run.devices.choice import choose, require_found, with_uuids
+from orchestrator.plan.run.devices.methods import (
+    Injection,
+    Unavailable,
+    Wanted,
+    by_gpus,
+    by_nodes,
+    by_runtime,
+    own_nodes,
+    shared_only,
+    units_named,
+)
+from orchestrator.plan.run.devices.rights import groups_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from orchestrator.definitions.kinds.passthrough import DeviceNode
+    from orchestrator.definitions.kinds.targets import Target
+    from orchestrator.facts.devices import DeviceInventory, Unit
+    from orchestrator.facts.steps import Mount
+    from orchestrator.plan.run.devices.methods import Answer
+
+_METHODS: dict[str, Callable[[Wanted], Answer]] = {
+    "cdi": by_cdi,
+    "gpus": by_gpus,
+    "runtime": by_runtime,
+    "nodes": by_nodes,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Devices:
+    """What a container is given of the host's devices; the fields as in `ContainerSpec`.
+
+    ``near`` are the memory nodes of the devices, empty where nothing is known of one.
+    """
+
+    nodes: tuple[str, ...] = ()
+    cdi: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    runtime: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    expects: tuple[str, ...] = ()
+    exclusive: tuple[str, ...] = ()
+    near: tuple[int, ...] = ()
+    device_injection: DeviceInjection = field(default_factory=DeviceInjection)
+
+
+def plan_devices(target: Target, inventory: DeviceInventory, selection: str, user: str) -> Devices:
+    """The devices of one container of ``target``.
+
+    ``selection`` is `--devices`, ``user`` is ``uid:gid``. Raises `UsageError` for a choice that cannot be made,
+    `HostLimitError` where a device is missing (`device-missing`), no method can pass it (`no-device-way`), or
+    the user cannot open it (`group-missing`, `device-rights`).
+    """
+    wanted = _wanted(target, inventory, selection)
+    passthrough = wanted.passthrough
+    if passthrough.empty or not (wanted.has_devices or passthrough.required):
+        return Devices()
+    passed_over: list[str] = []
+    for method, ask in _METHODS.items():
+        answer = ask(wanted)
+        if isinstance(answer, Injection):
+            return _devices(wanted, target.name, method, answer, tuple(passed_over), user)
+        if isinstance(answer, Unavailable):
+            passed_over.append(f"{method}: {answer.reason}")
+    if not shared_only(passthrough):
+        require_found(wanted.choice, target.name)
+    raise _no_method(target, passed_over)
+
+
+def _wanted(target: Target, inventory: DeviceInventory, selection: str) -> Wanted:
+    passthrough = target.passthrough
+    specs = [device for device in inventory.cdi_devices if device.kind == passthrough.cdi]
+    inventory = replace(inventory, found=with_uuids(inventory.found, specs))
+    choice = choose(
+        selection,
+        inventory.found,
+        target.name,
+        required=passthrough.required,
+        possible=not passthrough.empty,
+    )
+    return Wanted(passthrough=passthrough, inventory=inventory, choice=choice)
+
+
+def _no_method(target: Target, passed_over: Iterable[str]) -> HostLimitError:
+    without = "" if target.passthrough.required else ", or run without a device: --devices none"
+    return HostLimitError(
+        f"the devices of target `{target.name}` cannot be passed into a container: {'; '.join(passed_over)}",
+        hint=f"one of these must work; `mlorch targets show {target.name}` and docs/devices.md say how{without}",
+        slug="no-device-way",
+    )
+
+
+# -- what goes with a method ---------------------------------------------------------------
+
+
+def _devices(
+    wanted: Wanted, target: str, method: str, injection: Injection, passed_over: tuple[str, ...], user: str
+) -> Devices:
+    own = tuple(dict.fromkeys(path for unit in wanted.units for path in own_nodes(wanted.passthrough, unit)))
+    return Devices(
+        nodes=injection.nodes,
+        cdi=injection.cdi,
+        gpus=injection.gpus,
+        runtime=injection.runtime,
+        env={**_visible(wanted, injection), **injection.env},
+        groups=_groups(wanted, target, method, injection, user),
+        mounts=injection.mounts,
+        expects=tuple(dict.fromkeys((*own, *injection.nodes))),
+        exclusive=tuple(path for path in own if _is_exclusive(wanted.passthrough.nodes, path)),
+        near=_near(wanted.units),
+        device_injection=DeviceInjection(
+            method=method,
+            why=injection.why,
+            passed_over=passed_over,
+            whole=wanted.choice.whole,
+            devices=tuple(_injected(unit, name) for unit, name in zip(wanted.units, injection.names, strict=True)),
+            nodes=injection.touched if injection.touched is not None else own,
+        ),
+    )
+
+
+def _groups(wanted: Wanted, target: str, method: str, injection: Injection, user: str) -> tuple[str, ...]:
+    given, inventory = wanted.passthrough.groups, wanted.inventory
+    try:
+        return groups_for(given, inventory, target, user, injection.touched, plain=method == "nodes")
+    except HostLimitError as error:
+        if not wanted.passthrough.required:
+            error.hint += "; or run without a device: --devices none"
+        raise
+
+
+def _visible(wanted: Wanted, injection: Injection) -> dict[str, str]:
+    """The variables that tell the vendor's software which devices to use; none where it is to use all."""
+    if wanted.choice.whole or not wanted.units:
+        return {}
+    variables = wanted.passthrough.visible
+    return {each.name: units_named(each.by, wanted.units, isolates=injection.isolates) for each in variables}
+
+
+def _is_exclusive(nodes: Iterable[DeviceNode], path: str) -> bool:
+    return any(node.exclusive and PurePosixPath(path).match(node.name) for node in nodes)
+
+
+def _near(units: Iterable[Unit]) -> tuple[int, ...]:
+    """The memory nodes of the devices; none where one of them is not known."""
+    places = {unit.device.numa_node for unit in units}
+    if None in places:
+        return ()
+    return tuple(sorted(place for place in places if place is not None))
+
+
+def _injected(unit: Unit, name: str) -> InjectedDevice:
+    return InjectedDevice(
+        index=unit.label,
+        name=name,
+        pci=unit.device.pci,
+        uuid=unit.uuid,
+        product=unit.device.product,
+        profile=unit.part.profile if unit.part else "",
+    )

@@ -1,0 +1,51 @@
+"""What a run measures, and where: everything that the plan of a run depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestrator.facts.devices import DeviceInventory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Model, Target
+    from orchestrator.facts.host import HostFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What is measured and with which image; the folders lie on this host, sizes in bytes."""
+
+    benchmark: Benchmark
+    target: Target
+    model: Model
+    dataset: Dataset
+    harness: Harness
+    framework: str
+    image: str
+    model_folder: str
+    dataset_folder: str
+    model_bytes: int = 0
+    dataset_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnvironment:
+    """Where it runs and for whom.
+
+    ``results`` and ``artifacts`` are absolute host folders, ``user`` is ``uid:gid``;
+    ``devices`` is what the host and its engine have for devices, ``device_selection`` which of them
+    to use (`--devices`, empty: all), ``limits`` the most that a container's rlimit may be (None: no bound; a name
+    that is absent is not known and not checked).
+    """
+
+    host: HostFacts
+    results: str
+    artifacts: str
+    user: str
+    owner: str
+    devices: DeviceInventory = field(default_factory=DeviceInventory)
+    device_selection: str = ""
+    limits: Mapping[str, int | None] = field(default_factory=dict)

@@ -1,0 +1,91 @@
+"""What the tests of a session leave behind: their images are removed, and anything else fails the session.
+
+The images of built-in recipes stay: they are the cache that makes the next session quick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.engines import ENGINES, engine_factory
+from orchestrator.errors import EngineError, MlorchError
+from orchestrator.host.folders import cache_home
+from orchestrator.images.prune import ID_LABEL, is_own
+from orchestrator.operations.context import Context
+from orchestrator.operations.images_in_use import current_ids
+from orchestrator.operations.progress import Silent
+from orchestrator.runs.sweep import RUN_LABEL, orphaned
+
+if TYPE_CHECKING:
+    from orchestrator.engines import Engine, ImageFacts
+
+TEST_LABEL = "org.mlorch.test"
+FOLDERS = (
+    (Path("/var/tmp"), "mlorch-test-*"),
+    (Path("/run"), "mlorch-*"),  # sockets of private engines
+    (Path("/sys/class/net"), "mlorch-*"),  # their bridges
+)
+
+
+@dataclass
+class LeftOver:
+    """Made when a session starts, so that it knows what was there before."""
+
+    images: dict[str, set[str]] = field(init=False)
+    folders: set[Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.images = {engine.name: set(labelled_images(engine)) for engine in running_engines()}
+        self.folders = set(folders_of_tests())
+
+    def remove_images(self) -> None:
+        """Remove the images that came since, but for those of built-in recipes; upper layers first."""
+        for engine in running_engines():
+            new = self.new_images(engine)
+            for facts in sorted(new, key=lambda facts: -len(facts.layers)):
+                try:
+                    engine.remove_image(facts.image)
+                except MlorchError:
+                    continue  # a container needs it; `findings` names both
+
+    def findings(self) -> list[str]:
+        """What is left of the tests, in words; empty where nothing is."""
+        found = [f"the folder {path}" for path in sorted(folders_of_tests()) if path not in self.folders]
+        for engine in running_engines():
+            found += [f"the image {facts.image} in {engine.name}" for facts in self.new_images(engine)]
+            containers = [*engine.containers(TEST_LABEL), *filter(orphaned, engine.containers(RUN_LABEL))]
+            found += [f"the container {facts.name} in {engine.name}" for facts in containers]
+        return found
+
+    def new_images(self, engine: Engine) -> list[ImageFacts]:
+        """Images that came since the session started and belong to no built-in recipe."""
+        before = self.images.get(engine.name, set())
+        new = [facts for name, facts in labelled_images(engine).items() if name not in before]
+        if not new:
+            return []
+        built_in = current_ids(Context(), Silent())
+        return [facts for facts in new if not is_own(facts) or facts.labels[ID_LABEL] not in built_in]
+
+
+def running_engines() -> list[Engine]:
+    """The engines that can be asked now; none is started or fetched for this."""
+    found = []
+    for name in ENGINES:
+        try:
+            found.append(engine_factory(name).connect())
+        except EngineError:
+            continue
+    return found
+
+
+def labelled_images(engine: Engine) -> dict[str, ImageFacts]:
+    """Every image that mlorch or a test built, by its name."""
+    return {facts.image: facts for label in (ID_LABEL, TEST_LABEL) for facts in engine.images(label)}
+
+
+def folders_of_tests() -> list[Path]:
+    """Folders and network bridges that tests make outside of pytest's own folder."""
+    places = [*FOLDERS, (cache_home(), "engine-*")]
+    return [path for folder, pattern in places for path in folder.glob(pattern)]
