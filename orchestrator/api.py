@@ -114,11 +114,12 @@ def results(folder: str | os.PathLike[str] | None = None) -> Document:
 
     None takes the folder of the settings, else ``./results``.
     """
-    from orchestrator.commands.results import list_document
     from orchestrator.definitions.settings import read_settings
-    from orchestrator.results.store import Store
+    from orchestrator.operations.progress import Silent
+    from orchestrator.operations.results import ListRequest, list_runs
 
-    return list_document(Store(Path(folder or results_folder(read_settings())).absolute()))
+    path = Path(folder or results_folder(read_settings())).absolute()
+    return list_runs(ListRequest(folder=path), Silent()).document()
 
 
 def results_folder(settings: Settings) -> Path:
