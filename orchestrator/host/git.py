@@ -103,8 +103,8 @@ def export(url: str, commit: str, out: Path) -> None:
 
     Where files in the cache are not those that were fetched any more, the tree is fetched anew.
     """
+    kept = fetch(url, commit)
     for _ in range(2):
-        kept = fetch(url, commit)
         shutil.copytree(kept, out, symlinks=True)
         noted = _note_of(kept)
         if noted.is_file() and noted.read_text(encoding="ascii") == _tree_sha256(out):
@@ -112,6 +112,7 @@ def export(url: str, commit: str, out: Path) -> None:
         shutil.rmtree(out)
         with tempfile.TemporaryDirectory(prefix=".changed-", dir=kept.parent) as scratch:
             kept.rename(Path(scratch) / "tree")
+        kept = fetch(url, commit)
     else:
         raise AssetError(
             f"the files of {url} at {commit} change while they are copied",
