@@ -12,6 +12,8 @@ from pathlib import Path  # noqa: TC003
 
 OWNER_LABEL = "org.mlorch.owner"
 """The label of a container that names the process which must stay alive for it (`orchestrator.host.process`)."""
+ARTIFACTS = "/artifacts"
+"""Where a container finds its writable folder of compiled engines and quantised weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +233,7 @@ class RunStep:
     ``settings`` is the document that the harness reads (docs/run-contract.md);
     ``provenance`` says for each setting where it came from: ``default``,
     ``recipe``, ``system`` (stored by --find), ``command line`` or ``calibrated``.
+    ``results_owner`` (``uid:gid``) gets what the container leaves, when it has ended.
     """
 
     run_id: str
@@ -244,6 +247,7 @@ class RunStep:
     provenance: Mapping[str, str]
     model: AssetRef
     dataset: AssetRef
+    results_owner: str
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)
 
 

@@ -69,6 +69,17 @@ class Presence:
         """Whether every check that was made passed."""
         return self.present and self.driver_ok is not False and self.container_ok is not False
 
+    @property
+    def state(self) -> str:
+        """How far it can be used, in a word or two."""
+        if not self.present:
+            return "absent"
+        if self.driver_ok is False:
+            return "no driver"
+        if self.container_ok is False:
+            return "not in containers"
+        return "ready" if self.container_ok else "present"
+
 
 def platform_of(machine: str) -> str:
     """The platform of images that run on a machine as uname calls it."""

@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.record import Owner
+from orchestrator.facts.owner import Owner
+from orchestrator.plan.run.user import run_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from orchestrator.plan.run.user import RunUser
 
 PROC = Path("/proc")
 
@@ -22,6 +25,11 @@ def this_process() -> Owner:
     """The owner that records and containers of this process name."""
     pid = os.getpid()
     return Owner(pid=pid, start_ticks=start_ticks(pid) or 0, boot_id=boot_id(), user=str(os.getuid()))
+
+
+def this_user() -> RunUser:
+    """Who the containers of this process are, and who gets what they leave."""
+    return run_user(os.getuid(), os.getgid(), os.environ)
 
 
 def boot_id() -> str:
