@@ -24,8 +24,8 @@ def device_inventory(
     Without an engine (a dry run where none answers) CDI specs of the usual folders count as known to it.
     """
     from orchestrator.engines import cdi
-    from orchestrator.host.facts import device_nodes, group_ids
-    from orchestrator.host.nodes import host_libraries, node_facts
+    from orchestrator.host.facts import group_ids
+    from orchestrator.host.nodes import device_nodes, host_libraries, node_facts
 
     wanted = [target for target in targets if not target.passthrough.empty]
     if not wanted:
