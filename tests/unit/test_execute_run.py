@@ -26,7 +26,8 @@ from orchestrator.host.process import (
     this_process,
     this_user,
 )
-from orchestrator.plan.run.planner import Cell, plan_run
+from orchestrator.plan.run.cells import Cell
+from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
 from orchestrator.results.store import Store
 from orchestrator.runs.record import RecordContext, Session
