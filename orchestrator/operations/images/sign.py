@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.references import parse_reference
 from orchestrator.images.attest.attach import attach
+from orchestrator.images.attest.documents import documents, keep
 from orchestrator.images.attest.evidence import image_manifest
-from orchestrator.images.attest.kept import documents, keep
 from orchestrator.images.registry.client import Registry
 from orchestrator.operations.images.pick import digest_in_engine, pick, subject
 
