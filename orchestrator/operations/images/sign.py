@@ -74,7 +74,7 @@ def sign_one(context: Context, one: Pick, signer: Signer | None) -> SignedImage:
 def _in_registry(context: Context, one: Pick, signer: Signer | None) -> SignedImage:
     planned = one.require_planned()
     reference = parse_reference(one.reference)
-    registry = Registry.at(reference.host)
+    registry = Registry.at(reference.host, context.http)
     manifest = image_manifest(registry, reference, planned.step.platform)
     config = json.loads(registry.read_blob(reference.repository, manifest.config().digest))
     labels = (config.get("config") or {}).get("Labels") or {}
