@@ -205,8 +205,8 @@ class DeviceInjection:
     """How a container gets its devices.
 
     ``method`` is ``cdi``, ``gpus``, ``runtime``, ``nodes`` or ``none``; ``why`` the reason of this one,
-    ``passed_over`` why each way that comes before it was not taken. ``whole`` says that every
-    device of the target was given. ``nodes`` are the host's device nodes that go with it, as far as known.
+    ``passed_over`` why each method before it could not be used. ``whole``: every device of the
+    target was given. ``nodes`` are the host's device nodes that go with it, as far as known.
     """
 
     method: str = "none"

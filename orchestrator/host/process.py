@@ -33,7 +33,7 @@ def this_user() -> RunUser:
 
 
 def boot_id() -> str:
-    """Changes with every boot; empty where the kernel does not tell."""
+    """Changes with every boot; empty where the kernel does not show it."""
     return _read(PROC / "sys/kernel/random/boot_id").strip()
 
 

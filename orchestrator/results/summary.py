@@ -144,6 +144,8 @@ def _metric(metric: Metric) -> dict[str, object]:
 COLUMNS = ("benchmark", "scenario", "mode", "result", "p50", "p90", "p99", "accuracy", "verdict")
 RIGHT = (3, 4, 5, 6, 7)
 """The columns of numbers; every cell carries its unit."""
+DROP = (4, 5, 6)
+"""The columns that a narrow terminal does without, the first of them first: the report has them."""
 
 
 def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:

@@ -52,6 +52,39 @@ def test_list_json_is_one_document_newest_first(mlorch):
     assert [one["valid"] for one in results] == [None, False, True]
 
 
+def test_list_shows_the_newest_twenty_and_says_how_to_see_all(mlorch, store):
+    for second in range(3, 25):
+        add_run(store, "offline", second)
+    newest = "20261124T014124Z"
+    _, out, err = mlorch("list")
+    rows = [line for line in out.splitlines() if "Z-image" in line]
+    assert len(rows) == 20
+    assert newest in rows[0]
+    assert "the newest 20 of 25 runs; --all shows them all" in err
+    _, out, err = mlorch("list", "--all")
+    assert len([line for line in out.splitlines() if "Z-image" in line]) == 25
+    assert "of 25" not in err
+    assert len(json.loads(mlorch("list", "--json")[1])["results"]) == 25
+    (one,) = json.loads(mlorch("list", "--json", "--last", "1")[1])["results"]
+    assert one["run_id"].startswith(newest)
+    assert mlorch("list", "--last", "0")[0] == 2
+    assert mlorch("list", "--last", "1", "--all")[0] == 2
+
+
+def test_list_keeps_to_a_benchmark_and_to_results_that_count(mlorch, store):
+    def verdicts(*options):
+        return [one["verdict"] for one in json.loads(mlorch("list", "--json", *options)[1])["results"]]
+
+    assert verdicts() == ["PASSED", "INVALID", "VALID"]
+    assert verdicts("--valid") == ["PASSED", "VALID"]
+    assert verdicts("--valid", "--last", "1") == ["PASSED"]
+    assert verdicts("--benchmark", "image-fashion") == ["PASSED", "INVALID", "VALID"]
+    assert verdicts("-b", "image-smoke") == []
+    _, out, err = mlorch("list", "--valid", "--last", "1")
+    assert "INVALID" not in out
+    assert "the newest 1 of 2 runs" in err
+
+
 def test_list_of_nothing_is_no_failure(mlorch, tmp_path):
     assert mlorch("list", "-o", str(tmp_path / "none"), "--json")[:2] == (0, '{\n  "results": []\n}\n')
 

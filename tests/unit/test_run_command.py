@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 
 import pytest
 
@@ -113,3 +114,26 @@ def test_what_is_refused_and_how(capsys, monkeypatch, tmp_path, arguments, code,
 def test_names_are_found_whatever_their_case():
     assert known_name("scenario", "single-stream", ("Offline", "SingleStream")) == "SingleStream"
     assert known_name("scenario", "ALL", ("Offline", "all")) == "all"
+
+
+def test_a_dry_run_reads_the_settings_once_and_the_machine_once(capsys, monkeypatch):
+    from orchestrator.definitions import settings
+    from orchestrator.host import accelerators, detect, facts
+
+    counts = Counter()
+
+    def counted(module, name):
+        real = getattr(module, name)
+
+        def call(*arguments, **options):
+            counts[name] += 1
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(settings, "read_settings")
+    counted(facts, "host_facts")
+    counted(accelerators, "this_machine")
+    monkeypatch.setattr(detect, "this_machine", accelerators.this_machine)
+    printed(capsys, "image-fashion", "--dry-run")
+    assert counts == {"read_settings": 1, "this_machine": 1, "host_facts": 1}
