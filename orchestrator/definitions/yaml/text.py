@@ -6,6 +6,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import Problem  # noqa: TC001 (a value type, free to import)
+from orchestrator.facts.harmless import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +58,7 @@ def _width(text: str) -> int:
 
 def _clean(text: str) -> str:
     """No control character of a file or an argument reaches the terminal; white space counts as one column."""
-    return "".join(" " if c.isspace() else c if c.isprintable() else "�" for c in text)
+    return harmless(text).replace("\n", " ").replace("\t", " ")
 
 
 def nearest(word: str, choices: Iterable[str], *, limit: int = 1) -> list[str]:
@@ -70,6 +71,13 @@ def nearest(word: str, choices: Iterable[str], *, limit: int = 1) -> list[str]:
     # Letters in another order (`pipy`): difflib finds little in common in short words.
     swapped = [name for name in plain if name not in found and sorted(name) == sorted(wanted)]
     return [plain[name] for name in [*found, *swapped][:limit]]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The hint for a name that nothing has: the nearest known one, else all of them."""
+    names = list(known)
+    near = nearest(word, names)
+    return f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(names)}"
 
 
 def _plain(word: str) -> str:
