@@ -48,6 +48,19 @@ def test_modules_that_are_named_in_text_exist(suffix):
     assert missing == []
 
 
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_functions_that_are_named_with_their_file_exist(page):
+    named = re.findall(r"`([a-z_0-9/]+\.py):(\w+)`", (ROOT / page).read_text(encoding="utf-8"))
+    assert named
+    missing = [f"{file}:{name}" for file, name in named if not is_defined(name, ROOT / "orchestrator" / file)]
+    assert missing == []
+
+
+def is_defined(name: str, file: Path) -> bool:
+    """Whether a function, class or constant stands at the top of a module."""
+    return file.is_file() and bool(re.search(rf"^(def |class )?{name}\b", file.read_text("utf-8"), re.MULTILINE))
+
+
 def is_there(name: str) -> bool:
     """Whether a dotted name leads to a module, or to something that a module or package speaks of."""
     place = ROOT
