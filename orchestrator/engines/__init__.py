@@ -1,223 +1,44 @@
-"""Container engines behind one Protocol; a name maps to a module, imported on use."""
+"""Container engines behind one Protocol; a name maps to a module, imported on use.
+
+Every command imports this package, and most ask an engine nothing: what `orchestrator.engines.model`
+defines can be had here, and is imported by the first who does.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
-
-from orchestrator.facts.steps import BuildSettings as BuildSettings  # noqa: TC001  # named here for callers
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from orchestrator.engines.model import (
+        BuildEvent,
+        ContainerExit,
+        ContainerFacts,
+        Engine,
+        EngineFactory,
+        EngineFacts,
+        ImageFacts,
+        ImageMoves,
+        ImageTransfer,
+        RegistryAuth,
+        Sweepable,
+    )
 
-    from orchestrator.facts.steps import ContainerSpec, LayerStep
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineFacts:
-    """What an engine says of itself.
-
-    ``host`` is what DOCKER_HOST would be, and ``exec://PROGRAM`` for an engine without a daemon;
-    ``buildx`` is None there. ``builder`` names what builds where that is not buildx.
-    """
-
-    name: str
-    host: str
-    version: str
-    api_version: str
-    platform: str
-    buildx: str | None
-    containerd_store: bool
-    cdi: bool
-    cdi_devices: tuple[str, ...] = ()
-    """The CDI names that the engine itself lists; empty where it lists none (Docker before 28)."""
-    cdi_folders: tuple[str, ...] = ()
-    gpus: bool = False
-    """Whether its `--gpus` works: it has the hook of the NVIDIA container toolkit."""
-    runtimes: tuple[str, ...] = ()
-    storage_driver: str = ""
-    cgroup_version: str = ""
-    root_dir: str = ""
-    rootless: bool = False
-    private: bool = False
-    cpus: int = 0
-    memory: int = 0
-    security: tuple[str, ...] = ()
-    builder: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFacts:
-    """An image in the engine's store; ``digest`` is the repo digest where there is one, else the id."""
-
-    image: str
-    image_id: str
-    digest: str
-    size: int
-    created: str
-    labels: Mapping[str, str]
-    layers: tuple[str, ...] = ()
-    """Its layers by the hash of their unpacked bytes, lowest first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildEvent:
-    """One thing that a build said: a vertex started, ended, was cached, or logged a line."""
-
-    kind: str
-    """``start``, ``done``, ``cached``, ``error``, ``progress``, ``log`` or ``retry``"""
-    step: str
-    text: str = ""
-    current: int = 0
-    total: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerFacts:
-    """A container that exists, running or not."""
-
-    container_id: str
-    name: str
-    state: str
-    labels: Mapping[str, str]
-    exit_code: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerExit:
-    """How a container ended; ``out_of_memory`` when the kernel killed it for its limit."""
-
-    container_id: str
-    exit_code: int
-    out_of_memory: bool
-    started: str
-    finished: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryAuth:
-    """Who asks a registry; never printed, never stored. An identity token stands for a password where there is one."""
-
-    username: str
-    password: str = field(repr=False)
-    identity_token: str = field(default="", repr=False)
-
-
-class ImageTransfer(Protocol):
-    """Names of images, and images between an engine's store and registries."""
-
-    def tag(self, reference: str, new: str) -> None:
-        """Give the image `reference` a second name."""
-        ...
-
-    def pull(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
-        """Get an image from its registry; its digest is checked by the engine."""
-        ...
-
-    def push(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> str:
-        """Send an image to the registry that its name says; gives the manifest's digest."""
-        ...
-
-    def remove_image(self, reference: str) -> None:
-        """Remove a name of an image, and the image with its last name; one that is gone is fine."""
-        ...
-
-
-class ImageMoves(ImageTransfer, Protocol):
-    """Images in and out of an engine's store; the engines' shared half that runs nothing."""
-
-    def save(self, references: Sequence[str], out: Path) -> None:
-        """Write images with all their layers into one archive (an OCI layout in a tar)."""
-        ...
-
-    def load(self, archive: Path) -> tuple[str, ...]:
-        """Take the images of such an archive in; gives their names."""
-        ...
-
-
-class Engine(ImageMoves, Protocol):
-    """What mlorch asks of an engine. Every failure is raised as `EngineError` or `StepFailed`."""
-
-    name: str
-
-    def facts(self) -> EngineFacts: ...
-
-    def daemon_limits(self) -> dict[str, int | None]:
-        """The most that a container's rlimits may be, by name; None without a bound, empty where not known."""
-        ...
-
-    def image(self, reference: str) -> ImageFacts | None: ...
-
-    def images(self, label: str) -> list[ImageFacts]: ...
-
-    def build(
-        self,
-        step: LayerStep,
-        context: Path,
-        labels: Mapping[str, str],
-        settings: BuildSettings,
-        on_event: Callable[[BuildEvent], None],
-    ) -> ImageFacts: ...
-
-    def run(
-        self,
-        spec: ContainerSpec,
-        on_line: Callable[[str], None],
-        on_started: Callable[[ContainerFacts], None] = ...,
-    ) -> ContainerExit:
-        """Create, start and wait; the container is removed afterwards, whatever happens."""
-        ...
-
-    def containers(self, label: str) -> list[ContainerFacts]: ...
-
-    def stop(self, container_id: str, grace_s: int = 10) -> None: ...
-
-    def remove(self, container_id: str) -> None: ...
-
-
-class Sweepable(Protocol):
-    """What a sweep needs of an engine."""
-
-    def containers(self, label: str) -> list[ContainerFacts]:
-        """Containers with this label (``name`` or ``name=value``), running or not."""
-        ...
-
-    def remove(self, container_id: str) -> None:
-        """Remove a container, running or not; one that is gone is fine."""
-        ...
-
-
-class EngineFactory(Protocol):
-    """What a module of `ENGINES` offers to commands; importing it costs no client library."""
-
-    def connect(self) -> Engine:
-        """The engine; `EngineError` where none answers."""
-        ...
-
-    def fast_lookup(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
-        """Asks for images without the engine's client; None where only `Engine.image` can."""
-        ...
-
-    def sweepable(self) -> Sweepable | None:
-        """What finds and removes containers quickly; None where there can be none, or no engine answers."""
-        ...
-
-    def unmet_requirement(self, facts: EngineFacts) -> str:
-        """Why mlorch cannot build with this engine; empty where it can."""
-        ...
-
-    def ensure(
-        self, *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]
-    ) -> tuple[EngineFacts, tuple[str, ...]]:
-        """An engine that can build, got and started where there is none; and what was done for that."""
-        ...
-
-    def builder(self, facts: EngineFacts) -> tuple[str, str, str]:
-        """What builds, what its images lack, and what to do about that (both empty where nothing)."""
-        ...
-
+__all__ = [
+    "ENGINES",
+    "BuildEvent",
+    "ContainerExit",
+    "ContainerFacts",
+    "Engine",
+    "EngineFactory",
+    "EngineFacts",
+    "ImageFacts",
+    "ImageMoves",
+    "ImageTransfer",
+    "RegistryAuth",
+    "Sweepable",
+    "engine_factory",
+]
 
 ENGINES: dict[str, str] = {
     "docker": "orchestrator.engines.docker.factory",
@@ -227,5 +48,11 @@ ENGINES: dict[str, str] = {
 
 
 def engine_factory(name: str) -> EngineFactory:
-    """The way to the engine of this name, one of `ENGINES`."""
+    """The factory of the engine of this name, one of `ENGINES`."""
     return cast("EngineFactory", import_module(ENGINES[name]))
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("orchestrator.engines.model"), name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.docker.argv import unowned
+from orchestrator.engines.options import csv_record, each
 
 if TYPE_CHECKING:
     from orchestrator.facts.steps import ContainerSpec, Mount
@@ -32,27 +32,46 @@ def argv(spec: ContainerSpec) -> list[str]:
     inherits them: apptainer itself would need a cgroup that systemd has delegated.
     """
     words = ["apptainer", "exec", "--containall", "--no-privs", "--no-home", "--no-eval"]
-    words += ["--net", "--network", "none"] if spec.network == "none" else []
-    words += ["--add-caps", ",".join(spec.capabilities)] if spec.capabilities else []
-    words += [word for mount in spec.mounts for word in ("--mount", _mount(mount))]
-    words += [word for path in sorted(spec.tmpfs) if path not in _OWN_TMP for word in ("--scratch", path)]
-    words += [word for device in spec.devices for word in ("--bind", device)]
-    words += [word for key, value in sorted(spec.env.items()) if key != "HOME" for word in ("--env", _env(key, value))]
-    words += ["--pwd", spec.workdir] if spec.workdir else []
-    # apptainer refuses to be told HOME, which is the caller's and not there.
-    home = ["/usr/bin/env", f"HOME={spec.env['HOME']}"] if "HOME" in spec.env else []
-    return [*words, f"oci-archive:{archive(spec.image)}", *home, *spec.command]
+    words += [*_rights(spec), *_files(spec)]
+    words += each("--env", (_env(key, value) for key, value in sorted(spec.env.items()) if key != "HOME"))
+    if spec.workdir:
+        words += ["--pwd", spec.workdir]
+    words.append(f"oci-archive:{archive(spec.image)}")
+    if "HOME" in spec.env:  # apptainer refuses to be told HOME, which is the caller's and not there
+        words += ["/usr/bin/env", f"HOME={spec.env['HOME']}"]
+    return [*words, *spec.command]
+
+
+def _rights(spec: ContainerSpec) -> list[str]:
+    words = []
+    if spec.network == "none":
+        words += ["--net", "--network", "none"]
+    if not spec.read_only:
+        words.append("--writable-tmpfs")
+    if spec.capabilities:
+        words += ["--add-caps", ",".join(spec.capabilities)]
+    return words
+
+
+def _files(spec: ContainerSpec) -> list[str]:
+    """Mounts by `--mount` and not `--bind`, whose value may hold neither colon nor comma."""
+    folders = [path for path in sorted(spec.tmpfs) if path not in _OWN_TMP]
+    return [*each("--mount", map(_mount, spec.mounts)), *each("--scratch", folders), *each("--bind", spec.devices)]
 
 
 def line(spec: ContainerSpec) -> str:
     """The command, quoted for a shell, with processors and rlimits set around it."""
-    return shlex.join([*_around(spec), *argv(unowned(spec))])
+    return shlex.join([*_around(spec), *argv(spec)])
 
 
 def _around(spec: ContainerSpec) -> list[str]:
-    limits = [f"--{name}={_limit(soft)}:{_limit(hard)}" for name, (soft, hard) in sorted(spec.ulimits.items())]
-    words = ["prlimit", *limits] if limits else []
-    return words + (["taskset", "--cpu-list", ",".join(map(str, spec.cpus))] if spec.cpus else [])
+    words = []
+    if spec.ulimits:
+        limits = sorted(spec.ulimits.items())
+        words += ["prlimit", *(f"--{name}={_limit(soft)}:{_limit(hard)}" for name, (soft, hard) in limits)]
+    if spec.cpus:
+        words += ["taskset", "--cpu-list", ",".join(map(str, spec.cpus))]
+    return words
 
 
 def _limit(value: int) -> str:
@@ -61,35 +80,60 @@ def _limit(value: int) -> str:
 
 def notes(spec: ContainerSpec) -> tuple[str, ...]:
     """What must be there first, and what of the spec is not enforced."""
-    found = [
+    return (
         f"write the image first: `podman save --format oci-archive -o {archive(spec.image)} {spec.image}`",
         "apptainer runs as whoever calls it, with that user's groups and without a seccomp filter",
         "no label tells of the run, so no later mlorch finds what is left of it",
-    ]
-    lacking = [f"memory ({spec.memory} bytes)"] if spec.memory is not None else []
-    lacking += [f"processes ({spec.pids})", "sizes of /dev/shm and of scratch folders"]
-    lacking += [f"memory nodes {','.join(map(str, spec.memory_nodes))}"] if spec.memory_nodes else []
-    found.append(f"not limited, as that needs a cgroup which systemd delegates: {', '.join(lacking)}")
+        f"not limited, as that needs a cgroup which systemd delegates: {', '.join(_unlimited(spec))}",
+        *_missing_devices(spec),
+        *_otherwise(spec),
+    )
+
+
+def _unlimited(spec: ContainerSpec) -> list[str]:
+    found = []
+    if spec.memory is not None:
+        found.append(f"memory ({spec.memory} bytes)")
+    found.append(f"processes ({spec.pids})")
+    if spec.shm is not None:
+        found.append(f"the size of /dev/shm ({spec.shm} bytes)")
+    if spec.tmpfs:
+        found.append("sizes of scratch folders")
+    if spec.memory_nodes:
+        found.append(f"memory nodes {','.join(map(str, spec.memory_nodes))}")
+    return found
+
+
+def _missing_devices(spec: ContainerSpec) -> list[str]:
+    found = []
     if spec.cdi_devices:
         found.append(f"devices by CDI name are not passed ({', '.join(spec.cdi_devices)}): add --nv or --rocm")
+    if spec.gpus:
+        found.append(f"devices of --gpus are not passed ({', '.join(spec.gpus)}): add --nv")
+    if spec.runtime:
+        found.append(f"apptainer has no runtime `{spec.runtime}`, so what it passes is missing")
+    return found
+
+
+def _otherwise(spec: ContainerSpec) -> list[str]:
+    found = []
     if spec.capabilities:
         found.append("capabilities are given to root, or to whom `apptainer capability add` grants them")
     if spec.network != "none":
         found.append("the network is the host's")
-    if spec.ipc == "host":
-        found.append("shared memory is its own, not the host's")
-    return tuple(found)
+    if spec.ipc != "private":
+        found.append(f"shared memory is its own, not {spec.ipc}")
+    return found
 
 
 def _env(key: str, value: str) -> str:
     """`--env` is a CSV record of pairs where it has more than one equals sign."""
     pair = f"{key}={value}"
-    return f'"{pair.replace(chr(34), chr(34) * 2)}"' if pair.count("=") > 1 else pair
+    if pair.count("=") > 1:
+        return '"' + pair.replace('"', '""') + '"'
+    return pair
 
 
 def _mount(mount: Mount) -> str:
-    """`--mount` and not `--bind`, whose value may hold neither colon nor comma. The value is one CSV record."""
-    fields = ["type=bind", f"source={mount.source}", f"destination={mount.target}"] + (
-        ["ro"] if mount.read_only else []
-    )
-    return ",".join(f'"{field.replace(chr(34), chr(34) * 2)}"' if set(field) & set(',"') else field for field in fields)
+    read_only = ["ro"] if mount.read_only else []
+    return csv_record(["type=bind", f"source={mount.source}", f"destination={mount.target}", *read_only])

@@ -19,7 +19,7 @@ from orchestrator.facts.devices import CdiDevice
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from orchestrator.engines import EngineFacts
+    from orchestrator.engines.model import EngineFacts
 
 FOLDERS = ("/etc/cdi", "/var/run/cdi")
 _LARGEST = 2**20

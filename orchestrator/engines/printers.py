@@ -26,8 +26,9 @@ class Printer(Protocol):
 
 
 PRINTERS: dict[str, str] = {
-    "docker": "orchestrator.engines.docker.argv",
+    "docker": "orchestrator.engines.docker.printer",
     "podman": "orchestrator.engines.podman.printer",
+    "nerdctl": "orchestrator.engines.nerdctl",
     "apptainer": "orchestrator.engines.apptainer",
 }
 """Ways of running by name, each a module that is a `Printer`; the first is the default one."""

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.engines import EngineFacts
+    from orchestrator.engines.model import EngineFacts
 
 LEAST_API = (1, 42)
 """Docker 23: the first whose own Dockerfile frontend knows heredocs, `COPY --link` and `ADD --checksum`."""

@@ -12,6 +12,8 @@ from pathlib import Path  # noqa: TC003
 
 OWNER_LABEL = "org.mlorch.owner"
 """The label of a container that names the process which must stay alive for it (`orchestrator.host.process`)."""
+ARTIFACTS = "/artifacts"
+"""Where a container finds its writable folder of compiled engines and quantised weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +205,8 @@ class DeviceInjection:
     """How a container gets its devices.
 
     ``method`` is ``cdi``, ``gpus``, ``runtime``, ``nodes`` or ``none``; ``why`` the reason of this one,
-    ``passed_over`` why each way that comes before it was not taken. ``whole`` says that every
-    device of the target was given. ``nodes`` are the host's device nodes that go with it, as far as known.
+    ``passed_over`` why each method before it could not be used. ``whole``: every device of the
+    target was given. ``nodes`` are the host's device nodes that go with it, as far as known.
     """
 
     method: str = "none"
@@ -231,6 +233,7 @@ class RunStep:
     ``settings`` is the document that the harness reads (docs/run-contract.md);
     ``provenance`` says for each setting where it came from: ``default``,
     ``recipe``, ``system`` (stored by --find), ``command line`` or ``calibrated``.
+    ``results_owner`` (``uid:gid``) gets what the container leaves, when it has ended.
     """
 
     run_id: str
@@ -244,6 +247,7 @@ class RunStep:
     provenance: Mapping[str, str]
     model: AssetRef
     dataset: AssetRef
+    results_owner: str
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)
 
 

@@ -20,8 +20,7 @@ class Backend(Protocol):
     """A model that can be run.
 
     ``load`` makes one loaded copy with ``threads`` threads of its own. It runs on the device
-    that the settings' providers name or not at all: what could not be had is an error, never
-    a number of another device.
+    that the settings' providers name or fails: there is no fallback to another device.
     """
 
     def shares(self, settings: Settings, threads: int) -> bool:
@@ -30,16 +29,16 @@ class Backend(Protocol):
 
     def load(self, settings: Settings, threads: int) -> None: ...
 
-    def settle(self, batch: int) -> bool:
-        """Make batches of this size quicker, where that can be had; whether anything was done."""
+    def tune(self, batch: int) -> bool:
+        """Make batches of this size quicker where the framework can; whether anything changed."""
         ...
 
     def predict(self, batch: Array) -> Array:
         """The output [n, ...] for a batch [n, ...] of the model's input; good until the thread's next call."""
         ...
 
-    def about(self) -> dict[str, object]:
-        """On what it really runs, as the framework says after loading: for harness.json."""
+    def describe(self) -> dict[str, object]:
+        """The devices that it really runs on, as the framework reports after loading: for harness.json."""
         ...
 
 

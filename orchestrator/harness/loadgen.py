@@ -73,7 +73,7 @@ def run(settings: Settings, effective: Effective, samples: Samples, sut: Direct 
     log.enable_trace = False
     data = settings.dataset
     system = lg.ConstructFastSUT(sut.issue, _nothing)
-    library = lg.ConstructQSL(data.samples, data.performance_samples, _guarded(samples.load, sut.desk.note), _ignore)
+    library = lg.ConstructQSL(data.samples, data.performance_samples, _guarded(samples.load, sut.pool.note), _ignore)
     try:
         lg.StartTestWithLogSettings(system, library, test_settings(settings, effective), log, "")
     finally:

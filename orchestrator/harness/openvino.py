@@ -49,7 +49,7 @@ class OpenvinoBackend:
         self._compiled = {ANY: compiled}
         self._own = threading.local()
 
-    def settle(self, batch: int) -> bool:
+    def tune(self, batch: int) -> bool:
         if batch in self._compiled:
             return False
         model = _core().read_model(self._path)
@@ -66,7 +66,7 @@ class OpenvinoBackend:
         output: Array = request.get_output_tensor(self._output).data  # a view into the request
         return output
 
-    def about(self) -> dict[str, object]:
+    def describe(self) -> dict[str, object]:
         compiled = self._compiled[ANY]
         return {
             "framework": "openvino",
@@ -107,7 +107,7 @@ def _properties(settings: Settings, device: str, threads: int) -> dict[str, obje
 
 
 def _check_device(device: str) -> None:
-    """A device by its name; `GPU` stands for `GPU.0`. Nothing else is ever used in its place."""
+    """A device by its name; `GPU` stands for `GPU.0`. No other device ever replaces it."""
     available = _core().available_devices
     if device not in available and f"{device}.0" not in available:
         raise ValueError(f"openvino has no device {device}; it has {', '.join(available)}")

@@ -98,7 +98,7 @@ def _read(root: Path, path: str) -> str:
 
 
 class _Cpuinfo:
-    """What /proc/cpuinfo says: on Arm there is no model name, and the implementer stands for it."""
+    """The fields of /proc/cpuinfo: those of the first processor, and the numbers of all."""
 
     def __init__(self, text: str) -> None:
         self.first: dict[str, str] = {}
@@ -111,9 +111,19 @@ class _Cpuinfo:
             elif key:
                 self.first.setdefault(key, value)
         self.cpus = tuple(cpus)
-        self.flags = frozenset((self.first.get("flags") or self.first.get("Features") or "").split())
+
+    @property
+    def flags(self) -> frozenset[str]:
+        return frozenset((self.first.get("flags") or self.first.get("Features") or "").split())
+
+    @property
+    def model(self) -> str:
+        """The model's name; on Arm, which has none, the implementer and part."""
+        name = self.first.get("model name") or self.first.get("Model")
+        if name:
+            return name
         part = f"{self.first.get('CPU implementer', '')} {self.first.get('CPU part', '')}".strip()
-        self.model = self.first.get("model name") or self.first.get("Model") or (f"Arm {part}" if part else "unknown")
+        return f"Arm {part}" if part else "unknown"
 
 
 def _cpuinfo(root: Path) -> _Cpuinfo:
@@ -206,7 +216,7 @@ def _cgroup_files(root: Path, paths: list[tuple[str, str]], controller: str, nam
 
 def _memory_limit(root: Path, paths: list[tuple[str, str]], total: int) -> int | None:
     texts = _cgroup_files(root, paths, "memory", ("memory.limit_in_bytes", "memory.max"))
-    # v1 says "no limit" as a number near 2^63, v2 as "max"; and one above MemTotal limits nothing.
+    # "no limit" is a number near 2^63 in v1 and "max" in v2; one above MemTotal limits nothing.
     limits = [int(text) for text in texts if text.isdigit() and int(text) < total]
     return min(limits, default=None)
 

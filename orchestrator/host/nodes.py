@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +20,7 @@ _LIBRARIES = (
 
 
 def node_facts(paths: Iterable[str], root: Path = Path("/")) -> dict[str, Node]:
-    """What the host says of each node that is there, links followed."""
-    import os
-
+    """Kind, owner, group and mode of each node that exists, links followed."""
     facts = {}
     for path in paths:
         try:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.engines import BuildEvent, Engine, ImageFacts
+    from orchestrator.facts.steps import BuildSettings, LayerStep
     from orchestrator.images.context import Parts
     from orchestrator.images.decide import LayerDecision, LayerOutcome
     from orchestrator.images.look_up import LookUp

@@ -26,8 +26,8 @@ from orchestrator.plan.build.layers import labels
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from orchestrator.engines import BuildEvent, BuildSettings, Engine, ImageFacts
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.engines import BuildEvent, Engine, ImageFacts
+    from orchestrator.facts.steps import BuildSettings, LayerStep
     from orchestrator.images.attest.archive import Archive
     from orchestrator.images.attest.layout import LaidImage, LayerBlob
     from orchestrator.images.context import Parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog, Root
     from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.definitions.settings import Settings
-    from orchestrator.engines import BuildSettings, Engine, EngineFactory, EngineFacts
-    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.engines import Engine, EngineFactory, EngineFacts
+    from orchestrator.facts.steps import BuildPlan, BuildSettings
     from orchestrator.host.accelerators import Machine
     from orchestrator.host.detect import Presence
     from orchestrator.images.context import Parts
@@ -294,8 +293,3 @@ def _layout_files(selection: Selection) -> tuple[str, ...]:
     """The files that decide what an OCI base is: a cached plan must not outlive them."""
     kind, _, path = selection.base_source.partition(":")
     return (path, f"{path}/index.json") if kind == "oci" else ()
-
-
-def is_terminal() -> bool:
-    """Whether a person can be asked something."""
-    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""When a mirror has moved on: pins of this machine over the shipped ones, said and kept apart.
+"""When a mirror has moved on: pins of this machine over the shipped ones, in a folder of their own.
 
 A distribution's archive drops a version when its successor comes, so a shipped lock can
 name packages that nobody serves any more. Unless --locked forbids it, the layer is then
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.lock import LayerLock
     from orchestrator.facts.steps import LayerStep
     from orchestrator.operations.progress import Talk
-    from orchestrator.packages.drift import Change
 
 
 def with_own_locks(roots: tuple[Root, ...]) -> tuple[Root, ...]:
@@ -64,19 +63,12 @@ def require_no_drift(catalog: Catalog, step: LayerStep, talk: Talk) -> None:
     Raises:
         DefinitionError: `lock-drift`, one problem a package: what it was, what it is, what to do.
     """
-    from orchestrator.packages.drift import drifted
-
-    name, found = _drift(catalog, step, talk)
-    error = drifted(found, catalog.lock_path(name), only={"debs"})
-    if error is not None:
-        raise error
-
-
-def _drift(catalog: Catalog, step: LayerStep, talk: Talk) -> tuple[str, tuple[Change, ...]]:
-    from orchestrator.packages.drift import changes
+    from orchestrator.packages.drift import changes, drifted
 
     name, fresh = _fresh(catalog, step, talk)
-    return name, changes(catalog.lock(name), fresh)
+    error = drifted(changes(catalog.lock(name), fresh), catalog.lock_path(name), only={"debs"})
+    if error is not None:
+        raise error
 
 
 def _fresh(catalog: Catalog, step: LayerStep, talk: Talk) -> tuple[str, LayerLock]:

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError
+from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
 from orchestrator.operations.sweep import sweep_containers
 from orchestrator.results.store import RECORD, Store
-from orchestrator.results.summary import GOOD, document, summaries, summarise
+from orchestrator.results.summary import document, summaries, summarise
 from orchestrator.results.verify import verify
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class RunResult:
     @property
     def good(self) -> bool:
         """Whether the run ended and its result counts."""
-        return self.verdict in GOOD
+        return self.verdict in GOOD_VERDICTS
 
     def document(self) -> dict[str, object]:
         """For `--json`."""

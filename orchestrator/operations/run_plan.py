@@ -166,7 +166,7 @@ def run_environment(
 ) -> RunEnvironment:
     """Where the containers run; a dry run for hardware that is not here shows it as with one device."""
     from orchestrator.host.folders import cache_home
-    from orchestrator.host.process import owner_label, this_process
+    from orchestrator.host.process import owner_label, this_process, this_user
     from orchestrator.operations.device_inventory import device_inventory, pretended
 
     target = context.catalog.target(chosen.name).definition
@@ -177,7 +177,7 @@ def run_environment(
         host=host,
         results=str(request.results.absolute()),
         artifacts=str(cache_home() / "artifacts"),
-        user=f"{os.getuid()}:{os.getgid()}",
+        user=this_user(),
         owner=owner_label(this_process()),
         devices=devices,
         device_selection=request.devices,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from docker_parts import Bench, busybox, history, sh, spec, step
 
+from orchestrator.engines.builds import BuildRequest
 from orchestrator.engines.docker import buildx
 from orchestrator.engines.docker.client import whales
 from orchestrator.errors import StepFailed
@@ -121,19 +122,16 @@ def test_stages_copies_and_flags_make_the_same_image(context):
 def test_old_and_new_clients_tell_the_same_story(engines, tmp_path, program, version):
     context = Bench(engines("docker"), tmp_path, program)  # podman has no client apart from itself
     made = step("story", sh("echo one; echo two >&2"), sh("echo the last words; exit 3"))
-    order = buildx.Order(
-        step=made, context=context.context(made), labels={}, settings=BuildSettings(), log_path=context.folder / "log",
-        buildx=version,
-    )  # fmt: skip
+    asked = BuildRequest(step=made, context=context.context(made), labels={}, settings=BuildSettings())
     with whales(context.engine.client(), context.engine.host, {}) as client, pytest.raises(StepFailed) as caught:
-        buildx.build(client, order, context.events.append)
+        buildx.build(client, asked, version, context.events.append)
     kinds = {event.kind for event in context.events}
     assert {"start", "done", "log", "error"} <= kinds
     assert {"one", "two", "the last words"} <= {event.text for event in context.events if event.kind == "log"}
     assert "the last words" in caught.value.detail
     assert "exit code: 3" in caught.value.message
-    assert str(order.log_path) in caught.value.hint
-    assert "the last words" in order.log_path.read_text()
+    assert str(asked.log_path) in caught.value.hint
+    assert "the last words" in asked.log_path.read_text()
 
 
 def test_an_interrupted_build_ends_at_once_and_leaves_no_client(context):

@@ -20,7 +20,7 @@ from docker_parts import Bench, busybox, sh, spec, step
 from orchestrator.engines import private
 from orchestrator.engines.docker import hosts
 from orchestrator.engines.docker.engine import connect
-from orchestrator.engines.docker.lookup import fast_lookup
+from orchestrator.engines.docker.lookup import socket_lookup
 from orchestrator.engines.private import network
 from orchestrator.engines.private.daemon import stop
 from orchestrator.engines.private.ensure import ensure
@@ -146,7 +146,7 @@ def test_an_engine_that_dies_during_a_build_is_told_and_the_next_build_works(con
     assert processes_of(private.places()) == [], "what the dead engine was building ended"
     again = step("again", sh("echo fine"))
     facts = Bench(connect(), context.folder, context.program).build(again)
-    assert fast_lookup(connect().host)([again.image, made.image]) == {again.image: facts, made.image: None}
+    assert socket_lookup(connect().host).images([again.image, made.image]) == {again.image: facts, made.image: None}
 
 
 def test_an_engine_that_dies_during_a_run_is_told_and_the_container_can_be_swept(context):

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from orchestrator.engines import builds
 from orchestrator.engines.docker import buildx
 from orchestrator.engines.docker.client import Client, _overlay
 from orchestrator.engines.docker.progress import json_documents, plain_documents
@@ -33,8 +34,8 @@ ERROR: failed to solve
 
 
 def said(documents, tmp_path):
-    log = buildx.Log(path=tmp_path / "log")
-    return [(event.kind, event.text) for document in documents for event in buildx.events(document, log)], log
+    log = builds.BuildLog(path=tmp_path / "log")
+    return [(event.kind, event.text) for event in buildx.events(documents, log)], log
 
 
 def test_plain_lines_tell_what_documents_would(tmp_path):
@@ -79,9 +80,9 @@ class FailingClient:
 
 
 @pytest.fixture
-def order(tmp_path, monkeypatch):
-    monkeypatch.setattr(buildx, "FIRST_PAUSE_S", 0.0)
-    monkeypatch.setattr(buildx, "LONGEST_PAUSE_S", 0.0)
+def layer_build(tmp_path, monkeypatch):
+    monkeypatch.setattr(builds, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(builds, "LONGEST_PAUSE_S", 0.0)
     step = LayerStep(
         name="layer",
         level="side",
@@ -90,56 +91,54 @@ def order(tmp_path, monkeypatch):
         parent=None,
         dockerfile="FROM scratch\n",
     )
-    return buildx.Order(
-        step=step, context=tmp_path, labels={"a": "b"}, settings=BuildSettings(secrets={"ca": tmp_path / "ca"}),
-        log_path=tmp_path / "logs" / "layer.log",
-    )  # fmt: skip
+    settings = BuildSettings(secrets={"ca": tmp_path / "ca"})
+    return builds.BuildRequest(step=step, context=tmp_path, labels={"a": "b"}, settings=settings)
 
 
-def test_a_passing_fault_is_tried_again_and_said(order):
+def test_a_passing_fault_is_tried_again_and_said(layer_build):
     client, events = FailingClient("read tcp: connection reset by peer"), []
-    buildx.build(client, order, events.append)
+    buildx.build(client, layer_build, "0.13", events.append)
     assert len(client.asked) == 2
     retries = [event.text for event in events if event.kind == "retry"]
     assert len(retries) == 1
     assert "connection reset by peer" in retries[0]
     assert "attempt 2 of 3" in retries[0]
-    assert "connection reset" in order.log_path.read_text(), "the log keeps the first attempt"
+    assert "connection reset" in layer_build.log_path.read_text(), "the log keeps the first attempt"
 
 
-def test_it_gives_up_after_three(order):
+def test_it_gives_up_after_three(layer_build):
     client, events = FailingClient(*["Temporary failure resolving 'mirror.test'"] * 9), []
     with pytest.raises(StepFailed) as caught:
-        buildx.build(client, order, events.append)
+        buildx.build(client, layer_build, "0.13", events.append)
     assert len(client.asked) == 3
     assert "Temporary failure resolving" in caught.value.detail
     assert "RUN fetch" in caught.value.message
 
 
 @pytest.mark.parametrize("text", ["syntax error near line 3", "404 Not Found"])
-def test_what_will_not_pass_is_not_tried_again(order, text):
+def test_what_will_not_pass_is_not_tried_again(layer_build, text):
     client = FailingClient(text, text)
     with pytest.raises(StepFailed) as caught:
-        buildx.build(client, order, lambda _event: None)
+        buildx.build(client, layer_build, "0.13", lambda _event: None)
     assert len(client.asked) == 1
-    assert str(order.log_path) in caught.value.hint
+    assert str(layer_build.log_path) in caught.value.hint
 
 
-def test_a_full_disk_is_the_engines_fault(order):
+def test_a_full_disk_is_the_engines_fault(layer_build):
     with pytest.raises(EngineError) as caught:
-        buildx.build(FailingClient("write /x: no space left on device"), order, lambda _event: None)
+        buildx.build(FailingClient("write /x: no space left on device"), layer_build, "0.13", lambda _event: None)
     assert caught.value.slug == "engine-disk-full"
 
 
-def test_a_build_asks_for_what_keeps_images_clean_and_the_same(order, monkeypatch):
+def test_a_build_asks_for_what_keeps_images_clean_and_the_same(layer_build, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")  # of the user: the same id must give the same image
     client = FailingClient()
-    buildx.build(client, order, lambda _event: None)
+    buildx.build(client, layer_build, "0.13", lambda _event: None)
     asked = client.asked[0]
     assert asked["provenance"] is False
-    assert asked["tags"] == [order.step.image]
+    assert asked["tags"] == [layer_build.step.image]
     assert asked["builder"] == "default"
-    assert asked["secrets"] == [f"id=ca,src={order.settings.secrets['ca']}"]
+    assert asked["secrets"] == [f"id=ca,src={layer_build.settings.secrets['ca']}"]
     assert asked["build_args"] == {"SOURCE_DATE_EPOCH": "1700000000"}
 
 
@@ -163,14 +162,14 @@ def test_a_client_that_is_not_there_has_no_buildx():
 
 
 def test_lines_are_whole_wherever_chunks_end_and_streams_do_not_mix():
-    from orchestrator.engines.docker.containers import lines
+    from orchestrator.engines.output import lines
 
     chunks = [(b"gr\xc3", None), (None, b"warn"), (b"\xbcn\r\nlast", None), (None, b"ing\n\n"), (b" \xff", None)]
     assert list(lines(chunks)) == ["grün", "warning", "", "last \ufffd"]
 
 
 def test_a_line_without_end_is_cut_and_not_kept_in_memory():
-    from orchestrator.engines.docker.containers import lines
+    from orchestrator.engines.output import lines
 
     found = list(lines([(b"x" * 40_000, None)] * 5))
     assert "".join(found) == "x" * 200_000

@@ -12,7 +12,6 @@ from run_parts import a_target
 
 from orchestrator.commands.device_view import device_injection_lines
 from orchestrator.engines import EngineFacts, cdi, devices
-from orchestrator.engines.docker.containers import host_config
 from orchestrator.engines.nodes import holders, require_nodes
 from orchestrator.errors import HostLimitError
 from orchestrator.facts.devices import DeviceInventory, FoundDevice
@@ -248,17 +247,6 @@ def test_gpus_need_the_hook_that_the_engine_looks_for(tmp_path, monkeypatch):
     assert devices.takes_gpus("unix:///x", ["runc"])
     assert devices.takes_gpus("tcp://far:2376", ["nvidia"])
     assert not devices.takes_gpus("tcp://far:2376", ["runc"])
-
-
-def test_what_the_engine_is_asked_for():
-    asked = host_config(a_container(cdi_devices=("a.b/c=0",), gpus=("0", "GPU-1"), runtime="habana"))
-    assert asked["runtime"] == "habana"
-    by_name, by_index = asked["device_requests"]
-    assert (by_name["Driver"], by_name["DeviceIDs"]) == ("cdi", ["a.b/c=0"])
-    assert (by_index["DeviceIDs"], by_index["Capabilities"], by_index["Count"]) == (["0", "GPU-1"], [["gpu"]], 0)
-    (every,) = host_config(a_container(gpus=("all",)))["device_requests"]
-    assert every["Count"] == -1
-    assert "privileged" not in asked
 
 
 # -- afterwards --------------------------------------------------------------------------

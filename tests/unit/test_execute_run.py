@@ -14,7 +14,9 @@ from run_parts import a_run_environment, a_workload
 
 from orchestrator.engines import ContainerExit, ContainerFacts
 from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, StepFailed
-from orchestrator.facts.record import ImageId, Owner, RecipeId, from_json
+from orchestrator.facts.measured import LoadGenResult, Measured
+from orchestrator.facts.owner import Owner
+from orchestrator.facts.record import ImageId, RecipeId, from_json
 from orchestrator.host.process import (
     alive,
     boot_id,
@@ -22,6 +24,7 @@ from orchestrator.host.process import (
     parse_owner_label,
     signals_interrupt,
     this_process,
+    this_user,
 )
 from orchestrator.plan.run.planner import Cell, plan_run
 from orchestrator.plan.run.settings import Choices
@@ -66,6 +69,13 @@ class FakeEngine:
         self.left = [c for c in self.left if c.container_id != container_id]
 
 
+def measured(*, valid: bool):
+    """What reads a run's logs, for a test whose container writes none."""
+    word = "VALID" if valid else "INVALID"
+    result = LoadGenResult(scenario="Offline", mode="performance", validity=word)
+    return lambda *_arguments: (Measured(verdict=word, loadgen=result), None)
+
+
 def done(results: Path, on_line) -> None:
     on_line('{"event": "phase", "name": "test"}\n')
     on_line("plain words")
@@ -76,10 +86,10 @@ def done(results: Path, on_line) -> None:
 def run_it(tmp_path):
     """Runs one step whose container does ``inside``; gives what came of it."""
 
-    def run(engine, *, secrets=(), watcher=None, verdict=lambda _folder: True, mode="performance"):
+    def run(engine, *, secrets=(), watcher=None, measure=None, mode="performance"):
         step = plan_run(
             a_workload(),
-            a_run_environment(results=str(tmp_path)),
+            a_run_environment(results=str(tmp_path), artifacts=str(tmp_path.parent / "artifacts"), user=this_user()),
             Cell(scenario="Offline", mode=mode),
             "20260101T000000Z-x",
             Choices(),
@@ -91,7 +101,11 @@ def run_it(tmp_path):
             recipe=RecipeId(name="b", origin="builtin", sha256="0"), image=ImageId(reference="i")
         )
         runner = Runner(
-            engine=engine, store=Store(tmp_path), session=session, verdict=verdict, watcher=watcher or Watcher()
+            engine=engine,
+            store=Store(tmp_path),
+            session=session,
+            measure=measure or measured(valid=True),
+            watcher=watcher or Watcher(),
         )
         return runner.run(step, record_context)
 
@@ -140,7 +154,7 @@ def test_events_and_plain_lines_reach_the_watcher(run_it):
 
 
 def test_invalid_is_kept_and_marked(run_it, tmp_path):
-    assert run_it(FakeEngine(done), verdict=lambda _folder: False).record.valid is False
+    assert run_it(FakeEngine(done), measure=measured(valid=False)).record.valid is False
     assert record_in(tmp_path).status == "done"
 
 
@@ -163,10 +177,10 @@ def test_a_crash_is_kept_with_the_logs_tail_and_path(run_it, tmp_path):
 
 
 def test_logs_that_are_cut_off_fail_the_run(run_it, tmp_path):
-    def verdict(_folder):
-        raise StepFailed("the log is cut off", slug="loadgen-log")
+    def measure(*_arguments):
+        return Measured(verdict="NO RESULT"), StepFailed("the log is cut off", slug="loadgen-log")
 
-    assert run_it(FakeEngine(done), verdict=verdict).error.slug == "loadgen-log"
+    assert run_it(FakeEngine(done), measure=measure).error.slug == "loadgen-log"
     assert (record_in(tmp_path).status, record_in(tmp_path).valid) == ("failed", None)
 
 
@@ -226,7 +240,7 @@ def test_a_full_disk_is_an_error_and_leaves_a_sound_record(run_it, tmp_path, mon
     def full(_results, _line):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("orchestrator.runs.runner.free_bytes", lambda _folder: 0)
+    monkeypatch.setattr("orchestrator.runs.failures.free_bytes", lambda _folder: 0)
     with pytest.raises(StepFailed, match="no space left") as error:
         run_it(FakeEngine(full))
     assert (error.value.slug, error.value.exit_code) == ("disk-full", 1)

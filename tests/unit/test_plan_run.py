@@ -7,7 +7,8 @@ import itertools
 import pytest
 from run_parts import GIB, a_benchmark, a_host, a_run_environment, a_target, a_workload
 
-from orchestrator.engines.docker.argv import docker_argv, docker_line
+from orchestrator.engines.docker.printer import argv as docker_argv
+from orchestrator.engines.docker.printer import line as docker_line
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.host import NumaNode
 from orchestrator.plan.run.planner import Cell, cells_of, duration_ms, plan_run, run_id

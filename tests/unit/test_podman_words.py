@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.definitions.settings import Settings
 from orchestrator.engines import ENGINES, engine_factory
-from orchestrator.engines.docker.buildx import Log, passing
+from orchestrator.engines.builds import BuildLog, passing
 from orchestrator.engines.limits import own_limits
 from orchestrator.engines.podman import cli as podman_cli
 from orchestrator.engines.podman import runs as podman_runs
@@ -20,7 +20,7 @@ from orchestrator.engines.podman.dockerfile import adapt, network_of
 from orchestrator.engines.podman.facts import facts_of
 from orchestrator.engines.podman.host import has_subordinate_ids
 from orchestrator.engines.podman.progress import events, failure
-from orchestrator.engines.printers import PRINTERS, printer
+from orchestrator.engines.printers import printer
 from orchestrator.engines.private import podman as own
 from orchestrator.engines.requirements import numbers
 from orchestrator.errors import EngineError, HostLimitError, StepFailed, UsageError
@@ -156,7 +156,7 @@ d7caab44215d035fad93036b18d78163f22bbf4162d205dae857645406c22d85
 
 
 def test_plain_output_is_told_as_events(tmp_path):
-    log = Log(path=tmp_path / "log")
+    log = BuildLog(path=tmp_path / "log")
     told = [(event.kind, event.step, event.text) for event in events(OUTPUT.splitlines(keepends=True), log)]
     pip, copy = "[1/2 2/2] RUN pip install x", "[2/2 1/1] COPY --from=work /out/ /"
     assert told == [
@@ -168,7 +168,7 @@ def test_plain_output_is_told_as_events(tmp_path):
 
 
 def explained(tmp_path, *lines: str, code: int = 125):
-    log = Log(path=tmp_path / "log")
+    log = BuildLog(path=tmp_path / "log")
     list(events(lines, log))
     return failure(STEP, log, code)
 
@@ -310,14 +310,6 @@ def test_podman_is_asked_for_leftovers_only_where_a_run_began():
         podman_runs.Leftovers(Asked()).containers("org.mlorch.run")
         assert not folder.exists()
     assert not podman_runs.running()
-
-
-@pytest.mark.parametrize("name", PRINTERS)
-def test_every_way_of_running_prints_a_line_that_claims_no_owner(name):
-    shown = printer(name)
-    assert "1:2:3:4" not in shown.line(SPEC)
-    assert shown.argv(SPEC)[0] == name
-    assert all(note.strip() for note in shown.notes(SPEC))
 
 
 def test_the_printed_words_are_those_that_the_engine_creates_with():

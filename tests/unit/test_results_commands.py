@@ -163,12 +163,33 @@ def test_an_invalid_result_is_not_made_valid_by_editing_its_record(mlorch, store
     assert "results verify" in found["reasons"][0]
 
 
-def test_a_valid_record_without_loadgen_s_summary_shows_no_verdict(mlorch, store):
-    folder = next(path for path in store.root.iterdir() if "offline-performance" in path.name)
+def test_an_old_record_without_loadgen_s_summary_shows_no_verdict(mlorch, store):
+    _, folder = add_run(store, "offline", 7, old=True)
     (folder / "mlperf_log_summary.txt").unlink()
     _, out, _ = mlorch("show", folder.name, "--json")
     (found,) = json.loads(out)["results"]
     assert (found["verdict"], found["valid"]) == ("NO RESULT", None)
+
+
+def test_an_old_record_is_listed_with_the_figures_of_its_logs(mlorch, store):
+    """Records of mlorch 0.1 hold no figures."""
+    new, _ = add_run(store, "server", 6)
+    old, folder = add_run(store, "server", 7, old=True)
+    assert "measured" not in json.loads((folder / "run.json").read_text())
+    first, second = json.loads(mlorch("list", "--json")[1])["results"][:2]
+    assert (first["run_id"], second["run_id"]) == (old.run_id, new.run_id)
+    assert first["metrics"] == second["metrics"]
+    assert (first["verdict"], first["valid"], first["reasons"]) == (second["verdict"], True, [])
+
+
+def test_a_listing_reads_no_log_of_a_run_whose_record_has_its_figures(mlorch, store):
+    for name in ("mlperf_log_detail.txt", "mlperf_log_summary.txt", "harness.json"):
+        for path in store.root.glob(f"*/{name}"):
+            path.unlink()
+    results = json.loads(mlorch("list", "--json")[1])["results"]
+    assert [one["verdict"] for one in results] == ["PASSED", "INVALID", "VALID"]
+    assert results[2]["metrics"]["result"]["value"] > 0
+    assert mlorch("verify")[0] == 1
 
 
 def test_an_interrupted_run_has_no_metrics_even_where_loadgen_s_files_are_whole(mlorch, store):

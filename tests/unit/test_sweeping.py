@@ -13,10 +13,10 @@ from urllib.parse import unquote
 import pytest
 
 from orchestrator.cli import run
-from orchestrator.commands import doctor
 from orchestrator.engines.docker.hosts import find_host
 from orchestrator.errors import UsageError
 from orchestrator.host.process import boot_id, owner_label, pid_namespace, this_process
+from orchestrator.operations import doctor
 from orchestrator.operations.context import Context, use_settings
 from orchestrator.operations.kept_plans import Selection
 
@@ -109,17 +109,19 @@ def told(tmp_path, monkeypatch):
 
 
 def test_settings_of_the_site_reach_the_rooms_that_read_the_environment(told, tmp_path):
-    from orchestrator.host.mirrors import debian_mirrors
-    from orchestrator.packages.index import places
+    from orchestrator.host.site import discover
+    from orchestrator.packages.index import configured_indexes
 
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     told(
         "ca_bundle: ca.pem\ndebian_mirror: https://archive.example/debian\n"
         "pip_index: https://index.example/simple\nengine_host: unix:///run/mine.sock\n"
     )
     use_settings()
     assert os.environ["MLORCH_CA_BUNDLE"] == str(tmp_path / "ca.pem")
-    assert debian_mirrors(tmp_path / "no-apt")["main"] == ("https://archive.example/debian",)
-    assert places(configs=[]).indexes == ("https://index.example/simple",)
+    site = discover(os.environ, tmp_path / "no-host")
+    assert site.archives["main"] == ("https://archive.example/debian",)
+    assert configured_indexes(site).indexes == ("https://index.example/simple",)
     assert find_host() == "unix:///run/mine.sock"
 
 

@@ -2,81 +2,46 @@
 
 from __future__ import annotations
 
-import codecs
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import ContainerExit, ContainerFacts
+from orchestrator.engines.model import ContainerFacts
+from orchestrator.engines.options import container_options
+from orchestrator.engines.output import ended, lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     import docker
 
+    from orchestrator.engines.model import ContainerExit
     from orchestrator.facts.steps import ContainerSpec
 
+_OF_CONTAINER = frozenset({"name", "user", "environment", "labels", "working_dir"})
+"""What the SDK takes beside the host's part of a container's configuration."""
 _KILLED = 128 + 9
 _OOM_PATIENCE_S = 1.0
-_MAX_LINE = 64 * 1024
-"""Characters of a line that are kept together; a longer one is cut into several."""
 
 
 def create(api: docker.APIClient, spec: ContainerSpec) -> str:
     """Create (not start) the container of `spec`; gives its id."""
-    made = api.create_container(
-        image=spec.image,
-        command=list(spec.command),
-        name=spec.name,
-        user=spec.user,
-        environment=dict(spec.env),
-        labels=dict(spec.labels),
-        working_dir=spec.workdir or None,
-        host_config=api.create_host_config(**host_config(spec)),
-        network_disabled=spec.network == "none",
-        stdin_open=False,
-        tty=False,
-    )
+    arguments, host = create_arguments(spec)
+    made = api.create_container(**arguments, host_config=api.create_host_config(**host))
     return str(made["Id"])
 
 
-def host_config(spec: ContainerSpec) -> dict[str, Any]:
-    """What the engine is asked for, beside the image and its program; nothing in a spec makes it privileged."""
-    from docker.types import DeviceRequest, Mount, Ulimit
-
-    config: dict[str, Any] = {
-        "mounts": [Mount(m.target, m.source, type="bind", read_only=m.read_only) for m in spec.mounts],
-        "tmpfs": dict(spec.tmpfs),
-        "network_mode": spec.network,
-        "read_only": spec.read_only,
-        "cap_drop": ["ALL"],
-        "cap_add": list(spec.capabilities),
-        "security_opt": ["no-new-privileges:true"],
-        "pids_limit": spec.pids,
-        "ipc_mode": spec.ipc,
-        "ulimits": [Ulimit(name=name, soft=soft, hard=hard) for name, (soft, hard) in sorted(spec.ulimits.items())],
-        "group_add": list(spec.groups),
-        "devices": [f"{device}:{device}:rw" for device in spec.devices],
-        "init": False,
-        "log_config": {"Type": "none", "Config": {}},
-    }
-    if spec.cpus:
-        config["cpuset_cpus"] = ",".join(map(str, spec.cpus))
-    if spec.memory_nodes:
-        config["cpuset_mems"] = ",".join(map(str, spec.memory_nodes))
-    if spec.memory is not None:
-        # The same for swap: a benchmark that swaps measures the disk.
-        config |= {"mem_limit": spec.memory, "memswap_limit": spec.memory}
-    if spec.shm is not None:
-        config["shm_size"] = spec.shm
-    if spec.runtime:
-        config["runtime"] = spec.runtime
-    requests = [DeviceRequest(driver="cdi", device_ids=list(spec.cdi_devices))] if spec.cdi_devices else []
-    if spec.gpus:
-        which = {"count": -1} if spec.gpus == ("all",) else {"device_ids": list(spec.gpus)}
-        requests.append(DeviceRequest(capabilities=[["gpu"]], **which))
-    if requests:
-        config["device_requests"] = requests
-    return config
+def create_arguments(spec: ContainerSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `create_container` and `create_host_config` are called with: the options that the dry run prints."""
+    arguments: dict[str, Any] = {"image": spec.image, "command": list(spec.command)}
+    host: dict[str, Any] = {}
+    for option in container_options(spec):
+        for name, value in option.api.items():
+            part = arguments if name in _OF_CONTAINER else host
+            if name in part:  # a list with a second part: devices by their CDI names, and by --gpus
+                part[name] = part[name] + value
+            else:
+                part[name] = value
+    return arguments, host
 
 
 def follow(
@@ -102,13 +67,7 @@ def follow(
         stream.close()
     api.wait(container, timeout=None)  # a program may close its output and go on
     state = _last_state(api, container)
-    return ContainerExit(
-        container_id=container,
-        exit_code=int(state["ExitCode"]),
-        out_of_memory=bool(state.get("OOMKilled")),
-        started=str(state.get("StartedAt", "")),
-        finished=str(state.get("FinishedAt", "")),
-    )
+    return ended(container, state)
 
 
 def _last_state(api: docker.APIClient, container: str) -> dict[str, Any]:
@@ -119,37 +78,3 @@ def _last_state(api: docker.APIClient, container: str) -> dict[str, Any]:
         time.sleep(0.05)
         state = api.inspect_container(container)["State"]
     return state
-
-
-def lines(chunks: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[str]:
-    """Lines of standard output and standard error, each whole, in the order in which they end.
-
-    Chunks (of one or the other) end anywhere, also inside a character; what is left
-    at the end without a newline is a line too.
-    """
-    streams = (_Lines(), _Lines())
-    for parts in chunks:
-        for stream, part in zip(streams, parts, strict=True):
-            if part:
-                yield from stream.feed(part)
-    for stream in streams:
-        yield from stream.feed(b"", final=True)
-
-
-class _Lines:
-    """The lines of one stream."""
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""
-
-    def feed(self, chunk: bytes, *, final: bool = False) -> Iterator[str]:
-        *whole, self._held = (self._held + self._decoder.decode(chunk, final)).split("\n")
-        for line in whole:
-            yield line.rstrip("\r")
-        while len(self._held) > _MAX_LINE:
-            yield self._held[:_MAX_LINE]
-            self._held = self._held[_MAX_LINE:]
-        if final and self._held:
-            yield self._held
-            self._held = ""

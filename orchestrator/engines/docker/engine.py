@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from orchestrator.engines import ContainerExit, ContainerFacts, EngineFacts, ImageFacts
-from orchestrator.engines.devices import refused_device, takes_gpus
+from orchestrator.engines.devices import refused_device
 from orchestrator.engines.docker.hosts import find_host
-from orchestrator.engines.docker.lookup import container_facts, image_facts
-from orchestrator.engines.docker.transfer import DockerTransfers
+from orchestrator.engines.docker.lookup import (
+    Lookup,
+    engine_lost,
+    no_engine,
+    require_listener,
+    socket_lookup,
+    socket_path,
+)
 from orchestrator.engines.requirements import unmet_requirement
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
-from orchestrator.host.folders import cache_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import docker
+    import docker.errors
 
-    from orchestrator.engines import BuildEvent, BuildSettings
     from orchestrator.engines.docker.client import Client
-    from orchestrator.facts.steps import ContainerSpec, LayerStep
+    from orchestrator.engines.model import (
+        BuildEvent,
+        ContainerExit,
+        ContainerFacts,
+        EngineFacts,
+        ImageFacts,
+        RegistryAuth,
+    )
+    from orchestrator.facts.steps import BuildSettings, ContainerSpec, LayerStep
 
 _TIMEOUT_S = 120
-_INSTALL_HINT = "start one, or let mlorch get one for itself: `mlorch engine ensure`"
 
 
 def _nothing(_facts: ContainerFacts) -> None:
@@ -40,66 +49,74 @@ def connect(host: str | None = None) -> DockerEngine:
     Raises:
         EngineError: no engine answers there (`no-engine`).
     """
+    host = host or find_host()
+    require_listener(host)
+    engine = DockerEngine(host)
+    if socket_path(host) is None:
+        engine.ask_sdk()  # elsewhere only the SDK can tell whether somebody answers
+    return engine
+
+
+def _sdk(host: str) -> docker.APIClient:
+    """Docker's SDK for the engine at `host`. Raises `EngineError` (`no-engine`)."""
     import docker
     import docker.errors
     import docker.utils
 
-    host = host or find_host()
+    secured = docker.utils.kwargs_from_env().get("tls") if host.startswith("tcp://") else None
     try:
-        secured = docker.utils.kwargs_from_env().get("tls") if host.startswith("tcp://") else None
-        api = docker.APIClient(
+        return docker.APIClient(
             base_url=host, version="auto", timeout=_TIMEOUT_S, tls=secured or False, use_ssh_client=True
         )
     except (docker.errors.DockerException, OSError) as error:
-        raise EngineError(
-            f"no container engine answers at {host}: {_why_silent(host, error)}", hint=_INSTALL_HINT, slug="no-engine"
-        ) from None
-    return DockerEngine(host, api)
+        raise no_engine(host, _first_line(error)) from None
 
 
-class DockerEngine(DockerTransfers):
-    """The `Engine` Protocol over one Docker daemon."""
+class DockerEngine:
+    """The `Engine` Protocol over one Docker daemon.
+
+    What the daemon has (facts, images, containers) is asked by `lookup`; Docker's SDK runs
+    containers and moves images, and is imported by the first of these.
+    """
 
     name = "docker"
 
-    def __init__(self, host: str, api: docker.APIClient) -> None:
+    def __init__(self, host: str) -> None:
         self.host = host
-        self._api = api
+        self._sdk: docker.APIClient | None = None
         self._client: Client | None = None
         self._facts: EngineFacts | None = None
+
+    @property
+    def _api(self) -> docker.APIClient:
+        return self.ask_sdk()
+
+    def ask_sdk(self) -> docker.APIClient:
+        """Docker's SDK, connected; `EngineError` (`no-engine`) where nobody answers it."""
+        if self._sdk is None:
+            self._sdk = _sdk(self.host)
+        return self._sdk
+
+    @property
+    def lookup(self) -> Lookup:
+        """Questions to the daemon: over its socket, or through the SDK's session where it is elsewhere."""
+        return socket_lookup(self.host) or Lookup(self.host, self._send)
+
+    def _send(self, method: str, path: str) -> tuple[int, bytes]:
+        api = self._api
+        answer = api.request(method, f"{api.base_url}{path}", timeout=_TIMEOUT_S)
+        return answer.status_code, answer.content
 
     # -- facts -------------------------------------------------------------------------
 
     def facts(self) -> EngineFacts:
         """What the daemon reports of itself."""
-        with self._answers():
-            info, version = self._api.info(), self._api.version()
-        status = dict(pair for pair in info.get("DriverStatus") or () if len(pair) == 2)
+        from orchestrator.engines.docker.facts import facts_of
         from orchestrator.engines.private import running_socket
 
-        private = running_socket()
-        return EngineFacts(
-            name=self.name,
-            host=self.host,
-            version=str(version.get("Version", "")),
-            api_version=str(version.get("ApiVersion", "")),
-            platform=f"{version.get('Os', 'linux')}/{version.get('Arch', '')}",
-            buildx=self.client().buildx_version(),
-            containerd_store=status.get("driver-type") == "io.containerd.snapshotter.v1",
-            cdi=bool(info.get("CDISpecDirs")),
-            cdi_devices=tuple(str(device.get("ID")) for device in info.get("DiscoveredDevices") or ()),
-            cdi_folders=tuple(info.get("CDISpecDirs") or ()),
-            gpus=takes_gpus(self.host, info.get("Runtimes") or ()),
-            runtimes=tuple(sorted(info.get("Runtimes") or ())),
-            storage_driver=str(info.get("Driver", "")),
-            cgroup_version=str(info.get("CgroupVersion", "")),
-            root_dir=str(info.get("DockerRootDir", "")),
-            rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
-            private=private is not None and self.host == f"unix://{private}",
-            cpus=int(info.get("NCPU") or 0),
-            memory=int(info.get("MemTotal") or 0),
-            security=tuple(info.get("SecurityOptions") or ()),
-        )
+        info, version = self.lookup.document("/info"), self.lookup.document("/version")
+        private = self.host == f"unix://{running_socket()}"
+        return facts_of(info, version, self.host, self.client().buildx_version(), private=private)
 
     def client(self) -> Client:
         """The docker client that builds on this engine."""
@@ -119,21 +136,11 @@ class DockerEngine(DockerTransfers):
 
     def image(self, reference: str) -> ImageFacts | None:
         """The image with this reference, or None."""
-        import docker.errors
-
-        with self._answers():
-            try:
-                return image_facts(reference, self._api.inspect_image(reference))  # type: ignore[no-untyped-call]  # the stubs
-            except docker.errors.ImageNotFound:
-                return None
+        return self.lookup.images([reference])[reference]
 
     def images(self, label: str) -> list[ImageFacts]:
         """Every tagged image with this label (``name`` or ``name=value``)."""
-        with self._answers():
-            found = self._api.images(filters={"label": label, "dangling": False})
-        # The list counts what an image takes on disk; an inspection may count only what was sent.
-        sizes = {tag: int(item.get("Size") or 0) for item in found for tag in (item.get("RepoTags") or ())}
-        return [replace(facts, size=size) for tag, size in sizes.items() if (facts := self.image(tag)) is not None]
+        return self.lookup.labelled(label)
 
     def build(
         self,
@@ -144,6 +151,7 @@ class DockerEngine(DockerTransfers):
         on_event: Callable[[BuildEvent], None],
     ) -> ImageFacts:
         """Build one layer; see `orchestrator.engines.docker.buildx.build` for what it raises."""
+        from orchestrator.engines.builds import BuildRequest, built
         from orchestrator.engines.docker import buildx
         from orchestrator.engines.docker.client import whales
 
@@ -162,24 +170,10 @@ class DockerEngine(DockerTransfers):
                 hint='turn on "containerd-snapshotter" in its daemon.json, or leave --cache-to out',
                 slug="no-cache-export",
             )
-        order = buildx.Order(
-            step=step,
-            context=context,
-            labels=labels,
-            settings=settings,
-            log_path=cache_home() / "logs" / f"{step.name}-{step.content_id[:12]}.log",
-            buildx=own.buildx or "",
-        )
+        request = BuildRequest(step=step, context=context, labels=labels, settings=settings)
         with whales(self.client(), self.host, settings.proxies) as client:
-            buildx.build(client, order, on_event)
-        facts = self.image(step.image)
-        if facts is None:
-            raise EngineError(
-                f"the engine built `{step.name}` but does not hold {step.image}",
-                hint=f"was it removed meanwhile? the build's log is {order.log_path}",
-                slug="not-loaded",
-            )
-        return facts
+            buildx.build(client, request, own.buildx or "", on_event)
+        return built(request, self.image(step.image))
 
     def save(self, references: Sequence[str], out: Path) -> None:
         """Write images into an archive; see `orchestrator.engines.docker.images.save`."""
@@ -194,6 +188,42 @@ class DockerEngine(DockerTransfers):
 
         with self._answers():
             return load(self._api, archive)
+
+    def tag(self, reference: str, new: str) -> None:
+        """Give the image `reference` a second name."""
+        from orchestrator.engines.docker.transfer import tag
+
+        with self._answers():
+            tag(self._api, reference, new)
+
+    def remove_image(self, reference: str) -> None:
+        """Remove a name of an image; see `orchestrator.engines.docker.transfer.remove_image`."""
+        from orchestrator.engines.docker.transfer import remove_image
+
+        with self._answers():
+            remove_image(self._api, reference)
+
+    def pull(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
+        """Get an image from its registry; see `orchestrator.engines.docker.transfer.pull` for what it raises."""
+        from orchestrator.engines.docker.transfer import pull
+
+        with self._answers():
+            pull(self._api, reference, auth, on_event)
+        facts = self.image(reference)
+        if facts is None:
+            raise StepFailed(f"the engine pulled {reference} but does not hold it", slug="not-loaded")
+        return facts
+
+    def push(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> str:
+        """Send an image to the registry that its name says; see `orchestrator.engines.docker.transfer.push`."""
+        from orchestrator.engines.docker.transfer import push
+
+        with self._answers():
+            digest = push(self._api, reference, auth, on_event)
+        if digest:
+            return digest
+        facts = self.image(reference)  # with its own image store an engine does not say it, but knows it
+        return facts.digest if facts is not None else ""
 
     # -- containers --------------------------------------------------------------------
 
@@ -243,9 +273,7 @@ class DockerEngine(DockerTransfers):
 
     def containers(self, label: str) -> list[ContainerFacts]:
         """Containers with this label, running or not."""
-        with self._answers():
-            found = self._api.containers(all=True, filters={"label": label})
-        return [container_facts(item) for item in found]
+        return self.lookup.containers(label)
 
     def stop(self, container_id: str, grace_s: int = 10) -> None:
         """Ask a container to end, kill it after `grace_s` seconds; one that is gone is fine."""
@@ -259,16 +287,7 @@ class DockerEngine(DockerTransfers):
 
     def remove(self, container_id: str) -> None:
         """Remove a container, running or not; one that is gone is fine."""
-        import docker.errors
-
-        with self._answers():
-            try:
-                self._api.remove_container(container_id, force=True, v=True)
-            except docker.errors.NotFound:
-                return
-            except docker.errors.APIError as error:
-                if "already in progress" not in str(error):
-                    raise
+        self.lookup.remove(container_id)
 
     @contextmanager
     def _answers(self, spec: ContainerSpec | None = None) -> Iterator[None]:
@@ -288,49 +307,27 @@ class DockerEngine(DockerTransfers):
                 slug="no-image",
             ) from None
         except docker.errors.APIError as error:
-            raise self._refused(error) from None
+            raise _refused(error) from None
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-            raise self._lost(error) from None
+            raise engine_lost(self.host, _first_line(error)) from None
 
-    def _lost(self, error: BaseException) -> EngineError:
-        return EngineError(
-            f"the engine at {self.host} stopped answering: {_first_line(error)}",
-            hint="see `mlorch doctor`; `mlorch engine ensure` starts mlorch's own engine again",
-            slug="engine-lost",
+
+def _refused(error: docker.errors.APIError) -> MlorchError:
+    why = str(error.explanation or error)
+    if "error setting rlimit" in why or "can't get final child's PID" in why:
+        return HostLimitError(
+            f"the host refuses a limit that the target asks for: {why.strip()}",
+            hint="see `mlorch doctor`: what the engine may raise is limited by the engine's own limits",
         )
-
-    @staticmethod
-    def _refused(error: Any) -> MlorchError:
-        said = str(getattr(error, "explanation", "") or error)
-        if "error setting rlimit" in said or "can't get final child's PID" in said:
-            return HostLimitError(
-                f"the host refuses a limit that the target asks for: {said.strip()}",
-                hint="see `mlorch doctor`: what the engine may raise is limited by the engine's own limits",
-            )
-        if (refused := refused_device(said)) is not None:
-            return refused
-        if "bind source path does not exist" in said:
-            return _missing_mount(f"a folder to be mounted is not there on the engine's host: {said.strip()}")
-        return StepFailed(f"the engine refused: {said.strip()}", slug="engine-refused")
+    if (refused := refused_device(why)) is not None:
+        return refused
+    if "bind source path does not exist" in why:
+        return _missing_mount(f"a folder to be mounted is not there on the engine's host: {why.strip()}")
+    return StepFailed(f"the engine refused: {why.strip()}", slug="engine-refused")
 
 
 def _missing_mount(message: str) -> UsageError:
     return UsageError(message, hint="mlorch never creates an input; give an existing path", slug="missing-mount")
-
-
-def _why_silent(host: str, error: BaseException) -> str:
-    """Why nobody answers, in plain words where it is a socket of this host; the SDK wraps them thrice."""
-    path = host.removeprefix("unix://")
-    if path == host:
-        return _first_line(error)
-    if not os.path.lexists(path):
-        return "there is no such socket"
-    words = str(error)
-    if "PermissionError" in words or "Permission denied" in words:
-        return "this user may not use its socket (is the user in the socket's group?)"
-    if "ConnectionRefused" in words or "Connection refused" in words:
-        return "the socket is there, but nothing listens on it"
-    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

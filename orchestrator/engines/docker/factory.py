@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.engines import requirements as fitness
+from orchestrator.engines import requirements
 from orchestrator.engines.docker.hosts import find_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.engines import EngineFacts, ImageFacts
     from orchestrator.engines.docker.engine import DockerEngine
-    from orchestrator.engines.docker.lookup import Containers
+    from orchestrator.engines.docker.lookup import Lookup
+    from orchestrator.engines.model import EngineFacts, ImageFacts
+
+_SWEEP_TIMEOUT_S = 10.0
 
 
 def connect() -> DockerEngine:
@@ -23,17 +25,28 @@ def connect() -> DockerEngine:
 
 
 def fast_lookup() -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
-    """Asks for images over the engine's socket; None where it has none on this host."""
-    from orchestrator.engines.docker.lookup import fast_lookup as over_socket
+    """Asks for images over the engine's socket; None where it has none on this host.
 
-    return over_socket(find_host())
+    Raises:
+        EngineError: nobody listens there (`no-engine`).
+    """
+    from orchestrator.engines.docker.lookup import require_listener, socket_lookup
+
+    host = find_host()
+    require_listener(host)
+    lookup = socket_lookup(host)
+    return None if lookup is None else lookup.images
 
 
-def sweepable() -> Containers | None:
+def sweepable() -> Lookup | None:
     """Finds and removes containers over the engine's socket; None where nobody listens."""
-    from orchestrator.engines.docker.lookup import fast_containers
+    from orchestrator.engines.docker.lookup import silence, socket_lookup, socket_path
 
-    return fast_containers(find_host())
+    host = find_host()
+    path = socket_path(host)
+    if path is None or silence(path):
+        return None
+    return socket_lookup(host, _SWEEP_TIMEOUT_S)
 
 
 def ensure(
@@ -47,7 +60,7 @@ def ensure(
 
 def unmet_requirement(facts: EngineFacts) -> str:
     """Why mlorch cannot build with this engine; empty where it can."""
-    return fitness.unmet_requirement(facts)
+    return requirements.unmet_requirement(facts)
 
 
 def builder(facts: EngineFacts) -> tuple[str, str, str]:

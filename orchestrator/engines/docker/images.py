@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.engines.docker.transfer import refusal
 from orchestrator.errors import EngineError, StepFailed
 from orchestrator.host.files import write_failure
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import docker
+    import requests
 
 _BLOCK = 1 << 20
 _LOADED = ("Loaded image: ", "Loaded image ID: ")
@@ -49,18 +51,13 @@ def _write(stream: Any, block: bytes, out: Path) -> None:
         raise write_failure(out, error) from error
 
 
-def _unsaved(references: Sequence[str], response: Any) -> StepFailed:
-    try:
-        said = str(response.json().get("message", ""))
-    except ValueError:
-        said = f"status {response.status_code}"
-    if response.status_code == 404 or "No such image" in said or "not found" in said:
+def _unsaved(references: Sequence[str], answer: requests.Response) -> StepFailed:
+    why, images = refusal(answer), ", ".join(references)
+    if answer.status_code == 404 or "No such image" in why or "not found" in why:
         return StepFailed(
-            f"the engine has not all of {', '.join(references)}: {said}",
-            hint="`mlorch build` makes them",
-            slug="no-image",
+            f"the engine has not all of {images}: {why}", hint="`mlorch build` makes them", slug="no-image"
         )
-    return StepFailed(f"the engine cannot save {', '.join(references)}: {said}", slug="save-failed")
+    return StepFailed(f"the engine cannot save {images}: {why}", slug="save-failed")
 
 
 def load(api: docker.APIClient, archive: Path) -> tuple[str, ...]:
@@ -77,14 +74,14 @@ def load(api: docker.APIClient, archive: Path) -> tuple[str, ...]:
 def _names(documents: Iterable[dict[str, Any]]) -> tuple[str, ...]:
     found = []
     for document in documents:
-        if said := document.get("error"):
-            if "no space left on device" in said:
+        if why := document.get("error"):
+            if "no space left on device" in why:
                 raise EngineError(
                     "the engine has no space left to load the images",
                     hint="free space where the engine keeps images (`mlorch doctor` says where), then run it again",
                     slug="engine-disk-full",
                 )
-            raise StepFailed(f"the engine cannot load the images: {said}", slug="load-failed")
+            raise StepFailed(f"the engine cannot load the images: {why}", slug="load-failed")
         for line in str(document.get("stream", "")).splitlines():
             found += [line.removeprefix(start).strip() for start in _LOADED if line.startswith(start)]
     return tuple(found)

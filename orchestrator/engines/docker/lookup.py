@@ -1,171 +1,217 @@
-"""Image look-ups over the engine's unix socket, with the standard library alone.
+"""Questions that the Docker Engine API answers without Docker's SDK: images, containers, facts.
 
-`mlorch plan` and a build that finds everything ask nothing but "is this image
-there?"; importing a docker client for that would cost ten times the question.
+`mlorch plan` and a build that finds everything ask nothing but "is this image there?"; the
+SDK takes ten times as long to import as an engine takes to answer. On a unix socket the
+standard library's sockets do; for an engine elsewhere `docker.engine` hands in the SDK's session.
 """
 
 from __future__ import annotations
 
-import http.client
+import errno
 import json
 import os
 import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from orchestrator.engines import ContainerFacts, ImageFacts
+from orchestrator.engines.model import ContainerFacts, ImageFacts
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+_T = TypeVar("_T")
 _TIMEOUT_S = 30.0
-_SWEEP_TIMEOUT_S = 10.0
-_REMOVED = frozenset({http.client.NO_CONTENT, http.client.NOT_FOUND, http.client.CONFLICT})
+_PROBE_S = 2.0
+_OK, _NOT_FOUND = 200, 404
+_REMOVED = frozenset({204, _NOT_FOUND, 409})
 """Answers to a removal that leave no container: done, gone before, another one removes it right now."""
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: str, timeout: float = _TIMEOUT_S) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-def fast_lookup(host: str) -> Callable[[Sequence[str]], dict[str, ImageFacts | None]] | None:
-    """A look-up on `host`, or None where it is no unix socket or nothing listens there.
-
-    The function that it gives asks for several references over one connection; an
-    image that is not there is None.
-
-    Raises (the function):
-        EngineError: the engine stopped answering.
-    """
-    path = host.removeprefix("unix://")
-    if path == host or not _listens(path):
-        return None
-
-    def look_up(references: Sequence[str]) -> dict[str, ImageFacts | None]:
-        connection = _UnixConnection(path)
-        try:
-            return {reference: _image(connection, reference) for reference in references}
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise EngineError(
-                f"the engine at {host} stopped answering: {error}", hint="see `mlorch doctor`", slug="engine-lost"
-            ) from error
-        finally:
-            connection.close()
-
-    return look_up
+_SILENT = {
+    errno.ENOENT: "there is no such socket",
+    errno.EACCES: "this user may not use its socket (is the user in the socket's group?)",
+    errno.ECONNREFUSED: "the socket is there, but nothing listens on it",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Containers:
-    """Finds and removes containers over a unix socket: what a sweep needs, without a docker client."""
+class Lookup:
+    """What can be asked of the engine at ``host``; ``send`` takes a method and a path, and gives status and body.
 
-    path: str
+    Every method raises `EngineError`: `engine-lost` where it stopped answering, `engine-refused` where it refuses.
+    """
+
+    host: str
+    send: Callable[[str, str], tuple[int, bytes]]
+
+    def images(self, references: Sequence[str]) -> dict[str, ImageFacts | None]:
+        """The images with these references, None for one that is not there."""
+        return {reference: self._image(reference) for reference in references}
+
+    def labelled(self, label: str) -> list[ImageFacts]:
+        """Every tagged image with this label (``name`` or ``name=value``)."""
+        found = self._list(f"/images/json?{_filters(label=[label], dangling=['false'])}")
+        # The list counts what an image takes on disk; an inspection may count only what was sent.
+        sizes = {tag: int(item.get("Size") or 0) for item in found for tag in item.get("RepoTags") or ()}
+        images = self.images(list(sizes))
+        return [replace(facts, size=sizes[tag]) for tag, facts in images.items() if facts is not None]
 
     def containers(self, label: str) -> list[ContainerFacts]:
-        """Containers with this label (``name`` or ``name=value``), running or not. Raises `EngineError`."""
-        filters = quote(json.dumps({"label": [label]}))
-        body = self._ask("GET", f"/containers/json?all=1&filters={filters}", frozenset({http.client.OK}))
-        return [container_facts(item) for item in json.loads(body)]
+        """Containers with this label (``name`` or ``name=value``), running or not."""
+        found = self._list(f"/containers/json?all=1&{_filters(label=[label])}")
+        return [container_facts(item) for item in found]
 
     def remove(self, container_id: str) -> None:
-        """Remove a container, running or not; one that is gone is fine. Raises `EngineError`."""
+        """Remove a container, running or not; one that is gone is fine."""
         self._ask("DELETE", f"/containers/{quote(container_id)}?force=1&v=1", _REMOVED)
 
-    def _ask(self, method: str, place: str, good: frozenset[int]) -> bytes:
-        connection = _UnixConnection(self.path, _SWEEP_TIMEOUT_S)
+    def document(self, path: str) -> dict[str, Any]:
+        """The object that the engine answers with."""
+        return self._parsed(self._ask("GET", path, frozenset({_OK}))[1], dict)
+
+    def _list(self, path: str) -> list[dict[str, Any]]:
+        return self._parsed(self._ask("GET", path, frozenset({_OK}))[1], list)
+
+    def _image(self, reference: str) -> ImageFacts | None:
+        path = f"/images/{quote(reference, safe='/:@')}/json"
+        status, body = self._ask("GET", path, frozenset({_OK, _NOT_FOUND}))
+        return None if status == _NOT_FOUND else image_facts(reference, self._parsed(body, dict))
+
+    def _ask(self, method: str, path: str, good: frozenset[int]) -> tuple[int, bytes]:
         try:
-            connection.request(method, place)
-            answer = connection.getresponse()
-            body = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise EngineError(f"the engine at {self.path} stopped answering: {error}", slug="engine-lost") from error
-        finally:
-            connection.close()
-        if answer.status not in good:
-            raise EngineError(f"the engine at {self.path} refused: status {answer.status}", slug="engine-refused")
-        return body
+            status, body = self.send(method, path)
+        except (OSError, ValueError) as error:
+            raise engine_lost(self.host, str(error)) from error
+        if status not in good:
+            answer = body[:200].decode(errors="replace").strip()
+            raise EngineError(f"the engine at {self.host} refused: status {status}: {answer}", slug="engine-refused")
+        return status, body
+
+    def _parsed(self, body: bytes, kind: type[_T]) -> _T:
+        """The answer's JSON, a list or an object."""
+        try:
+            found = json.loads(body)
+        except ValueError as error:
+            raise engine_lost(self.host, str(error)) from error
+        if not isinstance(found, kind):
+            raise engine_lost(self.host, "what it says is not what a Docker engine would say")
+        return found
 
 
-def fast_containers(host: str) -> Containers | None:
-    """`Containers` of `host`, or None where it is no unix socket or nothing listens there."""
+def socket_lookup(host: str, timeout_s: float = _TIMEOUT_S) -> Lookup | None:
+    """A `Lookup` over the unix socket that ``host`` names; None where it names none."""
+    path = socket_path(host)
+    return None if path is None else Lookup(host, partial(_send, path, timeout_s))
+
+
+def socket_path(host: str) -> str | None:
+    """The unix socket that a host (``unix:///run/docker.sock``) names; None for a host elsewhere."""
     path = host.removeprefix("unix://")
-    return None if path == host or not _listens(path) else Containers(path)
+    return None if path == host else path
 
 
-def container_facts(item: dict[str, object]) -> ContainerFacts:
-    """An element of the engine's list of containers as facts."""
-    names = item.get("Names") or [""]
-    return ContainerFacts(
-        container_id=str(item["Id"]),
-        name=str(names[0]).removeprefix("/"),  # type: ignore[index]  # a list of names, as the API says
-        state=str(item.get("State", "")),
-        labels=dict(item.get("Labels") or {}),  # type: ignore[call-overload]  # an object of texts, as the API says
+def silence(path: str) -> str:
+    """Why nobody answers on a unix socket, in plain words; empty where somebody listens."""
+    if not os.path.lexists(path):
+        return _SILENT[errno.ENOENT]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_S)
+        try:
+            probe.connect(path)
+        except OSError as error:
+            return _SILENT.get(error.errno or 0, str(error))
+    return ""
+
+
+def no_engine(host: str, why: str) -> EngineError:
+    """Nobody answers at ``host``."""
+    return EngineError(
+        f"no container engine answers at {host}: {why}",
+        hint="start one, or let mlorch get one for itself: `mlorch engine ensure`",
+        slug="no-engine",
     )
 
 
-def _listens(path: str) -> bool:
-    if not os.path.exists(path):  # noqa: PTH110 (one call, on the hot path)
-        return False
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    probe.settimeout(2.0)
-    try:
-        probe.connect(path)
-    except OSError:
-        return False
-    finally:
-        probe.close()
-    return True
+def engine_lost(host: str, why: str) -> EngineError:
+    """The engine at ``host`` answered before, and does not any more."""
+    return EngineError(
+        f"the engine at {host} stopped answering: {why}",
+        hint="see `mlorch doctor`; `mlorch engine ensure` starts mlorch's own engine again",
+        slug="engine-lost",
+    )
+
+
+def require_listener(host: str) -> None:
+    """Raise `EngineError` (`no-engine`) where ``host`` is a unix socket on which nobody listens."""
+    path = socket_path(host)
+    if path is not None and (why := silence(path)):
+        raise no_engine(host, why)
 
 
 def ping(path: str) -> bool:
     """Whether an engine answers on the unix socket `path`."""
-    connection = _UnixConnection(path)
     try:
-        connection.request("GET", "/_ping")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
+        status, _ = _send(path, _TIMEOUT_S, "GET", "/_ping")
+    except (OSError, ValueError):
         return False
-    finally:
-        connection.close()
+    return status == _OK
 
 
-def _image(connection: _UnixConnection, reference: str) -> ImageFacts | None:
-    connection.request("GET", f"/images/{quote(reference, safe='/:@')}/json")
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status == http.client.NOT_FOUND:
-        return None
-    if answer.status != http.client.OK:
-        raise ValueError(f"status {answer.status}: {body[:200].decode(errors='replace')}")
-    return image_facts(reference, json.loads(body))
+def _send(path: str, timeout_s: float, method: str, target: str) -> tuple[int, bytes]:
+    """One question over a unix socket. By HTTP/1.0, where an answer is whole when the connection ends.
+
+    `http.client` would do the same, and costs more to import than all questions of a plan together.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(path)
+        connection.sendall(f"{method} {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode("ascii"))
+        answer = b""
+        while chunk := connection.recv(1 << 16):
+            answer += chunk
+    head, _, body = answer.partition(b"\r\n\r\n")
+    words = head.split(maxsplit=2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/"):
+        raise ValueError("it broke off, or speaks no HTTP")
+    return int(words[1]), body
 
 
-def image_facts(reference: str, answer: dict[str, object]) -> ImageFacts:
+def _filters(**filters: list[str]) -> str:
+    return f"filters={quote(json.dumps(filters))}"
+
+
+def container_facts(item: Mapping[str, Any]) -> ContainerFacts:
+    """An element of the engine's list of containers as facts."""
+    names = item.get("Names") or [""]
+    return ContainerFacts(
+        container_id=str(item["Id"]),
+        name=str(names[0]).removeprefix("/"),
+        state=str(item.get("State", "")),
+        labels=dict(item.get("Labels") or {}),
+    )
+
+
+def image_facts(reference: str, answer: Mapping[str, Any]) -> ImageFacts:
     """The engine's answer to an image inspection as facts."""
-    config = answer.get("Config") or {}
-    digests = answer.get("RepoDigests") or []
-    repository = reference.rpartition(":")[0] or reference
-    # A pulled image has its digest under the registry's name, which ends as ours does.
-    tail = repository.removeprefix("localhost")
-    own = [d for d in digests if isinstance(d, str) and d.rpartition("@")[0].endswith(tail)]  # type: ignore[attr-defined]
+    config, root = answer.get("Config") or {}, answer.get("RootFS") or {}
     image_id = str(answer.get("Id", ""))
     return ImageFacts(
         image=reference,
         image_id=image_id,
-        digest=own[0].rpartition("@")[2] if own else image_id,
-        size=int(str(answer.get("Size") or 0)),
+        digest=_own_digest(reference, answer.get("RepoDigests") or ()) or image_id,
+        size=int(answer.get("Size") or 0),
         created=str(answer.get("Created", "")),
-        labels=dict(config.get("Labels") or {}),  # type: ignore[attr-defined]
-        layers=tuple((answer.get("RootFS") or {}).get("Layers") or ()),  # type: ignore[attr-defined]
+        labels=dict(config.get("Labels") or {}),
+        layers=tuple(root.get("Layers") or ()),
     )
+
+
+def _own_digest(reference: str, names: Sequence[str]) -> str:
+    """The digest of the image's own name. A pulled image has it under the registry's name, which ends as ours does."""
+    tail = (reference.rpartition(":")[0] or reference).removeprefix("localhost")
+    for name in names:
+        repository, _, digest = name.rpartition("@")
+        if repository.endswith(tail):
+            return digest
+    return ""

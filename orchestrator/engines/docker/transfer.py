@@ -7,6 +7,7 @@ programs; `orchestrator.engines.registry_messages` knows what they mean.
 from __future__ import annotations
 
 import contextlib
+import json
 import queue
 import secrets
 import threading
@@ -14,161 +15,156 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import BuildEvent
+from orchestrator.engines.model import BuildEvent
 from orchestrator.errors import MlorchError, RegistryError, StepFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     import docker
+    import requests
 
-    from orchestrator.engines import ImageFacts, RegistryAuth
+    from orchestrator.engines.model import RegistryAuth
 
 STALLED_S = 60.0
 """How long no byte may come or go while some are still missing. Unpacking is silent, and may take longer."""
 _DONE = frozenset({
     "Download complete", "Pull complete", "Already exists", "Extracting", "Verifying Checksum",
-    "Pushed", "Layer already exists", "Mounted from",
+    "Pushed", "Layer already exists",
 })  # fmt: skip
 
 
-class DockerTransfers:
-    """The part of `DockerEngine` that is `orchestrator.engines.ImageTransfer`."""
+def tag(api: docker.APIClient, reference: str, new: str) -> None:
+    """Give the image `reference` a second name."""
+    repository, _, name = new.rpartition(":")
+    api.tag(reference, repository, name, force=True)
 
-    host: str
-    _api: docker.APIClient
 
-    def image(self, reference: str) -> ImageFacts | None:
-        """The image with this reference, or None."""
-        raise NotImplementedError
+def remove_image(api: docker.APIClient, reference: str) -> None:
+    """See `Engine.remove_image`.
 
-    def _answers(self) -> AbstractContextManager[None]:
-        raise NotImplementedError
+    Raises:
+        StepFailed: `image-in-use`, a container needs it.
+    """
+    import docker.errors
 
-    def tag(self, reference: str, new: str) -> None:
-        """Give the image `reference` a second name."""
-        repository, _, tag = new.rpartition(":")
-        with self._answers():
-            self._api.tag(reference, repository, tag, force=True)
-
-    def remove_image(self, reference: str) -> None:
-        """Remove a name of an image, and the image with its last name; one that is gone is fine.
-
-        Raises:
-            StepFailed: `image-in-use`, a container needs it.
-        """
-        import docker.errors
-
-        with self._answers():
-            try:
-                also = self._by_digest_only(reference)
-                self._api.remove_image(reference)
-                for name in also:
-                    self._api.remove_image(name)
-            except docker.errors.ImageNotFound:
-                return
-            except docker.errors.APIError as error:
-                if error.status_code != 409:
-                    raise
-                said = str(error.explanation or error)
-                raise StepFailed(f"{reference} is in use: {said}", slug="image-in-use") from None
-
-    def _by_digest_only(self, reference: str) -> list[str]:
-        """The names with a digest under which this very layer was pulled, where `reference` is the last one with a tag.
-
-        The older image store keeps them, and with them the image.
-        """
-        found = self._api.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs
-        if found.get("RepoTags") != [reference]:
-            return []
-        tail = reference.rpartition(":")[0].removeprefix("localhost")
-        digests = (str(name) for name in found.get("RepoDigests") or ())
-        return [
-            name
-            for name in digests
-            if name.rpartition("@")[0].endswith(tail) and not name.startswith(f"{reference.rpartition(':')[0]}@")
-        ]
-
-    def pull(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
-        """Get an image from its registry; the engine checks every layer against its digest.
-
-        Raises:
-            RegistryError: as `registries.wording.from_engine`; `registry-slow` where nothing comes for a minute.
-            EngineError: `engine-disk-full`, or the engine went away.
-        """
-        name, at, digest = reference.partition("@")
-        repository, _, tag = (name, "", digest) if at else reference.rpartition(":")
-        params = {"fromImage": repository, "tag": tag}
-        try:
-            self._follow("/images/create", params, reference, auth, on_event)
-        except RegistryError as error:
-            if error.slug == "digest-mismatch":
-                self._forget_partial()
+    try:
+        also = _by_digest_only(api, reference)
+        api.remove_image(reference)
+        for name in also:
+            api.remove_image(name)
+    except docker.errors.ImageNotFound:
+        return
+    except docker.errors.APIError as error:
+        if error.status_code != 409:
             raise
-        facts = self.image(reference)
-        if facts is None:
-            raise StepFailed(f"the engine pulled {reference} but does not hold it", slug="not-loaded")
-        return facts
+        raise StepFailed(f"{reference} is in use: {error.explanation or error}", slug="image-in-use") from None
 
-    def push(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> str:
-        """Send an image to the registry that its name says; gives the manifest's digest ("" where it is not said).
 
-        Layers that the registry has are not sent. Raises as `pull`, and `registry-full`.
-        """
-        repository, _, tag = reference.rpartition(":")
-        said = self._follow(f"/images/{repository}/push", {"tag": tag}, reference, auth, on_event)
-        if said.digest:
-            return said.digest
-        facts = self.image(reference)  # with its own image store an engine does not say it, but knows it
-        return facts.digest if facts is not None else ""
+def _by_digest_only(api: docker.APIClient, reference: str) -> list[str]:
+    """The names with a digest under which this very layer was pulled, where `reference` is the last one with a tag.
 
-    def _forget_partial(self) -> None:
-        """Let the engine throw away what belongs to no image, at once.
+    The older image store keeps them, and with them the image.
+    """
+    found = api.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs
+    if found.get("RepoTags") != [reference]:
+        return []
+    repository = reference.rpartition(":")[0]
+    tail = repository.removeprefix("localhost")
+    digests = (str(name) for name in found.get("RepoDigests") or ())
+    return [
+        name for name in digests if name.rpartition("@")[0].endswith(tail) and not name.startswith(f"{repository}@")
+    ]
 
-        containerd would go on with the wrong bytes at the next pull, and fail on them although
-        the registry gives the right ones by then. It collects whenever an image is removed.
-        """
-        name = f"localhost/mlorch-none:{secrets.token_hex(6)}"
-        repository, _, tag = name.rpartition(":")
-        with contextlib.suppress(MlorchError), self._answers():
-            self._api.import_image_from_data(bytes(1024), repository=repository, tag=tag)  # the end of an empty tar
-            self._api.remove_image(name)
 
-    def _follow(
-        self,
-        path: str,
-        params: dict[str, str],
-        reference: str,
-        auth: RegistryAuth | None,
-        on_event: Callable[[BuildEvent], None],
-    ) -> Moving:
-        """Ask for a transfer and follow it to its end."""
-        import docker.auth
-        import docker.errors
+def pull(
+    api: docker.APIClient, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]
+) -> None:
+    """Get an image from its registry; the engine checks every layer against its digest.
 
-        from orchestrator.engines.registry_messages import from_engine
+    Raises:
+        RegistryError: as `registry_messages.from_engine`; `registry-slow` where nothing comes for a minute.
+        EngineError: `engine-disk-full`, or the engine went away.
+    """
+    name, at, digest = reference.partition("@")
+    repository, _, tag = (name, "", digest) if at else reference.rpartition(":")
+    params = {"fromImage": repository, "tag": tag}
+    try:
+        _follow(api, "/images/create", params, reference, auth, on_event)
+    except RegistryError as error:
+        if error.slug == "digest-mismatch":
+            _forget_partial(api)
+        raise
 
-        moving = Moving(reference)
-        header = docker.auth.encode_header(_auth_config(auth, reference))
-        api: Any = self._api  # the public calls cannot be given up when a transfer stalls
-        with self._answers():
-            try:
-                answer = api._post(  # noqa: SLF001
-                    api._url(path),  # noqa: SLF001
-                    params=params,
-                    headers={"X-Registry-Auth": header},
-                    stream=True,
-                    timeout=None,
-                )
-                api._raise_for_status(answer)  # noqa: SLF001
-                for event in _watched(api, answer, moving):
-                    on_event(event)
-            except docker.errors.APIError as error:
-                moving.error = str(error.explanation or error)
-        if moving.error:
-            raise from_engine(reference, moving.error, pushing=path.endswith("/push"))
-        return moving
+
+def push(
+    api: docker.APIClient, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]
+) -> str:
+    """Send an image to the registry that its name says; gives the manifest's digest ("" where it is not said).
+
+    Layers that the registry has are not sent. Raises as `pull`, and `registry-full`.
+    """
+    repository, _, tag = reference.rpartition(":")
+    return _follow(api, f"/images/{repository}/push", {"tag": tag}, reference, auth, on_event).digest
+
+
+def _forget_partial(api: docker.APIClient) -> None:
+    """Let the engine throw away what belongs to no image, at once.
+
+    containerd would go on with the wrong bytes at the next pull, and fail on them although
+    the registry gives the right ones by then. It collects whenever an image is removed.
+    """
+    import docker.errors
+    import requests
+
+    repository, tag = "localhost/mlorch-none", secrets.token_hex(6)
+    with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+        api.import_image_from_data(bytes(1024), repository=repository, tag=tag)  # the end of an empty tar
+        api.remove_image(f"{repository}:{tag}")
+
+
+def _follow(
+    api: docker.APIClient,
+    path: str,
+    params: dict[str, str],
+    reference: str,
+    auth: RegistryAuth | None,
+    on_event: Callable[[BuildEvent], None],
+) -> Moving:
+    """Ask for a transfer and follow it to its end.
+
+    The SDK's `pull` and `push` cannot be given up when a transfer stalls, so its session is
+    asked directly; a password goes into a header, never onto a command line.
+    """
+    import docker.auth
+
+    from orchestrator.engines.registry_messages import from_engine
+
+    moving = Moving(reference)
+    header = docker.auth.encode_header(_auth_config(auth, reference))
+    answer = api.post(
+        f"{api.base_url}/v{api.api_version}{path}",
+        params=params,
+        headers={"X-Registry-Auth": header},
+        stream=True,
+        timeout=None,
+    )
+    if answer.ok:
+        for event in _watched(answer, moving):
+            on_event(event)
+    else:
+        moving.error = refusal(answer)
+    if moving.error:
+        raise from_engine(reference, moving.error, pushing=path.endswith("/push"))
+    return moving
+
+
+def refusal(answer: requests.Response) -> str:
+    """Why the engine refuses, in its own words."""
+    try:
+        return str(answer.json().get("message", ""))
+    except (ValueError, AttributeError):
+        return f"status {answer.status_code}"
 
 
 @dataclass(slots=True)
@@ -190,13 +186,15 @@ class Moving:
         layer, status = str(document.get("id") or ""), str(document.get("status") or "")
         if not layer or not status or status.startswith("Pulling from"):
             return None
-        detail = document.get("progressDetail") or {}
+        self._note(layer, status, document.get("progressDetail") or {})
+        return BuildEvent(kind="progress", step=self.reference, text=f"{status} {layer}", **self.progress())
+
+    def _note(self, layer: str, status: str, detail: dict[str, Any]) -> None:
         _, current, total = self.layers.get(layer, ("", 0, 0))
         current, total = int(detail.get("current") or current), int(detail.get("total") or total)
-        if status in _DONE or status.startswith("Mounted from"):
+        if _is_over(status):
             current = max(current, total)
         self.layers[layer] = (status, current, total)
-        return BuildEvent(kind="progress", step=self.reference, text=f"{status} {layer}", **self.progress())
 
     def progress(self) -> dict[str, int]:
         """Bytes moved and to be moved, of all layers known so far."""
@@ -209,19 +207,24 @@ class Moving:
     def moved(self) -> bool:
         """Whether all bytes are over: what is left is the engine's own work."""
         states = [status for status, *_ in self.layers.values()]
-        return bool(states) and all(s in _DONE or s.startswith("Mounted from") for s in states)
+        return bool(states) and all(map(_is_over, states))
 
 
-def _watched(api: Any, answer: Any, moving: Moving) -> Iterator[BuildEvent]:
+def _is_over(status: str) -> bool:
+    """Whether a layer's bytes are where they belong."""
+    return status in _DONE or status.startswith("Mounted from")
+
+
+def _watched(answer: requests.Response, moving: Moving) -> Iterator[BuildEvent]:
     """The events of a transfer; given up where nothing moves for too long.
 
     Read in a thread of its own: some engines repeat what they said while nothing comes, others are silent.
     """
-    from docker.types.daemon import CancellableStream
+    from docker.types import CancellableStream
 
     from orchestrator.engines.registry_messages import stalled
 
-    stream = CancellableStream(api._stream_helper(answer, decode=True), answer)  # noqa: SLF001
+    stream = CancellableStream(map(json.loads, filter(None, answer.iter_lines())), answer)
     documents: queue.SimpleQueue[dict[str, Any] | BaseException | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(stream, documents), daemon=True).start()
     before, since = moving.progress(), time.monotonic()
@@ -257,7 +260,7 @@ def _read(stream: Any, documents: queue.SimpleQueue[dict[str, Any] | BaseExcepti
 def _auth_config(auth: RegistryAuth | None, reference: str) -> dict[str, str]:
     if auth is None:
         return {}
-    said = {"serveraddress": reference.partition("/")[0]}
+    server = {"serveraddress": reference.partition("/")[0]}
     if auth.identity_token:
-        return {**said, "identitytoken": auth.identity_token}
-    return {**said, "username": auth.username, "password": auth.password}
+        return {**server, "identitytoken": auth.identity_token}
+    return {**server, "username": auth.username, "password": auth.password}

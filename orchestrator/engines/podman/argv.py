@@ -1,12 +1,14 @@
-"""A container's spec as the words of `podman`: what the engine creates, and what a dry run prints. Pure."""
+"""A container's options in podman's words: what the engine creates, and what a dry run prints. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.options import each, run_words, ulimit_words
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.facts.steps import ContainerSpec
 
@@ -34,23 +36,42 @@ def create_words(spec: ContainerSpec, host: Host) -> list[str]:
     says and nothing else: writable folders over a read-only root, the proxies of the
     caller, a look into a registry.
     """
-    words = ["--name", spec.name, *_ids(spec, host), "--pull", "never", "--http-proxy=false"]
-    words += _network(spec, rootless=host.rootless)
-    words += ["--read-only", "--read-only-tmpfs=false"] if spec.read_only else []
-    words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--log-driver", "none"]
-    words += _limits(spec, host.limits)
-    words += _grants(spec, rootless=host.rootless)
-    for mount in spec.mounts:
-        words += ["--mount", _mount(mount.source, mount.target, read_only=mount.read_only)]
-    for path, options in sorted(spec.tmpfs.items()):
-        words += ["--tmpfs", f"{path}:{tmpfs_options(options, spec.user)}"]
-    for key, value in sorted(spec.env.items()):
-        words += ["--env", f"{key}={value}"]
-    words += ["--unsetenv", "container"] if "container" not in spec.env else []
-    for key, value in sorted(spec.labels.items()):
-        words += ["--label", f"{key}={value}"]
-    words += ["--workdir", spec.workdir] if spec.workdir else []
-    return [*words, spec.image, *spec.command]
+    own = ["--pull", "never", "--http-proxy=false"]
+    if "container" not in spec.env:
+        own += ["--unsetenv", "container"]
+    return [*own, *run_words(spec, _differences(spec, host))]
+
+
+def _differences(spec: ContainerSpec, host: Host) -> dict[str, Sequence[str]]:
+    """podman's words for the options that it takes otherwise than docker; see `orchestrator.engines.options`."""
+    folders = (f"{path}:{tmpfs_options(options, spec.user)}" for path, options in sorted(spec.tmpfs.items()))
+    found: dict[str, Sequence[str]] = {
+        "user": _ids(spec, host),
+        "read_only": ["--read-only", "--read-only-tmpfs=false"],
+        "no_new_privileges": ["--security-opt", "no-new-privileges"],
+        "ulimits": ulimit_words({**bounded(host.limits), **spec.ulimits}),
+        "tmpfs": each("--tmpfs", folders),
+        # podman knows neither: see `not_passed`.
+        "gpus": [],
+        "runtime": [],
+    }
+    if host.rootless and spec.network == "bridge":
+        found["network"] = []  # a plain user has no bridge; podman's own default (pasta, slirp4netns) stands in
+    if host.rootless and spec.groups:
+        found["groups"] = ["--group-add", "keep-groups"]  # the host's groups have no number in a user namespace
+    return found
+
+
+def not_passed(spec: ContainerSpec) -> str:
+    """What of a spec's devices podman cannot pass; empty where it can pass all. The engine refuses such a spec."""
+    asked = []
+    if spec.gpus:
+        asked.append(f"--gpus {','.join(spec.gpus)}")
+    if spec.runtime:
+        asked.append(f"runtime {spec.runtime}")
+    if not asked:
+        return ""
+    return f"podman passes devices by CDI names and by their nodes, not by {' and '.join(asked)}"
 
 
 def _ids(spec: ContainerSpec, host: Host) -> list[str]:
@@ -58,51 +79,21 @@ def _ids(spec: ContainerSpec, host: Host) -> list[str]:
 
     With the own id alone the container's root is that user: without capabilities, like everybody else.
     """
-    if host.rootless and not host.subordinate:
+    if not host.rootless:
+        return ["--user", spec.user]
+    if not host.subordinate:
         return ["--user", "0:0"]
-    return ["--user", spec.user, *(["--userns", "keep-id"] if host.rootless else [])]
-
-
-def _network(spec: ContainerSpec, *, rootless: bool) -> list[str]:
-    """A plain user has no bridge; podman's own default for one (pasta, slirp4netns) stands in."""
-    return [] if rootless and spec.network == "bridge" else ["--network", spec.network]
-
-
-def _limits(spec: ContainerSpec, bounds: Mapping[str, int | None]) -> list[str]:
-    words = ["--pids-limit", str(spec.pids), "--ipc", spec.ipc]
-    if spec.cpus:
-        words += ["--cpuset-cpus", ",".join(map(str, spec.cpus))]
-    if spec.memory_nodes:
-        words += ["--cpuset-mems", ",".join(map(str, spec.memory_nodes))]
-    if spec.memory is not None:
-        # Swap as much as memory, that is none: a benchmark that swaps measures the disk.
-        words += ["--memory", str(spec.memory), "--memory-swap", str(spec.memory)]
-    if spec.shm is not None and spec.ipc != "host":
-        words += ["--shm-size", str(spec.shm)]
-    return words + ulimit_words({**bounded(bounds), **spec.ulimits})
-
-
-def ulimit_words(ulimits: Mapping[str, tuple[int, int]]) -> list[str]:
-    """`--ulimit` for each, by name."""
-    return [word for name, (soft, hard) in sorted(ulimits.items()) for word in ("--ulimit", f"{name}={soft}:{hard}")]
+    return ["--user", spec.user, "--userns", "keep-id"]
 
 
 def bounded(bounds: Mapping[str, int | None]) -> dict[str, tuple[int, int]]:
     """The limits that podman would wish for and this host refuses, as high as the host allows."""
-    return {
-        name: (most, most) for name, value in _RAISED.items() if (most := bounds.get(name)) is not None and most < value
-    }
-
-
-def _grants(spec: ContainerSpec, *, rootless: bool) -> list[str]:
-    words: list[str] = []
-    if rootless and spec.groups:
-        words += ["--group-add", "keep-groups"]  # the host's groups have no number in a user namespace
-    else:
-        words += [word for group in spec.groups for word in ("--group-add", group)]
-    words += [word for capability in spec.capabilities for word in ("--cap-add", capability)]
-    words += [word for device in spec.devices for word in ("--device", f"{device}:{device}:rw")]
-    return words + [word for device in spec.cdi_devices for word in ("--device", device)]
+    found = {}
+    for name, wished in _RAISED.items():
+        most = bounds.get(name)
+        if most is not None and most < wished:
+            found[name] = (most, most)
+    return found
 
 
 def tmpfs_options(options: str, user: str) -> str:
@@ -113,13 +104,8 @@ def tmpfs_options(options: str, user: str) -> str:
     """
     given = [word for word in options.split(",") if word]
     owner = {word for word in given if word.startswith(("uid=", "gid="))}
+    found = [word for word in given if word not in owner]
     uid, _, gid = user.partition(":")
-    kept = [word for word in given if word not in owner]
-    own = owner and owner <= {f"uid={uid}", f"gid={gid or uid}"}
-    return ",".join([*kept, *(["U"] if own else []), "notmpcopyup"])
-
-
-def _mount(source: str, target: str, *, read_only: bool) -> str:
-    """`--mount` and not `-v`: it refuses a source that is missing. The value is one CSV record."""
-    fields = ["type=bind", f"source={source}", f"target={target}"] + (["readonly"] if read_only else [])
-    return ",".join(f'"{field.replace(chr(34), chr(34) * 2)}"' if set(field) & set(',"') else field for field in fields)
+    if owner and owner <= {f"uid={uid}", f"gid={gid or uid}"}:
+        found.append("U")
+    return ",".join([*found, "notmpcopyup"])

@@ -15,12 +15,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.docker.buildx import Log, with_attempts
-from orchestrator.engines.podman.argv import bounded, ulimit_words
+from orchestrator.engines.builds import BuildLog, follow, with_attempts
+from orchestrator.engines.options import ulimit_words
+from orchestrator.engines.podman.argv import bounded
 from orchestrator.engines.podman.cli import extra_environment
 from orchestrator.engines.podman.dockerfile import adapt, network_of
 from orchestrator.engines.podman.images import load_manifest
-from orchestrator.engines.podman.progress import events, failure, note
+from orchestrator.engines.podman.progress import events, failure
 from orchestrator.errors import EngineError, UsageError
 from orchestrator.host.folders import cache_home
 from orchestrator.plan.build.content import EPOCH
@@ -28,8 +29,8 @@ from orchestrator.plan.build.content import EPOCH
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from orchestrator.engines import BuildEvent
-    from orchestrator.engines.docker.buildx import Order
+    from orchestrator.engines.builds import BuildRequest
+    from orchestrator.engines.model import BuildEvent
     from orchestrator.engines.podman.engine import PodmanEngine
     from orchestrator.facts.steps import LayerStep
 
@@ -38,7 +39,7 @@ _PROC = Path("/proc")
 _PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"})
 
 
-def build(engine: PodmanEngine, order: Order, version: str, on_event: Callable[[BuildEvent], None]) -> None:
+def build(engine: PodmanEngine, request: BuildRequest, version: str, on_event: Callable[[BuildEvent], None]) -> None:
     """Build the step under its content id's tag.
 
     Raises:
@@ -46,36 +47,36 @@ def build(engine: PodmanEngine, order: Order, version: str, on_event: Callable[[
         EngineError: podman was killed (`engine-lost`) or has no space (`engine-disk-full`).
         UsageError: a cache of build steps is asked for (`no-step-cache`).
     """
-    if order.settings.cache_to or order.settings.cache_from:
+    if request.settings.cache_to or request.settings.cache_from:
         raise UsageError(
             "podman keeps no results of build steps in a registry",
             hint="leave --cache-to and --cache-from out (whole layers are pulled as ever), or take `--engine docker`",
             slug="no-step-cache",
         )
-    file = order.context / "Dockerfile"
+    file = request.context / "Dockerfile"
     adapted = file.with_name(".podman.Dockerfile")
     text = file.read_text(encoding="utf-8")
     adapted.write_text(adapt(text, version), encoding="utf-8")
     with_attempts(
-        lambda: _once(engine, order, adapted, network_of(text, order.settings.network, version), on_event),
-        order,
+        lambda: _once(engine, request, adapted, network_of(text, request.settings.network, version), on_event),
+        request,
         on_event,
     )
 
 
 def _once(
-    engine: PodmanEngine, order: Order, dockerfile: Path, network: str, on_event: Callable[[BuildEvent], None]
+    engine: PodmanEngine, request: BuildRequest, dockerfile: Path, network: str, on_event: Callable[[BuildEvent], None]
 ) -> None:
-    log = Log(path=order.log_path)
-    with _bases(engine, order.step) as contexts:
-        argv = [engine.podman.program, *words(order, dockerfile, network, contexts, engine.daemon_limits())]
+    log = BuildLog(path=request.log_path)
+    with _bases(engine, request.step) as contexts:
+        argv = [engine.podman.program, *words(request, dockerfile, network, contexts, engine.daemon_limits())]
         try:
             process = subprocess.Popen(  # noqa: S603 (an argument list, no shell)
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=environment(order.settings.proxies),
+                env=environment(request.settings.proxies),
                 start_new_session=True,  # Ctrl-C is for mlorch, which ends the build in order
                 text=True,
                 encoding="utf-8",
@@ -87,37 +88,35 @@ def _once(
             ) from error
         try:
             assert process.stdout is not None
-            with order.log_path.open("a", encoding="utf-8") as out, process.stdout as lines:
-                for event in events(lines, log):
-                    note(event, out.write)
-                    on_event(event)
+            with process.stdout as lines:
+                follow(events(lines, log), log, on_event)
             code = process.wait()
         except BaseException:
             end(process)
             raise
     if code:
-        raise failure(order.step, log, code)
+        raise failure(request.step, log, code)
 
 
 def words(
-    order: Order,
+    request: BuildRequest,
     dockerfile: Path,
     network: str,
     contexts: Mapping[str, str],
     limits: Mapping[str, int | None],
 ) -> list[str]:
     """The words after `podman`."""
-    step = order.step
+    step = request.step
     argv = ["build", "--file", str(dockerfile), "--tag", step.image, "--platform", step.platform]
     argv += ["--layers=false", "--force-rm", "--network", network, "--identity-label=false"]
     argv += ["--timestamp", str(EPOCH)]  # of the image and of its files: the same inputs, the same bytes
     # A parent is in the store under a name that no registry has; only a base may come from elsewhere.
     argv += ["--pull=never"] if step.parent else []
     argv += [word for name, value in contexts.items() for word in ("--build-context", f"{name}={value}")]
-    argv += [word for name, value in sorted(order.labels.items()) for word in ("--label", f"{name}={value}")]
-    for name, path in sorted(order.settings.secrets.items()):
+    argv += [word for name, value in sorted(request.labels.items()) for word in ("--label", f"{name}={value}")]
+    for name, path in sorted(request.settings.secrets.items()):
         argv += ["--secret", f"id={name},src={path}"]
-    return [*argv, *ulimit_words(bounded(limits)), str(order.context)]
+    return [*argv, *ulimit_words(bounded(limits)), str(request.context)]
 
 
 def environment(proxies: Mapping[str, str]) -> dict[str, str]:

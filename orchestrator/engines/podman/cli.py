@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import ContainerFacts, ImageFacts
 from orchestrator.engines.devices import refused_device
+from orchestrator.engines.model import ContainerFacts, ImageFacts
 from orchestrator.engines.private.podman import program as own_program
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
 from orchestrator.host.command import run_program

@@ -6,19 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.podman.argv import create_words
+from orchestrator.engines.podman.argv import create_words, not_passed
 from orchestrator.engines.podman.cli import missing_mount, refused
 from orchestrator.engines.podman.host import this_host
 from orchestrator.engines.podman.images import PodmanImages
 from orchestrator.errors import EngineError, HostLimitError, MlorchError
-from orchestrator.host.folders import cache_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from orchestrator.engines import BuildEvent, BuildSettings, ContainerExit, ContainerFacts, EngineFacts, ImageFacts
+    from orchestrator.engines.model import BuildEvent, ContainerExit, ContainerFacts, EngineFacts, ImageFacts
     from orchestrator.engines.podman.cli import Podman
-    from orchestrator.facts.steps import ContainerSpec, LayerStep
+    from orchestrator.facts.steps import BuildSettings, ContainerSpec, LayerStep
 
 _STOPPED_S = 30.0
 
@@ -77,32 +76,19 @@ class PodmanEngine(PodmanImages):
         on_event: Callable[[BuildEvent], None],
     ) -> ImageFacts:
         """Build one layer; see `orchestrator.engines.podman.build.build` for what it raises."""
-        from orchestrator.engines.docker.buildx import Order
+        from orchestrator.engines.builds import BuildRequest, built
         from orchestrator.engines.podman import build as podman_build
-        from orchestrator.engines.podman.factory import unmet_requirement
+        from orchestrator.engines.podman.facts import too_old
 
-        if why := unmet_requirement(self.facts()):
+        if why := too_old(self.facts()):
             raise EngineError(
                 f"mlorch can run containers with this engine but not build: {why}",
                 hint="update podman, or build with another engine: `--engine docker`",
                 slug="no-builder",
             )
-        order = Order(
-            step=step,
-            context=context,
-            labels=labels,
-            settings=settings,
-            log_path=cache_home() / "logs" / f"{step.name}-{step.content_id[:12]}.log",
-        )
-        podman_build.build(self, order, self.facts().version, on_event)
-        facts = self.image(step.image)
-        if facts is None:
-            raise EngineError(
-                f"the engine built `{step.name}` but does not hold {step.image}",
-                hint=f"was it removed meanwhile? the build's log is {order.log_path}",
-                slug="not-loaded",
-            )
-        return facts
+        request = BuildRequest(step=step, context=context, labels=labels, settings=settings)
+        podman_build.build(self, request, self.facts().version, on_event)
+        return built(request, self.image(step.image))
 
     # -- containers --------------------------------------------------------------------
 
@@ -128,10 +114,9 @@ class PodmanEngine(PodmanImages):
         for mount in spec.mounts:
             if not Path(mount.source).exists():
                 raise missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
-        if spec.gpus or spec.runtime:
-            asked = f"runtime {spec.runtime}" if spec.runtime else f"--gpus {','.join(spec.gpus)}"
+        if why := not_passed(spec):
             raise HostLimitError(
-                f"podman passes devices by CDI names and by their nodes, not by {asked}",
+                why,
                 hint="write a CDI spec with the vendor's tool: the NVIDIA container toolkit (nvidia-ctk cdi generate) "
                 "or amd-ctk cdi generate",
                 slug="device",

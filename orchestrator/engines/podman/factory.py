@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.podman.cli import VARIABLE, find
+from orchestrator.engines.podman.facts import too_old
 from orchestrator.engines.podman.runs import Leftovers, running
-from orchestrator.engines.requirements import numbers
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.engines import EngineFacts, ImageFacts
+    from orchestrator.engines.model import EngineFacts, ImageFacts
     from orchestrator.engines.podman.engine import PodmanEngine
-
-LEAST = (4, 0)
-"""The first whose build knows secrets, cache mounts and `--build-context`, and whose run knows CDI."""
 
 
 def connect() -> PodmanEngine:
@@ -37,10 +35,8 @@ def sweepable() -> Leftovers | None:
 
 
 def unmet_requirement(facts: EngineFacts) -> str:
-    """Why mlorch cannot build with this podman."""
-    if numbers(facts.version) < LEAST:
-        return f"podman {facts.version} is too old to build with; it takes 4.0 or newer"
-    return ""
+    """Why mlorch cannot build with this podman; empty where it can."""
+    return too_old(facts)
 
 
 def ensure(
@@ -49,11 +45,22 @@ def ensure(
     """podman, unpacked for mlorch where there is none; see `orchestrator.engines.private.podman.ensure`."""
     from orchestrator.engines.private.podman import ensure as make_sure
 
-    did = make_sure(yes=yes, confirm=confirm, say=say)
+    did = () if _is_installed() else make_sure(yes=yes, confirm=confirm, say=say)
     facts = connect().facts()
     if why := unmet_requirement(facts):
         raise EngineError(why, hint=f"update podman, or name another program in {VARIABLE}", slug="engine-unfit")
     return facts, did
+
+
+def _is_installed() -> bool:
+    """Whether there is a podman; `EngineError` where the user names one that is no program."""
+    try:
+        find()
+    except EngineError as error:
+        if error.slug != "no-engine" or os.environ.get(VARIABLE):
+            raise
+        return False
+    return True
 
 
 def builder(facts: EngineFacts) -> tuple[str, str, str]:

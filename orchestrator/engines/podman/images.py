@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import shutil
 import tarfile
@@ -13,14 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import BuildEvent
+from orchestrator.engines.model import BuildEvent
 from orchestrator.engines.podman.cli import complaint, refused
 from orchestrator.errors import StepFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from orchestrator.engines import ImageFacts, RegistryAuth
+    from orchestrator.engines.model import ImageFacts, RegistryAuth
     from orchestrator.engines.podman.cli import Podman
 
 _MOVE_S = 3600.0
@@ -208,17 +207,18 @@ def _access(reference: str, auth: RegistryAuth | None) -> Iterator[list[str]]:
 
     A password on the command line could be read by every user of the host: it goes into a file.
     """
-    from orchestrator.engines.registry_trust import certs_folders, scheme
-    from orchestrator.host.site import discover
+    from orchestrator.engines.registry_trust import scheme
+    from orchestrator.host.site import this_site
 
+    site = this_site()
     host = reference.partition("/")[0]
-    if scheme(host) == "http":
+    if scheme(host, site) == "http":
         words = ["--tls-verify=false"]
         files = []
     else:
         words = []
-        files = [path for folder in certs_folders(os.environ) for path in _listed(folder / host)]
-    bundle = discover(os.environ).ca_bundle
+        files = [path for folder in site.registry_certificates for path in _listed(folder / host)]
+    bundle = site.ca_bundle
     with tempfile.TemporaryDirectory(prefix="mlorch-registry-") as text:  # 0700
         folder = Path(text)
         (folder / "certs").mkdir()

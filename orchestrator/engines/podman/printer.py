@@ -6,8 +6,8 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.docker.argv import unowned
-from orchestrator.engines.podman.argv import create_words
+from orchestrator.engines.options import unowned
+from orchestrator.engines.podman.argv import create_words, not_passed
 from orchestrator.engines.podman.host import this_host
 
 if TYPE_CHECKING:
@@ -20,15 +20,20 @@ def argv(spec: ContainerSpec) -> list[str]:
 
 
 def line(spec: ContainerSpec) -> str:
-    """The command, quoted for a shell; without the owner's label, by which a sweep would take it."""
+    """The command for a person to run, quoted for a shell; it claims no owner."""
     return shlex.join(argv(unowned(spec)))
 
 
 def notes(spec: ContainerSpec) -> tuple[str, ...]:
-    """What a plain user's podman does otherwise."""
+    """What podman does otherwise, and a plain user's podman more so."""
+    found = []
+    if why := not_passed(spec):
+        found.append(why)
     if os.geteuid() == 0:
-        return ()
-    found = ["rootless podman limits memory, processors and processes only with cgroup v2 and delegated controllers"]
+        return tuple(found)
+    found.append(
+        "rootless podman limits memory, processors and processes only with cgroup v2 and delegated controllers"
+    )
     if spec.groups:
         found.append("the caller's own groups are kept (keep-groups, which takes crun), not those of the target alone")
     return tuple(found)

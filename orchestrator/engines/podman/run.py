@@ -9,8 +9,8 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.engines import ContainerExit, ContainerFacts
-from orchestrator.engines.docker.containers import lines
+from orchestrator.engines.model import ContainerFacts
+from orchestrator.engines.output import ended, lines
 from orchestrator.engines.podman.cli import refused
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from orchestrator.engines.model import ContainerExit
     from orchestrator.engines.podman.cli import Podman
     from orchestrator.facts.steps import ContainerSpec
 
@@ -114,13 +115,7 @@ def follow(
         attached.begin()
     for line in lines(iter(attached.held)):
         on_line(line)
-    return ContainerExit(
-        container_id=container,
-        exit_code=int(state["ExitCode"]),
-        out_of_memory=bool(state.get("OOMKilled")) or (folder / OOM).exists(),
-        started=str(state.get("StartedAt", "")),
-        finished=str(state.get("FinishedAt", "")),
-    )
+    return ended(container, state, out_of_memory=(folder / OOM).exists())
 
 
 def _state(podman: Podman, container: str) -> dict[str, Any]:

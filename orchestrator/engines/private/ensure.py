@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from orchestrator.engines import EngineFacts
+    from orchestrator.engines.model import EngineFacts
     from orchestrator.engines.private import Places
     from orchestrator.engines.private.packages import Origin
 

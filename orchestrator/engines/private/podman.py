@@ -52,25 +52,16 @@ def program() -> Path:
 
 
 def ensure(*, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]) -> tuple[str, ...]:
-    """Make sure that there is a podman program; gives what was done for that.
+    """Unpack podman where it is not yet; gives what was done for that.
 
     ``confirm`` shows a text and asks a person; None where nobody can be asked.
 
     Raises:
         EngineError: `not-asked`, `declined`, `unsupported-host`, `engine-packages`, `no-space`.
     """
-    from orchestrator.engines.podman.cli import find
     from orchestrator.engines.private.ensure import allowed, alone, check_folder
     from orchestrator.engines.private.packages import PackageSet, find_origin, lay_out
-    from orchestrator.errors import EngineError
 
-    try:
-        find()
-    except EngineError as error:
-        if error.slug != "no-engine" or os.environ.get("MLORCH_PODMAN"):
-            raise
-    else:
-        return ()
     origin = find_origin(by_hand=BY_HAND)
     check_folder(home(), packages=True, daemon=True)
     allowed(_offer(", ".join(origin.uris), origin.suite), yes=yes, confirm=confirm)

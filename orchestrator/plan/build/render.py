@@ -49,7 +49,7 @@ class Renderer:
             raise self._fault(f"template `{error.name}` is included but not there", name, "template-missing") from None
         except jinja2.UndefinedError as error:
             raise self._fault(error, name, "template-undefined") from None
-        except DefinitionError as error:  # of the loader: an include that leads out; said where it stands
+        except DefinitionError as error:  # of the loader: an include that leads out of the tree; located at the include
             raise self._placed(error, name) from None
         except (TypeError, ValueError, ArithmeticError) as error:
             raise self._fault(error, name, "template-failed") from None

@@ -35,7 +35,7 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
     nothing is ever lowered silently.
     """
     benchmark, target = workload.benchmark, workload.target
-    devices = plan_devices(target, environment.devices, environment.device_selection, environment.user)
+    devices = plan_devices(target, environment.devices, environment.device_selection, environment.user.inside)
     cpus = cpu_set(environment.host, devices.near)
     settings, provenance = settings_of(workload, cell, identifier, choices, cpus)
     return RunStep(
@@ -45,11 +45,12 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         scenario=cell.scenario,
         mode=cell.mode,
         image=workload.image,
-        container=container_of(workload, environment, identifier, cpus, devices),
+        container=container_of(workload, environment, cell, identifier, cpus, devices),
         settings=settings,
         provenance=provenance,
         model=_asset("model", workload.model),
         dataset=_asset("dataset", workload.dataset),
+        results_owner=environment.user.owner,
         device_injection=devices.device_injection,
     )
 

@@ -1,0 +1,241 @@
+"""A container's rights, limits and mounts in every dialect: what is printed, what is called, and that they agree.
+
+One spec with every field set. Exact texts pin what holds for every container; for each field another
+value must give another line. So whoever drops a flag, a field or a restriction breaks a test here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from orchestrator.engines import apptainer, nerdctl
+from orchestrator.engines.docker import printer as docker_printer
+from orchestrator.engines.docker.containers import create
+from orchestrator.engines.options import container_options
+from orchestrator.engines.podman import printer as podman_printer
+from orchestrator.engines.podman.argv import Host, create_words
+from orchestrator.engines.printers import PRINTERS, printer
+from orchestrator.facts.steps import ContainerSpec, Mount
+
+FULL = ContainerSpec(
+    name="mlorch-x",
+    image="localhost/mlorch/x:1",
+    command=("python3", "-m", "harness"),
+    user="1000:1001",
+    mounts=(Mount(source="/data/a,b", target="/data"), Mount(source="/r/1", target="/results", read_only=False)),
+    tmpfs={"/scratch": "rw,mode=1777,uid=1000,gid=1001,size=9", "/tmp": "rw,size=8"},
+    env={"A": "b", "HOME": "/scratch"},
+    labels={"org.mlorch.run": "x"},
+    network="bridge",
+    cpus=(0, 2),
+    memory_nodes=(0, 1),
+    memory=1 << 30,
+    shm=1 << 20,
+    pids=99,
+    ulimits={"memlock": (-1, -1), "nofile": (5, 6)},
+    groups=("44", "45"),
+    capabilities=("SYS_NICE",),
+    devices=("/dev/kfd", "/dev/dri/renderD128"),
+    cdi_devices=("vendor.com/gpu=0", "vendor.com/gpu=1"),
+    gpus=("0", "GPU-1"),
+    runtime="habana",
+    expects=("/dev/kfd",),
+    exclusive=("/dev/kfd",),
+    ipc="shareable",
+    workdir="/scratch",
+)
+BARE = ContainerSpec(name="bare", image="another:2", command=("true",), user="5:6", read_only=False)
+BEFORE_THE_START = {"expects", "exclusive"}
+"""Fields that are looked at before the start (`orchestrator.engines.nodes`) and that no engine is asked for."""
+ROOT = Host(rootless=False, limits={"nofile": None, "nproc": None})
+
+
+def sdk_body(spec: ContainerSpec) -> dict:
+    """What Docker's SDK would send to the engine to create the container; no engine is asked."""
+    import docker
+
+    sent = {}
+
+    class Recording(docker.APIClient):
+        def create_container_from_config(self, config, name=None, platform=None):
+            sent.update(config, name=name, platform=platform)
+            return {"Id": "1"}
+
+    assert create(Recording(base_url="unix:///nowhere", version="1.45"), spec) == "1"
+    return {key: value for key, value in sent.items() if value not in (None, {}, [], False)}
+
+
+DIALECTS = {
+    "docker's SDK": sdk_body,
+    "docker": docker_printer.argv,
+    "podman": lambda spec: [*create_words(spec, ROOT), *podman_printer.notes(spec)],
+    "nerdctl": lambda spec: [*nerdctl.argv(spec), *nerdctl.notes(spec)],
+    "apptainer": lambda spec: [apptainer.line(spec), *apptainer.notes(spec)],
+}
+
+DOCKER = """
+docker run --rm --name mlorch-x --user 1000:1001 --network bridge --read-only
+--cap-drop ALL --security-opt no-new-privileges:true --log-driver none --init=false
+--pids-limit 99 --ipc shareable --cpuset-cpus 0,2 --cpuset-mems 0,1
+--memory 1073741824 --memory-swap 1073741824 --shm-size 1048576
+--ulimit memlock=-1:-1 --ulimit nofile=5:6
+--group-add 44 --group-add 45 --cap-add SYS_NICE
+--device /dev/kfd:/dev/kfd:rw --device /dev/dri/renderD128:/dev/dri/renderD128:rw
+--device vendor.com/gpu=0 --device vendor.com/gpu=1 --gpus "device=0,GPU-1" --runtime habana
+--mount type=bind,"source=/data/a,b",target=/data,readonly --mount type=bind,source=/r/1,target=/results
+--tmpfs /scratch:rw,mode=1777,uid=1000,gid=1001,size=9 --tmpfs /tmp:rw,size=8
+--env A=b --env HOME=/scratch --label org.mlorch.run=x --workdir /scratch
+localhost/mlorch/x:1 python3 -m harness
+"""
+PODMAN = """
+--pull never --http-proxy=false --unsetenv container
+--name mlorch-x --user 1000:1001 --network bridge --read-only --read-only-tmpfs=false
+--cap-drop ALL --security-opt no-new-privileges --log-driver none --init=false
+--pids-limit 99 --ipc shareable --cpuset-cpus 0,2 --cpuset-mems 0,1
+--memory 1073741824 --memory-swap 1073741824 --shm-size 1048576
+--ulimit memlock=-1:-1 --ulimit nofile=5:6
+--group-add 44 --group-add 45 --cap-add SYS_NICE
+--device /dev/kfd:/dev/kfd:rw --device /dev/dri/renderD128:/dev/dri/renderD128:rw
+--device vendor.com/gpu=0 --device vendor.com/gpu=1
+--mount type=bind,"source=/data/a,b",target=/data,readonly --mount type=bind,source=/r/1,target=/results
+--tmpfs /scratch:rw,mode=1777,size=9,U,notmpcopyup --tmpfs /tmp:rw,size=8,notmpcopyup
+--env A=b --env HOME=/scratch --label org.mlorch.run=x --workdir /scratch
+localhost/mlorch/x:1 python3 -m harness
+"""
+APPTAINER = """
+prlimit --memlock=unlimited:unlimited --nofile=5:6 taskset --cpu-list 0,2
+apptainer exec --containall --no-privs --no-home --no-eval --net --network none
+--add-caps SYS_NICE
+--mount 'type=bind,"source=/data/a,b",destination=/data,ro' --mount type=bind,source=/r/1,destination=/results
+--scratch /scratch --bind /dev/kfd --bind /dev/dri/renderD128 --env A=b --pwd /scratch
+oci-archive:x-1.oci.tar /usr/bin/env HOME=/scratch python3 -m harness
+"""
+
+
+def test_the_words_of_docker():
+    assert docker_printer.argv(FULL) == DOCKER.split()
+
+
+def test_what_dockers_sdk_sends_says_the_same():
+    body = sdk_body(FULL)
+    assert body.pop("HostConfig") == {
+        "NetworkMode": "bridge", "ReadonlyRootfs": True, "CapDrop": ["ALL"], "CapAdd": ["SYS_NICE"],
+        "SecurityOpt": ["no-new-privileges:true"], "LogConfig": {"Type": "none", "Config": {}}, "Init": False,
+        "PidsLimit": 99, "IpcMode": "shareable", "CpusetCpus": "0,2", "CpusetMems": "0,1",
+        "Memory": 1 << 30, "MemorySwap": 1 << 30, "ShmSize": 1 << 20,
+        "Ulimits": [{"Name": "memlock", "Soft": -1, "Hard": -1}, {"Name": "nofile", "Soft": 5, "Hard": 6}],
+        "GroupAdd": ["44", "45"], "Runtime": "habana",
+        "Devices": [
+            {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rw"}
+            for path in ("/dev/kfd", "/dev/dri/renderD128")
+        ],
+        "DeviceRequests": [
+            {"Driver": "cdi", "DeviceIDs": ["vendor.com/gpu=0", "vendor.com/gpu=1"], "Count": 0,
+             "Capabilities": [], "Options": {}},
+            {"Driver": "", "DeviceIDs": ["0", "GPU-1"], "Count": 0, "Capabilities": [["gpu"]], "Options": {}},
+        ],
+        "Mounts": [
+            {"Type": "bind", "Source": "/data/a,b", "Target": "/data", "ReadOnly": True},
+            {"Type": "bind", "Source": "/r/1", "Target": "/results", "ReadOnly": False},
+        ],
+        "Tmpfs": {"/scratch": "rw,mode=1777,uid=1000,gid=1001,size=9", "/tmp": "rw,size=8"},
+    }  # fmt: skip
+    assert body == {
+        "name": "mlorch-x", "Image": "localhost/mlorch/x:1", "Cmd": ["python3", "-m", "harness"], "User": "1000:1001",
+        "Env": ["A=b", "HOME=/scratch"], "Labels": {"org.mlorch.run": "x"}, "WorkingDir": "/scratch",
+        "AttachStdout": True, "AttachStderr": True,
+    }  # fmt: skip
+
+
+def test_the_words_of_podman():
+    assert create_words(FULL, ROOT) == PODMAN.split()
+
+
+def test_the_words_of_nerdctl_are_dockers_but_for_two():
+    expected = DOCKER.replace("docker run --rm", "nerdctl run --rm --pull never").replace("leges:true", "leges")
+    assert nerdctl.argv(FULL) == expected.split()
+
+
+def test_the_line_of_apptainer():
+    assert apptainer.line(replace(FULL, network="none")) == " ".join(APPTAINER.split())
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("name", sorted({field.name for field in fields(ContainerSpec)} - BEFORE_THE_START))
+def test_every_field_of_a_spec_counts(dialect, name):
+    """Another value of any field gives another translation; what an engine cannot keep is in its notes."""
+    other = {name: getattr(BARE, name)}
+    spec = FULL if name == "network" else replace(FULL, network="none")
+    assert getattr(spec, name) != other[name]
+    translate = DIALECTS[dialect]
+    if (dialect, name) in UNTOLD:
+        assert translate(replace(spec, **other)) == translate(spec)
+        return
+    assert translate(replace(spec, **other)) != translate(spec)
+
+
+UNTOLD = {
+    ("apptainer", "name"),  # a process of the caller's, without a name,
+    ("apptainer", "user"),  # with the caller's ids and groups,
+    ("apptainer", "groups"),
+    ("apptainer", "labels"),  # and nothing that could carry a label
+}
+"""What apptainer's notes say of every container, and not only of those that ask for it."""
+
+
+@pytest.mark.parametrize("option", list(container_options(FULL)), ids=lambda option: option.name)
+def test_no_option_is_on_one_side_alone(option):
+    """Neither the printed line nor the call can have what the other has not."""
+    assert all(option.words)
+    assert option.words
+    assert option.api
+    assert all(value not in (None, "", [], {}) for value in option.api.values())
+
+
+def test_shared_memory_of_the_host_has_its_size_already():
+    spec = replace(FULL, ipc="host")
+    assert sdk_body(spec)["HostConfig"]["IpcMode"] == "host"
+    assert "ShmSize" not in sdk_body(spec)["HostConfig"]
+    for words in (docker_printer.argv(spec), create_words(spec, ROOT), nerdctl.argv(spec)):
+        assert "--shm-size" not in words
+        assert words[words.index("--ipc") + 1] == "host"
+
+
+def test_all_gpus_are_asked_for_as_such():
+    spec = replace(FULL, gpus=("all",), cdi_devices=())
+    (request,) = sdk_body(spec)["HostConfig"]["DeviceRequests"]
+    assert (request["Count"], request["DeviceIDs"], request["Capabilities"]) == (-1, [], [["gpu"]])
+    words = docker_printer.argv(spec)
+    assert words[words.index("--gpus") + 1] == "all"
+
+
+def test_a_bare_spec_is_locked_down_in_every_dialect():
+    bare = replace(BARE, read_only=True)
+    locked = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt"]
+    for words in (docker_printer.argv(bare), create_words(bare, ROOT), nerdctl.argv(bare)):
+        assert [word for word in locked if word not in words] == []
+        assert words[words.index("--pids-limit") + 1] == "4096"
+        assert not any(
+            word.startswith(("--device", "--gpus", "--runtime", "--cap-add", "--privileged")) for word in words
+        )
+    host = sdk_body(bare)["HostConfig"]
+    assert (host["NetworkMode"], host["ReadonlyRootfs"], host["CapDrop"]) == ("none", True, ["ALL"])
+    assert "Privileged" not in host
+    assert {"--containall", "--no-privs", "--net"} <= set(apptainer.argv(bare))
+
+
+@pytest.mark.parametrize("name", PRINTERS)
+def test_every_line_leaves_out_the_owner_and_every_note_says_something(name):
+    shown = printer(name)
+    owned = replace(FULL, labels={**FULL.labels, "org.mlorch.owner": "1:2:3:4"})
+    assert "1:2:3:4" not in shown.line(owned)
+    assert shown.argv(owned)[0] == name
+    assert all(note.strip() for note in shown.notes(owned))
+
+
+def test_nerdctl_says_what_it_takes():
+    notes = " ".join(nerdctl.notes(replace(FULL, mounts=(Mount(source="/a:b", target="/c"),))))
+    for word in ("docker save localhost/mlorch/x:1", "2.0", "colon", "CDI", "habana", "CNI"):
+        assert word in notes
