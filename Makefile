@@ -49,7 +49,7 @@ bench: $(VENV)/.dev engine ## measure the speed bars of docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 pictures: $(VENV)/.dev engine ## draw the pictures of README and docs from what mlorch prints; runs a short benchmark
-	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/pictures.py
 
 clean: ## remove what make made here; images, caches and the engine stay (see `mlorch engine stop`)
 	rm -rf $(VENV) build dist *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis

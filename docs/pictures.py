@@ -33,7 +33,7 @@ BENCHMARK = "image-smoke"
 def main() -> None:
     """Write every picture; a run takes some seconds a scenario."""
     with tempfile.TemporaryDirectory() as folder:
-        run = ["run", BENCHMARK, "--duration", "2s"]
+        run = ["run", BENCHMARK, "-s", "Offline", "-s", "SingleStream", "--duration", "2s"]
         draw("run", {shlex.join(["mlorch", *run]): said([*run, "-o", folder])})
         draw("plan", {f"mlorch plan -b {BENCHMARK}": said(["plan", "-b", BENCHMARK])})
         chart(Path(folder))
