@@ -6,7 +6,6 @@ Only click is imported here. A command's module is imported when it is named, so
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from importlib import import_module
@@ -51,6 +50,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            import difflib
+
             near = difflib.get_close_matches(args[0], COMMANDS, n=3)
             hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "see `mlorch --help`"
             raise UsageError(f"there is no command `{args[0]}`", hint=hint, slug="unknown-command")

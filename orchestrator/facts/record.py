@@ -16,7 +16,7 @@ from typing import Any
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
 from orchestrator.facts.measured import Measured  # noqa: TC001 (the codec reads the annotations)
-from orchestrator.facts.steps import DeviceInjection
+from orchestrator.facts.run_steps import DeviceInjection
 
 VERSION = 1
 NOTE = "mlorch reference workload, not an MLPerf submission"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, UsageError
-from orchestrator.facts.steps import DeviceInjection
+from orchestrator.facts.run_steps import DeviceInjection
 from orchestrator.host.detect import Passable, presence
 from orchestrator.operations.device_inventory import device_inventory
 from orchestrator.operations.host_ready import findings

@@ -22,7 +22,7 @@ from orchestrator.facts.redact import redacted_env
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.facts.steps import AssetRef, ContainerSpec, RunStep
+    from orchestrator.facts.run_steps import AssetRef, ContainerSpec, RunStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from orchestrator.engines import ContainerExit, ContainerFacts, Engine
-    from orchestrator.facts.steps import RunStep
+    from orchestrator.facts.run_steps import RunStep
     from orchestrator.runs.record import RecordContext, Session
 
 LOG = "console.log"

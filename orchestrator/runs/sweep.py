@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.errors import MlorchError
-from orchestrator.facts.steps import OWNER_LABEL
+from orchestrator.facts.run_steps import OWNER_LABEL
 from orchestrator.host.process import alive, boot_id, parse_owner_label, pid_namespace
 
 if TYPE_CHECKING:

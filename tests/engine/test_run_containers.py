@@ -15,7 +15,8 @@ from orchestrator.engines.docker.printer import argv as docker_argv
 from orchestrator.engines.podman.printer import argv
 from orchestrator.errors import StepFailed
 from orchestrator.facts.record import ImageId, RecipeId
-from orchestrator.facts.steps import AssetRef, BuildPlan, ContainerSpec, Mount, RunStep
+from orchestrator.facts.run_steps import AssetRef, ContainerSpec, Mount, RunStep
+from orchestrator.facts.steps import BuildPlan
 from orchestrator.host.folders import cache_home
 from orchestrator.host.process import owner_label, this_process
 from orchestrator.operations.context import Context

@@ -16,7 +16,7 @@ from orchestrator.engines.nodes import holders, require_nodes
 from orchestrator.errors import HostLimitError
 from orchestrator.facts.devices import DeviceInventory, FoundDevice
 from orchestrator.facts.record import ContainerRun
-from orchestrator.facts.steps import ContainerSpec, DeviceInjection, InjectedDevice
+from orchestrator.facts.run_steps import ContainerSpec, DeviceInjection, InjectedDevice
 from orchestrator.host.node_devices import devices_by_nodes
 from orchestrator.host.nodes import host_libraries, node_facts
 from orchestrator.operations.device_inventory import device_inventory, pretended

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.steps import AssetRef, RunStep
+from orchestrator.facts.run_steps import AssetRef, RunStep
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.container import container_of
 from orchestrator.plan.run.devices import plan_devices
