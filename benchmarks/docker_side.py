@@ -65,7 +65,10 @@ class Container:
         """Its `docker run` line with another command, more options, and results elsewhere.
 
         Without name and labels: two may run, and no mlorch takes it for the container of a dead one.
+        The container's user may write where it does in a run.
         """
+        self._give(results)
+        self._give(Path(self.source("/artifacts")))
         line, dropped = [docker()], {"--name", "--label"}
         words = iter(self.argv[1 : self.argv.index(self.image)])
         for word in words:
@@ -76,6 +79,12 @@ class Container:
             else:
                 line.append(word)
         return [*line, *more, self.image, *command]
+
+    def _give(self, folder: Path) -> None:
+        from orchestrator.host.left_behind import give
+
+        folder.mkdir(parents=True, exist_ok=True)
+        give(folder, self.argv[self.argv.index("--user") + 1])
 
     def source(self, target: str) -> str:
         """The host folder that is mounted at ``target``."""

@@ -161,7 +161,7 @@ def _on_host(shape: Container, settings: dict, python: Path, favoured: Weight) -
 
 
 def _read(folder: Path, done: subprocess.CompletedProcess[str], scenario: str) -> dict:
-    """The rate by LoadGen's own summary, and what the harness settled on.
+    """The rate by LoadGen's own summary, and the layout that the harness chose.
 
     Raises:
         RuntimeError: the harness failed.

@@ -64,19 +64,17 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="First time here? `mlorch doctor`, then `mlorch run`.",
 )
 @click.version_option(__version__, prog_name="mlorch")
-@click.option("--debug", is_flag=True, envvar="MLORCH_DEBUG", help="Show tracebacks and what engines were asked.")
+@click.option("--debug", is_flag=True, envvar="MLORCH_DEBUG", help="Show tracebacks.")
 def cli(*, debug: bool) -> None:
     """Benchmark AI hardware with MLPerf LoadGen, container-first.
 
     Recipes become layered images; benchmarks run inside them, locked down;
     every number can be traced to an image digest, a recipe and a host.
     """
-    if debug:
-        os.environ["MLORCH_DEBUG"] = "1"
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -85,40 +83,49 @@ def main(argv: list[str] | None = None) -> NoReturn:
     sys.exit(run(arguments))
 
 
+def _help_width() -> int:
+    """The width of a help page: what click would measure with `shutil`, which is slow to import."""
+    text = os.environ.get("COLUMNS", "")
+    columns = int(text) if text.isdigit() else 0
+    if not columns:
+        try:
+            columns = os.get_terminal_size().columns
+        except OSError:  # no terminal
+            columns = 80
+    return max(min(columns, 110) - 2, 50)
+
+
 def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return a kind of failure reads best)
     """Run one command line and give its exit status; nothing but bugs escapes, and those with --debug only."""
     as_json = "--json" in arguments
+    debug = "--debug" in arguments or bool(os.environ.get("MLORCH_DEBUG"))
     try:
-        outcome = cli.main(args=arguments, prog_name="mlorch", standalone_mode=False)
+        outcome = cli.main(args=arguments, prog_name="mlorch", standalone_mode=False, terminal_width=_help_width())
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         return 0
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "mlorch"
         usage = UsageError(error.format_message(), hint=f"see `{command} --help`")
-        return _report(usage, as_json=as_json)
+        return _report(usage, as_json=as_json, debug=debug)
     except click.exceptions.Exit as error:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _report(InterruptedRun("interrupted"), as_json=as_json)
+        return _report(InterruptedRun("interrupted"), as_json=as_json, debug=debug)
     except MlorchError as error:
-        return _report(error, as_json=as_json)
+        return _report(error, as_json=as_json, debug=debug)
     except BrokenPipeError:
         # The reader of our output went away (`mlorch results list | head`): not a failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a full disk, a folder of another user: the machine's fault, and told as such
-        return _report(_of_the_machine(error), as_json=as_json)
+        return _report(_of_the_machine(error), as_json=as_json, debug=debug)
     except Exception as error:  # noqa: BLE001 (the last line of defence; --debug shows it whole)
-        return _report(_bug(error), as_json=as_json)
+        return _report(_bug(error), as_json=as_json, debug=debug)
     return outcome if isinstance(outcome, int) else 0
 
 
-def _debug() -> bool:
-    return bool(os.environ.get("MLORCH_DEBUG"))
-
-
-def _report(error: MlorchError, *, as_json: bool) -> int:
+def _report(error: MlorchError, *, as_json: bool, debug: bool) -> int:
     from orchestrator.console import Console, error_document
 
     console = Console(markers=not as_json)
@@ -128,7 +135,7 @@ def _report(error: MlorchError, *, as_json: bool) -> int:
         console.say(error.detail.rstrip())
     if as_json:
         console.document(error_document(error))
-    if _debug():
+    if debug:
         import traceback
 
         traceback.print_exception(error)

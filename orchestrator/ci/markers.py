@@ -11,12 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from orchestrator.facts.neutral import neutral
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.errors import Problem
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x9b]")
 _COMMAND = re.compile(r"^(\s*)::(?=\S)", re.MULTILINE)
 _OLD_COMMAND = "##["
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+.!|~&@:-])")
@@ -93,7 +94,7 @@ class GitHub:
         return f"::warning title=mlorch::{_data(text)}"
 
     def plain(self, text: str) -> str:
-        return _COMMAND.sub(r"\1: :", _CONTROL.sub(" ", text)).replace(_OLD_COMMAND, "## [")
+        return _COMMAND.sub(r"\1: :", neutral(text)).replace(_OLD_COMMAND, "## [")
 
     def _file(self, path: str) -> str:
         """The path from the top of the repository; empty for a file that is none of its own."""
@@ -122,21 +123,17 @@ class GitLab:
         return self.plain(f"warning: {text}")
 
     def plain(self, text: str) -> str:
-        return _CONTROL.sub(" ", text)
+        return neutral(text)
 
 
 def _data(text: str) -> str:
     """A command's text: one line, whatever it holds."""
-    return _clean(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return neutral(text).replace("%", "%25").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
     """A command's property: nor may it end the property or the command."""
     return _data(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def _clean(text: str) -> str:
-    return "".join(c if c in "\n\t" or c.isprintable() else " " for c in text)
 
 
 def _key(text: str) -> str:
@@ -149,7 +146,7 @@ def _key(text: str) -> str:
 
 def markdown(text: str) -> str:
     """`text` as it reads, in one cell of a table: no mark of it means anything."""
-    return _MARKDOWN.sub(r"\\\1", _clean(text).replace("\n", " "))
+    return _MARKDOWN.sub(r"\\\1", neutral(text).replace("\n", " "))
 
 
 def markdown_table(

@@ -11,6 +11,7 @@ from orchestrator.commands.common import (
     engine_option,
     json_option,
     locked_option,
+    one_or_many,
     pull_options,
     recipes_option,
     selection_options,
@@ -69,13 +70,9 @@ def command(
         documents = [_plan(context, one, console, policy, quiet=as_json) for one in selections]
     else:
         sweep_containers(console)
-        documents = [_build(context, one, console, policy, push, output, quiet=as_json) for one in selections]
-        if push and output:
-            from orchestrator.commands.publishing import write_list
-
-            write_list(output, documents)
+        documents = _build(context, selections, console, policy, push, output)
     if as_json:
-        console.document(documents[0] if len(documents) == 1 else {"builds": documents})
+        console.document(one_or_many(documents, "builds"))
 
 
 def _checked(text: str) -> str:
@@ -99,42 +96,35 @@ def _plan(
 
 
 def _build(
-    context: Context, selection: Selection, console: Console, policy: PullPolicy, push: str, output: str, *, quiet: bool
-) -> dict[str, object]:
+    context: Context, selections: Sequence[Selection], console: Console, policy: PullPolicy, push: str, output: str
+) -> list[dict[str, object]]:
+    """Build, publish and show one selection after the other; writes the list of what was published."""
+    from pathlib import Path
+
     from orchestrator.commands.progress import ConsoleProgress
     from orchestrator.operations.build import build_images
     from orchestrator.operations.plan import plan_document
 
-    plans, outcomes = build_images(context, selection, ConsoleProgress(console), pull_policy=policy)
-    if not quiet:
-        show(console, plans, outcomes)
-    document = plan_document(plans, outcomes)
-    if push:
-        document |= _published(context, selection, plans, push, console, output, quiet=quiet)
-    return document
+    documents, publications, progress = [], [], ConsoleProgress(console)
+    for selection in selections:
+        plans, outcomes = build_images(context, selection, progress, pull_policy=policy)
+        documents.append(plan_document(plans, outcomes))
+        if not console.quiet:
+            show(console, plans, outcomes)
+        if push:
+            from orchestrator.commands.images.push import show as show_published
+            from orchestrator.operations.images.publish import PublishRequest, publish_built
 
+            published = publish_built(context, selection, plans, PublishRequest(registry=push), progress)
+            publications.append(published)
+            documents[-1] |= published.document()
+            if not console.quiet:
+                show_published(console, published, output)
+    if output:
+        from orchestrator.operations.images.publish import write_list
 
-def _published(
-    context: Context,
-    selection: Selection,
-    plans: Sequence[BuildPlan],
-    push: str,
-    console: Console,
-    output: str,
-    *,
-    quiet: bool,
-) -> dict[str, object]:
-    from orchestrator.commands.progress import ConsoleProgress
-    from orchestrator.commands.publishing import prep_selection, publish
-    from orchestrator.commands.publishing import show as show_published
-    from orchestrator.operations.build import build_images
-
-    prep = prep_selection(context, selection, plans)
-    sides = build_images(context, prep, ConsoleProgress(console))[0] if prep else ()
-    document = publish(context, plans, push, console, sides=sides)
-    if not quiet:
-        show_published(console, document, output)
-    return document
+        write_list(Path(output), publications)
+    return documents
 
 
 _DONE = ("built", "pulled")

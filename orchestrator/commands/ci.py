@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import json_option, recipes_option
 from orchestrator.commands.groups import Group
-
-if TYPE_CHECKING:
-    from orchestrator.definitions.catalog import Catalog
-
-SMOKE = "image-smoke"
-"""The benchmark of a workflow where none is named and the target has it: the quickest."""
 
 
 @click.group("ci", cls=Group)
@@ -61,38 +54,33 @@ def init(
     With --registry or --images it pulls images by digest and builds none; without, it builds them.
     """
     from orchestrator import __version__
-    from orchestrator.ci.workflows import PATHS, Workflow, render
     from orchestrator.console import Console
-    from orchestrator.facts.scenarios import SCENARIOS
+    from orchestrator.operations.ci import WorkflowRequest, workflow_file, write_workflow
     from orchestrator.operations.context import Context
-    from orchestrator.operations.run_request import known_name
-    from orchestrator.plan.run.duration import duration_ms
 
-    catalog, console = Context(recipes).catalog, Console(quiet=as_json)
-    duration_ms(duration)
-    text = render(
-        system,
-        Workflow(
-            install=install or f"mlorch=={__version__}",
-            target=catalog.target(target).definition.name,
-            benchmark=_benchmark(catalog, target, benchmark),
-            registry=_registry(registry),
-            images=images,
-            runner=runner,
-            scenario=known_name("scenario", scenario, (*SCENARIOS, "all")),
-            duration=duration,
-            tolerance=tolerance,
-        ),
+    console = Console(quiet=as_json)
+    request = WorkflowRequest(
+        system=system,
+        output=Path(output) if output else None,
+        registry=registry,
+        images=images,
+        target=target,
+        benchmark=benchmark,
+        scenario=scenario,
+        duration=duration,
+        tolerance=tolerance,
+        runner=runner,
+        install=install or "",
     )
+    file = workflow_file(Context(recipes).catalog, request)
     if output == "-":
-        console.result(text.rstrip())
+        console.result(file.text.rstrip())
         return
-    place = Path(output or PATHS[system])
-    _write(place, text, force=force)
+    write_workflow(file, force=force)
     if as_json:
-        console.document({"path": str(place), "system": system})
+        console.document(file.document())
         return
-    console.result(str(place))
+    console.result(str(file.path))
     console.say(
         f"commit it{f' with {images}' if images else ''}; the job installs {install or f'mlorch {__version__}'}"
     )
@@ -101,44 +89,3 @@ def init(
             "to bind the digests, publish with `mlorch build --push REGISTRY -o published.yaml`, commit that file, "
             "and write this again with --images published.yaml"
         )
-
-
-def _benchmark(catalog: Catalog, target: str, given: str | None) -> str:
-    """The benchmark that is named, or a quick one; raises `UsageError` where the target has it not."""
-    from orchestrator.errors import UsageError
-    from orchestrator.plan.build.resolve import benchmarks_of
-
-    there = benchmarks_of(catalog, target)
-    if given is not None:
-        name = catalog.benchmark(given).definition.name
-        if name not in there:
-            hint = f"it runs: {', '.join(there) or 'none'}"
-            raise UsageError(f"target `{target}` does not run `{name}`", hint=hint, slug="target-mismatch")
-        return name
-    if not there:
-        raise UsageError(f"target `{target}` runs no benchmark", hint="name another --target", slug="no-benchmark")
-    return SMOKE if SMOKE in there else there[0]
-
-
-def _registry(text: str) -> str:
-    if not text:
-        return ""
-    from orchestrator.facts.references import parse_registry_prefix
-
-    return str(parse_registry_prefix(text))
-
-
-def _write(place: Path, text: str, *, force: bool) -> None:
-    from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
-
-    if place.exists() and not force:
-        raise WriteFailed(
-            f"{place} exists already",
-            hint="read it first; then --force replaces it, -o writes elsewhere and `-o -` prints it",
-            slug="exists",
-        )
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_failure(place, error) from error
-    atomic_write_text(place, text, overwrite=force)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,16 @@ def wants_locked(given: bool | None) -> bool:  # noqa: FBT001 (what an option ga
         return given
     said = os.environ.get("MLORCH_LOCKED") or os.environ.get("CI", "")
     return said.lower() not in {"", "0", "false", "no", "off"}
+
+
+def is_terminal() -> bool:
+    """Whether a person can be asked something."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def one_or_many(documents: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The JSON of a command over several targets: the document of the one, or all of them as a list called `name`."""
+    return documents[0] if len(documents) == 1 else {name: documents}
 
 
 def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:

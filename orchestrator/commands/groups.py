@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Group(click.Group):
-    """Tells what each command does in a whole sentence; suggests the nearest command."""
+    """Shows what each command does in a whole sentence; suggests the nearest command."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -73,8 +73,7 @@ def _require_known(group: click.Group, ctx: click.Context, args: list[str]) -> N
     known = group.list_commands(ctx)
     if not args or args[0].startswith("-") or args[0] in known:
         return
-    from orchestrator.definitions.yaml import nearest
+    from orchestrator.definitions.yaml import suggestion
 
-    near = nearest(args[0], known)
-    hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
+    hint = suggestion(args[0], known)
     raise UsageError(f"`{ctx.command_path}` has no command `{args[0]}`", hint=hint, slug="unknown-command")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,12 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.console import Console
-    from orchestrator.errors import NothingSelectedError
-    from orchestrator.results.compare import Comparison, Difference, Figure
-    from orchestrator.results.store import Entry, Store
-    from orchestrator.results.summary import Summary
+    from orchestrator.results.compare import Comparison, Difference
 
-LAST, PREVIOUS = "last", "previous"
 _SHOWN = 12
 """Differences shown for a test; --json has all."""
 
@@ -36,8 +31,8 @@ def tolerance(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
 
 
 @click.command("compare")
-@click.argument("was", default=PREVIOUS)
-@click.argument("now", default=LAST)
+@click.argument("was", default="previous")
+@click.argument("now", default="last")
 @click.option(
     "--tolerance", "allowed", default="5%", callback=tolerance, show_default=True, metavar="SHARE",
     help="How much worse a figure may be and still count as the same.",
@@ -63,122 +58,21 @@ def compare(
     new run is not VALID and so has none.
     """
     from orchestrator.console import Console
-    from orchestrator.errors import NothingSelectedError, UsageError
-    from orchestrator.results.compare import compare as compared
-    from orchestrator.results.compare import pairs
-    from orchestrator.results.store import Store
+    from orchestrator.operations.compare import CompareRequest, compare_runs
 
-    store, console = Store(results_folder(results_dir)), Console(quiet=as_json)
-    try:
-        new = _runs(store, now, ())
-        found = pairs(_runs(store, was, new), new)
-    except (NothingSelectedError, UsageError) as error:
-        if not if_any or error.slug not in {"nothing-selected", "nothing-to-compare"}:
-            raise
-        console.say(f"nothing to compare with yet: {error.message}")
-        found = []
-    comparisons = [compared(old, one, tolerance=allowed) for old, one in found]
-    regressed = any(one.regressed for one in comparisons)
+    console = Console(quiet=as_json)
+    request = CompareRequest(folder=results_folder(results_dir), was=was, now=now, tolerance=allowed, if_any=if_any)
+    compared = compare_runs(request)
+    if compared.why_none:
+        console.say(f"nothing to compare with yet: {compared.why_none}")
     if as_json:
-        documents = [_document(one) for one in comparisons]
-        console.document({"tolerance": allowed, "regressed": regressed, "comparisons": documents})
-    elif comparisons:
-        _show(console, comparisons, allowed)
-    ctx.exit(1 if regressed else 0)
+        console.document(compared.document())
+    elif compared.comparisons:
+        _show(console, compared.comparisons, allowed)
+    ctx.exit(1 if compared.regressed else 0)
 
 
-# -- which runs ------------------------------------------------------------------------------
-
-
-def _runs(store: Store, reference: str, new: Sequence[Summary]) -> list[Summary]:
-    """The runs that a reference means, newest first; `previous` is judged against ``new``.
-
-    Raises:
-        NothingSelectedError: there are none (yet).
-        UsageError: as `Store.find`.
-    """
-    from orchestrator.results.store import Store as Folder
-    from orchestrator.results.summary import summaries
-
-    place = Path(reference)
-    if reference == LAST:
-        return summaries(_last(store))
-    if reference == PREVIOUS:
-        return summaries(_previous(store, new))
-    if place.is_dir() and not (place / "run.json").is_file():
-        entries = Folder(place).entries()
-        if not entries:
-            raise _nothing(f"no results in {place}")
-        return summaries(entries)
-    session = [entry for entry in store.entries() if entry.record is not None and entry.record.session == reference]
-    if session:
-        return summaries(session)
-    entry = store.find(f"./{reference}" if place.is_dir() and "/" not in reference else reference)
-    entry.need()
-    return summaries([entry])
-
-
-def _last(store: Store) -> list[Entry]:
-    for entry in store.entries():
-        if entry.record is not None:
-            return store.session(entry.record)[::-1]
-    raise _nothing(f"no results in {store.root}")
-
-
-def _previous(store: Store, new: Sequence[Summary]) -> list[Entry]:
-    """The newest session before ``new`` that ran one of the same tests on the same target."""
-    from orchestrator.results.compare import key_of
-
-    wanted = {(*key_of(run.record), run.record.target) for run in new}
-    sessions = {run.record.session for run in new}
-    oldest = min(run.record.started.unix_ns for run in new)
-    for entry in store.entries():
-        record = entry.record
-        if record is None or record.session in sessions or record.started.unix_ns >= oldest:
-            continue
-        if (*key_of(record), record.target) in wanted:
-            return store.session(record)[::-1]
-    raise _nothing(f"no run of the same test before it in {store.root}")
-
-
-def _nothing(what: str) -> NothingSelectedError:
-    from orchestrator.errors import NothingSelectedError
-
-    return NothingSelectedError(f"there is {what}", hint="run a benchmark: `mlorch run`")
-
-
-# -- for people and programs -------------------------------------------------------------------
-
-
-def _document(one: Comparison) -> dict[str, object]:
-    record = one.now.record
-    return {
-        "benchmark": record.benchmark,
-        "target": record.target,
-        "scenario": record.scenario,
-        "mode": record.mode,
-        "was": one.was.record.run_id,
-        "is": record.run_id,
-        "verdict": one.verdict,
-        "regressed": one.regressed,
-        "reason": one.reason,
-        "figures": [_figure(figure) for figure in one.figures],
-        "differences": [{"what": each.what, "was": each.was, "is": each.now} for each in one.differences],
-    }
-
-
-def _figure(one: Figure) -> dict[str, object]:
-    return {
-        "name": one.name,
-        "unit": one.unit,
-        "was": one.was,
-        "is": one.now,
-        "change": one.change,
-        "change_unit": "points" if one.unit == "%" else "percent",
-        "verdict": one.verdict,
-        "decides": one.decides,
-    }
-
+# -- for people --------------------------------------------------------------------------------
 
 _COLUMNS = ("test", "figure", "was", "is", "change", "verdict")
 _COLOURS = {"better": "green", "same": "green", "worse": "bold red", "not comparable": "bold red"}

@@ -1,28 +1,67 @@
-"""How `mlorch results show` lays out a run for people."""
+"""How `mlorch results` lays out runs for people."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.metrics import nanoseconds, percent, text
+from orchestrator.results.summary import mark, metric_text
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orchestrator.console import Console
+    from orchestrator.operations.results import Listing, RunResult, Verified
     from orchestrator.results.summary import Summary
+
+
+def show_listing(console: Console, listing: Listing) -> None:
+    """A row a run: what it came to."""
+    if not listing.total:
+        console.say(f"no results in {listing.folder}; `mlorch run` makes some")
+        return
+    rows = [_list_row(one) for one in listing.results]
+    console.table(("run", "target", "result", "verdict"), rows, right=(2,), drop=(1,))
+    for one in listing.results:
+        if one.status == "unreadable":
+            console.warn(one.reasons[0])
+
+
+def _list_row(one: RunResult) -> tuple[str, ...]:
+    verdict = mark(one.verdict, good=one.good, running=one.status == "running")
+    return (one.run_id, one.target or "–", _outcome(one.metrics), verdict)
+
+
+def _outcome(metrics: Mapping[str, object]) -> str:
+    """What was measured: the scenario's result, or the accuracy."""
+    result, accuracy = metrics.get("result"), metrics.get("accuracy")
+    if isinstance(result, dict):
+        return text(result["value"], result["unit"])
+    if isinstance(accuracy, dict):
+        return f"{percent(accuracy['value'])} of {accuracy['samples']:,}"
+    return "–"
+
+
+def show_verification(console: Console, verified: Verified) -> None:
+    """A line a run, and a line each fault."""
+    for one in verified.results:
+        word = "ok" if one.ok else f"{len(one.faults)} faults"
+        console.result(f"{one.run_id}: {word}: {', '.join(one.checked)}")
+        for fault in one.faults:
+            console.result(f"  {one.folder / fault.file}: {fault.message}")
 
 
 def show_summary(console: Console, summary: Summary) -> None:
     """Verdict first, then numbers with units, then what they were measured with."""
-    from orchestrator.facts.metrics import percent
-    from orchestrator.results.summary import mark, metric_text
-
     record, result, accuracy = summary.record, summary.loadgen, summary.accuracy
     rows = [("verdict", mark(summary.verdict, good=summary.good, running=record.status == "running"))]
-    rows += [("why", _plain(reason)) for reason in summary.reasons]
+    rows += [("why", reason) for reason in summary.reasons]
     if result is not None:
         rows += [(metric.title, metric_text(metric)) for metric in result.metrics]
         if result.query_count:
             rows.append(("queries", f"{result.query_count:,} of {result.samples_per_query:,} samples"))
         rows += [("early stopping", point) for point in result.early_stopping]
-        rows += [("LoadGen warning", _plain(text)) for text in result.warnings]
+        rows += [("LoadGen warning", warning) for warning in result.warnings]
     if accuracy is not None:
         goal = "" if accuracy.minimum is None else f" (at least {percent(accuracy.minimum)})"
         rows.append((accuracy.name, f"{percent(accuracy.value)} of {accuracy.samples:,} samples{goal}"))
@@ -30,7 +69,7 @@ def show_summary(console: Console, summary: Summary) -> None:
     console.table(("", record.run_id), rows)
     _latencies(console, summary)
     if record.settings:
-        settings = [(name, _value(s.value), s.source) for name, s in record.settings.items()]
+        settings = [(name, _value(one.value), one.source) for name, one in record.settings.items()]
         console.table(("setting", "value", "from"), settings, right=(1,))
     console.result(record.note)
 
@@ -40,13 +79,15 @@ def _origin(summary: Summary) -> list[tuple[str, str]]:
     rows = [
         ("benchmark", f"{record.benchmark} on {record.target}, {record.scenario}, {record.mode}"),
         ("started", record.started.utc),
+    ]
+    if record.ended is not None:
+        seconds = (record.ended.unix_ns - record.started.unix_ns) / 1e9
+        rows.append(("took", f"{seconds:.1f} s"))
+    rows += [
         ("image", record.image.reference),
         ("image digest", record.image.digest or record.image.image_id or "–"),
         ("recipe", f"{record.recipe.origin} (sha256 {record.recipe.sha256[:12]})"),
     ]
-    if record.ended is not None:
-        seconds = (record.ended.unix_ns - record.started.unix_ns) / 1e9
-        rows.insert(2, ("took", f"{seconds:.1f} s"))
     if summary.loadgen is not None:
         rows.append(("LoadGen", summary.loadgen.loadgen_version))
     rows.append(("files", str(summary.folder)))
@@ -54,8 +95,6 @@ def _origin(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _latencies(console: Console, summary: Summary) -> None:
-    from orchestrator.facts.metrics import nanoseconds
-
     if summary.loadgen is None or not summary.loadgen.latency_ns:
         return
     latency = summary.loadgen.latency_ns
@@ -66,9 +105,4 @@ def _latencies(console: Console, summary: Summary) -> None:
 def _value(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_value(item) for item in value)
-    return "–" if value is None else _plain(str(value))
-
-
-def _plain(text: str) -> str:
-    """``text`` with brackets that the table would take for marks made harmless."""
-    return text.replace("[", "\\[")
+    return "–" if value is None else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -68,10 +68,8 @@ if TYPE_CHECKING:
 @recipes_option
 @json_option
 def command(
-    benchmarks: tuple[str, ...], target: str | None, arch: str | None, scenarios: tuple[str, ...], mode: str,
-    duration: str | None, target_qps: float | None, devices: str, base_source: str, engine: str,
-    results_dir: str | None, recipes: tuple[str, ...], pull_policy: PullPolicy,
-    *, locked: bool | None, official: bool, find: bool, dry_run: bool, no_build: bool, as_json: bool,
+    results_dir: str | None, pull_policy: PullPolicy,
+    *, locked: bool | None, dry_run: bool, no_build: bool, as_json: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Benchmark a target: build what is missing, run LoadGen in containers, show the result.
 
@@ -80,28 +78,18 @@ def command(
     """
     from orchestrator.commands.common import context_for, results_folder
     from orchestrator.console import Console
-    from orchestrator.operations.run_request import run_request
+    from orchestrator.operations.run_request import RunRequest, checked
 
     console = Console(quiet=as_json)
     strict = wants_locked(locked)
-    context = context_for(console, recipes, locked=strict, engine=engine)
-    request = run_request(
-        benchmarks=benchmarks,
-        target=target,
-        arch=arch,
-        scenarios=scenarios,
-        mode=mode,
-        duration=duration,
-        official=official,
-        target_qps=target_qps,
-        find=find,
-        devices=devices,
-        results=results_folder(results_dir, context.settings),
-        base_source=base_source,
-        locked=strict,
-        pull_policy=replace(pull_policy, build=not no_build),
-        engine=engine,
-        recipes=recipes,
+    context = context_for(console, options["recipes"], locked=strict, engine=options["engine"])
+    request = checked(
+        RunRequest(
+            results=results_folder(results_dir, context.settings),
+            locked=strict,
+            pull_policy=replace(pull_policy, build=not no_build),
+            **options,
+        )
     )
     if dry_run:
         _dry_run(context, request, console, as_json=as_json)

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.metrics import percent, text
+from orchestrator.facts.neutral import neutral
 from orchestrator.runs.runner import Watcher
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from orchestrator.console import Console
-    from orchestrator.facts.run_steps import RunStep
+    from orchestrator.facts.runs import RunStep
     from orchestrator.results.summary import Summary
     from orchestrator.runs.runner import Outcome
 
@@ -50,8 +51,7 @@ class RunView(Watcher):
             self._console.open_fold(self._title)
             self._console.say(f"{self._title} …")
             return
-        # A rich mark would eat the brackets of the count.
-        self._task = self._progress.add_task(self._title.replace("[", r"\["), total=None, note="starting")
+        self._task = self._progress.add_task(self._title, total=None, note="starting")
 
     def event(self, step: RunStep, event: Mapping[str, object]) -> None:
         """Progress and phases move the line; a log line is shown."""
@@ -70,7 +70,7 @@ class RunView(Watcher):
     def line(self, step: RunStep, text: str) -> None:  # noqa: ARG002 (of the protocol)
         """Whatever else a container says is shown as it is."""
         if self._progress is not None:
-            self._progress.console.print(f"  {text}", markup=False, highlight=False, style="dim")
+            self._progress.console.print(f"  {neutral(text)}", markup=False, highlight=False, style="dim")
         else:
             self._console.say(f"  {text}", style="dim")
 
@@ -101,12 +101,13 @@ def headline(summary: Summary) -> str:
 
 def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
     """The final table, why a test does not count, and where everything lies."""
-    from orchestrator.results.summary import COLUMNS, RIGHT, row
+    from orchestrator.results.summary import COLUMNS, DROP, RIGHT, row
 
     if not summaries:
         return
     record = summaries[0].record
-    console.table(COLUMNS, [row(summary) for summary in summaries], title=f"target {record.target}", right=RIGHT)
+    rows = [row(summary) for summary in summaries]
+    console.table(COLUMNS, rows, title=f"target {record.target}", right=RIGHT, drop=DROP)
     summarise_step(console, summaries)
     for summary in summaries:
         if not summary.good:

@@ -25,7 +25,6 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
     container. A state is looked at only where the one before holds.
     """
     from orchestrator.commands.common import context_for
-    from orchestrator.commands.targets_view import state
     from orchestrator.console import Console
     from orchestrator.operations.targets import list_targets
 
@@ -35,7 +34,7 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
         console.document({"targets": [asdict(each) for each in found.presences]})
         return
     rows = [
-        (f"{each.name}{' *' if each.name == found.default else ''}", found.titles[each.name], state(each), each.why)
+        (f"{each.name}{' *' if each.name == found.default else ''}", found.titles[each.name], each.state, each.why)
         for each in found.presences
     ]
     console.table(("target", "title", "here", "why"), rows)

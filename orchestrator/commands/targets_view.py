@@ -50,18 +50,15 @@ def here_lines(here: Presence) -> Iterator[tuple[str, str]]:
 
 
 def check_lines(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
+    """What the checks of the host found; one that failed says what should be, why, and what to do."""
     for finding in findings:
         if finding.ok is None:
             yield f"check {finding.name}", f"not visible here ({finding.file})"
         elif finding.ok:
             yield f"check {finding.name}", f"ok: {finding.found}"
         else:
-            yield f"check {finding.name}", told(finding)
-
-
-def told(finding: Finding) -> str:
-    """A check that failed, in a line: what there is, what should be, why, what to do."""
-    return f"{finding.level}: {finding.found}, better {finding.wanted}: {finding.why} -> {finding.hint}"
+            words = f"{finding.level}: {finding.found}, better {finding.wanted}: {finding.why} -> {finding.hint}"
+            yield f"check {finding.name}", words
 
 
 def _passthrough(target: Target) -> Iterator[tuple[str, str]]:
@@ -82,17 +79,6 @@ def _passthrough(target: Target) -> Iterator[tuple[str, str]]:
         yield f"group {group.name}", group.reason
     for variable in given.visible:
         yield f"variable {variable.name}", f"the chosen devices by {variable.by}"
-
-
-def state(each: Presence) -> str:
-    """How far a target can be used, in a word or two."""
-    if not each.present:
-        return "absent"
-    if each.driver_ok is False:
-        return "no driver"
-    if each.container_ok is False:
-        return "not in containers"
-    return "ready" if each.container_ok else "present"
 
 
 def states(each: Presence) -> tuple[str, str, str]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.lock import BasePin, Deb, GitPin, LayerLock, PlatformLock, Sdist, Wheel
 
+Place = tuple[str | int, ...]
+"""A path of keys and indices within a recipe."""
 ROOTFS_SCHEME = "2"
 """The version of how packages become a root file system (`orchestrator.packages.rootfs`).
 
@@ -60,9 +62,8 @@ def base_digest(catalog: Catalog, layer: Layer, source: RegistrySource, platform
 
 def has_pins(layer: Layer) -> bool:
     """Whether a layer has anything that a lock can pin."""
-    return bool(list(_deb_places(layer)) or layer.python or layer.git) or any(
-        isinstance(source, RegistrySource) for source in layer.sources
-    )
+    from_registry = any(isinstance(source, RegistrySource) for source in layer.sources)
+    return from_registry or any(pinned_places(layer))
 
 
 def suite(layer: Layer) -> str | None:
@@ -82,58 +83,71 @@ def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock
         DefinitionError: there is no lock (`lock-missing`), or it does not fit the recipe
             (`lock-stale`): a package was added, removed or changed its version since.
     """
-    debs, wheels = wanted_debs(layer, platform), layer.python
-    if not debs and not wheels and not layer.git:
+    if not wanted_debs(layer, platform) and not layer.python and not layer.git:
         return None
     lock = catalog.lock(layer.name)
     pins = lock.platforms.get(platform) if lock is not None else None
     if pins is None:
-        raise DefinitionError(
-            [
-                _problem(
-                    catalog,
-                    layer,
-                    "lock-missing",
-                    f"layer `{layer.name}` has no pins for {platform}",
-                    ("debs",) if layer.debs else ("python",) if wheels else ("git",) if layer.git else ("sources",),
-                )
-            ]
-        )
-    if problems := list(_stale(catalog, layer, pins, platform)):
+        first = next(pinned_places(layer))
+        message = f"layer `{layer.name}` has no pins for {platform}"
+        raise DefinitionError([_problem(catalog, layer, "lock-missing", message, first[:1])])
+    problems = [
+        _problem(catalog, layer, "lock-stale", message, place)
+        for message, place in (*unpinned(layer, pins, platform), *_unwanted(layer, pins, platform))
+    ]
+    if problems:
         raise DefinitionError(problems)
     return pins
 
 
-def _stale(catalog: Catalog, layer: Layer, pins: PlatformLock, platform: str) -> Iterator[Problem]:
-    """Everything in which a lock and its recipe disagree, at the recipe's line."""
-    locked = {deb.name for deb in pins.debs}
-    wanted = wanted_debs(layer, platform)
+def pinned_places(layer: Layer) -> Iterator[Place]:
+    """Where a recipe asks for something that its lock has to pin, base images apart."""
+    for _, place in _deb_places(layer):
+        yield place
+    for index in range(len(layer.python)):
+        yield "python", index
+    for index in range(len(layer.git)):
+        yield "git", index
+
+
+def unpinned(layer: Layer, pins: PlatformLock, platform: str) -> Iterator[tuple[str, Place]]:
+    """What a recipe asks for and its lock does not have in this form: a message, and where the recipe asks."""
+    locked, wanted = {deb.name for deb in pins.debs}, wanted_debs(layer, platform)
     for name, place in _deb_places(layer):
         if name in wanted and name not in locked:
-            yield _problem(catalog, layer, "lock-stale", f"package `{name}` is not in the lock", place)
-    for name in sorted(locked - set(wanted)):
-        yield _problem(catalog, layer, "lock-stale", f"the lock has `{name}`, the recipe does not", ("name",))
-    sources = compiled_on(layer, platform)
-    versions = {normalised(wheel.name): wheel.version for wheel in pins.wheels if normalised(wheel.name) not in sources}
-    versions |= {normalised(sdist.name): sdist.version for sdist in pins.sdists if normalised(sdist.name) in sources}
+            yield f"package `{name}` is not in the lock", place
+    versions = _python_versions(layer, pins, platform)
     for index, requirement in enumerate(layer.python):
         name, _, version = requirement.partition("==")
         found = versions.get(normalised(name))
-        if found != version:
-            text = f"the lock has {normalised(name)} {found}" if found else f"`{name}` is not in the lock"
-            yield _problem(catalog, layer, "lock-stale", text, ("python", index))
-
-    yield from _stale_git(catalog, layer, pins)
-
-
-def _stale_git(catalog: Catalog, layer: Layer, pins: PlatformLock) -> Iterator[Problem]:
-    locked = {(pin.url, pin.ref) for pin in pins.git}
+        if found is None:
+            yield f"`{name}` is not in the lock", ("python", index)
+        elif found != version:
+            yield f"the lock has {normalised(name)} {found}", ("python", index)
+    commits = {(pin.url, pin.ref) for pin in pins.git}
     for index, tree in enumerate(layer.git):
-        if (tree.url, tree.ref) not in locked:
-            text = f"the commit of `{tree.ref}` of {tree.url} is not in the lock"
-            yield _problem(catalog, layer, "lock-stale", text, ("git", index))
-    for url, ref in sorted(locked - {(tree.url, tree.ref) for tree in layer.git}):
-        yield _problem(catalog, layer, "lock-stale", f"the lock has `{ref}` of {url}, the recipe does not", ("name",))
+        if (tree.url, tree.ref) not in commits:
+            yield f"the commit of `{tree.ref}` of {tree.url} is not in the lock", ("git", index)
+
+
+def _python_versions(layer: Layer, pins: PlatformLock, platform: str) -> dict[str, str]:
+    """The pinned version of each distribution: of its source where the recipe compiles it, else of its wheel."""
+    compiled = compiled_on(layer, platform)
+    versions = {normalised(wheel.name): wheel.version for wheel in pins.wheels}
+    versions = {name: version for name, version in versions.items() if name not in compiled}
+    for sdist in pins.sdists:
+        if normalised(sdist.name) in compiled:
+            versions[normalised(sdist.name)] = sdist.version
+    return versions
+
+
+def _unwanted(layer: Layer, pins: PlatformLock, platform: str) -> Iterator[tuple[str, Place]]:
+    """What a lock has and the recipe does not ask for; Python requirements bring others, so those are not looked at."""
+    for name in sorted({deb.name for deb in pins.debs} - set(wanted_debs(layer, platform))):
+        yield f"the lock has `{name}`, the recipe does not", ("name",)
+    trees = {(tree.url, tree.ref) for tree in layer.git}
+    for url, ref in sorted({(pin.url, pin.ref) for pin in pins.git} - trees):
+        yield f"the lock has `{ref}` of {url}, the recipe does not", ("name",)
 
 
 def require_locks(catalog: Catalog, layers: Sequence[Entry[Layer]], platform: str) -> None:
@@ -152,7 +166,7 @@ def require_locks(catalog: Catalog, layers: Sequence[Entry[Layer]], platform: st
         raise DefinitionError(dict.fromkeys(problems))
 
 
-def _deb_places(layer: Layer) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+def _deb_places(layer: Layer) -> Iterator[tuple[str, Place]]:
     for index, name in enumerate(layer.debs):
         yield name, ("debs", index)
     for platform, names in layer.debs_on.items():
@@ -164,7 +178,7 @@ def _deb_places(layer: Layer) -> Iterator[tuple[str, tuple[str | int, ...]]]:
                 yield name, ("sources", at, "debs", index)
 
 
-def _problem(catalog: Catalog, layer: Layer, slug: str, message: str, place: tuple[str | int, ...]) -> Problem:
+def _problem(catalog: Catalog, layer: Layer, slug: str, message: str, place: Place) -> Problem:
     document = catalog.layer(layer.name).document
     return Problem(slug=slug, message=message, span=document.span(place), hint=f"run `mlorch images lock {layer.name}`")
 

@@ -1,4 +1,4 @@
-"""What a person has settled once: `mlorch.yaml`, the environment, and where recipes come from.
+"""The settings: `mlorch.yaml`, the environment, and where recipes come from.
 
 The user's file (`$XDG_CONFIG_HOME/mlorch/mlorch.yaml`) < the nearest `mlorch.yaml` of the
 working folder and its parents < `MLORCH_*` < the command line. Every value keeps where it
@@ -28,9 +28,9 @@ _LISTS = frozenset({"recipes", "registries"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings in effect; empty means "not said", so that the host's own configuration counts.
+    """The settings in effect; empty means "not given", so that the host's own configuration counts.
 
-    ``sources`` says for each name ``default``, ``PATH:LINE:COL`` or ``MLORCH_…``.
+    ``sources`` has for each name ``default``, ``PATH:LINE:COL`` or ``MLORCH_…``.
     """
 
     recipes: tuple[str, ...] = ()
@@ -47,12 +47,7 @@ class Settings:
     results: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
 
-    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """The environment with what files say added as `MLORCH_*`, for the rooms that read only that."""
-        said = {variable(name): _joined(value) for name, value in self.said().items()}
-        return {**said, **environ}
-
-    def said(self) -> dict[str, str | tuple[str, ...]]:
+    def given(self) -> dict[str, str | tuple[str, ...]]:
         """The values that somebody gave, without the defaults."""
         names = (f.name for f in fields(self) if f.name != "sources")
         return {name: value for name in names if (value := getattr(self, name))}
@@ -97,18 +92,18 @@ def _with_file(settings: Settings, path: Path) -> Settings:
     document = read_document(path)
     owner = path.stat().st_uid
     if os.geteuid() not in {0, owner} and owner != 0:
-        message = "this file belongs to another user and is not obeyed"
+        message = "this file belongs to another user, so it is not used"
         span = document.span((), key=True)
         hint = "work in a folder of your own, or make the file yours"
         raise DefinitionError([document.problem("foreign-settings", message, span, hint)])
     return _merge(settings, decode(document, SettingsFile), document, path.parent)
 
 
-def _merge(settings: Settings, said: SettingsFile, document: Document, folder: Path) -> Settings:
+def _merge(settings: Settings, given: SettingsFile, document: Document, folder: Path) -> Settings:
     values: dict[str, object] = {}
     sources = dict(settings.sources)
-    for name in sorted(said.model_fields_set):
-        value = getattr(said, name)
+    for name in sorted(given.model_fields_set):
+        value = getattr(given, name)
         if name == "recipes":
             # Recipes of several files add up, the nearer file's later: they lay over one another anyway.
             value = (*settings.recipes, *(_absolute_spec(item, folder) for item in value))
@@ -129,10 +124,6 @@ def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Setting
         values[known.name] = tuple(text.split()) if known.name in _LISTS else text
         sources[known.name] = variable(known.name)
     return replace(settings, **values, sources=sources)  # type: ignore[arg-type]  # text and lists of text, by name
-
-
-def _joined(value: str | tuple[str, ...]) -> str:
-    return value if isinstance(value, str) else " ".join(value)
 
 
 # -- where recipes come from -------------------------------------------------------------

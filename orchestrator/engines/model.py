@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
-    from orchestrator.facts.run_steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.steps import BuildSettings, LayerStep
 
 

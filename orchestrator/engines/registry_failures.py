@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING
 
 from orchestrator.engines.registry_trust import where_to_put
 from orchestrator.errors import RegistryError
+from orchestrator.http.failures import passing_status
 
 if TYPE_CHECKING:
-    import requests
+    from orchestrator.http.answer import Answer
+    from orchestrator.http.failures import HttpError
 
 _FULL = re.compile(
     r"no space left on device|insufficient storage|quota (?:has been )?exceeded|disk full", re.IGNORECASE
 )
-_UNTRUSTED = re.compile(
-    r"certificate_verify_failed|certificate verify failed|x509:|hostname mismatch|unknown ca", re.IGNORECASE
-)
 _DENIED = frozenset({401, 403, 407})
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Answers that may be another one the next time."""
 SHOWN = 300
 LATER = "try again later, or do without it: `--no-pull`"
 
@@ -86,54 +83,35 @@ def mismatch(what: str, found: str) -> RegistryError:
     )
 
 
-def from_exception(host: str, error: BaseException, timeout_s: float) -> RegistryError:
-    """A failure of the transport, told."""
-    import requests
-
-    words = str(error)
-    if isinstance(error, requests.exceptions.SSLError) or _UNTRUSTED.search(words):
-        if _UNTRUSTED.search(words):
-            reason = re.search(r"verify failed: ([^(]+?)(?: \(_ssl|['\")]|$)", words)
-            return untrusted(host, reason[1] if reason else words[:SHOWN])
-        return down(host, f"TLS fails: {words[-SHOWN:]}")
-    if isinstance(error, requests.exceptions.Timeout) or "timed out" in words:
-        return slow(host, timeout_s)
-    return down(host, reason_of(error))
+def from_http(host: str, error: HttpError, idle_s: float) -> RegistryError:
+    """A failure of the transport as one of the registry."""
+    if error.slug == "http-ca":
+        return untrusted(host, error.reason)
+    if error.slug == "http-slow":
+        return slow(host, idle_s)
+    return down(host, error.reason)
 
 
-def reason_of(error: BaseException) -> str:
-    """The innermost words of an exception that libraries wrapped several times."""
-    seen: BaseException = error
-    while (inner := getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)) and isinstance(
-        inner, BaseException
-    ):
-        seen = inner
-    words = str(seen)
-    return words.rpartition(": ")[2][:SHOWN] or type(error).__name__
-
-
-def from_answer(host: str, what: str, answer: requests.Response, *, known: bool) -> RegistryError:
-    """An answer that is no success and not one that the caller expects, told."""
+def from_answer(host: str, what: str, answer: Answer, *, known: bool) -> RegistryError:
+    """An answer that is no success and not one that the caller expects, as an error."""
     said = words_of(answer)
-    if answer.status_code in _DENIED:
+    if answer.status in _DENIED:
         return denied(host, what, known=known)
-    if answer.status_code in {507, 413} or (answer.status_code >= 500 and _FULL.search(said)):
+    if answer.status in {507, 413} or (answer.status >= 500 and _FULL.search(said)):
         return full(host, said)
-    if answer.status_code == 404:
+    if answer.status == 404:
         return not_found(what)
-    if answer.status_code in PASSING:
-        return down(host, f"it answers {answer.status_code} {said}".strip())
-    return RegistryError(
-        f"the registry {host} refuses {what}: {answer.status_code} {said}".strip(), slug="registry-refused"
-    )
+    if passing_status(answer.status):
+        return down(host, f"it answers {answer.status} {said}".strip())
+    return RegistryError(f"the registry {host} refuses {what}: {answer.status} {said}".strip(), slug="registry-refused")
 
 
-def is_full(answer: requests.Response) -> bool:
+def is_full(answer: Answer) -> bool:
     """Whether an answer says that there is no space: no passing trouble."""
-    return answer.status_code == 507 or (answer.status_code >= 500 and bool(_FULL.search(words_of(answer))))
+    return answer.status == 507 or (answer.status >= 500 and bool(_FULL.search(words_of(answer))))
 
 
-def words_of(answer: requests.Response) -> str:
+def words_of(answer: Answer) -> str:
     """What an error's body says, in one line."""
     try:
         errors = json.loads(answer.content)["errors"]

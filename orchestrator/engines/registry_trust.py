@@ -7,54 +7,43 @@ container engines have them: ``certs.d/HOST:PORT/*.crt``, with ``NAME.cert`` and
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import RegistryError
 from orchestrator.facts.references import is_loopback
+from orchestrator.http.trust import trust
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from orchestrator.host.site import SiteConfig
 
 _PROBE_S = 3.0
-SYSTEM_FOLDERS = ("/etc/docker/certs.d", "/etc/containers/certs.d")
 
 
-def certs_folders(env: Mapping[str, str]) -> tuple[Path, ...]:
-    """Folders of certificates by registry: mlorch's own, then those of the engines."""
-    home = env.get("XDG_CONFIG_HOME", "")
-    config = Path(home) if home.startswith("/") else Path(env.get("HOME") or "/") / ".config"
-    return (config / "mlorch/certs.d", config / "docker/certs.d", *(Path(folder) for folder in SYSTEM_FOLDERS))
-
-
-def certificates(host: str, env: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+def certificates(host: str, site: SiteConfig) -> tuple[Path, ...]:
     """The CA files that a registry's own folders hold."""
-    env = os.environ if env is None else env
-    return tuple(path for folder in certs_folders(env) for path in _listed(folder / host, ".crt"))
+    return tuple(path for folder in site.registry_certificates for path in _listed(folder / host, ".crt"))
 
 
-def context(host: str, env: Mapping[str, str] | None = None) -> ssl.SSLContext:
+def context(host: str, site: SiteConfig) -> ssl.SSLContext:
     """What HTTPS to `host` is checked with.
 
     Raises:
         RegistryError: `registry-ca`, a file in the registry's folder is no certificate or key.
-        EngineError: `ca-bundle`, as `system.site.discover`.
+        HttpError: `http-ca`, as `http.trust.trust`.
     """
     import ssl
 
-    from orchestrator.host.site import discover
-
-    env = os.environ if env is None else env
-    found = ssl.create_default_context()
-    bundle = discover(env).ca_bundle
-    for path in (*((bundle,) if bundle else ()), *certificates(host, env)):
+    found = trust(site)
+    for path in certificates(host, site):
         try:
             found.load_verify_locations(cafile=path)
         except (OSError, ssl.SSLError) as error:
             raise _unusable(path, host, error) from None
-    for path in (path for folder in certs_folders(env) for path in _listed(folder / host, ".cert")):
+    for path in (path for folder in site.registry_certificates for path in _listed(folder / host, ".cert")):
         try:
             found.load_cert_chain(path, path.with_suffix(".key"))
         except (OSError, ssl.SSLError) as error:
@@ -62,11 +51,11 @@ def context(host: str, env: Mapping[str, str] | None = None) -> ssl.SSLContext:
     return found
 
 
-def scheme(host: str, env: Mapping[str, str] | None = None) -> str:
+def scheme(host: str, site: SiteConfig) -> str:
     """``https``; on loopback, without certificates of its own here, ``http`` where the registry speaks no TLS."""
     import ssl
 
-    if not is_loopback(host) or certificates(host, env):
+    if not is_loopback(host) or certificates(host, site):
         return "https"
     name, _, port = host.rpartition(":")
     try:

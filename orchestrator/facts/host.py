@@ -1,4 +1,4 @@
-"""What is known of a machine: read by `orchestrator.host.facts`, used by `orchestrator.plan.run.planner`."""
+"""What is known of a machine: read by `orchestrator.host.facts`, used by `orchestrator.plan.run`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from typing import Any
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
 from orchestrator.facts.measured import Measured  # noqa: TC001 (the codec reads the annotations)
-from orchestrator.facts.run_steps import DeviceInjection
+from orchestrator.facts.owner import Owner  # noqa: TC001
+from orchestrator.facts.runs import DeviceInjection
 
 VERSION = 1
 NOTE = "mlorch reference workload, not an MLPerf submission"
@@ -29,19 +30,6 @@ class Moment:
 
     utc: str
     unix_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """The mlorch process that drives the run; with it a later one tells alive from orphaned.
-
-    ``start_ticks`` is field 22 of ``/proc/PID/stat``: a reused pid has another.
-    """
-
-    pid: int
-    start_ticks: int
-    boot_id: str
-    user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Names of images and of places in a registry, taken apart. Standard library only."""
+"""Names of images and registry prefixes, parsed. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
-_PLACE = re.compile(rf"(?P<host>{_HOST_NAME}(?::(?P<port>[0-9]{{1,5}}))?)(?P<path>(?:/{_PART})*)/?")
+_PREFIX = re.compile(rf"(?P<host>{_HOST_NAME}(?::(?P<port>[0-9]{{1,5}}))?)(?P<path>(?:/{_PART})*)/?")
 _OWN = "mlorch"
-"""The folder of our images below a place: ``PLACE/mlorch/<layer>``."""
+"""The folder of our images below a registry prefix: ``PREFIX/mlorch/<layer>``."""
 DOCKER_HUB = "docker.io"
 _HUB_HOST = "registry-1.docker.io"
 
@@ -71,11 +71,7 @@ def parse_reference(text: str) -> Reference:
     Raises `UsageError` (`bad-reference`).
     """
     name, at, digest = text.partition("@")
-    head, slash, tail = name.partition("/")
-    if slash and ("." in head or ":" in head or head == "localhost"):
-        host, rest = head, tail
-    else:
-        host, rest = DOCKER_HUB, name if slash else f"library/{name}"
+    host, rest = _host_and_rest(name)
     repository, colon, tag = rest.partition(":")
     if at and not _DIGEST.fullmatch(digest):
         raise _bad(text, "its digest is not sha256: and 64 hexadecimal digits")
@@ -85,7 +81,19 @@ def parse_reference(text: str) -> Reference:
         raise _bad(text, "a repository has lower-case letters, digits and . _ - /")
     if colon and not _TAG.fullmatch(tag):
         raise _bad(text, "a tag has at most 128 letters, digits and . _ -")
-    return Reference(host=host, repository=repository, tag=tag or ("" if digest else "latest"), digest=digest)
+    if not tag and not digest:
+        tag = "latest"
+    return Reference(host=host, repository=repository, tag=tag, digest=digest)
+
+
+def _host_and_rest(name: str) -> tuple[str, str]:
+    """A first part with a dot or a port, or `localhost`, is a registry; every other name is one of Docker Hub."""
+    head, slash, tail = name.partition("/")
+    if not slash:
+        return DOCKER_HUB, f"library/{name}"
+    if "." in head or ":" in head or head == "localhost":
+        return head, tail
+    return DOCKER_HUB, name
 
 
 def parse_registry_prefix(text: str) -> RegistryPrefix:
@@ -93,7 +101,7 @@ def parse_registry_prefix(text: str) -> RegistryPrefix:
 
     Raises `UsageError` (`bad-registry`), also where a scheme or credentials are given.
     """
-    match = _PLACE.fullmatch(text)
+    match = _PREFIX.fullmatch(text)
     if match is None or int(match["port"] or 0) > 65535:
         hint = "write HOST[:PORT][/PATH], such as registry.example:5000/team; credentials belong to `docker login`"
         shown = text if "@" not in text else "…@" + text.rpartition("@")[2]  # what stands before may be a password

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from . import VERSION
 from .lines import ProgressLines, emit, log, phase, write_json
+from .scenarios import SCENARIOS
 from .settings import Settings, SettingsError, read
 
 if TYPE_CHECKING:
     from .effective import Effective
     from .lines import Progress
-    from .sut import Desk
+    from .sut import ResponsePool
 
 DONE, FAILED, REFUSED = 0, 1, 2
 GRACE_SECONDS = 5.0
@@ -125,42 +126,42 @@ def _leave(error: BaseException, report: Report) -> None:
 
 def _run(settings: Settings, report: Report) -> None:
     phase("load")
-    from . import bench, effective, loadgen, sut
+    from . import effective, loadgen, sut, trials
     from .instances import Instances
     from .samples import Samples
 
     report.stamp("imported")
     samples, instances = Samples(settings), Instances(settings)
     samples.load(range(settings.dataset.performance_samples))
-    report.backend = instances.get(1, 0).about()
+    report.backend = instances.get(1, 0).describe()
     report.stamp("model_loaded")
 
     phase("calibrate")
-    trials = bench.Bench(instances, samples, settings.dataset.performance_samples, effective.CALIBRATION_SECONDS)
-    chosen = effective.resolve(settings, trials)
+    loaded, seconds = settings.dataset.performance_samples, effective.CALIBRATION_SECONDS
+    chosen = effective.resolve(settings, trials.Trials(instances, samples, loaded, seconds))
     report.calibration, report.effective = chosen.calibration, chosen.document()
-    instances.settle(chosen.layout)
+    instances.tune(chosen.layout)
     report.stamp("calibrated")
     log(f"{chosen.layout.instances} x {chosen.layout.threads} threads, batch {chosen.layout.batch}")
 
     phase("warmup")
-    bench.warm_up(instances, samples, chosen.layout)
+    trials.warm_up(instances, samples, chosen.layout)
 
     phase("accuracy" if settings.mode == "accuracy" else "test")
     largest = max(chosen.layout.batch, effective.samples_per_query(settings))
-    desk = sut.Desk(chosen.layout.instances, largest, lambda error: _end_soon(error, report))
+    pool = sut.ResponsePool(chosen.layout.instances, largest, lambda error: _end_soon(error, report))
     delay = chosen.values.get("batch_delay_us", 0) / 1e6
-    system = sut.create(settings.scenario, instances, samples, chosen.layout, desk, delay)
+    system = sut.create(settings.scenario, instances, samples, chosen.layout, pool, delay)
     system.start()
-    with ProgressLines(lambda: _progress(settings, chosen, desk)):
+    with ProgressLines(lambda: _progress(settings, chosen, pool)):
         loadgen.run(settings, chosen, samples, system, report.folder)
     system.stop()
-    report.times["first_query_unix_ns"] = desk.first_query_ns
-    if desk.error is not None:
-        raise desk.error
+    report.times["first_query_unix_ns"] = pool.first_query_ns
+    if pool.error is not None:
+        raise pool.error
     if settings.mode == "performance":
-        desk.latencies.write(report.folder, of="query" if settings.scenario.endswith("Stream") else "sample")
-    emit("progress", done=desk.done, total=desk.done, qps=None, left_s=0.0)
+        pool.latencies.write(report.folder, of="query" if settings.scenario.endswith("Stream") else "sample")
+    emit("progress", done=pool.done, total=pool.done, qps=None, left_s=0.0)
     if settings.mode == "accuracy":
         from .accuracy import score
 
@@ -174,17 +175,17 @@ def _end_soon(error: BaseException, report: Report) -> None:
     timer.start()
 
 
-def _progress(settings: Settings, chosen: Effective, desk: Desk) -> Progress:
+def _progress(settings: Settings, chosen: Effective, pool: ResponsePool) -> Progress:
     """Samples done, how many there are, seconds left; None where only LoadGen knows."""
-    done = desk.done
-    if not desk.first_query_ns:
+    done = pool.done
+    if not pool.first_query_ns:
         return done, None, None
-    elapsed = (time.time_ns() - desk.first_query_ns) / 1e9
+    elapsed = (time.time_ns() - pool.first_query_ns) / 1e9
     total = None
     if settings.mode == "accuracy":
         total = settings.dataset.samples
-    elif settings.scenario == "Offline":
-        total = desk.issued
+    elif SCENARIOS[settings.scenario].arrival == "all at once":
+        total = pool.issued
     if total is not None:
         return done, total, elapsed / done * (total - done) if done else None
     left = settings.loadgen.min_duration_ms / 1000 - elapsed

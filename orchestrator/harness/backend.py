@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,15 +14,27 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.generic]
 
-BACKENDS = {"onnxruntime": ".onnx", "openvino": ".openvino"}
+
+@dataclass(frozen=True, kw_only=True)
+class Framework:
+    """A framework: the module of its backend, and the distributions whose versions are worth knowing."""
+
+    module: str
+    packages: tuple[str, ...]
+
+
+FRAMEWORKS = {
+    "onnxruntime": Framework(module=".onnx", packages=("onnxruntime", "onnxruntime-gpu")),
+    "openvino": Framework(module=".openvino", packages=("openvino",)),
+}
+"""By the name that the settings call it."""
 
 
 class Backend(Protocol):
     """A model that can be run.
 
     ``load`` makes one loaded copy with ``threads`` threads of its own. It runs on the device
-    that the settings' providers name or not at all: what could not be had is an error, never
-    a number of another device.
+    that the settings' providers name or fails: there is no fallback to another device.
     """
 
     def shares(self, settings: Settings, threads: int) -> bool:
@@ -30,22 +43,22 @@ class Backend(Protocol):
 
     def load(self, settings: Settings, threads: int) -> None: ...
 
-    def settle(self, batch: int) -> bool:
-        """Make batches of this size quicker, where that can be had; whether anything was done."""
+    def tune(self, batch: int) -> bool:
+        """Make batches of this size quicker where the framework can; whether anything changed."""
         ...
 
     def predict(self, batch: Array) -> Array:
         """The output [n, ...] for a batch [n, ...] of the model's input; good until the thread's next call."""
         ...
 
-    def about(self) -> dict[str, object]:
-        """On what it really runs, as the framework says after loading: for harness.json."""
+    def describe(self) -> dict[str, object]:
+        """The devices that it really runs on, as the framework reports after loading: for harness.json."""
         ...
 
 
 def create(name: str) -> Backend:
     """An unloaded backend; raises `ValueError` for a name that is not known."""
-    if name not in BACKENDS:
-        raise ValueError(f"backend {name!r} is none of {', '.join(BACKENDS)}")
-    backend: Backend = import_module(BACKENDS[name], __package__).create()
+    if name not in FRAMEWORKS:
+        raise ValueError(f"backend {name!r} is none of {', '.join(FRAMEWORKS)}")
+    backend: Backend = import_module(FRAMEWORKS[name].module, __package__).create()
     return backend

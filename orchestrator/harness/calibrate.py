@@ -1,8 +1,7 @@
 """Measure before the test what the settings leave open: instances, threads, batch, rate, latency.
 
 Outside LoadGen, in at most three seconds. Which layouts are tried and which one wins is
-decided here; what a trial measures is `bench`'s business, so the choice is tested
-without a clock.
+decided here; `trials` measures, so the choice is tested without a clock.
 """
 
 from __future__ import annotations

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from .calibrate import quickest, throughput
 from .instances import Layout
+from .scenarios import SCENARIOS
 
 if TYPE_CHECKING:
-    from .bench import Bench
     from .calibrate import Trial
     from .settings import Settings
+    from .trials import Trials
 
 CALIBRATION_SECONDS = 2.2
 """Of the three allowed; a trial that has begun is finished."""
@@ -26,13 +27,11 @@ SERVER_LATE_QUERIES = 5
 """The Server test is long enough for this many late queries at its percentile."""
 CONFIDENCE = 0.99
 """LoadGen's early stopping (early_stopping.cc)."""
-DEFAULT_PERCENTILES = {"SingleStream": 0.9, "MultiStream": 0.99, "Server": 0.99}
-DEFAULT_SAMPLES_PER_QUERY = 8
 
 
 @dataclass
 class Effective:
-    """The layout and LoadGen's values; ``sources`` says where each came from."""
+    """The layout and LoadGen's values; ``sources`` has where each came from."""
 
     layout: Layout
     values: dict[str, float | int] = field(default_factory=dict)
@@ -42,19 +41,26 @@ class Effective:
     def put(self, name: str, value: float, source: str) -> None:
         self.values[name], self.sources[name] = value, source
 
+    def put_given(self, name: str, given: float | None, default: float) -> None:
+        """A value of the settings, else the default."""
+        if given is None:
+            self.put(name, default, "default")
+        else:
+            self.put(name, given, "settings")
+
     def document(self) -> dict[str, object]:
         """For harness.json."""
         return {name: {"value": value, "source": self.sources[name]} for name, value in sorted(self.values.items())}
 
 
-def resolve(settings: Settings, bench: Bench) -> Effective:
-    """Measure what has to be measured and settle every value."""
-    trial = _measure(settings, bench)
+def resolve(settings: Settings, trials: Trials) -> Effective:
+    """Measure what has to be measured and give every value."""
+    trial = _measure(settings, trials)
     effective = Effective(layout=trial.layout if trial else _default_layout(settings))
     for name in ("instances", "threads", "batch"):
-        given = getattr(settings.execution, name)
-        source = "settings" if given is not None else "calibrated" if trial else "default"
-        effective.put(name, getattr(effective.layout, name), source)
+        given = getattr(settings.execution, name) is not None
+        measured = "calibrated" if trial else "default"
+        effective.put(name, getattr(effective.layout, name), "settings" if given else measured)
     if trial:
         effective.calibration = {
             "batch": trial.layout.batch,
@@ -62,16 +68,15 @@ def resolve(settings: Settings, bench: Bench) -> Effective:
             "threads": trial.layout.threads,
             "samples_per_second": round(trial.rate, 1),
             "latency_ns": round(trial.latency * 1e9),
-            "seconds": round(bench.spent(), 2),
+            "seconds": round(trials.spent(), 2),
         }
     _scenario_values(settings, effective, trial)
     return effective
 
 
 def samples_per_query(settings: Settings) -> int:
-    if settings.scenario != "MultiStream":
-        return 1
-    return settings.loadgen.samples_per_query or DEFAULT_SAMPLES_PER_QUERY
+    default = SCENARIOS[settings.scenario].samples_per_query
+    return 1 if default is None else settings.loadgen.samples_per_query or default
 
 
 def queries_for(percentile: float, late: int) -> int:
@@ -93,33 +98,34 @@ def queries_for(percentile: float, late: int) -> int:
             return queries
 
 
-def _measure(settings: Settings, bench: Bench) -> Trial | None:
+def _measure(settings: Settings, trials: Trials) -> Trial | None:
     """None where nothing is open: accuracy needs no best layout, but the Server scenario a rate."""
-    execution, loadgen, scenario = settings.execution, settings.loadgen, settings.scenario
+    execution, loadgen, scenario = settings.execution, settings.loadgen, SCENARIOS[settings.scenario]
     if known(settings):
         return None
     if settings.mode == "accuracy":
-        if scenario != "Server" or loadgen.target_qps is not None:
+        if not scenario.at_a_rate or loadgen.target_qps is not None:
             return None
         layout = _default_layout(settings)
-        return bench.throughput(layout)
-    if scenario in {"SingleStream", "MultiStream"}:
+        return trials.throughput(layout)
+    if scenario.one_by_one:
         size = samples_per_query(settings)
 
         def query(layout: Layout) -> Trial:
-            return bench.query(layout, size)
+            return trials.query(layout, size)
 
-        return bench.settled(quickest(execution, query, size, bench.left), query)
+        return trials.tuned(quickest(execution, query, size, trials.left), query)
     max_call = MAX_CALL_SECONDS
-    if scenario == "Server":
+    if scenario.at_a_rate:
         max_call = min(max_call, (loadgen.target_latency_ns or 0) / 4e9)
-    return bench.settled(throughput(execution, bench.throughput, max_call, bench.left), bench.throughput)
+    return trials.tuned(throughput(execution, trials.throughput, max_call, trials.left), trials.throughput)
 
 
 def known(settings: Settings) -> bool:
     """Whether the settings leave nothing to measure: layout and expectation are given (`mlorch run --find`)."""
     execution, loadgen = settings.execution, settings.loadgen
-    expected = loadgen.target_qps if settings.scenario in {"Offline", "Server"} else loadgen.expected_latency_ns
+    one_by_one = SCENARIOS[settings.scenario].one_by_one
+    expected = loadgen.expected_latency_ns if one_by_one else loadgen.target_qps
     return None not in {execution.instances, execution.threads, execution.batch, expected}
 
 
@@ -129,46 +135,51 @@ def _default_layout(settings: Settings) -> Layout:
     threads = execution.threads or 1
     instances = execution.instances or len(execution.cpus) // threads
     batch = execution.batch or ACCURACY_BATCH
-    if settings.scenario == "SingleStream":
+    scenario = SCENARIOS[settings.scenario]
+    if not scenario.one_by_one:
+        return Layout(instances, threads, batch)
+    if scenario.samples_per_query is None:
         return Layout(1, threads, 1)
-    if settings.scenario == "MultiStream":
-        batch = min(batch, -(-samples_per_query(settings) // instances))
+    batch = min(batch, -(-samples_per_query(settings) // instances))
     return Layout(instances, threads, batch)
 
 
 def _scenario_values(settings: Settings, effective: Effective, trial: Trial | None) -> None:
-    loadgen, scenario = settings.loadgen, settings.scenario
+    loadgen, scenario = settings.loadgen, SCENARIOS[settings.scenario]
     effective.put("min_duration_ms", loadgen.min_duration_ms, "settings")
     effective.put("min_query_count", loadgen.min_query_count, "settings")
-    if scenario in {"Offline", "Server"}:
-        if loadgen.target_qps is not None:
-            effective.put("target_qps", loadgen.target_qps, "settings")
-        elif trial:
-            rate = offline_qps(trial) if scenario == "Offline" else server_qps(trial, len(settings.execution.cpus))
-            effective.put("target_qps", round(rate, 2), "calibrated")
-    elif loadgen.expected_latency_ns is not None:
-        effective.put("expected_latency_ns", loadgen.expected_latency_ns, "settings")
-    elif trial:
-        effective.put("expected_latency_ns", expected_latency_ns(trial), "calibrated")
-    if scenario == "Server":
+    _expected_load(settings, effective, trial)
+    if scenario.at_a_rate:
         effective.put("target_latency_ns", loadgen.target_latency_ns or 0, "settings")
-        delay = settings.execution.batch_delay_us
-        effective.put("batch_delay_us", delay or 0, "default" if delay is None else "settings")
-    if scenario == "MultiStream":
-        given = loadgen.samples_per_query
-        effective.put("samples_per_query", samples_per_query(settings), "settings" if given else "default")
-    if scenario in DEFAULT_PERCENTILES:
-        given_share = loadgen.target_latency_percentile
-        percentile = given_share or DEFAULT_PERCENTILES[scenario]
-        effective.put("target_latency_percentile", percentile, "settings" if given_share else "default")
-        _raise_query_count(settings, effective, percentile)
+        effective.put_given("batch_delay_us", settings.execution.batch_delay_us, 0)
+    if scenario.samples_per_query is not None:
+        effective.put_given("samples_per_query", loadgen.samples_per_query, scenario.samples_per_query)
+    if scenario.percentile is not None:
+        effective.put_given("target_latency_percentile", loadgen.target_latency_percentile, scenario.percentile)
+        _raise_query_count(settings, effective, loadgen.target_latency_percentile or scenario.percentile)
+
+
+def _expected_load(settings: Settings, effective: Effective, trial: Trial | None) -> None:
+    """What LoadGen sizes its queries by: a rate in Offline and Server, else a latency."""
+    loadgen, scenario = settings.loadgen, SCENARIOS[settings.scenario]
+    if scenario.one_by_one:
+        if loadgen.expected_latency_ns is not None:
+            effective.put("expected_latency_ns", loadgen.expected_latency_ns, "settings")
+        elif trial:
+            effective.put("expected_latency_ns", expected_latency_ns(trial), "calibrated")
+        return
+    if loadgen.target_qps is not None:
+        effective.put("target_qps", loadgen.target_qps, "settings")
+    elif trial:
+        rate = server_qps(trial, len(settings.execution.cpus)) if scenario.at_a_rate else offline_qps(trial)
+        effective.put("target_qps", round(rate, 2), "calibrated")
 
 
 def _raise_query_count(settings: Settings, effective: Effective, percentile: float) -> None:
     """Fewer queries than early stopping needs would be INVALID by construction."""
     if settings.mode != "performance":
         return
-    late = SERVER_LATE_QUERIES if settings.scenario == "Server" else 1
+    late = SERVER_LATE_QUERIES if SCENARIOS[settings.scenario].at_a_rate else 1
     if (least := queries_for(percentile, late)) > effective.values["min_query_count"]:
         effective.put("min_query_count", least, "early stopping")
 

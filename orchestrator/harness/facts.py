@@ -9,14 +9,16 @@ import socket
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "mlcommons-loadgen")
+from .backend import FRAMEWORKS
+
+PACKAGES = ("numpy", *(name for one in FRAMEWORKS.values() for name in one.packages), "mlcommons-loadgen")
 LIMITS = ("nofile", "nproc", "memlock", "stack", "core")
 
 
 def container() -> dict[str, object]:
     """Facts of this process and its root file system; a limit of -1 is unlimited."""
     status = _status()
-    # The bounding set says what could ever be had, the effective set what is had.
+    # The bounding set has what the process could ever gain, the effective set what it has.
     capabilities = int(status.get("CapBnd", "0"), 16) | int(status.get("CapEff", "0"), 16)
     return {
         "python": platform.python_version(),

@@ -47,7 +47,7 @@ class Instances:
         return self.cpus[instance * threads : (instance + 1) * threads]
 
     def get(self, threads: int, instance: int) -> Backend:
-        """The loaded model of an instance; loads it on first use, from a thread pinned to its place."""
+        """The loaded model of an instance; loads it on first use, from a thread pinned to its processors."""
         key = self._key(threads, instance)
         if key not in self._loaded:
             cpus = key or self.cpus
@@ -63,17 +63,15 @@ class Instances:
         model.load(self._settings, threads)
         self._loaded[key] = model
 
-    def settle(self, layout: Layout) -> bool:
-        """Let go of every copy that ``layout`` does not use, and ready the others for its batch; whether that did."""
+    def tune(self, layout: Layout) -> bool:
+        """Drop every copy that ``layout`` does not use and tune the others for its batch; whether any changed."""
         wanted = {self._key(layout.threads, at) for at in range(layout.instances)}
         self._loaded = {key: model for key, model in self._loaded.items() if key in wanted}
         for at in range(layout.instances):
             self.get(layout.threads, at)
         copies = list(self._loaded.items())
         changed: list[bool] = []
-        run_pinned(
-            [key or self.cpus for key, _ in copies], lambda at: changed.append(copies[at][1].settle(layout.batch))
-        )
+        run_pinned([key or self.cpus for key, _ in copies], lambda at: changed.append(copies[at][1].tune(layout.batch)))
         return any(changed)
 
 

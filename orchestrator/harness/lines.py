@@ -1,4 +1,4 @@
-"""What the harness says: one JSON object a line on standard output, and harness.json."""
+"""What the harness reports: one JSON object a line on standard output, and harness.json."""
 
 from __future__ import annotations
 

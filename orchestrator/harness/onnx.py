@@ -39,24 +39,24 @@ class OnnxBackend:
         _check_name("output", self._outputs[0], [node.name for node in session.get_outputs()])
         self._session = session
 
-    def settle(self, batch: int) -> bool:  # noqa: ARG002 (a session takes any size equally well)
+    def tune(self, batch: int) -> bool:  # noqa: ARG002 (a session takes any size equally well)
         return False
 
     def predict(self, batch: Array) -> Array:
         output: Array = self._session.run(self._outputs, {self._input: batch})[0]
         return output
 
-    def about(self) -> dict[str, object]:
+    def describe(self) -> dict[str, object]:
         return {"framework": "onnxruntime", "providers": self._session.get_providers()}
 
 
 def _check_providers(asked: list[str], given: list[str]) -> None:
     """onnxruntime drops a provider whose libraries or device it cannot have, and goes on with the processor."""
     if given[: len(asked)] != asked:
-        lacking = next((name for name in asked if name not in given), asked[0])
+        missing = next((name for name in asked if name not in given), asked[0])
         raise ValueError(
-            f"onnxruntime could not start {lacking} and would run on {', '.join(given)}: "
-            "the device, its driver or a library is missing; its own words stand above"
+            f"onnxruntime could not start {missing} and would run on {', '.join(given)}: "
+            "the device, its driver or a library is missing; see its own messages above"
         )
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import openvino
 
+from .scenarios import SCENARIOS
+
 if TYPE_CHECKING:
     from .backend import Array
     from .settings import Settings
@@ -49,7 +51,7 @@ class OpenvinoBackend:
         self._compiled = {ANY: compiled}
         self._own = threading.local()
 
-    def settle(self, batch: int) -> bool:
+    def tune(self, batch: int) -> bool:
         if batch in self._compiled:
             return False
         model = _core().read_model(self._path)
@@ -66,7 +68,7 @@ class OpenvinoBackend:
         output: Array = request.get_output_tensor(self._output).data  # a view into the request
         return output
 
-    def about(self) -> dict[str, object]:
+    def describe(self) -> dict[str, object]:
         compiled = self._compiled[ANY]
         return {
             "framework": "openvino",
@@ -95,7 +97,7 @@ def _properties(settings: Settings, device: str, threads: int) -> dict[str, obje
     if os.access(os.path.dirname(CACHE), os.W_OK):  # noqa: PTH120 (a constant's parent)
         found["CACHE_DIR"] = CACHE
     if device != "CPU":
-        bulk = settings.scenario in {"Offline", "Server"}
+        bulk = not SCENARIOS[settings.scenario].one_by_one
         return {**found, "PERFORMANCE_HINT": "THROUGHPUT" if bulk else "LATENCY"}
     return {
         **found,
@@ -107,7 +109,7 @@ def _properties(settings: Settings, device: str, threads: int) -> dict[str, obje
 
 
 def _check_device(device: str) -> None:
-    """A device by its name; `GPU` stands for `GPU.0`. Nothing else is ever used in its place."""
+    """A device by its name; `GPU` stands for `GPU.0`. No other device ever replaces it."""
     available = _core().available_devices
     if device not in available and f"{device}.0" not in available:
         raise ValueError(f"openvino has no device {device}; it has {', '.join(available)}")

@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from . import VERSION
+from .scenarios import SCENARIOS, ScenarioName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +88,7 @@ class Settings:
     version: int
     run_id: str
     benchmark: str
-    scenario: Literal["Offline", "Server", "SingleStream", "MultiStream"]
+    scenario: ScenarioName
     mode: Literal["performance", "accuracy"]
     backend: str
     providers: tuple[str, ...]
@@ -143,13 +144,9 @@ def _value(kind: Any, value: object, where: str) -> Any:
     if origin in {Union, types.UnionType}:
         return None if value is None else _value(args[0], value, where)
     if origin is Literal:
-        if value not in args:
-            raise SettingsError(f"{where}: {value!r} is none of {', '.join(map(str, args))}")
-        return value
+        return _literal(args, value, where)
     if origin is tuple:
-        if not isinstance(value, list):
-            raise SettingsError(f"{where}: a list was expected")
-        return tuple(_value(args[0], item, f"{where}[{at}]") for at, item in enumerate(value))
+        return _tuple(args[0], value, where)
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
@@ -157,8 +154,34 @@ def _value(kind: Any, value: object, where: str) -> Any:
     return value
 
 
+def _literal(choices: tuple[object, ...], value: object, where: str) -> object:
+    if value not in choices:
+        raise SettingsError(f"{where}: {value!r} is none of {', '.join(map(str, choices))}")
+    return value
+
+
+def _tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise SettingsError(f"{where}: a list was expected")
+    return tuple(_value(kind, item, f"{where}[{at}]") for at, item in enumerate(value))
+
+
 def _check(settings: Settings) -> None:
     """What the types cannot say: values that are too small and settings that need each other."""
+    _check_positive(settings)
+    data, loadgen, execution = settings.dataset, settings.loadgen, settings.execution
+    if (execution.batch_delay_us or 0) < 0 or loadgen.max_duration_ms < 0:
+        raise SettingsError("execution.batch_delay_us, loadgen.max_duration_ms: below zero")
+    if (loadgen.target_latency_percentile or 0) >= 1:
+        raise SettingsError("loadgen.target_latency_percentile: a share below 1 was expected")
+    if data.performance_samples > data.samples:
+        raise SettingsError("dataset.performance_samples: more than dataset.samples")
+    if SCENARIOS[settings.scenario].at_a_rate and loadgen.target_latency_ns is None:
+        raise SettingsError(f"loadgen.target_latency_ns: the {settings.scenario} scenario needs it")
+    _check_processors(execution)
+
+
+def _check_positive(settings: Settings) -> None:
     data, loadgen, execution = settings.dataset, settings.loadgen, settings.execution
     positive = {
         "dataset.samples": data.samples,
@@ -177,22 +200,14 @@ def _check(settings: Settings) -> None:
     for name, value in positive.items():
         if value is not None and not value > 0:
             raise SettingsError(f"{name}: {value} is not above zero")
-    if (execution.batch_delay_us or 0) < 0 or loadgen.max_duration_ms < 0:
-        raise SettingsError("execution.batch_delay_us, loadgen.max_duration_ms: below zero")
-    if (loadgen.target_latency_percentile or 0) >= 1:
-        raise SettingsError("loadgen.target_latency_percentile: a share below 1 was expected")
-    if data.performance_samples > data.samples:
-        raise SettingsError("dataset.performance_samples: more than dataset.samples")
-    if settings.scenario == "Server" and loadgen.target_latency_ns is None:
-        raise SettingsError("loadgen.target_latency_ns: the Server scenario needs it")
-    _check_cpus(execution)
 
 
-def _check_cpus(execution: Execution) -> None:
-    if not execution.cpus or len(set(execution.cpus)) != len(execution.cpus) or min(execution.cpus) < 0:
+def _check_processors(execution: Execution) -> None:
+    cpus = execution.cpus
+    if not cpus or len(set(cpus)) != len(cpus) or min(cpus) < 0:
         raise SettingsError("execution.cpus: distinct processor numbers were expected")
-    if (execution.instances or 1) * (execution.threads or 1) > len(execution.cpus):
+    instances, threads = execution.instances or 1, execution.threads or 1
+    if instances * threads > len(cpus):
         raise SettingsError(
-            f"execution: {execution.instances or 1} instances of {execution.threads or 1} threads"
-            f" do not fit on {len(execution.cpus)} processors"
+            f"execution: {instances} instances of {threads} threads do not fit on {len(cpus)} processors"
         )

@@ -13,6 +13,7 @@ import numpy as np
 from .accuracy import ANSWER
 from .instances import pin
 from .latencies import Latencies
+from .scenarios import SCENARIOS
 from .work import Team, runner
 
 if TYPE_CHECKING:
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
     from .accuracy import Answers
     from .instances import Instances, Layout
     from .samples import Samples
+    from .scenarios import ScenarioName
     from .work import Run
 
     Item = tuple[list[int], list[int], list[int]]
-    """Ids and indexes of samples that LoadGen waits for, and when they came: one time each, or one for all."""
+    """Ids and indexes of samples that LoadGen waits for, and when they arrived: one time each, or one for all."""
 
 FAILED_QUERY_SECONDS = 0.005
 
 
-class Desk:
+class ResponsePool:
     """Hands answers to LoadGen, counts them, and remembers the first failure.
 
     Each worker has a slot with a buffer for a batch of answers and a response object for
@@ -73,7 +75,7 @@ class Desk:
         self._done[slot] += len(ids)
 
     def note(self, error: BaseException) -> None:
-        """Remember a failure; the first one is told."""
+        """Remember a failure; the first one is reported."""
         with self._lock:
             first, self.error = self.error is None, self.error or error
         if first:
@@ -91,30 +93,30 @@ class Desk:
 class Direct:
     """SingleStream and MultiStream: the model runs in LoadGen's own thread, helped by the other instances."""
 
-    def __init__(self, instances: Instances, samples: Samples, layout: Layout, desk: Desk) -> None:
-        self._team, self.desk = Team(instances, samples, layout), desk
+    def __init__(self, instances: Instances, samples: Samples, layout: Layout, pool: ResponsePool) -> None:
+        self._team, self.pool = Team(instances, samples, layout), pool
         self._started = False
 
     def issue(self, ids: list[int], indexes: list[int]) -> None:
-        desk, came = self.desk, time.perf_counter_ns()
+        pool, arrived = self.pool, time.perf_counter_ns()
         try:
             if not self._started:
                 self._start()
-            if desk.error is None:
-                desk.issued += len(ids)
-                desk.complete(0, ids, self._team.answer(indexes))
-                desk.latencies.add(0, came)
+            if pool.error is None:
+                pool.issued += len(ids)
+                pool.complete(0, ids, self._team.answer(indexes))
+                pool.latencies.add(0, arrived)
                 return
         except BaseException as error:  # noqa: BLE001 - must not reach LoadGen
-            desk.fail(0, error, ids)
+            pool.fail(0, error, ids)
             return
         time.sleep(FAILED_QUERY_SECONDS)
-        desk.give_up(0, ids)
+        pool.give_up(0, ids)
 
     def _start(self) -> None:
         """In LoadGen's issuing thread, after its other threads exist: those stay free."""
         self._started = True
-        self.desk.first_query_ns = time.time_ns()
+        self.pool.first_query_ns = time.time_ns()
         self._team.pin()
 
     def start(self) -> None:
@@ -131,8 +133,10 @@ class Queued:
     they come; a worker takes what waits, up to the batch, after at most ``delay`` seconds.
     """
 
-    def __init__(self, instances: Instances, samples: Samples, layout: Layout, desk: Desk, delay: float | None) -> None:
-        self._instances, self._layout, self.desk = instances, layout, desk
+    def __init__(
+        self, instances: Instances, samples: Samples, layout: Layout, pool: ResponsePool, delay: float | None
+    ) -> None:
+        self._instances, self._layout, self.pool = instances, layout, pool
         self._delay, self._item = delay or 0.0, layout.batch if delay is None else 1
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._runs = [runner(instances, samples, layout, at) for at in range(layout.instances)]
@@ -146,16 +150,16 @@ class Queued:
 
     def issue(self, ids: list[int], indexes: list[int]) -> None:
         """Called by LoadGen; returns at once."""
-        desk, put, size = self.desk, self._queue.put, self._item
-        came = time.perf_counter_ns()
-        if not desk.first_query_ns:
-            desk.first_query_ns = time.time_ns()
-        desk.issued += len(ids)
+        pool, put, size = self.pool, self._queue.put, self._item
+        arrived = time.perf_counter_ns()
+        if not pool.first_query_ns:
+            pool.first_query_ns = time.time_ns()
+        pool.issued += len(ids)
         if len(ids) <= size:
-            put((ids, indexes, [came]))
+            put((ids, indexes, [arrived]))
             return
         for start in range(0, len(ids), size):
-            put((ids[start : start + size], indexes[start : start + size], [came]))
+            put((ids[start : start + size], indexes[start : start + size], [arrived]))
 
     def stop(self) -> None:
         for _ in self._threads:
@@ -165,21 +169,21 @@ class Queued:
 
     def _work(self, slot: int, run: Run) -> None:
         pin(self._instances.group(self._layout.threads, slot))
-        desk, queued, fill = self.desk, self._queue, self._item < self._layout.batch
+        pool, queued, fill = self.pool, self._queue, self._item < self._layout.batch
         while (item := queued.get()) is not None:
-            ids, indexes, came = self._fill(*item) if fill else item
+            ids, indexes, arrived = self._fill(*item) if fill else item
             try:
-                if desk.error is None:
-                    desk.complete(slot, ids, run(indexes))
-                    share = len(ids) // len(came)
-                    for since in came:
-                        desk.latencies.add(slot, since, share)
+                if pool.error is None:
+                    pool.complete(slot, ids, run(indexes))
+                    share = len(ids) // len(arrived)
+                    for since in arrived:
+                        pool.latencies.add(slot, since, share)
                 else:
-                    desk.give_up(slot, ids)
+                    pool.give_up(slot, ids)
             except BaseException as error:  # noqa: BLE001 - LoadGen waits for an answer
-                desk.fail(slot, error, ids)
+                pool.fail(slot, error, ids)
 
-    def _fill(self, ids: list[int], indexes: list[int], came: list[int]) -> Item:
+    def _fill(self, ids: list[int], indexes: list[int], arrived: list[int]) -> Item:
         """Add the samples that wait, up to the batch; wait for more no longer than the delay."""
         queued, batch = self._queue, self._layout.batch
         end = time.perf_counter() + self._delay if self._delay else 0.0
@@ -193,8 +197,8 @@ class Queued:
                 break
             ids += item[0]
             indexes += item[1]
-            came += item[2]
-        return ids, indexes, came
+            arrived += item[2]
+        return ids, indexes, arrived
 
 
 def _left(end: float) -> float:
@@ -202,9 +206,9 @@ def _left(end: float) -> float:
 
 
 def create(
-    scenario: str, instances: Instances, samples: Samples, layout: Layout, desk: Desk, delay: float
+    scenario: ScenarioName, instances: Instances, samples: Samples, layout: Layout, pool: ResponsePool, delay: float
 ) -> Direct | Queued:
     """The system for a scenario; ``delay`` in seconds, for Server."""
-    if scenario in {"SingleStream", "MultiStream"}:
-        return Direct(instances, samples, layout, desk)
-    return Queued(instances, samples, layout, desk, delay if scenario == "Server" else None)
+    if SCENARIOS[scenario].one_by_one:
+        return Direct(instances, samples, layout, pool)
+    return Queued(instances, samples, layout, pool, delay if SCENARIOS[scenario].at_a_rate else None)

@@ -74,7 +74,7 @@ class Team:
             self._inboxes.append(inbox)
 
     def pin(self) -> None:
-        """Pin the calling thread to the place of the first instance."""
+        """Pin the calling thread to the processors of the first instance."""
         pin(self._group)
 
     def answer(self, indexes: Sequence[int]) -> Answers:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.devices import FoundDevice, Part
-from orchestrator.host.facts import cpu_flags, machine_name
+from orchestrator.host.cpuinfo import cpu_flags, machine_name
 from orchestrator.host.node_devices import devices_by_nodes
-from orchestrator.host.pci import PciDevice, link_name, pci_devices, read_line
+from orchestrator.host.pci import PciDevice, link_name, natural_order, pci_devices, read_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,26 +37,21 @@ def this_machine(root: Path = Path("/"), machine: str | None = None) -> Machine:
 def rule_of(detect: Detect, device: PciDevice) -> PciRule | None:
     """The rule by which a function on the bus is a device of the target: by id, or by class and bound driver."""
     for rule in detect.pci:
-        if device.vendor != rule.vendor:
-            continue
-        if device.device in rule.ids:
+        if device.vendor == rule.vendor and device.device in rule.ids:
             return rule
-        if device.driver in rule.drivers and device.pci_class.startswith(rule.classes or ("none",)):
+        if device.driver in rule.drivers and _has_class(rule, device):
             return rule
     return None
 
 
-def lookalikes(detect: Detect, machine: Machine) -> tuple[PciDevice, ...]:
-    """Functions of a rule's vendor and class that no rule takes: unknown by id, and without the driver."""
-    return tuple(
-        device
-        for device in machine.pci
-        if rule_of(detect, device) is None
-        and any(
-            device.vendor == rule.vendor and device.pci_class.startswith(rule.classes or ("none",))
-            for rule in detect.pci
-        )
-    )
+def similar_devices(detect: Detect, machine: Machine) -> tuple[PciDevice, ...]:
+    """Functions of a rule's vendor and class that no rule matches: their id is unknown and the driver not bound."""
+    unmatched = [device for device in machine.pci if rule_of(detect, device) is None]
+    return tuple(device for device in unmatched if any(_has_class(rule, device) for rule in detect.pci))
+
+
+def _has_class(rule: PciRule, device: PciDevice) -> bool:
+    return device.vendor == rule.vendor and device.pci_class.startswith(rule.classes or ("none",))
 
 
 def found_devices(target: Target, machine: Machine) -> tuple[FoundDevice, ...]:
@@ -88,11 +83,7 @@ def matches(pattern: str, root: Path) -> tuple[Path, ...]:
     if not any(mark in relative for mark in "*?["):
         path = root / relative
         return (path,) if path.exists() or path.is_symlink() else ()
-    return tuple(sorted(root.glob(relative), key=_natural))
-
-
-def _natural(path: Path) -> tuple[tuple[int, str], ...]:
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", str(path)))
+    return tuple(sorted(root.glob(relative), key=lambda path: natural_order(str(path))))
 
 
 # -- one device --------------------------------------------------------------------------
@@ -128,23 +119,23 @@ def _on_chip(target: str, index: int, rule: SocRule, root: Path) -> FoundDevice:
 
 
 def _read(rules: Mapping[str, Fact], known: Mapping[str, str], root: Path) -> dict[str, str]:
-    """The facts that are there; one that needs an absent one is absent too."""
+    """The facts that this machine has; one that needs an absent one is absent too."""
     facts = dict(known)
     for name, rule in rules.items():
-        place = _filled(rule.source, facts)
-        value = _value(rule, place, root) if place else ""
+        source = _filled(rule.source, facts)
+        value = _value(rule, source, root) if source else ""
         if value:
             facts[name] = value
     return facts
 
 
-def _value(rule: Fact, place: str, root: Path) -> str:
+def _value(rule: Fact, source: str, root: Path) -> str:
     if rule.link:
-        text = link_name(root / place.lstrip("/"))
+        text = link_name(root / source.lstrip("/"))
     elif rule.glob:
-        text = next((path.name for path in matches(place, root)), "")
+        text = next((path.name for path in matches(source, root)), "")
     else:
-        text = read_line(root / place.lstrip("/"))
+        text = read_line(root / source.lstrip("/"))
     return taken(text, rule.pattern)
 
 
@@ -179,8 +170,8 @@ def _parts(rule: PartRule, facts: Mapping[str, str], root: Path) -> tuple[Part, 
         match = re.search(f"(?:{rule.pattern})$", str(folder))
         if match is None:
             continue
-        place = f"/{folder.relative_to(root)}"
-        own = _read(rule.facts, {**facts, **match.groupdict(default=""), "folder": place}, root)
+        path = f"/{folder.relative_to(root)}"
+        own = _read(rule.facts, {**facts, **match.groupdict(default=""), "folder": path}, root)
         found.append(
             Part(
                 uuid=_filled(rule.uuid, own),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a check found. ``ok`` is None where the machine does not say, which stops nothing."""
+    """What a check found. ``ok`` is None where the machine has no such file, which stops nothing."""
 
     name: str
     level: str

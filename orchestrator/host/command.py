@@ -1,4 +1,4 @@
-"""Running the host's own programs: argument lists only, output kept, failures told with their last lines."""
+"""Running the host's own programs: argument lists only, output kept, failures reported with their last lines."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """How a program ended and what it said."""
+    """How a program ended and what it printed."""
 
     code: int
     stdout: str
     stderr: str
 
     def tail(self, lines: int = 12) -> str:
-        """The last lines of what it complained about, or of what it said."""
+        """The last lines of its errors, or of its output where it printed none."""
         return last_lines(self.stderr or self.stdout, lines)
 
 
@@ -37,7 +37,7 @@ def run_program(
     timeout_s: float = 60.0,
     text: str = "",
 ) -> Done:
-    """Run a program to its end, without a terminal and with its words in plain English.
+    """Run a program to its end, without a terminal and with its messages in English.
 
     ``text`` is what it reads. ``env`` is added to this process's environment. A program that is not there or
     does not end in time counts as one that failed (127 and 124, as in a shell).

@@ -1,8 +1,8 @@
 """Which targets this host has, in three states, with the reason of every answer.
 
-Present: the hardware is there. Driver ok: its kernel driver is bound, its device nodes are
-there and its version suffices. Container ok: the engine can pass it to a container. Each
-state is looked at only where the one before holds; None says that nothing has looked.
+Present: the hardware is there. Driver ok: its kernel driver is bound, its device nodes exist
+and its version is new enough. Container ok: the engine can pass it to a container. Each state
+is checked only where the one before holds; None: not checked.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from orchestrator.host.accelerators import (
     Machine,
     found_devices,
-    lookalikes,
     matches,
+    similar_devices,
     soc_matches,
     taken,
     this_machine,
@@ -36,7 +36,7 @@ _PLATFORMS = {"x86_64": "linux/amd64", "amd64": "linux/amd64", "aarch64": "linux
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passable:
-    """Whether containers can get the devices, by which way, or what is in the way and what to do."""
+    """Whether containers can get the devices and by which method, or what prevents it and what to do."""
 
     ok: bool | None = None
     how: str = ""
@@ -46,10 +46,10 @@ class Passable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
-    """Whether a target can be used here; None where nothing has looked yet.
+    """Whether a target can be used here; None where that was not checked.
 
-    ``why`` says what was found or what is missing in a line, ``hint`` what to do about it,
-    ``how`` by which way containers get the devices, ``variant`` what the processor has.
+    ``why`` is a line on what was found or is missing, ``hint`` what to do about it, ``how`` by
+    which method containers get the devices, ``variant`` what the processor has.
     """
 
     name: str
@@ -66,8 +66,19 @@ class Presence:
 
     @property
     def usable(self) -> bool:
-        """Whether nothing that was looked at speaks against it."""
+        """Whether every check that was made passed."""
         return self.present and self.driver_ok is not False and self.container_ok is not False
+
+    @property
+    def state(self) -> str:
+        """How far it can be used, in a word or two."""
+        if not self.present:
+            return "absent"
+        if self.driver_ok is False:
+            return "no driver"
+        if self.container_ok is False:
+            return "not in containers"
+        return "ready" if self.container_ok else "present"
 
 
 def platform_of(machine: str) -> str:
@@ -76,7 +87,7 @@ def platform_of(machine: str) -> str:
 
 
 def presence(target: Target, machine: Machine | None = None, judge: Judge | None = None) -> Presence:
-    """What this host has of a target; without a judge nothing is said of containers."""
+    """What this host has of a target; without a judge the engine is not asked."""
     machine = machine or this_machine()
     absent = _absent(target, machine)
     if absent:
@@ -84,16 +95,18 @@ def presence(target: Target, machine: Machine | None = None, judge: Judge | None
         return Presence(name=target.name, present=False, driver_ok=None, container_ok=None, why=why, hint=hint)
     devices = found_devices(target, machine)
     driver_ok, trouble, hint = _driver(target, devices, machine)
-    way = judge(target, devices) if judge is not None and driver_ok is not False else Passable()
+    passable = Passable()
+    if judge is not None and driver_ok is not False:
+        passable = judge(target, devices)
     return Presence(
         name=target.name,
         present=True,
         driver_ok=driver_ok,
-        container_ok=way.ok,
+        container_ok=passable.ok,
         devices=devices,
-        why="; ".join(filter(None, (_found(target, devices), trouble, way.trouble))),
-        hint=hint or way.hint,
-        how=way.how,
+        why="; ".join(filter(None, (_found(target, devices), trouble, passable.trouble))),
+        hint=hint or passable.hint,
+        how=passable.how,
         variant=_variant(target, machine),
         archs=_archs(target, devices),
     )
@@ -127,14 +140,14 @@ def _absent(target: Target, machine: Machine) -> tuple[str, str] | None:
     if detect.pci:
         return _no_device(target, machine)
     if detect.soc:
-        return f"{detect.soc.file} does not say {detect.soc.pattern}", ""
+        return f"{detect.soc.file} does not match {detect.soc.pattern}", ""
     if detect.paths or detect.machine:
         return None
-    return "its recipe does not say how to detect it", "give it `detect:`; see docs/targets.md"
+    return "its recipe has no rule to detect it", "give it `detect:`; see docs/targets.md"
 
 
 def _unfit(target: Target, machine: Machine) -> str:
-    """What of the machine itself speaks against the target; '' where nothing does."""
+    """Why the machine itself does not fit the target; '' where it does."""
     detect, mine = target.detect, platform_of(machine.machine)
     if mine not in target.platforms:
         return f"this host is {mine}; the target has images for {', '.join(target.platforms)}"
@@ -142,13 +155,13 @@ def _unfit(target: Target, machine: Machine) -> str:
         return f"this host is {machine.machine}; the target needs {' or '.join(detect.machine)}"
     if detect.unless_soc is not None and soc_matches(detect.unless_soc, machine.root):
         return "this host is a system on a chip that has a target of its own"
-    lacking = [path for path in detect.paths if not matches(path, machine.root)]
-    return f"not here: {', '.join(lacking)}" if lacking else ""
+    missing = [path for path in detect.paths if not matches(path, machine.root)]
+    return f"not here: {', '.join(missing)}" if missing else ""
 
 
 def _no_device(target: Target, machine: Machine) -> tuple[str, str]:
-    """No device; but one that looks like one is told, since its driver may only be missing."""
-    near = lookalikes(target.detect, machine)
+    """No device of a known id; a similar one is named, since only its driver may be missing."""
+    near = similar_devices(target.detect, machine)
     titles = " or ".join(dict.fromkeys(rule.title for rule in target.detect.pci))
     if not near:
         return f"no {titles} on PCI", ""
@@ -202,31 +215,44 @@ def _driver(target: Target, devices: Sequence[FoundDevice], machine: Machine) ->
     driver, optional = detect.driver, detect.always
     if optional and not devices:
         return True, "", ""
-    trouble = _unbound(target, devices) or _lacking(driver, machine)
+    trouble = _unbound(target, devices) or _missing_nodes(driver, machine)
     if not trouble and driver.version is not None:
         trouble = _too_old(driver, driver.version, machine)
     if not trouble:
         return True, "", ""
-    # Where the target works without its devices, a driver that is missing takes only them away.
+    # Where the target works without its devices, a driver that is missing takes only them apassable.
     return optional, trouble, driver.hint
 
 
 def _unbound(target: Target, devices: Sequence[FoundDevice]) -> str:
-    fitting = {(rule.vendor, name) for rule in target.detect.pci for name in rule.drivers}
-    wanted = list(dict.fromkeys(name for rule in target.detect.pci for name in rule.drivers))
+    """The first device without its driver; '' where all have theirs."""
     for device in devices:
-        place = device.pci or "the chip's own device"
-        if device.pci and (device.vendor, device.driver) not in fitting:
-            bound = f"is bound to {device.driver}" if device.driver else "has no driver"
-            return f"{place} {bound}, not to {' or '.join(wanted)}"
-        if not device.pci and not device.driver and target.detect.soc and target.detect.soc.driver:
-            return f"the kernel module {target.detect.soc.driver} is not loaded"
+        trouble = _unbound_on_pci(target, device) if device.pci else _unbound_on_chip(target, device)
+        if trouble:
+            return trouble
     return ""
 
 
-def _lacking(driver: Driver, machine: Machine) -> str:
-    lacking = [node for node in driver.nodes if not matches(node, machine.root)]
-    return f"no {', '.join(lacking)}: {driver.title} has not made its device nodes" if lacking else ""
+def _unbound_on_pci(target: Target, device: FoundDevice) -> str:
+    names: list[str] = []
+    for rule in target.detect.pci:
+        if rule.vendor == device.vendor and device.driver in rule.drivers:
+            return ""
+        names += rule.drivers
+    bound = f"is bound to {device.driver}" if device.driver else "has no driver"
+    return f"{device.pci} {bound}, not to {' or '.join(dict.fromkeys(names))}"
+
+
+def _unbound_on_chip(target: Target, device: FoundDevice) -> str:
+    soc = target.detect.soc
+    if device.driver or soc is None or not soc.driver:
+        return ""
+    return f"the kernel module {soc.driver} is not loaded"
+
+
+def _missing_nodes(driver: Driver, machine: Machine) -> str:
+    missing = [node for node in driver.nodes if not matches(node, machine.root)]
+    return f"no {', '.join(missing)}: {driver.title} has not made its device nodes" if missing else ""
 
 
 def _too_old(driver: Driver, version: Version, machine: Machine) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,33 +19,34 @@ _SUITES = re.compile(
 """Suites of Debian's own archives. Every suite shares one pool, so a host of any release will do."""
 
 
-def debian_mirrors(etc: Path = Path("/etc/apt"), env: Mapping[str, str] | None = None) -> dict[str, tuple[str, ...]]:
+def debian_mirrors(etc: Path = Path("/etc/apt"), *, main: str = "", security: str = "") -> dict[str, tuple[str, ...]]:
     """Roots of Debian archives by kind, ``main`` and ``security``, in the order of the host's lists.
 
-    ``MLORCH_DEBIAN_MIRROR`` and ``MLORCH_DEBIAN_SECURITY_MIRROR`` (one URL each) come
-    first; a host of another distribution needs them.
-
-    Raises:
-        AssetError: `no-mirror`, the host names no archive at all.
+    ``main`` and ``security`` (one URL each) are what mlorch was told and come first; a host of
+    another distribution needs them. A kind that nobody names is left out.
     """
-    env = os.environ if env is None else env
-    found: dict[str, list[str]] = {"main": [], "security": []}
-    for kind, variable in (("main", "MLORCH_DEBIAN_MIRROR"), ("security", "MLORCH_DEBIAN_SECURITY_MIRROR")):
-        if url := env.get(variable):
-            found[kind].append(url.rstrip("/"))
+    found: dict[str, dict[str, None]] = {"main": {}, "security": {}}
+    for kind, url in (("main", main), ("security", security)):
+        if url:
+            found[kind][url.rstrip("/")] = None
     for url, suites in sources(etc):
         for suite in suites:
             match = _SUITES.fullmatch(suite.rstrip("/"))
-            kind = "security" if match and match["part"] in ("-security", "/updates") else "main"
-            if match and url not in found[kind]:
-                found[kind].append(url)
-    if not found["main"]:
-        raise AssetError(
-            "this host's apt sources name no archive of Debian",
-            hint="set MLORCH_DEBIAN_MIRROR and MLORCH_DEBIAN_SECURITY_MIRROR to the roots of archives you may use",
-            slug="no-mirror",
-        )
-    return {kind: tuple(urls) for kind, urls in found.items()}
+            if match:
+                kind = "security" if match["part"] in ("-security", "/updates") else "main"
+                found[kind][url] = None
+    return {kind: tuple(urls) for kind, urls in found.items() if urls}
+
+
+def require_archives(archives: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """`archives`, which must have the main one. Raises `AssetError` (`no-mirror`)."""
+    if archives.get("main"):
+        return archives
+    raise AssetError(
+        "this host's apt sources name no archive of Debian",
+        hint="set MLORCH_DEBIAN_MIRROR and MLORCH_DEBIAN_SECURITY_MIRROR to the roots of archives you may use",
+        slug="no-mirror",
+    )
 
 
 def sources(etc: Path) -> Iterator[tuple[str, Sequence[str]]]:
@@ -73,16 +73,23 @@ def _one_line(text: str) -> Iterator[tuple[str, Sequence[str]]]:
 def _deb822(text: str) -> Iterator[tuple[str, Sequence[str]]]:
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     for stanza in re.split(r"\n\s*\n", "\n".join(lines)):
-        fields: dict[str, str] = {}
-        key = ""
-        for line in stanza.splitlines():
-            if line[:1].isspace():
-                fields[key] = f"{fields.get(key, '')} {line.strip()}"
-            elif ":" in line:
-                name, _, value = line.partition(":")
-                key = name.strip().lower()
-                fields[key] = value.strip()
-        wanted = "deb" in fields.get("types", "").split() and "main" in fields.get("components", "").split()
-        if wanted and fields.get("enabled", "yes").lower() != "no":
+        fields = _fields(stanza)
+        if fields.get("enabled", "yes").lower() == "no":
+            continue
+        if "deb" in fields.get("types", "").split() and "main" in fields.get("components", "").split():
             for url in fields.get("uris", "").split():
                 yield url.rstrip("/"), fields.get("suites", "").split()
+
+
+def _fields(stanza: str) -> dict[str, str]:
+    """The fields of a stanza by lower-case name, folded lines joined."""
+    fields: dict[str, str] = {}
+    key = ""
+    for line in stanza.splitlines():
+        if line[:1].isspace():
+            fields[key] = f"{fields.get(key, '')} {line.strip()}"
+        elif ":" in line:
+            name, _, value = line.partition(":")
+            key = name.strip().lower()
+            fields[key] = value.strip()
+    return fields

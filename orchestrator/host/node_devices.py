@@ -1,13 +1,13 @@
-"""Devices by their nodes alone, for a target whose recipe knows no better sign of them."""
+"""Devices by their nodes alone, for a target whose recipe has no other rule to find them."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.devices import FoundDevice
-from orchestrator.host.facts import device_nodes
+from orchestrator.host.nodes import device_nodes
+from orchestrator.host.pci import natural_order
 
 if TYPE_CHECKING:
     from orchestrator.definitions.kinds.targets import Target
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def devices_by_nodes(target: Target, root: Path = Path("/")) -> tuple[FoundDevice, ...]:
     """The devices that the target's own nodes show: the first has the first node of each pattern, and so on."""
     patterns = [node.name for node in target.passthrough.nodes if node.each]
-    matches = [sorted(device_nodes(pattern, root), key=_natural) for pattern in patterns]
+    matches = [sorted(device_nodes(pattern, root), key=natural_order) for pattern in patterns]
     count = max(map(len, matches), default=0)
     return tuple(
         FoundDevice(
@@ -26,8 +26,3 @@ def devices_by_nodes(target: Target, root: Path = Path("/")) -> tuple[FoundDevic
         )
         for index in range(count)
     )
-
-
-def _natural(path: str) -> list[tuple[int, str]]:
-    """``renderD9`` before ``renderD128``."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path)]

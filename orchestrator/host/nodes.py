@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +19,15 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-def node_facts(paths: Iterable[str], root: Path = Path("/")) -> dict[str, Node]:
-    """What the host says of each node that is there, links followed."""
-    import os
+def device_nodes(pattern: str, root: Path = Path("/")) -> tuple[str, ...]:
+    """The device nodes that a target's device (a path, maybe with a glob) names on this machine."""
+    if not pattern.startswith("/"):
+        return ()
+    return tuple(sorted("/" + str(path.relative_to(root)) for path in root.glob(pattern.lstrip("/"))))
 
+
+def node_facts(paths: Iterable[str], root: Path = Path("/")) -> dict[str, Node]:
+    """Kind, owner, group and mode of each node that exists, links followed."""
     facts = {}
     for path in paths:
         try:

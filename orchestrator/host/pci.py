@@ -87,5 +87,10 @@ def link_name(path: Path) -> str:
         return ""
 
 
+def natural_order(text: str) -> tuple[tuple[int, str], ...]:
+    """A key to sort names as people count: ``renderD9`` before ``renderD128``."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text))
+
+
 def _hex(path: Path) -> str:
     return read_line(path).lower().removeprefix("0x")

@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.record import Owner
+from orchestrator.facts.owner import Owner
+from orchestrator.plan.run.user import run_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from orchestrator.plan.run.user import RunUser
 
 PROC = Path("/proc")
 
@@ -24,8 +27,13 @@ def this_process() -> Owner:
     return Owner(pid=pid, start_ticks=start_ticks(pid) or 0, boot_id=boot_id(), user=str(os.getuid()))
 
 
+def this_user() -> RunUser:
+    """Who the containers of this process are, and who gets what they leave."""
+    return run_user(os.getuid(), os.getgid(), os.environ)
+
+
 def boot_id() -> str:
-    """Changes with every boot; empty where the kernel does not tell."""
+    """Changes with every boot; empty where the kernel does not show it."""
     return _read(PROC / "sys/kernel/random/boot_id").strip()
 
 

@@ -6,24 +6,25 @@ and build arguments, so that nothing of it reaches an image, a label or a record
 
 from __future__ import annotations
 
-import configparser
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import AssetError, EngineError
-from orchestrator.facts.steps import BuildSettings
+from orchestrator.errors import EngineError
+from orchestrator.facts.build import BuildSettings
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.mirrors import debian_mirrors
+from orchestrator.host.pip_config import LISTS, NUMBERS, read_pip_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 SECRET_LIMIT = 500 * 1024
 """BuildKit refuses a secret above this many bytes (its MaxSecretSize)."""
 
-_CA_VARIABLES = ("MLORCH_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
 _CA_FILES = (
     "etc/ssl/certs/ca-certificates.crt",
     "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -33,19 +34,23 @@ _CA_FILES = (
 )
 _CERTIFICATE = re.compile(r"-----BEGIN (TRUSTED )?CERTIFICATE-----.+?-----END \1?CERTIFICATE-----\n?", re.DOTALL)
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
-_PIP_LISTS = ("index-url", "extra-index-url", "find-links", "trusted-host")
-_PIP_NUMBERS = ("timeout", "retries")
+_WEB = ("http://", "https://")
+SYSTEM_CERTIFICATES = ("/etc/docker/certs.d", "/etc/containers/certs.d")
+_SHORTER = {"site-ca": "set MLORCH_CA_BUNDLE to a bundle with only the certificates that this site needs"}
 _DEBIAN_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+SETTINGS = ("ca_bundle", "pip_index", "debian_mirror", "debian_security_mirror")
+"""Settings of mlorch that say something of the site; each has a variable too, `MLORCH_…`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteConfig:
-    """What was found. Proxies and pip settings may carry credentials: they are not in its `repr`.
+    """What was found. Proxies and pip's options may carry credentials: they are not in its `repr`.
 
-    ``pip`` maps options of pip to their values, http(s) addresses only; ``archives``
-    are roots of Debian archives by kind (main, security); ``apt_sources`` is a
-    deb822 file that the user named and that counts instead of them. ``notes`` say
-    what was found and could not be used.
+    ``pip`` maps options of pip to the words of their values; ``archives`` are roots of Debian
+    archives by kind (main, security); ``apt_sources`` is a deb822 file that the user named and
+    that counts instead of them in a build. ``notes`` say what was found and could not be used.
     """
 
     ca_bundle: Path | None = None
@@ -55,30 +60,59 @@ class SiteConfig:
     pip_origins: tuple[str, ...] = ()
     archives: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     apt_sources: Path | None = None
+    registry_logins: tuple[Path, ...] = ()
+    """Files where `docker login` and `podman login` may have left credentials, in the order that counts."""
+    registry_certificates: tuple[Path, ...] = ()
+    """Folders with a folder of certificates for each registry: mlorch's own, then those of the engines."""
     notes: tuple[str, ...] = ()
 
 
-def discover(env: Mapping[str, str], root: Path = Path("/")) -> SiteConfig:
-    """Read the site from `env` and from the files below `root`.
+def this_site() -> SiteConfig:
+    """The site as this process's environment has it: for callers that were given none. Raises as `discover`."""
+    return discover(os.environ)
+
+
+def discover(
+    env: Mapping[str, str], root: Path = Path("/"), *, settings: Mapping[str, str] | None = None
+) -> SiteConfig:
+    """Read the site from `env`, from `settings` (of `SETTINGS`, by name) and from the files below `root`.
+
+    A variable `MLORCH_…` counts more than a setting; a setting more than what the host has for
+    all programs, but for `PIP_INDEX_URL`.
 
     Raises:
-        EngineError: `ca-bundle` or `apt-sources`, a file that an MLORCH_ variable names
+        EngineError: `ca-bundle` or `apt-sources`, a file that mlorch was told
             is missing or is not what it should be. What other programs' variables name
             is skipped with a note instead.
     """
+    said = {name: env.get(_variable(name)) or (settings or {}).get(name, "") for name in SETTINGS}
     notes: list[str] = []
-    ca_bundle, ca_origin = _ca_bundle(env, root, notes)
-    pip, origins = _pip(env, root, notes)
+    ca_bundle, ca_origin = _ca_bundle(said["ca_bundle"], env, root, notes)
+    pip, pip_origins = read_pip_config(env, root, notes)
+    if said["pip_index"] and (_variable("pip_index") in env or "PIP_INDEX_URL" not in env):
+        pip["index-url"] = (said["pip_index"],)
+        pip_origins = (*pip_origins, _variable("pip_index"))
+    usable = _for_builds(pip)
+    unusable = sorted(option for option in (*LISTS, *NUMBERS) if pip.get(option) != usable.get(option))
+    if unusable:
+        notes.append(f"pip settings that a build cannot use (no http address): {', '.join(unusable)}")
+    archives = debian_mirrors(root / "etc/apt", main=said["debian_mirror"], security=said["debian_security_mirror"])
     return SiteConfig(
         ca_bundle=ca_bundle,
         ca_origin=ca_origin,
         proxies=_proxies(env),
         pip=pip,
-        pip_origins=origins,
-        archives=_archives(env, root),
+        pip_origins=pip_origins if usable else (),
+        archives=archives if "main" in archives else {},
         apt_sources=_apt_sources(env),
+        registry_logins=_registry_logins(env),
+        registry_certificates=_registry_certificates(env),
         notes=tuple(notes),
     )
+
+
+def _variable(setting: str) -> str:
+    return f"MLORCH_{setting.upper()}"
 
 
 def build_settings(site: SiteConfig, folder: Path) -> BuildSettings:
@@ -99,9 +133,7 @@ def build_settings(site: SiteConfig, folder: Path) -> BuildSettings:
         if size > SECRET_LIMIT:
             raise EngineError(
                 f"the {name} secret has {size // 1024} KiB; BuildKit takes {SECRET_LIMIT // 1024} KiB at most",
-                hint="set MLORCH_CA_BUNDLE to a bundle with only the certificates that this site needs"
-                if name == "site-ca"
-                else "shorten the file that it is made of",
+                hint=_SHORTER.get(name, "shorten the file that it is made of"),
                 slug="secret-size",
             )
         secrets[name] = folder / name
@@ -112,20 +144,22 @@ def build_settings(site: SiteConfig, folder: Path) -> BuildSettings:
 # -- CA ----------------------------------------------------------------------------
 
 
-def _ca_bundle(env: Mapping[str, str], root: Path, notes: list[str]) -> tuple[Path | None, str]:
+def _ca_bundle(said: str, env: Mapping[str, str], root: Path, notes: list[str]) -> tuple[Path | None, str]:
+    """The bundle that mlorch was told, else that of other programs' variables, else the host's; and whose it is."""
+    if said:
+        if _certificates(Path(said)):
+            return Path(said), _variable("ca_bundle")
+        raise EngineError(
+            f"MLORCH_CA_BUNDLE names {said}, which holds no readable PEM certificate",
+            hint="name a file of PEM certificates (`ca_bundle` in mlorch.yaml, or the variable), or name none",
+            slug="ca-bundle",
+        )
     for variable in _CA_VARIABLES:
         value = env.get(variable, "")
-        if not value:
-            continue
-        if _certificates(Path(value)):
+        if value and _certificates(Path(value)):
             return Path(value), variable
-        if variable == "MLORCH_CA_BUNDLE":
-            raise EngineError(
-                f"MLORCH_CA_BUNDLE names {value}, which holds no readable PEM certificate",
-                hint="name a file of PEM certificates, or unset the variable",
-                slug="ca-bundle",
-            )
-        notes.append(f"{variable} names {value}, which holds no readable PEM certificate")
+        if value:
+            notes.append(f"{variable} names {value}, which holds no readable PEM certificate")
     for name in _CA_FILES:
         if _certificates(root / name):
             return root / name, "host"
@@ -160,94 +194,42 @@ def _proxies(env: Mapping[str, str]) -> dict[str, str]:
 # -- pip ---------------------------------------------------------------------------
 
 
-def _pip(env: Mapping[str, str], root: Path, notes: list[str]) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """pip's settings in pip's order: global, user, environment's own, PIP_CONFIG_FILE, variables; later ones win."""
-    raw: dict[str, str] = {}
-    origins: list[str] = []
-    for path in _pip_files(env, root):
-        values = _pip_file(path, notes)
-        if values:
-            raw.update(values)
-            origins.append(str(path))
-    for option in (*_PIP_LISTS, *_PIP_NUMBERS):
-        variable = "PIP_" + option.upper().replace("-", "_")
-        if variable in env:
-            raw[option] = env[variable]
-            origins.append(variable)
+def _for_builds(pip: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The options that mean something inside a build: what lies on this host is not there."""
     found: dict[str, tuple[str, ...]] = {}
-    for option, value in raw.items():
-        usable = tuple(word for word in value.split() if _usable(option, word))
+    for option, words in pip.items():
+        usable = tuple(word for word in words if _usable(option, word))
         if usable:
             found[option] = usable
-    if dropped := sorted(option for option, value in raw.items() if len(value.split()) > len(found.get(option, ()))):
-        notes.append(f"pip settings that a build cannot use (no http address): {', '.join(dropped)}")
-    return found, tuple(origins) if found else ()
+    return found
 
 
 def _usable(option: str, word: str) -> bool:
-    if option in _PIP_NUMBERS:
+    if option in NUMBERS:
         return word.isdigit()
-    return option == "trusted-host" or word.lower().startswith(("http://", "https://"))
+    if option == "trusted-host":
+        return True
+    return option in LISTS and word.lower().startswith(_WEB)
 
 
-def _pip_files(env: Mapping[str, str], root: Path) -> Iterator[Path]:
-    named = env.get("PIP_CONFIG_FILE", "")
-    if named == "/dev/null":  # pip's way to say: no configuration files at all
-        return
-    folders = [folder for folder in env.get("XDG_CONFIG_DIRS", "").split(":") if folder]
-    yield from (Path(folder) / "pip/pip.conf" for folder in reversed(folders))
-    if not folders:
-        yield root / "etc/xdg/pip/pip.conf"
-    yield root / "etc/pip.conf"
-    home = env.get("HOME", "")
-    if home and not (named and Path(named).exists()):
-        yield Path(home) / ".pip/pip.conf"
-        yield Path(env.get("XDG_CONFIG_HOME") or Path(home) / ".config") / "pip/pip.conf"
-    if env.get("VIRTUAL_ENV"):
-        yield Path(env["VIRTUAL_ENV"]) / "pip.conf"
-    if named:
-        yield Path(named)
-
-
-def _pip_file(path: Path, notes: list[str]) -> dict[str, str]:
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-    except OSError:
-        return {}
-    except (configparser.Error, UnicodeDecodeError):
-        notes.append(f"{path} is not a pip configuration")
-        return {}
-    values: dict[str, str] = {}
-    for section in ("global", "install"):  # what pip install reads, the second over the first
-        if parser.has_section(section):
-            options = {key.replace("_", "-"): value for key, value in parser.items(section)}
-            values.update({key: value for key, value in options.items() if key in (*_PIP_LISTS, *_PIP_NUMBERS)})
-    return values
+def pip_variables(site: SiteConfig) -> dict[str, str]:
+    """Variables that tell a pip on this host of the index that mlorch was told; the rest it finds itself."""
+    index = site.pip.get("index-url")
+    return {"PIP_INDEX_URL": index[0]} if index else {}
 
 
 def _pip_conf(site: SiteConfig) -> str:
-    if not site.pip:
+    usable = _for_builds(site.pip)
+    if not usable:
         return ""
     lines = ["[global]"]
-    for option, values in sorted(site.pip.items()):
+    for option, values in sorted(usable.items()):
         lines.append(f"{option} = {values[0]}")
         lines += [f"    {value}" for value in values[1:]]
     return "\n".join(lines) + "\n"
 
 
 # -- apt ---------------------------------------------------------------------------
-
-
-def _archives(env: Mapping[str, str], root: Path) -> dict[str, tuple[str, ...]]:
-    try:
-        found = debian_mirrors(root / "etc/apt", env)
-    except AssetError:
-        return {}
-    usable = {
-        kind: tuple(url for url in urls if url.startswith(("http://", "https://"))) for kind, urls in found.items()
-    }
-    return {kind: urls for kind, urls in usable.items() if urls}
 
 
 def _apt_sources(env: Mapping[str, str]) -> Path | None:
@@ -277,7 +259,32 @@ def _apt_text(site: SiteConfig) -> str:
     if site.apt_sources is not None:
         return site.apt_sources.read_text(encoding="utf-8", errors="replace")
     suites = {"main": "bookworm bookworm-updates", "security": "bookworm-security"}
-    return "\n".join(
-        f"Types: deb\nURIs: {' '.join(urls)}\nSuites: {suites[kind]}\nComponents: main\nSigned-By: {_DEBIAN_KEYS}\n"
-        for kind, urls in sorted(site.archives.items())
-    )
+    stanzas = []
+    for kind, urls in sorted(site.archives.items()):
+        reachable = [url for url in urls if url.startswith(_WEB)]
+        if reachable:
+            stanzas.append(
+                f"Types: deb\nURIs: {' '.join(reachable)}\nSuites: {suites[kind]}\n"
+                f"Components: main\nSigned-By: {_DEBIAN_KEYS}\n"
+            )
+    return "\n".join(stanzas)
+
+
+# -- registries --------------------------------------------------------------------
+
+
+def _registry_logins(env: Mapping[str, str]) -> tuple[Path, ...]:
+    """In the order in which docker and podman look for them."""
+    docker = Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME") or Path.home()) / ".docker")
+    found = [docker / "config.json"]
+    if named := env.get("REGISTRY_AUTH_FILE"):
+        found.insert(0, Path(named))
+    if runtime := env.get("XDG_RUNTIME_DIR"):
+        found.append(Path(runtime) / "containers/auth.json")
+    return tuple(found)
+
+
+def _registry_certificates(env: Mapping[str, str]) -> tuple[Path, ...]:
+    home = env.get("XDG_CONFIG_HOME", "")
+    config = Path(home) if home.startswith("/") else Path(env.get("HOME") or "/") / ".config"
+    return (config / "mlorch/certs.d", config / "docker/certs.d", *map(Path, SYSTEM_CERTIFICATES))

@@ -10,11 +10,12 @@ from orchestrator.errors import RegistryError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.http.client import Client
     from orchestrator.images.registry.client import Registry
     from orchestrator.images.registry.manifests import Descriptor, Manifest
 
 
-def digest_of(image: str, platform: str) -> str:
+def digest_of(image: str, platform: str, http: Client | None = None) -> str:
     """The digest of the manifest that ``image`` (with its tag) has for ``platform`` now.
 
     Of an index it is the platform's own manifest, so that a lock for one platform does
@@ -28,7 +29,7 @@ def digest_of(image: str, platform: str) -> str:
     from orchestrator.images.registry.client import Registry
 
     reference = parse_reference(image)
-    registry = Registry.at(reference.host)
+    registry = Registry.at(reference.host, http)
     manifest = registry.get_manifest(reference.repository, reference.wanted)
     if not manifest.is_index:
         found = _platform_of(registry, reference.repository, manifest)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import BuildEvent, ImageFacts, ImageTransfer
     from orchestrator.facts.references import Reference, RegistryPrefix
     from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.http.client import Client
     from orchestrator.images.published_list import Published
     from orchestrator.images.registry.client import Registry
 
@@ -55,6 +56,8 @@ class ImageSources:
     published: Mapping[str, Published] = field(default_factory=dict)
     strict: bool = False
     warn: Callable[[str], None] = field(default=lambda _text: None)
+    http: Client | None = None
+    """What registries are asked with; this process's environment says for the site where it is left out."""
     _clients: dict[str, Registry] = field(default_factory=dict)
     _unreached: dict[str, MlorchError] = field(default_factory=dict)
 
@@ -166,7 +169,7 @@ class ImageSources:
         from orchestrator.images.registry.client import Registry
 
         if host not in self._clients:
-            self._clients[host] = Registry.at(host)
+            self._clients[host] = Registry.at(host, self.http)
         return self._clients[host]
 
     def _note(self, host: str, error: MlorchError) -> None:

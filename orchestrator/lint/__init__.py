@@ -1,5 +1,5 @@
 """What goes wrong in Dockerfiles of benchmarks, as rules; pure: text in, located findings out.
 
-`orchestrator.lint.check.lint` is the door. The rules come from what 83 Dockerfiles of three
+`orchestrator.lint.check.lint` applies them. The rules come from what 83 Dockerfiles of three
 rounds of results do (docs/lint.md has them all, with why and what to do).
 """

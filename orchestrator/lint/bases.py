@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from orchestrator.lint.shell import variables
 from orchestrator.lint.view import Finding, filled, mounts, pairs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from orchestrator.lint.dockerfile import Instruction
     from orchestrator.lint.shell import Command, Word
@@ -75,9 +76,9 @@ def _other_images(one: Instruction) -> Iterator[tuple[str, int]]:
 
 def _own_tag(file: File, source: Instruction, word: Word, image: str) -> Iterator[Finding]:
     """The tag that the build gives, as it is known, or as a comment of the file says."""
-    said = [file.tag] if file.tag else []
-    said += [match["tag"] for comment in file.dockerfile.comments if (match := _BUILD_TAG.search(comment.text))]
-    for tag in said:
+    tags = [file.tag] if file.tag else []
+    tags += [match["tag"] for comment in file.dockerfile.comments if (match := _BUILD_TAG.search(comment.text))]
+    for tag in tags:
         if _with_tag(tag) == _with_tag(image.partition("@")[0]):
             message = f"the result is tagged `{tag}`, as its own base is"
             yield Finding(rule="from-own-tag", span=source.span(word.offset, len(word.text)), message=message)
@@ -139,15 +140,17 @@ def _pins_commit(command: Command, view: View, script: Script) -> bool:
     if _sub(command) not in {"checkout", "reset", "switch", "fetch"}:
         return False
     known = view.known(script.run)
-    for word in command.arguments[1:]:
-        names = [name for name, _, _ in variables(word.text)]
-        if any(name in known and known[name] is None for name in names):
+    return any(_may_be_commit(word.text, known, script) for word in command.arguments[1:])
+
+
+def _may_be_commit(text: str, known: Mapping[str, str | None], script: Script) -> bool:
+    names = [name for name, _, _ in variables(text)]
+    if names and _set_in(script, names):
+        return True
+    for name in names:
+        if name not in known or known[name] is None:  # one that is set nowhere is a finding of `pin-unset`
             return True
-        if any(name not in known for name in names) and not _set_in(script, names):
-            return True  # told by `pin-unset`
-        if _COMMIT.fullmatch(filled(word.text, known)) or (names and _set_in(script, names)):
-            return True
-    return False
+    return _COMMIT.fullmatch(filled(text, known)) is not None
 
 
 def _set_in(script: Script, names: list[str]) -> bool:
@@ -157,17 +160,17 @@ def _set_in(script: Script, names: list[str]) -> bool:
 
 def _clone(command: Command, script: Script) -> Finding:
     word = command.program[0]
-    branch = next(
-        (
-            after.text
-            for flag, after in zip(command.words, command.words[1:], strict=False)
-            if flag.text in {"-b", "--branch"}
-        ),
-        "",
-    )
-    branch = branch or next((w.text.partition("=")[2] for w in command.words if w.text.startswith("--branch=")), "")
+    branch = _branch(command)
     what = f"the clone ends on `{branch}`" if branch else "the clone ends on the default branch"
     return Finding(rule="git-moving", span=script.span(word), message=f"{what}, and no commit is checked out after it")
+
+
+def _branch(command: Command) -> str:
+    """The branch or tag that a clone asks for; empty for the default one."""
+    for word, following in pairwise(command.words):
+        if word.text in {"-b", "--branch"}:
+            return following.text
+    return next((w.text.partition("=")[2] for w in command.words if w.text.startswith("--branch=")), "")
 
 
 def _pip_git(command: Command, script: Script) -> Iterator[Finding]:
@@ -218,18 +221,28 @@ def _chooses(command: Command) -> bool:
 
 def unused(file: File) -> Iterator[Finding]:
     """ENV and ARG that look like a pin and are read by nothing below, in their stage or in those on top of it."""
-    for one in file.dockerfile.head:
-        for pair in pairs_of(one) if one.keyword == "ARG" else ():
-            if _PIN_NAME.search(pair.name) and not any(_reads(view, pair.name, 0) for view in file.views):
-                yield _unused(pair)
+    for pair in _global_pins(file):
+        if not any(_reads(view, pair.name, 0) for view in file.views):
+            yield _unused(pair)
     for view in file.views:
-        later = [other for other in file.views if _stands_on(other, view)]
         for pair in view.pairs:
-            if not _PIN_NAME.search(pair.name):
-                continue
-            users = [view, *later] if pair.instruction.keyword == "ENV" else [view]
-            if not any(_reads(user, pair.name, pair.instruction.line if user is view else 0) for user in users):
+            if _PIN_NAME.search(pair.name) and not _is_read(file, view, pair):
                 yield _unused(pair)
+
+
+def _global_pins(file: File) -> Iterator[Pair]:
+    for one in file.dockerfile.head:
+        if one.keyword == "ARG":
+            yield from (pair for pair in pairs_of(one) if _PIN_NAME.search(pair.name))
+
+
+def _is_read(file: File, view: View, pair: Pair) -> bool:
+    """Whether a variable is read below its line, or, of an ENV, in a stage on top of its own."""
+    if _reads(view, pair.name, pair.instruction.line):
+        return True
+    if pair.instruction.keyword != "ENV":
+        return False
+    return any(_reads(other, pair.name, 0) for other in file.views if _stands_on(other, view))
 
 
 def _unused(pair: Pair) -> Finding:
@@ -243,15 +256,22 @@ def _stands_on(view: View, other: View) -> bool:
 
 def _reads(view: View, name: str, below: int) -> bool:
     """Whether a stage uses a variable after a line; a program that we cannot see into may."""
-    if any(name == found for found, _, _ in variables(view.stage.source.text)):
+    if _names(view.stage.source.text, name):
         return True
     for one in view.stage.body:
-        if one.line > below and any(found == name for found, _, _ in variables(one.text)):
+        if one.line > below and (_names(one.text, name) or _takes_over(one, name)):
             return True
-        if one.line > below and one.keyword == "ARG" and any(p.name == name for p in pairs_of(one)):
-            return True  # a global argument that the stage takes over: judged there
     scripts = [script for script in view.scripts if script.run.line > below]
-    return any(name in script.text or any(_opaque(c) for c in script.commands) for script in scripts)
+    return any(name in script.text or any(_opaque(each) for each in script.commands) for script in scripts)
+
+
+def _names(text: str, name: str) -> bool:
+    return any(found == name for found, _, _ in variables(text))
+
+
+def _takes_over(one: Instruction, name: str) -> bool:
+    """Whether a stage declares a global argument as its own: it is judged there."""
+    return one.keyword == "ARG" and any(pair.name == name for pair in pairs_of(one))
 
 
 def _opaque(command: Command) -> bool:

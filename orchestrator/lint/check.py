@@ -1,4 +1,4 @@
-"""The door of the room: a Dockerfile's text to problems, with the exceptions that it asks for. Pure."""
+"""A Dockerfile's text to problems, with the exceptions that it asks for. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.lint.view import Finding, make_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orchestrator.lint.dockerfile import Dockerfile
+    from orchestrator.lint.dockerfile import Comment, Dockerfile
     from orchestrator.lint.view import File
 
 CHECKS: tuple[Callable[[File], Iterator[Finding]], ...] = (
@@ -82,25 +82,28 @@ def _allowed(dockerfile: Dockerfile) -> tuple[list[_Allowed], list[Finding]]:
         match = _ALLOW.match(comment.text)
         if match is None:
             continue
-        width = len(comment.text) + 2
-        span = Span(
-            path=dockerfile.path,
-            line=comment.line,
-            column=comment.column,
-            end_line=comment.line,
-            end_column=comment.column + width,
-        )
-        rules = [name for name in re.split(r"[,\s]+", match["rules"].strip()) if name]
-        unknown = [name for name in rules if name not in RULES]
+        span = _span(dockerfile, comment)
+        rules = {name for name in re.split(r"[,\s]+", match["rules"].strip()) if name}
+        unknown = sorted(rules - RULES.keys())
         if unknown or not rules:
-            shown = unknown[0] if unknown else ""
-            faults.append(Finding(rule="allow-unknown", span=span, message=f"there is no rule `{shown}`"))
+            name = unknown[0] if unknown else ""
+            faults.append(Finding(rule="allow-unknown", span=span, message=f"there is no rule `{name}`"))
         if len((match["reason"] or "").strip()) < _LEAST_REASON:
             faults.append(Finding(rule="allow-no-reason", span=span, message="the exception gives no reason"))
             continue
         begin, end = _lines(dockerfile, comment.line)
-        found.append(_Allowed(frozenset(rules) - set(unknown), span, begin, end))
+        found.append(_Allowed(frozenset(rules) & RULES.keys(), span, begin, end))
     return found, faults
+
+
+def _span(dockerfile: Dockerfile, comment: Comment) -> Span:
+    return Span(
+        path=dockerfile.path,
+        line=comment.line,
+        column=comment.column,
+        end_line=comment.line,
+        end_column=comment.column + len(comment.text) + 2,
+    )
 
 
 def _lines(dockerfile: Dockerfile, line: int) -> tuple[int, int]:

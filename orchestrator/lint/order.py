@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.lint.dockerfile import Instruction
-    from orchestrator.lint.shell import Command
+    from orchestrator.lint.shell import Command, Word
     from orchestrator.lint.view import File, Pair, Script, View
 
 _PACKAGES = frozenset({"apt", "apt-get", "dnf", "yum", "microdnf", "zypper", "apk", "conda", "mamba"})
@@ -46,14 +46,21 @@ def copies(file: File) -> Iterator[Finding]:
     """Whole source folders that are copied above a long step which does not read them."""
     for view in file.views:
         for index, one in enumerate(view.stage.body):
-            if one.keyword not in {"COPY", "ADD"} or one.flag("from") is not None:
+            broad = _broad_source(one)
+            if broad is None:
                 continue
-            broad = next((word for word in one.words()[:-1] if _is_folder(word.text)), None)
-            below = [later for later in view.stage.body[index + 1 :] if later.keyword == "RUN"]
-            long = next((later for later in below if _is_long(view, later)), None)
-            if broad is not None and long is not None:
+            below = view.stage.body[index + 1 :]
+            long = next((later for later in below if later.keyword == "RUN" and _is_long(view, later)), None)
+            if long is not None:
                 message = f"`{broad.text}` is copied above the long step of line {long.line}"
                 yield Finding(rule="copy-before-build", span=one.span(broad.offset, len(broad.text)), message=message)
+
+
+def _broad_source(one: Instruction) -> Word | None:
+    """The first source of a copy from the context that is a whole folder."""
+    if one.keyword not in {"COPY", "ADD"} or one.flag("from") is not None:
+        return None
+    return next((word for word in one.words()[:-1] if _is_folder(word.text)), None)
 
 
 def _is_folder(text: str) -> bool:
@@ -72,10 +79,15 @@ def _takes_long(command: Command) -> bool:
     if name == "git":
         return command.has("clone")
     if name in {"pip", "pip3", "uv"} or (name.startswith("python") and command.has("pip")):
-        own = any(word.text in {"-r", "-e", "--requirement", "--editable", "."} or word.text.startswith(("./", "/"))
-                  for word in command.arguments)  # fmt: skip
-        return command.has("install") and not own
-    return name in _LONG and (name in {"make", "ninja"} or any(w.text in _LONG_WORDS for w in command.arguments))
+        return command.has("install") and not any(_is_own_code(word.text) for word in command.arguments)
+    if name in {"make", "ninja"}:
+        return True
+    return name in _LONG and any(word.text in _LONG_WORDS for word in command.arguments)
+
+
+def _is_own_code(text: str) -> bool:
+    """Whether an argument of pip is a list of requirements, or a folder that was copied."""
+    return text in {"-r", "-e", "--requirement", "--editable", "."} or text.startswith(("./", "/"))
 
 
 def pins(file: File) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from orchestrator.lint.view import Finding, mounts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.lint.dockerfile import Instruction
     from orchestrator.lint.shell import Command, Word
     from orchestrator.lint.view import File, Script
 
@@ -57,26 +58,37 @@ _PIP_TAKES = frozenset(
 _APT_TAKES = frozenset({"-t", "--target-release", "-o", "--option", "-c", "--config-file", "-a"})
 _CONDA_TAKES = frozenset({"-n", "--name", "-p", "--prefix", "-c", "--channel", "-f", "--file"})
 _CONDA_PYTHON = re.compile(r"python=+(?P<version>[0-9]+)$")
+_UNCHECKED = "what is downloaded is compared with no hash"
 _HASHED = re.compile(r"sha(?:256|512|384|1)sum|md5sum|shasum|gpg\s+(?:--\S+\s+)*--verify|--checksum|b2sum")
 
 
 def apt(file: File) -> Iterator[Finding]:
     """Packages without a version, and lists that stay."""
     for script in _scripts(file):
-        touched = [
-            c for c in script.commands if c.name in _APT and c.has("install", "update", "upgrade", "dist-upgrade")
-        ]
-        for command in touched:
-            if command.has("install"):
-                loose = [w for w in _plain(command, _APT_TAKES) if not _is_file(w.text) and "=" not in w.text]
-                loose = [word for word in loose if not word.text.startswith("$")]
-                if loose:
-                    yield _loose("apt-unpinned", loose, script)
-        if touched and "/var/lib/apt/lists" not in script.text and not _cached(script, "/var/lib/apt"):
-            word = touched[0].program[0]
-            yield Finding(
-                rule="apt-lists-kept", span=script.span(word), message="the step leaves /var/lib/apt/lists as it is"
-            )
+        touching = [command for command in script.commands if _touches_lists(command)]
+        for command in touching:
+            loose = _without_version(command) if command.has("install") else []
+            if loose:
+                yield _loose("apt-unpinned", loose, script)
+        if touching and _keeps_lists(script):
+            span = script.span(touching[0].program[0])
+            yield Finding(rule="apt-lists-kept", span=span, message="the step leaves /var/lib/apt/lists as it is")
+
+
+def _touches_lists(command: Command) -> bool:
+    return command.name in _APT and command.has("install", "update", "upgrade", "dist-upgrade")
+
+
+def _without_version(command: Command) -> list[Word]:
+    found = []
+    for word in _plain(command, _APT_TAKES):
+        if "=" not in word.text and not word.text.startswith("$") and not _is_file(word.text):
+            found.append(word)
+    return found
+
+
+def _keeps_lists(script: Script) -> bool:
+    return "/var/lib/apt/lists" not in script.text and not _cached(script, "/var/lib/apt")
 
 
 def _cached(script: Script, folder: str) -> bool:
@@ -160,19 +172,25 @@ def downloads(file: File) -> Iterator[Finding]:
     """What is fetched and run at once, or kept without a look at its hash."""
     for script in _scripts(file):
         yield from _piped(script)
-        checked = _HASHED.search(script.text) is not None
-        for command in script.commands:
-            if command.name in _FETCHERS and not checked and _keeps(command, script):
-                word = next((w for w in command.arguments if "://" in w.text), command.program[0])
-                message = "what is downloaded is compared with no hash"
-                yield Finding(rule="download-unchecked", span=script.span(word), message=message)
+        if _HASHED.search(script.text) is None:
+            yield from _fetched(script)
     for view in file.views:
         for one in view.stage.body:
-            for word in one.words()[:-1] if one.keyword == "ADD" and one.flag("checksum") is None else ():
-                if word.text.startswith(("http://", "https://")) and ".git" not in word.text:
-                    message = "what is downloaded is compared with no hash"
-                    span = one.span(word.offset, len(word.text))
-                    yield Finding(rule="download-unchecked", span=span, message=message)
+            if one.keyword == "ADD" and one.flag("checksum") is None:
+                yield from _added(one)
+
+
+def _fetched(script: Script) -> Iterator[Finding]:
+    for command in script.commands:
+        if command.name in _FETCHERS and _keeps(command, script):
+            word = next((word for word in command.arguments if "://" in word.text), command.program[0])
+            yield Finding(rule="download-unchecked", span=script.span(word), message=_UNCHECKED)
+
+
+def _added(one: Instruction) -> Iterator[Finding]:
+    for word in one.words()[:-1]:
+        if word.text.startswith(("http://", "https://")) and ".git" not in word.text:
+            yield Finding(rule="download-unchecked", span=one.span(word.offset, len(word.text)), message=_UNCHECKED)
 
 
 def _piped(script: Script) -> Iterator[Finding]:
@@ -208,12 +226,14 @@ def _keeps(command: Command, script: Script) -> bool:
     piped = after[0] if after and after[0].after == "|" else None
     if piped is not None:
         return piped.name in {"tar", "unzip", "dd", "tee", "gunzip", "gpg", "apt-key"}
-    written = any(
-        word.text.startswith(("-o", "-O", "--output", "--remote-name", ">"))
-        or word.text.endswith(("LO", "Lo", "SLO", "SLo"))
-        for word in command.arguments
-    )
-    return (command.name == "wget" and not command.has("-qO-", "-O-", "-")) or written
+    if command.name == "wget" and not command.has("-qO-", "-O-", "-"):
+        return True
+    return any(_writes(word.text) for word in command.arguments)
+
+
+def _writes(text: str) -> bool:
+    """Whether an argument of curl or wget, or a redirection, names a file for what is fetched."""
+    return text.startswith(("-o", "-O", "--output", "--remote-name", ">")) or text.endswith(("LO", "Lo", "SLO", "SLo"))
 
 
 def _scripts(file: File) -> Iterator[Script]:

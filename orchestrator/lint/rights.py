@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.lint.dockerfile import Instruction
+    from orchestrator.lint.shell import Command, Word
     from orchestrator.lint.view import File, Script
 
 _SECRET_NAME = re.compile(
@@ -36,6 +37,8 @@ _KEY_FILE = re.compile(
     re.IGNORECASE,
 )
 _PEM = re.compile(r"\.pem$", re.IGNORECASE)
+_RIGHTS_TOOLS = frozenset({"chmod", "chown", "chgrp", "setfacl"})
+_EVERYBODY = frozenset({"777", "0777", "a+w", "a+rwx", "ugo+rwx"})
 _PUBLIC = re.compile(r"ca|cert|chain|public|\.pub$", re.IGNORECASE)
 
 
@@ -102,31 +105,44 @@ def rights(file: File) -> Iterator[Finding]:
 def _in_script(script: Script) -> Iterator[Finding]:
     at = script.text.find("NOPASSWD")
     if at >= 0:
-        word = next(
-            (c.program[0] for c in reversed(script.commands) if c.program and c.words[0].offset <= script.offset + at),
-            None,
-        )
+        word = _program_at(script, script.offset + at)
         span = script.span(word) if word else script.run.span()
         yield Finding(rule="sudo-nopasswd", span=span, message="sudo asks for no password")
     for command in script.commands:
-        name = command.name
-        if name in {"chmod", "chown", "chgrp", "setfacl"} and any("docker.sock" in w.text for w in command.arguments):
-            message = f"`{name}` opens the engine's socket"
-            yield Finding(rule="docker-socket", span=script.span(command.program[0]), message=message)
-        elif (
-            name == "chpasswd"
-            or (name == "passwd" and command.has("-d", "--stdin"))
-            or (name in {"useradd", "usermod"} and command.has("-p", "--password"))
-        ):
-            yield Finding(
-                rule="password-set", span=script.span(command.program[0]), message="an account gets a password"
-            )
-        elif name == "chmod" and any(w.text in {"777", "0777", "a+w", "a+rwx", "ugo+rwx"} for w in command.arguments):
-            message = "everybody may write there"
-            yield Finding(rule="world-writable", span=script.span(command.program[0]), message=message)
-        elif name in {"useradd", "adduser"} and any("$" in w.text for w in command.arguments):
-            message = "the user who builds becomes a user of the image"
-            yield Finding(rule="user-per-image", span=script.span(command.program[0]), message=message)
+        fault = _fault(command)
+        if fault is not None:
+            rule, message = fault
+            yield Finding(rule=rule, span=script.span(command.program[0]), message=message)
+
+
+def _program_at(script: Script, offset: int) -> Word | None:
+    """The program of the last command that begins at an offset or before it."""
+    for command in reversed(script.commands):
+        if command.program and command.words[0].offset <= offset:
+            return command.program[0]
+    return None
+
+
+def _fault(command: Command) -> tuple[str, str] | None:
+    """The rule that a command breaks, and the message."""
+    name, texts = command.name, [word.text for word in command.arguments]
+    if name in _RIGHTS_TOOLS and any("docker.sock" in text for text in texts):
+        return "docker-socket", f"`{name}` opens the engine's socket"
+    if _sets_password(command):
+        return "password-set", "an account gets a password"
+    if name == "chmod" and _EVERYBODY.intersection(texts):
+        return "world-writable", "everybody may write there"
+    if name in {"useradd", "adduser"} and any("$" in text for text in texts):
+        return "user-per-image", "the user who builds becomes a user of the image"
+    return None
+
+
+def _sets_password(command: Command) -> bool:
+    if command.name == "passwd":
+        return command.has("-d", "--stdin")
+    if command.name in {"useradd", "usermod"}:
+        return command.has("-p", "--password")
+    return command.name == "chpasswd"
 
 
 def _user(file: File) -> Iterator[Finding]:

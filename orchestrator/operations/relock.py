@@ -1,4 +1,4 @@
-"""When a mirror has moved on: pins of this machine over the shipped ones, said and kept apart.
+"""When a mirror has moved on: pins of this machine over the shipped ones, in a folder of their own.
 
 A distribution's archive drops a version when its successor comes, so a shipped lock can
 name packages that nobody serves any more. Unless --locked forbids it, the layer is then
@@ -17,11 +17,11 @@ from orchestrator.host.folders import data_home
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.definitions.catalog import Catalog, Root
+    from orchestrator.definitions.catalog import Root
     from orchestrator.definitions.kinds.lock import LayerLock
     from orchestrator.facts.steps import LayerStep
+    from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Talk
-    from orchestrator.packages.drift import Change
 
 
 def with_own_locks(roots: tuple[Root, ...]) -> tuple[Root, ...]:
@@ -41,7 +41,7 @@ def own_locks(builtin: Root) -> Path:
     return data_home() / "locks" / digest.hexdigest()[:16]
 
 
-def relock(catalog: Catalog, step: LayerStep, talk: Talk) -> None:
+def relock(context: Context, step: LayerStep, talk: Talk) -> None:
     """Lock the packages that `step` is laid out from anew, for its platform, into this machine's own locks.
 
     Raises:
@@ -50,40 +50,40 @@ def relock(catalog: Catalog, step: LayerStep, talk: Talk) -> None:
     from orchestrator.definitions.locks import lock_text
     from orchestrator.host.files import atomic_write_text
 
-    name, fresh = _fresh(catalog, step, talk)
-    folder = own_locks(catalog.roots[0]) / "images"
+    name, fresh = _fresh(context, step, talk)
+    folder = own_locks(context.catalog.roots[0]) / "images"
     folder.mkdir(parents=True, exist_ok=True)
     (folder.parent / "recipes").mkdir(exist_ok=True)  # what makes a folder one of definitions
     atomic_write_text(folder / f"{name}.lock.yaml", lock_text(fresh), overwrite=True)
     talk.warn(f"`{name}` is locked anew for this machine in {folder}; --locked refuses that")
 
 
-def require_no_drift(catalog: Catalog, step: LayerStep, talk: Talk) -> None:
+def require_no_drift(context: Context, step: LayerStep, talk: Talk) -> None:
     """For --locked: look up what the mirrors have instead of the packages of `step` that are gone, and name each.
 
     Raises:
         DefinitionError: `lock-drift`, one problem a package: what it was, what it is, what to do.
     """
-    from orchestrator.packages.drift import drifted
+    from orchestrator.packages.drift import changes, drifted
 
-    name, found = _drift(catalog, step, talk)
-    error = drifted(found, catalog.lock_path(name), only={"debs"})
+    name, fresh = _fresh(context, step, talk)
+    catalog = context.catalog
+    error = drifted(changes(catalog.lock(name), fresh), catalog.lock_path(name), only={"debs"})
     if error is not None:
         raise error
 
 
-def _drift(catalog: Catalog, step: LayerStep, talk: Talk) -> tuple[str, tuple[Change, ...]]:
-    from orchestrator.packages.drift import changes
-
-    name, fresh = _fresh(catalog, step, talk)
-    return name, changes(catalog.lock(name), fresh)
-
-
-def _fresh(catalog: Catalog, step: LayerStep, talk: Talk) -> tuple[str, LayerLock]:
+def _fresh(context: Context, step: LayerStep, talk: Talk) -> tuple[str, LayerLock]:
     """The layer that pins the packages of `step`, and its lock as the mirrors have it now."""
-    from orchestrator.packages.locking import make_lock
+    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.locking import Origins, make_lock
     from orchestrator.plan.build.step import PIP_LAYER
 
     name = step.name if step.debs else step.toolchain or PIP_LAYER
-    layer = catalog.layer(name).definition
-    return name, make_lock(layer, catalog.lock(name), platforms=[step.platform], say=talk.say)
+    return name, make_lock(
+        context.catalog.layer(name).definition,
+        context.catalog.lock(name),
+        platforms=[step.platform],
+        origins=Origins(fetch=Fetcher(site=context.site)),
+        say=talk.say,
+    )

@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.engines.printers import Printer
-    from orchestrator.facts.run_steps import RunStep
+    from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.kept_plans import Selection
     from orchestrator.operations.progress import Progress
     from orchestrator.operations.run_plan import AssetFolder, PlannedBenchmark
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.operations.target_choice import TargetChoice
-    from orchestrator.plan.run.planner import Cell, RunEnvironment
+    from orchestrator.plan.run.cells import Cell
+    from orchestrator.plan.run.workload import RunEnvironment
     from orchestrator.results.summary import Summary
     from orchestrator.runs.record import RecordContext
     from orchestrator.runs.runner import Outcome, Runner, Watcher
@@ -148,8 +149,8 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
     from orchestrator.host.folders import data_home
+    from orchestrator.results.measure import measure
     from orchestrator.results.store import Store
-    from orchestrator.results.summary import verdict
     from orchestrator.runs.runner import Runner
     from orchestrator.runs.sweep import sweep
     from orchestrator.runs.tuning import load, tuning_file
@@ -175,7 +176,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     Path(environment.artifacts).mkdir(parents=True, exist_ok=True)
     _require_disk(request)
     runner = Runner(
-        engine=engine, store=store, session=session_of(request, host, facts), verdict=verdict, watcher=watcher
+        engine=engine, store=store, session=session_of(request, host, facts), measure=measure, watcher=watcher
     )
     return PreparedRun(
         request=request,
@@ -239,7 +240,7 @@ def _asset_folders(
 
 def _require_disk(request: RunRequest) -> None:
     """Too little space below results is told before the first test."""
-    from orchestrator.runs.runner import free_bytes
+    from orchestrator.runs.failures import free_bytes
 
     folder = request.results if request.results.exists() else request.results.absolute().parent
     free = free_bytes(folder)

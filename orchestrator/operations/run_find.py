@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from orchestrator.operations.run import PreparedRun
     from orchestrator.operations.run_plan import PlannedBenchmark
-    from orchestrator.plan.run.planner import Cell
+    from orchestrator.plan.run.cells import Cell
     from orchestrator.runs.runner import Outcome
 
 
@@ -41,15 +41,10 @@ def _measure(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> Ou
 
 def expectation(outcome: Outcome, scenario: str) -> dict[str, float | int]:
     """What LoadGen should expect next time: samples a second in Offline, nanoseconds a query in the streams."""
-    from orchestrator.errors import StepFailed
-    from orchestrator.results.loadgen import parse
-
-    if outcome.error is not None:
+    measured = outcome.record.measured
+    if outcome.error is not None or measured is None or measured.loadgen is None:
         return {}
-    try:
-        result = parse(outcome.folder)
-    except StepFailed:
-        return {}
+    result = measured.loadgen
     if SCENARIOS[scenario].has_rate:
         return {"target_qps": round(result.metrics[0].value, 3)} if result.metrics else {}
     mean = result.latency_ns.get("mean")

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
 from orchestrator.operations.kept_plans import Selection
 from orchestrator.plan.build.resolve import benchmarks_of, framework_of
-from orchestrator.plan.run.planner import Cell, RunEnvironment, Workload, cells_of, plan_run, run_id
+from orchestrator.plan.run.cells import Cell, cells_of
+from orchestrator.plan.run.planner import plan_run, run_id
 from orchestrator.plan.run.settings import Choices
+from orchestrator.plan.run.workload import RunEnvironment, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import EngineFacts
     from orchestrator.facts.devices import FoundDevice
     from orchestrator.facts.host import HostFacts
-    from orchestrator.facts.run_steps import RunStep
+    from orchestrator.facts.runs import RunStep
     from orchestrator.facts.steps import BuildPlan
     from orchestrator.operations.context import Context
     from orchestrator.operations.run_request import RunRequest
@@ -167,7 +169,7 @@ def run_environment(
 ) -> RunEnvironment:
     """Where the containers run; a dry run for hardware that is not here shows it as with one device."""
     from orchestrator.host.folders import cache_home
-    from orchestrator.host.process import owner_label, this_process
+    from orchestrator.host.process import owner_label, this_process, this_user
     from orchestrator.operations.device_inventory import device_inventory, pretended
 
     target = context.catalog.target(chosen.name).definition
@@ -178,7 +180,7 @@ def run_environment(
         host=host,
         results=str(request.results.absolute()),
         artifacts=str(cache_home() / "artifacts"),
-        user=f"{os.getuid()}:{os.getgid()}",
+        user=this_user(),
         owner=owner_label(this_process()),
         devices=devices,
         device_selection=request.devices,

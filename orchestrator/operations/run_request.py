@@ -1,11 +1,14 @@
-"""What a run is asked for: one frozen request for the command line, the API and a scheduler."""
+"""What a run is asked for: one frozen request for the command line, the API and a scheduler.
+
+An option of `mlorch run` is one field here and one `click.option` in `commands/run.py`.
+"""
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UsageError
 from orchestrator.facts.scenarios import SCENARIOS
@@ -16,125 +19,90 @@ from orchestrator.plan.run.duration import duration_ms
 from orchestrator.plan.run.settings import OFFICIAL_MIN_DURATION_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 MODES = ("performance", "accuracy", "all")
-API = "api.run"
-"""The first word of a record's command line where a Python program asked for the run."""
+RESULTS = Path("results")
+COMMAND_LINE = ("mlorch", "run")
+API = ("api.run",)
+"""How a record's command line begins where a Python program asked for the run."""
+
+
+def _option(name: str, default: Any) -> Any:
+    """A field that the command line gives by the option ``name``."""
+    return field(default=default, metadata={"option": name})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What a run is asked for; ``target``, ``benchmarks``, ``scenarios`` and ``devices`` empty mean the default.
+    """What a run is asked for; empty ``target``, ``benchmarks``, ``scenarios`` and ``devices`` mean the default.
 
-    ``min_duration_ms`` in milliseconds, ``target_qps`` in queries a second. Make one with `run_request`,
-    which checks it. ``caller`` is the program's name in the record: ``mlorch run`` or ``api.run``.
+    Words are taken as a person gives them: names in any case, ``duration`` as ``30s`` or ``10m``;
+    `checked` gives the request that the use case takes. ``target_qps`` in queries a second.
+    ``caller`` is how the record's command line begins.
     """
 
     benchmarks: tuple[str, ...] = ()
-    target: str | None = None
-    arch: str | None = None
-    scenarios: tuple[str, ...] = ()
-    mode: str = "all"
-    min_duration_ms: int | None = None
-    official: bool = False
-    target_qps: float | None = None
-    find: bool = False
-    devices: str = ""
-    results: Path = field(default_factory=lambda: Path("results"))
-    base_source: str = ""
-    locked: bool = False
+    target: str | None = _option("--target", None)
+    arch: str | None = _option("--arch", None)
+    scenarios: tuple[str, ...] = _option("--scenario", ())
+    mode: str = _option("--mode", "all")
+    duration: str | None = _option("--duration", None)
+    official: bool = _option("--official", default=False)
+    target_qps: float | None = _option("--target-qps", None)
+    find: bool = _option("--find", default=False)
+    devices: str = _option("--devices", "")
+    base_source: str = _option("--base-source", "")
+    locked: bool = _option("--locked", default=False)
     pull_policy: PullPolicy = DEFAULT_PULL_POLICY
-    engine: str = ""
-    recipes: tuple[str, ...] = ()
-    caller: tuple[str, ...] = ("mlorch", "run")
+    engine: str = _option("--engine", "")
+    recipes: tuple[str, ...] = _option("--recipes", ())
+    results: Path = _option("--results", RESULTS)  # noqa: RUF009 (a field)
+    caller: tuple[str, ...] = COMMAND_LINE
+
+    @property
+    def min_duration_ms(self) -> int | None:
+        """The least duration of a performance test in milliseconds; None where nothing was said."""
+        return None if self.duration is None else duration_ms(self.duration)
 
     def to_argv(self) -> tuple[str, ...]:
         """The command line that asks for exactly this: for records, and for a scheduler that starts it elsewhere."""
         words = [*self.caller, *self.benchmarks]
-        given = {
-            "--target": self.target,
-            "--arch": self.arch,
-            "--mode": self.mode if self.mode != "all" else None,
-            "--duration": f"{self.min_duration_ms}ms" if self.min_duration_ms is not None else None,
-            "--target-qps": repr(self.target_qps) if self.target_qps is not None else None,
-            "--devices": self.devices,
-            "--base-source": self.base_source,
-            "--engine": self.engine,
-        }
-        for option, value in given.items():
-            words += [option, value] if value else []
-        for scenario in self.scenarios:
-            words += ["--scenario", scenario]
-        for recipe in self.recipes:
-            words += ["--recipes", recipe]
-        flags = {"--official": self.official, "--find": self.find, "--locked": self.locked}
-        words += [flag for flag, on in flags.items() if on]
-        return (*words, *self.pull_policy.to_argv(), "--results", str(self.results))
+        for known in fields(self):
+            option = known.metadata.get("option")
+            value = getattr(self, known.name)
+            if option and (value != known.default or known.name == "results"):
+                words += _words(option, value)
+        return (*words, *self.pull_policy.to_argv())
 
 
-def run_request(  # noqa: PLR0913 (the options of `mlorch run`, all by name)
-    *,
-    benchmarks: Sequence[str] = (),
-    target: str | None = None,
-    arch: str | None = None,
-    scenarios: Sequence[str] = (),
-    mode: str = "all",
-    duration: str | None = None,
-    official: bool = False,
-    target_qps: float | None = None,
-    find: bool = False,
-    devices: str = "",
-    results: Path,
-    base_source: str = "",
-    locked: bool = False,
-    pull_policy: PullPolicy = DEFAULT_PULL_POLICY,
-    engine: str = "",
-    recipes: Sequence[str] = (),
-    caller: tuple[str, ...] = ("mlorch", "run"),
-) -> RunRequest:
-    """A request from words as a person gives them, checked: names in any case, ``duration`` as ``30s`` or ``10m``.
+def _words(option: str, value: object) -> Iterator[str]:
+    if value is True:
+        yield option
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from (option, str(each))
+    else:
+        yield from (option, str(value))
+
+
+def checked(request: RunRequest) -> RunRequest:
+    """``request`` with its words as mlorch spells them.
 
     Raises:
         UsageError: `unknown-scenario`, `unknown-mode`, `duration`, `target-qps`, `devices-syntax`,
             `official-duration`; options that exclude each other.
     """
-    request = RunRequest(
-        benchmarks=tuple(benchmarks),
-        target=None if target == AUTO else target,
-        arch=arch,
-        scenarios=tuple(known_name("scenario", name, (*SCENARIOS, "all")) for name in scenarios),
-        mode=known_name("mode", mode, MODES),
-        min_duration_ms=None if duration is None else duration_ms(duration),
-        official=official,
-        target_qps=target_qps,
-        find=find,
-        devices=devices.strip(),
-        results=results,
-        base_source=base_source,
-        locked=locked,
-        pull_policy=pull_policy,
-        engine=engine,
-        recipes=tuple(recipes),
-        caller=caller,
+    request = replace(
+        request,
+        benchmarks=tuple(request.benchmarks),
+        recipes=tuple(request.recipes),
+        results=Path(request.results),
+        target=None if request.target == AUTO else request.target,
+        scenarios=tuple(known_name("scenario", name, (*SCENARIOS, "all")) for name in request.scenarios),
+        mode=known_name("mode", request.mode, MODES),
+        devices=request.devices.strip(),
     )
-    _check(request)
-    return request
-
-
-def known_name(what: str, word: str, known: Sequence[str]) -> str:
-    """``word`` as ``known`` spells it, whatever its case; raises `UsageError` with the nearest names."""
-    by_folded = {name.casefold().replace("-", ""): name for name in known}
-    found = by_folded.get(word.casefold().replace("-", ""))
-    if found is not None:
-        return found
-    near = [by_folded[key] for key in difflib.get_close_matches(word.casefold(), by_folded, n=2)]
-    start = f"did you mean {' or '.join(f'`{name}`' for name in near)}? " if near else ""
-    raise UsageError(f"there is no {what} `{word}`", hint=f"{start}known: {', '.join(known)}", slug=f"unknown-{what}")
-
-
-def _check(request: RunRequest) -> None:
-    """Options that exclude each other or mean nothing."""
     if request.target_qps is not None and not 0 < request.target_qps < 1e9:
         raise UsageError("--target-qps must be a positive number", slug="target-qps")
     if request.find and request.target_qps is not None:
@@ -147,3 +115,15 @@ def _check(request: RunRequest) -> None:
         )
     if request.find and request.mode == "accuracy":
         raise UsageError("--find measures performance, and --mode says accuracy only", hint="leave --mode out")
+    return request
+
+
+def known_name(what: str, word: str, known: Sequence[str]) -> str:
+    """``word`` as ``known`` spells it, whatever its case; raises `UsageError` with the nearest names."""
+    by_folded = {name.casefold().replace("-", ""): name for name in known}
+    found = by_folded.get(word.casefold().replace("-", ""))
+    if found is not None:
+        return found
+    near = [by_folded[key] for key in difflib.get_close_matches(word.casefold(), by_folded, n=2)]
+    start = f"did you mean {' or '.join(f'`{name}`' for name in near)}? " if near else ""
+    raise UsageError(f"there is no {what} `{word}`", hint=f"{start}known: {', '.join(known)}", slug=f"unknown-{what}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, UsageError
-from orchestrator.facts.run_steps import DeviceInjection
+from orchestrator.facts.runs import DeviceInjection
 from orchestrator.host.detect import Passable, presence
+from orchestrator.host.process import this_user
 from orchestrator.operations.device_inventory import device_inventory
 from orchestrator.operations.host_ready import findings
 from orchestrator.operations.target_choice import all_targets
@@ -47,7 +47,7 @@ def judge(engine: EngineFacts | None) -> Judge | None:
 def device_injection(target: Target, devices: Sequence[FoundDevice], engine: EngineFacts | None) -> DeviceInjection:
     """How all devices of the target would be passed to a container here. Raises as `plan_devices`."""
     inventory = device_inventory([target], devices, engine)
-    return plan_devices(target, inventory, "", f"{os.getuid()}:{os.getgid()}").device_injection
+    return plan_devices(target, inventory, "", this_user().inside).device_injection
 
 
 # -- list and show -------------------------------------------------------------------------

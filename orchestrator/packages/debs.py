@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import AssetError
 from orchestrator.host.folders import cache_home
-from orchestrator.host.mirrors import debian_mirrors
+from orchestrator.host.mirrors import require_archives
+from orchestrator.host.site import this_site
+from orchestrator.http.client import Client
 from orchestrator.packages.cache import replacing
 from orchestrator.packages.download import Downloads, GoneError, Wanted, ignore, pool_urls
+from orchestrator.packages.index import configured_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.engines import BuildEvent
     from orchestrator.facts.steps import DebPin
+    from orchestrator.host.site import SiteConfig
+    from orchestrator.packages.index import Indexes
 
 _PARALLEL = 4
 """Downloads at a time: enough to hide latency, few enough for a shared mirror."""
@@ -27,24 +32,37 @@ _PARALLEL = 4
 class Fetcher:
     """Fetches packages by pin into the shared cache.
 
-    ``mirrors`` maps ``main`` and ``security`` to archive roots; the host's own apt
-    sources are read when the first package is not in the cache yet.
+    What this site has (archives, indexes, certificates, proxies) is looked up when the first
+    package is not in the cache yet. ``mirrors`` maps ``main`` and ``security`` to archive roots
+    that count instead of the site's.
     """
 
     def __init__(
         self,
         root: Path | None = None,
         *,
+        site: SiteConfig | None = None,
         mirrors: Mapping[str, Sequence[str]] | None = None,
         on_event: Callable[[BuildEvent], None] = ignore,
     ) -> None:
-        self.downloads = Downloads(root or cache_home(), on_event)
-        self._given = mirrors
+        self._site = site
+        self._mirrors = mirrors
+        self.downloads = Downloads(root or cache_home(), on_event, client=lambda: Client(site=self.site))
+
+    @cached_property
+    def site(self) -> SiteConfig:
+        """That which was given, else this process's."""
+        return self._site if self._site is not None else this_site()
 
     @cached_property
     def mirrors(self) -> Mapping[str, Sequence[str]]:
-        """Archive roots by kind."""
-        return self._given if self._given is not None else debian_mirrors()
+        """Archive roots by kind. Raises `AssetError` (`no-mirror`) where the site has none."""
+        return self._mirrors if self._mirrors is not None else require_archives(self.site.archives)
+
+    @cached_property
+    def indexes(self) -> Indexes:
+        """Where files of Python releases are looked for. Raises `AssetError` (`no-index`)."""
+        return configured_indexes(self.site)
 
     def deb(self, pin: DebPin) -> Path:
         """One package, its bytes checked.

@@ -6,40 +6,31 @@ file that is gone or has other bytes is not.
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import os
-import ssl
-import urllib.error
 import urllib.parse
-import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator import __version__
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
+from orchestrator.host.file_lock import locked
 from orchestrator.host.files import sha256_file
-from orchestrator.packages.cache import locked, quarantine, replacing
-from orchestrator.packages.index import split_credentials
+from orchestrator.http.answer import LARGEST_DOWNLOAD, Partial
+from orchestrator.http.client import Client, Request, split_credentials
+from orchestrator.http.failures import HttpError, Limits
+from orchestrator.packages.cache import quarantine, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import IO
+    from collections.abc import Callable, Sequence
 
-    from tenacity import RetryCallState, Retrying
+    from orchestrator.http.answer import Answer
 
 _BLOCK = 1 << 18
-_TIMEOUT_S = 60.0
-_ATTEMPTS = 5
-_LARGEST_PAGE = 64 << 20
-_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
+_GONE = frozenset({403, 404, 410})
+_LOCAL = "file://"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,69 +53,31 @@ def ignore(_event: BuildEvent) -> None:
     """Nobody listens."""
 
 
-def trust(env: Mapping[str, str] | None = None) -> ssl.SSLContext:
-    """The site's certificates: what the environment names, else the distribution's bundle on top of Python's."""
-    env = os.environ if env is None else env
-    context = ssl.create_default_context()
-    named = [
-        env[key] for key in ("MLORCH_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT") if env.get(key)
-    ]
-    for bundle in named or _BUNDLES:
-        if Path(bundle).is_file():
-            context.load_verify_locations(cafile=bundle)
-    return context
-
-
-def answers(url: str, timeout_s: float = 4.0) -> str:
+def answers(url: str, timeout_s: float = 4.0, client: Client | None = None) -> str:
     """Why nothing useful answers at `url`; empty where something does, be it to say that there is no such page."""
+    limits = Limits(connect_s=timeout_s, idle_s=timeout_s)
     try:
-        with open_url(url, context=trust() if url.startswith("https:") else None, timeout_s=timeout_s):
-            return ""
-    except urllib.error.HTTPError as error:
-        error.close()
-        return f"answers {error.code}" if error.code in {401, 403, 407} or error.code >= 500 else ""
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        return "does not answer in time" if isinstance(reason, TimeoutError) else str(reason)
-
-
-def open_url(
-    url: str, *, accept: str = "*/*", context: ssl.SSLContext | None = None, timeout_s: float = _TIMEOUT_S
-) -> IO[bytes]:
-    """Open an http, https or file URL; proxies are those of the environment.
-
-    Raises:
-        AssetError: another scheme. Faults of the transport come as urllib raises them.
-    """
-    if not url.startswith(("http://", "https://", "file://")):
-        raise AssetError("cannot fetch what is not an http, https or file address", slug="bad-url")
-    plain, authorization = split_credentials(url)
-    request = urllib.request.Request(plain)  # noqa: S310 (the scheme is checked above)
-    request.add_header("User-Agent", f"mlorch/{__version__}")
-    request.add_header("Accept", accept)
-    if authorization:
-        request.add_unredirected_header("Authorization", authorization)
-    stream: IO[bytes] = urllib.request.urlopen(request, timeout=timeout_s, context=context)  # noqa: S310
-    return stream
-
-
-def transient(error: BaseException) -> bool:
-    """Whether asking again may help: broken transport, too many requests, a server that is unwell."""
-    if isinstance(error, urllib.error.HTTPError):
-        return error.code in {408, 425, 429} or error.code >= 500
-    if isinstance(error, urllib.error.URLError):
-        return not isinstance(error.reason, (ssl.SSLCertVerificationError, FileNotFoundError))
-    return isinstance(error, (ConnectionError, TimeoutError, http.client.HTTPException))
+        with replace(client or Client(), limits=limits).send(Request(url=url)) as answer:
+            status = answer.status
+    except HttpError as error:
+        return "does not answer in time" if error.slug == "http-slow" else error.reason
+    return f"answers {status}" if status in {401, 403, 407} or status >= 500 else ""
 
 
 class Downloads:
     """The download cache below ``root``; safe for threads and processes."""
 
-    def __init__(self, root: Path, on_event: Callable[[BuildEvent], None] = ignore, *, pause_s: float = 0.5) -> None:
+    def __init__(
+        self, root: Path, on_event: Callable[[BuildEvent], None] = ignore, *, client: Callable[[], Client] = Client
+    ) -> None:
         self.root = root
         self._on_event = on_event
-        self._pause_s = pause_s
-        self._context: ssl.SSLContext | None = None
+        self._make_client = client
+
+    @cached_property
+    def client(self) -> Client:
+        """Asks servers; made when something is not in the cache."""
+        return self._make_client()
 
     def path(self, sha256: str) -> Path:
         """Where a file with this hash lies once it is there."""
@@ -156,15 +109,17 @@ class Downloads:
         return place
 
     def _download(self, wanted: Wanted, temporary: Path) -> None:
-        try:
-            found = self._retrying(wanted.name)(self._from_any, wanted, temporary)
-        except (OSError, http.client.HTTPException) as error:
-            raise _failed(wanted.name, error) from error
-        if found != wanted.sha256:
+        with temporary.open("wb") as out:
+            part = Partial(out=out, limit=wanted.size or LARGEST_DOWNLOAD)
+            try:
+                self._patiently(wanted.name, lambda: self._from_any(wanted, part))
+            except HttpError as error:
+                raise _failed(wanted.name, error) from error
+        if part.sha256 != wanted.sha256:
             aside = quarantine(self.root, temporary, wanted.name)
             temporary.touch()
             raise AssetError(
-                f"{wanted.name} has sha256 {found}, expected {wanted.sha256}; it is kept at {aside}",
+                f"{wanted.name} has sha256 {part.sha256}, expected {wanted.sha256}; it is kept at {aside}",
                 hint="the source has changed or was tampered with; nothing was cached",
                 slug="hash-mismatch",
             )
@@ -176,98 +131,89 @@ class Downloads:
             FileNotFoundError: the server does not have it.
             AssetError: `download-failed`.
         """
-
-        def read() -> tuple[bytes, str]:
-            with open_url(url, accept=accept, context=self._trust(url)) as stream:
-                headers = getattr(stream, "headers", {})
-                return stream.read(_LARGEST_PAGE), str(headers.get("Content-Type", ""))
-
-        shown = split_credentials(url)[0]
-        local = urllib.parse.urlsplit(url)
-        if local.scheme == "file":
-            folder = Path(urllib.parse.unquote(local.path))
+        if url.startswith(_LOCAL):
+            folder = _local_path(url)
             return (folder / "index.html" if folder.is_dir() else folder).read_bytes(), "text/html"
+        shown = split_credentials(url)[0]
+
+        def read() -> Answer:
+            with self.client.send(Request(url=url, headers={"Accept": accept})) as answer:
+                if answer.status != 200:
+                    raise answer.failure()
+                answer.content  # noqa: B018 (a body that breaks off is asked for again)
+                return answer
+
         try:
-            return self._retrying(shown)(read)
-        except (OSError, http.client.HTTPException) as error:
-            if _is_gone(error):
+            answer = self._patiently(shown, read)
+        except HttpError as error:
+            if error.status in _GONE:
                 raise FileNotFoundError(shown) from error
             raise _failed(shown, error) from error
+        return answer.content, answer.headers.get("Content-Type", "")
 
-    def _retrying(self, name: str) -> Retrying:
-        import tenacity
+    def _patiently(self, name: str, work: Callable[[], T]) -> T:
+        def on_retry(error: HttpError, wait_s: float) -> None:
+            self._event("retry", name, f"{error.reason}; trying again in {wait_s:.1f} s")
 
-        def say(state: RetryCallState) -> None:
-            fault = state.outcome.exception() if state.outcome else None
-            wait = state.next_action.sleep if state.next_action else 0.0
-            self._event("retry", name, f"{_said(fault)}; trying again in {wait:.1f} s")
+        return self.client.patiently(work, on_retry)
 
-        return tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(_ATTEMPTS),
-            wait=tenacity.wait_exponential(multiplier=self._pause_s, max=10) + tenacity.wait_random(0, self._pause_s),
-            retry=tenacity.retry_if_exception(transient),
-            before_sleep=say,
-            reraise=True,
-        )
-
-    def _trust(self, url: str) -> ssl.SSLContext | None:
-        """The site's certificates where they are needed; reading them takes a moment."""
-        if self._context is None and url.startswith("https://"):
-            self._context = trust()
-        return self._context
-
-    def _from_any(self, wanted: Wanted, temporary: Path) -> str:
-        """Fetch from the first place that answers; give the hash of what came."""
-        last: OSError | http.client.HTTPException | None = None
-        gone = 0
+    def _from_any(self, wanted: Wanted, part: Partial) -> None:
+        """Fetch from the first place that has it; raises the last trouble where one may have it and does not answer."""
+        last: HttpError | None = None
         for url in wanted.urls:
             try:
-                return self._from_one(url, wanted, temporary)
-            except (OSError, http.client.HTTPException) as error:
-                gone += _is_gone(error)
-                last = error if last is None or not _is_gone(error) else last
-        if gone == len(wanted.urls) or last is None:
+                if self._from_one(url, part):
+                    _require_whole(wanted, part)
+                    return
+            except HttpError as error:
+                last = error
+        if last is None:
             raise GoneError(f"{wanted.name} is at none of its {len(wanted.urls)} places")
         raise last
 
-    def _from_one(self, url: str, wanted: Wanted, temporary: Path) -> str:
-        digest = hashlib.sha256()
-        count = 0
-        with open_url(url, context=self._trust(url)) as stream, temporary.open("wb") as out:
-            while block := stream.read(_BLOCK):
-                count += len(block)
-                if wanted.size and count > wanted.size:
-                    break
-                digest.update(block)
-                out.write(block)
-        if wanted.size and count < wanted.size:
-            raise ConnectionError(f"{count} of {wanted.size} bytes came")
-        return digest.hexdigest()
+    def _from_one(self, url: str, part: Partial) -> bool:
+        """Whether the file is there; it is in ``part`` then."""
+        if url.startswith(_LOCAL):
+            return _copy_local(_local_path(url), part)
+        if not url.startswith(("http://", "https://")):
+            raise AssetError("cannot fetch what is not an http, https or file address", slug="bad-url")
+        try:
+            self.client.receive(url, part)
+        except HttpError as error:
+            if error.status in _GONE:
+                return False
+            raise
+        return True
 
     def _event(self, kind: str, step: str, text: str = "", total: int = 0) -> None:
         self._on_event(BuildEvent(kind=kind, step=step, text=text, total=total))
 
 
-def _failed(name: str, error: BaseException) -> AssetError:
-    return AssetError(
-        f"cannot fetch {name}: {_said(error)}",
-        hint="check the network, the proxy and the certificates (`mlorch doctor`), then run it again",
-        slug="download-failed",
-    )
+def _require_whole(wanted: Wanted, part: Partial) -> None:
+    if part.count < wanted.size:
+        raise HttpError(wanted.name, f"{part.count} of {wanted.size} bytes came", passing=True)
 
 
-def _is_gone(error: BaseException) -> bool:
-    if isinstance(error, urllib.error.HTTPError):
-        return error.code in {403, 404, 410}
-    return isinstance(error, urllib.error.URLError) and isinstance(error.reason, FileNotFoundError)
+def _failed(name: str, error: HttpError) -> AssetError:
+    return AssetError(f"cannot fetch {name}: {error.reason}", hint=error.hint, slug="download-failed")
 
 
-def _said(error: BaseException | None) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"the server answered {error.code} {error.reason}"
-    if isinstance(error, urllib.error.URLError):
-        return str(error.reason)
-    return f"{type(error).__name__}: {error}" if error else "failed"
+def _local_path(url: str) -> Path:
+    return Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path))
+
+
+def _copy_local(path: Path, part: Partial) -> bool:
+    """Whether there is such a file, which is then copied. Raises `HttpError` for one that cannot be read."""
+    part.restart()
+    try:
+        with path.open("rb") as stream:
+            while (block := stream.read(_BLOCK)) and part.add(block):
+                pass
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise HttpError(str(path), error.strerror or str(error)) from error
+    return True
 
 
 def pool_urls(roots: Sequence[str], path: str) -> tuple[str, ...]:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import configparser
 import json
-import os
-import sys
 import urllib.parse
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -17,67 +13,32 @@ from orchestrator.definitions.locks import normalised
 from orchestrator.errors import AssetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
+
+    from orchestrator.host.site import SiteConfig
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.5, */*;q=0.1"
-_SECTIONS = ("global", "download", "install")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class Indexes:
     """Roots of simple indexes and folders or pages of files (`find-links`), in pip's order."""
 
     indexes: tuple[str, ...]
     links: tuple[str, ...] = ()
 
 
-def places(env: Mapping[str, str] | None = None, configs: Sequence[Path] | None = None) -> Places:
-    """Where pip would look on this host: its environment variables, its files, its own default.
+def configured_indexes(site: SiteConfig) -> Indexes:
+    """Where pip would look on this host: as it is configured, else its own default.
 
     Raises:
         AssetError: `no-index`, nothing is configured and no pip is there to say its default.
     """
-    env = os.environ if env is None else env
-    found: dict[str, str] = {}
-    for path in _config_files(env) if configs is None else configs:
-        found |= _read_config(path)
-    for key in ("index-url", "extra-index-url", "find-links", "no-index"):
-        if value := env.get(f"PIP_{key.upper().replace('-', '_')}"):
-            found[key] = value
-    links = tuple(found.get("find-links", "").split())
-    if found.get("no-index", "").lower() in {"1", "true", "yes", "on"}:
-        return Places(indexes=(), links=links)
-    first = found.get("index-url") or _default_index()
-    return Places(indexes=(first, *found.get("extra-index-url", "").split()), links=links)
-
-
-def _config_files(env: Mapping[str, str]) -> Iterator[Path]:
-    """pip's configuration files, later ones win."""
-    home = Path(env.get("HOME") or Path.home())
-    if (named := env.get("PIP_CONFIG_FILE")) == os.devnull:
-        return
-    for folder in reversed(env.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")):
-        yield Path(folder) / "pip/pip.conf"
-    yield Path("/etc/pip.conf")
-    yield home / ".pip/pip.conf"
-    yield Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"
-    yield Path(sys.prefix) / "pip.conf"
-    if named:
-        yield Path(named)
-
-
-def _read_config(path: Path) -> dict[str, str]:
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, configparser.Error):
-        return {}
-    return {
-        key.replace("_", "-"): value
-        for section in _SECTIONS
-        if parser.has_section(section)
-        for key, value in parser.items(section)
-    }
+    links = site.pip.get("find-links", ())
+    if " ".join(site.pip.get("no-index", ())).lower() in {"1", "true", "yes", "on"}:
+        return Indexes(indexes=(), links=links)
+    first = site.pip.get("index-url") or (_default_index(),)
+    return Indexes(indexes=(*first, *site.pip.get("extra-index-url", ())), links=links)
 
 
 def _default_index() -> str:
@@ -94,7 +55,7 @@ def _default_index() -> str:
 
 
 def file_urls(
-    package: str, filename: str, where: Places, read: Callable[[str, str], tuple[bytes, str]]
+    package: str, filename: str, where: Indexes, read: Callable[[str, str], tuple[bytes, str]]
 ) -> tuple[str, ...]:
     """Addresses of one file of a release; empty when no index has it.
 
@@ -119,7 +80,7 @@ def file_urls(
 
 
 def file_hashes(
-    package: str, where: Places, read: Callable[[str, str], tuple[bytes, str]]
+    package: str, where: Indexes, read: Callable[[str, str], tuple[bytes, str]]
 ) -> Iterator[tuple[str, str, int]]:
     """File name, SHA-256 and size of every file of a project that an index says both of (PEP 691 and 700)."""
     for index in where.indexes:
@@ -163,13 +124,3 @@ def _with_credentials(url: str, page: str) -> str:
     if origin.username and not parts.username and parts.hostname == origin.hostname and parts.scheme == origin.scheme:
         return urllib.parse.urlunsplit(parts._replace(netloc=origin.netloc))
     return url
-
-
-def split_credentials(url: str) -> tuple[str, str | None]:
-    """The address without user and password, and the value of an Authorization header for them."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.username is None:
-        return url, None
-    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2])
-    pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
-    return urllib.parse.urlunsplit(plain), f"Basic {base64.b64encode(pair.encode()).decode()}"

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,15 @@ from orchestrator.definitions.kinds.lock import BasePin, Deb, GitPin, LayerLock,
 from orchestrator.definitions.locks import compiled_on, normalised, registry_images, suite, wanted_debs
 from orchestrator.errors import AssetError, MlorchError, UsageError
 from orchestrator.facts.redact import redacted_text, secret_values
-from orchestrator.host.mirrors import debian_mirrors
+from orchestrator.host.site import pip_variables
+from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.sdists import sdist_pin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.definitions.kinds.recipes import Layer
+    from orchestrator.host.site import SiteConfig
 
     Unlocked = Callable[[str, str, MlorchError], None]
     """Told of a base that stays without a digest: image, platform, and why."""
@@ -45,12 +48,14 @@ class Origins:
     """Where digests and commits come from; without one, the pins that are there stay as they are.
 
     ``digest`` gives what a registry has for an image on a platform (and raises `MlorchError`
-    where it gives none), ``commit`` what a repository's ref names.
+    where it gives none), ``commit`` what a repository's ref names. ``fetch`` knows the archives
+    and indexes of the site.
     """
 
     digest: Callable[[str, str], str] | None = None
     commit: Callable[[str, str], str] | None = None
     unlocked: Unlocked = lambda _image, _platform, _error: None
+    fetch: Fetcher = field(default_factory=Fetcher)
 
 
 def make_lock(
@@ -71,15 +76,16 @@ def make_lock(
         AssetError: apt, pip or git is missing or failed, or a package does not exist.
         UsageError: ``update`` names something that the layer does not have, or a ref is not there.
     """
+    origins = origins or Origins()
     found: dict[str, PlatformLock] = {}
     for platform in platforms:
         pinned = old.platforms.get(platform, PlatformLock()) if old else PlatformLock()
         found[platform] = PlatformLock(
-            bases=_bases(layer, pinned.bases, platform, update, origins or Origins()),
-            git=_git(layer, pinned.git, update, origins or Origins()),
-            debs=_debs(layer, pinned.debs, platform, update, default_suite, say),
-            wheels=_wheels(layer, pinned.wheels, platform, update),
-            sdists=_sdists(layer, pinned.sdists, platform, update),
+            bases=_bases(layer, pinned.bases, platform, update, origins),
+            git=_git(layer, pinned.git, update, origins),
+            debs=_debs(layer, pinned.debs, platform, update, suite(layer) or default_suite, origins.fetch, say),
+            wheels=_wheels(layer, pinned.wheels, platform, update, origins.fetch),
+            sdists=_sdists(layer, pinned.sdists, platform, update, origins.fetch),
         )
     _check_update(layer, found, update)
     others = {name: pins for name, pins in old.platforms.items() if name not in found} if old else {}
@@ -156,22 +162,23 @@ def _debs(
     old: Sequence[Deb],
     platform: str,
     update: Sequence[str],
-    default_suite: str,
+    suite_name: str,
+    fetch: Fetcher,
     say: Callable[[str], None],
 ) -> tuple[Deb, ...]:
     names = wanted_debs(layer, platform)
     kept = {deb.name: deb for deb in old if update and deb.name not in update and deb.name in names}
     moving = [name for name in names if name not in kept]
     say(f"{layer.name} {platform}: {len(moving)} Debian packages, {len(layer.python)} Python requirements")
-    fresh = debian_pins(moving, platform, suite(layer) or default_suite) if moving else []
+    fresh = debian_pins(moving, platform, suite_name, fetch) if moving else []
     return tuple(sorted([*kept.values(), *fresh], key=lambda deb: deb.name))
 
 
-def debian_pins(names: Sequence[str], platform: str, suite_name: str) -> list[Deb]:
+def debian_pins(names: Sequence[str], platform: str, suite_name: str, fetch: Fetcher) -> list[Deb]:
     """The newest versions of packages in a suite, its updates and its security archive.
 
     Raises:
-        AssetError: `no-apt`, `apt-failed`, or `no-package` naming those that do not exist.
+        AssetError: `no-apt`, `no-mirror`, `apt-failed`, or `no-package` naming those that do not exist.
     """
     if shutil.which("apt-get") is None or not _KEYRING.is_file():
         raise AssetError(
@@ -181,7 +188,7 @@ def debian_pins(names: Sequence[str], platform: str, suite_name: str) -> list[De
         )
     arch = _ARCH[platform][0]
     with tempfile.TemporaryDirectory(prefix="mlorch-apt-") as folder:
-        options = _apt_state(Path(folder), arch, suite_name)
+        options = _apt_state(Path(folder), arch, suite_name, fetch.mirrors)
         _apt(["apt-get", *options, "update", "-qq"])
         text = _apt(["apt-cache", *options, "show", "--no-all-versions", *names])
     stanzas = [dict(_fields(stanza)) for stanza in text.strip().split("\n\n") if stanza.strip()]
@@ -191,14 +198,13 @@ def debian_pins(names: Sequence[str], platform: str, suite_name: str) -> list[De
     return [pins[name] for name in names]
 
 
-def _apt_state(folder: Path, arch: str, suite_name: str) -> list[str]:
+def _apt_state(folder: Path, arch: str, suite_name: str, mirrors: Mapping[str, Sequence[str]]) -> list[str]:
     """Folders and a source list of apt's own below `folder`; the options that make apt use them."""
     for part in ("lists/partial", "cache/archives/partial", "etc/sources.d"):
         (folder / part).mkdir(parents=True)
-    mirrors = debian_mirrors()
     stanzas = [
         (mirrors["main"][0], f"{suite_name} {suite_name}-updates"),
-        *((url, f"{suite_name}-security") for url in mirrors["security"][:1]),
+        *((url, f"{suite_name}-security") for url in mirrors.get("security", ())[:1]),
     ]
     text = "\n".join(
         f"Types: deb\nURIs: {url}\nSuites: {suites}\nComponents: main\nArchitectures: {arch}\nSigned-By: {_KEYRING}\n"
@@ -257,7 +263,9 @@ def _deb(stanza: Mapping[str, str]) -> Deb:
 # -- wheels ----------------------------------------------------------------------------------
 
 
-def _wheels(layer: Layer, old: Sequence[Wheel], platform: str, update: Sequence[str]) -> tuple[Wheel, ...]:
+def _wheels(
+    layer: Layer, old: Sequence[Wheel], platform: str, update: Sequence[str], fetch: Fetcher
+) -> tuple[Wheel, ...]:
     sources = compiled_on(layer, platform)
     requirements = [text for text in layer.python if normalised(text.partition("==")[0]) not in sources]
     if not requirements:
@@ -269,13 +277,13 @@ def _wheels(layer: Layer, old: Sequence[Wheel], platform: str, update: Sequence[
         for wheel in old
         if update and wheel.name not in moving and wheel.name not in asked
     ]
-    return python_pins(requirements, platform, layer.python_version, constraints=kept)
+    return python_pins(requirements, platform, layer.python_version, constraints=kept, site=fetch.site)
 
 
-def _sdists(layer: Layer, old: Sequence[Sdist], platform: str, update: Sequence[str]) -> tuple[Sdist, ...]:
+def _sdists(
+    layer: Layer, old: Sequence[Sdist], platform: str, update: Sequence[str], fetch: Fetcher
+) -> tuple[Sdist, ...]:
     """The sources of what is compiled there; what they need has to be in the recipe, as none of them is run here."""
-    from orchestrator.packages.sdists import sdist_pin
-
     kept = {(sdist.name, sdist.version): sdist for sdist in old} if update else {}
     moving, found = {normalised(name) for name in update}, []
     for requirement in layer.python:
@@ -283,12 +291,17 @@ def _sdists(layer: Layer, old: Sequence[Sdist], platform: str, update: Sequence[
         plain = normalised(name)
         if plain in compiled_on(layer, platform):
             pin = kept.get((plain, version)) if plain not in moving else None
-            found.append(pin or sdist_pin(plain, version))
+            found.append(pin or sdist_pin(plain, version, fetch))
     return tuple(sorted(found, key=lambda sdist: sdist.name))
 
 
 def python_pins(
-    requirements: Sequence[str], platform: str, python_version: str, *, constraints: Sequence[str] = ()
+    requirements: Sequence[str],
+    platform: str,
+    python_version: str,
+    *,
+    constraints: Sequence[str] = (),
+    site: SiteConfig,
 ) -> tuple[Wheel, ...]:
     """The requirements and all that they need, as wheels for ``platform``; sorted by name.
 
@@ -305,7 +318,8 @@ def python_pins(
         argv += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python_version}"]
         argv += [f"--platform={tag}" for tag in tags]
         argv += [f"--target={folder}/none", f"--report={report}", f"--constraint={limits}", *requirements]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
+        env = {**os.environ, **pip_variables(site)}
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env=env)  # noqa: S603
         if done.returncode != 0:
             raise AssetError(
                 f"pip cannot resolve {', '.join(requirements)} for {platform}",

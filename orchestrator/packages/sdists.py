@@ -8,7 +8,7 @@ from orchestrator.definitions.kinds.lock import Sdist
 from orchestrator.definitions.locks import normalised
 from orchestrator.errors import AssetError
 from orchestrator.packages.download import GoneError, Wanted
-from orchestrator.packages.index import file_hashes, file_urls, places
+from orchestrator.packages.index import file_hashes, file_urls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 _ENDING = ".tar.gz"
 
 
-def sdist_pin(name: str, version: str) -> Sdist:
+def sdist_pin(name: str, version: str, fetch: Fetcher) -> Sdist:
     """The source of a release as the index of this host lists it. No code of it runs.
 
     Raises:
         AssetError: `no-sdist`, the index lists no source of that version with its hash and size.
     """
-    from orchestrator.packages.debs import Fetcher
-
-    for filename, sha256, size in file_hashes(name, places(), Fetcher().downloads.page):
+    for filename, sha256, size in file_hashes(name, fetch.indexes, fetch.downloads.page):
         project, _, rest = filename.removesuffix(_ENDING).rpartition("-")
         if filename.endswith(_ENDING) and normalised(project) == name and rest == version:
             return Sdist(name=name, version=version, filename=filename, sha256=sha256, size=size)
@@ -46,7 +44,7 @@ def fetch_sdist(pin: SdistPin, fetch: Fetcher) -> Path:
     """
     urls: tuple[str, ...] = ()
     if not fetch.downloads.has(pin.sha256):
-        urls = file_urls(pin.name, pin.filename, places(), fetch.downloads.page)
+        urls = file_urls(pin.name, pin.filename, fetch.indexes, fetch.downloads.page)
     try:
         return fetch.downloads.get(Wanted(name=pin.filename, sha256=pin.sha256, size=pin.size, urls=urls))
     except GoneError:

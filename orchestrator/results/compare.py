@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import UsageError
 from orchestrator.facts.metrics import LATENCIES
-from orchestrator.results.summary import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -156,23 +155,23 @@ class _Metric:
 
 def _metrics(summary: Summary) -> dict[str, _Metric]:
     """All figures of a run by name; the one that LoadGen reports first, and the accuracy, decide."""
-    metrics: Mapping[str, object] = document(summary)["metrics"]  # type: ignore[assignment]  # our own document
     found: dict[str, _Metric] = {}
-    accuracy, result = metrics.get("accuracy"), metrics.get("result")
+    accuracy, loadgen = summary.accuracy, summary.loadgen
+    if accuracy is not None:
+        found[accuracy.name] = _Metric(
+            value=accuracy.value * 100, unit="%", higher_is_better=True, decides=True, points=True
+        )
+    if loadgen is None or loadgen.result is None:
+        return found
+    result = loadgen.result
     # In accuracy mode LoadGen's rate says how long scoring took, not how fast the system is.
-    if isinstance(accuracy, dict):
-        found[str(accuracy["name"])] = _Metric(
-            value=accuracy["value"] * 100, unit="%", higher_is_better=True, decides=True, points=True
-        )
-    if isinstance(result, dict):
-        decides = summary.record.mode == "performance"
-        found[str(result["title"])] = _Metric(
-            value=result["value"], unit=result["unit"], higher_is_better=result["higher_is_better"], decides=decides
-        )
-    latencies = metrics.get("latency_ns")
+    decides = summary.record.mode == "performance"
+    found[result.title] = _Metric(
+        value=result.value, unit=result.unit, higher_is_better=result.higher_is_better, decides=decides
+    )
     for name in LATENCIES:
-        value = latencies.get(name) if isinstance(latencies, dict) else None
-        if isinstance(value, int | float):
+        value = loadgen.latency_ns.get(name)
+        if value is not None:
             found[f"latency {name}"] = _Metric(value=float(value), unit="ns", higher_is_better=False)
     return found
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from orchestrator.host.untrusted import UnreadableFile, read_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,12 +56,9 @@ class Histogram:
 
 def read(folder: Path) -> Histogram | None:
     """The histogram in a run's folder; None where there is none or it is not one (it comes from inside)."""
-    path = folder / FILE
     try:
-        if path.is_symlink() or path.stat().st_size > _LARGEST:
-            return None
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = read_document(folder, FILE, _LARGEST)
+    except UnreadableFile:
         return None
     return _checked(document)
 

@@ -6,90 +6,34 @@ checked against recorded logs in `tests/fixtures/loadgen`.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
+from orchestrator.facts.measured import LoadGenResult, Metric
 from orchestrator.facts.metrics import METRICS
+from orchestrator.facts.neutral import neutral
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.host.untrusted import UnreadableFile, opened, read_text, strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+__all__ = ["ACCURACY", "DETAIL", "SUMMARY", "LoadGenResult", "Metric", "parse", "read_summary"]
+
 DETAIL, SUMMARY, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_summary.txt", "mlperf_log_accuracy.json"
-_PREFIX = ':::MLLOG {"key": "'
+_LARGEST_DETAIL, _LARGEST_SUMMARY = 4 * 2**30, 2**20
+_LONGEST_LINE = 2**20
+_LARGEST_INT = 2**64
+_PREFIX = b':::MLLOG {"key": "'
 _WANTED = (
-    "result_", "effective_", "early_stopping_", "num_", "power_", "error_", "warning_", "generated_",
-    "loadgen_version", "qsl_reported_", "sut_name", "test_datetime",
+    b"result_", b"effective_", b"early_stopping_", b"num_", b"power_", b"error_", b"warning_", b"generated_",
+    b"loadgen_version",
 )  # fmt: skip
 """Beginnings of the keys that are read; the rest (such as `loaded_qsl_set`) is up to 70 % of the bytes."""
 _PERCENTILES = ("50.00", "90.00", "95.00", "97.00", "99.00", "99.90")
-_CHECKS = {
-    "performance_constraints": "result_perf_constraints_met",
-    "min_duration": "result_min_duration_met",
-    "min_queries": "result_min_queries_met",
-    "early_stopping": "early_stopping_met",
-}
 _MODES = {"PerformanceOnly": "performance", "AccuracyOnly": "accuracy"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """One number, what it is and its unit (``samples/s``, ``ns``)."""
-
-    name: str
-    title: str
-    value: float
-    unit: str
-    higher_is_better: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadGenResult:
-    """One LoadGen test.
-
-    ``validity`` is ``VALID`` or ``INVALID`` in performance mode, None in accuracy
-    mode, where LoadGen gives no verdict. ``metrics[0]`` is the scenario's result;
-    ``latency_ns`` maps min, p50 … p99.9, max, mean to nanoseconds, per query in
-    MultiStream and SingleStream, per sample in Server, and in Offline the time from
-    the issue of the one query. ``power_window`` is LoadGen's local time.
-    """
-
-    scenario: str
-    mode: str
-    validity: str | None
-    checks: Mapping[str, bool]
-    reasons: tuple[str, ...]
-    early_stopping: tuple[str, ...]
-    metrics: tuple[Metric, ...]
-    latency_ns: Mapping[str, int]
-    query_count: int
-    samples_per_query: int
-    effective: Mapping[str, object]
-    seeds: Mapping[str, int]
-    errors: tuple[str, ...]
-    warnings: tuple[str, ...]
-    num_errors: int
-    loadgen_version: str
-    power_window: tuple[str, str] | None
-    dataset_samples: int = 0
-    sut: str = ""
-
-    @property
-    def valid(self) -> bool | None:
-        """The verdict as a tri-state."""
-        return None if self.validity is None else self.validity == "VALID"
-
-    @property
-    def result(self) -> Metric | None:
-        """The number that the scenario is about; None in accuracy mode."""
-        return self.metrics[0] if self.metrics else None
-
-    @property
-    def sample_count(self) -> int:
-        return self.query_count * self.samples_per_query
 
 
 @dataclass(slots=True)
@@ -97,7 +41,6 @@ class _Log:
     values: dict[str, object] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    broken_lines: int = 0
 
 
 def parse(folder: Path) -> LoadGenResult:
@@ -106,17 +49,16 @@ def parse(folder: Path) -> LoadGenResult:
     Raises `StepFailed` [loadgen-log] when one is missing, empty, or ends before
     LoadGen's last line, naming what is there and what that usually means.
     """
-    log = _read_detail(folder / DETAIL)
+    log = _read_detail(folder)
     summary = read_summary(folder)
-    where = folder / DETAIL
     mode = _MODES.get(str(log.values.get("effective_test_mode")))
     scenario = log.values.get("effective_scenario")
     if mode is None or not isinstance(scenario, str):
-        raise _unreadable(f"{where} ends before LoadGen wrote its settings", "The test did not start.")
+        raise _unreadable(f"{DETAIL} ends before LoadGen wrote its settings", "The test did not start.")
     last = "num_errors" if mode == "performance" else "power_end"
     if last not in log.values:
         raise _unreadable(
-            f"{where} has no `{last}`: the log is cut off",
+            f"{DETAIL} has no `{last}`: the log is cut off",
             "The test was ended from outside, or the disk was full.",
         )
     return _result(scenario, mode, log, summary)
@@ -127,52 +69,66 @@ def read_summary(folder: Path) -> dict[str, str]:
 
     Raises `StepFailed` [loadgen-log] when it is missing or cut off.
     """
-    text = _read(folder / SUMMARY)
+    try:
+        text = read_text(folder, SUMMARY, _LARGEST_SUMMARY, errors="replace")
+    except UnreadableFile as error:
+        raise _not_read(SUMMARY, error) from None
     last = text.rstrip().rpartition("\n")[2].lower()
     if not (text.endswith("\n") and "error" in last and "encountered" in last):
-        raise _unreadable(f"{folder / SUMMARY} is cut off", "The test was ended from outside.")
+        raise _unreadable(f"{SUMMARY} is cut off", "The test was ended from outside.")
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     return {key.strip().lower(): value.strip() for key, value in pairs}
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        raise _unreadable(f"{path} is missing", "The harness ended before LoadGen; see console.log.") from None
-    except OSError as exc:
-        raise _unreadable(f"cannot read {path}: {exc.strerror}", "") from exc
+def _not_read(name: str, error: UnreadableFile) -> StepFailed:
+    hint = "The harness ended before LoadGen; see console.log." if error.missing else ""
+    return _unreadable(f"{name} {error.reason}", hint)
 
 
 def _unreadable(message: str, hint: str) -> StepFailed:
     return StepFailed(message, slug="loadgen-log", hint=hint)
 
 
-def _read_detail(path: Path) -> _Log:
+def _read_detail(folder: Path) -> _Log:
+    """The entries of the detail log that are wanted; a line that is no entry is stepped over."""
     log = _Log()
-    for key, line in _entries(_read(path)):
-        try:
-            entry = json.loads(line[len(":::MLLOG ") :])
-            value, about = entry["value"], entry["metadata"]
-        except (ValueError, KeyError, TypeError):
-            log.broken_lines += 1
-            continue
-        log.values[key] = value
-        if about.get("is_error"):
-            log.errors.append(f"{key}: {value}")
-        elif about.get("is_warning"):
-            log.warnings.append(f"{key}: {value}")
+    try:
+        for key, line in _entries(folder):
+            _take(log, key, line)
+    except UnreadableFile as error:
+        raise _not_read(DETAIL, error) from None
     return log
 
 
-def _entries(text: str) -> Iterator[tuple[str, str]]:
+def _take(log: _Log, key: str, line: str) -> None:
+    try:
+        entry = strict_json(line)
+        value, about = _plain(entry["value"]), entry["metadata"]
+        is_error, is_warning = about.get("is_error"), about.get("is_warning")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return
+    if isinstance(value, int) and abs(value) > _LARGEST_INT:
+        return
+    log.values[key] = value
+    if is_error:
+        log.errors.append(f"{key}: {value}")
+    elif is_warning:
+        log.warnings.append(f"{key}: {value}")
+
+
+def _plain(value: object) -> object:
+    return neutral(value) if isinstance(value, str) else value
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, str]]:
     start = len(_PREFIX)
-    for line in text.splitlines():
-        if not line.startswith(_PREFIX):
-            continue
-        key = line[start : line.find('"', start)]
-        if key.startswith(_WANTED) or '"is_error": true' in line or '"is_warning": true' in line:
-            yield key, line
+    with opened(folder, DETAIL, _LARGEST_DETAIL) as stream:
+        for line in iter(lambda: stream.readline(_LONGEST_LINE), b""):
+            if not line.startswith(_PREFIX):
+                continue
+            key = line[start : line.find(b'"', start)]
+            if key.startswith(_WANTED) or b'"is_error": true' in line or b'"is_warning": true' in line:
+                yield neutral(key.decode(errors="replace")), line[len(":::MLLOG ") :].decode(errors="replace")
 
 
 def _result(scenario: str, mode: str, log: _Log, summary: Mapping[str, str]) -> LoadGenResult:
@@ -180,12 +136,10 @@ def _result(scenario: str, mode: str, log: _Log, summary: Mapping[str, str]) -> 
     validity = values.get("result_validity")
     per_query = _int(values.get("effective_samples_per_query", 1))
     effective = {k.removeprefix("effective_"): v for k, v in values.items() if k.startswith("effective_")}
-    power = values.get("power_begin"), values.get("power_end")
     return LoadGenResult(
         scenario=scenario,
         mode=mode,
         validity=str(validity) if mode == "performance" else None,
-        checks={name: bool(values[key]) for name, key in _CHECKS.items() if key in values},
         reasons=_reasons(values, summary),
         early_stopping=_split_points(str(values.get("early_stopping_result", ""))),
         metrics=_metrics(scenario, values) if mode == "performance" else (),
@@ -193,14 +147,10 @@ def _result(scenario: str, mode: str, log: _Log, summary: Mapping[str, str]) -> 
         query_count=_int(values.get("result_query_count", 0)),
         samples_per_query=_int(values.get("generated_samples_per_query", per_query)),
         effective=effective,
-        seeds={k: _int(v) for k, v in effective.items() if k.endswith("_rng_seed")},
         errors=tuple(log.errors),
         warnings=tuple(log.warnings),
         num_errors=_int(values.get("num_errors", len(log.errors))),
         loadgen_version=str(values.get("loadgen_version", "")),
-        power_window=(str(power[0]), str(power[1])) if all(power) else None,
-        dataset_samples=_int(values.get("qsl_reported_total_count", 0)),
-        sut=str(values.get("sut_name", "")),
     )
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
+import os
 import platform
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, StepFailed, UsageError
 from orchestrator.facts.record import Failure, RunRecord, from_json, to_json
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
+from orchestrator.host.left_behind import take_back
+from orchestrator.host.process import alive, boot_id, this_user
+from orchestrator.host.untrusted import UnreadableFile, read_bytes, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 RECORD = "run.json"
 REPORT = "report.html"
@@ -79,17 +83,18 @@ class Store:
         """Turn records that say ``running`` though ``is_alive`` denies it into ``interrupted``.
 
         Gives the new records. A record that cannot be replaced (read-only folder) is
-        given too: it is interrupted whether or not that can be written down.
+        given too: it is interrupted whether or not that can be written down. What their
+        containers left is made harmless.
         """
-        marked = []
-        for entry in self.entries():
-            record = entry.record
+        marked, owner = [], this_user().owner
+        for folder in self._folders():
+            record = _entry(folder).record if _may_run(folder) else None
             if record is None or record.status != "running" or is_alive(record):
                 continue
             message = f"mlorch (process {record.owner.pid}) was gone when looked for at {when()}"
             hint = "Run the benchmark again; the files of this run are incomplete."
             error = Failure(slug="interrupted", message=message, hint=hint)
-            ended = replace(record, status="interrupted", valid=None, error=error)
+            ended = replace(record, status="interrupted", valid=None, error=error, left=take_back(folder, owner))
             with contextlib.suppress(MlorchError):
                 self.finish(ended)
             marked.append(ended)
@@ -97,7 +102,6 @@ class Store:
 
     def sweep(self) -> list[RunRecord]:
         """`mark_orphans` for the processes of this host."""
-        from datetime import UTC, datetime
 
         def now() -> str:
             return datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -108,12 +112,15 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """All runs, newest first; a broken record is an entry without one."""
+        return sorted((_entry(folder) for folder in self._folders()), key=_age, reverse=True)
+
+    def _folders(self) -> list[Path]:
+        """The folders that have a record, whatever kind of file that is."""
         try:
-            folders = [path for path in self.root.iterdir() if (path / RECORD).is_file()]
+            with os.scandir(self.root) as found:
+                return [Path(one.path) for one in found if os.path.lexists(f"{one.path}/{RECORD}")]
         except OSError:
             return []
-        found = [_entry(folder) for folder in folders]
-        return sorted(found, key=_age, reverse=True)
 
     def find(self, reference: str) -> Entry:
         """The run with this id, unique beginning or end of an id, ``latest``, or folder.
@@ -121,16 +128,15 @@ class Store:
         Raises `UsageError` [unknown-run] with the nearest ids, or [ambiguous-run].
         """
         place = Path(reference)
-        if "/" in reference and (place / RECORD).is_file():
+        if "/" in reference and os.path.lexists(place / RECORD):
             return _entry(place)
         entries = self.entries()
         if reference == "latest" and entries:
             return entries[0]
-        exact = [entry for entry in entries if entry.run_id == reference]
-        near = exact or [e for e in entries if e.run_id.startswith(reference) or e.run_id.endswith(reference)]
-        if reference and len(near) == 1:
+        near = _near(entries, reference)
+        if len(near) == 1:
             return near[0]
-        if reference and near:
+        if near:
             raise UsageError(
                 f"`{reference}` fits {len(near)} runs: {_some([e.run_id for e in near])}",
                 slug="ambiguous-run",
@@ -150,6 +156,8 @@ class Store:
                 slug="unknown-run",
                 hint="run a benchmark with `mlorch run`, or name the folder with -o",
             )
+        import difflib
+
         near = difflib.get_close_matches(reference, known, n=3, cutoff=0.5) or known[:3]
         return UsageError(
             f"there is no run `{reference}` in {self.root}",
@@ -164,22 +172,33 @@ def may_live(record: RunRecord) -> bool:
     A results folder may be shared between machines: what another one has begun
     cannot be judged from here, while an older boot of this one is surely over.
     """
-    from orchestrator.host.process import alive, boot_id
-
     if record.owner.boot_id != boot_id():
         return record.host.get("hostname") not in {None, "", "anonymous", platform.node()}
     return alive(record.owner)
 
 
+def _near(entries: Sequence[Entry], reference: str) -> list[Entry]:
+    """The run of an id, else those whose id begins or ends with it."""
+    if not reference:
+        return []
+    exact = [entry for entry in entries if entry.run_id == reference]
+    return exact or [each for each in entries if each.run_id.startswith(reference) or each.run_id.endswith(reference)]
+
+
 def _entry(folder: Path) -> Entry:
-    path = folder / RECORD
     try:
-        record = from_json(path.read_text(encoding="utf-8"), path=str(path))
-    except (OSError, UnicodeDecodeError) as exc:
-        return Entry(run_id=folder.name, folder=folder, problem=f"{path}: cannot be read: {exc}")
+        record = from_json(read_text(folder, RECORD), path=str(folder / RECORD))
     except StepFailed as exc:
         return Entry(run_id=folder.name, folder=folder, problem=exc.message)
     return Entry(run_id=folder.name, folder=folder, record=record)
+
+
+def _may_run(folder: Path) -> bool:
+    """Whether the record may say ``running``; quicker than to decode it, as of most no process is left to ask for."""
+    try:
+        return b'"running"' in read_bytes(folder, RECORD)
+    except UnreadableFile:
+        return False
 
 
 def _age(entry: Entry) -> tuple[str, int]:

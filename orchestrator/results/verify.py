@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
+from orchestrator.facts.codec import to_plain
+from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
-from orchestrator.host.files import sha256_file
+from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, read_document, read_text
 from orchestrator.results import loadgen
+from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import RECORD, REPORT
-from orchestrator.results.summary import harness_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ _REQUIRED = {
     "performance": (loadgen.SUMMARY, loadgen.DETAIL, "settings.json", "harness.json"),
     "accuracy": (loadgen.SUMMARY, loadgen.DETAIL, loadgen.ACCURACY, "settings.json", "harness.json"),
 }
+_LARGEST_ACCURACY = 2**30
 _SETTINGS = ("run_id", "benchmark", "scenario", "mode")
 
 
@@ -54,9 +56,9 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
     """
     path = folder / RECORD
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as exc:
-        raise StepFailed(f"cannot read {path}: {exc.strerror}", slug="record") from exc
+        text = read_text(folder, RECORD, errors="replace")
+    except UnreadableFile as exc:
+        raise StepFailed(exc.message, slug="record") from exc
     try:
         document = parse(text, path=str(path))
         record = from_json(text, path=str(path))
@@ -69,10 +71,14 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
     checked.append(f"sha256 of {len(record.files)} files")
     faults += _files(record, folder)
     if record.status == "done":
+        harness = harness_document(folder)
         checked += ["settings", "LoadGen's verdict and scenario"]
-        faults += [*_settings(record, folder), *_loadgen(record, folder)]
+        faults += [*_settings(record, folder, harness), *_loadgen(record, folder)]
+        if record.measured is not None:
+            checked.append("every figure of the record against the logs")
+            faults += _figures(record, folder, harness)
         if record.mode == "accuracy":
-            faults += _accuracy(folder, labels)
+            faults += _accuracy(folder, labels, harness)
             checked.append("accuracy" if labels else "number and uniqueness of the accuracy log's samples")
     return Verification(run_id=folder.name, folder=folder, checked=tuple(checked), faults=tuple(faults))
 
@@ -89,12 +95,14 @@ def _identity(record: RunRecord, folder: Path) -> Iterator[Fault]:
 
 def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
     for name, known in record.files.items():
-        path = folder / name
-        if not path.is_file() or path.is_symlink():
-            yield Fault(file=name, message="the file is missing")
-        elif (size := path.stat().st_size) != known.size:
+        try:
+            sha256, size = hash_file(folder, name)
+        except UnreadableFile as error:
+            yield Fault(file=neutral(name), message="the file is missing" if error.missing else error.reason)
+            continue
+        if size != known.size:
             yield Fault(file=name, message=f"{size} bytes; {known.size} were recorded")
-        elif sha256_file(path) != known.sha256:
+        elif sha256 != known.sha256:
             yield Fault(file=name, message="the content differs from what was recorded")
     if record.status == "done":
         for name in _REQUIRED.get(record.mode, ()):
@@ -103,11 +111,11 @@ def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
     ours = {RECORD, REPORT, *record.files}
     for path in sorted(folder.iterdir()) if record.files else ():
         if path.name not in ours:
-            yield Fault(file=path.name, message="the file was not there when the run ended")
+            yield Fault(file=neutral(path.name), message="the file was not there when the run ended")
 
 
-def _settings(record: RunRecord, folder: Path) -> Iterator[Fault]:
-    document = _json(folder / "settings.json")
+def _settings(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> Iterator[Fault]:
+    document = _json(folder, "settings.json")
     if not isinstance(document, dict):
         yield Fault(file="settings.json", message="not a JSON object")
         return
@@ -115,14 +123,14 @@ def _settings(record: RunRecord, folder: Path) -> Iterator[Fault]:
         if document.get(key) != getattr(record, key):
             message = f"{key} is {document.get(key)!r}, in the record {getattr(record, key)!r}"
             yield Fault(file="settings.json", message=message)
-    effective = harness_document(folder).get("effective")
+    effective = harness.get("effective")
     for name, setting in record.settings.items():
-        told, file = _lookup(document, name), "settings.json"
+        value, file = _lookup(document, name), "settings.json"
         fact = effective.get(name.rpartition(".")[2]) if isinstance(effective, dict) else None
-        if isinstance(fact, dict) and "value" in fact:  # the harness may measure or raise what it was told
-            told, file = fact["value"], "harness.json"
-        if told is not None and setting.value != told:
-            message = f"{name} is {told!r}, in the record {setting.value!r}"
+        if isinstance(fact, dict) and "value" in fact:  # the harness may measure or raise what it was given
+            value, file = fact["value"], "harness.json"
+        if value is not None and setting.value != value:
+            message = f"{name} is {value!r}, in the record {setting.value!r}"
             yield Fault(file=file, message=message)
 
 
@@ -140,8 +148,8 @@ def _loadgen(record: RunRecord, folder: Path) -> Iterator[Fault]:
     except StepFailed as exc:
         yield Fault(file=loadgen.DETAIL, message=exc.message)
         return
-    said = {"scenario": result.scenario, "mode": result.mode, "valid": result.valid}
-    for key, value in said.items():
+    logged = {"scenario": result.scenario, "mode": result.mode, "valid": result.valid}
+    for key, value in logged.items():
         if value != getattr(record, key):
             message = f"LoadGen says {key} {value!r}, the record {getattr(record, key)!r}"
             yield Fault(file=RECORD, message=message)
@@ -150,21 +158,43 @@ def _loadgen(record: RunRecord, folder: Path) -> Iterator[Fault]:
         yield Fault(file=loadgen.SUMMARY, message=message)
 
 
-def _accuracy(folder: Path, labels: Path | None) -> Iterator[Fault]:
+def _figures(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> Iterator[Fault]:
+    """Every figure that the record has is what its logs give when they are read again."""
+    recorded = _flat(to_plain(record.measured))
+    logged = _flat(to_plain(measure(record, folder, harness)[0]))
+    for name in sorted(recorded.keys() | logged.keys()):
+        if recorded.get(name) != logged.get(name):
+            message = f"{name} is {recorded.get(name)!r}, the logs give {logged.get(name)!r}"
+            yield Fault(file=RECORD, message=message)
+
+
+def _flat(document: object, prefix: str = "measured") -> dict[str, object]:
+    """Each value by its dotted name; a metric by its own, not by its number."""
+    if isinstance(document, list):
+        document = {str(item["name"] if isinstance(item, dict) else at): item for at, item in enumerate(document)}
+    if not isinstance(document, dict):
+        return {prefix: document}
+    found: dict[str, object] = {}
+    for name, value in document.items():
+        found |= _flat(value, f"{prefix}.{name}")
+    return found
+
+
+def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) -> Iterator[Fault]:
     """The accuracy log holds every sample of the dataset once, and gives the accuracy that was recorded."""
-    entries = _json(folder / loadgen.ACCURACY)
-    if not isinstance(entries, list) or not all(isinstance(e, dict) and "qsl_idx" in e for e in entries):
+    entries = _json(folder, loadgen.ACCURACY, _LARGEST_ACCURACY)
+    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
         yield Fault(file=loadgen.ACCURACY, message="not a list of LoadGen's entries")
         return
-    settings = _json(folder / "settings.json")
+    settings = _json(folder, "settings.json")
     expected = _lookup(settings, "dataset.samples") if isinstance(settings, dict) else None
-    seen = Counter(entry["qsl_idx"] for entry in entries)
+    seen = Counter(int(entry["qsl_idx"]) for entry in entries)
     twice = sum(count - 1 for count in seen.values())
     if twice:
         yield Fault(file=loadgen.ACCURACY, message=f"{twice} samples are there more than once")
     if len(seen) != expected or (seen and max(seen) >= len(seen)):
         yield Fault(file=loadgen.ACCURACY, message=f"{len(seen)} different samples, the dataset has {expected}")
-    claimed = harness_document(folder).get("accuracy")
+    claimed = harness.get("accuracy")
     claimed = claimed if isinstance(claimed, dict) else {}
     if claimed.get("samples") != len(entries):
         message = f"claims {claimed.get('samples')} samples, LoadGen logged {len(entries)}"
@@ -173,11 +203,15 @@ def _accuracy(folder: Path, labels: Path | None) -> Iterator[Fault]:
         yield from _top1(entries, claimed, labels)
 
 
+def _is_entry(item: object) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("qsl_idx"), int)
+
+
 def _top1(entries: list[dict[str, object]], claimed: Mapping[str, object], labels: Path) -> Iterator[Fault]:
     try:
         truth = read_labels(labels)
         right = sum(_prediction(entry["data"]) == truth[int(str(entry["qsl_idx"]))] for entry in entries)
-    except (StepFailed, IndexError, KeyError, ValueError) as exc:
+    except (StepFailed, IndexError, KeyError, ValueError, OverflowError) as exc:
         yield Fault(file=loadgen.ACCURACY, message=f"accuracy cannot be computed again: {exc}")
         return
     if right != claimed.get("correct"):
@@ -203,7 +237,7 @@ def read_labels(path: Path) -> list[int]:
     raw = path.read_bytes()
     try:
         if raw[:8] != b"\x93NUMPY\x01\x00":
-            raise ValueError("not NumPy format 1.0")  # noqa: TRY301 (one place that tells the story)
+            raise ValueError("not NumPy format 1.0")  # noqa: TRY301 (one place that explains)
         end = 10 + int.from_bytes(raw[8:10], "little")
         header = ast.literal_eval(raw[10:end].decode("latin-1"))
         size, (length,) = _NPY_SIZES[header["descr"]], header["shape"]
@@ -216,8 +250,8 @@ def read_labels(path: Path) -> list[int]:
     return [int.from_bytes(body[i : i + size], "little", signed=signed) for i in range(0, len(body), size)]
 
 
-def _json(path: Path) -> object:
+def _json(folder: Path, name: str, limit: int = LARGEST_DOCUMENT) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, ValueError):
+        return read_document(folder, name, limit)
+    except UnreadableFile:
         return None

@@ -12,7 +12,6 @@ from orchestrator.facts.record import (
     ImageId,
     Moment,
     MountFact,
-    Owner,
     RecipeId,
     RunRecord,
     Setting,
@@ -22,7 +21,8 @@ from orchestrator.facts.redact import redacted_env
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.facts.run_steps import AssetRef, ContainerSpec, RunStep
+    from orchestrator.facts.owner import Owner
+    from orchestrator.facts.steps import AssetRef, ContainerSpec, RunStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

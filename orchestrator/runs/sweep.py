@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.errors import MlorchError
-from orchestrator.facts.run_steps import OWNER_LABEL
-from orchestrator.host.process import alive, boot_id, parse_owner_label, pid_namespace
+from orchestrator.facts.containers import OWNER_LABEL
+from orchestrator.host.folders import cache_home
+from orchestrator.host.process import alive, boot_id, parse_owner_label, pid_namespace, this_user
+from orchestrator.runs.marks import marks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import ContainerFacts
 
 RUN_LABEL = "org.mlorch.run"
+RESULTS_LABEL = "org.mlorch.results"
 
 
 class Sweepable(Protocol):
@@ -53,15 +57,44 @@ def sweep(engine: Sweepable | None, store: Interruptible | None = None) -> tuple
     on another machine cannot be seen from here, so it counts as alive while it runs.
     """
     swept = []
+    owner = this_user().owner
     for found in engine.containers(RUN_LABEL) if engine is not None else ():
         if engine is None or not orphaned(found):
             continue
         with contextlib.suppress(MlorchError):  # another mlorch may sweep at the same time
             engine.remove(found.container_id)
             swept.append(Swept(container_id=found.container_id, run_id=found.labels.get(RUN_LABEL, "")))
+            _take_back_results(found, owner)
+    _take_back_artifacts(owner)
     if store is not None:
         store.sweep()
     return tuple(swept)
+
+
+def _take_back_results(found: ContainerFacts, owner: str) -> None:
+    """Make harmless what a container wrote until it was removed; its record may have been ended before that.
+
+    A label is only words: no other folder than that of a run with this id is touched.
+    """
+    from orchestrator.host.left_behind import take_back
+    from orchestrator.host.untrusted import UnreadableFile, read_object
+
+    run_id = found.labels.get(RUN_LABEL, "")
+    folder = Path(found.labels.get(RESULTS_LABEL, "")) / run_id
+    if "/" in run_id or not folder.is_absolute():
+        return
+    with contextlib.suppress(UnreadableFile):
+        if read_object(folder, "run.json").get("run_id") == run_id:
+            take_back(folder, owner)
+
+
+def _take_back_artifacts(owner: str) -> None:
+    """Folders of artefacts that are still lent to runs of dead processes; costs one look where there are none."""
+    root = cache_home() / "artifacts"
+    if marks(root):
+        from orchestrator.runs.artifacts import sweep_artifacts
+
+        sweep_artifacts(root, owner)
 
 
 def orphaned(found: ContainerFacts) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from orchestrator.facts.run_steps import ContainerSpec
+from orchestrator.facts.containers import ContainerSpec
 from orchestrator.facts.steps import BuildSettings, LayerStep
 
 

@@ -14,7 +14,7 @@ from orchestrator.errors import EngineError, MlorchError
 from orchestrator.host.folders import cache_home
 from orchestrator.images.prune import ID_LABEL, is_own
 from orchestrator.operations.context import Context
-from orchestrator.operations.images_in_use import current_ids
+from orchestrator.operations.images.in_use import current_ids
 from orchestrator.operations.progress import Silent
 from orchestrator.runs.sweep import RUN_LABEL, orphaned
 

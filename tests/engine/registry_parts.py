@@ -330,6 +330,14 @@ def builder(engine, cache: Path, **more):
     return PlanBuilder(engine, cache, **more)
 
 
+def client_of(env: dict[str, str] | None):
+    """What registries are asked with at a site of this environment, or of this process's own."""
+    from orchestrator.host.site import discover
+    from orchestrator.http.client import Client
+
+    return Client() if env is None else Client(site=discover(env))
+
+
 def publisher(engine, registry: Running, path: str = "team", env=None, **more):
     """A publisher to a place in a registry."""
     from orchestrator.facts.references import RegistryPrefix
@@ -337,7 +345,7 @@ def publisher(engine, registry: Running, path: str = "team", env=None, **more):
     from orchestrator.images.registry.client import Registry
 
     place = RegistryPrefix(host=registry.host, path=path)
-    return Publisher(engine=engine, place=place, client=Registry.at(registry.host, env), **more)
+    return Publisher(engine=engine, place=place, client=Registry.at(registry.host, client_of(env)), **more)
 
 
 def image_sources(registry: Running, path: str = "team", env=None, **more):
@@ -347,7 +355,7 @@ def image_sources(registry: Running, path: str = "team", env=None, **more):
     from orchestrator.images.registry.client import Registry
 
     made = ImageSources(places=(RegistryPrefix(host=registry.host, path=path),), **more)
-    made._clients[registry.host] = Registry.at(registry.host, env)
+    made._clients[registry.host] = Registry.at(registry.host, client_of(env))
     return made
 
 

@@ -13,7 +13,17 @@ from dataclasses import replace
 
 import pytest
 from docker_parts import busybox, spec
-from registry_parts import another_engine, builder, certificates, discard, image_sources, publisher, registry, tiny_plan
+from registry_parts import (
+    another_engine,
+    builder,
+    certificates,
+    client_of,
+    discard,
+    image_sources,
+    publisher,
+    registry,
+    tiny_plan,
+)
 from test_private_engine import needs_host
 
 from orchestrator.engines.docker import transfer as docker_transfer
@@ -278,16 +288,16 @@ def test_tls_and_a_password(engine, second, guarded, box, tmp_path):
     home = {"HOME": str(tmp_path)}
     stranger = {**home, "DOCKER_CONFIG": str(tmp_path / "none")}
     with pytest.raises(RegistryError) as caught:
-        Registry.at(running.host, stranger).ping()
+        Registry.at(running.host, client_of(stranger)).ping()
     assert caught.value.slug == "registry-ca"
     assert f"/etc/docker/certs.d/{running.host}/ca.crt" in caught.value.hint
     believing = {**stranger, "MLORCH_CA_BUNDLE": str(running.ca)}
     with pytest.raises(RegistryError) as caught:
-        Registry.at(running.host, believing).ping()
+        Registry.at(running.host, client_of(believing)).ping()
     assert caught.value.slug == "registry-auth"
     wrong = {**believing, "DOCKER_CONFIG": str(running.login(tmp_path / "wrong", "no"))}
     with pytest.raises(RegistryError) as caught:
-        Registry.at(running.host, wrong).ping()
+        Registry.at(running.host, client_of(wrong)).ping()
     assert caught.value.slug == "registry-auth"
     right = {**believing, "DOCKER_CONFIG": str(running.login(tmp_path / "right"))}
     builder(trusting.engine, tmp_path / "a").build([plan])

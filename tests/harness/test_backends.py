@@ -90,13 +90,13 @@ def reference(pictures):
     return session.run(["logits"], {"x": pictures})[0]
 
 
-@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("tuned", [False, True])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_answers_are_those_of_the_model_for_every_batch(name, threads, settled, pictures):
+def test_answers_are_those_of_the_model_for_every_batch(name, threads, tuned, pictures):
     model, expected = loaded(name, threads), reference(pictures)
-    if settled:
-        assert model.settle(7) == (name == "openvino")
-        assert not model.settle(7), "there is nothing more to do"
+    if tuned:
+        assert model.tune(7) == (name == "openvino")
+        assert not model.tune(7), "there is nothing more to do"
     for batch in (1, 7, SAMPLES):
         np.testing.assert_allclose(model.predict(pictures[:batch]), expected[:batch], rtol=1e-3, atol=1e-3)
 
@@ -118,24 +118,24 @@ def test_one_copy_answers_several_threads_at_once(name, pictures):
     assert wrong == []
 
 
-def test_a_settled_layout_has_the_copies_that_it_needs_and_no_others(name):
+def test_a_tuned_layout_has_the_copies_that_it_needs_and_no_others(name):
     settings = parse(document(name))
     if len(settings.execution.cpus) < 2:
         pytest.skip("needs two processors")
     instances = Instances(settings)
     for threads, at in ((1, 0), (1, 1), (2, 0)):
         instances.get(threads, at)
-    assert instances.settle(Layout(2, 1, 4)) == (name == "openvino")
+    assert instances.tune(Layout(2, 1, 4)) == (name == "openvino")
     one, other = instances.get(1, 0), instances.get(1, 1)
     assert (one is other) == (name == "onnxruntime")
-    assert not instances.settle(Layout(2, 1, 4))
+    assert not instances.tune(Layout(2, 1, 4))
     assert (instances.get(1, 0), instances.get(1, 1)) == (one, other), "what was ready is kept"
 
 
 def test_it_says_on_what_it_runs(name):
-    about = loaded(name, 1).about()
-    assert about["framework"] == name
-    assert about.get("providers", about.get("devices")) == PROVIDERS[name]
+    facts = loaded(name, 1).describe()
+    assert facts["framework"] == name
+    assert facts.get("providers", facts.get("devices")) == PROVIDERS[name]
 
 
 def test_a_tensor_that_the_model_does_not_have_is_told_with_what_it_has(name):

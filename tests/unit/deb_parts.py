@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.facts.steps import DebPin
+from orchestrator.host.site import discover
+from orchestrator.http.client import Client
+from orchestrator.http.failures import Retries
 
 
 def tar(members, compression="gz"):
@@ -70,6 +73,11 @@ class Shelf:
     @property
     def mirrors(self):
         return {"main": (self.root.as_uri(),), "security": ()}
+
+
+def quick_client(**env):
+    """A client that does not wait long between attempts, at a site of this environment."""
+    return Client(site=discover(env, Path("/nonexistent")), retries=Retries(first_pause_s=0.001, longest_pause_s=0.01))
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Model, Target
 from orchestrator.facts.host import HostFacts, NumaNode
-from orchestrator.plan.run.planner import RunEnvironment, Workload
+from orchestrator.plan.run.user import RunUser
+from orchestrator.plan.run.workload import RunEnvironment, Workload
 
 GIB = 2**30
 SHA = "0" * 64
@@ -71,7 +72,7 @@ def a_workload(**changes: object) -> Workload:
 
 def a_run_environment(**changes: object) -> RunEnvironment:
     environment = RunEnvironment(
-        host=a_host(), results="/home/u/results", artifacts="/cache/artifacts", user="1000:1000",
-        owner="1:2:b:3",
+        host=a_host(), results="/home/u/results", artifacts="/cache/artifacts",
+        user=RunUser(inside="1000:1000", owner="1000:1000"), owner="1:2:b:3",
     )  # fmt: skip
     return replace(environment, **changes)  # type: ignore[arg-type]

@@ -18,8 +18,8 @@ from orchestrator.assets.store import Store
 from orchestrator.definitions.catalog import Root, load
 from orchestrator.engines import ContainerExit
 from orchestrator.errors import AssetError
+from orchestrator.host.site import SiteConfig
 from orchestrator.packages.debs import Fetcher
-from orchestrator.packages.index import Places
 
 WEIGHTS = b"weights"
 ARRAY = b"array made of the sources"
@@ -96,12 +96,12 @@ class World:
     @property
     def asset_provider(self):
         catalog = load([Root(self.root, "path:test")])
-        fetch = Fetcher(self.home, mirrors=self.shelf.mirrors)
-        places = Places(indexes=(), links=(str(self.links),))
+        site = SiteConfig(pip={"no-index": ("1",), "find-links": (str(self.links),)})
+        fetch = Fetcher(self.home, site=site, mirrors=self.shelf.mirrors)
         return AssetProvider(
             catalog=catalog,
             store=Store(self.home),
-            sources=Sources(catalog, fetch, lambda: places),
+            sources=Sources(catalog, fetch),
             prep=Prep(engine=lambda: self.engine, image=lambda layer: self.images.append(layer) or f"img:{layer}"),
             on_event=self.events.append,
         )

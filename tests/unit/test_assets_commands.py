@@ -74,7 +74,7 @@ def newer_world(monkeypatch):
     lock = load([builtin_root()]).lock("base-bookworm")
     pins = {deb.name: deb for deb in lock.platforms["linux/amd64"].debs}
 
-    def debian_pins(names, _platform, _suite):
+    def debian_pins(names, _platform, _suite, _fetch):
         return [Deb(**{**pins[name].model_dump(), "version": "new"}) for name in names]
 
     monkeypatch.setattr(locking, "debian_pins", debian_pins)

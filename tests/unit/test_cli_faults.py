@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 
 import pytest
 
 from orchestrator.cli import COMMANDS, cli, run
 from orchestrator.console import Console
+from orchestrator.errors import Problem
+from orchestrator.results.summary import COLUMNS, DROP, RIGHT
 
 
 def error_of(capsys) -> dict[str, object]:
@@ -118,6 +121,62 @@ def test_a_table_a_little_too_wide_breaks_its_text_between_words(monkeypatch, ca
     assert all(len(line) <= 54 for line in lines if "\x1b" not in line)  # the heading is bold
     row = next(index for index, line in enumerate(lines) if line.startswith(" a-long-name   1,000 samples/s   "))
     assert " ".join(" ".join(line[33:] for line in lines[row:]).split()) == why
+
+
+def test_a_table_without_room_does_without_the_columns_that_matter_least(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    values = ("image-fashion", "SingleStream", "performance", "43,071 samples/s", "5.868 s", "10.47 s", "11.50 s")
+    row = (*values, "91.54 % of 10,000", "[green]INVALID[/]")
+    Console().table(COLUMNS, [row], right=RIGHT, drop=DROP)
+    told = capsys.readouterr()
+    lines = [line.rstrip() for line in told.out.splitlines()]
+    assert max(map(len, (line for line in lines if "\x1b" not in line))) <= 100
+    (shown,) = [line for line in lines if "image-fashion" in line]
+    assert "43,071 samples/s" in shown
+    assert "91.54 % of 10,000" in shown
+    assert "11.50 s" not in shown
+    assert "left out, as there is no room: p50, p90, p99" in told.err
+    monkeypatch.setenv("COLUMNS", "130")
+    Console().table(COLUMNS, [row], right=RIGHT, drop=DROP)
+    told = capsys.readouterr()
+    assert "5.868 s" in told.out
+    assert "left out" not in told.err
+
+
+EVIL = "a\x1b]0;title\x07\x9b31m\rb\u202ec [/nothing] [bold magenta]d[/]"
+
+
+def test_what_others_wrote_commands_no_terminal(capsys):
+    console = Console()
+    console.say(EVIL)
+    console.warn(EVIL)
+    console.result(EVIL)
+    console.facts([("label", EVIL)])
+    console.problem(Problem(slug="x", message=EVIL, hint=EVIL))
+    console.table(("run", "why"), [(EVIL, EVIL)], title=EVIL)
+    console.document({"text": EVIL})
+    told = capsys.readouterr()
+    for shown in (told.out, told.err):
+        assert shown
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", shown)
+        assert "[/nothing] [bold magenta]d" in shown
+    document = json.loads(told.out[told.out.index("{") :])
+    assert document == {"text": EVIL}
+
+
+def test_what_others_wrote_moves_no_line_of_progress(monkeypatch):
+    from rich.progress import TextColumn
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("CI", raising=False)
+    console = Console()
+    with console.progress() as progress:
+        task = progress.add_task("[1/2] test", total=None, note=EVIL)
+        rendered = [str(column(progress.tasks[0])) for column in progress.columns if isinstance(column, TextColumn)]
+    assert task == 0
+    assert "[1/2] test" in rendered
+    assert any("[/nothing]" in text and "\x1b" not in text for text in rendered)
 
 
 def test_long_facts_break_between_words_at_a_terminal_only(monkeypatch, capsys):

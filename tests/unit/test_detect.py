@@ -202,12 +202,12 @@ def test_one_machine_is_read_in_little_time(tmp_path):
     assert time.process_time() - start < 1.0
 
 
-def test_a_target_may_say_nothing_of_detection():
+def test_a_target_may_have_no_rule_of_detection():
     bare = Target.model_validate(
         {"kind": "target", "name": "bare", "title": "Bare", "platforms": ["linux/amd64"], "base": "b", "runtime": "r",
          "frameworks": {"f": "l"}}
     )  # fmt: skip
     found = presence(bare, this_machine(machine="x86_64"))
     assert not found.present
-    assert "does not say how" in found.why
+    assert "no rule to detect it" in found.why
     assert "docs/targets.md" in found.hint

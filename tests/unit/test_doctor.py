@@ -7,11 +7,13 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner
 
-from orchestrator.commands import doctor
+from orchestrator.cli import run
 from orchestrator.engines import EngineFacts
 from orchestrator.errors import EngineError, RegistryError
+from orchestrator.host.site import discover
+from orchestrator.operations import doctor
+from orchestrator.operations.context import Context
 
 FACTS = EngineFacts(
     name="docker", host="unix:///run/x.sock", version="26.1.5", api_version="1.45", platform="linux/amd64",
@@ -22,7 +24,7 @@ FACTS = EngineFacts(
 @pytest.fixture(autouse=True)
 def _archives(monkeypatch):
     """Archives that all answer, wherever the tests run."""
-    monkeypatch.setattr("orchestrator.packages.download.answers", lambda _url: "")
+    monkeypatch.setattr("orchestrator.packages.download.answers", lambda _url, **_: "")
 
 
 class Engine:
@@ -30,14 +32,13 @@ class Engine:
         return FACTS
 
 
-def test_without_an_engine_it_exits_with_4_and_checks_the_rest(monkeypatch):
+def test_without_an_engine_it_exits_with_4_and_checks_the_rest(monkeypatch, capsys):
     def refuse(*_):
         raise EngineError("no container engine answers", hint="start one", slug="no-engine")
 
     monkeypatch.setattr("orchestrator.engines.docker.engine.connect", refuse)
-    outcome = CliRunner().invoke(doctor.command, ["--json"], standalone_mode=False)
-    checks = {check["name"]: check for check in json.loads(outcome.stdout)["checks"]}
-    assert outcome.return_value == 4
+    assert run(["doctor", "--json"]) == 4
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert checks["engine"] == {
         "name": "engine", "state": "bad", "what": "no container engine answers", "hint": "start one",
     }  # fmt: skip
@@ -45,13 +46,13 @@ def test_without_an_engine_it_exits_with_4_and_checks_the_rest(monkeypatch):
     assert all(check["hint"] for check in checks.values() if check["state"] == "bad")
 
 
-def test_a_usable_machine_is_shown_line_by_line(monkeypatch):
+def test_a_usable_machine_is_shown_line_by_line(monkeypatch, capsys):
     monkeypatch.setattr("orchestrator.engines.docker.engine.connect", Engine)
     monkeypatch.setattr(doctor, "limits", lambda _facts: doctor.Check(name="limits", state="ok", what="fine"))
-    outcome = CliRunner().invoke(doctor.command, [], standalone_mode=False)
-    assert outcome.return_value == 0, outcome.output
-    assert "ok   engine" in outcome.stdout
-    assert "26.1.5" in outcome.stdout
+    status, shown = run(["doctor"]), capsys.readouterr().out
+    assert status == 0, shown
+    assert "ok   engine" in shown
+    assert "26.1.5" in shown
 
 
 @pytest.mark.parametrize(("free", "state"), [(50, "ok"), (5, "warn"), (0.5, "bad")])
@@ -77,7 +78,7 @@ def test_an_engine_elsewhere_is_not_measured_here():
 
 
 def test_proxies_are_shown_without_their_password():
-    found = list(doctor.site({"http_proxy": "http://user:secret@proxy.test:3128", "HOME": "/nowhere"}))
+    found = list(doctor.site(discover({"http_proxy": "http://user:secret@proxy.test:3128", "HOME": "/nowhere"})))
     text = " ".join(check.what for check in found)
     assert "http://proxy.test:3128" in text
     assert "secret" not in text
@@ -87,9 +88,9 @@ def test_proxies_are_shown_without_their_password():
 def test_an_archive_that_does_not_answer_is_told_without_its_password(monkeypatch):
     monkeypatch.setenv("MLORCH_DEBIAN_MIRROR", "http://user:secret@mirror.test/debian")
     monkeypatch.setattr(
-        "orchestrator.packages.download.answers", lambda url: "no route" if "mirror.test" in url else ""
+        "orchestrator.packages.download.answers", lambda url, **_: "no route" if "mirror.test" in url else ""
     )
-    (check,) = doctor.archive_access()
+    (check,) = doctor.archive_access(Context())
     assert check.state == "warn"
     assert check.what == "http://mirror.test/debian: no route"
     assert "MLORCH_DEBIAN_MIRROR" in check.hint
@@ -103,6 +104,18 @@ def test_registries_are_asked_and_told(monkeypatch):
             raise RegistryError("nobody there", hint="start it", slug="registry-down")
 
     monkeypatch.setattr("orchestrator.images.registry.client.Registry.ping", ping)
-    up, down = doctor.registries()
+    up, down = doctor.registries(Context())
     assert (up.state, up.what) == ("ok", "up.example/team answers")
     assert (down.state, down.what, down.hint) == ("warn", "down.example: nobody there", "start it")
+
+
+def test_settings_that_are_wrong_are_told_and_the_rest_is_checked_all_the_same(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("orchestrator.engines.docker.engine.connect", Engine)
+    monkeypatch.setattr(doctor, "limits", lambda _facts: doctor.Check(name="limits", state="ok", what="fine"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlorch.yaml").write_text("foo: bar\n")
+    assert run(["doctor", "--json"]) == 1
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert "mlorch.yaml:1:1" in checks["settings"]["what"]
+    assert checks["engine"]["state"] == "ok"
+    assert "target cpu" in checks

@@ -4,7 +4,7 @@ import hashlib
 import threading
 
 import pytest
-from deb_parts import Shelf, server
+from deb_parts import Shelf, quick_client, server
 
 from orchestrator.errors import AssetError
 from orchestrator.packages.debs import Fetcher, pip_wheel
@@ -25,7 +25,7 @@ def heard():
 
 @pytest.fixture
 def downloads(tmp_path, heard):
-    return Downloads(tmp_path, heard.append, pause_s=0.001)
+    return Downloads(tmp_path, heard.append, client=quick_client)
 
 
 def test_a_server_that_is_unwell_is_asked_again_and_it_is_said(downloads, heard):

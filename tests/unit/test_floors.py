@@ -7,6 +7,7 @@ Imports for type checkers do not: nothing happens there.
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ FLOORS: dict[str, int] = {
     "plan": 2,
     "console": 3,
     "host": 3,
+    "http": 3,
     "engines": 4,
     "assets": 5,
     "images": 5,
@@ -52,9 +54,11 @@ OUTSIDE: dict[str, set[str]] = {
     "rich": {"console", "commands"},
     "docker": {"engines"},
     "python_on_whales": {"engines"},
-    "requests": {"engines", "images"},
+    "requests": {"engines", "http"},
+    "urllib3": {"http"},
+    "certifi": {"http"},
     "debian": {"assets", "definitions", "packages"},
-    "tenacity": {"engines", "packages", "images"},
+    "tenacity": {"engines", "http"},
     "subprocess": {"host", "engines", "packages"},
     "socket": {"host", "engines"},
     "cyclonedx": {"images"},
@@ -92,18 +96,8 @@ def imports(path: Path, modules: Collection[str] = ()) -> list[tuple[int, str]]:
 
     ``modules`` are those known: a name that is imported from a package may be one of them.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        for statement in node.body
-        for inner in ast.walk(statement)
-    }
     names: list[tuple[int, str]] = []
-    for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
+    for node in import_nodes(path):
         if isinstance(node, ast.Import):
             names += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module == "orchestrator":
@@ -112,9 +106,27 @@ def imports(path: Path, modules: Collection[str] = ()) -> list[tuple[int, str]]:
             module = node.module or ""
             found = {f"{module}.{alias.name}" for alias in node.names}
             names += [(node.lineno, name) for name in sorted({n if n in modules else module for n in found})]
-        elif is_import_call(node):
+        elif isinstance(node, ast.Call):
             names.append((node.lineno, node.args[0].value))
     return names
+
+
+@cache
+def import_nodes(path: Path) -> tuple[ast.Import | ast.ImportFrom | ast.Call, ...]:
+    """The statements and calls of a module that import, read once for all tests; none for type checkers."""
+    text = path.read_text(encoding="utf-8")
+    calls = "import_module" in text or "__import__" in text  # else no expression needs to be looked into
+    found: list[ast.Import | ast.ImportFrom | ast.Call] = []
+    waiting: list[ast.AST] = [ast.parse(text)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            waiting += node.orelse
+            continue
+        if isinstance(node, (ast.Import, ast.ImportFrom)) or is_import_call(node):
+            found.append(node)
+        waiting += [child for child in ast.iter_child_nodes(node) if calls or not isinstance(child, ast.expr)]
+    return tuple(sorted(found, key=lambda node: node.lineno))
 
 
 def is_import_call(node: ast.AST) -> bool:

@@ -11,9 +11,11 @@ from orchestrator.definitions.locks import lock_text
 from orchestrator.errors import AssetError, DefinitionError
 from orchestrator.facts.codec import from_plain, to_plain
 from orchestrator.facts.steps import BuildPlan
-from orchestrator.images.attest.parts import parts_of
+from orchestrator.host.site import SiteConfig
+from orchestrator.images.attest.subject import packages_of
 from orchestrator.packages import sdists
-from orchestrator.packages.index import Places, file_hashes
+from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.index import file_hashes
 from orchestrator.plan.build.layers import set_id
 from orchestrator.plan.build.planner import build_plans
 
@@ -47,7 +49,7 @@ def test_a_platform_without_one_compiles_in_a_stage_of_its_own():
 
 
 def test_what_is_listed_of_an_image_has_the_source_and_no_compiler():
-    names = {part.name for part in parts_of(plan("linux/arm64").layers)}
+    names = {part.name for part in packages_of(plan("linux/arm64").layers)}
     assert "mlcommons-loadgen" in names
     assert not {"g++-12", "pybind11", "setuptools"} & names
 
@@ -116,20 +118,21 @@ FILES = [
 
 @pytest.fixture
 def index(monkeypatch):
+    """An index with files of a project, and who asks it."""
     page = json.dumps({"files": FILES}).encode()
-    monkeypatch.setattr(sdists, "places", lambda: Places(indexes=("https://index.test/simple",)))
     monkeypatch.setattr(
         sdists, "file_hashes", lambda name, where, _read: file_hashes(name, where, lambda *_: (page, "json"))
     )
+    return Fetcher(site=SiteConfig(pip={"index-url": ("https://index.test/simple",)}))
 
 
 def test_the_source_of_a_version_is_found(index):
-    found = sdists.sdist_pin("my-pkg", "1.0")
+    found = sdists.sdist_pin("my-pkg", "1.0", index)
     assert (found.filename, found.sha256, found.size) == ("my_pkg-1.0.tar.gz", "b" * 64, 2)
 
 
 @pytest.mark.parametrize("version", ["1.1", "2.0"])
 def test_a_source_without_a_hash_or_that_is_not_there_is_refused(index, version):
     with pytest.raises(AssetError) as caught:
-        sdists.sdist_pin("my-pkg", version)
+        sdists.sdist_pin("my-pkg", version, index)
     assert caught.value.slug == "no-sdist"

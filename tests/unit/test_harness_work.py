@@ -206,8 +206,8 @@ def loadgen(monkeypatch):
 def queued(model, samples, batch, delay, errors=None):
     sut = importlib.import_module("orchestrator.harness.sut")
     layout = Layout(1, 1, batch)
-    desk = sut.Desk(1, batch, (errors if errors is not None else []).append)
-    return sut.Queued(model, samples, layout, desk, delay)
+    pool = sut.ResponsePool(1, batch, (errors if errors is not None else []).append)
+    return sut.Queued(model, samples, layout, pool, delay)
 
 
 def test_offline_answers_every_sample_in_whole_batches(loadgen, samples):
@@ -220,7 +220,7 @@ def test_offline_answers_every_sample_in_whole_batches(loadgen, samples):
     system.stop()
     assert loadgen.got == {100 + index: index for index in range(10)}
     assert loadgen.calls == [4, 4, 2]
-    assert (system.desk.done, system.desk.issued) == (10, 10)
+    assert (system.pool.done, system.pool.issued) == (10, 10)
 
 
 def test_server_batches_what_waits_and_never_more_than_the_batch(loadgen, samples):

@@ -5,38 +5,46 @@ import os
 import sys
 
 import pytest
-from deb_parts import server
+from deb_parts import quick_client, server
 
 from orchestrator.errors import AssetError
+from orchestrator.host.site import SiteConfig, discover
 from orchestrator.packages.download import Downloads
-from orchestrator.packages.index import Places, file_urls, places
+from orchestrator.packages.index import Indexes, configured_indexes, file_urls
 
 NAME = "some_data-1.0-py3-none-any.whl"
 
 
+def indexes(tmp_path, **env) -> Indexes:
+    return configured_indexes(discover({"HOME": str(tmp_path), **env}, tmp_path))
+
+
 def test_variables_win_over_files_and_later_files_over_earlier(tmp_path):
-    first, second = tmp_path / "a.conf", tmp_path / "b.conf"
-    first.write_text("[global]\nindex-url = http://a/simple\nextra-index-url =\n  http://x/simple\n  http://y/simple\n")
-    second.write_text("[install]\nindex_url = http://b/simple\n")
-    found = places({"PIP_FIND_LINKS": "/wheels /more"}, [first, second, tmp_path / "absent"])
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/pip.conf").write_text(
+        "[global]\nindex-url = http://a/simple\nextra-index-url =\n  http://x/simple\n  http://y/simple\n"
+    )
+    own = tmp_path / "own.conf"
+    own.write_text("[install]\nindex_url = http://b/simple\n")
+    found = indexes(tmp_path, PIP_CONFIG_FILE=str(own), PIP_FIND_LINKS="/wheels /more")
     assert found.indexes == ("http://b/simple", "http://x/simple", "http://y/simple")
     assert found.links == ("/wheels", "/more")
-    assert places({"PIP_INDEX_URL": "http://c/simple"}, [second]).indexes == ("http://c/simple",)
-    assert places({"PIP_NO_INDEX": "1"}, [first]).indexes == ()
+    assert indexes(tmp_path, PIP_INDEX_URL="http://c/simple").indexes[0] == "http://c/simple"
+    assert indexes(tmp_path, PIP_NO_INDEX="1").indexes == ()
 
 
-def test_pip_config_file_can_switch_files_off(monkeypatch, tmp_path):
+def test_pip_config_file_can_switch_files_off(tmp_path):
     (tmp_path / "pip").mkdir()
     (tmp_path / "pip/pip.conf").write_text("[global]\nindex-url = http://a/simple\n")
-    env = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}
-    assert places(env).indexes[0] == "http://a/simple"
-    assert places({**env, "PIP_CONFIG_FILE": os.devnull}).indexes[0] != "http://a/simple"
+    assert indexes(tmp_path, XDG_CONFIG_HOME=str(tmp_path)).indexes == ("http://a/simple",)
+    without = indexes(tmp_path, XDG_CONFIG_HOME=str(tmp_path), PIP_CONFIG_FILE=os.devnull)
+    assert without.indexes[0] != "http://a/simple"
 
 
 def test_without_pip_and_configuration_it_says_what_to_set(monkeypatch):
     monkeypatch.setitem(sys.modules, "pip._internal.models.index", None)
     with pytest.raises(AssetError) as caught:
-        places({}, [])
+        configured_indexes(SiteConfig())
     assert caught.value.slug == "no-index"
     assert "PIP_INDEX_URL" in caught.value.hint
 
@@ -53,20 +61,20 @@ def read_pages(pages):
 def test_a_json_page():
     page = {"files": [{"filename": "other.whl", "url": "o"}, {"filename": NAME, "url": "../../files/x.whl#sha256=1"}]}
     pages = {"http://i/simple/some-data/": (json.dumps(page).encode(), "application/vnd.pypi.simple.v1+json")}
-    urls = file_urls("Some_Data", NAME, Places(indexes=("http://none/simple", "http://i/simple/")), read_pages(pages))
+    urls = file_urls("Some_Data", NAME, Indexes(indexes=("http://none/simple", "http://i/simple/")), read_pages(pages))
     assert urls == ("http://i/files/x.whl",)
 
 
 def test_an_html_page_and_credentials_stay_with_their_host():
     html = f'<a href="/files/{NAME}#sha256=1">x</a><a href="http://cdn/{NAME}">y</a><a>no</a>'
     pages = {"http://me:pw@i/simple/some-data/": (html.encode(), "text/html; charset=utf-8")}
-    urls = file_urls("some-data", NAME, Places(indexes=("http://me:pw@i/simple",)), read_pages(pages))
+    urls = file_urls("some-data", NAME, Indexes(indexes=("http://me:pw@i/simple",)), read_pages(pages))
     assert urls == (f"http://me:pw@i/files/{NAME}", f"http://cdn/{NAME}")
 
 
 def test_a_folder_of_files_comes_first(tmp_path):
     (tmp_path / NAME).write_bytes(b"x")
-    urls = file_urls("some-data", NAME, Places(indexes=(), links=(str(tmp_path),)), read_pages({}))
+    urls = file_urls("some-data", NAME, Indexes(indexes=(), links=(str(tmp_path),)), read_pages({}))
     assert urls == ((tmp_path / NAME).as_uri(),)
 
 
@@ -75,7 +83,7 @@ def test_over_the_wire(tmp_path):
     page = json.dumps({"files": [{"filename": NAME, "url": f"/f/{NAME}"}]}).encode()
     answers = {"/simple/some-data/": (200, page, len(page), "application/json"), f"/f/{NAME}": (200, b"x" * 10)}
     with server(lambda path, _: answers.get(path, (404, b""))) as (root, _):
-        downloads = Downloads(tmp_path, pause_s=0.001)
-        where = Places(indexes=(f"{root}/absent", f"{root}/simple"))
+        downloads = Downloads(tmp_path, client=quick_client)
+        where = Indexes(indexes=(f"{root}/absent", f"{root}/simple"))
         (url,) = file_urls("some-data", NAME, where, downloads.page)
     assert url == f"{root}/f/{NAME}"

@@ -5,9 +5,12 @@ import pytest
 from orchestrator.definitions.kinds.lock import Deb, LayerLock, PlatformLock, Wheel
 from orchestrator.definitions.kinds.recipes import Layer
 from orchestrator.errors import AssetError, UsageError
+from orchestrator.host.site import SiteConfig
 from orchestrator.packages import locking
+from orchestrator.packages.debs import Fetcher
 
 AMD64 = "linux/amd64"
+FETCH = Fetcher(site=SiteConfig(archives={"main": ("http://m/debian",)}))
 LAYER = Layer(
     kind="layer",
     name="l",
@@ -41,11 +44,11 @@ def world(monkeypatch):
     """A distribution and an index that have newer versions of everything; what they were asked for."""
     asked = {}
 
-    def debs(names, _platform, _suite):
+    def debs(names, _platform, _suite, _fetch):
         asked["debs"] = list(names)
         return [pin(name, "new") for name in names]
 
-    def wheels(requirements, _platform, _version, *, constraints):
+    def wheels(requirements, _platform, _version, *, constraints, site):
         asked["constraints"] = list(constraints)
         kept = dict(line.split("==") for line in constraints)
         return (wheel("numpy", "2.0"), wheel("needed", kept.get("needed", "new")))
@@ -98,10 +101,10 @@ def test_what_apt_says_becomes_a_pin(monkeypatch):
     monkeypatch.setattr(locking.Path, "is_file", lambda _path: True)
     monkeypatch.setattr(locking, "_apt_state", lambda *_: [])
     monkeypatch.setattr(locking, "_apt", lambda argv: STANZA.format(digest=digest) if "show" in argv else "")
-    (found,) = locking.debian_pins(["alpha"], AMD64, "bookworm")
+    (found,) = locking.debian_pins(["alpha"], AMD64, "bookworm", FETCH)
     assert (found.version, found.size, found.sha256, found.archive) == ("1:2.0-1+deb12u1", 123, digest, "security")
     with pytest.raises(AssetError) as caught:
-        locking.debian_pins(["alpha", "omega"], AMD64, "bookworm")
+        locking.debian_pins(["alpha", "omega"], AMD64, "bookworm", FETCH)
     assert caught.value.slug == "no-package"
     assert "omega" in caught.value.message
 
@@ -109,6 +112,6 @@ def test_what_apt_says_becomes_a_pin(monkeypatch):
 def test_without_apt_it_says_where_to_run_it(monkeypatch):
     monkeypatch.setattr(locking.shutil, "which", lambda _name: None)
     with pytest.raises(AssetError) as caught:
-        locking.debian_pins(["alpha"], AMD64, "bookworm")
+        locking.debian_pins(["alpha"], AMD64, "bookworm", FETCH)
     assert caught.value.slug == "no-apt"
     assert "Debian machine" in caught.value.hint

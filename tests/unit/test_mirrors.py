@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.errors import AssetError
-from orchestrator.host.mirrors import debian_mirrors
+from orchestrator.host.mirrors import debian_mirrors, require_archives
 
 ONE_LINE = """\
 # deb http://comment/debian bookworm main
@@ -38,7 +38,7 @@ Components: main contrib
 
 def test_one_line_files(tmp_path):
     (tmp_path / "sources.list").write_text(ONE_LINE)
-    assert debian_mirrors(tmp_path, {}) == {
+    assert debian_mirrors(tmp_path) == {
         "main": ("http://main/debian",),
         "security": ("http://security/debian-security",),
     }
@@ -49,7 +49,7 @@ def test_deb822_files(tmp_path):
     parts.mkdir()
     (parts / "debian.sources").write_text(DEB822)
     (parts / "debian.sources.bak").write_text(DEB822.replace("first", "backup"))
-    assert debian_mirrors(tmp_path, {}) == {
+    assert debian_mirrors(tmp_path) == {
         "main": ("http://first/debian", "http://second/debian"),
         "security": ("http://security/debian-security",),
     }
@@ -57,18 +57,19 @@ def test_deb822_files(tmp_path):
 
 def test_what_the_user_names_comes_first(tmp_path):
     (tmp_path / "sources.list").write_text(ONE_LINE)
-    found = debian_mirrors(tmp_path, {"MLORCH_DEBIAN_MIRROR": "http://mine/debian/"})
+    found = debian_mirrors(tmp_path, main="http://mine/debian/", security="http://main/debian")
     assert found["main"] == ("http://mine/debian", "http://main/debian")
+    assert found["security"] == ("http://main/debian", "http://security/debian-security")
 
 
 def test_a_host_of_another_distribution_is_told_what_to_set(tmp_path):
     (tmp_path / "sources.list").write_text("deb http://other/ubuntu noble main\n")
     with pytest.raises(AssetError) as caught:
-        debian_mirrors(tmp_path, {})
+        require_archives(debian_mirrors(tmp_path))
     assert caught.value.slug == "no-mirror"
     assert "MLORCH_DEBIAN_MIRROR" in caught.value.hint
 
 
 def test_a_host_of_a_later_release_serves_as_well(tmp_path):
     (tmp_path / "sources.list").write_text("deb http://m/debian trixie main\ndeb http://s/sec trixie-security main\n")
-    assert debian_mirrors(tmp_path, {}) == {"main": ("http://m/debian",), "security": ("http://s/sec",)}
+    assert debian_mirrors(tmp_path) == {"main": ("http://m/debian",), "security": ("http://s/sec",)}

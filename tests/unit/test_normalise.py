@@ -17,8 +17,8 @@ from orchestrator.plan.build.content import EPOCH, NORMALISE
 PROGRAM = Path(__file__).parents[2] / "dockerfiles" / NORMALISE
 
 
-def settle():
-    spec = importlib.util.spec_from_file_location("settle", PROGRAM)
+def normalise():
+    spec = importlib.util.spec_from_file_location("normalise", PROGRAM)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -38,11 +38,11 @@ def out(tmp_path):
 
 def run(out: Path, root: Path, monkeypatch, *folders: str) -> None:
     monkeypatch.setenv("PYTHONHASHSEED", "0")
-    settle().main(folders, str(out), str(root))
+    normalise().main(folders, str(out), str(root))
 
 
 def test_the_constant_is_the_one_of_the_rest():
-    assert settle().EPOCH == EPOCH == tree.EPOCH
+    assert normalise().EPOCH == EPOCH == tree.EPOCH
 
 
 def test_the_installed_packages_of_a_registry_base_get_the_same_time():
@@ -106,7 +106,7 @@ def test_everything_is_in_place_for_the_smoke_test_without_a_copy(out, tmp_path,
     assert list((root / "opt/p/__pycache__").iterdir())
 
 
-def test_nothing_to_settle_gives_an_empty_folder_to_copy(tmp_path, monkeypatch):
+def test_nothing_to_normalise_gives_an_empty_folder_to_copy(tmp_path, monkeypatch):
     run(tmp_path / "out", tmp_path / "root", monkeypatch)
     assert not list((tmp_path / "out").iterdir())
     assert (tmp_path / "out").stat().st_mtime == EPOCH
@@ -123,8 +123,8 @@ def test_byte_code_is_the_same_in_every_process(out, tmp_path):
     for count in range(2):
         for old in out.rglob("*.pyc"):
             old.unlink()
-        code = f"import sys; sys.path[:0] = [{str(PROGRAM.parent)!r}]; import settle; "
-        code += f"settle.main(['/opt/p'], {str(out)!r}, {str(tmp_path / f'root{count}')!r})"
+        code = f"import sys; sys.path[:0] = [{str(PROGRAM.parent)!r}]; import normalise; "
+        code += f"normalise.main(['/opt/p'], {str(out)!r}, {str(tmp_path / f'root{count}')!r})"
         subprocess.run([sys.executable, "-B", "-c", code], env={**os.environ, "PYTHONHASHSEED": "0"}, check=True)
         found.add(next(out.rglob("*.pyc")).read_bytes())
     assert len(found) == 1
@@ -133,7 +133,7 @@ def test_byte_code_is_the_same_in_every_process(out, tmp_path):
 def test_it_refuses_to_compile_with_hashes_of_chance(out, tmp_path, monkeypatch):
     monkeypatch.delenv("PYTHONHASHSEED", raising=False)
     with pytest.raises(SystemExit, match="PYTHONHASHSEED=0"):
-        settle().main(["/opt/p"], str(out), str(tmp_path / "root"))
+        normalise().main(["/opt/p"], str(out), str(tmp_path / "root"))
 
 
 def test_a_package_that_a_layer_below_has_in_another_version_is_named():
@@ -143,17 +143,17 @@ def test_a_package_that_a_layer_below_has_in_another_version_is_named():
     lines = (
         f"click==0.1 --hash=sha256:aa\npytest=={version('pytest')} --hash=sha256:bb\nnot-there==1 --hash=sha256:cc\n"
     )
-    (said,) = settle().clashes(lines)
-    assert f"click {there}" in said
-    assert "pins 0.1" in said
+    (clash,) = normalise().clashes(lines)
+    assert f"click {there}" in clash
+    assert "pins 0.1" in clash
 
 
 def test_a_clash_fails_the_step_and_no_clash_does_not(tmp_path):
     listed = tmp_path / "requirements.txt"
     listed.write_text("click==0.1 --hash=sha256:aa\n")
     with pytest.raises(SystemExit, match=r"click .* pins 0\.1"):
-        settle().main(["--against", str(listed)])
+        normalise().main(["--against", str(listed)])
     listed.write_text("not-there==1 --hash=sha256:aa\n")
     with pytest.raises(SystemExit) as caught:
-        settle().main(["--against", str(listed)])
+        normalise().main(["--against", str(listed)])
     assert caught.value.code == 0

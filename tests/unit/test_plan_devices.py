@@ -12,9 +12,10 @@ from orchestrator.engines.docker.printer import argv as docker_argv
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.devices import CdiDevice, DeviceInventory, FoundDevice, Node, Part
 from orchestrator.facts.host import NumaNode
+from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.plan.run.devices.choice import choose, parse
-from orchestrator.plan.run.planner import Cell, plan_run
+from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
 
 USER = "1000:1000"
@@ -148,10 +149,10 @@ def test_a_device_that_is_not_there_is_told_with_those_that_are(selection, slug,
 
 
 def test_a_host_that_tells_no_uuids_says_so():
-    with pytest.raises(UsageError, match="does not tell the UUIDs"):
+    with pytest.raises(UsageError, match="does not show the UUIDs"):
         choose("uuid:GPU-1", (chip(0, uuid=""),), "chip", required=True)
     nameless = replace(CUT, parts=tuple(replace(part, uuid="") for part in CUT.parts))
-    with pytest.raises(UsageError, match=r"does not tell the UUIDs.*uuid:MIG-1 may be any") as error:
+    with pytest.raises(UsageError, match=r"does not show the UUIDs.*uuid:MIG-1 may be any") as error:
         choose("uuid:MIG-1", (nameless,), "chip", required=True)
     assert "0:1 (Chip One" in error.value.hint
     with pytest.raises(UsageError, match="has no device uuid:MIG-9"):
@@ -494,8 +495,8 @@ def test_a_recipe_cannot_name_the_whole_host(name):
         target(nodes=[{"name": name, **WHY}])
 
 
-def test_extras_without_a_way_are_a_fault_of_the_recipe():
-    with pytest.raises(ValueError, match="need a way to pass devices"):
+def test_extras_without_a_method_are_a_fault_of_the_recipe():
+    with pytest.raises(ValueError, match="need a method to pass devices"):
         a_target(passthrough={"groups": [{"name": "render", **WHY}]})
 
 

@@ -17,7 +17,7 @@ from orchestrator.images.prune import freed, is_own, remove, unneeded
 from orchestrator.images.published_list import Published, read_published, write_published
 from orchestrator.images.pull import ImageSources, image_labels, require_labels
 from orchestrator.operations.context import Context
-from orchestrator.operations.images_in_use import current_ids
+from orchestrator.operations.images.in_use import current_ids
 from orchestrator.plan.build.layers import labels, set_id
 
 ONE = Published(
@@ -193,8 +193,8 @@ def test_settings_name_registries_and_a_list(tmp_path, monkeypatch, capsys):
 
 
 def test_with_a_benchmark_goes_the_image_that_prepares_its_data():
-    from orchestrator.commands.publishing import prep_selection
     from orchestrator.operations.context import Context
+    from orchestrator.operations.images.publish import prep_selection
     from orchestrator.operations.kept_plans import Selection
 
     context = Context(())

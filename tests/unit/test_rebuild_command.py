@@ -7,7 +7,7 @@ import json
 import pytest
 
 from orchestrator.cli import run
-from orchestrator.commands.images_rebuild import _show, document
+from orchestrator.commands.images.rebuild import show
 from orchestrator.console import Console
 from orchestrator.images.difference import Differs
 from orchestrator.images.rebuild import Rebuilt
@@ -51,7 +51,7 @@ def test_a_side_image_is_a_layer_too_and_no_engine_is_told_as_that(called):
 
 
 def test_what_differs_is_said_in_one_line(capsys):
-    _show(Console(), [outcome("identical"), outcome("differs", DIFFERS)])
+    show(Console(), [outcome("identical"), outcome("differs", DIFFERS)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["identical", "loadgen", "sha256:is", "1.5", "s"]
     assert lines[2].strip() == "there: sha256:was"
@@ -59,14 +59,15 @@ def test_what_differs_is_said_in_one_line(capsys):
 
 
 def test_two_manifests_of_the_same_content_are_told_as_that(capsys):
-    _show(Console(), [outcome("differs")])
+    show(Console(), [outcome("differs")])
     assert "nothing but the manifest itself" in capsys.readouterr().out
 
 
-def test_the_document_has_a_layer_and_its_difference():
-    (identical,), (differs,) = (document([o])["layers"] for o in (outcome("identical"), outcome("differs", DIFFERS)))
+def test_the_document_has_a_layer_and_its_difference(capsys):
+    Console(quiet=True).document({"layers": [outcome("identical"), outcome("differs", DIFFERS)]})
+    identical, differs = json.loads(capsys.readouterr().out)["layers"]
     assert (identical["state"], identical["difference"]) == ("identical", None)
-    assert json.loads(json.dumps(differs))["difference"] == {
+    assert differs["difference"] == {
         "where": "layer", "path": "etc/a", "what": "mode", "there": "0644", "rebuilt": "0755", "layer": 3,
         "made_by": "COPY /out/ /", "also": [], "others": 0,
     }  # fmt: skip

@@ -8,7 +8,7 @@ import json
 import stat
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -17,6 +17,8 @@ from orchestrator.engines.registry_messages import from_engine
 from orchestrator.engines.registry_trust import certificates, context
 from orchestrator.errors import EngineError, RegistryError, StepFailed, UsageError
 from orchestrator.facts.references import RegistryPrefix, is_loopback, parse_reference, parse_registry_prefix
+from orchestrator.host.site import discover
+from orchestrator.http.client import Client
 from orchestrator.images.registry import transport
 from orchestrator.images.registry.client import Registry, referrers_tag
 from orchestrator.images.registry.credentials import credentials
@@ -102,11 +104,14 @@ def test_credentials_of_docker_login(tmp_path):
         auths={"r:5000": {"auth": coded("me:a:b")}, "https://old.example/v1/": {"username": "u", "password": "p"},
                "t": {"auth": coded("me:"), "identitytoken": "tok"}, "empty": {}, "torn": {"auth": "%%"}},
     )  # fmt: skip
-    assert (credentials("r:5000", env).username, credentials("r:5000", env).password) == ("me", "a:b")
-    assert credentials("old.example", env).password == "p"
-    assert credentials("t", env).identity_token == "tok"
-    assert [credentials(host, env) for host in ("empty", "torn", "other")] == [None, None, None]
-    assert "a:b" not in repr(credentials("r:5000", env))
+    assert (credentials("r:5000", discover(env)).username, credentials("r:5000", discover(env)).password) == (
+        "me",
+        "a:b",
+    )
+    assert credentials("old.example", discover(env)).password == "p"
+    assert credentials("t", discover(env)).identity_token == "tok"
+    assert [credentials(host, discover(env)) for host in ("empty", "torn", "other")] == [None, None, None]
+    assert "a:b" not in repr(credentials("r:5000", discover(env)))
 
 
 def test_podmans_file_counts_too_and_torn_files_do_not(tmp_path):
@@ -114,7 +119,7 @@ def test_podmans_file_counts_too_and_torn_files_do_not(tmp_path):
     (tmp_path / "run/containers/auth.json").write_text(json.dumps({"auths": {"r": {"auth": coded("pod:man")}}}))
     (tmp_path / "config.json").write_text("{")
     env = {"HOME": str(tmp_path), "DOCKER_CONFIG": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
-    assert credentials("r", env).username == "pod"
+    assert credentials("r", discover(env)).username == "pod"
 
 
 @pytest.mark.processes
@@ -130,12 +135,12 @@ def test_credential_helpers(tmp_path, monkeypatch):
     helper.chmod(helper.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     env = docker_config(tmp_path, credsStore="safe", credHelpers={"gone.example": "nowhere"})
-    assert credentials("r", env).password == "pw"
-    assert credentials("t", env).identity_token == "idt"
-    assert credentials("no", env) is None
+    assert credentials("r", discover(env)).password == "pw"
+    assert credentials("t", discover(env)).identity_token == "idt"
+    assert credentials("no", discover(env)) is None
     for host in ("bad", "worse", "gone.example"):
         with pytest.raises(RegistryError) as caught:
-            credentials(host, env)
+            credentials(host, discover(env))
         assert caught.value.slug == "registry-credentials"
 
 
@@ -146,12 +151,12 @@ def test_certificates_are_found_where_engines_have_them(tmp_path):
     folder = tmp_path / "mlorch/certs.d/reg.example:5000"
     folder.mkdir(parents=True)
     (folder / "ca.crt").write_text("no certificate")
-    env = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}
-    assert certificates("reg.example:5000", env) == (folder / "ca.crt",)
+    site = discover({"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)})
+    assert certificates("reg.example:5000", site) == (folder / "ca.crt",)
     with pytest.raises(RegistryError) as caught:
-        context("reg.example:5000", env)
+        context("reg.example:5000", site)
     assert caught.value.slug == "registry-ca"
-    assert certificates("other", env) == ()
+    assert certificates("other", site) == ()
 
 
 # -- a server ------------------------------------------------------------------------------------------------
@@ -265,7 +270,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def fake(monkeypatch):
-    monkeypatch.setattr(transport, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(transport, "RETRIES", replace(transport.RETRIES, first_pause_s=0.001))
     found = Fake()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Handler,), {"fake": found}))
     found.host = f"127.0.0.1:{server.server_port}"
@@ -276,7 +281,11 @@ def fake(monkeypatch):
 
 
 def asked(fake, env=None, silence_s=5.0) -> Registry:
-    return Registry.at(fake.host, env or {"HOME": "/nonexistent"}, silence_s)
+    return Registry.at(fake.host, client_of(env or {"HOME": "/nonexistent"}), silence_s)
+
+
+def client_of(env) -> Client:
+    return Client(site=discover(env))
 
 
 @pytest.mark.sockets
@@ -347,7 +356,7 @@ def test_troubles_of_a_registry(fake, trouble, slug):
 @pytest.mark.sockets
 def test_a_registry_that_is_not_there(fake):
     with pytest.raises(RegistryError) as caught:
-        Registry.at("127.0.0.1:9", {"HOME": "/nonexistent"}).ping()
+        Registry.at("127.0.0.1:9", client_of({"HOME": "/nonexistent"})).ping()
     assert caught.value.slug == "registry-down"
     with pytest.raises(RegistryError) as caught:
         asked(fake).get_manifest("a", D)

@@ -52,6 +52,39 @@ def test_list_json_is_one_document_newest_first(mlorch):
     assert [one["valid"] for one in results] == [None, False, True]
 
 
+def test_list_shows_the_newest_twenty_and_says_how_to_see_all(mlorch, store):
+    for second in range(3, 25):
+        add_run(store, "offline", second)
+    newest = "20261124T014124Z"
+    _, out, err = mlorch("list")
+    rows = [line for line in out.splitlines() if "Z-image" in line]
+    assert len(rows) == 20
+    assert newest in rows[0]
+    assert "the newest 20 of 25 runs; --all shows them all" in err
+    _, out, err = mlorch("list", "--all")
+    assert len([line for line in out.splitlines() if "Z-image" in line]) == 25
+    assert "of 25" not in err
+    assert len(json.loads(mlorch("list", "--json")[1])["results"]) == 25
+    (one,) = json.loads(mlorch("list", "--json", "--last", "1")[1])["results"]
+    assert one["run_id"].startswith(newest)
+    assert mlorch("list", "--last", "0")[0] == 2
+    assert mlorch("list", "--last", "1", "--all")[0] == 2
+
+
+def test_list_keeps_to_a_benchmark_and_to_results_that_count(mlorch, store):
+    def verdicts(*options):
+        return [one["verdict"] for one in json.loads(mlorch("list", "--json", *options)[1])["results"]]
+
+    assert verdicts() == ["PASSED", "INVALID", "VALID"]
+    assert verdicts("--valid") == ["PASSED", "VALID"]
+    assert verdicts("--valid", "--last", "1") == ["PASSED"]
+    assert verdicts("--benchmark", "image-fashion") == ["PASSED", "INVALID", "VALID"]
+    assert verdicts("-b", "image-smoke") == []
+    _, out, err = mlorch("list", "--valid", "--last", "1")
+    assert "INVALID" not in out
+    assert "the newest 1 of 2 runs" in err
+
+
 def test_list_of_nothing_is_no_failure(mlorch, tmp_path):
     assert mlorch("list", "-o", str(tmp_path / "none"), "--json")[:2] == (0, '{\n  "results": []\n}\n')
 
@@ -130,12 +163,33 @@ def test_an_invalid_result_is_not_made_valid_by_editing_its_record(mlorch, store
     assert "results verify" in found["reasons"][0]
 
 
-def test_a_valid_record_without_loadgen_s_summary_shows_no_verdict(mlorch, store):
-    folder = next(path for path in store.root.iterdir() if "offline-performance" in path.name)
+def test_an_old_record_without_loadgen_s_summary_shows_no_verdict(mlorch, store):
+    _, folder = add_run(store, "offline", 7, old=True)
     (folder / "mlperf_log_summary.txt").unlink()
     _, out, _ = mlorch("show", folder.name, "--json")
     (found,) = json.loads(out)["results"]
     assert (found["verdict"], found["valid"]) == ("NO RESULT", None)
+
+
+def test_an_old_record_is_listed_with_the_figures_of_its_logs(mlorch, store):
+    """Records of mlorch 0.1 hold no figures."""
+    new, _ = add_run(store, "server", 6)
+    old, folder = add_run(store, "server", 7, old=True)
+    assert "measured" not in json.loads((folder / "run.json").read_text())
+    first, second = json.loads(mlorch("list", "--json")[1])["results"][:2]
+    assert (first["run_id"], second["run_id"]) == (old.run_id, new.run_id)
+    assert first["metrics"] == second["metrics"]
+    assert (first["verdict"], first["valid"], first["reasons"]) == (second["verdict"], True, [])
+
+
+def test_a_listing_reads_no_log_of_a_run_whose_record_has_its_figures(mlorch, store):
+    for name in ("mlperf_log_detail.txt", "mlperf_log_summary.txt", "harness.json"):
+        for path in store.root.glob(f"*/{name}"):
+            path.unlink()
+    results = json.loads(mlorch("list", "--json")[1])["results"]
+    assert [one["verdict"] for one in results] == ["PASSED", "INVALID", "VALID"]
+    assert results[2]["metrics"]["result"]["value"] > 0
+    assert mlorch("verify")[0] == 1
 
 
 def test_an_interrupted_run_has_no_metrics_even_where_loadgen_s_files_are_whole(mlorch, store):

@@ -215,7 +215,7 @@ def test_the_json_of_a_run_keeps_to_the_contract(session):
 
 def test_an_accuracy_below_its_goal_fails_and_says_so(tmp_path):
     record, folder = add_run(Store(tmp_path), "accuracy")
-    strict = replace(record, accuracy_goal=replace(record.accuracy_goal, reference=95.0))
+    strict = replace(record, accuracy_goal=replace(record.accuracy_goal, reference=95.0), measured=None)
     summary = summarise(strict, folder)
     assert (summary.verdict, summary.good) == ("FAILED", False)
     assert summary.reasons == ("90.62 % is below 94.05 %",)

@@ -8,7 +8,7 @@ import pytest
 from results_parts import add_run, record_of
 
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.facts.record import Owner
+from orchestrator.facts.owner import Owner
 from orchestrator.host.process import boot_id, this_process
 from orchestrator.results import store as store_module
 from orchestrator.results.store import Store, may_live

@@ -7,12 +7,12 @@ import yaml
 from jsonschema import Draft202012Validator
 from sample_recipes import FILES
 
-from orchestrator.commands.recipes import skeleton
 from orchestrator.definitions.catalog import builtin_root, data_root, definition_files
 from orchestrator.definitions.catalog.schema import SCHEMAS, schema
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.yaml import decode, read_document
 from orchestrator.errors import DefinitionError, UsageError
+from orchestrator.operations.recipes import skeleton
 
 WHOLE = Draft202012Validator(schema())
 SAMPLES = {name: text for name, text in FILES.items() if name.startswith("recipes/") and name.endswith(".yaml")}

@@ -30,10 +30,9 @@ def read(folder: Path, **environ: str):
     return read_settings(folder / "project/deep", {"XDG_CONFIG_HOME": str(folder / "config"), **environ})
 
 
-def test_nothing_said_is_all_defaults(folder):
+def test_nothing_given_is_all_defaults(folder):
     settings = read(folder)
-    assert settings.said() == {}
-    assert settings.environment({"A": "1"}) == {"A": "1"}
+    assert settings.given() == {}
 
 
 def test_user_file_project_file_environment(folder):
@@ -51,14 +50,13 @@ def test_user_file_project_file_environment(folder):
         str(folder / "project/ours"),
         "https://host.example/r.git@v1",
     )
-    assert settings.environment({})["MLORCH_PIP_INDEX"] == "https://index.example/simple"
-    assert settings.environment({"MLORCH_ENGINE": "x"})["MLORCH_ENGINE"] == "x"
+    assert settings.pip_index == "https://index.example/simple"
 
 
 def test_the_nearest_project_file_counts_alone(folder):
     (folder / "project/mlorch.yaml").write_text("target: far\nengine: docker\n")
     (folder / "project/deep/mlorch.yaml").write_text("target: near\n")
-    assert read(folder).said() == {"target": "near"}
+    assert read(folder).given() == {"target": "near"}
 
 
 def test_every_place_that_could_hold_settings_is_watched(folder):

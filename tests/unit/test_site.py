@@ -50,6 +50,49 @@ def test_other_distributions_keep_the_bundle_elsewhere(tmp_path):
     assert discover({}, tmp_path).ca_bundle == bundle
 
 
+def test_what_mlorch_is_told_comes_before_the_host_and_a_variable_before_a_setting(tmp_path):
+    own, other = write(tmp_path / "own.pem", TWO), write(tmp_path / "other.pem", ONE)
+    write(tmp_path / "etc/apt/sources.list", "deb http://host/debian bookworm main\n")
+    settings = {
+        "ca_bundle": str(own),
+        "pip_index": "https://setting/simple",
+        "debian_mirror": "http://setting/debian",
+        "debian_security_mirror": "http://setting/security",
+    }
+    found = discover({"SSL_CERT_FILE": str(other)}, tmp_path, settings=settings)
+    assert found.ca_bundle == own
+    assert found.pip["index-url"] == ("https://setting/simple",)
+    assert found.archives == {
+        "main": ("http://setting/debian", "http://host/debian"), "security": ("http://setting/security",)
+    }  # fmt: skip
+    variables = {
+        "MLORCH_CA_BUNDLE": str(other),
+        "MLORCH_PIP_INDEX": "https://variable/simple",
+        "MLORCH_DEBIAN_MIRROR": "http://variable/debian",
+    }
+    found = discover({**variables, "PIP_INDEX_URL": "https://pip/simple"}, tmp_path, settings=settings)
+    assert found.ca_bundle == other
+    assert found.pip["index-url"] == ("https://variable/simple",)
+    assert found.archives["main"] == ("http://variable/debian", "http://host/debian")
+    found = discover({"PIP_INDEX_URL": "https://pip/simple"}, tmp_path, settings=settings)
+    assert found.pip["index-url"] == ("https://pip/simple",), "as near to the command as a variable of mlorch's"
+
+
+def test_where_logins_and_certificates_of_registries_lie(tmp_path):
+    env = {"HOME": "/home/me", "REGISTRY_AUTH_FILE": "/a.json", "XDG_RUNTIME_DIR": "/run/me"}
+    found = discover(env, tmp_path)
+    assert list(map(str, found.registry_logins)) == [
+        "/a.json", "/home/me/.docker/config.json", "/run/me/containers/auth.json"
+    ]  # fmt: skip
+    assert str(found.registry_certificates[0]) == "/home/me/.config/mlorch/certs.d"
+    env = {"DOCKER_CONFIG": "/d", "XDG_CONFIG_HOME": "/c", "HOME": "/home/me"}
+    found = discover(env, tmp_path)
+    assert (str(found.registry_logins[0]), str(found.registry_certificates[0])) == (
+        "/d/config.json",
+        "/c/mlorch/certs.d",
+    )
+
+
 def test_a_bundle_that_mlorch_was_told_and_is_none_stops_and_one_of_another_program_is_noted(tmp_path):
     empty = write(tmp_path / "empty.pem", "no certificate\n")
     with pytest.raises(EngineError) as caught:
@@ -108,14 +151,16 @@ def test_an_own_pip_configuration_file_replaces_the_users_and_dev_null_all(tmp_p
     write(tmp_path / "home/.pip/pip.conf", "[global]\nextra-index-url = https://user/simple\n")
     own = write(tmp_path / "own.conf", "[global]\nretries = 2\n")
     env = {"HOME": str(tmp_path / "home"), "PIP_CONFIG_FILE": str(own)}
-    assert dict(discover(env, tmp_path).pip) == {"index-url": ("https://global/simple",), "retries": ("2",)}
+    found = discover(env, tmp_path)
+    assert dict(found.pip) == {"index-url": ("https://global/simple",), "retries": ("2",)}
     assert dict(discover({**env, "PIP_CONFIG_FILE": "/dev/null"}, tmp_path).pip) == {}
 
 
 def test_what_lies_on_this_host_is_no_index_for_a_build(tmp_path):
     env = {"PIP_EXTRA_INDEX_URL": "file:///opt/simple https://site/simple", "PIP_FIND_LINKS": "/opt/wheels"}
     found = discover(env, tmp_path)
-    assert dict(found.pip) == {"extra-index-url": ("https://site/simple",)}
+    assert pip_of(build_settings(found, tmp_path)) == {"extra-index-url": ["https://site/simple"]}
+    assert found.pip["find-links"] == ("/opt/wheels",), "mlorch itself reads it here"
     assert any("extra-index-url, find-links" in note for note in found.notes)
 
 

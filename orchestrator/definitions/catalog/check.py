@@ -1,12 +1,12 @@
-"""Cross checks: whether the names, files, hashes and locks that recipes speak of are there and fit."""
+"""Cross checks: whether the names, files, hashes and locks that recipes refer to exist and fit."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds import recipes as d
+from orchestrator.definitions.locks import normalised, pinned_places, unpinned
 from orchestrator.definitions.yaml import nearest
 from orchestrator.errors import DefinitionError
 
@@ -25,7 +25,7 @@ def check(catalog: Catalog) -> tuple[Problem, ...]:
 
 
 def check_references(catalog: Catalog) -> tuple[Problem, ...]:
-    """The part of `check` that needs no file: names that nothing answers to, layers at the wrong level."""
+    """The part of `check` that needs no file: names that are not defined, layers at the wrong level."""
     return tuple(problem for entry in catalog.entries() for problem in _names(catalog, entry))
 
 
@@ -56,24 +56,24 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
 
 
 def _from_source(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
-    """Whether what is compiled is a requirement of the layer, and something is there to compile it."""
+    """Whether what is compiled is a requirement of the layer, and the layer names a toolchain."""
     if layer.toolchain is not None:
         yield from _layer(catalog, entry, layer.toolchain, ("toolchain",), "side")
-    asked = {_normal(text.partition("==")[0].partition("[")[0]) for text in layer.python}
+    asked = {normalised(text.partition("==")[0]) for text in layer.python}
     for platform, names in layer.from_source.items():
         if names and layer.toolchain is None:
             message = f"layer `{layer.name}` compiles on {platform} and names no toolchain"
             hint = "write `toolchain: toolchain-cpp`, or another side layer with a compiler"
             yield entry.document.fault("toolchain-missing", message, ("from_source", platform), hint)
         for index, name in enumerate(names):
-            if _normal(name) not in asked:
+            if normalised(name) not in asked:
                 message = f"`{name}` is compiled on {platform}, and `python` does not ask for it"
                 hint = f"write `{name}==VERSION` under `python`"
                 yield entry.document.fault("source-unasked", message, ("from_source", platform, index), hint)
 
 
 def _over(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
-    """Whether the layers below are there, of the same level, and come to an end."""
+    """Whether the layers below exist, are of the same level, and form no circle."""
     if layer.over is None:
         return
     yield from _layer(catalog, entry, layer.over, ("over",), layer.level)
@@ -84,19 +84,19 @@ def _over(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem
             return
         seen.append(at)
         at = below.definition.over
-    if at == layer.name:  # a circle further down is told where it is
+    if at == layer.name:  # a circle further down is a fault of the layers there
         message = f"layer `{layer.name}` lies over itself: {' over '.join([*seen, at])}"
         yield entry.document.fault("layer-circle", message, ("over",), "leave one `over` out")
 
 
 def _own_frameworks(entry: AnyEntry, target: d.Target) -> Iterator[Problem]:
-    """Whether what a target says of frameworks is about its own."""
+    """Whether the frameworks that a target names elsewhere are its own."""
     named = [(name, entry.document.span(("providers", name), key=True)) for name in target.providers]
     named += [(name, entry.document.span(("prefer", index))) for index, name in enumerate(target.prefer)]
     for framework, span in named:
         if framework not in target.frameworks:
             message = f"`{framework}` is no framework of this target"
-            yield entry.document.problem("unknown-framework", message, span, _offer(framework, target.frameworks))
+            yield entry.document.problem("unknown-framework", message, span, _suggestion(framework, target.frameworks))
 
 
 def _benchmark(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
@@ -107,17 +107,17 @@ def _benchmark(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
     harness = catalog.by_key.get(("harness", benchmark.harness))
     if harness is not None and isinstance(harness.definition, d.Harness):
         backends = harness.definition.backends
-        lacking = [(at, name) for at, name in enumerate(benchmark.frameworks) if name not in backends]
-        for index, name in lacking:
+        unknown = [(at, name) for at, name in enumerate(benchmark.frameworks) if name not in backends]
+        for index, name in unknown:
             message = f"harness `{benchmark.harness}` has no backend for framework `{name}`"
-            yield entry.document.fault("unknown-framework", message, ("frameworks", index), _offer(name, backends))
-        if lacking:
+            yield entry.document.fault("unknown-framework", message, ("frameworks", index), _suggestion(name, backends))
+        if unknown:
             return
     yield from _somewhere(catalog, entry, benchmark)
 
 
 def _somewhere(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
-    """Whether any target can run a benchmark; not said where a target could not be read."""
+    """Whether any target can run a benchmark; not checked where a target could not be read."""
     if any(kind == "target" for kind, _ in catalog.broken):
         return
     has = sorted({name for target in catalog.targets() for name in target.definition.frameworks})
@@ -138,13 +138,13 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
         for key, file in (("inputs", asset.inputs), ("labels", asset.labels)):
             if file not in files:
                 message = f"`{file}` is not among the outputs"
-                yield entry.document.fault("unknown-output", message, (key,), _offer(file, files))
+                yield entry.document.fault("unknown-output", message, (key,), _suggestion(file, files))
 
 
 def _known(catalog: Catalog, entry: AnyEntry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:
     if (kind, name) not in catalog.by_key and (kind, name) not in catalog.broken:
         message = f"there is no {kind} `{name}`"
-        yield entry.document.fault(f"unknown-{kind}", message, loc, _offer(name, catalog.names(kind)))
+        yield entry.document.fault(f"unknown-{kind}", message, loc, _suggestion(name, catalog.names(kind)))
 
 
 def _layer(catalog: Catalog, entry: AnyEntry, name: str, loc: Loc, level: str) -> Iterator[Problem]:
@@ -154,10 +154,10 @@ def _layer(catalog: Catalog, entry: AnyEntry, name: str, loc: Loc, level: str) -
         return
     message = f"layer `{name}` is of level `{found.definition.level}`; a layer of level `{level}` belongs here"
     fitting = [other.definition.name for other in catalog.layers() if other.definition.level == level]
-    yield entry.document.fault("wrong-level", message, loc, _offer(name, fitting))
+    yield entry.document.fault("wrong-level", message, loc, _suggestion(name, fitting))
 
 
-def _offer(name: str, choices: object) -> str:
+def _suggestion(name: str, choices: object) -> str:
     names = sorted(str(choice) for choice in choices) if hasattr(choices, "__iter__") else []
     near = nearest(name, names)
     if near:
@@ -218,13 +218,8 @@ def _hash(catalog: Catalog, entry: AnyEntry, source: d.RecipeFile, index: int) -
 
 def _lock(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
     """Whether the packages that a layer asks for are pinned in its lock, on every platform of the lock."""
-    debs: list[tuple[str, Loc]] = [(name, ("debs", index)) for index, name in enumerate(layer.debs)]
-    for index, source in enumerate(layer.sources):
-        if isinstance(source, d.BootstrapSource):
-            debs += [(name, ("sources", index, "debs", place)) for place, name in enumerate(source.debs)]
-    wheels: list[tuple[str, Loc]] = [(name, ("python", index)) for index, name in enumerate(layer.python)]
-    trees: list[tuple[str, Loc]] = [(f"{tree.url}@{tree.ref}", ("git", index)) for index, tree in enumerate(layer.git)]
-    if not debs and not wheels and not trees:
+    first = next(pinned_places(layer), None)
+    if first is None:
         return
     try:
         lock = catalog.lock(layer.name)
@@ -234,27 +229,9 @@ def _lock(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem
     hint = f"run `mlorch images lock {layer.name}`"
     if lock is None:
         message = f"layer `{layer.name}` asks for packages and has no lock `images/{layer.name}.lock.yaml`"
-        yield entry.document.fault("lock-missing", message, (debs or wheels or trees)[0][1], hint)
+        yield entry.document.fault("lock-missing", message, first, hint)
         return
     for platform, pins in lock.platforms.items():
-        have = {deb.name for deb in pins.debs}
-        pinned = {f"{_normal(wheel.name)}=={wheel.version}" for wheel in pins.wheels}
-        pinned |= {f"{_normal(sdist.name)}=={sdist.version}" for sdist in pins.sdists}
-        own = [(name, ("debs_on", platform, index)) for index, name in enumerate(layer.debs_on.get(platform, ()))]
-        lacking: list[tuple[str, Loc]] = [(name, loc) for name, loc in [*debs, *own] if name not in have]
-        lacking += [(name, loc) for name, loc in wheels if _requirement(name) not in pinned]
-        commits = {f"{pin.url}@{pin.ref}" for pin in pins.git}
-        lacking += [(name, loc) for name, loc in trees if name not in commits]
-        for name, loc in lacking:
-            message = f"`{name}` is not in the lock of layer `{layer.name}` for {platform}"
-            yield entry.document.fault("lock-missing", message, loc, hint)
-
-
-def _normal(name: str) -> str:
-    """A Python package's name as the index compares it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _requirement(text: str) -> str:
-    name, _, version = text.partition("==")
-    return f"{_normal(name.partition('[')[0])}=={version}"
+        for message, place in unpinned(layer, pins, platform):
+            text = f"layer `{layer.name}` on {platform}: {message}"
+            yield entry.document.fault("lock-missing", text, place, hint)

@@ -13,7 +13,7 @@ from orchestrator.definitions.kinds.base import Definition
 from orchestrator.definitions.kinds.host_checks import HostChecks
 from orchestrator.definitions.kinds.lock import LayerLock
 from orchestrator.definitions.kinds.recipes import KINDS, Asset, Benchmark, Dataset, Harness, Layer, Model, Target
-from orchestrator.definitions.yaml import decode, nearest, read_document
+from orchestrator.definitions.yaml import decode, nearest, read_document, suggestion
 from orchestrator.errors import DefinitionError, Problem, UsageError
 
 if TYPE_CHECKING:
@@ -182,9 +182,7 @@ class Catalog:
                 message = f"the template {path} is a link that leads out of {root.dockerfiles}"
                 raise _fault("template-outside", message, "copy the file into `dockerfiles/`")
             return Template(text=read_text(path), path=path)
-        near = nearest(name, self.template_names())
-        hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(self.template_names())}"
-        raise _fault("template-missing", f"there is no template `{name}`", hint)
+        raise _fault("template-missing", f"there is no template `{name}`", suggestion(name, self.template_names()))
 
     def template_names(self) -> tuple[str, ...]:
         """All templates, as `template` takes them."""

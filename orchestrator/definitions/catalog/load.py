@@ -30,7 +30,7 @@ def load(roots: Sequence[Root]) -> Catalog:
     """The catalogue of some roots; later ones replace equal (kind, name) of earlier ones.
 
     Raises `DefinitionError` with every fault of every file: what cannot be decoded,
-    or else names that nothing answers to. `check` looks at files and locks too.
+    or else names that are not defined. `check` looks at files and locks too.
     """
     gathered = gather(roots)
     problems = gathered.problems or check_references(gathered.catalog)

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from orchestrator.definitions.kinds.lock import LayerLock
 from orchestrator.definitions.kinds.recipes import KINDS, AnyDefinition
 from orchestrator.definitions.kinds.settings import SettingsFile
-from orchestrator.definitions.yaml import nearest
+from orchestrator.definitions.yaml import suggestion
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def schema(kind: str | None = None) -> dict[str, Any]:
     """
     models: dict[str, Any] = {**KINDS, **_OTHERS}
     if kind is not None and kind not in models:
-        near = nearest(kind, models)
-        hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(models)}"
-        raise UsageError(f"there is no kind `{kind}`", hint=hint, slug="unknown-kind")
+        raise UsageError(f"there is no kind `{kind}`", hint=suggestion(kind, models), slug="unknown-kind")
     adapter: TypeAdapter[Any] = TypeAdapter(AnyDefinition if kind is None else models[kind])
     made = adapter.json_schema(by_alias=True)
     title = "a recipe of mlorch" if kind is None else f"{kind} of mlorch"

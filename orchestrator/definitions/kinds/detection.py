@@ -154,7 +154,7 @@ class Version(Strict):
 
 
 class Driver(Strict):
-    """The kernel driver of the devices: the nodes that it must have made, its version, what to do where it lacks."""
+    """The kernel driver of the devices: the nodes that it must have made, its version, what to do without it."""
 
     title: str
     nodes: tuple[HostPath, ...] = ()
@@ -165,7 +165,7 @@ class Driver(Strict):
 class Detect(Strict):
     """When the target counts as present; every condition that is given must hold, `always` has none.
 
-    ``pci`` needs at least one device by one of the rules; with ``always`` they only say what else is used.
+    ``pci`` needs at least one device by one of the rules; with ``always`` they only add what else is used.
     """
 
     always: bool = False

@@ -1,4 +1,4 @@
-"""Settings of a host that a run should find: a file of the kernel, what it should say, why, and what to do."""
+"""Settings of a host that a run should find: a file of the kernel, the value it should have, why, and what to do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from orchestrator.definitions.kinds.detection import HostPath, Pattern  # noqa: 
 
 
 class HostCheck(Strict):
-    """One file and what it should say.
+    """One file and the value that it should have.
 
     The value is the file's text without blanks around it, or what the first group of
     ``pattern`` takes from it. With a glob in ``file`` every file must agree. ``need`` stops
-    a run, ``note`` is told only. A file that is not there is skipped, unless ``absent`` is ``fail``.
+    a run, ``note`` is only reported. A file that is not there is skipped, unless ``absent`` is ``fail``.
     """
 
     name: Name
@@ -40,7 +40,7 @@ class HostCheck(Strict):
 
     @property
     def wanted(self) -> str:
-        """What the file should say, for people."""
+        """The expected value, for people."""
         if self.expected:
             return " or ".join(self.expected)
         low = f"at least {self.minimum}" if self.minimum is not None else ""

@@ -1,8 +1,8 @@
 """What a target's containers are given of the host's devices, each grant with its reason.
 
-Every way to pass a device is data here: a CDI kind, Docker's `--gpus`, an OCI runtime of
-the vendor, plain device nodes. Which one is taken is decided by `orchestrator.plan.run.devices`;
-docs/devices.md says what each grant means.
+Every method of device injection is data here: a CDI kind, Docker's `--gpus`, an OCI runtime of
+the vendor, plain device nodes. `orchestrator.plan.run.devices` decides which one is used;
+docs/devices.md explains what each grant means.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Group(Strict):
 class Visible(Strict):
     """A variable by which the vendor's software in the container learns which devices to use.
 
-    ``by`` says how it names them: ``index`` as counted inside (from 0 where only the chosen
+    ``by`` is how it names them: ``index`` as counted inside (from 0 where only the chosen
     devices are there, the host's where all are), ``host-index`` always the host's, ``uuid``
     (indices where a chosen device has none), ``pci`` address.
     """
@@ -85,7 +85,7 @@ class Runtime(Strict):
 
 
 class Passthrough(Strict):
-    """The ways to pass a target's devices; none: its containers get no device."""
+    """The methods that can pass a target's devices; none: its containers get no device."""
 
     cdi: CdiKind | None = None
     gpus: bool = False
@@ -98,10 +98,10 @@ class Passthrough(Strict):
 
     @model_validator(mode="after")
     def _useful(self) -> Self:
-        ways = (self.cdi, self.gpus or None, self.runtime, self.nodes or None)
+        methods = (self.cdi, self.gpus or None, self.runtime, self.nodes or None)
         extras = (self.libraries, self.groups, self.visible)
-        if any(extras) and not any(ways):
-            raise ValueError("libraries, groups and visible need a way to pass devices: cdi, gpus, runtime or nodes")
+        if any(extras) and not any(methods):
+            raise ValueError("libraries, groups and visible need a method to pass devices: cdi, gpus, runtime or nodes")
         return self
 
     @property

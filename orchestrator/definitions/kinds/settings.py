@@ -22,7 +22,7 @@ EngineHost = Annotated[
 
 
 class SettingsFile(Strict):
-    """One `mlorch.yaml`; what is not said is left to the environment and the host."""
+    """One `mlorch.yaml`; what it leaves out is left to the environment and the host."""
 
     recipes: tuple[str, ...] = Field(
         default=(), description="folders, or git addresses at a ref: https://HOST/REPO@TAG"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.yaml.document import Document, read_document, to_plain
-from orchestrator.definitions.yaml.text import nearest, render_problem
+from orchestrator.definitions.yaml.text import nearest, render_problem, suggestion
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", bound=BaseModel)
 
-__all__ = ["Document", "decode", "nearest", "read_document", "render_problem", "to_plain"]
+__all__ = ["Document", "decode", "nearest", "read_document", "render_problem", "suggestion", "to_plain"]
 
 
 def decode(document: Document, model: type[M]) -> M:

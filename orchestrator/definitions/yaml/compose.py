@@ -18,7 +18,7 @@ MAX_DEPTH = 32
 MAX_NODES = 100_000
 _TOO_LARGE = f"this document exceeds {MAX_DEPTH} levels and {MAX_NODES} values (aliases counted at full size)"
 _PARSERS_LIMIT = "maximum nesting depth"
-"""What a parser with a bound of its own says; its scanner reads ahead, so it may speak before `_Composer` counts."""
+"""The message of a parser with a limit of its own; it reads ahead, so it may stop before `_Composer` counts."""
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TEXT_TAGS = frozenset({"!", "tag:yaml.org,2002:str"})
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -177,18 +177,24 @@ _AT_CONTEXT = ("unexpected end of stream", "',' or ']'", "',' or '}'", "find exp
 def _syntax(bare: Document, error: yaml.MarkedYAMLError) -> Problem:
     """The parser's complaint in plain words, at the beginning of what is not closed where that is the cause."""
     raw = str(error.problem or error.context or "not YAML")
-    mark = error.problem_mark or error.context_mark
-    if error.context_mark is not None and any(words in raw for words in _AT_CONTEXT):
-        mark = error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-    if line > len(bare.lines) > 0:
-        line, column = len(bare.lines), len(bare.lines[-1]) + 1
+    line, column = _position(bare, error, raw)
+    span = Span(path=bare.path, line=line, column=column, end_line=line, end_column=column + 1)
     if _PARSERS_LIMIT in raw:
-        deep = Span(path=bare.path, line=line, column=column, end_line=line, end_column=column + 1)
-        return bare.problem("too-large", _TOO_LARGE, deep)
+        return bare.problem("too-large", _TOO_LARGE, span)
     message = _PLAIN.get(raw, raw)
     text = bare.lines[line - 1] if line <= len(bare.lines) else ""
     if message == _PLAIN["found character that cannot start any token"] and text[column - 1 : column] == "\t":
         message = _PLAIN["found a tab character that violates indentation"]
-    span = Span(path=bare.path, line=line, column=column, end_line=line, end_column=column + 1)
     return bare.problem("yaml-syntax", message, span, _HELP.get(message, ""))
+
+
+def _position(bare: Document, error: yaml.MarkedYAMLError, raw: str) -> tuple[int, int]:
+    """Line and column of a complaint, never behind the end of the text."""
+    mark = error.problem_mark or error.context_mark
+    if error.context_mark is not None and any(words in raw for words in _AT_CONTEXT):
+        mark = error.context_mark
+    if mark is None:
+        return 1, 1
+    if mark.line + 1 > len(bare.lines) > 0:
+        return len(bare.lines), len(bare.lines[-1]) + 1
+    return mark.line + 1, mark.column + 1

@@ -72,5 +72,12 @@ def nearest(word: str, choices: Iterable[str], *, limit: int = 1) -> list[str]:
     return [plain[name] for name in [*found, *swapped][:limit]]
 
 
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The hint for a name that nothing has: the nearest known one, else all of them."""
+    names = list(known)
+    near = nearest(word, names)
+    return f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(names)}"
+
+
 def _plain(word: str) -> str:
     return word.lower().replace("-", "_")

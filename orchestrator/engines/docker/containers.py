@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import docker
 
     from orchestrator.engines.model import ContainerExit
-    from orchestrator.facts.run_steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
 
 _OF_CONTAINER = frozenset({"name", "user", "environment", "labels", "working_dir"})
 """What the SDK takes beside the host's part of a container's configuration."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.engines.model import BuildEvent, ContainerExit, EngineFacts
     from orchestrator.engines.podman.cli import Podman
-    from orchestrator.facts.run_steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.steps import BuildSettings, LayerStep
 
 _STOPPED_S = 30.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import shutil
 import tarfile
@@ -209,17 +208,18 @@ def _access(reference: str, auth: RegistryAuth | None) -> Iterator[list[str]]:
 
     A password on the command line could be read by every user of the host: it goes into a file.
     """
-    from orchestrator.engines.registry_trust import certs_folders, scheme
-    from orchestrator.host.site import discover
+    from orchestrator.engines.registry_trust import scheme
+    from orchestrator.host.site import this_site
 
+    site = this_site()
     host = reference.partition("/")[0]
-    if scheme(host) == "http":
+    if scheme(host, site) == "http":
         words = ["--tls-verify=false"]
         files = []
     else:
         words = []
-        files = [path for folder in certs_folders(os.environ) for path in _listed(folder / host)]
-    bundle = discover(os.environ).ca_bundle
+        files = [path for folder in site.registry_certificates for path in _listed(folder / host)]
+    bundle = site.ca_bundle
     with tempfile.TemporaryDirectory(prefix="mlorch-registry-") as text:  # 0700
         folder = Path(text)
         (folder / "certs").mkdir()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engines.model import ContainerExit
     from orchestrator.engines.podman.cli import Podman
-    from orchestrator.facts.run_steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
 
 PID, OOM = "pid", "oom"
 _LOOK_S = 0.02

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
@@ -17,6 +16,8 @@ from urllib.parse import quote, urljoin
 from orchestrator.engines import registry_failures as failures
 from orchestrator.errors import RegistryError
 from orchestrator.facts.references import is_digest
+from orchestrator.http.client import Client
+from orchestrator.http.failures import HttpError
 from orchestrator.images.registry.manifests import (
     LARGEST,
     MANIFESTS,
@@ -27,20 +28,16 @@ from orchestrator.images.registry.manifests import (
     digest_of,
     index_of,
 )
-from orchestrator.images.registry.transport import Call, Transport
+from orchestrator.images.registry.transport import SILENCE_S, Call, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import IO
 
-    import requests
-
     from orchestrator.engines import RegistryAuth
+    from orchestrator.http.answer import Answer
 
-_BLOCK = 1 << 18
-_LEAST_RATE = 1 << 10
-"""Bytes a second below which a registry counts as silent."""
 _MANY_PAGES = 1000
 _NEXT = re.compile(r'<([^>]+)>;\s*rel="?next"?')
 
@@ -56,12 +53,12 @@ class Registry:
     transport: Transport = field(repr=False)
 
     @classmethod
-    def at(cls, host: str, env: Mapping[str, str] | None = None, silence_s: float | None = None) -> Registry:
-        """The registry at `host`; `silence_s` is how long it may say nothing."""
-        transport = Transport(host) if env is None else Transport(host, env)
-        if silence_s is not None:
-            transport.silence_s = silence_s
-        return cls(host, transport)
+    def at(cls, host: str, client: Client | None = None, silence_s: float = SILENCE_S) -> Registry:
+        """The registry at `host`; `silence_s` is how long it may say nothing.
+
+        Without a client it is asked with what this process's environment has for the site.
+        """
+        return cls(host, Transport.to(host, client or Client(), silence_s))
 
     def auth(self) -> RegistryAuth | None:
         """The credentials kept for it, to hand to an engine that pulls or pushes itself."""
@@ -78,7 +75,7 @@ class Registry:
         answer = self._ask(
             "HEAD", repository, f"/manifests/{_path(reference)}", reference, expect=(200, 404), headers=_ACCEPT
         )
-        if answer.status_code == 404:
+        if answer.status == 404:
             return None
         digest = answer.headers.get("Docker-Content-Digest", "")
         if not is_digest(digest):  # a registry need not say it
@@ -96,8 +93,7 @@ class Registry:
         """
         what = _name(self.host, repository, reference)
         answer = self._ask("GET", repository, f"/manifests/{_path(reference)}", reference, headers=_ACCEPT, stream=True)
-        with self._told(), answer:
-            data = b"".join(self._blocks(answer, LARGEST, what))
+        data = b"".join(self._blocks(answer, LARGEST, what))
         announced = answer.headers.get("Docker-Content-Digest", "")
         for wanted in (reference, announced):
             if is_digest(wanted) and (found := _hash(wanted, data)) != wanted:
@@ -114,9 +110,9 @@ class Registry:
             "PUT", repository, f"/manifests/{_path(reference)}", reference, expect=(200, 201, 202),
             headers={"Content-Type": manifest.media_type}, body=lambda: manifest.data,
         )  # fmt: skip
-        said = answer.headers.get("Docker-Content-Digest", "")
-        if said and is_digest(said) and said.startswith("sha256:") and said != manifest.digest:
-            raise failures.mismatch(f"what {self.host} stored as {repository}:{reference}", said)
+        stored = answer.headers.get("Docker-Content-Digest", "")
+        if is_digest(stored) and stored.startswith("sha256:") and stored != manifest.digest:
+            raise failures.mismatch(f"what {self.host} stored as {repository}:{reference}", stored)
         subject = manifest.document.get("subject")
         if subject is not None and "OCI-Subject" not in answer.headers:
             self._add_referrer(repository, descriptor_from(subject).digest, manifest)
@@ -125,14 +121,14 @@ class Registry:
     def delete_manifest(self, repository: str, digest: str) -> bool:
         """Remove a manifest; False where it was gone already."""
         answer = self._ask("DELETE", repository, f"/manifests/{_path(digest)}", digest, expect=(200, 202, 404))
-        return answer.status_code != 404
+        return answer.status != 404
 
     # -- blobs ---------------------------------------------------------------------------
 
     def head_blob(self, repository: str, digest: str) -> int | None:
         """The size of a blob in bytes, or None where it is not there."""
         answer = self._ask("HEAD", repository, f"/blobs/{_path(digest)}", digest, expect=(200, 404))
-        return None if answer.status_code == 404 else _length(answer)
+        return None if answer.status == 404 else _length(answer)
 
     def read_blob(self, repository: str, digest: str, limit: int = LARGEST) -> bytes:
         """A small blob, such as a configuration; `limit` is its most bytes. Raises as `get_blob`."""
@@ -162,13 +158,13 @@ class Registry:
         if self.head_blob(repository, digest) is not None:
             return made
         begun = self._ask("POST", repository, "/blobs/uploads/", digest, expect=(201, 202), body=lambda: b"")
-        if begun.status_code == 201:
+        if begun.status == 201:
             return made
-        place = urljoin(self.transport.address(f"/v2/{repository}/blobs/uploads/"), begun.headers.get("Location", ""))
+        address = urljoin(self.transport.address(f"/v2/{repository}/blobs/uploads/"), begun.headers.get("Location", ""))
         self.transport.ask(
             Call(
                 method="PUT",
-                path=f"{place}{'&' if '?' in place else '?'}digest={quote(digest, safe='')}",
+                path=f"{address}{'&' if '?' in address else '?'}digest={quote(digest, safe='')}",
                 what=f"the blob {_name(self.host, repository, digest)}",
                 repository=repository,
                 expect=(201, 204),
@@ -194,10 +190,10 @@ class Registry:
             answer = self.transport.ask(
                 Call(method="GET", path=path, what=f"the list of {key}", repository=repository, expect=(200, 404))
             )
-            if answer.status_code == 404:
+            if answer.status == 404:
                 break
             try:
-                found += [str(name) for name in answer.json().get(key) or ()]
+                found += [str(name) for name in json.loads(answer.content).get(key) or ()]
             except (ValueError, AttributeError):
                 raise RegistryError(
                     f"the registry {self.host} gives no list of {key}",
@@ -217,7 +213,7 @@ class Registry:
         answer = self._ask(
             "GET", repository, f"/referrers/{_path(digest)}", digest, expect=(200, 404), headers={"Accept": OCI_INDEX}
         )
-        if answer.status_code == 200 and _media_type(answer) == OCI_INDEX:
+        if answer.status == 200 and _media_type(answer) == OCI_INDEX:
             found = Manifest(media_type=OCI_INDEX, data=answer.content).manifests()
         else:
             found = self._tagged_referrers(repository, digest)
@@ -245,7 +241,7 @@ class Registry:
 
     # -- the wire ------------------------------------------------------------------------
 
-    def _ask(self, method: str, repository: str, path: str, reference: str, **more: Any) -> requests.Response:
+    def _ask(self, method: str, repository: str, path: str, reference: str, **more: Any) -> Answer:
         """`Transport.ask` for something in a repository; ``more`` are fields of the `Call`."""
         what = _name(self.host, repository, reference)
         call = Call(method=method, path=f"/v2/{repository}{path}", what=what, repository=repository, **more)
@@ -254,35 +250,25 @@ class Registry:
     def _receive(self, repository: str, digest: str, out: IO[bytes], limit: int | None) -> None:
         what = f"the blob {_name(self.host, repository, digest)}"
         answer = self._ask("GET", repository, f"/blobs/{_path(digest)}", digest, stream=True)
-        found = hashlib.new(digest.partition(":")[0])
-        with self._told(), answer:
-            for block in self._blocks(answer, limit, what):
-                found.update(block)
-                out.write(block)
-        if (said := f"{digest.partition(':')[0]}:{found.hexdigest()}") != digest:
-            raise failures.mismatch(what, said)
+        algorithm = digest.partition(":")[0]
+        hashed = hashlib.new(algorithm)
+        for block in self._blocks(answer, limit, what):
+            hashed.update(block)
+            out.write(block)
+        found = f"{algorithm}:{hashed.hexdigest()}"
+        if found != digest:
+            raise failures.mismatch(what, found)
 
-    def _blocks(self, answer: requests.Response, limit: int | None, what: str) -> Iterator[bytes]:
-        """The body as it comes; a registry that trickles is silent, one that sends too much is stopped."""
-        began, count = time.monotonic(), 0
-        for block in answer.iter_content(_BLOCK):
-            count += len(block)
-            took = time.monotonic() - began
-            if took > self.transport.silence_s and count < took * _LEAST_RATE:
-                raise failures.slow(self.host, took)
-            if limit is not None and count > limit:
-                raise RegistryError(f"{what} is larger than {limit} bytes and was not taken", slug="blob-size")
-            yield block
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what breaks while a body comes into our errors."""
-        import requests
-
+    def _blocks(self, answer: Answer, limit: int | None, what: str) -> Iterator[bytes]:
+        """The body as it comes; one that is too large is stopped."""
         try:
-            yield
-        except requests.exceptions.RequestException as error:
-            raise failures.from_exception(self.host, error, self.transport.silence_s) from None
+            yield from answer.blocks(limit)
+        except HttpError as error:
+            if error.slug == "http-size":
+                raise RegistryError(
+                    f"{what} is larger than {limit} bytes and was not taken", slug="blob-size"
+                ) from None
+            raise self.transport.failure(error) from None
 
 
 _ACCEPT = {"Accept": ", ".join(MANIFESTS)}
@@ -301,11 +287,11 @@ def _path(reference: str) -> str:
     return quote(reference, safe=":")
 
 
-def _media_type(answer: requests.Response) -> str:
+def _media_type(answer: Answer) -> str:
     return str(answer.headers.get("Content-Type", "")).partition(";")[0].strip()
 
 
-def _length(answer: requests.Response) -> int:
+def _length(answer: Answer) -> int:
     text = answer.headers.get("Content-Length", "")
     return int(text) if text.isdigit() else 0
 

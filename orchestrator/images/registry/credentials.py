@@ -8,44 +8,33 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines import RegistryAuth
-from orchestrator.engines.docker.client import user_config
 from orchestrator.errors import RegistryError
 from orchestrator.facts.references import DOCKER_HUB
 from orchestrator.host.command import find_program, run_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from orchestrator.host.site import SiteConfig
 
 _HUB_KEY = "https://index.docker.io/v1/"
 _HELPER_S = 30.0
 
 
-def credentials(host: str, env: Mapping[str, str] | None = None) -> RegistryAuth | None:
+def credentials(host: str, site: SiteConfig) -> RegistryAuth | None:
     """The credentials for a registry, from the first file that knows it; None where none does.
 
     Raises:
         RegistryError: `registry-credentials`, a helper that a file names is missing or fails.
     """
-    env = os.environ if env is None else env
-    for path in files(env):
+    for path in site.registry_logins:
         document = _document(path)
         if document is not None and (found := _in_file(document, host, path)) is not None:
             return found
     return None
-
-
-def files(env: Mapping[str, str]) -> Iterator[Path]:
-    """Where credentials may lie, as docker and podman look for them."""
-    if named := env.get("REGISTRY_AUTH_FILE"):
-        yield Path(named)
-    yield user_config(env) / "config.json"
-    if runtime := env.get("XDG_RUNTIME_DIR"):
-        yield Path(runtime) / "containers/auth.json"
 
 
 def _document(path: Path) -> dict[str, object] | None:
@@ -111,8 +100,8 @@ def _ask_helper(helper: str, key: str, path: Path) -> RegistryAuth | None:
             slug="registry-credentials",
         )
     try:
-        said = json.loads(done.stdout)
-        name, secret = str(said["Username"]), str(said["Secret"])
+        found = json.loads(done.stdout)
+        name, secret = str(found["Username"]), str(found["Secret"])
     except (ValueError, KeyError, TypeError):
         raise RegistryError(
             f"docker-credential-{helper} gave something else than credentials for {key}", slug="registry-credentials"

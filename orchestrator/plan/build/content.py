@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.steps import ContextFile
+from orchestrator.facts.build import ContextFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,13 +18,13 @@ EPOCH = 1_700_000_000
 """The time of every file in an image and of the image itself, in seconds since 1970.
 
 A constant: the same content id must give the same bytes whenever and wherever it is
-built, so a SOURCE_DATE_EPOCH of the user has no say. Another value wants another SCHEME.
+built, so a SOURCE_DATE_EPOCH of the user is ignored. Another value wants another SCHEME.
 """
 CONTENT = "content"
 """The folder of a context with what a layer copies, at the places that it has in the image."""
 CONTENT_TAR = "content.tar"
 """The same as one archive, made when the context is laid out: what the templates add."""
-NORMALISE = "settle.py"
+NORMALISE = "normalise.py"
 """The program of `dockerfiles/` that makes a layer's files the same on every machine, where a template names it."""
 
 _SKIPPED = {"__pycache__", ".DS_Store"}

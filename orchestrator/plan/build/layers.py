@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.facts.build import BuildPlan, LayerStep
 
 PIP_WHEEL = "pip.whl"
 """The place of pip in a context: bind-mounted into the step, never in an image."""
@@ -94,14 +94,14 @@ def set_id(plan: BuildPlan) -> str:
     """
     parts = []
     for step in plan.layers:
-        said = {
+        inputs = {
             name: value
             for name, value in step.inputs.items()
             if name.startswith("file:") and name not in _EACH_PLATFORMS_OWN
         }
         if step.parent is not None:
-            said["dockerfile"] = step.common or step.inputs.get("dockerfile", "")
-        parts.append([step.name, said])
+            inputs["dockerfile"] = step.common or step.inputs.get("dockerfile", "")
+        parts.append([step.name, inputs])
     text = json.dumps([plan.target, plan.benchmark, parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

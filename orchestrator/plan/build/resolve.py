@@ -202,14 +202,14 @@ def stack(catalog: Catalog, top: str) -> tuple[str, ...]:
     """The layer `top` and those that it lies over, the lowest first."""
     names: list[str] = []
     at: str | None = top
-    while at is not None and at not in names:  # a circle is the checker's to tell
+    while at is not None and at not in names:  # a circle is reported by the checker
         names.append(at)
         at = catalog.layer(at).definition.over
     return tuple(reversed(names))
 
 
 def base_candidates(catalog: Catalog, target: str, platform: str | None = None, source: str = "") -> tuple[Base, ...]:
-    """The bases that can be tried, in the recipe's order; `source` is what --base-source said.
+    """The bases that can be tried, in the recipe's order; `source` is the value of --base-source.
 
     A registry image without a digest, in the recipe or the lock, is a moving reference: it
     comes into question only where nothing else does, and then it is `Base.unlocked`.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError
-from orchestrator.facts.run_steps import OWNER_LABEL, ContainerSpec, Mount
+from orchestrator.facts.containers import ARTIFACTS, OWNER_LABEL, ContainerSpec, Mount
 from orchestrator.plan.run.processors import memory_limit, memory_nodes, preflight_memory, size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.devices import Devices
     from orchestrator.plan.run.workload import RunEnvironment, Workload
 
@@ -19,7 +20,12 @@ _MIB = 2**20
 
 
 def container_of(
-    workload: Workload, environment: RunEnvironment, identifier: str, cpus: tuple[int, ...], devices: Devices
+    workload: Workload,
+    environment: RunEnvironment,
+    cell: Cell,
+    identifier: str,
+    cpus: tuple[int, ...],
+    devices: Devices,
 ) -> ContainerSpec:
     target, host = workload.target, environment.host
     memory = memory_limit(host)
@@ -29,9 +35,9 @@ def container_of(
         name=f"mlorch-{identifier}",
         image=workload.image,
         command=workload.harness.command,
-        user=environment.user,
-        mounts=(*_mounts(workload, environment, identifier), *devices.mounts),
-        tmpfs=_tmpfs(memory, environment.user),
+        user=environment.user.inside,
+        mounts=(*_mounts(workload, environment, cell, identifier), *devices.mounts),
+        tmpfs=_tmpfs(memory, environment.user.inside),
         env=_env({**target.env, **devices.env}, len(cpus)),
         labels={
             "org.mlorch.run": identifier,
@@ -64,13 +70,19 @@ def _memory_need(workload: Workload, shm: int) -> int:
     return 3 * workload.model_bytes + workload.dataset_bytes + min(shm, 64 * _MIB) + 256 * _MIB
 
 
-def _mounts(workload: Workload, environment: RunEnvironment, identifier: str) -> tuple[Mount, ...]:
+def _mounts(workload: Workload, environment: RunEnvironment, cell: Cell, identifier: str) -> tuple[Mount, ...]:
     return (
         Mount(source=workload.model_folder, target=f"/models/{workload.model.name}"),
         Mount(source=workload.dataset_folder, target=f"/data/{workload.dataset.name}"),
         Mount(source=f"{environment.results}/{identifier}", target="/results", read_only=False),
-        Mount(source=environment.artifacts, target="/artifacts", read_only=False),
+        Mount(source=artifacts_folder(environment.artifacts, workload, cell), target=ARTIFACTS, read_only=False),
     )
+
+
+def artifacts_folder(root: str, workload: Workload, cell: Cell) -> str:
+    """Where a test's compiled engines and quantised weights stay: of this image (by content id), for this step only."""
+    content_id = workload.image.rpartition(":")[2]
+    return f"{root}/{content_id}/{workload.benchmark.name}-{workload.target.name}-{cell.scenario}".lower()
 
 
 def _tmpfs(memory: int, user: str) -> dict[str, str]:

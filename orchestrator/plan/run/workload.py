@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Model, Target
     from orchestrator.facts.host import HostFacts
+    from orchestrator.plan.run.user import RunUser
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class Workload:
 class RunEnvironment:
     """Where it runs and for whom.
 
-    ``results`` and ``artifacts`` are absolute host folders, ``user`` is ``uid:gid``;
+    ``results`` and ``artifacts`` are absolute host folders, ``user`` says who containers are (`plan.run.user`);
     ``devices`` is what the host and its engine have for devices, ``device_selection`` which of them
     to use (`--devices`, empty: all), ``limits`` the most that a container's rlimit may be (None: no bound; a name
     that is absent is not known and not checked).
@@ -44,7 +45,7 @@ class RunEnvironment:
     host: HostFacts
     results: str
     artifacts: str
-    user: str
+    user: RunUser
     owner: str
     devices: DeviceInventory = field(default_factory=DeviceInventory)
     device_selection: str = ""

@@ -118,7 +118,7 @@ def choose(text: str, found: Iterable[FoundDevice], target: str, *, required: bo
 
 
 def with_uuids(found: Iterable[FoundDevice], specs: Iterable[CdiDevice]) -> tuple[FoundDevice, ...]:
-    """``found`` with the UUIDs that CDI specs tell where the host does not: those of MIG instances are in no file.
+    """``found`` with the UUIDs that CDI specs have and the host's files do not: those of MIG instances are in no file.
 
     A spec whose names are UUIDs (nvidia-ctk cdi generate --device-name-strategy=uuid) says by its
     nodes which device or part each is.
@@ -160,18 +160,18 @@ def _named(
     terms: Sequence[Term], own: Sequence[FoundDevice], found: Sequence[FoundDevice], target: str
 ) -> tuple[Unit, ...]:
     chosen: list[Unit] = []
-    strangers: dict[str, str] = {}
+    others: dict[str, str] = {}
     for term in terms:
         units = _matching(term, own)
         if units:
             chosen += units
             continue
-        others = _matching(term, [device for device in found if device.target != target])
-        if not others or term.kind in {"index", "part"}:
+        elsewhere = _matching(term, [device for device in found if device.target != target])
+        if not elsewhere or term.kind in {"index", "part"}:
             raise _unknown(term, own, target)
-        strangers[_shown(term)] = others[0].device.target
-    if strangers:
-        raise _of_another(strangers, chosen, target)
+        others[_shown(term)] = elsewhere[0].device.target
+    if others:
+        raise _of_another(others, chosen, target)
     return tuple(chosen)
 
 
@@ -194,7 +194,7 @@ def _unknown(term: Term, own: Sequence[FoundDevice], target: str) -> UsageError:
         return _no_parts(term, every, target)
     if term.kind == "uuid" and _hides_uuids(every, parts_only=wants_part):
         return UsageError(
-            f"this host does not tell the UUIDs of all devices of target `{target}`, so {_shown(term)} may be any",
+            f"this host does not show the UUIDs of all devices of target `{target}`, so {_shown(term)} may be any",
             hint="choose by index or PCI address, or name devices by UUID in a CDI spec "
             f"(nvidia-ctk cdi generate --device-name-strategy=uuid). {_available(every)}",
             slug="unknown-device",
@@ -214,7 +214,7 @@ def _no_parts(term: Term, every: tuple[Unit, ...], target: str) -> UsageError:
 
 
 def _hides_uuids(units: Iterable[Unit], *, parts_only: bool) -> bool:
-    """Whether the host does not say the UUID of a unit, so that a UUID may be any of them."""
+    """Whether the host does not show the UUID of a unit, so that a UUID may be any of them."""
     for unit in units:
         if parts_only and unit.part is None:
             continue
@@ -223,9 +223,9 @@ def _hides_uuids(units: Iterable[Unit], *, parts_only: bool) -> bool:
     return False
 
 
-def _of_another(strangers: dict[str, str], chosen: Sequence[Unit], target: str) -> UsageError:
-    words = ", ".join(f"{shown} is of target `{other}`" for shown, other in strangers.items())
-    targets = set(strangers.values())
+def _of_another(others: dict[str, str], chosen: Sequence[Unit], target: str) -> UsageError:
+    words = ", ".join(f"{shown} is of target `{other}`" for shown, other in others.items())
+    targets = set(others.values())
     if not chosen and len(targets) == 1:
         return UsageError(
             f"{words}, not of `{target}`", hint=f"run it with --target {min(targets)}", slug="devices-other-target"

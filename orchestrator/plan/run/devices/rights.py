@@ -1,7 +1,7 @@
 """Whether a run's user may open the nodes that are passed, and which of the host's groups it needs for that. Pure.
 
-Containers have no capability that overrides a file's rights, root there included: what the
-owner, group and mode of a node say is what counts.
+A container has no capability that overrides a file's rights, not even as root: the owner, group
+and mode of a node decide.
 """
 
 from __future__ import annotations

@@ -1,0 +1,266 @@
+"""Writes docs/reference/: commands from click, recipes from the JSON Schema, errors from where they are raised.
+
+`make docs` runs this; a test compares what it would write with what is there.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator import errors
+from orchestrator.cli import COMMANDS, cli
+from orchestrator.definitions.catalog.schema import SCHEMAS, schema
+from orchestrator.definitions.kinds.recipes import KINDS
+from orchestrator.errors import BUG_EXIT_CODE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+PACKAGE = ROOT / "orchestrator"
+NOTE = "<!-- Written by `make docs`; do not edit. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by its file name."""
+    return {"cli.md": cli_page(), "recipes.md": recipes_page(), "errors.md": errors_page()}
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table; a bar in a cell is escaped."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+# -- commands ----------------------------------------------------------------------------
+
+
+def cli_page() -> str:
+    """Every command with its usage and options, in the order of `mlorch --help`."""
+    context = click.Context(cli, info_name="mlorch")
+    text = f"# Commands\n\n{NOTE}\n"
+    text += "Every command takes `-h`. Exit codes and error slugs: [errors](errors.md).\n"
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        text += command_text(command, click.Context(command, info_name=name, parent=context))
+    return text
+
+
+def command_text(command: click.Command, context: click.Context) -> str:
+    """One command, and the commands below it."""
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    text = f"\n## {context.command_path}\n\n```\n{usage}\n```\n\n{paragraphs(command.help or '')}\n"
+    rows = []
+    for option in command.get_params(context):
+        record = option.get_help_record(context)
+        if isinstance(option, click.Option) and record and option.name != "help":
+            rows.append((f"`{record[0]}`", one_line(record[1])))
+    if rows:
+        text += "\n" + table(("option", "what it does"), rows)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            text += command_text(below, click.Context(below, info_name=name, parent=context))
+    return text
+
+
+def paragraphs(text: str) -> str:
+    """A docstring's paragraphs, each on one line; lines that click keeps as they are stay a block."""
+    parts = []
+    for part in re.split(r"\n\s*\n", text.strip()):
+        if part.startswith("\b"):
+            parts.append("```\n" + part.removeprefix("\b").strip("\n") + "\n```")
+        else:
+            parts.append(one_line(part))
+    return "\n\n".join(parts)
+
+
+def one_line(text: str) -> str:
+    """Text without its line breaks."""
+    return " ".join(text.split())
+
+
+# -- recipes -----------------------------------------------------------------------------
+
+
+def recipes_page() -> str:
+    """Every kind of definition with its keys, and the tables that they hold."""
+    text = f"# Recipes, locks and settings, key by key\n\n{NOTE}\n"
+    text += "What each kind is for, with examples: [recipes](../recipes.md). "
+    text += "`mlorch recipes schema KIND` prints the JSON Schema that this page is made of.\n"
+    docs = attribute_docs()
+    parts: dict[str, dict[str, Any]] = {}
+    for kind in SCHEMAS:
+        found = schema(kind)
+        name = KINDS[kind].__name__ if kind in KINDS else ""
+        text += f"\n## {kind}\n\n" + model_text(found, docs.get(name, {}))
+        parts |= found.get("$defs", {})
+    text += "\n# Parts\n"
+    for name in sorted(parts):
+        text += f"\n## {name}\n\n" + model_text(parts[name], docs.get(name, {}))
+    return text
+
+
+def model_text(schema: dict[str, Any], docs: dict[str, str]) -> str:
+    """A model's sentence and its keys."""
+    rows = []
+    for key, value in schema.get("properties", {}).items():
+        needed = "yes" if key in schema.get("required", []) else ""
+        rows.append((f"`{key}`", value_text(value), needed, docs.get(key, "")))
+    text = paragraphs(schema.get("description", "").replace("``", "`")) + "\n"
+    return text + ("\n" + table(("key", "value", "required", "what it says"), rows) if rows else "")
+
+
+def value_text(value: dict[str, Any]) -> str:  # noqa: PLR0911 (one return a form)
+    """What a key may hold, in words."""
+    if "$ref" in value:
+        name = value["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "enum" in value:
+        return ", ".join(f"`{word}`" for word in value["enum"])
+    for several in ("anyOf", "oneOf"):
+        if several in value:
+            forms = [form for form in value[several] if form.get("type") != "null" and not is_text_of_number(form)]
+            return " or ".join(dict.fromkeys(map(value_text, forms)))
+    kind = value.get("type")
+    if kind == "array":
+        return "list of " + value_text(value.get("items", {}))
+    if kind == "object":
+        (inner, *_) = [*value.get("patternProperties", {}).values(), value.get("additionalProperties") or {}]
+        return "name → " + value_text(inner if isinstance(inner, dict) else {})
+    if isinstance(kind, list):
+        return "text"
+    return {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}.get(
+        str(kind), "anything"
+    )
+
+
+def is_text_of_number(form: dict[str, Any]) -> bool:
+    """Whether this is the second form of a number or a yes, for editors: the same as text."""
+    return form.get("type") == "string" and "pattern" in form
+
+
+def attribute_docs() -> dict[str, dict[str, str]]:
+    """What stands below the fields of the models, by class and key."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for path in sorted((PACKAGE / "definitions" / "kinds").glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                for field, doc in zip(node.body, node.body[1:], strict=False):
+                    if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and (said := words(doc)):
+                        found[node.name][alias(field) or field.target.id] = said
+    return found
+
+
+def words(node: ast.stmt) -> str:
+    """The text of a string that stands alone; empty for anything else."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        return one_line(node.value.value.replace("``", "`"))
+    return ""
+
+
+def alias(field: ast.AnnAssign) -> str:
+    """The key of a field whose Python name is another."""
+    given = field.value.keywords if isinstance(field.value, ast.Call) else []
+    return next((str(ast.literal_eval(word.value)) for word in given if word.arg == "alias"), "")
+
+
+# -- errors ------------------------------------------------------------------------------
+
+
+def errors_page() -> str:
+    """Every slug with its exit code and the messages that carry it."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    codes: dict[str, set[int]] = defaultdict(set)
+    for slug, code, message in raised():
+        codes[slug].add(code)
+        found[slug][message] = None
+    rows = []
+    for slug in sorted(found):
+        messages = [one_line(message) for message in found[slug] if message]
+        rows.append((f"`{slug}`", ", ".join(str(code) for code in sorted(codes[slug])), "<br>".join(messages)))
+    return (
+        f"# Errors\n\n{NOTE}\n"
+        'An error ends with its slug in brackets; with `--json` it is the document `{"error": …}`. '
+        "`…` stands for what depends on the case.\n\n"
+        + table(("exit code", "means"), EXIT_CODES)
+        + "\n"
+        + table(("slug", "exit code", "message"), rows)
+    )
+
+
+EXIT_CODES = [
+    ("0", "done"),
+    ("1", "a step failed, or a result is not valid"),
+    ("2", "the command line asks for what does not exist or does not fit"),
+    ("3", "recipes, templates or locks are invalid"),
+    ("4", "the engine or launcher is missing, too old or stopped answering"),
+    ("5", "nothing is selected"),
+    ("70", "a fault of mlorch itself"),
+    ("130", "interrupted"),
+]
+SLUG = re.compile("[a-z][a-z0-9…-]+")
+CLASSES = {name: value for name, value in vars(errors).items() if hasattr(value, "exit_code")}
+
+
+def raised() -> Iterator[tuple[str, int, str]]:
+    """Slug, exit code and message of every error that the package can make, in the order of its files."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef):
+                texts = local_texts(function)
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Call):
+                        yield from one_error(node, texts)
+
+
+def local_texts(function: ast.FunctionDef) -> dict[str, str]:
+    """The strings that a function gives a name before it raises them."""
+    found = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found[node.targets[0].id] = text_of(node.value, {})
+    return found
+
+
+def one_error(call: ast.Call, texts: dict[str, str]) -> Iterator[tuple[str, int, str]]:
+    """The error that a call makes, if it makes one."""
+    given = {word.arg: word.value for word in call.keywords}
+    args = [text_of(arg, texts) for arg in call.args]
+    made = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if made in CLASSES and made != "DefinitionError":
+        slug = text_of(given["slug"], texts) if "slug" in given else CLASSES[made].slug
+        if slug:
+            yield slug, BUG_EXIT_CODE if slug == "bug" else CLASSES[made].exit_code, args[0] if args else ""
+    elif made == "Problem" and text_of(given.get("slug"), texts):
+        yield text_of(given["slug"], texts), 3, text_of(given.get("message"), texts)
+    elif made in {"fault", "problem", "_note", "_stop", "_fault"} and len(args) > 1 and SLUG.fullmatch(args[0]):
+        yield args[0], 3, args[1]
+
+
+def text_of(node: ast.expr | None, texts: dict[str, str]) -> str:
+    """A string of the source, `…` for each value in it; empty where it is no string."""
+    if isinstance(node, ast.Name):
+        return texts.get(node.id, "")
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(part, {}) or "…" for part in node.values)
+    return ""
+
+
+if __name__ == "__main__":
+    REFERENCE.mkdir(exist_ok=True)
+    for file, page in pages().items():
+        (REFERENCE / file).write_text(page, encoding="utf-8")

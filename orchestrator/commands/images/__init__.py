@@ -1,0 +1,27 @@
+"""`mlorch images`: what images are made of, and where they are."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.commands.groups import LazyCommands
+
+COMMANDS: dict[str, str] = {
+    "list": "Show images of mlorch in the engine and in registries.",
+    "lock": "Pin what layers are made of: base digests, commits, packages.",
+    "prune": "Remove images that no current plan needs.",
+    "pull": "Get images from registries; build none.",
+    "push": "Publish images in a registry.",
+    "rebuild": "Build layers again without any cache; --verify compares them with what is there.",
+    "sbom": "Print what is in an image (CycloneDX) and how it came to be (in-toto, SLSA).",
+    "keygen": "Make a key pair to sign images with.",
+    "sign": "Write SBOM and provenance of images, sign them, put them beside the image.",
+    "verify": "Check images against the plan, their documents and a key.",
+    "bundle": "Write images, models, data, recipes and documents into one file.",
+    "load": "Take such a file in, with no network.",
+}
+
+
+@click.group("images", cls=LazyCommands, modules={name: f"images.{name}" for name in COMMANDS}, summaries=COMMANDS)
+def command() -> None:
+    """Lock, publish, get, list and remove images; say, sign, check and rebuild what is in them."""

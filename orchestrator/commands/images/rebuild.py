@@ -1,0 +1,62 @@
+"""`mlorch images rebuild`: build layers again without any cache, and show that they come out the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.commands.common import context_for, json_option, recipes_option, selection_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.console import Console
+    from orchestrator.images.rebuild import Rebuilt
+    from orchestrator.operations.kept_plans import Selection
+
+
+@click.command("rebuild")
+@click.argument("layers", nargs=-1, metavar="[LAYER]…")
+@selection_options
+@click.option("--verify", is_flag=True, help="Compare with the images that are there, and leave those as they are.")
+@recipes_option
+@json_option
+def command(
+    layers: tuple[str, ...],
+    chosen: Sequence[Selection],
+    recipes: tuple[str, ...],
+    *,
+    verify: bool,
+    as_json: bool,
+) -> int:
+    """Build LAYERs (default: all of the selection) again without any cache.
+
+    With --verify each is compared with the image that is there: identical, or the first
+    file that differs and in what, or the first field of the configuration. Exit status 1
+    when one differs in more than its compression. Without it the new images take the place of the old ones.
+    """
+    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.console import Console
+    from orchestrator.operations.images.rebuild import RebuildRequest, rebuild
+
+    console = Console(quiet=as_json)
+    request = RebuildRequest(selections=tuple(chosen), layers=layers, verify=verify)
+    done: list[Rebuilt] = []
+    for found in rebuild(context_for(console, recipes), request, ConsoleProgress(console)):
+        done += found
+        if not as_json:
+            show(console, found)
+    if as_json:
+        console.document({"layers": done})
+    return 1 if any(one.state == "differs" for one in done) else 0
+
+
+def show(console: Console, outcomes: Sequence[Rebuilt]) -> None:
+    """A line a layer; where it differs, what was there before and the first difference."""
+    width = max(len(outcome.name) for outcome in outcomes)
+    for outcome in outcomes:
+        console.result(f"  {outcome.state:12} {outcome.name:{width}}  {outcome.rebuilt}  {outcome.seconds:6.1f} s")
+        if outcome.state in {"differs", "same-content"}:
+            console.result(f"{'':15}there: {outcome.digest}")
+            console.result(f"{'':15}{outcome.difference or 'nothing but the manifest itself'}")

@@ -1,0 +1,125 @@
+"""What a container left in a folder that was its own: rights taken away, special files removed, given to the caller."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestrator.facts.neutral import neutral
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DEEPEST = 64
+_MOST_TOLD = 100
+_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+_SPECIAL = {
+    stat.S_IFIFO: "a pipe; removed",
+    stat.S_IFSOCK: "a socket; removed",
+    stat.S_IFCHR: "a device; removed",
+    stat.S_IFBLK: "a device; removed",
+}
+
+
+def give(folder: Path, owner: str) -> None:
+    """Make ``folder`` itself belong to ``owner`` (``uid:gid``); only root can, and for others it is theirs already."""
+    uid, gid = _numbers(owner)
+    if os.geteuid() == 0:
+        os.chown(folder, uid, gid, follow_symlinks=False)
+
+
+def take_over(folder: Path, owner: str) -> dict[str, str]:
+    """Make everything below ``folder`` harmless, and ``owner``'s (``uid:gid``) where this process is root.
+
+    No setuid, setgid or sticky bit, no writing for group and others; the owner may read and write.
+    Pipes, sockets and devices are removed. Links are left, and never followed. Gives what was done,
+    by the path below ``folder``; what could not be done too. Raises OSError for ``folder`` itself only.
+    """
+    task = _Task(owner=_numbers(owner) if os.geteuid() == 0 else None)
+    held = os.open(folder, _FOLDER)
+    try:
+        task.folder(held, "", 1)
+        os.fchmod(held, stat.S_IMODE(os.fstat(held).st_mode) & 0o755 | 0o700)
+        if task.owner is not None:
+            os.fchown(held, *task.owner)
+    finally:
+        os.close(held)
+    return task.done
+
+
+def take_back(folder: Path, owner: str) -> dict[str, str]:
+    """`take_over`; where ``folder`` itself cannot be opened that is told too, and is no error."""
+    try:
+        return take_over(folder, owner)
+    except OSError as error:
+        return {".": f"could not be made harmless: {error.strerror}"}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Task:
+    owner: tuple[int, int] | None
+    done: dict[str, str] = field(default_factory=dict)
+
+    def folder(self, held: int, path: str, depth: int) -> None:
+        """Everything in the folder that is open as ``held``."""
+        with os.scandir(held) as entries:
+            names = sorted(entry.name for entry in entries)
+        for name in names:
+            where = f"{path}{name}"
+            try:
+                self._entry(held, name, where, depth)
+            except OSError as error:
+                self._tell(where, f"could not be made harmless: {error.strerror}")
+
+    def _entry(self, held: int, name: str, where: str, depth: int) -> None:
+        facts = os.stat(name, dir_fd=held, follow_symlinks=False)
+        kind = stat.S_IFMT(facts.st_mode)
+        if kind in _SPECIAL:
+            os.unlink(name, dir_fd=held)
+            self._tell(where, _SPECIAL[kind])
+            return
+        if kind == stat.S_IFLNK:
+            if self.owner is not None:
+                os.chown(name, *self.owner, dir_fd=held, follow_symlinks=False)
+            return
+        if facts.st_mode & (stat.S_ISUID | stat.S_ISGID) and kind == stat.S_IFREG:
+            self._tell(where, f"mode {stat.S_IMODE(facts.st_mode):04o}; its special bits were taken away")
+        self._own(held, name, facts.st_mode, folder=kind == stat.S_IFDIR)
+        if kind == stat.S_IFDIR:
+            self._inside(held, name, where, depth)
+
+    def _own(self, held: int, name: str, mode: int, *, folder: bool) -> None:
+        """Rights first and the owner after them: a file with special bits never belongs to the caller."""
+        wanted = mode & 0o755 | (0o700 if folder else 0o600)
+        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=held)
+        try:
+            if stat.S_IMODE(mode) != wanted:
+                os.chmod(f"/proc/self/fd/{descriptor}", wanted)  # noqa: PTH101 (chmod that follows nothing)
+            if self.owner is not None:
+                os.chown(f"/proc/self/fd/{descriptor}", *self.owner)
+        finally:
+            os.close(descriptor)
+
+    def _inside(self, held: int, name: str, where: str, depth: int) -> None:
+        inner = os.open(name, _FOLDER, dir_fd=held)
+        try:
+            if depth >= _DEEPEST:
+                os.fchmod(inner, 0)
+                self._tell(where, f"deeper than {_DEEPEST} folders; closed")
+                return
+            self.folder(inner, f"{where}/", depth + 1)
+        finally:
+            os.close(inner)
+
+    def _tell(self, where: str, what: str) -> None:
+        if len(self.done) < _MOST_TOLD:
+            self.done[neutral(where)] = what
+        elif len(self.done) == _MOST_TOLD:
+            self.done["…"] = "and more"
+
+
+def _numbers(owner: str) -> tuple[int, int]:
+    uid, _, gid = owner.partition(":")
+    return int(uid), int(gid or uid)

@@ -1,0 +1,82 @@
+"""pip's settings as pip itself would read them on this host."""
+
+from __future__ import annotations
+
+import configparser
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+LISTS = ("index-url", "extra-index-url", "find-links", "trusted-host")
+NUMBERS = ("timeout", "retries")
+_OPTIONS = (*LISTS, *NUMBERS, "no-index")
+
+
+def read_pip_config(
+    env: Mapping[str, str], root: Path, notes: list[str]
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Options of pip with the words of their values, and the files and variables that they are from.
+
+    In pip's order: global, user, environment's own, PIP_CONFIG_FILE, variables; later ones win.
+    """
+    values: dict[str, str] = {}
+    origins: list[str] = []
+    for path in _files(env, root):
+        found = _read(path, notes)
+        if found:
+            values.update(found)
+            origins.append(str(path))
+    for option in _OPTIONS:
+        variable = "PIP_" + option.upper().replace("-", "_")
+        if variable in env:
+            values[option] = env[variable]
+            origins.append(variable)
+    return {option: tuple(text.split()) for option, text in values.items() if text.split()}, tuple(origins)
+
+
+def _files(env: Mapping[str, str], root: Path) -> Iterator[Path]:
+    named = env.get("PIP_CONFIG_FILE", "")
+    if named == "/dev/null":  # pip's way to say: no configuration files at all
+        return
+    folders = [folder for folder in env.get("XDG_CONFIG_DIRS", "").split(":") if folder]
+    yield from (Path(folder) / "pip/pip.conf" for folder in reversed(folders))
+    if not folders:
+        yield root / "etc/xdg/pip/pip.conf"
+    yield root / "etc/pip.conf"
+    if not (named and Path(named).exists()):
+        yield from _files_of_user(env)
+    environment = env.get("VIRTUAL_ENV") or (sys.prefix if root == Path("/") else "")
+    if environment:
+        yield Path(environment) / "pip.conf"
+    if named:
+        yield Path(named)
+
+
+def _files_of_user(env: Mapping[str, str]) -> Iterator[Path]:
+    home = env.get("HOME", "")
+    if home:
+        yield Path(home) / ".pip/pip.conf"
+        yield Path(env.get("XDG_CONFIG_HOME") or Path(home) / ".config") / "pip/pip.conf"
+
+
+def _read(path: Path, notes: list[str]) -> dict[str, str]:
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except (configparser.Error, UnicodeDecodeError):
+        notes.append(f"{path} is not a pip configuration")
+        return {}
+    values: dict[str, str] = {}
+    for section in ("global", "install"):  # what pip install reads, the second over the first
+        if not parser.has_section(section):
+            continue
+        for key, value in parser.items(section):
+            option = key.replace("_", "-")
+            if option in _OPTIONS:
+                values[option] = value
+    return values

@@ -1,0 +1,198 @@
+"""Files that a container could have made, read as input: no link followed, regular files only, limited, strict.
+
+The folder is ours (the engine mounted it); everything below it may be a link, a pipe, a device, endless, or
+not what its name says. Nothing here blocks, and every refusal is an `UnreadableFile` with its reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import StepFailed
+from orchestrator.facts.neutral import neutral
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any, BinaryIO
+
+LARGEST_DOCUMENT = 8 * 2**20
+"""Bytes of a JSON document of the harness or of a record; real ones have some thousand."""
+LARGEST_HASHED = 64 * 2**30
+"""A file may say that it has exabytes: reading more than this to the end is no way to hash."""
+MOST_FILES = 10_000
+_DEEPEST = 64
+_BLOCK = 1 << 20
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class UnreadableFile(StepFailed):
+    """A file that is not read; ``reason`` says why without its path, ``missing`` that there is none."""
+
+    slug = "unreadable-file"
+
+    def __init__(self, folder: Path, name: str, reason: str, *, missing: bool = False) -> None:
+        super().__init__(f"{neutral(str(folder / name))} {reason}")
+        self.reason = reason
+        self.missing = missing
+
+
+@contextmanager
+def opened(folder: Path, name: str, limit: int | None = None) -> Iterator[BinaryIO]:
+    """The regular file ``name`` below ``folder``, open for reading; ``limit`` is the most bytes that it may have."""
+    try:
+        descriptor = _open_below(folder, name)
+    except FileNotFoundError:
+        raise UnreadableFile(folder, name, "is missing", missing=True) from None
+    except OSError as error:
+        raise UnreadableFile(folder, name, _why_not_opened(error)) from None
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise UnreadableFile(folder, name, "is no regular file")
+    with os.fdopen(descriptor, "rb") as stream:
+        if limit is not None and facts.st_size > limit:
+            raise UnreadableFile(folder, name, f"has {facts.st_size:,} bytes; {limit:,} are the most that is read")
+        try:
+            yield stream
+        except OSError as error:
+            raise UnreadableFile(folder, name, f"cannot be read: {error.strerror}") from None
+
+
+def read_bytes(folder: Path, name: str, limit: int = LARGEST_DOCUMENT) -> bytes:
+    """The whole file; raises `UnreadableFile`."""
+    with opened(folder, name, limit) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:  # it grew meanwhile
+        raise UnreadableFile(folder, name, f"has more than {limit:,} bytes")
+    return data
+
+
+def read_text(folder: Path, name: str, limit: int = LARGEST_DOCUMENT, *, errors: str = "strict") -> str:
+    """The whole file as UTF-8; raises `UnreadableFile`."""
+    try:
+        return read_bytes(folder, name, limit).decode("utf-8", errors)
+    except UnicodeDecodeError:
+        raise UnreadableFile(folder, name, "is not UTF-8") from None
+
+
+def read_document(folder: Path, name: str, limit: int = LARGEST_DOCUMENT) -> Any:
+    """The JSON document in a file (`strict_json`); raises `UnreadableFile`."""
+    try:
+        return strict_json(read_text(folder, name, limit))
+    except ValueError as error:
+        raise UnreadableFile(folder, name, f"is not JSON: {error}") from None
+
+
+def read_object(folder: Path, name: str, limit: int = LARGEST_DOCUMENT) -> dict[str, object]:
+    """The JSON object in a file; raises `UnreadableFile`."""
+    document = read_document(folder, name, limit)
+    if not isinstance(document, dict):
+        raise UnreadableFile(folder, name, "is not a JSON object")
+    return document
+
+
+def read_tail(folder: Path, name: str, *, lines: int = 20, size: int = 16_384) -> str:
+    """The last lines of a log, made harmless for a terminal; raises `UnreadableFile`."""
+    with opened(folder, name) as stream:
+        stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, stream.tell() - size))
+        text = stream.read(size).decode(errors="replace")
+    return neutral("\n".join(text.splitlines()[-lines:]))
+
+
+def hash_file(folder: Path, name: str) -> tuple[str, int]:
+    """The sha256 of a file (hex) and the number of bytes that it is of; raises `UnreadableFile`."""
+    digest, size = hashlib.sha256(), 0
+    with opened(folder, name, LARGEST_HASHED) as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+            if size > LARGEST_HASHED:
+                raise UnreadableFile(folder, name, "grows while it is read")
+    return digest.hexdigest(), size
+
+
+def strict_json(text: str) -> Any:
+    """The document in ``text``: no NaN or infinity, no key twice, no half characters, nothing deeper than 64.
+
+    Raises `ValueError`.
+    """
+    try:
+        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+    except RecursionError:
+        raise ValueError(f"deeper than {_DEEPEST} levels") from None
+    if text.count("[") + text.count("{") > _DEEPEST and _deeper(document, _DEEPEST):
+        raise ValueError(f"deeper than {_DEEPEST} levels")
+    if "\\u" in text:
+        _require_whole_characters(document)
+    return document
+
+
+def _open_below(folder: Path, name: str) -> int:
+    *parents, last = name.split("/")
+    if not all(part not in {"", ".", ".."} for part in (*parents, last)):
+        raise FileNotFoundError(name)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parents:
+            inner = os.open(part, _FOLDER, dir_fd=held)
+            os.close(held)
+            held = inner
+        return os.open(last, _FILE, dir_fd=held)
+    finally:
+        os.close(held)
+
+
+def _why_not_opened(error: OSError) -> str:
+    if error.errno == 40:  # ELOOP: what O_NOFOLLOW says of a link
+        return "is a link, and links are not followed here"
+    return f"cannot be opened: {error.strerror}"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:80]!r} stands there twice")
+    return found
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(f"{word[:40]} is larger than a number can be")
+    return value
+
+
+def _deeper(document: Any, levels: int) -> bool:
+    waiting = [(document, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if not isinstance(value, dict | list):
+            continue
+        if depth > levels:
+            return True
+        inner = value.values() if isinstance(value, dict) else value
+        waiting += [(item, depth + 1) for item in inner if isinstance(item, dict | list)]
+    return False
+
+
+def _require_whole_characters(document: Any) -> None:
+    """Half of a pair (``\\ud800``) is no character: no file and no terminal takes it."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a character") from None

@@ -1,0 +1,145 @@
+"""What a server answered, read in pieces and counted; and a file that comes in several attempts."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from orchestrator.http.failures import HttpError, passing_status, slow, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import IO, Any, Self
+
+    import requests
+
+    from orchestrator.http.failures import Limits
+
+LARGEST_BODY = 64 << 20
+"""Bytes of the largest body that is read into memory."""
+LARGEST_DOWNLOAD = 1 << 40
+LEAST_RATE = 1 << 10
+"""Bytes a second below which a server counts as silent."""
+_BLOCK = 1 << 18
+
+
+class Answer:
+    """What a server answered. Close it, read it whole, or use it in a `with`."""
+
+    def __init__(self, response: requests.Response, limits: Limits, began: float) -> None:
+        self._response = response
+        self._limits = limits
+        self._began = began
+        self._content: bytes | None = None
+        self.url = response.url
+        self.status = response.status_code
+        self.reason = str(response.reason or "")
+        self.headers: Mapping[str, str] = response.headers
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._response.close()
+
+    @property
+    def content(self) -> bytes:
+        """The body whole. Raises `HttpError`, `http-size` for one above `LARGEST_BODY`."""
+        if self._content is None:
+            self._content = b"".join(self.blocks(LARGEST_BODY))
+        return self._content
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode("utf-8", errors="replace")
+
+    def blocks(self, limit: int | None = None, *, raw: bool = False) -> Iterator[bytes]:
+        """The body as it comes; ``raw`` leaves it compressed where the server compressed it unasked.
+
+        Raises:
+            HttpError: it breaks off, trickles, takes too long, or is larger than `limit` bytes.
+        """
+        host = urlsplit(self.url).netloc
+        began, count = time.monotonic(), 0
+        with self, told(host, self._limits):
+            # read1 gives what is there: read, and with it iter_content, would wait for a whole block from a trickle.
+            while block := self._response.raw.read1(_BLOCK, decode_content=not raw):
+                count += len(block)
+                took = time.monotonic() - began
+                trickles = took > self._limits.idle_s and count < took * LEAST_RATE
+                if trickles or 0 < self._limits.whole_s < time.monotonic() - self._began:
+                    raise slow(host, took)
+                if limit is not None and count > limit:
+                    raise HttpError(host, f"it sends more than {limit} bytes", slug="http-size")
+                yield block
+
+    def failure(self, *, passing: bool = False) -> HttpError:
+        """The error that this answer is; ``passing`` where it is one that passes though its status is not."""
+        host, reason = urlsplit(self.url).netloc, f"the server answered {self.status} {self.reason}".strip()
+        passing = passing or passing_status(self.status)
+        return HttpError(host, reason, slug="http-status", passing=passing, answer=self)
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds that the server asks to wait; 0 where it does not say."""
+        from email.utils import parsedate_to_datetime
+
+        said = self.headers.get("Retry-After", "").strip()
+        if said.isdigit():
+            return float(said)
+        try:
+            return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+        except (ValueError, TypeError):
+            return 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Partial:
+    """A file as far as it came, with its SHA-256; of one with more than ``limit`` bytes not much more is taken."""
+
+    out: IO[bytes] = field(default_factory=io.BytesIO)
+    limit: int = LARGEST_DOWNLOAD
+    count: int = 0
+    _digest: Any = field(default_factory=hashlib.sha256, repr=False)
+    _url: str = field(default="", repr=False)
+    _validator: str = field(default="", repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """Of what came so far."""
+        return str(self._digest.hexdigest())
+
+    def restart(self, url: str = "", answer: Answer | None = None) -> None:
+        """Forget what came; the next bytes are those of ``answer``, from their first."""
+        self.out.seek(0)
+        self.out.truncate()
+        self.count, self._digest, self._url = 0, hashlib.sha256(), url
+        tag = answer.headers.get("ETag", "") if answer is not None else ""
+        date = answer.headers.get("Last-Modified", "") if answer is not None else ""
+        self._validator = tag if tag and not tag.startswith("W/") else date
+
+    def add(self, block: bytes) -> bool:
+        """Take more bytes; False where these are too many already."""
+        self.out.write(block)
+        self._digest.update(block)
+        self.count += len(block)
+        return self.count <= self.limit
+
+    def range_of(self, url: str) -> dict[str, str]:
+        """Headers that ask for the rest; none where nothing came, or where the file may be another one by now."""
+        if not self.count or url != self._url or not self._validator:
+            return {}
+        return {"Range": f"bytes={self.count}-", "If-Range": self._validator}
+
+    def fits(self, answer: Answer) -> bool:
+        """Whether an answer goes on where this ends."""
+        return answer.headers.get("Content-Range", "").startswith(f"bytes {self.count}-")

@@ -1,0 +1,229 @@
+"""Asks servers, with the certificates and proxies of the site.
+
+Nothing waits for ever. What the environment says for other programs (`~/.netrc`,
+`REQUESTS_CA_BUNDLE`) does not count behind our back.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+from orchestrator import __version__
+from orchestrator.host.proxies import proxy_for
+from orchestrator.host.site import SiteConfig, this_site
+from orchestrator.http.answer import Answer
+from orchestrator.http.failures import HttpError, Limits, Retries, told
+from orchestrator.http.trust import checking, new_session, trust
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+    from typing import IO
+
+    import requests
+    from tenacity import RetryCallState
+
+    from orchestrator.http.answer import Partial
+
+LONGEST_ASKED_S = 60.0
+"""A server that wants to be left alone for longer (`Retry-After`) is not asked again."""
+_MOST_REDIRECTS = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_ALWAYS = {"User-Agent": f"mlorch/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One exchange; ``body`` gives the data anew for every attempt and redirect."""
+
+    url: str = field(repr=False)
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Callable[[], bytes | IO[bytes]] | None = None
+    follow: bool = True
+    """Whether redirects are followed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Client:
+    """Asks servers. Keeps connections; for several threads at once.
+
+    ``trust`` gives what servers are believed with, the site's certificates where it is left out.
+    """
+
+    site: SiteConfig = field(default_factory=this_site, repr=False)
+    limits: Limits = field(default_factory=Limits)
+    retries: Retries = field(default_factory=Retries)
+    trust: Callable[[], ssl.SSLContext] | None = field(default=None, repr=False)
+    _session: requests.Session | None = field(default=None, init=False, repr=False)
+    _trusted: bool = field(default=False, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def send(self, request: Request) -> Answer:
+        """The answer, whatever its status; redirects are followed, https never to http.
+
+        Credentials (of the address, or an `Authorization` header) go to the server that was
+        asked, to no other that it sends us to.
+
+        Raises:
+            HttpError: there is no answer.
+        """
+        url, method, headers, body = request.url, request.method, dict(request.headers), request.body
+        began = time.monotonic()
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._exchange(method, url, headers, body)
+            if not request.follow or response.status_code not in _REDIRECTS or "Location" not in response.headers:
+                return Answer(response, self.limits, began)
+            response.close()
+            following = urljoin(url, response.headers["Location"])
+            headers = _redirected(url, following, headers)
+            if response.status_code == 303 or (response.status_code in {301, 302} and method == "POST"):
+                method, body = ("HEAD" if method == "HEAD" else "GET"), None
+            url = following
+        raise HttpError(urlsplit(url).netloc, f"it redirects more than {_MOST_REDIRECTS} times")
+
+    def ask(self, request: Request, expect: tuple[int, ...] = (200,)) -> Answer:
+        """The answer with its body, tried again after passing trouble. Raises `HttpError`, also for other statuses."""
+
+        def once() -> Answer:
+            answer = self.send(request)
+            answer.content  # noqa: B018 (a body that breaks off is tried again too)
+            if answer.status not in expect:
+                raise answer.failure()
+            return answer
+
+        return self.patiently(once)
+
+    def patiently(self, work: Callable[[], T], on_retry: Callable[[HttpError, float], None] | None = None) -> T:
+        """What ``work`` gives; it is tried again where it raises an `HttpError` that is passing.
+
+        ``on_retry`` hears of the error and the seconds until the next attempt.
+        """
+        import tenacity
+
+        backoff = tenacity.wait_random_exponential(
+            multiplier=self.retries.first_pause_s, max=self.retries.longest_pause_s
+        )
+
+        def pause(state: RetryCallState) -> float:
+            return max(backoff(state), _asked_pause(_error_of(state)))
+
+        def before_sleep(state: RetryCallState) -> None:
+            if on_retry is not None:
+                on_retry(_error_of(state), state.next_action.sleep if state.next_action else 0.0)
+
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.retries.attempts),
+            wait=pause,
+            retry=tenacity.retry_if_exception(self._may_pass),
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+        return retrying(work)
+
+    def _may_pass(self, error: BaseException) -> bool:
+        if not isinstance(error, HttpError) or not error.passing:
+            return False
+        if error.slug == "http-slow" and not self.retries.after_silence:
+            return False
+        return _asked_pause(error) <= LONGEST_ASKED_S
+
+    def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: Callable[[], bytes | IO[bytes]] | None
+    ) -> requests.Response:
+        """One request and the head of its answer."""
+        plain, authorization = split_credentials(url)
+        host = urlsplit(plain).netloc
+        if not plain.startswith(("http://", "https://")):
+            raise HttpError(host or "it", "its address is neither http nor https", slug="bad-url")
+        sent = {**_ALWAYS, **({"Authorization": authorization} if authorization else {}), **headers}
+        proxy = proxy_for(plain, self.site.proxies)
+        data = body() if body is not None else None
+        idle_s = min(self.limits.idle_s, self.limits.whole_s or self.limits.idle_s)
+        try:
+            with told(host, self.limits):
+                return self._connections(tls=plain.startswith("https") or proxy.startswith("https")).request(
+                    method,
+                    plain,
+                    headers=sent,
+                    data=data,
+                    stream=True,
+                    timeout=(min(self.limits.connect_s, idle_s), idle_s),
+                    proxies={"http": proxy, "https": proxy} if proxy else {},
+                    allow_redirects=False,
+                )
+        finally:
+            if data is not None and not isinstance(data, bytes):
+                data.close()
+
+    def _connections(self, *, tls: bool) -> requests.Session:
+        """The session; certificates are read when they are first needed, as that takes a moment."""
+        with self._lock:
+            if self._session is None:
+                self._session = new_session()
+            if tls and not self._trusted:
+                context = self.trust() if self.trust is not None else trust(self.site)
+                for scheme in ("https://", "http://"):  # a proxy may speak TLS too
+                    self._session.mount(scheme, checking(context))
+                self._trusted = True
+            return self._session
+
+    # -- files -----------------------------------------------------------------------------
+
+    def receive(self, url: str, part: Partial) -> None:
+        """Bring a file: what ``part`` has already of the same one is not asked for again.
+
+        Raises:
+            HttpError: it did not come whole; ``part`` holds what came.
+        """
+        wanted = part.range_of(url)
+        with self.send(Request(url=url, headers=wanted)) as answer:
+            if answer.status == 200:
+                part.restart(url, answer)
+            elif answer.status != 206 or not wanted or not part.fits(answer):
+                part.restart()
+                raise answer.failure(passing=bool(wanted))  # without the half that we have it may go well
+            for block in answer.blocks(raw=True):
+                if not part.add(block):
+                    return
+
+
+def split_credentials(url: str) -> tuple[str, str | None]:
+    """The address without user and password, and the value of an Authorization header for them."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, None
+    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    return urlunsplit(plain), basic(unquote(parts.username), unquote(parts.password or ""))
+
+
+def basic(user: str, password: str) -> str:
+    """The value of an Authorization header for a user and a password."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _redirected(url: str, following: str, headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers for the address that a server sends us to. Raises `HttpError` for one that is not safe."""
+    before, after = urlsplit(url), urlsplit(following)
+    if before.scheme == "https" and after.scheme == "http":
+        raise HttpError(before.hostname or "", f"it redirects to {after.hostname} without TLS", slug="http-unsafe")
+    if (before.scheme, before.hostname, before.port) == (after.scheme, after.hostname, after.port):
+        return dict(headers)
+    return {name: value for name, value in headers.items() if name.lower() != "authorization"}
+
+
+def _error_of(state: RetryCallState) -> HttpError:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, HttpError), "only those are tried again"
+    return error
+
+
+def _asked_pause(error: HttpError) -> float:
+    return error.answer.retry_after if error.answer is not None else 0.0

@@ -1,0 +1,126 @@
+"""`assets`: models and datasets on this machine. They are stored by content and shared between runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.assets.sources import source_name
+from orchestrator.assets.store import Store, kind_of
+from orchestrator.definitions.yaml import suggestion
+from orchestrator.errors import UsageError
+from orchestrator.host.folders import cache_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.assets.store import Stored
+    from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.recipes import Asset
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetFacts:
+    """A model or dataset: an element of `assets` in the JSON of `assets list`, `get` and `verify`."""
+
+    kind: str
+    """model or dataset"""
+    name: str
+    title: str
+    state: str
+    """present, absent, or wrong (its files differ from the recipe and were moved aside)"""
+    key: str | None
+    folder: Path | None
+    bytes: int | None
+    files: Mapping[str, str]
+    """the sha256 of each by its name"""
+    sources: tuple[str, ...]
+    licences: tuple[str, ...]
+    wrong: tuple[str, ...] | None = None
+    """the names of files that are not what the recipe says; None where nobody looked (only `verify` does)"""
+
+
+def list_assets(context: Context) -> tuple[AssetFacts, ...]:
+    """Every model and dataset of the recipes, and whether it is here. Changes nothing.
+
+    Raises:
+        DefinitionError: invalid recipes.
+    """
+    catalog, store = context.catalog, _store()
+    return tuple(_facts(entry, store.find(entry, catalog)) for entry in catalog.assets())
+
+
+def get_assets(
+    context: Context, names: Sequence[str], progress: Progress, *, target: str | None = None
+) -> Iterator[AssetFacts]:
+    """Fetch, check and prepare the named assets (all where none is named); gives each as soon as it is here.
+
+    ``target`` says whose prep image prepares them; None takes the detected one.
+
+    Raises:
+        UsageError: `unknown-asset`.
+        AssetError: a source cannot be had, or gives other bytes. EngineError: none to prepare it with.
+    """
+    from orchestrator.operations.asset_provider import asset_provider
+
+    entries = _named(context.catalog, names)
+    provider = asset_provider(context, progress, target=target)
+    for entry in entries:
+        yield _facts(entry, provider.get(entry))
+
+
+def verify_assets(context: Context, names: Sequence[str]) -> Iterator[AssetFacts]:
+    """Hash every file of the named assets (all where none is named); those with a wrong file are moved aside.
+
+    Raises:
+        UsageError: `unknown-asset`. DefinitionError.
+    """
+    catalog, store = context.catalog, _store()
+    for entry in _named(catalog, names):
+        stored, wrong = store.verify(entry, catalog)
+        facts = replace(_facts(entry, stored), wrong=tuple(wrong))
+        if stored is not None and wrong:
+            facts = replace(facts, state="wrong", folder=store.set_aside(stored.place, wrong))
+        yield facts
+
+
+def _store() -> Store:
+    return Store(cache_home())
+
+
+def _named(catalog: Catalog, names: Sequence[str]) -> list[Entry[Asset]]:
+    """The entries that ``names`` mean (``NAME`` or ``model/NAME``); all when there are none."""
+    if not names:
+        return list(catalog.assets())
+    found: list[Entry[Asset]] = []
+    for name in names:
+        matching = [entry for entry in catalog.assets() if _is_named(entry.definition, name)]
+        if not matching:
+            known = [entry.definition.name for entry in catalog.assets()]
+            hint = suggestion(name.rpartition("/")[2], known)
+            raise UsageError(f"there is no model or dataset `{name}`", hint=hint, slug="unknown-asset")
+        found += [entry for entry in matching if entry not in found]
+    return found
+
+
+def _is_named(asset: Asset, name: str) -> bool:
+    return name in {asset.name, f"{kind_of(asset)}/{asset.name}"}
+
+
+def _facts(entry: Entry[Asset], stored: Stored | None) -> AssetFacts:
+    asset = entry.definition
+    return AssetFacts(
+        kind=kind_of(asset),
+        name=asset.name,
+        title=asset.title,
+        state="present" if stored else "absent",
+        key=stored.key if stored else None,
+        folder=stored.folder if stored else None,
+        bytes=stored.size if stored else None,
+        files={output.file: output.sha256 for output in asset.outputs},
+        sources=tuple(source_name(source) for source in asset.sources),
+        licences=tuple(source.licence.spdx for source in asset.sources),
+    )

@@ -1,0 +1,149 @@
+"""Runs against the ones before them: which runs are meant, and how each compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import NothingSelectedError, UsageError
+from orchestrator.results.compare import compare, key_of, pairs
+from orchestrator.results.store import RECORD, Store
+from orchestrator.results.summary import summaries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.results.compare import Comparison, Figure
+    from orchestrator.results.store import Entry
+    from orchestrator.results.summary import Summary
+
+LAST, PREVIOUS = "last", "previous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareRequest:
+    """Compare ``now`` with ``was``: each a run's id or folder, a session's id, a folder of results, or a word.
+
+    ``tolerance`` is a share of the figure before; with ``if_any`` nothing to compare with is no failure.
+    """
+
+    folder: Path
+    was: str = PREVIOUS
+    now: str = LAST
+    tolerance: float = 0.05
+    if_any: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Every pair of runs; ``why_none`` says why there is none."""
+
+    tolerance: float
+    comparisons: tuple[Comparison, ...] = ()
+    why_none: str = ""
+
+    @property
+    def regressed(self) -> bool:
+        return any(one.regressed for one in self.comparisons)
+
+    def document(self) -> dict[str, object]:
+        """For `--json`."""
+        return {
+            "tolerance": self.tolerance,
+            "regressed": self.regressed,
+            "comparisons": [_document(one) for one in self.comparisons],
+        }
+
+
+def compare_runs(request: CompareRequest) -> Compared:
+    """The comparison that is asked for.
+
+    Raises:
+        NothingSelectedError: there are no runs; UsageError: as `Store.find`, or the runs have nothing in common.
+    """
+    store = Store(request.folder)
+    try:
+        new = _runs(store, request.now, ())
+        found = pairs(_runs(store, request.was, new), new)
+    except (NothingSelectedError, UsageError) as error:
+        if not request.if_any or error.slug not in {"nothing-selected", "nothing-to-compare"}:
+            raise
+        return Compared(tolerance=request.tolerance, why_none=error.message)
+    comparisons = tuple(compare(old, one, tolerance=request.tolerance) for old, one in found)
+    return Compared(tolerance=request.tolerance, comparisons=comparisons)
+
+
+def _runs(store: Store, reference: str, new: Sequence[Summary]) -> list[Summary]:
+    """The runs that a reference means, newest first; `previous` is judged against ``new``."""
+    if reference == LAST:
+        return summaries(_last(store))
+    if reference == PREVIOUS:
+        return summaries(_previous(store, new))
+    path = Path(reference)
+    if path.is_dir() and not (path / RECORD).is_file():
+        entries = Store(path).entries()
+        if not entries:
+            raise _nothing(f"no results in {path}")
+        return summaries(entries)
+    session = [entry for entry in store.entries() if entry.record is not None and entry.record.session == reference]
+    if session:
+        return summaries(session)
+    entry = store.find(f"./{reference}" if path.is_dir() and "/" not in reference else reference)
+    entry.need()
+    return summaries([entry])
+
+
+def _last(store: Store) -> list[Entry]:
+    for entry in store.entries():
+        if entry.record is not None:
+            return store.session(entry.record)[::-1]
+    raise _nothing(f"no results in {store.root}")
+
+
+def _previous(store: Store, new: Sequence[Summary]) -> list[Entry]:
+    """The newest session before ``new`` that ran one of the same tests on the same target."""
+    wanted = {(*key_of(run.record), run.record.target) for run in new}
+    sessions = {run.record.session for run in new}
+    oldest = min(run.record.started.unix_ns for run in new)
+    for entry in store.entries():
+        record = entry.record
+        if record is None or record.session in sessions or record.started.unix_ns >= oldest:
+            continue
+        if (*key_of(record), record.target) in wanted:
+            return store.session(record)[::-1]
+    raise _nothing(f"no run of the same test before it in {store.root}")
+
+
+def _nothing(what: str) -> NothingSelectedError:
+    return NothingSelectedError(f"there is {what}", hint="run a benchmark: `mlorch run`")
+
+
+def _document(one: Comparison) -> dict[str, object]:
+    record = one.now.record
+    return {
+        "benchmark": record.benchmark,
+        "target": record.target,
+        "scenario": record.scenario,
+        "mode": record.mode,
+        "was": one.was.record.run_id,
+        "is": record.run_id,
+        "verdict": one.verdict,
+        "regressed": one.regressed,
+        "reason": one.reason,
+        "figures": [_figure(figure) for figure in one.figures],
+        "differences": [{"what": each.what, "was": each.was, "is": each.now} for each in one.differences],
+    }
+
+
+def _figure(one: Figure) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "unit": one.unit,
+        "was": one.was,
+        "is": one.now,
+        "change": one.change,
+        "change_unit": "points" if one.unit == "%" else "percent",
+        "verdict": one.verdict,
+        "decides": one.decides,
+    }

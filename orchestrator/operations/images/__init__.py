@@ -1,0 +1,1 @@
+"""The verbs of `mlorch images`, one module a verb."""

@@ -1,0 +1,134 @@
+"""Which images a verb means: layers and references by name, else the finished images of its selections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.definitions.yaml import suggestion
+from orchestrator.errors import StepFailed, UsageError
+from orchestrator.facts.references import parse_registry_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from orchestrator.facts.references import RegistryPrefix
+    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.images.attest.subject import Subject
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A layer, and a plan that holds it."""
+
+    plan: BuildPlan
+    step: LayerStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """One image: its reference, and the layer that it is; None where no plan has such a layer."""
+
+    reference: str
+    planned: Planned | None = None
+
+    @property
+    def local(self) -> bool:
+        """Whether it is an engine's own name, not one in a registry."""
+        return self.reference.startswith("localhost/")
+
+    def require_planned(self) -> Planned:
+        """The layer that it is.
+
+        Raises:
+            UsageError: `unknown-image`, no layer of the plans: nothing is known about how it was made.
+        """
+        if self.planned is None:
+            raise UsageError(
+                f"no layer of these plans is {self.reference}, so nothing is known about how it was made",
+                hint="name a layer of `mlorch plan`, or give the recipes that the image was built from (--recipes)",
+                slug="unknown-image",
+            )
+        return self.planned
+
+
+def pick(
+    context: Context, selections: Sequence[Selection], names: Sequence[str], registry: str = ""
+) -> tuple[Pick, ...]:
+    """The images of ``names`` (a layer's name or a reference); the finished ones of the selections where none is named.
+
+    With ``registry`` (HOST[:PORT][/PATH]) those of plans are meant as they lie there, not in the engine.
+
+    Raises:
+        UsageError: `unknown-image`, a name that is neither a layer of the plans nor a reference;
+            `bad-registry`, no registry prefix.
+    """
+    prefix = parse_registry_prefix(registry) if registry else None
+    planned = _all_planned(context, selections)
+    if names:
+        found = [_named(name, planned) for name in names]
+    else:
+        finished = [one for one in planned if one.step is one.plan.layers[-1]]
+        found = [Pick(reference=one.plan.image, planned=one) for one in finished]
+    return tuple(found if prefix is None else (_in_registry(one, prefix) for one in found))
+
+
+def _in_registry(one: Pick, prefix: RegistryPrefix) -> Pick:
+    """A planned image as it lies in a registry; a reference that was given stays."""
+    if one.planned is None or not one.local:
+        return one
+    return replace(one, reference=str(prefix.image(one.planned.step.name, one.planned.step.content_id)))
+
+
+def with_content_id(context: Context, selections: Sequence[Selection], content_id: str) -> Planned | None:
+    """The layer with a content id; None where no plan of the selections has it."""
+    return next((one for one in _all_planned(context, selections) if one.step.content_id == content_id), None)
+
+
+def subject(context: Context, planned: Planned, digest: str) -> Subject:
+    """What documents say of an image; the benchmark's recipe is part of it."""
+    from orchestrator.images.attest.subject import subject_of
+
+    recipe = ("", "")
+    if planned.plan.benchmark:
+        entry = context.catalog.benchmark(planned.plan.benchmark)
+        recipe = (planned.plan.benchmark, entry.sha256)
+    return subject_of(planned.plan, planned.step, digest, recipe)
+
+
+def digest_in_engine(context: Context, reference: str) -> str:
+    """The digest of an image in the engine. Raises `StepFailed` (`no-image`)."""
+    facts = context.look_up()([reference])[reference]
+    if facts is None:
+        raise StepFailed(
+            f"the engine has no image {reference}", hint="`mlorch build` makes it, `pull` gets it", slug="no-image"
+        )
+    return facts.digest
+
+
+def _named(name: str, planned: Sequence[Planned]) -> Pick:
+    """The image that one word means: a reference is known by the content id in its tag."""
+    for one in planned:
+        if name in {one.step.name, one.step.image, one.step.content_id}:
+            return Pick(reference=one.step.image, planned=one)
+    if "/" not in name:
+        raise UsageError(
+            f"there is no layer `{name}` in these plans",
+            hint=suggestion(name, sorted({one.step.name for one in planned})),
+            slug="unknown-image",
+        )
+    tag = name.partition("@")[0].rpartition(":")[2]
+    return Pick(reference=name, planned=next((one for one in planned if one.step.content_id == tag), None))
+
+
+def _all_planned(context: Context, selections: Sequence[Selection]) -> list[Planned]:
+    """Every layer with each plan of it; a benchmark's own image before what lies below."""
+    return list(_planned(plan for selection in selections for plan in context.plans(selection).plans))
+
+
+def _planned(plans: Iterator[BuildPlan]) -> Iterator[Planned]:
+    for plan in plans:
+        for step in reversed(plan.layers):
+            yield Planned(plan=plan, step=step)

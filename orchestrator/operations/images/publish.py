@@ -1,0 +1,176 @@
+"""`images push` and `build --push`: images sent to a registry, named, and their documents put beside them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import RegistryError, StepFailed
+from orchestrator.facts.references import parse_registry_prefix
+from orchestrator.images.publish import Indexed, Publisher, Pushed
+from orchestrator.images.published_list import write_published
+from orchestrator.images.registry.client import Registry
+from orchestrator.operations.build import build_images
+from orchestrator.operations.images.pick import Pick, Planned
+from orchestrator.operations.images.sign import SignedImage, sign_one
+from orchestrator.plan.build.layers import merge_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from orchestrator.facts.references import RegistryPrefix
+    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.images.attest.keys import Signer
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.progress import Progress, Talk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRequest:
+    """Where images go and under which name people find them; with a signer they and their documents are signed."""
+
+    registry: str
+    """HOST[:PORT][/PATH]"""
+    tag: str = "latest"
+    """for the finished images, of every platform; empty gives none"""
+    overwrite: bool = False
+    """whether other bytes under a content id are replaced"""
+    signer: Signer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What was published: ``document`` is the JSON of `images push`, and a part of that of `build --push`."""
+
+    registry: str
+    pushed: tuple[Pushed, ...]
+    indexes: tuple[Indexed, ...]
+    documents: tuple[SignedImage, ...]
+    """of the finished images, as they lie beside them"""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "registry": self.registry,
+            "pushed": [{**asdict(one.image), "state": one.state, "reference": one.reference} for one in self.pushed],
+            "indexes": [asdict(one) for one in self.indexes],
+            "documents": [asdict(one) for one in self.documents],
+        }
+
+
+def push(context: Context, selection: Selection, request: PublishRequest, progress: Progress) -> Publication:
+    """Publish the images of a selection that the engine has; builds nothing. Raises as `publish`."""
+    plans = context.plans(selection).plans
+    prep = prep_selection(context, selection, plans)
+    sides = context.plans(prep).plans if prep is not None else ()
+    found = context.look_up()([side.image for side in sides]) if sides else {}
+    if any(found[side.image] is None for side in sides):
+        progress.warn("the image that prepares models and data is not here; `mlorch build --push` publishes it too")
+        sides = ()
+    return publish(context, plans, request, progress, sides=sides)
+
+
+def publish_built(
+    context: Context, selection: Selection, plans: Sequence[BuildPlan], request: PublishRequest, progress: Progress
+) -> Publication:
+    """Publish what a build of the selection made, and the image that prepares its data, built here if need be.
+
+    Raises as `publish` and `build_images`.
+    """
+    prep = prep_selection(context, selection, plans)
+    sides = build_images(context, prep, progress)[0] if prep is not None else ()
+    return publish(context, plans, request, progress, sides=sides)
+
+
+def publish(
+    context: Context,
+    plans: Sequence[BuildPlan],
+    request: PublishRequest,
+    progress: Progress,
+    *,
+    sides: Sequence[BuildPlan] = (),
+) -> Publication:
+    """Push the layers of `plans`, name the finished images and put SBOM and provenance beside them.
+
+    `sides` (see `prep_selection`) are pushed by their content ids only.
+
+    Raises:
+        UsageError: `bad-registry`, `request.registry` is no registry prefix.
+        StepFailed: `image-missing`, a finished image is not in the engine.
+        RegistryError: as `Publisher.push`.
+    """
+    prefix = parse_registry_prefix(request.registry)
+    _require_images(context, plans)
+    steps = merge_layers((*sides, *plans))  # finished images come last
+    with progress.layers(steps) as view:
+        publisher = Publisher(
+            engine=context.engine,
+            place=prefix,
+            client=Registry.at(prefix.host, context.http),
+            overwrite=request.overwrite,
+            warn=progress.warn,
+            on_layer=view.layer,
+            on_event=view.event,
+        )
+        pushed = publisher.push(steps)
+        digests = {one.image.content_id: one.image.digest for one in pushed}
+        named = plans if request.tag else ()
+        indexes = [publisher.index(plan, digests[plan.layers[-1].content_id], request.tag) for plan in named]
+    documents = [_with_documents(context, plan, prefix, request.signer, progress) for plan in plans]
+    return Publication(
+        registry=str(prefix),
+        pushed=pushed,
+        indexes=tuple(indexes),
+        documents=tuple(one for one in documents if one is not None),
+    )
+
+
+def prep_selection(context: Context, selection: Selection, plans: Sequence[BuildPlan]) -> Selection | None:
+    """The side image that prepares models and data of the plans' benchmarks; None where all come prepared.
+
+    Without it `mlorch run --no-build` could not work on a machine that has no models and data yet.
+    """
+    for name in dict.fromkeys(plan.benchmark for plan in plans if plan.benchmark):
+        benchmark = context.catalog.benchmark(name).definition
+        model, dataset = context.catalog.model(benchmark.model), context.catalog.dataset(benchmark.dataset)
+        if model.definition.prepare or dataset.definition.prepare:
+            return replace(selection, benchmarks=(), side="prep")
+    return None
+
+
+def write_list(path: Path, publications: Sequence[Publication]) -> None:
+    """Write the published list: the digests of what was pushed. Raises `WriteFailed`."""
+    images = {one.image.content_id: one.image for made in publications for one in made.pushed}
+    write_published(path, images.values())
+
+
+def _with_documents(
+    context: Context, plan: BuildPlan, prefix: RegistryPrefix, signer: Signer | None, talk: Talk
+) -> SignedImage | None:
+    """Put SBOM and provenance beside the finished image of a plan; None where the registry takes images only.
+
+    Raises:
+        RegistryError: the same with a key: who wants a signature must not believe that there is one.
+    """
+    top = plan.layers[-1]
+    reference = str(prefix.image(top.name, top.content_id))
+    try:
+        return sign_one(context, Pick(reference=reference, planned=Planned(plan=plan, step=top)), signer)
+    except RegistryError as error:
+        if signer is not None or error.slug != "registry-refused":
+            raise
+        talk.warn(f"{reference} is published, but without its SBOM and provenance: {error.message}")
+        return None
+
+
+def _require_images(context: Context, plans: Sequence[BuildPlan]) -> None:
+    found = context.look_up()([plan.image for plan in plans])
+    for plan in plans:
+        if found[plan.image] is None:
+            raise StepFailed(
+                f"the image of `{plan.layers[-1].name}` is not in the engine, so it cannot be published",
+                hint="`mlorch build --push REGISTRY` builds and publishes",
+                slug="image-missing",
+            )

@@ -1,0 +1,203 @@
+"""`recipes lint`: what is wrong in recipes, settings, locks and Dockerfiles, and in what is rendered from recipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.definitions.catalog import Root, check, definition_files, gather
+from orchestrator.definitions.kinds.lock import LayerLock
+from orchestrator.definitions.kinds.settings import SettingsFile
+from orchestrator.definitions.yaml import decode, read_document
+from orchestrator.errors import DefinitionError, Problem, Span, UsageError
+from orchestrator.lint.check import lint as lint_text
+from orchestrator.plan.build.layers import merge_layers
+from orchestrator.plan.build.planner import build_plans
+from orchestrator.plan.build.resolve import benchmarks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.definitions.catalog import Catalog
+    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.operations.context import Context
+
+_DOCKERFILES = ("dockerfile", "dockerfile.*", "*.dockerfile", "containerfile", "containerfile.*", "*.containerfile")
+_NOT = ("*.j2", "*.dockerignore", "*.md")
+_LARGEST = 1 << 20
+"""Bytes; what is larger was not written by a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LintResult:
+    """How many files were checked, and every fault and warning."""
+
+    checked: int
+    problems: tuple[Problem, ...]
+
+    def failed(self, *, strict: bool) -> bool:
+        """Whether there is a fault; with ``strict`` warnings are faults too."""
+        return any(strict or problem.level == "error" for problem in self.problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Files:
+    """The files to check, sorted by how they are read."""
+
+    recipes: tuple[Path, ...]
+    """given one by one, not by their folder"""
+    folders: tuple[Root, ...]
+    others: tuple[Path, ...]
+    """settings and locks"""
+    dockerfiles: tuple[Path, ...]
+
+
+def lint(context: Context, paths: Sequence[Path] = ()) -> LintResult:
+    """Check files and folders of recipes and Dockerfiles, or all recipes of the context where none is given.
+
+    Nothing is raised for what is wrong in them: each fault is a `Problem` at its place.
+
+    Raises:
+        UsageError: `no-recipes`, a folder of the context does not exist.
+    """
+    roots = context.roots()
+    files = _sorted(paths)
+    problems = _lint_recipes((*roots, *files.folders), files.recipes)
+    if not paths:
+        return LintResult(checked=len(_paths_in(roots)), problems=tuple(problems))
+    wanted = {*map(str, files.recipes), *_paths_in(files.folders)}
+    problems = [problem for problem in problems if _is_in(problem, wanted, files.folders)]
+    for path in files.others:
+        problems += _lint_other(path)
+    for path in files.dockerfiles:
+        problems += _lint_dockerfile(path)
+    checked = len(wanted) + len(files.others) + len(files.dockerfiles)
+    return LintResult(checked=checked, problems=tuple(problems))
+
+
+def _lint_recipes(roots: Sequence[Root], files: Sequence[Path]) -> list[Problem]:
+    """What is wrong in all recipes; in what is rendered from them only where they are right."""
+    gathered = gather(roots, files)
+    problems = [*gathered.problems, *check(gathered.catalog)]
+    return problems or _lint_all_rendered(gathered.catalog)
+
+
+def _paths_in(roots: Sequence[Root]) -> list[str]:
+    return [str(path) for root in roots for path in definition_files(root)]
+
+
+def _sorted(paths: Sequence[Path]) -> _Files:
+    dockerfiles = dockerfiles_of(paths)
+    recipes, others = [], []
+    for path in paths:
+        if not path.is_file() or path in dockerfiles:
+            continue
+        if _is_settings(path) or _is_lock(path):
+            others.append(path)
+        else:
+            recipes.append(path)
+    return _Files(
+        recipes=tuple(recipes),
+        folders=tuple(Root(path=path, origin=f"path:{path}") for path in paths if path.is_dir()),
+        others=tuple(others),
+        dockerfiles=dockerfiles,
+    )
+
+
+def _is_settings(path: Path) -> bool:
+    return path.name == "mlorch.yaml"
+
+
+def _is_lock(path: Path) -> bool:
+    return path.name.endswith(".lock.yaml")
+
+
+def _is_in(problem: Problem, wanted: set[str], folders: Sequence[Root]) -> bool:
+    """Whether a problem is in one of the files that were asked for; one without a place is of all."""
+    if problem.span is None:
+        return True
+    path = problem.span.path
+    return path in wanted or any(Path(path).is_relative_to(root.path) for root in folders)
+
+
+def _lint_other(path: Path) -> tuple[Problem, ...]:
+    """What is wrong in settings or a lock."""
+    try:
+        document = read_document(path)
+        if _is_settings(path):
+            decode(document, SettingsFile)
+        else:
+            decode(document, LayerLock)
+    except DefinitionError as error:
+        return error.problems()
+    return ()
+
+
+# -- Dockerfiles ---------------------------------------------------------------------------
+
+
+def dockerfiles_of(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The Dockerfiles among files, and those below folders, sorted."""
+    found = [path for path in paths if path.is_file() and is_dockerfile(path)]
+    for folder in (path for path in paths if path.is_dir()):
+        found += sorted(path for path in folder.rglob("*") if path.is_file() and is_dockerfile(path))
+    return tuple(dict.fromkeys(found))
+
+
+def is_dockerfile(path: Path) -> bool:
+    """Whether a file is one by its name; templates are not, what they give is checked."""
+    name = path.name.lower()
+    if any(fnmatch(name, pattern) for pattern in _NOT):
+        return False
+    return any(fnmatch(name, pattern) for pattern in _DOCKERFILES)
+
+
+def _lint_dockerfile(path: Path) -> tuple[Problem, ...]:
+    """What is wrong in a Dockerfile; that it cannot be read is a fault itself."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return (_unreadable(path, f"it is larger than {_LARGEST >> 20} MiB"),)
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        return (_unreadable(path, error.strerror or str(error)),)
+    except UnicodeDecodeError as error:
+        return (_unreadable(path, str(error)),)
+    return tuple(lint_text(text, str(path)))
+
+
+def _unreadable(path: Path, why: str) -> Problem:
+    span = Span(path=str(path), line=1, column=1, end_line=1, end_column=2)
+    return Problem(slug="unreadable", message=f"cannot read the Dockerfile: {why}", span=span)
+
+
+def _lint_all_rendered(catalog: Catalog) -> list[Problem]:
+    """The faults of templates and of what they give, for every layer of every benchmark on every target."""
+    problems: dict[Problem, None] = {}
+    for target in catalog.names("target"):
+        for benchmark in benchmarks_of(catalog, target):
+            try:
+                plans = build_plans(catalog, target=target, benchmarks=(benchmark,))
+            except DefinitionError as error:
+                problems |= dict.fromkeys(error.problems())
+            except UsageError:
+                pass  # e.g. no base source with a digest: a matter of the build, not of the recipe
+            else:
+                problems |= dict.fromkeys(lint_rendered(plans))
+    return list(problems)
+
+
+def lint_rendered(plans: Sequence[BuildPlan]) -> tuple[Problem, ...]:
+    """What is wrong in rendered Dockerfiles; their path is the one that `mlorch render -o` writes below its folder."""
+    finished = {plan.image for plan in plans}
+    problems: list[Problem] = []
+    for step in merge_layers(plans):
+        problems += lint_text(
+            step.dockerfile,
+            f"{plans[0].target}/{step.name}/Dockerfile",
+            tag=step.image,
+            contexts=tuple(step.contexts),
+            runs=step.image in finished,
+        )
+    return tuple(problems)

@@ -1,0 +1,154 @@
+"""The folder that a container finds at `/artifacts`: lent for a run, checked before it, its files noted after it.
+
+Beside each folder, where no container can write, lies the list of its files with their hashes. What the
+list does not have is thrown away before the next use: it was changed between runs, or left by a run that
+did not end well. Two runs never share a folder: the second begins with an empty one of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.facts.containers import ARTIFACTS
+from orchestrator.facts.neutral import neutral
+from orchestrator.host.files import atomic_write_text
+from orchestrator.host.left_behind import take_back, take_over
+from orchestrator.host.untrusted import UnreadableFile, hash_file, read_object
+from orchestrator.runs.marks import LENT, locked, marks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.facts.containers import ContainerSpec
+
+_LARGEST_LIST = 64 * 2**20
+
+
+@dataclass(slots=True, kw_only=True)
+class Lent:
+    """``container`` has the folder as its mount; with ``keep`` set what is in it at the end is noted as good."""
+
+    container: ContainerSpec
+    warnings: tuple[str, ...] = ()
+    keep: bool = False
+    left: dict[str, str] = field(default_factory=dict)
+    """What was done to things that no container may leave, by their path; known at the end."""
+
+
+@contextmanager
+def lent(container: ContainerSpec, owner: str) -> Iterator[Lent]:
+    """The container's folder of artefacts, its user's for as long as the block lasts, and ``owner``'s after it.
+
+    Raises OSError where the folder cannot be made.
+    """
+    place = next((Path(mount.source) for mount in container.mounts if mount.target == ARTIFACTS), None)
+    if place is None:
+        yield Lent(container=container)
+        return
+    with locked(_mark(place)) as free:
+        if free:
+            yield from _for_a_run(Lent(container=container), place, owner)
+            return
+    spare = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    mounts = tuple(replace(m, source=str(spare)) if m.target == ARTIFACTS else m for m in container.mounts)
+    warning = "another run uses the artefacts of this test: this one begins without any"
+    try:
+        with locked(_mark(spare)):
+            yield from _for_a_run(Lent(container=replace(container, mounts=mounts), warnings=(warning,)), spare, owner)
+    finally:
+        _remove(spare)
+
+
+def _for_a_run(one: Lent, place: Path, owner: str) -> Iterator[Lent]:
+    one.warnings += _checked(place, one.container.user)
+    try:
+        yield one
+    finally:
+        one.left = {f"{ARTIFACTS}/{path}": what for path, what in take_back(place, owner).items()}
+        if one.keep:
+            _note(place)
+
+
+def _remove(spare: Path) -> None:
+    shutil.rmtree(spare, ignore_errors=True)
+    _list(spare).unlink(missing_ok=True)
+
+
+# -- the list of a folder's files ----------------------------------------------------------
+
+
+def _checked(place: Path, user: str) -> tuple[str, ...]:
+    """Make the folder hold nothing but what its list has, and belong to ``user``; gives what was thrown away."""
+    place.mkdir(mode=0o700, exist_ok=True)
+    take_over(place, user)
+    known = _read_list(place)
+    thrown = [path for path in _files(place) if known.get(path) is None or known[path] != _hash(place, path)]
+    for path in thrown:
+        with contextlib.suppress(OSError):
+            (place / path).unlink()
+    return tuple(f"artefact {neutral(path)} is not as the last run left it; thrown away" for path in thrown[:20])
+
+
+def _note(place: Path) -> None:
+    files = {path: found for path in _files(place) if (found := _hash(place, path)) is not None}
+    atomic_write_text(_list(place), json.dumps({"version": 1, "files": files}, indent=1) + "\n", overwrite=True)
+
+
+def _list(place: Path) -> Path:
+    return place.with_name(f"{place.name}.json")
+
+
+def _read_list(place: Path) -> dict[str, object]:
+    try:
+        files = read_object(place.parent, _list(place).name, _LARGEST_LIST).get("files")
+    except UnreadableFile:
+        return {}
+    return files if isinstance(files, dict) else {}
+
+
+def _files(place: Path) -> list[str]:
+    """Everything below the folder that is not a folder, by its path; links to folders are not entered."""
+    found: list[str] = []
+    for folder, folders, files in os.walk(place):
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        found += [os.path.relpath(Path(folder) / name, place) for name in (*files, *links)]
+    return sorted(found)
+
+
+def _hash(place: Path, path: str) -> str | None:
+    """None for what is no regular file of plain name: such a thing is never noted as good."""
+    if neutral(path) != path:
+        return None
+    try:
+        return hash_file(place, path)[0]
+    except UnreadableFile:
+        return None
+
+
+def sweep_artifacts(root: Path, owner: str) -> None:
+    """Take back the folders whose runs were killed; those of runs that live are left alone."""
+    for mark in marks(root):
+        image, _, step = mark.name.partition("+")
+        place = root / image / step
+        with locked(mark) as free:
+            if not free:
+                continue
+            take_back(place, owner)
+            if step.startswith("."):
+                _remove(place)
+
+
+def _mark(place: Path) -> Path:
+    """The mark of a folder that is lent; its parent is made."""
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = place.parent.parent / LENT
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{place.parent.name}+{place.name}"

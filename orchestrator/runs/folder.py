@@ -1,0 +1,60 @@
+"""A run's folder on the host: made ready for its container, and its files hashed after it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING
+
+from orchestrator.facts.neutral import neutral
+from orchestrator.facts.record import FileHash
+from orchestrator.host.files import atomic_write_text
+from orchestrator.host.left_behind import give
+from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file
+from orchestrator.runs.failures import RESERVE_BYTES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.facts.steps import RunStep
+
+RESERVE = ".reserve"
+_OURS = frozenset({"run.json", "report.html"})
+
+
+def prepare_folder(folder: Path, step: RunStep) -> None:
+    """The harness's settings and the reserve are there, and the container's user may write."""
+    atomic_write_text(folder / "settings.json", json.dumps(dict(step.settings), indent=1) + "\n", mode=0o644)
+    (folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
+    give(folder, step.container.user)
+
+
+def release_reserve(folder: Path) -> None:
+    """Free what was held back for the record."""
+    with contextlib.suppress(OSError):
+        (folder / RESERVE).unlink(missing_ok=True)
+
+
+def file_hashes(folder: Path) -> tuple[dict[str, FileHash], dict[str, str]]:
+    """The regular files of a run (not the record, the report or what begins with a dot) by name.
+
+    Beside them the files that have no hash, each with the reason.
+    """
+    hashes: dict[str, FileHash] = {}
+    skipped: dict[str, str] = {}
+    for name in sorted(path.name for path in folder.iterdir()):
+        if name.startswith(".") or name in _OURS:
+            continue
+        if len(hashes) + len(skipped) >= MOST_FILES:
+            skipped["…"] = f"more than {MOST_FILES:,} files; the rest has no hash"
+            break
+        if neutral(name) != name:
+            skipped[neutral(name)] = "its name is no plain text; it has no hash"
+            continue
+        try:
+            sha256, size = hash_file(folder, name)
+        except UnreadableFile as error:
+            skipped[name] = f"{error.reason}; it has no hash"
+            continue
+        hashes[name] = FileHash(sha256=sha256, size=size)
+    return hashes, skipped

@@ -1,0 +1,173 @@
+"""Use cases of `mlorch images` without an engine or a registry: which images are meant, listed, removed, locked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from orchestrator.cli import run
+from orchestrator.engines import ImageFacts
+from orchestrator.errors import RegistryError, UsageError
+from orchestrator.host.files import WriteFailed
+from orchestrator.operations.context import Context
+from orchestrator.operations.images import listing
+from orchestrator.operations.images import prune as pruning
+from orchestrator.operations.images.keygen import KeygenRequest, keygen
+from orchestrator.operations.images.listing import ListRequest, list_images
+from orchestrator.operations.images.pick import pick, with_content_id
+from orchestrator.operations.images.prune import PruneRequest, prune
+from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.progress import Silent
+
+SMOKE = Selection(target="cpu", benchmarks=("image-smoke",), platform="linux/amd64")
+
+
+def image(number: int, layer: str = "loadgen") -> ImageFacts:
+    content_id, digest = f"{number:064x}", f"sha256:{number:064x}"
+    return ImageFacts(
+        image=f"localhost/mlorch/{layer}:{content_id}", image_id=digest, digest=digest,
+        size=1_000_000, created="", labels={"org.mlorch.content-id": content_id, "org.mlorch.layer": layer},
+        layers=(digest,),
+    )  # fmt: skip
+
+
+class Engine:
+    """An engine that has some images."""
+
+    def __init__(self, images: list[ImageFacts]):
+        self.here = images
+
+    def images(self, _label):
+        return tuple(self.here)
+
+    def remove_image(self, name):
+        self.here = [facts for facts in self.here if facts.image != name]
+
+
+class Heard(Silent):
+    """Talk that is kept for the test."""
+
+    def __init__(self):
+        self.warned: list[str] = []
+
+    def warn(self, text):
+        self.warned.append(text)
+
+
+@pytest.fixture(scope="module")
+def context():
+    return Context()
+
+
+# -- which images are meant ----------------------------------------------------------------
+
+
+def test_without_a_name_the_finished_images_are_meant(context):
+    (plan,) = context.plans(SMOKE).plans
+    (one,) = pick(context, [SMOKE], ())
+    assert (one.reference, one.planned.step, one.local) == (plan.image, plan.layers[-1], True)
+
+
+def test_a_layer_is_meant_by_its_name_its_content_id_or_a_tag_in_a_registry(context):
+    (plan,) = context.plans(SMOKE).plans
+    step = plan.layers[1]
+    far = f"host.example/team/mlorch/{step.name}:{step.content_id}"
+    by_name, by_id, by_tag = pick(context, [SMOKE], (step.name, step.content_id, far))
+    assert [one.planned.step for one in (by_name, by_id, by_tag)] == [step, step, step]
+    assert (by_name.reference, by_id.reference, by_tag.reference) == (step.image, step.image, far)
+    assert not by_tag.local
+
+
+def test_with_a_registry_the_images_are_meant_as_they_lie_there(context):
+    (plan,) = context.plans(SMOKE).plans
+    (one,) = pick(context, [SMOKE], (), "host.example/team")
+    assert one.reference == f"host.example/team/mlorch/{plan.layers[-1].name}:{plan.layers[-1].content_id}"
+
+
+def test_an_image_that_no_plan_has_can_be_checked_but_not_vouched_for(context):
+    (one,) = pick(context, [SMOKE], ("host.example/other:1",))
+    assert one.planned is None
+    assert with_content_id(context, [SMOKE], "0" * 64) is None
+    with pytest.raises(UsageError) as caught:
+        one.require_planned()
+    assert caught.value.slug == "unknown-image"
+
+
+def test_a_layer_that_no_plan_has_is_told_with_the_nearest_name(context):
+    with pytest.raises(UsageError) as caught:
+        pick(context, [SMOKE], ("loadgn",))
+    assert "`loadgen`" in caught.value.hint
+
+
+# -- list ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_use(monkeypatch):
+    """The plans of this checkout have the images of even numbers."""
+    needed = {f"{number:064x}" for number in range(0, 100, 2)}
+    monkeypatch.setattr(listing, "current_ids", lambda *_: needed)
+    monkeypatch.setattr(pruning, "current_ids", lambda *_, **_more: needed)
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_list_says_what_a_plan_has(context):
+    with_engine = Context(_engine=Engine([image(1), image(2)]))
+    every = list_images(with_engine, ListRequest(), Silent())
+    unused = list_images(with_engine, ListRequest(unused=True), Silent())
+    assert [(one.where, one.in_use) for one in every.images] == [("engine", False), ("engine", True)]
+    assert [one.content_id for one in unused.images] == [f"{1:064x}"]
+    assert every.whole
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_registry_that_does_not_answer_is_warned_of_and_the_rest_is_listed(monkeypatch):
+    def refuse(*_):
+        raise RegistryError("nobody there", slug="registry-down")
+
+    monkeypatch.setattr("orchestrator.images.registry.client.Registry.repositories", refuse)
+    heard = Heard()
+    found = list_images(Context(_engine=Engine([image(1)])), ListRequest(registries=("down.example",)), heard)
+    assert (len(found.images), found.whole) == (1, False)
+    assert heard.warned == ["nobody there [registry-down]"]
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_long_list_is_shortened_to_those_in_use_and_says_how_to_see_all(monkeypatch, capsys):
+    monkeypatch.setattr("orchestrator.engines.docker.engine.connect", lambda *_: Engine([image(n) for n in range(50)]))
+    assert run(["images", "list"]) == 0
+    short = capsys.readouterr()
+    assert short.out.count("loadgen") == short.out.count("yes") == 20
+    assert "20 of 50" in short.err
+    assert "--all" in short.err
+    assert run(["images", "list", "--all"]) == 0
+    whole = capsys.readouterr()
+    assert whole.out.count("loadgen") == 50
+    assert "--all" not in whole.err  # a list that fits says nothing of it
+    assert run(["images", "list", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["images"]) == 50
+
+
+# -- prune ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_prune_shows_what_it_would_remove_and_removes_it_when_asked():
+    engine = Engine([image(1), image(2)])
+    shown = prune(Context(_engine=engine), PruneRequest(), Silent())
+    assert [(one.content_id, one.state) for one in shown.images] == [(f"{1:064x}", "unneeded")]
+    assert (len(engine.here), shown.bytes, shown.looked_at) == (2, 1_000_000, 2)
+    done = prune(Context(_engine=engine), PruneRequest(remove=True), Silent())
+    assert [one.state for one in done.images] == ["removed"]
+    assert [facts.image for facts in engine.here] == [image(2).image]
+
+
+# -- keys ----------------------------------------------------------------------------------
+
+
+def test_half_a_key_pair_is_not_left(tmp_path):
+    (tmp_path / "mine.pub").write_text("somebody's")
+    with pytest.raises(WriteFailed, match=r"mine\.pub"):
+        keygen(KeygenRequest(prefix=tmp_path / "mine"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.pub"]
