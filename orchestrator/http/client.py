@@ -17,7 +17,7 @@ from orchestrator import __version__
 from orchestrator.host.proxies import proxy_for
 from orchestrator.host.site import SiteConfig, this_site
 from orchestrator.http.answer import Answer
-from orchestrator.http.failures import HttpError, Limits, Retries, told
+from orchestrator.http.failures import HttpError, Limits, Retries, library_failures
 from orchestrator.http.trust import checking, new_session, trust
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Client:
         data = body() if body is not None else None
         idle_s = min(self.limits.idle_s, self.limits.whole_s or self.limits.idle_s)
         try:
-            with told(host, self.limits):
+            with library_failures(host, self.limits):
                 return self._connections(tls=plain.startswith("https") or proxy.startswith("https")).request(
                     method,
                     plain,

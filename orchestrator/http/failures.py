@@ -74,7 +74,7 @@ def passing_status(status: int) -> bool:
 
 
 @contextmanager
-def told(host: str, limits: Limits) -> Iterator[None]:
+def library_failures(host: str, limits: Limits) -> Iterator[None]:
     """Turn what the libraries below raise into `HttpError`."""
     import requests
     import urllib3

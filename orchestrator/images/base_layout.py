@@ -59,9 +59,9 @@ def _digest(folder: Path) -> str:
 def _unpacked(archive: Path, cache: Path) -> Path:
     with archive.open("rb") as stream:
         name = hashlib.file_digest(stream, "sha256").hexdigest()
-    place = cache / "oci" / name
+    path = cache / "oci" / name
     with locked(cache / "locks" / f"oci-{name}.lock"):
-        if not place.is_dir():
-            with opened(archive, packed=True) as found, unpacked_layout(found, place.parent) as folder:
-                folder.rename(place)
-    return place
+        if not path.is_dir():
+            with opened(archive, packed=True) as found, unpacked_layout(found, path.parent) as folder:
+                folder.rename(path)
+    return path
