@@ -8,7 +8,7 @@ YES    := $(shell test -t 0 || echo --yes)
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types complexity golden docs coverage bench clean
+.PHONY: help run test check fmt lint types complexity golden docs coverage bench pictures clean
 
 help: ## list what is supported
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ coverage: $(VENV)/.dev engine ## branch coverage of all tests; the figure is the
 
 bench: $(VENV)/.dev engine ## measure the speed bars of docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+pictures: $(VENV)/.dev engine ## draw the pictures of README and docs from what mlorch prints; runs a short benchmark
+	$(BIN)/python docs/pictures.py
 
 clean: ## remove what make made here; images, caches and the engine stay (see `mlorch engine stop`)
 	rm -rf $(VENV) build dist *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
