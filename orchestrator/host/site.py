@@ -88,21 +88,14 @@ def discover(
     given = {name: env.get(_variable(name)) or (settings or {}).get(name, "") for name in SETTINGS}
     notes: list[str] = []
     ca_bundle, ca_origin = _ca_bundle(given["ca_bundle"], env, root, notes)
-    pip, pip_origins = read_pip_config(env, root, notes)
-    if given["pip_index"] and (_variable("pip_index") in env or "PIP_INDEX_URL" not in env):
-        pip["index-url"] = (given["pip_index"],)
-        pip_origins = (*pip_origins, _variable("pip_index"))
-    usable = _for_builds(pip)
-    unusable = sorted(option for option in (*LISTS, *NUMBERS) if pip.get(option) != usable.get(option))
-    if unusable:
-        notes.append(f"pip settings that a build cannot use (no http address): {', '.join(unusable)}")
+    pip, pip_origins = _pip(given["pip_index"], env, root, notes)
     archives = debian_mirrors(root / "etc/apt", main=given["debian_mirror"], security=given["debian_security_mirror"])
     return SiteConfig(
         ca_bundle=ca_bundle,
         ca_origin=ca_origin,
         proxies=_proxies(env),
         pip=pip,
-        pip_origins=pip_origins if usable else (),
+        pip_origins=pip_origins,
         archives=archives if "main" in archives else {},
         apt_sources=_apt_sources(env),
         registry_logins=_registry_logins(env),
@@ -192,6 +185,21 @@ def _proxies(env: Mapping[str, str]) -> dict[str, str]:
 
 
 # -- pip ---------------------------------------------------------------------------
+
+
+def _pip(
+    index: str, env: Mapping[str, str], root: Path, notes: list[str]
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """pip's options with the index that mlorch was given, and where they are from; none where a build can use none."""
+    pip, origins = read_pip_config(env, root, notes)
+    if index and (_variable("pip_index") in env or "PIP_INDEX_URL" not in env):
+        pip["index-url"] = (index,)
+        origins = (*origins, _variable("pip_index"))
+    usable = _for_builds(pip)
+    unusable = sorted(option for option in (*LISTS, *NUMBERS) if pip.get(option) != usable.get(option))
+    if unusable:
+        notes.append(f"pip settings that a build cannot use (no http address): {', '.join(unusable)}")
+    return pip, origins if usable else ()
 
 
 def _for_builds(pip: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
