@@ -272,7 +272,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     assets = Store(cache_home())
 
     def folder(entry: Entry[Asset]) -> str:
-        return str(assets.place(entry.definition, key_of(entry, context.catalog)) / "files")
+        return str(assets.folder_of(entry.definition, key_of(entry, context.catalog)) / "files")
 
     steps = []
     for one in planned:
