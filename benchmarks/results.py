@@ -1,4 +1,4 @@
-"""What `mlorch results list` costs beside a thousand runs: a whole process, from the shell's prompt to the last line."""
+"""What `mlorch results list` costs beside a thousand runs: a whole process, to its last line."""
 
 from __future__ import annotations
 

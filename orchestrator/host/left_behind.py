@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.host.untrusted import neutral
+from orchestrator.facts.harmless import harmless
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,7 +115,7 @@ class _Task:
 
     def _tell(self, where: str, what: str) -> None:
         if len(self.done) < _MOST_TOLD:
-            self.done[neutral(where)] = what
+            self.done[harmless(where)] = what
         elif len(self.done) == _MOST_TOLD:
             self.done["…"] = "and more"
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
+from orchestrator.facts.harmless import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ class UnreadableFile(StepFailed):
     slug = "unreadable-file"
 
     def __init__(self, folder: Path, name: str, reason: str, *, missing: bool = False) -> None:
-        super().__init__(f"{neutral(str(folder / name))} {reason}")
+        super().__init__(f"{harmless(str(folder / name))} {reason}")
         self.reason = reason
         self.missing = missing
 
@@ -46,29 +47,25 @@ class UnreadableFile(StepFailed):
 @contextmanager
 def opened(folder: Path, name: str, limit: int | None = None) -> Iterator[BinaryIO]:
     """The regular file ``name`` below ``folder``, open for reading; ``limit`` is the most bytes that it may have."""
-    try:
-        descriptor = _open_below(folder, name)
-    except FileNotFoundError:
-        raise UnreadableFile(folder, name, "is missing", missing=True) from None
-    except OSError as error:
-        raise UnreadableFile(folder, name, _why_not_opened(error)) from None
-    facts = os.fstat(descriptor)
-    if not stat.S_ISREG(facts.st_mode):
-        os.close(descriptor)
-        raise UnreadableFile(folder, name, "is no regular file")
+    descriptor, _ = _open_file(folder, name, limit)
     with os.fdopen(descriptor, "rb") as stream:
-        if limit is not None and facts.st_size > limit:
-            raise UnreadableFile(folder, name, f"has {facts.st_size:,} bytes; {limit:,} are the most that is read")
         try:
             yield stream
         except OSError as error:
-            raise UnreadableFile(folder, name, f"cannot be read: {error.strerror}") from None
+            raise _not_read(folder, name, error) from None
 
 
 def read_bytes(folder: Path, name: str, limit: int = LARGEST_DOCUMENT) -> bytes:
     """The whole file; raises `UnreadableFile`."""
-    with opened(folder, name, limit) as stream:
-        data = stream.read(limit + 1)
+    descriptor, size = _open_file(folder, name, limit)
+    try:
+        data = os.read(descriptor, size + 1)
+        while len(data) <= limit and (more := os.read(descriptor, limit + 1 - len(data))):
+            data += more
+    except OSError as error:
+        raise _not_read(folder, name, error) from None
+    finally:
+        os.close(descriptor)
     if len(data) > limit:  # it grew meanwhile
         raise UnreadableFile(folder, name, f"has more than {limit:,} bytes")
     return data
@@ -104,7 +101,7 @@ def read_tail(folder: Path, name: str, *, lines: int = 20, size: int = 16_384) -
         stream.seek(0, os.SEEK_END)
         stream.seek(max(0, stream.tell() - size))
         text = stream.read(size).decode(errors="replace")
-    return neutral("\n".join(text.splitlines()[-lines:]))
+    return harmless("\n".join(text.splitlines()[-lines:]))
 
 
 def hash_file(folder: Path, name: str) -> tuple[str, int]:
@@ -135,26 +132,24 @@ def strict_json(text: str) -> Any:
     return document
 
 
-def neutral(text: str) -> str:
-    """``text`` with what could steer a terminal written out (``\\x1b``); tabs and line ends stay.
-
-    Control characters move the cursor, rename the window or answer for the user; direction marks make a
-    line read as another one.
-    """
-    return text.translate(_NEUTRAL)
-
-
-_NEUTRAL = {
-    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    for code in (
-        *(set(range(0x20)) - {0x09, 0x0A}),
-        *range(0x7F, 0xA0),
-        *(0x200E, 0x200F, 0x2028, 0x2029),
-        *range(0x202A, 0x202F),
-        *range(0x2066, 0x206A),
-        *range(0xD800, 0xE000),
-    )
-}
+def _open_file(folder: Path, name: str, limit: int | None) -> tuple[int, int]:
+    """The descriptor of a regular file of at most ``limit`` bytes, and its size; raises `UnreadableFile`."""
+    try:
+        descriptor = _open_below(folder, name)
+    except FileNotFoundError:
+        raise UnreadableFile(folder, name, "is missing", missing=True) from None
+    except OSError as error:
+        raise UnreadableFile(folder, name, _why_not_opened(error)) from None
+    facts = os.fstat(descriptor)
+    reason = ""
+    if not stat.S_ISREG(facts.st_mode):
+        reason = "is no regular file"
+    elif limit is not None and facts.st_size > limit:
+        reason = f"has {facts.st_size:,} bytes; {limit:,} are the most that is read"
+    if reason:
+        os.close(descriptor)
+        raise UnreadableFile(folder, name, reason)
+    return descriptor, facts.st_size
 
 
 def _open_below(folder: Path, name: str) -> int:
@@ -170,6 +165,10 @@ def _open_below(folder: Path, name: str) -> int:
         return os.open(last, _FILE, dir_fd=held)
     finally:
         os.close(held)
+
+
+def _not_read(folder: Path, name: str, error: OSError) -> UnreadableFile:
+    return UnreadableFile(folder, name, f"cannot be read: {error.strerror}")
 
 
 def _why_not_opened(error: OSError) -> str:

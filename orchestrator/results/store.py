@@ -7,6 +7,7 @@ import os
 import platform
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,16 +23,37 @@ if TYPE_CHECKING:
 
 RECORD = "run.json"
 REPORT = "report.html"
+_SECOND = len("20261124T014100Z")
+"""Ids begin with the second of their start."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A run's folder: its record, or why that cannot be read."""
+    """A run's folder; its record, or why that cannot be read, is read when it is asked for.
 
-    run_id: str
+    A listing of the newest of a thousand runs reads no other one's record.
+    """
+
     folder: Path
-    record: RunRecord | None = None
-    problem: str = ""
+
+    @property
+    def run_id(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def _read(self) -> tuple[RunRecord | None, str]:
+        try:
+            return from_json(read_text(self.folder, RECORD), path=str(self.folder / RECORD)), ""
+        except StepFailed as exc:
+            return None, exc.message
+
+    @property
+    def record(self) -> RunRecord | None:
+        return self._read[0]
+
+    @property
+    def problem(self) -> str:
+        return self._read[1]
 
     @property
     def status(self) -> str:
@@ -88,7 +110,7 @@ class Store:
         """
         marked, owner = [], this_user().owner
         for folder in self._folders():
-            record = _entry(folder).record if _may_run(folder) else None
+            record = Entry(folder=folder).record if _may_run(folder) else None
             if record is None or record.status != "running" or is_alive(record):
                 continue
             message = f"mlorch (process {record.owner.pid}) was gone when looked for at {when()}"
@@ -112,7 +134,16 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """All runs, newest first; a broken record is an entry without one."""
-        return sorted((_entry(folder) for folder in self._folders()), key=_age, reverse=True)
+        by_second: dict[str, list[Entry]] = {}
+        for folder in self._folders():
+            by_second.setdefault(folder.name[:_SECOND], []).append(Entry(folder=folder))
+        found: list[Entry] = []
+        for second in sorted(by_second, reverse=True):
+            same = by_second[second]
+            if len(same) > 1:  # only then does a record have to say which was first
+                same.sort(key=_started, reverse=True)
+            found += same
+        return found
 
     def _folders(self) -> list[Path]:
         """The folders that have a record, whatever kind of file that is."""
@@ -129,7 +160,7 @@ class Store:
         """
         place = Path(reference)
         if "/" in reference and os.path.lexists(place / RECORD):
-            return _entry(place)
+            return Entry(folder=place)
         entries = self.entries()
         if reference == "latest" and entries:
             return entries[0]
@@ -178,14 +209,6 @@ def may_live(record: RunRecord) -> bool:
     return alive(record.owner)
 
 
-def _entry(folder: Path) -> Entry:
-    try:
-        record = from_json(read_text(folder, RECORD), path=str(folder / RECORD))
-    except StepFailed as exc:
-        return Entry(run_id=folder.name, folder=folder, problem=exc.message)
-    return Entry(run_id=folder.name, folder=folder, record=record)
-
-
 def _may_run(folder: Path) -> bool:
     """Whether the record may say ``running``; quicker than to decode it, as of most no process is left to ask for."""
     try:
@@ -194,9 +217,8 @@ def _may_run(folder: Path) -> bool:
         return False
 
 
-def _age(entry: Entry) -> tuple[str, int]:
-    """Ids begin with the second of their start; the record's nanoseconds order runs within one."""
-    return (entry.run_id[:16], entry.record.started.unix_ns if entry.record else 0)
+def _started(entry: Entry) -> int:
+    return entry.record.started.unix_ns if entry.record else 0
 
 
 def _some(names: list[str]) -> str:

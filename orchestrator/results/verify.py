@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
-from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, neutral, read_document, read_text
+from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, read_document, read_text
 from orchestrator.results import loadgen
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import RECORD, REPORT
@@ -97,7 +97,7 @@ def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
         try:
             sha256, size = hash_file(folder, name)
         except UnreadableFile as error:
-            yield Fault(file=neutral(name), message="the file is missing" if error.missing else error.reason)
+            yield Fault(file=name, message="the file is missing" if error.missing else error.reason)
             continue
         if size != known.size:
             yield Fault(file=name, message=f"{size} bytes; {known.size} were recorded")
@@ -110,7 +110,7 @@ def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
     ours = {RECORD, REPORT, *record.files}
     for path in sorted(folder.iterdir()) if record.files else ():
         if path.name not in ours:
-            yield Fault(file=neutral(path.name), message="the file was not there when the run ended")
+            yield Fault(file=path.name, message="the file was not there when the run ended")
 
 
 def _settings(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> Iterator[Fault]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import InterruptedRun, MlorchError, StepFailed
 from orchestrator.facts.record import Failure
 from orchestrator.facts.redact import redacted_text
-from orchestrator.host.untrusted import neutral
 from orchestrator.runs.console_log import LOG, tail
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def _own_words(harness: Mapping[str, object]) -> str:
         return " and wrote no harness.json"
     error = harness.get("error")
     message = error.get("message") if isinstance(error, dict) else None
-    return f": {neutral(str(message))}" if message else ""
+    return f": {message}" if message else ""
 
 
 def explanation(exc: BaseException, folder: Path) -> MlorchError:
