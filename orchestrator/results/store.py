@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import MlorchError, StepFailed, UsageError
 from orchestrator.facts.record import Failure, RunRecord, from_json, to_json
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
-from orchestrator.host.left_behind import take_back
+from orchestrator.host.left_behind import give, take_back
 from orchestrator.host.process import alive, boot_id, this_user
 from orchestrator.host.untrusted import UnreadableFile, read_bytes, read_text
 
@@ -82,7 +82,10 @@ class Store:
         """
         folder = self.root / record.run_id
         try:
+            new = not self.root.exists()
             self.root.mkdir(parents=True, exist_ok=True)
+            if new:
+                give(self.root, this_user().owner)
             folder.mkdir()
         except FileExistsError:
             hint = "Results are never overwritten; start the run again for a new id."
@@ -164,11 +167,10 @@ class Store:
         entries = self.entries()
         if reference == "latest" and entries:
             return entries[0]
-        exact = [entry for entry in entries if entry.run_id == reference]
-        near = exact or [e for e in entries if e.run_id.startswith(reference) or e.run_id.endswith(reference)]
-        if reference and len(near) == 1:
+        near = _named(entries, reference)
+        if len(near) == 1:
             return near[0]
-        if reference and near:
+        if near:
             raise UsageError(
                 f"`{reference}` fits {len(near)} runs: {_some([e.run_id for e in near])}",
                 slug="ambiguous-run",
@@ -196,6 +198,14 @@ class Store:
             slug="unknown-run",
             hint=f"nearest: {', '.join(near)}",
         )
+
+
+def _named(entries: list[Entry], reference: str) -> list[Entry]:
+    """The run with this id, else all whose ids begin or end with it."""
+    if not reference:
+        return []
+    exact = [entry for entry in entries if entry.run_id == reference]
+    return exact or [e for e in entries if e.run_id.startswith(reference) or e.run_id.endswith(reference)]
 
 
 def may_live(record: RunRecord) -> bool:

@@ -1,4 +1,4 @@
-"""Why a run did not do its work: from a container's end, or from an exception, to what the user is told."""
+"""Why a run did not do its work: from a container's end, or from an exception, to what the user reads."""
 
 from __future__ import annotations
 
