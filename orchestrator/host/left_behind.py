@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.harmless import harmless
+from orchestrator.facts.neutral import neutral
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,7 +115,7 @@ class _Task:
 
     def _tell(self, where: str, what: str) -> None:
         if len(self.done) < _MOST_TOLD:
-            self.done[harmless(where)] = what
+            self.done[neutral(where)] = what
         elif len(self.done) == _MOST_TOLD:
             self.done["…"] = "and more"
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
-from orchestrator.facts.harmless import harmless
+from orchestrator.facts.neutral import neutral
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ class UnreadableFile(StepFailed):
     slug = "unreadable-file"
 
     def __init__(self, folder: Path, name: str, reason: str, *, missing: bool = False) -> None:
-        super().__init__(f"{harmless(str(folder / name))} {reason}")
+        super().__init__(f"{neutral(str(folder / name))} {reason}")
         self.reason = reason
         self.missing = missing
 
@@ -101,7 +101,7 @@ def read_tail(folder: Path, name: str, *, lines: int = 20, size: int = 16_384) -
         stream.seek(0, os.SEEK_END)
         stream.seek(max(0, stream.tell() - size))
         text = stream.read(size).decode(errors="replace")
-    return harmless("\n".join(text.splitlines()[-lines:]))
+    return neutral("\n".join(text.splitlines()[-lines:]))
 
 
 def hash_file(folder: Path, name: str) -> tuple[str, int]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.harmless import harmless
+from orchestrator.facts.neutral import neutral
 from orchestrator.facts.steps import ARTIFACTS
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import take_back, take_over
@@ -27,7 +27,7 @@ from orchestrator.runs.marks import LENT, locked, marks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.facts.steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
 
 _LARGEST_LIST = 64 * 2**20
 
@@ -94,7 +94,7 @@ def _checked(place: Path, user: str) -> tuple[str, ...]:
     for path in thrown:
         with contextlib.suppress(OSError):
             (place / path).unlink()
-    return tuple(f"artefact {harmless(path)} is not as the last run left it; thrown away" for path in thrown[:20])
+    return tuple(f"artefact {neutral(path)} is not as the last run left it; thrown away" for path in thrown[:20])
 
 
 def _note(place: Path) -> None:
@@ -125,7 +125,7 @@ def _files(place: Path) -> list[str]:
 
 def _hash(place: Path, path: str) -> str | None:
     """None for what is no regular file of plain name: such a thing is never noted as good."""
-    if harmless(path) != path:
+    if neutral(path) != path:
         return None
     try:
         return hash_file(place, path)[0]

@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.harmless import harmless
+from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import FileHash
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import give
@@ -48,8 +48,8 @@ def file_hashes(folder: Path) -> tuple[dict[str, FileHash], dict[str, str]]:
         if len(hashes) + len(skipped) >= MOST_FILES:
             skipped["…"] = f"more than {MOST_FILES:,} files; the rest has no hash"
             break
-        if harmless(name) != name:
-            skipped[harmless(name)] = "its name is no plain text; it has no hash"
+        if neutral(name) != name:
+            skipped[neutral(name)] = "its name is no plain text; it has no hash"
             continue
         try:
             sha256, size = hash_file(folder, name)

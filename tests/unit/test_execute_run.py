@@ -27,7 +27,8 @@ from orchestrator.host.process import (
     this_process,
     this_user,
 )
-from orchestrator.plan.run.planner import Cell, plan_run
+from orchestrator.plan.run.cells import Cell
+from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
 from orchestrator.results import loadgen
 from orchestrator.results.measure import measure
