@@ -77,6 +77,7 @@ def start(context, image, tmp_path):
 
 
 def a_step(image: str, root: Path, run_id: str, program: str, memory: int, artifacts: Path | None = None) -> RunStep:
+    uid, _, gid = this_user().inside.partition(":")
     spec = ContainerSpec(
         name=f"mlorch-run-test-{os.getpid()}",
         image=image,
@@ -86,7 +87,7 @@ def a_step(image: str, root: Path, run_id: str, program: str, memory: int, artif
             Mount(source=f"{root}/{run_id}", target="/results", read_only=False),
             Mount(source=f"{artifacts or root}/artifacts/image/step", target="/artifacts", read_only=False),
         ),
-        tmpfs={"/scratch": "rw,nosuid,nodev,noexec,mode=1777,size=16777216"},
+        tmpfs={"/scratch": f"rw,nosuid,nodev,noexec,mode=1777,uid={uid},gid={gid},size=16777216"},
         env={"HOME": "/scratch", "PYTHONUNBUFFERED": "1"},
         labels={"org.mlorch.run": run_id, "org.mlorch.owner": owner_label(this_process())},
         cpus=(0,),
