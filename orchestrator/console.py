@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from orchestrator.ci.markers import SUMMARY_LIMIT, detect
-from orchestrator.facts.harmless import harmless, harmless_json
+from orchestrator.facts.neutral import neutral, neutral_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,7 +76,7 @@ class Console:
     def document(self, value: object) -> None:
         """One JSON document, the whole of stdout of a `--json` command."""
         text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
-        sys.stdout.write(harmless_json(text) + "\n")
+        sys.stdout.write(neutral_json(text) + "\n")
         sys.stdout.flush()
 
     def result(self, text: str = "") -> None:
@@ -178,7 +178,7 @@ class Console:
 
     def _clean(self, text: str) -> str:
         """``text`` as it may be shown: anybody may have written it."""
-        return self.ci.plain(text) if self.ci else harmless(text)
+        return self.ci.plain(text) if self.ci else neutral(text)
 
     def _mark(self, text: str) -> None:
         """A line for the CI system, as it is."""
@@ -218,7 +218,7 @@ class Console:
             """Anybody may have written them: no marks, no control characters."""
 
             def render(self, task: Task) -> Text:
-                return Text(harmless(self.text_format.format(task=task)), style=self.style)
+                return Text(neutral(self.text_format.format(task=task)), style=self.style)
 
         columns = (
             SpinnerColumn(),

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.facts.harmless import harmless
+from orchestrator.facts.neutral import neutral
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,7 +94,7 @@ class GitHub:
         return f"::warning title=mlorch::{_data(text)}"
 
     def plain(self, text: str) -> str:
-        return _COMMAND.sub(r"\1: :", harmless(text)).replace(_OLD_COMMAND, "## [")
+        return _COMMAND.sub(r"\1: :", neutral(text)).replace(_OLD_COMMAND, "## [")
 
     def _file(self, path: str) -> str:
         """The path from the top of the repository; empty for a file that is none of its own."""
@@ -123,12 +123,12 @@ class GitLab:
         return self.plain(f"warning: {text}")
 
     def plain(self, text: str) -> str:
-        return harmless(text)
+        return neutral(text)
 
 
 def _data(text: str) -> str:
     """A command's text: one line, whatever it holds."""
-    return harmless(text).replace("%", "%25").replace("\n", "%0A")
+    return neutral(text).replace("%", "%25").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
@@ -146,7 +146,7 @@ def _key(text: str) -> str:
 
 def markdown(text: str) -> str:
     """`text` as it reads, in one cell of a table: no mark of it means anything."""
-    return _MARKDOWN.sub(r"\\\1", harmless(text).replace("\n", " "))
+    return _MARKDOWN.sub(r"\\\1", neutral(text).replace("\n", " "))
 
 
 def markdown_table(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,7 @@ _SAFE = {
     "registry": r"(?:[A-Za-z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9._/-]+)?)?",
     "images": r"(?:[A-Za-z0-9._/+-]+)?",
     "runner": r"(?:[A-Za-z0-9._:-]+)?",
-    "scenario": r"Offline|Server|SingleStream|MultiStream|all",
+    "scenario": "|".join((*SCENARIOS, "all")),
     "duration": r"[0-9]+(?:ms|s|m|h)",
     "tolerance": r"[0-9]+(?:\.[0-9]+)?%",
 }

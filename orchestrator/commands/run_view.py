@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.harmless import harmless
 from orchestrator.facts.metrics import percent, text
+from orchestrator.facts.neutral import neutral
 from orchestrator.runs.runner import Watcher
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class RunView(Watcher):
     def line(self, step: RunStep, text: str) -> None:  # noqa: ARG002 (of the protocol)
         """Whatever else a container says is shown as it is."""
         if self._progress is not None:
-            self._progress.console.print(f"  {harmless(text)}", markup=False, highlight=False, style="dim")
+            self._progress.console.print(f"  {neutral(text)}", markup=False, highlight=False, style="dim")
         else:
             self._console.say(f"  {text}", style="dim")
 

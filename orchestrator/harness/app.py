@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from . import VERSION
 from .lines import ProgressLines, emit, log, phase, write_json
+from .scenarios import SCENARIOS
 from .settings import Settings, SettingsError, read
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def _progress(settings: Settings, chosen: Effective, pool: ResponsePool) -> Prog
     total = None
     if settings.mode == "accuracy":
         total = settings.dataset.samples
-    elif settings.scenario == "Offline":
+    elif SCENARIOS[settings.scenario].arrival == "all at once":
         total = pool.issued
     if total is not None:
         return done, total, elapsed / done * (total - done) if done else None

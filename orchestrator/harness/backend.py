@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +14,20 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.generic]
 
-BACKENDS = {"onnxruntime": ".onnx", "openvino": ".openvino"}
+
+@dataclass(frozen=True, kw_only=True)
+class Framework:
+    """A framework: the module of its backend, and the distributions whose versions are worth knowing."""
+
+    module: str
+    packages: tuple[str, ...]
+
+
+FRAMEWORKS = {
+    "onnxruntime": Framework(module=".onnx", packages=("onnxruntime", "onnxruntime-gpu")),
+    "openvino": Framework(module=".openvino", packages=("openvino",)),
+}
+"""By the name that the settings call it."""
 
 
 class Backend(Protocol):
@@ -44,7 +58,7 @@ class Backend(Protocol):
 
 def create(name: str) -> Backend:
     """An unloaded backend; raises `ValueError` for a name that is not known."""
-    if name not in BACKENDS:
-        raise ValueError(f"backend {name!r} is none of {', '.join(BACKENDS)}")
-    backend: Backend = import_module(BACKENDS[name], __package__).create()
+    if name not in FRAMEWORKS:
+        raise ValueError(f"backend {name!r} is none of {', '.join(FRAMEWORKS)}")
+    backend: Backend = import_module(FRAMEWORKS[name].module, __package__).create()
     return backend

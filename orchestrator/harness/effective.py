@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .calibrate import quickest, throughput
 from .instances import Layout
+from .scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from .calibrate import Trial
@@ -26,8 +27,6 @@ SERVER_LATE_QUERIES = 5
 """The Server test is long enough for this many late queries at its percentile."""
 CONFIDENCE = 0.99
 """LoadGen's early stopping (early_stopping.cc)."""
-DEFAULT_PERCENTILES = {"SingleStream": 0.9, "MultiStream": 0.99, "Server": 0.99}
-DEFAULT_SAMPLES_PER_QUERY = 8
 
 
 @dataclass
@@ -76,9 +75,8 @@ def resolve(settings: Settings, trials: Trials) -> Effective:
 
 
 def samples_per_query(settings: Settings) -> int:
-    if settings.scenario != "MultiStream":
-        return 1
-    return settings.loadgen.samples_per_query or DEFAULT_SAMPLES_PER_QUERY
+    default = SCENARIOS[settings.scenario].samples_per_query
+    return 1 if default is None else settings.loadgen.samples_per_query or default
 
 
 def queries_for(percentile: float, late: int) -> int:
@@ -102,15 +100,15 @@ def queries_for(percentile: float, late: int) -> int:
 
 def _measure(settings: Settings, trials: Trials) -> Trial | None:
     """None where nothing is open: accuracy needs no best layout, but the Server scenario a rate."""
-    execution, loadgen, scenario = settings.execution, settings.loadgen, settings.scenario
+    execution, loadgen, scenario = settings.execution, settings.loadgen, SCENARIOS[settings.scenario]
     if known(settings):
         return None
     if settings.mode == "accuracy":
-        if scenario != "Server" or loadgen.target_qps is not None:
+        if not scenario.at_a_rate or loadgen.target_qps is not None:
             return None
         layout = _default_layout(settings)
         return trials.throughput(layout)
-    if scenario in {"SingleStream", "MultiStream"}:
+    if scenario.one_by_one:
         size = samples_per_query(settings)
 
         def query(layout: Layout) -> Trial:
@@ -118,7 +116,7 @@ def _measure(settings: Settings, trials: Trials) -> Trial | None:
 
         return trials.tuned(quickest(execution, query, size, trials.left), query)
     max_call = MAX_CALL_SECONDS
-    if scenario == "Server":
+    if scenario.at_a_rate:
         max_call = min(max_call, (loadgen.target_latency_ns or 0) / 4e9)
     return trials.tuned(throughput(execution, trials.throughput, max_call, trials.left), trials.throughput)
 
@@ -126,7 +124,8 @@ def _measure(settings: Settings, trials: Trials) -> Trial | None:
 def known(settings: Settings) -> bool:
     """Whether the settings leave nothing to measure: layout and expectation are given (`mlorch run --find`)."""
     execution, loadgen = settings.execution, settings.loadgen
-    expected = loadgen.target_qps if settings.scenario in {"Offline", "Server"} else loadgen.expected_latency_ns
+    one_by_one = SCENARIOS[settings.scenario].one_by_one
+    expected = loadgen.expected_latency_ns if one_by_one else loadgen.target_qps
     return None not in {execution.instances, execution.threads, execution.batch, expected}
 
 
@@ -136,33 +135,34 @@ def _default_layout(settings: Settings) -> Layout:
     threads = execution.threads or 1
     instances = execution.instances or len(execution.cpus) // threads
     batch = execution.batch or ACCURACY_BATCH
-    if settings.scenario == "SingleStream":
+    scenario = SCENARIOS[settings.scenario]
+    if not scenario.one_by_one:
+        return Layout(instances, threads, batch)
+    if scenario.samples_per_query is None:
         return Layout(1, threads, 1)
-    if settings.scenario == "MultiStream":
-        batch = min(batch, -(-samples_per_query(settings) // instances))
+    batch = min(batch, -(-samples_per_query(settings) // instances))
     return Layout(instances, threads, batch)
 
 
 def _scenario_values(settings: Settings, effective: Effective, trial: Trial | None) -> None:
-    loadgen, scenario = settings.loadgen, settings.scenario
+    loadgen, scenario = settings.loadgen, SCENARIOS[settings.scenario]
     effective.put("min_duration_ms", loadgen.min_duration_ms, "settings")
     effective.put("min_query_count", loadgen.min_query_count, "settings")
     _expected_load(settings, effective, trial)
-    if scenario == "Server":
+    if scenario.at_a_rate:
         effective.put("target_latency_ns", loadgen.target_latency_ns or 0, "settings")
         effective.put_given("batch_delay_us", settings.execution.batch_delay_us, 0)
-    if scenario == "MultiStream":
-        effective.put_given("samples_per_query", loadgen.samples_per_query, DEFAULT_SAMPLES_PER_QUERY)
-    if scenario in DEFAULT_PERCENTILES:
-        default = DEFAULT_PERCENTILES[scenario]
-        effective.put_given("target_latency_percentile", loadgen.target_latency_percentile, default)
-        _raise_query_count(settings, effective, loadgen.target_latency_percentile or default)
+    if scenario.samples_per_query is not None:
+        effective.put_given("samples_per_query", loadgen.samples_per_query, scenario.samples_per_query)
+    if scenario.percentile is not None:
+        effective.put_given("target_latency_percentile", loadgen.target_latency_percentile, scenario.percentile)
+        _raise_query_count(settings, effective, loadgen.target_latency_percentile or scenario.percentile)
 
 
 def _expected_load(settings: Settings, effective: Effective, trial: Trial | None) -> None:
     """What LoadGen sizes its queries by: a rate in Offline and Server, else a latency."""
-    loadgen, scenario = settings.loadgen, settings.scenario
-    if scenario not in {"Offline", "Server"}:
+    loadgen, scenario = settings.loadgen, SCENARIOS[settings.scenario]
+    if scenario.one_by_one:
         if loadgen.expected_latency_ns is not None:
             effective.put("expected_latency_ns", loadgen.expected_latency_ns, "settings")
         elif trial:
@@ -171,7 +171,7 @@ def _expected_load(settings: Settings, effective: Effective, trial: Trial | None
     if loadgen.target_qps is not None:
         effective.put("target_qps", loadgen.target_qps, "settings")
     elif trial:
-        rate = offline_qps(trial) if scenario == "Offline" else server_qps(trial, len(settings.execution.cpus))
+        rate = server_qps(trial, len(settings.execution.cpus)) if scenario.at_a_rate else offline_qps(trial)
         effective.put("target_qps", round(rate, 2), "calibrated")
 
 
@@ -179,7 +179,7 @@ def _raise_query_count(settings: Settings, effective: Effective, percentile: flo
     """Fewer queries than early stopping needs would be INVALID by construction."""
     if settings.mode != "performance":
         return
-    late = SERVER_LATE_QUERIES if settings.scenario == "Server" else 1
+    late = SERVER_LATE_QUERIES if SCENARIOS[settings.scenario].at_a_rate else 1
     if (least := queries_for(percentile, late)) > effective.values["min_query_count"]:
         effective.put("min_query_count", least, "early stopping")
 

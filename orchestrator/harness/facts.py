@@ -9,7 +9,9 @@ import socket
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "mlcommons-loadgen")
+from .backend import FRAMEWORKS
+
+PACKAGES = ("numpy", *(name for one in FRAMEWORKS.values() for name in one.packages), "mlcommons-loadgen")
 LIMITS = ("nofile", "nproc", "memlock", "stack", "core")
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import mlperf_loadgen as lg
 
+from .scenarios import SCENARIOS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -41,18 +43,13 @@ def test_settings(settings: Settings, effective: Effective) -> lg.TestSettings:
     result.min_duration_ms = settings.loadgen.min_duration_ms
     result.max_duration_ms = settings.loadgen.max_duration_ms
     result.min_query_count = int(values["min_query_count"])
-    prefix = {"SingleStream": "single_stream", "MultiStream": "multi_stream", "Server": "server"}
-    names = {
-        "target_qps": "offline_expected_qps" if settings.scenario == "Offline" else "server_target_qps",
-        "target_latency_ns": "server_target_latency_ns",
-        "samples_per_query": "multi_stream_samples_per_query",
-        "expected_latency_ns": f"{prefix.get(settings.scenario)}_expected_latency_ns",
-        "target_latency_percentile": f"{prefix.get(settings.scenario)}_target_latency_percentile",
-    }
-    for name, field in names.items():
+    scenario = SCENARIOS[settings.scenario]
+    if "target_qps" in values:
+        setattr(result, scenario.rate, values["target_qps"])
+    for name in ("target_latency_ns", "samples_per_query", "expected_latency_ns", "target_latency_percentile"):
         if name in values:
-            setattr(result, field, values[name])
-    if settings.scenario == "Server" and settings.mode == "performance":
+            setattr(result, f"{scenario.prefix}_{name}", values[name])
+    if scenario.at_a_rate and settings.mode == "performance":
         result.server_max_async_queries = most_waiting(settings, effective)
     return result
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import openvino
 
+from .scenarios import SCENARIOS
+
 if TYPE_CHECKING:
     from .backend import Array
     from .settings import Settings
@@ -95,7 +97,7 @@ def _properties(settings: Settings, device: str, threads: int) -> dict[str, obje
     if os.access(os.path.dirname(CACHE), os.W_OK):  # noqa: PTH120 (a constant's parent)
         found["CACHE_DIR"] = CACHE
     if device != "CPU":
-        bulk = settings.scenario in {"Offline", "Server"}
+        bulk = not SCENARIOS[settings.scenario].one_by_one
         return {**found, "PERFORMANCE_HINT": "THROUGHPUT" if bulk else "LATENCY"}
     return {
         **found,

@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from . import VERSION
+from .scenarios import SCENARIOS, ScenarioName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +88,7 @@ class Settings:
     version: int
     run_id: str
     benchmark: str
-    scenario: Literal["Offline", "Server", "SingleStream", "MultiStream"]
+    scenario: ScenarioName
     mode: Literal["performance", "accuracy"]
     backend: str
     providers: tuple[str, ...]
@@ -175,8 +176,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError("loadgen.target_latency_percentile: a share below 1 was expected")
     if data.performance_samples > data.samples:
         raise SettingsError("dataset.performance_samples: more than dataset.samples")
-    if settings.scenario == "Server" and loadgen.target_latency_ns is None:
-        raise SettingsError("loadgen.target_latency_ns: the Server scenario needs it")
+    if SCENARIOS[settings.scenario].at_a_rate and loadgen.target_latency_ns is None:
+        raise SettingsError(f"loadgen.target_latency_ns: the {settings.scenario} scenario needs it")
     _check_processors(execution)
 
 

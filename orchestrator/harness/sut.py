@@ -13,6 +13,7 @@ import numpy as np
 from .accuracy import ANSWER
 from .instances import pin
 from .latencies import Latencies
+from .scenarios import SCENARIOS
 from .work import Team, runner
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .accuracy import Answers
     from .instances import Instances, Layout
     from .samples import Samples
+    from .scenarios import ScenarioName
     from .work import Run
 
     Item = tuple[list[int], list[int], list[int]]
@@ -204,9 +206,9 @@ def _left(end: float) -> float:
 
 
 def create(
-    scenario: str, instances: Instances, samples: Samples, layout: Layout, pool: ResponsePool, delay: float
+    scenario: ScenarioName, instances: Instances, samples: Samples, layout: Layout, pool: ResponsePool, delay: float
 ) -> Direct | Queued:
     """The system for a scenario; ``delay`` in seconds, for Server."""
-    if scenario in {"SingleStream", "MultiStream"}:
+    if SCENARIOS[scenario].one_by_one:
         return Direct(instances, samples, layout, pool)
-    return Queued(instances, samples, layout, pool, delay if scenario == "Server" else None)
+    return Queued(instances, samples, layout, pool, delay if SCENARIOS[scenario].at_a_rate else None)

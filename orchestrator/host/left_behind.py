@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.host.untrusted import neutral
+from orchestrator.facts.neutral import neutral
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
+from orchestrator.facts.neutral import neutral
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,28 +134,6 @@ def strict_json(text: str) -> Any:
     if "\\u" in text:
         _require_whole_characters(document)
     return document
-
-
-def neutral(text: str) -> str:
-    """``text`` with what could steer a terminal written out (``\\x1b``); tabs and line ends stay.
-
-    Control characters move the cursor, rename the window or answer for the user; direction marks make a
-    line read as another one.
-    """
-    return text.translate(_NEUTRAL)
-
-
-_NEUTRAL = {
-    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    for code in (
-        *(set(range(0x20)) - {0x09, 0x0A}),
-        *range(0x7F, 0xA0),
-        *(0x200E, 0x200F, 0x2028, 0x2029),
-        *range(0x202A, 0x202F),
-        *range(0x2066, 0x206A),
-        *range(0xD800, 0xE000),
-    )
-}
 
 
 def _open_below(folder: Path, name: str) -> int:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import LoadGenResult, Metric
 from orchestrator.facts.metrics import METRICS
+from orchestrator.facts.neutral import neutral
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.host.untrusted import UnreadableFile, neutral, opened, read_text, strict_json
+from orchestrator.host.untrusted import UnreadableFile, opened, read_text, strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

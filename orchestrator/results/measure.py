@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import GOOD_VERDICTS, Accuracy, LoadGenResult, Measured
 from orchestrator.facts.metrics import percent
-from orchestrator.host.untrusted import UnreadableFile, neutral, read_object
+from orchestrator.facts.neutral import neutral
+from orchestrator.host.untrusted import UnreadableFile, read_object
 from orchestrator.results import loadgen
 
 if TYPE_CHECKING:

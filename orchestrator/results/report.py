@@ -134,19 +134,23 @@ def page_of(summaries: Sequence[Summary]) -> Page:
         not_valid=sum(not summary.good for summary in summaries),
         benchmarks=_distinct(records, lambda record: record.benchmark),
         images=[record.image for record in _distinct(records, lambda record: record.image)],
-        machines=[
-            Machine(host=facts(record.host), engine=facts(record.engine))
-            for record in _distinct(records, lambda record: record.host)
-        ],
+        machines=_machines(records),
         containers=[limits(record.container) for record in _distinct(records, lambda record: limits(record.container))],
-        insides=[
-            facts(record.container_facts)
-            for record in _distinct(records, lambda record: record.container_facts)
-            if record.container_facts
-        ],
+        insides=_insides(records),
         commands=[*commands, *(f"mlorch results verify {record.run_id}" for record in records)],
         loadgen_versions=_once(summary.loadgen.loadgen_version for summary in summaries if summary.loadgen),
     )
+
+
+def _machines(records: Sequence[RunRecord]) -> list[Machine]:
+    hosts = _distinct(records, lambda record: record.host)
+    return [Machine(host=facts(record.host), engine=facts(record.engine)) for record in hosts]
+
+
+def _insides(records: Sequence[RunRecord]) -> list[list[tuple[str, str]]]:
+    """What containers found inside, where they reported it."""
+    found = _distinct(records, lambda record: record.container_facts)
+    return [facts(record.container_facts) for record in found if record.container_facts]
 
 
 def _once(texts: Iterable[str]) -> list[str]:

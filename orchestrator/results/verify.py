@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
+from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
-from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, neutral, read_document, read_text
+from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, read_document, read_text
 from orchestrator.results import loadgen
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import RECORD, REPORT

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.neutral import neutral
 from orchestrator.facts.redact import redacted_text
-from orchestrator.host.untrusted import UnreadableFile, neutral, read_tail, strict_json
+from orchestrator.host.untrusted import UnreadableFile, read_tail, strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import InterruptedRun, MlorchError, StepFailed
+from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import Failure
 from orchestrator.facts.redact import redacted_text
-from orchestrator.host.untrusted import neutral
 from orchestrator.runs.console_log import LOG, tail
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import FileHash
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import give
-from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file, neutral
+from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file
 from orchestrator.runs.failures import RESERVE_BYTES
 
 if TYPE_CHECKING:

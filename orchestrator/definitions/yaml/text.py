@@ -6,7 +6,6 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import Problem  # noqa: TC001 (a value type, free to import)
-from orchestrator.facts.harmless import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +57,7 @@ def _width(text: str) -> int:
 
 def _clean(text: str) -> str:
     """No control character of a file or an argument reaches the terminal; white space counts as one column."""
-    return harmless(text).replace("\n", " ").replace("\t", " ")
+    return "".join(" " if c.isspace() else c if c.isprintable() else "�" for c in text)
 
 
 def nearest(word: str, choices: Iterable[str], *, limit: int = 1) -> list[str]:
