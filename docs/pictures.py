@@ -75,6 +75,7 @@ def draw(name: str, sessions: dict[str, str]) -> None:
             console.print(Text.from_ansi(text.rstrip()))
         svg = console.export_svg(title="mlorch", theme=MONOKAI, unique_id=f"mlorch-{name}")
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # rich names fonts of the network
+    svg = svg.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace")
     place = IMAGES / f"{name}.svg"
     place.write_text(svg, encoding="utf-8")
     print(place)

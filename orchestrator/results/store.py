@@ -18,7 +18,7 @@ from orchestrator.host.process import alive, boot_id, this_user
 from orchestrator.host.untrusted import UnreadableFile, read_bytes, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 RECORD = "run.json"
 REPORT = "report.html"
@@ -133,11 +133,10 @@ class Store:
         entries = self.entries()
         if reference == "latest" and entries:
             return entries[0]
-        exact = [entry for entry in entries if entry.run_id == reference]
-        near = exact or [e for e in entries if e.run_id.startswith(reference) or e.run_id.endswith(reference)]
-        if reference and len(near) == 1:
+        near = _fitting(entries, reference)
+        if len(near) == 1:
             return near[0]
-        if reference and near:
+        if near:
             raise UsageError(
                 f"`{reference}` fits {len(near)} runs: {_some([e.run_id for e in near])}",
                 slug="ambiguous-run",
@@ -165,6 +164,16 @@ class Store:
             slug="unknown-run",
             hint=f"nearest: {', '.join(near)}",
         )
+
+
+def _fitting(entries: Sequence[Entry], reference: str) -> list[Entry]:
+    """The run of this id, else those whose id begins or ends so."""
+    if not reference:
+        return []
+    exact = [entry for entry in entries if entry.run_id == reference]
+    if exact:
+        return exact
+    return [one for one in entries if one.run_id.startswith(reference) or one.run_id.endswith(reference)]
 
 
 def may_live(record: RunRecord) -> bool:
