@@ -8,10 +8,10 @@ YES    := $(shell test -t 0 || echo --yes)
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types golden docs coverage bench pictures clean
+.PHONY: help run test check fmt lint types complexity golden docs coverage bench pictures clean
 
 help: ## list what is supported
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run engine ## build the images of this machine's target and run the default benchmarks
 	$(MLORCH) run $(ARGS)
@@ -19,7 +19,7 @@ run: $(VENV)/.run engine ## build the images of this machine's target and run th
 test: $(VENV)/.dev engine ## all tests, with a real engine; starts one where none runs
 	$(BIN)/python -m pytest $(ARGS)
 
-check: lint types ## what CI checks besides the tests
+check: lint types complexity ## what CI checks besides the tests
 	$(MLORCH) recipes lint
 
 fmt: $(VENV)/.dev ## format the code
@@ -32,6 +32,9 @@ lint: $(VENV)/.dev ## ruff
 
 types: $(VENV)/.dev ## mypy, strict
 	$(BIN)/mypy
+
+complexity: $(VENV)/.dev ## no function above a cyclomatic complexity of 15
+	$(BIN)/python tests/complexity.py
 
 golden: $(VENV)/.dev ## write the golden files anew; read the diff before you commit it
 	$(BIN)/python -m pytest tests/golden tests/lint tests/unit/test_source.py --update-golden -q

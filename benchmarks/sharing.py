@@ -31,8 +31,8 @@ REPETITIONS = 7
 RENDER = """
 import json, sys, time
 from pathlib import Path
-from orchestrator.catalog import Root, builtin_root, load
-from orchestrator.plan import build_plans
+from orchestrator.definitions.catalog import Root, builtin_root, load
+from orchestrator.plan.build.planner import build_plans
 def everything(folder):
     catalog = load([builtin_root(), Root(path=Path(folder), origin="path:x")])
     return [plan for target in catalog.names("target") for plan in build_plans(catalog, target=target)]

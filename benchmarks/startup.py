@@ -29,7 +29,7 @@ def _help() -> Bar:
     return Bar(
         what="`mlorch --help` against `python -c 'import click'` (CPU)",
         value=best["help"] / best["click"],
-        bar=1.6,
+        bar=1.25,
         detail=f"{best['help'] * 1000:.0f} ms / {best['click'] * 1000:.0f} ms",
     )
 

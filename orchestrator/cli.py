@@ -6,7 +6,6 @@ Only click is imported here. A command's module is imported when it is named, so
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from importlib import import_module
@@ -51,6 +50,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            import difflib
+
             near = difflib.get_close_matches(args[0], COMMANDS, n=3)
             hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "see `mlorch --help`"
             raise UsageError(f"there is no command `{args[0]}`", hint=hint, slug="unknown-command")
@@ -63,7 +64,7 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="First time here? `mlorch doctor`, then `mlorch run`.",
 )
 @click.version_option(__version__, prog_name="mlorch")
@@ -82,12 +83,24 @@ def main(argv: list[str] | None = None) -> NoReturn:
     sys.exit(run(arguments))
 
 
+def _help_width() -> int:
+    """The width of a help page: what click would measure with `shutil`, which is slow to import."""
+    text = os.environ.get("COLUMNS", "")
+    columns = int(text) if text.isdigit() else 0
+    if not columns:
+        try:
+            columns = os.get_terminal_size().columns
+        except OSError:  # no terminal
+            columns = 80
+    return max(min(columns, 110) - 2, 50)
+
+
 def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return a kind of failure reads best)
     """Run one command line and give its exit status; nothing but bugs escapes, and those with --debug only."""
     as_json = "--json" in arguments
     debug = "--debug" in arguments or bool(os.environ.get("MLORCH_DEBUG"))
     try:
-        outcome = cli.main(args=arguments, prog_name="mlorch", standalone_mode=False)
+        outcome = cli.main(args=arguments, prog_name="mlorch", standalone_mode=False, terminal_width=_help_width())
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         return 0

@@ -11,7 +11,7 @@ from orchestrator.assets.sources import licence_text, source_name
 from orchestrator.assets.store import key_of
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
-from orchestrator.facts.steps import OWNER_LABEL, ContainerSpec, Mount
+from orchestrator.facts.containers import OWNER_LABEL, ContainerSpec, Mount
 from orchestrator.host.process import owner_label, this_process
 
 if TYPE_CHECKING:

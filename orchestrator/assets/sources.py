@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds.recipes import DebianPackage, PypiPackage, RecipeFile
 from orchestrator.errors import AssetError
-from orchestrator.facts.steps import DebPin
+from orchestrator.facts.build import DebPin
 from orchestrator.host.files import sha256_file
 from orchestrator.packages.cache import quarantine
 from orchestrator.packages.download import GoneError, Wanted

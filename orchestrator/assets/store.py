@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import AssetError
+from orchestrator.host.file_lock import locked
 from orchestrator.host.files import WriteFailed, atomic_write_text, sha256_file, write_failure
-from orchestrator.packages.cache import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -29,7 +28,7 @@ def command(engine: str, recipes: tuple[str, ...], *, as_json: bool) -> int:
     from orchestrator.operations.doctor import DoctorRequest, doctor
 
     console = Console(quiet=as_json)
-    found = doctor(DoctorRequest(recipes=recipes, engine=engine), os.environ, console)
+    found = doctor(DoctorRequest(recipes=recipes, engine=engine), console)
     if as_json:
         console.document(found)
     else:

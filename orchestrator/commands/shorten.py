@@ -35,7 +35,7 @@ def shorten_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )(option)
 
 
-def say_rest(console: Console, shown: int, total: int, what: str) -> None:
-    """What a list left out."""
+def say_rest(console: Console, shown: int, total: int, what: str, *, first: str = "the newest") -> None:
+    """What a list left out; ``first`` says which were shown."""
     if shown < total:
-        console.say(f"the newest {shown} of {total} {what}; --all shows them all")
+        console.say(f"{first} {shown} of {total} {what}; --all shows them all")

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.steps import OWNER_LABEL
+from orchestrator.facts.containers import OWNER_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from orchestrator.facts.steps import ContainerSpec, Mount
+    from orchestrator.facts.containers import ContainerSpec, Mount
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
 from orchestrator.facts.measured import Measured  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.owner import Owner  # noqa: TC001
-from orchestrator.facts.steps import DeviceInjection
+from orchestrator.facts.runs import DeviceInjection
 
 VERSION = 1
 NOTE = "mlorch reference workload, not an MLPerf submission"

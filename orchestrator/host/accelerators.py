@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.devices import FoundDevice, Part
-from orchestrator.host.facts import cpu_flags, machine_name
+from orchestrator.host.cpuinfo import cpu_flags, machine_name
 from orchestrator.host.node_devices import devices_by_nodes
 from orchestrator.host.pci import PciDevice, link_name, natural_order, pci_devices, read_line
 

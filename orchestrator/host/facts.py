@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.host import HostFacts, NumaNode
+from orchestrator.host.cpuinfo import machine_of, read_cpuinfo
+from orchestrator.host.pci import read_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from orchestrator.host.cpuinfo import Cpuinfo
 
 _SYSTEM_ID_VERSION = "1"
 
@@ -24,12 +28,12 @@ _SYSTEM_ID_VERSION = "1"
 def host_facts(root: Path = Path("/"), *, environ: Mapping[str, str] | None = None) -> HostFacts:
     """Read the machine; with ``MLORCH_ANONYMOUS`` set the host name is left out."""
     env = os.environ if environ is None else environ
-    cpuinfo = _cpuinfo(root)
+    cpuinfo = read_cpuinfo(root)
     meminfo = _meminfo(root)
     online = parse_list(_read(root, "sys/devices/system/cpu/online")) or cpuinfo.cpus
     cores = _cores(root, online)
     paths = _cgroups(root)
-    machine = _machine(root, cpuinfo)
+    machine = machine_of(root, cpuinfo)
     nodes = _nodes(root, online, meminfo.get("MemTotal", 0))
     limit = _memory_limit(root, paths, meminfo.get("MemTotal", 0))
     hypervisor = _virtualisation(root, cpuinfo)
@@ -73,13 +77,6 @@ def parse_list(text: str) -> tuple[int, ...]:
     return tuple(sorted(numbers))
 
 
-def device_nodes(pattern: str, root: Path = Path("/")) -> tuple[str, ...]:
-    """The device nodes that a target's device (a path, maybe with a glob) names on this machine."""
-    if not pattern.startswith("/"):
-        return ()
-    return tuple(sorted("/" + str(path.relative_to(root)) for path in root.glob(pattern.lstrip("/"))))
-
-
 def group_ids(root: Path = Path("/")) -> dict[str, str]:
     """Names of the host's groups and their numbers (containers get numbers, names differ inside)."""
     groups = {}
@@ -91,59 +88,7 @@ def group_ids(root: Path = Path("/")) -> dict[str, str]:
 
 
 def _read(root: Path, path: str) -> str:
-    try:
-        return (root / path).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-class _Cpuinfo:
-    """The fields of /proc/cpuinfo: those of the first processor, and the numbers of all."""
-
-    def __init__(self, text: str) -> None:
-        self.first: dict[str, str] = {}
-        cpus: list[int] = []
-        for line in text.splitlines():
-            key, _, value = line.partition(":")
-            key, value = key.strip(), value.strip()
-            if key == "processor" and value.isdigit():
-                cpus.append(int(value))
-            elif key:
-                self.first.setdefault(key, value)
-        self.cpus = tuple(cpus)
-
-    @property
-    def flags(self) -> frozenset[str]:
-        return frozenset((self.first.get("flags") or self.first.get("Features") or "").split())
-
-    @property
-    def model(self) -> str:
-        """The model's name; on Arm, which has none, the implementer and part."""
-        name = self.first.get("model name") or self.first.get("Model")
-        if name:
-            return name
-        part = f"{self.first.get('CPU implementer', '')} {self.first.get('CPU part', '')}".strip()
-        return f"Arm {part}" if part else "unknown"
-
-
-def _cpuinfo(root: Path) -> _Cpuinfo:
-    return _Cpuinfo(_read(root, "proc/cpuinfo"))
-
-
-def machine_name(root: Path = Path("/")) -> str:
-    """What uname calls the machine below ``root``: ``x86_64`` or ``aarch64``."""
-    return _machine(root, _cpuinfo(root))
-
-
-def cpu_flags(root: Path = Path("/")) -> frozenset[str]:
-    """The instruction set extensions that /proc/cpuinfo lists for the first processor."""
-    return _cpuinfo(root).flags
-
-
-def _machine(root: Path, cpuinfo: _Cpuinfo) -> str:
-    if root == Path("/"):
-        return os.uname().machine
-    return "aarch64" if "CPU implementer" in cpuinfo.first else "x86_64"
+    return read_line(root / path)
 
 
 def _meminfo(root: Path) -> dict[str, int]:
@@ -246,7 +191,7 @@ def _turbo(root: Path) -> bool | None:
     return boost == "1" if boost in {"0", "1"} else None
 
 
-def _virtualisation(root: Path, cpuinfo: _Cpuinfo) -> str:
+def _virtualisation(root: Path, cpuinfo: Cpuinfo) -> str:
     """The hypervisor's or container's name, ``unknown`` for one that has no name, empty for bare metal."""
     kind = _read(root, "sys/hypervisor/type")
     vendor = f"{_read(root, 'sys/class/dmi/id/sys_vendor')} {_read(root, 'sys/class/dmi/id/product_name')}".lower()

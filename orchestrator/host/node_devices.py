@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.devices import FoundDevice
-from orchestrator.host.facts import device_nodes
+from orchestrator.host.nodes import device_nodes
 from orchestrator.host.pci import natural_order
 
 if TYPE_CHECKING:

@@ -19,6 +19,13 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
+def device_nodes(pattern: str, root: Path = Path("/")) -> tuple[str, ...]:
+    """The device nodes that a target's device (a path, maybe with a glob) names on this machine."""
+    if not pattern.startswith("/"):
+        return ()
+    return tuple(sorted("/" + str(path.relative_to(root)) for path in root.glob(pattern.lstrip("/"))))
+
+
 def node_facts(paths: Iterable[str], root: Path = Path("/")) -> dict[str, Node]:
     """Kind, owner, group and mode of each node that exists, links followed."""
     facts = {}

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-import tarfile
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import UsageError
-from orchestrator.packages.cache import locked
+from orchestrator.errors import StepFailed, UsageError
+from orchestrator.host.file_lock import locked
+from orchestrator.images.layout.archive import opened
+from orchestrator.images.layout.folder import Folder, unpacked_layout
+from orchestrator.images.layout.read import descriptors_of, small_blob
 
 if TYPE_CHECKING:
     from orchestrator.plan.build.resolve import Base
-
-_MAX_BYTES = 64 * 2**30
-"""The most that an archive may unpack to: more is a bomb, not a base."""
 
 
 def with_layout(base: Base, cache: Path) -> Base:
@@ -39,25 +35,25 @@ def with_layout(base: Base, cache: Path) -> Base:
             hint="give a folder with an OCI layout or a tar of one",
             slug="missing-base",
         )
-    folder = path if path.is_dir() else _unpacked(path, cache)
-    return replace(base, path=str(folder), digest=_digest(folder, path))
-
-
-def _digest(folder: Path, named: Path) -> str:
     try:
-        manifests = json.loads((folder / "index.json").read_text(encoding="utf-8"))["manifests"]
-        digests = [str(manifest["digest"]) for manifest in manifests]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _bad(named, f"its index.json cannot be read ({type(error).__name__})") from None
-    if len(digests) != 1:
-        raise _bad(named, f"it holds {len(digests)} images, not one")
-    algorithm, _, value = digests[0].partition(":")
-    blob = folder / "blobs" / algorithm / value
-    if algorithm != "sha256" or len(value) != 64 or not blob.is_file():
-        raise _bad(named, f"its manifest {digests[0]} is not there")
-    if hashlib.sha256(blob.read_bytes()).hexdigest() != value:
-        raise _bad(named, f"its manifest is not what its digest says ({digests[0]})")
-    return digests[0]
+        folder = path if path.is_dir() else _unpacked(path, cache)
+        return replace(base, path=str(folder), digest=_digest(folder))
+    except (StepFailed, OSError) as error:
+        why = error.message if isinstance(error, StepFailed) else str(error)
+        raise UsageError(
+            f"{path} is no OCI layout that can be used: {why}",
+            hint="`docker save` (containerd image store) and `skopeo copy … oci-archive:FILE` write one",
+            slug="bad-oci",
+        ) from None
+
+
+def _digest(folder: Path) -> str:
+    """The digest of the one image, or index of several platforms, that a layout holds."""
+    layout = Folder(folder)
+    found = descriptors_of(layout)
+    if len(found) != 1:
+        raise StepFailed(f"it holds {len(found)} images, not one")
+    return small_blob(layout, found[0])[0]
 
 
 def _unpacked(archive: Path, cache: Path) -> Path:
@@ -65,27 +61,7 @@ def _unpacked(archive: Path, cache: Path) -> Path:
         name = hashlib.file_digest(stream, "sha256").hexdigest()
     place = cache / "oci" / name
     with locked(cache / "locks" / f"oci-{name}.lock"):
-        if place.is_dir():
-            return place
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".unpack-", dir=place.parent))
-        try:
-            with tarfile.open(archive) as tar:
-                if sum(member.size for member in tar.getmembers()) > _MAX_BYTES:
-                    raise _bad(archive, f"it would unpack to more than {_MAX_BYTES >> 30} GiB")
-                # The data filter refuses absolute paths, `..`, links that lead out and device nodes.
-                tar.extractall(temporary, filter="data")
-            temporary.rename(place)
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise _bad(archive, str(error)) from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        if not place.is_dir():
+            with opened(archive, packed=True) as found, unpacked_layout(found, place.parent) as folder:
+                folder.rename(place)
     return place
-
-
-def _bad(path: Path, why: str) -> UsageError:
-    return UsageError(
-        f"{path} is no OCI layout that can be used: {why}",
-        hint="`docker save` (containerd image store) and `skopeo copy … oci-archive:FILE` write one",
-        slug="bad-oci",
-    )

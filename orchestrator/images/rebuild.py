@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
-from orchestrator.images.attest.archive import BLOCK, CarefulInfo, opened, refused
-from orchestrator.images.attest.layout import blob_name, images_of, unpacked
 from orchestrator.images.context import laid_out
 from orchestrator.images.difference import File, LayerFiles, first_difference, first_unlike
+from orchestrator.images.layout.archive import BLOCK, CarefulInfo, opened, refused
+from orchestrator.images.layout.layers import unpacked
+from orchestrator.images.layout.read import blob_name, images_of
 from orchestrator.plan.build.layers import labels
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 
     from orchestrator.engines import BuildEvent, Engine, ImageFacts
     from orchestrator.facts.steps import BuildSettings, LayerStep
-    from orchestrator.images.attest.archive import Archive
-    from orchestrator.images.attest.layout import LaidImage, LayerBlob
     from orchestrator.images.context import Parts
     from orchestrator.images.difference import Differs
+    from orchestrator.images.layout.archive import Archive
+    from orchestrator.images.layout.layers import LayerBlob
+    from orchestrator.images.layout.read import LaidImage
 
 _KINDS = {
     tarfile.REGTYPE: "file",

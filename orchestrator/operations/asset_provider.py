@@ -45,7 +45,7 @@ def asset_provider(
     return AssetProvider(
         catalog=context.catalog,
         store=Store(cache_home()),
-        sources=Sources(context.catalog, Fetcher(on_event=on_event)),
+        sources=Sources(context.catalog, Fetcher(site=context.site, on_event=on_event)),
         prep=Prep(engine=lambda: context.engine, image=image),
         on_event=on_event,
     )

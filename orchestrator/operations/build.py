@@ -39,7 +39,7 @@ def build_images(
     """
     plans = context.plans(selection).plans
     require_digests(plans)
-    found = layer_plan(context, plans, image_sources(context.settings, pull_policy, progress), engine_needed=True)
+    found = layer_plan(context, plans, image_sources(context, pull_policy, progress), engine_needed=True)
     if all(decision.action == "hit" for decision in found.decisions):
         # The common case, kept short: every image is there, so no builder, no view, no docker client.
         return found.plans, found.outcomes
@@ -135,9 +135,9 @@ class _Build:
         self._locked_anew.add(step.name)
         self._progress.warn(error.message)
         if self._selection.locked:
-            require_no_drift(self._context.catalog, step, self._progress)
+            require_no_drift(self._context, step, self._progress)
             raise error
-        relock(self._context.catalog, step, self._progress)
+        relock(self._context, step, self._progress)
         self._context.forget()
 
     def _next_base(self, error: MlorchError, plan: BuildPlan) -> None:

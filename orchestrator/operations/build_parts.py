@@ -17,25 +17,26 @@ if TYPE_CHECKING:
 
     from orchestrator.engines import BuildEvent
     from orchestrator.facts.steps import LayerStep, SdistPin, TreePin
+    from orchestrator.host.site import SiteConfig
 
 
-def package_parts() -> Parts:
+def package_parts(site: SiteConfig) -> Parts:
     """The parts, each fetched when a layer that has it is built."""
 
     def rootfs(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
-        fetch = Fetcher(on_event=on_event)
+        fetch = Fetcher(site=site, on_event=on_event)
         build_rootfs(step.debs, out, base=step.parent is None, fetch=fetch, on_event=on_event, relock=step.name)
 
     def tools(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
-        fetch = Fetcher(on_event=on_event)
+        fetch = Fetcher(site=site, on_event=on_event)
         build_rootfs(step.tools, out, base=False, fetch=fetch, on_event=on_event, relock=step.toolchain)
 
     def pip(step: LayerStep, out: Path) -> None:
         assert step.pip is not None, "only a layer with wheels asks for pip"
-        shutil.copyfile(pip_wheel([step.pip], Fetcher()), out)
+        shutil.copyfile(pip_wheel([step.pip], Fetcher(site=site)), out)
 
     def sdist(pin: SdistPin, out: Path) -> None:
-        shutil.copyfile(fetch_sdist(pin, Fetcher()), out)
+        shutil.copyfile(fetch_sdist(pin, Fetcher(site=site)), out)
 
     def tree(pin: TreePin, out: Path) -> None:
         export(pin.url, pin.commit, out)

@@ -26,18 +26,20 @@ if TYPE_CHECKING:
     from orchestrator.facts.steps import BuildPlan, BuildSettings
     from orchestrator.host.accelerators import Machine
     from orchestrator.host.detect import Presence
+    from orchestrator.host.site import SiteConfig
+    from orchestrator.http.client import Client
     from orchestrator.images.context import Parts
     from orchestrator.images.look_up import LookUp
     from orchestrator.operations.progress import Talk
     from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.build.resolve import Base
 
-_SITE = ("ca_bundle", "debian_mirror", "debian_security_mirror", "engine_host")
-"""Settings that the lower rooms read from the environment, as they are the site's and not a command's."""
+_OF_ENGINES = ("ca_bundle", "engine_host")
+"""Settings that the room of engines reads from the environment."""
 
 
 def use_settings() -> Settings:
-    """The settings in effect here; those of the site are put into this process's environment too.
+    """The settings in effect here; those of engines are put into this process's environment too.
 
     What the environment says already stays: it counts more than a file. Raises
     `DefinitionError` for an invalid `mlorch.yaml`.
@@ -45,11 +47,9 @@ def use_settings() -> Settings:
     from orchestrator.definitions.settings import read_settings, variable
 
     settings = read_settings()
-    for name in _SITE:
+    for name in _OF_ENGINES:
         if value := getattr(settings, name):
             os.environ.setdefault(variable(name), value)
-    if settings.pip_index and (variable("pip_index") in os.environ or "PIP_INDEX_URL" not in os.environ):
-        os.environ["PIP_INDEX_URL"] = settings.pip_index
     return settings
 
 
@@ -72,6 +72,8 @@ class Context:
     _preferred_bases: dict[tuple[str | None, str | None], str] = field(default_factory=dict, repr=False)
     _signature: str = field(default="", repr=False)
     """Of the files that plans are made of, as they were before the catalogue was read."""
+    _site: SiteConfig | None = field(default=None, repr=False)
+    _http: Client | None = field(default=None, repr=False)
     _engine: Engine | None = field(default=None, repr=False)
     _connecting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -255,21 +257,41 @@ class Context:
         except EngineError:
             return None
 
+    # -- what is outside of this machine -------------------------------------------------
+
+    @property
+    def site(self) -> SiteConfig:
+        """What this site needs to reach anything: certificates, proxies, indexes, archives. Raises `EngineError`."""
+        if self._site is None:
+            from orchestrator.host.site import SETTINGS, discover
+
+            self._site = discover(os.environ, settings={name: getattr(self.settings, name) for name in SETTINGS})
+        return self._site
+
+    @property
+    def http(self) -> Client:
+        """Asks servers as this site has to."""
+        if self._http is None:
+            from orchestrator.http.client import Client
+
+            self._http = Client(site=self.site)
+        return self._http
+
     # -- what a build is given -----------------------------------------------------------
 
     @contextmanager
     def build_settings(self) -> Iterator[BuildSettings]:
         """What this site gives a build; the secret files live only inside the `with`."""
-        from orchestrator.host.site import build_settings, discover
+        from orchestrator.host.site import build_settings
 
         with tempfile.TemporaryDirectory(prefix="mlorch-") as folder:
-            yield build_settings(discover(os.environ), Path(folder))
+            yield build_settings(self.site, Path(folder))
 
     def parts(self) -> Parts:
         """Where root file systems and pip come from: packages by pin, from the mirrors of this site."""
         from orchestrator.operations.build_parts import package_parts
 
-        return package_parts()
+        return package_parts(self.site)
 
 
 def engine_name(settings: Settings, wanted: str, known: Sequence[str]) -> str:

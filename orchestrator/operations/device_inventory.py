@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from orchestrator.facts.devices import DeviceInventory, FoundDevice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from orchestrator.definitions.kinds.targets import Target
     from orchestrator.engines import EngineFacts
+    from orchestrator.facts.devices import CdiDevice
 
 
 def device_inventory(
@@ -24,32 +25,43 @@ def device_inventory(
     Without an engine (a dry run where none answers) CDI specs of the usual folders count as known to it.
     """
     from orchestrator.engines import cdi
-    from orchestrator.host.facts import device_nodes, group_ids
-    from orchestrator.host.nodes import host_libraries, node_facts
+    from orchestrator.host.facts import group_ids
+    from orchestrator.host.nodes import device_nodes, host_libraries, node_facts
 
     wanted = [target for target in targets if not target.passthrough.empty]
     if not wanted:
         return DeviceInventory(found=tuple(found), engine=engine.name if engine else "")
     nodes = {node.name: device_nodes(node.name) for target in wanted for node in target.passthrough.nodes}
+    libraries = [library.name for target in wanted for library in target.passthrough.libraries]
     specs = cdi.known(engine) if engine else cdi.read_specs(cdi.FOLDERS)
-    own = [path for device in found for path in device.nodes]
-    own += [path for device in found for part in device.parts for path in part.nodes]
-    in_specs = [path for device in specs.devices for path in (*device.nodes, *device.shared)]
-    shared = [path for matches in nodes.values() for path in matches]
     machine = platform.machine()
-    return DeviceInventory(
+    inventory = DeviceInventory(
         found=tuple(found),
         nodes=nodes,
-        facts=node_facts(dict.fromkeys((*own, *in_specs, *shared))),
+        facts=node_facts(dict.fromkeys(_node_paths(found, specs.devices, nodes))),
         groups=group_ids(),
-        libraries=host_libraries((lib.name for target in wanted for lib in target.passthrough.libraries), machine),
-        cdi=engine.cdi if engine else bool(specs.devices),
+        libraries=host_libraries(libraries, machine),
+        cdi=bool(specs.devices),
         cdi_devices=specs.devices,
-        gpus=engine.gpus if engine else False,
-        runtimes=engine.runtimes if engine else (),
-        engine=engine.name if engine else "",
         machine=machine,
     )
+    if engine is None:
+        return inventory
+    return replace(inventory, cdi=engine.cdi, gpus=engine.gpus, runtimes=engine.runtimes, engine=engine.name)
+
+
+def _node_paths(
+    found: Sequence[FoundDevice], cdi_devices: Sequence[CdiDevice], nodes: Mapping[str, tuple[str, ...]]
+) -> Iterator[str]:
+    """Every node that may be passed: of the devices and their parts, of CDI specs, and those of the recipes."""
+    for device in found:
+        yield from device.nodes
+        for part in device.parts:
+            yield from part.nodes
+    for spec in cdi_devices:
+        yield from (*spec.nodes, *spec.shared)
+    for paths in nodes.values():
+        yield from paths
 
 
 def pretended(inventory: DeviceInventory, target: Target) -> DeviceInventory:

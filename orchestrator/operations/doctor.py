@@ -16,7 +16,6 @@ from orchestrator.errors import MlorchError
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.host.detect import presences
 from orchestrator.host.folders import cache_home
-from orchestrator.host.site import discover
 from orchestrator.images.registry.client import Registry
 from orchestrator.operations.context import Context, use_settings
 from orchestrator.operations.engine import cdi_words
@@ -27,7 +26,7 @@ from orchestrator.operations.targets import judge
 from orchestrator.packages import download
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from orchestrator.engines import Engine, EngineFacts
     from orchestrator.host.detect import Presence
@@ -73,19 +72,19 @@ class DoctorResult:
         return 1 if bad else 0
 
 
-def doctor(request: DoctorRequest, environment: Mapping[str, str], talk: Talk) -> DoctorResult:
+def doctor(request: DoctorRequest, talk: Talk) -> DoctorResult:
     """Make every check; what is wrong raises nothing, it is a check that is bad.
 
     Containers of an mlorch that was killed are removed, as by every command.
     """
     settings, check = _settings()
     context = Context(request.recipes, settings=settings, wanted_engine=request.engine, talk=talk)
-    checks = [check, *all_checks(context, environment)]
+    checks = [check, *all_checks(context)]
     sweep_containers(talk)
     return DoctorResult(checks=tuple(checks))
 
 
-def all_checks(context: Context, environment: Mapping[str, str]) -> Iterator[Check]:
+def all_checks(context: Context) -> Iterator[Check]:
     """Every check but that of the settings; one that cannot be made says so and stops no other."""
     engine, facts, check = _engine(context)
     yield check
@@ -97,9 +96,9 @@ def all_checks(context: Context, environment: Mapping[str, str]) -> Iterator[Che
     yield from _safely("cache", lambda: [cache()])
     yield from _safely("memory", lambda: [memory()])
     yield from _safely("devices", lambda: devices(context, facts))
-    yield from _safely("site", lambda: site(environment))
-    yield from _safely("archive access", lambda: archive_access(environment))
-    yield from _safely("registries", lambda: registries(context.settings.registries))
+    yield from _safely("site", lambda: site(context.site))
+    yield from _safely("archive access", lambda: archive_access(context))
+    yield from _safely("registries", lambda: registries(context))
 
 
 def _safely(name: str, make: Callable[[], Iterable[Check]]) -> Iterator[Check]:
@@ -252,9 +251,8 @@ def host_settings(context: Context, targets: list[str]) -> Iterator[Check]:
         yield Check(name="host settings", state="ok", what=f"{len(found)} looked at, all as they should be")
 
 
-def site(environment: Mapping[str, str]) -> Iterator[Check]:
+def site(found: SiteConfig) -> Iterator[Check]:
     """Certificates, proxies, package indexes and archives that builds are given."""
-    found = discover(environment)
     yield _certificates(found)
     proxies = {name: without_credentials(value) for name, value in found.proxies.items() if name.islower()}
     words = ", ".join(f"{name} {value}" for name, value in sorted(proxies.items()))
@@ -285,10 +283,10 @@ def _archives(found: SiteConfig) -> Check:
     )
 
 
-def archive_access(environment: Mapping[str, str]) -> Iterator[Check]:
+def archive_access(context: Context) -> Iterator[Check]:
     """Whether the package archives answer from here, each within a few seconds; nothing where none are known."""
-    roots = dict.fromkeys(url for urls in discover(environment).archives.values() for url in urls)
-    silent = {url: why for url in roots if (why := download.answers(f"{url}/dists/"))}
+    roots = dict.fromkeys(url for urls in context.site.archives.values() for url in urls)
+    silent = {url: why for url in roots if (why := download.answers(f"{url}/dists/", client=context.http))}
     if silent:
         yield Check(
             name="archive access",
@@ -301,13 +299,14 @@ def archive_access(environment: Mapping[str, str]) -> Iterator[Check]:
         yield Check(name="archive access", state="ok", what="all answer")
 
 
-def registries(names: Iterable[str]) -> Iterator[Check]:
+def registries(context: Context) -> Iterator[Check]:
     """Where images are looked for before they are built, and whether each answers and knows us."""
+    names = context.settings.registries
     if not names:
         yield Check(name="registries", state="ok", what="none set; images are built here")
     for name in names:
         try:
-            Registry.at(parse_registry_prefix(name).host, silence_s=_REGISTRY_S).ping()
+            Registry.at(parse_registry_prefix(name).host, context.http, _REGISTRY_S).ping()
         except MlorchError as error:
             yield Check(name="registries", state="warn", what=f"{name}: {error.message}", hint=error.hint)
         else:

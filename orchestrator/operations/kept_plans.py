@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import __version__
+from orchestrator.facts.build import BuildPlan
 from orchestrator.facts.codec import from_plain, to_plain
-from orchestrator.facts.steps import BuildPlan
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.signature import signature
 

@@ -65,7 +65,7 @@ def plan_images(
         RegistryError: as `ImageSources.registry_images`.
     """
     plans = context.plans(selection).plans
-    return layer_plan(context, plans, image_sources(context.settings, pull_policy, talk))
+    return layer_plan(context, plans, image_sources(context, pull_policy, talk))
 
 
 def plan_document(plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) -> dict[str, object]:

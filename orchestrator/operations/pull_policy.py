@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.definitions.settings import Settings
     from orchestrator.images.pull import ImageSources
+    from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Talk
 
 
@@ -48,7 +48,7 @@ DEFAULT_PULL_POLICY = PullPolicy()
 """Where nothing is said of it: registries that are configured are asked, then what is missing is built."""
 
 
-def image_sources(settings: Settings, policy: PullPolicy, talk: Talk) -> ImageSources | None:
+def image_sources(context: Context, policy: PullPolicy, talk: Talk) -> ImageSources | None:
     """Where to look for images before building; None where nowhere.
 
     Raises:
@@ -60,6 +60,7 @@ def image_sources(settings: Settings, policy: PullPolicy, talk: Talk) -> ImageSo
 
     if policy.pull is False:
         return None
+    settings = context.settings
     listed = policy.images or settings.images
     names = policy.registries or settings.registries
     if not listed and not names:
@@ -79,4 +80,5 @@ def image_sources(settings: Settings, policy: PullPolicy, talk: Talk) -> ImageSo
         published=read_published(Path(listed)) if listed else {},
         strict=bool(policy.pull) or not policy.build,
         warn=talk.warn,
+        http=context.http,
     )

@@ -17,9 +17,10 @@ from orchestrator.host.folders import data_home
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.definitions.catalog import Catalog, Root
+    from orchestrator.definitions.catalog import Root
     from orchestrator.definitions.kinds.lock import LayerLock
     from orchestrator.facts.steps import LayerStep
+    from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Talk
 
 
@@ -40,7 +41,7 @@ def own_locks(builtin: Root) -> Path:
     return data_home() / "locks" / digest.hexdigest()[:16]
 
 
-def relock(catalog: Catalog, step: LayerStep, talk: Talk) -> None:
+def relock(context: Context, step: LayerStep, talk: Talk) -> None:
     """Lock the packages that `step` is laid out from anew, for its platform, into this machine's own locks.
 
     Raises:
@@ -49,15 +50,15 @@ def relock(catalog: Catalog, step: LayerStep, talk: Talk) -> None:
     from orchestrator.definitions.locks import lock_text
     from orchestrator.host.files import atomic_write_text
 
-    name, fresh = _fresh(catalog, step, talk)
-    folder = own_locks(catalog.roots[0]) / "images"
+    name, fresh = _fresh(context, step, talk)
+    folder = own_locks(context.catalog.roots[0]) / "images"
     folder.mkdir(parents=True, exist_ok=True)
     (folder.parent / "recipes").mkdir(exist_ok=True)  # what makes a folder one of definitions
     atomic_write_text(folder / f"{name}.lock.yaml", lock_text(fresh), overwrite=True)
     talk.warn(f"`{name}` is locked anew for this machine in {folder}; --locked refuses that")
 
 
-def require_no_drift(catalog: Catalog, step: LayerStep, talk: Talk) -> None:
+def require_no_drift(context: Context, step: LayerStep, talk: Talk) -> None:
     """For --locked: look up what the mirrors have instead of the packages of `step` that are gone, and name each.
 
     Raises:
@@ -65,17 +66,24 @@ def require_no_drift(catalog: Catalog, step: LayerStep, talk: Talk) -> None:
     """
     from orchestrator.packages.drift import changes, drifted
 
-    name, fresh = _fresh(catalog, step, talk)
+    name, fresh = _fresh(context, step, talk)
+    catalog = context.catalog
     error = drifted(changes(catalog.lock(name), fresh), catalog.lock_path(name), only={"debs"})
     if error is not None:
         raise error
 
 
-def _fresh(catalog: Catalog, step: LayerStep, talk: Talk) -> tuple[str, LayerLock]:
+def _fresh(context: Context, step: LayerStep, talk: Talk) -> tuple[str, LayerLock]:
     """The layer that pins the packages of `step`, and its lock as the mirrors have it now."""
-    from orchestrator.packages.locking import make_lock
+    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.locking import Origins, make_lock
     from orchestrator.plan.build.step import PIP_LAYER
 
     name = step.name if step.debs else step.toolchain or PIP_LAYER
-    layer = catalog.layer(name).definition
-    return name, make_lock(layer, catalog.lock(name), platforms=[step.platform], say=talk.say)
+    return name, make_lock(
+        context.catalog.layer(name).definition,
+        context.catalog.lock(name),
+        platforms=[step.platform],
+        origins=Origins(fetch=Fetcher(site=context.site)),
+        say=talk.say,
+    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from orchestrator.operations.run import PreparedRun
     from orchestrator.operations.run_plan import PlannedBenchmark
-    from orchestrator.plan.run.planner import Cell
+    from orchestrator.plan.run.cells import Cell
     from orchestrator.runs.runner import Outcome
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
 from orchestrator.operations.kept_plans import Selection
 from orchestrator.plan.build.resolve import benchmarks_of, framework_of
-from orchestrator.plan.run.planner import Cell, RunEnvironment, Workload, cells_of, plan_run, run_id
+from orchestrator.plan.run.cells import Cell, cells_of
+from orchestrator.plan.run.planner import plan_run, run_id
 from orchestrator.plan.run.settings import Choices
+from orchestrator.plan.run.workload import RunEnvironment, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

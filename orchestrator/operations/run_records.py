@@ -70,8 +70,8 @@ def _document_digests(planned: PlannedBenchmark, image: ImageFacts | None) -> tu
     """The digests of SBOM and provenance of the image that runs; empty where its own is not known."""
     if image is None or not image.digest:
         return "", ""
-    from orchestrator.images.attest.kept import digests
-    from orchestrator.images.attest.parts import subject_of
+    from orchestrator.images.attest.documents import digests
+    from orchestrator.images.attest.subject import subject_of
 
     recipe = (planned.plan.benchmark, planned.benchmark.sha256)
     return digests(subject_of(planned.plan, planned.plan.layers[-1], image.digest, recipe))

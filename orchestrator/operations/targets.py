@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, UsageError
-from orchestrator.facts.steps import DeviceInjection
+from orchestrator.facts.runs import DeviceInjection
 from orchestrator.host.detect import Passable, presence
 from orchestrator.host.process import this_user
 from orchestrator.operations.device_inventory import device_inventory

@@ -7,7 +7,6 @@ processes from doing the same work twice.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 from contextlib import contextmanager
@@ -18,15 +17,6 @@ from orchestrator.host.files import sha256_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; another process (or thread) that wants it waits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

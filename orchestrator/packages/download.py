@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
+from orchestrator.host.file_lock import locked
 from orchestrator.host.files import sha256_file
 from orchestrator.http.answer import LARGEST_DOWNLOAD, Partial
 from orchestrator.http.client import Client, Request, split_credentials
 from orchestrator.http.failures import HttpError, Limits
-from orchestrator.packages.cache import locked, quarantine, replacing
+from orchestrator.packages.cache import quarantine, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -136,11 +137,11 @@ class Downloads:
         shown = split_credentials(url)[0]
 
         def read() -> Answer:
-            answer = self.client.send(Request(url=url, headers={"Accept": accept}))
-            if answer.status != 200:
-                raise answer.failure()
-            answer.content  # noqa: B018 (a body that breaks off is asked for again)
-            return answer
+            with self.client.send(Request(url=url, headers={"Accept": accept})) as answer:
+                if answer.status != 200:
+                    raise answer.failure()
+                answer.content  # noqa: B018 (a body that breaks off is asked for again)
+                return answer
 
         try:
             answer = self._patiently(shown, read)

@@ -133,7 +133,7 @@ class Store:
         entries = self.entries()
         if reference == "latest" and entries:
             return entries[0]
-        near = _fitting(entries, reference)
+        near = _near(entries, reference)
         if len(near) == 1:
             return near[0]
         if near:
@@ -166,16 +166,6 @@ class Store:
         )
 
 
-def _fitting(entries: Sequence[Entry], reference: str) -> list[Entry]:
-    """The run of this id, else those whose id begins or ends so."""
-    if not reference:
-        return []
-    exact = [entry for entry in entries if entry.run_id == reference]
-    if exact:
-        return exact
-    return [one for one in entries if one.run_id.startswith(reference) or one.run_id.endswith(reference)]
-
-
 def may_live(record: RunRecord) -> bool:
     """Whether the mlorch that owns ``record`` may still run.
 
@@ -185,6 +175,14 @@ def may_live(record: RunRecord) -> bool:
     if record.owner.boot_id != boot_id():
         return record.host.get("hostname") not in {None, "", "anonymous", platform.node()}
     return alive(record.owner)
+
+
+def _near(entries: Sequence[Entry], reference: str) -> list[Entry]:
+    """The run of an id, else those whose id begins or ends with it."""
+    if not reference:
+        return []
+    exact = [entry for entry in entries if entry.run_id == reference]
+    return exact or [each for each in entries if each.run_id.startswith(reference) or each.run_id.endswith(reference)]
 
 
 def _entry(folder: Path) -> Entry:

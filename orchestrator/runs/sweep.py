@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.errors import MlorchError
-from orchestrator.facts.steps import OWNER_LABEL
+from orchestrator.facts.containers import OWNER_LABEL
 from orchestrator.host.folders import cache_home
 from orchestrator.host.process import alive, boot_id, parse_owner_label, pid_namespace, this_user
 from orchestrator.runs.marks import marks

@@ -161,11 +161,11 @@ CHILD = """
 import sys
 sys.path[:0] = [{folder!r}]
 from docker_parts import spec
-from orchestrator.engines import RegistryAuth, door
-from orchestrator.system.process import owner_label, this_process
+from orchestrator.engines import RegistryAuth, engine_factory
+from orchestrator.host.process import owner_label, this_process
 labels = {{"org.mlorch.run": "t-swept", "org.mlorch.owner": owner_label(this_process()), "org.mlorch.test": "t-docker"}}
 asked = spec({image!r}, "echo up; exec sleep 60", labels=labels)
-door("podman").connect().run(asked, lambda line: print(line, flush=True))
+engine_factory("podman").connect().run(asked, lambda line: print(line, flush=True))
 """
 
 

@@ -14,10 +14,11 @@ from build_parts import PlanBuilder
 from orchestrator.engines.docker.printer import argv as docker_argv
 from orchestrator.engines.podman.printer import argv
 from orchestrator.errors import StepFailed
+from orchestrator.facts.measured import LoadGenResult, Measured
 from orchestrator.facts.record import ImageId, RecipeId
 from orchestrator.facts.steps import AssetRef, BuildPlan, ContainerSpec, Mount, RunStep
 from orchestrator.host.folders import cache_home
-from orchestrator.host.process import owner_label, this_process
+from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.context import Context
 from orchestrator.operations.kept_plans import Selection
 from orchestrator.results.store import Store
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 MIB = 2**20
+VALID = Measured(verdict="VALID", loadgen=LoadGenResult(scenario="Offline", mode="performance", validity="VALID"))
 
 
 @pytest.fixture(scope="module", params=["docker", "podman"])
@@ -55,15 +57,14 @@ def image(context):
 def start(context, image, tmp_path):
     """Runs a Python program as a harness; gives the outcome."""
 
-    def run(program: str, *, results: Path | None = None, memory: int = 256 * MIB):
+    def run(program: str, *, results: Path | None = None, memory: int = 256 * MIB, run_id="20260101T000000Z-x"):
         root = results or tmp_path
-        run_id = "20260101T000000Z-x"
-        step = a_step(image, root, run_id, program, memory)
+        step = a_step(image, root, run_id, program, memory, tmp_path)
         runner = Runner(
             engine=context.engine,
             store=Store(root),
             session=Session(name="s", owner=this_process(), mlorch_version="0", command_line=()),
-            verdict=lambda _folder: True,
+            measure=lambda *_arguments: (VALID, None),
             watcher=Watcher(),
         )
         return runner.run(
@@ -73,13 +74,16 @@ def start(context, image, tmp_path):
     return run
 
 
-def a_step(image: str, root: Path, run_id: str, program: str, memory: int) -> RunStep:
+def a_step(image: str, root: Path, run_id: str, program: str, memory: int, artifacts: Path | None = None) -> RunStep:
     spec = ContainerSpec(
         name=f"mlorch-run-test-{os.getpid()}",
         image=image,
         command=("python3", "-c", program),
-        user=f"{os.getuid()}:{os.getgid()}",
-        mounts=(Mount(source=f"{root}/{run_id}", target="/results", read_only=False),),
+        user=this_user().inside,
+        mounts=(
+            Mount(source=f"{root}/{run_id}", target="/results", read_only=False),
+            Mount(source=f"{artifacts or root}/artifacts/image/step", target="/artifacts", read_only=False),
+        ),
         tmpfs={"/scratch": "rw,nosuid,nodev,noexec,mode=1777,size=16777216"},
         env={"HOME": "/scratch", "PYTHONUNBUFFERED": "1"},
         labels={"org.mlorch.run": run_id, "org.mlorch.owner": owner_label(this_process())},
@@ -93,6 +97,7 @@ def a_step(image: str, root: Path, run_id: str, program: str, memory: int) -> Ru
     return RunStep(
         run_id=run_id, benchmark="b", target="cpu", scenario="Offline", mode="performance", image=image,
         container=spec, settings={"version": 1}, provenance={}, model=asset, dataset=asset,
+        results_owner=this_user().owner,
     )  # fmt: skip
 
 
@@ -121,7 +126,8 @@ def test_a_container_is_as_locked_down_as_the_contract_says(start):
     outcome = start(LOOK)
     assert outcome.error is None
     facts = outcome.record.container_facts
-    assert (facts["uid"], facts["gid"]) == (os.getuid(), os.getgid())
+    assert f"{facts['uid']}:{facts['gid']}" == this_user().inside
+    assert facts["uid"] != 0
     assert facts["capabilities"] == ["0000000000000000"] * 3
     assert (facts["no_new_privileges"], facts["seccomp"]) == ("1", "2")
     assert (facts["root"], facts["etc"], facts["scratch"]) == (30, 30, None)  # EROFS
@@ -130,8 +136,64 @@ def test_a_container_is_as_locked_down_as_the_contract_says(start):
     assert facts["settings"] == {"version": 1}
     written = outcome.folder / "harness.json"
     assert (written.stat().st_uid, written.stat().st_gid) == (os.getuid(), os.getgid())
+    assert (outcome.folder.stat().st_uid, outcome.folder.stat().st_gid) == (os.getuid(), os.getgid())
     assert (outcome.folder / "console.log").read_text() == "looked around\n"
     assert outcome.record.container.container_id
+
+
+HOSTILE = """
+import os, socket, sys
+for folder in ('/results', '/artifacts'):
+    path = folder + '/shell'
+    open(path, 'w').write('x')
+    os.chmod(path, 0o6755)
+    os.mkfifo(folder + '/pipe')
+    socket.socket(socket.AF_UNIX).bind(folder + '/socket')
+    os.makedirs(folder + '/closed/inner', exist_ok=True)
+    os.chmod(folder + '/closed', 0o3777)
+for name in ('console.log', 'run.json'):
+    os.unlink('/results/' + name)
+    os.symlink('/etc/passwd', '/results/' + name)
+print('\\x1b[2Jmischief', flush=True)
+sys.exit(3)
+"""
+
+
+def test_what_a_hostile_harness_leaves_is_harmless_and_the_callers(start, tmp_path):
+    """It runs as nobody where the caller is root, so what it plants is never root's, at no time."""
+    outcome = start(HOSTILE)
+    assert outcome.record.status == "failed"
+    mine = (os.getuid(), os.getgid())
+    for folder in (outcome.folder, tmp_path / "artifacts" / "image" / "step"):
+        assert (folder / "shell").stat().st_mode & 0o7777 == 0o755
+        assert (folder / "closed").stat().st_mode & 0o7777 == 0o755
+        assert not (folder / "pipe").exists()
+        assert not (folder / "socket").exists()
+        for path in (folder, *folder.rglob("*")):
+            assert (path.lstat().st_uid, path.lstat().st_gid) == mine, path
+    left = Store(tmp_path).find(outcome.record.run_id).need().left
+    assert {"shell", "pipe", "socket", "/artifacts/shell", "/artifacts/pipe", "/artifacts/socket"} <= set(left)
+    assert "root:" not in outcome.error.detail + (outcome.folder / "run.json").read_text()
+
+
+KEEP = """
+import json, os
+found = sorted(os.listdir('/artifacts'))
+open('/artifacts/engine', 'w').write('compiled')
+json.dump({'status': 'done', 'container': {'found': found}}, open('/results/harness.json', 'w'))
+"""
+
+
+def test_artefacts_stay_for_the_next_run_and_a_changed_one_goes(start, tmp_path):
+    def found(run_id: str):
+        outcome = start(KEEP, run_id=run_id)
+        assert outcome.error is None
+        return outcome.record.container_facts["found"]
+
+    assert found("20260101T000000Z-a") == []
+    assert found("20260101T000000Z-b") == ["engine"]
+    (tmp_path / "artifacts" / "image" / "step" / "engine").write_text("changed")
+    assert found("20260101T000000Z-c") == []
 
 
 def test_a_crash_is_kept_and_its_container_is_gone(start, context):

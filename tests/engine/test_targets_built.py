@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.host.facts import device_nodes
+from orchestrator.host.nodes import device_nodes
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

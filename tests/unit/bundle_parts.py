@@ -92,8 +92,8 @@ class FakeEngine:
             stream.write(tar_of(self.files))
 
     def load(self, archive: Path):
-        from orchestrator.images.attest.archive import opened
-        from orchestrator.images.attest.layout import images_of
+        from orchestrator.images.layout.archive import opened
+        from orchestrator.images.layout.read import images_of
 
         with opened(archive) as found:
             for image in images_of(found):

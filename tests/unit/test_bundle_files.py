@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.images.attest.kept import kept
+from orchestrator.images.attest.documents import kept
 from orchestrator.images.bundle import write as writing
+from orchestrator.images.bundle.load import load_definitions, load_documents, load_images
 from orchestrator.images.bundle.read import checked
-from orchestrator.images.bundle.take_in import take_definitions, take_documents, take_images
 
 
 def reading(path: Path):
@@ -333,10 +333,10 @@ def test_what_is_there_already_is_not_taken_in_again_and_names_are_ours(tmp_path
     path = bundle(tmp_path)
     engine = FakeEngine({})
     with checked(path) as found:
-        assert take_images(found, engine) == (plan().image,)
-        assert take_images(found, engine) == ()
+        assert load_images(found, engine) == (plan().image,)
+        assert load_images(found, engine) == ()
         assert engine.loaded == [plan().image]
-        assert take_documents(found) == 1
+        assert load_documents(found) == 1
         (image,) = found.images.values()
     assert kept(image.digest).sbom == b"{}"
 
@@ -347,18 +347,18 @@ def test_an_engine_that_ends_with_another_image_is_told(tmp_path):
             return None
 
     with checked(bundle(tmp_path)) as found, pytest.raises(StepFailed) as caught:
-        take_images(found, Forgetful({}))
+        load_images(found, Forgetful({}))
     assert caught.value.slug == "load-failed"
 
 
 def test_recipes_are_taken_along_whole(tmp_path):
     with checked(bundle(tmp_path)) as found:
-        folders = take_definitions(found, tmp_path / "taken")
+        folders = load_definitions(found, tmp_path / "taken")
         assert [(folder / "recipes/x.yaml").read_text() for folder in folders] == [
             "kind: layer # 0\n",
             "kind: layer # 1\n",
         ]
-        assert take_definitions(found, tmp_path / "taken") == folders
+        assert load_definitions(found, tmp_path / "taken") == folders
 
 
 def test_the_list_reads_back_as_it_was_written(tmp_path):

@@ -31,6 +31,48 @@ def test_every_link_to_a_file_or_heading_leads_there(page):
             assert heading in headings(found), f"{page.name} links to {target}"
 
 
+TEXTS = [path for folder in ("docs", "tests", "benchmarks") for path in sorted(ROOT.glob(f"{folder}/**/*"))]
+INVENTED = "tests/unit/test_floors.py"
+
+
+@pytest.mark.parametrize("suffix", [".md", ".py"])
+def test_modules_that_are_named_in_text_exist(suffix):
+    """Also in programs that a test or a benchmark starts, whose imports no tool reads."""
+    missing = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in TEXTS
+        if path.suffix == suffix and path != ROOT / INVENTED
+        for name in re.findall(r"\borchestrator(?:\.[a-z_0-9]+)+", path.read_text(encoding="utf-8"))
+        if not is_there(name)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_functions_that_are_named_with_their_file_exist(page):
+    named = re.findall(r"`([a-z_0-9/]+\.py):(\w+)`", (ROOT / page).read_text(encoding="utf-8"))
+    assert named
+    missing = [f"{file}:{name}" for file, name in named if not is_defined(name, ROOT / "orchestrator" / file)]
+    assert missing == []
+
+
+def is_defined(name: str, file: Path) -> bool:
+    """Whether a function, class or constant stands at the top of a module."""
+    return file.is_file() and bool(re.search(rf"^(def |class )?{name}\b", file.read_text("utf-8"), re.MULTILINE))
+
+
+def is_there(name: str) -> bool:
+    """Whether a dotted name leads to a module, or to something that a module or package speaks of."""
+    place = ROOT
+    for part in name.split("."):
+        if (place / f"{part}.py").is_file():
+            return True
+        if not (place / part).is_dir():
+            return part in (place / "__init__.py").read_text(encoding="utf-8")
+        place = place / part
+    return True
+
+
 def without_code(text: str) -> str:
     return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
 

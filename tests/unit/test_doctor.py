@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +11,9 @@ import pytest
 from orchestrator.cli import run
 from orchestrator.engines import EngineFacts
 from orchestrator.errors import EngineError, RegistryError
+from orchestrator.host.site import discover
 from orchestrator.operations import doctor
+from orchestrator.operations.context import Context
 
 FACTS = EngineFacts(
     name="docker", host="unix:///run/x.sock", version="26.1.5", api_version="1.45", platform="linux/amd64",
@@ -23,7 +24,7 @@ FACTS = EngineFacts(
 @pytest.fixture(autouse=True)
 def _archives(monkeypatch):
     """Archives that all answer, wherever the tests run."""
-    monkeypatch.setattr("orchestrator.packages.download.answers", lambda _url: "")
+    monkeypatch.setattr("orchestrator.packages.download.answers", lambda _url, **_: "")
 
 
 class Engine:
@@ -77,7 +78,7 @@ def test_an_engine_elsewhere_is_not_measured_here():
 
 
 def test_proxies_are_shown_without_their_password():
-    found = list(doctor.site({"http_proxy": "http://user:secret@proxy.test:3128", "HOME": "/nowhere"}))
+    found = list(doctor.site(discover({"http_proxy": "http://user:secret@proxy.test:3128", "HOME": "/nowhere"})))
     text = " ".join(check.what for check in found)
     assert "http://proxy.test:3128" in text
     assert "secret" not in text
@@ -87,21 +88,23 @@ def test_proxies_are_shown_without_their_password():
 def test_an_archive_that_does_not_answer_is_told_without_its_password(monkeypatch):
     monkeypatch.setenv("MLORCH_DEBIAN_MIRROR", "http://user:secret@mirror.test/debian")
     monkeypatch.setattr(
-        "orchestrator.packages.download.answers", lambda url: "no route" if "mirror.test" in url else ""
+        "orchestrator.packages.download.answers", lambda url, **_: "no route" if "mirror.test" in url else ""
     )
-    (check,) = doctor.archive_access(os.environ)
+    (check,) = doctor.archive_access(Context())
     assert check.state == "warn"
     assert check.what == "http://mirror.test/debian: no route"
     assert "MLORCH_DEBIAN_MIRROR" in check.hint
 
 
 def test_registries_are_asked_and_told(monkeypatch):
+    monkeypatch.setenv("MLORCH_REGISTRIES", "up.example/team down.example")
+
     def ping(self):
         if self.host != "up.example":
             raise RegistryError("nobody there", hint="start it", slug="registry-down")
 
     monkeypatch.setattr("orchestrator.images.registry.client.Registry.ping", ping)
-    up, down = doctor.registries(["up.example/team", "down.example"])
+    up, down = doctor.registries(Context())
     assert (up.state, up.what) == ("ok", "up.example/team answers")
     assert (down.state, down.what, down.hint) == ("warn", "down.example: nobody there", "start it")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from results_parts import LOGS
 from run_parts import a_run_environment, a_workload
 
 from orchestrator.engines import ContainerExit, ContainerFacts
@@ -26,9 +27,13 @@ from orchestrator.host.process import (
     this_process,
     this_user,
 )
-from orchestrator.plan.run.planner import Cell, plan_run
+from orchestrator.plan.run.cells import Cell
+from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
+from orchestrator.results import loadgen
+from orchestrator.results.measure import measure
 from orchestrator.results.store import Store
+from orchestrator.results.summary import document, summarise
 from orchestrator.runs.record import RecordContext, Session
 from orchestrator.runs.runner import Runner, Watcher
 from orchestrator.runs.sweep import orphaned, sweep
@@ -282,6 +287,108 @@ def test_a_link_from_inside_is_not_followed(run_it, tmp_path):
     assert outcome.record.container_facts == {}
 
 
+def recorded(case: str):
+    """A container that writes LoadGen's recorded logs."""
+
+    def inside(results: Path, on_line) -> None:
+        for path in (LOGS / case).iterdir():
+            shutil.copy(path, results)
+        done(results, on_line)
+
+    return inside
+
+
+def test_what_was_measured_is_in_the_record_and_stays_so_when_the_logs_go(run_it, tmp_path):
+    outcome = run_it(FakeEngine(recorded("server-invalid")), measure=measure)
+    measured = record_in(tmp_path).measured
+    assert (measured.verdict, outcome.record.valid) == ("INVALID", False)
+    assert "Reduce target QPS to improve latency." in measured.reasons
+    assert measured.loadgen.result.name == "completed_samples_per_second"
+    before = document(summarise(outcome.record, outcome.folder))
+    for path in outcome.folder.glob("mlperf_log_*"):
+        path.unlink()
+    assert document(summarise(record_in(tmp_path), outcome.folder)) == before
+    assert before["metrics"]["latency_ns"]["p99"] > 0
+
+
+def test_loadgen_s_logs_are_read_once_a_run(run_it, monkeypatch):
+    read = []
+
+    def counted(folder):
+        read.append(folder)
+        return parse(folder)
+
+    parse = loadgen.parse
+    monkeypatch.setattr(loadgen, "parse", counted)
+    outcome = run_it(FakeEngine(recorded("offline")), measure=measure)
+    assert summarise(outcome.record, outcome.folder).verdict == "VALID"
+    assert len(read) == 1
+
+
+def plant(results: Path, on_line) -> None:
+    """A hostile harness: everything that a folder can hold and no run may leave."""
+    (results / "shell").write_text("x")
+    (results / "shell").chmod(0o6755)
+    os.mkfifo(results / "mlperf_log_detail.txt")
+    os.mkfifo(results / "latency_histogram.json")
+    (results / "console.log").unlink()
+    (results / "console.log").symlink_to("/etc/passwd")
+    (results / "run.json").unlink()
+    (results / "run.json").symlink_to("/etc/passwd")
+    (results / os.fsdecode(b"\xff\n")).write_text("x")
+    on_line("\x1b]0;owned\x07plain")
+
+
+def test_a_hostile_container_leaves_nothing_that_acts_on_the_host(run_it, tmp_path):
+    seen = []
+
+    class Seeing(Watcher):
+        def line(self, step, text):
+            seen.append(text)
+
+    passwd = Path("/etc/passwd").read_bytes()
+    outcome = run_it(FakeEngine(plant, exit_code=1), watcher=Seeing())
+    record = record_in(tmp_path)
+    assert (record.status, record.error.slug) == ("failed", "harness-failed")
+    assert (outcome.folder / "shell").stat().st_mode & 0o7777 == 0o755
+    assert "6755" in record.left["shell"]
+    assert record.left["mlperf_log_detail.txt"] == record.left["latency_histogram.json"] == "a pipe; removed"
+    assert "is a link" in record.left["console.log"]
+    assert "\\udcff" in "".join(record.left)
+    assert set(record.files) == {"settings.json", "shell"}
+    assert outcome.error.detail == ""
+    assert "root:" not in str(outcome.error) + (outcome.folder / "run.json").read_text()
+    assert seen == ["\\x1b]0;owned\\x07plain"]
+    assert Path("/etc/passwd").read_bytes() == passwd
+    assert not (outcome.folder / "run.json").is_symlink()
+
+
+def test_a_pipe_in_place_of_a_record_does_not_hang_a_listing(tmp_path):
+    for name, make in (("a", os.mkfifo), ("b", lambda path: path.symlink_to("/etc/passwd"))):
+        (tmp_path / name).mkdir()
+        make(tmp_path / name / "run.json")
+    entries = Store(tmp_path).entries()
+    assert {entry.status for entry in entries} == {"unreadable"}
+    assert any("no regular file" in entry.problem for entry in entries)
+    assert any("is a link" in entry.problem for entry in entries)
+    assert Store(tmp_path).sweep() == []
+
+
+def test_the_harness_cannot_break_the_record_with_its_own_document(run_it, tmp_path):
+    def huge(results: Path, _line) -> None:
+        (results / "harness.json").write_text(
+            json.dumps({**HARNESS, "accuracy": {"metric": "\x1b[2J", "value": 10**400, "samples": 10**400}})
+        )
+
+    def half(results: Path, _line) -> None:
+        (results / "harness.json").write_text(r'{"status": "done", "container": {"x": "\ud800"}}')
+
+    assert run_it(FakeEngine(huge), mode="accuracy", measure=measure).record.measured.accuracy is None
+    shutil.rmtree(tmp_path / "20260101T000000Z-x")
+    assert run_it(FakeEngine(half)).record.status == "failed"
+    assert record_in(tmp_path).container_facts == {}
+
+
 # -- after kill -9 -----------------------------------------------------------------------
 
 
@@ -324,12 +431,35 @@ def test_sweep_removes_the_dead_and_only_them():
     assert not orphaned(container(owner_label(me)))
 
 
+def test_what_a_container_wrote_until_it_was_removed_is_made_harmless(run_it, tmp_path):
+    """Its record may have been ended before, by a command that met no engine."""
+    folder = run_it(FakeEngine(done)).folder
+    me = this_process()
+    found = container(owner_label(replace(me, start_ticks=me.start_ticks - 1)), name=folder.name)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for path in (folder / "shell", elsewhere / "shell"):
+        path.write_text("x")
+        path.chmod(0o4755)
+    engine = FakeEngine(done)
+    for labels in ({"org.mlorch.results": str(tmp_path)}, {"org.mlorch.run": "elsewhere"}, {"org.mlorch.run": "."}):
+        where = {"org.mlorch.results": str(tmp_path)}
+        engine.left.append(replace(found, labels={**found.labels, **where, **labels}))
+    sweep(engine)
+    assert (folder / "shell").stat().st_mode & 0o7000 == 0
+    assert (elsewhere / "shell").stat().st_mode & 0o7000 == 0o4000, "no run's folder"
+
+
 def test_the_record_of_a_dead_process_becomes_interrupted(run_it, tmp_path):
     run_it(FakeEngine(done))
     store = Store(tmp_path)
     record = store.entries()[0].need()
     gone = replace(record, status="running", owner=replace(record.owner, start_ticks=1))
     store.finish(gone)
+    (tmp_path / record.run_id / "shell").write_text("x")
+    (tmp_path / record.run_id / "shell").chmod(0o4755)
     sweep(None, store)
     assert store.entries()[0].need().status == "interrupted"
+    assert "4755" in store.entries()[0].need().left["shell"]
+    assert (tmp_path / record.run_id / "shell").stat().st_mode & 0o7000 == 0
     shutil.rmtree(tmp_path / record.run_id)

@@ -14,7 +14,8 @@ from orchestrator.definitions.kinds.recipes import Benchmark
 from orchestrator.errors import DefinitionError, UsageError
 from orchestrator.plan.build.planner import build_plans
 from orchestrator.plan.build.resolve import benchmarks_of, framework_of, resolve_side, shared_frameworks, targets_of
-from orchestrator.plan.run.planner import Cell, plan_run
+from orchestrator.plan.run.cells import Cell
+from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
 
 INVENTED = """\

@@ -12,7 +12,7 @@ from orchestrator.errors import AssetError, DefinitionError
 from orchestrator.facts.codec import from_plain, to_plain
 from orchestrator.facts.steps import BuildPlan
 from orchestrator.host.site import SiteConfig
-from orchestrator.images.attest.parts import parts_of
+from orchestrator.images.attest.subject import packages_of
 from orchestrator.packages import sdists
 from orchestrator.packages.debs import Fetcher
 from orchestrator.packages.index import file_hashes
@@ -49,7 +49,7 @@ def test_a_platform_without_one_compiles_in_a_stage_of_its_own():
 
 
 def test_what_is_listed_of_an_image_has_the_source_and_no_compiler():
-    names = {part.name for part in parts_of(plan("linux/arm64").layers)}
+    names = {part.name for part in packages_of(plan("linux/arm64").layers)}
     assert "mlcommons-loadgen" in names
     assert not {"g++-12", "pybind11", "setuptools"} & names
 

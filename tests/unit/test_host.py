@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.host.facts import device_nodes, group_ids, host_facts, parse_list
+from orchestrator.host.facts import group_ids, host_facts, parse_list
+from orchestrator.host.nodes import device_nodes
 
 if TYPE_CHECKING:
     from pathlib import Path

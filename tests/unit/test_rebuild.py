@@ -14,9 +14,9 @@ import pytest
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import StepFailed
 from orchestrator.facts.steps import BuildSettings, LayerStep
-from orchestrator.images.attest.archive import opened
 from orchestrator.images.context import Parts
 from orchestrator.images.difference import File, LayerFiles, first_difference
+from orchestrator.images.layout.archive import opened
 from orchestrator.images.rebuild import Rebuilder, compare
 
 PLAIN = File(path="etc/a", kind="file", mode=0o644, owner="0:0", mtime=1, content="sha256:aa")

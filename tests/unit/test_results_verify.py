@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from dataclasses import replace
 
@@ -80,6 +81,40 @@ def test_an_invalid_result_cannot_be_made_valid_by_editing_the_record(tmp_path):
     _, folder = add_run(Store(tmp_path), "server-invalid")
     _rehash(folder, valid=True)
     assert _faults(folder) == [("run.json", "LoadGen says valid False, the record True")]
+
+
+@pytest.mark.parametrize(
+    ("case", "change", "figure"),
+    [
+        ("offline", lambda m: replace(m, loadgen=_metric(m.loadgen, 9000.5)), "metrics.samples_per_second.value"),
+        ("server", lambda m: replace(m, loadgen=replace(m.loadgen, latency_ns={"p99": 1})), "latency_ns.p99"),
+        ("accuracy", lambda m: replace(m, accuracy=replace(m.accuracy, value=0.99)), "accuracy.value"),
+        ("server", lambda m: replace(m, loadgen=None), "loadgen.scenario"),
+        ("server-invalid", lambda m: replace(m, reasons=()), "reasons.0"),
+    ],
+)
+def test_a_figure_of_the_record_that_the_logs_do_not_give_is_named(tmp_path, case, change, figure):
+    record, folder = add_run(Store(tmp_path), case)
+    _rehash(folder, measured=change(record.measured))
+    faults = _faults(folder)
+    assert {file for file, _ in faults} == {"run.json"}
+    assert any(message.startswith(f"measured.{figure}") or f".{figure} is" in message for _, message in faults)
+
+
+def _metric(loadgen, value):
+    first, *others = loadgen.metrics
+    return replace(loadgen, metrics=(replace(first, value=value), *others))
+
+
+def test_links_and_pipes_in_a_run_are_named_and_not_read(tmp_path):
+    _, folder = add_run(Store(tmp_path), "offline")
+    for name in ("console.log", "mlperf_log_detail.txt"):
+        (folder / name).unlink()
+    (folder / "console.log").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "mlperf_log_detail.txt")
+    faults = dict(reversed(_faults(folder)))
+    assert "is a link" in faults["console.log"]
+    assert "no regular file" in faults["mlperf_log_detail.txt"]
 
 
 def test_a_summary_that_contradicts_the_detail_log_is_named(tmp_path):

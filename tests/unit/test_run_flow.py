@@ -9,7 +9,7 @@ import pytest
 from orchestrator.facts.record import Setting
 from orchestrator.operations import run as run_flow
 from orchestrator.operations import run_plan
-from orchestrator.plan.run.planner import Cell
+from orchestrator.plan.run.cells import Cell
 
 
 class Machine:

@@ -12,17 +12,17 @@ from bundle_parts import INSIDE, STANZA, layout, plan, tar_of
 from orchestrator.cli import run
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.images.attest import provenance as origin
-from orchestrator.images.attest.archive import opened
 from orchestrator.images.attest.attach import Attached
 from orchestrator.images.attest.check import Evidence, check_all, differences, good
-from orchestrator.images.attest.inside import from_archive, packages_in
-from orchestrator.images.attest.kept import digests, documents, keep, kept, place_of
+from orchestrator.images.attest.documents import digests, documents, keep, kept, place_of
 from orchestrator.images.attest.keys import generate, load_signer, load_verifier
-from orchestrator.images.attest.layout import images_of
-from orchestrator.images.attest.parts import parts_of, subject_of
+from orchestrator.images.attest.packages_found import from_archive, packages_in
 from orchestrator.images.attest.sbom import read_sbom, sbom
 from orchestrator.images.attest.signed import BadSignature, check_payload, envelope, image_payload
 from orchestrator.images.attest.signed import opened as unwrapped
+from orchestrator.images.attest.subject import packages_of, subject_of
+from orchestrator.images.layout.archive import opened
+from orchestrator.images.layout.read import images_of
 
 DIGEST = "sha256:" + "7" * 64
 
@@ -78,7 +78,7 @@ def test_a_base_from_a_registry_is_listed_by_its_digest():
 def test_what_a_later_layer_replaces_is_listed_once():
     made = plan()
     top = dataclasses.replace(made.layers[1], inputs={**made.layers[1].inputs, "deb:libc6": f"2.40 {'e' * 64}"})
-    parts = parts_of((made.layers[0], top))
+    parts = packages_of((made.layers[0], top))
     assert [(part.name, part.version, part.layer) for part in parts if part.kind == "deb"] == [
         ("libc6", "2.40", "classify-chip")
     ]
@@ -387,7 +387,7 @@ def test_documents_are_kept_by_digest_and_a_signature_never_outlives_what_it_sig
 
 def test_digests_for_a_result_are_computed_once(monkeypatch):
     first = digests(subject())
-    import orchestrator.images.attest.kept as module
+    import orchestrator.images.attest.documents as module
 
     monkeypatch.setattr(module, "documents", lambda *_: pytest.fail("computed again"))
     assert digests(subject()) == first

@@ -17,7 +17,7 @@ from orchestrator.engines.docker.hosts import find_host
 from orchestrator.errors import UsageError
 from orchestrator.host.process import boot_id, owner_label, pid_namespace, this_process
 from orchestrator.operations import doctor
-from orchestrator.operations.context import Context, use_settings
+from orchestrator.operations.context import Context
 from orchestrator.operations.kept_plans import Selection
 
 DEAD = f"999999999:1:{boot_id()}:{pid_namespace()}"
@@ -108,8 +108,7 @@ def told(tmp_path, monkeypatch):
     return tell
 
 
-def test_settings_of_the_site_reach_the_rooms_that_read_the_environment(told, tmp_path):
-    from orchestrator.host.site import discover
+def test_settings_of_the_site_reach_those_that_ask_for_it(told, tmp_path):
     from orchestrator.packages.index import configured_indexes
 
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
@@ -117,21 +116,22 @@ def test_settings_of_the_site_reach_the_rooms_that_read_the_environment(told, tm
         "ca_bundle: ca.pem\ndebian_mirror: https://archive.example/debian\n"
         "pip_index: https://index.example/simple\nengine_host: unix:///run/mine.sock\n"
     )
-    use_settings()
-    assert os.environ["MLORCH_CA_BUNDLE"] == str(tmp_path / "ca.pem")
-    site = discover(os.environ, tmp_path / "no-host")
-    assert site.archives["main"] == ("https://archive.example/debian",)
-    assert configured_indexes(site).indexes == ("https://index.example/simple",)
+    context = Context()
+    assert context.site.ca_bundle == context.http.site.ca_bundle == tmp_path / "ca.pem"
+    assert context.site.archives["main"][0] == "https://archive.example/debian"
+    assert configured_indexes(context.site).indexes[0] == "https://index.example/simple"
+    assert os.environ["MLORCH_CA_BUNDLE"] == str(tmp_path / "ca.pem")  # for engines
     assert find_host() == "unix:///run/mine.sock"
+    assert "PIP_INDEX_URL" not in os.environ
 
 
 def test_the_environment_counts_more_than_a_file(told, monkeypatch):
     told("pip_index: https://index.example/simple\ndebian_mirror: https://archive.example/debian\n")
     monkeypatch.setenv("PIP_INDEX_URL", "https://mine.example/simple")
     monkeypatch.setenv("MLORCH_DEBIAN_MIRROR", "https://other.example/debian")
-    use_settings()
-    assert os.environ["PIP_INDEX_URL"] == "https://mine.example/simple"
-    assert os.environ["MLORCH_DEBIAN_MIRROR"] == "https://other.example/debian"
+    site = Context().site
+    assert site.pip["index-url"] == ("https://mine.example/simple",)
+    assert site.archives["main"][0] == "https://other.example/debian"
 
 
 def test_the_base_source_of_the_settings_is_the_default_and_the_command_line_counts_more(told):

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from orchestrator.commands.common import context_for, json_option, recipes_option
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from orchestrator.console import Console
-    from orchestrator.operations.images.listing import ListedImage
-
-SHOWN = 20
-"""Rows without --all."""
+from orchestrator.commands.shorten import SHOWN, say_rest
 
 
 @click.command("list")
 @click.argument("registries", nargs=-1, metavar="[REGISTRY]...")
 @click.option("--unused", is_flag=True, help="Only those that no current plan has.")
-@click.option("--all", "all_", is_flag=True, help=f"All of them (default: {SHOWN}, those in use first).")
+@click.option("--all", "show_all", is_flag=True, help=f"Show all (default: {SHOWN}, those in use first).")
 @recipes_option
 @json_option
-def command(registries: tuple[str, ...], recipes: tuple[str, ...], *, unused: bool, all_: bool, as_json: bool) -> int:
+def command(
+    registries: tuple[str, ...], recipes: tuple[str, ...], *, unused: bool, show_all: bool, as_json: bool
+) -> int:
     """Show the images of mlorch: in the engine, and in each REGISTRY (default: the configured ones).
 
     "In use" means that some target's plan of the current recipes has it.
@@ -33,22 +25,16 @@ def command(registries: tuple[str, ...], recipes: tuple[str, ...], *, unused: bo
     from orchestrator.operations.images.listing import ListRequest, list_images
 
     console = Console(quiet=as_json)
-    found = list_images(context_for(console, recipes), ListRequest(registries=registries, unused=unused), console)
+    request = ListRequest(registries=registries, unused=unused)
+    found = list_images(context_for(console, recipes), request, console)
     if as_json:
         console.document({"images": found.images})
-    else:
-        _show(console, found.images, None if all_ else SHOWN)
-    return 0 if found.whole else 1
-
-
-def _show(console: Console, images: Sequence[ListedImage], limit: int | None) -> None:
-    if not images:
+    elif not found.images:
         console.result("no images of mlorch")
-        return
-    shown = sorted(images, key=lambda image: not image.in_use)[:limit]
-    console.table(
-        ("layer", "content id", "platform", "where", "MB", "digest", "in use"),
-        [
+    else:
+        used_first = sorted(found.images, key=lambda image: not image.in_use)
+        shown = used_first if show_all else used_first[:SHOWN]
+        rows = [
             (
                 image.layer,
                 image.content_id[:12],
@@ -59,8 +45,8 @@ def _show(console: Console, images: Sequence[ListedImage], limit: int | None) ->
                 "yes" if image.in_use else "no",
             )
             for image in shown
-        ],
-        right=(4,),
-    )
-    if len(shown) < len(images):
-        console.say(f"{len(shown)} of {len(images)} images, those in use first; --all shows them all")
+        ]
+        columns = ("layer", "content id", "platform", "where", "MB", "digest", "in use")
+        console.table(columns, rows, right=(4,), drop=(5, 2))
+        say_rest(console, len(shown), len(found.images), "images", first="the first")
+    return 0 if found.whole else 1

@@ -34,7 +34,7 @@ def save(api: docker.APIClient, references: Sequence[str], out: Path) -> None:
         if not response.ok:
             raise _unsaved(references, response)
         try:
-            with out.open("xb") as stream:
+            with out.open("xb", buffering=0) as stream:  # closing writes nothing more, so it cannot fail
                 for block in response.iter_content(_BLOCK):
                     _write(stream, block, out)
         except BaseException:
@@ -45,8 +45,10 @@ def save(api: docker.APIClient, references: Sequence[str], out: Path) -> None:
 
 
 def _write(stream: Any, block: bytes, out: Path) -> None:
+    rest = memoryview(block)
     try:
-        stream.write(block)
+        while rest:
+            rest = rest[stream.write(rest) :]
     except OSError as error:  # told here: around this, an OSError is the engine's connection
         raise write_failure(out, error) from error
 

@@ -64,13 +64,11 @@ class Podman:
         if not references:
             return found
         done = self.call("image", "inspect", "--format", "json", *references)
-        missing = [line for line in done.stderr.splitlines() if line.strip()]
-        if done.code and not all(any(word in line for word in _GONE) for line in missing):
+        if done.code and not _only_gone(done.stderr):
             raise refused(done.stderr or done.stdout, code=done.code)
         for item in json.loads(done.stdout or "[]") or ():
-            for name in (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ())):
-                if name in found:
-                    found[name] = image_facts(name, item)
+            names = [*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ())]
+            found |= {name: image_facts(name, item) for name in names if name in found}
         return found
 
     # -- containers --------------------------------------------------------------------
@@ -85,6 +83,12 @@ class Podman:
         done = self.call("rm", "--force", "--volumes", "--ignore", "--time", "0", container_id)
         if done.code and not any(word in done.stderr for word in _GONE):
             raise refused(done.stderr, code=done.code)
+
+
+def _only_gone(stderr: str) -> bool:
+    """Whether podman complains of nothing but things that do not exist."""
+    complaints = [line for line in stderr.splitlines() if line.strip()]
+    return all(any(word in line for word in _GONE) for line in complaints)
 
 
 def find() -> Podman:

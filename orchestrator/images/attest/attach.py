@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import RegistryError
 from orchestrator.images.attest import provenance, sbom
-from orchestrator.images.attest.kept import Signature
+from orchestrator.images.attest.documents import Signature
 from orchestrator.images.attest.signed import (
     ENVELOPE_MEDIA_TYPE,
     PAYLOAD_MEDIA_TYPE,
@@ -35,7 +35,7 @@ from orchestrator.images.registry.manifests import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from orchestrator.images.attest.kept import Documents
+    from orchestrator.images.attest.documents import Documents
     from orchestrator.images.registry.client import Registry
 
 _IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"

@@ -10,19 +10,19 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.images.attest.parts import base_image, parts_of
 from orchestrator.images.attest.provenance import PREDICATE_TYPE, broken_links, layers_of, read_statement
 from orchestrator.images.attest.sbom import PREDICATE_TYPE as SBOM_PREDICATE
 from orchestrator.images.attest.sbom import canonical, read_sbom
 from orchestrator.images.attest.signed import BadSignature, check_payload, opened
+from orchestrator.images.attest.subject import base_image, packages_of
 from orchestrator.plan.build.content import content_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from orchestrator.images.attest.attach import Attached
-    from orchestrator.images.attest.layout import LaidImage
-    from orchestrator.images.attest.parts import Subject
+    from orchestrator.images.attest.subject import Subject
+    from orchestrator.images.layout.read import LaidImage
 
     Verify = Callable[[bytes, bytes], bool]
     Packages = Mapping[tuple[str, str], str]
@@ -115,7 +115,7 @@ def _sbom(found: Evidence, wanted: Subject | None) -> Check:
     wrong: list[str] = []
     based = wanted is not None and base_image(wanted.layers) is not None
     if wanted is not None:
-        pinned = {(part.kind, part.name): part.version for part in parts_of(wanted.layers)}
+        pinned = {(part.kind, part.name): part.version for part in packages_of(wanted.layers)}
         wrong += [f"the plan: {each}" for each in differences(pinned, found.packages, more_inside=based)]
     for data in found.attached.sboms:
         try:
@@ -183,14 +183,14 @@ def _provenance(found: Evidence) -> Check:
 
 def _undeclared(predicate: Mapping[str, object], layers: Iterable[Mapping[str, object]]) -> list[str]:
     """Dependencies that the layers' inputs do not name, and the other way round: both lists have to tell the same."""
-    from orchestrator.images.attest.parts import rebuilt
+    from orchestrator.images.attest.subject import rebuilt
 
     definition = predicate.get("buildDefinition")
     given = definition.get("resolvedDependencies") if isinstance(definition, dict) else None
     if not isinstance(given, list):
         return ["it lists no dependencies"]
     said = {_sha256(each) for each in given}
-    needed = {sha256 for part in parts_of(rebuilt(tuple(layers))) for sha256 in part.sha256}
+    needed = {sha256 for part in packages_of(rebuilt(tuple(layers))) for sha256 in part.sha256}
     hashed = {word for layer in layers for value in _values(layer) for word in value.replace("@sha256:", " ").split()}
     wrong = [f"the dependency {each[:12]} is in no layer's inputs" for each in sorted(said - hashed)]
     return wrong + [f"the package {each[:12]} is not among its dependencies" for each in sorted(needed - said)]

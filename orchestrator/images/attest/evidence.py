@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import glob
-import io
-import json
 import os
 import re
 import shutil
-import tarfile
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +14,13 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import RegistryError, StepFailed
 from orchestrator.host.files import write_failure
 from orchestrator.host.folders import cache_home
-from orchestrator.images.attest.archive import opened, refused
 from orchestrator.images.attest.attach import Attached, attached
 from orchestrator.images.attest.check import Evidence
-from orchestrator.images.attest.inside import from_archive, packages_in
-from orchestrator.images.attest.kept import kept
-from orchestrator.images.attest.layout import LaidImage, blob_name, images_of
+from orchestrator.images.attest.documents import kept
+from orchestrator.images.attest.packages_found import from_archive, packages_in
+from orchestrator.images.layout.archive import opened, refused
+from orchestrator.images.layout.read import LaidImage, blob_name, images_of
+from orchestrator.images.layout.write import packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,22 +123,14 @@ def lay_out(registry: Registry, repository: str, manifest: Manifest, out: Path) 
     """Write an image of a registry to ``out`` as a layout in a tar, every blob checked."""
     config = manifest.config()
     wanted = {one.digest: one for one in (config, *manifest.layers())}
-    with tarfile.open(out, "w:") as tar:
-        _add(tar, "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
+    with out.open("xb") as stream, packing(stream) as pack:
+        pack.add_index([manifest.descriptor()])
         for digest, described in wanted.items():
             blob = out.with_name("blob")
             registry.get_blob(repository, digest, blob, limit=described.size or None)
-            tar.add(blob, arcname=blob_name(digest), recursive=False)
+            pack.add_path(blob_name(digest), blob)
             blob.unlink()
-        _add(tar, blob_name(manifest.digest), manifest.data)
-        index = {"schemaVersion": 2, "manifests": [manifest.descriptor().document()]}
-        _add(tar, "index.json", json.dumps(index).encode())
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    tar.addfile(member, io.BytesIO(data))
+        pack.add_data(blob_name(manifest.digest), manifest.data)
 
 
 def _looked_through(place: Path, shown: str) -> tuple[LaidImage, dict[tuple[str, str], str]]:

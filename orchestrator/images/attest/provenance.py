@@ -11,15 +11,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from orchestrator.images.attest.parts import base_image, parts_of
 from orchestrator.images.attest.sbom import canonical
+from orchestrator.images.attest.subject import base_image, packages_of
 from orchestrator.plan.build.content import content_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.facts.steps import LayerStep
-    from orchestrator.images.attest.parts import Subject
+    from orchestrator.images.attest.subject import Subject
 
 MEDIA_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -80,7 +80,7 @@ def _dependencies(subject: Subject) -> Iterator[dict[str, object]]:
     found = base_image(subject.layers)
     if found is not None:
         yield {"name": found[0], "uri": f"oci:{found[0]}@{found[1]}", "digest": _digest(found[1].partition(":")[2])}
-    for part in parts_of(subject.layers):
+    for part in packages_of(subject.layers):
         for sha256 in part.sha256:
             yield {"name": part.name, "uri": part.purl, "digest": _digest(sha256)}
     for layer in subject.layers:

@@ -11,14 +11,14 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.images.attest.parts import base_image, parts_of
+from orchestrator.images.attest.subject import base_image, packages_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cyclonedx.model.component import Component
 
-    from orchestrator.images.attest.parts import Part, Subject
+    from orchestrator.images.attest.subject import Package, Subject
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 PREDICATE_TYPE = "https://cyclonedx.org/bom"
@@ -34,7 +34,7 @@ def sbom(subject: Subject) -> bytes:
     whole = _image(subject)
     bom.metadata.component = whole
     bom.metadata.tools.components.add(_tool())
-    contained = [*_base(subject), *(_package(part) for part in parts_of(subject.layers))]
+    contained = [*_base(subject), *(_package(part) for part in packages_of(subject.layers))]
     for component in contained:
         bom.components.add(component)
     bom.register_dependency(whole, contained)
@@ -98,7 +98,7 @@ def _base(subject: Subject) -> Iterator[Component]:
     )
 
 
-def _package(part: Part) -> Component:
+def _package(part: Package) -> Component:
     from cyclonedx.model import HashAlgorithm, HashType, Property
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
-from orchestrator.images.attest.archive import refused
+from orchestrator.images.layout.archive import refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 NAME = "mlorch-bundle.json"
 VERSION = 1
-LAYOUT = ("oci-layout", "index.json")
-"""The files of an image layout besides its blobs."""
-BLOBS, ASSETS, DOCUMENTS, DEFINITIONS = "blobs/sha256/", "assets/", "documents/", "definitions/"
+ASSETS, DOCUMENTS, DEFINITIONS = "assets/", "documents/", "definitions/"
 _HEX = re.compile(r"[0-9a-f]{64}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _REFERENCE = re.compile(r"localhost/mlorch/([a-z0-9._-]{1,128}):([0-9a-f]{64})")

@@ -11,28 +11,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.images.attest.archive import LARGEST_JSON, Hashing, opened, refused
-from orchestrator.images.attest.kept import NAMES
-from orchestrator.images.attest.layout import blob_name, images_of, unpacked
+from orchestrator.images.attest.documents import NAMES
 from orchestrator.images.attest.provenance import broken_links
 from orchestrator.images.bundle.contents import (
     ASSETS,
-    BLOBS,
     DOCUMENTS,
-    LAYOUT,
     NAME,
     BundledImage,
     Contents,
     from_bytes,
 )
+from orchestrator.images.layout.archive import LARGEST_JSON, Hashing, opened, refused
+from orchestrator.images.layout.layers import unpacked
+from orchestrator.images.layout.read import BLOBS, INDEX, MARK, blob_name, images_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from orchestrator.errors import StepFailed
-    from orchestrator.images.attest.archive import Archive
-    from orchestrator.images.attest.layout import LaidImage, LayerBlob
+    from orchestrator.images.layout.archive import Archive
+    from orchestrator.images.layout.layers import LayerBlob
+    from orchestrator.images.layout.read import LaidImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def _same_files(archive: Archive, contents: Contents) -> None:
 
 
 def _has_place(name: str, folders: set[str], contents: Contents) -> bool:
-    if name in LAYOUT:
+    if name in {MARK, INDEX}:
         return True
     top, _, rest = name.partition("/")
     if top == "blobs":

@@ -5,23 +5,18 @@ The same images, assets and recipes give the same bytes: sorted names, one time,
 
 from __future__ import annotations
 
-import io
 import os
-import tarfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.host.files import write_failure
-from orchestrator.images.attest.archive import Hashing, opened, refused
 from orchestrator.images.attest.evidence import stale
-from orchestrator.images.attest.layout import blob_name, images_of
 from orchestrator.images.bundle.contents import (
     ASSETS,
     DEFINITIONS,
     DOCUMENTS,
-    LAYOUT,
     NAME,
     BundledAsset,
     BundledFile,
@@ -29,6 +24,9 @@ from orchestrator.images.bundle.contents import (
     Contents,
     to_bytes,
 )
+from orchestrator.images.layout.archive import Hashing, opened, refused
+from orchestrator.images.layout.read import INDEX, MARK, blob_name, images_of
+from orchestrator.images.layout.write import packing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,9 +34,10 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.store import Stored
     from orchestrator.engines import ImageMoves
-    from orchestrator.images.attest.archive import Archive
-    from orchestrator.images.attest.layout import LaidImage
     from orchestrator.images.bundle.contents import BundledPlan
+    from orchestrator.images.layout.archive import Archive
+    from orchestrator.images.layout.read import LaidImage
+    from orchestrator.images.layout.write import Pack
 
 _DEFINITIONS = ("recipes", "dockerfiles", "images")
 _SKIPPED = frozenset({"__pycache__"})
@@ -116,30 +115,9 @@ def _told(out: Path) -> Iterator[None]:
         raise write_failure(out, error) from error
 
 
-@dataclass(slots=True)
-class _Pack:
-    """The tar being written, and what is in it so far."""
-
-    tar: tarfile.TarFile
-    files: dict[str, BundledFile] = field(default_factory=dict)
-
-    def add(self, name: str, source: bytes | IO[bytes], size: int) -> None:
-        """A file of ``size`` bytes under ``name``; what it held is noted as it passes."""
-        member = tarfile.TarInfo(name)
-        member.size, member.mode, member.mtime = size, 0o644, 0
-        stream = Hashing(io.BytesIO(source) if isinstance(source, bytes) else source)
-        self.tar.addfile(member, stream)
-        self.files[name] = BundledFile(sha256=stream.sha256, size=stream.count)
-
-    def path(self, name: str, path: Path) -> None:
-        with path.open("rb") as stream:
-            self.add(name, stream, os.fstat(stream.fileno()).st_size)
-
-
 def _write(stream: IO[bytes], order: Order, saved: Path) -> Written:
     whole = Hashing(stream)
-    with tarfile.open(fileobj=whole, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]  # it writes
-        pack = _Pack(tar)
+    with packing(whole) as pack:
         with opened(saved) as archive:
             images = _images(archive, order)
             _add_images(pack, archive, images, order.say)
@@ -148,20 +126,19 @@ def _write(stream: IO[bytes], order: Order, saved: Path) -> Written:
             _add_asset(pack, asset)
         for image in images:
             for name, data in sorted(order.documents(image.reference, image.digest).items()):
-                pack.add(f"{DOCUMENTS}{image.digest.removeprefix('sha256:')}/{name}", data, len(data))
+                pack.add_data(f"{DOCUMENTS}{image.digest.removeprefix('sha256:')}/{name}", data)
         for number, folder in enumerate(order.definitions):
             for relative in _definition_files(folder):
-                pack.path(f"{DEFINITIONS}{number}/{relative}", folder / relative)
+                pack.add_path(f"{DEFINITIONS}{number}/{relative}", folder / relative)
         contents = Contents(
             mlorch=order.mlorch,
             images=tuple(BundledImage(reference=i.reference, digest=i.digest, config=i.config_digest) for i in images),
             plans=order.plans,
             assets=tuple(BundledAsset(kind=a.kind, name=a.name, key=a.key) for a in order.assets),
             definitions=len(order.definitions),
-            files=dict(pack.files),
+            files={name: BundledFile(sha256=sha256, size=size) for name, (sha256, size) in pack.files.items()},
         )
-        listed = to_bytes(contents)
-        pack.add(NAME, listed, len(listed))
+        pack.add_data(NAME, to_bytes(contents))
     return Written(size=whole.count, sha256=whole.sha256, contents=contents)
 
 
@@ -174,26 +151,24 @@ def _images(archive: Archive, order: Order) -> tuple[LaidImage, ...]:
     return images
 
 
-def _add_images(pack: _Pack, archive: Archive, images: Sequence[LaidImage], say: Callable[[str], None]) -> None:
+def _add_images(pack: Pack, archive: Archive, images: Sequence[LaidImage], say: Callable[[str], None]) -> None:
     """The layout without what no image needs; every blob is hashed as it passes."""
     blobs = sorted({blob for image in images for blob in image.blobs})
     say(f"adding {len(images)} images, {sum(archive.size(blob_name(blob)) for blob in blobs) / 1e6:.1f} MB")
-    for name in LAYOUT:
-        data = archive.read(name)
-        pack.add(name, data, len(data))
+    for name in (MARK, INDEX):
+        pack.add_data(name, archive.read(name))
     for blob in blobs:
         name = blob_name(blob)
-        pack.add(name, archive.open(name), archive.size(name))
-        if f"sha256:{pack.files[name].sha256}" != blob:
+        if not pack.add_blob(blob, archive.open(name), archive.size(name)):
             raise refused(archive.path, f"the engine gave a blob that is not {blob}", slug="save-failed")
 
 
-def _add_asset(pack: _Pack, asset: Stored) -> None:
+def _add_asset(pack: Pack, asset: Stored) -> None:
     folder = f"{ASSETS}{asset.kind}/{asset.name}/{asset.key}"
     for part, place in (("files", asset.folder), ("licences", asset.licences)):
         for path in sorted(place.rglob("*")):
             if path.is_file() and not path.is_symlink():
-                pack.path(f"{folder}/{part}/{path.relative_to(place).as_posix()}", path)
+                pack.add_path(f"{folder}/{part}/{path.relative_to(place).as_posix()}", path)
 
 
 def _definition_files(folder: Path) -> list[str]:

@@ -152,7 +152,7 @@ class Transport:
         match = _CHALLENGE.match(answer.headers.get("WWW-Authenticate", ""))
         if match is None:
             return False
-        answer.close()
+        answer.content  # noqa: B018 (read to its end, it gives the connection back; and it may be told later)
         auth = self.auth()
         if match["scheme"].lower() == "basic":
             header = basic(auth.username, auth.password) if auth is not None and auth.password else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import __version__
 from orchestrator.errors import UsageError
-from orchestrator.images.attest.kept import documents, kept
+from orchestrator.images.attest.documents import documents, kept
 from orchestrator.images.bundle.contents import bundled_plan
 from orchestrator.images.bundle.write import Order, Written, write
 from orchestrator.operations.asset_provider import asset_provider

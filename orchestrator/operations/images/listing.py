@@ -71,7 +71,7 @@ def list_images(context: Context, request: ListRequest, talk: Talk) -> ImageList
     for name in request.registries or context.settings.registries:
         prefix = parse_registry_prefix(name)
         try:
-            rows += _registry_rows(prefix, layers, needed)
+            rows += _registry_rows(context, prefix, layers, needed)
         except RegistryError as error:
             talk.warn(f"{error.message} [{error.slug}]")
             whole = False
@@ -94,9 +94,11 @@ def _engine_rows(context: Context, needed: Collection[str]) -> Iterator[ListedIm
         )
 
 
-def _registry_rows(prefix: RegistryPrefix, layers: Sequence[str], needed: Collection[str]) -> list[ListedImage]:
+def _registry_rows(
+    context: Context, prefix: RegistryPrefix, layers: Sequence[str], needed: Collection[str]
+) -> list[ListedImage]:
     """What a registry has. Raises `RegistryError`."""
-    client = Registry.at(prefix.host)
+    client = Registry.at(prefix.host, context.http)
     rows: list[ListedImage] = []
     for repository in _repositories(client, prefix, layers):
         rows += _tagged(client, repository, prefix, needed)

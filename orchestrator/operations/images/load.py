@@ -11,16 +11,16 @@ from orchestrator.errors import DefinitionError, StepFailed, UsageError
 from orchestrator.host.folders import cache_home, data_home
 from orchestrator.images.attest.attach import Attached
 from orchestrator.images.attest.check import Evidence, check_signature
-from orchestrator.images.attest.kept import from_files
-from orchestrator.images.bundle.read import checked
-from orchestrator.images.bundle.take_in import (
+from orchestrator.images.attest.documents import from_files
+from orchestrator.images.bundle.load import (
     changed_inputs,
     definitions_name,
-    take_assets,
-    take_definitions,
-    take_documents,
-    take_images,
+    load_assets,
+    load_definitions,
+    load_documents,
+    load_images,
 )
+from orchestrator.images.bundle.read import checked
 from orchestrator.operations.context import Context
 from orchestrator.operations.kept_plans import Selection
 
@@ -62,7 +62,7 @@ def load(request: LoadRequest, talk: Talk) -> LoadResult:
 
     Raises:
         StepFailed: `signature`; `other-version`, no recipes here or in the bundle plan these images; the
-            errors of `images.bundle.read` and `take_in`. What was in place before stays.
+            errors of `images.bundle.read` and `load`. What was in place before stays.
         EngineError: no engine answers.
     """
     with checked(request.file.absolute(), talk.say) as bundle:
@@ -118,9 +118,9 @@ def take(bundle: Bundle, recipes: tuple[str, ...], talk: Talk) -> LoadResult:
     fit = fitting(bundle, recipes)
     try:
         engine = fit.context.engine  # first: without one nothing of the bundle is of use
-        assets = take_assets(bundle, fit.context.catalog, Store(cache_home()), talk.say)
+        assets = load_assets(bundle, fit.context.catalog, Store(cache_home()), talk.say)
         talk.say("taking in the images")
-        images = take_images(bundle, engine)
+        images = load_images(bundle, engine)
     except BaseException:
         if fit.fresh is not None:
             shutil.rmtree(fit.fresh, ignore_errors=True)
@@ -129,7 +129,7 @@ def take(bundle: Bundle, recipes: tuple[str, ...], talk: Talk) -> LoadResult:
         bundle=str(bundle.archive.path),
         images=tuple(images),
         assets=tuple(f"{asset.kind} {asset.name}" for asset in assets),
-        documents=take_documents(bundle),
+        documents=load_documents(bundle),
         recipes=fit.recipes,
         run=tuple(_command_line(plan, fit.recipes) for plan in bundle.contents.plans),
     )
@@ -148,7 +148,7 @@ def fitting(bundle: Bundle, recipes: tuple[str, ...]) -> Fit:
     folder = data_home() / "bundles" / definitions_name(bundle)
     fresh = None if folder.is_dir() else folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    taken = tuple(str(path) for path in take_definitions(bundle, folder))
+    taken = tuple(str(path) for path in load_definitions(bundle, folder))
     theirs = Context(taken)
     if not _difference(theirs, bundle):
         return Fit(context=theirs, recipes=taken, fresh=fresh)

@@ -10,6 +10,7 @@ from orchestrator.errors import DefinitionError
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.git import commit_of
 from orchestrator.images.base_digest import digest_of
+from orchestrator.packages.debs import Fetcher
 from orchestrator.packages.drift import Change, changes, drifted
 from orchestrator.packages.locking import Origins, make_lock
 
@@ -87,7 +88,7 @@ def lock(context: Context, request: LockRequest, talk: Talk) -> Iterator[LockedL
     """
     problems: list[Problem] = []
     for entry in _entries(context.catalog, request.layers):
-        one = _LayerLocker(context.catalog, entry, request, talk)
+        one = _LayerLocker(context, entry, request, talk)
         yield one.lock(strict=context.locked)
         problems += one.problems
     if problems:
@@ -98,7 +99,7 @@ def lock(context: Context, request: LockRequest, talk: Talk) -> Iterator[LockedL
 class _LayerLocker:
     """Locks one layer, and collects what it could not look up."""
 
-    catalog: Catalog
+    context: Context
     entry: Entry[Layer]
     request: LockRequest
     talk: Talk
@@ -107,24 +108,32 @@ class _LayerLocker:
 
     def lock(self, *, strict: bool) -> LockedLayer:
         """Look up, compare, and write unless ``strict`` forbids it."""
-        layer = self.entry.definition
-        old = self.catalog.lock(layer.name)
+        layer, catalog = self.entry.definition, self.context.catalog
+        old = catalog.lock(layer.name)
         new = make_lock(
             layer,
             old,
-            platforms=self.request.platforms or _platforms(self.catalog, layer.name, old),
+            platforms=self.request.platforms or _platforms(catalog, layer.name, old),
             update=self.request.update,
-            origins=Origins(digest=digest_of, commit=commit_of, unlocked=self._no_digest),
+            origins=self._origins(),
             say=self.talk.say,
         )
         found = changes(old, new)
         path = (self.request.output or self.entry.root / "images") / f"{layer.name}.lock.yaml"
         if strict:
-            error = drifted(found, self.catalog.lock_path(layer.name))
+            error = drifted(found, catalog.lock_path(layer.name))
             self.problems += error.problems() if error else ()
         elif found or old is not None:
             _write(path, new)
         return LockedLayer(layer=layer.name, path=path, changes=found, unlocked=tuple(self.unlocked), new=old is None)
+
+    def _origins(self) -> Origins:
+        return Origins(
+            digest=lambda image, platform: digest_of(image, platform, self.context.http),
+            commit=commit_of,
+            unlocked=self._no_digest,
+            fetch=Fetcher(site=self.context.site),
+        )
 
     def _no_digest(self, image: str, platform: str, error: MlorchError) -> None:
         """What to do about a base that no registry answers for: a fault where the layer has no other base."""
@@ -143,7 +152,7 @@ class _LayerLocker:
 
     def _locked_digest(self, image: str, platform: str) -> str:
         """The digest that the lock has for a base image; empty where it has none."""
-        old = self.catalog.lock(self.entry.definition.name)
+        old = self.context.catalog.lock(self.entry.definition.name)
         pins = old.platforms.get(platform) if old is not None else None
         if pins is None:
             return ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.references import RegistryPrefix
     from orchestrator.facts.steps import BuildPlan, LayerStep
-    from orchestrator.images.attest.parts import Subject
+    from orchestrator.images.attest.subject import Subject
     from orchestrator.operations.context import Context
     from orchestrator.operations.kept_plans import Selection
 
@@ -89,7 +89,7 @@ def with_content_id(context: Context, selections: Sequence[Selection], content_i
 
 def subject(context: Context, planned: Planned, digest: str) -> Subject:
     """What documents say of an image; the benchmark's recipe is part of it."""
-    from orchestrator.images.attest.parts import subject_of
+    from orchestrator.images.attest.subject import subject_of
 
     recipe = ("", "")
     if planned.plan.benchmark:

@@ -108,7 +108,7 @@ def publish(
         publisher = Publisher(
             engine=context.engine,
             place=prefix,
-            client=Registry.at(prefix.host),
+            client=Registry.at(prefix.host, context.http),
             overwrite=request.overwrite,
             warn=progress.warn,
             on_layer=view.layer,

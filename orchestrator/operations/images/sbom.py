@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UsageError
 from orchestrator.host.files import atomic_write_bytes
-from orchestrator.images.attest.kept import documents
+from orchestrator.images.attest.documents import documents
 from orchestrator.operations.images.pick import digest_in_engine, pick, subject
 
 if TYPE_CHECKING:

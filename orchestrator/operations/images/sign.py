@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.references import parse_reference
 from orchestrator.images.attest.attach import attach
+from orchestrator.images.attest.documents import documents, keep
 from orchestrator.images.attest.evidence import image_manifest
-from orchestrator.images.attest.kept import documents, keep
 from orchestrator.images.registry.client import Registry
 from orchestrator.operations.images.pick import digest_in_engine, pick, subject
 
@@ -74,7 +74,7 @@ def sign_one(context: Context, one: Pick, signer: Signer | None) -> SignedImage:
 def _in_registry(context: Context, one: Pick, signer: Signer | None) -> SignedImage:
     planned = one.require_planned()
     reference = parse_reference(one.reference)
-    registry = Registry.at(reference.host)
+    registry = Registry.at(reference.host, context.http)
     manifest = image_manifest(registry, reference, planned.step.platform)
     config = json.loads(registry.read_blob(reference.repository, manifest.config().digest))
     labels = (config.get("config") or {}).get("Labels") or {}

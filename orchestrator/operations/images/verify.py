@@ -84,4 +84,4 @@ def _evidence(context: Context, one: Pick, request: VerifyRequest) -> Evidence:
         platform = one.planned.step.platform
     else:
         platform = context.plans(request.selections[0]).plans[0].platform
-    return evidence.of_registry(Registry.at(reference.host), reference, platform)[0]
+    return evidence.of_registry(Registry.at(reference.host, context.http), reference, platform)[0]

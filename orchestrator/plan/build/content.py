@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.steps import ContextFile
+from orchestrator.facts.build import ContextFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.locks import require_locks
 from orchestrator.errors import DefinitionError
-from orchestrator.facts.steps import BuildPlan, LayerStep
+from orchestrator.facts.build import BuildPlan, LayerStep
 from orchestrator.plan.build.render import Renderer
 from orchestrator.plan.build.resolve import Resolution, benchmarks_of, resolve, resolve_framework
 from orchestrator.plan.build.step import has_lock, layer_step

@@ -13,12 +13,26 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import jinja2  # noqa: TID253 (who imports this module renders)
+from jinja2.exceptions import SecurityError  # noqa: TID253
+from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: TID253
+
 from orchestrator.errors import DefinitionError, Problem, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from jinja2 import Environment
+
+class _Bounded(ImmutableSandboxedEnvironment):
+    """Neither ``'x' * 10**10`` nor ``'%9999999999d' % 1`` may fill the memory; no template needs them."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def call_binop(self, _context: object, operator: str, left: object, right: object) -> object:
+        small = isinstance(left, int) and isinstance(right, int) and abs(left) < 1 << 31 > abs(right)
+        if operator == "**" or not small:
+            raise SecurityError(f"`{operator}` is for whole numbers below 2^31")
+        return self.binop_table[operator](left, right)
 
 
 class Renderer:
@@ -27,7 +41,17 @@ class Renderer:
     def __init__(self, load: Callable[[str], tuple[str, str]]) -> None:
         self._load = load
         self._paths: dict[str, str] = {}
-        self._env: Environment | None = None
+        self._environment = _Bounded(
+            loader=jinja2.FunctionLoader(self._source),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            autoescape=False,
+        )
+        self._environment.filters.update(
+            sh=shlex.quote, json=_json, dockerenv=_docker_env, exec=_json, jsonlist=_json_pair
+        )
 
     def render(self, name: str, facts: Mapping[str, object]) -> str:
         """The text of template `name` with `facts`.
@@ -37,13 +61,11 @@ class Renderer:
                 supplies (`template-undefined`) or an operation that the sandbox
                 refuses (`template-unsafe`), each with the template's path and line.
         """
-        import jinja2
-
         try:
             text = self._environment.get_template(name).render(facts)
         except jinja2.TemplateSyntaxError as error:
             raise self._fault(error, error.name or name, "template-syntax", error.lineno) from None
-        except jinja2.exceptions.SecurityError as error:
+        except SecurityError as error:
             raise self._fault(error, name, "template-unsafe") from None
         except jinja2.TemplateNotFound as error:
             raise self._fault(f"template `{error.name}` is included but not there", name, "template-missing") from None
@@ -54,37 +76,6 @@ class Renderer:
         except (TypeError, ValueError, ArithmeticError) as error:
             raise self._fault(error, name, "template-failed") from None
         return _tidy(text)
-
-    @property
-    def _environment(self) -> Environment:
-        if self._env is None:
-            import jinja2
-            from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-            class Bounded(ImmutableSandboxedEnvironment):
-                """Neither ``'x' * 10**10`` nor ``'%9999999999d' % 1`` may fill the memory; no template needs them."""
-
-                intercepted_binops = frozenset({"*", "**", "%"})
-
-                def call_binop(self, _context: object, operator: str, left: object, right: object) -> object:
-                    from jinja2.exceptions import SecurityError
-
-                    small = isinstance(left, int) and isinstance(right, int) and abs(left) < 1 << 31 > abs(right)
-                    if operator == "**" or not small:
-                        raise SecurityError(f"`{operator}` is for whole numbers below 2^31")
-                    return self.binop_table[operator](left, right)
-
-            env = Bounded(
-                loader=jinja2.FunctionLoader(self._source),
-                undefined=jinja2.StrictUndefined,
-                trim_blocks=True,
-                lstrip_blocks=True,
-                keep_trailing_newline=True,
-                autoescape=False,
-            )
-            env.filters.update(sh=shlex.quote, json=_json, dockerenv=_docker_env, exec=_json, jsonlist=_json_pair)
-            self._env = env
-        return self._env
 
     def _source(self, name: str) -> tuple[str, str, Callable[[], bool]]:
         text, path = self._load(name)

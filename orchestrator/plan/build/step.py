@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds.lock import PlatformLock
 from orchestrator.definitions.locks import ROOTFS_SCHEME, platform_lock
-from orchestrator.facts.steps import DebPin, LayerStep, SdistPin, TreePin
+from orchestrator.facts.build import DebPin, LayerStep, SdistPin, TreePin
 from orchestrator.plan.build.content import (
     CONTENT,
     NORMALISE,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.lock import Deb, Sdist, Wheel
     from orchestrator.definitions.kinds.recipes import Benchmark, Layer
-    from orchestrator.facts.steps import ContextFile
+    from orchestrator.facts.build import ContextFile
     from orchestrator.plan.build.render import Renderer
     from orchestrator.plan.build.resolve import Resolution
 

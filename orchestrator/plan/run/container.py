@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError
-from orchestrator.facts.steps import ARTIFACTS, OWNER_LABEL, ContainerSpec, Mount
+from orchestrator.facts.containers import ARTIFACTS, OWNER_LABEL, ContainerSpec, Mount
 from orchestrator.plan.run.processors import memory_limit, memory_nodes, preflight_memory, size_bytes
 
 if TYPE_CHECKING:

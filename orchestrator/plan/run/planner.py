@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.steps import AssetRef, RunStep
-from orchestrator.plan.run.cells import Cell, cells_of
+from orchestrator.facts.runs import AssetRef, RunStep
 from orchestrator.plan.run.container import container_of
 from orchestrator.plan.run.devices import plan_devices
-from orchestrator.plan.run.duration import duration_ms
 from orchestrator.plan.run.processors import cpu_set
-from orchestrator.plan.run.settings import Choices, settings_of
-from orchestrator.plan.run.workload import RunEnvironment, Workload
+from orchestrator.plan.run.settings import settings_of
 
 if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Asset
-
-__all__ = ["Cell", "RunEnvironment", "Workload", "cells_of", "duration_ms", "plan_run", "run_id"]
+    from orchestrator.plan.run.cells import Cell
+    from orchestrator.plan.run.settings import Choices
+    from orchestrator.plan.run.workload import RunEnvironment, Workload
 
 
 def run_id(stamp: str, benchmark: str, target: str, cell: Cell, token: str) -> str:

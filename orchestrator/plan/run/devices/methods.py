@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.steps import Mount
+from orchestrator.facts.containers import Mount
 from orchestrator.plan.run.devices.rights import require_character
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError
-from orchestrator.facts.steps import DeviceInjection, InjectedDevice
+from orchestrator.facts.runs import DeviceInjection, InjectedDevice
 from orchestrator.plan.run.devices.cdi import by_cdi
 from orchestrator.plan.run.devices.choice import choose, require_found, with_uuids
 from orchestrator.plan.run.devices.methods import (
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.kinds.passthrough import DeviceNode
     from orchestrator.definitions.kinds.targets import Target
+    from orchestrator.facts.containers import Mount
     from orchestrator.facts.devices import DeviceInventory, Unit
-    from orchestrator.facts.steps import Mount
     from orchestrator.plan.run.devices.methods import Answer
 
 _METHODS: dict[str, Callable[[Wanted], Answer]] = {

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from orchestrator.definitions.locks import normalised
-from orchestrator.images.attest.archive import CarefulInfo, refused
-from orchestrator.images.attest.layout import LaidImage, LayerBlob, blob_name, unpacked
+from orchestrator.images.layout.archive import CarefulInfo, refused
+from orchestrator.images.layout.layers import LayerBlob, unpacked
+from orchestrator.images.layout.read import LaidImage, blob_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from orchestrator.images.attest.archive import Archive
-    from orchestrator.images.attest.layout import Unpacked
+    from orchestrator.images.layout.archive import Archive
+    from orchestrator.images.layout.layers import Unpacked
 
 _STANZAS = "var/lib/dpkg/status.d/"
 _DATABASE = "var/lib/dpkg/status"

@@ -19,7 +19,7 @@ _ARCH = {"linux/amd64": "amd64", "linux/arm64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Package:
     """A package that a layer puts into an image: ``kind`` is ``deb`` or ``pypi``.
 
     ``sha256`` are the hashes of the files that may satisfy it, ``source`` the source package
@@ -96,16 +96,16 @@ def subject_of(plan: BuildPlan, step: LayerStep, digest: str, recipe: tuple[str,
     )
 
 
-def parts_of(layers: Sequence[LayerStep]) -> tuple[Part, ...]:
+def packages_of(layers: Sequence[LayerStep]) -> tuple[Package, ...]:
     """Every package of ``layers``, sorted by kind and name; one that a later layer replaces is listed once."""
-    found: dict[tuple[str, str], Part] = {}
+    found: dict[tuple[str, str], Package] = {}
     for layer in layers:
         for part in _of_layer(layer):
             found[part.kind, part.name] = part
     return tuple(found[key] for key in sorted(found))
 
 
-def _of_layer(layer: LayerStep) -> Iterator[Part]:
+def _of_layer(layer: LayerStep) -> Iterator[Package]:
     places = {deb.name: deb.path for deb in layer.debs}
     for name, value in layer.inputs.items():
         what, colon, package = name.partition(":")
@@ -113,7 +113,7 @@ def _of_layer(layer: LayerStep) -> Iterator[Part]:
         if not colon or what not in {"deb", "wheel", "sdist"}:
             continue
         place = PurePosixPath(places.get(package, ""))
-        yield Part(
+        yield Package(
             kind="deb" if what == "deb" else "pypi",
             name=package,
             version=version,
@@ -138,7 +138,7 @@ def base_image(layers: Sequence[LayerStep]) -> tuple[str, str] | None:
 
 
 def rebuilt(described: Sequence[Mapping[str, object]]) -> tuple[LayerStep, ...]:
-    """Layers as a provenance statement describes them (name, level, inputs): enough for `parts_of`."""
+    """Layers as a provenance statement describes them (name, level, inputs): enough for `packages_of`."""
     from orchestrator.facts.steps import LayerStep
 
     steps = []

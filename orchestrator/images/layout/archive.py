@@ -7,10 +7,12 @@ places that the caller names, so no name in an archive ever becomes a path.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import tarfile
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 from orchestrator.errors import StepFailed
 
@@ -44,9 +46,14 @@ class _Unfit(tarfile.ReadError):
 
 
 def refused(path: Path, why: str, *, slug: str = "hostile-archive") -> StepFailed:
-    """The story of an archive that is not used."""
+    """The error of an archive that is not used."""
     hint = "nothing of it was used; get it again from where it was made, and compare its sha256 with the one told there"
     return StepFailed(f"{path} is refused: {why}", hint=hint, slug=slug)
+
+
+def broken(path: Path, why: str) -> StepFailed:
+    """The same of one that is cut short, or not what it says of itself (`bad-archive`)."""
+    return refused(path, why, slug="bad-archive")
 
 
 class Hashing:
@@ -85,6 +92,11 @@ class Archive:
     path: Path
     tar: tarfile.TarFile = field(repr=False)
     members: dict[str, tarfile.TarInfo]
+
+    def find(self, name: str) -> int | None:
+        """Bytes of a file; None where it is not there."""
+        found = self.members.get(name)
+        return found.size if found is not None else None
 
     def size(self, name: str) -> int:
         """Bytes of a file. Raises `StepFailed` (`bad-archive`) where there is none."""
@@ -127,20 +139,22 @@ class Archive:
     def _member(self, name: str) -> tarfile.TarInfo:
         found = self.members.get(name)
         if found is None:
-            raise refused(self.path, f"it has no `{name}`", slug="bad-archive")
+            raise broken(self.path, f"it has no `{name}`")
         return found
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
         try:
             yield
-        except (tarfile.TarError, EOFError) as error:
-            raise refused(self.path, f"it is cut short ({error})", slug="bad-archive") from None
+        except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
+            raise broken(self.path, f"it is cut short ({error})") from None
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Archive]:
+def opened(path: Path, *, packed: bool = False) -> Iterator[Archive]:
     """The archive at ``path``, looked through: every name, kind and size was checked.
+
+    ``packed`` lets in one that is compressed as a whole.
 
     Raises:
         StepFailed: `bad-archive` for one that is compressed, cut short or no tar at all;
@@ -148,13 +162,14 @@ def opened(path: Path) -> Iterator[Archive]:
             names that come twice, and headers that claim too much.
     """
     try:
-        tar = tarfile.open(path, mode="r:", tarinfo=CarefulInfo)  # noqa: SIM115 (closed below; the error is ours)
+        mode: Literal["r:*", "r:"] = "r:*" if packed else "r:"
+        tar = tarfile.open(path, mode=mode, tarinfo=CarefulInfo)  # noqa: SIM115 (closed below; the error is ours)
     except FileNotFoundError:
         raise StepFailed(f"there is no archive {path}", hint="check the path", slug="no-archive") from None
     except _Unfit as error:
         raise refused(path, str(error)) from None
-    except tarfile.TarError as error:
-        raise refused(path, f"it is no plain tar file ({error})", slug="bad-archive") from None
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise broken(path, f"it is no {'' if packed else 'plain '}tar file ({error})") from None
     with tar:
         yield Archive(path=path, tar=tar, members=_members(path, tar))
 
@@ -177,8 +192,8 @@ def _members(path: Path, tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
             files[name] = member
     except _Unfit as error:
         raise refused(path, str(error)) from None
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        raise refused(path, f"it is cut short or broken ({error})", slug="bad-archive") from None
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError) as error:
+        raise broken(path, f"it is cut short or broken ({error})") from None
     for name in files:
         parents = _parents(name)
         if name in folders or any(parent in files for parent in parents):

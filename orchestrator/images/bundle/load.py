@@ -8,20 +8,19 @@ done twice.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
-import tarfile
 from typing import IO, TYPE_CHECKING
 
 from orchestrator.assets.store import key_of, kind_of
 from orchestrator.errors import StepFailed
-from orchestrator.images.attest.archive import Hashing, refused
+from orchestrator.images.attest.documents import from_files, keep, kept
 from orchestrator.images.attest.evidence import scratch
-from orchestrator.images.attest.kept import from_files, keep, kept
-from orchestrator.images.attest.layout import blob_name
 from orchestrator.images.bundle.contents import DEFINITIONS
-from orchestrator.images.registry.manifests import OCI_INDEX
+from orchestrator.images.layout.archive import refused
+from orchestrator.images.layout.read import blob_name
+from orchestrator.images.layout.write import packing
+from orchestrator.images.registry.manifests import Descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.engines import ImageFacts
-    from orchestrator.images.attest.layout import LaidImage
     from orchestrator.images.bundle.contents import BundledAsset
     from orchestrator.images.bundle.read import Bundle
+    from orchestrator.images.layout.read import LaidImage
 
     class Loads(Protocol):
         """What is needed of an engine."""
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
         def load(self, archive: Path) -> tuple[str, ...]: ...
 
 
-def take_images(bundle: Bundle, engine: Loads) -> tuple[str, ...]:
+def load_images(bundle: Bundle, engine: Loads) -> tuple[str, ...]:
     """Load the images that the engine has not; gives their references.
 
     Raises:
@@ -77,54 +76,35 @@ def _holds(engine: Loads, image: LaidImage) -> bool:
 
 def _write_layout(bundle: Bundle, images: Sequence[LaidImage], out: Path) -> None:
     """An archive for the engine, with names that were checked and nothing that no image needs."""
-    with tarfile.open(out, "w:") as tar:
-        for name, document in _lists(bundle, images).items():
-            data = json.dumps(document).encode()
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-        for blob in sorted({blob for image in images for blob in image.blobs}):
-            name = blob_name(blob)
-            member = tarfile.TarInfo(name)
-            member.size = bundle.archive.size(name)
-            with bundle.archive.open(name) as stream:
-                passing = Hashing(stream)
-                tar.addfile(member, passing)
-            if f"sha256:{passing.sha256}" != blob:
-                raise _changed(bundle, name)
+    with out.open("xb") as stream, packing(stream) as pack:
+        pack.add_index(_named(image) for image in images)
+        pack.add_data("manifest.json", json.dumps([_docker_entry(image) for image in images]).encode())
+        for digest in sorted({blob for image in images for blob in image.blobs}):
+            name = blob_name(digest)
+            with bundle.archive.open(name) as blob:
+                if not pack.add_blob(digest, blob, bundle.archive.size(name)):
+                    raise _changed(bundle, name)
 
 
-def _lists(bundle: Bundle, images: Sequence[LaidImage]) -> dict[str, object]:
-    """The index of OCI, and the list that docker's older store reads."""
-    index = json.loads(bundle.small("index.json"))
-    kinds = {each["digest"]: each.get("mediaType", "") for each in index["manifests"]}
-    manifests = [
-        {
-            "mediaType": kinds[image.digest],
-            "digest": image.digest,
-            "size": bundle.archive.size(blob_name(image.digest)),
-            "annotations": {
-                "io.containerd.image.name": image.reference,
-                "org.opencontainers.image.ref.name": image.reference.rpartition(":")[2],
-            },
-        }
-        for image in images
-    ]
+def _named(image: LaidImage) -> Descriptor:
+    """An image in the index, by the name that the engine gives it."""
+    names = {
+        "io.containerd.image.name": image.reference,
+        "org.opencontainers.image.ref.name": image.reference.rpartition(":")[2],
+    }
+    return Descriptor(media_type=image.media_type, digest=image.digest, size=image.size, annotations=names)
+
+
+def _docker_entry(image: LaidImage) -> dict[str, object]:
+    """An image in the list that docker's older store reads."""
     return {
-        "oci-layout": {"imageLayoutVersion": "1.0.0"},
-        "index.json": {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests},
-        "manifest.json": [
-            {
-                "Config": blob_name(image.config_digest),
-                "RepoTags": [image.reference],
-                "Layers": [blob_name(layer.digest) for layer in image.layers],
-            }
-            for image in images
-        ],
+        "Config": blob_name(image.config_digest),
+        "RepoTags": [image.reference],
+        "Layers": [blob_name(layer.digest) for layer in image.layers],
     }
 
 
-def take_assets(bundle: Bundle, catalog: Catalog, store: Store, say: Callable[[str], None]) -> tuple[BundledAsset, ...]:
+def load_assets(bundle: Bundle, catalog: Catalog, store: Store, say: Callable[[str], None]) -> tuple[BundledAsset, ...]:
     """Put the assets into the store that are not there yet; gives those.
 
     Raises:
@@ -180,7 +160,7 @@ def _changed(bundle: Bundle, name: str) -> StepFailed:
     return refused(bundle.archive.path, f"`{name}` changed while it was read", slug="bad-archive")
 
 
-def take_documents(bundle: Bundle) -> int:
+def load_documents(bundle: Bundle) -> int:
     """Keep the documents of the images, never over signed ones without a signature; gives how many images have some."""
     count = 0
     for image in bundle.images.values():
@@ -200,7 +180,7 @@ def definitions_name(bundle: Bundle) -> str:
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
-def take_definitions(bundle: Bundle, folder: Path) -> tuple[Path, ...]:
+def load_definitions(bundle: Bundle, folder: Path) -> tuple[Path, ...]:
     """Write the recipes into ``folder``, whole or not at all; gives the folders of definitions, in order."""
     new = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)

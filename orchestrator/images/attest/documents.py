@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.images.attest.keys import Signer
-    from orchestrator.images.attest.parts import Subject
+    from orchestrator.images.attest.subject import Subject
 
 SBOM, PROVENANCE, SIGNATURE = "sbom.json", "provenance.json", "signature.json"
 ENVELOPES = ("provenance.dsse.json", "sbom.dsse.json")

@@ -1,0 +1,60 @@
+"""One container, as every engine is asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
+from dataclasses import dataclass, field
+
+OWNER_LABEL = "org.mlorch.owner"
+"""The label of a container that names the process which must stay alive for it (`orchestrator.host.process`)."""
+ARTIFACTS = "/artifacts"
+"""Where a container finds its writable folder of compiled engines and quantised weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A host folder or file in the container; the source must exist before the start."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """Everything an engine needs to run one container, and nothing it may decide itself.
+
+    Memory in bytes; ``cpus`` are host processor numbers; ``ulimits`` maps a name
+    to soft and hard (-1 is unlimited); ``network`` is ``none`` or ``bridge``.
+    ``devices`` are nodes, ``cdi_devices`` CDI names, ``gpus`` what `--gpus` names (``all`` alone,
+    or indices and UUIDs), ``runtime`` an OCI runtime of the engine (empty: its default). ``expects``
+    are nodes that must be there when it starts, whoever passes them; of ``exclusive`` ones
+    only one program at a time can have each open.
+    """
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    user: str
+    mounts: tuple[Mount, ...] = ()
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    network: str = "none"
+    read_only: bool = True
+    cpus: tuple[int, ...] = ()
+    memory_nodes: tuple[int, ...] = ()
+    memory: int | None = None
+    shm: int | None = None
+    pids: int = 4096
+    ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    cdi_devices: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    runtime: str = ""
+    expects: tuple[str, ...] = ()
+    exclusive: tuple[str, ...] = ()
+    ipc: str = "private"
+    workdir: str = ""

@@ -1,0 +1,74 @@
+"""What will run: one LoadGen test, its container, model, dataset and devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
+from dataclasses import dataclass, field
+
+from orchestrator.facts.containers import ContainerSpec  # noqa: TC001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InjectedDevice:
+    """One device, or part of one, that a container was given; ``name`` is what the engine was asked for.
+
+    ``index`` is the host's (``2``, a part ``2:1``); what the host does not say is empty.
+    """
+
+    index: str
+    name: str
+    pci: str = ""
+    uuid: str = ""
+    product: str = ""
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceInjection:
+    """How a container gets its devices.
+
+    ``method`` is ``cdi``, ``gpus``, ``runtime``, ``nodes`` or ``none``; ``why`` the reason of this one,
+    ``passed_over`` why each method before it could not be used. ``whole``: every device of the
+    target was given. ``nodes`` are the host's device nodes that go with it, as far as known.
+    """
+
+    method: str = "none"
+    why: str = ""
+    passed_over: tuple[str, ...] = ()
+    whole: bool = True
+    devices: tuple[InjectedDevice, ...] = ()
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetRef:
+    """A model or dataset that a run mounts: its kind, name and the hashes of its files."""
+
+    kind: str
+    name: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep:
+    """One LoadGen test in one container.
+
+    ``settings`` is the document that the harness reads (docs/run-contract.md);
+    ``provenance`` says for each setting where it came from: ``default``,
+    ``recipe``, ``system`` (stored by --find), ``command line`` or ``calibrated``.
+    ``results_owner`` (``uid:gid``) gets what the container leaves, when it has ended.
+    """
+
+    run_id: str
+    benchmark: str
+    target: str
+    scenario: str
+    mode: str
+    image: str
+    container: ContainerSpec
+    settings: Mapping[str, object]
+    provenance: Mapping[str, str]
+    model: AssetRef
+    dataset: AssetRef
+    results_owner: str
+    device_injection: DeviceInjection = field(default_factory=DeviceInjection)
