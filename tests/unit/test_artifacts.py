@@ -10,7 +10,8 @@ import pytest
 from run_parts import a_run_environment, a_workload
 
 from orchestrator.host.process import this_user
-from orchestrator.plan.run.planner import Cell, plan_run
+from orchestrator.plan.run.cells import Cell
+from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
 from orchestrator.runs.artifacts import lent, sweep_artifacts
 
