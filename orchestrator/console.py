@@ -166,15 +166,15 @@ class Console:
 
     def summary(self, text: str) -> None:
         """Add Markdown to the summary of the step, where the CI system keeps one; a full one is left as it is."""
-        place = self.ci.summary if self.ci is not None else ""
-        if not place:
+        path = self.ci.summary if self.ci is not None else ""
+        if not path:
             return
         try:
-            with open(place, "a", encoding="utf-8") as file:  # noqa: PTH123 (appended; the file is the system's)
+            with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123 (appended; the file is the system's)
                 if file.tell() + len(text.encode()) < SUMMARY_LIMIT:
                     file.write(text)
         except OSError as error:
-            self.say(f"no summary: {place}: {error.strerror}")
+            self.say(f"no summary: {path}: {error.strerror}")
 
     def _clean(self, text: str) -> str:
         """``text`` as it may be shown: anybody may have written it."""
