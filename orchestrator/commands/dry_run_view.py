@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.engines.printers import Printer
-    from orchestrator.facts.steps import ContainerSpec, RunStep
+    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.runs import RunStep
 
 
 def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:

@@ -104,21 +104,19 @@ class Listing:
 def list_runs(request: ListRequest, talk: Talk) -> Listing:
     """The runs of a folder, newest first."""
     store = _swept(request.folder, talk)
-    entries = [entry for entry in store.entries() if _is_of(entry, request.benchmark)]
-    if request.valid:
-        entries = [entry for entry in entries if _counts(entry)]
-    results = tuple(_entry_result(entry) for entry in entries[: request.last])
+    entries = store.entries()
+    if request.benchmark or request.valid:  # else only the records that are shown are read
+        entries = [entry for entry in entries if _fits(entry, request)]
+    results = tuple(map(_entry_result, entries[: request.last]))
     return Listing(folder=store.root, results=results, total=len(entries))
 
 
-def _counts(entry: Entry) -> bool:
-    return entry.record is not None and summarise(entry.record, entry.folder).good
-
-
-def _is_of(entry: Entry, benchmark: str) -> bool:
-    if not benchmark:
-        return True
-    return entry.record is not None and entry.record.benchmark == benchmark
+def _fits(entry: Entry, request: ListRequest) -> bool:
+    if entry.record is None:
+        return False
+    if request.benchmark and entry.record.benchmark != request.benchmark:
+        return False
+    return not request.valid or summarise(entry.record, entry.folder).good
 
 
 # -- show ----------------------------------------------------------------------------------

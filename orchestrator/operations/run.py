@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.engines.printers import Printer
-    from orchestrator.facts.steps import RunStep
+    from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.kept_plans import Selection
     from orchestrator.operations.progress import Progress
@@ -276,7 +276,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     assets = Store(cache_home())
 
     def folder(entry: Entry[Asset]) -> str:
-        return str(assets.place(entry.definition, key_of(entry, context.catalog)) / "files")
+        return str(assets.folder_of(entry.definition, key_of(entry, context.catalog)) / "files")
 
     steps = []
     for one in planned:

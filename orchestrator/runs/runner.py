@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import NoReturn, TextIO
 
     from orchestrator.engines import ContainerExit, ContainerFacts, Engine
-    from orchestrator.facts.steps import RunStep
+    from orchestrator.facts.runs import RunStep
     from orchestrator.runs.record import RecordContext, Session
 
 

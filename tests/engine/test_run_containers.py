@@ -14,9 +14,11 @@ from build_parts import PlanBuilder
 from orchestrator.engines.docker.printer import argv as docker_argv
 from orchestrator.engines.podman.printer import argv
 from orchestrator.errors import StepFailed
+from orchestrator.facts.containers import ContainerSpec, Mount
 from orchestrator.facts.measured import LoadGenResult, Measured
 from orchestrator.facts.record import ImageId, RecipeId
-from orchestrator.facts.steps import AssetRef, BuildPlan, ContainerSpec, Mount, RunStep
+from orchestrator.facts.runs import AssetRef, RunStep
+from orchestrator.facts.steps import BuildPlan
 from orchestrator.host.folders import cache_home
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.context import Context
