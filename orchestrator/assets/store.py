@@ -164,6 +164,7 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             made.replace(target)
             target.chmod(0o444)
+            target.parent.chmod(0o755)  # a run of root's reads it as a user without rights, whatever root's umask is
         for part in ("sources", "out"):
             shutil.rmtree(folder / part)
         expected = {output.file: {"sha256": output.sha256} for output in asset.outputs}

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.facts.steps import BuildSettings, ContainerSpec, LayerStep
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.steps import BuildSettings, LayerStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +48,6 @@ class EngineFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFacts:
-    """An image in the engine's store; ``digest`` is the repo digest where there is one, else the id."""
-
-    image: str
-    image_id: str
-    digest: str
-    size: int
-    created: str
-    labels: Mapping[str, str]
-    layers: tuple[str, ...] = ()
-    """Its layers by the hash of their unpacked bytes, lowest first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildEvent:
     """One thing that a build said: a vertex started, ended, was cached, or logged a line."""
 
@@ -69,17 +57,6 @@ class BuildEvent:
     text: str = ""
     current: int = 0
     total: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerFacts:
-    """A container that exists, running or not."""
-
-    container_id: str
-    name: str
-    state: str
-    labels: Mapping[str, str]
-    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

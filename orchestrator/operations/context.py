@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import EngineError, UsageError
 from orchestrator.host.folders import cache_home
 from orchestrator.host.pci import hardware_signature
-from orchestrator.operations.kept_plans import Compiled, Selection, compiled
+from orchestrator.operations.kept_plans import AUTO, Compiled, Selection, compiled
 from orchestrator.operations.progress import Silent
 
 if TYPE_CHECKING:
@@ -164,8 +163,6 @@ class Context:
 
     def _with_settings(self, selection: Selection) -> Selection:
         """`selection` with what the settings, or an earlier fallback, say where the request is silent."""
-        from orchestrator.operations.target_choice import AUTO
-
         target = None if selection.target == AUTO else selection.target
         preferred = self._preferred_bases.get((target, selection.platform), self.settings.base_source)
         return replace(selection, target=target, base_source=selection.base_source or preferred)
@@ -282,6 +279,8 @@ class Context:
     @contextmanager
     def build_settings(self) -> Iterator[BuildSettings]:
         """What this site gives a build; the secret files live only inside the `with`."""
+        import tempfile
+
         from orchestrator.host.site import build_settings
 
         with tempfile.TemporaryDirectory(prefix="mlorch-") as folder:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.engines import requirements
-from orchestrator.engines.docker.hosts import find_host
+from orchestrator.engines.docker.hosts import find_host, require_listener, silence, socket_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.engines.docker.engine import DockerEngine
     from orchestrator.engines.docker.lookup import Lookup
-    from orchestrator.engines.model import EngineFacts, ImageFacts
+    from orchestrator.engines.inventory import ImageFacts
+    from orchestrator.engines.model import EngineFacts
 
 _SWEEP_TIMEOUT_S = 10.0
 
@@ -30,22 +31,22 @@ def fast_lookup() -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] 
     Raises:
         EngineError: nobody listens there (`no-engine`).
     """
-    from orchestrator.engines.docker.lookup import require_listener, socket_lookup
-
     host = find_host()
     require_listener(host)
+    from orchestrator.engines.docker.lookup import socket_lookup
+
     lookup = socket_lookup(host)
     return None if lookup is None else lookup.images
 
 
 def sweepable() -> Lookup | None:
     """Finds and removes containers over the engine's socket; None where nobody listens."""
-    from orchestrator.engines.docker.lookup import silence, socket_lookup, socket_path
-
     host = find_host()
     path = socket_path(host)
     if path is None or silence(path):
         return None
+    from orchestrator.engines.docker.lookup import socket_lookup
+
     return socket_lookup(host, _SWEEP_TIMEOUT_S)
 
 

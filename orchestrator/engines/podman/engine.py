@@ -15,9 +15,11 @@ from orchestrator.errors import EngineError, HostLimitError, MlorchError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from orchestrator.engines.model import BuildEvent, ContainerExit, ContainerFacts, EngineFacts, ImageFacts
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+    from orchestrator.engines.model import BuildEvent, ContainerExit, EngineFacts
     from orchestrator.engines.podman.cli import Podman
-    from orchestrator.facts.steps import BuildSettings, ContainerSpec, LayerStep
+    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.steps import BuildSettings, LayerStep
 
 _STOPPED_S = 30.0
 

@@ -13,7 +13,8 @@ from orchestrator.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.engines.model import EngineFacts, ImageFacts
+    from orchestrator.engines.inventory import ImageFacts
+    from orchestrator.engines.model import EngineFacts
     from orchestrator.engines.podman.engine import PodmanEngine
 
 

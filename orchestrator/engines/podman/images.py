@@ -19,7 +19,8 @@ from orchestrator.errors import StepFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from orchestrator.engines.model import ImageFacts, RegistryAuth
+    from orchestrator.engines.inventory import ImageFacts
+    from orchestrator.engines.model import RegistryAuth
     from orchestrator.engines.podman.cli import Podman
 
 _MOVE_S = 3600.0
