@@ -1,7 +1,7 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
     python benchmarks/run.py [startup] [results] [build] [harness] [launch] [registry] [sharing]
-                             [--target T] [--json] [--write]
+        [--target T] [--json] [--write]
 
 `--target cuda` measures the harness against the bare framework on that target's device.
 

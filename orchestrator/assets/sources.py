@@ -44,11 +44,11 @@ class Sources:
         """
         found = []
         for source in asset.sources:
-            place = folder / source_name(source)
+            target = folder / source_name(source)
             path = self._path(entry, asset, source)
             # A file beside a recipe belongs to its author: never share its inode.
-            _place(path, place, link=not isinstance(source, RecipeFile))
-            found.append(place)
+            _copy_or_link(path, target, link=not isinstance(source, RecipeFile))
+            found.append(target)
         return found
 
     def _path(self, entry: Entry[Asset], asset: Asset, source: PackageSource) -> Path:
@@ -116,13 +116,13 @@ def _mismatch(asset: Asset, name: str, found: str, expected: str, aside: Path) -
     )
 
 
-def _place(path: Path, place: Path, *, link: bool) -> None:
+def _copy_or_link(path: Path, target: Path, *, link: bool) -> None:
     """``place`` with the bytes of ``path``; linked, without a copy, where that is wanted and possible."""
     if link:
         with contextlib.suppress(OSError):
-            place.hardlink_to(path)
+            target.hardlink_to(path)
             return
-    shutil.copyfile(path, place)
+    shutil.copyfile(path, target)
 
 
 def licence_text(source: PackageSource, path: Path) -> str:

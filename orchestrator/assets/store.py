@@ -37,19 +37,19 @@ class Stored:
     kind: str
     name: str
     key: str
-    place: Path
+    path: Path
     size: int
     """bytes of all its files"""
 
     @property
     def folder(self) -> Path:
         """What is mounted."""
-        return self.place / "files"
+        return self.path / "files"
 
     @property
     def licences(self) -> Path:
         """Terms of every source, one file each."""
-        return self.place / "licences"
+        return self.path / "licences"
 
 
 def kind_of(asset: Asset) -> str:
@@ -74,7 +74,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def place(self, asset: Asset, key: str) -> Path:
+    def folder_of(self, asset: Asset, key: str) -> Path:
         """Where an asset lies once it is there."""
         return self.root / "assets" / kind_of(asset) / asset.name / key
 
@@ -86,29 +86,29 @@ class Store:
         stays where it is until `making` takes its place.
         """
         asset, key = entry.definition, key_of(entry, catalog)
-        place = self.place(asset, key)
-        marker = _read_marker(place)
+        path = self.folder_of(asset, key)
+        marker = _read_marker(path)
         if marker is None:
             return None
-        facts = _facts(place, marker)
+        facts = _facts(path, marker)
         if facts != marker:
-            if self.wrong(asset, place):
+            if self.wrong(asset, path):
                 return None
             with contextlib.suppress(WriteFailed):  # only saves the next one from hashing again
-                _write_marker(place, facts)
-        return self._stored(asset, key, place)
+                _write_marker(path, facts)
+        return self._stored(asset, key, path)
 
     def verify(self, entry: Entry[Asset], catalog: Catalog) -> tuple[Stored | None, tuple[str, ...]]:
         """Hash every file: the asset (None when it is not there) and the names of files that are wrong."""
         asset, key = entry.definition, key_of(entry, catalog)
-        place = self.place(asset, key)
-        if _read_marker(place) is None:
+        path = self.folder_of(asset, key)
+        if _read_marker(path) is None:
             return None, ()
-        return self._stored(asset, key, place), self.wrong(asset, place)
+        return self._stored(asset, key, path), self.wrong(asset, path)
 
-    def wrong(self, asset: Asset, place: Path) -> tuple[str, ...]:
+    def wrong(self, asset: Asset, path: Path) -> tuple[str, ...]:
         """The outputs below ``place`` that are missing or not what their hashes say."""
-        return tuple(out.file for out in asset.outputs if _hash(place / "files" / out.file) != out.sha256)
+        return tuple(out.file for out in asset.outputs if _hash(path / "files" / out.file) != out.sha256)
 
     @contextmanager
     def making(self, asset: Asset, key: str) -> Iterator[Path]:
@@ -121,14 +121,14 @@ class Store:
         Raises:
             WriteFailed: no space, no rights; nothing is left behind.
         """
-        place = self.place(asset, key)
-        folder = place.with_name(f".{key}.new")
+        path = self.folder_of(asset, key)
+        folder = path.with_name(f".{key}.new")
         try:
             shutil.rmtree(folder, ignore_errors=True)
             for part in ("sources", "out", "files", "licences"):
                 (folder / part).mkdir(parents=True)
             yield folder
-            self._publish(asset, folder, place)
+            self._publish(asset, folder, path)
         except WriteFailed:
             raise
         except OSError as error:
@@ -139,19 +139,19 @@ class Store:
     @contextmanager
     def alone(self, asset: Asset, key: str) -> Iterator[None]:
         """While this is held, no other process makes this asset."""
-        with locked(self.place(asset, key).with_suffix(".lock")):
+        with locked(self.folder_of(asset, key).with_suffix(".lock")):
             yield
 
-    def set_aside(self, place: Path, names: tuple[str, ...]) -> Path:
+    def set_aside(self, path: Path, names: tuple[str, ...]) -> Path:
         """Move a folder with wrong files out of the way, for a look at it."""
-        aside = self.root / "quarantine" / f"{place.parent.name}-{place.name}"
+        aside = self.root / "quarantine" / f"{path.parent.name}-{path.name}"
         shutil.rmtree(aside, ignore_errors=True)
         aside.parent.mkdir(parents=True, exist_ok=True)
-        place.replace(aside)
+        path.replace(aside)
         atomic_write_text(aside / "WRONG.txt", "\n".join(names) + "\n", overwrite=True)
         return aside
 
-    def _publish(self, asset: Asset, folder: Path, place: Path) -> None:
+    def _publish(self, asset: Asset, folder: Path, path: Path) -> None:
         """Take what was prepared as the asset: only regular files whose hashes are the recipe's."""
         for output in asset.outputs:
             made = folder / "out" / output.file
@@ -164,13 +164,14 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             made.replace(target)
             target.chmod(0o444)
+            target.parent.chmod(0o755)  # a run of root's reads it as a user without rights, whatever root's umask is
         for part in ("sources", "out"):
             shutil.rmtree(folder / part)
         expected = {output.file: {"sha256": output.sha256} for output in asset.outputs}
         _write_marker(folder, _facts(folder, expected))
-        if place.exists():
-            self.set_aside(place, self.wrong(asset, place))
-        folder.replace(place)
+        if path.exists():
+            self.set_aside(path, self.wrong(asset, path))
+        folder.replace(path)
 
     def _mismatch(self, asset: Asset, made: Path, found: str, expected: str) -> AssetError:
         aside = self.root / "quarantine" / f"{found[:16]}-{made.name}"
@@ -182,32 +183,32 @@ class Store:
             slug="hash-mismatch",
         )
 
-    def _stored(self, asset: Asset, key: str, place: Path) -> Stored:
-        size = sum(path.stat().st_size for path in (place / "files").rglob("*") if path.is_file())
-        return Stored(kind=kind_of(asset), name=asset.name, key=key, place=place, size=size)
+    def _stored(self, asset: Asset, key: str, path: Path) -> Stored:
+        size = sum(path.stat().st_size for path in (path / "files").rglob("*") if path.is_file())
+        return Stored(kind=kind_of(asset), name=asset.name, key=key, path=path, size=size)
 
 
 Marker = dict[str, dict[str, object]]
 
 
-def _read_marker(place: Path) -> Marker | None:
+def _read_marker(path: Path) -> Marker | None:
     try:
-        marker = json.loads((place / _MARKER).read_text(encoding="utf-8"))
+        marker = json.loads((path / _MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return marker if isinstance(marker, dict) else None
 
 
-def _write_marker(place: Path, facts: Marker) -> None:
-    atomic_write_text(place / _MARKER, json.dumps(facts, indent=1, sort_keys=True) + "\n", overwrite=True)
+def _write_marker(path: Path, facts: Marker) -> None:
+    atomic_write_text(path / _MARKER, json.dumps(facts, indent=1, sort_keys=True) + "\n", overwrite=True)
 
 
-def _facts(place: Path, marker: Mapping[str, Mapping[str, object]]) -> Marker:
+def _facts(path: Path, marker: Mapping[str, Mapping[str, object]]) -> Marker:
     """The marker as the files are now: hash as noted, size in bytes, time in nanoseconds, inode."""
     facts: Marker = {}
     for name, noted in marker.items():
         try:
-            stat = (place / "files" / name).stat()
+            stat = (path / "files" / name).stat()
         except OSError:
             return {}
         facts[name] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.facts.steps import DeviceInjection, InjectedDevice
+    from orchestrator.facts.runs import DeviceInjection, InjectedDevice
 
 
 def device_injection_lines(device_injection: DeviceInjection) -> Iterator[str]:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.engines.printers import Printer
-    from orchestrator.facts.steps import ContainerSpec, RunStep
+    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.runs import RunStep
 
 
 def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:
@@ -29,12 +30,18 @@ def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:
 
 
 def prepared(step: RunStep) -> str:
-    """A shell line that makes the folders which the container writes to, and the settings that its harness reads."""
+    """A shell line that makes the folders which the container writes to, and the settings that its harness reads.
+
+    Root's containers are somebody else: the folders become theirs.
+    """
     writable = {mount.target: mount.source for mount in step.container.mounts if not mount.read_only}
     folders = shlex.join(["mkdir", "-p", *writable.values()])
     settings = json.dumps(dict(step.settings), separators=(",", ":"))
     place = shlex.quote(f"{writable['/results']}/settings.json")
-    return f"{folders} && printf %s {shlex.quote(settings)} > {place}"
+    line = f"{folders} && printf %s {shlex.quote(settings)} > {place}"
+    if step.container.user != step.results_owner:
+        line += f" && {shlex.join(['chown', step.container.user, *writable.values()])}"
+    return line
 
 
 def _missing(spec: ContainerSpec) -> Iterator[str]:

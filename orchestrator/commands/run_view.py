@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from orchestrator.console import Console
-    from orchestrator.facts.steps import RunStep
+    from orchestrator.facts.runs import RunStep
     from orchestrator.results.summary import Summary
     from orchestrator.runs.runner import Outcome
 

@@ -140,11 +140,12 @@ class GitSpec:
         return f"{self.url}@{self.ref}"
 
 
-_SCHEME = re.compile(r"(?P<head>(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/]*))(?P<tail>/.*)?", re.DOTALL)
-_SCP = re.compile(r"(?P<head>(?!-)[A-Za-z0-9._-]+@(?!-)[A-Za-z0-9.-]+:)(?P<tail>.*)", re.DOTALL)
-_REF = re.compile(r"(?!.*\.\.)(?!.*//)[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
-_PATH = re.compile(r"[A-Za-z0-9._/~+%-]+")
-_HOST = re.compile(r"(?!-)(?:[A-Za-z0-9._-]+@(?!-))?[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:]+\](?::[0-9]+)?")
+# Not compiled here: every command imports this module, and few meet such a text.
+_SCHEME = r"(?s)(?P<head>(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/]*))(?P<tail>/.*)?"
+_SCP = r"(?s)(?P<head>(?!-)[A-Za-z0-9._-]+@(?!-)[A-Za-z0-9.-]+:)(?P<tail>.*)"
+_REF = r"(?!.*\.\.)(?!.*//)[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}"
+_PATH = r"[A-Za-z0-9._/~+%-]+"
+_HOST = r"(?!-)(?:[A-Za-z0-9._-]+@(?!-))?[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:]+\](?::[0-9]+)?"
 _SCHEMES = ("https", "ssh", "file")
 
 
@@ -157,7 +158,7 @@ def recipe_spec(text: str) -> Path | GitSpec:
     """
     if "::" in text.partition("/")[0]:
         raise _refused(text, "remote helpers of git are not used", "give an https:// or ssh:// address")
-    match = _SCHEME.fullmatch(text) or _SCP.fullmatch(text)
+    match = re.fullmatch(_SCHEME, text) or re.fullmatch(_SCP, text)
     if match is None:
         return Path(text).expanduser()
     found = match.groupdict()
@@ -166,9 +167,9 @@ def recipe_spec(text: str) -> Path | GitSpec:
     path, _, ref = (found["tail"] or "").partition("@")
     if not ref:
         raise _refused(text, "no ref is given", "add one: URL@TAG, URL@BRANCH or URL@COMMIT")
-    if not _REF.fullmatch(ref) or ref.endswith((".lock", "/", ".")):
+    if not re.fullmatch(_REF, ref) or ref.endswith((".lock", "/", ".")):
         raise _refused(text, f"`{ref[:80]}` cannot be a ref", "give a tag, a branch or a commit")
-    if not _PATH.fullmatch(path) or path.startswith("-"):
+    if not re.fullmatch(_PATH, path) or path.startswith("-"):
         raise _refused(text, "the path of the repository has characters that cannot stand there", "")
     return GitSpec(url=found["head"] + path, ref=ref)
 
@@ -181,7 +182,7 @@ def _check_authority(text: str, scheme: str, authority: str) -> None:
         # The address is kept in records and shown in lists; the text is not repeated here for the same reason.
         message = "the address of the recipes holds credentials"
         raise UsageError(message, hint="leave them out and let git's credential helper give them", slug="bad-recipes")
-    if scheme != "file" and not _HOST.fullmatch(authority):
+    if scheme != "file" and not re.fullmatch(_HOST, authority):
         raise _refused(text, "there is no host in it", "")
     if scheme == "file" and authority:
         raise _refused(text, "a file:// address has three slashes", "write file:///PATH@REF")

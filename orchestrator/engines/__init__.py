@@ -1,7 +1,7 @@
 """Container engines behind one Protocol; a name maps to a module, imported on use.
 
-Every command imports this package, and most ask an engine nothing: what `orchestrator.engines.model`
-defines can be had here, and is imported by the first who does.
+Every command imports this package, and most ask an engine nothing: what `model` and `inventory`
+define can be had here, and is imported by the first who asks for it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.engines.model import (
         BuildEvent,
         ContainerExit,
-        ContainerFacts,
         Engine,
         EngineFactory,
         EngineFacts,
-        ImageFacts,
         ImageMoves,
         ImageTransfer,
         RegistryAuth,
@@ -55,4 +54,5 @@ def engine_factory(name: str) -> EngineFactory:
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("orchestrator.engines.model"), name)
+    home = "inventory" if name in {"ContainerFacts", "ImageFacts"} else "model"
+    return getattr(import_module(f"orchestrator.engines.{home}"), name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator.engines.options import csv_record, each
 
 if TYPE_CHECKING:
-    from orchestrator.facts.steps import ContainerSpec, Mount
+    from orchestrator.facts.containers import ContainerSpec, Mount
 
 _OWN_TMP = ("/tmp", "/var/tmp")  # noqa: S108 (in the container: --containall gives it these)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-    from orchestrator.engines.model import ImageFacts
+    from orchestrator.engines.inventory import ImageFacts
     from orchestrator.facts.steps import BuildSettings, LayerStep
 
 ATTEMPTS = 3

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator.engines.options import run_words, unowned
 
 if TYPE_CHECKING:
-    from orchestrator.facts.steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
 
 _DIFFERENCES = {
     # With a colon nerdctl takes the whole for a word that it does not know, warns, and lets the container gain rights.

@@ -13,7 +13,7 @@ from orchestrator.errors import HostLimitError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orchestrator.facts.steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
 
 _PROC = Path("/proc")
 

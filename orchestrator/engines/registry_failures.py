@@ -59,9 +59,9 @@ def denied(host: str, what: str, *, known: bool) -> RegistryError:
     )
 
 
-def full(host: str, said: str) -> RegistryError:
+def full(host: str, reason: str) -> RegistryError:
     return RegistryError(
-        f"the registry {host} has no space left: {said}",
+        f"the registry {host} has no space left: {reason}",
         hint="free space there (delete tags, run its garbage collection), then push again",
         slug="registry-full",
     )
@@ -94,24 +94,26 @@ def from_http(host: str, error: HttpError, idle_s: float) -> RegistryError:
 
 def from_answer(host: str, what: str, answer: Answer, *, known: bool) -> RegistryError:
     """An answer that is no success and not one that the caller expects, as an error."""
-    said = words_of(answer)
+    reason = message_of(answer)
     if answer.status in _DENIED:
         return denied(host, what, known=known)
-    if answer.status in {507, 413} or (answer.status >= 500 and _FULL.search(said)):
-        return full(host, said)
+    if answer.status in {507, 413} or (answer.status >= 500 and _FULL.search(reason)):
+        return full(host, reason)
     if answer.status == 404:
         return not_found(what)
     if passing_status(answer.status):
-        return down(host, f"it answers {answer.status} {said}".strip())
-    return RegistryError(f"the registry {host} refuses {what}: {answer.status} {said}".strip(), slug="registry-refused")
+        return down(host, f"it answers {answer.status} {reason}".strip())
+    return RegistryError(
+        f"the registry {host} refuses {what}: {answer.status} {reason}".strip(), slug="registry-refused"
+    )
 
 
 def is_full(answer: Answer) -> bool:
     """Whether an answer says that there is no space: no passing trouble."""
-    return answer.status == 507 or (answer.status >= 500 and bool(_FULL.search(words_of(answer))))
+    return answer.status == 507 or (answer.status >= 500 and bool(_FULL.search(message_of(answer))))
 
 
-def words_of(answer: Answer) -> str:
+def message_of(answer: Answer) -> str:
     """What an error's body says, in one line."""
     try:
         errors = json.loads(answer.content)["errors"]

@@ -33,20 +33,20 @@ _WORDS = {
 _COMPILED = {slug: re.compile(words, re.IGNORECASE) for slug, words in _WORDS.items()}
 
 
-def from_engine(reference: str, said: str, *, pushing: bool) -> MlorchError:
+def from_engine(reference: str, message: str, *, pushing: bool) -> MlorchError:
     """What an engine said of a pull or push that failed, as an error with its slug.
 
     `registry-ca`, `registry-auth`, `registry-down`, `registry-slow`, `registry-http`, `registry-full`,
     `digest-mismatch`, `digest-not-found`, `engine-disk-full`; `engine-refused` for words that nobody knows.
     """
-    said = " ".join(said.split())[-2 * failures.SHOWN :]
-    slug = next((slug for slug, words in _COMPILED.items() if words.search(said)), "")
+    message = " ".join(message.split())[-2 * failures.SHOWN :]
+    slug = next((slug for slug, words in _COMPILED.items() if words.search(message)), "")
     if slug == "no-space":
         slug = "registry-full" if pushing else "engine-disk-full"
-    if slug in _TOLD:
-        return _TOLD[slug](reference, said)
+    if slug in _ERRORS:
+        return _ERRORS[slug](reference, message)
     return StepFailed(
-        f"the engine could not {'push' if pushing else 'pull'} {reference}: {said}", slug="engine-refused"
+        f"the engine could not {'push' if pushing else 'pull'} {reference}: {message}", slug="engine-refused"
     )
 
 
@@ -59,9 +59,9 @@ def stalled(reference: str, seconds: float) -> RegistryError:
     )
 
 
-def _mismatch(reference: str, said: str) -> RegistryError:
+def _mismatch(reference: str, message: str) -> RegistryError:
     return RegistryError(
-        f"what the registry gave for {reference} is not what was published: {said}",
+        f"what the registry gave for {reference} is not what was published: {message}",
         hint="nothing was tagged; the registry's storage is damaged, or somebody changed it",
         slug="digest-mismatch",
     )
@@ -76,9 +76,9 @@ def _plain_http(reference: str, _said: str) -> RegistryError:
     )
 
 
-def _slow(reference: str, said: str) -> RegistryError:
+def _slow(reference: str, message: str) -> RegistryError:
     return RegistryError(
-        f"the registry {_host(reference)} is too slow: {said}", hint=failures.LATER, slug="registry-slow"
+        f"the registry {_host(reference)} is too slow: {message}", hint=failures.LATER, slug="registry-slow"
     )
 
 
@@ -95,16 +95,16 @@ def _host(reference: str) -> str:
     return reference.partition("/")[0]
 
 
-_TOLD: dict[str, Callable[[str, str], MlorchError]] = {
+_ERRORS: dict[str, Callable[[str, str], MlorchError]] = {
     "digest-mismatch": _mismatch,
-    "registry-ca": lambda reference, said: failures.untrusted(_host(reference), f"{said} (said by the engine)"),
+    "registry-ca": lambda reference, message: failures.untrusted(_host(reference), f"{message} (said by the engine)"),
     "registry-http": _plain_http,
-    "registry-auth": lambda reference, said: failures.denied(
-        _host(reference), reference, known="no basic auth" not in said
+    "registry-auth": lambda reference, message: failures.denied(
+        _host(reference), reference, known="no basic auth" not in message
     ),
-    "registry-full": lambda reference, said: failures.full(_host(reference), said),
+    "registry-full": lambda reference, message: failures.full(_host(reference), message),
     "engine-disk-full": _disk_full,
     "digest-not-found": lambda reference, _said: failures.not_found(reference),
     "registry-slow": _slow,
-    "registry-down": lambda reference, said: failures.down(_host(reference), said),
+    "registry-down": lambda reference, message: failures.down(_host(reference), message),
 }

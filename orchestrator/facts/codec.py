@@ -77,21 +77,21 @@ def _class_decoder(kind: type, renamed: tuple[tuple[str, str], ...]) -> Decoder:
     def decode(document: Any) -> Any:
         if type(document) is not dict:
             raise CodecError("is not an object")
-        given: dict[str, Any] = {}
+        changed: dict[str, Any] = {}
         for key, item in document.items():
-            if type(item) is hints.get(key):  # by far the most common case, without a call
-                given[key] = item
+            if type(item) is hints.get(key):  # by far the most common case: nothing to do
                 continue
-            name = aliases.get(key, key)
-            if name not in decoders:
+            if key not in decoders:
+                if aliases.keys() & document.keys():
+                    return decode({aliases.get(name, name): each for name, each in document.items()})
                 raise CodecError(f"has the unknown key {key!r}")
             try:
-                given[name] = decoders[name](item)
+                changed[key] = decoders[key](item)
             except CodecError as error:
                 raise error.inside(key) from None
-        if not needed <= given.keys():
-            raise CodecError(f"lacks a required key: {min(needed - given.keys())!r}")
-        return kind(**given)
+        if not needed <= document.keys():
+            raise CodecError(f"lacks a required key: {min(needed - document.keys())!r}")
+        return kind(**document | changed)
 
     return decode
 

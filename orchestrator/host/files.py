@@ -53,7 +53,7 @@ def atomic_write_bytes(path: Path | str, data: bytes, *, overwrite: bool = False
 
 
 def write_failure(path: Path | str, exc: OSError) -> WriteFailed:
-    """The story of a failed write, with what to do about a full disk."""
+    """The error of a failed write, with what to do about a full disk."""
     hint = "Check the folder's permissions and that its file system is writable."
     if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
         hint = "Free some space or choose another folder (-o); what was there before is unchanged."
@@ -85,9 +85,14 @@ def file_system(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> s
 
 
 def _mode_for(place: Path) -> int | None:
-    """The permissions of the file to replace; None where there is none (the umask decides)."""
+    """The permissions of the file to replace; None where there is none (the umask decides).
+
+    A link there is replaced, and says nothing about permissions; special bits are never taken on.
+    """
     with contextlib.suppress(OSError):
-        return stat.S_IMODE(place.stat().st_mode)
+        facts = place.lstat()
+        if stat.S_ISREG(facts.st_mode):
+            return facts.st_mode & 0o777
     return None
 
 

@@ -23,11 +23,11 @@ _SPECIAL = {
 }
 
 
-def give(folder: Path, owner: str) -> None:
-    """Make ``folder`` itself belong to ``owner`` (``uid:gid``); only root can, and for others it is theirs already."""
+def give(path: Path, owner: str) -> None:
+    """Make ``path`` itself belong to ``owner`` (``uid:gid``); only root can, and for others it is theirs already."""
     uid, gid = _numbers(owner)
     if os.geteuid() == 0:
-        os.chown(folder, uid, gid, follow_symlinks=False)
+        os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def take_over(folder: Path, owner: str) -> dict[str, str]:

@@ -41,11 +41,7 @@ def _files(env: Mapping[str, str], root: Path) -> Iterator[Path]:
     named = env.get("PIP_CONFIG_FILE", "")
     if named == "/dev/null":  # pip's way to say: no configuration files at all
         return
-    folders = [folder for folder in env.get("XDG_CONFIG_DIRS", "").split(":") if folder]
-    yield from (Path(folder) / "pip/pip.conf" for folder in reversed(folders))
-    if not folders:
-        yield root / "etc/xdg/pip/pip.conf"
-    yield root / "etc/pip.conf"
+    yield from _files_of_host(env, root)
     if not (named and Path(named).exists()):
         yield from _files_of_user(env)
     environment = env.get("VIRTUAL_ENV") or (sys.prefix if root == Path("/") else "")
@@ -53,6 +49,15 @@ def _files(env: Mapping[str, str], root: Path) -> Iterator[Path]:
         yield Path(environment) / "pip.conf"
     if named:
         yield Path(named)
+
+
+def _files_of_host(env: Mapping[str, str], root: Path) -> Iterator[Path]:
+    folders = [folder for folder in env.get("XDG_CONFIG_DIRS", "").split(":") if folder]
+    for folder in reversed(folders):
+        yield Path(folder) / "pip/pip.conf"
+    if not folders:
+        yield root / "etc/xdg/pip/pip.conf"
+    yield root / "etc/pip.conf"
 
 
 def _files_of_user(env: Mapping[str, str]) -> Iterator[Path]:

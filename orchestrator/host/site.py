@@ -85,24 +85,17 @@ def discover(
             is missing or is not what it should be. What other programs' variables name
             is skipped with a note instead.
     """
-    said = {name: env.get(_variable(name)) or (settings or {}).get(name, "") for name in SETTINGS}
+    given = {name: env.get(_variable(name)) or (settings or {}).get(name, "") for name in SETTINGS}
     notes: list[str] = []
-    ca_bundle, ca_origin = _ca_bundle(said["ca_bundle"], env, root, notes)
-    pip, pip_origins = read_pip_config(env, root, notes)
-    if said["pip_index"] and (_variable("pip_index") in env or "PIP_INDEX_URL" not in env):
-        pip["index-url"] = (said["pip_index"],)
-        pip_origins = (*pip_origins, _variable("pip_index"))
-    usable = _for_builds(pip)
-    unusable = sorted(option for option in (*LISTS, *NUMBERS) if pip.get(option) != usable.get(option))
-    if unusable:
-        notes.append(f"pip settings that a build cannot use (no http address): {', '.join(unusable)}")
-    archives = debian_mirrors(root / "etc/apt", main=said["debian_mirror"], security=said["debian_security_mirror"])
+    ca_bundle, ca_origin = _ca_bundle(given["ca_bundle"], env, root, notes)
+    pip, pip_origins = _pip(given["pip_index"], env, root, notes)
+    archives = debian_mirrors(root / "etc/apt", main=given["debian_mirror"], security=given["debian_security_mirror"])
     return SiteConfig(
         ca_bundle=ca_bundle,
         ca_origin=ca_origin,
         proxies=_proxies(env),
         pip=pip,
-        pip_origins=pip_origins if usable else (),
+        pip_origins=pip_origins,
         archives=archives if "main" in archives else {},
         apt_sources=_apt_sources(env),
         registry_logins=_registry_logins(env),
@@ -144,13 +137,13 @@ def build_settings(site: SiteConfig, folder: Path) -> BuildSettings:
 # -- CA ----------------------------------------------------------------------------
 
 
-def _ca_bundle(said: str, env: Mapping[str, str], root: Path, notes: list[str]) -> tuple[Path | None, str]:
+def _ca_bundle(given: str, env: Mapping[str, str], root: Path, notes: list[str]) -> tuple[Path | None, str]:
     """The bundle that mlorch was told, else that of other programs' variables, else the host's; and whose it is."""
-    if said:
-        if _certificates(Path(said)):
-            return Path(said), _variable("ca_bundle")
+    if given:
+        if _certificates(Path(given)):
+            return Path(given), _variable("ca_bundle")
         raise EngineError(
-            f"MLORCH_CA_BUNDLE names {said}, which holds no readable PEM certificate",
+            f"MLORCH_CA_BUNDLE names {given}, which holds no readable PEM certificate",
             hint="name a file of PEM certificates (`ca_bundle` in mlorch.yaml, or the variable), or name none",
             slug="ca-bundle",
         )
@@ -192,6 +185,21 @@ def _proxies(env: Mapping[str, str]) -> dict[str, str]:
 
 
 # -- pip ---------------------------------------------------------------------------
+
+
+def _pip(
+    index: str, env: Mapping[str, str], root: Path, notes: list[str]
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """pip's options with the index that mlorch was given, and where they are from; none where a build can use none."""
+    pip, origins = read_pip_config(env, root, notes)
+    if index and (_variable("pip_index") in env or "PIP_INDEX_URL" not in env):
+        pip["index-url"] = (index,)
+        origins = (*origins, _variable("pip_index"))
+    usable = _for_builds(pip)
+    unusable = sorted(option for option in (*LISTS, *NUMBERS) if pip.get(option) != usable.get(option))
+    if unusable:
+        notes.append(f"pip settings that a build cannot use (no http address): {', '.join(unusable)}")
+    return pip, origins if usable else ()
 
 
 def _for_builds(pip: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -47,29 +47,25 @@ class UnreadableFile(StepFailed):
 @contextmanager
 def opened(folder: Path, name: str, limit: int | None = None) -> Iterator[BinaryIO]:
     """The regular file ``name`` below ``folder``, open for reading; ``limit`` is the most bytes that it may have."""
-    try:
-        descriptor = _open_below(folder, name)
-    except FileNotFoundError:
-        raise UnreadableFile(folder, name, "is missing", missing=True) from None
-    except OSError as error:
-        raise UnreadableFile(folder, name, _why_not_opened(error)) from None
-    facts = os.fstat(descriptor)
-    if not stat.S_ISREG(facts.st_mode):
-        os.close(descriptor)
-        raise UnreadableFile(folder, name, "is no regular file")
+    descriptor, _ = _open_file(folder, name, limit)
     with os.fdopen(descriptor, "rb") as stream:
-        if limit is not None and facts.st_size > limit:
-            raise UnreadableFile(folder, name, f"has {facts.st_size:,} bytes; {limit:,} are the most that is read")
         try:
             yield stream
         except OSError as error:
-            raise UnreadableFile(folder, name, f"cannot be read: {error.strerror}") from None
+            raise _not_read(folder, name, error) from None
 
 
 def read_bytes(folder: Path, name: str, limit: int = LARGEST_DOCUMENT) -> bytes:
     """The whole file; raises `UnreadableFile`."""
-    with opened(folder, name, limit) as stream:
-        data = stream.read(limit + 1)
+    descriptor, size = _open_file(folder, name, limit)
+    try:
+        data = os.read(descriptor, size + 1)
+        while len(data) <= limit and (more := os.read(descriptor, limit + 1 - len(data))):
+            data += more
+    except OSError as error:
+        raise _not_read(folder, name, error) from None
+    finally:
+        os.close(descriptor)
     if len(data) > limit:  # it grew meanwhile
         raise UnreadableFile(folder, name, f"has more than {limit:,} bytes")
     return data
@@ -136,6 +132,26 @@ def strict_json(text: str) -> Any:
     return document
 
 
+def _open_file(folder: Path, name: str, limit: int | None) -> tuple[int, int]:
+    """The descriptor of a regular file of at most ``limit`` bytes, and its size; raises `UnreadableFile`."""
+    try:
+        descriptor = _open_below(folder, name)
+    except FileNotFoundError:
+        raise UnreadableFile(folder, name, "is missing", missing=True) from None
+    except OSError as error:
+        raise UnreadableFile(folder, name, _why_not_opened(error)) from None
+    facts = os.fstat(descriptor)
+    reason = ""
+    if not stat.S_ISREG(facts.st_mode):
+        reason = "is no regular file"
+    elif limit is not None and facts.st_size > limit:
+        reason = f"has {facts.st_size:,} bytes; {limit:,} are the most that is read"
+    if reason:
+        os.close(descriptor)
+        raise UnreadableFile(folder, name, reason)
+    return descriptor, facts.st_size
+
+
 def _open_below(folder: Path, name: str) -> int:
     *parents, last = name.split("/")
     if not all(part not in {"", ".", ".."} for part in (*parents, last)):
@@ -149,6 +165,10 @@ def _open_below(folder: Path, name: str) -> int:
         return os.open(last, _FILE, dir_fd=held)
     finally:
         os.close(held)
+
+
+def _not_read(folder: Path, name: str, error: OSError) -> UnreadableFile:
+    return UnreadableFile(folder, name, f"cannot be read: {error.strerror}")
 
 
 def _why_not_opened(error: OSError) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from orchestrator.http.failures import HttpError, passing_status, slow, told
+from orchestrator.http.failures import HttpError, library_failures, passing_status, slow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,7 +70,7 @@ class Answer:
         """
         host = urlsplit(self.url).netloc
         began, count = time.monotonic(), 0
-        with self, told(host, self._limits):
+        with self, library_failures(host, self._limits):
             # read1 gives what is there: read, and with it iter_content, would wait for a whole block from a trickle.
             while block := self._response.raw.read1(_BLOCK, decode_content=not raw):
                 count += len(block)
@@ -93,11 +93,11 @@ class Answer:
         """Seconds that the server asks to wait; 0 where it does not say."""
         from email.utils import parsedate_to_datetime
 
-        said = self.headers.get("Retry-After", "").strip()
-        if said.isdigit():
-            return float(said)
+        asked = self.headers.get("Retry-After", "").strip()
+        if asked.isdigit():
+            return float(asked)
         try:
-            return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+            return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
         except (ValueError, TypeError):
             return 0.0
 

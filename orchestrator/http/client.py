@@ -17,7 +17,7 @@ from orchestrator import __version__
 from orchestrator.host.proxies import proxy_for
 from orchestrator.host.site import SiteConfig, this_site
 from orchestrator.http.answer import Answer
-from orchestrator.http.failures import HttpError, Limits, Retries, told
+from orchestrator.http.failures import HttpError, Limits, Retries, library_failures
 from orchestrator.http.trust import checking, new_session, trust
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from orchestrator.http.answer import Partial
 
-LONGEST_ASKED_S = 60.0
-"""A server that wants to be left alone for longer (`Retry-After`) is not asked again."""
 _MOST_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ALWAYS = {"User-Agent": f"mlorch/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -133,7 +131,7 @@ class Client:
             return False
         if error.slug == "http-slow" and not self.retries.after_silence:
             return False
-        return _asked_pause(error) <= LONGEST_ASKED_S
+        return _asked_pause(error) <= self.retries.longest_asked_s
 
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Callable[[], bytes | IO[bytes]] | None
@@ -148,7 +146,7 @@ class Client:
         data = body() if body is not None else None
         idle_s = min(self.limits.idle_s, self.limits.whole_s or self.limits.idle_s)
         try:
-            with told(host, self.limits):
+            with library_failures(host, self.limits):
                 return self._connections(tls=plain.startswith("https") or proxy.startswith("https")).request(
                     method,
                     plain,

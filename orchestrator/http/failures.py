@@ -58,12 +58,14 @@ class Limits:
 class Retries:
     """How often something that failed in passing is tried, and the pauses between, which grow.
 
-    A server that says `Retry-After` is given that time.
+    A server that says `Retry-After` is given that time, up to ``longest_asked_s``; one that wants
+    to be left alone for longer is not asked again.
     """
 
     attempts: int = 5
     first_pause_s: float = 0.5
     longest_pause_s: float = 10.0
+    longest_asked_s: float = 60.0
     after_silence: bool = True
     """Whether who waited in vain waits once more."""
 
@@ -74,7 +76,7 @@ def passing_status(status: int) -> bool:
 
 
 @contextmanager
-def told(host: str, limits: Limits) -> Iterator[None]:
+def library_failures(host: str, limits: Limits) -> Iterator[None]:
     """Turn what the libraries below raise into `HttpError`."""
     import requests
     import urllib3

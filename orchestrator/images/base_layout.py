@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.host.file_lock import locked
-from orchestrator.images.layout.archive import opened
+from orchestrator.images.layout.archive import broken, opened
 from orchestrator.images.layout.folder import Folder, unpacked_layout
 from orchestrator.images.layout.read import descriptors_of, small_blob
 
@@ -52,16 +52,16 @@ def _digest(folder: Path) -> str:
     layout = Folder(folder)
     found = descriptors_of(layout)
     if len(found) != 1:
-        raise StepFailed(f"it holds {len(found)} images, not one")
+        raise broken(folder, f"it holds {len(found)} images, not one")
     return small_blob(layout, found[0])[0]
 
 
 def _unpacked(archive: Path, cache: Path) -> Path:
     with archive.open("rb") as stream:
         name = hashlib.file_digest(stream, "sha256").hexdigest()
-    place = cache / "oci" / name
+    path = cache / "oci" / name
     with locked(cache / "locks" / f"oci-{name}.lock"):
-        if not place.is_dir():
-            with opened(archive, packed=True) as found, unpacked_layout(found, place.parent) as folder:
-                folder.rename(place)
-    return place
+        if not path.is_dir():
+            with opened(archive, packed=True) as found, unpacked_layout(found, path.parent) as folder:
+                folder.rename(path)
+    return path

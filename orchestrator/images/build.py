@@ -70,7 +70,7 @@ class Builder:
                 facts, state, reason = self._build(step), "built", decision.reason
             else:
                 facts, state = self._pull(step, pulling), "pulled"
-                reason = f"{pulling.size / 1e6:.1f} MB from {pulling.place}"
+                reason = f"{pulling.size / 1e6:.1f} MB from {pulling.prefix}"
         self.on_layer(step, state)
         seconds = round(time.monotonic() - began, 2)
         return outcome(step, state, reason, facts.digest, seconds=seconds, changed=decision.changed)

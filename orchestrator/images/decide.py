@@ -85,7 +85,7 @@ def _decision(
 ) -> LayerDecision:
     if step.image in registry_images:
         image = registry_images[step.image]
-        reason = f"{image.size / 1e6:.1f} MB in {image.place}"
+        reason = f"{image.size / 1e6:.1f} MB in {image.prefix}"
         return LayerDecision(step=step, action="pull", reason=reason, registry_image=image)
     if step.image in missing:
         return LayerDecision(step=step, action="build", reason=_unlocked(step))

@@ -74,12 +74,12 @@ class Differs:
     def __str__(self) -> str:
         if self.where == "config":
             return f"the configuration's {self.path}: {self.there} there, {self.rebuilt} rebuilt"
-        place = f"layer {self.layer} ({self.made_by})" if self.made_by else f"layer {self.layer}"
+        path = f"layer {self.layer} ({self.made_by})" if self.made_by else f"layer {self.layer}"
         if self.what in _WHOLE:
-            return f"{place}: {_WHOLE[self.what]}"
+            return f"{path}: {_WHOLE[self.what]}"
         also = f" (and {', '.join(self.also)})" if self.also else ""
         others = f"; {self.others} more differ" if self.others else ""
-        return f"{place}: /{self.path}: {self.what}{also}: {self.there} there, {self.rebuilt} rebuilt{others}"
+        return f"{path}: /{self.path}: {self.what}{also}: {self.there} there, {self.rebuilt} rebuilt{others}"
 
 
 def first_unlike(there: Sequence[str], rebuilt: Sequence[str]) -> int | None:
@@ -154,16 +154,16 @@ def _words(attributes: tuple[tuple[str, str], ...]) -> str:
     return ", ".join(f"{name}={value}" for name, value in attributes) or "none"
 
 
-def _fields(one: object, other: object, place: str) -> Iterator[Differs]:
+def _fields(one: object, other: object, path: str) -> Iterator[Differs]:
     """The differing leaves of two JSON values, in the order of their names."""
     if isinstance(one, dict) and isinstance(other, dict):
         for name in sorted(one.keys() | other.keys()):
-            yield from _fields(one.get(name), other.get(name), f"{place}.{name}".lstrip("."))
+            yield from _fields(one.get(name), other.get(name), f"{path}.{name}".lstrip("."))
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for index, (a, b) in enumerate(zip(one, other, strict=True)):
-            yield from _fields(a, b, f"{place}.{index}")
+            yield from _fields(a, b, f"{path}.{index}")
     elif one != other:
-        yield Differs(where="config", path=place, what="value", there=_told(one), rebuilt=_told(other))
+        yield Differs(where="config", path=path, what="value", there=_told(one), rebuilt=_told(other))
 
 
 def _told(value: object) -> str:

@@ -49,21 +49,22 @@ def unneeded(images: Iterable[ImageFacts], needed: Collection[str]) -> tuple[Ima
 def freed(going: Sequence[ImageFacts], all_images: Sequence[ImageFacts]) -> int:
     """Bytes that are given back when `going` are removed: not those of layers that others hold too."""
     names = {facts.image for facts in going}
-    kept = [facts.layers for facts in all_images if facts.image not in names]
-    counted = [facts for facts in all_images if facts.image not in names]
+    staying = [facts for facts in all_images if facts.image not in names]
+    counted = list(staying)
     total = 0
     for facts in sorted(going, key=lambda facts: len(facts.layers)):
-        if any(layers[: len(facts.layers)] == facts.layers for layers in kept):
+        if any(_is_below(facts, other) for other in staying):
             continue  # an image above it stays, and holds it whole
-        below = [
-            other
-            for other in counted
-            if other.image_id != facts.image_id and facts.layers[: len(other.layers)] == other.layers
-        ]
-        if not any(other.image_id == facts.image_id for other in counted):
-            total += facts.size - max((other.size for other in below), default=0)
+        if all(other.image_id != facts.image_id for other in counted):
+            shared = [other.size for other in counted if _is_below(other, facts)]
+            total += facts.size - max(shared, default=0)
         counted.append(facts)
     return total
+
+
+def _is_below(one: ImageFacts, other: ImageFacts) -> bool:
+    """Whether `other` holds all layers of `one`, perhaps with more above them."""
+    return other.layers[: len(one.layers)] == one.layers
 
 
 def remove(engine: Engine, going: Iterable[ImageFacts]) -> tuple[Removal, ...]:

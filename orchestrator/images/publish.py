@@ -51,7 +51,7 @@ class Publisher:
     """Pushes layers of plans from one engine to one place."""
 
     engine: Engine
-    place: RegistryPrefix
+    prefix: RegistryPrefix
     client: Registry
     overwrite: bool = False
     warn: Callable[[str], None] = field(default=lambda _text: None)
@@ -80,7 +80,7 @@ class Publisher:
         from orchestrator.images.registry.manifests import index_of
 
         top = plan.layers[-1]
-        reference = replace(self.place.image(top.name, top.content_id), tag=tag)
+        reference = replace(self.prefix.image(top.name, top.content_id), tag=tag)
         found = self.client.head_manifest(reference.repository, digest)
         if found is None:
             raise RegistryError(f"{reference} cannot name {digest}: it is not there", slug="digest-not-found")
@@ -104,14 +104,14 @@ class Publisher:
         return there.manifests() if there.is_index else ()
 
     def _push(self, step: LayerStep, facts: ImageFacts) -> Pushed:
-        reference = self.place.image(step.name, step.content_id)
+        reference = self.prefix.image(step.name, step.content_id)
         there = self.client.head_manifest(reference.repository, reference.tag)
         if there is None or (self.overwrite and there.digest != facts.digest):
             digest, state = self._send(step, reference), "pushed"
         elif there.digest == facts.digest:
             digest, state = there.digest, "there"
         else:
-            found = looked_at(self.client, reference, there.digest, step, str(self.place))
+            found = looked_at(self.client, reference, there.digest, step, str(self.prefix))
             digest, state = there.digest, "there" if found.is_image(facts) else "kept"
         if state == "kept":
             self.warn(f"{reference} has other bytes of the same identity; it stays (--overwrite replaces it)")
@@ -121,7 +121,7 @@ class Publisher:
             content_id=step.content_id,
             platform=step.platform,
             digest=digest,
-            registry=str(self.place),
+            registry=str(self.prefix),
         )
         return Pushed(image=image, state=state, reference=str(reference))
 
@@ -129,14 +129,15 @@ class Publisher:
         self.on_layer(step, "push")
         self.engine.tag(step.image, str(reference))
         try:
-            said = self.engine.push(str(reference), self.client.auth(), lambda event: self.on_event(step, event))
+            announced = self.engine.push(str(reference), self.client.auth(), lambda event: self.on_event(step, event))
         finally:
             with contextlib.suppress(MlorchError):
                 self.engine.remove_image(str(reference))  # the layer's own name holds it
         found = self.client.head_manifest(reference.repository, reference.tag)
-        if found is None or (said and found.digest != said):
+        if found is None or (announced and found.digest != announced):
+            now = found.digest if found else "nothing"
             raise RegistryError(
-                f"{reference} was pushed as {said}, and the registry has {found.digest if found else 'nothing'} there",
+                f"{reference} was pushed as {announced}, and the registry has {now} there",
                 hint="does somebody else push the same? run it again",
                 slug="digest-mismatch",
             )

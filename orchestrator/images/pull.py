@@ -35,7 +35,7 @@ class RegistryImage:
     reference: Reference
     config: str
     size: int
-    place: str
+    prefix: str
 
     def is_image(self, facts: ImageFacts) -> bool:
         """Whether an engine's image is this one: stores name images by their manifest or by their configuration."""
@@ -52,7 +52,7 @@ class ImageSources:
     else can help where building is not allowed.
     """
 
-    places: Sequence[RegistryPrefix]
+    prefixes: Sequence[RegistryPrefix]
     published: Mapping[str, Published] = field(default_factory=dict)
     strict: bool = False
     warn: Callable[[str], None] = field(default=lambda _text: None)
@@ -98,13 +98,13 @@ class ImageSources:
         """The image of one layer, or None where no registry has it. Raises as `registry_images`."""
         bound = self.published.get(step.content_id)
         other = ""
-        for place in self._places(bound):
+        for prefix in self._prefixes(bound):
             try:
-                found, moved = self._at(place, step, bound)
+                found, moved = self._at(prefix, step, bound)
             except MlorchError as error:
                 if error.slug not in _UNREACHED:
                     raise
-                self._note(place.host, error)
+                self._note(prefix.host, error)
                 continue
             if found is not None:
                 return found
@@ -143,17 +143,17 @@ class ImageSources:
 
     # -- one registry --------------------------------------------------------------------
 
-    def _places(self, bound: Published | None) -> tuple[RegistryPrefix, ...]:
+    def _prefixes(self, bound: Published | None) -> tuple[RegistryPrefix, ...]:
         from orchestrator.facts.references import parse_registry_prefix
 
         named = (parse_registry_prefix(bound.registry),) if bound is not None else ()
-        places = tuple(dict.fromkeys((*named, *self.places)))
-        return tuple(place for place in places if place.host not in self._unreached)
+        prefixes = tuple(dict.fromkeys((*named, *self.prefixes)))
+        return tuple(prefix for prefix in prefixes if prefix.host not in self._unreached)
 
-    def _at(self, place: RegistryPrefix, step: LayerStep, bound: Published | None) -> tuple[RegistryImage | None, str]:
+    def _at(self, prefix: RegistryPrefix, step: LayerStep, bound: Published | None) -> tuple[RegistryImage | None, str]:
         """The image at a place, and the digest under its tag where that is not the published one."""
-        reference = place.image(step.name, step.content_id)
-        client = self._client(place.host)
+        reference = prefix.image(step.name, step.content_id)
+        client = self._client(prefix.host)
         if bound is not None:
             found = client.head_manifest(reference.repository, bound.digest)
             if found is None:
@@ -163,7 +163,7 @@ class ImageSources:
             found = client.head_manifest(reference.repository, reference.tag)
             if found is None:
                 return None, ""
-        return looked_at(client, reference, found.digest, step, str(place)), ""
+        return looked_at(client, reference, found.digest, step, str(prefix)), ""
 
     def _client(self, host: str) -> Registry:
         from orchestrator.images.registry.client import Registry
@@ -211,7 +211,7 @@ def _drop(engine: ImageTransfer, reference: str) -> None:
         engine.remove_image(reference)
 
 
-def looked_at(client: Registry, reference: Reference, digest: str, step: LayerStep, place: str) -> RegistryImage:
+def looked_at(client: Registry, reference: Reference, digest: str, step: LayerStep, prefix: str) -> RegistryImage:
     """What lies under a digest, once its own configuration has said that it is the layer.
 
     Raises:
@@ -226,7 +226,7 @@ def looked_at(client: Registry, reference: Reference, digest: str, step: LayerSt
     config = manifest.config()
     require_labels(image_labels(client.read_blob(reference.repository, config.digest)), step, str(reference))
     size = sum(layer.size for layer in manifest.layers())
-    return RegistryImage(reference=reference.at(manifest.digest), config=config.digest, size=size, place=place)
+    return RegistryImage(reference=reference.at(manifest.digest), config=config.digest, size=size, prefix=prefix)
 
 
 def image_labels(config: bytes) -> dict[str, str]:
@@ -238,11 +238,15 @@ def image_labels(config: bytes) -> dict[str, str]:
         return {}
 
 
-def require_labels(said: Mapping[str, str], step: LayerStep, reference: str) -> None:
+def require_labels(found_labels: Mapping[str, str], step: LayerStep, reference: str) -> None:
     """Raises `RegistryError` (`image-mismatch`) where labels are not those of the layer."""
     for name, wanted in labels(step).items():
-        if name.startswith("org.mlorch.") and said.get(name) != wanted:
-            shown = f"its label {name} is {said[name][:80]!r}" if name in said else f"it has no label {name}"
+        if name.startswith("org.mlorch.") and found_labels.get(name) != wanted:
+            shown = (
+                f"its label {name} is {found_labels[name][:80]!r}"
+                if name in found_labels
+                else f"it has no label {name}"
+            )
             raise mismatch(reference, shown)
 
 

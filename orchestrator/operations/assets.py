@@ -83,7 +83,7 @@ def verify_assets(context: Context, names: Sequence[str]) -> Iterator[AssetFacts
         stored, wrong = store.verify(entry, catalog)
         facts = replace(_facts(entry, stored), wrong=tuple(wrong))
         if stored is not None and wrong:
-            facts = replace(facts, state="wrong", folder=store.set_aside(stored.place, wrong))
+            facts = replace(facts, state="wrong", folder=store.set_aside(stored.path, wrong))
         yield facts
 
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+AUTO = "auto"
+"""The word for a target that asks for detection, as leaving it out does."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What a command line selects, before anything is looked up; `target` None means the detected one."""

@@ -76,7 +76,7 @@ def image_sources(context: Context, policy: PullPolicy, talk: Talk) -> ImageSour
     from orchestrator.images.pull import ImageSources
 
     return ImageSources(
-        places=tuple(parse_registry_prefix(name) for name in names),
+        prefixes=tuple(parse_registry_prefix(name) for name in names),
         published=read_published(Path(listed)) if listed else {},
         strict=bool(policy.pull) or not policy.build,
         warn=talk.warn,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.engines.printers import Printer
-    from orchestrator.facts.steps import RunStep
+    from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.kept_plans import Selection
     from orchestrator.operations.progress import Progress
@@ -78,13 +78,17 @@ def run(context: Context, request: RunRequest, progress: Progress, watcher: Watc
 def _reported(outcome: Outcome) -> Summary:
     """The summary of a test, with its report written; a report that cannot be made spoils no result."""
     from orchestrator.host.files import atomic_write_text
+    from orchestrator.host.left_behind import give
+    from orchestrator.host.process import this_user
     from orchestrator.results.report import render
     from orchestrator.results.store import REPORT
     from orchestrator.results.summary import summarise
 
     summary = summarise(outcome.record, outcome.folder)
     with contextlib.suppress(MlorchError, OSError):
-        atomic_write_text(outcome.folder / REPORT, render([summary]))
+        # Whatever a container put there is replaced.
+        atomic_write_text(outcome.folder / REPORT, render([summary]), overwrite=True)
+        give(outcome.folder / REPORT, this_user().owner)
     return summary
 
 
@@ -272,7 +276,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     assets = Store(cache_home())
 
     def folder(entry: Entry[Asset]) -> str:
-        return str(assets.place(entry.definition, key_of(entry, context.catalog)) / "files")
+        return str(assets.folder_of(entry.definition, key_of(entry, context.catalog)) / "files")
 
     steps = []
     for one in planned:

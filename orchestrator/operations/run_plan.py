@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.engines import EngineFacts
     from orchestrator.facts.devices import FoundDevice
     from orchestrator.facts.host import HostFacts
-    from orchestrator.facts.steps import BuildPlan, RunStep
+    from orchestrator.facts.runs import RunStep
+    from orchestrator.facts.steps import BuildPlan
     from orchestrator.operations.context import Context
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.operations.target_choice import TargetChoice

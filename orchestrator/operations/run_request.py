@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UsageError
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.operations.kept_plans import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
-from orchestrator.operations.target_choice import AUTO
 from orchestrator.plan.run.devices.choice import parse
 from orchestrator.plan.run.duration import duration_ms
 from orchestrator.plan.run.settings import OFFICIAL_MIN_DURATION_MS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
 from orchestrator.host.detect import best, platform_of
+from orchestrator.operations.kept_plans import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from orchestrator.definitions.settings import Settings
     from orchestrator.facts.devices import FoundDevice
     from orchestrator.host.detect import Presence
-
-AUTO = "auto"
-"""The word for a target that asks for detection, as leaving it out does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

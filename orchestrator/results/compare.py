@@ -179,21 +179,28 @@ def _metrics(summary: Summary) -> dict[str, _Metric]:
 def _figure(name: str, old: _Metric | None, new: _Metric | None, tolerance: float) -> Figure:
     one = new or old
     assert one is not None, "the name comes from one of the two"
-    was, now = (old.value if old else None), (new.value if new else None)
-    change = verdict = None
-    if was is not None and now is not None:
-        change = now - was if one.points else (now - was) / was * 100 if was else None
+    change = _change(old, new)
+    verdict: Verdict = "not comparable"
     if change is not None:
         verdict = _verdict(change, ACCURACY_POINTS if one.points else tolerance * 100, higher=one.higher_is_better)
     return Figure(
         name=name,
         unit=one.unit,
-        was=was,
-        now=now,
+        was=old.value if old else None,
+        now=new.value if new else None,
         change=change,
-        verdict=verdict or "not comparable",
+        verdict=verdict,
         decides=one.decides,
     )
+
+
+def _change(old: _Metric | None, new: _Metric | None) -> float | None:
+    """In points for an accuracy, else in percent of what was; None where there is nothing to compare with."""
+    if old is None or new is None:
+        return None
+    if new.points:
+        return new.value - old.value
+    return (new.value - old.value) / old.value * 100 if old.value else None
 
 
 def _verdict(change: float, allowed: float, *, higher: bool) -> Verdict:
@@ -241,9 +248,8 @@ def _facts(record: RunRecord) -> dict[str, object]:
     found |= {f"layer {layer.name}": layer.content_id for layer in record.image.layers}
     found |= {f"setting {name}": setting.value for name, setting in record.settings.items()}
     for asset in (record.model, record.dataset):
-        for file, digest in (asset.files if asset is not None else {}).items():
-            assert asset is not None
-            found[f"{asset.kind} {asset.name}/{file}"] = digest
+        if asset is not None:
+            found |= {f"{asset.kind} {asset.name}/{file}": digest for file, digest in asset.files.items()}
     found |= {f"engine {name}": value for name, value in record.engine.items()}
     found |= {f"host {name}": value for name, value in _flat(record.host) if _is_steady(name)}
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from orchestrator.host.untrusted import UnreadableFile, read_document
 
@@ -66,15 +66,23 @@ def read(folder: Path) -> Histogram | None:
 def _checked(document: object) -> Histogram | None:
     if not isinstance(document, dict) or document.get("version") != 1 or document.get("unit") != "ns":
         return None
-    counts = document.get("counts")
-    numbers = (document.get("samples"), document.get("buckets_per_decade"), document.get("first"))
-    if not isinstance(counts, list) or not 0 < len(counts) <= _MOST_BUCKETS:
+    counts = _counts(document.get("counts"))
+    samples, per_decade, first = (document.get(name) for name in ("samples", "buckets_per_decade", "first"))
+    if not (counts and _is_count(samples) and _is_count(per_decade) and _is_count(first)):
         return None
-    if not all(isinstance(n, int) and 0 <= n < 1 << 62 for n in (*counts, *numbers)):
-        return None
-    samples, per_decade, first = (int(str(n)) for n in numbers)
     # 10**18 ns are 30 years: beyond, the edges would overflow a float one day.
     if not 0 < per_decade <= 1000 or first + len(counts) > 18 * per_decade or sum(counts) != samples:
         return None
-    of = str(document.get("of")) if document.get("of") in {"query", "sample"} else "query"
-    return Histogram(of=of, samples=samples, per_decade=per_decade, first=first, counts=tuple(counts))
+    of = "sample" if document.get("of") == "sample" else "query"
+    return Histogram(of=of, samples=samples, per_decade=per_decade, first=first, counts=counts)
+
+
+def _counts(value: object) -> tuple[int, ...]:
+    """The counts of the buckets; none where it is no such list."""
+    if not isinstance(value, list) or len(value) > _MOST_BUCKETS:
+        return ()
+    return tuple(value) if all(map(_is_count, value)) else ()
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and 0 <= value < 1 << 62

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import LoadGenResult, Metric
 from orchestrator.facts.metrics import METRICS
-from orchestrator.facts.neutral import neutral
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.untrusted import UnreadableFile, opened, read_text, strict_json
 
@@ -103,7 +102,7 @@ def _read_detail(folder: Path) -> _Log:
 def _take(log: _Log, key: str, line: str) -> None:
     try:
         entry = strict_json(line)
-        value, about = _plain(entry["value"]), entry["metadata"]
+        value, about = entry["value"], entry["metadata"]
         is_error, is_warning = about.get("is_error"), about.get("is_warning")
     except (ValueError, KeyError, TypeError, AttributeError):
         return
@@ -116,10 +115,6 @@ def _take(log: _Log, key: str, line: str) -> None:
         log.warnings.append(f"{key}: {value}")
 
 
-def _plain(value: object) -> object:
-    return neutral(value) if isinstance(value, str) else value
-
-
 def _entries(folder: Path) -> Iterator[tuple[str, str]]:
     start = len(_PREFIX)
     with opened(folder, DETAIL, _LARGEST_DETAIL) as stream:
@@ -128,7 +123,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, str]]:
                 continue
             key = line[start : line.find(b'"', start)]
             if key.startswith(_WANTED) or b'"is_error": true' in line or b'"is_warning": true' in line:
-                yield neutral(key.decode(errors="replace")), line[len(":::MLLOG ") :].decode(errors="replace")
+                yield key.decode(errors="replace"), line[len(":::MLLOG ") :].decode(errors="replace")
 
 
 def _result(scenario: str, mode: str, log: _Log, summary: Mapping[str, str]) -> LoadGenResult:

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import GOOD_VERDICTS, Accuracy, LoadGenResult, Measured
 from orchestrator.facts.metrics import percent
-from orchestrator.facts.neutral import neutral
 from orchestrator.host.untrusted import UnreadableFile, read_object
-from orchestrator.results import loadgen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +26,8 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
 
     ``harness`` is the document of harness.json, empty where there is none.
     """
+    from orchestrator.results import loadgen  # (not where records are only listed)
+
     result, unread = None, None
     try:
         result = loadgen.parse(folder)
@@ -93,7 +93,7 @@ def accuracy_of(harness: Mapping[str, object], goal: AccuracyGoal | None) -> Acc
     minimum = goal.minimum * _scale(goal.unit) if goal else None
     # 91.06 % is 0.9106, not 0.9106000000000001.
     return Accuracy(
-        name=neutral(str(found.get("metric", "accuracy"))),
+        name=str(found.get("metric", "accuracy")),
         value=round(float(value) * _scale(found.get("unit")), 12),
         samples=samples,
         minimum=None if minimum is None else round(minimum, 12),

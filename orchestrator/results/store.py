@@ -7,31 +7,53 @@ import os
 import platform
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, StepFailed, UsageError
 from orchestrator.facts.record import Failure, RunRecord, from_json, to_json
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
-from orchestrator.host.left_behind import take_back
+from orchestrator.host.left_behind import give, take_back
 from orchestrator.host.process import alive, boot_id, this_user
 from orchestrator.host.untrusted import UnreadableFile, read_bytes, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 RECORD = "run.json"
 REPORT = "report.html"
+_SECOND = len("20261124T014100Z")
+"""Ids begin with the second of their start."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A run's folder: its record, or why that cannot be read."""
+    """A run's folder; its record, or why that cannot be read, is read when it is asked for.
 
-    run_id: str
+    A listing of the newest of a thousand runs reads no other one's record.
+    """
+
     folder: Path
-    record: RunRecord | None = None
-    problem: str = ""
+
+    @property
+    def run_id(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def _read(self) -> tuple[RunRecord | None, str]:
+        try:
+            return from_json(read_text(self.folder, RECORD), path=str(self.folder / RECORD)), ""
+        except StepFailed as exc:
+            return None, exc.message
+
+    @property
+    def record(self) -> RunRecord | None:
+        return self._read[0]
+
+    @property
+    def problem(self) -> str:
+        return self._read[1]
 
     @property
     def status(self) -> str:
@@ -60,7 +82,10 @@ class Store:
         """
         folder = self.root / record.run_id
         try:
+            new = not self.root.exists()
             self.root.mkdir(parents=True, exist_ok=True)
+            if new:
+                give(self.root, this_user().owner)
             folder.mkdir()
         except FileExistsError:
             hint = "Results are never overwritten; start the run again for a new id."
@@ -88,7 +113,7 @@ class Store:
         """
         marked, owner = [], this_user().owner
         for folder in self._folders():
-            record = _entry(folder).record if _may_run(folder) else None
+            record = Entry(folder=folder).record if _may_run(folder) else None
             if record is None or record.status != "running" or is_alive(record):
                 continue
             message = f"mlorch (process {record.owner.pid}) was gone when looked for at {when()}"
@@ -112,7 +137,16 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """All runs, newest first; a broken record is an entry without one."""
-        return sorted((_entry(folder) for folder in self._folders()), key=_age, reverse=True)
+        by_second: dict[str, list[Entry]] = {}
+        for folder in self._folders():
+            by_second.setdefault(folder.name[:_SECOND], []).append(Entry(folder=folder))
+        found: list[Entry] = []
+        for second in sorted(by_second, reverse=True):
+            same = by_second[second]
+            if len(same) > 1:  # only then does a record have to say which was first
+                same.sort(key=_started, reverse=True)
+            found += same
+        return found
 
     def _folders(self) -> list[Path]:
         """The folders that have a record, whatever kind of file that is."""
@@ -129,11 +163,11 @@ class Store:
         """
         place = Path(reference)
         if "/" in reference and os.path.lexists(place / RECORD):
-            return _entry(place)
+            return Entry(folder=place)
         entries = self.entries()
         if reference == "latest" and entries:
             return entries[0]
-        near = _near(entries, reference)
+        near = _named(entries, reference)
         if len(near) == 1:
             return near[0]
         if near:
@@ -166,6 +200,14 @@ class Store:
         )
 
 
+def _named(entries: list[Entry], reference: str) -> list[Entry]:
+    """The run with this id, else all whose ids begin or end with it."""
+    if not reference:
+        return []
+    exact = [entry for entry in entries if entry.run_id == reference]
+    return exact or [e for e in entries if e.run_id.startswith(reference) or e.run_id.endswith(reference)]
+
+
 def may_live(record: RunRecord) -> bool:
     """Whether the mlorch that owns ``record`` may still run.
 
@@ -177,22 +219,6 @@ def may_live(record: RunRecord) -> bool:
     return alive(record.owner)
 
 
-def _near(entries: Sequence[Entry], reference: str) -> list[Entry]:
-    """The run of an id, else those whose id begins or ends with it."""
-    if not reference:
-        return []
-    exact = [entry for entry in entries if entry.run_id == reference]
-    return exact or [each for each in entries if each.run_id.startswith(reference) or each.run_id.endswith(reference)]
-
-
-def _entry(folder: Path) -> Entry:
-    try:
-        record = from_json(read_text(folder, RECORD), path=str(folder / RECORD))
-    except StepFailed as exc:
-        return Entry(run_id=folder.name, folder=folder, problem=exc.message)
-    return Entry(run_id=folder.name, folder=folder, record=record)
-
-
 def _may_run(folder: Path) -> bool:
     """Whether the record may say ``running``; quicker than to decode it, as of most no process is left to ask for."""
     try:
@@ -201,9 +227,8 @@ def _may_run(folder: Path) -> bool:
         return False
 
 
-def _age(entry: Entry) -> tuple[str, int]:
-    """Ids begin with the second of their start; the record's nanoseconds order runs within one."""
-    return (entry.run_id[:16], entry.record.started.unix_ns if entry.record else 0)
+def _started(entry: Entry) -> int:
+    return entry.record.started.unix_ns if entry.record else 0
 
 
 def _some(names: list[str]) -> str:

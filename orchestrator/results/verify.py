@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
-from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
 from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, read_document, read_text
 from orchestrator.results import loadgen
@@ -18,6 +17,8 @@ from orchestrator.results.store import RECORD, REPORT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from orchestrator.facts.record import FileHash
 
 _REQUIRED = {
     "performance": (loadgen.SUMMARY, loadgen.DETAIL, "settings.json", "harness.json"),
@@ -95,15 +96,8 @@ def _identity(record: RunRecord, folder: Path) -> Iterator[Fault]:
 
 def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
     for name, known in record.files.items():
-        try:
-            sha256, size = hash_file(folder, name)
-        except UnreadableFile as error:
-            yield Fault(file=neutral(name), message="the file is missing" if error.missing else error.reason)
-            continue
-        if size != known.size:
-            yield Fault(file=name, message=f"{size} bytes; {known.size} were recorded")
-        elif sha256 != known.sha256:
-            yield Fault(file=name, message="the content differs from what was recorded")
+        if why := _difference(folder, name, known):
+            yield Fault(file=name, message=why)
     if record.status == "done":
         for name in _REQUIRED.get(record.mode, ()):
             if name not in record.files:
@@ -111,7 +105,18 @@ def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
     ours = {RECORD, REPORT, *record.files}
     for path in sorted(folder.iterdir()) if record.files else ():
         if path.name not in ours:
-            yield Fault(file=neutral(path.name), message="the file was not there when the run ended")
+            yield Fault(file=path.name, message="the file was not there when the run ended")
+
+
+def _difference(folder: Path, name: str, known: FileHash) -> str:
+    """Why a file is not the one that was recorded; empty where it is."""
+    try:
+        sha256, size = hash_file(folder, name)
+    except UnreadableFile as error:
+        return "the file is missing" if error.missing else error.reason
+    if size != known.size:
+        return f"{size} bytes; {known.size} were recorded"
+    return "" if sha256 == known.sha256 else "the content differs from what was recorded"
 
 
 def _settings(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> Iterator[Fault]:
@@ -186,14 +191,7 @@ def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) 
     if not isinstance(entries, list) or not all(map(_is_entry, entries)):
         yield Fault(file=loadgen.ACCURACY, message="not a list of LoadGen's entries")
         return
-    settings = _json(folder, "settings.json")
-    expected = _lookup(settings, "dataset.samples") if isinstance(settings, dict) else None
-    seen = Counter(int(entry["qsl_idx"]) for entry in entries)
-    twice = sum(count - 1 for count in seen.values())
-    if twice:
-        yield Fault(file=loadgen.ACCURACY, message=f"{twice} samples are there more than once")
-    if len(seen) != expected or (seen and max(seen) >= len(seen)):
-        yield Fault(file=loadgen.ACCURACY, message=f"{len(seen)} different samples, the dataset has {expected}")
+    yield from _samples(entries, folder)
     claimed = harness.get("accuracy")
     claimed = claimed if isinstance(claimed, dict) else {}
     if claimed.get("samples") != len(entries):
@@ -201,6 +199,17 @@ def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) 
         yield Fault(file="harness.json", message=message)
     if labels is not None:
         yield from _top1(entries, claimed, labels)
+
+
+def _samples(entries: list[dict[str, object]], folder: Path) -> Iterator[Fault]:
+    settings = _json(folder, "settings.json")
+    expected = _lookup(settings, "dataset.samples") if isinstance(settings, dict) else None
+    seen = Counter(int(str(entry["qsl_idx"])) for entry in entries)
+    twice = sum(count - 1 for count in seen.values())
+    if twice:
+        yield Fault(file=loadgen.ACCURACY, message=f"{twice} samples are there more than once")
+    if len(seen) != expected or (seen and max(seen) >= len(seen)):
+        yield Fault(file=loadgen.ACCURACY, message=f"{len(seen)} different samples, the dataset has {expected}")
 
 
 def _is_entry(item: object) -> bool:

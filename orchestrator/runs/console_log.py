@@ -1,11 +1,10 @@
-"""What a container writes: kept line by line in `console.log`, and handed on as events and harmless text."""
+"""What a container writes: kept line by line in `console.log`, and handed on as events and as text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.neutral import neutral
 from orchestrator.facts.redact import redacted_text
 from orchestrator.host.untrusted import UnreadableFile, read_tail, strict_json
 
@@ -19,7 +18,7 @@ LOG = "console.log"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleLog:
-    """Follows one container: ``stream`` gets every line without secrets, the two others what a person sees."""
+    """Follows one container: ``stream`` gets every line, without secrets."""
 
     stream: TextIO
     secrets: tuple[str, ...]
@@ -33,9 +32,9 @@ class ConsoleLog:
         self.stream.flush()
         event = parse_event(text)
         if event is None:
-            self.on_line(neutral(text))
+            self.on_line(text)
         else:
-            self.on_event({key: neutral(value) if isinstance(value, str) else value for key, value in event.items()})
+            self.on_event(event)
 
 
 def parse_event(line: str) -> dict[str, object] | None:

@@ -1,4 +1,4 @@
-"""Why a run did not do its work: from a container's end, or from an exception, to what the user is told."""
+"""Why a run did not do its work: from a container's end, or from an exception, to what the user reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import InterruptedRun, MlorchError, StepFailed
-from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import Failure
 from orchestrator.facts.redact import redacted_text
 from orchestrator.runs.console_log import LOG, tail
@@ -53,7 +52,7 @@ def _own_words(harness: Mapping[str, object]) -> str:
         return " and wrote no harness.json"
     error = harness.get("error")
     message = error.get("message") if isinstance(error, dict) else None
-    return f": {neutral(str(message))}" if message else ""
+    return f": {message}" if message else ""
 
 
 def explanation(exc: BaseException, folder: Path) -> MlorchError:

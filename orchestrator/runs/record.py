@@ -101,9 +101,9 @@ def with_effective(settings: Mapping[str, Setting], effective: Mapping[str, obje
         name = next((known for known in merged if known == key or known.partition(".")[2] == key), key)
         source = str(fact.get("source", "calibrated"))
         known_source = merged[name].source if name in merged else ""
-        # What the harness kept as it was told has its source from us; what it changed, from the harness.
-        told = name in merged and merged[name].value == fact["value"]
-        merged[name] = Setting(value=fact["value"], source=known_source if told else source)
+        # What the harness left as it was has its source from us; what it changed, from the harness.
+        unchanged = name in merged and merged[name].value == fact["value"]
+        merged[name] = Setting(value=fact["value"], source=known_source if unchanged else source)
     return merged
 
 

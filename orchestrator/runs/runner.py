@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, MlorchError, StepFailed
 from orchestrator.facts.measured import Measured
 from orchestrator.facts.record import Moment, RunRecord
-from orchestrator.host.left_behind import take_back
+from orchestrator.host.left_behind import give, take_back
 from orchestrator.results.measure import harness_document
 from orchestrator.runs.artifacts import lent
 from orchestrator.runs.console_log import LOG, ConsoleLog, tail
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import NoReturn, TextIO
 
     from orchestrator.engines import ContainerExit, ContainerFacts, Engine
-    from orchestrator.facts.steps import RunStep
+    from orchestrator.facts.runs import RunStep
     from orchestrator.runs.record import RecordContext, Session
 
 
@@ -180,6 +180,7 @@ class Runner:
             final = replace(final, files=hashes, left={**left, **skipped})
             release_reserve(folder)
             self.store.finish(final)
+            give(folder / "run.json", owner)
         except (StepFailed, OSError) as exc:
             self._cut_short(final, folder, exc, owner)
         return Outcome(record=final, folder=folder, error=error)
@@ -205,6 +206,7 @@ class Runner:
             last = replace(last, files=hashes, left={**left, **skipped})
         with contextlib.suppress(MlorchError, OSError):
             self.store.finish(last)
+            give(folder / "run.json", owner)
         if isinstance(exc, Exception) and not isinstance(exc, (MlorchError, OSError)):
             raise exc
         raise error from (None if error is exc else exc)

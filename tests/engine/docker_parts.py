@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from orchestrator.facts.steps import BuildSettings, ContainerSpec, LayerStep
+from orchestrator.facts.containers import ContainerSpec
+from orchestrator.facts.steps import BuildSettings, LayerStep
 
 
 def busybox() -> bytes:

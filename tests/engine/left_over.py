@@ -5,11 +5,13 @@ The images of built-in recipes stay: they are the cache that makes the next sess
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines import ENGINES, engine_factory
+from orchestrator.engines.private.podman import home
 from orchestrator.errors import EngineError, MlorchError
 from orchestrator.host.folders import cache_home
 from orchestrator.images.prune import ID_LABEL, is_own
@@ -38,6 +40,8 @@ class LeftOver:
 
     def __post_init__(self) -> None:
         self.images = {engine.name: set(labelled_images(engine)) for engine in running_engines()}
+        if not (home() / "storage").exists():  # podman comes with the first test that wants it, and has no image yet
+            self.images.setdefault("podman", set())
         self.folders = set(folders_of_tests())
 
     def remove_images(self) -> None:
@@ -61,12 +65,17 @@ class LeftOver:
 
     def new_images(self, engine: Engine) -> list[ImageFacts]:
         """Images that came since the session started and belong to no built-in recipe."""
-        before = self.images.get(engine.name, set())
-        new = [facts for name, facts in labelled_images(engine).items() if name not in before]
-        if not new:
+        before = self.images.get(engine.name)
+        if before is None:  # nobody could say what was there, so nothing is touched
             return []
-        built_in = current_ids(Context(), Silent())
-        return [facts for facts in new if not is_own(facts) or facts.labels[ID_LABEL] not in built_in]
+        new = [facts for name, facts in labelled_images(engine).items() if name not in before]
+        return [facts for facts in new if not is_own(facts) or facts.labels[ID_LABEL] not in built_in_ids()]
+
+
+@functools.cache
+def built_in_ids() -> frozenset[str]:
+    """The content ids of everything that the recipes that ship can make on this machine."""
+    return current_ids(Context(), Silent())
 
 
 def running_engines() -> list[Engine]:

@@ -345,7 +345,7 @@ def publisher(engine, registry: Running, path: str = "team", env=None, **more):
     from orchestrator.images.registry.client import Registry
 
     place = RegistryPrefix(host=registry.host, path=path)
-    return Publisher(engine=engine, place=place, client=Registry.at(registry.host, client_of(env)), **more)
+    return Publisher(engine=engine, prefix=place, client=Registry.at(registry.host, client_of(env)), **more)
 
 
 def image_sources(registry: Running, path: str = "team", env=None, **more):
@@ -354,7 +354,7 @@ def image_sources(registry: Running, path: str = "team", env=None, **more):
     from orchestrator.images.pull import ImageSources
     from orchestrator.images.registry.client import Registry
 
-    made = ImageSources(places=(RegistryPrefix(host=registry.host, path=path),), **more)
+    made = ImageSources(prefixes=(RegistryPrefix(host=registry.host, path=path),), **more)
     made._clients[registry.host] = Registry.at(registry.host, client_of(env))
     return made
 

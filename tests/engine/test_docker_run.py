@@ -9,7 +9,7 @@ import pytest
 from docker_parts import Bench, busybox, spec, step
 
 from orchestrator.errors import HostLimitError, StepFailed, UsageError
-from orchestrator.facts.steps import Mount
+from orchestrator.facts.containers import Mount
 
 pytestmark = pytest.mark.engine
 LABEL = "org.mlorch.test=t-docker"

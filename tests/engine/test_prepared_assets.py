@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.cli import run
 from orchestrator.definitions.catalog import builtin_root, load
-from orchestrator.facts.steps import ContainerSpec
+from orchestrator.facts.containers import ContainerSpec
 from orchestrator.operations.kept_plans import Selection
 
 pytestmark = pytest.mark.engine

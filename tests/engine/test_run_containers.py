@@ -14,9 +14,11 @@ from build_parts import PlanBuilder
 from orchestrator.engines.docker.printer import argv as docker_argv
 from orchestrator.engines.podman.printer import argv
 from orchestrator.errors import StepFailed
+from orchestrator.facts.containers import ContainerSpec, Mount
 from orchestrator.facts.measured import LoadGenResult, Measured
 from orchestrator.facts.record import ImageId, RecipeId
-from orchestrator.facts.steps import AssetRef, BuildPlan, ContainerSpec, Mount, RunStep
+from orchestrator.facts.runs import AssetRef, RunStep
+from orchestrator.facts.steps import BuildPlan
 from orchestrator.host.folders import cache_home
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.context import Context
@@ -75,6 +77,7 @@ def start(context, image, tmp_path):
 
 
 def a_step(image: str, root: Path, run_id: str, program: str, memory: int, artifacts: Path | None = None) -> RunStep:
+    uid, _, gid = this_user().inside.partition(":")
     spec = ContainerSpec(
         name=f"mlorch-run-test-{os.getpid()}",
         image=image,
@@ -84,7 +87,7 @@ def a_step(image: str, root: Path, run_id: str, program: str, memory: int, artif
             Mount(source=f"{root}/{run_id}", target="/results", read_only=False),
             Mount(source=f"{artifacts or root}/artifacts/image/step", target="/artifacts", read_only=False),
         ),
-        tmpfs={"/scratch": "rw,nosuid,nodev,noexec,mode=1777,size=16777216"},
+        tmpfs={"/scratch": f"rw,nosuid,nodev,noexec,mode=1777,uid={uid},gid={gid},size=16777216"},
         env={"HOME": "/scratch", "PYTHONUNBUFFERED": "1"},
         labels={"org.mlorch.run": run_id, "org.mlorch.owner": owner_label(this_process())},
         cpus=(0,),

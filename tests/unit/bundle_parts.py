@@ -124,7 +124,7 @@ def bundle(folder: Path, made: BuildPlan | None = None, files: dict[str, bytes] 
     order = Order(
         mlorch="1.2.3",
         plans=(bundled_plan(made, ""),),
-        assets=(Stored(kind="model", name="net", key="0123", place=place, size=7),),
+        assets=(Stored(kind="model", name="net", key="0123", path=place, size=7),),
         definitions=tuple(roots),
         documents=lambda _reference, _digest: {"sbom.json": b"{}", "provenance.json": b"{}"},
     )

@@ -295,5 +295,5 @@ def test_an_interrupted_preparation_leaves_nothing_that_counts(world):
 
 
 def test_the_marker_names_every_file_and_its_hash(world):
-    marker = json.loads((world.get("photos").place / "complete.json").read_text())
+    marker = json.loads((world.get("photos").path / "complete.json").read_text())
     assert {name: facts["sha256"] for name, facts in marker.items()} == {"x.npy": sha(ARRAY)}

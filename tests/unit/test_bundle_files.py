@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.images.attest.documents import kept
+from orchestrator.images.attest.documents import find_documents
 from orchestrator.images.bundle import write as writing
 from orchestrator.images.bundle.load import load_definitions, load_documents, load_images
 from orchestrator.images.bundle.read import checked
@@ -338,7 +338,7 @@ def test_what_is_there_already_is_not_taken_in_again_and_names_are_ours(tmp_path
         assert engine.loaded == [plan().image]
         assert load_documents(found) == 1
         (image,) = found.images.values()
-    assert kept(image.digest).sbom == b"{}"
+    assert find_documents(image.digest).sbom == b"{}"
 
 
 def test_an_engine_that_ends_with_another_image_is_told(tmp_path):

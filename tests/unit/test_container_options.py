@@ -17,7 +17,7 @@ from orchestrator.engines.options import container_options
 from orchestrator.engines.podman import printer as podman_printer
 from orchestrator.engines.podman.argv import Host, create_words
 from orchestrator.engines.printers import PRINTERS, printer
-from orchestrator.facts.steps import ContainerSpec, Mount
+from orchestrator.facts.containers import ContainerSpec, Mount
 
 FULL = ContainerSpec(
     name="mlorch-x",

@@ -14,9 +14,10 @@ from orchestrator.commands.device_view import device_injection_lines
 from orchestrator.engines import EngineFacts, cdi, devices
 from orchestrator.engines.nodes import holders, require_nodes
 from orchestrator.errors import HostLimitError
+from orchestrator.facts.containers import ContainerSpec
 from orchestrator.facts.devices import DeviceInventory, FoundDevice
 from orchestrator.facts.record import ContainerRun
-from orchestrator.facts.steps import ContainerSpec, DeviceInjection, InjectedDevice
+from orchestrator.facts.runs import DeviceInjection, InjectedDevice
 from orchestrator.host.node_devices import devices_by_nodes
 from orchestrator.host.nodes import host_libraries, node_facts
 from orchestrator.operations.device_inventory import device_inventory, pretended

@@ -101,11 +101,11 @@ def test_an_image_in_the_engine_with_other_bytes_than_published_counts_as_missin
     step = plan().layers[1]
     there = replace(facts("top", "ab", 1), image=step.image)
     bound = {step.content_id: replace(ONE, content_id=step.content_id)}
-    one = ImageSources(places=(), published=bound)
+    one = ImageSources(prefixes=(), published=bound)
     assert one.accept({step.image: there}, [step]) == {step.image: None}
     same = replace(there, digest=ONE.digest)
     assert one.accept({step.image: same}, [step]) == {step.image: same}
-    assert ImageSources(places=()).accept({step.image: there}, [step]) == {step.image: there}
+    assert ImageSources(prefixes=()).accept({step.image: there}, [step]) == {step.image: there}
 
 
 def test_a_registry_that_does_not_answer_is_passed_over_once_or_refused(monkeypatch):
@@ -117,11 +117,11 @@ def test_a_registry_that_does_not_answer_is_passed_over_once_or_refused(monkeypa
             raise RegistryError("nobody there", slug="registry-down")
 
     said = []
-    one = ImageSources(places=(RegistryPrefix(host="r"),), warn=said.append)
+    one = ImageSources(prefixes=(RegistryPrefix(host="r"),), warn=said.append)
     one._clients["r"] = Down()
     assert one.registry_images([plan()], ()) == {}
     assert (Down.asked, len(said)) == (1, 1)
-    strict = ImageSources(places=(RegistryPrefix(host="r"),), strict=True)
+    strict = ImageSources(prefixes=(RegistryPrefix(host="r"),), strict=True)
     strict._clients["r"] = Down()
     with pytest.raises(RegistryError) as caught:
         strict.registry_images([plan()], ())

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from orchestrator import cli
+from orchestrator.host.process import this_user
 from orchestrator.operations.run_request import known_name
 
 
@@ -51,6 +52,7 @@ def test_the_lines_of_a_dry_run_can_be_pasted_into_a_shell(capsys, tmp_path):
     (prepare,), (start,) = _pairs(
         printed(capsys, "image-fashion", "-t", "cpu", "-s", "offline", "-m", "accuracy", "--dry-run")
     )
+    prepare, _, chown = prepare.partition(" && chown ")
     *make, then, printf, form, settings, into, place = shlex.split(prepare)
     assert (make[:2], then, printf, form, into) == (["mkdir", "-p"], "&&", "printf", "%s", ">")
     assert json.loads(settings)["mode"] == "accuracy"
@@ -59,6 +61,9 @@ def test_the_lines_of_a_dry_run_can_be_pasted_into_a_shell(capsys, tmp_path):
     assert make[2:] == [mount["source"] for mount in writable]
     assert f"{tmp_path}/results/" in place
     assert place in [f"{mount['source']}/settings.json" for mount in writable]
+    user = this_user()
+    assert shlex.split(chown) == ([user.inside, *make[2:]] if user.inside != user.owner else [])
+    assert f"--user {user.inside}" in start
 
 
 def test_dry_run_document_says_settings_and_where_they_came_from(capsys):

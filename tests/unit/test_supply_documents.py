@@ -14,7 +14,7 @@ from orchestrator.errors import StepFailed, UsageError
 from orchestrator.images.attest import provenance as origin
 from orchestrator.images.attest.attach import Attached
 from orchestrator.images.attest.check import Evidence, check_all, differences, good
-from orchestrator.images.attest.documents import digests, documents, keep, kept, place_of
+from orchestrator.images.attest.documents import digests, documents, find_documents, folder_of, keep_documents
 from orchestrator.images.attest.keys import generate, load_signer, load_verifier
 from orchestrator.images.attest.packages_found import from_archive, packages_in
 from orchestrator.images.attest.sbom import read_sbom, sbom
@@ -375,14 +375,14 @@ def test_packages_of_a_base_image_are_its_own():
 
 def test_documents_are_kept_by_digest_and_a_signature_never_outlives_what_it_signs(keys):
     made = documents(subject(), keys[0], "x")
-    keep(made)
-    assert kept(DIGEST) == made
-    keep(documents(subject()))
-    assert kept(DIGEST).signature is None
-    assert kept(DIGEST).envelopes == ()
-    assert kept("sha256:" + "1" * 64) is None
-    (place_of(DIGEST) / "signature.json").write_text("broken")
-    assert kept(DIGEST).signature is None
+    keep_documents(made)
+    assert find_documents(DIGEST) == made
+    keep_documents(documents(subject()))
+    assert find_documents(DIGEST).signature is None
+    assert find_documents(DIGEST).envelopes == ()
+    assert find_documents("sha256:" + "1" * 64) is None
+    (folder_of(DIGEST) / "signature.json").write_text("broken")
+    assert find_documents(DIGEST).signature is None
 
 
 def test_digests_for_a_result_are_computed_once(monkeypatch):

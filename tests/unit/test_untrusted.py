@@ -12,7 +12,6 @@ from orchestrator.host import untrusted
 from orchestrator.host.untrusted import (
     UnreadableFile,
     hash_file,
-    neutral,
     read_document,
     read_object,
     read_tail,
@@ -155,10 +154,3 @@ def test_a_document_that_is_no_object_is_refused_where_one_is_wanted(folder):
 def test_the_tail_is_the_last_lines(folder):
     (folder / "x").write_text("".join(f"line {number}\n" for number in range(50_000)))
     assert read_tail(folder, "x", lines=2) == "line 49998\nline 49999"
-
-
-def test_what_steers_a_terminal_is_written_out():
-    assert neutral("\x1b]0;owned\x07\x1b[2J\rok") == "\\x1b]0;owned\\x07\\x1b[2J\\x0dok"
-    assert neutral("\x9b31m \u202eexe.txt") == "\\x9b31m \\u202eexe.txt"
-    assert neutral("grün\tand\nplain 日本") == "grün\tand\nplain 日本"
-    neutral(os.fsdecode(b"\xff")).encode()

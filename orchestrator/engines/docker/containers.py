@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines.model import ContainerFacts
+from orchestrator.engines.inventory import ContainerFacts
 from orchestrator.engines.options import container_options
 from orchestrator.engines.output import ended, lines
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import docker
 
     from orchestrator.engines.model import ContainerExit
-    from orchestrator.facts.steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
 
 _OF_CONTAINER = frozenset({"name", "user", "environment", "labels", "working_dir"})
 """What the SDK takes beside the host's part of a container's configuration."""

@@ -7,15 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.devices import refused_device
-from orchestrator.engines.docker.hosts import find_host
-from orchestrator.engines.docker.lookup import (
-    Lookup,
-    engine_lost,
-    no_engine,
-    require_listener,
-    socket_lookup,
-    socket_path,
-)
+from orchestrator.engines.docker.hosts import find_host, no_engine, require_listener, socket_path
+from orchestrator.engines.docker.lookup import Lookup, engine_lost, socket_lookup
 from orchestrator.engines.requirements import unmet_requirement
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
 
@@ -26,15 +19,10 @@ if TYPE_CHECKING:
     import docker.errors
 
     from orchestrator.engines.docker.client import Client
-    from orchestrator.engines.model import (
-        BuildEvent,
-        ContainerExit,
-        ContainerFacts,
-        EngineFacts,
-        ImageFacts,
-        RegistryAuth,
-    )
-    from orchestrator.facts.steps import BuildSettings, ContainerSpec, LayerStep
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+    from orchestrator.engines.model import BuildEvent, ContainerExit, EngineFacts, RegistryAuth
+    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.steps import BuildSettings, LayerStep
 
 _TIMEOUT_S = 120
 

@@ -7,16 +7,15 @@ standard library's sockets do; for an engine elsewhere `docker.engine` hands in 
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import socket
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from orchestrator.engines.model import ContainerFacts, ImageFacts
+from orchestrator.engines.docker.hosts import socket_path
+from orchestrator.engines.inventory import ContainerFacts, ImageFacts
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -24,15 +23,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _TIMEOUT_S = 30.0
-_PROBE_S = 2.0
 _OK, _NOT_FOUND = 200, 404
 _REMOVED = frozenset({204, _NOT_FOUND, 409})
 """Answers to a removal that leave no container: done, gone before, another one removes it right now."""
-_SILENT = {
-    errno.ENOENT: "there is no such socket",
-    errno.EACCES: "this user may not use its socket (is the user in the socket's group?)",
-    errno.ECONNREFUSED: "the socket is there, but nothing listens on it",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,34 +98,6 @@ def socket_lookup(host: str, timeout_s: float = _TIMEOUT_S) -> Lookup | None:
     return None if path is None else Lookup(host, partial(_send, path, timeout_s))
 
 
-def socket_path(host: str) -> str | None:
-    """The unix socket that a host (``unix:///run/docker.sock``) names; None for a host elsewhere."""
-    path = host.removeprefix("unix://")
-    return None if path == host else path
-
-
-def silence(path: str) -> str:
-    """Why nobody answers on a unix socket, in plain words; empty where somebody listens."""
-    if not os.path.lexists(path):
-        return _SILENT[errno.ENOENT]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE_S)
-        try:
-            probe.connect(path)
-        except OSError as error:
-            return _SILENT.get(error.errno or 0, str(error))
-    return ""
-
-
-def no_engine(host: str, why: str) -> EngineError:
-    """Nobody answers at ``host``."""
-    return EngineError(
-        f"no container engine answers at {host}: {why}",
-        hint="start one, or let mlorch get one for itself: `mlorch engine ensure`",
-        slug="no-engine",
-    )
-
-
 def engine_lost(host: str, why: str) -> EngineError:
     """The engine at ``host`` answered before, and does not any more."""
     return EngineError(
@@ -140,13 +105,6 @@ def engine_lost(host: str, why: str) -> EngineError:
         hint="see `mlorch doctor`; `mlorch engine ensure` starts mlorch's own engine again",
         slug="engine-lost",
     )
-
-
-def require_listener(host: str) -> None:
-    """Raise `EngineError` (`no-engine`) where ``host`` is a unix socket on which nobody listens."""
-    path = socket_path(host)
-    if path is not None and (why := silence(path)):
-        raise no_engine(host, why)
 
 
 def ping(path: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.engines.options import run_words, unowned
 
 if TYPE_CHECKING:
-    from orchestrator.facts.steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
 
 
 def argv(spec: ContainerSpec) -> list[str]:

@@ -10,7 +10,7 @@ from orchestrator.engines.options import each, run_words, ulimit_words
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.facts.steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
 
 _RAISED = {"nofile": 1 << 20, "nproc": 1 << 22}
 """What podman sets where nobody says anything (its RLimitDefaultValue); refused where the host's bound is lower."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines.devices import refused_device
-from orchestrator.engines.model import ContainerFacts, ImageFacts
+from orchestrator.engines.inventory import ContainerFacts, ImageFacts
 from orchestrator.engines.private.podman import program as own_program
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
 from orchestrator.host.command import run_program

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.podman.argv import create_words, not_passed
 from orchestrator.engines.podman.cli import missing_mount, refused
 from orchestrator.engines.podman.host import this_host
@@ -15,9 +16,11 @@ from orchestrator.errors import EngineError, HostLimitError, MlorchError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from orchestrator.engines.model import BuildEvent, ContainerExit, ContainerFacts, EngineFacts, ImageFacts
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+    from orchestrator.engines.model import BuildEvent, ContainerExit, EngineFacts
     from orchestrator.engines.podman.cli import Podman
-    from orchestrator.facts.steps import BuildSettings, ContainerSpec, LayerStep
+    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.steps import BuildSettings, LayerStep
 
 _STOPPED_S = 30.0
 
@@ -32,6 +35,7 @@ class PodmanEngine(PodmanImages):
 
     podman: Podman
     name: str = "podman"
+    access: EngineAccess = HERE
     _facts: EngineFacts | None = field(default=None, repr=False)
 
     # -- facts -------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from orchestrator.engines.podman.argv import create_words, not_passed
 from orchestrator.engines.podman.host import this_host
 
 if TYPE_CHECKING:
-    from orchestrator.facts.steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
 
 
 def argv(spec: ContainerSpec) -> list[str]:

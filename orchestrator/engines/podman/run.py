@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.model import ContainerFacts
+from orchestrator.engines.inventory import ContainerFacts
 from orchestrator.engines.output import ended, lines
 from orchestrator.engines.podman.cli import refused
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engines.model import ContainerExit
     from orchestrator.engines.podman.cli import Podman
-    from orchestrator.facts.steps import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec
 
 PID, OOM = "pid", "oom"
 _LOOK_S = 0.02

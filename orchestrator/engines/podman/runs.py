@@ -20,7 +20,7 @@ from orchestrator.host.process import alive, owner_label, parse_owner_label, thi
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.engines.model import ContainerFacts
+    from orchestrator.engines.inventory import ContainerFacts
     from orchestrator.engines.podman.cli import Podman
 
 _OWNER = "owner"

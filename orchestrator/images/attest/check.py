@@ -112,48 +112,51 @@ def _content_id(found: Evidence, wanted: Subject | None) -> Check:
 
 
 def _sbom(found: Evidence, wanted: Subject | None) -> Check:
-    wrong: list[str] = []
     based = wanted is not None and base_image(wanted.layers) is not None
+    wrong: list[str] = []
     if wanted is not None:
-        pinned = {(part.kind, part.name): part.version for part in packages_of(wanted.layers)}
+        pinned = {(package.kind, package.name): package.version for package in packages_of(wanted.layers)}
         wrong += [f"the plan: {each}" for each in differences(pinned, found.packages, more_inside=based)]
     for data in found.attached.sboms:
-        try:
-            listed = read_sbom(data)
-        except ValueError as error:
-            wrong.append(f"it cannot be read: {error}")
-            continue
-        if listed.digest != found.image.digest:
-            wrong.append(f"it is about {listed.digest}")
-        more = based or '"mlorch:packages","value":"pinned' in data.decode(errors="replace")
-        wrong += list(differences(listed.packages, found.packages, more_inside=more))
+        wrong += _wrong_in_sbom(data, found, based=based)
     if wrong:
         return Check(name="sbom", passed=False, detail=_some(wrong), hint=_REBUILD)
-    if found.published and not found.attached.sboms:
-        return Check(name="sbom", passed=False, detail="none lies beside the image", hint=_ATTACH)
-    what = f"{len(found.packages)} packages in the image"
+    inside = f"{len(found.packages)} packages in the image"
     if found.attached.sboms:
         return Check(
-            name="sbom", passed=True, detail=f"it lists exactly the {what}" if not based else f"{what}, listed"
+            name="sbom", passed=True, detail=f"{inside}, listed" if based else f"it lists exactly the {inside}"
         )
-    if wanted is not None:
-        return Check(name="sbom", passed=True, detail=f"none is kept here; the plan pins exactly the {what}")
-    return Check(name="sbom", passed=None, detail="none is kept here", hint=_ATTACH)
+    if found.published:
+        return Check(name="sbom", passed=False, detail="none lies beside the image", hint=_ATTACH)
+    if wanted is None:
+        return Check(name="sbom", passed=None, detail="none is kept here", hint=_ATTACH)
+    return Check(name="sbom", passed=True, detail=f"none is kept here; the plan pins exactly the {inside}")
+
+
+def _wrong_in_sbom(data: bytes, found: Evidence, *, based: bool) -> list[str]:
+    """In what a bill of materials and the image differ; ``based`` where a base image brings packages of its own."""
+    try:
+        listed = read_sbom(data)
+    except ValueError as error:
+        return [f"it cannot be read: {error}"]
+    more = based or '"mlorch:packages","value":"pinned' in data.decode(errors="replace")
+    wrong = [] if listed.digest == found.image.digest else [f"it is about {listed.digest}"]
+    return [*wrong, *differences(listed.packages, found.packages, more_inside=more)]
 
 
 def differences(listed: Packages, inside: Packages, *, more_inside: bool = False) -> Iterable[str]:
     """In what a list and an image differ; ``more_inside`` where a base image brings packages of its own."""
     for key in sorted(listed.keys() | inside.keys()):
-        said, there = listed.get(key), inside.get(key)
-        if said == there or (said is None and more_inside):
+        pinned, found = listed.get(key), inside.get(key)
+        if pinned == found or (pinned is None and more_inside):
             continue
         name = " ".join(key)
-        if said is None:
-            yield f"{name} {there} is inside, but not listed"
-        elif there is None:
-            yield f"{name} {said} is listed, but not inside"
+        if pinned is None:
+            yield f"{name} {found} is inside, but not listed"
+        elif found is None:
+            yield f"{name} {pinned} is listed, but not inside"
         else:
-            yield f"{name} is listed as {said}, inside is {there}"
+            yield f"{name} is listed as {pinned}, inside is {found}"
 
 
 # -- how it came to be ---------------------------------------------------------------------
@@ -182,18 +185,21 @@ def _provenance(found: Evidence) -> Check:
 
 
 def _undeclared(predicate: Mapping[str, object], layers: Iterable[Mapping[str, object]]) -> list[str]:
-    """Dependencies that the layers' inputs do not name, and the other way round: both lists have to tell the same."""
+    """Dependencies that the layers' inputs do not name, and the other way round: both lists have to agree."""
     from orchestrator.images.attest.subject import rebuilt
 
     definition = predicate.get("buildDefinition")
     given = definition.get("resolvedDependencies") if isinstance(definition, dict) else None
     if not isinstance(given, list):
         return ["it lists no dependencies"]
-    said = {_sha256(each) for each in given}
-    needed = {sha256 for part in packages_of(rebuilt(tuple(layers))) for sha256 in part.sha256}
-    hashed = {word for layer in layers for value in _values(layer) for word in value.replace("@sha256:", " ").split()}
-    wrong = [f"the dependency {each[:12]} is in no layer's inputs" for each in sorted(said - hashed)]
-    return wrong + [f"the package {each[:12]} is not among its dependencies" for each in sorted(needed - said)]
+    declared = {_sha256(each) for each in given}
+    needed = {sha256 for package in packages_of(rebuilt(tuple(layers))) for sha256 in package.sha256}
+    hashed: set[str] = set()
+    for layer in layers:
+        for value in _values(layer):
+            hashed.update(value.replace("@sha256:", " ").split())
+    wrong = [f"the dependency {each[:12]} is in no layer's inputs" for each in sorted(declared - hashed)]
+    return wrong + [f"the package {each[:12]} is not among its dependencies" for each in sorted(needed - declared)]
 
 
 def _sha256(dependency: object) -> str:

@@ -78,9 +78,9 @@ def documents(subject: Subject, signer: Signer | None = None, reference: str = "
     )
 
 
-def keep(made: Documents) -> Path:
+def keep_documents(made: Documents) -> Path:
     """Write documents below the data folder, over earlier ones of the same image; gives their folder."""
-    folder = place_of(made.digest)
+    folder = folder_of(made.digest)
     folder.mkdir(parents=True, exist_ok=True)
     files = made.files()
     for name, data in files.items():
@@ -91,9 +91,9 @@ def keep(made: Documents) -> Path:
     return folder
 
 
-def kept(digest: str) -> Documents | None:
+def find_documents(digest: str) -> Documents | None:
     """The documents of an image on this machine, or None."""
-    folder = place_of(digest)
+    folder = folder_of(digest)
     try:
         files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name in NAMES}
     except OSError:
@@ -122,7 +122,7 @@ def _signature(data: bytes | None) -> Signature | None:
         return None
 
 
-def place_of(digest: str) -> Path:
+def folder_of(digest: str) -> Path:
     """The folder of an image's documents; it need not be there."""
     return data_home() / "supply" / digest.partition(":")[2]
 
@@ -136,15 +136,15 @@ def digests(subject: Subject) -> tuple[str, str]:
 
     form = [_SCHEME, __version__, subject.digest, subject.content_id, subject.target, subject.recipe_sha256]
     name = hashlib.sha256(json.dumps(form).encode()).hexdigest()[:32]
-    place = cache_home() / "supply" / f"{name}.json"
+    path = cache_home() / "supply" / f"{name}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads(place.read_bytes())
+        found = json.loads(path.read_bytes())
         return str(found["sbom"]), str(found["provenance"])
     made = documents(subject)
     fresh = {"sbom": _digest(made.sbom), "provenance": _digest(made.provenance)}
     with contextlib.suppress(OSError):  # only saves the next run from computing them again
-        place.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(place, json.dumps(fresh) + "\n", overwrite=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(path, json.dumps(fresh) + "\n", overwrite=True)
     return fresh["sbom"], fresh["provenance"]
 
 

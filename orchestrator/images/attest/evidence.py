@@ -16,7 +16,7 @@ from orchestrator.host.files import write_failure
 from orchestrator.host.folders import cache_home
 from orchestrator.images.attest.attach import Attached, attached
 from orchestrator.images.attest.check import Evidence
-from orchestrator.images.attest.documents import kept
+from orchestrator.images.attest.documents import find_documents
 from orchestrator.images.attest.packages_found import from_archive, packages_in
 from orchestrator.images.layout.archive import opened, refused
 from orchestrator.images.layout.read import LaidImage, blob_name, images_of
@@ -66,12 +66,12 @@ def of_engine(engine: ImageMoves, reference: str, digest: str) -> Evidence:
         StepFailed: it is not there, or what the engine gives is not whole.
     """
     with scratch() as folder:
-        place = folder / "image.tar"
-        engine.save([reference], place)
-        image, packages = _looked_through(place, reference)
+        path = folder / "image.tar"
+        engine.save([reference], path)
+        image, packages = _looked_through(path, reference)
         # An engine without the containerd store makes a manifest anew when it saves: its own id is the configuration's.
         asked = image.digest if digest == image.config_digest else digest
-    known = kept(asked)
+    known = find_documents(asked)
     beside = (
         Attached()
         if known is None
@@ -93,9 +93,9 @@ def of_registry(registry: Registry, reference: Reference, platform: str) -> tupl
     """
     manifest = image_manifest(registry, reference, platform)
     with scratch() as folder:
-        place = folder / "image.tar"
-        lay_out(registry, reference.repository, manifest, place)
-        image, packages = _looked_through(place, str(reference))
+        path = folder / "image.tar"
+        lay_out(registry, reference.repository, manifest, path)
+        image, packages = _looked_through(path, str(reference))
     beside = attached(registry, reference.repository, manifest.digest)
     asked = reference.digest or manifest.digest
     if reference.digest and reference.digest != manifest.digest:
@@ -133,8 +133,8 @@ def lay_out(registry: Registry, repository: str, manifest: Manifest, out: Path) 
         pack.add_data(blob_name(manifest.digest), manifest.data)
 
 
-def _looked_through(place: Path, shown: str) -> tuple[LaidImage, dict[tuple[str, str], str]]:
-    with opened(place) as archive:
+def _looked_through(path: Path, shown: str) -> tuple[LaidImage, dict[tuple[str, str], str]]:
+    with opened(path) as archive:
         images = images_of(archive)
         if len(images) != 1:
             raise refused(Path(shown), f"it is {len(images)} images", slug="bad-archive")

@@ -139,16 +139,26 @@ def _unsound(made: Contents) -> str:
 
 def _unsound_names(made: Contents) -> str:
     for image in made.images:
-        if not _REFERENCE.fullmatch(image.reference) or not _HEX.fullmatch(image.digest.removeprefix("sha256:")):
+        if not _is_image(image):
             return f"{image.reference[:200]!r} is no image of mlorch"
     for asset in made.assets:
-        if asset.kind not in {"model", "dataset"} or not all(map(_WORD.fullmatch, (asset.name, asset.key))):
+        if not _is_asset(asset):
             return f"{asset.name[:100]!r} is no asset"
     if not made.images or not made.plans:
         return "it lists no image"
     if {plan.image for plan in made.plans} != {image.reference for image in made.images}:
         return "its plans and its images differ"
     return ""
+
+
+def _is_image(image: BundledImage) -> bool:
+    digest = image.digest.removeprefix("sha256:")
+    return bool(_REFERENCE.fullmatch(image.reference) and _HEX.fullmatch(digest))
+
+
+def _is_asset(asset: BundledAsset) -> bool:
+    named = _WORD.fullmatch(asset.name) and _WORD.fullmatch(asset.key)
+    return asset.kind in {"model", "dataset"} and bool(named)
 
 
 def _unsound_numbers(made: Contents) -> str:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from orchestrator.assets.store import key_of, kind_of
 from orchestrator.errors import StepFailed
-from orchestrator.images.attest.documents import from_files, keep, kept
+from orchestrator.images.attest.documents import find_documents, from_files, keep_documents
 from orchestrator.images.attest.evidence import scratch
 from orchestrator.images.bundle.contents import DEFINITIONS
 from orchestrator.images.layout.archive import refused
@@ -54,9 +54,9 @@ def load_images(bundle: Bundle, engine: Loads) -> tuple[str, ...]:
     if not missing:
         return ()
     with scratch() as folder:
-        place = folder / "images.tar"
-        _write_layout(bundle, missing, place)
-        engine.load(place)
+        path = folder / "images.tar"
+        _write_layout(bundle, missing, path)
+        engine.load(path)
     for image in missing:
         if not _holds(engine, image):
             facts = engine.image(image.reference)
@@ -142,9 +142,9 @@ def _entry(bundle: Bundle, catalog: Catalog, asset: BundledAsset) -> Entry[Asset
     )
 
 
-def _lay(bundle: Bundle, place: str, folder: Path) -> None:
+def _lay(bundle: Bundle, path: str, folder: Path) -> None:
     """Write the files below a place of the bundle into a folder; each is hashed as it is written."""
-    for name, rest in bundle.below(place):
+    for name, rest in bundle.below(path):
         target = folder / rest
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as out:
@@ -168,9 +168,9 @@ def load_documents(bundle: Bundle) -> int:
         if made is None:
             continue
         count += 1
-        before = kept(image.digest)
+        before = find_documents(image.digest)
         if before is None or before.signature is None or made.signature is not None:
-            keep(made)
+            keep_documents(made)
     return count
 
 

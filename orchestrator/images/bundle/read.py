@@ -43,11 +43,11 @@ class Bundle:
     contents: Contents
     images: Mapping[str, LaidImage]
 
-    def below(self, place: str) -> Iterator[tuple[str, str]]:
+    def below(self, path: str) -> Iterator[tuple[str, str]]:
         """The files below a place (with a slash at its end): whole name, and name below the place."""
         for name in sorted(self.contents.files):
-            if name.startswith(place):
-                yield name, name.removeprefix(place)
+            if name.startswith(path):
+                yield name, name.removeprefix(path)
 
     def small(self, name: str) -> bytes:
         """A small file."""
@@ -55,8 +55,8 @@ class Bundle:
 
     def documents(self, digest: str) -> dict[str, bytes]:
         """The files of the documents of an image."""
-        place = f"{DOCUMENTS}{digest.removeprefix('sha256:')}/"
-        return {rest: self.small(name) for name, rest in self.below(place)}
+        path = f"{DOCUMENTS}{digest.removeprefix('sha256:')}/"
+        return {rest: self.small(name) for name, rest in self.below(path)}
 
 
 @contextmanager

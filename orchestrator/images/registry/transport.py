@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.http.answer import Answer
 
 SILENCE_S = 30.0
-RETRIES = Retries(attempts=4, first_pause_s=0.2, longest_pause_s=3.0, after_silence=False)
+RETRIES = Retries(attempts=4, first_pause_s=0.2, longest_pause_s=3.0, longest_asked_s=10.0, after_silence=False)
 _CHALLENGE = re.compile(r"(?P<scheme>Basic|Bearer)\s+(?P<rest>.*)", re.IGNORECASE)
 _FIELD = re.compile(r'(\w+)="([^"]*)"')
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import __version__
 from orchestrator.errors import UsageError
-from orchestrator.images.attest.documents import documents, kept
+from orchestrator.images.attest.documents import documents, find_documents
 from orchestrator.images.bundle.contents import bundled_plan
 from orchestrator.images.bundle.write import Order, Written, write
 from orchestrator.operations.asset_provider import asset_provider
@@ -78,7 +78,7 @@ def make_order(context: Context, selections: Sequence[Selection], progress: Prog
             bundled[plan.image] = _bundled(plan, selection, usual)
 
     def documents_of(reference: str, digest: str) -> Mapping[str, bytes]:
-        made = kept(digest)
+        made = find_documents(digest)
         if made is None:
             plan = plans[reference]
             made = documents(subject(context, Planned(plan=plan, step=plan.layers[-1]), digest))

@@ -107,7 +107,7 @@ def publish(
     with progress.layers(steps) as view:
         publisher = Publisher(
             engine=context.engine,
-            place=prefix,
+            prefix=prefix,
             client=Registry.at(prefix.host, context.http),
             overwrite=request.overwrite,
             warn=progress.warn,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.references import parse_reference
 from orchestrator.images.attest.attach import attach
-from orchestrator.images.attest.documents import documents, keep
+from orchestrator.images.attest.documents import documents, keep_documents
 from orchestrator.images.attest.evidence import image_manifest
 from orchestrator.images.registry.client import Registry
 from orchestrator.operations.images.pick import digest_in_engine, pick, subject
@@ -68,7 +68,9 @@ def sign_one(context: Context, one: Pick, signer: Signer | None) -> SignedImage:
         return _in_registry(context, one, signer)
     digest = digest_in_engine(context, one.reference)
     made = documents(subject(context, planned, digest), signer, planned.step.repository)
-    return SignedImage(image=planned.step.image, digest=digest, place=str(keep(made)), signed=signer is not None)
+    return SignedImage(
+        image=planned.step.image, digest=digest, place=str(keep_documents(made)), signed=signer is not None
+    )
 
 
 def _in_registry(context: Context, one: Pick, signer: Signer | None) -> SignedImage:
