@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.engines.podman.cli import VARIABLE, find
 from orchestrator.engines.podman.facts import too_old
-from orchestrator.engines.podman.runs import Leftovers, running
+from orchestrator.engines.podman.runs import RunSweep, running
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def fast_lookup() -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] 
     return find().images_by_reference
 
 
-def sweepable() -> Leftovers | None:
+def sweepable() -> RunSweep | None:
     """Only where a run of this user began and did not end: asking podman costs a tenth of a second."""
-    return Leftovers(find()) if running() else None
+    return RunSweep(find()) if running() else None
 
 
 def unmet_requirement(facts: EngineFacts) -> str:
