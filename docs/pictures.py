@@ -34,12 +34,12 @@ def main() -> None:
     """Write every picture; a run takes some seconds a scenario."""
     with tempfile.TemporaryDirectory() as folder:
         run = ["run", BENCHMARK, "-s", "Offline", "-s", "SingleStream", "--duration", "2s"]
-        draw("run", {shlex.join(["mlorch", *run]): said([*run, "-o", folder])})
-        draw("plan", {f"mlorch plan -b {BENCHMARK}": said(["plan", "-b", BENCHMARK])})
+        draw("run", {shlex.join(["mlorch", *run]): output_of([*run, "-o", folder])})
+        draw("plan", {f"mlorch plan -b {BENCHMARK}": output_of(["plan", "-b", BENCHMARK])})
         chart(Path(folder))
 
 
-def said(words: list[str]) -> str:
+def output_of(words: list[str]) -> str:
     """What mlorch says on stdout at a terminal; the talk on stderr goes where ours goes."""
     ours, its = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(WIDTH), "TERM": "xterm-256color"}
@@ -75,9 +75,10 @@ def draw(name: str, sessions: dict[str, str]) -> None:
             console.print(Text.from_ansi(text.rstrip()))
         svg = console.export_svg(title="mlorch", theme=MONOKAI, unique_id=f"mlorch-{name}")
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # rich names fonts of the network
-    place = IMAGES / f"{name}.svg"
-    place.write_text(svg, encoding="utf-8")
-    print(place)
+    svg = svg.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace")
+    path = IMAGES / f"{name}.svg"
+    path.write_text(svg, encoding="utf-8")
+    print(path)
 
 
 def chart(results: Path) -> None:
@@ -89,9 +90,9 @@ def chart(results: Path) -> None:
     style = (Path(report.__file__).with_name("templates") / "report.css").read_text(encoding="utf-8")
     paper = f'<style>{style}</style><rect width="100%" height="100%" style="fill: var(--paper)"/>'
     head, _, rest = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).partition(">")
-    place = IMAGES / "latency.svg"
-    place.write_text(f"{head}>\n{paper}{rest}", encoding="utf-8")
-    print(place)
+    path = IMAGES / "latency.svg"
+    path.write_text(f"{head}>\n{paper}{rest}", encoding="utf-8")
+    print(path)
 
 
 if __name__ == "__main__":

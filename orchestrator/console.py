@@ -166,15 +166,15 @@ class Console:
 
     def summary(self, text: str) -> None:
         """Add Markdown to the summary of the step, where the CI system keeps one; a full one is left as it is."""
-        place = self.ci.summary if self.ci is not None else ""
-        if not place:
+        path = self.ci.summary if self.ci is not None else ""
+        if not path:
             return
         try:
-            with open(place, "a", encoding="utf-8") as file:  # noqa: PTH123 (appended; the file is the system's)
+            with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123 (appended; the file is the system's)
                 if file.tell() + len(text.encode()) < SUMMARY_LIMIT:
                     file.write(text)
         except OSError as error:
-            self.say(f"no summary: {place}: {error.strerror}")
+            self.say(f"no summary: {path}: {error.strerror}")
 
     def _clean(self, text: str) -> str:
         """``text`` as it may be shown: anybody may have written it."""
@@ -272,14 +272,10 @@ def _widths(
     The widest column gives way first. Numbers and the first column, by which a row is found, stay whole.
     None where there is no such table.
     """
-    from rich.cells import cell_len
-
     widths: list[int] = []
     least: list[int] = []
     for index, column in enumerate(columns):
-        texts = [column, *(row[index].plain for row in rows)]
-        width = max(cell_len(text) for text in texts)
-        longest_word = max((cell_len(word) for text in texts for word in text.split()), default=0)
+        width, longest_word = _measure([column, *(row[index].plain for row in rows)])
         must_stay_whole = index == 0 or index in right
         widths.append(width)
         least.append(width if must_stay_whole else min(width, max(longest_word, _NARROWEST)))
@@ -292,6 +288,14 @@ def _widths(
         widths[widest] -= 1
         over -= 1
     return widths
+
+
+def _measure(texts: Sequence[str]) -> tuple[int, int]:
+    """The width of a column's widest text, and of its longest word."""
+    from rich.cells import cell_len
+
+    words = [word for text in texts for word in text.split()]
+    return max(map(cell_len, texts)), max(map(cell_len, words), default=0)
 
 
 def _rich_table(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.console import Console
+    from orchestrator.facts.measured import LoadGenResult
     from orchestrator.operations.results import Listing, RunResult, Verified
     from orchestrator.results.summary import Summary
 
@@ -57,11 +58,7 @@ def show_summary(console: Console, summary: Summary) -> None:
     rows = [("verdict", mark(summary.verdict, good=summary.good, running=record.status == "running"))]
     rows += [("why", reason) for reason in summary.reasons]
     if result is not None:
-        rows += [(metric.title, metric_text(metric)) for metric in result.metrics]
-        if result.query_count:
-            rows.append(("queries", f"{result.query_count:,} of {result.samples_per_query:,} samples"))
-        rows += [("early stopping", point) for point in result.early_stopping]
-        rows += [("LoadGen warning", warning) for warning in result.warnings]
+        rows += _reported(result)
     if accuracy is not None:
         goal = "" if accuracy.minimum is None else f" (at least {percent(accuracy.minimum)})"
         rows.append((accuracy.name, f"{percent(accuracy.value)} of {accuracy.samples:,} samples{goal}"))
@@ -72,6 +69,16 @@ def show_summary(console: Console, summary: Summary) -> None:
         settings = [(name, _value(one.value), one.source) for name, one in record.settings.items()]
         console.table(("setting", "value", "from"), settings, right=(1,))
     console.result(record.note)
+
+
+def _reported(result: LoadGenResult) -> list[tuple[str, str]]:
+    """What LoadGen reports."""
+    rows = [(metric.title, metric_text(metric)) for metric in result.metrics]
+    if result.query_count:
+        rows.append(("queries", f"{result.query_count:,} of {result.samples_per_query:,} samples"))
+    rows += [("early stopping", point) for point in result.early_stopping]
+    rows += [("LoadGen warning", warning) for warning in result.warnings]
+    return rows
 
 
 def _origin(summary: Summary) -> list[tuple[str, str]]:

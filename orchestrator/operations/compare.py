@@ -82,16 +82,20 @@ def _runs(store: Store, reference: str, new: Sequence[Summary]) -> list[Summary]
         return summaries(_previous(store, new))
     path = Path(reference)
     if path.is_dir() and not (path / RECORD).is_file():
-        entries = Store(path).entries()
-        if not entries:
-            raise _nothing(f"no results in {path}")
-        return summaries(entries)
+        return summaries(_all(Store(path)))
     session = [entry for entry in store.entries() if entry.record is not None and entry.record.session == reference]
     if session:
         return summaries(session)
     entry = store.find(f"./{reference}" if path.is_dir() and "/" not in reference else reference)
     entry.need()
     return summaries([entry])
+
+
+def _all(store: Store) -> list[Entry]:
+    entries = store.entries()
+    if not entries:
+        raise _nothing(f"no results in {store.root}")
+    return entries
 
 
 def _last(store: Store) -> list[Entry]:

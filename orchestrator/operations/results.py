@@ -9,7 +9,6 @@ from orchestrator.errors import NothingSelectedError
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
-from orchestrator.operations.sweep import sweep_containers
 from orchestrator.results.store import RECORD, Store
 from orchestrator.results.summary import document, summaries, summarise
 from orchestrator.results.verify import verify
@@ -104,21 +103,19 @@ class Listing:
 def list_runs(request: ListRequest, talk: Talk) -> Listing:
     """The runs of a folder, newest first."""
     store = _swept(request.folder, talk)
-    entries = [entry for entry in store.entries() if _is_of(entry, request.benchmark)]
-    if request.valid:
-        entries = [entry for entry in entries if _counts(entry)]
-    results = tuple(_entry_result(entry) for entry in entries[: request.last])
+    entries = store.entries()
+    if request.benchmark or request.valid:  # else only the records that are shown are read
+        entries = [entry for entry in entries if _fits(entry, request)]
+    results = tuple(map(_entry_result, entries[: request.last]))
     return Listing(folder=store.root, results=results, total=len(entries))
 
 
-def _counts(entry: Entry) -> bool:
-    return entry.record is not None and summarise(entry.record, entry.folder).good
-
-
-def _is_of(entry: Entry, benchmark: str) -> bool:
-    if not benchmark:
-        return True
-    return entry.record is not None and entry.record.benchmark == benchmark
+def _fits(entry: Entry, request: ListRequest) -> bool:
+    if entry.record is None:
+        return False
+    if request.benchmark and entry.record.benchmark != request.benchmark:
+        return False
+    return not request.valid or summarise(entry.record, entry.folder).good
 
 
 # -- show ----------------------------------------------------------------------------------
@@ -258,7 +255,6 @@ def nothing(folder: Path) -> NothingSelectedError:
 def _swept(folder: Path, talk: Talk) -> Store:
     """The results of a folder. What a killed mlorch left as running is interrupted, whoever asks first."""
     store = Store(folder)
-    sweep_containers(talk)
     for record in store.sweep():
         talk.warn(f"{record.run_id}: its mlorch is gone; the run counts as interrupted")
     return store

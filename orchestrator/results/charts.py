@@ -132,13 +132,7 @@ def latency_chart(
     """
     if not latency_ns.get("min") or not latency_ns.get("max"):
         return None
-    percentiles = [
-        _Percentile(f"{name} {nanoseconds(latency_ns[name])}", latency_ns[name])
-        for name in _MARKED
-        if name in latency_ns
-    ]
-    if limit_ns:
-        percentiles.append(_Percentile(f"limit {nanoseconds(limit_ns)}", limit_ns, "limit"))
+    percentiles = _percentiles(latency_ns, limit_ns)
     axis = _axis(latency_ns, histogram, percentiles, width)
     marks = _marks(percentiles, axis)
     top = max((mark.y for mark in marks), default=-3) + 11
@@ -156,6 +150,17 @@ def latency_chart(
         whiskers=() if histogram else _whiskers(latency_ns, axis, (top + floor) / 2),
         marks=tuple(marks),
     )
+
+
+def _percentiles(latency_ns: Mapping[str, int], limit_ns: float | None) -> list[_Percentile]:
+    """What is marked: the percentiles that are known, and the limit."""
+    found = []
+    for name in _MARKED:
+        if name in latency_ns:
+            found.append(_Percentile(f"{name} {nanoseconds(latency_ns[name])}", latency_ns[name]))
+    if limit_ns:
+        found.append(_Percentile(f"limit {nanoseconds(limit_ns)}", limit_ns, "limit"))
+    return found
 
 
 def _axis(

@@ -89,10 +89,10 @@ def pairs(was: Sequence[Summary], now: Sequence[Summary]) -> list[tuple[Summary,
 
 def _newest(runs: Sequence[Summary]) -> list[Summary]:
     """One run a test, the newest; ``runs`` are newest first."""
-    kept: dict[tuple[str, ...], Summary] = {}
+    newest: dict[tuple[str, ...], Summary] = {}
     for run in runs:
-        kept.setdefault((*key_of(run.record), run.record.target), run)
-    return list(kept.values())
+        newest.setdefault((*key_of(run.record), run.record.target), run)
+    return list(newest.values())
 
 
 def _nothing(was: Sequence[Summary], now: Sequence[Summary]) -> UsageError:

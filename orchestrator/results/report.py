@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.facts.metrics import nanoseconds, percent, text
 from orchestrator.facts.scenarios import SCENARIOS
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from orchestrator.results.loadgen import LoadGenResult
     from orchestrator.results.summary import Summary
 
+T = TypeVar("T")
 _TEMPLATES = Path(__file__).with_name("templates")
+_COLUMNS = ["p50 latency" if name == "p50" else name for name in COLUMNS]
 _WIDTHS = {"wide": 860, "narrow": 340}
 """A picture for a screen and one for a phone; the style sheet shows one of them."""
 
@@ -121,36 +123,40 @@ def _css() -> str:
 def page_of(summaries: Sequence[Summary]) -> Page:
     """What the page says of these runs."""
     records = [summary.record for summary in summaries]
-    names = _once(record.benchmark for record in records)
-    targets = _once(record.target for record in records)
-    commands = _once(shlex.join(record.command_line) for record in records)
     return Page(
-        title=f"{', '.join(names)} on {', '.join(targets)}",
+        title=_title(records),
         first=records[0],
         notes=_once(record.note for record in records),
-        columns=["p50 latency" if name == "p50" else name for name in COLUMNS],
+        columns=_COLUMNS,
         right=RIGHT,
         tests=[_test(summary) for summary in summaries],
         not_valid=sum(not summary.good for summary in summaries),
         benchmarks=_distinct(records, lambda record: record.benchmark),
-        images=[record.image for record in _distinct(records, lambda record: record.image)],
+        images=_each_once(record.image for record in records),
         machines=_machines(records),
-        containers=[limits(record.container) for record in _distinct(records, lambda record: limits(record.container))],
-        insides=_insides(records),
-        commands=[*commands, *(f"mlorch results verify {record.run_id}" for record in records)],
+        containers=_each_once(limits(record.container) for record in records),
+        insides=_each_once(facts(record.container_facts) for record in records if record.container_facts),
+        commands=_commands(records),
         loadgen_versions=_once(summary.loadgen.loadgen_version for summary in summaries if summary.loadgen),
     )
 
 
+def _title(records: Sequence[RunRecord]) -> str:
+    names = _once(record.benchmark for record in records)
+    targets = _once(record.target for record in records)
+    return f"{', '.join(names)} on {', '.join(targets)}"
+
+
+def _commands(records: Sequence[RunRecord]) -> list[str]:
+    """The command lines that made these results, and the ones that check them."""
+    made = _once(shlex.join(record.command_line) for record in records)
+    return [*made, *(f"mlorch results verify {record.run_id}" for record in records)]
+
+
 def _machines(records: Sequence[RunRecord]) -> list[Machine]:
-    hosts = _distinct(records, lambda record: record.host)
-    return [Machine(host=facts(record.host), engine=facts(record.engine)) for record in hosts]
-
-
-def _insides(records: Sequence[RunRecord]) -> list[list[tuple[str, str]]]:
-    """What containers found inside, where they reported it."""
-    found = _distinct(records, lambda record: record.container_facts)
-    return [facts(record.container_facts) for record in found if record.container_facts]
+    """Each host once, with the engine of its first run."""
+    firsts = _distinct(records, lambda record: record.host)
+    return [Machine(host=facts(record.host), engine=facts(record.engine)) for record in firsts]
 
 
 def _once(texts: Iterable[str]) -> list[str]:
@@ -158,16 +164,19 @@ def _once(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(text for text in texts if text))
 
 
-def _distinct(records: Sequence[RunRecord], key: Callable[[RunRecord], object]) -> list[RunRecord]:
-    """The first record of each group with an equal ``key``; keys need not be hashable."""
-    found: list[RunRecord] = []
-    keys: list[object] = []
-    for record in records:
-        mine = key(record)
-        if mine not in keys:
-            keys.append(mine)
-            found.append(record)
+def _each_once(values: Iterable[T]) -> list[T]:
+    """The different ones, in their order; they need not be hashable."""
+    found: list[T] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
     return found
+
+
+def _distinct(records: Sequence[RunRecord], key: Callable[[RunRecord], object]) -> list[RunRecord]:
+    """The first record of each group with an equal ``key``."""
+    keys = [key(record) for record in records]
+    return [record for at, record in enumerate(records) if keys[at] not in keys[:at]]
 
 
 # -- one run -------------------------------------------------------------------------------
