@@ -103,10 +103,10 @@ def ensure_engine(context: Context, *, yes: bool, confirm: Callable[[str], bool]
 
 def stop_engine() -> StoppedEngine:
     """Stop mlorch's own Docker engine; its images stay, and another engine is never touched. Raises `EngineError`."""
-    from orchestrator.engines.private import places
+    from orchestrator.engines.private import engine_paths
     from orchestrator.engines.private.daemon import stop
 
-    own = places()
+    own = engine_paths()
     stopped = stop(own)
     return StoppedEngine(stopped=stopped, home=own.home if own.home.exists() else None)
 

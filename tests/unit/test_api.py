@@ -24,21 +24,24 @@ def printed(capsys, *words: str):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: api.targets(), ["targets"]),
+        (api.targets, ["targets"]),
         (lambda: api.targets("tpu"), ["targets", "show", "tpu"]),
-        (lambda: api.benchmarks(), ["benchmarks"]),
+        (api.benchmarks, ["benchmarks"]),
         (lambda: api.benchmarks("image-smoke"), ["benchmarks", "show", "image-smoke"]),
-        (lambda: api.recipes.list(), ["recipes", "list"]),
+        (api.recipes.list, ["recipes", "list"]),
         (lambda: api.recipes.list("target"), ["recipes", "list", "target"]),
         (lambda: api.recipes.show("cpu"), ["recipes", "show", "cpu"]),
-        (lambda: api.recipes.lint(), ["recipes", "lint"]),
-        (lambda: api.assets.list(), ["assets", "list"]),
+        (api.recipes.lint, ["recipes", "lint"]),
+        (api.assets.list, ["assets", "list"]),
         (lambda: api.plan(target="cuda"), ["plan", "--target", "cuda"]),
         (lambda: api.plan(target="auto", benchmarks=["image-smoke"]), ["plan", "--benchmark", "image-smoke"]),
     ],
 )
 def test_a_call_gives_what_json_prints(capsys, call, words):
-    assert call() == printed(capsys, *words)
+    given, shown = call(), printed(capsys, *words)
+    for check in (*given.get("checks", ()), *shown.get("checks", ())):
+        check.pop("found")  # what is free on a machine changes from one call to the next
+    assert given == shown
 
 
 def test_a_word_for_detection_means_detection_everywhere():

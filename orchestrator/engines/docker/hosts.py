@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +72,8 @@ def silence(path: str) -> str:
     """Why nobody answers on a unix socket, in plain words; empty where somebody listens."""
     if not os.path.lexists(path):
         return _SILENT[errno.ENOENT]
+    import socket  # where there is no engine nothing needs it
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_S)
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.podman.cli import VARIABLE, find
 from orchestrator.engines.podman.facts import too_old
-from orchestrator.engines.podman.runs import Leftovers, running
+from orchestrator.engines.podman.runs import RunSweep, running
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def fast_lookup(
     return find().images_by_reference
 
 
-def sweepable(access: EngineAccess = HERE) -> Leftovers | None:  # noqa: ARG001 (of the protocol)
+def sweepable(access: EngineAccess = HERE) -> RunSweep | None:  # noqa: ARG001 (of the protocol)
     """Only where a run of this user began and did not end: asking podman costs a tenth of a second."""
-    return Leftovers(find()) if running() else None
+    return RunSweep(find()) if running() else None
 
 
 def unmet_requirement(facts: EngineFacts) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.private import places, running_socket, unpacked
+from orchestrator.engines.private import engine_paths, running_socket, unpacked
 from orchestrator.engines.requirements import too_old, unmet_requirement
 from orchestrator.errors import EngineError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.engines.model import EngineFacts
-    from orchestrator.engines.private import Places
+    from orchestrator.engines.private import EnginePaths
     from orchestrator.engines.private.packages import Origin
 
 _GIB = 1 << 30
@@ -65,7 +65,7 @@ def ensure(
     if facts is not None and not why:
         return facts, ()
     _refuse_named(host, why)
-    at = places()
+    at = engine_paths()
     need = Need(why=why, packages=not unpacked(at), daemon=facts is None or bool(too_old(facts)))
     origin = _possible(need)
     allowed(offer(need, at, origin), yes=yes, confirm=confirm)
@@ -93,7 +93,7 @@ def _refuse_named(host: str, why: str) -> None:
     from orchestrator.engines.docker.hosts import named_host
 
     named = named_host(host, os.environ)
-    if named and named != f"unix://{places().socket}":
+    if named and named != f"unix://{engine_paths().socket}":
         raise EngineError(
             f"the engine that DOCKER_HOST or the docker context names is not usable: {why}",
             hint=f"start or update the engine at {named}, or unset DOCKER_HOST and run this again",
@@ -115,7 +115,7 @@ def _possible(need: Need) -> Origin | None:
                 "(DOCKER_HOST; membership of the group docker)",
                 slug="needs-root",
             )
-    at = places()
+    at = engine_paths()
     origin = find_origin() if need.packages else None
     check_folder(at.home, packages=need.packages, daemon=need.daemon)
     return origin
@@ -155,7 +155,7 @@ def _effective() -> int:
         return 0
 
 
-def offer(need: Need, at: Places, origin: Origin | None) -> str:
+def offer(need: Need, at: EnginePaths, origin: Origin | None) -> str:
     """What is about to happen, in full, for the person who is asked."""
     lines = [f"mlorch needs a container engine: {need.why}.", "It would"]
     if origin is not None:
@@ -194,7 +194,7 @@ def allowed(text: str, *, yes: bool, confirm: Callable[[str], bool] | None) -> N
         )
 
 
-def _carry_out(at: Places, need: Need, origin: Origin | None, say: Callable[[str], None]) -> tuple[str, ...]:
+def _carry_out(at: EnginePaths, need: Need, origin: Origin | None, say: Callable[[str], None]) -> tuple[str, ...]:
     from orchestrator.engines.private.daemon import start
     from orchestrator.engines.private.packages import unpack
 
