@@ -39,7 +39,7 @@ complexity: $(VENV)/.dev ## no function above a cyclomatic complexity of 15
 golden: $(VENV)/.dev ## write the golden files anew; read the diff before you commit it
 	$(BIN)/python -m pytest tests/golden tests/lint tests/unit/test_source.py --update-golden -q
 
-docs: $(VENV)/.dev ## write docs/reference anew: commands, recipes, errors
+docs: $(VENV)/.dev ## write docs/reference anew: commands, API, recipes, errors
 	$(BIN)/python docs/generate.py
 
 coverage: $(VENV)/.dev engine ## branch coverage of all tests; the figure is the last line
