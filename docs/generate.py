@@ -118,7 +118,8 @@ def function_text(name: str, function: Any) -> str:
         parameters=[each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()],
         return_annotation=inspect.Signature.empty,
     )
-    return f"\n## {name}\n\n```python\n{name}{plain}\n```\n\n{docstring(function)}\n"
+    text = str(plain).replace("'", '"')  # as ruff, which formats Python in Markdown too, writes it
+    return f"\n## {name}\n\n```python\n{name}{text}\n```\n\n{docstring(function)}\n"
 
 
 def docstring(found: Any) -> str:
