@@ -8,6 +8,7 @@ YES    := $(shell test -t 0 || echo --yes)
 ARGS   ?=
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help run test check fmt lint types complexity golden docs coverage bench pictures clean
 
 help: ## list what is supported
@@ -71,6 +72,7 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(VENV)/.run
+# What developers need holds what a run needs: `make test` in a new clone installs once.
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
-	@touch $@
+	@touch $(VENV)/.run $@
