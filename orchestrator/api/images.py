@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.api.calls import Document
     from orchestrator.images.attest.keys import Signer, Verifier
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress
 
     Password = Callable[[], str]

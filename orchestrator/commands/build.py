@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.console import Console
-    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.facts.build import BuildPlan
     from orchestrator.images.decide import LayerOutcome
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.pull_policy import PullPolicy
 
 

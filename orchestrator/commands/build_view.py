@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.engines import BuildEvent
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.facts.build import LayerStep
 
 _WORDS = {
     "hit": "present",

@@ -149,7 +149,7 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
         arch: str | None,
         **more: Any,
     ) -> Any:
-        from orchestrator.operations.kept_plans import Selection
+        from orchestrator.operations.plan_cache import Selection
 
         chosen = tuple(
             Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)

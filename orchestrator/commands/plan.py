@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.console import Console
-    from orchestrator.operations.kept_plans import Selection
     from orchestrator.operations.plan import LayerPlan
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.pull_policy import PullPolicy
 
 

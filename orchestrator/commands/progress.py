@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.commands.build_view import BuildView
     from orchestrator.console import Console
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.facts.build import LayerStep
 
 
 class ConsoleProgress:

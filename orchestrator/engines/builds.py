@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from orchestrator.engines.inventory import ImageFacts
-    from orchestrator.facts.steps import BuildSettings, LayerStep
+    from orchestrator.facts.build import BuildSettings, LayerStep
 
 ATTEMPTS = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from orchestrator.engines.access import EngineAccess
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+    from orchestrator.facts.build import BuildSettings, LayerStep
     from orchestrator.facts.containers import ContainerSpec
-    from orchestrator.facts.steps import BuildSettings, LayerStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

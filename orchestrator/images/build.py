@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.engines import BuildEvent, Engine, ImageFacts
-    from orchestrator.facts.steps import BuildSettings, LayerStep
+    from orchestrator.facts.build import BuildSettings, LayerStep
     from orchestrator.images.context import Parts
     from orchestrator.images.decide import LayerDecision, LayerOutcome
     from orchestrator.images.look_up import LookUp

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from orchestrator.engines import BuildEvent
-    from orchestrator.facts.steps import ContextFile, LayerStep, SdistPin, TreePin
+    from orchestrator.facts.build import ContextFile, LayerStep, SdistPin, TreePin
 
 _BLOCK = 1 << 20
 ABANDONED_S = 24 * 3600

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from orchestrator.engines import ImageFacts
-    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.facts.build import BuildPlan, LayerStep
     from orchestrator.images.pull import RegistryImage
 
     Action = Literal["hit", "pull", "build", "unknown"]

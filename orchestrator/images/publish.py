@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.engines import BuildEvent, Engine, ImageFacts
+    from orchestrator.facts.build import BuildPlan, LayerStep
     from orchestrator.facts.references import Reference, RegistryPrefix
-    from orchestrator.facts.steps import BuildPlan, LayerStep
     from orchestrator.images.registry.client import Registry
     from orchestrator.images.registry.manifests import Descriptor
 

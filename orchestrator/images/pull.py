@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from orchestrator.engines import BuildEvent, ImageFacts, ImageTransfer
+    from orchestrator.facts.build import BuildPlan, LayerStep
     from orchestrator.facts.references import Reference, RegistryPrefix
-    from orchestrator.facts.steps import BuildPlan, LayerStep
     from orchestrator.http.client import Client
     from orchestrator.images.published_list import Published
     from orchestrator.images.registry.client import Registry

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.engines import BuildEvent, Engine, ImageFacts
-    from orchestrator.facts.steps import BuildSettings, LayerStep
+    from orchestrator.facts.build import BuildSettings, LayerStep
     from orchestrator.images.context import Parts
     from orchestrator.images.difference import Differs
     from orchestrator.images.layout.archive import Archive

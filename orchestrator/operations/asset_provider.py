@@ -9,7 +9,7 @@ from orchestrator.assets.sources import Sources
 from orchestrator.assets.store import Store
 from orchestrator.host.folders import cache_home
 from orchestrator.operations.build import build_images
-from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
 from orchestrator.packages.debs import Fetcher
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from orchestrator.engines import BuildEvent
     from orchestrator.errors import MlorchError
-    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.facts.build import BuildPlan, LayerStep
     from orchestrator.images.decide import LayerOutcome
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
     from orchestrator.operations.plan import LayerPlan
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import LayerProgress, Progress
     from orchestrator.operations.pull_policy import PullPolicy
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.engines import BuildEvent
-    from orchestrator.facts.steps import LayerStep, SdistPin, TreePin
+    from orchestrator.facts.build import LayerStep, SdistPin, TreePin
     from orchestrator.host.site import SiteConfig
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
 
 

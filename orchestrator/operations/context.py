@@ -13,7 +13,7 @@ from orchestrator.engines.access import EngineAccess
 from orchestrator.errors import EngineError, UsageError
 from orchestrator.host.folders import cache_home
 from orchestrator.host.pci import hardware_signature
-from orchestrator.operations.kept_plans import AUTO, Compiled, Selection, compiled
+from orchestrator.operations.plan_cache import AUTO, CachedPlans, Selection, cached_plans
 from orchestrator.operations.progress import Silent
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.definitions.settings import Settings
     from orchestrator.engines import Engine, EngineFactory, EngineFacts
-    from orchestrator.facts.steps import BuildPlan, BuildSettings
+    from orchestrator.facts.build import BuildPlan, BuildSettings
     from orchestrator.host.accelerators import Machine
     from orchestrator.host.detect import Presence
     from orchestrator.host.site import SiteConfig
@@ -141,7 +141,7 @@ class Context:
 
     # -- plans -------------------------------------------------------------------------
 
-    def plans(self, selection: Selection) -> Compiled:
+    def plans(self, selection: Selection) -> CachedPlans:
         """The plans of `selection`, from the cache where nothing changed."""
         from orchestrator.definitions.settings import settings_files
 
@@ -149,7 +149,7 @@ class Context:
         watched = (*settings_files(), *_layout_files(wanted))
         # A cached plan must not outlive the devices that decided its target or its arch.
         machine = "" if wanted.target and wanted.arch else hardware_signature()
-        return compiled(wanted, self._make_plans, cache=cache_home(), watched=watched, machine=machine)
+        return cached_plans(wanted, self._make_plans, cache=cache_home(), watched=watched, machine=machine)
 
     def _with_settings(self, selection: Selection) -> Selection:
         """`selection` with what the settings, or an earlier fallback, say where the request is silent."""
@@ -163,7 +163,7 @@ class Context:
             for platform in (selection.platform, plan.platform):
                 self._preferred_bases[target, platform] = option
 
-    def _make_plans(self, selection: Selection) -> Compiled:
+    def _make_plans(self, selection: Selection) -> CachedPlans:
         from orchestrator.images.base_layout import with_layout
         from orchestrator.plan.build.planner import build_plan, build_plans
         from orchestrator.plan.build.resolve import base_candidates, resolve_side
@@ -184,7 +184,7 @@ class Context:
                 base=base,
                 arch=chosen.arch,
             )
-        return Compiled(plans=plans, roots=self._plan_roots(), signature=self._signature)
+        return CachedPlans(plans=plans, roots=self._plan_roots(), signature=self._signature)
 
     def _plan_roots(self) -> tuple[str, ...]:
         """The folders whose files plans are made of."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.engines import EngineFacts
-    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.facts.build import BuildPlan
     from orchestrator.host.checks import Finding
     from orchestrator.host.detect import Presence
     from orchestrator.operations.context import Context

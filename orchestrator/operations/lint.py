@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.definitions.catalog import Catalog
-    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.facts.build import BuildPlan
     from orchestrator.operations.context import Context
 
 _DOCKERFILES = ("dockerfile", "dockerfile.*", "*.dockerfile", "containerfile", "containerfile.*", "*.containerfile")

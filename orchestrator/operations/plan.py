@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.engines import ImageFacts
-    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.facts.build import BuildPlan
     from orchestrator.images.decide import LayerDecision, LayerOutcome
     from orchestrator.images.pull import ImageSources
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Talk
     from orchestrator.operations.pull_policy import PullPolicy
 

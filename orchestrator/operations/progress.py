@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from orchestrator.engines import BuildEvent
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.facts.build import LayerStep
 
 
 class Talk(Protocol):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.catalog import Root
     from orchestrator.definitions.kinds.lock import LayerLock
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.facts.build import LayerStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Talk
 

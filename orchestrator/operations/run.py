@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.printers import Printer
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress
     from orchestrator.operations.run_plan import AssetFolder, PlannedBenchmark
     from orchestrator.operations.run_request import RunRequest

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
-from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.plan_cache import Selection
 from orchestrator.plan.build.resolve import benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.recipes import Asset, Benchmark, Dataset, Model, Target
     from orchestrator.engines import EngineFacts
+    from orchestrator.facts.build import BuildPlan
     from orchestrator.facts.devices import FoundDevice
     from orchestrator.facts.host import HostFacts
     from orchestrator.facts.runs import RunStep
-    from orchestrator.facts.steps import BuildPlan
     from orchestrator.operations.context import Context
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.operations.target_choice import TargetChoice

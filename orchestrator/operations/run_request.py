@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UsageError
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.operations.kept_plans import AUTO
+from orchestrator.operations.plan_cache import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
 from orchestrator.plan.run.devices.choice import parse
 from orchestrator.plan.run.duration import duration_ms

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
 from orchestrator.host.detect import best, platform_of
-from orchestrator.operations.kept_plans import AUTO
+from orchestrator.operations.plan_cache import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

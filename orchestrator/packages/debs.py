@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.engines import BuildEvent
-    from orchestrator.facts.steps import DebPin
+    from orchestrator.facts.build import DebPin
     from orchestrator.host.site import SiteConfig
     from orchestrator.packages.index import Indexes
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from orchestrator.facts.steps import DebPin
+    from orchestrator.facts.build import DebPin
     from orchestrator.packages.debs import Fetcher
 
 

@@ -13,7 +13,7 @@ from orchestrator.packages.index import file_hashes, file_urls
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.facts.steps import SdistPin
+    from orchestrator.facts.build import SdistPin
     from orchestrator.packages.debs import Fetcher
 
 _ENDING = ".tar.gz"

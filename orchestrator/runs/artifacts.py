@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.neutral import neutral
-from orchestrator.facts.steps import ARTIFACTS
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import take_back, take_over
 from orchestrator.host.untrusted import UnreadableFile, hash_file, read_object

@@ -16,7 +16,7 @@ from orchestrator.runs.failures import RESERVE_BYTES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.facts.steps import RunStep
+    from orchestrator.facts.runs import RunStep
 
 RESERVE = ".reserve"
 _OURS = frozenset({"run.json", "report.html"})

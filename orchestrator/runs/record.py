@@ -21,8 +21,9 @@ from orchestrator.facts.redact import redacted_env
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.owner import Owner
-    from orchestrator.facts.steps import AssetRef, ContainerSpec, RunStep
+    from orchestrator.facts.runs import AssetRef, RunStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from podman_parts import podman
 from orchestrator.engines.docker.engine import connect, find_host
 from orchestrator.host.folders import cache_home
 from orchestrator.operations.context import Context
-from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.plan_cache import Selection
 
 ROOT = Path(__file__).parents[2]
 

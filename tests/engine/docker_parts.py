@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from orchestrator.facts.build import BuildSettings, LayerStep
 from orchestrator.facts.containers import ContainerSpec
-from orchestrator.facts.steps import BuildSettings, LayerStep
 
 
 def busybox() -> bytes:
@@ -14,7 +14,7 @@ def busybox() -> bytes:
     from debian.debfile import DebFile
 
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.packages.debs import Fetcher
 
     plan = Context().plans(Selection(target="cpu", base_source="bootstrap")).plans[0]

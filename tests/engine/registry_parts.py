@@ -288,7 +288,7 @@ def tiny_plan(name: str, program: Path, *more: str, platform: str = "linux/amd64
     import random
     import secrets
 
-    from orchestrator.facts.steps import BuildPlan, ContextFile, LayerStep
+    from orchestrator.facts.build import BuildPlan, ContextFile, LayerStep
     from orchestrator.host.files import sha256_file
     from orchestrator.plan.build.content import content_id, sha256_text
 

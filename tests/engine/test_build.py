@@ -19,7 +19,7 @@ import pytest
 from orchestrator.engines import BuildEvent
 from orchestrator.engines.docker.engine import find_host
 from orchestrator.errors import StepFailed
-from orchestrator.facts.steps import BuildSettings
+from orchestrator.facts.build import BuildSettings
 
 pytestmark = pytest.mark.engine
 

@@ -255,7 +255,7 @@ BUSY = """
 import os, sys
 from orchestrator.engines.nodes import require_nodes
 from orchestrator.errors import HostLimitError
-from orchestrator.facts.steps import ContainerSpec
+from orchestrator.facts.containers import ContainerSpec
 spec = ContainerSpec(name="x", image="y", command=(), user="0:0", exclusive=(sys.argv[1],))
 if os.geteuid() == 0:  # root may open what another made exclusive
     os.setgroups([])

@@ -22,7 +22,7 @@ from orchestrator.images.base_digest import digest_of
 from orchestrator.images.registry.client import Registry
 from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest, index_of
 from orchestrator.operations.context import Context
-from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.plan_cache import Selection
 from orchestrator.plan.build.resolve import base_candidates
 
 pytestmark = pytest.mark.engine

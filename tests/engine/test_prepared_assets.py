@@ -12,7 +12,7 @@ import pytest
 from orchestrator.cli import run
 from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.facts.containers import ContainerSpec
-from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.plan_cache import Selection
 
 pytestmark = pytest.mark.engine
 

@@ -14,15 +14,15 @@ from build_parts import PlanBuilder
 from orchestrator.engines.docker.printer import argv as docker_argv
 from orchestrator.engines.podman.printer import argv
 from orchestrator.errors import StepFailed
+from orchestrator.facts.build import BuildPlan
 from orchestrator.facts.containers import ContainerSpec, Mount
 from orchestrator.facts.measured import LoadGenResult, Measured
 from orchestrator.facts.record import ImageId, RecipeId
 from orchestrator.facts.runs import AssetRef, RunStep
-from orchestrator.facts.steps import BuildPlan
 from orchestrator.host.folders import cache_home
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.context import Context
-from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.plan_cache import Selection
 from orchestrator.results.store import Store
 from orchestrator.runs.record import RecordContext, Session
 from orchestrator.runs.runner import Runner, Watcher

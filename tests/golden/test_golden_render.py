@@ -22,7 +22,7 @@ from orchestrator.plan.build.planner import build_plan, build_plans
 from orchestrator.plan.build.resolve import base_candidates, resolve_side
 
 if TYPE_CHECKING:
-    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.facts.build import BuildPlan, LayerStep
 
 GOLDEN = Path(__file__).parent / "render"
 CATALOG = load([builtin_root()])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.assets.store import Stored
 from orchestrator.engines import ImageFacts
-from orchestrator.facts.steps import BuildPlan, LayerStep
+from orchestrator.facts.build import BuildPlan, LayerStep
 from orchestrator.images.bundle.contents import bundled_plan
 from orchestrator.images.bundle.write import Order, write
 from orchestrator.plan.build.content import content_id

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.facts.steps import DebPin
+from orchestrator.facts.build import DebPin
 from orchestrator.host.site import discover
 from orchestrator.http.client import Client
 from orchestrator.http.failures import Retries

@@ -12,7 +12,7 @@ from orchestrator.engines.docker import buildx
 from orchestrator.engines.docker.client import Client, _overlay
 from orchestrator.engines.docker.progress import json_documents, plain_documents
 from orchestrator.errors import EngineError, StepFailed
-from orchestrator.facts.steps import BuildSettings, LayerStep
+from orchestrator.facts.build import BuildSettings, LayerStep
 
 PLAIN = """#0 building with "default" instance using docker driver
 

@@ -12,7 +12,7 @@ from orchestrator.commands.run_view import RunView, show
 from orchestrator.console import Console
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import StepFailed
-from orchestrator.facts.steps import BuildPlan, LayerStep
+from orchestrator.facts.build import BuildPlan, LayerStep
 from orchestrator.results.store import Store
 from orchestrator.results.summary import summarise
 

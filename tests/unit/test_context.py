@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.errors import StepFailed
-from orchestrator.facts.steps import LayerStep, SdistPin
+from orchestrator.facts.build import LayerStep, SdistPin
 from orchestrator.images import context
 from orchestrator.images.context import Parts, laid_out
 from orchestrator.plan.build.content import EPOCH, context_files, empty_folder, text_file

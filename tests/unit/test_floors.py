@@ -258,6 +258,6 @@ def test_what_is_allowed_is_not_caught(tmp_path, guard):
     (tmp_path / "plan").mkdir()
     (tmp_path / "plan" / "x.py").write_text(
         guard + "if TYPE_CHECKING:\n    from orchestrator.engines import Engine\n"
-        "from orchestrator import __version__\nfrom orchestrator.facts import steps\nimport json\n"
+        "from orchestrator import __version__\nfrom orchestrator.facts import runs\nimport json\n"
     )
     assert breaches(tmp_path) == []

@@ -9,8 +9,8 @@ import pytest
 from orchestrator.definitions.catalog import Root, builtin_root, load
 from orchestrator.definitions.locks import lock_text
 from orchestrator.errors import AssetError, DefinitionError
+from orchestrator.facts.build import BuildPlan
 from orchestrator.facts.codec import from_plain, to_plain
-from orchestrator.facts.steps import BuildPlan
 from orchestrator.host.site import SiteConfig
 from orchestrator.images.attest.subject import packages_of
 from orchestrator.packages import sdists

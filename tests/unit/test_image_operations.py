@@ -17,7 +17,7 @@ from orchestrator.operations.images.keygen import KeygenRequest, keygen
 from orchestrator.operations.images.listing import ListRequest, list_images
 from orchestrator.operations.images.pick import pick, with_content_id
 from orchestrator.operations.images.prune import PruneRequest, prune
-from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.progress import Silent
 
 SMOKE = Selection(target="cpu", benchmarks=("image-smoke",), platform="linux/amd64")

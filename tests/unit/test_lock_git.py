@@ -14,7 +14,7 @@ from orchestrator.definitions.kinds.lock import LayerLock
 from orchestrator.definitions.locks import lock_text, require_locks
 from orchestrator.definitions.yaml import decode, read_document
 from orchestrator.errors import DefinitionError, StepFailed, UsageError
-from orchestrator.facts.steps import LayerStep, TreePin
+from orchestrator.facts.build import LayerStep, TreePin
 from orchestrator.host.git import commit_of, export
 from orchestrator.images.context import Parts, lay_out
 from orchestrator.packages.drift import changes, drifted

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from orchestrator.facts.build import BuildPlan, LayerStep
 from orchestrator.facts.codec import from_plain, to_plain
-from orchestrator.facts.steps import BuildPlan, LayerStep
 from orchestrator.host.signature import signature
-from orchestrator.operations.kept_plans import Compiled, Selection, compiled
+from orchestrator.operations.plan_cache import CachedPlans, Selection, cached_plans
 from orchestrator.plan.build import content
 from orchestrator.plan.build.layers import explain, labels, merge_layers, missing_layers
 
@@ -108,18 +108,18 @@ class TestKeptPlans:
     def make(self, recipes, calls):
         def make(selection):
             calls.append(selection)
-            return Compiled(plans=(chain("base", "top"),), roots=(str(recipes),))
+            return CachedPlans(plans=(chain("base", "top"),), roots=(str(recipes),))
 
         return make
 
     def test_made_once_while_nothing_changes_and_anew_when_a_file_does(self, tmp_path, recipes):
         calls = []
         for _ in range(2):
-            kept = compiled(Selection(target="cpu"), self.make(recipes, calls), cache=tmp_path / "cache")
+            kept = cached_plans(Selection(target="cpu"), self.make(recipes, calls), cache=tmp_path / "cache")
         assert len(calls) == 1
         assert kept.plans == (chain("base", "top"),)
         (recipes / "a.yaml").write_text("kind: target\n")
-        compiled(Selection(target="cpu"), self.make(recipes, calls), cache=tmp_path / "cache")
+        cached_plans(Selection(target="cpu"), self.make(recipes, calls), cache=tmp_path / "cache")
         assert len(calls) == 2
 
     def test_an_edit_while_a_plan_is_made_is_noticed_by_the_next_one(self, tmp_path, recipes):
@@ -130,22 +130,22 @@ class TestKeptPlans:
             calls.append((recipes / "a.yaml").read_text())
             if len(calls) == 1:
                 (recipes / "a.yaml").write_text("kind: target\n")
-            return Compiled(plans=(chain("base", "top"),), roots=(str(recipes),), signature=before)
+            return CachedPlans(plans=(chain("base", "top"),), roots=(str(recipes),), signature=before)
 
         for _ in range(3):
-            compiled(Selection(target="cpu"), make, cache=tmp_path / "cache")
+            cached_plans(Selection(target="cpu"), make, cache=tmp_path / "cache")
         assert calls == ["kind: layer\n", "kind: target\n"]
 
     def test_a_torn_or_foreign_kept_plan_is_made_anew(self, tmp_path, recipes):
         calls = []
-        compiled(Selection(), self.make(recipes, calls), cache=tmp_path / "cache")
+        cached_plans(Selection(), self.make(recipes, calls), cache=tmp_path / "cache")
         (kept,) = (tmp_path / "cache" / "plans").iterdir()
         for damage in ("", "{", "[]", '{"roots": []}', kept.read_text()[:100]):
             kept.write_text(damage)
-            assert compiled(Selection(), self.make(recipes, calls), cache=tmp_path / "cache").plans
+            assert cached_plans(Selection(), self.make(recipes, calls), cache=tmp_path / "cache").plans
         assert len(calls) == 6
 
     def test_a_cache_that_cannot_be_written_stops_no_plan(self, tmp_path, recipes):
         blocked = tmp_path / "file"
         blocked.write_text("")
-        assert compiled(Selection(), self.make(recipes, []), cache=blocked).plans
+        assert cached_plans(Selection(), self.make(recipes, []), cache=blocked).plans

@@ -24,8 +24,8 @@ from orchestrator.engines.printers import printer
 from orchestrator.engines.private import podman as own
 from orchestrator.engines.requirements import numbers
 from orchestrator.errors import EngineError, HostLimitError, StepFailed, UsageError
+from orchestrator.facts.build import LayerStep
 from orchestrator.facts.containers import ContainerSpec, Mount
-from orchestrator.facts.steps import LayerStep
 from orchestrator.operations.context import engine_name
 
 SPEC = ContainerSpec(

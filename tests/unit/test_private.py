@@ -90,7 +90,7 @@ def test_a_state_that_cannot_be_read_is_no_engine():
 
 def test_a_state_is_read_as_it_was_written():
     state = private.State(
-        pid=7, start_ticks=1, boot_id="b", socket="/s", bridge="mlorch-1", subnet="172.31.240.0/24",
+        pid=7, start_ticks=1, boot_id="b", socket="/s", bridge="mlorch-1",
         rules=network.rules("mlorch-1", "172.31.240.0/24"),
     )  # fmt: skip
     at = private.engine_paths()

@@ -11,8 +11,8 @@ from orchestrator.cli import run
 from orchestrator.console import Console
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import DefinitionError, Problem, RegistryError, StepFailed, UsageError
+from orchestrator.facts.build import BuildPlan, LayerStep
 from orchestrator.facts.references import RegistryPrefix
-from orchestrator.facts.steps import BuildPlan, LayerStep
 from orchestrator.images.prune import freed, is_own, remove, unneeded
 from orchestrator.images.published_list import Published, read_published, write_published
 from orchestrator.images.pull import ImageSources, image_labels, require_labels
@@ -195,7 +195,7 @@ def test_settings_name_registries_and_a_list(tmp_path, monkeypatch, capsys):
 def test_with_a_benchmark_goes_the_image_that_prepares_its_data():
     from orchestrator.operations.context import Context
     from orchestrator.operations.images.publish import prep_selection
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
 
     context = Context(())
     chosen = Selection(target="cpu", benchmarks=("image-smoke",))

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import StepFailed
-from orchestrator.facts.steps import BuildSettings, LayerStep
+from orchestrator.facts.build import BuildSettings, LayerStep
 from orchestrator.images.context import Parts
 from orchestrator.images.difference import File, LayerFiles, first_difference
 from orchestrator.images.layout.archive import opened

@@ -18,7 +18,7 @@ from orchestrator.errors import UsageError
 from orchestrator.host.process import boot_id, owner_label, pid_namespace, this_process
 from orchestrator.operations import doctor
 from orchestrator.operations.context import Context
-from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.plan_cache import Selection
 
 DEAD = f"999999999:1:{boot_id()}:{pid_namespace()}"
 

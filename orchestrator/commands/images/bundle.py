@@ -12,7 +12,7 @@ from orchestrator.commands.common import context_for, json_option, recipes_optio
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
 
 
 @click.command("bundle")

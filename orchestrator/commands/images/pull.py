@@ -18,7 +18,7 @@ from orchestrator.commands.common import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
 
 
 @click.command("pull")

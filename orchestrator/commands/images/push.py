@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.operations.images.publish import Publication
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
 
 
 @click.command("push")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.images.rebuild import Rebuilt
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
 
 
 @click.command("rebuild")

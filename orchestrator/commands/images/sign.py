@@ -13,7 +13,7 @@ from orchestrator.commands.images.options import key_option, names_argument, pas
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
 
 
 @click.command("sign")

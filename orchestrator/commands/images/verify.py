@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.operations.images.verify import VerifiedImage
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
 
 _WORDS = {True: "pass", False: "FAIL", None: "none"}
 

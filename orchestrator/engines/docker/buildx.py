@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engines.builds import BuildRequest
     from orchestrator.errors import EngineError, StepFailed
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.facts.build import LayerStep
 
 _RAW_SINCE = (0, 13)
 """The first buildx that prints BuildKit's status as JSON."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from orchestrator.engines.docker.client import Client
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.engines.model import BuildEvent, ContainerExit, EngineFacts, RegistryAuth
+    from orchestrator.facts.build import BuildSettings, LayerStep
     from orchestrator.facts.containers import ContainerSpec
-    from orchestrator.facts.steps import BuildSettings, LayerStep
 
 _TIMEOUT_S = 120
 

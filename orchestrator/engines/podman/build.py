@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.model import BuildEvent
     from orchestrator.engines.podman.engine import PodmanEngine
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.facts.build import LayerStep
 
 END_S, KILL_S = 20.0, 5.0
 _PROC = Path("/proc")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.engines.model import BuildEvent, ContainerExit, EngineFacts
     from orchestrator.engines.podman.cli import Podman
+    from orchestrator.facts.build import BuildSettings, LayerStep
     from orchestrator.facts.containers import ContainerSpec
-    from orchestrator.facts.steps import BuildSettings, LayerStep
 
 _STOPPED_S = 30.0
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engines.builds import BuildLog
     from orchestrator.errors import EngineError, StepFailed
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.facts.build import LayerStep
 
 _LONGEST_NAME = 200
 _STEP = re.compile(r"(?:\[(?P<stage>\d+/\d+)\] )?STEP (?P<number>\d+/\d+): (?P<text>.*)")

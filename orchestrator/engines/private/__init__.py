@@ -110,7 +110,6 @@ class State:
     boot_id: str
     socket: str
     bridge: str
-    subnet: str
     rules: tuple[tuple[str, ...], ...] = ()
 
 
@@ -126,6 +125,7 @@ def read_state(at: EnginePaths) -> State | None:
     try:
         data = json.loads(at.state.read_text(encoding="utf-8"))
         rules = tuple(tuple(str(word) for word in rule) for rule in data.pop("rules"))
+        data.pop("subnet", None)  # an engine that an older mlorch started says it
         return State(**data, rules=rules)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

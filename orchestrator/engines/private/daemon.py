@@ -66,9 +66,7 @@ def start(at: EnginePaths) -> State:
     network.add_rules(rules, at.prefix)
     atomic_write_text(at.config, _config(at, bridge, network.default_mtu(routes)), overwrite=True, mode=0o600)
     atomic_write_text(at.containerd_config, _containerd_config(at), overwrite=True, mode=0o600)
-    state = State(
-        pid=0, start_ticks=0, boot_id=boot_id(), socket=str(at.socket), bridge=bridge, subnet=subnet, rules=rules
-    )
+    state = State(pid=0, start_ticks=0, boot_id=boot_id(), socket=str(at.socket), bridge=bridge, rules=rules)
     # Written before anything runs and again before it answers, so that an interrupted start can be taken back.
     _note(at, state)
     containerd = _spawn(at, "usr/bin/containerd", at.containerd_config)

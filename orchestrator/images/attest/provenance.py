@@ -18,7 +18,7 @@ from orchestrator.plan.build.content import content_id
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.facts.build import LayerStep
     from orchestrator.images.attest.subject import Subject
 
 MEDIA_TYPE = "application/vnd.in-toto+json"

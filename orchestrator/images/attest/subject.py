@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.facts.build import BuildPlan, LayerStep
 
 _ARCH = {"linux/amd64": "amd64", "linux/arm64": "arm64"}
 
@@ -139,7 +139,7 @@ def base_image(layers: Sequence[LayerStep]) -> tuple[str, str] | None:
 
 def rebuilt(described: Sequence[Mapping[str, object]]) -> tuple[LayerStep, ...]:
     """Layers as a provenance statement describes them (name, level, inputs): enough for `packages_of`."""
-    from orchestrator.facts.steps import LayerStep
+    from orchestrator.facts.build import LayerStep
 
     steps = []
     for layer in described:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.errors import StepFailed
-    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.facts.build import BuildPlan
 
 NAME = "mlorch-bundle.json"
 VERSION = 1

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.assets.store import Stored
-    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.facts.build import BuildPlan
     from orchestrator.images.bundle.contents import BundledPlan
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress
 
 

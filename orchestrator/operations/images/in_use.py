@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DefinitionError, MlorchError
-from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.plan_cache import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

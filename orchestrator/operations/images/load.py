@@ -22,7 +22,7 @@ from orchestrator.images.bundle.load import (
 )
 from orchestrator.images.bundle.read import checked
 from orchestrator.operations.context import Context
-from orchestrator.operations.kept_plans import Selection
+from orchestrator.operations.plan_cache import Selection
 
 if TYPE_CHECKING:
     from pathlib import Path

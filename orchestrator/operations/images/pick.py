@@ -12,11 +12,11 @@ from orchestrator.facts.references import parse_registry_prefix
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from orchestrator.facts.build import BuildPlan, LayerStep
     from orchestrator.facts.references import RegistryPrefix
-    from orchestrator.facts.steps import BuildPlan, LayerStep
     from orchestrator.images.attest.subject import Subject
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from orchestrator.facts.build import BuildPlan
     from orchestrator.facts.references import RegistryPrefix
-    from orchestrator.facts.steps import BuildPlan
     from orchestrator.images.attest.keys import Signer
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress, Talk
 
 

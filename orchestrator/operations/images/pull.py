@@ -9,10 +9,10 @@ from orchestrator.operations.build import build_images
 from orchestrator.operations.pull_policy import PullPolicy
 
 if TYPE_CHECKING:
-    from orchestrator.facts.steps import BuildPlan
+    from orchestrator.facts.build import BuildPlan
     from orchestrator.images.decide import LayerOutcome
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress
 
 

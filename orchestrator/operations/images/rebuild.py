@@ -14,9 +14,9 @@ from orchestrator.plan.build.layers import merge_layers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from orchestrator.facts.steps import BuildPlan, LayerStep
+    from orchestrator.facts.build import BuildPlan, LayerStep
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.operations.context import Context
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

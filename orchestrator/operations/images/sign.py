@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.images.attest.keys import Signer
     from orchestrator.operations.context import Context
     from orchestrator.operations.images.pick import Pick
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.images.attest.keys import Verifier
     from orchestrator.operations.context import Context
     from orchestrator.operations.images.pick import Pick
-    from orchestrator.operations.kept_plans import Selection
+    from orchestrator.operations.plan_cache import Selection
 
 _BROKEN = frozenset({"digest-mismatch", "bad-archive", "hostile-archive", "bad-manifest"})
 """Slugs of bytes that are not what their digest says: a failed check, not an error."""

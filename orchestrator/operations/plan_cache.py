@@ -1,7 +1,7 @@
-"""Plans, compiled once: a plan is kept beside the signature of all that it was made of.
+"""Plans, made once: a plan is kept in the cache beside the signature of all that it was made of.
 
-Planning imports pydantic, jinja2 and yaml and reads every recipe; with the plan kept,
-`mlorch plan` and a build that finds everything cost one stat per file. The kept form is
+Planning imports pydantic, jinja2 and yaml and reads every recipe; with the plan cached,
+`mlorch plan` and a build that finds everything cost one stat per file. The cached form is
 used only while the files' signature, the selection, the environment's MLORCH_* and
 mlorch's version are the same, so a stale plan cannot be met.
 """
@@ -47,7 +47,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compiled:
+class CachedPlans:
     """The plans of a selection, and the folders whose files they were made of."""
 
     plans: tuple[BuildPlan, ...]
@@ -56,14 +56,14 @@ class Compiled:
     """Of those files before they were read: one that was edited meanwhile must not pass for what was read."""
 
 
-def compiled(
+def cached_plans(
     selection: Selection,
-    make: Callable[[Selection], Compiled],
+    make: Callable[[Selection], CachedPlans],
     *,
     cache: Path,
     watched: Sequence[str] = (),
     machine: str = "",
-) -> Compiled:
+) -> CachedPlans:
     """The plans of `selection`: kept ones when nothing changed, else made by `make` and kept.
 
     `watched` are files that decide which roots there are (mlorch.yaml), in place or not;
@@ -102,12 +102,12 @@ def _stat(path: str) -> list[object]:
     return [path, found.st_mtime_ns, found.st_size, found.st_ino]
 
 
-def _read(place: Path) -> Compiled | None:
+def _read(place: Path) -> CachedPlans | None:
     try:
         document = json.loads(place.read_text(encoding="utf-8"))
         roots = tuple(document["roots"])
         if document["signature"] != signature(roots):
             return None
-        return Compiled(plans=tuple(from_plain(BuildPlan, plan) for plan in document["plans"]), roots=roots)
+        return CachedPlans(plans=tuple(from_plain(BuildPlan, plan) for plan in document["plans"]), roots=roots)
     except (OSError, ValueError, KeyError, TypeError):
         return None  # absent, torn or of another version: make it anew
