@@ -84,7 +84,7 @@ def engine_status(context: Context, talk: Talk) -> EngineStatus:
         UsageError: `unknown-engine`. EngineError: no engine answers.
     """
     facts = context.engine.facts()
-    sweep_containers(talk)
+    sweep_containers(context.settings, talk)
     return _status(facts)
 
 
@@ -97,7 +97,7 @@ def ensure_engine(context: Context, *, yes: bool, confirm: Callable[[str], bool]
     Raises:
         UsageError: `unknown-engine`. EngineError: `not-asked`, or it cannot be had.
     """
-    facts, did = context.engine_factory.ensure(yes=yes, confirm=confirm, say=talk.say)
+    facts, did = context.engine_factory.ensure(yes=yes, confirm=confirm, say=talk.say, access=context.engine_access)
     return EnsuredEngine(status=_status(facts), did=did)
 
 

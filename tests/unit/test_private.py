@@ -71,11 +71,11 @@ def test_the_named_engine_counts_then_the_context_then_ours_then_the_default(tmp
     (meta / "meta.json").write_text(json.dumps({"Name": "lab", "Endpoints": {"docker": {"Host": "ssh://lab"}}}))
     (config / "config.json").write_text(json.dumps({"currentContext": "lab"}))
     env = {"DOCKER_CONFIG": str(config)}
-    assert hosts.find_host({**env, "DOCKER_HOST": "tcp://there:2375"}) == "tcp://there:2375"
-    assert hosts.find_host(env) == "ssh://lab"
-    assert hosts.find_host({**env, "DOCKER_CONTEXT": "default"}) == "unix:///run/ours.sock"
+    assert hosts.find_host(env={**env, "DOCKER_HOST": "tcp://there:2375"}) == "tcp://there:2375"
+    assert hosts.find_host(env=env) == "ssh://lab"
+    assert hosts.find_host(env={**env, "DOCKER_CONTEXT": "default"}) == "unix:///run/ours.sock"
     monkeypatch.setattr(private, "running_socket", lambda: None)
-    assert hosts.find_host({**env, "DOCKER_CONTEXT": "default"}) == "unix:///var/run/docker.sock"
+    assert hosts.find_host(env={**env, "DOCKER_CONTEXT": "default"}) == "unix:///var/run/docker.sock"
 
 
 def test_a_state_that_cannot_be_read_is_no_engine():
@@ -210,7 +210,7 @@ def test_the_offer_says_everything(tmp_path, apt):
 
 
 def none_here(monkeypatch, found=None, why="no container engine answers"):
-    monkeypatch.setattr(ensure, "current", lambda: (found, why))
+    monkeypatch.setattr(ensure, "current", lambda _host: (found, why))
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
 

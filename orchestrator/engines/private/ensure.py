@@ -50,48 +50,49 @@ class Need:
 
 
 def ensure(
-    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]
+    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None], host: str = ""
 ) -> tuple[EngineFacts, tuple[str, ...]]:
     """An engine that can build, and what was done for it (nothing where there was one).
 
-    ``confirm`` shows a text and asks a person; None where nobody can be asked, and then
-    nothing is done without ``yes``.
+    ``host`` is the setting `engine_host`. ``confirm`` shows a text and asks a person; None where
+    nobody can be asked, and then nothing is done without ``yes``.
 
     Raises:
         EngineError: `not-asked`, `declined`, `needs-root`, `unsupported-host`, `engine-packages`,
             `engine-start`, or `engine-unfit` where the engine that the user named is not usable.
     """
-    facts, why = current()
+    facts, why = current(host)
     if facts is not None and not why:
         return facts, ()
-    _refuse_named(why)
+    _refuse_named(host, why)
     at = engine_paths()
     need = Need(why=why, packages=not unpacked(at), daemon=facts is None or bool(too_old(facts)))
     origin = _possible(need)
     allowed(offer(need, at, origin), yes=yes, confirm=confirm)
     did = _carry_out(at, need, origin, say)
-    facts, why = current()
+    facts, why = current(host)
     if facts is None or why:
         raise EngineError(f"the engine is still not usable: {why}", hint="see `mlorch doctor`", slug="engine-unfit")
     return facts, did
 
 
-def current() -> tuple[EngineFacts | None, str]:
+def current(host: str = "") -> tuple[EngineFacts | None, str]:
     """The engine that mlorch would use now and why it is not good enough; "" where it is."""
     from orchestrator.engines.docker.engine import connect
+    from orchestrator.engines.docker.hosts import find_host
 
     try:
-        facts = connect().facts()
+        facts = connect(find_host(host)).facts()
     except EngineError as error:
         return None, error.message
     return facts, unmet_requirement(facts)
 
 
-def _refuse_named(why: str) -> None:
+def _refuse_named(host: str, why: str) -> None:
     """An engine that the user named is the user's business, unless it is this very one; another would not be used."""
     from orchestrator.engines.docker.hosts import named_host
 
-    named = named_host(os.environ)
+    named = named_host(host, os.environ)
     if named and named != f"unix://{engine_paths().socket}":
         raise EngineError(
             f"the engine that DOCKER_HOST or the docker context names is not usable: {why}",
