@@ -37,8 +37,8 @@ def prepared(step: RunStep) -> str:
     writable = {mount.target: mount.source for mount in step.container.mounts if not mount.read_only}
     folders = shlex.join(["mkdir", "-p", *writable.values()])
     settings = json.dumps(dict(step.settings), separators=(",", ":"))
-    place = shlex.quote(f"{writable['/results']}/settings.json")
-    line = f"{folders} && printf %s {shlex.quote(settings)} > {place}"
+    path = shlex.quote(f"{writable['/results']}/settings.json")
+    line = f"{folders} && printf %s {shlex.quote(settings)} > {path}"
     if step.container.user != step.results_owner:
         line += f" && {shlex.join(['chown', step.container.user, *writable.values()])}"
     return line

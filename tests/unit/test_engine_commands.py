@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -78,3 +81,24 @@ def test_ensure_does_nothing_where_nobody_can_be_asked(there, capsys, monkeypatc
 def test_stop_without_an_engine_of_its_own_is_no_fault(capsys):
     assert run(["engine", "stop", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"stopped": False}
+
+
+@pytest.mark.processes
+def test_that_nobody_answers_is_found_without_a_client(tmp_path):
+    """A plan asks for images first; Docker's SDK and its HTTP take longer to import than everything else does."""
+    code = (
+        "import sys\n"
+        "from orchestrator.engines import engine_factory\n"
+        "from orchestrator.errors import EngineError\n"
+        "for ask in (engine_factory('docker').fast_lookup, engine_factory('docker').connect):\n"
+        "    try:\n"
+        "        ask()\n"
+        "    except EngineError as error:\n"
+        "        print(error.slug, error.message)\n"
+        "print([name for name in ('docker', 'requests', 'http.client', 'ssl', 'pydantic') if name in sys.modules])\n"
+    )
+    env = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "MLORCH_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    *errors, imported = done.stdout.splitlines()
+    assert errors == [f"no-engine no container engine answers at {env['DOCKER_HOST']}: there is no such socket"] * 2
+    assert imported == "[]"
