@@ -7,7 +7,6 @@ did not end well. Two runs never share a folder: the second begins with an empty
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -47,7 +46,7 @@ class Lent:
 def lent(container: ContainerSpec, owner: str) -> Iterator[Lent]:
     """The container's folder of artefacts, its user's for as long as the block lasts, and ``owner``'s after it.
 
-    Raises OSError where the folder cannot be made.
+    Raises OSError where the folder cannot be made, or something in it not be thrown away.
     """
     place = next((Path(mount.source) for mount in container.mounts if mount.target == ARTIFACTS), None)
     if place is None:
@@ -92,8 +91,7 @@ def _checked(place: Path, user: str) -> tuple[str, ...]:
     known = _read_list(place)
     thrown = [path for path in _files(place) if known.get(path) is None or known[path] != _hash(place, path)]
     for path in thrown:
-        with contextlib.suppress(OSError):
-            (place / path).unlink()
+        (place / path).unlink(missing_ok=True)
     return tuple(f"artefact {neutral(path)} is not as the last run left it; thrown away" for path in thrown[:20])
 
 

@@ -307,6 +307,7 @@ def tiny_plan(name: str, program: Path, *more: str, platform: str = "linux/amd64
             parent=parent.image if parent else None, dockerfile=text, files=files, inputs=inputs,
         )  # fmt: skip
 
+    program.chmod(0o755)  # as the plan says: a file of another mode is refused
     box = ContextFile(path="busybox", sha256=sha256_file(program), mode=0o755, source=str(program))
     base = step(f"t-{name}-base", None, f"FROM scratch\nCOPY busybox /bin/busybox\nENV MARK={mark}\n", (box,))
     note = ContextFile(path="note", sha256=sha256_text(mark), text=mark)
