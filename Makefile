@@ -68,11 +68,12 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: install it (Debian: apt-get install python3-venv)"; exit 2; }
 
 # -qq: an index may list files that pip skips with a warning each; errors are shown, and fail.
+# --no-compile: Python compiles what is imported, a small part of what is installed.
 $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -e .
+	$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -e .
 	@touch $@
 
 # What developers need holds what a run needs: `make test` in a new clone installs once.
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -e '.[dev]'
 	@touch $(VENV)/.run $@
