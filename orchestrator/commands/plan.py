@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command("plan")
 @selection_options
-@click.option("--explain", is_flag=True, help="Name every input that changed since the image built last.")
+@click.option("--explain", is_flag=True, help="Name every input that changed since the nearest image of the layer.")
 @engine_option
 @pull_options
 @recipes_option

@@ -29,7 +29,7 @@ class LayerDecision:
 
     ``action`` is ``unknown`` where no engine answered. ``image`` is the engine's image of a hit (None where
     an image above holds the layer), ``registry_image`` what a pull takes, ``changed`` the inputs that differ
-    from the image of the layer that was built last.
+    from the nearest image of the layer.
     """
 
     step: LayerStep
@@ -102,7 +102,7 @@ def _unlocked(step: LayerStep) -> str:
 
 
 def explained(decision: LayerDecision, images: Sequence[ImageFacts]) -> LayerDecision:
-    """``decision`` to build, with its reason: what differs from the newest of the layer's ``images``."""
+    """``decision`` to build, with its reason: what differs from the nearest of the layer's ``images``."""
     if decision.reason:
         return decision
     reason, changed = why_built(decision.step, images)
@@ -110,21 +110,31 @@ def explained(decision: LayerDecision, images: Sequence[ImageFacts]) -> LayerDec
 
 
 def why_built(step: LayerStep, images: Sequence[ImageFacts]) -> tuple[str, Changes]:
-    """Why `step` is no hit: the first build of it, or which inputs differ from the image built last."""
+    """Why `step` is no hit: the first build of it, or which inputs differ from the image that is nearest to it.
+
+    Nearest, and not last: all our images have one time of creation, so that none tells when it was built.
+    """
     if not images:
         return "no image of this layer yet", ()
-    last = max(images, key=lambda facts: facts.created)
-    try:
-        was = json.loads(last.labels.get("org.mlorch.inputs", ""))
-    except ValueError:
-        return "the last image of this layer carries no inputs", ()
-    changes = explain(step.inputs, was)
+    known = [was for facts in images if (was := _inputs(facts)) is not None]
+    if not known:
+        return "no image of this layer carries its inputs", ()
+    changes = min((explain(step.inputs, was) for was in known), key=len)
     if not changes:
         return "an image of the same inputs was removed", ()
     names = ", ".join(change.input for change in changes[:4])
     if len(changes) > 4:
         names += " …"
     return f"changed: {names}", tuple({"input": c.input, "was": c.was, "is": c.now} for c in changes)
+
+
+def _inputs(facts: ImageFacts) -> dict[str, str] | None:
+    """The inputs that an image says it was built from; None where it does not, or says nonsense."""
+    try:
+        said = json.loads(facts.labels.get("org.mlorch.inputs", ""))
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def planned(decision: LayerDecision) -> LayerOutcome:

@@ -1,0 +1,78 @@
+"""Hit, pull or build: one decision for every layer, which a plan prints and a build executes."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+from orchestrator.engines import ImageFacts
+from orchestrator.facts.build import BuildPlan, LayerStep
+from orchestrator.images.decide import decide, explained, planned
+
+
+def layer(name: str, parent: LayerStep | None = None, **more) -> LayerStep:
+    return LayerStep(
+        name=name, level="base", platform="linux/amd64", content_id=name * 8, dockerfile="",
+        parent=parent.image if parent else None, **more,
+    )  # fmt: skip
+
+
+BASE = layer("base", inputs={"dockerfile": "1", "platform": "p"})
+TOP = layer("top", BASE, inputs={"dockerfile": "2", "parent": BASE.content_id})
+PLANS = (BuildPlan(target="cpu", benchmark="b", platform="linux/amd64", layers=(BASE, TOP)),)
+
+
+def image(step: LayerStep, inputs: dict[str, str] | None = None) -> ImageFacts:
+    labels = {"org.mlorch.inputs": json.dumps(step.inputs if inputs is None else inputs)}
+    return ImageFacts(image=step.image, image_id="i", digest="sha256:d", size=1, created="2023", labels=labels)
+
+
+def states(found, registry=()):
+    return [decision.action for decision in decide(PLANS, found, dict(registry))]
+
+
+def test_what_the_engine_has_is_a_hit_and_its_parents_are_part_of_it():
+    assert states({TOP.image: image(TOP), BASE.image: None}) == ["hit", "hit"]
+
+
+def test_what_nobody_has_is_built():
+    assert states({TOP.image: None, BASE.image: image(BASE)}) == ["hit", "build"]
+    assert states({TOP.image: None, BASE.image: None}) == ["build", "build"]
+
+
+def test_what_a_registry_has_is_pulled_and_its_parents_with_it():
+    there = SimpleNamespace(size=2_000_000, prefix="r.example/team", reference=SimpleNamespace(digest="sha256:r"))
+    decisions = decide(PLANS, {TOP.image: None, BASE.image: None}, {TOP.image: there})
+    assert [decision.action for decision in decisions] == ["hit", "pull"]
+    assert planned(decisions[1]).digest == "sha256:r"
+    assert planned(decisions[1]).reason == "2.0 MB in r.example/team"
+
+
+def test_without_an_engine_nothing_is_known():
+    assert states(None) == ["unknown", "unknown"]
+
+
+def test_a_base_that_nobody_locked_says_so_with_and_without_an_engine():
+    base = layer("vendor", base_source="registry:vendor/image")
+    plans = (BuildPlan(target="t", benchmark="b", platform="p", layers=(base,)),)
+    for found in (None, {base.image: None}):
+        (decision,) = decide(plans, found, {})
+        assert decision.reason.startswith("unlocked: `vendor/image` has no digest yet")
+        assert explained(decision, [image(base)]).reason == decision.reason
+
+
+def test_the_reason_names_what_differs_from_the_nearest_image():
+    (_, top) = decide(PLANS, {TOP.image: None, BASE.image: image(BASE)}, {})
+    far = image(TOP, {"dockerfile": "0", "parent": "x", "file:a": "1"})
+    near = image(TOP, {"dockerfile": "0", "parent": BASE.content_id})
+    found = explained(top, [far, near, far])
+    assert found.reason == "changed: dockerfile"
+    assert found.changed == ({"input": "dockerfile", "was": "0", "is": "2"},)
+
+
+def test_images_that_say_nothing_of_their_inputs_explain_nothing():
+    (_, top) = decide(PLANS, {TOP.image: None, BASE.image: image(BASE)}, {})
+    assert explained(top, []).reason == "no image of this layer yet"
+    silent = ImageFacts(image="x", image_id="i", digest="d", size=1, created="", labels={"org.mlorch.inputs": "[1"})
+    assert explained(top, [silent]).reason == "no image of this layer carries its inputs"
+    assert explained(top, [image(TOP)]).reason == "an image of the same inputs was removed"
