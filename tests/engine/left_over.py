@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines import ENGINES, engine_factory
 from orchestrator.engines.private.podman import home
@@ -39,7 +39,7 @@ class LeftOver:
     folders: set[Path] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.images = {engine.name: set(labelled_images(engine)) for engine in running_engines()}
+        self.images = {engine.name: image_names(engine) for engine in running_engines()}
         if not (home() / "storage").exists():  # podman comes with the first test that wants it, and has no image yet
             self.images.setdefault("podman", set())
         self.folders = set(folders_of_tests())
@@ -68,7 +68,8 @@ class LeftOver:
         before = self.images.get(engine.name)
         if before is None:  # nobody could say what was there, so nothing is touched
             return []
-        new = [facts for name, facts in labelled_images(engine).items() if name not in before]
+        new = [facts for name in image_names(engine) - before if (facts := engine.image(name)) is not None]
+        new.sort(key=lambda facts: facts.image)
         return [facts for facts in new if not is_own(facts) or facts.labels[ID_LABEL] not in built_in_ids()]
 
 
@@ -89,9 +90,22 @@ def running_engines() -> list[Engine]:
     return found
 
 
-def labelled_images(engine: Engine) -> dict[str, ImageFacts]:
-    """Every image that mlorch or a test built, by its name."""
-    return {facts.image: facts for label in (ID_LABEL, TEST_LABEL) for facts in engine.images(label)}
+def image_names(engine: Engine) -> set[str]:
+    """The name of every image that mlorch or a test built; quicker than `Engine.images`, which looks into each."""
+    return {name for label in (ID_LABEL, TEST_LABEL) for name in _NAMES[engine.name](engine, label)}
+
+
+def _docker_names(engine: Any, label: str) -> list[str]:
+    found = engine._api.images(filters={"label": label, "dangling": False})
+    return [name for image in found for name in image["RepoTags"] or ()]
+
+
+def _podman_names(engine: Any, label: str) -> list[str]:
+    found = engine.podman.ask("images", "--filter", f"label={label}", "--format", "{{.Repository}}:{{.Tag}}")
+    return [name for name in found.split() if "<none>" not in name]
+
+
+_NAMES = {"docker": _docker_names, "podman": _podman_names}
 
 
 def folders_of_tests() -> list[Path]:
