@@ -79,8 +79,28 @@ def cli(*, debug: bool) -> None:
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the status that design.md promises."""
+    _make_streams_usable()
     arguments = sys.argv[1:] if argv is None else argv
     sys.exit(run(arguments))
+
+
+def _make_streams_usable() -> None:
+    """Talk to nobody where a standard stream is closed, and write out what its encoding does not have.
+
+    A closed stream's number would be given to the next file that is opened, and what a child prints
+    would land in that file.
+    """
+    number = os.open(os.devnull, os.O_RDWR)
+    while number <= 2:
+        os.set_inheritable(number, True)  # noqa: FBT003 (its only parameter)
+        number = os.open(os.devnull, os.O_RDWR)
+    os.close(number)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(descriptor, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 (for good)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _help_width() -> int:

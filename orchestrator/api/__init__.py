@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.api import assets, images, recipes
-from orchestrator.api.calls import build_request, context_of, document_of, progress_of, pull_policy
+from orchestrator.api.calls import build_request, context_of, document_of, progress_of, pull_policy, words
 
 if TYPE_CHECKING:
     import os
@@ -106,7 +106,10 @@ def run(benchmarks: Sequence[str] = (), *, talk: bool = False, **options: Any) -
 
     progress = progress_of(talk=talk)
     policy = pull_policy(options)
-    request = RunRequest(benchmarks=tuple(benchmarks), pull_policy=policy, caller=API, **options)
+    options |= {name: words(name, options[name]) for name in ("scenarios", "recipes") if name in options}
+    if options.get("duration") is not None:
+        options["duration"] = str(options["duration"])
+    request = RunRequest(benchmarks=words("benchmarks", benchmarks), pull_policy=policy, caller=API, **options)
     context = context_of(progress, {"recipes": request.recipes, "locked": request.locked, "engine": request.engine})
     if "results" not in options:
         request = replace(request, results=_results_folder(context.settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,19 @@ def progress_of(*, talk: bool) -> Progress:
     return ConsoleProgress(Console())
 
 
+def words(name: str, given: Any) -> tuple[str, ...]:
+    """The texts (or paths) of a list; one text alone would be taken for a list of its letters."""
+    if isinstance(given, str | bytes | os.PathLike):
+        raise TypeError(f"`{name}` is a list: write [{str(given)!r}]")
+    return tuple(os.fspath(word) for word in given)
+
+
 def context_of(progress: Progress, options: dict[str, Any]) -> Context:
     """What a call works with; ``recipes``, ``locked`` and ``engine`` are taken out of ``options``."""
     from orchestrator.operations.context import Context
 
     recipes, locked, engine = options.pop("recipes", ()), options.pop("locked", False), options.pop("engine", "")
-    return Context(tuple(recipes), locked=locked, wanted_engine=engine, talk=progress)
+    return Context(words("recipes", recipes), locked=locked, wanted_engine=engine, talk=progress)
 
 
 def build_request(target: str | None, options: dict[str, Any]) -> BuildRequest:
@@ -48,6 +56,8 @@ def build_request(target: str | None, options: dict[str, Any]) -> BuildRequest:
     from orchestrator.operations.build_request import BuildRequest
 
     policy = pull_policy(options)
+    if "benchmarks" in options:
+        options = {**options, "benchmarks": words("benchmarks", options["benchmarks"])}
     return BuildRequest(targets=(target,) if target else (), pull_policy=policy, **options)
 
 

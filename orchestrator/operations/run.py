@@ -215,11 +215,12 @@ def _with_images(
     """``planned`` with images that are there (another base source changes their ids), and their facts."""
     look_up = context.look_up()
     found = look_up([one.plan.image for one in planned])
-    bound = request.pull_policy.images or context.settings.images
-    if bound or any(facts is None for facts in found.values()):
+    policy = request.pull_policy
+    asked = policy.pull or policy.images or context.settings.images
+    if asked or any(facts is None for facts in found.values()):
         from orchestrator.operations.build import build_images
 
-        plans, _ = build_images(context, selection, progress, pull_policy=request.pull_policy)
+        plans, _ = build_images(context, selection, progress, pull_policy=policy)
         planned = run_plan.planned_benchmarks(context.catalog, plans)
         found = look_up([one.plan.image for one in planned])
     return planned, {image: facts for image, facts in found.items() if facts is not None}

@@ -53,3 +53,29 @@ def test_a_word_for_detection_means_detection_everywhere():
 def test_an_option_that_does_not_exist_is_refused():
     with pytest.raises(TypeError, match="benchmark"):
         api.plan(target="cpu", benchmark="image-smoke")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: api.plan(target="cpu", benchmarks="image-smoke"),
+        lambda: api.plan(target="cpu", recipes="/none"),
+        lambda: api.run("image-smoke"),
+        lambda: api.run(["image-smoke"], scenarios="Offline"),
+    ],
+)
+def test_a_text_is_not_taken_for_a_list_of_its_letters(call):
+    with pytest.raises(TypeError, match="is a list"):
+        call()
+
+
+def test_recipes_may_be_paths_and_a_duration_a_number(tmp_path):
+    with pytest.raises(UsageError, match="with recipes"):
+        api.plan(target="cpu", recipes=[tmp_path / "none"])
+    with pytest.raises(UsageError, match="`-5` is not a duration"):
+        api.run(["image-smoke"], duration=-5)
+
+
+def test_an_engine_host_that_is_no_address_is_an_engine_that_does_not_answer(monkeypatch):
+    monkeypatch.setenv("MLORCH_ENGINE_HOST", "::::")
+    assert {layer["state"] for layer in api.plan(target="cpu")["layers"]} == {"unknown"}

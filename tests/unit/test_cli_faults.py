@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -212,3 +213,24 @@ def test_a_closed_pipe_is_left_to_the_command_line(monkeypatch):
             Console().table(("a",), [("b" * 200_000,)])
         monkeypatch.undo()
         os.dup2(os.open(os.devnull, os.O_WRONLY), closed.fileno())
+
+
+def _a_process(line: str, **options):
+    command = [sys.executable, "-m", "orchestrator", *line.split()]
+    return subprocess.run(command, check=False, timeout=60, stderr=subprocess.PIPE, **options)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("line", ["--help", "targets list", "targets list --json"])
+def test_a_closed_stdout_is_talk_to_nobody(line, tmp_path):
+    done = _a_process(line, cwd=tmp_path, preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.processes
+def test_a_terminal_of_another_encoding_gets_what_it_can_show(tmp_path):
+    """In a locale of Latin-1 a dash of ours must not end the command."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = _a_process("benchmarks list --json", cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["benchmarks"]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 
 from orchestrator.commands.run import command
 from orchestrator.errors import UsageError
+from orchestrator.operations.plan_cache import Selection
+from orchestrator.operations.progress import Silent
 from orchestrator.operations.pull_policy import PullPolicy
+from orchestrator.operations.run import _with_images
 from orchestrator.operations.run_request import API, RunRequest, checked
 
 FULL = RunRequest(
@@ -67,3 +71,16 @@ def test_words_are_taken_in_any_case_and_auto_means_detection():
 def test_a_word_that_means_nothing_is_refused():
     with pytest.raises(UsageError, match="no scenario `Sever`"):
         checked(RunRequest(scenarios=("Sever",)))
+
+
+def test_a_run_that_must_pull_asks_for_registries_as_a_build_does():
+    """Also where every image is in the engine already."""
+    context = SimpleNamespace(
+        settings=SimpleNamespace(images="", registries=()),
+        look_up=lambda: dict.fromkeys,
+        plans=lambda _selection: SimpleNamespace(plans=()),
+    )
+    request = RunRequest(pull_policy=PullPolicy(pull=True))
+    with pytest.raises(UsageError) as caught:
+        _with_images(context, request, Selection(), (), Silent())
+    assert caught.value.slug == "no-registries"

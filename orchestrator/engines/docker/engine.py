@@ -56,7 +56,7 @@ def _sdk(host: str) -> docker.APIClient:
         return docker.APIClient(
             base_url=host, version="auto", timeout=_TIMEOUT_S, tls=secured or False, use_ssh_client=True
         )
-    except (docker.errors.DockerException, OSError) as error:
+    except (docker.errors.DockerException, OSError, ValueError) as error:
         raise no_engine(host, _first_line(error)) from None
 
 
