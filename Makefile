@@ -8,6 +8,7 @@ YES    := $(shell test -t 0 || echo --yes)
 ARGS   ?=
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help run test check fmt lint types complexity golden docs coverage bench pictures clean
 
 help: ## list what is supported
@@ -39,7 +40,7 @@ complexity: $(VENV)/.dev ## no function above a cyclomatic complexity of 15
 golden: $(VENV)/.dev ## write the golden files anew; read the diff before you commit it
 	$(BIN)/python -m pytest tests/golden tests/lint tests/unit/test_source.py --update-golden -q
 
-docs: $(VENV)/.dev ## write docs/reference anew: commands, recipes, errors
+docs: $(VENV)/.dev ## write docs/reference anew: commands, API, recipes, errors
 	$(BIN)/python docs/generate.py
 
 coverage: $(VENV)/.dev engine ## branch coverage of all tests; the figure is the last line
@@ -71,6 +72,7 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(VENV)/.run
+# What developers need holds what a run needs: `make test` in a new clone installs once.
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
-	@touch $@
+	@touch $(VENV)/.run $@

@@ -1,4 +1,4 @@
-"""Writes docs/reference/: commands from click, recipes from the JSON Schema, errors from where they are raised.
+"""Writes docs/reference/: commands from click, the API from its docstrings, recipes from the JSON Schema, errors.
 
 `make docs` runs this; a test compares what it would write with what is there.
 """
@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator import errors
+from orchestrator import api, errors
+from orchestrator.api import calls
 from orchestrator.cli import COMMANDS, cli
 from orchestrator.definitions.catalog.schema import SCHEMAS, schema
 from orchestrator.definitions.kinds.recipes import KINDS
@@ -30,7 +33,7 @@ NOTE = "<!-- Written by `make docs`; do not edit. -->\n"
 
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
-    return {"cli.md": cli_page(), "recipes.md": recipes_page(), "errors.md": errors_page()}
+    return {"cli.md": cli_page(), "api.md": api_page(), "recipes.md": recipes_page(), "errors.md": errors_page()}
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -87,6 +90,63 @@ def paragraphs(text: str) -> str:
 def one_line(text: str) -> str:
     """Text without its line breaks."""
     return " ".join(text.split())
+
+
+# -- the API -----------------------------------------------------------------------------
+
+
+def api_page() -> str:
+    """Every function of the API with its signature and what it gives."""
+    text = f"# The Python API\n\n{NOTE}\n{docstring(api)}\n"
+    modules = [("api", api), *((f"api.{name}", part) for name, part in vars(api).items() if is_part(part))]
+    for prefix, module in modules:
+        for name, function in vars(module).items():
+            if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
+                text += function_text(f"{prefix}.{name}", function)
+    return text
+
+
+def is_part(found: object) -> bool:
+    """Whether this is a module of the API that has verbs of its own."""
+    return inspect.ismodule(found) and found.__name__.startswith("orchestrator.api.") and found is not calls
+
+
+def function_text(name: str, function: Any) -> str:
+    """One function; what it gives stands in its docstring."""
+    signature = inspect.signature(function)
+    plain = signature.replace(
+        parameters=[each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()],
+        return_annotation=inspect.Signature.empty,
+    )
+    text = str(plain).replace("'", '"')  # as ruff, which formats Python in Markdown too, writes it
+    return f"\n## {name}\n\n```python\n{name}{text}\n```\n\n{docstring(function)}\n"
+
+
+def docstring(found: Any) -> str:
+    """A docstring as Markdown: indented parts are code, `Raises:` is a list."""
+    parts = []
+    for part in (inspect.getdoc(found) or "").replace("``", "`").split("\n\n"):
+        if part.startswith("    "):
+            if parts and parts[-1].endswith("\n```"):  # a blank line inside code
+                parts[-1] = parts[-1].removesuffix("\n```") + f"\n\n{textwrap.dedent(part)}\n```"
+            else:
+                parts.append(f"```python\n{textwrap.dedent(part)}\n```")
+        elif part.startswith("Raises:"):
+            parts.append(raises(part))
+        else:
+            parts.append(one_line(part))
+    return "\n\n".join(parts)
+
+
+def raises(part: str) -> str:
+    """The lines below `Raises:`, each with its continuations, as a list."""
+    lines: list[str] = []
+    for line in part.splitlines()[1:]:
+        if line.startswith("        ") and lines:
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(f"- {line.strip()}")
+    return "\n".join(["Raises:", "", *lines])
 
 
 # -- recipes -----------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def command(
     if dry_run:
         documents = [_plan(context, one, console, policy, quiet=as_json) for one in selections]
     else:
-        sweep_containers(console)
+        sweep_containers(context.settings, console)
         documents = _build(context, selections, console, policy, push, output)
     if as_json:
         console.document(one_or_many(documents, "builds"))

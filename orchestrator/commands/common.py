@@ -58,13 +58,21 @@ def results_option(function: F) -> F:
     )(function)
 
 
-def results_folder(given: str | None, settings: Settings | None = None) -> Path:
+def results_folder(given: str | None, settings: Settings) -> Path:
     """The folder of results: what `-o` says, else the settings, else `./results`."""
     from pathlib import Path
 
-    from orchestrator.definitions.settings import read_settings
+    return Path(given or settings.results or "results")
 
-    return Path(given or (settings or read_settings()).results or "results")
+
+def results_to_read(given: str | None, console: Console) -> Path:
+    """The folder of results of a command that reads them; what a killed mlorch left is cleared first."""
+    from orchestrator.definitions.settings import read_settings
+    from orchestrator.operations.sweep import sweep_containers
+
+    settings = read_settings()
+    sweep_containers(settings, console)
+    return results_folder(given, settings)
 
 
 def context_for(console: Console, recipes: tuple[str, ...] = (), *, locked: bool = False, engine: str = "") -> Context:

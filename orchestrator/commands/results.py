@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.commands.common import json_option, results_folder, results_option
+from orchestrator.commands.common import json_option, results_option, results_to_read
 from orchestrator.commands.groups import Group
 from orchestrator.commands.results_compare import compare
 from orchestrator.commands.shorten import say_rest, shorten_options
@@ -39,7 +39,7 @@ def list_(last: int | None, benchmark: str, results_dir: str | None, *, valid: b
     from orchestrator.operations.results import ListRequest, list_runs
 
     console = Console(quiet=as_json)
-    request = ListRequest(folder=results_folder(results_dir), last=last, benchmark=benchmark, valid=valid)
+    request = ListRequest(folder=results_to_read(results_dir, console), last=last, benchmark=benchmark, valid=valid)
     listing = list_runs(request, console)
     if as_json:
         console.document(listing.document())
@@ -59,7 +59,7 @@ def show(run: str, results_dir: str | None, *, as_json: bool) -> None:
     from orchestrator.operations.results import show_run
 
     console = Console(quiet=as_json)
-    shown = show_run(results_folder(results_dir), run, console)
+    shown = show_run(results_to_read(results_dir, console), run, console)
     if as_json:
         console.document(shown.document())
     else:
@@ -81,7 +81,7 @@ def verify(ctx: click.Context, runs: tuple[str, ...], results_dir: str | None, *
     from orchestrator.operations.results import verify_runs
 
     console = Console(quiet=as_json)
-    verified = verify_runs(results_folder(results_dir), runs, console)
+    verified = verify_runs(results_to_read(results_dir, console), runs, console)
     if as_json:
         console.document(verified.document())
     else:
@@ -108,7 +108,7 @@ def report(runs: tuple[str, ...], output: Path | None, results_dir: str | None, 
     from orchestrator.operations.results import ReportRequest, write_report
 
     console = Console(quiet=as_json)
-    request = ReportRequest(folder=results_folder(results_dir), runs=runs, output=output, force=force)
+    request = ReportRequest(folder=results_to_read(results_dir, console), runs=runs, output=output, force=force)
     written = write_report(request, console)
     if as_json:
         console.document(written.document())

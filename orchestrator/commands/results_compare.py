@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import json_option, results_folder, results_option
+from orchestrator.commands.common import json_option, results_option, results_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,9 @@ def compare(
     from orchestrator.operations.compare import CompareRequest, compare_runs
 
     console = Console(quiet=as_json)
-    request = CompareRequest(folder=results_folder(results_dir), was=was, now=now, tolerance=allowed, if_any=if_any)
+    request = CompareRequest(
+        folder=results_to_read(results_dir, console), was=was, now=now, tolerance=allowed, if_any=if_any
+    )
     compared = compare_runs(request)
     if compared.why_none:
         console.say(f"nothing to compare with yet: {compared.why_none}")

@@ -45,11 +45,11 @@ def takes_gpus(host: str, runtimes: Iterable[str]) -> bool:
     return shutil.which(_HOOK, path=_PATH) is not None
 
 
-def refused_device(said: str) -> HostLimitError | None:
+def refused_device(complaint: str) -> HostLimitError | None:
     """The error for an engine's words about a device that it cannot pass; None for other words."""
     for words, hint in _REFUSALS:
-        if words in said:
+        if words in complaint:
             return HostLimitError(
-                f"the engine cannot pass a device of the target: {said.strip()}", hint=hint, slug="device"
+                f"the engine cannot pass a device of the target: {complaint.strip()}", hint=hint, slug="device"
             )
     return None

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from orchestrator.engines.access import EngineAccess
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.steps import BuildSettings, LayerStep
@@ -166,18 +167,20 @@ class Sweepable(Protocol):
 class EngineFactory(Protocol):
     """What a module of `ENGINES` offers to commands; importing it costs no client library."""
 
-    def connect(self) -> Engine:
+    def connect(self, access: EngineAccess = ...) -> Engine:
         """The engine; `EngineError` where none answers."""
         ...
 
-    def fast_lookup(self) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+    def fast_lookup(
+        self, access: EngineAccess = ...
+    ) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
         """Asks for images without the engine's client; None where only `Engine.image` can.
 
         `EngineError` where no engine answers, as far as that is known without a client.
         """
         ...
 
-    def sweepable(self) -> Sweepable | None:
+    def sweepable(self, access: EngineAccess = ...) -> Sweepable | None:
         """What finds and removes containers quickly; None where there can be none, or no engine answers."""
         ...
 
@@ -186,7 +189,12 @@ class EngineFactory(Protocol):
         ...
 
     def ensure(
-        self, *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]
+        self,
+        *,
+        yes: bool,
+        confirm: Callable[[str], bool] | None,
+        say: Callable[[str], None],
+        access: EngineAccess = ...,
     ) -> tuple[EngineFacts, tuple[str, ...]]:
         """An engine that can build, got and started where there is none; and what was done for that."""
         ...

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-_STEERING = (
-    *(set(range(0x20)) - {0x09, 0x0A}),
-    *range(0x7F, 0xA0),
-    *(0x200E, 0x200F, 0x2028, 0x2029),
-    *range(0x202A, 0x202F),
-    *range(0x2066, 0x206A),
-    *range(0xD800, 0xE000),
-)
+import re
+
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters move the cursor, rename the window or answer for the user; direction marks make a line
 read as another one; halves of characters cannot be written at all."""
-_WRITTEN_OUT = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _STEERING}
-_IN_JSON = {code: f"\\u{code:04x}" for code in _STEERING}
 
 
 def neutral(text: str) -> str:
     """``text`` with what could steer a terminal written out (``\\x1b``); tabs and line ends stay."""
-    return text if text.isprintable() else text.translate(_WRITTEN_OUT)
+    return _STEERING.sub(_written_out, text)
 
 
 def neutral_json(text: str) -> str:
     """A JSON document of the same meaning, in which no string steers a terminal."""
-    return text.translate(_IN_JSON)
+    return _STEERING.sub(_in_json, text)
+
+
+def _written_out(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _in_json(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"

@@ -28,7 +28,7 @@ def trust(site: SiteConfig) -> ssl.SSLContext:
         from certifi import where
 
         context.load_verify_locations(cafile=where())
-    if site.ca_bundle is not None:
+    if site.ca_bundle is not None and str(site.ca_bundle) != ssl.get_default_verify_paths().cafile:
         try:
             context.load_verify_locations(cafile=site.ca_bundle)
         except (OSError, ssl.SSLError) as error:

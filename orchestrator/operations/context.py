@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.access import EngineAccess
 from orchestrator.errors import EngineError, UsageError
 from orchestrator.host.folders import cache_home
 from orchestrator.host.pci import hardware_signature
@@ -33,23 +34,12 @@ if TYPE_CHECKING:
     from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.build.resolve import Base
 
-_OF_ENGINES = ("ca_bundle", "engine_host")
-"""Settings that the room of engines reads from the environment."""
 
+def _settings() -> Settings:
+    """The settings in effect here. Raises `DefinitionError` for an invalid `mlorch.yaml`."""
+    from orchestrator.definitions.settings import read_settings
 
-def use_settings() -> Settings:
-    """The settings in effect here; those of engines are put into this process's environment too.
-
-    What the environment says already stays: it counts more than a file. Raises
-    `DefinitionError` for an invalid `mlorch.yaml`.
-    """
-    from orchestrator.definitions.settings import read_settings, variable
-
-    settings = read_settings()
-    for name in _OF_ENGINES:
-        if value := getattr(settings, name):
-            os.environ.setdefault(variable(name), value)
-    return settings
+    return read_settings()
 
 
 @dataclass(slots=True)
@@ -57,7 +47,7 @@ class Context:
     """What a use case works with; everything is made when first asked for, and once."""
 
     recipes: tuple[str, ...] = ()
-    settings: Settings = field(default_factory=use_settings)
+    settings: Settings = field(default_factory=_settings)
     locked: bool = False
     """Whether only the locks that came with the definitions count, not this machine's own."""
     wanted_engine: str = ""
@@ -225,11 +215,16 @@ class Context:
         return engine_factory(engine_name(self.settings, self.wanted_engine, tuple(ENGINES)))
 
     @property
+    def engine_access(self) -> EngineAccess:
+        """Where the settings say that the engine listens, and what it asks registries with."""
+        return EngineAccess(host=self.settings.engine_host, site=lambda: self.site)
+
+    @property
     def engine(self) -> Engine:
         """The container engine; EngineError where none answers. Threads may ask at once: one connects."""
         with self._connecting:
             if self._engine is None:
-                self._engine = self.engine_factory.connect()
+                self._engine = self.engine_factory.connect(self.engine_access)
             return self._engine
 
     def try_facts(self) -> EngineFacts | None:
@@ -241,7 +236,7 @@ class Context:
 
     def look_up(self) -> LookUp:
         """Asks the engine for images: the quick way where it has one, else through its client."""
-        fast = self.engine_factory.fast_lookup()
+        fast = self.engine_factory.fast_lookup(self.engine_access)
         if fast is not None:
             return fast
         engine = self.engine

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.settings import Settings
+from orchestrator.definitions.settings import Settings, read_settings
 from orchestrator.engines import engine_factory
 from orchestrator.engines.cdi import known
 from orchestrator.errors import MlorchError
@@ -17,7 +17,7 @@ from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.host.detect import presences
 from orchestrator.host.folders import cache_home
 from orchestrator.images.registry.client import Registry
-from orchestrator.operations.context import Context, use_settings
+from orchestrator.operations.context import Context
 from orchestrator.operations.engine import cdi_words
 from orchestrator.operations.host_ready import findings
 from orchestrator.operations.sweep import sweep_containers
@@ -80,7 +80,7 @@ def doctor(request: DoctorRequest, talk: Talk) -> DoctorResult:
     settings, check = _settings()
     context = Context(request.recipes, settings=settings, wanted_engine=request.engine, talk=talk)
     checks = [check, *all_checks(context)]
-    sweep_containers(talk)
+    sweep_containers(settings, talk)
     return DoctorResult(checks=tuple(checks))
 
 
@@ -118,7 +118,7 @@ def _failed(name: str, error: MlorchError) -> Check:
 def _settings() -> tuple[Settings, Check]:
     """What `mlorch.yaml` and the environment say, each with where; the checks that follow use it."""
     try:
-        settings = use_settings()
+        settings = read_settings()
     except MlorchError as error:
         return Settings(), _failed("settings", error)
     words = ", ".join(f"{name} ({settings.sources[name]})" for name in settings.given())

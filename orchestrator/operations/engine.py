@@ -84,7 +84,7 @@ def engine_status(context: Context, talk: Talk) -> EngineStatus:
         UsageError: `unknown-engine`. EngineError: no engine answers.
     """
     facts = context.engine.facts()
-    sweep_containers(talk)
+    sweep_containers(context.settings, talk)
     return _status(facts)
 
 
@@ -97,16 +97,16 @@ def ensure_engine(context: Context, *, yes: bool, confirm: Callable[[str], bool]
     Raises:
         UsageError: `unknown-engine`. EngineError: `not-asked`, or it cannot be had.
     """
-    facts, did = context.engine_factory.ensure(yes=yes, confirm=confirm, say=talk.say)
+    facts, did = context.engine_factory.ensure(yes=yes, confirm=confirm, say=talk.say, access=context.engine_access)
     return EnsuredEngine(status=_status(facts), did=did)
 
 
 def stop_engine() -> StoppedEngine:
     """Stop mlorch's own Docker engine; its images stay, and another engine is never touched. Raises `EngineError`."""
-    from orchestrator.engines.private import places
+    from orchestrator.engines.private import engine_paths
     from orchestrator.engines.private.daemon import stop
 
-    own = places()
+    own = engine_paths()
     stopped = stop(own)
     return StoppedEngine(stopped=stopped, home=own.home if own.home.exists() else None)
 

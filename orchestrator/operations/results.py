@@ -9,7 +9,6 @@ from orchestrator.errors import NothingSelectedError
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
-from orchestrator.operations.sweep import sweep_containers
 from orchestrator.results.store import RECORD, Store
 from orchestrator.results.summary import document, summaries, summarise
 from orchestrator.results.verify import verify
@@ -256,7 +255,6 @@ def nothing(folder: Path) -> NothingSelectedError:
 def _swept(folder: Path, talk: Talk) -> Store:
     """The results of a folder. What a killed mlorch left as running is interrupted, whoever asks first."""
     store = Store(folder)
-    sweep_containers(talk)
     for record in store.sweep():
         talk.warn(f"{record.run_id}: its mlorch is gone; the run counts as interrupted")
     return store

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.access import EngineAccess
 from orchestrator.errors import MlorchError
 
 if TYPE_CHECKING:
+    from orchestrator.definitions.settings import Settings
     from orchestrator.operations.progress import Talk
 
 
-def sweep_containers(talk: Talk) -> None:
+def sweep_containers(settings: Settings, talk: Talk) -> None:
     """Remove the containers of a dead mlorch, on whichever engine of this host they are.
 
     The quick way of each engine is taken, as commands that find everything there must
@@ -20,7 +22,8 @@ def sweep_containers(talk: Talk) -> None:
     from orchestrator.engines import ENGINES, engine_factory
     from orchestrator.runs.sweep import sweep
 
+    access = EngineAccess(host=settings.engine_host)
     for name in ENGINES:
         with contextlib.suppress(MlorchError, ValueError):
-            for swept in sweep(engine_factory(name).sweepable()):
+            for swept in sweep(engine_factory(name).sweepable(access)):
                 talk.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")

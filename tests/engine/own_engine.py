@@ -44,13 +44,13 @@ class Own:
     def __post_init__(self) -> None:
         self.env = {**os.environ, "MLORCH_HOME": str(self.home), "NO_COLOR": "1"}
         self.env.pop("DOCKER_CONTEXT", None)
-        self.env["DOCKER_HOST"] = f"unix://{self.places.socket}"
+        self.env["DOCKER_HOST"] = f"unix://{self.paths.socket}"
 
     @property
-    def places(self) -> private.Places:
+    def paths(self) -> private.EnginePaths:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("MLORCH_HOME", str(self.home))
-            return private.places()
+            return private.engine_paths()
 
     def mlorch(self, *arguments: str, **more):
         return self.command(*arguments, env={**self.env, **more.pop("env", {})}, stdin=subprocess.DEVNULL, **more)
@@ -73,7 +73,7 @@ class Own:
 
     @property
     def pid(self) -> int:
-        state = private.read_state(self.places)
+        state = private.read_state(self.paths)
         assert state is not None
         return state.pid
 
@@ -83,11 +83,11 @@ def second_engine(mlorch):
     """A running engine; it and its folder are gone afterwards."""
     cache_home().mkdir(parents=True, exist_ok=True)  # on a disk, which the folder of temporary files need not be
     home = Path(tempfile.mkdtemp(prefix="engine-", dir=cache_home()))
-    lent = private.places().prefix if "tini" in private.unpacked() else None  # all that an engine needs now
+    lent = private.engine_paths().prefix if "tini" in private.unpacked() else None  # all that an engine needs now
     engine = Own(home, mlorch)
     if lent is not None:  # what `make test` has fetched for itself needs no second download
-        engine.places.home.mkdir(parents=True)
-        engine.places.prefix.symlink_to(lent)
+        engine.paths.home.mkdir(parents=True)
+        engine.paths.prefix.symlink_to(lent)
     done = engine.mlorch("engine", "ensure", "--yes")
     try:
         assert done.returncode == 0, done.stderr

@@ -203,19 +203,19 @@ class Another:
     """A private engine of its own MLORCH_HOME, with an empty store."""
 
     home: Path
-    places: object
+    paths: object
     engine: object = None
 
     @property
     def host(self) -> str:
-        return f"unix://{self.places.socket}"
+        return f"unix://{self.paths.socket}"
 
     @property
     def address(self) -> str:
         """The host's address on this engine's bridge: not loopback, and there on every machine."""
         from orchestrator.engines.private import read_state
 
-        return read_state(self.places).subnet.replace(".0/24", ".1")
+        return read_state(self.paths).subnet.replace(".0/24", ".1")
 
     def env(self, **more: str) -> dict[str, str]:
         """The environment in which mlorch uses this engine alone."""
@@ -236,7 +236,7 @@ def another_engine(*, size: str = "", ca: Path | None = None, old_store: bool = 
     import pytest
 
     from orchestrator.engines.docker.engine import connect
-    from orchestrator.engines.private import daemon, places
+    from orchestrator.engines.private import daemon, engine_paths
 
     folder = cache_home() / "tests"
     folder.mkdir(parents=True, exist_ok=True)
@@ -244,7 +244,7 @@ def another_engine(*, size: str = "", ca: Path | None = None, old_store: bool = 
     home = Path(tempfile.mkdtemp(prefix="engine-", dir=folder))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLORCH_HOME", str(home))
-        at = places()
+        at = engine_paths()
     at.home.mkdir(parents=True)
     at.prefix.symlink_to(prefix)
     at.data.mkdir()
@@ -260,7 +260,7 @@ def another_engine(*, size: str = "", ca: Path | None = None, old_store: bool = 
                     daemon, "_config", lambda *a: made(*a).replace('"containerd-snapshotter": true', '"cdi": true')
                 )
             daemon.start(at)
-        yield Another(home=home, places=at, engine=connect(f"unix://{at.socket}"))
+        yield Another(home=home, paths=at, engine=connect(f"unix://{at.socket}"))
     finally:
         daemon.stop(at)
         if size:  # what lies below an engine's data is unmounted by its end, this mostly too
@@ -269,11 +269,11 @@ def another_engine(*, size: str = "", ca: Path | None = None, old_store: bool = 
 
 
 def _prefix(folder: Path) -> Path:
-    from orchestrator.engines.private import Places, places, unpacked
+    from orchestrator.engines.private import EnginePaths, engine_paths, unpacked
 
-    if unpacked(places()):
-        return places().prefix.resolve()
-    own = Places(home=folder / "engine-programs", run=folder / "none")
+    if unpacked(engine_paths()):
+        return engine_paths().prefix.resolve()
+    own = EnginePaths(home=folder / "engine-programs", run=folder / "none")
     if not unpacked(own):
         packages.unpack(own, packages.find_origin(), lambda _text: None)
     return own.prefix
@@ -307,6 +307,7 @@ def tiny_plan(name: str, program: Path, *more: str, platform: str = "linux/amd64
             parent=parent.image if parent else None, dockerfile=text, files=files, inputs=inputs,
         )  # fmt: skip
 
+    program.chmod(0o755)  # as the plan says: a file of another mode is refused
     box = ContextFile(path="busybox", sha256=sha256_file(program), mode=0o755, source=str(program))
     base = step(f"t-{name}-base", None, f"FROM scratch\nCOPY busybox /bin/busybox\nENV MARK={mark}\n", (box,))
     note = ContextFile(path="note", sha256=sha256_text(mark), text=mark)

@@ -124,7 +124,7 @@ def test_an_edit_behind_a_link_is_built(site):
     outside.write_text(fresh())
     second = site.build("t-link")[-1]
     assert (second.state, second.content_id == first.content_id) == ("built", False)
-    assert [change["input"] for change in second.changed] == ["file:content/opt/note.txt"]
+    assert "file:content/opt/note.txt" in [change["input"] for change in second.changed]
 
 
 # -- nothing of the site stays -------------------------------------------------------------

@@ -59,10 +59,10 @@ def bundle(mlorch, tmp_path_factory):
 def elsewhere(_engine_for_all):
     """The home of another machine: nothing in it but the programs of an engine, unpacked already."""
     folder = Path(tempfile.mkdtemp(prefix="mlorch-test-", dir="/var/tmp"))
-    lent = private.places().prefix if "tini" in private.unpacked() else None
+    lent = private.engine_paths().prefix if "tini" in private.unpacked() else None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLORCH_HOME", str(folder / "home"))
-        at = private.places()
+        at = private.engine_paths()
         at.home.mkdir(parents=True)
         if lent is None:
             packages.unpack(at, packages.find_origin(), lambda _line: None)

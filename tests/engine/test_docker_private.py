@@ -22,9 +22,9 @@ from orchestrator.engines.docker import hosts
 from orchestrator.engines.docker.engine import connect
 from orchestrator.engines.docker.lookup import socket_lookup
 from orchestrator.engines.private import network
+from orchestrator.engines.private.cleanup import is_rooted_in, mounts_below
 from orchestrator.engines.private.daemon import stop
 from orchestrator.engines.private.ensure import ensure
-from orchestrator.engines.private.leftovers import is_rooted_in, mounts_below
 from orchestrator.errors import EngineError
 from orchestrator.host.command import run_program
 
@@ -38,7 +38,7 @@ pytestmark = [
 def home():
     """An MLORCH_HOME of its own, on a host where no other engine can be found."""
     program = busybox()
-    lent = private.places().prefix if "tini" in private.unpacked() else None  # all that an engine needs now
+    lent = private.engine_paths().prefix if "tini" in private.unpacked() else None  # all that an engine needs now
     patch = pytest.MonkeyPatch()
     # Not pytest's folder, which it deletes in a later session: an engine that got stuck has mounts there.
     folder = Path(tempfile.mkdtemp(prefix="mlorch-test-", dir="/var/tmp"))
@@ -48,7 +48,7 @@ def home():
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         patch.delenv(name, raising=False)
     patch.setattr(hosts, "DEFAULT_SOCKET", str(folder / "no.sock"))
-    at = private.places()
+    at = private.engine_paths()
     if lent is not None:
         from orchestrator.engines.private.packages import write_client_config
 
@@ -73,7 +73,7 @@ def context(home, tmp_path):
 
 def kill() -> None:
     """The engine dies as of a bug or of the kernel's memory killer."""
-    state = private.read_state(private.places())
+    state = private.read_state(private.engine_paths())
     os.kill(state.pid, signal.SIGKILL)
 
 
@@ -110,7 +110,7 @@ def test_an_engine_is_got_started_and_found(home):
     assert hosts.find_host() == facts.host == f"unix://{private.running_socket()}"
     assert facts.root_dir.startswith(str(home[0]))
     assert make_sure() == (facts, ()), "a second time there is nothing to do"
-    assert private.places().run.stat().st_mode & 0o077 == 0, "its socket is root's alone"
+    assert private.engine_paths().run.stat().st_mode & 0o077 == 0, "its socket is root's alone"
 
 
 def test_containers_reach_the_network_and_host_rules_of_others_stay(context):
@@ -119,8 +119,8 @@ def test_containers_reach_the_network_and_host_rules_of_others_stay(context):
     ended = context.engine.run(spec(made.image, "ip route", network="bridge", user="0:0"), lines.append)
     assert any(line.startswith(("default via 172.31.", "default via 10.213.")) for line in lines), lines
     assert ended.exit_code == 0
-    state = private.read_state(private.places())
-    program, env = network.iptables(private.places().prefix)
+    state = private.read_state(private.engine_paths())
+    program, env = network.iptables(private.engine_paths().prefix)
     for rule in state.rules:
         check = ["-C" if word in {"-A", "-I"} else word for word in rule]
         assert run_program([program, "--wait", *check], env=env).code == 0
@@ -143,7 +143,7 @@ def test_an_engine_that_dies_during_a_build_is_told_and_the_next_build_works(con
         connect()
     assert refused.value.slug == "no-engine"
     make_sure()
-    assert processes_of(private.places()) == [], "what the dead engine was building ended"
+    assert processes_of(private.engine_paths()) == [], "what the dead engine was building ended"
     again = step("again", sh("echo fine"))
     facts = Bench(connect(), context.folder, context.program).build(again)
     assert socket_lookup(connect().host).images([again.image, made.image]) == {again.image: facts, made.image: None}
@@ -161,14 +161,14 @@ def test_an_engine_that_dies_during_a_run_is_told_and_the_container_can_be_swept
     make_sure()
     engine = connect()
     left = engine.containers("org.mlorch.test=t-docker")
-    assert processes_of(private.places()) == [], "its processes ended with it"
+    assert processes_of(private.engine_paths()) == [], "its processes ended with it"
     assert [each.name for each in left] == [asked.name]
     engine.remove(left[0].container_id)
     assert engine.containers("org.mlorch.test=t-docker") == []
 
 
 def test_stop_leaves_nothing_but_the_folder(context):
-    at = private.places()
+    at = private.engine_paths()
     state = private.read_state(at)
     assert stop(at)
     assert not stop(at)

@@ -200,6 +200,7 @@ def test_a_program_that_is_none_is_told(monkeypatch):
 def box(tmp_path_factory, program):
     path = tmp_path_factory.mktemp("box") / "busybox"
     path.write_bytes(program)
+    path.chmod(0o755)  # as the plan says: a build refuses a file that is otherwise
     return path
 
 

@@ -50,15 +50,15 @@ def test_nothing_is_done_unasked(tmp_path, mlorch):
     assert done.returncode == 4
     assert "--yes" in done.stderr
     assert "start dockerd as root" in done.stderr, "it has to say what it would do"
-    assert not other.places.home.exists()
-    assert not other.places.run.exists()
+    assert not other.paths.home.exists()
+    assert not other.paths.run.exists()
 
 
 @needs_host
 def test_builds_and_containers_have_a_network_of_their_own(own, image):
     built = own.docker("run", "--rm", "--network", "none", image, BUSYBOX, "cat", "/address")
     ran = own.docker("run", "--rm", image, BUSYBOX, "ip", "-4", "addr", "show", "eth0")
-    subnet = private.read_state(own.places).subnet.rpartition(".")[0]
+    subnet = private.read_state(own.paths).subnet.rpartition(".")[0]
     assert subnet in built
     assert subnet in ran
 
@@ -66,7 +66,7 @@ def test_builds_and_containers_have_a_network_of_their_own(own, image):
 @needs_host
 def test_images_lie_in_its_own_folder_whatever_containerd_the_host_runs(own, image):
     assert own.docker("image", "inspect", image)
-    assert any((own.places.data / "containerd").glob("io.containerd.content.v1.content/blobs/sha256/*"))
+    assert any((own.paths.data / "containerd").glob("io.containerd.content.v1.content/blobs/sha256/*"))
 
 
 @needs_host
@@ -80,10 +80,10 @@ def test_ensure_again_changes_nothing_and_is_quick(own):
 @needs_host
 def test_a_killed_engine_is_started_again_and_a_reused_pid_fools_nobody(own, image):
     os.kill(own.pid, signal.SIGKILL)
-    state = json.loads(own.places.state.read_text())
+    state = json.loads(own.paths.state.read_text())
     state["pid"] = os.getpid()  # as if this process had got the number since
-    own.places.state.write_text(json.dumps(state))
-    own.places.pid_file.write_text(str(os.getpid()))
+    own.paths.state.write_text(json.dumps(state))
+    own.paths.pid_file.write_text(str(os.getpid()))
     assert own.mlorch("engine", "status").returncode == 4
     did = own.document("engine", "ensure", "--yes")["did"]
     assert len(did) == 1, "the packages are there; only the daemon is started"
@@ -94,12 +94,12 @@ def test_a_killed_engine_is_started_again_and_a_reused_pid_fools_nobody(own, ima
 @needs_host
 def test_after_a_kill_containers_are_in_the_subnet_that_the_rules_let_out(own, image):
     """A dockerd that was killed puts the subnet that it remembers over a bridge that has another by now."""
-    before = private.read_state(own.places).subnet
+    before = private.read_state(own.paths).subnet
     os.kill(own.pid, signal.SIGKILL)
     network.make_bridge("mlorch-taken", before)
     try:
         own.document("engine", "ensure", "--yes")
-        after = private.read_state(own.places).subnet
+        after = private.read_state(own.paths).subnet
         ran = own.docker("run", "--rm", image, BUSYBOX, "ip", "-4", "addr", "show", "eth0")
     finally:
         network.drop_bridge("mlorch-taken")
@@ -111,12 +111,12 @@ def test_after_a_kill_containers_are_in_the_subnet_that_the_rules_let_out(own, i
 def test_stop_ends_containers_and_leaves_nothing_but_the_images(own, image):
     own.docker("run", "-d", "--stop-signal", "KILL", "--name", "sleeper", image, BUSYBOX, "sleep", "1234")
     sleeper = int(own.docker("inspect", "-f", "{{.State.Pid}}", "sleeper"))
-    state = private.read_state(own.places)
+    state = private.read_state(own.paths)
     assert own.document("engine", "stop") == {"stopped": True}
     assert not Path(f"/proc/{sleeper}").exists()
     assert not Path("/sys/class/net", state.bridge).exists()
-    assert not own.places.run.exists()
-    assert not _rules_left(own.places, state)
+    assert not own.paths.run.exists()
+    assert not _rules_left(own.paths, state)
     assert own.document("engine", "stop") == {"stopped": False}
 
 
@@ -129,7 +129,7 @@ def test_two_at_once_start_one_engine(own, image):
     assert own.docker("image", "inspect", image), "images outlive a stop"
 
 
-def _rules_left(at: private.Places, state: private.State) -> list[tuple[str, ...]]:
+def _rules_left(at: private.EnginePaths, state: private.State) -> list[tuple[str, ...]]:
     from orchestrator.engines.private.network import iptables
     from orchestrator.host.command import run_program
 

@@ -40,6 +40,7 @@ pytestmark = [pytest.mark.engine, needs_host]
 def box(tmp_path_factory):
     path = tmp_path_factory.mktemp("box") / "busybox"
     path.write_bytes(busybox())
+    path.chmod(0o755)  # as the plan says: a build refuses a file that is otherwise
     return path
 
 

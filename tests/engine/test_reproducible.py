@@ -47,7 +47,7 @@ def lean(tmp_path_factory):
 def other(mlorch):
     """A second engine with an empty store."""
     with second_engine(mlorch) as engine:
-        yield connect(f"unix://{engine.places.socket}")
+        yield connect(f"unix://{engine.paths.socket}")
 
 
 def build(mlorch, lean, host: str, **more) -> dict[str, dict]:

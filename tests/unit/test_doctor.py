@@ -47,7 +47,7 @@ def test_without_an_engine_it_exits_with_4_and_checks_the_rest(monkeypatch, caps
 
 
 def test_a_usable_machine_is_shown_line_by_line(monkeypatch, capsys):
-    monkeypatch.setattr("orchestrator.engines.docker.engine.connect", Engine)
+    monkeypatch.setattr("orchestrator.engines.docker.engine.connect", lambda _host: Engine())
     monkeypatch.setattr(doctor, "limits", lambda _facts: doctor.Check(name="limits", state="ok", what="fine"))
     status, shown = run(["doctor"]), capsys.readouterr().out
     assert status == 0, shown
@@ -110,7 +110,7 @@ def test_registries_are_asked_and_told(monkeypatch):
 
 
 def test_settings_that_are_wrong_are_told_and_the_rest_is_checked_all_the_same(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("orchestrator.engines.docker.engine.connect", Engine)
+    monkeypatch.setattr("orchestrator.engines.docker.engine.connect", lambda _host: Engine())
     monkeypatch.setattr(doctor, "limits", lambda _facts: doctor.Check(name="limits", state="ok", what="fine"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mlorch.yaml").write_text("foo: bar\n")

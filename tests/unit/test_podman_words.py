@@ -305,10 +305,10 @@ def test_podman_is_asked_for_leftovers_only_where_a_run_began():
             def containers(self, label):
                 return []
 
-        podman_runs.Leftovers(Asked()).containers("org.mlorch.run")
+        podman_runs.RunSweep(Asked()).containers("org.mlorch.run")
         assert folder.exists(), "its process lives"
         (folder / "owner").write_text("999999999:1:x:1")
-        podman_runs.Leftovers(Asked()).containers("org.mlorch.run")
+        podman_runs.RunSweep(Asked()).containers("org.mlorch.run")
         assert not folder.exists()
     assert not podman_runs.running()
 

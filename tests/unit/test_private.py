@@ -12,7 +12,7 @@ from orchestrator.engines import EngineFacts, private
 from orchestrator.engines.docker import hosts
 from orchestrator.engines.limits import limits_of
 from orchestrator.engines.private import ensure, network
-from orchestrator.engines.private.leftovers import drop_stale_pid, is_rooted_in, mounts_below
+from orchestrator.engines.private.cleanup import drop_stale_pid, is_rooted_in, mounts_below
 from orchestrator.engines.private.packages import find_origin
 from orchestrator.engines.requirements import numbers, unmet_requirement
 from orchestrator.errors import EngineError
@@ -71,15 +71,15 @@ def test_the_named_engine_counts_then_the_context_then_ours_then_the_default(tmp
     (meta / "meta.json").write_text(json.dumps({"Name": "lab", "Endpoints": {"docker": {"Host": "ssh://lab"}}}))
     (config / "config.json").write_text(json.dumps({"currentContext": "lab"}))
     env = {"DOCKER_CONFIG": str(config)}
-    assert hosts.find_host({**env, "DOCKER_HOST": "tcp://there:2375"}) == "tcp://there:2375"
-    assert hosts.find_host(env) == "ssh://lab"
-    assert hosts.find_host({**env, "DOCKER_CONTEXT": "default"}) == "unix:///run/ours.sock"
+    assert hosts.find_host(env={**env, "DOCKER_HOST": "tcp://there:2375"}) == "tcp://there:2375"
+    assert hosts.find_host(env=env) == "ssh://lab"
+    assert hosts.find_host(env={**env, "DOCKER_CONTEXT": "default"}) == "unix:///run/ours.sock"
     monkeypatch.setattr(private, "running_socket", lambda: None)
-    assert hosts.find_host({**env, "DOCKER_CONTEXT": "default"}) == "unix:///var/run/docker.sock"
+    assert hosts.find_host(env={**env, "DOCKER_CONTEXT": "default"}) == "unix:///var/run/docker.sock"
 
 
 def test_a_state_that_cannot_be_read_is_no_engine():
-    at = private.places()
+    at = private.engine_paths()
     assert private.read_state(at) is None
     at.home.mkdir(parents=True)
     for text in ("", "{}", "[]", '{"pid": 1, "rules": 5}', '{"rules": [], "surprise": 1}'):
@@ -93,7 +93,7 @@ def test_a_state_is_read_as_it_was_written():
         pid=7, start_ticks=1, boot_id="b", socket="/s", bridge="mlorch-1", subnet="172.31.240.0/24",
         rules=network.rules("mlorch-1", "172.31.240.0/24"),
     )  # fmt: skip
-    at = private.places()
+    at = private.engine_paths()
     at.home.mkdir(parents=True)
     at.state.write_text(private.state_text(state))
     assert private.read_state(at) == state
@@ -101,9 +101,9 @@ def test_a_state_is_read_as_it_was_written():
 
 def test_two_homes_share_nothing_and_a_long_one_has_a_short_socket(monkeypatch):
     monkeypatch.setenv("MLORCH_HOME", "/home/" + "a" * 200)
-    one = private.places()
+    one = private.engine_paths()
     monkeypatch.setenv("MLORCH_HOME", "/home/" + "b" * 200)
-    other = private.places()
+    other = private.engine_paths()
     assert len(str(one.exec_root / "containerd/containerd-debug.sock")) < 107, "a unix socket's path is short"
     assert one.run != other.run
     assert len(f"mlorch-{one.tag}") <= 15, "an interface's name is short"
@@ -200,7 +200,7 @@ def test_a_host_without_packages_to_take_is_told_what_to_do(tmp_path, release, w
 def test_the_offer_says_everything(tmp_path, apt):
     deb822 = "Types: deb\nURIs: https://mirror.test/debian\nSuites: bookworm\nComponents: main\n"
     origin = find_origin(a_host(tmp_path, BOOKWORM, deb822))
-    at = private.places()
+    at = private.engine_paths()
     text = ensure.offer(ensure.Need(why="no engine answers", packages=True, daemon=True), at, origin)
     for part in ("no engine answers", "https://mirror.test/debian", "MB", "as root", str(at.socket), str(at.data),
                  f"mlorch-{at.tag}", "engine stop"):  # fmt: skip
@@ -210,7 +210,7 @@ def test_the_offer_says_everything(tmp_path, apt):
 
 
 def none_here(monkeypatch, found=None, why="no container engine answers"):
-    monkeypatch.setattr(ensure, "current", lambda: (found, why))
+    monkeypatch.setattr(ensure, "current", lambda _host: (found, why))
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
 

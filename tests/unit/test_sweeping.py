@@ -120,9 +120,10 @@ def test_settings_of_the_site_reach_those_that_ask_for_it(told, tmp_path):
     assert context.site.ca_bundle == context.http.site.ca_bundle == tmp_path / "ca.pem"
     assert context.site.archives["main"][0] == "https://archive.example/debian"
     assert configured_indexes(context.site).indexes[0] == "https://index.example/simple"
-    assert os.environ["MLORCH_CA_BUNDLE"] == str(tmp_path / "ca.pem")  # for engines
-    assert find_host() == "unix:///run/mine.sock"
-    assert "PIP_INDEX_URL" not in os.environ
+    access = context.engine_access
+    assert find_host(access.host) == "unix:///run/mine.sock"
+    assert access.site().ca_bundle == tmp_path / "ca.pem"
+    assert not {"MLORCH_CA_BUNDLE", "MLORCH_ENGINE_HOST", "PIP_INDEX_URL"} & os.environ.keys()
 
 
 def test_the_environment_counts_more_than_a_file(told, monkeypatch):

@@ -53,8 +53,8 @@ def follow(
 ) -> ContainerExit:
     """Start `container` and hand over its lines until it ends.
 
-    The stream is attached before the start, so that no line is lost; nothing is kept
-    in the engine's own log, so that nothing of a run stays there.
+    The stream is attached before the start, so that no line is lost; the engine keeps
+    no log of its own, so that nothing of a run stays there.
     """
     stream = api.attach(container, stdout=True, stderr=True, stream=True, logs=False, demux=True)
     api.start(container)

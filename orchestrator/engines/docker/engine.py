@@ -250,7 +250,7 @@ class DockerEngine:
             self._discard(container, stop=not ended)
 
     def _discard(self, container: str, *, stop: bool) -> None:
-        """Stop and remove; an engine that is gone is told by the error that is already on its way."""
+        """Stop and remove; an engine that is gone is in the error that is already on its way."""
         try:
             if stop:
                 # Nothing inside has anything to save, and a first process without a handler ignores the signal.

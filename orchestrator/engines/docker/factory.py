@@ -1,10 +1,11 @@
-"""The way to the Docker engine for commands: what they ask before any docker client is imported."""
+"""The factory of the Docker engine: what commands ask before any docker client is imported."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from orchestrator.engines import requirements
+from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.docker.hosts import find_host, require_listener, silence, socket_path
 
 if TYPE_CHECKING:
@@ -18,20 +19,22 @@ if TYPE_CHECKING:
 _SWEEP_TIMEOUT_S = 10.0
 
 
-def connect() -> DockerEngine:
+def connect(access: EngineAccess = HERE) -> DockerEngine:
     """The engine that `find_host` finds; `EngineError` where none answers."""
     from orchestrator.engines.docker import engine as docker
 
-    return docker.connect()
+    return docker.connect(find_host(access.host))
 
 
-def fast_lookup() -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+def fast_lookup(
+    access: EngineAccess = HERE,
+) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
     """Asks for images over the engine's socket; None where it has none on this host.
 
     Raises:
         EngineError: nobody listens there (`no-engine`).
     """
-    host = find_host()
+    host = find_host(access.host)
     require_listener(host)
     from orchestrator.engines.docker.lookup import socket_lookup
 
@@ -39,9 +42,9 @@ def fast_lookup() -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] 
     return None if lookup is None else lookup.images
 
 
-def sweepable() -> Lookup | None:
+def sweepable(access: EngineAccess = HERE) -> Lookup | None:
     """Finds and removes containers over the engine's socket; None where nobody listens."""
-    host = find_host()
+    host = find_host(access.host)
     path = socket_path(host)
     if path is None or silence(path):
         return None
@@ -51,12 +54,12 @@ def sweepable() -> Lookup | None:
 
 
 def ensure(
-    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]
+    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None], access: EngineAccess = HERE
 ) -> tuple[EngineFacts, tuple[str, ...]]:
     """See `orchestrator.engines.private.ensure.ensure`."""
     from orchestrator.engines.private.ensure import ensure as make_sure
 
-    return make_sure(yes=yes, confirm=confirm, say=say)
+    return make_sure(yes=yes, confirm=confirm, say=say, host=access.host)
 
 
 def unmet_requirement(facts: EngineFacts) -> str:

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +23,15 @@ _SILENT = {
 }
 
 
-def find_host(env: Mapping[str, str] | None = None) -> str:
+def find_host(setting: str = "", env: Mapping[str, str] | None = None) -> str:
     """Where the engine listens: as the user says, else mlorch's own engine, else the default socket.
 
-    The user says it with MLORCH_ENGINE_HOST (`engine_host` of mlorch.yaml), DOCKER_HOST or
+    The user says it with the ``setting`` (`engine_host` of mlorch.yaml, MLORCH_ENGINE_HOST), DOCKER_HOST or
     a docker context. mlorch's own runs only where the default one was missing or too old, so it comes first.
     Costs no docker import; the answer may name a socket on which nobody listens.
     """
     env = os.environ if env is None else env
-    if host := named_host(env):
+    if host := named_host(setting, env):
         return host
     from orchestrator.engines.private import running_socket
 
@@ -45,9 +44,9 @@ def find_host(env: Mapping[str, str] | None = None) -> str:
     return f"unix://{DEFAULT_SOCKET}"
 
 
-def named_host(env: Mapping[str, str]) -> str | None:
+def named_host(setting: str, env: Mapping[str, str]) -> str | None:
     """The engine that the user named: for mlorch alone, by DOCKER_HOST, or by a docker context not the default one."""
-    return env.get("MLORCH_ENGINE_HOST") or env.get("DOCKER_HOST") or _context_host(env)
+    return setting or env.get("MLORCH_ENGINE_HOST") or env.get("DOCKER_HOST") or _context_host(env)
 
 
 def _context_host(env: Mapping[str, str]) -> str | None:
@@ -73,6 +72,8 @@ def silence(path: str) -> str:
     """Why nobody answers on a unix socket, in plain words; empty where somebody listens."""
     if not os.path.lexists(path):
         return _SILENT[errno.ENOENT]
+    import socket  # where there is no engine nothing needs it
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_S)
         try:

@@ -49,7 +49,7 @@ def _write(stream: Any, block: bytes, out: Path) -> None:
     try:
         while rest:
             rest = rest[stream.write(rest) :]
-    except OSError as error:  # told here: around this, an OSError is the engine's connection
+    except OSError as error:  # raised here: around this, an OSError is the engine's connection
         raise write_failure(out, error) from error
 
 

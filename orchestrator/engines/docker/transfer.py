@@ -100,7 +100,7 @@ def pull(
 def push(
     api: docker.APIClient, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]
 ) -> str:
-    """Send an image to the registry that its name says; gives the manifest's digest ("" where it is not said).
+    """Send an image to the registry that its name says; gives the manifest's digest, "" where the engine does not tell.
 
     Layers that the registry has are not sent. Raises as `pull`, and `registry-full`.
     """
@@ -186,10 +186,10 @@ class Moving:
         layer, status = str(document.get("id") or ""), str(document.get("status") or "")
         if not layer or not status or status.startswith("Pulling from"):
             return None
-        self._note(layer, status, document.get("progressDetail") or {})
+        self._progressed(layer, status, document.get("progressDetail") or {})
         return BuildEvent(kind="progress", step=self.reference, text=f"{status} {layer}", **self.progress())
 
-    def _note(self, layer: str, status: str, detail: dict[str, Any]) -> None:
+    def _progressed(self, layer: str, status: str, detail: dict[str, Any]) -> None:
         _, current, total = self.layers.get(layer, ("", 0, 0))
         current, total = int(detail.get("current") or current), int(detail.get("total") or total)
         if _is_over(status):

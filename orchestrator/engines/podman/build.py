@@ -126,8 +126,8 @@ def environment(proxies: Mapping[str, str]) -> dict[str, str]:
     """
     own = cache_home() / "podman-build"
     own.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kept = {name: value for name, value in os.environ.items() if name.lower() not in _PROXIES}
-    return {**kept, **extra_environment(), "TMPDIR": str(own), "LC_ALL": "C.UTF-8", **proxies}
+    without = {name: value for name, value in os.environ.items() if name.lower() not in _PROXIES}
+    return {**without, **extra_environment(), "TMPDIR": str(own), "LC_ALL": "C.UTF-8", **proxies}
 
 
 @contextlib.contextmanager
@@ -136,10 +136,10 @@ def _bases(engine: PodmanEngine, step: LayerStep) -> Iterator[dict[str, str]]:
     given: dict[str, str] = {}
     names = []
     try:
-        for name, place in step.contexts.items():
-            kind, _, rest = place.partition("://")
+        for name, source in step.contexts.items():
+            kind, _, rest = source.partition("://")
             if kind != "oci-layout":
-                given[name] = place
+                given[name] = source
                 continue
             folder, _, digest = rest.rpartition("@")
             reference = f"localhost/mlorch/oci-base:{digest.rpartition(':')[2]}"

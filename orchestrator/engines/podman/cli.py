@@ -140,9 +140,9 @@ def container_facts(item: dict[str, Any]) -> ContainerFacts:
     )
 
 
-def refused(said: str, *, code: int = 125, image: str = "") -> MlorchError:
+def refused(output: str, *, code: int = 125, image: str = "") -> MlorchError:
     """What podman's complaint means."""
-    text = complaint(said)
+    text = complaint(output)
     if code < 0 or code in {124, 127}:
         why = text or f"ended by signal {-code}"
         return EngineError(f"podman did not answer: {why}", hint="see `mlorch doctor`", slug="engine-lost")
@@ -179,9 +179,9 @@ _MEANINGS = (
 )
 
 
-def complaint(said: str) -> str:
+def complaint(output: str) -> str:
     """podman's own words in what it printed: its last error, else its last line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("Error: ")]
     return (errors or lines or [""])[-1].removeprefix("Error: ")[:2000]
 

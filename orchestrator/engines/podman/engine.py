@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.podman.argv import create_words, not_passed
 from orchestrator.engines.podman.cli import missing_mount, refused
 from orchestrator.engines.podman.host import this_host
@@ -34,6 +35,7 @@ class PodmanEngine(PodmanImages):
 
     podman: Podman
     name: str = "podman"
+    access: EngineAccess = HERE
     _facts: EngineFacts | None = field(default=None, repr=False)
 
     # -- facts -------------------------------------------------------------------------

@@ -1,13 +1,14 @@
-"""The way to podman for commands: what they ask before anything else of it is imported."""
+"""The factory of podman: what commands ask before anything else of it is imported."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.podman.cli import VARIABLE, find
 from orchestrator.engines.podman.facts import too_old
-from orchestrator.engines.podman.runs import Leftovers, running
+from orchestrator.engines.podman.runs import RunSweep, running
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
@@ -18,21 +19,23 @@ if TYPE_CHECKING:
     from orchestrator.engines.podman.engine import PodmanEngine
 
 
-def connect() -> PodmanEngine:
+def connect(access: EngineAccess = HERE) -> PodmanEngine:
     """podman as it is installed, else mlorch's own; `EngineError` (`no-engine`) without either."""
     from orchestrator.engines.podman.engine import PodmanEngine
 
-    return PodmanEngine(find())
+    return PodmanEngine(find(), access=access)
 
 
-def fast_lookup() -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+def fast_lookup(
+    access: EngineAccess = HERE,  # noqa: ARG001 (of the protocol: podman has no host)
+) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
     """One call of podman for all references: there is no daemon to ask."""
     return find().images_by_reference
 
 
-def sweepable() -> Leftovers | None:
+def sweepable(access: EngineAccess = HERE) -> RunSweep | None:  # noqa: ARG001 (of the protocol)
     """Only where a run of this user began and did not end: asking podman costs a tenth of a second."""
-    return Leftovers(find()) if running() else None
+    return RunSweep(find()) if running() else None
 
 
 def unmet_requirement(facts: EngineFacts) -> str:
@@ -41,13 +44,13 @@ def unmet_requirement(facts: EngineFacts) -> str:
 
 
 def ensure(
-    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]
+    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None], access: EngineAccess = HERE
 ) -> tuple[EngineFacts, tuple[str, ...]]:
     """podman, unpacked for mlorch where there is none; see `orchestrator.engines.private.podman.ensure`."""
     from orchestrator.engines.private.podman import ensure as make_sure
 
     did = () if _is_installed() else make_sure(yes=yes, confirm=confirm, say=say)
-    facts = connect().facts()
+    facts = connect(access).facts()
     if why := unmet_requirement(facts):
         raise EngineError(why, hint=f"update podman, or name another program in {VARIABLE}", slug="engine-unfit")
     return facts, did

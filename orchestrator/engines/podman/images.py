@@ -19,6 +19,7 @@ from orchestrator.errors import StepFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from orchestrator.engines.access import EngineAccess
     from orchestrator.engines.inventory import ImageFacts
     from orchestrator.engines.model import RegistryAuth
     from orchestrator.engines.podman.cli import Podman
@@ -36,6 +37,7 @@ class PodmanImages:
 
     __slots__ = ()
     podman: Podman
+    access: EngineAccess
 
     def tag(self, reference: str, new: str) -> None:
         """Give the image `reference` a second name."""
@@ -117,7 +119,7 @@ class PodmanImages:
         """One pull or push, with what this registry is believed with and who asks."""
         from orchestrator.engines.registry_messages import from_engine
 
-        with _access(reference, auth) as words:
+        with _registry_options(reference, auth, self.access) as words:
             done = self.podman.call(verb, "--quiet", *words, *more, reference, timeout_s=_MOVE_S)
         if done.code in {124, 127} or done.code < 0:
             raise refused(done.stderr, code=done.code, image=reference)
@@ -203,7 +205,7 @@ def _bad(archive: Path, why: str) -> StepFailed:
 
 
 @contextmanager
-def _access(reference: str, auth: RegistryAuth | None) -> Iterator[list[str]]:
+def _registry_options(reference: str, auth: RegistryAuth | None, access: EngineAccess) -> Iterator[list[str]]:
     """Options for one registry: its certificates, its credentials, plain HTTP where it speaks nothing else.
 
     A password on the command line could be read by every user of the host: it goes into a file.
@@ -211,7 +213,7 @@ def _access(reference: str, auth: RegistryAuth | None) -> Iterator[list[str]]:
     from orchestrator.engines.registry_trust import scheme
     from orchestrator.host.site import this_site
 
-    site = this_site()
+    site = access.site() if access.site is not None else this_site()
     host = reference.partition("/")[0]
     if scheme(host, site) == "http":
         words = ["--tls-verify=false"]

@@ -55,7 +55,7 @@ def begun(name: str) -> Iterator[Path]:
 
 
 @dataclass(frozen=True, slots=True)
-class Leftovers:
+class RunSweep:
     """What a sweep asks of podman; folders whose process and container are both gone go with the question."""
 
     podman: Podman

@@ -11,8 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import socket
-import struct
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +24,7 @@ CLIENT_VARIABLE = "MLORCH_DOCKER_CLIENT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class EnginePaths:
     """Where the private engine keeps things: ``home`` stays, ``run`` (sockets, pid files) is gone after a boot.
 
     ``run`` is not below ``home``, as a unix socket's path has at most 107 characters.
@@ -116,14 +114,14 @@ class State:
     rules: tuple[tuple[str, ...], ...] = ()
 
 
-def places() -> Places:
-    """The places of the engine of this MLORCH_HOME or user."""
+def engine_paths() -> EnginePaths:
+    """The paths of the engine of this MLORCH_HOME or user."""
     home = data_home() / "engine"
     tag = hashlib.sha256(str(home).encode()).hexdigest()[:8]
-    return Places(home=home, run=Path(f"/run/mlorch-{tag}"))
+    return EnginePaths(home=home, run=Path(f"/run/mlorch-{tag}"))
 
 
-def read_state(at: Places) -> State | None:
+def read_state(at: EnginePaths) -> State | None:
     """What was started last; None where nothing was, or what is written cannot be read."""
     try:
         data = json.loads(at.state.read_text(encoding="utf-8"))
@@ -143,7 +141,7 @@ def running_socket() -> Path | None:
 
     The kernel tells who listens, so neither a left-over file nor a reused pid counts.
     """
-    state = read_state(places())
+    state = read_state(engine_paths())
     if state is None or listener(state.socket) != state.pid:
         return None
     return Path(state.socket)
@@ -151,6 +149,9 @@ def running_socket() -> Path | None:
 
 def listener(path: str) -> int | None:
     """The pid of the process that listens on a unix socket; None where nobody does (or may be asked)."""
+    import socket  # where no engine was started nothing needs them
+    import struct
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(2.0)
         try:
@@ -162,10 +163,10 @@ def listener(path: str) -> int | None:
     return int(pid)
 
 
-def unpacked(at: Places | None = None) -> Mapping[str, str]:
+def unpacked(at: EnginePaths | None = None) -> Mapping[str, str]:
     """The packages in the prefix and their versions; empty where it is missing or incomplete."""
     try:
-        found = json.loads(((at or places()).prefix / "packages.json").read_text(encoding="utf-8"))
+        found = json.loads(((at or engine_paths()).prefix / "packages.json").read_text(encoding="utf-8"))
         return {str(name): str(version) for name, version in found.items()}
     except (OSError, ValueError, AttributeError):
         return {}
@@ -173,7 +174,7 @@ def unpacked(at: Places | None = None) -> Mapping[str, str]:
 
 def client_environment() -> dict[str, str]:
     """What the prefix's docker client needs; its path is in `MLORCH_DOCKER_CLIENT`. Empty without a prefix."""
-    at = places()
+    at = engine_paths()
     client = at.prefix / "usr/bin/docker"
     if not unpacked(at) or not os.access(client, os.X_OK):
         return {}
@@ -182,7 +183,7 @@ def client_environment() -> dict[str, str]:
     return {CLIENT_VARIABLE: str(client), "DOCKER_CONFIG": str(at.client_config)}
 
 
-def write_client_config(at: Places) -> None:
+def write_client_config(at: EnginePaths) -> None:
     """The folder of the docker client's settings: the prefix's buildx, and the user's own config.json.
 
     That one holds the credentials of registries: it is linked, never copied.

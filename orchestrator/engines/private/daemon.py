@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from orchestrator.engines.cdi import FOLDERS
 from orchestrator.engines.docker.lookup import ping
 from orchestrator.engines.private import State, listener, network, read_state, state_text
-from orchestrator.engines.private.leftovers import drop_stale_pid, end_leftovers, pid_of
+from orchestrator.engines.private.cleanup import drop_stale_pid, end_leftovers, pid_of
 from orchestrator.errors import EngineError
 from orchestrator.facts.owner import Owner
 from orchestrator.host.command import last_lines
@@ -31,7 +31,7 @@ from orchestrator.host.process import alive, boot_id, start_ticks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.engines.private import Places
+    from orchestrator.engines.private import EnginePaths
 
 START_S = 60.0
 STOP_S = 40.0
@@ -41,7 +41,7 @@ _KEPT = (
 )  # fmt: skip
 
 
-def start(at: Places) -> State:
+def start(at: EnginePaths) -> State:
     """Start dockerd from the prefix and wait until it answers.
 
     Raises:
@@ -82,11 +82,11 @@ def start(at: Places) -> State:
     return state
 
 
-def _note(at: Places, state: State) -> None:
+def _note(at: EnginePaths, state: State) -> None:
     atomic_write_text(at.state, state_text(state), overwrite=True, mode=0o600)
 
 
-def _containerd_config(at: Places) -> str:
+def _containerd_config(at: EnginePaths) -> str:
     """TOML; its strings are JSON's."""
     return (
         "version = 2\n"
@@ -100,7 +100,7 @@ def _containerd_config(at: Places) -> str:
     )
 
 
-def _config(at: Places, bridge: str, mtu: int | None) -> str:
+def _config(at: EnginePaths, bridge: str, mtu: int | None) -> str:
     settings: dict[str, object] = {
         "hosts": [f"unix://{at.socket}"],
         "containerd": str(at.containerd_socket),
@@ -121,7 +121,7 @@ def _config(at: Places, bridge: str, mtu: int | None) -> str:
     return json.dumps(settings, indent=2) + "\n"
 
 
-def _spawn(at: Places, program: str, config: Path) -> subprocess.Popen[bytes]:
+def _spawn(at: EnginePaths, program: str, config: Path) -> subprocess.Popen[bytes]:
     prefix = at.prefix
     folders = [*(str(prefix / name) for name in ("usr/bin", "usr/sbin", "usr/libexec/docker")), "/usr/sbin", "/usr/bin"]
     path = ":".join([*folders, "/sbin", "/bin"])
@@ -149,7 +149,7 @@ def _spawn(at: Places, program: str, config: Path) -> subprocess.Popen[bytes]:
         ) from error
 
 
-def _wait(at: Places, name: str, process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
+def _wait(at: EnginePaths, name: str, process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
     until = time.monotonic() + START_S
     why = f"{name} did not answer within {START_S:.0f} s"
     while time.monotonic() < until:
@@ -170,7 +170,7 @@ def _wait(at: Places, name: str, process: subprocess.Popen[bytes], ready: Callab
     )
 
 
-def stop(at: Places) -> bool:
+def stop(at: EnginePaths) -> bool:
     """Stop the daemon and its containers, then take its rules, bridge and sockets away; True where one ran.
 
     Images stay. Every part that is gone already is fine.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.private import places, running_socket, unpacked
+from orchestrator.engines.private import engine_paths, running_socket, unpacked
 from orchestrator.engines.requirements import too_old, unmet_requirement
 from orchestrator.errors import EngineError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.engines.model import EngineFacts
-    from orchestrator.engines.private import Places
+    from orchestrator.engines.private import EnginePaths
     from orchestrator.engines.private.packages import Origin
 
 _GIB = 1 << 30
@@ -50,49 +50,50 @@ class Need:
 
 
 def ensure(
-    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]
+    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None], host: str = ""
 ) -> tuple[EngineFacts, tuple[str, ...]]:
     """An engine that can build, and what was done for it (nothing where there was one).
 
-    ``confirm`` shows a text and asks a person; None where nobody can be asked, and then
-    nothing is done without ``yes``.
+    ``host`` is the setting `engine_host`. ``confirm`` shows a text and asks a person; None where
+    nobody can be asked, and then nothing is done without ``yes``.
 
     Raises:
         EngineError: `not-asked`, `declined`, `needs-root`, `unsupported-host`, `engine-packages`,
             `engine-start`, or `engine-unfit` where the engine that the user named is not usable.
     """
-    facts, why = current()
+    facts, why = current(host)
     if facts is not None and not why:
         return facts, ()
-    _refuse_named(why)
-    at = places()
+    _refuse_named(host, why)
+    at = engine_paths()
     need = Need(why=why, packages=not unpacked(at), daemon=facts is None or bool(too_old(facts)))
     origin = _possible(need)
     allowed(offer(need, at, origin), yes=yes, confirm=confirm)
     did = _carry_out(at, need, origin, say)
-    facts, why = current()
+    facts, why = current(host)
     if facts is None or why:
         raise EngineError(f"the engine is still not usable: {why}", hint="see `mlorch doctor`", slug="engine-unfit")
     return facts, did
 
 
-def current() -> tuple[EngineFacts | None, str]:
+def current(host: str = "") -> tuple[EngineFacts | None, str]:
     """The engine that mlorch would use now and why it is not good enough; "" where it is."""
     from orchestrator.engines.docker.engine import connect
+    from orchestrator.engines.docker.hosts import find_host
 
     try:
-        facts = connect().facts()
+        facts = connect(find_host(host)).facts()
     except EngineError as error:
         return None, error.message
     return facts, unmet_requirement(facts)
 
 
-def _refuse_named(why: str) -> None:
+def _refuse_named(host: str, why: str) -> None:
     """An engine that the user named is the user's business, unless it is this very one; another would not be used."""
     from orchestrator.engines.docker.hosts import named_host
 
-    named = named_host(os.environ)
-    if named and named != f"unix://{places().socket}":
+    named = named_host(host, os.environ)
+    if named and named != f"unix://{engine_paths().socket}":
         raise EngineError(
             f"the engine that DOCKER_HOST or the docker context names is not usable: {why}",
             hint=f"start or update the engine at {named}, or unset DOCKER_HOST and run this again",
@@ -114,7 +115,7 @@ def _possible(need: Need) -> Origin | None:
                 "(DOCKER_HOST; membership of the group docker)",
                 slug="needs-root",
             )
-    at = places()
+    at = engine_paths()
     origin = find_origin() if need.packages else None
     check_folder(at.home, packages=need.packages, daemon=need.daemon)
     return origin
@@ -154,7 +155,7 @@ def _effective() -> int:
         return 0
 
 
-def offer(need: Need, at: Places, origin: Origin | None) -> str:
+def offer(need: Need, at: EnginePaths, origin: Origin | None) -> str:
     """What is about to happen, in full, for the person who is asked."""
     lines = [f"mlorch needs a container engine: {need.why}.", "It would"]
     if origin is not None:
@@ -193,7 +194,7 @@ def allowed(text: str, *, yes: bool, confirm: Callable[[str], bool] | None) -> N
         )
 
 
-def _carry_out(at: Places, need: Need, origin: Origin | None, say: Callable[[str], None]) -> tuple[str, ...]:
+def _carry_out(at: EnginePaths, need: Need, origin: Origin | None, say: Callable[[str], None]) -> tuple[str, ...]:
     from orchestrator.engines.private.daemon import start
     from orchestrator.engines.private.packages import unpack
 

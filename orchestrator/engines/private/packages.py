@@ -24,7 +24,7 @@ from orchestrator.host.mirrors import sources
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.engines.private import Places
+    from orchestrator.engines.private import EnginePaths
 
 ENGINE = ("docker.io", "docker-cli", "docker-buildx")
 HOST = ("containerd", "runc", "iptables", "tini")
@@ -128,13 +128,8 @@ def find_origin(root: Path = Path("/"), by_hand: str = _BY_HAND) -> Origin:
             hint=f"{by_hand}, then run this again",
             slug="unsupported-host",
         )
-    usable = [
-        (uri, suites)
-        for uri, suites in sources(root / "etc/apt")
-        if uri.startswith(("http://", "https://", "file:", "mirror+"))
-    ]
-    uris = [uri for uri, suites in usable if suite in suites]
-    if not uris:
+    archives, security = _archives_of(root, suite), _archives_of(root, f"{suite}-security")
+    if not archives:
         raise EngineError(
             f"the package sources of this host name no archive of {suite}",
             hint=f"add one below /etc/apt, or {by_hand}",
@@ -144,9 +139,15 @@ def find_origin(root: Path = Path("/"), by_hand: str = _BY_HAND) -> Origin:
         distribution=name,
         suite=suite,
         engine_suite=how.engine_suites.get(suite, suite),
-        uris=tuple(dict.fromkeys(uris)),
-        security=tuple(dict.fromkeys(uri for uri, suites in usable if f"{suite}-security" in suites)),
+        uris=archives,
+        security=security,
     )
+
+
+def _archives_of(root: Path, suite: str) -> tuple[str, ...]:
+    """The archives of a suite that this host's apt is told of, by network or as files."""
+    found = [uri for uri, suites in sources(root / "etc/apt") if suite in suites]
+    return tuple(dict.fromkeys(uri for uri in found if uri.startswith(("http://", "https://", "file:", "mirror+"))))
 
 
 def _os_release(root: Path) -> dict[str, str]:
@@ -158,7 +159,7 @@ def _os_release(root: Path) -> dict[str, str]:
     return {key: value.strip("\"'") for key, _, value in pairs if key and value}
 
 
-def unpack(at: Places, origin: Origin, say: Callable[[str], None]) -> dict[str, str]:
+def unpack(at: EnginePaths, origin: Origin, say: Callable[[str], None]) -> dict[str, str]:
     """Docker into its prefix; gives the packages' versions. Raises as `lay_out`."""
     versions = lay_out(at.prefix, DOCKER, origin, say, _finish)
     write_client_config(at)

@@ -169,12 +169,12 @@ def _program(root: Path, at: Path) -> str:
     }
     lines = ["#!/bin/sh", "# podman unpacked by mlorch; see `mlorch engine status --engine podman`"]
     # Credentials of registries are the user's; HOME is ours only so that the policy is found.
-    places = (
+    files = (
         '"$XDG_RUNTIME_DIR/containers/auth.json"',
         '"$HOME/.config/containers/auth.json"',
         '"$HOME/.docker/config.json"',
     )
-    lines += [f"for file in {' '.join(places)}; do"]
+    lines += [f"for file in {' '.join(files)}; do"]
     lines += ['  if [ -z "$REGISTRY_AUTH_FILE" ] && [ -f "$file" ]; then export REGISTRY_AUTH_FILE="$file"; fi', "done"]
     lines += [f"export {name}={shlex.quote(str(value))}" for name, value in settings.items()]
     lines += [f"export HOME={shlex.quote(str(at / 'home'))}"]

@@ -18,13 +18,13 @@ from orchestrator.host.command import run_program
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.engines.private import Places
+    from orchestrator.engines.private import EnginePaths
 
 _PROC = Path("/proc")
 _PATIENCE_S = 5.0
 
 
-def end_leftovers(at: Places) -> None:
+def end_leftovers(at: EnginePaths) -> None:
     """End the processes and take away the mounts; nothing there is fine."""
     containerd = pid_of(at.containerd_pid, "containerd")
     left = [*([containerd] if containerd else []), *_shims(at), *_rooted_in(at)]
@@ -71,14 +71,14 @@ def is_rooted_in(mountinfo: str, folder: str) -> bool:
     return False
 
 
-def _rooted_in(at: Places) -> Iterator[int]:
+def _rooted_in(at: EnginePaths) -> Iterator[int]:
     folder = os.path.realpath(at.data)
     for pid in _pids():
         if is_rooted_in(_text(_PROC / str(pid) / "mountinfo"), folder):
             yield pid
 
 
-def _shims(at: Places) -> Iterator[int]:
+def _shims(at: EnginePaths) -> Iterator[int]:
     mark = str(at.containerd_socket).encode()
     for pid in _pids():
         with contextlib.suppress(OSError):

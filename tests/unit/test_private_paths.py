@@ -102,7 +102,7 @@ def test_the_file_system_of_a_path_is_the_innermost_mount_and_the_last_on_it(tmp
 
 
 def test_credentials_of_registries_are_linked_and_not_copied(monkeypatch, tmp_path):
-    at = private.places()
+    at = private.engine_paths()
     for name in ("docker", "../libexec/docker/cli-plugins/docker-buildx"):
         program = (at.prefix / "usr/bin" / name).resolve()
         program.parent.mkdir(parents=True, exist_ok=True)

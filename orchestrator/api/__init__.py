@@ -1,0 +1,192 @@
+"""The verbs of the command line for Python programs; each gives the document that `--json` prints.
+
+    from orchestrator import api
+
+    api.build(target="cpu", benchmarks=["image-fashion"], push="registry.example:5000/team")
+    for result in api.run(["image-fashion"], scenarios=["Offline"], mode="accuracy")["results"]:
+        print(result["metrics"]["accuracy"]["value"], result["image_digest"])
+
+`api.images`, `api.assets` and `api.recipes` have the verbs of those groups. Every call takes ``recipes``,
+``locked`` and ``engine`` beside its own options. Failures are raised as the classes of
+`orchestrator.errors`, an option that does not exist as TypeError. Talk is silent unless
+`talk=True` sends it to stderr. Keys may be added to a document, never renamed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.api import assets, images, recipes
+from orchestrator.api.calls import build_request, context_of, document_of, progress_of, pull_policy
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from orchestrator.api.calls import Document
+    from orchestrator.definitions.settings import Settings
+
+__all__ = [
+    "assets",
+    "benchmarks",
+    "build",
+    "compare",
+    "doctor",
+    "engine_status",
+    "images",
+    "plan",
+    "recipes",
+    "results",
+    "run",
+    "targets",
+    "verify_results",
+]
+
+
+def plan(*, target: str | None = None, **options: Any) -> Document:
+    """What `build` would do and why: ``{"target", "platform", "layers": [...], "images": [...]}``.
+
+    ``options`` are fields of `BuildRequest` (``benchmarks``, ``platform``, ``arch``, ``base_source``, …) and of
+    `PullPolicy` (``pull``, ``images``).
+
+    Raises:
+        UsageError, DefinitionError: unknown names, invalid recipes.
+        RegistryError: an image in a registry is not what its name says.
+    """
+    from orchestrator.operations.plan import plan_document, plan_images
+
+    context = context_of(progress_of(talk=False), options)
+    request = build_request(target, options)
+    found = plan_images(context, request.selections[0], context.talk, pull_policy=request.pull_policy)
+    return _plain(plan_document(found.plans, found.outcomes))
+
+
+def build(*, target: str | None = None, talk: bool = False, **options: Any) -> Document:
+    """Make the images present: the same document as `plan`, with what was done; ``options`` as `plan`.
+
+    ``push`` publishes them there too; what was published is in the document as `images.push` gives it.
+
+    Raises:
+        StepFailed, EngineError, RegistryError: as `mlorch build`; UsageError, DefinitionError as `plan`.
+    """
+    from orchestrator.operations.build import build_images
+    from orchestrator.operations.images.publish import PublishRequest, publish_built
+    from orchestrator.operations.plan import plan_document
+
+    progress = progress_of(talk=talk)
+    context = context_of(progress, options)
+    request = build_request(target, {**options, "locked": context.locked})
+    (selection,) = request.selections
+    plans, outcomes = build_images(context, selection, progress, pull_policy=request.pull_policy)
+    document = _plain(plan_document(plans, outcomes))
+    if request.push:
+        published = publish_built(context, selection, plans, PublishRequest(registry=request.push), progress)
+        document |= document_of(published)
+    return document
+
+
+def run(benchmarks: Sequence[str] = (), *, talk: bool = False, **options: Any) -> Document:
+    """Run tests: ``{"results": [...]}``, one element a test, INVALID ones included.
+
+    ``options`` are fields of `RunRequest` (``target``, ``scenarios``, ``mode``, ``duration``, ``official``,
+    ``find``, ``devices``, ``results``, …) and of `PullPolicy` (``pull``, ``build``, ``images``).
+    A test that fails or is INVALID raises nothing: its element says so, as exit code 1
+    does on the command line.
+
+    Raises:
+        MlorchError: what stops the whole (unknown names, no engine, a host that cannot
+            give what the target asks for); results of tests that ended before are kept.
+    """
+    from orchestrator.operations.run import run as run_tests
+    from orchestrator.operations.run_request import API, RunRequest, checked
+    from orchestrator.results.summary import document
+    from orchestrator.runs.runner import Watcher
+
+    progress = progress_of(talk=talk)
+    policy = pull_policy(options)
+    request = RunRequest(benchmarks=tuple(benchmarks), pull_policy=policy, caller=API, **options)
+    context = context_of(progress, {"recipes": request.recipes, "locked": request.locked, "engine": request.engine})
+    if "results" not in options:
+        request = replace(request, results=_results_folder(context.settings))
+    done = run_tests(context, checked(request), progress, Watcher())
+    return {"results": [document(summary) for summary in done]}
+
+
+def results(folder: str | os.PathLike[str] | None = None) -> Document:
+    """The runs of a results folder, newest first, as ``mlorch results list --json`` gives them.
+
+    None takes the folder of the settings, else ``./results``.
+    """
+    from orchestrator.operations.progress import Silent
+    from orchestrator.operations.results import ListRequest, list_runs
+
+    return list_runs(ListRequest(folder=_folder(folder)), Silent()).document()
+
+
+def verify_results(runs: Sequence[str] = (), folder: str | os.PathLike[str] | None = None) -> Document:
+    """Whether runs (all where none is named) are what was recorded, as ``mlorch results verify --json``."""
+    from orchestrator.operations.progress import Silent
+    from orchestrator.operations.results import verify_runs
+
+    return _plain(verify_runs(_folder(folder), tuple(runs), Silent()))
+
+
+def compare(was: str, now: str, *, folder: str | os.PathLike[str] | None = None, **options: Any) -> Document:
+    """Two runs or sets of runs, as ``mlorch results compare --json``; ``options`` are fields of `CompareRequest`."""
+    from orchestrator.operations.compare import CompareRequest, compare_runs
+
+    return _plain(compare_runs(CompareRequest(folder=_folder(folder), was=was, now=now, **options)))
+
+
+def targets(name: str = "", **options: Any) -> Document:
+    """Every target in its three states, or all of the one that is named, as ``mlorch targets list|show --json``."""
+    from orchestrator.operations.targets import list_targets, show_target
+
+    context = context_of(progress_of(talk=False), options)
+    if name:
+        return _plain(show_target(context, name))
+    return {"targets": [document_of(each) for each in list_targets(context).presences]}
+
+
+def benchmarks(name: str = "", **options: Any) -> Document:
+    """Every benchmark, or all of the one that is named, as ``mlorch benchmarks list|show --json``."""
+    from orchestrator.operations.benchmarks import list_benchmarks, show_benchmark
+
+    context = context_of(progress_of(talk=False), options)
+    if name:
+        return _plain(show_benchmark(context, name).whole_document())
+    return _plain(list_benchmarks(context))
+
+
+def doctor(*, engine: str = "", recipes: Sequence[str] = ()) -> Document:
+    """What this machine can do and what is missing: ``{"checks": [...]}``; what is wrong raises nothing."""
+    from orchestrator.operations.doctor import DoctorRequest
+    from orchestrator.operations.doctor import doctor as examine
+
+    return _plain(examine(DoctorRequest(recipes=tuple(recipes), engine=engine), progress_of(talk=False)))
+
+
+def engine_status(**options: Any) -> Document:
+    """The engine that would be used, as ``mlorch engine status --json``. Raises `EngineError` where none answers."""
+    from orchestrator.operations.engine import engine_status as status
+
+    context = context_of(progress_of(talk=False), options)
+    return _plain(status(context, context.talk))
+
+
+def _plain(value: Any) -> Document:
+    document: Document = document_of(value)
+    return document
+
+
+def _folder(given: str | os.PathLike[str] | None) -> Path:
+    from orchestrator.definitions.settings import read_settings
+
+    return Path(given or _results_folder(read_settings())).absolute()
+
+
+def _results_folder(settings: Settings) -> Path:
+    """The folder of results where a call names none: the settings', else ``./results``."""
+    return Path(settings.results or "results")
