@@ -29,7 +29,8 @@ MARK = {"org.mlorch.test": f"t-devices-{os.getpid()}"}
 USER = "1234:2345"
 GROUP = "video"
 KIND = "mlorch-test.example/chip"
-NOBODY = 65534
+OWNER = 65533
+"""Who owns the nodes: nobody that a container of a test runs as."""
 
 
 @dataclass
@@ -79,7 +80,7 @@ def chips():
     try:
         for (major, minor), path in zip(((1, 5), (1, 7), (1, 3)), made.nodes.values(), strict=True):
             os.mknod(path, 0o020660, os.makedev(major, minor))
-            os.chown(path, NOBODY, made.gid)  # no user of a container is the owner
+            os.chown(path, OWNER, made.gid)  # no user of a container is the owner
             Path(path).chmod(0o660)
         yield made
     finally:

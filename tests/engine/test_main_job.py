@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.plan.run.user import run_user
+
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
@@ -60,7 +62,9 @@ def test_inside_the_container_nothing_is_given_that_is_not_needed(fashion):
     assert facts["no_new_privileges"] is True
     assert facts["root_read_only"] is True
     assert facts["interfaces"] == ["lo"]
-    assert (facts["uid"], facts["gid"]) == (os.getuid(), os.getgid())
+    user = run_user(os.getuid(), os.getgid(), os.environ)
+    assert f"{facts['uid']}:{facts['gid']}" == user.inside
+    assert facts["uid"] != 0, "no program of a harness runs as root, whoever calls"
 
 
 def test_results_belong_to_the_caller(fashion):
