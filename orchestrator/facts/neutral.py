@@ -14,6 +14,11 @@ def neutral(text: str) -> str:
     return _STEERING.sub(_written_out, text)
 
 
+def one_line(text: str) -> str:
+    """``text`` as `neutral`, on one line: a file's name may hold line ends, and must not look like two lines."""
+    return neutral(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def neutral_json(text: str) -> str:
     """A JSON document of the same meaning, in which no string steers a terminal."""
     return _STEERING.sub(_in_json, text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from dataclasses import dataclass, field
 from typing import Any
@@ -258,7 +259,7 @@ def from_json(text: str, *, path: str) -> RunRecord:
 def parse(text: str, *, path: str) -> dict[str, Any]:
     """The JSON object in ``text`` with its version checked, ``seal`` included."""
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as exc:
         raise _broken(path, f"not JSON: {exc}") from None
     if not isinstance(document, dict):
@@ -270,6 +271,17 @@ def parse(text: str, *, path: str) -> dict[str, Any]:
             hint="Read it with the mlorch that wrote it, or upgrade mlorch.",
         )
     return document
+
+
+def _no_constant(word: str) -> float:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(f"{word[:40]} is larger than a number can be")
+    return value
 
 
 def seal(document: Mapping[str, Any]) -> str:

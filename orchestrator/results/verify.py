@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
+from orchestrator.facts.neutral import one_line
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
 from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, read_document, read_text
 from orchestrator.results import loadgen
@@ -59,13 +60,14 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
     try:
         text = read_text(folder, RECORD, errors="replace")
     except UnreadableFile as exc:
-        raise StepFailed(exc.message, slug="record") from exc
+        if exc.missing:
+            raise StepFailed(exc.message, slug="record") from exc
+        return _without_record(folder, exc.message)
     try:
         document = parse(text, path=str(path))
         record = from_json(text, path=str(path))
     except StepFailed as exc:
-        fault = Fault(file=RECORD, message=exc.message)
-        return Verification(run_id=folder.name, folder=folder, checked=("record",), faults=(fault,))
+        return _without_record(folder, exc.message)
     checked, faults = ["the record's seal"], [*_seal(document), *_identity(record, folder)]
     if record.status == "running":
         faults.append(Fault(file=RECORD, message="the run has not ended: there is nothing to hold it to"))
@@ -84,6 +86,11 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
     return Verification(run_id=folder.name, folder=folder, checked=tuple(checked), faults=tuple(faults))
 
 
+def _without_record(folder: Path, why: str) -> Verification:
+    fault = Fault(file=RECORD, message=why)
+    return Verification(run_id=folder.name, folder=folder, checked=("record",), faults=(fault,))
+
+
 def _seal(document: Mapping[str, object]) -> Iterator[Fault]:
     if document.get("seal") != seal(document):
         yield Fault(file=RECORD, message="the record was changed after mlorch wrote it")
@@ -97,7 +104,7 @@ def _identity(record: RunRecord, folder: Path) -> Iterator[Fault]:
 def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
     for name, known in record.files.items():
         if why := _difference(folder, name, known):
-            yield Fault(file=name, message=why)
+            yield Fault(file=one_line(name), message=why)
     if record.status == "done":
         for name in _REQUIRED.get(record.mode, ()):
             if name not in record.files:
@@ -105,7 +112,7 @@ def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
     ours = {RECORD, REPORT, *record.files}
     for path in sorted(folder.iterdir()) if record.files else ():
         if path.name not in ours:
-            yield Fault(file=path.name, message="the file was not there when the run ended")
+            yield Fault(file=one_line(path.name), message="the file was not there when the run ended")
 
 
 def _difference(folder: Path, name: str, known: FileHash) -> str:
@@ -176,13 +183,17 @@ def _figures(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> 
 def _flat(document: object, prefix: str = "measured") -> dict[str, object]:
     """Each value by its dotted name; a metric by its own, not by its number."""
     if isinstance(document, list):
-        document = {str(item["name"] if isinstance(item, dict) else at): item for at, item in enumerate(document)}
+        document = {_name_of(item, at): item for at, item in enumerate(document)}
     if not isinstance(document, dict):
         return {prefix: document}
     found: dict[str, object] = {}
     for name, value in document.items():
         found |= _flat(value, f"{prefix}.{name}")
     return found
+
+
+def _name_of(item: object, at: int) -> str:
+    return str(item.get("name", at) if isinstance(item, dict) else at)
 
 
 def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) -> Iterator[Fault]:
@@ -213,7 +224,7 @@ def _samples(entries: list[dict[str, object]], folder: Path) -> Iterator[Fault]:
 
 
 def _is_entry(item: object) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("qsl_idx"), int)
+    return isinstance(item, dict) and type(item.get("qsl_idx")) is int and item["qsl_idx"] >= 0
 
 
 def _top1(entries: list[dict[str, object]], claimed: Mapping[str, object], labels: Path) -> Iterator[Fault]:

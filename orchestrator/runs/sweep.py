@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 RUN_LABEL = "org.mlorch.run"
 RESULTS_LABEL = "org.mlorch.results"
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[\w.-]+", re.ASCII)
 
 
 class Sweepable(Protocol):
@@ -74,18 +76,15 @@ def sweep(engine: Sweepable | None, store: Interruptible | None = None) -> tuple
 def _take_back_results(found: ContainerFacts, owner: str) -> None:
     """Make harmless what a container wrote until it was removed; its record may have been ended before that.
 
-    A label is only words: no other folder than that of a run with this id is touched.
+    A label is only words: no folder is touched whose name is not that of a run. The record in it counts
+    for nothing, as the container could replace or remove it.
     """
     from orchestrator.host.left_behind import take_back
-    from orchestrator.host.untrusted import UnreadableFile, read_object
 
     run_id = found.labels.get(RUN_LABEL, "")
     folder = Path(found.labels.get(RESULTS_LABEL, "")) / run_id
-    if "/" in run_id or not folder.is_absolute():
-        return
-    with contextlib.suppress(UnreadableFile):
-        if read_object(folder, "run.json").get("run_id") == run_id:
-            take_back(folder, owner)
+    if _RUN_ID.fullmatch(run_id) and folder.is_absolute():
+        take_back(folder, owner)
 
 
 def _take_back_artifacts(owner: str) -> None:

@@ -443,6 +443,23 @@ def test_what_a_container_wrote_until_it_was_removed_is_made_harmless(run_it, tm
     assert (elsewhere / "shell").stat().st_mode & 0o7000 == 0o4000, "no run's folder"
 
 
+@pytest.mark.parametrize("trick", ["removed", "link", "of another run"])
+def test_a_container_does_not_keep_its_setuid_files_by_its_hands_on_the_record(run_it, trick):
+    folder = run_it(FakeEngine(done)).folder
+    (folder / "shell").write_text("x")
+    (folder / "shell").chmod(0o4755)
+    (folder / "run.json").unlink()
+    if trick == "link":
+        (folder / "run.json").symlink_to("/etc/hostname")
+    if trick == "of another run":
+        (folder / "run.json").write_text('{"run_id": "other"}')
+    me = this_process()
+    found = container(owner_label(replace(me, start_ticks=me.start_ticks - 1)), name=folder.name)
+    labels = {**found.labels, "org.mlorch.results": str(folder.parent)}
+    sweep(FakeEngine(done, left=[replace(found, labels=labels)]))
+    assert (folder / "shell").stat().st_mode & 0o7000 == 0
+
+
 def test_the_record_of_a_dead_process_becomes_interrupted(run_it, tmp_path):
     run_it(FakeEngine(done))
     store = Store(tmp_path)

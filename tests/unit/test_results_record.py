@@ -59,6 +59,14 @@ def test_broken_text_is_an_error_that_names_the_file(text):
     assert caught.value.slug == "record"
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_record_holds_no_number_that_cannot_be_shown(number):
+    """One edited record must not end the listing of all others."""
+    text = to_json(record_of("offline")).replace('"version": 1,', f'"version": 1, "valid": {number},', 1)
+    with pytest.raises(StepFailed, match=r"x/run\.json.*number"):
+        from_json(text, path="x/run.json")
+
+
 def test_the_seal_sees_an_edit():
     document = parse(to_json(record_of("server-invalid")), path="run.json")
     assert document["seal"] == seal(document)

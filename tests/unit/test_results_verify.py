@@ -195,3 +195,31 @@ def test_a_folder_that_was_renamed_is_told(tmp_path):
     _, folder = add_run(Store(tmp_path), "offline")
     other = folder.rename(tmp_path / "best-result")
     assert any("the folder is not" in message for _, message in _faults(other))
+
+
+def test_a_record_that_is_a_link_is_a_fault_of_its_run_only(tmp_path):
+    _, folder = add_run(Store(tmp_path), "offline")
+    (folder / "run.json").unlink()
+    (folder / "run.json").symlink_to("/etc/hostname")
+    assert "links are not followed" in _faults(folder)[0][1]
+
+
+def test_a_name_with_line_ends_does_not_look_like_a_line_of_its_own(tmp_path):
+    _, folder = add_run(Store(tmp_path), "offline")
+    (folder / "x\n20260101T000000Z-good: ok").touch()
+    assert _faults(folder) == [("x\\n20260101T000000Z-good: ok", "the file was not there when the run ended")]
+
+
+def test_figures_without_a_name_are_compared_by_their_number(tmp_path):
+    record, folder = add_run(Store(tmp_path), "offline")
+    result = replace(record.measured.loadgen, effective={"x": [{"a": 1}]})
+    _rehash(folder, measured=replace(record.measured, loadgen=result))
+    assert any("measured.loadgen.effective.x.0.a is 1" in message for _, message in _faults(folder))
+
+
+@pytest.mark.parametrize("index", ["true", "-1", "0.0", '"0"'])
+def test_a_sample_whose_index_is_no_index_is_a_fault(tmp_path, index):
+    _, folder = add_run(Store(tmp_path), "accuracy")
+    (folder / "mlperf_log_accuracy.json").write_text(f'[{{"qsl_idx": {index}, "data": "00000000"}}]')
+    _rehash(folder)
+    assert ("mlperf_log_accuracy.json", "not a list of LoadGen's entries") in _faults(folder)
