@@ -1,4 +1,4 @@
-"""What a command costs before it does anything: `--help`, and `plan` of everything that ships."""
+"""What a command costs before it does anything: `--help`, `plan` of everything that ships, and what lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INVENTED = 2000
 
 
 def measure() -> list[Bar]:
-    return [_help(), *_plan()]
+    return [_help(), *_lists(), *_plan()]
 
 
 def _help() -> Bar:
@@ -32,6 +32,33 @@ def _help() -> Bar:
         bar=1.25,
         detail=f"{best['help'] * 1000:.0f} ms / {best['click'] * 1000:.0f} ms",
     )
+
+
+LISTS = {"benchmarks list": 30, "targets": 40, "results list": 14}
+"""Commands that read the catalogue, the catalogue and the machine, and a folder without results; each with its bar."""
+
+
+def _lists() -> list[Bar]:
+    """What lists from scratch costs: nothing of it is kept, so the bars are those of pydantic and of the recipes."""
+    with tempfile.TemporaryDirectory() as folder:
+        env = {**os.environ, "MLORCH_HOME": str(Path(folder) / "home"), "PYTHONDONTWRITEBYTECODE": ""}
+        lines = {name: mlorch(*name.split(), "--json") for name in LISTS}
+        lines["results list"] += ["-o", folder]
+        samples: dict[str, list[float]] = {name: [] for name in ("bare", *lines)}
+        for _ in range(REPETITIONS):
+            samples["bare"].append(cpu_seconds([sys.executable, "-c", "pass"]))
+            for name, argv in lines.items():
+                samples[name].append(cpu_seconds(argv, env=env))
+    best = least(samples)
+    return [
+        Bar(
+            what=f"`mlorch {name}` against `python -c pass` (CPU)",
+            value=best[name] / best["bare"],
+            bar=bar,
+            detail=f"{best[name] * 1000:.0f} ms / {best['bare'] * 1000:.0f} ms",
+        )
+        for name, bar in LISTS.items()
+    ]
 
 
 def _selections() -> list[tuple[str, str]]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.engines import ENGINES, engine_factory
 from orchestrator.engines.private.podman import home
-from orchestrator.errors import EngineError, MlorchError
+from orchestrator.errors import EngineError, MlorchError, StepFailed
 from orchestrator.host.folders import cache_home
 from orchestrator.images.prune import ID_LABEL, is_own
 from orchestrator.operations.context import Context
@@ -92,20 +92,24 @@ def running_engines() -> list[Engine]:
 
 def image_names(engine: Engine) -> set[str]:
     """The name of every image that mlorch or a test built; quicker than `Engine.images`, which looks into each."""
-    return {name for label in (ID_LABEL, TEST_LABEL) for name in _NAMES[engine.name](engine, label)}
+    try:
+        listed = _LISTED[engine.name](engine)
+    except StepFailed:  # somebody removed an image while podman listed it
+        listed = _LISTED[engine.name](engine)
+    found = set()
+    for names, labels in listed:
+        if {ID_LABEL, TEST_LABEL} & (labels or {}).keys():
+            found.update(names or ())
+    return found
 
 
-def _docker_names(engine: Any, label: str) -> list[str]:
-    found = engine._api.images(filters={"label": label, "dangling": False})
-    return [name for image in found for name in image["RepoTags"] or ()]
-
-
-def _podman_names(engine: Any, label: str) -> list[str]:
-    found = engine.podman.ask("images", "--filter", f"label={label}", "--format", "{{.Repository}}:{{.Tag}}")
-    return [name for name in found.split() if "<none>" not in name]
-
-
-_NAMES = {"docker": _docker_names, "podman": _podman_names}
+_LISTED = {
+    "docker": lambda engine: [(one["RepoTags"], one["Labels"]) for one in engine._api.images()],
+    "podman": lambda engine: [
+        (one.get("Names"), one.get("Labels")) for one in engine.podman.documents("images", "--format", "json")
+    ],
+}
+"""Names and labels of all images, by one question each."""
 
 
 def folders_of_tests() -> list[Path]:
