@@ -95,3 +95,9 @@ def second_engine(mlorch):
     finally:
         engine.mlorch("engine", "stop")
         shutil.rmtree(home, ignore_errors=True)
+
+
+def subnet_of(state) -> str:
+    """The subnet of a private engine's containers, as its packet filter rules have it."""
+    (subnet,) = {rule[rule.index("-s") + 1] for rule in state.rules if "-s" in rule}
+    return subnet

@@ -213,9 +213,11 @@ class Another:
     @property
     def address(self) -> str:
         """The host's address on this engine's bridge: not loopback, and there on every machine."""
+        from own_engine import subnet_of
+
         from orchestrator.engines.private import read_state
 
-        return read_state(self.paths).subnet.replace(".0/24", ".1")
+        return subnet_of(read_state(self.paths)).replace(".0/24", ".1")
 
     def env(self, **more: str) -> dict[str, str]:
         """The environment in which mlorch uses this engine alone."""

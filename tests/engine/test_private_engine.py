@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from docker_parts import busybox
-from own_engine import Own, needs_host, second_engine
+from own_engine import Own, needs_host, second_engine, subnet_of
 
 from orchestrator.engines import private
 from orchestrator.engines.private import network
@@ -58,7 +58,7 @@ def test_nothing_is_done_unasked(tmp_path, mlorch):
 def test_builds_and_containers_have_a_network_of_their_own(own, image):
     built = own.docker("run", "--rm", "--network", "none", image, BUSYBOX, "cat", "/address")
     ran = own.docker("run", "--rm", image, BUSYBOX, "ip", "-4", "addr", "show", "eth0")
-    subnet = private.read_state(own.paths).subnet.rpartition(".")[0]
+    subnet = subnet_of(private.read_state(own.paths)).rpartition(".")[0]
     assert subnet in built
     assert subnet in ran
 
@@ -94,12 +94,12 @@ def test_a_killed_engine_is_started_again_and_a_reused_pid_fools_nobody(own, ima
 @needs_host
 def test_after_a_kill_containers_are_in_the_subnet_that_the_rules_let_out(own, image):
     """A dockerd that was killed puts the subnet that it remembers over a bridge that has another by now."""
-    before = private.read_state(own.paths).subnet
+    before = subnet_of(private.read_state(own.paths))
     os.kill(own.pid, signal.SIGKILL)
     network.make_bridge("mlorch-taken", before)
     try:
         own.document("engine", "ensure", "--yes")
-        after = private.read_state(own.paths).subnet
+        after = subnet_of(private.read_state(own.paths))
         ran = own.docker("run", "--rm", image, BUSYBOX, "ip", "-4", "addr", "show", "eth0")
     finally:
         network.drop_bridge("mlorch-taken")
