@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -37,10 +38,12 @@ def take_over(folder: Path, owner: str) -> dict[str, str]:
     Pipes, sockets and devices are removed. Links are left, and never followed. Gives what was done,
     by the path below ``folder``; what could not be done too. Raises OSError for ``folder`` itself only.
     """
-    task = _Task(owner=_numbers(owner) if os.geteuid() == 0 else None)
     held = os.open(folder, _FOLDER)
+    task = _Task(top=held, owner=_numbers(owner) if os.geteuid() == 0 else None)
     try:
         task.folder(held, "", 1)
+        while task.moved:
+            task.again(task.moved.pop())
         os.fchmod(held, stat.S_IMODE(os.fstat(held).st_mode) & 0o755 | 0o700)
         if task.owner is not None:
             os.fchown(held, *task.owner)
@@ -59,7 +62,11 @@ def take_back(folder: Path, owner: str) -> dict[str, str]:
 
 @dataclass(slots=True, kw_only=True)
 class _Task:
+    top: int
+    """The folder itself, open."""
     owner: tuple[int, int] | None
+    moved: list[str] = field(default_factory=list)
+    """Folders that lay too deep: in ``top`` now, and not looked into yet."""
     done: dict[str, str] = field(default_factory=dict)
 
     def folder(self, held: int, path: str, depth: int) -> None:
@@ -103,15 +110,28 @@ class _Task:
             os.close(descriptor)
 
     def _inside(self, held: int, name: str, where: str, depth: int) -> None:
+        if depth >= _DEEPEST:
+            self._move_up(held, name, where)
+            return
         inner = os.open(name, _FOLDER, dir_fd=held)
         try:
-            if depth >= _DEEPEST:
-                os.fchmod(inner, 0)
-                self._tell(where, f"deeper than {_DEEPEST} folders; closed")
-                return
             self.folder(inner, f"{where}/", depth + 1)
         finally:
             os.close(inner)
+
+    def _move_up(self, held: int, name: str, where: str) -> None:
+        """Every folder that is entered is held open: one that lies too deep is moved to the top first."""
+        new = f"deep-{secrets.token_hex(4)}"
+        os.rename(name, new, src_dir_fd=held, dst_dir_fd=self.top)
+        self.moved.append(new)
+        self._tell(where, f"deeper than {_DEEPEST} folders; moved to {new}")
+
+    def again(self, name: str) -> None:
+        """Look into a folder that was moved to the top."""
+        try:
+            self._inside(self.top, name, name, 1)
+        except OSError as error:
+            self._tell(name, f"could not be made harmless: {error.strerror}")
 
     def _tell(self, where: str, what: str) -> None:
         if len(self.done) < _MOST_TOLD:

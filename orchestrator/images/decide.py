@@ -116,7 +116,8 @@ def why_built(step: LayerStep, images: Sequence[ImageFacts]) -> tuple[str, Chang
     """
     if not images:
         return "no image of this layer yet", ()
-    known = [was for facts in images if (was := _inputs(facts)) is not None]
+    ordered = sorted(images, key=lambda facts: facts.image)  # of several that are as near always the same one
+    known = [was for facts in ordered if (was := _inputs(facts)) is not None]
     if not known:
         return "no image of this layer carries its inputs", ()
     changes = min((explain(step.inputs, was) for was in known), key=len)

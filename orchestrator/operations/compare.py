@@ -60,12 +60,16 @@ def compare_runs(request: CompareRequest) -> Compared:
     """The comparison that is asked for.
 
     Raises:
-        NothingSelectedError: there are no runs; UsageError: as `Store.find`, or the runs have nothing in common.
+        NothingSelectedError: there are no runs. UsageError: as `Store.find`, the runs have nothing in common,
+            or a run would be compared with itself (`same-run`).
     """
     store = Store(request.folder)
+    if request.now == PREVIOUS:
+        raise UsageError("`previous` is what a run is compared with", hint="write `previous` first, then the run")
     try:
         new = _runs(store, request.now, ())
         found = pairs(_runs(store, request.was, new), new)
+        _require_others(found)
     except (NothingSelectedError, UsageError) as error:
         if not request.if_any or error.slug not in {"nothing-selected", "nothing-to-compare"}:
             raise
@@ -74,9 +78,17 @@ def compare_runs(request: CompareRequest) -> Compared:
     return Compared(tolerance=request.tolerance, comparisons=comparisons)
 
 
+def _require_others(found: Sequence[tuple[Summary, Summary]]) -> None:
+    """A run that is compared with itself is always the same: in CI that would hide every regression."""
+    if found and all(old.folder == new.folder for old, new in found):
+        raise UsageError(
+            "this would compare runs with themselves", hint="name two different runs or sessions", slug="same-run"
+        )
+
+
 def _runs(store: Store, reference: str, new: Sequence[Summary]) -> list[Summary]:
     """The runs that a reference means, newest first; `previous` is judged against ``new``."""
-    if reference == LAST:
+    if reference in {LAST, "latest"}:  # as `results show` calls it
         return summaries(_last(store))
     if reference == PREVIOUS:
         return summaries(_previous(store, new))

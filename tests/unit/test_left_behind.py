@@ -65,16 +65,20 @@ def test_a_closed_file_or_folder_can_be_read_by_its_owner_afterwards(tmp_path):
     assert (tmp_path / "closed" / "file").read_text() == "x"
 
 
-def test_folders_without_end_are_closed_and_told(tmp_path):
-    place = tmp_path
-    for _ in range(80):
-        place /= "d"
-    place.mkdir(parents=True)
-    (what,) = take_over(tmp_path, ME).values()
-    assert "deeper than 64" in what
-    deep = tmp_path.joinpath(*["d"] * 64)
-    assert mode(deep) == 0
-    deep.chmod(0o700)
+def test_a_setuid_file_below_folders_without_end_is_made_harmless(tmp_path):
+    """Deeper than a walk holds folders open: what lies there is moved up, and nothing of it is lost."""
+    at = tmp_path
+    for _ in range(150):
+        at /= "d"
+        at.mkdir()
+    (at / "root-shell").write_text("x")
+    (at / "root-shell").chmod(0o6755)
+    done = take_over(tmp_path, ME)
+    moved = [what for what in done.values() if "deeper than 64 folders; moved to deep-" in what]
+    assert len(moved) == 2
+    (shell,) = tmp_path.rglob("root-shell")
+    assert mode(shell) == 0o755
+    assert len(shell.relative_to(tmp_path).parts) < 64
 
 
 def test_thousands_of_pipes_do_not_fill_the_record(tmp_path):

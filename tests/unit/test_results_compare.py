@@ -206,3 +206,12 @@ def test_a_regression_annotates_the_job_and_fills_its_summary(store, tmp_path, m
     assert "::error title=mlorch%3A regression::image-fashion Offline performance: " in capsys.readouterr().err
     assert "| image\\-fashion Offline performance |" in summary.read_text()
     assert "worse" in summary.read_text()
+
+
+def test_a_run_is_not_compared_with_itself(store, capsys):
+    later(store, "offline", 1, "first")
+    later(store, "offline", 2, "second")
+    assert compare(store, "second", "second") == 2
+    assert "with themselves" in capsys.readouterr().err
+    assert compare(store, "latest", "previous") == 2
+    assert "`previous` is what a run is compared with" in capsys.readouterr().err
