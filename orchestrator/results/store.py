@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import os
 import platform
 from dataclasses import dataclass, replace
@@ -101,8 +102,11 @@ class Store:
         return folder
 
     def finish(self, record: RunRecord) -> None:
-        """Replace the record of a run that was begun, atomically."""
-        atomic_write_text(self.root / record.run_id / RECORD, to_json(record), overwrite=True)
+        """Replace the record of a run that was begun, atomically; a folder that a container put there moves aside."""
+        path = self.root / record.run_id / RECORD
+        if path.is_dir() and not path.is_symlink():
+            path.rename(path.with_name(f"{RECORD}.folder-{secrets.token_hex(4)}"))
+        atomic_write_text(path, to_json(record), overwrite=True)
 
     def mark_orphans(self, is_alive: Callable[[RunRecord], bool], when: Callable[[], str]) -> list[RunRecord]:
         """Turn records that say ``running`` though ``is_alive`` denies it into ``interrupted``.

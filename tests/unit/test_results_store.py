@@ -108,3 +108,15 @@ def test_a_run_on_another_machine_is_left_alone_and_one_before_a_reboot_is_not()
     assert may_live(replace(record, host={"hostname": "another-machine"})) is True
     assert may_live(replace(record, host={"hostname": platform.node()})) is False
     assert may_live(replace(record, host={})) is False
+
+
+def test_a_folder_in_place_of_the_record_does_not_keep_the_record_out(tmp_path):
+    store, record = Store(tmp_path), record_of("offline")
+    folder = store.begin(record)
+    (folder / "run.json").unlink()
+    (folder / "run.json").mkdir()
+    (folder / "run.json" / "x").write_text("of the container")
+    store.finish(record)
+    assert store.find(record.run_id).record == record
+    (aside,) = folder.glob("run.json.folder-*")
+    assert (aside / "x").exists()
