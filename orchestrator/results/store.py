@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import os
 import platform
+import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
