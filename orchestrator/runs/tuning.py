@@ -6,18 +6,16 @@ changed image must be measured again, and so must other devices. Settings are Lo
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.codec import from_plain, to_plain
+from orchestrator.host.file_lock import locked
 from orchestrator.host.files import atomic_write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 VERSION = 1
@@ -74,15 +72,7 @@ def settings_for(found: Mapping[str, Tuned], *, key: str, content_id: str) -> di
 
 def store(path: Path, tuned: Tuned) -> None:
     """Add or replace a finding; two processes at once both keep theirs. Raises `StepFailed` [write]."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path):
+    with locked(path.with_suffix(".lock")):
         known = load(path) | {tuned.key: tuned}
         entries = {key: to_plain(entry) for key, entry in sorted(known.items())}
         atomic_write_text(path, json.dumps({"version": VERSION, "tuned": entries}, indent=1) + "\n", overwrite=True)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    with path.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.private import engine_paths, running_socket, unpacked
 from orchestrator.engines.requirements import too_old, unmet_requirement
 from orchestrator.errors import EngineError
+from orchestrator.host.file_lock import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from orchestrator.engines.model import EngineFacts
@@ -199,7 +198,7 @@ def _carry_out(at: EnginePaths, need: Need, origin: Origin | None, say: Callable
     from orchestrator.engines.private.packages import unpack
 
     did = []
-    with alone(at.home):
+    with locked(at.home / "lock"):  # one `ensure` at a time for one home
         if origin is not None and not unpacked(at):
             versions = unpack(at, origin, say)
             did.append(f"unpacked Docker {versions.get('docker.io', '')} into {at.prefix}")
@@ -209,12 +208,3 @@ def _carry_out(at: EnginePaths, need: Need, origin: Origin | None, say: Callable
     for line in did:
         say(line)
     return tuple(did)
-
-
-@contextmanager
-def alone(home: Path) -> Iterator[None]:
-    """One `ensure` at a time for one home; the kernel drops the lock with the process."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -59,14 +59,15 @@ def ensure(*, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[s
     Raises:
         EngineError: `not-asked`, `declined`, `unsupported-host`, `engine-packages`, `no-space`.
     """
-    from orchestrator.engines.private.ensure import allowed, alone, check_folder
+    from orchestrator.engines.private.ensure import allowed, check_folder
     from orchestrator.engines.private.packages import PackageSet, find_origin, lay_out
+    from orchestrator.host.file_lock import locked
 
     origin = find_origin(by_hand=BY_HAND)
     check_folder(home(), packages=True, daemon=True)
     allowed(_offer(", ".join(origin.uris), origin.suite), yes=yes, confirm=confirm)
     wanted = PackageSet(packages=(*PACKAGES, *LIBRARIES), required=REQUIRED, by_hand=BY_HAND)
-    with alone(home()):
+    with locked(home() / "lock"):
         if program().exists():
             return ()
         versions = lay_out(home() / "root", wanted, origin, say, _link)
