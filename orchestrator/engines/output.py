@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines.model import ContainerExit
+from orchestrator.errors import MlorchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from orchestrator.engines.model import Engine
 
 _MAX_LINE = 64 * 1024
 """Characters of a line that are given together; a longer one is cut into several."""
@@ -26,6 +30,15 @@ def ended(container: str, state: Mapping[str, Any], *, out_of_memory: bool = Fal
         started=str(state.get("StartedAt", "")),
         finished=str(state.get("FinishedAt", "")),
     )
+
+
+def discard(engine: Engine, container: str, *, stop: bool) -> None:
+    """Stop and remove a container; an engine that is gone is in the error that is already on its way."""
+    with contextlib.suppress(MlorchError):
+        if stop:
+            # Nothing inside has anything to save, and a first process without a handler ignores the signal.
+            engine.stop(container, grace_s=5)
+        engine.remove(container)
 
 
 def lines(chunks: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[str]:

@@ -232,6 +232,7 @@ class DockerEngine:
         """
         from orchestrator.engines.docker.containers import create, follow
         from orchestrator.engines.nodes import require_nodes
+        from orchestrator.engines.output import discard
 
         for mount in spec.mounts:
             if self.host.startswith("unix://") and not Path(mount.source).exists():
@@ -247,17 +248,7 @@ class DockerEngine:
             ended = True
             return outcome
         finally:
-            self._discard(container, stop=not ended)
-
-    def _discard(self, container: str, *, stop: bool) -> None:
-        """Stop and remove; an engine that is gone is in the error that is already on its way."""
-        try:
-            if stop:
-                # Nothing inside has anything to save, and a first process without a handler ignores the signal.
-                self.stop(container, grace_s=5)
-            self.remove(container)
-        except MlorchError:
-            pass
+            discard(self, container, stop=not ended)
 
     def containers(self, label: str) -> list[ContainerFacts]:
         """Containers with this label, running or not."""

@@ -11,7 +11,7 @@ from orchestrator.engines.podman.argv import create_words, not_passed
 from orchestrator.engines.podman.cli import missing_mount, refused
 from orchestrator.engines.podman.host import this_host
 from orchestrator.engines.podman.images import PodmanImages
-from orchestrator.errors import EngineError, HostLimitError, MlorchError
+from orchestrator.errors import EngineError, HostLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,6 +112,7 @@ class PodmanEngine(PodmanImages):
             EngineError: podman went away.
         """
         from orchestrator.engines.nodes import require_nodes
+        from orchestrator.engines.output import discard
         from orchestrator.engines.podman.run import PID, follow
         from orchestrator.engines.podman.runs import begun
 
@@ -134,7 +135,7 @@ class PodmanEngine(PodmanImages):
                 ended = True
                 return outcome
             finally:
-                self._discard(spec.name, stop=not ended)
+                discard(self, spec.name, stop=not ended)
 
     def _create(self, spec: ContainerSpec, pid_file: Path) -> str:
         words = create_words(spec, this_host())
@@ -142,16 +143,6 @@ class PodmanEngine(PodmanImages):
         if done.code:
             raise refused(done.stderr, code=done.code, image=spec.image)
         return done.stdout.strip().splitlines()[-1]
-
-    def _discard(self, container: str, *, stop: bool) -> None:
-        """Stop and remove; trouble with that is told by the error that is already on its way."""
-        try:
-            if stop:
-                # Nothing inside has anything to save, and a first process without a handler ignores the signal.
-                self.stop(container, grace_s=5)
-            self.remove(container)
-        except MlorchError:
-            pass
 
     def containers(self, label: str) -> list[ContainerFacts]:
         """Containers with this label, running or not."""
