@@ -6,6 +6,7 @@ from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotati
 from dataclasses import dataclass, field
 
 from orchestrator.facts.containers import ContainerSpec  # noqa: TC001
+from orchestrator.facts.external import ExternalRun  # noqa: TC001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,3 +73,5 @@ class RunStep:
     dataset: AssetRef
     results_owner: str
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)
+    external: ExternalRun | None = None
+    """Of a harness that is not ours; ``container`` is then the one of its LoadGen test."""

@@ -120,7 +120,7 @@ def _facts(entry: Entry[Asset], stored: Stored | None) -> AssetFacts:
         key=stored.key if stored else None,
         folder=stored.folder if stored else None,
         bytes=stored.size if stored else None,
-        files={output.file: output.sha256 for output in asset.outputs},
+        files={output.path: output.sha256 for output in asset.outputs},
         sources=tuple(source_name(source) for source in asset.sources),
         licences=tuple(source.licence.spdx for source in asset.sources),
     )

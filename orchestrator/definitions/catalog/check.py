@@ -130,13 +130,13 @@ def _somewhere(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
 def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Iterator[Problem]:
     if asset.prepare is not None:
         yield from _layer(catalog, entry, asset.prepare.layer, ("prepare", "layer"), "side")
-    files = [output.file for output in asset.outputs]
+    files = [output.path for output in asset.outputs]
     for index, file in enumerate(files):
         if file in files[:index]:
             yield entry.document.fault("duplicate-output", f"a second output `{file}`", ("outputs", index, "file"))
     if isinstance(asset, d.Dataset):
         for key, file in (("inputs", asset.inputs), ("labels", asset.labels)):
-            if file not in files:
+            if file is not None and file not in files:
                 message = f"`{file}` is not among the outputs"
                 yield entry.document.fault("unknown-output", message, (key,), _suggestion(file, files))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from orchestrator.definitions.kinds.base import (
     AbsolutePath,
@@ -25,6 +25,7 @@ from orchestrator.definitions.kinds.base import (
     Sha256,
     Strict,
 )
+from orchestrator.definitions.kinds.external import Identifier, Program, Template  # noqa: TC001 (pydantic reads it)
 from orchestrator.definitions.kinds.host_checks import HostChecks
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 from orchestrator.facts.metrics import AccuracyName  # noqa: TC001 (pydantic reads it)
@@ -151,10 +152,29 @@ PackageSource = Annotated[PypiPackage | DebianPackage | RecipeFile, Field(discri
 
 
 class Output(Strict):
-    """A file that an asset consists of, as mounted into the container."""
+    """A file that an asset consists of, as mounted into the container; or a folder of many files.
 
-    file: RelativePath
+    The hash of a folder is that of its manifest: the lines ``SHA256  NAME`` of its files, sorted by name.
+    """
+
+    file: RelativePath | None = None
+    folder: RelativePath | None = None
+    files: int | None = Field(default=None, gt=0)
+    """How many files the folder has."""
     sha256: Sha256
+
+    @property
+    def path(self) -> str:
+        """Its name below the asset's folder."""
+        return self.file or self.folder or ""
+
+    @model_validator(mode="after")
+    def _file_or_folder(self) -> Output:
+        if (self.file is None) == (self.folder is None):
+            raise ValueError("an output is a `file`, or a `folder` with the number of its `files`")
+        if (self.folder is None) != (self.files is None):
+            raise ValueError("a `folder` says how many `files` it has, a `file` does not")
+        return self
 
 
 class Prepare(Strict):
@@ -177,33 +197,51 @@ class Model(Asset):
     """Weights in a form that a backend loads."""
 
     kind: Literal["model"]
-    format: Literal["onnx"]
+    format: Literal["onnx", "pytorch", "safetensors", "gguf", "tensorrt", "openvino", "other"]
     parameters: int = Field(gt=0)
     trained_by: str
 
 
 class Dataset(Asset):
-    """Samples (``.npy``, sample axis first) and their labels."""
+    """Samples and their labels.
+
+    `inputs` and `labels` name arrays (``.npy``, sample axis first) for a harness of form `mlorch`; an external
+    one reads the folder as its author laid it out.
+    """
 
     kind: Literal["dataset"]
     samples: int = Field(gt=0)
-    inputs: RelativePath
-    labels: RelativePath
+    inputs: RelativePath | None = None
+    labels: RelativePath | None = None
 
 
 # -- harnesses and benchmarks ------------------------------------------------------------
 
 
 class Harness(Definition):
-    """The program that drives a model under LoadGen, and the layers that hold it."""
+    """The program that drives a model under LoadGen, and the layers that hold it.
+
+    Of form `mlorch` it reads the settings of docs/run-contract.md; of form `external` it is somebody else's,
+    and `program` says what it is given and what it leaves.
+    """
 
     kind: Literal["harness"]
+    form: Literal["mlorch", "external"] = "mlorch"
     loadgen: Name
     deps: Name
     code: Name
-    command: tuple[str, ...] = Field(min_length=1)
-    backends: dict[Framework, Name]
-    """What the harness calls each framework: the `backend` of its settings."""
+    command: tuple[str, ...] = ()
+    backends: dict[Framework, Name] = Field(min_length=1)
+    """What the harness calls each framework: the `backend` of its settings, the value `framework` of a program."""
+    program: Program | None = None
+
+    @model_validator(mode="after")
+    def _of_one_form(self) -> Harness:
+        if self.form == "mlorch" and (self.program is not None or not self.command):
+            raise ValueError("a harness of form mlorch has a `command` and no `program`")
+        if self.form == "external" and (self.program is None or self.command):
+            raise ValueError("a harness of form external has a `program` and no `command`")
+        return self
 
 
 class Tensor(Strict):
@@ -252,8 +290,11 @@ class Benchmark(Definition):
     """In order of preference; every target that has a layer for one of them can run the benchmark."""
     scenarios: dict[ScenarioName, ScenarioSettings] = Field(min_length=1)
     performance_samples: int = Field(gt=0)
-    input: Tensor
-    output: Tensor
+    input: Tensor | None = None
+    """The model's interface, for a harness of form `mlorch`."""
+    output: Tensor | None = None
+    parameters: dict[Identifier, Template] = Field(default_factory=dict)
+    """Parameters of an external harness that this benchmark sets."""
     accuracy: Accuracy
     note: str = "mlorch reference workload, not an MLPerf submission"
 

@@ -130,7 +130,7 @@ def _entry(bundle: Bundle, catalog: Catalog, asset: BundledAsset) -> Entry[Asset
     for entry in catalog.assets():
         same = kind_of(entry.definition) == asset.kind and entry.definition.name == asset.name
         if same and key_of(entry, catalog) == asset.key:
-            outputs = {output.file for output in entry.definition.outputs}
+            outputs = {output.path for output in entry.definition.outputs}
             given = {rest for _, rest in bundle.below(f"{asset.folder}files/")}
             if given != outputs:
                 raise refused(bundle.archive.path, f"{asset.kind} {asset.name} is {sorted(given)}", slug="bad-archive")

@@ -248,8 +248,8 @@ def _benchmark_facts(catalog: Catalog, entry: Entry[Benchmark], framework: str) 
     )
     facts["framework"] = framework
     facts["scenarios"] = sorted(what.scenarios)
-    facts["model"] = {"name": model.name, "files": {out.file: out.sha256 for out in model.outputs}}
-    facts["dataset"] = {"name": dataset.name, "files": {out.file: out.sha256 for out in dataset.outputs}}
+    facts["model"] = {"name": model.name, "files": {out.path: out.sha256 for out in model.outputs}}
+    facts["dataset"] = {"name": dataset.name, "files": {out.path: out.sha256 for out in dataset.outputs}}
     return json.dumps(facts, indent=1, sort_keys=True) + "\n"
 
 

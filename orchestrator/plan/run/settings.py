@@ -62,11 +62,16 @@ def settings_of(
         "benchmark": benchmark.name,
         "scenario": cell.scenario,
         "mode": cell.mode,
+        "loadgen": {key: values.get(key) for key in _KEYS},
+    }
+    if workload.harness.program is not None:
+        loadgen = {**document["loadgen"], "performance_samples": _performance_samples(workload)}
+        return {**document, "loadgen": loadgen}, {f"loadgen.{key}": sources.get(key, "default") for key in loadgen}
+    document |= {
         "backend": workload.harness.backends[workload.framework],
         "providers": list(workload.target.providers.get(workload.framework, ())),
         "model": _model(workload),
         "dataset": _dataset(workload),
-        "loadgen": {key: values.get(key) for key in _KEYS},
         "execution": {"cpus": list(cpus), **{key: values.get(key) for key in _EXECUTION}},
         "accuracy": {"metric": benchmark.accuracy.metric, "unit": benchmark.accuracy.unit},
     }
@@ -122,7 +127,7 @@ def _official(scenario: str, values: Mapping[str, object]) -> dict[str, object]:
 
 def _model(workload: Workload) -> dict[str, object]:
     benchmark, model = workload.benchmark, workload.model
-    files = [out.file for out in model.outputs]
+    files = [out.path for out in model.outputs]
     weights = next((name for name in files if name.endswith(f".{model.format}")), files[0])
     given = benchmark.input
     return {
@@ -138,5 +143,9 @@ def _dataset(workload: Workload) -> dict[str, object]:
         "inputs": f"/data/{dataset.name}/{dataset.inputs}",
         "labels": f"/data/{dataset.name}/{dataset.labels}",
         "samples": dataset.samples,
-        "performance_samples": min(workload.benchmark.performance_samples, dataset.samples),
+        "performance_samples": _performance_samples(workload),
     }
+
+
+def _performance_samples(workload: Workload) -> int:
+    return min(workload.benchmark.performance_samples, workload.dataset.samples)

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenParameter:
+    """A parameter of an external harness that was set; ``source`` is ``recipe`` or ``command line``."""
+
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """What is measured and with which image; the folders lie on this host, sizes in bytes."""
 
@@ -30,6 +38,7 @@ class Workload:
     dataset_folder: str
     model_bytes: int = 0
     dataset_bytes: int = 0
+    parameters: Mapping[str, ChosenParameter] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,254 @@
+"""Folders of files that are made once by a key, appear whole or not at all, and are checked on every use.
+
+``<kind>/<name>/<key>/`` holds ``files/`` (what a container sees), ``licences/`` and ``complete.json`` with the
+facts of each file. What wrote the files is input: only regular files are taken, their modes are ours. Several
+processes may use a store at once; one that is killed leaves nothing that counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import AssetError
+from orchestrator.facts.neutral import neutral
+from orchestrator.host.file_lock import locked
+from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
+from orchestrator.host.untrusted import UnreadableFile, hash_file, read_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+MARKER = "complete.json"
+_LARGEST_MARKER = 256 * 2**20
+"""A data set of a million files has a list of some 150 MiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """A file as it was when it was hashed: bytes, nanoseconds, inode."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptTree:
+    """A tree that is there and unchanged since it was checked."""
+
+    path: Path
+    files: Mapping[str, FileFacts]
+
+    @property
+    def folder(self) -> Path:
+        """What is mounted."""
+        return self.path / "files"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(facts.size for facts in self.files.values())
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The sha256 of each file by its relative name."""
+        return {name: facts.sha256 for name, facts in self.files.items()}
+
+
+def manifest_sha256(hashes: Mapping[str, str]) -> str:
+    """One hash for many files: of the lines ``SHA256  NAME``, sorted by name, as ``sha256sum`` prints them."""
+    digest = hashlib.sha256()
+    for name in sorted(hashes):
+        digest.update(f"{hashes[name]}  {name}\n".encode())
+    return digest.hexdigest()
+
+
+def find_tree(path: Path) -> KeptTree | None:
+    """The tree at ``path`` if it is whole and unchanged; None where it is not.
+
+    Cheap: names, sizes, times and inodes of all files are compared with the marker, and only files where they
+    differ are hashed. A tree with a wrong, missing or added file counts as absent and stays where it is.
+    """
+    noted = _read_marker(path)
+    if noted is None:
+        return None
+    found = _walk(path / "files")
+    if found is None or set(found) != set(noted):
+        return None
+    touched = [name for name, facts in found.items() if not _same(facts, noted[name])]
+    if not touched:
+        return KeptTree(path=path, files=noted)
+    if any(_hash(path / "files", name) != noted[name].sha256 for name in touched):
+        return None
+    files = {name: _facts(facts, noted[name].sha256) for name, facts in found.items()}
+    with contextlib.suppress(WriteFailed):  # only saves the next one from hashing again
+        _write_marker(path, files)
+    return KeptTree(path=path, files=files)
+
+
+def wrong_files(path: Path) -> tuple[str, ...]:
+    """The files of a tree that are missing, added, or not what they were when it was made; every byte is read."""
+    noted = _read_marker(path)
+    if noted is None:
+        return ()
+    found = _walk(path / "files") or {}
+    wrong = set(found) ^ set(noted)
+    wrong |= {name for name in set(found) & set(noted) if _hash(path / "files", name) != noted[name].sha256}
+    return tuple(sorted(wrong))
+
+
+def is_kept(path: Path) -> bool:
+    """Whether a tree was made at ``path``, be it changed since or not."""
+    return _read_marker(path) is not None
+
+
+@contextmanager
+def alone(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """While this is held, no other process makes the tree at ``path``."""
+    with locked(path.with_name(f"{path.name}.lock"), on_wait=on_wait):
+        yield
+
+
+@contextmanager
+def making(
+    path: Path, quarantine: Path, wanted: Callable[[str], bool], check: Callable[[Mapping[str, str]], None]
+) -> Iterator[Path]:
+    """A folder to fill, under `alone`; it is the tree at ``path``, whole, when the block ends well.
+
+    It has ``sources/``, ``out/`` and ``licences/``. Of ``out/`` the regular files whose relative names are
+    ``wanted`` become the tree; ``check`` gets their hashes and raises what is not as it should be. A tree with
+    wrong files that lay there goes to ``quarantine``.
+
+    Raises:
+        WriteFailed: no space, no rights; nothing is left behind.
+    """
+    folder = path.with_name(f".{path.name}.new")
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        for part in ("sources", "out", "licences"):
+            (folder / part).mkdir(parents=True)
+        yield folder
+        _take(folder, wanted, check)
+        if path.exists():
+            set_aside(path, quarantine, wrong_files(path))
+        folder.replace(path)
+    except WriteFailed:
+        raise
+    except OSError as error:
+        raise write_failure(folder, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def set_aside(path: Path, quarantine: Path, names: Sequence[str]) -> Path:
+    """Move a tree with wrong files out of the way, for a look at it; gives where it is now."""
+    aside = quarantine / f"{path.parent.name}-{path.name}"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(aside)
+    atomic_write_text(aside / "WRONG.txt", "\n".join(names) + "\n", overwrite=True)
+    return aside
+
+
+def _take(folder: Path, wanted: Callable[[str], bool], check: Callable[[Mapping[str, str]], None]) -> None:
+    """What was made becomes ``files/`` and the marker, the rest of the folder goes."""
+    out, files = folder / "out", folder / "files"
+    hashes: dict[str, str] = {}
+    for name in sorted(_regular_files(out)):
+        if wanted(name):
+            hashes[name] = hash_file(out, name)[0]
+    check(hashes)
+    for name in hashes:
+        target = files / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (out / name).replace(target)
+        target.chmod(0o444)
+    for held, folders, _ in os.walk(folder / "files"):
+        for each in folders:
+            os.chmod(os.path.join(held, each), 0o755)  # noqa: PTH101, PTH118
+    files.mkdir(exist_ok=True)
+    files.chmod(0o755)  # a run of root's reads it as a user without rights, whatever root's umask is
+    shutil.rmtree(folder / "sources")
+    shutil.rmtree(out)
+    found = _walk(files) or {}
+    _write_marker(folder, {name: _facts(found[name], sha256) for name, sha256 in hashes.items()})
+
+
+def _regular_files(folder: Path) -> Iterator[str]:
+    """The regular files below ``folder`` by their relative names; no link is followed.
+
+    Raises `AssetError` [output-name] for a name that is no plain text.
+    """
+    for held, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(held, name)  # noqa: PTH118 (a data set has a hundred thousand of them)
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                continue
+            relative = os.path.relpath(path, folder)
+            if neutral(relative) != relative:
+                raise AssetError(f"a file named `{neutral(relative)}` was made: no plain text", slug="output-name")
+            yield relative
+
+
+def _walk(folder: Path) -> dict[str, os.stat_result] | None:
+    """Every file below ``folder`` by its relative name; None where something there is no plain file."""
+    found: dict[str, os.stat_result] = {}
+    waiting = [""]
+    try:
+        while waiting:
+            below = waiting.pop()
+            with os.scandir(folder / below) as entries:
+                for entry in entries:
+                    name = below + entry.name
+                    facts = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(facts.st_mode):
+                        waiting.append(f"{name}/")
+                    elif stat.S_ISREG(facts.st_mode):
+                        found[name] = facts
+                    else:
+                        return None
+    except OSError:
+        return None
+    return found
+
+
+def _same(facts: os.stat_result, noted: FileFacts) -> bool:
+    return (facts.st_size, facts.st_mtime_ns, facts.st_ino) == (noted.size, noted.mtime_ns, noted.inode)
+
+
+def _facts(facts: os.stat_result, sha256: str) -> FileFacts:
+    return FileFacts(sha256=sha256, size=facts.st_size, mtime_ns=facts.st_mtime_ns, inode=facts.st_ino)
+
+
+def _hash(folder: Path, name: str) -> str:
+    try:
+        return hash_file(folder, name)[0]
+    except UnreadableFile:
+        return ""
+
+
+def _read_marker(path: Path) -> dict[str, FileFacts] | None:
+    """The facts of each file; None where there is no marker that can be read."""
+    try:
+        noted = read_object(path, MARKER, _LARGEST_MARKER)
+        return {name: FileFacts(**facts) for name, facts in noted.items()}  # type: ignore[arg-type]
+    except (UnreadableFile, TypeError):
+        return None
+
+
+def _write_marker(path: Path, files: Mapping[str, FileFacts]) -> None:
+    plain = {
+        name: {"sha256": one.sha256, "size": one.size, "mtime_ns": one.mtime_ns, "inode": one.inode}
+        for name, one in files.items()
+    }
+    atomic_write_text(path / MARKER, json.dumps(plain, indent=1, sort_keys=True) + "\n", overwrite=True)

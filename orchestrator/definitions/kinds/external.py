@@ -1,0 +1,291 @@
+"""A harness of somebody else's as data: its steps, files, words, needs, logs and accuracy.
+
+Texts marked `Template` may hold ``{names}`` and integer arithmetic (`plan.run.values`); the names are
+`VALUE_NAMES`, ``param.NAME`` of the program's own parameters and ``words.NAME`` of its word lists.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from orchestrator.definitions.kinds.base import AbsolutePath, EnvName, Name, RelativePath, Size, Strict
+
+Template = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=16_384)]
+ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*\Z", max_length=80)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=40)]
+"""A name that can stand in a template: no hyphen, which is arithmetic there."""
+Reason = Annotated[str, StringConstraints(min_length=8, max_length=400)]
+Condition = dict[ValueName, str | tuple[str, ...]]
+"""Value name → the value it must have, or one of several; all of them must hold."""
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"it is no regular expression: {error}") from None
+    return text
+
+
+def _one_value(text: str) -> str:
+    if re.compile(_pattern(text)).groups != 1:
+        raise ValueError("it must have exactly one group: the number")
+    return text
+
+
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_pattern)]
+"""A regular expression of Python, searched in each line."""
+ValuePattern = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_one_value)]
+"""The same with one group, which is the number."""
+
+VALUE_NAMES = (
+    "scenario",
+    "mode",
+    "benchmark",
+    "target",
+    "arch",
+    "framework",
+    "run_id",
+    "loadgen_model",
+    "model",
+    "model.file",
+    "data",
+    "data.samples",
+    "results",
+    "artifacts",
+    "scratch",
+    "config",
+    "source",
+    "cpus",
+    "cpu_list",
+    "devices.count",
+    "devices.list",
+    "numa.nodes",
+    "numa.cores",
+    "memory_mb",
+    "uid",
+    "gid",
+    "settings.min_duration_ms",
+    "settings.max_duration_ms",
+    "settings.min_query_count",
+    "settings.target_qps",
+    "settings.target_latency_ns",
+    "settings.target_latency_percentile",
+    "settings.expected_latency_ns",
+    "settings.samples_per_query",
+    "settings.performance_samples",
+)
+"""What a template can name, besides ``param.*`` and ``words.*``. docs/add-a-harness.md says what each is.
+A LoadGen setting that a test leaves open is absent: a template that needs it is refused."""
+
+
+class Parameter(Strict):
+    """Something of the program that may be changed with ``--set NAME=VALUE``."""
+
+    type: Literal["int", "float", "text", "bool"] = "text"
+    default: Template
+    choices: tuple[str, ...] = ()
+    min: int | None = None
+    max: int | None = None
+    about: str = Field(default="", max_length=200)
+
+
+class Words(Strict):
+    """What the program calls the values of one thing: ``of: scenario``, ``{Offline: offline, …}``."""
+
+    of: ValueName
+    values: dict[str, Template] = Field(min_length=1)
+
+
+class WordsIf(Strict):
+    """Arguments that are there only under a condition."""
+
+    when: Condition = Field(min_length=1)
+    words: tuple[Template, ...] = Field(min_length=1)
+
+
+class RenderedFile(Strict):
+    """A file that mlorch writes for the program, mounted read-only.
+
+    A relative ``path`` lies below ``/config``, an absolute one replaces that file of the image. ``user.conf`` holds
+    the settings of the test for LoadGen, ``text`` follows them; ``json`` is made of ``values``.
+    """
+
+    path: RelativePath | AbsolutePath
+    format: Literal["text", "user.conf", "json"] = "text"
+    text: Template = ""
+    values: dict[str, object] = Field(default_factory=dict)
+    when: Condition = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _content(self) -> RenderedFile:
+        if self.format == "json" and (self.text or not self.values):
+            raise ValueError("a json file is made of `values`, not of `text`")
+        if self.format != "json" and self.values:
+            raise ValueError(f"`values` are for format json, this is {self.format}")
+        return self
+
+
+class WritableFolder(Strict):
+    """A folder of the image that the program must write to.
+
+    ``memory`` is gone after the step, ``results`` stays with the run, ``artifacts`` is kept for the next run of
+    the same image. Programs can be started from it only with ``exec`` (a JIT compiler), which needs its reason.
+    """
+
+    path: AbsolutePath
+    kind: Literal["memory", "results", "artifacts"] = "memory"
+    size: Size = "1g"
+    exec: bool = False
+    reason: Reason
+
+
+class Deviation(Strict):
+    """What the program needs beyond the run contract, with its reason; shown before a run and recorded."""
+
+    what: Literal["network", "capability", "ipc", "shm", "ulimit", "pids"]
+    value: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_=:.-]+\Z", max_length=80)]
+    reason: Reason
+
+    @model_validator(mode="after")
+    def _possible(self) -> Deviation:
+        pattern, example = _DEVIATIONS[self.what]
+        if re.fullmatch(pattern, self.value) is None:
+            raise ValueError(f"{self.what} cannot be `{self.value}`; e.g. `{example}`")
+        return self
+
+
+_DEVIATIONS = {
+    "network": ("bridge", "bridge"),
+    "capability": ("IPC_LOCK|PERFMON|SYS_NICE|SYS_PTRACE|SYS_RESOURCE", "SYS_NICE"),
+    "ipc": ("host", "host"),
+    "shm": ("[0-9]+[kmgt]?", "32g"),
+    "ulimit": ("(?:memlock|stack|nofile|core|rtprio)=(?:unlimited|[0-9]+)", "memlock=unlimited"),
+    "pids": ("[1-9][0-9]{0,6}", "32768"),
+}
+"""Per kind of deviation what it may be, and an example."""
+
+
+class Artifact(Strict):
+    """What a `prepare` step makes, kept for every run with the same inputs.
+
+    The step finds ``/artifacts/STEP`` writable, later steps find it read-only. It is made once for an image, the
+    step's own words, the model, the data and, with ``needs_device``, the kind of device.
+    """
+
+    files: tuple[RelativePath, ...] = Field(min_length=1)
+    """What must be there when the step ended."""
+    needs_device: bool = False
+    takes: str = Field(default="", max_length=120)
+    """About how long it takes and how much it needs, for people: ``2 h on one H200, 400 GB of disk``."""
+
+
+class Step(Strict):
+    """One container of a run, in the order of the list.
+
+    ``run`` is the LoadGen test itself and stands once; ``accuracy`` scores what it left; ``prepare`` comes before.
+    """
+
+    name: Identifier
+    role: Literal["prepare", "run", "accuracy"]
+    argv: tuple[Template | WordsIf, ...] = Field(min_length=1)
+    env: dict[EnvName, Template] = Field(default_factory=dict)
+    workdir: Template = "/scratch"
+    when: Condition = Field(default_factory=dict)
+    timeout: Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:s|m|h)\Z")] = "24h"
+    artifact: Artifact | None = None
+
+    @model_validator(mode="after")
+    def _artifact_of_preparation(self) -> Step:
+        if self.artifact is not None and self.role != "prepare":
+            raise ValueError("only a step with the role `prepare` makes an artefact")
+        return self
+
+
+class Expectation(Strict):
+    """How a run is known to have done its work, beyond LoadGen's logs."""
+
+    exit_codes: tuple[int, ...] = (0,)
+    files: tuple[RelativePath, ...] = ()
+    """Below /results."""
+    console_has: tuple[Pattern, ...] = ()
+    console_lacks: tuple[Pattern, ...] = ()
+    """Of a program that swallows its exceptions and exits with 0."""
+
+
+class AccuracyFigure(Strict):
+    """Where one figure of accuracy is read: by a pattern in the step's output, or from a JSON file it wrote."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@.-]*\Z", max_length=40)]
+    pattern: ValuePattern | None = None
+    file: RelativePath | None = None
+    key: tuple[str, ...] = ()
+    samples: ValuePattern | None = None
+    """A pattern for the number of samples; else the dataset's."""
+    unit: Literal["%", ""] = "%"
+
+    @model_validator(mode="after")
+    def _one_way(self) -> AccuracyFigure:
+        if (self.pattern is None) == (self.file is None):
+            raise ValueError("give either `pattern` (in the output) or `file` and `key` (JSON)")
+        if self.file is not None and not self.key:
+            raise ValueError("`file` needs `key`: the way to the number, e.g. [f1]")
+        return self
+
+
+class AccuracySource(Strict):
+    """Which step says the accuracy, and how."""
+
+    step: Identifier
+    figures: tuple[AccuracyFigure, ...] = Field(min_length=1)
+
+
+class Overlay(Strict):
+    """Other defaults of parameters under a condition: a system, a kind of device, a scenario."""
+
+    when: Condition = Field(min_length=1)
+    parameters: dict[Identifier, Template] = Field(min_length=1)
+
+
+class Logs(Strict):
+    """Where LoadGen's logs lie below /results when the run ended: a glob of the folder."""
+
+    folder: Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*\.\.)[A-Za-z0-9._/*?\[\]-]+\Z")] = "."
+    pick: Literal["only", "newest"] = "only"
+
+
+class Program(Strict):
+    """Somebody's program that runs a LoadGen test."""
+
+    source: AbsolutePath = "/opt"
+    """Where its files lie in the image."""
+    parameters: dict[Identifier, Parameter] = Field(default_factory=dict)
+    words: dict[Identifier, Words] = Field(default_factory=dict)
+    overlays: tuple[Overlay, ...] = ()
+    files: tuple[RenderedFile, ...] = ()
+    writable: tuple[WritableFolder, ...] = ()
+    deviations: tuple[Deviation, ...] = ()
+    steps: tuple[Step, ...] = Field(min_length=1)
+    logs: Logs = Logs()
+    expect: Expectation = Expectation()
+    accuracy: AccuracySource | None = None
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> Program:
+        names = [step.name for step in self.steps]
+        if len(set(names)) != len(names):
+            raise ValueError("two steps have the same name")
+        if [step.role for step in self.steps].count("run") != 1:
+            raise ValueError("exactly one step has the role `run`")
+        if self.accuracy is not None and self.accuracy.step not in names:
+            raise ValueError(f"accuracy is read of step `{self.accuracy.step}`, and there is none")
+        order = [_ORDER[step.role] for step in self.steps]
+        if order != sorted(order):
+            raise ValueError("steps stand in their order: prepare, run, accuracy")
+        return self
+
+
+_ORDER = {"prepare": 0, "run": 1, "accuracy": 2}

@@ -1,0 +1,383 @@
+"""Plan one test of a harness that is not ours: its values, files, containers and what it must leave. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.definitions.kinds.external import VALUE_NAMES, WordsIf
+from orchestrator.errors import DefinitionError, Problem, UsageError
+from orchestrator.facts.containers import ARTIFACTS, Mount
+from orchestrator.facts.external import (
+    CONFIG,
+    CONFIG_FOLDER,
+    ExternalRun,
+    FigureReading,
+    PlannedArtifact,
+    PlannedFile,
+    PlannedStep,
+)
+from orchestrator.plan.run.duration import duration_ms
+from orchestrator.plan.run.loadgen_settings import expected_settings, user_conf
+from orchestrator.plan.run.processors import size_bytes
+from orchestrator.plan.run.values import TemplateFault, fill, fill_typed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from orchestrator.definitions.kinds.external import (
+        Artifact,
+        Condition,
+        Deviation,
+        Parameter,
+        Program,
+        RenderedFile,
+        Step,
+        WritableFolder,
+    )
+    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.plan.run.values import Value
+
+_SCRATCH_OPTIONS = "rw,nosuid,nodev,mode=1777"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalTest:
+    """What the plan of one test is made of.
+
+    ``container`` is the container as our own harness would get it: image, user, mounts, processors, devices.
+    ``values`` has the base values (`VALUE_NAMES`), ``settings`` LoadGen's; ``chosen`` are the parameters that
+    the command line or the benchmark set, ``folder`` is the run's folder on the host.
+    """
+
+    harness: str
+    program: Program
+    container: ContainerSpec
+    scenario: str
+    mode: str
+    values: Mapping[str, Value]
+    settings: Mapping[str, object]
+    chosen: Mapping[str, str]
+    folder: str
+    artifacts: str = ""
+    """The host's folder of artefacts of all runs."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """What artefacts are made of: the files of model and data set with their hashes."""
+    device_kinds: tuple[str, ...] = ()
+    """What the devices of the run are (product names), in order."""
+
+
+def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
+    """The steps and expectations of one test, and the parameters that it runs with.
+
+    Raises:
+        DefinitionError: `template`, a text of the recipe that cannot be filled.
+        UsageError: `unknown-parameter`, `bad-parameter`.
+    """
+    program = test.program
+    parameters = parameters_of(test)
+    values = {**test.values, **{f"param.{name}": value for name, value in parameters.items()}}
+    values |= _words(program, values)
+    filler = _Filler(test.harness, values)
+    files = _files(program, filler, test)
+    spec = _with_needs(program, filler, test, files)
+    steps: list[PlannedStep] = []
+    for step in program.steps:
+        if holds(step.when, values):
+            planned = _step(step, spec, filler, test)
+            steps.append(planned)
+            if planned.artifact is not None:  # all later steps find it
+                made = Mount(source=f"{planned.artifact.path}/files", target=planned.artifact.target)
+                spec = replace(spec, mounts=(*spec.mounts, made))
+    names = [step.name for step in steps]
+    accuracy = program.accuracy if program.accuracy and program.accuracy.step in names else None
+    run = ExternalRun(
+        steps=tuple(steps),
+        files=tuple(PlannedFile(name=name, text=text) for name, _, text in files),
+        folders=tuple(_folder_name(one.path) for one in program.writable if one.kind == "results"),
+        logs_folder=program.logs.folder,
+        logs_pick=program.logs.pick,
+        expected=expected_settings(test.scenario, test.mode, test.settings),
+        exit_codes=program.expect.exit_codes,
+        needed_files=program.expect.files,
+        console_has=program.expect.console_has,
+        console_lacks=program.expect.console_lacks,
+        accuracy_step="" if accuracy is None else accuracy.step,
+        figures=() if accuracy is None else tuple(_reading(figure) for figure in accuracy.figures),
+        data_samples=int(values.get("data.samples", 0)),
+        deviations=tuple(f"{one.what} {one.value}: {one.reason}" for one in program.deviations)
+        + tuple(f"writable {one.path}{' (exec)' if one.exec else ''}: {one.reason}" for one in program.writable),
+    )
+    return run, parameters
+
+
+# -- values ------------------------------------------------------------------------------------
+
+
+def holds(condition: Condition, values: Mapping[str, Value]) -> bool:
+    """Whether every value of a condition is the one wanted, or one of those wanted."""
+    for name, wanted in condition.items():
+        allowed = (wanted,) if isinstance(wanted, str) else wanted
+        if _text(values.get(name, "")) not in allowed:
+            return False
+    return True
+
+
+def _text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parameters_of(test: ExternalTest) -> dict[str, Value]:
+    """The program's parameters: default < overlays in their order < what was chosen."""
+    program = test.program
+    for name in test.chosen:
+        if name not in program.parameters:
+            raise _unknown_parameter(test.harness, name, program.parameters)
+    texts = {name: parameter.default for name, parameter in program.parameters.items()}
+    for overlay in program.overlays:
+        if holds(overlay.when, test.values):
+            texts |= overlay.parameters
+    texts |= test.chosen
+    filler = _Filler(test.harness, test.values)
+    return {name: _typed(name, program.parameters[name], filler.text(text)) for name, text in texts.items()}
+
+
+def _unknown_parameter(harness: str, name: str, known: Iterable[str]) -> UsageError:
+    from orchestrator.definitions.yaml.text import suggestion
+
+    return UsageError(
+        f"harness `{harness}` has no parameter `{name}`", hint=suggestion(name, known), slug="unknown-parameter"
+    )
+
+
+def _typed(name: str, parameter: Parameter, text: str) -> Value:
+    """The value of a parameter as its type says. Raises `UsageError` [bad-parameter]."""
+    if parameter.choices and text not in parameter.choices:
+        raise _bad_parameter(name, text, f"one of {', '.join(parameter.choices)}")
+    if parameter.type == "bool":
+        if text not in {"true", "false"}:
+            raise _bad_parameter(name, text, "true or false")
+        return text
+    if parameter.type == "text":
+        return text
+    try:
+        number: int | float = int(text) if parameter.type == "int" else float(text)
+    except ValueError:
+        raise _bad_parameter(name, text, "a whole number" if parameter.type == "int" else "a number") from None
+    if not (number == number and abs(number) < 2**63):  # noqa: PLR0124 (NaN)
+        raise _bad_parameter(name, text, "a finite number")
+    if parameter.min is not None and number < parameter.min:
+        raise _bad_parameter(name, text, f"at least {parameter.min}")
+    if parameter.max is not None and number > parameter.max:
+        raise _bad_parameter(name, text, f"at most {parameter.max}")
+    return number
+
+
+def _bad_parameter(name: str, text: str, wanted: str) -> UsageError:
+    return UsageError(f"`{text[:60]}` is no value for `{name}`", hint=f"it takes {wanted}", slug="bad-parameter")
+
+
+def _words(program: Program, values: Mapping[str, Value]) -> dict[str, Value]:
+    """The program's own words for what there is; a value without one has no word, and a template that needs it fails."""
+    found: dict[str, Value] = {}
+    for name, words in program.words.items():
+        word = words.values.get(_text(values.get(words.of, "")))
+        if word is not None:
+            found[f"words.{name}"] = word
+    return found
+
+
+class _Filler:
+    """Fills templates of one harness; a fault says which harness it is of."""
+
+    def __init__(self, harness: str, values: Mapping[str, Value]) -> None:
+        self._harness = harness
+        self.values = values
+
+    def text(self, template: str) -> str:
+        try:
+            return fill(template, self.values)
+        except TemplateFault as fault:
+            raise self._error(fault) from None
+
+    def typed(self, template: str) -> Value:
+        try:
+            return fill_typed(template, self.values)
+        except TemplateFault as fault:
+            raise self._error(fault) from None
+
+    def _error(self, fault: TemplateFault) -> DefinitionError:
+        hint = fault.hint
+        if fault.message.startswith("there is no value `settings."):
+            hint = "this test leaves that setting to the harness; give the argument a `when`, or set it"
+        message = f"harness `{self._harness}`: {fault.message}"
+        return DefinitionError([Problem(slug="template", message=message, hint=hint)])
+
+
+# -- files -------------------------------------------------------------------------------------
+
+_File = tuple[str, str, str]
+"""Its name below the config folder, its path in the container, its text."""
+
+
+def _files(program: Program, filler: _Filler, test: ExternalTest) -> tuple[_File, ...]:
+    found = []
+    for number, file in enumerate(program.files):
+        if not holds(file.when, filler.values):
+            continue
+        absolute = file.path.startswith("/")
+        name = f"{number}-{file.path.rpartition('/')[2]}" if absolute else file.path
+        target = file.path if absolute else f"{CONFIG}/{file.path}"
+        found.append((name, target, _content(file, filler, test)))
+    return tuple(found)
+
+
+def _content(file: RenderedFile, filler: _Filler, test: ExternalTest) -> str:
+    if file.format == "json":
+        return json.dumps(_json(file.values, filler), indent=2) + "\n"
+    text = filler.text(file.text)
+    if file.format == "user.conf":
+        return user_conf(test.scenario, test.settings) + text
+    return text
+
+
+def _json(tree: object, filler: _Filler) -> object:
+    """A tree of templates as JSON: numbers, true, false and null as JSON spells them, all else text."""
+    if isinstance(tree, dict):
+        return {key: _json(value, filler) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_json(value, filler) for value in tree]
+    if tree is None:
+        return None
+    value = filler.typed(str(tree))
+    if not isinstance(value, str):
+        return value
+    try:
+        plain = json.loads(value)
+    except ValueError:
+        return value
+    return plain if isinstance(plain, int | float | None) else value
+
+
+# -- containers --------------------------------------------------------------------------------
+
+
+def _with_needs(program: Program, filler: _Filler, test: ExternalTest, files: Iterable[_File]) -> ContainerSpec:
+    """The container with the program's files, writable folders and deviations."""
+    spec = test.container
+    config = f"{test.folder}/{CONFIG_FOLDER}"
+    mounts = list(spec.mounts)
+    files = tuple(files)
+    if files:
+        mounts.append(Mount(source=config, target=CONFIG))
+    for name, target, _ in files:
+        if not target.startswith(f"{CONFIG}/"):
+            mounts.append(Mount(source=f"{config}/{name}", target=target))
+    tmpfs = dict(spec.tmpfs)
+    for folder in program.writable:
+        if folder.kind == "memory":
+            tmpfs[folder.path] = _tmpfs(folder, filler)
+        else:
+            mounts.append(_kept_folder(folder, spec, test))
+    for deviation in program.deviations:
+        spec = _deviating(spec, deviation)
+    return replace(spec, mounts=tuple(mounts), tmpfs=tmpfs)
+
+
+def _tmpfs(folder: WritableFolder, filler: _Filler) -> str:
+    execution = "exec" if folder.exec else "noexec"
+    owner = f"uid={filler.values['uid']},gid={filler.values['gid']}"
+    return f"{_SCRATCH_OPTIONS},{execution},{owner},size={size_bytes(folder.size)}"
+
+
+def _kept_folder(folder: WritableFolder, spec: ContainerSpec, test: ExternalTest) -> Mount:
+    name = _folder_name(folder.path)
+    if folder.kind == "results":
+        return Mount(source=f"{test.folder}/{name}", target=folder.path, read_only=False)
+    artifacts = next(mount.source for mount in spec.mounts if mount.target == ARTIFACTS)
+    return Mount(source=f"{artifacts}/{name}", target=folder.path, read_only=False)
+
+
+def _folder_name(path: str) -> str:
+    """A folder of the run for a path of the container: ``/work/build`` is ``work-build``."""
+    return path.strip("/").replace("/", "-") or "root"
+
+
+def _deviating(spec: ContainerSpec, deviation: Deviation) -> ContainerSpec:
+    value = deviation.value
+    match deviation.what:
+        case "network":
+            return replace(spec, network=value)
+        case "capability":
+            return replace(spec, capabilities=tuple(dict.fromkeys((*spec.capabilities, value))))
+        case "ipc":
+            return replace(spec, ipc=value)
+        case "shm":
+            return replace(spec, shm=max(spec.shm or 0, size_bytes(value)))
+        case "pids":
+            return replace(spec, pids=int(value))
+        case "ulimit":
+            name, _, most = value.partition("=")
+            number = -1 if most == "unlimited" else int(most)
+            return replace(spec, ulimits={**spec.ulimits, name: (number, number)})
+
+
+def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) -> PlannedStep:
+    argv: list[str] = []
+    for word in step.argv:
+        if not isinstance(word, WordsIf):
+            argv.append(filler.text(word))
+        elif holds(word.when, filler.values):
+            argv += [filler.text(one) for one in word.words]
+    env = {**spec.env, **{name: filler.text(text) for name, text in step.env.items()}}
+    name = spec.name if step.role == "run" else f"{spec.name}-{step.name}"
+    container = replace(
+        spec, name=name, command=tuple(argv), env=dict(sorted(env.items())), workdir=filler.text(step.workdir)
+    )
+    return PlannedStep(
+        name=step.name,
+        role=step.role,
+        container=container,
+        timeout_s=duration_ms(step.timeout) // 1000,
+        artifact=None if step.artifact is None else _artifact(step.name, step.artifact, container, test),
+    )
+
+
+def _artifact(step: str, artifact: Artifact, container: ContainerSpec, test: ExternalTest) -> PlannedArtifact:
+    """What the step makes; its key is a hash of everything that determines its bytes, as far as that is known."""
+    form = {
+        "image": container.image,
+        "argv": container.command,
+        "env": dict(container.env),
+        "files": artifact.files,
+        "inputs": dict(test.inputs),
+        "devices": test.device_kinds if artifact.needs_device else (),
+    }
+    key = hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()[:24]
+    return PlannedArtifact(
+        key=key,
+        path=f"{test.artifacts}/{test.harness}-{step}/{key}",
+        target=f"{ARTIFACTS}/{step}",
+        files=artifact.files,
+        needs_device=artifact.needs_device,
+        takes=artifact.takes,
+    )
+
+
+def _reading(figure: object) -> FigureReading:
+    from orchestrator.definitions.kinds.external import AccuracyFigure
+
+    assert isinstance(figure, AccuracyFigure)
+    return FigureReading(
+        name=figure.name,
+        unit=figure.unit,
+        pattern=figure.pattern or "",
+        file=figure.file or "",
+        key=figure.key,
+        samples=figure.samples or "",
+    )
+
+
+__all__ = ["VALUE_NAMES", "ExternalTest", "holds", "parameters_of", "plan_external"]

@@ -1,0 +1,252 @@
+"""A run of somebody else's harness: its files before it, its output while it runs, and what it left.
+
+What a program of another author prints and writes is input. Its output is judged line by line as it comes, so
+that nothing which it does to `console.log` afterwards changes the verdict; its LoadGen logs are found by the
+recipe's pattern, moved to where ours lie, and read by the same code.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import StepFailed
+from orchestrator.facts.external import CONFIG_FOLDER
+from orchestrator.facts.measured import Accuracy
+from orchestrator.facts.neutral import neutral
+from orchestrator.host.files import atomic_write_text
+from orchestrator.host.left_behind import give
+from orchestrator.host.untrusted import UnreadableFile, read_document, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from orchestrator.facts.external import ExternalRun, FigureReading
+    from orchestrator.facts.measured import LoadGenResult
+
+DETAIL = "mlperf_log_detail.txt"
+_LOG = "mlperf_log_"
+_LONGEST_LINE = 16_384
+_DEEPEST = 8
+"""Folders below /results in which LoadGen's logs are looked for."""
+_SHOWN = 160
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
+def prepare_files(folder: Path, run: ExternalRun, user: str) -> None:
+    """The rendered files, read-only, and the folders that are mounted from the run's folder, the user's."""
+    for name in run.folders:
+        (folder / name).mkdir(mode=0o755)
+        give(folder / name, user)
+    for file in run.files:
+        path = folder / CONFIG_FOLDER / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(path, file.text, mode=0o444)
+
+
+@dataclass(slots=True, kw_only=True)
+class Output:
+    """What the output of a run's steps said so far."""
+
+    run: ExternalRun
+    seen: set[str] = field(default_factory=set)
+    """Patterns of ``console_has`` that a line had."""
+    unwanted: dict[str, str] = field(default_factory=dict)
+    """Patterns of ``console_lacks`` and the first line that had each."""
+    numbers: dict[str, str] = field(default_factory=dict)
+    """Pattern of a figure → the last number that it found."""
+
+    def line(self, step: str, text: str) -> None:
+        """One line that ``step`` printed."""
+        text = text[:_LONGEST_LINE]
+        for pattern in self.run.console_has:
+            if pattern not in self.seen and re.search(pattern, text):
+                self.seen.add(pattern)
+        for pattern in self.run.console_lacks:
+            if pattern not in self.unwanted and re.search(pattern, text):
+                self.unwanted[pattern] = text
+        if step == self.run.accuracy_step:
+            for figure in self.run.figures:
+                self._number(figure.pattern, text)
+                self._number(figure.samples, text)
+
+    def _number(self, pattern: str, text: str) -> None:
+        found = re.search(pattern, text) if pattern else None
+        if found is not None and found.group(1) is not None:
+            self.numbers[pattern] = found.group(1)
+
+
+# -- after the run -----------------------------------------------------------------------------
+
+
+def collect_logs(folder: Path, run: ExternalRun) -> StepFailed | None:
+    """Move LoadGen's logs to the top of the run's folder; why they cannot be had if they cannot."""
+    found = [name for name in _folders(folder, "", 1) if _matches(name, run.logs_folder) and _has_detail(folder, name)]
+    where = f"`{run.logs_folder}` below /results"
+    if not found:
+        return StepFailed(
+            f"the program ended and left no {DETAIL} in {where}",
+            hint=f"it has: {_listing(folder)}; `logs` of the harness says where LoadGen's logs lie",
+            slug="no-loadgen-logs",
+        )
+    if len(found) > 1 and run.logs_pick == "only":
+        return StepFailed(
+            f"the program left LoadGen logs in {len(found)} folders of {where}: {', '.join(found[:4])}",
+            hint="make the glob of `logs` narrower, or write `pick: newest`",
+            slug="several-loadgen-logs",
+        )
+    newest = max(found, key=lambda name: os.lstat(folder / name / DETAIL).st_mtime_ns)
+    if newest == ".":
+        return None
+    for entry in sorted(os.listdir(folder / newest)):
+        if entry.startswith(_LOG):
+            (folder / newest / entry).replace(folder / entry)
+    return None
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether the folder ``name`` is one that the glob means; ``**`` is any number of folders."""
+    if pattern == "**":
+        return True
+    wanted = pattern.strip("/") or "."
+    return fnmatchcase(name, wanted) and ("**" in wanted or name.count("/") == wanted.count("/"))
+
+
+def _folders(folder: Path, below: str, depth: int) -> Iterator[str]:
+    """``.`` and the folders of a run by their relative names; links are not followed."""
+    yield below or "."
+    if depth > _DEEPEST:
+        return
+    with os.scandir(folder / below) as entries:
+        inner = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    for name in inner:
+        yield from _folders(folder, f"{below}/{name}" if below else name, depth + 1)
+
+
+def _has_detail(folder: Path, name: str) -> bool:
+    try:
+        facts = os.lstat(folder / name / DETAIL)
+    except OSError:
+        return False
+    return facts.st_size >= 0
+
+
+def _listing(folder: Path) -> str:
+    names = sorted(neutral(name) for name in os.listdir(folder) if not name.startswith("."))
+    return ", ".join(names[:12]) + (" …" if len(names) > 12 else "")  # noqa: PLR2004
+
+
+def unmet(folder: Path, run: ExternalRun, output: Output, step: str, exit_code: int) -> StepFailed | None:
+    """Why a step that ended did not do its work, by its exit code and its output; None if it did."""
+    if exit_code not in run.exit_codes:
+        return StepFailed(
+            f"step `{step}` ended with status {exit_code}", hint="its output is in its log", slug="harness-failed"
+        )
+    for pattern, line in output.unwanted.items():
+        return StepFailed(
+            f"step `{step}` ended with status {exit_code}, but printed `{neutral(line[:_SHOWN])}`",
+            hint=f"the recipe says that no line may match `{pattern}`",
+            slug="console",
+        )
+    return None
+
+
+def missing(folder: Path, run: ExternalRun, output: Output) -> StepFailed | None:
+    """What the recipe expects of the whole run and was not there."""
+    for pattern in run.console_has:
+        if pattern not in output.seen:
+            return StepFailed(f"no line of the output matches `{pattern}`, as the recipe expects", slug="console")
+    for name in run.needed_files:
+        try:
+            facts = os.lstat(folder / name)
+        except OSError:
+            return StepFailed(f"the program did not write {name} below /results", slug="file-missing")
+        if not facts.st_size:
+            return StepFailed(f"the program left {name} empty", slug="file-missing")
+    for file in run.files:
+        try:
+            if read_text(folder / CONFIG_FOLDER, file.name) == file.text:
+                continue
+        except UnreadableFile:
+            pass
+        return StepFailed(
+            f"the program changed {CONFIG_FOLDER}/{neutral(file.name)}, which mlorch wrote for it",
+            hint="what it was told is not known any more, so the result does not count",
+            slug="config-changed",
+        )
+    return None
+
+
+def other_settings(run: ExternalRun, result: LoadGenResult) -> tuple[str, ...]:
+    """The settings that LoadGen used otherwise than asked, one text each: ``min_duration_ms: 600000, not 10000``."""
+    used: Mapping[str, object] = {
+        **result.effective,
+        "scenario": result.scenario,
+        "test_mode": result.effective.get("test_mode"),
+    }
+    found = []
+    for name, wanted in run.expected.items():
+        is_used = used.get(name)
+        if not _same(wanted, is_used):
+            found.append(f"{name}: {'not said' if is_used is None else is_used}, not {wanted}")
+    return tuple(found)
+
+
+def _same(wanted: object, used: object) -> bool:
+    if isinstance(wanted, int | float) and isinstance(used, int | float):
+        return abs(wanted - used) <= 1e-6 * max(1.0, abs(wanted))
+    return wanted == used
+
+
+# -- accuracy ----------------------------------------------------------------------------------
+
+
+def accuracies(folder: Path, run: ExternalRun, output: Output) -> tuple[Accuracy, ...]:
+    """The figures that the accuracy step said, as shares where their unit is %.
+
+    Raises `StepFailed` [no-accuracy]: a figure that is not there, or is no finite number.
+    """
+    return tuple(_accuracy(folder, run, output, figure) for figure in run.figures)
+
+
+def _accuracy(folder: Path, run: ExternalRun, output: Output, figure: FigureReading) -> Accuracy:
+    text = output.numbers.get(figure.pattern) if figure.pattern else _from_json(folder, figure)
+    if text is None:
+        where = f"a line like `{figure.pattern}`" if figure.pattern else f"`{'.'.join(figure.key)}` in {figure.file}"
+        raise StepFailed(
+            f"step `{run.accuracy_step}` did not say the accuracy `{figure.name}`: there is no {where}",
+            hint="see its log; `accuracy` of the harness says where the figure is read",
+            slug="no-accuracy",
+        )
+    if _NUMBER.fullmatch(text.strip()) is None:
+        raise StepFailed(
+            f"step `{run.accuracy_step}` says that the accuracy `{figure.name}` is `{neutral(text[:40])}`, no number",
+            slug="no-accuracy",
+        )
+    samples = output.numbers.get(figure.samples, "") if figure.samples else ""
+    return Accuracy(
+        name=figure.name,
+        value=round(float(text) * (0.01 if figure.unit == "%" else 1.0), 12),
+        samples=int(samples) if samples.isdigit() else run.data_samples,
+    )
+
+
+def _from_json(folder: Path, figure: FigureReading) -> str | None:
+    try:
+        at = read_document(folder, figure.file)
+    except UnreadableFile as error:
+        raise StepFailed(f"{figure.file} {error.reason}, so there is no accuracy", slug="no-accuracy") from None
+    for key in figure.key:
+        if isinstance(at, dict):
+            at = at.get(key)
+        elif isinstance(at, list) and key.isdigit() and int(key) < len(at):
+            at = at[int(key)]
+        else:
+            return None
+    if isinstance(at, bool) or not isinstance(at, int | float | str):
+        return None
+    return str(at)

@@ -1,0 +1,244 @@
+"""The plan of somebody else's harness: what its texts become, what it may, and what LoadGen must repeat."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from orchestrator.definitions.kinds.external import Program
+from orchestrator.errors import DefinitionError, UsageError
+from orchestrator.facts.containers import ContainerSpec, Mount
+from orchestrator.plan.run.external import ExternalTest, plan_external
+
+BASE = ContainerSpec(
+    name="mlorch-r1",
+    image="localhost/x:1",
+    command=(),
+    user="1000:1000",
+    mounts=(
+        Mount(source="/host/m", target="/models/m"),
+        Mount(source="/host/results/r1", target="/results", read_only=False),
+        Mount(source="/host/artifacts/i/s", target="/artifacts", read_only=False),
+    ),
+    tmpfs={"/scratch": "rw,size=1"},
+    env={"HOME": "/scratch"},
+    shm=64 * 2**20,
+)
+SETTINGS = {
+    "min_duration_ms": 10_000,
+    "max_duration_ms": 0,
+    "min_query_count": 662,
+    "target_qps": 1200.5,
+    "expected_latency_ns": None,
+    "target_latency_ns": 100_000_000,
+    "target_latency_percentile": 0.99,
+    "samples_per_query": None,
+    "performance_samples": 20,
+}
+PROGRAM = {
+    "source": "/opt/theirs",
+    "parameters": {
+        "threads": {"type": "int", "default": "{cpus}", "min": "1"},
+        "batch": {"type": "int", "default": "8", "max": "64"},
+        "precision": {"default": "fp32", "choices": ["fp32", "int8"]},
+    },
+    "words": {"scenario": {"of": "scenario", "values": {"Server": "server", "Offline": "offline"}}},
+    "files": [
+        {"path": "user.conf", "format": "user.conf"},
+        {
+            "path": "/opt/theirs/site.json",
+            "format": "json",
+            "values": {"n": "{cpus * 2}", "on": "true", "m": "x{cpus}"},
+        },
+    ],
+    "writable": [
+        {"path": "/opt/theirs/build", "kind": "artifacts", "reason": "compiled engines are kept"},
+        {"path": "/opt/theirs/tmp", "kind": "memory", "exec": "true", "reason": "a JIT compiler loads what it made"},
+    ],
+    "steps": [
+        {
+            "name": "test",
+            "role": "run",
+            "argv": [
+                "python3",
+                "{source}/main.py",
+                "--scenario={words.scenario}",
+                {"when": {"mode": "accuracy"}, "words": ["--accuracy", "{results}/acc"]},
+            ],
+            "env": {"THREADS": "{param.threads}"},
+            "timeout": "2h",
+        },
+        {"name": "score", "role": "accuracy", "when": {"mode": "accuracy"}, "argv": ["python3", "score.py"]},
+    ],
+    "accuracy": {"step": "score", "figures": [{"name": "top1", "pattern": "accuracy=([0-9.]+)%", "unit": "%"}]},
+}
+
+
+def external(program=None, *, scenario="Server", mode="performance", chosen=None, settings=None, **values):
+    return ExternalTest(
+        harness="theirs",
+        program=Program.model_validate({**PROGRAM, **(program or {})}),
+        container=BASE,
+        scenario=scenario,
+        mode=mode,
+        values={
+            "scenario": scenario,
+            "mode": mode,
+            "source": "/opt/theirs",
+            "results": "/results",
+            "cpus": 4,
+            "uid": "1000",
+            "gid": "1000",
+            **values,
+        },
+        settings={**SETTINGS, **(settings or {})},
+        chosen=chosen or {},
+        folder="/host/results/r1",
+    )
+
+
+def test_the_run_step_gets_its_words_and_its_own_limits():
+    run, parameters = plan_external(external())
+    (step,) = run.steps
+    assert step.container.command == ("python3", "/opt/theirs/main.py", "--scenario=server")
+    assert step.container.env == {"HOME": "/scratch", "THREADS": "4"}
+    assert step.container.name == "mlorch-r1"
+    assert step.timeout_s == 7200
+    assert parameters == {"threads": 4, "batch": 8, "precision": "fp32"}
+
+
+def test_an_accuracy_test_has_its_words_and_a_second_container_that_scores():
+    run, _ = plan_external(external(mode="accuracy"))
+    test, score = run.steps
+    assert test.container.command[-2:] == ("--accuracy", "/results/acc")
+    assert (score.role, score.container.name) == ("accuracy", "mlorch-r1-score")
+    assert score.container.mounts == test.container.mounts
+    assert run.accuracy_step == "score"
+    assert run.expected == {"scenario": "Server", "test_mode": "AccuracyOnly"}
+
+
+def test_user_conf_has_every_setting_in_the_units_of_loadgen_and_they_are_expected_back():
+    run, _ = plan_external(external())
+    conf = next(file for file in run.files if file.name == "user.conf")
+    assert conf.text.splitlines() == [
+        "*.Server.min_duration = 10000",
+        "*.Server.min_query_count = 662",
+        "*.Server.performance_sample_count_override = 20",
+        "*.Server.target_qps = 1200.5",
+        "*.Server.target_latency = 100",
+        "*.Server.target_latency_percentile = 99",
+    ]
+    assert run.expected == {
+        "scenario": "Server",
+        "test_mode": "PerformanceOnly",
+        "min_duration_ms": 10_000,
+        "max_duration_ms": 0,
+        "performance_sample_count": 20,
+        "target_qps": 1200.5,
+        "target_latency_ns": 100_000_000,
+        "min_query_count": 662,
+        "target_latency_percentile": 0.99,
+    }
+
+
+def test_a_json_file_keeps_numbers_and_truth_values_and_replaces_a_file_of_the_image():
+    run, _ = plan_external(external())
+    name, text = next((file.name, file.text) for file in run.files if file.name.endswith("site.json"))
+    assert json.loads(text) == {"n": 8, "on": True, "m": "x4"}
+    mounts = run.steps[0].container.mounts
+    assert Mount(source=f"/host/results/r1/config/{name}", target="/opt/theirs/site.json") in mounts
+    assert Mount(source="/host/results/r1/config", target="/config") in mounts
+
+
+def test_writable_folders_are_memory_or_artefacts_and_run_programs_only_where_said():
+    container = plan_external(external())[0].steps[0].container
+    kept = Mount(source="/host/artifacts/i/s/opt-theirs-build", target="/opt/theirs/build", read_only=False)
+    assert kept in container.mounts
+    assert container.tmpfs["/opt/theirs/tmp"] == "rw,nosuid,nodev,mode=1777,exec,uid=1000,gid=1000,size=1073741824"
+    assert container.read_only
+
+
+def test_deviations_are_given_and_told_with_their_reasons():
+    deviations = [
+        {"what": "shm", "value": "32g", "reason": "tensors are shared between processes"},
+        {"what": "ulimit", "value": "memlock=unlimited", "reason": "pinned host memory"},
+        {"what": "capability", "value": "SYS_NICE", "reason": "it binds its memory itself"},
+        {"what": "pids", "value": "32768", "reason": "a thread per request"},
+    ]
+    run, _ = plan_external(external({"deviations": deviations}))
+    container = run.steps[0].container
+    assert container.shm == 32 * 2**30
+    assert container.ulimits == {"memlock": (-1, -1)}
+    assert container.capabilities == ("SYS_NICE",)
+    assert container.pids == 32_768
+    assert container.network == "none"
+    assert run.deviations[0] == "shm 32g: tensors are shared between processes"
+
+
+@pytest.mark.parametrize(
+    ("deviation", "message"),
+    [
+        (
+            {"what": "capability", "value": "SYS_ADMIN", "reason": "it mounts things"},
+            "capability cannot be `SYS_ADMIN`",
+        ),
+        ({"what": "network", "value": "host", "reason": "it wants the host's"}, "network cannot be `host`"),
+        ({"what": "shm", "value": "32g", "reason": ""}, "reason"),
+        ({"what": "privileged", "value": "true", "reason": "it always was so"}, "what"),
+    ],
+)
+def test_rights_over_the_host_cannot_be_asked_for(deviation, message):
+    with pytest.raises(ValueError, match=message.replace("`", ".")):
+        Program.model_validate({**PROGRAM, "deviations": [deviation]})
+
+
+def test_parameters_are_laid_over_each_other_and_the_command_line_wins():
+    overlay = {"overlays": [{"when": {"scenario": ["Server"]}, "parameters": {"batch": "{cpus // 2}"}}]}
+    assert plan_external(external(overlay))[1]["batch"] == 2
+    assert plan_external(external(overlay, chosen={"batch": "16"}))[1]["batch"] == 16
+    assert plan_external(external(overlay, scenario="Offline"))[1]["batch"] == 8
+
+
+@pytest.mark.parametrize(
+    ("chosen", "slug", "text"),
+    [
+        ({"bach": "8"}, "unknown-parameter", "did you mean `batch`?"),
+        ({"batch": "many"}, "bad-parameter", "it takes a whole number"),
+        ({"batch": "65"}, "bad-parameter", "it takes at most 64"),
+        ({"threads": "0"}, "bad-parameter", "it takes at least 1"),
+        ({"precision": "fp8"}, "bad-parameter", "it takes one of fp32, int8"),
+    ],
+)
+def test_a_parameter_that_is_not_there_or_does_not_fit_is_refused(chosen, slug, text):
+    with pytest.raises(UsageError) as caught:
+        plan_external(external(chosen=chosen))
+    assert (caught.value.slug, caught.value.hint) == (slug, text)
+
+
+def test_an_undefined_name_names_the_harness_and_the_nearest_one():
+    steps = [{"name": "test", "role": "run", "argv": ["x", "--n={cpuz}"]}]
+    with pytest.raises(DefinitionError) as caught:
+        plan_external(external({"steps": steps, "accuracy": None}))
+    assert caught.value.slug == "template"
+    assert caught.value.message == "harness `theirs`: there is no value `cpuz`"
+    assert caught.value.hint == "did you mean `cpus`?"
+
+
+def test_a_limit_that_user_conf_cannot_say_is_refused():
+    with pytest.raises(UsageError, match="no whole number of milliseconds"):
+        plan_external(external(settings={"target_latency_ns": 1_500_000}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": [{"name": "a", "role": "prepare", "argv": ["x"]}], "accuracy": None}, "exactly one step"),
+        ({"accuracy": {**PROGRAM["accuracy"], "step": "nope"}}, "step `nope`"),
+        ({"steps": list(reversed(PROGRAM["steps"]))}, "stand in their order"),
+        ({"files": [{"path": "a.json", "format": "json", "text": "x"}]}, "made of `values`"),
+    ],
+)
+def test_a_program_that_cannot_be_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        Program.model_validate({**PROGRAM, **change})
