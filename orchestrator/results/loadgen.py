@@ -13,7 +13,8 @@ from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import LoadGenResult, Metric
 from orchestrator.facts.metrics import METRICS
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.host.untrusted import UnreadableFile, opened, read_text, strict_json
+from orchestrator.facts.strict_json import strict_json
+from orchestrator.host.untrusted import UnreadableFile, opened, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -106,7 +107,8 @@ def _take(log: _Log, key: str, line: str) -> None:
         is_error, is_warning = about.get("is_error"), about.get("is_warning")
     except (ValueError, KeyError, TypeError, AttributeError):
         return
-    if isinstance(value, int) and abs(value) > _LARGEST_INT:
+    # LoadGen logs scalars; a record with something deep in it could not be read again.
+    if isinstance(value, dict | list) or (isinstance(value, int) and abs(value) > _LARGEST_INT):
         return
     log.values[key] = value
     if is_error:
@@ -199,6 +201,16 @@ def _metrics(scenario: str, values: Mapping[str, object]) -> tuple[Metric, ...]:
             )
         )
     return tuple(found)
+
+
+def summary_lines(result: LoadGenResult) -> dict[str, float]:
+    """The figures of a result by the words that the summary has for them (keys of `read_summary`)."""
+    lines = {METRICS[metric.name].summary: metric.value for metric in result.metrics if metric.name in METRICS}
+    for name, value in result.latency_ns.items():
+        percentile = name.removeprefix("p")
+        words = f"{float(percentile):.2f} percentile" if percentile != name else name
+        lines[f"{words} latency (ns)"] = value
+    return lines
 
 
 def _latencies(scenario: str, values: Mapping[str, object]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.metrics import LATENCIES, nanoseconds, percent, text
 from orchestrator.results.measure import measured_of
@@ -100,7 +101,7 @@ def document(summary: Summary) -> dict[str, object]:
         "started": record.started.utc,
         "metrics": _metrics(summary),
         "image_digest": record.image.digest or record.image.image_id,
-        "record": str(summary.folder / "run.json"),
+        "record": str(summary.folder / RECORD),
         "note": record.note,
     }
 
