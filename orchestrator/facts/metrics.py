@@ -12,6 +12,8 @@ AccuracyName = Literal["top1"]
 """The accuracies that the harness can count; `harness/accuracy.py` has the same names."""
 LATENCIES = ("p50", "p90", "p97", "p99", "mean")
 """The latencies that every document of a result has; others may stand beside them."""
+ALL_LATENCIES = ("min", "p50", "p90", "p95", "p97", "p99", "p99.9", "max", "mean")
+"""All that LoadGen reports, as people read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,12 @@ def number(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def nanoseconds(value: float) -> str:
+def nanoseconds(value: float, write: Callable[[float], str] = number) -> str:
     """A latency in the unit that suits it: ``812 ns``, ``459.1 µs``, ``12.35 ms``, ``1.341 s``."""
     for limit, scale, unit in ((1e3, 1, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms")):
         if abs(value) < limit:
-            return f"{number(value / scale)} {unit}"
-    return f"{number(value / 1e9)} s"
+            return f"{write(value / scale)} {unit}"
+    return f"{write(value / 1e9)} s"
 
 
 def percent(value: float) -> str:
