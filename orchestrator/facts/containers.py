@@ -1,4 +1,4 @@
-"""One container, as every engine is asked for it."""
+"""One container, as every engine is asked for it, and whose it is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ OWNER_LABEL = "org.mlorch.owner"
 """The label of a container that names the process which must stay alive for it (`orchestrator.host.process`)."""
 ARTIFACTS = "/artifacts"
 """Where a container finds its writable folder of compiled engines and quantised weights."""
+RESULTS = "/results"
+"""Where it finds the run's folder."""
+RECORD = "run.json"
+"""The record in the run's folder, which the container may read and never write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The mlorch process that drives the run; with it a later one tells alive from orphaned.
+
+    ``start_ticks`` is field 22 of ``/proc/PID/stat``: a reused pid has another.
+    """
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from orchestrator.host.pci import read_line
+from orchestrator.host.sysfs import read_text
 
 
 class Cpuinfo:
-    """The fields of /proc/cpuinfo: those of the first processor, and the numbers of all."""
+    """The fields of /proc/cpuinfo: those of the first processor, and the numbers of all.
 
-    def __init__(self, text: str) -> None:
+    ``machine`` is what uname calls it (``x86_64`` or ``aarch64``); by the fields where it is not given.
+    """
+
+    def __init__(self, text: str, machine: str) -> None:
         self.first: dict[str, str] = {}
         cpus: list[int] = []
         for line in text.splitlines():
@@ -22,6 +25,7 @@ class Cpuinfo:
             elif key:
                 self.first.setdefault(key, value)
         self.cpus = tuple(cpus)
+        self.machine = machine or ("aarch64" if "CPU implementer" in self.first else "x86_64")
 
     @property
     def flags(self) -> frozenset[str]:
@@ -38,20 +42,5 @@ class Cpuinfo:
 
 
 def read_cpuinfo(root: Path) -> Cpuinfo:
-    return Cpuinfo(read_line(root / "proc/cpuinfo"))
-
-
-def machine_name(root: Path = Path("/")) -> str:
-    """What uname calls the machine below ``root``: ``x86_64`` or ``aarch64``."""
-    return machine_of(root, read_cpuinfo(root))
-
-
-def cpu_flags(root: Path = Path("/")) -> frozenset[str]:
-    """The instruction set extensions that /proc/cpuinfo lists for the first processor."""
-    return read_cpuinfo(root).flags
-
-
-def machine_of(root: Path, cpuinfo: Cpuinfo) -> str:
-    if root == Path("/"):
-        return os.uname().machine
-    return "aarch64" if "CPU implementer" in cpuinfo.first else "x86_64"
+    """The processors of the machine below ``root``; of this one the kernel says what it is."""
+    return Cpuinfo(read_text(root / "proc/cpuinfo"), os.uname().machine if root == Path("/") else "")

@@ -7,8 +7,6 @@ not what its name says. Nothing here blocks, and every refusal is an `Unreadable
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import os
 import stat
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.neutral import neutral
+from orchestrator.facts.strict_json import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +25,9 @@ LARGEST_DOCUMENT = 8 * 2**20
 """Bytes of a JSON document of the harness or of a record; real ones have some thousand."""
 LARGEST_HASHED = 64 * 2**30
 """A file may say that it has exabytes: reading more than this to the end is no way to hash."""
+MOST_HOLES = 64 * 2**20
+"""Bytes of a hashed file that may lie nowhere: a sparse one costs nothing to make and minutes to read."""
 MOST_FILES = 10_000
-_DEEPEST = 64
 _BLOCK = 1 << 20
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -108,28 +108,14 @@ def hash_file(folder: Path, name: str) -> tuple[str, int]:
     """The sha256 of a file (hex) and the number of bytes that it is of; raises `UnreadableFile`."""
     digest, size = hashlib.sha256(), 0
     with opened(folder, name, LARGEST_HASHED) as stream:
+        if _holes(stream.fileno(), MOST_HOLES) > MOST_HOLES:
+            raise UnreadableFile(folder, name, f"is sparse: more than {MOST_HOLES:,} of its bytes lie nowhere")
         while block := stream.read(_BLOCK):
             digest.update(block)
             size += len(block)
             if size > LARGEST_HASHED:
                 raise UnreadableFile(folder, name, "grows while it is read")
     return digest.hexdigest(), size
-
-
-def strict_json(text: str) -> Any:
-    """The document in ``text``: no NaN or infinity, no key twice, no half characters, nothing deeper than 64.
-
-    Raises `ValueError`.
-    """
-    try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
-    except RecursionError:
-        raise ValueError(f"deeper than {_DEEPEST} levels") from None
-    if text.count("[") + text.count("{") > _DEEPEST and _deeper(document, _DEEPEST):
-        raise ValueError(f"deeper than {_DEEPEST} levels")
-    if "\\u" in text:
-        _require_whole_characters(document)
-    return document
 
 
 def _open_file(folder: Path, name: str, limit: int | None) -> tuple[int, int]:
@@ -167,6 +153,20 @@ def _open_below(folder: Path, name: str) -> int:
         os.close(held)
 
 
+def _holes(descriptor: int, enough: int) -> int:
+    """The bytes of an open file that are stored nowhere and read as zeros, counted until there are ``enough``."""
+    size, at, holes = os.fstat(descriptor).st_size, 0, 0
+    while at < size and holes <= enough:
+        try:
+            data = os.lseek(descriptor, at, os.SEEK_DATA)
+            end = os.lseek(descriptor, data, os.SEEK_HOLE)
+        except OSError:  # ENXIO: there is no more data
+            data = end = size
+        holes, at = holes + data - at, end
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return holes
+
+
 def _not_read(folder: Path, name: str, error: OSError) -> UnreadableFile:
     return UnreadableFile(folder, name, f"cannot be read: {error.strerror}")
 
@@ -175,44 +175,3 @@ def _why_not_opened(error: OSError) -> str:
     if error.errno == 40:  # ELOOP: what O_NOFOLLOW says of a link
         return "is a link, and links are not followed here"
     return f"cannot be opened: {error.strerror}"
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:80]!r} stands there twice")
-    return found
-
-
-def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no number of JSON")
-
-
-def _finite(word: str) -> float:
-    value = float(word)
-    if not math.isfinite(value):
-        raise ValueError(f"{word[:40]} is larger than a number can be")
-    return value
-
-
-def _deeper(document: Any, levels: int) -> bool:
-    waiting = [(document, 1)]
-    while waiting:
-        value, depth = waiting.pop()
-        if not isinstance(value, dict | list):
-            continue
-        if depth > levels:
-            return True
-        inner = value.values() if isinstance(value, dict) else value
-        waiting += [(item, depth + 1) for item in inner if isinstance(item, dict | list)]
-    return False
-
-
-def _require_whole_characters(document: Any) -> None:
-    """Half of a pair (``\\ud800``) is no character: no file and no terminal takes it."""
-    try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError("half a character") from None

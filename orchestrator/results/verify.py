@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
+from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import one_line
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
 from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, read_document, read_text
 from orchestrator.results import loadgen
 from orchestrator.results.measure import harness_document, measure
-from orchestrator.results.store import RECORD, REPORT
+from orchestrator.results.store import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -80,6 +82,8 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
         if record.measured is not None:
             checked.append("every figure of the record against the logs")
             faults += _figures(record, folder, harness)
+        elif document.keys() & {"measured", "left"}:  # which records of mlorch 0.1 do not have
+            faults.append(Fault(file=RECORD, message="the run is done, and its record has no figures (`measured`)"))
         if record.mode == "accuracy":
             faults += _accuracy(folder, labels, harness)
             checked.append("accuracy" if labels else "number and uniqueness of the accuracy log's samples")
@@ -165,9 +169,26 @@ def _loadgen(record: RunRecord, folder: Path) -> Iterator[Fault]:
         if value != getattr(record, key):
             message = f"LoadGen says {key} {value!r}, the record {getattr(record, key)!r}"
             yield Fault(file=RECORD, message=message)
-    if result.mode == "performance" and summary.get("result is") != result.validity:
+    if result.mode == "performance":
+        yield from _summary(summary, result)
+
+
+def _summary(summary: Mapping[str, str], result: loadgen.LoadGenResult) -> Iterator[Fault]:
+    """What the summary says for people is what the detail log says; rates are rounded in both."""
+    if summary.get("result is") != result.validity:
         message = f"says {summary.get('result is')}, {loadgen.DETAIL} {result.validity}"
         yield Fault(file=loadgen.SUMMARY, message=message)
+    for line, logged in loadgen.summary_lines(result).items():
+        if line in summary and not _is_close(summary[line], logged):
+            message = f"{line} is {summary[line]}, in {loadgen.DETAIL} {logged:g}"
+            yield Fault(file=loadgen.SUMMARY, message=message)
+
+
+def _is_close(text: str, logged: float) -> bool:
+    try:
+        return math.isclose(float(text), logged, rel_tol=1e-5, abs_tol=0.01)
+    except ValueError:
+        return False
 
 
 def _figures(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> Iterator[Fault]:

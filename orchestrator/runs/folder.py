@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import FileHash
 from orchestrator.host.files import atomic_write_text
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.runs import RunStep
 
 RESERVE = ".reserve"
-_OURS = frozenset({"run.json", "report.html"})
+_OURS = frozenset({RECORD, "report.html"})
 
 
 def prepare_folder(folder: Path, step: RunStep) -> None:

@@ -21,8 +21,7 @@ from orchestrator.facts.redact import redacted_env
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.facts.containers import ContainerSpec
-    from orchestrator.facts.owner import Owner
+    from orchestrator.facts.containers import ContainerSpec, Owner
     from orchestrator.facts.runs import AssetRef, RunStep
 
 

@@ -7,53 +7,34 @@ at no time does a half result look like a whole one.
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, MlorchError, StepFailed
+from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import Measured
-from orchestrator.facts.record import Moment, RunRecord
 from orchestrator.host.left_behind import give, take_back
-from orchestrator.results.measure import harness_document
+from orchestrator.results.measure import harness_document, measure
+from orchestrator.results.store import Store, now
 from orchestrator.runs.artifacts import lent
-from orchestrator.runs.console_log import LOG, ConsoleLog, tail
+from orchestrator.runs.console_log import LOG, ConsoleLog
 from orchestrator.runs.failures import container_failure, explanation, failure
 from orchestrator.runs.folder import file_hashes, prepare_folder, release_reserve
 from orchestrator.runs.record import first_record, with_effective
 from orchestrator.runs.sweep import RUN_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import NoReturn, TextIO
 
     from orchestrator.engines import ContainerExit, ContainerFacts, Engine
+    from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
     from orchestrator.runs.record import RecordContext, Session
 
-
-class Store(Protocol):
-    """What running needs of the results store (`orchestrator.results.store`)."""
-
-    def begin(self, record: RunRecord) -> Path:
-        """Make the run's folder, which must not exist, and write the record; gives the folder."""
-        ...
-
-    def finish(self, record: RunRecord) -> None:
-        """Replace the record atomically."""
-        ...
-
-
-class Measure(Protocol):
-    """Reads what a run measured, once (`orchestrator.results.measure`)."""
-
-    def __call__(
-        self, record: RunRecord, folder: Path, harness: Mapping[str, object]
-    ) -> tuple[Measured, StepFailed | None]:
-        """What was measured, and why LoadGen's logs could not be read if they could not."""
-        ...
+    Measure = Callable[[RunRecord, Path, Mapping[str, object]], tuple[Measured, StepFailed | None]]
+    """Reads what a run measured, and says why LoadGen's logs could not be read if they could not."""
 
 
 class Watcher:
@@ -97,8 +78,8 @@ class Runner:
     engine: Engine
     store: Store
     session: Session
-    measure: Measure
     watcher: Watcher
+    measure: Measure = measure
 
     def run(self, step: RunStep, record_context: RecordContext, *, number: int = 1, total: int = 1) -> Outcome:
         """One step; the watcher hears of it. A test that fails or is INVALID is an outcome, no error.
@@ -180,7 +161,7 @@ class Runner:
             final = replace(final, files=hashes, left={**left, **skipped})
             release_reserve(folder)
             self.store.finish(final)
-            give(folder / "run.json", owner)
+            give(folder / RECORD, owner)
         except (StepFailed, OSError) as exc:
             self._cut_short(final, folder, exc, owner)
         return Outcome(record=final, folder=folder, error=error)
@@ -206,7 +187,7 @@ class Runner:
             last = replace(last, files=hashes, left={**left, **skipped})
         with contextlib.suppress(MlorchError, OSError):
             self.store.finish(last)
-            give(folder / "run.json", owner)
+            give(folder / RECORD, owner)
         if isinstance(exc, Exception) and not isinstance(exc, (MlorchError, OSError)):
             raise exc
         raise error from (None if error is exc else exc)
@@ -221,13 +202,3 @@ class Runner:
 def _interrupts(error: MlorchError) -> bool:
     """Whether the run was ended from outside; a limit that the engine refuses is an answer of it, not its end."""
     return isinstance(error, (InterruptedRun, EngineError)) and not isinstance(error, HostLimitError)
-
-
-def now() -> Moment:
-    """The time, as records keep it."""
-    unix_ns = time.time_ns()
-    stamp = datetime.fromtimestamp(unix_ns // 10**9, tz=UTC)
-    return Moment(utc=stamp.strftime("%Y-%m-%dT%H:%M:%SZ"), unix_ns=unix_ns)
-
-
-__all__ = ["LOG", "Outcome", "Runner", "Store", "Watcher", "now", "tail"]
