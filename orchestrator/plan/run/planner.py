@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import HostLimitError
+from orchestrator.facts.containers import ARTIFACTS, OWNER_LABEL, ContainerSpec, Mount
 from orchestrator.facts.runs import AssetRef, RunStep
-from orchestrator.plan.run.container import container_of
 from orchestrator.plan.run.devices import plan_devices
-from orchestrator.plan.run.processors import cpu_set
+from orchestrator.plan.run.processors import cpu_set, memory_limit, memory_nodes, preflight_memory, size_bytes
 from orchestrator.plan.run.settings import settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.plan.run.cells import Cell
+    from orchestrator.plan.run.devices import Devices
     from orchestrator.plan.run.settings import Choices
     from orchestrator.plan.run.workload import RunEnvironment, Workload
+
+PIDS = 4096
+_MIB = 2**20
 
 
 def run_id(stamp: str, benchmark: str, target: str, cell: Cell, token: str) -> str:
@@ -43,7 +50,7 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         scenario=cell.scenario,
         mode=cell.mode,
         image=workload.image,
-        container=container_of(workload, environment, cell, identifier, cpus, devices),
+        container=_container(workload, environment, cell, identifier, cpus, devices),
         settings=settings,
         provenance=provenance,
         model=_asset("model", workload.model),
@@ -55,3 +62,109 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
 
 def _asset(kind: str, asset: Asset) -> AssetRef:
     return AssetRef(kind=kind, name=asset.name, files={out.file: out.sha256 for out in asset.outputs})
+
+
+# -- the container: mounts, limits, processors, devices and rights ----------------------------
+
+
+def _container(
+    workload: Workload,
+    environment: RunEnvironment,
+    cell: Cell,
+    identifier: str,
+    cpus: tuple[int, ...],
+    devices: Devices,
+) -> ContainerSpec:
+    target, host = workload.target, environment.host
+    memory = memory_limit(host)
+    shm = size_bytes(target.shm)
+    preflight_memory(host, need=_memory_need(workload, shm), limit=memory)
+    return ContainerSpec(
+        name=f"mlorch-{identifier}",
+        image=workload.image,
+        command=workload.harness.command,
+        user=environment.user.inside,
+        mounts=(*_mounts(workload, environment, cell, identifier), *devices.mounts),
+        tmpfs=_tmpfs(memory, environment.user.inside),
+        env=_env({**target.env, **devices.env}, len(cpus)),
+        labels={
+            "org.mlorch.run": identifier,
+            OWNER_LABEL: environment.owner,
+            "org.mlorch.results": environment.results,
+        },
+        network="none",
+        read_only=True,
+        cpus=cpus,
+        memory_nodes=memory_nodes(host, cpus),
+        memory=memory,
+        shm=shm,
+        pids=PIDS,
+        ulimits=_ulimits(target.ulimits, environment.limits, target.name),
+        groups=devices.groups,
+        capabilities=tuple(c.name for c in target.capabilities),
+        devices=devices.nodes,
+        cdi_devices=devices.cdi,
+        gpus=devices.gpus,
+        runtime=devices.runtime,
+        expects=devices.expects,
+        exclusive=devices.exclusive,
+        ipc=target.ipc,
+        workdir="/scratch",
+    )
+
+
+def _memory_need(workload: Workload, shm: int) -> int:
+    """The least that makes sense: the model thrice (file, loaded, arena), the data once, 256 MiB of code."""
+    return 3 * workload.model_bytes + workload.dataset_bytes + min(shm, 64 * _MIB) + 256 * _MIB
+
+
+def _mounts(workload: Workload, environment: RunEnvironment, cell: Cell, identifier: str) -> tuple[Mount, ...]:
+    # Compiled engines and quantised weights stay for this step of this image only.
+    content_id = workload.image.rpartition(":")[2]
+    artifacts = f"{content_id}/{workload.benchmark.name}-{workload.target.name}-{cell.scenario}".lower()
+    return (
+        Mount(source=workload.model_folder, target=f"/models/{workload.model.name}"),
+        Mount(source=workload.dataset_folder, target=f"/data/{workload.dataset.name}"),
+        Mount(source=f"{environment.results}/{identifier}", target="/results", read_only=False),
+        Mount(source=f"{environment.artifacts}/{artifacts}", target=ARTIFACTS, read_only=False),
+    )
+
+
+def _tmpfs(memory: int, user: str) -> dict[str, str]:
+    """Sizes are bounds, not reservations; what is written there counts against the container's memory.
+
+    They belong to the run's user: where the folder exists in the image, or is the working
+    directory (which Docker then makes), runc before 1.2 puts its mode over the option's.
+    """
+    scratch, tmp = min(memory // 4, 8 * 2**30), min(memory // 8, 2**30)
+    uid, _, gid = user.partition(":")
+    options = f"rw,nosuid,nodev,noexec,mode=1777,uid={uid},gid={gid or uid}"
+    return {"/scratch": f"{options},size={scratch}", "/tmp": f"{options},size={tmp}"}  # noqa: S108 (in the container)
+
+
+def _env(target: Mapping[str, str], threads: int) -> dict[str, str]:
+    least = {
+        "HOME": "/scratch",
+        "TMPDIR": "/tmp",  # noqa: S108 (in the container)
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": str(max(1, threads)),
+    }
+    return dict(sorted({**least, **target}.items()))
+
+
+def _ulimits(asked: Mapping[str, str], limits: Mapping[str, int | None], target: str) -> dict[str, tuple[int, int]]:
+    given: dict[str, tuple[int, int]] = {}
+    for name, text in sorted(asked.items()):
+        value = -1 if text == "unlimited" else int(text)
+        most = limits.get(name)
+        if most is not None and (value == -1 or value > most):
+            raise HostLimitError(
+                f"target `{target}` needs the limit {name}={text}; the engine on this host gives {most} at most",
+                hint=f"raise it where the engine is started (systemd: Limit{name.upper()}=infinity; shell: "
+                f"`ulimit -H {name}`; in a virtual machine or container it needs CAP_SYS_RESOURCE), "
+                "then start the engine again",
+            )
+        given[name] = (value, value)
+    return given
