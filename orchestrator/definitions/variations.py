@@ -233,7 +233,7 @@ def _items(node: Node | None) -> list[Node]:
 
 def _copy(node: MapNode) -> MapNode:
     """A map of its own with the same entries, where it stood."""
-    copy = MapNode((node.line, node.column, node.end_line, node.end_column))
+    copy = MapNode(node.line, node.column, node.end_line, node.end_column)
     copy.entries = dict(node.entries)
     return copy
 
@@ -297,8 +297,8 @@ def _set(
         raise UsageError(f"there is nothing `{change.key[:80]}` to set", hint=hint, slug="unknown-set")
     overlay: Node = value
     for key in reversed(path):
-        outer = MapNode((1, 1, 1, 2))
-        outer.entries[key] = (ScalarNode((1, 1, 1, 2), key, null=False), overlay)
+        outer = MapNode(1, 1, 1, 2)
+        outer.entries[key] = (ScalarNode(1, 1, 1, 2, key, null=False), overlay)
         overlay = outer
     return replace(document, root=_merge(root, overlay, sources, COMMAND_LINE, ""))
 
@@ -309,5 +309,5 @@ def _value(change: Change) -> Node:
     except DefinitionError as error:
         raise UsageError(f"--set {change.key}: {error.message}", hint="the value is YAML", slug="bad-set") from None
     if node is None:
-        return ScalarNode((1, 1, 1, 2), "", null=True)
+        return ScalarNode(1, 1, 1, 2, "", null=True)
     return node

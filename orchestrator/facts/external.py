@@ -80,3 +80,8 @@ class ExternalRun:
     figures: tuple[FigureReading, ...] = ()
     data_samples: int = 0
     deviations: tuple[str, ...] = ()
+
+    @property
+    def test(self) -> PlannedStep:
+        """The LoadGen test itself."""
+        return next(step for step in self.steps if step.role == "run")

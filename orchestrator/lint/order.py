@@ -45,11 +45,11 @@ _HASH = re.compile(r"[0-9a-f]{7,64}|v?[0-9]+(?:\.[0-9]+)+\S*")
 def copies(file: File) -> Iterator[Finding]:
     """Whole source folders that are copied above a long step which does not read them."""
     for view in file.views:
-        for index, one in enumerate(view.stage.body):
+        for index, one in enumerate(view.body):
             broad = _broad_source(one)
             if broad is None:
                 continue
-            below = view.stage.body[index + 1 :]
+            below = view.body[index + 1 :]
             long = next((later for later in below if later.keyword == "RUN" and _is_long(view, later)), None)
             if long is not None:
                 message = f"`{broad.text}` is copied above the long step of line {long.line}"
@@ -116,7 +116,7 @@ def _used_until(view: View, name: str, step: Script) -> bool:
     """Whether a variable is read by the step itself or between its declaration and it."""
     return any(
         found == name
-        for one in view.stage.body
+        for one in view.body
         if one.line <= step.run.line
         for text in (one.text, *(here.text for here in one.here))
         for found, _, _ in variables(text)
@@ -125,16 +125,14 @@ def _used_until(view: View, name: str, step: Script) -> bool:
 
 def accelerators(file: File) -> Iterator[Finding]:
     """Tools that ask an accelerator while the image is built."""
-    for view in file.views:
-        for script in view.scripts:
-            for command in script.commands:
-                if command.name in _TOOLS and not _only_copies(command):
-                    word = command.program[0]
-                    message = f"`{command.name}` asks the machine that builds"
-                    yield Finding(rule="gpu-at-build", span=script.span(word), message=message)
-            if found := _ASKS.search(script.text):
-                message = f"`{found[0]}` asks the machine that builds"
-                yield Finding(rule="gpu-at-build", span=script.run.span(), message=message)
+    for script in file.scripts:
+        for command in script.commands:
+            if command.name in _TOOLS and not _only_copies(command):
+                message = f"`{command.name}` asks the machine that builds"
+                yield Finding(rule="gpu-at-build", span=script.span(command.program[0]), message=message)
+        if found := _ASKS.search(script.text):
+            message = f"`{found[0]}` asks the machine that builds"
+            yield Finding(rule="gpu-at-build", span=script.run.span(), message=message)
 
 
 def _only_copies(command: Command) -> bool:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
+INTERPRETERS = SHELLS | {"python", "python3", "perl", "ruby", "node"}
 _OPERATORS = ("&&", "||", ";;", "|&", ";", "|", "&", "\n", "(", ")")
 _RESERVED = frozenset({"if", "then", "else", "elif", "fi", "do", "done", "while", "until", "!", "{", "}", "time"})
 _WRAPPERS = frozenset({"sudo", "env", "exec", "nice", "nohup", "xargs", "eatmydata", "command", "busybox"})
@@ -85,7 +87,12 @@ def commands(text: str, offset: int = 0) -> tuple[Command, ...]:
 
 def words(text: str, offset: int = 0) -> tuple[Word, ...]:
     """The words of a line without looking for operators, as ENV, ARG and COPY have them."""
-    return tuple(_Scanner(text, offset, operators=()).one())
+    scanner = _Scanner(text, offset, operators=())
+    found: list[Word] = []
+    while scanner.at < len(text):
+        if (word := scanner.word()) is not None:
+            found.append(word)
+    return tuple(found)
 
 
 def variables(text: str) -> Iterator[tuple[str, str, int]]:
@@ -112,15 +119,9 @@ class _Scanner:
             if operator:
                 yield from self._flush(found, after)
                 found, after = [], operator
-            elif (word := self._word()) is not None:
+            elif (word := self.word()) is not None:
                 found.append(word)
         yield from self._flush(found, after)
-
-    def one(self) -> Iterator[Word]:
-        while self.at < len(self.text):
-            word = self._word()
-            if word is not None:
-                yield word
 
     def _flush(self, found: list[Word], after: str) -> Iterator[Command]:
         if found:
@@ -141,7 +142,7 @@ class _Scanner:
                 return operator
         return ""
 
-    def _word(self) -> Word | None:
+    def word(self) -> Word | None:
         """The word here; None at the end or at something that is none."""
         while self.at < len(self.text) and self.text[self.at].isspace():
             self.at += 1

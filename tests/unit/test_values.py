@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.plan.run.values import TemplateFault, check_template, fill, fill_typed, names_in
+from orchestrator.definitions.values import TemplateFault, check_template, fill, fill_typed, names_in
 
 VALUES = {"cpus": 8, "scenario": "Offline", "param.batch": 32, "settings.target_qps": 1200.5, "devices.count": 0}
 

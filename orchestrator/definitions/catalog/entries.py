@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
 from orchestrator.definitions.kinds.base import Definition
-from orchestrator.definitions.kinds.host_checks import HostChecks
 from orchestrator.definitions.kinds.lock import LayerLock
 from orchestrator.definitions.kinds.recipes import KINDS, Asset, Benchmark, Dataset, Harness, Layer, Model, Target
+from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.yaml import decode, nearest, read_document, suggestion
-from orchestrator.errors import DefinitionError, Problem, UsageError
+from orchestrator.errors import DefinitionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -173,24 +173,19 @@ class Catalog:
         """
         if not _TEMPLATE_NAME.fullmatch(name) or ".." in name.split("/"):
             message = f"the template name `{name[:80]}` leaves `dockerfiles/`"
-            raise _fault("template-outside", message, "name a file below `dockerfiles/`, without `..`")
+            raise DefinitionError.fault("template-outside", message, "name a file below `dockerfiles/`, without `..`")
         for root in reversed(self.roots):
             path = root.dockerfiles / name
             if not path.is_file():
                 continue
             if inside(path, root.dockerfiles) is None:
                 message = f"the template {path} is a link that leads out of {root.dockerfiles}"
-                raise _fault("template-outside", message, "copy the file into `dockerfiles/`")
+                raise DefinitionError.fault("template-outside", message, "copy the file into `dockerfiles/`")
             return Template(text=read_text(path), path=path)
-        raise _fault("template-missing", f"there is no template `{name}`", suggestion(name, self.template_names()))
-
-    def template_names(self) -> tuple[str, ...]:
-        """All templates, as `template` takes them."""
-        found: set[str] = set()
-        for root in self.roots:
-            for path in root.dockerfiles.rglob("*.j2") if root.dockerfiles.is_dir() else ():
-                found.add(path.relative_to(root.dockerfiles).as_posix())
-        return tuple(sorted(found))
+        folders = [root.dockerfiles for root in self.roots]
+        known = {path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*.j2")}
+        hint = suggestion(name, sorted(known))
+        raise DefinitionError.fault("template-missing", f"there is no template `{name}`", hint)
 
     def file(self, entry: AnyEntry, source: str) -> Path:
         """The file or folder that a recipe names, links followed.
@@ -223,7 +218,7 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise _fault("unreadable", f"cannot read {path}: {reason}", "") from None
+        raise DefinitionError.fault("unreadable", f"cannot read {path}: {reason}") from None
 
 
 def _unfit(real: Path, tree: Path) -> Iterator[tuple[str, str, str]]:
@@ -261,7 +256,3 @@ def _missing_file(entry: AnyEntry, source: str, path: Path, span: Span) -> Defin
     if source.startswith("builtin:"):
         message = f"there is no built-in file `{source}`"
     return DefinitionError([entry.document.problem("file-missing", message, span, hint)])
-
-
-def _fault(slug: str, message: str, hint: str) -> DefinitionError:
-    return DefinitionError([Problem(slug=slug, message=message, hint=hint)])

@@ -1,6 +1,6 @@
 """A harness of somebody else's as data: its steps, files, words, needs, logs and accuracy.
 
-Texts marked `Template` may hold ``{names}`` and integer arithmetic (`plan.run.values`); the names are
+Texts marked `Template` may hold ``{names}`` and integer arithmetic (`definitions.values`); the names are
 `VALUE_NAMES`, ``param.NAME`` of the program's own parameters and ``words.NAME`` of its word lists.
 """
 

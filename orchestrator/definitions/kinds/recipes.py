@@ -26,7 +26,7 @@ from orchestrator.definitions.kinds.base import (
     Strict,
 )
 from orchestrator.definitions.kinds.external import Identifier, Program, Template  # noqa: TC001 (pydantic reads it)
-from orchestrator.definitions.kinds.host_checks import HostChecks
+from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 from orchestrator.facts.metrics import AccuracyName  # noqa: TC001 (pydantic reads it)
 from orchestrator.facts.scenarios import ScenarioName  # noqa: TC001 (pydantic reads it)

@@ -10,7 +10,7 @@ from orchestrator.definitions.yaml.nodes import ListNode, MapNode, Node, ScalarN
 from orchestrator.errors import DefinitionError, Problem, Span
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
     from orchestrator.definitions.yaml.document import Document
 
@@ -33,8 +33,7 @@ def compose(bare: Document) -> tuple[Node | None, list[Problem]]:
     except yaml.MarkedYAMLError as error:
         raise DefinitionError([*composer.problems, _syntax(bare, error)]) from None
     except yaml.YAMLError as error:
-        span = Span(path=bare.path, line=1, column=1, end_line=1, end_column=2)
-        raise DefinitionError([bare.problem("yaml-syntax", f"not YAML: {error}", span)]) from None
+        raise DefinitionError([bare.problem("yaml-syntax", f"not YAML: {error}", Span.at(bare.path))]) from None
     return composer.root, composer.problems
 
 
@@ -55,51 +54,50 @@ class _Composer:
         match event:
             case yaml.ScalarEvent():
                 null = event.implicit[0] and event.value in _NULLS
-                self._finish(self._start(event, ScalarNode(_place(event), event.value, null=null)))
+                self._finish(self._start(event, ScalarNode(*_range(event), event.value, null)))
             case yaml.MappingStartEvent():
-                self._push(self._start(event, MapNode(_place(event))))
+                self._push(event, MapNode(*_range(event)))
             case yaml.SequenceStartEvent():
-                self._push(self._start(event, ListNode(_place(event))))
+                self._push(event, ListNode(*_range(event)))
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 node = self.open.pop()
                 self.keys.pop()
-                node.end_line, node.end_column = _place(event)[2:]
+                node.end_line, node.end_column = _range(event)[2:]
                 self._finish(node)
             case yaml.AliasEvent():
                 self._alias(event)
             case yaml.DocumentStartEvent():
                 self.documents += 1
                 if self.documents > 1:
-                    self._stop("yaml-syntax", "a second document begins here", event, "one file holds one definition")
+                    hint = "one file holds one definition"
+                    self._stop("yaml-syntax", "a second document begins here", Node(*_range(event)), hint)
             case _:
                 pass  # the ends of documents and streams
 
     def _start(self, event: Any, node: Any) -> Any:
         self.nodes += 1
         if self.nodes > MAX_NODES or len(self.open) >= MAX_DEPTH:
-            self._too_large(event)
+            self._stop("too-large", _TOO_LARGE, node)
         if event.tag is not None and event.tag not in _TEXT_TAGS:
-            self._note(
-                "yaml-tag", f"the tag `{event.tag[:60]}` is not used here", event, "write the value without a tag"
-            )
+            message = f"the tag `{event.tag[:60]}` is not used here"
+            self._note("yaml-tag", message, node, "write the value without a tag")
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node
 
-    def _push(self, node: ListNode | MapNode) -> None:
-        self.open.append(node)
+    def _push(self, event: Any, node: ListNode | MapNode) -> None:
+        self.open.append(self._start(event, node))
         self.keys.append(None)
 
     def _alias(self, event: Any) -> None:
-        node = self.anchors.get(event.anchor)
+        node, alias = self.anchors.get(event.anchor), Node(*_range(event))
         if node is None:
-            self._stop("yaml-syntax", f"there is no anchor `&{event.anchor}` before this alias", event, "")
-            return
-        if any(node is parent for parent in self.open):
-            self._stop("yaml-syntax", f"the alias `*{event.anchor}` stands inside what it repeats", event, "")
+            self._stop("yaml-syntax", f"there is no anchor `&{event.anchor}` before this alias", alias)
+        if node in self.open:
+            self._stop("yaml-syntax", f"the alias `*{event.anchor}` stands inside what it repeats", alias)
         self.nodes += node.size
         if self.nodes > MAX_NODES or len(self.open) + node.height >= MAX_DEPTH:
-            self._too_large(event)
+            self._stop("too-large", _TOO_LARGE, alias)
         self._finish(node)
 
     def _finish(self, node: Node) -> None:
@@ -119,37 +117,26 @@ class _Composer:
 
     def _entry(self, parent: MapNode, key: Node, node: Node) -> None:
         if not isinstance(key, ScalarNode):
-            span = self.bare.node_span(key)
-            self.problems.append(
-                self.bare.problem("bad-key", "a key must be plain text, not a list or a mapping", span)
-            )
+            self._note("bad-key", "a key must be plain text, not a list or a mapping", key)
         elif key.value == "<<":
             hint = "write the keys out, or give the whole value an anchor and repeat it by an alias"
-            span = self.bare.node_span(key)
-            self.problems.append(self.bare.problem("merge-key", "merge keys (`<<`) are not supported", span, hint))
+            self._note("merge-key", "merge keys (`<<`) are not supported", key, hint)
         elif key.value in parent.entries:
             first = parent.entries[key.value][0]
-            span = self.bare.node_span(key)
-            message, hint = f"duplicate key `{key.value}`", f"first given on line {first.line}"
-            self.problems.append(self.bare.problem("duplicate-key", message, span, hint))
+            self._note("duplicate-key", f"duplicate key `{key.value}`", key, f"first given on line {first.line}")
         else:
             parent.entries[key.value] = (key, node)
             parent.grow(node)
 
-    def _note(self, slug: str, message: str, event: Any, hint: str) -> None:
-        line, column, end_line, end_column = _place(event)
-        span = Span(path=self.bare.path, line=line, column=column, end_line=end_line, end_column=end_column)
-        self.problems.append(self.bare.problem(slug, message, span, hint))
+    def _note(self, slug: str, message: str, node: Node, hint: str = "") -> None:
+        self.problems.append(self.bare.problem(slug, message, node.span(self.bare.path), hint))
 
-    def _stop(self, slug: str, message: str, event: Any, hint: str) -> None:
-        self._note(slug, message, event, hint)
+    def _stop(self, slug: str, message: str, node: Node, hint: str = "") -> NoReturn:
+        self._note(slug, message, node, hint)
         raise DefinitionError(self.problems)
 
-    def _too_large(self, event: Any) -> None:
-        self._stop("too-large", _TOO_LARGE, event, "")
 
-
-def _place(event: Any) -> tuple[int, int, int, int]:
+def _range(event: Any) -> tuple[int, int, int, int]:
     start, end = event.start_mark, event.end_mark
     return start.line + 1, start.column + 1, end.line + 1, end.column + 1
 
@@ -178,7 +165,7 @@ def _syntax(bare: Document, error: yaml.MarkedYAMLError) -> Problem:
     """The parser's complaint in plain words, at the beginning of what is not closed where that is the cause."""
     raw = str(error.problem or error.context or "not YAML")
     line, column = _position(bare, error, raw)
-    span = Span(path=bare.path, line=line, column=column, end_line=line, end_column=column + 1)
+    span = Span.at(bare.path, line, column)
     if _PARSERS_LIMIT in raw:
         return bare.problem("too-large", _TOO_LARGE, span)
     message = _PLAIN.get(raw, raw)

@@ -19,7 +19,6 @@ from orchestrator.plan.build.content import (
     text_file,
 )
 from orchestrator.plan.build.layers import TOOL_REQUIREMENTS
-from orchestrator.plan.build.render import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +84,7 @@ def layer_step(
         debs=_laid_out(work, lock),
         pip=work.pip,
         trees=trees,
-        sdists=tuple(_sdist_pin(sdist) for sdist in lock.sdists),
+        sdists=tuple(SdistPin(**sdist.model_dump()) for sdist in lock.sdists),
         toolchain=layer.toolchain or "" if lock.sdists else "",
         tools=_laid_out(work, work.tools or PlatformLock()),
         common=_common(renderer, work, facts),
@@ -128,26 +127,14 @@ def _pip(catalog: Catalog, platform: str) -> DebPin:
     """The pinned package that holds the pip which installs wheels (layer `pip`, never an image)."""
     lock = platform_lock(catalog, catalog.layer(PIP_LAYER).definition, platform)
     assert lock is not None, "the pip layer names a package, and platform_lock refuses to do without its lock"
-    return _deb_pin(lock.debs[0])
+    return DebPin(**lock.debs[0].model_dump())
 
 
 def _laid_out(work: _Work, lock: PlatformLock) -> tuple[DebPin, ...]:
     """The packages of a lock that mlorch unpacks into the context itself; none where the image has apt."""
     if not work.lays_out_debs:
         return ()
-    return tuple(_deb_pin(deb) for deb in lock.debs)
-
-
-def _deb_pin(deb: Deb) -> DebPin:
-    return DebPin(
-        name=deb.name, version=deb.version, archive=deb.archive, path=deb.path, sha256=deb.sha256, size=deb.size
-    )
-
-
-def _sdist_pin(sdist: Sdist) -> SdistPin:
-    return SdistPin(
-        name=sdist.name, version=sdist.version, filename=sdist.filename, sha256=sdist.sha256, size=sdist.size
-    )
+    return tuple(DebPin(**deb.model_dump()) for deb in lock.debs)
 
 
 def _trees(layer: Layer, lock: PlatformLock) -> tuple[TreePin, ...]:
@@ -169,6 +156,9 @@ def _content_path(to: str) -> str:
 def _template_facts(work: _Work, trees: Sequence[TreePin]) -> dict[str, object]:
     layer, lock, resolution = work.layer, work.lock, work.resolution
     base, tools = resolution.base, work.tools or PlatformLock()
+    command: tuple[str, ...] = ()
+    if resolution.benchmark is not None:
+        command = work.catalog.harness(resolution.benchmark.definition.harness).definition.command
     copies = [{"place": _content_path(copied.to), "to": copied.to} for copied in layer.copy_files]
     copies += [{"place": tree.path, "to": wanted.to} for tree, wanted in zip(trees, layer.git, strict=True)]
     return {
@@ -185,19 +175,12 @@ def _template_facts(work: _Work, trees: Sequence[TreePin]) -> dict[str, object]:
         "env": dict(layer.env),
         "copies": copies,
         "python_version": layer.python_version,
-        "command": _command(work),
+        "command": command,
     }
 
 
 def _versions(pins: Sequence[Deb | Wheel | Sdist]) -> list[dict[str, str]]:
     return [{"name": pin.name, "version": pin.version} for pin in pins]
-
-
-def _command(work: _Work) -> tuple[str, ...]:
-    benchmark = work.resolution.benchmark
-    if benchmark is None:
-        return ()
-    return work.catalog.harness(benchmark.definition.harness).definition.command
 
 
 def _common(renderer: Renderer, work: _Work, facts: Mapping[str, object]) -> str:
@@ -222,9 +205,9 @@ def _context_files(work: _Work, text: str) -> list[ContextFile]:
     for copied in work.layer.copy_files:
         files += context_files(work.catalog.file(work.entry, copied.source), _content_path(copied.to))
     if work.pip is not None:
-        files.append(text_file("requirements.txt", _requirements(work.lock.wheels)))
+        files.append(text_file("requirements.txt", requirements(work.lock.wheels)))
     if work.tools is not None:
-        files.append(text_file(TOOL_REQUIREMENTS, _requirements(work.tools.wheels)))
+        files.append(text_file(TOOL_REQUIREMENTS, requirements(work.tools.wheels)))
     if work.layer.level == "benchmark" and work.resolution.benchmark is not None:
         facts = _benchmark_facts(work.catalog, work.resolution.benchmark, work.resolution.framework)
         files.append(text_file(f"{CONTENT}/opt/mlorch/benchmark.json", facts))
@@ -234,8 +217,10 @@ def _context_files(work: _Work, text: str) -> list[ContextFile]:
     return files
 
 
-def _requirements(wheels: Sequence[Wheel]) -> str:
-    return requirements([(wheel.name, wheel.version, wheel.sha256) for wheel in wheels])
+def requirements(wheels: Sequence[Wheel]) -> str:
+    """A pip requirements text with every hash, one distribution a line."""
+    lines = [[f"{wheel.name}=={wheel.version}", *(f"--hash=sha256:{one}" for one in wheel.sha256)] for wheel in wheels]
+    return "".join(" ".join(words) + "\n" for words in lines)
 
 
 def _benchmark_facts(catalog: Catalog, entry: Entry[Benchmark], framework: str) -> str:
@@ -272,11 +257,13 @@ def _inputs(work: _Work, text: str, files: Sequence[ContextFile]) -> dict[str, s
         inputs["base"] = work.resolution.base.identity
     for file in files:
         inputs[f"file:{file.path}"] = f"{file.sha256} {file.mode:o}"
-    inputs |= _lock_inputs(work.lock)
+    inputs |= _package_inputs(work.lock)
+    inputs |= {f"git:{pin.url}@{pin.ref}": pin.commit for pin in work.lock.git}
+    inputs |= {f"sdist:{sdist.name}": f"{sdist.version} {sdist.sha256}" for sdist in work.lock.sdists}
     if work.lock.debs and work.lays_out_debs:
         inputs["rootfs"] = ROOTFS_SCHEME
-    if work.tools is not None:
-        inputs |= _tool_inputs(work.tools)
+    if work.tools is not None:  # compilers shape what they make, though they are no packages of the image
+        inputs |= _package_inputs(work.tools, "tool-")
     if work.layer.per_arch:
         inputs["arch"] = work.resolution.arch
     if work.pip is not None:
@@ -284,16 +271,7 @@ def _inputs(work: _Work, text: str, files: Sequence[ContextFile]) -> dict[str, s
     return inputs
 
 
-def _lock_inputs(lock: PlatformLock) -> dict[str, str]:
-    inputs = {f"git:{pin.url}@{pin.ref}": pin.commit for pin in lock.git}
-    inputs |= {f"deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in lock.debs}
-    inputs |= {f"sdist:{sdist.name}": f"{sdist.version} {sdist.sha256}" for sdist in lock.sdists}
-    inputs |= {f"wheel:{wheel.name}": f"{wheel.version} {' '.join(wheel.sha256)}" for wheel in lock.wheels}
-    return inputs
-
-
-def _tool_inputs(tools: PlatformLock) -> dict[str, str]:
-    """Compilers shape what they make, so they are part of the identity; they are no packages of the image."""
-    found = {f"tool-deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in tools.debs}
-    found |= {f"tool-wheel:{wheel.name}": f"{wheel.version} {' '.join(wheel.sha256)}" for wheel in tools.wheels}
+def _package_inputs(lock: PlatformLock, kind: str = "") -> dict[str, str]:
+    found = {f"{kind}deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in lock.debs}
+    found |= {f"{kind}wheel:{wheel.name}": f"{wheel.version} {' '.join(wheel.sha256)}" for wheel in lock.wheels}
     return found

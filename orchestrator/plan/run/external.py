@@ -19,10 +19,10 @@ from orchestrator.facts.external import (
     PlannedFile,
     PlannedStep,
 )
-from orchestrator.plan.run.duration import duration_ms
+from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.loadgen_settings import expected_settings, user_conf
 from orchestrator.plan.run.processors import size_bytes
-from orchestrator.plan.run.values import TemplateFault, fill, fill_typed
+from orchestrator.definitions.values import TemplateFault, fill, fill_typed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         WritableFolder,
     )
     from orchestrator.facts.containers import ContainerSpec
-    from orchestrator.plan.run.values import Value
+    from orchestrator.definitions.values import Value
 
 _SCRATCH_OPTIONS = "rw,nosuid,nodev,mode=1777"
 

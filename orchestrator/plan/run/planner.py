@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from orchestrator.facts.runs import AssetRef, RunStep
 from orchestrator.plan.run.container import container_of
 from orchestrator.plan.run.devices import plan_devices
+from orchestrator.plan.run.external import plan_external
+from orchestrator.plan.run.external_values import external_test
 from orchestrator.plan.run.processors import cpu_set
 from orchestrator.plan.run.settings import settings_of
 
@@ -30,7 +32,7 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
     """One LoadGen test as a frozen step.
 
     Raises `HostLimitError` where the host cannot give what the target asks for:
-    nothing is ever lowered silently.
+    nothing is ever lowered silently. Of an external harness, as `plan_external`.
     """
     benchmark, target = workload.benchmark, workload.target
     devices = plan_devices(target, environment.devices, environment.device_selection, environment.user.inside)
@@ -39,12 +41,13 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
     container = container_of(workload, environment, cell, identifier, cpus, devices)
     external = None
     if workload.harness.program is not None:
-        test = _external_test(workload, environment, cell, identifier, settings, container, devices)
+        test = external_test(workload, environment, cell, identifier, settings, container, devices.device_injection)
         external, parameters = plan_external(test)
-        container = next(step.container for step in external.steps if step.role == "run")
+        container = external.test.container
         settings["parameters"] = parameters
-        chosen = workload.parameters
-        provenance |= {f"parameters.{name}": chosen[name].source if name in chosen else "recipe" for name in parameters}
+        for name in parameters:
+            chosen = workload.parameters.get(name)
+            provenance[f"parameters.{name}"] = "recipe" if chosen is None else chosen.source
     return RunStep(
         run_id=identifier,
         benchmark=benchmark.name,
@@ -55,71 +58,13 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         container=container,
         settings=settings,
         provenance=provenance,
-        model=_asset("model", workload.model),
-        dataset=_asset("dataset", workload.dataset),
+        model=asset_ref("model", workload.model),
+        dataset=asset_ref("dataset", workload.dataset),
         results_owner=environment.user.owner,
         device_injection=devices.device_injection,
         external=external,
     )
 
 
-def _external_test(
-    workload: Workload,
-    environment: RunEnvironment,
-    cell: Cell,
-    identifier: str,
-    settings: Mapping[str, object],
-    container: ContainerSpec,
-    devices: Devices,
-) -> ExternalTest:
-    """What the plan of somebody else's program is made of, with every value that its texts can name."""
-    program = workload.harness.program
-    assert program is not None  # the caller looked
-    loadgen = settings["loadgen"]
-    assert isinstance(loadgen, dict)
-    folder = f"{environment.results}/{identifier}"
-    uid, _, gid = environment.user.inside.partition(":")
-    model = f"/models/{workload.model.name}"
-    given = [device.index or device.name for device in devices.device_injection.devices]
-    values: dict[str, Value] = {
-        "scenario": cell.scenario,
-        "mode": cell.mode,
-        "benchmark": workload.benchmark.name,
-        "target": workload.target.name,
-        "framework": workload.harness.backends[workload.framework],
-        "run_id": identifier,
-        "model": model,
-        "model.file": f"{model}/{workload.model.outputs[0].path}",
-        "data": f"/data/{workload.dataset.name}",
-        "data.samples": workload.dataset.samples,
-        "results": "/results",
-        "artifacts": ARTIFACTS,
-        "scratch": "/scratch",
-        "config": CONFIG,
-        "source": program.source,
-        "cpus": max(1, len(container.cpus)),
-        "cpu_list": ",".join(str(cpu) for cpu in container.cpus),
-        "devices.count": len(given),
-        "devices.list": ",".join(given),
-        "numa.nodes": max(1, len(container.memory_nodes)),
-        "numa.cores": max(1, len(container.cpus) // max(1, len(container.memory_nodes))),
-        "memory_mb": (container.memory or 0) // 2**20,
-        "uid": uid,
-        "gid": gid or uid,
-    }
-    values |= {f"settings.{key}": value for key, value in loadgen.items() if isinstance(value, int | float)}
-    return ExternalTest(
-        harness=workload.harness.name,
-        program=program,
-        container=container,
-        scenario=cell.scenario,
-        mode=cell.mode,
-        values=values,
-        settings=loadgen,
-        chosen={name: parameter.value for name, parameter in workload.parameters.items()},
-        folder=folder,
-    )
-
-
-def _asset(kind: str, asset: Asset) -> AssetRef:
+def asset_ref(kind: str, asset: Asset) -> AssetRef:
     return AssetRef(kind=kind, name=asset.name, files={out.path: out.sha256 for out in asset.outputs})

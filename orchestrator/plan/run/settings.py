@@ -62,16 +62,18 @@ def settings_of(
         "benchmark": benchmark.name,
         "scenario": cell.scenario,
         "mode": cell.mode,
-        "loadgen": {key: values.get(key) for key in _KEYS},
     }
+    loadgen = {key: values.get(key) for key in _KEYS}
     if workload.harness.program is not None:
-        loadgen = {**document["loadgen"], "performance_samples": _performance_samples(workload)}
+        loadgen["performance_samples"] = _performance_samples(workload)
+        sources["performance_samples"] = "recipe"
         return {**document, "loadgen": loadgen}, {f"loadgen.{key}": sources.get(key, "default") for key in loadgen}
     document |= {
         "backend": workload.harness.backends[workload.framework],
         "providers": list(workload.target.providers.get(workload.framework, ())),
         "model": _model(workload),
         "dataset": _dataset(workload),
+        "loadgen": loadgen,
         "execution": {"cpus": list(cpus), **{key: values.get(key) for key in _EXECUTION}},
         "accuracy": {"metric": benchmark.accuracy.metric, "unit": benchmark.accuracy.unit},
     }
@@ -129,11 +131,12 @@ def _model(workload: Workload) -> dict[str, object]:
     benchmark, model = workload.benchmark, workload.model
     files = [out.path for out in model.outputs]
     weights = next((name for name in files if name.endswith(f".{model.format}")), files[0])
-    given = benchmark.input
+    given, taken = benchmark.input, benchmark.output
+    assert given is not None and taken is not None, "the catalogue's check asks for both"  # noqa: PT018
     return {
         "path": f"/models/{model.name}/{weights}",
         "input": {"name": given.name, "dtype": given.dtype, "scale": given.scale},
-        "output": {"name": benchmark.output.name},
+        "output": {"name": taken.name},
     }
 
 

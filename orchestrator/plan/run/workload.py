@@ -38,6 +38,9 @@ class Workload:
     dataset_folder: str
     model_bytes: int = 0
     dataset_bytes: int = 0
+    arch: str = ""
+    loadgen_model: str = ""
+    """What LoadGen calls the model in the benchmark's round."""
     parameters: Mapping[str, ChosenParameter] = field(default_factory=dict)
 
 

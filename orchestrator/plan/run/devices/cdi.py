@@ -30,7 +30,11 @@ def by_cdi(wanted: Wanted) -> Answer:
     known = [device for device in inventory.cdi_devices if device.kind == kind]
     if not known:
         return Unavailable(f"no CDI spec that the engine reads names a device of {kind}")
-    return _by_names(wanted, known) or _by_all(wanted, known) or _unnamed(wanted, known, kind)
+    injection = _by_names(wanted, known) or _by_all(wanted, known)
+    if injection is not None:
+        return injection
+    labels = [unit.label for unit in wanted.units if match_unit(unit, known, inventory.found) is None]
+    return Unavailable(f"no CDI spec names device {', '.join(labels) or 'any'} of {kind}")
 
 
 def _by_names(wanted: Wanted, known: Sequence[CdiDevice]) -> Injection | None:
@@ -52,11 +56,6 @@ def _by_all(wanted: Wanted, known: Sequence[CdiDevice]) -> Injection | None:
     if not every or not wanted.choice.whole:
         return None
     return _injection(every, [every[0].name] * len(wanted.units), isolates=False)
-
-
-def _unnamed(wanted: Wanted, known: Sequence[CdiDevice], kind: str) -> Unavailable:
-    labels = [unit.label for unit in wanted.units if match_unit(unit, known, wanted.inventory.found) is None]
-    return Unavailable(f"no CDI spec names device {', '.join(labels) or 'any'} of {kind}")
 
 
 def _injection(devices: Sequence[CdiDevice], names: Sequence[str], *, isolates: bool) -> Injection:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import HostLimitError, UsageError
+from orchestrator.errors import UsageError
 from orchestrator.facts.devices import Unit
 
 if TYPE_CHECKING:
@@ -191,7 +191,12 @@ def _unknown(term: Term, own: Sequence[FoundDevice], target: str) -> UsageError:
     every = tuple(unit for device in own for unit in _units(device))
     wants_part = term.kind == "part" or (term.kind == "uuid" and term.value.lower().startswith("mig-"))
     if wants_part and own and not any(device.parts for device in own):
-        return _no_parts(term, every, target)
+        return UsageError(
+            f"{_shown(term)} is a part of a device, and no device of target `{target}` is cut into parts: "
+            "MIG is off, or has no instances",
+            hint=f"make the instances first (nvidia-smi mig), or take a whole device. {_available(every)}",
+            slug="no-parts",
+        )
     if term.kind == "uuid" and _hides_uuids(every, parts_only=wants_part):
         return UsageError(
             f"this host does not show the UUIDs of all devices of target `{target}`, so {_shown(term)} may be any",
@@ -201,15 +206,6 @@ def _unknown(term: Term, own: Sequence[FoundDevice], target: str) -> UsageError:
         )
     return UsageError(
         f"target `{target}` has no device {_shown(term)} on this host", hint=_available(every), slug="unknown-device"
-    )
-
-
-def _no_parts(term: Term, every: tuple[Unit, ...], target: str) -> UsageError:
-    return UsageError(
-        f"{_shown(term)} is a part of a device, and no device of target `{target}` is cut into parts: "
-        "MIG is off, or has no instances",
-        hint=f"make the instances first (nvidia-smi mig), or take a whole device. {_available(every)}",
-        slug="no-parts",
     )
 
 
@@ -254,13 +250,3 @@ def describe(unit: Unit) -> str:
     facts = (unit.device.product, unit.part.profile if unit.part else "", unit.device.pci, unit.uuid)
     known = ", ".join(fact for fact in facts if fact)
     return f"{unit.label} ({known})" if known else unit.label
-
-
-def require_found(choice: Choice, target: str) -> None:
-    """Raise `HostLimitError` where a target that needs a device has none here."""
-    if not choice.units:
-        raise HostLimitError(
-            f"no device of target `{target}` was found on this host",
-            hint="check the driver with `mlorch doctor`, or choose another target with --target",
-            slug="device-missing",
-        )

@@ -16,7 +16,7 @@ from orchestrator.plan.run.devices.rights import require_character
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.definitions.kinds.passthrough import By, DeviceNode, Passthrough
+    from orchestrator.definitions.kinds.targets import By, DeviceNode, Passthrough
     from orchestrator.facts.devices import DeviceInventory, Unit
     from orchestrator.plan.run.devices.choice import Choice
 
@@ -150,19 +150,9 @@ def by_nodes(wanted: Wanted) -> Answer:
 
 
 def _nodes_of(wanted: Wanted, node: DeviceNode) -> Sequence[str] | Unavailable:
-    """The host's nodes that a node of the recipe stands for."""
-    if node.each:
-        return _nodes_of_each(wanted, node)
-    found = wanted.inventory.nodes.get(node.name, ())
-    if not found and not node.optional:
-        return Unavailable(f"this host has no {node.name} ({node.reason})")
-    return found
-
-
-def _nodes_of_each(wanted: Wanted, node: DeviceNode) -> Sequence[str] | Unavailable:
-    """The nodes of the chosen devices that match a node of the recipe."""
-    found: list[str] = []
-    for unit in wanted.units:
+    """The host's nodes that a node of the recipe stands for; of ``each`` device those of the chosen ones."""
+    found = [] if node.each else list(wanted.inventory.nodes.get(node.name, ()))
+    for unit in wanted.units if node.each else ():
         own = [path for path in unit.nodes if PurePosixPath(path).match(node.name)]
         if not own and not node.optional:
             return Unavailable(f"device {unit.label} has no node {node.name} ({node.reason})")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import HostLimitError
 from orchestrator.facts.runs import DeviceInjection, InjectedDevice
 from orchestrator.plan.run.devices.cdi import by_cdi
-from orchestrator.plan.run.devices.choice import choose, require_found, with_uuids
+from orchestrator.plan.run.devices.choice import choose, with_uuids
 from orchestrator.plan.run.devices.methods import (
     Injection,
     Unavailable,
@@ -22,7 +22,6 @@ from orchestrator.plan.run.devices.methods import (
     by_nodes,
     by_runtime,
     own_nodes,
-    shared_only,
     units_named,
 )
 from orchestrator.plan.run.devices.rights import groups_for
@@ -30,8 +29,7 @@ from orchestrator.plan.run.devices.rights import groups_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from orchestrator.definitions.kinds.passthrough import DeviceNode
-    from orchestrator.definitions.kinds.targets import Target
+    from orchestrator.definitions.kinds.targets import DeviceNode, Target
     from orchestrator.facts.containers import Mount
     from orchestrator.facts.devices import DeviceInventory, Unit
     from orchestrator.plan.run.devices.methods import Answer
@@ -82,8 +80,12 @@ def plan_devices(target: Target, inventory: DeviceInventory, selection: str, use
             return _devices(wanted, target.name, method, answer, tuple(passed_over), user)
         if isinstance(answer, Unavailable):
             passed_over.append(f"{method}: {answer.reason}")
-    if not shared_only(passthrough):
-        require_found(wanted.choice, target.name)
+    if not wanted.has_devices:
+        raise HostLimitError(
+            f"no device of target `{target.name}` was found on this host",
+            hint="check the driver with `mlorch doctor`, or choose another target with --target",
+            slug="device-missing",
+        )
     raise _no_method(target, passed_over)
 
 
@@ -163,10 +165,8 @@ def _is_exclusive(nodes: Iterable[DeviceNode], path: str) -> bool:
 
 def _near(units: Iterable[Unit]) -> tuple[int, ...]:
     """The memory nodes of the devices; none where one of them is not known."""
-    places = {unit.device.numa_node for unit in units}
-    if None in places:
-        return ()
-    return tuple(sorted(place for place in places if place is not None))
+    nodes = {unit.device.numa_node for unit in units}
+    return () if None in nodes else tuple(sorted(node for node in nodes if node is not None))
 
 
 def _injected(unit: Unit, name: str) -> InjectedDevice:

@@ -13,7 +13,7 @@ from orchestrator.errors import HostLimitError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from orchestrator.definitions.kinds.passthrough import Group
+    from orchestrator.definitions.kinds.targets import Group
     from orchestrator.facts.devices import DeviceInventory, Node
 
 _MEMORY = frozenset({(1, 1), (1, 2), (1, 4)})
@@ -51,34 +51,21 @@ def groups_for(
     is an error: `group-missing` where the recipe's group is not on this host, else `device-rights`.
     """
     named = tuple(groups)
-    nodes = _known_nodes(touched, inventory)
-    if nodes is None:
-        if missing := _missing_group(named, inventory):
-            raise _missing(missing, target)
+    if touched is None or any(path not in inventory.facts for path in touched):
+        _require_groups(named, inventory, target)
         return _numbers((group.name for group in named), inventory)
-    uid, gid = _ids(user)
+    uid, gid = (int(number) for number in user.split(":"))
     needed = []
-    for node in nodes:
+    for node in (inventory.facts[path] for path in touched):
         if opens(node, uid, gid):
             continue
         name = _opening(node, named, inventory) if node.uid != uid else None
         if name is not None:
             needed.append(name)
         elif plain:
+            _require_groups(named, inventory, target)
             raise _shut(node, user, named, inventory, target)
     return _numbers(needed, inventory)
-
-
-def _known_nodes(touched: tuple[str, ...] | None, inventory: DeviceInventory) -> list[Node] | None:
-    """What is known of the nodes that go in; None where it is not known of all."""
-    if touched is None or any(path not in inventory.facts for path in touched):
-        return None
-    return [inventory.facts[path] for path in touched]
-
-
-def _ids(user: str) -> tuple[int, int]:
-    uid, _, gid = user.partition(":")
-    return int(uid), int(gid or uid)
 
 
 def opens(node: Node, uid: int, gid: int) -> bool:
@@ -104,25 +91,18 @@ def _numbers(names: Iterable[str], inventory: DeviceInventory) -> tuple[str, ...
     return tuple(number for number in numbers if number != "0")
 
 
-def _missing_group(named: Iterable[Group], inventory: DeviceInventory) -> str:
-    """The first group that the recipe needs and this host does not have; empty where there is none."""
+def _require_groups(named: Iterable[Group], inventory: DeviceInventory, target: str) -> None:
+    """Raise `HostLimitError` [group-missing] for a group that the recipe needs and this host does not have."""
     for group in named:
         if group.name not in inventory.groups and not group.optional:
-            return group.name
-    return ""
-
-
-def _missing(name: str, target: str) -> HostLimitError:
-    return HostLimitError(
-        f"target `{target}` needs the group `{name}`, which this host does not have",
-        hint="install the device's driver package (it makes the group), or add the group and give it the nodes",
-        slug="group-missing",
-    )
+            raise HostLimitError(
+                f"target `{target}` needs the group `{group.name}`, which this host does not have",
+                hint="install the device's driver package (it makes the group), or add the group and give it the nodes",
+                slug="group-missing",
+            )
 
 
 def _shut(node: Node, user: str, named: tuple[Group, ...], inventory: DeviceInventory, target: str) -> HostLimitError:
-    if missing := _missing_group(named, inventory):
-        return _missing(missing, target)
     numbers = {group.name: inventory.groups[group.name] for group in named if group.name in inventory.groups}
     granted = ", ".join(f"{name} ({number})" for name, number in numbers.items()) or "none"
     return HostLimitError(
