@@ -181,6 +181,19 @@ class FileHash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepFact:
+    """A step of somebody else's harness as it ran; one that was ``reused`` did not: its artefact was there."""
+
+    name: str
+    role: str
+    argv: tuple[str, ...]
+    exit_code: int | None
+    seconds: float
+    artifact: str = ""
+    reused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One run. ``valid`` is LoadGen's verdict; null where it gives none (accuracy mode, no result).
 
@@ -222,6 +235,9 @@ class RunRecord:
     benchmark_title: str = ""
     stands_for: str = ""
     note: str = NOTE
+    steps: tuple[StepFact, ...] = ()
+    deviations: tuple[str, ...] = ()
+    """What the harness was given beyond the run contract, each with its reason."""
     version: int = VERSION
 
 

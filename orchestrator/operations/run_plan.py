@@ -15,7 +15,7 @@ from orchestrator.plan.build.resolve import benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
 from orchestrator.plan.run.settings import Choices
-from orchestrator.plan.run.workload import RunEnvironment, Workload
+from orchestrator.plan.run.workload import ChosenParameter, RunEnvironment, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -110,6 +110,7 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan) -> PlannedBenchmark:
         image=plan.image,
         model_folder=NO_FOLDER,
         dataset_folder=NO_FOLDER,
+        parameters={name: ChosenParameter(value=text, source="recipe") for name, text in what.parameters.items()},
     )
     return PlannedBenchmark(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset)
 

@@ -7,8 +7,11 @@ recipe's pattern, moved to where ours lie, and read by the same code.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
+import shutil
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.measured import LoadGenResult
 
 DETAIL = "mlperf_log_detail.txt"
+HARNESS = "harness.json"
 _LOG = "mlperf_log_"
 _LONGEST_LINE = 16_384
 _DEEPEST = 8
@@ -83,6 +87,46 @@ class Output:
 # -- after the run -----------------------------------------------------------------------------
 
 
+def external_result(
+    folder: Path, run: ExternalRun, output: Output, error: StepFailed | None
+) -> tuple[dict[str, object], StepFailed | None]:
+    """What a run left, as the document that a harness of ours writes itself, and why it did not do its work.
+
+    ``error`` is why a step failed, if one did. The document is written to harness.json, in place of whatever the
+    program left there, so that everything which reads results reads one form.
+    """
+    error = error or collect_logs(folder, run) or missing(folder, run, output)
+    figures: tuple[Accuracy, ...] = ()
+    if error is None and run.accuracy_step:
+        try:
+            figures = accuracies(folder, run, output)
+        except StepFailed as unread:
+            error = unread
+    document: dict[str, object] = {"version": 1, "status": "failed" if error else "done", "external": True}
+    if figures:
+        documents = [{"metric": one.name, "value": one.value, "unit": "", "samples": one.samples} for one in figures]
+        document |= {"accuracy": documents[0], "accuracies": documents}
+    if error is not None:
+        document["error"] = {"message": error.message}
+    with contextlib.suppress(OSError):
+        remove_any(folder / HARNESS)
+        atomic_write_text(folder / HARNESS, json.dumps(document, indent=1) + "\n", overwrite=True)
+    return document, error
+
+
+def settings_failure(run: ExternalRun, result: LoadGenResult) -> StepFailed | None:
+    """Whether LoadGen used other settings than were asked for: then the run measured something else."""
+    found = other_settings(run, result)
+    if not found:
+        return None
+    return StepFailed(
+        f"LoadGen used other settings than were asked for: {'; '.join(found)}",
+        hint="the program did not read its user.conf, or an argument of it overrides it; see `files` and `argv` of "
+        "the harness",
+        slug="other-settings",
+    )
+
+
 def collect_logs(folder: Path, run: ExternalRun) -> StepFailed | None:
     """Move LoadGen's logs to the top of the run's folder; why they cannot be had if they cannot."""
     found = [name for name in _folders(folder, "", 1) if _matches(name, run.logs_folder) and _has_detail(folder, name)]
@@ -102,10 +146,19 @@ def collect_logs(folder: Path, run: ExternalRun) -> StepFailed | None:
     newest = max(found, key=lambda name: os.lstat(folder / name / DETAIL).st_mtime_ns)
     if newest == ".":
         return None
-    for entry in sorted(os.listdir(folder / newest)):
-        if entry.startswith(_LOG):
-            (folder / newest / entry).replace(folder / entry)
+    for path in sorted((folder / newest).iterdir()):
+        if path.name.startswith(_LOG):
+            remove_any(folder / path.name)
+            path.replace(folder / path.name)
     return None
+
+
+def remove_any(path: Path) -> None:
+    """Remove what a program put where a file of ours belongs, be it a folder or a link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -136,16 +189,14 @@ def _has_detail(folder: Path, name: str) -> bool:
 
 
 def _listing(folder: Path) -> str:
-    names = sorted(neutral(name) for name in os.listdir(folder) if not name.startswith("."))
-    return ", ".join(names[:12]) + (" …" if len(names) > 12 else "")  # noqa: PLR2004
+    names = sorted(neutral(path.name) for path in folder.iterdir() if not path.name.startswith("."))
+    return ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
 
 
-def unmet(folder: Path, run: ExternalRun, output: Output, step: str, exit_code: int) -> StepFailed | None:
+def unmet(run: ExternalRun, output: Output, step: str, exit_code: int) -> StepFailed | None:
     """Why a step that ended did not do its work, by its exit code and its output; None if it did."""
     if exit_code not in run.exit_codes:
-        return StepFailed(
-            f"step `{step}` ended with status {exit_code}", hint="its output is in its log", slug="harness-failed"
-        )
+        return StepFailed(f"step `{step}` ended with status {exit_code}", slug="harness-failed")
     for pattern, line in output.unwanted.items():
         return StepFailed(
             f"step `{step}` ended with status {exit_code}, but printed `{neutral(line[:_SHOWN])}`",

@@ -25,7 +25,21 @@ def container_failure(
     record: RunRecord, folder: Path, ended: ContainerExit, harness: Mapping[str, object]
 ) -> StepFailed | None:
     """Why a container that ended did not do its work; None if it did. ``harness`` is its own last document."""
-    log = folder / LOG
+    starved = resource_failure(record, folder, ended, failed=ended.exit_code != 0 or not harness)
+    if starved is not None:
+        return starved
+    if ended.exit_code == 0 and harness.get("status") == "done":
+        return None
+    return StepFailed(
+        f"{record.run_id}: the harness ended with status {ended.exit_code}{_own_words(harness)}",
+        hint=f"the whole log is in {folder / LOG}",
+        slug="harness-failed",
+        detail=tail(folder / LOG),
+    )
+
+
+def resource_failure(record: RunRecord, folder: Path, ended: ContainerExit, *, failed: bool) -> StepFailed | None:
+    """Whether a container ended for want of memory, or ``failed`` on a full disk."""
     if ended.out_of_memory:
         limit = record.container.memory or 0
         return StepFailed(
@@ -33,18 +47,9 @@ def container_failure(
             f"{limit / 2**30:.2f} GiB",
             hint="give the machine more memory, or the benchmark a smaller batch",
             slug="out-of-memory",
-            detail=tail(log),
+            detail=tail(folder / LOG),
         )
-    if free_bytes(folder) < RESERVE_BYTES and (ended.exit_code != 0 or not harness):
-        return disk_full(folder)
-    if ended.exit_code == 0 and harness.get("status") == "done":
-        return None
-    return StepFailed(
-        f"{record.run_id}: the harness ended with status {ended.exit_code}{_own_words(harness)}",
-        hint=f"the whole log is in {log}",
-        slug="harness-failed",
-        detail=tail(log),
-    )
+    return disk_full(folder) if failed and free_bytes(folder) < RESERVE_BYTES else None
 
 
 def _own_words(harness: Mapping[str, object]) -> str:

@@ -12,6 +12,7 @@ from orchestrator.facts.record import FileHash
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import give
 from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file
+from orchestrator.runs.external import prepare_files
 from orchestrator.runs.failures import RESERVE_BYTES
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def prepare_folder(folder: Path, step: RunStep) -> None:
     """The harness's settings and the reserve are there, and the container's user may write."""
     atomic_write_text(folder / "settings.json", json.dumps(dict(step.settings), indent=1) + "\n", mode=0o644)
     (folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
+    if step.external is not None:
+        prepare_files(folder, step.external, step.container.user)
     give(folder, step.container.user)
 
 

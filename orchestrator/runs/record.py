@@ -77,6 +77,7 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         host=session.host,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
+        deviations=() if step.external is None else step.external.deviations,
     )
     return replace(record, note=record_context.note) if record_context.note else record
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, MlorchError, StepFailed
@@ -17,20 +16,22 @@ from orchestrator.facts.measured import Measured
 from orchestrator.host.left_behind import give, take_back
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import Store, now
-from orchestrator.runs.artifacts import lent
-from orchestrator.runs.console_log import LOG, ConsoleLog
-from orchestrator.runs.failures import container_failure, explanation, failure
+from orchestrator.runs.contain import Containers
+from orchestrator.runs.external import external_result, settings_failure
+from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
 from orchestrator.runs.folder import file_hashes, prepare_folder, release_reserve
 from orchestrator.runs.record import first_record, with_effective
 from orchestrator.runs.sweep import RUN_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import NoReturn, TextIO
+    from pathlib import Path
+    from typing import NoReturn
 
-    from orchestrator.engines import ContainerExit, ContainerFacts, Engine
+    from orchestrator.engines import Engine
     from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
+    from orchestrator.runs.contain import Ended
     from orchestrator.runs.record import RecordContext, Session
 
     Measure = Callable[[RunRecord, Path, Mapping[str, object]], tuple[Measured, StepFailed | None]]
@@ -63,15 +64,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """A container that ran to its own end; ``left`` is what was done to its artefacts, by file."""
-
-    exit: ContainerExit
-    container_id: str
-    left: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
     """Runs steps on one engine into one store."""
 
@@ -97,44 +89,24 @@ class Runner:
         folder = self.store.begin(record)
         try:
             prepare_folder(folder, step)
-            with (folder / LOG).open("x", encoding="utf-8") as log:
-                ended = self._contain(step, log)
+            containers = Containers(engine=self.engine, watcher=self.watcher, secrets=self.session.secrets)
+            ended = containers.run(step, folder)
         except BaseException as exc:  # noqa: BLE001 (always raised again)
             self._cut_short(record, folder, exc, step.results_owner)
         record = replace(record, container=replace(record.container, container_id=ended.container_id))
-        return self._close(record, folder, ended, step.results_owner)
+        return self._close(record, folder, ended, step)
 
-    def _contain(self, step: RunStep, stream: TextIO) -> Ended:
-        """The container from start to end."""
-        begun: list[str] = []
-        log = ConsoleLog(
-            stream=stream,
-            secrets=self.session.secrets,
-            on_event=lambda event: self.watcher.event(step, event),
-            on_line=lambda text: self.watcher.line(step, text),
-        )
-
-        def on_line(raw: str) -> None:
-            try:
-                log.line(raw)
-            except OSError as exc:  # explained here, as the engine would take it for trouble of its own
-                raise explanation(exc, Path(stream.name).parent) from exc
-
-        def on_started(facts: ContainerFacts) -> None:
-            begun.append(facts.container_id)
-
-        with lent(step.container, step.results_owner) as artifacts:
-            for text in artifacts.warnings:
-                self.watcher.line(step, text)
-            ended = self.engine.run(artifacts.container, on_line, on_started)
-            artifacts.keep = ended.exit_code == 0
-        return Ended(exit=ended, container_id=begun[-1] if begun else ended.container_id, left=artifacts.left)
-
-    def _close(self, record: RunRecord, folder: Path, ended: Ended, owner: str) -> Outcome:
+    def _close(self, record: RunRecord, folder: Path, ended: Ended, step: RunStep) -> Outcome:
         """The final record of a container that ran to its own end."""
+        owner = step.results_owner
         left = {**ended.left, **take_back(folder, owner)}
-        harness = harness_document(folder)
-        error = container_failure(record, folder, ended.exit, harness)
+        if step.external is None:
+            harness = harness_document(folder)
+            error = container_failure(record, folder, ended.exit, harness)
+        else:
+            assert ended.output is not None  # the steps of a program were heard
+            failed = resource_failure(record, folder, ended.exit, failed=ended.error is not None) or ended.error
+            harness, error = external_result(folder, step.external, ended.output, failed)
         facts, effective = harness.get("container"), harness.get("effective")
         final = replace(
             record,
@@ -143,11 +115,14 @@ class Runner:
             out_of_memory=ended.exit.out_of_memory,
             container_facts=facts if isinstance(facts, dict) else {},
             settings=with_effective(record.settings, effective if isinstance(effective, dict) else {}),
+            steps=ended.steps,
             error=failure(error, self.session.secrets),
         )
         measured, unread = self.measure(final, folder, harness)
-        if error is None and record.mode == "performance":
+        if error is None and (record.mode == "performance" or step.external is not None):
             error = unread  # the harness was content, but LoadGen's logs are not whole
+        if error is None and step.external is not None and measured.loadgen is not None:
+            error = settings_failure(step.external, measured.loadgen)
         valid = measured.loadgen.valid if measured.loadgen and error is None else None
         final = replace(
             final,

@@ -10,7 +10,7 @@ from orchestrator.definitions.values import TemplateFault, check_template
 from orchestrator.definitions.yaml import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from orchestrator.definitions.catalog.entries import AnyEntry, Catalog
     from orchestrator.errors import Problem
@@ -20,31 +20,21 @@ Loc = tuple[str | int, ...]
 
 def check_program(entry: AnyEntry, program: e.Program) -> Iterator[Problem]:
     """Every fault in the texts and conditions of somebody else's program, each where it stands."""
-    parameters = tuple(f"param.{name}" for name in program.parameters)
-    words = tuple(f"words.{name}" for name in program.words)
     base = set(e.VALUE_NAMES)
-    known = base.union(parameters, words)
+    parameters = base | {f"param.{name}" for name in program.parameters}
+    all_names = parameters | {f"words.{name}" for name in program.words}
     for loc, text in _early_texts(program):
         yield from _template(entry, loc, text, base)
     for loc, text in _texts(program):
-        yield from _template(entry, loc, text, known)
+        yield from _template(entry, loc, text, all_names)
     for loc, condition in _conditions(program):
-        allowed = base if loc[1] == "overlays" else base.union(parameters)
         for name in condition:
-            if name not in allowed:
-                message = f"there is no value `{name}`"
-                yield entry.document.fault("template", message, (*loc, name), suggestion(name, sorted(allowed)))
+            yield from _name(entry, (*loc, name), name, base if loc[1] == "overlays" else parameters)
     for name, word in program.words.items():
-        if word.of not in base.union(parameters):
-            hint = suggestion(word.of, sorted(base.union(parameters)))
-            loc = ("program", "words", name, "of")
-            yield entry.document.fault("template", f"there is no value `{word.of}`", loc, hint)
+        yield from _name(entry, ("program", "words", name, "of"), word.of, parameters)
     for index, overlay in enumerate(program.overlays):
-        for name in overlay.parameters:
-            if name not in program.parameters:
-                loc = ("program", "overlays", index, "parameters", name)
-                hint = suggestion(name, program.parameters)
-                yield entry.document.fault("unknown-parameter", f"there is no parameter `{name}`", loc, hint)
+        at = ("program", "overlays", index, "parameters")
+        yield from _parameters(entry, at, overlay.parameters, program, "this program")
 
 
 def check_interface(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
@@ -54,26 +44,42 @@ def check_interface(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -
     if not isinstance(harness, d.Harness):
         return
     if harness.program is not None:
-        for name in benchmark.parameters:
-            if name not in harness.program.parameters:
-                message = f"harness `{harness.name}` has no parameter `{name}`"
-                hint = suggestion(name, harness.program.parameters)
-                yield entry.document.fault("unknown-parameter", message, ("parameters", name), hint)
+        yield from _parameters(
+            entry, ("parameters",), benchmark.parameters, harness.program, f"harness `{harness.name}`"
+        )
         return
     for name in benchmark.parameters:
         message = f"harness `{harness.name}` takes no parameters: it is mlorch's own"
         yield entry.document.fault("unknown-parameter", message, ("parameters", name))
+    yield from _tensors(catalog, entry, benchmark)
+
+
+def _tensors(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
+    """What a harness of form `mlorch` reads of a model and a data set."""
     for key in ("input", "output"):
         if getattr(benchmark, key) is None:
-            message = f"harness `{harness.name}` needs the model's `{key}`"
-            hint = f"write `{key}: {{name: TENSOR}}`"
-            yield entry.document.fault("missing-key", message, (), hint)
+            message = f"harness `{benchmark.harness}` needs the model's `{key}`"
+            yield entry.document.fault("missing-key", message, (), f"write `{key}: {{name: TENSOR}}`")
     dataset = catalog.by_key.get(("dataset", benchmark.dataset))
-    if dataset is not None and isinstance(dataset.definition, d.Dataset):
-        for key in ("inputs", "labels"):
-            if getattr(dataset.definition, key) is None:
-                message = f"dataset `{benchmark.dataset}` names no `{key}` array, and `{harness.name}` needs it"
-                yield entry.document.fault("missing-key", message, ("dataset",), f"write `{key}: FILE.npy` there")
+    if dataset is None or not isinstance(dataset.definition, d.Dataset):
+        return
+    for key in ("inputs", "labels"):
+        if getattr(dataset.definition, key) is None:
+            message = f"dataset `{benchmark.dataset}` names no `{key}` array, and `{benchmark.harness}` needs it"
+            yield entry.document.fault("missing-key", message, ("dataset",), f"write `{key}: FILE.npy` there")
+
+
+def _parameters(entry: AnyEntry, loc: Loc, given: Iterable[str], program: e.Program, whose: str) -> Iterator[Problem]:
+    for name in given:
+        if name not in program.parameters:
+            message = f"{whose} has no parameter `{name}`"
+            hint = suggestion(name, program.parameters)
+            yield entry.document.fault("unknown-parameter", message, (*loc, name), hint)
+
+
+def _name(entry: AnyEntry, loc: Loc, name: str, known: set[str]) -> Iterator[Problem]:
+    if name not in known:
+        yield entry.document.fault("template", f"there is no value `{name}`", loc, suggestion(name, sorted(known)))
 
 
 def _template(entry: AnyEntry, loc: Loc, text: str, known: set[str]) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from orchestrator.definitions.kinds.base import AbsolutePath, EnvName, Name, RelativePath, Size, Strict
+from orchestrator.definitions.kinds.base import AbsolutePath, EnvName, RelativePath, Size, Strict
 
 Template = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=16_384)]
 ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*\Z", max_length=80)]

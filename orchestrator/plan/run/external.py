@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds.external import VALUE_NAMES, WordsIf
+from orchestrator.definitions.values import TemplateFault, fill, fill_typed
 from orchestrator.errors import DefinitionError, Problem, UsageError
 from orchestrator.facts.containers import ARTIFACTS, Mount
 from orchestrator.facts.external import (
@@ -22,7 +23,6 @@ from orchestrator.facts.external import (
 from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.loadgen_settings import expected_settings, user_conf
 from orchestrator.plan.run.processors import size_bytes
-from orchestrator.definitions.values import TemplateFault, fill, fill_typed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
         Step,
         WritableFolder,
     )
-    from orchestrator.facts.containers import ContainerSpec
     from orchestrator.definitions.values import Value
+    from orchestrator.facts.containers import ContainerSpec
 
 _SCRATCH_OPTIONS = "rw,nosuid,nodev,mode=1777"
 
@@ -180,7 +180,7 @@ def _bad_parameter(name: str, text: str, wanted: str) -> UsageError:
 
 
 def _words(program: Program, values: Mapping[str, Value]) -> dict[str, Value]:
-    """The program's own words for what there is; a value without one has no word, and a template that needs it fails."""
+    """The program's own words; a value without one has no word, and a template that needs it is refused."""
     found: dict[str, Value] = {}
     for name, words in program.words.items():
         word = words.values.get(_text(values.get(words.of, "")))

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.definitions.kinds.recipes import Asset
+    from orchestrator.definitions.values import Value
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import DeviceInjection
     from orchestrator.plan.run.cells import Cell
-    from orchestrator.definitions.values import Value
     from orchestrator.plan.run.workload import RunEnvironment, Workload
 
 SCRATCH = "/scratch"

@@ -1,0 +1,301 @@
+"""The containers of one test from start to end: one of our own harness, or the steps of somebody else's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.assets.trees import alone, find_tree, making
+from orchestrator.errors import AssetError, MlorchError, StepFailed
+from orchestrator.facts.containers import ARTIFACTS, Mount
+from orchestrator.facts.record import StepFact
+from orchestrator.host.left_behind import give, take_over
+from orchestrator.runs.artifacts import lent
+from orchestrator.runs.console_log import LOG, ConsoleLog, tail
+from orchestrator.runs.external import Output, unmet
+from orchestrator.runs.failures import explanation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from orchestrator.engines import ContainerExit, ContainerFacts, Engine
+    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
+    from orchestrator.facts.runs import RunStep
+    from orchestrator.runs.runner import Watcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The containers of a test that ran to their end; ``left`` is what was done to its artefacts, by file.
+
+    Of an external harness ``output`` is what its steps printed, ``steps`` what ran, and ``error`` why a step did not
+    do its work; ``exit`` is then the one of the LoadGen test, or of the step before it that failed.
+    """
+
+    exit: ContainerExit
+    container_id: str
+    left: Mapping[str, str]
+    output: Output | None = None
+    steps: tuple[StepFact, ...] = ()
+    error: StepFailed | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Followed:
+    exit: ContainerExit
+    container_id: str
+    seconds: float
+    timed_out: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Containers:
+    """Runs the containers of tests on one engine; ``secrets`` are taken out of what they print."""
+
+    engine: Engine
+    watcher: Watcher
+    secrets: tuple[str, ...]
+
+    def run(self, step: RunStep, folder: Path) -> Ended:
+        """Every container of the test, one after the other; what they print goes to logs in ``folder``.
+
+        Raises what the engine raises; a step that fails ends the test and is told in `Ended`.
+        """
+        with lent(step.container, step.results_owner) as artifacts:
+            for text in artifacts.warnings:
+                self.watcher.line(step, text)
+            if step.external is None:
+                followed = self._follow(step, artifacts.container, folder / LOG)
+                ended = Ended(exit=followed.exit, container_id=followed.container_id, left={})
+            else:
+                source = next(mount.source for mount in artifacts.container.mounts if mount.target == ARTIFACTS)
+                ended = self._steps(step, step.external, folder, source)
+            artifacts.keep = ended.exit.exit_code == 0 and ended.error is None
+        return replace(ended, left=artifacts.left)
+
+    # -- somebody else's harness ---------------------------------------------------------------
+
+    def _steps(self, step: RunStep, external: ExternalRun, folder: Path, artifacts: str) -> Ended:
+        output = Output(run=external)
+        facts: list[StepFact] = []
+        test: _Followed | None = None
+        error: StepFailed | None = None
+        for planned in external.steps:
+            moved = replace(planned, container=_with_artifacts(planned.container, artifacts))
+            self.watcher.line(step, f"step {planned.name}")
+            followed: _Followed | None = None
+            try:
+                if planned.artifact is not None:
+                    followed = self._made(step, moved, planned.artifact, folder, output)
+                else:
+                    followed = self._one(step, moved, folder, output)
+            except _StepEnded as ended:
+                error, followed = ended.error, ended.followed
+            facts.append(_fact(planned, followed))
+            if followed is not None and (test is None or planned.role == "run" or error is not None):
+                test = followed
+            if error is not None:
+                break
+        assert test is not None  # a program has a LoadGen test, or a step before it failed
+        return Ended(
+            exit=test.exit,
+            container_id=test.container_id,
+            left={},
+            output=output,
+            steps=tuple(facts),
+            error=error,
+        )
+
+    def _one(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> _Followed:
+        """One step; raises `_StepEnded` where it did not do its work."""
+        followed = self._follow(
+            step,
+            planned.container,
+            folder / log_of(planned),
+            on_text=lambda text: output.line(planned.name, text),
+            limit_s=planned.timeout_s,
+        )
+        error = _failure(output.run, planned, followed, output, folder)
+        if error is not None:
+            raise _StepEnded(error, followed)
+        return followed
+
+    def _made(
+        self, step: RunStep, planned: PlannedStep, artifact: PlannedArtifact, folder: Path, output: Output
+    ) -> _Followed | None:
+        """Run a step whose artefact is not there; None where it is, or another process made it meanwhile."""
+        path = Path(artifact.path)
+        if find_tree(path) is not None:
+            self.watcher.line(step, f"step {planned.name}: made before with the same inputs; used again")
+            return None
+
+        def waiting() -> None:
+            self.watcher.line(step, f"step {planned.name}: another mlorch makes this; waiting for it")
+
+        with alone(path, on_wait=waiting):
+            if find_tree(path) is not None:
+                return None
+            followed: _Followed | None = None
+            try:
+                with making(path, path.parents[1] / "quarantine", lambda _name: True, _require(artifact)) as made:
+                    give(made / "out", planned.container.user)
+                    mount = Mount(source=str(made / "out"), target=artifact.target, read_only=False)
+                    container = replace(planned.container, mounts=(*planned.container.mounts, mount))
+                    followed = self._one(step, replace(planned, container=container), folder, output)
+                    take_over(made / "out", step.results_owner)
+            except AssetError as error:
+                if followed is None:
+                    raise
+                raise _StepEnded(error, followed) from None
+        return followed
+
+    # -- one container -------------------------------------------------------------------------
+
+    def _follow(
+        self,
+        step: RunStep,
+        container: ContainerSpec,
+        log: Path,
+        *,
+        on_text: Callable[[str], None] | None = None,
+        limit_s: int | None = None,
+    ) -> _Followed:
+        begun: list[str] = []
+        clock = _Limit(self.engine, limit_s)
+        started = time.monotonic()
+        with log.open("x", encoding="utf-8") as stream, clock.running():
+            console = ConsoleLog(
+                stream=stream,
+                secrets=self.secrets,
+                on_event=lambda event: self.watcher.event(step, event),
+                on_line=lambda text: self.watcher.line(step, text),
+            )
+
+            def on_line(raw: str) -> None:
+                try:
+                    console.line(raw)
+                except OSError as exc:  # explained here, as the engine would take it for trouble of its own
+                    raise explanation(exc, log.parent) from exc
+                if on_text is not None:
+                    on_text(raw.rstrip("\r\n"))
+
+            def on_started(facts: ContainerFacts) -> None:
+                begun.append(facts.container_id)
+                clock.begin(facts.container_id)
+
+            ended = self.engine.run(container, on_line, on_started)
+        return _Followed(
+            exit=ended,
+            container_id=begun[-1] if begun else ended.container_id,
+            seconds=time.monotonic() - started,
+            timed_out=clock.over,
+        )
+
+
+class _StepEnded(Exception):
+    """A step ended and did not do its work; what it left in a folder that was being made is thrown away."""
+
+    def __init__(self, error: StepFailed, followed: _Followed) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.followed = followed
+
+
+class _Limit:
+    """Stops a container when its time is over."""
+
+    def __init__(self, engine: Engine, seconds: int | None) -> None:
+        self._engine = engine
+        self._seconds = seconds
+        self._timer: threading.Timer | None = None
+        self.over = False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def begin(self, container_id: str) -> None:
+        if self._seconds is None:
+            return
+        self._timer = threading.Timer(self._seconds, self._stop, (container_id,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _stop(self, container_id: str) -> None:
+        self.over = True
+        try:
+            self._engine.stop(container_id)
+        except MlorchError:  # whoever follows the container hears of it as well
+            return
+
+
+def log_of(planned: PlannedStep) -> str:
+    """The name of a step's log: of the LoadGen test the usual one."""
+    return LOG if planned.role == "run" else f"console-{planned.name}.log"
+
+
+def _with_artifacts(container: ContainerSpec, source: str) -> ContainerSpec:
+    """The container with the folder of artefacts that this run was lent, and what is mounted from inside of it."""
+    planned = next(mount.source for mount in container.mounts if mount.target == ARTIFACTS)
+    mounts = []
+    for mount in container.mounts:
+        if mount.source == planned or mount.source.startswith(f"{planned}/"):
+            mount = replace(mount, source=source + mount.source.removeprefix(planned))  # noqa: PLW2901
+            if mount.target != ARTIFACTS:
+                Path(mount.source).mkdir(exist_ok=True)
+                give(Path(mount.source), container.user)
+        mounts.append(mount)
+    return replace(container, mounts=tuple(mounts))
+
+
+def _require(artifact: PlannedArtifact) -> Callable[[Mapping[str, str]], None]:
+    def check(hashes: Mapping[str, str]) -> None:
+        absent = [name for name in artifact.files if name not in hashes]
+        if absent:
+            raise AssetError(
+                f"the step did not make {', '.join(absent)} in {artifact.target}",
+                hint=f"it made: {', '.join(sorted(hashes)[:8]) or 'nothing'}",
+                slug="artifact-missing",
+            )
+
+    return check
+
+
+def _failure(
+    external: ExternalRun, planned: PlannedStep, followed: _Followed, output: Output, folder: Path
+) -> StepFailed | None:
+    """Why a step that ended did not do its work. A container that was killed for memory is told by its caller."""
+    log = folder / log_of(planned)
+    if followed.timed_out:
+        return StepFailed(
+            f"step `{planned.name}` was stopped after {planned.timeout_s:,} s, its limit",
+            hint=f"`timeout` of the step is the limit; the whole log is in {log}",
+            slug="timeout",
+            detail=tail(log),
+        )
+    error = unmet(external, output, planned.name, followed.exit.exit_code)
+    if error is not None:
+        error.detail = tail(log)
+        error.hint = f"{error.hint}; the whole log is in {log}" if error.hint else f"the whole log is in {log}"
+    return error
+
+
+def _fact(planned: PlannedStep, followed: _Followed | None) -> StepFact:
+    return StepFact(
+        name=planned.name,
+        role=planned.role,
+        argv=planned.container.command,
+        exit_code=None if followed is None else followed.exit.exit_code,
+        seconds=0.0 if followed is None else round(followed.seconds, 3),
+        artifact=planned.artifact.key if planned.artifact else "",
+        reused=followed is None,
+    )
