@@ -12,6 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.kinds.base import is_commit
 from orchestrator.definitions.kinds.recipes import BootstrapSource, Layer, RegistrySource
 from orchestrator.errors import DefinitionError, Problem
 
@@ -81,7 +82,7 @@ def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock
         DefinitionError: there is no lock (`lock-missing`), or it does not fit the recipe
             (`lock-stale`): a package was added, removed or changed its version since.
     """
-    if not wanted_debs(layer, platform) and not layer.python and not layer.git:
+    if not wanted_debs(layer, platform) and not layer.python and all(is_commit(t.ref) for t in layer.git):
         return None
     lock = catalog.lock(layer.name)
     pins = lock.platforms.get(platform) if lock is not None else None
@@ -104,8 +105,9 @@ def pinned_locations(layer: Layer) -> Iterator[Loc]:
         yield loc
     for index in range(len(layer.python)):
         yield "python", index
-    for index in range(len(layer.git)):
-        yield "git", index
+    for index, tree in enumerate(layer.git):
+        if not is_commit(tree.ref):
+            yield "git", index
 
 
 def unpinned(layer: Layer, pins: PlatformLock, platform: str) -> Iterator[tuple[str, Loc]]:
@@ -124,7 +126,7 @@ def unpinned(layer: Layer, pins: PlatformLock, platform: str) -> Iterator[tuple[
             yield f"the lock has {normalised(name)} {found}", ("python", index)
     commits = {(pin.url, pin.ref) for pin in pins.git}
     for index, tree in enumerate(layer.git):
-        if (tree.url, tree.ref) not in commits:
+        if (tree.url, tree.ref) not in commits and not is_commit(tree.ref):
             yield f"the commit of `{tree.ref}` of {tree.url} is not in the lock", ("git", index)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Root
 
 FILE_NAME = "mlorch.yaml"
-_LISTS = frozenset({"recipes", "registries"})
+_LISTS = frozenset({"recipes", "registries", "git_mirrors"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class Settings:
     pip_index: str = ""
     debian_mirror: str = ""
     debian_security_mirror: str = ""
+    git_mirrors: tuple[str, ...] = ()
+    """``PREFIX=ADDRESS`` each; `mirrors: git:` of a file."""
     engine: str = ""
     engine_host: str = ""
     target: str = ""
@@ -95,6 +97,10 @@ def _with_file(settings: Settings, path: Path) -> Settings:
     sources = dict(settings.sources)
     for name in sorted(given.model_fields_set):
         value = getattr(given, name)
+        if name == "mirrors":
+            values["git_mirrors"] = tuple(f"{prefix}={_beside(at, path.parent)}" for prefix, at in value.git.items())
+            sources["git_mirrors"] = str(document.span((name,), key=True))
+            continue
         if name == "recipes":
             # Recipes of several files add up, the nearer file's later: they lay over one another anyway.
             value = (*settings.recipes, *(_absolute_spec(item, path.parent) for item in value))
@@ -103,6 +109,14 @@ def _with_file(settings: Settings, path: Path) -> Settings:
         values[name] = value
         sources[name] = str(document.span((name,), key=True))
     return replace(settings, **values, sources=sources)  # type: ignore[arg-type]  # the models have equal fields
+
+
+def _beside(address: str, folder: Path) -> str:
+    """An address of a mirror; one that is a path is relative to the settings file. A final slash stays."""
+    if "://" in address:
+        return address
+    slash = "/" if address.endswith("/") else ""
+    return str((folder / Path(address).expanduser()).absolute()) + slash
 
 
 def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Value = str | int | float
 LONGEST_EXPRESSION = 200
 _LARGEST = 2**63
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _PIECES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _OPERATORS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,
@@ -118,6 +119,12 @@ def _split(text: str) -> Iterator[_Piece]:
 
 
 def _parse(text: str) -> ast.expr:
+    if _NAME.fullmatch(text.strip()):  # be a part of it a word of Python's
+        first, *rest = text.strip().split(".")
+        node: ast.expr = ast.Name(id=first)
+        for part in rest:
+            node = ast.Attribute(value=node, attr=part)
+        return node
     if len(text) > LONGEST_EXPRESSION:
         raise TemplateFault(f"an expression of {len(text)} characters", f"at most {LONGEST_EXPRESSION}")
     try:

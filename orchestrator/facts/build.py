@@ -35,11 +35,12 @@ class DebPin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreePin:
-    """The files of a commit of a git repository, laid out at ``path`` of the context."""
+    """The files of a commit of a git repository (those below ``paths``), laid out at ``path`` of the context."""
 
     path: str
     url: str
     commit: str
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

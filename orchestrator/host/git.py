@@ -12,13 +12,20 @@ import os
 import re
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.host.command import NOT_FOUND, TIMED_OUT, run_program
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NO_MIRRORS: Mapping[str, str] = MappingProxyType({})
 TIMEOUT_S = 300
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SAFE = (
@@ -31,10 +38,21 @@ _SAFE = (
     "submodule.recurse=false",
     "init.defaultBranch=main",
 )
-_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "https:ssh:file", "GIT_LFS_SKIP_SMUDGE": "1"}
+_ENVIRONMENT = {
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ALLOW_PROTOCOL": "https:ssh:file",
+    "GIT_LFS_SKIP_SMUDGE": "1",
+}
 
 
-def commit_of(url: str, ref: str) -> str:
+def mirrored(url: str, mirrors: Mapping[str, str]) -> str:
+    """Where this site fetches ``url`` from: the longest prefix of ``mirrors`` is replaced. Records keep ``url``."""
+    prefix = max((known for known in mirrors if url.startswith(known)), key=len, default="")
+    return mirrors[prefix] + url.removeprefix(prefix) if prefix else url
+
+
+def commit_of(url: str, ref: str, mirrors: Mapping[str, str] = NO_MIRRORS) -> str:
     """The commit that a ref names now; a commit names itself, without the network.
 
     Raises `UsageError` [unknown-ref] where the repository has no such ref and
@@ -43,7 +61,7 @@ def commit_of(url: str, ref: str) -> str:
     if _COMMIT.fullmatch(ref):
         return ref
     names = (f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}")
-    answer = _git("ls-remote", "--", url, *names)
+    answer = _git("ls-remote", "--", _address(mirrored(url, mirrors)), *names)
     found = {name: commit for commit, _, name in (line.partition("\t") for line in answer.splitlines())}
     for name in names:
         if name in found and _COMMIT.fullmatch(found[name]):
@@ -55,13 +73,13 @@ def commit_of(url: str, ref: str) -> str:
     )
 
 
-def fetch(url: str, ref: str, cache: Path | None = None) -> Path:
+def fetch(url: str, ref: str, cache: Path | None = None, *, mirrors: Mapping[str, str] = NO_MIRRORS) -> Path:
     """The folder with the files of a ref's commit, read-only by agreement.
 
     Fetched once a commit; concurrent fetches do not meet. Raises as `commit_of`, and `AssetError`
     [source-changed] where somebody has edited the files since: they are not the commit's any more.
     """
-    tree = _cached(url, commit_of(url, ref), cache or cache_home())
+    tree = _cached(_Wanted(url, commit_of(url, ref, mirrors)), cache or cache_home(), mirrors)
     if _note_of(tree).read_text(encoding="ascii") != _tree_sha256(tree):
         raise AssetError(
             f"{tree}: the files that were fetched from {url} have been edited",
@@ -71,22 +89,34 @@ def fetch(url: str, ref: str, cache: Path | None = None) -> Path:
     return tree
 
 
-def _cached(url: str, commit: str, cache: Path) -> Path:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The files of a commit, or those below some of its paths."""
+
+    url: str
+    commit: str
+    paths: tuple[str, ...] = ()
+
+    def folder(self, cache: Path) -> Path:
+        home = cache / "recipes" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        if not self.paths:
+            return home / self.commit
+        return home / f"{self.commit}-{hashlib.sha256(' '.join(self.paths).encode()).hexdigest()[:12]}"
+
+
+def _cached(wanted: _Wanted, cache: Path, mirrors: Mapping[str, str]) -> Path:
     """The folder with the files of a commit, fetched where there is none, or none whose hash was noted."""
-    home = cache / "recipes" / hashlib.sha256(url.encode()).hexdigest()[:16]
-    kept = home / commit
+    kept = wanted.folder(cache)
     if kept.is_dir() and _note_of(kept).is_file():
         return kept
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=home) as scratch:
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent) as scratch:
         tree = Path(scratch) / "tree"
-        _git("init", "--quiet", "--template=", str(tree))
-        options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules")
-        _git("-C", str(tree), "fetch", *options, "--", url, commit)
-        if _git("-C", str(tree), "rev-parse", "FETCH_HEAD").strip() != commit:
-            raise AssetError(f"{url} gave another commit than {commit}", slug="git")
-        _git("-C", str(tree), "checkout", "--quiet", "--detach", commit)
-        shutil.rmtree(tree / ".git")
+        source = mirrored(wanted.url, mirrors)
+        if source.startswith("/"):
+            _from_folder(Path(_address(source)), wanted, tree)
+        else:
+            _from_remote(source, wanted, tree)
         if kept.is_dir() and not _note_of(kept).is_file():
             kept.rename(Path(scratch) / "unknown")
         atomic_write_text(_note_of(kept), _tree_sha256(tree), overwrite=True)
@@ -98,12 +128,65 @@ def _cached(url: str, commit: str, cache: Path) -> Path:
     return kept
 
 
-def export(url: str, commit: str, out: Path) -> None:
-    """The files of a commit at ``out`` (not there yet), with modes that no umask has touched; raises as `fetch`.
+def _from_remote(url: str, wanted: _Wanted, tree: Path) -> None:
+    """Fetch one commit; where only some paths are wanted, without the bytes of the others if the server can do that."""
+    _git("init", "--quiet", "--template=", str(tree))
+    options = ["--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules"]
+    if wanted.paths:
+        options.append("--filter=blob:none")
+    _git("-C", str(tree), "remote", "add", "origin", url)
+    _git("-C", str(tree), "fetch", *options, "origin", wanted.commit)
+    if _git("-C", str(tree), "rev-parse", "FETCH_HEAD").strip() != wanted.commit:
+        raise AssetError(f"{url} gave another commit than {wanted.commit}", slug="git")
+    if wanted.paths:
+        _git("-C", str(tree), "checkout", "--quiet", "FETCH_HEAD", "--", *wanted.paths)
+    else:
+        _git("-C", str(tree), "checkout", "--quiet", "--detach", wanted.commit)
+    shutil.rmtree(tree / ".git")
 
-    Where files in the cache are not those that were fetched any more, the tree is fetched anew.
+
+def _from_folder(repository: Path, wanted: _Wanted, tree: Path) -> None:
+    """Take the files out of a repository on this machine, whose history may lack what is not wanted."""
+    if not repository.is_dir():
+        raise AssetError(
+            f"the mirror {repository} of {wanted.url} is not there",
+            hint="`mirrors: git:` of mlorch.yaml, or MLORCH_GIT_MIRRORS, says where it should be",
+            slug="git",
+        )
+    tree.mkdir()
+    git_folder = repository / ".git" if (repository / ".git").is_dir() else repository
+    with tempfile.TemporaryDirectory(prefix=".index-") as scratch:
+        # An index of our own: nothing is written into somebody's repository.
+        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        at = (f"--git-dir={git_folder}", f"--work-tree={tree}")
+        _git(*at, "cat-file", "-e", f"{wanted.commit}^{{commit}}", env=index)
+        _git(*at, "read-tree", wanted.commit, env=index)
+        listed = _git(*at, "ls-files", "-z", "--", *(wanted.paths or (".",)), env=index)
+        names = [name for name in listed.split("\0") if name]
+        if not names:
+            raise AssetError(
+                f"{wanted.url} has nothing at {', '.join(wanted.paths)} in {wanted.commit[:12]}", slug="git"
+            )
+        _git(*at, "checkout-index", "-z", "--stdin", env=index, stdin=listed)
+
+
+def _address(source: str) -> str:
+    """A folder may be named without the ``.git`` that a bare repository has."""
+    if source.startswith("/") and not Path(source).is_dir() and Path(f"{source}.git").is_dir():
+        return f"{source}.git"
+    return source
+
+
+def export(
+    url: str, commit: str, out: Path, *, paths: tuple[str, ...] = (), mirrors: Mapping[str, str] = NO_MIRRORS
+) -> None:
+    """The files of a commit (those below ``paths``) at ``out``, which is not there yet; raises as `fetch`.
+
+    Their modes are as no umask has touched them. Where files in the cache are not those that were fetched any
+    more, the tree is fetched anew.
     """
-    if not _copied_unchanged(url, commit, out) and not _copied_unchanged(url, commit, out):
+    wanted = _Wanted(url, commit, paths)
+    if not _copied_unchanged(wanted, out, mirrors) and not _copied_unchanged(wanted, out, mirrors):
         raise AssetError(
             f"the files of {url} at {commit} change while they are copied",
             hint=f"leave {cache_home()} alone and run it again",
@@ -114,9 +197,9 @@ def export(url: str, commit: str, out: Path) -> None:
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
-def _copied_unchanged(url: str, commit: str, out: Path) -> bool:
+def _copied_unchanged(wanted: _Wanted, out: Path, mirrors: Mapping[str, str]) -> bool:
     """Copy the cached tree; one that is not what was fetched is dropped from the cache, and nothing is copied."""
-    cached = _cached(url, commit, cache_home())
+    cached = _cached(wanted, cache_home(), mirrors)
     shutil.copytree(cached, out, symlinks=True)
     if _note_of(cached).read_text(encoding="ascii") == _tree_sha256(out):
         return True
@@ -145,17 +228,18 @@ def _tree_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments: str, env: Mapping[str, str] = NO_MIRRORS, stdin: str = "") -> str:
     command = ["git", *(word for setting in _SAFE for word in ("-c", setting)), *arguments]
     # Nothing that would point git at another repository.
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k == "GIT_SSL_CAINFO"}
-    done = run_program(command, env=_ENVIRONMENT, inherited=kept, timeout_s=TIMEOUT_S)
+    done = run_program(command, env={**_ENVIRONMENT, **env}, inherited=kept, timeout_s=TIMEOUT_S, text=stdin)
     if done.code == NOT_FOUND:
         raise AssetError("git is not installed", slug="git", hint="install git, or give a folder of recipes")
     if done.code == TIMED_OUT:
         raise AssetError(f"git did not answer within {TIMEOUT_S} s", slug="git", hint="check the network")
     if done.code != 0:
         last = done.tail(1) or f"exit status {done.code}"
-        message = f"git {arguments[2] if arguments[0] == '-C' else arguments[0]}: {last.removeprefix('fatal: ')}"
+        verb = next(word for word in arguments if not word.startswith(("-", "/")))
+        message = f"git {verb}: {last.removeprefix('fatal: ')}"
         raise AssetError(message, slug="git", hint="check the address and your access", detail=done.stderr[-2000:])
     return done.stdout

@@ -19,7 +19,7 @@ from orchestrator.host.mirrors import debian_mirrors
 from orchestrator.host.pip_config import LISTS, NUMBERS, read_pip_config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 SECRET_LIMIT = 500 * 1024
 """BuildKit refuses a secret above this many bytes (its MaxSecretSize)."""
@@ -64,6 +64,8 @@ class SiteConfig:
     """Files where `docker login` and `podman login` may have left credentials, in the order that counts."""
     registry_certificates: tuple[Path, ...] = ()
     """Folders with a folder of certificates for each registry: mlorch's own, then those of the engines."""
+    git_mirrors: Mapping[str, str] = field(default_factory=dict)
+    """Prefixes of git addresses, and what stands for each here: another address, or a folder of repositories."""
     notes: tuple[str, ...] = ()
 
 
@@ -73,9 +75,15 @@ def this_site() -> SiteConfig:
 
 
 def discover(
-    env: Mapping[str, str], root: Path = Path("/"), *, settings: Mapping[str, str] | None = None
+    env: Mapping[str, str],
+    root: Path = Path("/"),
+    *,
+    settings: Mapping[str, str] | None = None,
+    git_mirrors: Sequence[str] = (),
 ) -> SiteConfig:
     """Read the site from `env`, from `settings` (of `SETTINGS`, by name) and from the files below `root`.
+
+    ``git_mirrors`` are ``PREFIX=ADDRESS``.
 
     A variable `MLORCH_…` counts more than a setting; a setting more than what the host has for
     all programs, but for `PIP_INDEX_URL`.
@@ -100,8 +108,24 @@ def discover(
         apt_sources=_apt_sources(env),
         registry_logins=_registry_logins(env),
         registry_certificates=_registry_certificates(env),
+        git_mirrors=_git_mirrors(env.get("MLORCH_GIT_MIRRORS", "").split() or git_mirrors),
         notes=tuple(notes),
     )
+
+
+def _git_mirrors(texts: Sequence[str]) -> dict[str, str]:
+    """Raises `EngineError` [git-mirrors] for a text that is not ``PREFIX=ADDRESS``."""
+    found = {}
+    for text in texts:
+        prefix, equals, address = text.partition("=")
+        if not equals or not prefix or not address.startswith(("/", "https://", "ssh://", "file:///")):
+            raise EngineError(
+                f"`{text[:80]}` says of no git mirror where it is",
+                hint="write PREFIX=ADDRESS, e.g. https://github.com/=/srv/git/",
+                slug="git-mirrors",
+            )
+        found[prefix] = address
+    return found
 
 
 def _variable(setting: str) -> str:

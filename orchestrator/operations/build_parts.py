@@ -39,6 +39,6 @@ def package_parts(site: SiteConfig) -> Parts:
         shutil.copyfile(fetch_sdist(pin, Fetcher(site=site)), out)
 
     def tree(pin: TreePin, out: Path) -> None:
-        export(pin.url, pin.commit, out)
+        export(pin.url, pin.commit, out, paths=pin.paths, mirrors=site.git_mirrors)
 
     return Parts(rootfs=rootfs, pip=pip, tools=tools, sdist=sdist, tree=tree)

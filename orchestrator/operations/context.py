@@ -6,6 +6,7 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ class Context:
         from orchestrator.host.git import fetch
         from orchestrator.operations.relock import with_own_locks
 
-        found = roots(self.pinned(), fetch)
+        found = roots(self.pinned(), partial(fetch, mirrors=self.site.git_mirrors))
         return found if self.locked else with_own_locks(found)
 
     def forget(self) -> None:
@@ -103,7 +104,7 @@ class Context:
             if specs:
                 from orchestrator.host.git import commit_of
 
-                self._pinned = pinned(specs, commit_of)
+                self._pinned = pinned(specs, partial(commit_of, mirrors=self.site.git_mirrors))
                 for given, at_commit in zip(specs, self._pinned, strict=True):
                     if given != at_commit:
                         self.talk.say(f"recipes {given} are at commit {at_commit.rpartition('@')[2]}")
@@ -257,7 +258,8 @@ class Context:
         if self._site is None:
             from orchestrator.host.site import SETTINGS, discover
 
-            self._site = discover(os.environ, settings={name: getattr(self.settings, name) for name in SETTINGS})
+            given = {name: getattr(self.settings, name) for name in SETTINGS}
+            self._site = discover(os.environ, settings=given, git_mirrors=self.settings.git_mirrors)
         return self._site
 
     @property

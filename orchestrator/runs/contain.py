@@ -253,6 +253,8 @@ def _with_artifacts(container: ContainerSpec, source: str) -> ContainerSpec:
             if mount.target != ARTIFACTS:
                 Path(mount.source).mkdir(exist_ok=True)
                 give(Path(mount.source), container.user)
+        elif mount.target.startswith(f"{ARTIFACTS}/"):  # where an artefact will be, so that no engine makes it as root
+            (Path(source) / mount.target.removeprefix(f"{ARTIFACTS}/")).mkdir(exist_ok=True)
         mounts.append(mount)
     return replace(container, mounts=tuple(mounts))
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from orchestrator.errors import AssetError, UsageError
-from orchestrator.host.git import commit_of, export, fetch
+from orchestrator.host.git import commit_of, export, fetch, mirrored
 
 pytestmark = pytest.mark.processes
 
@@ -165,3 +165,82 @@ def test_changed_files_and_no_repository_to_fetch_from_is_an_error(repository, t
         export(url, commit, tmp_path / "out")
     assert caught.value.slug == "git"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def upstream(tmp_path):
+    """A bare repository as a site mirrors it: of its files some blobs are missing, as of a partial mirror."""
+    work = tmp_path / "work"
+    for name, text in {
+        "tool/main.py": "print(1)",
+        "tool/sub/x.py": "x",
+        "huge/data.bin": "much",
+        "README": "r",
+    }.items():
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text(text)
+    (work / "tool/main.py").chmod(0o755)
+    git(work, "init", "-q", "-b", "main")
+    git(work, "add", "-A")
+    git(work, "commit", "-q", "-m", "all")
+    bare = tmp_path / "mirrors" / "org" / "suite.git"
+    bare.parent.mkdir(parents=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(work), str(bare)], check=True)
+    return bare
+
+
+URL = "https://git.example/org/suite"
+
+
+def mirrors(tmp_path):
+    return {"https://git.example/": f"{tmp_path}/mirrors/"}
+
+
+def test_some_paths_of_a_commit_come_from_a_mirror_that_lacks_the_others(upstream, tmp_path):
+    commit = git(upstream, "rev-parse", "main")
+    blob = git(upstream, "rev-parse", "main:huge/data.bin")
+    (upstream / "objects" / blob[:2] / blob[2:]).unlink()
+    before = sorted(path.name for path in upstream.iterdir())
+    out = tmp_path / "out"
+    export(URL, commit, out, paths=("tool",), mirrors=mirrors(tmp_path))
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert files == {"tool/main.py", "tool/sub/x.py"}
+    assert (out / "tool/main.py").stat().st_mode & 0o777 == 0o755
+    assert sorted(path.name for path in upstream.iterdir()) == before, "nothing is written into the mirror"
+
+
+def test_a_ref_is_looked_up_at_the_mirror_and_the_upstream_address_is_kept(upstream, tmp_path):
+    assert commit_of(URL, "main", mirrors(tmp_path)) == git(upstream, "rev-parse", "main")
+    tree = fetch(URL, "main", tmp_path / "cache", mirrors=mirrors(tmp_path))
+    assert (tree / "README").read_text() == "r"
+
+
+def test_paths_through_a_remote_are_fetched_alone(upstream, tmp_path):
+    commit = git(upstream, "rev-parse", "main")
+    out = tmp_path / "out"
+    export(f"file://{upstream}", commit, out, paths=("tool/sub", "README"))
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == {
+        "tool/sub/x.py",
+        "README",
+    }
+
+
+@pytest.mark.parametrize(
+    ("paths", "at", "message"),
+    [
+        (("nowhere",), "mirrors/", "has nothing at nowhere"),
+        ((), "other/", "is not there"),
+        ((":(glob)**",), "mirrors/", "has nothing at"),
+    ],
+)
+def test_what_a_mirror_has_not_is_said(upstream, tmp_path, paths, at, message):
+    commit = git(upstream, "rev-parse", "main")
+    with pytest.raises(AssetError, match=message.replace("(", ".")):
+        export(URL, commit, tmp_path / "out", paths=paths, mirrors={"https://git.example/": f"{tmp_path}/{at}"})
+
+
+def test_the_longest_prefix_counts():
+    known = {"https://git.example/": "/all/", "https://git.example/org/": "/org/"}
+    assert mirrored("https://git.example/org/suite", known) == "/org/suite"
+    assert mirrored("https://git.example/two/suite", known) == "/all/two/suite"
+    assert mirrored("https://elsewhere.example/x", known) == "https://elsewhere.example/x"

@@ -16,7 +16,8 @@ _NAME = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*\Z"
 Name = Annotated[str, StringConstraints(pattern=_NAME, max_length=64)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\Z")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}\Z")]
-Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")]
+_COMMIT = r"^[0-9a-f]{40}(?:[0-9a-f]{24})?\Z"
+Commit = Annotated[str, StringConstraints(pattern=_COMMIT)]
 ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._:/-]*\Z")]
 """Of a registry image, with its tag: ``registry.example:5000/path/name:tag``."""
 GitUrl = Annotated[
@@ -42,6 +43,11 @@ EnvValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*\Z", max
 Size = Annotated[str, StringConstraints(pattern=r"^[0-9]+[kmgt]?\Z")]
 Level = Literal["base", "runtime", "framework", "loadgen", "harness", "code", "benchmark", "side"]
 Framework = Name
+
+
+def is_commit(ref: str) -> bool:
+    """Whether a ref of git is a whole commit id, which no lock needs to say."""
+    return re.fullmatch(_COMMIT, ref) is not None
 
 
 def is_name(text: str) -> bool:

@@ -70,11 +70,15 @@ class CopiedFile(Strict):
 
 
 class GitTree(Strict):
-    """The files of a repository at a ref, copied in at ``to``; the lock says which commit the ref is."""
+    """The files of a repository at a ref, copied in at ``to``; the lock says which commit the ref is.
+
+    A ref that is a commit (40 digits) needs no lock. With `paths` only those files and folders are copied.
+    """
 
     url: GitUrl
     ref: GitRef
     to: AbsolutePath
+    paths: tuple[RelativePath, ...] = ()
 
 
 class Layer(Definition):

@@ -19,6 +19,20 @@ EngineHost = Annotated[
 ]
 
 
+MirrorAddress = Annotated[
+    str, StringConstraints(pattern=r"^(?:https://(?![^/]*@)|ssh://(?![^/]*:[^/]*@)|file:///)?[A-Za-z0-9@:._/~+%-]+\Z")
+]
+
+
+class Mirrors(Strict):
+    """What stands for addresses that this site does not reach."""
+
+    git: dict[
+        Annotated[str, StringConstraints(pattern=r"^(?:https|ssh|file)://[A-Za-z0-9@:._/~+%-]*\Z")], MirrorAddress
+    ] = Field(default_factory=dict)
+    """Beginning of an address → another one, or a folder: ``https://github.com/: /srv/git/``."""
+
+
 class SettingsFile(Strict):
     """One `mlorch.yaml`; what it leaves out is left to the environment and the host."""
 
@@ -34,6 +48,7 @@ class SettingsFile(Strict):
     pip_index: Url = Field(default="", description="address of a Python package index")
     debian_mirror: Url = Field(default="", description="address of a mirror of the Debian archive")
     debian_security_mirror: Url = Field(default="", description="the same for security updates")
+    mirrors: Mirrors = Field(default=Mirrors(), description="git: beginnings of addresses, and what stands for each")
     engine: Name = Field(default="", description="container engine")
     engine_host: EngineHost = Field(
         default="", description="where the engine listens, as DOCKER_HOST says it: unix:///PATH, ssh://USER@HOST"

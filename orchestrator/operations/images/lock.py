@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.locks import has_pins, lock_text
@@ -130,7 +131,7 @@ class _LayerLocker:
     def _origins(self) -> Origins:
         return Origins(
             digest=lambda image, platform: digest_of(image, platform, self.context.http),
-            commit=commit_of,
+            commit=partial(commit_of, mirrors=self.context.site.git_mirrors),
             unlocked=self._no_digest,
             fetch=Fetcher(site=self.context.site),
         )

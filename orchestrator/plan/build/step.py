@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.kinds.base import is_commit
 from orchestrator.definitions.kinds.lock import PlatformLock
 from orchestrator.definitions.locks import ROOTFS_SCHEME, platform_lock
 from orchestrator.facts.build import DebPin, LayerStep, SdistPin, TreePin
@@ -141,7 +142,13 @@ def _trees(layer: Layer, lock: PlatformLock) -> tuple[TreePin, ...]:
     """The trees of git in the order of the recipe, at the commits of the lock."""
     commits = {(pin.url, pin.ref): pin.commit for pin in lock.git}
     return tuple(
-        TreePin(path=_content_path(tree.to), url=tree.url, commit=commits[tree.url, tree.ref]) for tree in layer.git
+        TreePin(
+            path=_content_path(tree.to),
+            url=tree.url,
+            commit=tree.ref if is_commit(tree.ref) else commits[tree.url, tree.ref],
+            paths=tree.paths,
+        )
+        for tree in layer.git
     )
 
 
@@ -258,7 +265,8 @@ def _inputs(work: _Work, text: str, files: Sequence[ContextFile]) -> dict[str, s
     for file in files:
         inputs[f"file:{file.path}"] = f"{file.sha256} {file.mode:o}"
     inputs |= _package_inputs(work.lock)
-    inputs |= {f"git:{pin.url}@{pin.ref}": pin.commit for pin in work.lock.git}
+    for tree, pin in zip(work.layer.git, _trees(work.layer, work.lock), strict=True):
+        inputs[f"git:{tree.url}@{tree.ref}"] = " ".join((pin.commit, *pin.paths))
     inputs |= {f"sdist:{sdist.name}": f"{sdist.version} {sdist.sha256}" for sdist in work.lock.sdists}
     if work.lock.debs and work.lays_out_debs:
         inputs["rootfs"] = ROOTFS_SCHEME

@@ -1,0 +1,224 @@
+"""A harness of somebody else's: a program with a layout and words of its own in a git repository, and its recipes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+BENCH = r'''
+"""--scen offline|server|single|multi --phase perf|acc --conf FILE --net DIR --set DIR --to DIR [--break HOW]"""
+import argparse, array, getpass, os, sys, threading, time
+import mlperf_loadgen as lg
+import numpy as np
+import onnxruntime as ort
+
+parser = argparse.ArgumentParser()
+for name in ("scen", "phase", "conf", "net", "set", "to", "threads", "break"):
+    parser.add_argument(f"--{name}", default="")
+o = parser.parse_args()
+how = getattr(o, "break")
+print(f"bench of {getpass.getuser()}", flush=True)
+if how == "no-logs":
+    sys.exit(0)
+if how == "sleep":
+    time.sleep(600)
+options = ort.SessionOptions()
+options.intra_op_num_threads = int(o.threads)
+session = ort.InferenceSession(os.path.join(o.net, "net.onnx"), options, providers=["CPUExecutionProvider"])
+images = np.load(os.path.join(o.set, "images.npy"))
+feed = session.get_inputs()[0].name
+
+
+def answer(queries):
+    for at in range(0, len(queries), 64):
+        part = queries[at:at + 64]
+        try:
+            if how == "swallow":
+                raise RuntimeError("this batch is lost")
+            found = session.run(None, {feed: images[[q.index for q in part]]})[0].argmax(1).astype(np.int32)
+        except RuntimeError as error:
+            print(f"ERROR batch failed: {error}", flush=True)
+            found = np.zeros(len(part), np.int32)
+        kept = [array.array("B", np.int32(each).tobytes()) for each in found]
+        lg.QuerySamplesComplete([
+            lg.QuerySampleResponse(q.id, k.buffer_info()[0], k.buffer_info()[1]) for q, k in zip(part, kept)])
+
+
+scenario = {"offline": "Offline", "server": "Server", "single": "SingleStream", "multi": "MultiStream"}[o.scen]
+settings = lg.TestSettings()
+if how != "no-conf":
+    settings.FromConfig(o.conf, "resnet50", scenario)
+else:
+    settings.min_duration_ms = 700
+settings.scenario = getattr(lg.TestScenario, scenario)
+settings.mode = lg.TestMode.AccuracyOnly if o.phase == "acc" else lg.TestMode.PerformanceOnly
+logs = lg.LogSettings()
+out = os.path.join(o.to, time.strftime("%Y%m%d-%H%M%S"))
+os.makedirs(out)
+open(os.path.join(o.to, "site.txt"), "w").write(open("/opt/suite/site.txt").read())
+logs.log_output.outdir = out
+sut = lg.ConstructSUT(lambda queries: threading.Thread(target=answer, args=(queries,)).start()
+                      if scenario == "Server" else answer(queries), lambda: None)
+qsl = lg.ConstructQSL(len(images), 1024, lambda _: None, lambda _: None)
+lg.StartTestWithLogSettings(sut, qsl, settings, logs, "/does/not/exist")
+lg.DestroyQSL(qsl)
+lg.DestroySUT(sut)
+if how == "nan":
+    os.environ["NAN"] = "1"
+    open(os.path.join(o.to, "nan"), "w").close()
+print("bench done", flush=True)
+'''
+
+COMPILE = r'''
+"""MODEL OUT: what a vendor's compiler would make of the model; here the optimiser of onnxruntime."""
+import sys
+import onnxruntime as ort
+
+options = ort.SessionOptions()
+options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+options.optimized_model_filepath = sys.argv[2]
+ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+print("compiled", sys.argv[1], flush=True)
+'''
+
+SCORE = r'''
+"""RESULTS LABELS"""
+import glob, json, os, sys
+import numpy as np
+
+labels = np.load(sys.argv[2])
+(log,) = glob.glob(os.path.join(sys.argv[1], "*", "mlperf_log_accuracy.json"))
+seen = {each["qsl_idx"]: int(np.frombuffer(bytes.fromhex(each["data"]), np.int32)[0]) for each in json.load(open(log))}
+good = sum(int(labels[index]) == found for index, found in seen.items())
+value = "nan" if os.path.exists(os.path.join(sys.argv[1], "nan")) else f"{100.0 * good / len(seen):.3f}"
+print(f"TOP1: {value} percent of {len(seen)}", flush=True)
+'''
+
+HARNESS = """\
+kind: harness
+form: external
+name: suite
+title: A suite of somebody else's
+loadgen: loadgen
+deps: harness-deps
+code: suite-code
+backends: {onnxruntime: ort}
+program:
+  source: /opt/suite
+  parameters:
+    threads: {type: int, default: "{cpus}", min: 1, about: threads of the runtime}
+    break: {default: "", about: how it shall misbehave}
+  words:
+    scenario:
+      of: scenario
+      values: {Offline: offline, Server: server, SingleStream: single, MultiStream: multi}
+    phase:
+      of: mode
+      values: {performance: perf, accuracy: acc}
+  files:
+    - {path: user.conf, format: user.conf}
+    - {path: /opt/suite/site.txt, text: "{target} has {cpus} processors\\n"}
+    - {path: /etc/passwd, text: "runner:x:{uid}:{gid}::/scratch:/bin/sh\\n"}
+  writable:
+    - {path: /opt/suite/cache, kind: memory, size: 16m, reason: it keeps its traces there}
+  steps:
+    - name: compile
+      role: prepare
+      argv: [python3, tools/compile_net.py, "{model.file}", "{artifacts}/compile/net.onnx"]
+      workdir: "{source}"
+      artifact: {files: [net.onnx], takes: a second}
+    - name: bench
+      role: run
+      workdir: "{source}"
+      timeout: 5m
+      argv:
+        - python3
+        - app/bench.py
+        - --scen={words.scenario}
+        - --phase={words.phase}
+        - --conf={config}/user.conf
+        - --net={artifacts}/compile
+        - --set={data}
+        - --to={results}/out
+        - --threads={param.threads}
+        - --break={param.break}
+    - name: score
+      role: accuracy
+      when: {mode: accuracy}
+      workdir: "{source}"
+      argv: [python3, tools/score.py, "{results}/out", "{data}/labels.npy"]
+  logs: {folder: out/*}
+  expect:
+    console_has: ["^bench done$"]
+    console_lacks: ["^ERROR "]
+    files: [out/site.txt]
+  accuracy:
+    step: score
+    figures:
+      - {name: top1, pattern: "^TOP1: (\\\\S+) percent", samples: "percent of ([0-9]+)", unit: "%"}
+"""
+
+LAYER = """\
+kind: layer
+name: suite-code
+title: The suite's files
+level: code
+template: code.Dockerfile.j2
+git:
+  - {{url: "{url}", ref: {commit}, to: /opt/suite, paths: [app, tools, site.txt, cache]}}
+"""
+
+BENCHMARK = """\
+kind: benchmark
+name: suite-fashion
+title: Fashion-MNIST through somebody else's suite
+task: image-classification
+layer: benchmark
+model: resnet8-fashion
+dataset: fashion-mnist
+harness: suite
+frameworks: [onnxruntime]
+performance_samples: 1024
+scenarios:
+  Offline: {target_qps: 30000}
+  SingleStream: {expected_latency_ns: 200000}
+  MultiStream: {samples_per_query: 8, expected_latency_ns: 900000}
+  Server: {target_qps: 200, target_latency_ns: 100000000}
+accuracy: {metric: top1, reference: 91.54, factor: 0.99}
+"""
+
+FILES = {
+    "app/bench.py": BENCH,
+    "tools/compile_net.py": COMPILE,
+    "tools/score.py": SCORE,
+    "site.txt": "nothing was said of this site\n",
+    "cache/README": "traces\n",
+    "papers/large.bin": "not wanted\n",
+}
+
+
+def make_repository(folder: Path) -> str:
+    """The suite as a git repository; gives its commit."""
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+    def git(*words: str) -> str:
+        me = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main")
+        return subprocess.run(
+            ["git", *me, "-C", str(folder), *words], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-q", "-m", "the suite")
+    return git("rev-parse", "HEAD")
+
+
+def write_recipes(folder: Path, url: str, commit: str) -> Path:
+    """Recipes of the suite: its harness, the layer with its files, and a benchmark."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "suite.yaml").write_text(HARNESS)
+    (folder / "suite-code.yaml").write_text(LAYER.format(url=url, commit=commit))
+    (folder / "suite-fashion.yaml").write_text(BENCHMARK)
+    return folder
