@@ -10,7 +10,7 @@ from orchestrator.definitions.catalog.check_harness import check_interface, chec
 from orchestrator.definitions.kinds import recipes as d
 from orchestrator.definitions.locks import normalised, pinned_locations, unpinned
 from orchestrator.definitions.yaml import suggestion
-from orchestrator.errors import DefinitionError
+from orchestrator.errors import DefinitionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,12 +23,47 @@ Loc = tuple[str | int, ...]
 
 def check(catalog: Catalog) -> tuple[Problem, ...]:
     """Every fault between definitions, in the order of kinds and names; reads files and locks."""
-    return (*check_references(catalog), *(p for entry in catalog.entries() for p in _files(catalog, entry)))
+    return (
+        *check_references(catalog),
+        *check_choices(catalog),
+        *(p for entry in catalog.entries() for p in _files(catalog, entry)),
+    )
 
 
 def check_references(catalog: Catalog) -> tuple[Problem, ...]:
     """The part of `check` that needs no file: names that are not defined, layers at the wrong level."""
-    return tuple(problem for entry in catalog.entries() for problem in _names(catalog, entry))
+    return tuple(problem for entry in catalog.entries() for problem in check_entry(catalog, entry))
+
+
+def check_entry(catalog: Catalog, entry: AnyEntry) -> tuple[Problem, ...]:
+    """`check_references` of one definition."""
+    return tuple(_names(catalog, entry))
+
+
+def check_choices(catalog: Catalog) -> tuple[Problem, ...]:
+    """Faults that show only with other choices than the defaults: every value of every axis, one at a time."""
+    from orchestrator.definitions.catalog.choose import chosen
+    from orchestrator.definitions.variations import Change
+
+    problems: dict[Problem, None] = {}
+    for entry in catalog.entries():
+        for axis, value in _other_choices(entry):
+            try:
+                varied = chosen(catalog, entry, [Change(axis, value)])
+            except UsageError as error:
+                if error.slug != "choices-conflict":
+                    place = entry.document.span(("axes", axis, "values", value), key=True)
+                    problems[entry.document.problem(error.slug, error.message, place, error.hint)] = None
+                continue
+            problems |= dict.fromkeys(check_entry(catalog, varied))
+    return tuple(problems)
+
+
+def _other_choices(entry: AnyEntry) -> Iterator[tuple[str, str]]:
+    for name, axis in getattr(entry.definition, "axes", {}).items():
+        for value in axis.values:
+            if value != axis.default:
+                yield name, value
 
 
 # -- names -------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from orchestrator.errors import DefinitionError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from orchestrator.definitions.variations import Variation
     from orchestrator.definitions.yaml import Document
     from orchestrator.errors import Span
 
@@ -40,6 +41,10 @@ class Entry(Generic[D_co]):
     origin: str
     root: Path
     """The folder of definitions that it belongs to; files that it names must lie inside."""
+    written: Document | None = None
+    """The file as it was written, where ``document`` is that with the choices of its axes made."""
+    variation: Variation | None = None
+    """The choices that were made, and what wrote each value that is not the recipe's own."""
 
     @property
     def folder(self) -> Path:

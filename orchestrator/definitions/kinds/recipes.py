@@ -24,6 +24,7 @@ from orchestrator.definitions.kinds.base import (
     Requirement,
     Sha256,
     Strict,
+    Variable,
 )
 from orchestrator.definitions.kinds.external import Identifier, Program, Template  # noqa: TC001 (pydantic reads it)
 from orchestrator.definitions.kinds.targets import HostChecks
@@ -189,7 +190,7 @@ class Prepare(Strict):
     args: tuple[str, ...] = ()
 
 
-class Asset(Definition):
+class Asset(Variable):
     """Common to models and datasets: where the bytes come from and what they must become."""
 
     sources: tuple[PackageSource, ...] = Field(min_length=1)
@@ -222,7 +223,7 @@ class Dataset(Asset):
 # -- harnesses and benchmarks ------------------------------------------------------------
 
 
-class Harness(Definition):
+class Harness(Variable):
     """The program that drives a model under LoadGen, and the layers that hold it.
 
     Of form `mlorch` it reads the settings of docs/run-contract.md; of form `external` it is somebody else's,
@@ -277,7 +278,7 @@ class ScenarioSettings(Strict):
     min_query_count: int | None = Field(default=None, gt=0)
 
 
-class Benchmark(Definition):
+class Benchmark(Variable):
     """A model and a dataset under a harness: what is measured."""
 
     kind: Literal["benchmark"]
