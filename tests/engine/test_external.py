@@ -1,4 +1,4 @@
-"""Somebody else's harness, as docs/add-a-harness.md adds it: real images, containers and LoadGen, nothing of ours inside."""
+"""Somebody else's harness, as docs/add-a-harness.md adds it: real images, containers and LoadGen."""
 
 from __future__ import annotations
 

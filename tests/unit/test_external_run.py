@@ -186,26 +186,35 @@ def failing(folders, on_line):
     on_line("about to fail\n")
 
 
+def silent(_folders, on_line):
+    on_line("done\n")
+
+
+def unfinished(folders, _on_line):
+    logs(folders["/results"], "offline")
+
+
+def losing(folders, on_line):
+    logs(folders["/results"], "offline")
+    on_line("ERROR lost a batch\n")
+    on_line("done\n")
+
+
 @pytest.mark.parametrize(
     ("engine", "mode", "slug", "message"),
     [
         (programs(codes={"test": 3}), "performance", "harness-failed", "step `test` ended with status 3"),
         (programs(codes={"compile": 1}), "performance", "harness-failed", "step `compile` ended with status 1"),
         (programs(compile_it=failing), "performance", "artifact-missing", "the step did not make net.bin"),
-        (programs(test=lambda f, say: say("done\n")), "performance", "no-loadgen-logs", "left no mlperf_log_detail.txt"),
-        (
-            programs(test=lambda f, say: (logs(f["/results"], "offline"), say("ERROR lost a batch\n"), say("done\n"))),
-            "performance",
-            "console",
-            "but printed `ERROR lost a batch`",
-        ),
-        (programs(test=lambda f, _say: logs(f["/results"], "offline")), "performance", "console", "no line of the output"),
-        (programs(test=leaving("singlestream")), "performance", "other-settings", "scenario: SingleStream, not Offline"),
+        (programs(test=silent), "performance", "no-loadgen-logs", "left no mlperf_log_detail.txt"),
+        (programs(test=losing), "performance", "console", "but printed `ERROR lost a batch`"),
+        (programs(test=unfinished), "performance", "console", "no line of the output"),
+        (programs(test=leaving("singlestream")), "performance", "other-settings", "SingleStream, not Offline"),
         (programs(test=leaving("accuracy"), score=scored("nothing\n")), "accuracy", "no-accuracy", "did not say"),
         (programs(test=leaving("accuracy"), score=scored("acc=nan% of 64\n")), "accuracy", "no-accuracy", "`nan`"),
         (programs(test=leaving("accuracy"), codes={"score": 1}), "accuracy", "harness-failed", "step `score` ended"),
     ],
-)  # fmt: skip
+)
 def test_a_program_that_did_not_do_its_work_is_told_with_what_it_did(run_it, engine, mode, slug, message):
     engine.specs.clear()
     outcome, record = run_it(engine, mode=mode)
