@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.containers import ContainerSpec
 from orchestrator.facts.record import (
+    NOTE,
     AccuracyGoal,
-    AssetId,
     ContainerRun,
     ImageId,
     Moment,
@@ -21,8 +22,8 @@ from orchestrator.facts.redact import redacted_env
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.facts.containers import ContainerSpec, Owner
-    from orchestrator.facts.runs import AssetRef, RunStep
+    from orchestrator.facts.containers import Owner
+    from orchestrator.facts.runs import RunStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +41,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordContext:
-    """What the record says of a benchmark beyond its step: titles, origins, terms, the goal."""
+    """What the record says of a benchmark beyond its step: titles, origins, the goal."""
 
     recipe: RecipeId
     image: ImageId
-    model: AssetId | None = None
-    dataset: AssetId | None = None
     accuracy_goal: AccuracyGoal | None = None
     title: str = ""
     stands_for: str = ""
@@ -54,7 +53,7 @@ class RecordContext:
 
 def first_record(step: RunStep, record_context: RecordContext, session: Session, now: Moment) -> RunRecord:
     """The record with status ``running``, as it is written before anything starts."""
-    record = RunRecord(
+    return RunRecord(
         run_id=step.run_id,
         session=session.name,
         status="running",
@@ -70,15 +69,15 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         recipe=record_context.recipe,
         container=container_run(step.container, step, session.secrets),
         settings=settings_with_sources(step),
-        model=record_context.model or _asset(step.model),
-        dataset=record_context.dataset or _asset(step.dataset),
+        model=step.model,
+        dataset=step.dataset,
         accuracy_goal=record_context.accuracy_goal,
         engine=session.engine,
         host=session.host,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
+        note=record_context.note or NOTE,
     )
-    return replace(record, note=record_context.note) if record_context.note else record
 
 
 def settings_with_sources(step: RunStep) -> dict[str, Setting]:
@@ -121,31 +120,9 @@ def container_run(spec: ContainerSpec, step: RunStep, secrets: tuple[str, ...]) 
         )
         for mount in spec.mounts
     )
+    # What a container was given has the same name in both; env has secrets, and mounts have paths of the host.
+    names = {each.name for each in fields(ContainerRun)} & {each.name for each in fields(ContainerSpec)}
+    given = {name: getattr(spec, name) for name in names - {"env", "mounts"}}
     return ContainerRun(
-        name=spec.name,
-        command=spec.command,
-        user=spec.user,
-        network=spec.network,
-        read_only=spec.read_only,
-        mounts=mounts,
-        tmpfs=dict(spec.tmpfs),
-        env=redacted_env(spec.env, secrets),
-        capabilities=spec.capabilities,
-        devices=spec.devices,
-        cdi_devices=spec.cdi_devices,
-        gpus=spec.gpus,
-        runtime=spec.runtime,
-        device_injection=step.device_injection,
-        groups=spec.groups,
-        ulimits={name: tuple(pair) for name, pair in spec.ulimits.items()},
-        cpus=spec.cpus,
-        memory_nodes=spec.memory_nodes,
-        memory=spec.memory,
-        shm=spec.shm,
-        pids=spec.pids,
-        ipc=spec.ipc,
+        **given, env=redacted_env(spec.env, secrets), mounts=mounts, device_injection=step.device_injection
     )
-
-
-def _asset(asset: AssetRef) -> AssetId:
-    return AssetId(**asdict(asset))
