@@ -218,7 +218,7 @@ def _driver(target: Target, devices: Sequence[FoundDevice], machine: Machine) ->
         trouble = _too_old(driver, driver.version, machine)
     if not trouble:
         return True, "", ""
-    # Where the target works without its devices, a driver that is missing takes only them apassable.
+    # Where the target works without its devices, a driver that is missing takes only them away.
     return optional, trouble, driver.hint
 
 

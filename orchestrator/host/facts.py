@@ -36,7 +36,7 @@ def host_facts(root: Path = Path("/"), *, environ: Mapping[str, str] | None = No
     nodes = _nodes(root, online, meminfo.get("MemTotal", 0))
     limit = _memory_limit(root, paths, meminfo.get("MemTotal", 0))
     hypervisor = _virtualisation(root, cpuinfo)
-    sockets = _sockets(root, online)
+    sockets = len({_topology(root, cpu, "physical_package_id") for cpu in online} - {""}) or 1
     return HostFacts(
         system_id=_system_id(cpuinfo.machine, cpuinfo.model, sockets, cores, nodes, meminfo, hypervisor),
         hostname="anonymous" if env.get("MLORCH_ANONYMOUS") else read_text(root / "proc/sys/kernel/hostname"),
@@ -109,10 +109,6 @@ def _cores(root: Path, online: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         siblings = tuple(n for n in parse_list(listed) if n in online)
         cores.setdefault(siblings if cpu in siblings else (cpu,))
     return tuple(sorted(cores))
-
-
-def _sockets(root: Path, online: tuple[int, ...]) -> int:
-    return len({_topology(root, cpu, "physical_package_id") for cpu in online} - {""}) or 1
 
 
 def _nodes(root: Path, online: tuple[int, ...], total: int) -> tuple[NumaNode, ...]:

@@ -177,17 +177,13 @@ def _fact(key: str, value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int) and _is_memory(key):
+    if isinstance(value, int) and ("memory" in key or key in {"shm", "swap_total"}):
         return f"{value / GIB:.1f} GiB" if value >= GIB // 10 else f"{value / MIB:.1f} MiB"
     if isinstance(value, dict):
         return ", ".join(f"{name} {text}" for name, item in value.items() if (text := _fact(str(name), item)))
     if isinstance(value, list | tuple):
         return _list(key, value)
     return str(value)
-
-
-def _is_memory(key: str) -> bool:
-    return "memory" in key or key in {"shm", "swap_total"}
 
 
 def _list(key: str, value: Sequence[object]) -> str:
