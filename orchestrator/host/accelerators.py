@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.devices import FoundDevice, Part
-from orchestrator.host.cpuinfo import read_cpuinfo
 from orchestrator.host.nodes import device_nodes
 from orchestrator.host.pci import PciDevice, pci_devices
-from orchestrator.host.sysfs import link_name, matches, read_text, taken
+from orchestrator.host.sysfs import link_name, matches, read_cpuinfo, read_text, taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.host import HostFacts, NumaNode
-from orchestrator.host.cpuinfo import read_cpuinfo
-from orchestrator.host.sysfs import read_text
+from orchestrator.host.sysfs import read_cpuinfo, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.host.cpuinfo import Cpuinfo
+    from orchestrator.host.sysfs import Cpuinfo
 
 _SYSTEM_ID_VERSION = "1"
 

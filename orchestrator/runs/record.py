@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.containers import ContainerSpec
+from orchestrator.facts.containers import ContainerOptions
 from orchestrator.facts.record import (
     NOTE,
     AccuracyGoal,
@@ -22,7 +22,7 @@ from orchestrator.facts.redact import redacted_env
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.facts.containers import Owner
+    from orchestrator.facts.containers import ContainerSpec, Owner
     from orchestrator.facts.runs import RunStep
 
 
@@ -120,9 +120,6 @@ def container_run(spec: ContainerSpec, step: RunStep, secrets: tuple[str, ...]) 
         )
         for mount in spec.mounts
     )
-    # What a container was given has the same name in both; env has secrets, and mounts have paths of the host.
-    names = {each.name for each in fields(ContainerRun)} & {each.name for each in fields(ContainerSpec)}
-    given = {name: getattr(spec, name) for name in names - {"env", "mounts"}}
-    return ContainerRun(
-        **given, env=redacted_env(spec.env, secrets), mounts=mounts, device_injection=step.device_injection
-    )
+    given = {each.name: getattr(spec, each.name) for each in fields(ContainerOptions)}
+    given["env"] = redacted_env(spec.env, secrets)
+    return ContainerRun(**given, mounts=mounts, device_injection=step.device_injection)
