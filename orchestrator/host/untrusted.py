@@ -6,6 +6,7 @@ not what its name says. Nothing here blocks, and every refusal is an `Unreadable
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -125,7 +126,10 @@ def _open_file(folder: Path, name: str, limit: int | None) -> tuple[int, int]:
     except FileNotFoundError:
         raise UnreadableFile(folder, name, "is missing", missing=True) from None
     except OSError as error:
-        raise UnreadableFile(folder, name, _why_not_opened(error)) from None
+        reason = f"cannot be opened: {error.strerror}"
+        if error.errno == errno.ELOOP:  # what O_NOFOLLOW says of a link
+            reason = "is a link, and links are not followed here"
+        raise UnreadableFile(folder, name, reason) from None
     facts = os.fstat(descriptor)
     reason = ""
     if not stat.S_ISREG(facts.st_mode):
@@ -169,9 +173,3 @@ def _holes(descriptor: int, enough: int) -> int:
 
 def _not_read(folder: Path, name: str, error: OSError) -> UnreadableFile:
     return UnreadableFile(folder, name, f"cannot be read: {error.strerror}")
-
-
-def _why_not_opened(error: OSError) -> str:
-    if error.errno == 40:  # ELOOP: what O_NOFOLLOW says of a link
-        return "is a link, and links are not followed here"
-    return f"cannot be opened: {error.strerror}"

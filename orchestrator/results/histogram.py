@@ -34,10 +34,6 @@ class Histogram:
     first: int
     counts: tuple[int, ...]
 
-    @property
-    def of_words(self) -> str:
-        return {"query": "queries", "sample": "samples"}[self.of]
-
     def bars(self, most: int) -> tuple[Bar, ...]:
         """At most ``most`` bars of equal width on a log axis: neighbours are merged, never split."""
         step = max(1, -(-len(self.counts) // most))
