@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 
-def read_text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """A file's text without blanks around it; '' where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
@@ -82,4 +82,4 @@ class Cpuinfo:
 
 def read_cpuinfo(root: Path) -> Cpuinfo:
     """The processors of the machine below ``root``; of this one the kernel says what it is."""
-    return Cpuinfo(read_text(root / "proc/cpuinfo"), os.uname().machine if root == Path("/") else "")
+    return Cpuinfo(text_of(root / "proc/cpuinfo"), os.uname().machine if root == Path("/") else "")
