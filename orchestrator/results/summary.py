@@ -147,7 +147,11 @@ def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:
 
 def mark(word: str, *, good: bool, running: bool = False) -> str:
     """``word`` with the colour that says how it ended."""
-    colour = "green" if good else "yellow" if running else "bold red"
+    colour = "bold red"
+    if good:
+        colour = "green"
+    elif running:
+        colour = "yellow"
     return f"[{colour}]{word}[/]"
 
 
