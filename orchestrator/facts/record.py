@@ -17,7 +17,7 @@ from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
 from orchestrator.facts.containers import ContainerOptions, Owner
 from orchestrator.facts.measured import Measured  # noqa: TC001 (the codec reads the annotations)
-from orchestrator.facts.runs import AssetId, DeviceInjection
+from orchestrator.facts.runs import DeviceInjection
 from orchestrator.facts.strict_json import strict_json
 
 VERSION = 1
@@ -74,6 +74,27 @@ class RecipeId:
     name: str
     origin: str
     sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenceFact:
+    """Terms of one source of an asset; ``spdx`` an identifier or ``NOASSERTION``."""
+
+    source: str
+    spdx: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetId:
+    """A model or dataset as mounted: sha256 of each file by its name, and its terms."""
+
+    kind: str
+    name: str
+    files: Mapping[str, str]
+    title: str = ""
+    trained_by: str = ""
+    licences: tuple[LicenceFact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,24 +45,12 @@ class DeviceInjection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LicenceFact:
-    """Terms of one source of an asset; ``spdx`` an identifier or ``NOASSERTION``."""
-
-    source: str
-    spdx: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetId:
-    """A model or dataset as mounted: sha256 of each file by its name, and its terms."""
+class AssetRef:
+    """A model or dataset that a run mounts: its kind, name and the hashes of its files."""
 
     kind: str
     name: str
     files: Mapping[str, str]
-    title: str = ""
-    trained_by: str = ""
-    licences: tuple[LicenceFact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +72,7 @@ class RunStep:
     container: ContainerSpec
     settings: Mapping[str, object]
     provenance: Mapping[str, str]
-    model: AssetId
-    dataset: AssetId
+    model: AssetRef
+    dataset: AssetRef
     results_owner: str
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)

@@ -8,13 +8,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from orchestrator import __version__
-from orchestrator.facts.record import AccuracyGoal, ImageId, LayerId, RecipeId
+from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, LicenceFact, RecipeId
 from orchestrator.facts.redact import redacted_argv, secret_values
 from orchestrator.host.process import this_process
 from orchestrator.operations.run_plan import stamp
 from orchestrator.runs.record import RecordContext, Session
 
 if TYPE_CHECKING:
+    from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.engines import EngineFacts, ImageFacts
     from orchestrator.facts.host import HostFacts
     from orchestrator.operations.run_plan import PlannedBenchmark
@@ -56,6 +57,8 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
             sbom_digest=sbom,
             provenance_digest=provenance,
         ),
+        model=_asset_id("model", planned.workload.model, planned.workload.model.trained_by),
+        dataset=_asset_id("dataset", planned.workload.dataset, ""),
         accuracy_goal=AccuracyGoal(metric=goal.metric, unit=goal.unit, reference=goal.reference, factor=goal.factor),
         title=what.title,
         stands_for=what.stands_for,
@@ -72,3 +75,18 @@ def _document_digests(planned: PlannedBenchmark, image: ImageFacts | None) -> tu
 
     recipe = (planned.plan.benchmark, planned.benchmark.sha256)
     return digests(subject_of(planned.plan, planned.plan.layers[-1], image.digest, recipe))
+
+
+def _asset_id(kind: str, asset: Asset, trained_by: str) -> AssetId:
+    licences = []
+    for source in asset.sources:
+        name = source.path if source.kind == "recipe" else f"{source.package} {source.version}"
+        licences.append(LicenceFact(source=name, spdx=source.licence.spdx, note=source.licence.note))
+    return AssetId(
+        kind=kind,
+        name=asset.name,
+        files={out.file: out.sha256 for out in asset.outputs},
+        title=asset.title,
+        trained_by=trained_by,
+        licences=tuple(licences),
+    )

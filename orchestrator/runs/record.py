@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import ContainerOptions
 from orchestrator.facts.record import (
     NOTE,
     AccuracyGoal,
+    AssetId,
     ContainerRun,
     ImageId,
     Moment,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.facts.containers import ContainerSpec, Owner
-    from orchestrator.facts.runs import RunStep
+    from orchestrator.facts.runs import AssetRef, RunStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,12 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordContext:
-    """What the record says of a benchmark beyond its step: titles, origins, the goal."""
+    """What the record says of a benchmark beyond its step: titles, origins, terms, the goal."""
 
     recipe: RecipeId
     image: ImageId
+    model: AssetId | None = None
+    dataset: AssetId | None = None
     accuracy_goal: AccuracyGoal | None = None
     title: str = ""
     stands_for: str = ""
@@ -69,8 +72,8 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         recipe=record_context.recipe,
         container=container_run(step.container, step, session.secrets),
         settings=settings_with_sources(step),
-        model=step.model,
-        dataset=step.dataset,
+        model=record_context.model or _asset(step.model),
+        dataset=record_context.dataset or _asset(step.dataset),
         accuracy_goal=record_context.accuracy_goal,
         engine=session.engine,
         host=session.host,
@@ -123,3 +126,7 @@ def container_run(spec: ContainerSpec, step: RunStep, secrets: tuple[str, ...]) 
     given = {each.name: getattr(spec, each.name) for each in fields(ContainerOptions)}
     given["env"] = redacted_env(spec.env, secrets)
     return ContainerRun(**given, mounts=mounts, device_injection=step.device_injection)
+
+
+def _asset(asset: AssetRef) -> AssetId:
+    return AssetId(**asdict(asset))

@@ -18,7 +18,7 @@ from orchestrator.facts.build import BuildPlan
 from orchestrator.facts.containers import ContainerSpec, Mount
 from orchestrator.facts.measured import LoadGenResult, Measured
 from orchestrator.facts.record import ImageId, RecipeId
-from orchestrator.facts.runs import AssetId, RunStep
+from orchestrator.facts.runs import AssetRef, RunStep
 from orchestrator.host.folders import cache_home
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.context import Context
@@ -97,7 +97,7 @@ def a_step(image: str, root: Path, run_id: str, program: str, memory: int, artif
         pids=64,
         workdir="/scratch",
     )
-    asset = AssetId(kind="model", name="m", files={})
+    asset = AssetRef(kind="model", name="m", files={})
     return RunStep(
         run_id=run_id, benchmark="b", target="cpu", scenario="Offline", mode="performance", image=image,
         container=spec, settings={"version": 1}, provenance={}, model=asset, dataset=asset,

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from orchestrator.facts.containers import Owner
 from orchestrator.facts.record import (
     AccuracyGoal,
+    AssetId,
     ContainerRun,
     FileHash,
     ImageId,
     LayerId,
+    LicenceFact,
     Moment,
     MountFact,
     RecipeId,
@@ -24,7 +26,6 @@ from orchestrator.facts.record import (
     seal,
     to_json,
 )
-from orchestrator.facts.runs import AssetId, LicenceFact
 from orchestrator.host.files import sha256_file
 from orchestrator.results.measure import measure
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.runs import AssetId, LicenceFact, RunStep
+from orchestrator.facts.runs import AssetRef, RunStep
 from orchestrator.plan.run.container import container_of
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.plan.run.processors import cpu_set
@@ -46,23 +46,12 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         container=container_of(workload, environment, cell, identifier, cpus, devices),
         settings=settings,
         provenance=provenance,
-        model=_asset("model", workload.model, workload.model.trained_by),
+        model=_asset("model", workload.model),
         dataset=_asset("dataset", workload.dataset),
         results_owner=environment.user.owner,
         device_injection=devices.device_injection,
     )
 
 
-def _asset(kind: str, asset: Asset, trained_by: str = "") -> AssetId:
-    licences = []
-    for source in asset.sources:
-        name = source.path if source.kind == "recipe" else f"{source.package} {source.version}"
-        licences.append(LicenceFact(source=name, spdx=source.licence.spdx, note=source.licence.note))
-    return AssetId(
-        kind=kind,
-        name=asset.name,
-        files={out.file: out.sha256 for out in asset.outputs},
-        title=asset.title,
-        trained_by=trained_by,
-        licences=tuple(licences),
-    )
+def _asset(kind: str, asset: Asset) -> AssetRef:
+    return AssetRef(kind=kind, name=asset.name, files={out.file: out.sha256 for out in asset.outputs})
