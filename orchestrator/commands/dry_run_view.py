@@ -34,11 +34,13 @@ def prepared(step: RunStep) -> str:
 
     Root's containers are somebody else: the folders become theirs.
     """
+    from orchestrator.facts.containers import RECORD, RESULTS
+
     writable = {mount.target: mount.source for mount in step.container.mounts if not mount.read_only}
     folders = shlex.join(["mkdir", "-p", *writable.values()])
     settings = json.dumps(dict(step.settings), separators=(",", ":"))
-    path = shlex.quote(f"{writable['/results']}/settings.json")
-    line = f"{folders} && printf %s {shlex.quote(settings)} > {path}"
+    record, path = (shlex.quote(f"{writable[RESULTS]}/{name}") for name in (RECORD, "settings.json"))
+    line = f"{folders} && touch {record} && printf %s {shlex.quote(settings)} > {path}"
     if step.container.user != step.results_owner:
         line += f" && {shlex.join(['chown', step.container.user, *writable.values()])}"
     return line
@@ -48,5 +50,6 @@ def _missing(spec: ContainerSpec) -> Iterator[str]:
     """What a reader of those lines has to get first."""
     from pathlib import Path
 
-    if any(mount.read_only and not Path(mount.source).exists() for mount in spec.mounts):
+    assets = [mount for mount in spec.mounts if mount.target.startswith(("/models/", "/data/"))]
+    if not all(Path(mount.source).exists() for mount in assets):
         yield "models or data are not here yet: `mlorch assets get`"

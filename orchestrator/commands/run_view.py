@@ -130,7 +130,7 @@ def summarise_step(console: Console, summaries: Sequence[Summary]) -> None:
 
 def _complain(console: Console, summary: Summary) -> None:
     """Why a test does not count; of one that failed also the end of its log, and where the rest is."""
-    from orchestrator.runs.runner import LOG, tail
+    from orchestrator.runs.console_log import LOG, tail
 
     reasons = "; ".join(summary.reasons) or "no reason given"
     console.warn(f"{summary.record.run_id}: {summary.verdict}: {reasons}")

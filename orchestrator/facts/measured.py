@@ -75,7 +75,7 @@ class LoadGenResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What the files of a run said when it ended, read once.
+    """What the files of a run held when it ended, read once.
 
     ``verdict`` is VALID or INVALID, for an accuracy PASSED, FAILED or (without a goal) MEASURED,
     and NO RESULT where the files hold none; ``reasons`` say why it is not a good one.

@@ -12,16 +12,19 @@ AccuracyName = Literal["top1"]
 """The accuracies that the harness can count; `harness/accuracy.py` has the same names."""
 LATENCIES = ("p50", "p90", "p97", "p99", "mean")
 """The latencies that every document of a result has; others may stand beside them."""
+ALL_LATENCIES = ("min", "p50", "p90", "p95", "p97", "p99", "p99.9", "max", "mean")
+"""All that LoadGen reports, as people read them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class MetricKind:
-    """A number that LoadGen reports: ``key`` is what its log calls it."""
+    """A number that LoadGen reports: ``key`` and ``summary`` are its names in the detail log and in the summary."""
 
     name: str
     title: str
     unit: str
     key: str
+    summary: str = ""
     higher_is_better: bool = True
     zero_is_none: bool = False
     """Whether LoadGen writes 0 for what it could not estimate."""
@@ -30,62 +33,28 @@ class MetricKind:
 METRICS: Mapping[str, MetricKind] = {
     kind.name: kind
     for kind in (
-        MetricKind(
-            name="samples_per_second",
-            title="Samples per second",
-            unit="samples/s",
-            key="result_samples_per_second",
-        ),
-        MetricKind(
-            name="completed_samples_per_second",
-            title="Completed samples per second",
-            unit="samples/s",
-            key="result_completed_samples_per_sec",
-        ),
-        MetricKind(
-            name="scheduled_samples_per_second",
-            title="Scheduled samples per second",
-            unit="samples/s",
-            key="result_scheduled_samples_per_sec",
-        ),
-        MetricKind(
-            name="queries_per_second",
-            title="Queries per second",
-            unit="queries/s",
-            key="result_qps_with_loadgen_overhead",
-        ),
-        MetricKind(
-            name="latency_p90_early_stopping",
-            title="90th percentile latency (early-stopping estimate)",
-            unit="ns",
-            key="early_stopping_latency_ss",
-            higher_is_better=False,
-            zero_is_none=True,
-        ),
-        MetricKind(
-            name="latency_p90",
-            title="90th percentile latency (measured)",
-            unit="ns",
-            key="result_90.00_percentile_latency_ns",
-            higher_is_better=False,
-        ),
-        MetricKind(
-            name="latency_p99_early_stopping",
-            title="99th percentile latency (early-stopping estimate)",
-            unit="ns",
-            key="early_stopping_latency_ms",  # of MultiStream, in ns
-            higher_is_better=False,
-            zero_is_none=True,
-        ),
-        MetricKind(
-            name="latency_p99",
-            title="99th percentile latency (measured)",
-            unit="ns",
-            key="result_99.00_percentile_per_query_latency_ns",
-            higher_is_better=False,
-        ),
+        MetricKind("samples_per_second", "Samples per second", "samples/s",
+                   "result_samples_per_second", "samples per second"),
+        MetricKind("completed_samples_per_second", "Completed samples per second", "samples/s",
+                   "result_completed_samples_per_sec", "completed samples per second"),
+        MetricKind("scheduled_samples_per_second", "Scheduled samples per second", "samples/s",
+                   "result_scheduled_samples_per_sec", "scheduled samples per second"),
+        MetricKind("queries_per_second", "Queries per second", "queries/s",
+                   "result_qps_with_loadgen_overhead", "qps w/ loadgen overhead"),
+        MetricKind("latency_p90_early_stopping", "90th percentile latency (early-stopping estimate)", "ns",
+                   "early_stopping_latency_ss", "* early stopping 90.0th percentile estimate",
+                   higher_is_better=False, zero_is_none=True),
+        MetricKind("latency_p90", "90th percentile latency (measured)", "ns",
+                   "result_90.00_percentile_latency_ns", "90.0th percentile latency (ns)",
+                   higher_is_better=False),
+        MetricKind("latency_p99_early_stopping", "99th percentile latency (early-stopping estimate)", "ns",
+                   "early_stopping_latency_ms", "* early stopping 99.0th percentile estimate",  # of MultiStream, in ns
+                   higher_is_better=False, zero_is_none=True),
+        MetricKind("latency_p99", "99th percentile latency (measured)", "ns",
+                   "result_99.00_percentile_per_query_latency_ns", "99.0th percentile latency (ns)",
+                   higher_is_better=False),
     )
-}
+}  # fmt: skip
 
 
 # -- for people ----------------------------------------------------------------------------
@@ -99,12 +68,12 @@ def number(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def nanoseconds(value: float) -> str:
+def nanoseconds(value: float, write: Callable[[float], str] = number) -> str:
     """A latency in the unit that suits it: ``812 ns``, ``459.1 µs``, ``12.35 ms``, ``1.341 s``."""
     for limit, scale, unit in ((1e3, 1, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms")):
         if abs(value) < limit:
-            return f"{number(value / scale)} {unit}"
-    return f"{number(value / 1e9)} s"
+            return f"{write(value / scale)} {unit}"
+    return f"{write(value / 1e9)} s"
 
 
 def percent(value: float) -> str:
@@ -112,11 +81,7 @@ def percent(value: float) -> str:
     return f"{value * 100:.2f} %"
 
 
-def _percentage(value: float) -> str:
-    return f"{value:.2f} %"
-
-
-_FORMATS: Mapping[str, Callable[[float], str]] = {"ns": nanoseconds, "fraction": percent, "%": _percentage}
+_FORMATS: Mapping[str, Callable[[float], str]] = {"ns": nanoseconds, "fraction": percent, "%": "{:.2f} %".format}
 
 
 def text(value: float | None, unit: str) -> str:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
+from orchestrator.facts.containers import ContainerOptions, Owner
 from orchestrator.facts.measured import Measured  # noqa: TC001 (the codec reads the annotations)
-from orchestrator.facts.owner import Owner  # noqa: TC001
 from orchestrator.facts.runs import DeviceInjection
+from orchestrator.facts.strict_json import strict_json
 
 VERSION = 1
 NOTE = "mlorch reference workload, not an MLPerf submission"
@@ -116,34 +116,11 @@ class MountFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerRun:
-    """How the container was started; memory and shm in bytes, ulimits soft and hard (-1 unlimited).
+class ContainerRun(ContainerOptions):
+    """How the container was started; ``device_injection``: which devices it was given, in which way and why so."""
 
-    ``device_injection`` says which devices it was given, in which way and why in this one.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    user: str
-    network: str
-    read_only: bool
     mounts: tuple[MountFact, ...] = ()
-    tmpfs: Mapping[str, str] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-    capabilities: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
-    cdi_devices: tuple[str, ...] = ()
-    gpus: tuple[str, ...] = ()
-    runtime: str = ""
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)
-    groups: tuple[str, ...] = ()
-    ulimits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    cpus: tuple[int, ...] = ()
-    memory_nodes: tuple[int, ...] = ()
-    memory: int | None = None
-    shm: int | None = None
-    pids: int | None = None
-    ipc: str = "private"
     container_id: str = ""
 
     @property
@@ -186,7 +163,7 @@ class RunRecord:
 
     ``session`` is shared by all tests of one ``mlorch run``. ``engine``, ``host``
     and ``container_facts`` are JSON objects as their observers reported them. ``measured`` is
-    what its files said at its end (None in records of mlorch 0.1 and of runs that did not end);
+    what its files held at its end (None in records of mlorch 0.1 and of runs that did not end);
     ``left`` what was done to things that the container left and no run may leave, by file.
     """
 
@@ -259,8 +236,8 @@ def from_json(text: str, *, path: str) -> RunRecord:
 def parse(text: str, *, path: str) -> dict[str, Any]:
     """The JSON object in ``text`` with its version checked, ``seal`` included."""
     try:
-        document = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as exc:
+        document = strict_json(text)
+    except ValueError as exc:
         raise _broken(path, f"not JSON: {exc}") from None
     if not isinstance(document, dict):
         raise _broken(path, "not a JSON object")
@@ -271,17 +248,6 @@ def parse(text: str, *, path: str) -> dict[str, Any]:
             hint="Read it with the mlorch that wrote it, or upgrade mlorch.",
         )
     return document
-
-
-def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is no number of JSON")
-
-
-def _finite(word: str) -> float:
-    value = float(word)
-    if not math.isfinite(value):
-        raise ValueError(f"{word[:40]} is larger than a number can be")
-    return value
 
 
 def seal(document: Mapping[str, Any]) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from dataclasses import dataclass, field
 
 from orchestrator.facts.containers import ContainerSpec  # noqa: TC001
+
+RUN_ID = re.compile(r"\d{8}T\d{6}Z-[\w.-]+", re.ASCII)
+"""The name of a run, and of its folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.devices import FoundDevice, Part
-from orchestrator.host.cpuinfo import cpu_flags, machine_name
-from orchestrator.host.node_devices import devices_by_nodes
-from orchestrator.host.pci import PciDevice, link_name, natural_order, pci_devices, read_line
+from orchestrator.host.nodes import device_nodes
+from orchestrator.host.pci import PciDevice, pci_devices
+from orchestrator.host.sysfs import link_name, matches, read_cpuinfo, taken, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,8 @@ class Machine:
 
 def this_machine(root: Path = Path("/"), machine: str | None = None) -> Machine:
     """The machine below ``root``; ``machine`` is what uname would call it."""
-    return Machine(root=root, machine=machine or machine_name(root), flags=cpu_flags(root), pci=pci_devices(root))
+    cpuinfo = read_cpuinfo(root)
+    return Machine(root=root, machine=machine or cpuinfo.machine, flags=cpuinfo.flags, pci=pci_devices(root))
 
 
 def rule_of(detect: Detect, device: PciDevice) -> PciRule | None:
@@ -72,18 +73,19 @@ def found_devices(target: Target, machine: Machine) -> tuple[FoundDevice, ...]:
     return tuple(found)
 
 
+def devices_by_nodes(target: Target, root: Path = Path("/")) -> tuple[FoundDevice, ...]:
+    """The devices that the target's own nodes show: the first has the first node of each pattern, and so on."""
+    nodes = [device_nodes(node.name, root) for node in target.passthrough.nodes if node.each]
+    count = max(map(len, nodes), default=0)
+    return tuple(
+        FoundDevice(target=target.name, index=index, nodes=tuple(each[index] for each in nodes if index < len(each)))
+        for index in range(count)
+    )
+
+
 def soc_matches(rule: SocRule, root: Path) -> bool:
     """Whether the machine is that system on a chip."""
-    return any(re.search(rule.pattern, read_line(path)) for path in matches(rule.file, root))
-
-
-def matches(pattern: str, root: Path) -> tuple[Path, ...]:
-    """The paths below ``root`` that an absolute path or glob names, sorted as people count (9 before 10)."""
-    relative = pattern.lstrip("/")
-    if not any(mark in relative for mark in "*?["):
-        path = root / relative
-        return (path,) if path.exists() or path.is_symlink() else ()
-    return tuple(sorted(root.glob(relative), key=lambda path: natural_order(str(path))))
+    return any(re.search(rule.pattern, text_of(path)) for path in matches(rule.file, root))
 
 
 # -- one device --------------------------------------------------------------------------
@@ -112,7 +114,7 @@ def _on_pci(target: str, index: int, device: PciDevice, rule: PciRule, root: Pat
 
 def _on_chip(target: str, index: int, rule: SocRule, root: Path) -> FoundDevice:
     loaded = rule.driver is not None and (root / "sys/module" / rule.driver).exists()
-    product = read_line(root / rule.product.lstrip("/")).rstrip("\0") if rule.product else ""
+    product = text_of(root / rule.product.lstrip("/")).rstrip("\0") if rule.product else ""
     return FoundDevice(
         target=target, index=index, product=product, driver=rule.driver if loaded and rule.driver else ""
     )
@@ -135,18 +137,8 @@ def _value(rule: Fact, source: str, root: Path) -> str:
     elif rule.glob:
         text = next((path.name for path in matches(source, root)), "")
     else:
-        text = read_line(root / source.lstrip("/"))
+        text = text_of(root / source.lstrip("/"))
     return taken(text, rule.pattern)
-
-
-def taken(text: str, pattern: str) -> str:
-    """The first group of ``pattern`` in a text (the whole match without a group), all of it without a pattern."""
-    if not pattern:
-        return text
-    match = re.search(pattern, text, re.MULTILINE)
-    if match is None:
-        return ""
-    return (match[1] if match.re.groups else match[0]) or ""
 
 
 def _filled(template: str, facts: Mapping[str, str]) -> str:
@@ -159,8 +151,7 @@ def _filled(template: str, facts: Mapping[str, str]) -> str:
 
 def _nodes(templates: tuple[str, ...], facts: Mapping[str, str], root: Path) -> tuple[str, ...]:
     """The nodes that the templates name and that are there."""
-    named = filter(None, (_filled(template, facts) for template in templates))
-    return tuple(f"/{path.relative_to(root)}" for name in named for path in matches(name, root))
+    return tuple(node for template in templates for node in device_nodes(_filled(template, facts), root))
 
 
 def _parts(rule: PartRule, facts: Mapping[str, str], root: Path) -> tuple[Part, ...]:

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.host.accelerators import matches, taken
-from orchestrator.host.pci import read_line
+from orchestrator.host.sysfs import matches, taken, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,7 +75,7 @@ def _finding(check: HostCheck, root: Path) -> Finding:
 
 def _values(check: HostCheck, root: Path) -> Iterator[str]:
     for path in matches(check.file, root):
-        value = taken(read_line(path), check.pattern)
+        value = taken(text_of(path), check.pattern)
         if value:
             yield value
 

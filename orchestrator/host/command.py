@@ -13,6 +13,8 @@ from orchestrator.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+TIMED_OUT, NOT_FOUND = 124, 127
+"""How a program counts that does not end in time, or is not there: as in a shell."""
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
@@ -33,14 +35,15 @@ def run_program(
     argv: Sequence[str | Path],
     *,
     env: Mapping[str, str] | None = None,
+    inherited: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout_s: float = 60.0,
     text: str = "",
 ) -> Done:
     """Run a program to its end, without a terminal and with its messages in English.
 
-    ``text`` is what it reads. ``env`` is added to this process's environment. A program that is not there or
-    does not end in time counts as one that failed (127 and 124, as in a shell).
+    ``text`` is what it reads. ``env`` is added to ``inherited``, which is this process's environment where it
+    is not given. A program that is not there or does not end in time counts as one that failed.
     """
     try:
         done = subprocess.run(  # noqa: S603 (an argument list, no shell)
@@ -50,12 +53,12 @@ def run_program(
             check=False,
             timeout=timeout_s,
             cwd=cwd,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            env={**(os.environ if inherited is None else inherited), "LC_ALL": "C.UTF-8", **(env or {})},
         )
     except subprocess.TimeoutExpired:
-        return Done(code=124, stdout="", stderr=f"{argv[0]} did not end within {timeout_s:.0f} s")
+        return Done(code=TIMED_OUT, stdout="", stderr=f"{argv[0]} did not end within {timeout_s:.0f} s")
     except OSError as error:
-        return Done(code=127, stdout="", stderr=f"{argv[0]}: {error.strerror or error}")
+        return Done(code=NOT_FOUND, stdout="", stderr=f"{argv[0]}: {error.strerror or error}")
     return Done(
         code=done.returncode,
         stdout=done.stdout.decode("utf-8", "replace"),

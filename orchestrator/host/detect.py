@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 from orchestrator.host.accelerators import (
     Machine,
     found_devices,
-    matches,
     similar_devices,
     soc_matches,
-    taken,
     this_machine,
 )
-from orchestrator.host.pci import read_line
+from orchestrator.host.sysfs import matches, taken, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -220,7 +218,7 @@ def _driver(target: Target, devices: Sequence[FoundDevice], machine: Machine) ->
         trouble = _too_old(driver, driver.version, machine)
     if not trouble:
         return True, "", ""
-    # Where the target works without its devices, a driver that is missing takes only them apassable.
+    # Where the target works without its devices, a driver that is missing takes only them away.
     return optional, trouble, driver.hint
 
 
@@ -256,7 +254,7 @@ def _missing_nodes(driver: Driver, machine: Machine) -> str:
 
 
 def _too_old(driver: Driver, version: Version, machine: Machine) -> str:
-    text = next((read_line(path) for path in matches(version.file, machine.root)), "")
+    text = next((text_of(path) for path in matches(version.file, machine.root)), "")
     found = taken(text, version.pattern)
     if not found:
         return ""  # a driver of the kernel's own tree has no version besides the kernel's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,3 +24,25 @@ def locked(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator
                 on_wait()
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Whether nobody else has the lock file `path`; it is ours while the block lasts, and gone after it."""
+    with path.open("a") as stream:
+        if not _is_free(stream.fileno(), path):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _is_free(descriptor: int, path: Path) -> bool:
+    """Lock the open file; False where another process has it, or has just removed it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(descriptor).st_ino == path.stat().st_ino
+    except OSError:
+        return False

@@ -34,22 +34,22 @@ def atomic_write_bytes(path: Path | str, data: bytes, *, overwrite: bool = False
     its permissions unless ``mode`` says otherwise. Any other failure (disk full, no
     permission) leaves what was there, no temporary file, and raises `WriteFailed` [write].
     """
-    place = Path(path)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.{time.monotonic_ns():x}.tmp")
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns():x}.tmp")
     try:
         try:
-            _write_whole(temporary, data, _mode_for(place) if mode is None else mode)
-            _publish(temporary, place, overwrite=overwrite)
+            _write_whole(temporary, data, _mode_for(path) if mode is None else mode)
+            _publish(temporary, path, overwrite=overwrite)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        _sync_folder(place.parent)
+        _sync_folder(path.parent)
     except FileExistsError:
-        hint = "Results and downloads are never overwritten; move it away or choose another place."
-        raise WriteFailed(f"{place} exists already", slug="exists", hint=hint) from None
+        hint = "Results and downloads are never overwritten; move it away or choose another folder."
+        raise WriteFailed(f"{path} exists already", slug="exists", hint=hint) from None
     except OSError as exc:
-        raise write_failure(place, exc) from exc
+        raise write_failure(path, exc) from exc
 
 
 def write_failure(path: Path | str, exc: OSError) -> WriteFailed:
@@ -72,7 +72,7 @@ def sha256_file(path: Path | str) -> str:
 
 
 def file_system(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> str:
-    """The type of the file system that holds `path` (``ext4``); empty where the kernel does not tell."""
+    """The type of the file system that holds `path` (``ext4``); empty where the kernel does not say."""
     deepest, kind = -1, ""
     with contextlib.suppress(OSError):
         real = path.resolve()
@@ -84,13 +84,13 @@ def file_system(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> s
     return kind
 
 
-def _mode_for(place: Path) -> int | None:
+def _mode_for(path: Path) -> int | None:
     """The permissions of the file to replace; None where there is none (the umask decides).
 
     A link there is replaced, and says nothing about permissions; special bits are never taken on.
     """
     with contextlib.suppress(OSError):
-        facts = place.lstat()
+        facts = path.lstat()
         if stat.S_ISREG(facts.st_mode):
             return facts.st_mode & 0o777
     return None
@@ -106,20 +106,20 @@ def _write_whole(temporary: Path, data: bytes, mode: int | None) -> None:
         os.fsync(stream.fileno())
 
 
-def _publish(temporary: Path, place: Path, *, overwrite: bool) -> None:
+def _publish(temporary: Path, path: Path, *, overwrite: bool) -> None:
     if overwrite:
-        temporary.replace(place)
+        temporary.replace(path)
         return
     try:
-        os.link(temporary, place)  # fails where a file is, unlike rename: no window between check and use
+        os.link(temporary, path)  # fails where a file is, unlike rename: no window between check and use
     except FileExistsError:
         raise
     except OSError as exc:
         if exc.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
             raise
-        if place.exists():  # a file system without hard links: the best that it can do
-            raise FileExistsError(errno.EEXIST, "file exists", str(place)) from None
-        temporary.replace(place)
+        if path.exists():  # a file system without hard links: the best that it can do
+            raise FileExistsError(errno.EEXIST, "file exists", str(path)) from None
+        temporary.replace(path)
         return
     temporary.unlink()
 

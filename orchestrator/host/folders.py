@@ -8,18 +8,29 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+LENT = ".lent"
+"""The folder of marks beside the artefacts: a file for each folder of them that is lent to a run."""
+
 
 def cache_home() -> Path:
     """Downloads, prepared assets, kept plans, build contexts: made again when missing."""
-    return _place("cache", "XDG_CACHE_HOME", ".cache")
+    return _below("cache", "XDG_CACHE_HOME", ".cache")
 
 
 def data_home() -> Path:
     """The private engine, tuned settings of systems."""
-    return _place("data", "XDG_DATA_HOME", ".local/share")
+    return _below("data", "XDG_DATA_HOME", ".local/share")
 
 
-def _place(part: str, variable: str, below_home: str) -> Path:
+def lent_marks(artifacts: Path) -> list[Path]:
+    """The marks of all folders of artefacts that are lent, to live runs too."""
+    try:
+        return sorted((artifacts / LENT).iterdir())
+    except OSError:
+        return []
+
+
+def _below(part: str, variable: str, below_home: str) -> Path:
     home = os.environ.get("MLORCH_HOME")
     if home:
         return Path(home).expanduser().absolute() / part

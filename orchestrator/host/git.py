@@ -11,17 +11,13 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orchestrator.errors import AssetError, UsageError
+from orchestrator.host.command import NOT_FOUND, TIMED_OUT, run_program
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 TIMEOUT_S = 300
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -35,6 +31,7 @@ _SAFE = (
     "submodule.recurse=false",
     "init.defaultBranch=main",
 )
+_ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "https:ssh:file", "GIT_LFS_SKIP_SMUDGE": "1"}
 
 
 def commit_of(url: str, ref: str) -> str:
@@ -45,9 +42,10 @@ def commit_of(url: str, ref: str) -> str:
     """
     if _COMMIT.fullmatch(ref):
         return ref
-    answer = _git(["ls-remote", "--", url, f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}"])
+    names = (f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}")
+    answer = _git("ls-remote", "--", url, *names)
     found = {name: commit for commit, _, name in (line.partition("\t") for line in answer.splitlines())}
-    for name in (f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
+    for name in names:
         if name in found and _COMMIT.fullmatch(found[name]):
             return found[name]
     raise UsageError(
@@ -60,42 +58,44 @@ def commit_of(url: str, ref: str) -> str:
 def fetch(url: str, ref: str, cache: Path | None = None) -> Path:
     """The folder with the files of a ref's commit, read-only by agreement.
 
-    Fetched once a commit; concurrent fetches do not meet. Raises as `commit_of`.
+    Fetched once a commit; concurrent fetches do not meet. Raises as `commit_of`, and `AssetError`
+    [source-changed] where somebody has edited the files since: they are not the commit's any more.
     """
-    commit = commit_of(url, ref)
-    home = (cache or cache_home()) / "recipes" / hashlib.sha256(url.encode()).hexdigest()[:16]
-    place = home / commit
-    if place.is_dir():
-        return place
+    tree = _cached(url, commit_of(url, ref), cache or cache_home())
+    if _note_of(tree).read_text(encoding="ascii") != _tree_sha256(tree):
+        raise AssetError(
+            f"{tree}: the files that were fetched from {url} have been edited",
+            hint="move your edits to a folder of your own and name it with --recipes; delete this one to fetch it anew",
+            slug="source-changed",
+        )
+    return tree
+
+
+def _cached(url: str, commit: str, cache: Path) -> Path:
+    """The folder with the files of a commit, fetched where there is none, or none whose hash was noted."""
+    home = cache / "recipes" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    kept = home / commit
+    if kept.is_dir() and _note_of(kept).is_file():
+        return kept
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=home) as scratch:
         tree = Path(scratch) / "tree"
-        _git(["init", "--quiet", "--template=", str(tree)])
-        _git(
-            [
-                "-C",
-                str(tree),
-                "fetch",
-                "--quiet",
-                "--depth=1",
-                "--no-tags",
-                "--no-recurse-submodules",
-                "--",
-                url,
-                commit,
-            ]
-        )
-        if _git(["-C", str(tree), "rev-parse", "FETCH_HEAD"]).strip() != commit:
+        _git("init", "--quiet", "--template=", str(tree))
+        options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules")
+        _git("-C", str(tree), "fetch", *options, "--", url, commit)
+        if _git("-C", str(tree), "rev-parse", "FETCH_HEAD").strip() != commit:
             raise AssetError(f"{url} gave another commit than {commit}", slug="git")
-        _git(["-C", str(tree), "checkout", "--quiet", "--detach", commit])
+        _git("-C", str(tree), "checkout", "--quiet", "--detach", commit)
         shutil.rmtree(tree / ".git")
-        atomic_write_text(_note_of(place), _tree_sha256(tree), overwrite=True)
+        if kept.is_dir() and not _note_of(kept).is_file():
+            kept.rename(Path(scratch) / "unknown")
+        atomic_write_text(_note_of(kept), _tree_sha256(tree), overwrite=True)
         try:
-            tree.rename(place)
+            tree.rename(kept)
         except OSError:
-            if not place.is_dir():  # else another process was faster, with the same files
+            if not kept.is_dir():  # else another process was faster, with the same files
                 raise
-    return place
+    return kept
 
 
 def export(url: str, commit: str, out: Path) -> None:
@@ -116,10 +116,9 @@ def export(url: str, commit: str, out: Path) -> None:
 
 def _copied_unchanged(url: str, commit: str, out: Path) -> bool:
     """Copy the cached tree; one that is not what was fetched is dropped from the cache, and nothing is copied."""
-    cached = fetch(url, commit)
+    cached = _cached(url, commit, cache_home())
     shutil.copytree(cached, out, symlinks=True)
-    noted = _note_of(cached)
-    if noted.is_file() and noted.read_text(encoding="ascii") == _tree_sha256(out):
+    if _note_of(cached).read_text(encoding="ascii") == _tree_sha256(out):
         return True
     shutil.rmtree(out)
     with tempfile.TemporaryDirectory(prefix=".changed-", dir=cached.parent) as scratch:
@@ -146,39 +145,17 @@ def _tree_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _git(arguments: Sequence[str]) -> str:
+def _git(*arguments: str) -> str:
     command = ["git", *(word for setting in _SAFE for word in ("-c", setting)), *arguments]
-    try:
-        done = subprocess.run(  # noqa: S603 (a list of words; addresses and refs were checked by `settings`)
-            command,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise AssetError("git is not installed", slug="git", hint="install git, or give a folder of recipes") from None
-    except subprocess.TimeoutExpired:
-        raise AssetError(f"git did not answer within {TIMEOUT_S} s", slug="git", hint="check the network") from None
-    if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-        message = f"git {arguments[2] if arguments[0] == '-C' else arguments[0]}: {last[0].removeprefix('fatal: ')}"
+    # Nothing that would point git at another repository.
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k == "GIT_SSL_CAINFO"}
+    done = run_program(command, env=_ENVIRONMENT, inherited=kept, timeout_s=TIMEOUT_S)
+    if done.code == NOT_FOUND:
+        raise AssetError("git is not installed", slug="git", hint="install git, or give a folder of recipes")
+    if done.code == TIMED_OUT:
+        raise AssetError(f"git did not answer within {TIMEOUT_S} s", slug="git", hint="check the network")
+    if done.code != 0:
+        last = done.tail(1) or f"exit status {done.code}"
+        message = f"git {arguments[2] if arguments[0] == '-C' else arguments[0]}: {last.removeprefix('fatal: ')}"
         raise AssetError(message, slug="git", hint="check the address and your access", detail=done.stderr[-2000:])
     return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    """The caller's, without what would point git at another repository, and without prompts."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name == "GIT_SSL_CAINFO"
-    }
-    return {
-        **kept,
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "https:ssh:file",
-        "GIT_LFS_SKIP_SMUDGE": "1",
-        "LC_ALL": "C",
-    }

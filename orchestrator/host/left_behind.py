@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DEEPEST = 64
-_MOST_TOLD = 100
+_MOST_NOTED = 100
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _SPECIAL = {
     stat.S_IFIFO: "a pipe; removed",
@@ -38,7 +38,7 @@ def take_over(folder: Path, owner: str) -> dict[str, str]:
     Pipes, sockets and devices are removed. Links are left, and never followed. Gives what was done,
     by the path below ``folder``; what could not be done too. Raises OSError for ``folder`` itself only.
     """
-    held = os.open(folder, _FOLDER)
+    held = _open_whatever_its_mode(folder)
     task = _Task(top=held, owner=_numbers(owner) if os.geteuid() == 0 else None)
     try:
         task.folder(held, "", 1)
@@ -52,8 +52,20 @@ def take_over(folder: Path, owner: str) -> dict[str, str]:
     return task.done
 
 
+def _open_whatever_its_mode(folder: Path) -> int:
+    """The folder, open; a container may have taken all rights of its owner away."""
+    path = os.open(folder, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        mode = stat.S_IMODE(os.fstat(path).st_mode)
+        if mode & 0o700 != 0o700:
+            os.chmod(f"/proc/self/fd/{path}", mode | 0o700)  # noqa: PTH101 (chmod that follows nothing)
+        return os.open(f"/proc/self/fd/{path}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        os.close(path)
+
+
 def take_back(folder: Path, owner: str) -> dict[str, str]:
-    """`take_over`; where ``folder`` itself cannot be opened that is told too, and is no error."""
+    """`take_over`; where ``folder`` itself cannot be opened that is reported too, and is no error."""
     try:
         return take_over(folder, owner)
     except OSError as error:
@@ -78,21 +90,21 @@ class _Task:
             try:
                 self._entry(held, name, where, depth)
             except OSError as error:
-                self._tell(where, f"could not be made harmless: {error.strerror}")
+                self._note(where, f"could not be made harmless: {error.strerror}")
 
     def _entry(self, held: int, name: str, where: str, depth: int) -> None:
         facts = os.stat(name, dir_fd=held, follow_symlinks=False)
         kind = stat.S_IFMT(facts.st_mode)
         if kind in _SPECIAL:
             os.unlink(name, dir_fd=held)
-            self._tell(where, _SPECIAL[kind])
+            self._note(where, _SPECIAL[kind])
             return
         if kind == stat.S_IFLNK:
             if self.owner is not None:
                 os.chown(name, *self.owner, dir_fd=held, follow_symlinks=False)
             return
         if facts.st_mode & (stat.S_ISUID | stat.S_ISGID) and kind == stat.S_IFREG:
-            self._tell(where, f"mode {stat.S_IMODE(facts.st_mode):04o}; its special bits were taken away")
+            self._note(where, f"mode {stat.S_IMODE(facts.st_mode):04o}; its special bits were taken away")
         self._own(held, name, facts.st_mode, folder=kind == stat.S_IFDIR)
         if kind == stat.S_IFDIR:
             self._inside(held, name, where, depth)
@@ -124,19 +136,19 @@ class _Task:
         new = f"deep-{secrets.token_hex(4)}"
         os.rename(name, new, src_dir_fd=held, dst_dir_fd=self.top)
         self.moved.append(new)
-        self._tell(where, f"deeper than {_DEEPEST} folders; moved to {new}")
+        self._note(where, f"deeper than {_DEEPEST} folders; moved to {new}")
 
     def again(self, name: str) -> None:
         """Look into a folder that was moved to the top."""
         try:
             self._inside(self.top, name, name, 1)
         except OSError as error:
-            self._tell(name, f"could not be made harmless: {error.strerror}")
+            self._note(name, f"could not be made harmless: {error.strerror}")
 
-    def _tell(self, where: str, what: str) -> None:
-        if len(self.done) < _MOST_TOLD:
+    def _note(self, where: str, what: str) -> None:
+        if len(self.done) < _MOST_NOTED:
             self.done[neutral(where)] = what
-        elif len(self.done) == _MOST_TOLD:
+        elif len(self.done) == _MOST_NOTED:
             self.done["…"] = "and more"
 
 

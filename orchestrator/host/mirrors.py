@@ -22,7 +22,7 @@ _SUITES = re.compile(
 def debian_mirrors(etc: Path = Path("/etc/apt"), *, main: str = "", security: str = "") -> dict[str, tuple[str, ...]]:
     """Roots of Debian archives by kind, ``main`` and ``security``, in the order of the host's lists.
 
-    ``main`` and ``security`` (one URL each) are what mlorch was told and come first; a host of
+    ``main`` and ``security`` (one URL each) are mlorch's own settings and come first; a host of
     another distribution needs them. A kind that nobody names is left out.
     """
     found: dict[str, dict[str, None]] = {"main": {}, "security": {}}

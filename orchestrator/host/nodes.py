@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.devices import Node
+from orchestrator.host.sysfs import matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +24,7 @@ def device_nodes(pattern: str, root: Path = Path("/")) -> tuple[str, ...]:
     """The device nodes that a target's device (a path, maybe with a glob) names on this machine."""
     if not pattern.startswith("/"):
         return ()
-    return tuple(sorted("/" + str(path.relative_to(root)) for path in root.glob(pattern.lstrip("/"))))
+    return tuple(f"/{path.relative_to(root)}" for path in matches(pattern, root))
 
 
 def node_facts(paths: Iterable[str], root: Path = Path("/")) -> dict[str, Node]:

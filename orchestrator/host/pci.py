@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.host.sysfs import link_name, text_of
+
 _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\Z")
 
 
@@ -59,7 +61,7 @@ def _device(folder: Path) -> PciDevice | None:
     vendor, device = _hex(folder / "vendor"), _hex(folder / "device")
     if not vendor or not device:
         return None
-    node = read_line(folder / "numa_node")
+    node = text_of(folder / "numa_node")
     return PciDevice(
         address=folder.name,
         vendor=vendor,
@@ -71,26 +73,5 @@ def _device(folder: Path) -> PciDevice | None:
     )
 
 
-def read_line(path: Path) -> str:
-    """A file's text without blanks around it; '' where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def link_name(path: Path) -> str:
-    """The last part of where a link leads; '' where there is no link."""
-    try:
-        return path.readlink().name
-    except OSError:
-        return ""
-
-
-def natural_order(text: str) -> tuple[tuple[int, str], ...]:
-    """A key to sort names as people count: ``renderD9`` before ``renderD128``."""
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text))
-
-
 def _hex(path: Path) -> str:
-    return read_line(path).lower().removeprefix("0x")
+    return text_of(path).lower().removeprefix("0x")

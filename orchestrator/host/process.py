@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.owner import Owner
+from orchestrator.facts.containers import Owner
+from orchestrator.host.sysfs import link_name, text_of
 from orchestrator.plan.run.user import run_user
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def this_user() -> RunUser:
 
 def boot_id() -> str:
     """Changes with every boot; empty where the kernel does not show it."""
-    return _read(PROC / "sys/kernel/random/boot_id").strip()
+    return text_of(PROC / "sys/kernel/random/boot_id")
 
 
 def alive(owner: Owner) -> bool:
@@ -57,11 +58,7 @@ def parse_owner_label(text: str) -> tuple[Owner, str] | None:
 
 def pid_namespace() -> str:
     """The number of this process's pid namespace: a pid means nothing in another."""
-    try:
-        link = str((PROC / "self/ns/pid").readlink())
-    except OSError:
-        return ""
-    return "".join(character for character in link if character.isdigit())
+    return "".join(character for character in link_name(PROC / "self/ns/pid") if character.isdigit())
 
 
 @contextmanager
@@ -98,15 +95,8 @@ def signals_interrupt() -> Iterator[None]:
 
 def start_ticks(pid: int) -> int | None:
     """Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and parentheses. A zombie is dead."""
-    text = _read(PROC / f"{pid}/stat")
+    text = text_of(PROC / f"{pid}/stat")
     fields = text.rpartition(")")[2].split()
     if len(fields) < 20 or fields[0] in {"Z", "X"}:
         return None
     return int(fields[19])
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

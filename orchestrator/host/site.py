@@ -81,7 +81,7 @@ def discover(
     all programs, but for `PIP_INDEX_URL`.
 
     Raises:
-        EngineError: `ca-bundle` or `apt-sources`, a file that mlorch was told
+        EngineError: `ca-bundle` or `apt-sources`, a file that mlorch's settings name
             is missing or is not what it should be. What other programs' variables name
             is skipped with a note instead.
     """
@@ -138,7 +138,7 @@ def build_settings(site: SiteConfig, folder: Path) -> BuildSettings:
 
 
 def _ca_bundle(given: str, env: Mapping[str, str], root: Path, notes: list[str]) -> tuple[Path | None, str]:
-    """The bundle that mlorch was told, else that of other programs' variables, else the host's; and whose it is."""
+    """The bundle of mlorch's settings, else that of other programs' variables, else the host's; and whose it is."""
     if given:
         if _certificates(Path(given)):
             return Path(given), _variable("ca_bundle")
@@ -221,7 +221,7 @@ def _usable(option: str, word: str) -> bool:
 
 
 def pip_variables(site: SiteConfig) -> dict[str, str]:
-    """Variables that tell a pip on this host of the index that mlorch was told; the rest it finds itself."""
+    """Variables that give a pip on this host the index of mlorch's settings; the rest it finds itself."""
     index = site.pip.get("index-url")
     return {"PIP_INDEX_URL": index[0]} if index else {}
 

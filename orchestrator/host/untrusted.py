@@ -6,9 +6,8 @@ not what its name says. Nothing here blocks, and every refusal is an `Unreadable
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import json
-import math
 import os
 import stat
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.neutral import neutral
+from orchestrator.facts.strict_json import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,9 @@ LARGEST_DOCUMENT = 8 * 2**20
 """Bytes of a JSON document of the harness or of a record; real ones have some thousand."""
 LARGEST_HASHED = 64 * 2**30
 """A file may say that it has exabytes: reading more than this to the end is no way to hash."""
+MOST_HOLES = 64 * 2**20
+"""Bytes of a hashed file that may lie nowhere: a sparse one costs nothing to make and minutes to read."""
 MOST_FILES = 10_000
-_DEEPEST = 64
 _BLOCK = 1 << 20
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -47,25 +48,17 @@ class UnreadableFile(StepFailed):
 @contextmanager
 def opened(folder: Path, name: str, limit: int | None = None) -> Iterator[BinaryIO]:
     """The regular file ``name`` below ``folder``, open for reading; ``limit`` is the most bytes that it may have."""
-    descriptor, _ = _open_file(folder, name, limit)
-    with os.fdopen(descriptor, "rb") as stream:
+    with os.fdopen(_open_file(folder, name, limit), "rb") as stream:
         try:
             yield stream
         except OSError as error:
-            raise _not_read(folder, name, error) from None
+            raise UnreadableFile(folder, name, f"cannot be read: {error.strerror}") from None
 
 
 def read_bytes(folder: Path, name: str, limit: int = LARGEST_DOCUMENT) -> bytes:
     """The whole file; raises `UnreadableFile`."""
-    descriptor, size = _open_file(folder, name, limit)
-    try:
-        data = os.read(descriptor, size + 1)
-        while len(data) <= limit and (more := os.read(descriptor, limit + 1 - len(data))):
-            data += more
-    except OSError as error:
-        raise _not_read(folder, name, error) from None
-    finally:
-        os.close(descriptor)
+    with opened(folder, name, limit) as stream:
+        data = stream.read(limit + 1)
     if len(data) > limit:  # it grew meanwhile
         raise UnreadableFile(folder, name, f"has more than {limit:,} bytes")
     return data
@@ -108,6 +101,8 @@ def hash_file(folder: Path, name: str) -> tuple[str, int]:
     """The sha256 of a file (hex) and the number of bytes that it is of; raises `UnreadableFile`."""
     digest, size = hashlib.sha256(), 0
     with opened(folder, name, LARGEST_HASHED) as stream:
+        if _holes(stream.fileno(), MOST_HOLES) > MOST_HOLES:
+            raise UnreadableFile(folder, name, f"is sparse: more than {MOST_HOLES:,} of its bytes lie nowhere")
         while block := stream.read(_BLOCK):
             digest.update(block)
             size += len(block)
@@ -116,30 +111,17 @@ def hash_file(folder: Path, name: str) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def strict_json(text: str) -> Any:
-    """The document in ``text``: no NaN or infinity, no key twice, no half characters, nothing deeper than 64.
-
-    Raises `ValueError`.
-    """
-    try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
-    except RecursionError:
-        raise ValueError(f"deeper than {_DEEPEST} levels") from None
-    if text.count("[") + text.count("{") > _DEEPEST and _deeper(document, _DEEPEST):
-        raise ValueError(f"deeper than {_DEEPEST} levels")
-    if "\\u" in text:
-        _require_whole_characters(document)
-    return document
-
-
-def _open_file(folder: Path, name: str, limit: int | None) -> tuple[int, int]:
-    """The descriptor of a regular file of at most ``limit`` bytes, and its size; raises `UnreadableFile`."""
+def _open_file(folder: Path, name: str, limit: int | None) -> int:
+    """The descriptor of a regular file of at most ``limit`` bytes; raises `UnreadableFile`."""
     try:
         descriptor = _open_below(folder, name)
     except FileNotFoundError:
         raise UnreadableFile(folder, name, "is missing", missing=True) from None
     except OSError as error:
-        raise UnreadableFile(folder, name, _why_not_opened(error)) from None
+        reason = f"cannot be opened: {error.strerror}"
+        if error.errno == errno.ELOOP:  # what O_NOFOLLOW says of a link
+            reason = "is a link, and links are not followed here"
+        raise UnreadableFile(folder, name, reason) from None
     facts = os.fstat(descriptor)
     reason = ""
     if not stat.S_ISREG(facts.st_mode):
@@ -149,7 +131,7 @@ def _open_file(folder: Path, name: str, limit: int | None) -> tuple[int, int]:
     if reason:
         os.close(descriptor)
         raise UnreadableFile(folder, name, reason)
-    return descriptor, facts.st_size
+    return descriptor
 
 
 def _open_below(folder: Path, name: str) -> int:
@@ -167,52 +149,15 @@ def _open_below(folder: Path, name: str) -> int:
         os.close(held)
 
 
-def _not_read(folder: Path, name: str, error: OSError) -> UnreadableFile:
-    return UnreadableFile(folder, name, f"cannot be read: {error.strerror}")
-
-
-def _why_not_opened(error: OSError) -> str:
-    if error.errno == 40:  # ELOOP: what O_NOFOLLOW says of a link
-        return "is a link, and links are not followed here"
-    return f"cannot be opened: {error.strerror}"
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:80]!r} stands there twice")
-    return found
-
-
-def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no number of JSON")
-
-
-def _finite(word: str) -> float:
-    value = float(word)
-    if not math.isfinite(value):
-        raise ValueError(f"{word[:40]} is larger than a number can be")
-    return value
-
-
-def _deeper(document: Any, levels: int) -> bool:
-    waiting = [(document, 1)]
-    while waiting:
-        value, depth = waiting.pop()
-        if not isinstance(value, dict | list):
-            continue
-        if depth > levels:
-            return True
-        inner = value.values() if isinstance(value, dict) else value
-        waiting += [(item, depth + 1) for item in inner if isinstance(item, dict | list)]
-    return False
-
-
-def _require_whole_characters(document: Any) -> None:
-    """Half of a pair (``\\ud800``) is no character: no file and no terminal takes it."""
-    try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError("half a character") from None
+def _holes(descriptor: int, enough: int) -> int:
+    """The bytes of an open file that are stored nowhere and read as zeros, counted until there are ``enough``."""
+    size, at, holes = os.fstat(descriptor).st_size, 0, 0
+    while at < size and holes <= enough:
+        try:
+            data = os.lseek(descriptor, at, os.SEEK_DATA)
+            end = os.lseek(descriptor, data, os.SEEK_HOLE)
+        except OSError:  # ENXIO: there is no more data
+            data = end = size
+        holes, at = holes + data - at, end
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return holes

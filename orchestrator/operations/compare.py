@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, UsageError
+from orchestrator.facts.containers import RECORD
 from orchestrator.results.compare import compare, key_of, pairs
-from orchestrator.results.store import RECORD, Store
+from orchestrator.results.store import Store
 from orchestrator.results.summary import summaries
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError
+from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
-from orchestrator.results.store import RECORD, Store
+from orchestrator.results.store import Store
 from orchestrator.results.summary import document, summaries, summarise
 from orchestrator.results.verify import verify
 

@@ -153,7 +153,6 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
     from orchestrator.host.folders import data_home
-    from orchestrator.results.measure import measure
     from orchestrator.results.store import Store
     from orchestrator.runs.runner import Runner
     from orchestrator.runs.sweep import sweep
@@ -170,8 +169,9 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         host = host_facts()
         engine, facts, limits = asked.result()
     store = Store(request.results.absolute())
-    for swept in sweep(engine, store):
-        progress.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
+    for run_id in sweep(engine):
+        progress.warn(f"removed the container of {run_id}, whose mlorch is gone")
+    store.sweep()
     environment = run_plan.run_environment(context, request, chosen, host, facts, limits)
     _preflight(request, planned, environment)
     planned, images = _with_images(context, request, selection, planned, progress)
@@ -179,9 +179,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     planned = tuple(run_plan.with_assets(one, folder_of) for one in planned)
     Path(environment.artifacts).mkdir(parents=True, exist_ok=True)
     _require_disk(request)
-    runner = Runner(
-        engine=engine, store=store, session=session_of(request, host, facts), measure=measure, watcher=watcher
-    )
+    runner = Runner(engine=engine, store=store, session=session_of(request, host, facts), watcher=watcher)
     return PreparedRun(
         request=request,
         planned=planned,

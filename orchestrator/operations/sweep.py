@@ -25,5 +25,5 @@ def sweep_containers(settings: Settings, talk: Talk) -> None:
     access = EngineAccess(host=settings.engine_host)
     for name in ENGINES:
         with contextlib.suppress(MlorchError, ValueError):
-            for swept in sweep(engine_factory(name).sweepable(access)):
-                talk.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
+            for run_id in sweep(engine_factory(name).sweepable(access)):
+                talk.warn(f"removed the container of {run_id}, whose mlorch is gone")

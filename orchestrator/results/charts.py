@@ -33,16 +33,6 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """From one point to another."""
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
     """A rectangle with a title for who points at it."""
 
@@ -77,7 +67,8 @@ class Chart:
     floor: int
     ticks: tuple[Tick, ...]
     bars: tuple[Bar, ...]
-    whiskers: tuple[Line, ...]
+    whisker: tuple[float, float] | None
+    """Without bars of a histogram: where a line from min to max begins and ends."""
     marks: tuple[Mark, ...]
 
     @property
@@ -147,7 +138,7 @@ def latency_chart(
         floor=floor,
         ticks=tuple(_tick(tick, axis) for tick in axis.ticks()),
         bars=_counted(histogram, axis, top, floor) if histogram else _boxes(latency_ns, axis, (top + floor) / 2),
-        whiskers=() if histogram else _whiskers(latency_ns, axis, (top + floor) / 2),
+        whisker=None if histogram else (axis.x(latency_ns["min"]), axis.x(latency_ns["max"])),
         marks=tuple(marks),
     )
 
@@ -177,6 +168,11 @@ def _axis(
     return _Axis(low, high, _MARGIN, width - _MARGIN)
 
 
+def _round(value: float) -> str:
+    """A round tick without digits that say nothing."""
+    return f"{value:.3g}"
+
+
 def _tick(tick: float, axis: _Axis) -> Tick:
     x = axis.x(tick)
     anchor = "middle"
@@ -184,15 +180,7 @@ def _tick(tick: float, axis: _Axis) -> Tick:
         anchor = "start"
     elif x > axis.right - 24:
         anchor = "end"
-    return Tick(x=x, text=_tick_text(tick), anchor=anchor)
-
-
-def _tick_text(tick: float) -> str:
-    """``200 µs`` for a round tick: no digits that say nothing."""
-    for limit, scale, unit in ((1e3, 1.0, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms")):
-        if tick < limit * 0.9999:
-            return f"{tick / scale:.3g} {unit}"
-    return f"{tick / 1e9:.3g} s"
+    return Tick(x=x, text=nanoseconds(tick, _round), anchor=anchor)
 
 
 def _counted(histogram: Histogram, axis: _Axis, top: float, floor: float) -> tuple[Bar, ...]:
@@ -210,13 +198,6 @@ def _counted(histogram: Histogram, axis: _Axis, top: float, floor: float) -> tup
         title = f"{nanoseconds(one.low)} to {nanoseconds(one.high)}: {one.count:,} ({share:.2f} %)"
         bars.append(Bar(x=left, y=floor - tall, width=max(1.0, right - left - 0.8), height=tall, title=title))
     return tuple(bars)
-
-
-def _whiskers(latency: Mapping[str, int], axis: _Axis, middle: float) -> tuple[Line, ...]:
-    """Without a histogram: a line from min to max, closed at both ends."""
-    first, last = axis.x(latency["min"]), axis.x(latency["max"])
-    ends = [Line(x1=x, x2=x, y1=middle - 6, y2=middle + 6) for x in (first, last)]
-    return (Line(x1=first, x2=last, y1=middle, y2=middle), *ends)
 
 
 def _boxes(latency: Mapping[str, int], axis: _Axis, middle: float) -> tuple[Bar, ...]:

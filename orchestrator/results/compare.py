@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.measured import Metric
 from orchestrator.facts.metrics import LATENCIES
 
 if TYPE_CHECKING:
@@ -140,65 +141,48 @@ def _refusal(was: Summary, now: Summary) -> str:
 
 def _figures(was: Summary, now: Summary, tolerance: float) -> Iterator[Figure]:
     old, new = _metrics(was), _metrics(now)
-    for name in [*old, *(name for name in new if name not in old)]:
-        yield _figure(name, old.get(name), new.get(name), tolerance)
+    for name, one in (old | new).items():
+        change = _change(old.get(name), new.get(name))
+        verdict: Verdict = "not comparable"
+        if change is not None:
+            allowed = ACCURACY_POINTS if one.unit == "%" else tolerance * 100
+            verdict = _verdict(change, allowed, higher=one.higher_is_better)
+        yield Figure(
+            name=name,
+            unit=one.unit,
+            was=old[name].value if name in old else None,
+            now=new[name].value if name in new else None,
+            change=change,
+            verdict=verdict,
+            # In accuracy mode LoadGen's rate says how long scoring took, not how fast the system is.
+            decides=one.unit == "%" or (now.record.mode == "performance" and not name.startswith(_LATENCY)),
+        )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Metric:
-    value: float
-    unit: str
-    higher_is_better: bool
-    decides: bool = False
-    points: bool = False
+_LATENCY = "latency "
 
 
-def _metrics(summary: Summary) -> dict[str, _Metric]:
-    """All figures of a run by name; the one that LoadGen reports first, and the accuracy, decide."""
-    found: dict[str, _Metric] = {}
+def _metrics(summary: Summary) -> dict[str, Metric]:
+    """All figures of a run by name: the accuracy in percent, the one that LoadGen reports first, and latencies."""
+    found: dict[str, Metric] = {}
     accuracy, loadgen = summary.accuracy, summary.loadgen
     if accuracy is not None:
-        found[accuracy.name] = _Metric(
-            value=accuracy.value * 100, unit="%", higher_is_better=True, decides=True, points=True
-        )
+        found[accuracy.name] = Metric(name=accuracy.name, title="", value=accuracy.value * 100, unit="%")
     if loadgen is None or loadgen.result is None:
         return found
-    result = loadgen.result
-    # In accuracy mode LoadGen's rate says how long scoring took, not how fast the system is.
-    decides = summary.record.mode == "performance"
-    found[result.title] = _Metric(
-        value=result.value, unit=result.unit, higher_is_better=result.higher_is_better, decides=decides
-    )
+    found[loadgen.result.title] = loadgen.result
     for name in LATENCIES:
-        value = loadgen.latency_ns.get(name)
-        if value is not None:
-            found[f"latency {name}"] = _Metric(value=float(value), unit="ns", higher_is_better=False)
+        if name in loadgen.latency_ns:
+            value = float(loadgen.latency_ns[name])
+            found[_LATENCY + name] = Metric(name=name, title="", value=value, unit="ns", higher_is_better=False)
     return found
 
 
-def _figure(name: str, old: _Metric | None, new: _Metric | None, tolerance: float) -> Figure:
-    one = new or old
-    assert one is not None, "the name comes from one of the two"
-    change = _change(old, new)
-    verdict: Verdict = "not comparable"
-    if change is not None:
-        verdict = _verdict(change, ACCURACY_POINTS if one.points else tolerance * 100, higher=one.higher_is_better)
-    return Figure(
-        name=name,
-        unit=one.unit,
-        was=old.value if old else None,
-        now=new.value if new else None,
-        change=change,
-        verdict=verdict,
-        decides=one.decides,
-    )
-
-
-def _change(old: _Metric | None, new: _Metric | None) -> float | None:
+def _change(old: Metric | None, new: Metric | None) -> float | None:
     """In points for an accuracy, else in percent of what was; None where there is nothing to compare with."""
     if old is None or new is None:
         return None
-    if new.points:
+    if new.unit == "%":
         return new.value - old.value
     return (new.value - old.value) / old.value * 100 if old.value else None
 
@@ -251,16 +235,14 @@ def _facts(record: RunRecord) -> dict[str, object]:
         if asset is not None:
             found |= {f"{asset.kind} {asset.name}/{file}": digest for file, digest in asset.files.items()}
     found |= {f"engine {name}": value for name, value in record.engine.items()}
-    found |= {f"host {name}": value for name, value in _flat(record.host) if _is_steady(name)}
+    for name, value in _flat(record.host):
+        if not any(word in name for word in _PASSING):
+            found[f"host {name}"] = value
     return found
 
 
 _PASSING = ("load", "free", "available", "uptime", "time", "temperature", "boot")
-
-
-def _is_steady(name: str) -> bool:
-    """Whether a fact of a host is one that stays: its load at the time is none."""
-    return not any(word in name for word in _PASSING)
+"""Words of facts of a host that do not stay."""
 
 
 def _flat(value: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

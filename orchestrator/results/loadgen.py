@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import LoadGenResult, Metric
-from orchestrator.facts.metrics import METRICS
+from orchestrator.facts.metrics import ALL_LATENCIES, METRICS
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.host.untrusted import UnreadableFile, opened, read_text, strict_json
+from orchestrator.facts.strict_json import strict_json
+from orchestrator.host.untrusted import UnreadableFile, opened, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +32,6 @@ _WANTED = (
     b"loadgen_version",
 )  # fmt: skip
 """Beginnings of the keys that are read; the rest (such as `loaded_qsl_set`) is up to 70 % of the bytes."""
-_PERCENTILES = ("50.00", "90.00", "95.00", "97.00", "99.00", "99.90")
 _MODES = {"PerformanceOnly": "performance", "AccuracyOnly": "accuracy"}
 
 
@@ -66,6 +66,7 @@ def parse(folder: Path) -> LoadGenResult:
 def read_summary(folder: Path) -> dict[str, str]:
     """``key: value`` lines of the summary, keys in lower case; empty in accuracy mode.
 
+    A key that stands there twice has both values, joined by `and`: which one a person reads is not known.
     Raises `StepFailed` [loadgen-log] when it is missing or cut off.
     """
     try:
@@ -75,8 +76,13 @@ def read_summary(folder: Path) -> dict[str, str]:
     last = text.rstrip().rpartition("\n")[2].lower()
     if not (text.endswith("\n") and "error" in last and "encountered" in last):
         raise _unreadable(f"{SUMMARY} is cut off", "The test was ended from outside.")
-    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return {key.strip().lower(): value.strip() for key, value in pairs}
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        key, colon, value = line.partition(":")
+        key, value = key.strip().lower(), value.strip()
+        if colon:
+            found[key] = f"{found[key]} and {value}" if key in found else value
+    return found
 
 
 def _not_read(name: str, error: UnreadableFile) -> StepFailed:
@@ -106,7 +112,8 @@ def _take(log: _Log, key: str, line: str) -> None:
         is_error, is_warning = about.get("is_error"), about.get("is_warning")
     except (ValueError, KeyError, TypeError, AttributeError):
         return
-    if isinstance(value, int) and abs(value) > _LARGEST_INT:
+    # LoadGen logs scalars; a record with something deep in it could not be read again.
+    if isinstance(value, dict | list) or (isinstance(value, int) and abs(value) > _LARGEST_INT):
         return
     log.values[key] = value
     if is_error:
@@ -203,8 +210,27 @@ def _metrics(scenario: str, values: Mapping[str, object]) -> tuple[Metric, ...]:
 
 def _latencies(scenario: str, values: Mapping[str, object]) -> dict[str, int]:
     per_query = scenario in SCENARIOS and SCENARIOS[scenario].latency_per_query
-    query, of = ("_per_query", "_query") if per_query else ("", "")
-    keys = {"min": f"result_min{of}_latency_ns"}
-    keys |= {f"p{p.rstrip('0').rstrip('.')}": f"result_{p}_percentile{query}_latency_ns" for p in _PERCENTILES}
-    keys |= {"max": f"result_max{of}_latency_ns", "mean": f"result_mean{of}_latency_ns"}
-    return {name: _int(values[key]) for name, key in keys.items() if key in values}
+    found = {}
+    for name in ALL_LATENCIES:
+        percentile = _percentile(name)
+        if percentile:
+            key = f"result_{percentile}_percentile{'_per_query' if per_query else ''}_latency_ns"
+        else:
+            key = f"result_{name}{'_query' if per_query else ''}_latency_ns"
+        if key in values:
+            found[name] = _int(values[key])
+    return found
+
+
+def _percentile(name: str) -> str:
+    """How LoadGen writes the percentile ``p99.9`` (``99.90``); empty for min, max and mean."""
+    return f"{float(name[1:]):.2f}" if name.startswith("p") else ""
+
+
+def summary_lines(result: LoadGenResult) -> dict[str, float]:
+    """The figures of a result by the words that the summary has for them (keys of `read_summary`)."""
+    lines = {METRICS[metric.name].summary: metric.value for metric in result.metrics if metric.name in METRICS}
+    for name, value in result.latency_ns.items():
+        percentile = _percentile(name)
+        lines[f"{percentile} percentile latency (ns)" if percentile else f"{name} latency (ns)"] = value
+    return lines

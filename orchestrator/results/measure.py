@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import GOOD_VERDICTS, Accuracy, LoadGenResult, Measured
-from orchestrator.facts.metrics import percent
+from orchestrator.facts.metrics import ALL_LATENCIES, percent
 from orchestrator.host.untrusted import UnreadableFile, read_object
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.facts.record import AccuracyGoal, RunRecord
 
 HARNESS = "harness.json"
-_LATENCIES = ("min", "p50", "p90", "p95", "p97", "p99", "p99.9", "max", "mean")
 _LARGEST = 2**63
 
 
@@ -51,7 +50,7 @@ def measured_of(record: RunRecord, folder: Path) -> Measured:
     if result is None:
         return record.measured
     # JSON has its keys in alphabetical order; people read latencies from the least to the most.
-    latency = {name: result.latency_ns[name] for name in _LATENCIES if name in result.latency_ns}
+    latency = {name: result.latency_ns[name] for name in ALL_LATENCIES if name in result.latency_ns}
     return replace(record.measured, loadgen=replace(result, latency_ns=latency))
 
 

@@ -18,14 +18,14 @@ from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results import histogram
 from orchestrator.results.charts import latency_chart
 from orchestrator.results.summary import COLUMNS, RIGHT, metric_text, row
-from orchestrator.results.words import facts, limits, setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from jinja2 import Environment
 
-    from orchestrator.facts.record import ImageId, RunRecord
+    from orchestrator.facts.record import ContainerRun, RunRecord
+    from orchestrator.facts.scenarios import Scenario
     from orchestrator.results.charts import Chart
     from orchestrator.results.loadgen import LoadGenResult
     from orchestrator.results.summary import Summary
@@ -35,67 +35,42 @@ _TEMPLATES = Path(__file__).with_name("templates")
 _COLUMNS = ["p50 latency" if name == "p50" else name for name in COLUMNS]
 _WIDTHS = {"wide": 860, "narrow": 340}
 """A picture for a screen and one for a phone; the style sheet shows one of them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Headline:
-    """The number that a test is about."""
-
-    value: str
-    unit: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """Facts of a host and of its engine, as names and values."""
-
-    host: list[tuple[str, str]]
-    engine: list[tuple[str, str]]
+MIB, GIB = 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Test:
-    """One run; ``kind`` is good, bad or wait, ``cells`` its row in the table of all."""
+    """One run with its pictures; ``kind`` is good, bad or wait, ``cells`` its row in the table of all."""
 
     summary: Summary
     kind: str
     cells: tuple[str, ...]
-    headline: Headline | None
-    reasons: tuple[str, ...]
-    figures: list[tuple[str, str]]
-    errors: int
-    """How many LoadGen met."""
-    latencies: Mapping[str, str]
-    caption: str
+    scenario: Scenario | None
+    counted: histogram.Histogram | None
     charts: Mapping[str, Chart]
-    settings: list[tuple[str, str, str]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Everything that the page says. What several tests share stands once, in the order in which it came."""
-
-    title: str
-    first: RunRecord
-    notes: list[str]
-    columns: list[str]
-    right: tuple[int, ...]
-    tests: list[Test]
-    not_valid: int
-    benchmarks: list[RunRecord]
-    """A record of each benchmark."""
-    images: list[ImageId]
-    machines: list[Machine]
-    containers: list[list[tuple[str, str]]]
-    insides: list[list[tuple[str, str]]]
-    commands: list[str]
-    loadgen_versions: list[str]
 
 
 def render(summaries: Sequence[Summary]) -> str:
-    """The page for these runs, in their order; at least one."""
-    return templates().get_template("report.html.j2").render(page=page_of(summaries), css=_css())
+    """The page for these runs, in their order; at least one. What several tests share stands once, in its order."""
+    records = [summary.record for summary in summaries]
+    page = templates().get_template("report.html.j2")
+    return page.render(
+        css=_css(),
+        title=_title(records),
+        first=records[0],
+        notes=_once(record.note for record in records),
+        columns=_COLUMNS,
+        right=RIGHT,
+        tests=[_test(summary) for summary in summaries],
+        not_valid=sum(not summary.good for summary in summaries),
+        benchmarks=_each_once(records, lambda record: record.benchmark),
+        images=_each_once(record.image for record in records),
+        hosts=_each_once(records, lambda record: record.host),
+        containers=_each_once(limits(record.container) for record in records),
+        insides=_each_once(facts(record.container_facts) for record in records if record.container_facts),
+        made_by=_once(shlex.join(record.command_line) for record in records),
+        loadgen_versions=_once(summary.loadgen.loadgen_version for summary in summaries if summary.loadgen),
+    )
 
 
 @cache
@@ -103,13 +78,16 @@ def templates() -> Environment:
     """The templates of reports: every value is escaped, a name that nobody gives is an error."""
     import jinja2
 
-    return jinja2.Environment(
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    words = (facts, metric_text, nanoseconds, percent, setting_text, text)
+    found.filters.update({each.__name__: each for each in words})
+    return found
 
 
 @cache
@@ -120,84 +98,41 @@ def _css() -> str:
     return Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8"))  # noqa: S704 (ships with mlorch)
 
 
-def page_of(summaries: Sequence[Summary]) -> Page:
-    """What the page says of these runs."""
-    records = [summary.record for summary in summaries]
-    return Page(
-        title=_title(records),
-        first=records[0],
-        notes=_once(record.note for record in records),
-        columns=_COLUMNS,
-        right=RIGHT,
-        tests=[_test(summary) for summary in summaries],
-        not_valid=sum(not summary.good for summary in summaries),
-        benchmarks=_distinct(records, lambda record: record.benchmark),
-        images=_each_once(record.image for record in records),
-        machines=_machines(records),
-        containers=_each_once(limits(record.container) for record in records),
-        insides=_each_once(facts(record.container_facts) for record in records if record.container_facts),
-        commands=_commands(records),
-        loadgen_versions=_once(summary.loadgen.loadgen_version for summary in summaries if summary.loadgen),
-    )
-
-
 def _title(records: Sequence[RunRecord]) -> str:
     names = _once(record.benchmark for record in records)
     targets = _once(record.target for record in records)
     return f"{', '.join(names)} on {', '.join(targets)}"
 
 
-def _commands(records: Sequence[RunRecord]) -> list[str]:
-    """The command lines that made these results, and the ones that check them."""
-    made = _once(shlex.join(record.command_line) for record in records)
-    return [*made, *(f"mlorch results verify {record.run_id}" for record in records)]
-
-
-def _machines(records: Sequence[RunRecord]) -> list[Machine]:
-    """Each host once, with the engine of its first run."""
-    firsts = _distinct(records, lambda record: record.host)
-    return [Machine(host=facts(record.host), engine=facts(record.engine)) for record in firsts]
-
-
 def _once(texts: Iterable[str]) -> list[str]:
     """The texts that are not empty, each once."""
-    return list(dict.fromkeys(text for text in texts if text))
+    return _each_once(text for text in texts if text)
 
 
-def _each_once(values: Iterable[T]) -> list[T]:
-    """The different ones, in their order; they need not be hashable."""
+def _each_once(values: Iterable[T], key: Callable[[T], object] = lambda value: value) -> list[T]:
+    """The first of those with an equal ``key``, in their order; keys need not be hashable."""
     found: list[T] = []
+    keys: list[object] = []
     for value in values:
-        if value not in found:
+        if key(value) not in keys:
+            keys.append(key(value))
             found.append(value)
     return found
-
-
-def _distinct(records: Sequence[RunRecord], key: Callable[[RunRecord], object]) -> list[RunRecord]:
-    """The first record of each group with an equal ``key``."""
-    keys = [key(record) for record in records]
-    return [record for at, record in enumerate(records) if keys[at] not in keys[:at]]
 
 
 # -- one run -------------------------------------------------------------------------------
 
 
 def _test(summary: Summary) -> Test:
-    record, result = summary.record, summary.loadgen
-    latency_ns = result.latency_ns if result is not None else {}
-    counted = histogram.read(summary.folder) if latency_ns else None
+    result = summary.loadgen
+    counted = histogram.read(summary.folder) if result is not None and result.latency_ns else None
     return Test(
         summary=summary,
         kind=_kind(summary),
         cells=row(summary, marks=False),
-        headline=_headline(summary),
-        reasons=_reasons(summary),
-        figures=_figures(summary),
-        errors=max(result.num_errors, len(result.errors)) if result is not None else 0,
-        latencies={name: nanoseconds(value) for name, value in latency_ns.items()},
-        caption=_caption(result, counted) if result is not None else "",
+        scenario=SCENARIOS.get(summary.record.scenario),
+        counted=counted,
         charts=_charts(result, counted) if result is not None else {},
-        settings=[(name, setting_text(one.value), one.source) for name, one in record.settings.items()],
     )
 
 
@@ -205,63 +140,6 @@ def _kind(summary: Summary) -> str:
     if summary.good:
         return "good"
     return "wait" if summary.record.status == "running" else "bad"
-
-
-def _headline(summary: Summary) -> Headline | None:
-    result, accuracy = summary.loadgen, summary.accuracy
-    if result is not None and result.result is not None:
-        value, _, unit = metric_text(result.result).rpartition(" ")
-        return Headline(value=value, unit=unit, title=result.result.title)
-    if accuracy is not None:
-        value, unit = percent(accuracy.value).split(" ")
-        return Headline(value=value, unit=unit, title=f"{accuracy.name} over {accuracy.samples:,} samples")
-    return None
-
-
-def _reasons(summary: Summary) -> tuple[str, ...]:
-    """Why it does not count, and what to do."""
-    error = summary.record.error
-    if not summary.reasons or error is None or not error.hint:
-        return summary.reasons
-    return (*summary.reasons, error.hint)
-
-
-def _figures(summary: Summary) -> list[tuple[str, str]]:
-    record, result, accuracy = summary.record, summary.loadgen, summary.accuracy
-    rows: list[tuple[str, str]] = []
-    if result is not None:
-        rows += [(metric.title, metric_text(metric)) for metric in result.metrics[1:]]
-        if result.query_count:
-            rows += [("Queries", f"{result.query_count:,}"), ("Samples", f"{result.sample_count:,}")]
-        rows += _effective(result)
-    if accuracy is not None and accuracy.minimum is not None:
-        rows.append(("Accuracy to reach", percent(accuracy.minimum)))
-    if record.ended is not None:
-        rows.append(("Took, with start-up", f"{(record.ended.unix_ns - record.started.unix_ns) / 1e9:.1f} s"))
-    return rows
-
-
-def _effective(result: LoadGenResult) -> list[tuple[str, str]]:
-    """What LoadGen was asked for: the duration, and the rate where the scenario has one."""
-    if result.mode != "performance":
-        return []
-    rows = []
-    duration, rate = result.effective.get("min_duration_ms"), result.effective.get("target_qps")
-    if isinstance(duration, int | float):
-        rows.append(("Minimum duration", f"{duration / 1000:g} s"))
-    scenario = SCENARIOS.get(result.scenario)
-    if isinstance(rate, int | float) and scenario is not None and scenario.has_rate:
-        rows.append((scenario.rate_title, text(rate, "samples/s")))
-    return rows
-
-
-def _caption(result: LoadGenResult, counted: histogram.Histogram | None) -> str:
-    scenario = SCENARIOS.get(result.scenario)
-    caption = f"Latency {scenario.latency_of if scenario else ''}; log scale. "
-    if counted is None:
-        return caption + "Line: minimum to maximum; box: median to 90th percentile, light to 99th. All from LoadGen."
-    caption += f"Bars: counted by the harness, from issue to answer, over {counted.samples:,} {counted.of_words}. "
-    return caption + "Marks: LoadGen's percentiles."
 
 
 def _charts(result: LoadGenResult, counted: histogram.Histogram | None) -> dict[str, Chart]:
@@ -275,3 +153,83 @@ def _charts(result: LoadGenResult, counted: histogram.Histogram | None) -> dict[
         if chart is not None:
             charts[css] = chart
     return charts
+
+
+# -- facts in words --------------------------------------------------------------------------
+
+
+def facts(document: Mapping[str, object]) -> list[tuple[str, str]]:
+    """A JSON object of observed facts as names and values in words; empty ones are left out."""
+    rows = []
+    for key, value in document.items():
+        text = _fact(key, value)
+        if text:
+            rows.append((key.replace("_", " "), text))
+    return rows
+
+
+def _fact(key: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and ("memory" in key or key in {"shm", "swap_total"}):
+        return f"{value / GIB:.1f} GiB" if value >= GIB // 10 else f"{value / MIB:.1f} MiB"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {text}" for name, item in value.items() if (text := _fact(str(name), item)))
+    if isinstance(value, list | tuple):
+        return _list(key, value)
+    return str(value)
+
+
+def _list(key: str, value: Sequence[object]) -> str:
+    numbers = [item for item in value if isinstance(item, int) and not isinstance(item, bool)]
+    if value and len(numbers) == len(value) and key != "limits":
+        return spans(numbers)
+    return ", ".join(text for item in value if (text := _fact("", item)))
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Processor numbers in the kernel's list form: ``0-3, 8``."""
+    ordered = sorted(set(numbers))
+    if list(numbers) != ordered:
+        return ", ".join(map(str, numbers))
+    parts: list[list[int]] = []
+    for number in ordered:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+
+
+def limits(container: ContainerRun) -> list[tuple[str, str]]:
+    """What a container was given, without what differs from run to run."""
+    ulimits = [f"{name} {'/'.join(map(str, value))}" for name, value in container.ulimits.items()]
+    mounts = [f"{mount.target} {'ro' if mount.read_only else 'rw'}" for mount in container.mounts]
+    rows = [
+        ("capabilities", ", ".join(container.capabilities) or "none"),
+        ("devices", container.given_devices),
+        ("processors", spans(container.cpus) if container.cpus else "all"),
+        ("memory", "not limited" if container.memory is None else f"{container.memory / GIB:.2f} GiB"),
+        ("user", container.user),
+        ("network", container.network),
+        ("root file system", "read-only" if container.read_only else "writable"),
+        ("limits", ", ".join(ulimits) or "the engine's"),
+    ]
+    if mounts:
+        rows.append(("mounts", ", ".join(mounts)))
+    return rows
+
+
+def setting_text(value: object) -> str:
+    """The value of a setting: ``–`` for none, numbers with a comma a thousand."""
+    if value is None:
+        return "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(setting_text(item) for item in value)
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

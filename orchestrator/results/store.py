@@ -6,23 +6,21 @@ import contextlib
 import os
 import platform
 import secrets
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, StepFailed, UsageError
-from orchestrator.facts.record import Failure, RunRecord, from_json, to_json
+from orchestrator.facts.containers import RECORD
+from orchestrator.facts.record import Failure, Moment, RunRecord, from_json, to_json
+from orchestrator.facts.runs import RUN_ID
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
 from orchestrator.host.left_behind import give, take_back
 from orchestrator.host.process import alive, boot_id, this_user
 from orchestrator.host.untrusted import UnreadableFile, read_bytes, read_text
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-RECORD = "run.json"
 REPORT = "report.html"
 _SECOND = len("20261124T014100Z")
 """Ids begin with the second of their start."""
@@ -108,34 +106,28 @@ class Store:
             path.rename(path.with_name(f"{RECORD}.folder-{secrets.token_hex(4)}"))
         atomic_write_text(path, to_json(record), overwrite=True)
 
-    def mark_orphans(self, is_alive: Callable[[RunRecord], bool], when: Callable[[], str]) -> list[RunRecord]:
-        """Turn records that say ``running`` though ``is_alive`` denies it into ``interrupted``.
+    def sweep(self) -> list[RunRecord]:
+        """Turn records that say ``running`` though their mlorch is gone into ``interrupted``; gives the new ones.
 
-        Gives the new records. A record that cannot be replaced (read-only folder) is
-        given too: it is interrupted whether or not that can be written down. What their
-        containers left is made harmless.
+        A record that cannot be replaced (read-only folder) is given too: it is interrupted whether or not
+        that can be written down. What their containers left is made harmless.
         """
         marked, owner = [], this_user().owner
+        for folder in self._closed_folders():
+            take_back(folder, owner)
         for folder in self._folders():
             record = Entry(folder=folder).record if _may_run(folder) else None
-            if record is None or record.status != "running" or is_alive(record):
+            if record is None or record.status != "running" or may_live(record):
                 continue
-            message = f"mlorch (process {record.owner.pid}) was gone when looked for at {when()}"
+            message = f"mlorch (process {record.owner.pid}) was gone when looked for at {now().utc}"
             hint = "Run the benchmark again; the files of this run are incomplete."
             error = Failure(slug="interrupted", message=message, hint=hint)
             ended = replace(record, status="interrupted", valid=None, error=error, left=take_back(folder, owner))
-            with contextlib.suppress(MlorchError):
+            with contextlib.suppress(MlorchError, OSError):
                 self.finish(ended)
+                give(folder / RECORD, owner)
             marked.append(ended)
         return marked
-
-    def sweep(self) -> list[RunRecord]:
-        """`mark_orphans` for the processes of this host."""
-
-        def now() -> str:
-            return datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-        return self.mark_orphans(may_live, now)
 
     # -- reading -----------------------------------------------------------------------
 
@@ -148,7 +140,7 @@ class Store:
         for second in sorted(by_second, reverse=True):
             same = by_second[second]
             if len(same) > 1:  # only then does a record have to say which was first
-                same.sort(key=_started, reverse=True)
+                same.sort(key=lambda entry: entry.record.started.unix_ns if entry.record else 0, reverse=True)
             found += same
         return found
 
@@ -160,14 +152,22 @@ class Store:
         except OSError:
             return []
 
+    def _closed_folders(self) -> list[Path]:
+        """Folders of runs that nobody can look into, as a container that was killed with its mlorch closed them."""
+        try:
+            with os.scandir(self.root) as found:
+                return [Path(one.path) for one in found if RUN_ID.fullmatch(one.name) and _is_closed(one)]
+        except OSError:
+            return []
+
     def find(self, reference: str) -> Entry:
         """The run with this id, unique beginning or end of an id, ``latest``, or folder.
 
         Raises `UsageError` [unknown-run] with the nearest ids, or [ambiguous-run].
         """
-        place = Path(reference)
-        if "/" in reference and os.path.lexists(place / RECORD):
-            return Entry(folder=place)
+        folder = Path(reference)
+        if "/" in reference and os.path.lexists(folder / RECORD):
+            return Entry(folder=folder)
         entries = self.entries()
         if reference == "latest" and entries:
             return entries[0]
@@ -175,8 +175,9 @@ class Store:
         if len(near) == 1:
             return near[0]
         if near:
+            some = ", ".join(entry.run_id for entry in near[:3]) + (" …" if len(near) > 3 else "")
             raise UsageError(
-                f"`{reference}` fits {len(near)} runs: {_some([e.run_id for e in near])}",
+                f"`{reference}` fits {len(near)} runs: {some}",
                 slug="ambiguous-run",
                 hint="give more of the id",
             )
@@ -212,6 +213,10 @@ def _named(entries: list[Entry], reference: str) -> list[Entry]:
     return exact or [e for e in entries if e.run_id.startswith(reference) or e.run_id.endswith(reference)]
 
 
+def _is_closed(found: os.DirEntry[str]) -> bool:
+    return found.is_dir(follow_symlinks=False) and not os.access(found.path, os.R_OK | os.X_OK)
+
+
 def may_live(record: RunRecord) -> bool:
     """Whether the mlorch that owns ``record`` may still run.
 
@@ -231,9 +236,8 @@ def _may_run(folder: Path) -> bool:
         return False
 
 
-def _started(entry: Entry) -> int:
-    return entry.record.started.unix_ns if entry.record else 0
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+def now() -> Moment:
+    """The time, as records keep it."""
+    unix_ns = time.time_ns()
+    stamp = datetime.fromtimestamp(unix_ns // 10**9, tz=UTC)
+    return Moment(utc=stamp.strftime("%Y-%m-%dT%H:%M:%SZ"), unix_ns=unix_ns)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.codec import to_plain
+from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.metrics import LATENCIES, nanoseconds, percent, text
 from orchestrator.results.measure import measured_of
@@ -44,12 +46,10 @@ class Summary:
             return self.record.status.upper()
         if self.measured is None:
             return "NO RESULT"
-        return "CHANGED" if self._changed else self.measured.verdict
-
-    @property
-    def _changed(self) -> bool:
         loadgen = self.loadgen
-        return self.record.mode == "performance" and loadgen is not None and loadgen.valid != self.record.valid
+        if self.record.mode == "performance" and loadgen is not None and loadgen.valid != self.record.valid:
+            return "CHANGED"
+        return self.measured.verdict
 
     @property
     def good(self) -> bool:
@@ -100,7 +100,7 @@ def document(summary: Summary) -> dict[str, object]:
         "started": record.started.utc,
         "metrics": _metrics(summary),
         "image_digest": record.image.digest or record.image.image_id,
-        "record": str(summary.folder / "run.json"),
+        "record": str(summary.folder / RECORD),
         "note": record.note,
     }
 
@@ -109,34 +109,13 @@ def _metrics(summary: Summary) -> dict[str, object]:
     metrics: dict[str, object] = {"accuracy": None, "result": None, "latency_ns": None}
     accuracy, result = summary.accuracy, summary.loadgen
     if accuracy is not None:
-        metrics["accuracy"] = {
-            "name": accuracy.name,
-            "value": accuracy.value,
-            "unit": "fraction",
-            "samples": accuracy.samples,
-            "minimum": accuracy.minimum,
-            "reached": accuracy.reached,
-        }
+        metrics["accuracy"] = {**to_plain(accuracy), "unit": "fraction", "reached": accuracy.reached}
     if result is not None and result.metrics:
-        metrics["result"] = _metric(result.metrics[0])
-        metrics["others"] = [_metric(metric) for metric in result.metrics[1:]]
-        metrics["latency_ns"] = {
-            **{name: result.latency_ns.get(name) for name in LATENCIES},
-            **result.latency_ns,
-        }
+        metrics["result"], *metrics["others"] = to_plain(result.metrics)
+        metrics["latency_ns"] = dict.fromkeys(LATENCIES) | dict(result.latency_ns)
         metrics["queries"] = result.query_count
         metrics["samples"] = result.sample_count
     return metrics
-
-
-def _metric(metric: Metric) -> dict[str, object]:
-    return {
-        "name": metric.name,
-        "value": metric.value,
-        "unit": metric.unit,
-        "title": metric.title,
-        "higher_is_better": metric.higher_is_better,
-    }
 
 
 # -- for people ----------------------------------------------------------------------------
@@ -168,7 +147,11 @@ def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:
 
 def mark(word: str, *, good: bool, running: bool = False) -> str:
     """``word`` with the colour that says how it ended."""
-    colour = "green" if good else "yellow" if running else "bold red"
+    colour = "bold red"
+    if good:
+        colour = "green"
+    elif running:
+        colour = "yellow"
     return f"[{colour}]{word}[/]"
 
 

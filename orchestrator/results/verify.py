@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
+from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import one_line
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
 from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, read_document, read_text
 from orchestrator.results import loadgen
 from orchestrator.results.measure import harness_document, measure
-from orchestrator.results.store import RECORD, REPORT
+from orchestrator.results.store import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,9 +70,7 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
         record = from_json(text, path=str(path))
     except StepFailed as exc:
         return _without_record(folder, exc.message)
-    checked, faults = ["the record's seal"], [*_seal(document), *_identity(record, folder)]
-    if record.status == "running":
-        faults.append(Fault(file=RECORD, message="the run has not ended: there is nothing to hold it to"))
+    checked, faults = ["the record's seal"], list(_record(document, record, folder))
     checked.append(f"sha256 of {len(record.files)} files")
     faults += _files(record, folder)
     if record.status == "done":
@@ -91,14 +91,16 @@ def _without_record(folder: Path, why: str) -> Verification:
     return Verification(run_id=folder.name, folder=folder, checked=("record",), faults=(fault,))
 
 
-def _seal(document: Mapping[str, object]) -> Iterator[Fault]:
+def _record(document: Mapping[str, object], record: RunRecord, folder: Path) -> Iterator[Fault]:
     if document.get("seal") != seal(document):
         yield Fault(file=RECORD, message="the record was changed after mlorch wrote it")
-
-
-def _identity(record: RunRecord, folder: Path) -> Iterator[Fault]:
     if record.run_id != folder.name:
         yield Fault(file=RECORD, message=f"the record is of run {record.run_id}, the folder is not")
+    if record.status == "running":
+        yield Fault(file=RECORD, message="the run has not ended: there is nothing to hold it to")
+    # Records of mlorch 0.1 have neither key.
+    if record.status == "done" and record.measured is None and document.keys() & {"measured", "left"}:
+        yield Fault(file=RECORD, message="the run is done, and its record has no figures (`measured`)")
 
 
 def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
@@ -165,9 +167,26 @@ def _loadgen(record: RunRecord, folder: Path) -> Iterator[Fault]:
         if value != getattr(record, key):
             message = f"LoadGen says {key} {value!r}, the record {getattr(record, key)!r}"
             yield Fault(file=RECORD, message=message)
-    if result.mode == "performance" and summary.get("result is") != result.validity:
+    if result.mode == "performance":
+        yield from _summary(summary, result)
+
+
+def _summary(summary: Mapping[str, str], result: loadgen.LoadGenResult) -> Iterator[Fault]:
+    """What the summary says for people is what the detail log says; rates are rounded in both."""
+    if summary.get("result is") != result.validity:
         message = f"says {summary.get('result is')}, {loadgen.DETAIL} {result.validity}"
         yield Fault(file=loadgen.SUMMARY, message=message)
+    for line, logged in loadgen.summary_lines(result).items():
+        if line in summary and not _is_close(summary[line], logged):
+            message = f"{line} is {summary[line]}, in {loadgen.DETAIL} {logged:g}"
+            yield Fault(file=loadgen.SUMMARY, message=message)
+
+
+def _is_close(text: str, logged: float) -> bool:
+    try:
+        return math.isclose(float(text), logged, rel_tol=1e-5, abs_tol=0.01)
+    except ValueError:
+        return False
 
 
 def _figures(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> Iterator[Fault]:
@@ -183,17 +202,14 @@ def _figures(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> 
 def _flat(document: object, prefix: str = "measured") -> dict[str, object]:
     """Each value by its dotted name; a metric by its own, not by its number."""
     if isinstance(document, list):
-        document = {_name_of(item, at): item for at, item in enumerate(document)}
+        named = ((item.get("name", at) if isinstance(item, dict) else at, item) for at, item in enumerate(document))
+        document = {str(name): item for name, item in named}
     if not isinstance(document, dict):
         return {prefix: document}
     found: dict[str, object] = {}
     for name, value in document.items():
         found |= _flat(value, f"{prefix}.{name}")
     return found
-
-
-def _name_of(item: object, at: int) -> str:
-    return str(item.get("name", at) if isinstance(item, dict) else at)
 
 
 def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) -> Iterator[Fault]:

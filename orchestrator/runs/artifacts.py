@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.neutral import neutral
+from orchestrator.host.file_lock import locked_if_free
 from orchestrator.host.files import atomic_write_text
+from orchestrator.host.folders import LENT, lent_marks
 from orchestrator.host.left_behind import take_back, take_over
 from orchestrator.host.untrusted import UnreadableFile, hash_file, read_object
-from orchestrator.runs.marks import LENT, locked, marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,32 +49,32 @@ def lent(container: ContainerSpec, owner: str) -> Iterator[Lent]:
 
     Raises OSError where the folder cannot be made, or something in it not be thrown away.
     """
-    place = next((Path(mount.source) for mount in container.mounts if mount.target == ARTIFACTS), None)
-    if place is None:
+    folder = next((Path(mount.source) for mount in container.mounts if mount.target == ARTIFACTS), None)
+    if folder is None:
         yield Lent(container=container)
         return
-    with locked(_mark(place)) as free:
+    with locked_if_free(_mark(folder)) as free:
         if free:
-            yield from _for_a_run(Lent(container=container), place, owner)
+            yield from _for_a_run(Lent(container=container), folder, owner)
             return
-    spare = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    spare = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     mounts = tuple(replace(m, source=str(spare)) if m.target == ARTIFACTS else m for m in container.mounts)
     warning = "another run uses the artefacts of this test: this one begins without any"
     try:
-        with locked(_mark(spare)):
+        with locked_if_free(_mark(spare)):
             yield from _for_a_run(Lent(container=replace(container, mounts=mounts), warnings=(warning,)), spare, owner)
     finally:
         _remove(spare)
 
 
-def _for_a_run(one: Lent, place: Path, owner: str) -> Iterator[Lent]:
-    one.warnings += _checked(place, one.container.user)
+def _for_a_run(one: Lent, folder: Path, owner: str) -> Iterator[Lent]:
+    one.warnings += _checked(folder, one.container.user)
     try:
         yield one
     finally:
-        one.left = {f"{ARTIFACTS}/{path}": what for path, what in take_back(place, owner).items()}
+        one.left = {f"{ARTIFACTS}/{path}": what for path, what in take_back(folder, owner).items()}
         if one.keep:
-            _note(place)
+            _note(folder)
 
 
 def _remove(spare: Path) -> None:
@@ -84,69 +85,69 @@ def _remove(spare: Path) -> None:
 # -- the list of a folder's files ----------------------------------------------------------
 
 
-def _checked(place: Path, user: str) -> tuple[str, ...]:
+def _checked(folder: Path, user: str) -> tuple[str, ...]:
     """Make the folder hold nothing but what its list has, and belong to ``user``; gives what was thrown away."""
-    place.mkdir(mode=0o700, exist_ok=True)
-    take_over(place, user)
-    known = _read_list(place)
-    thrown = [path for path in _files(place) if known.get(path) is None or known[path] != _hash(place, path)]
+    folder.mkdir(mode=0o700, exist_ok=True)
+    take_over(folder, user)
+    known = _read_list(folder)
+    thrown = [path for path in _files(folder) if known.get(path) is None or known[path] != _hash(folder, path)]
     for path in thrown:
-        (place / path).unlink(missing_ok=True)
+        (folder / path).unlink(missing_ok=True)
     return tuple(f"artefact {neutral(path)} is not as the last run left it; thrown away" for path in thrown[:20])
 
 
-def _note(place: Path) -> None:
-    files = {path: found for path in _files(place) if (found := _hash(place, path)) is not None}
-    atomic_write_text(_list(place), json.dumps({"version": 1, "files": files}, indent=1) + "\n", overwrite=True)
+def _note(folder: Path) -> None:
+    files = {path: found for path in _files(folder) if (found := _hash(folder, path)) is not None}
+    atomic_write_text(_list(folder), json.dumps({"version": 1, "files": files}, indent=1) + "\n", overwrite=True)
 
 
-def _list(place: Path) -> Path:
-    return place.with_name(f"{place.name}.json")
+def _list(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.json")
 
 
-def _read_list(place: Path) -> dict[str, object]:
+def _read_list(folder: Path) -> dict[str, object]:
     try:
-        files = read_object(place.parent, _list(place).name, _LARGEST_LIST).get("files")
+        files = read_object(folder.parent, _list(folder).name, _LARGEST_LIST).get("files")
     except UnreadableFile:
         return {}
     return files if isinstance(files, dict) else {}
 
 
-def _files(place: Path) -> list[str]:
+def _files(folder: Path) -> list[str]:
     """Everything below the folder that is not a folder, by its path; links to folders are not entered."""
     found: list[str] = []
-    for folder, folders, files in os.walk(place):
-        links = [name for name in folders if (Path(folder) / name).is_symlink()]
-        found += [os.path.relpath(Path(folder) / name, place) for name in (*files, *links)]
+    for path, folders, files in os.walk(folder):
+        links = [name for name in folders if (Path(path) / name).is_symlink()]
+        found += [os.path.relpath(Path(path) / name, folder) for name in (*files, *links)]
     return sorted(found)
 
 
-def _hash(place: Path, path: str) -> str | None:
+def _hash(folder: Path, path: str) -> str | None:
     """None for what is no regular file of plain name: such a thing is never noted as good."""
     if neutral(path) != path:
         return None
     try:
-        return hash_file(place, path)[0]
+        return hash_file(folder, path)[0]
     except UnreadableFile:
         return None
 
 
 def sweep_artifacts(root: Path, owner: str) -> None:
     """Take back the folders whose runs were killed; those of runs that live are left alone."""
-    for mark in marks(root):
+    for mark in lent_marks(root):
         image, _, step = mark.name.partition("+")
-        place = root / image / step
-        with locked(mark) as free:
+        folder = root / image / step
+        with locked_if_free(mark) as free:
             if not free:
                 continue
-            take_back(place, owner)
+            take_back(folder, owner)
             if step.startswith("."):
-                _remove(place)
+                _remove(folder)
 
 
-def _mark(place: Path) -> Path:
+def _mark(folder: Path) -> Path:
     """The mark of a folder that is lent; its parent is made."""
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = place.parent.parent / LENT
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder / f"{place.parent.name}+{place.name}"
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    marks = folder.parent.parent / LENT
+    marks.mkdir(mode=0o700, exist_ok=True)
+    return marks / f"{folder.parent.name}+{folder.name}"

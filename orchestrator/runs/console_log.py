@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.redact import redacted_text
-from orchestrator.host.untrusted import UnreadableFile, read_tail, strict_json
+from orchestrator.facts.strict_json import strict_json
+from orchestrator.host.untrusted import UnreadableFile, read_tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import FileHash
 from orchestrator.host.files import atomic_write_text
@@ -16,10 +18,11 @@ from orchestrator.runs.failures import RESERVE_BYTES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
 
 RESERVE = ".reserve"
-_OURS = frozenset({"run.json", "report.html"})
+_OURS = frozenset({RECORD, "report.html"})
 
 
 def prepare_folder(folder: Path, step: RunStep) -> None:
@@ -35,10 +38,10 @@ def release_reserve(folder: Path) -> None:
         (folder / RESERVE).unlink(missing_ok=True)
 
 
-def file_hashes(folder: Path) -> tuple[dict[str, FileHash], dict[str, str]]:
-    """The regular files of a run (not the record, the report or what begins with a dot) by name.
+def with_files(record: RunRecord, folder: Path) -> RunRecord:
+    """The record with the hashes of the run's regular files (not the record, the report or what begins with a dot).
 
-    Beside them the files that have no hash, each with the reason.
+    Files that have no hash are in its ``left``, each with the reason. Raises OSError.
     """
     hashes: dict[str, FileHash] = {}
     skipped: dict[str, str] = {}
@@ -57,4 +60,4 @@ def file_hashes(folder: Path) -> tuple[dict[str, FileHash], dict[str, str]]:
             skipped[name] = f"{error.reason}; it has no hash"
             continue
         hashes[name] = FileHash(sha256=sha256, size=size)
-    return hashes, skipped
+    return replace(record, files=hashes, left={**record.left, **skipped})

@@ -42,7 +42,7 @@ class Search:
             rate = rate * step if good else rate / step
             good = self._test(rate)
             step **= 2
-        while self.valid and self.invalid and self._gap() > TOLERANCE and self._left():
+        while self.valid and self.invalid and self._worst() / self._best() > TOLERANCE and self._left():
             self._test(math.sqrt(self._best() * self._worst()))
         return self._confirmed() if self.valid else None
 
@@ -60,9 +60,6 @@ class Search:
 
     def _worst(self) -> float:
         return min(self.invalid, default=math.inf)
-
-    def _gap(self) -> float:
-        return self._worst() / self._best()
 
     def _left(self) -> bool:
         return len(self.valid) + len(self.invalid) < self.max_probes

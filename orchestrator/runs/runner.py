@@ -7,53 +7,34 @@ at no time does a half result look like a whole one.
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, MlorchError, StepFailed
+from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import Measured
-from orchestrator.facts.record import Moment, RunRecord
 from orchestrator.host.left_behind import give, take_back
-from orchestrator.results.measure import harness_document
+from orchestrator.results.measure import harness_document, measure
+from orchestrator.results.store import Store, now
 from orchestrator.runs.artifacts import lent
-from orchestrator.runs.console_log import LOG, ConsoleLog, tail
+from orchestrator.runs.console_log import LOG, ConsoleLog
 from orchestrator.runs.failures import container_failure, explanation, failure
-from orchestrator.runs.folder import file_hashes, prepare_folder, release_reserve
+from orchestrator.runs.folder import prepare_folder, release_reserve, with_files
 from orchestrator.runs.record import first_record, with_effective
 from orchestrator.runs.sweep import RUN_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import NoReturn, TextIO
 
-    from orchestrator.engines import ContainerExit, ContainerFacts, Engine
+    from orchestrator.engines import ContainerExit, Engine
+    from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
     from orchestrator.runs.record import RecordContext, Session
 
-
-class Store(Protocol):
-    """What running needs of the results store (`orchestrator.results.store`)."""
-
-    def begin(self, record: RunRecord) -> Path:
-        """Make the run's folder, which must not exist, and write the record; gives the folder."""
-        ...
-
-    def finish(self, record: RunRecord) -> None:
-        """Replace the record atomically."""
-        ...
-
-
-class Measure(Protocol):
-    """Reads what a run measured, once (`orchestrator.results.measure`)."""
-
-    def __call__(
-        self, record: RunRecord, folder: Path, harness: Mapping[str, object]
-    ) -> tuple[Measured, StepFailed | None]:
-        """What was measured, and why LoadGen's logs could not be read if they could not."""
-        ...
+    Measure = Callable[[RunRecord, Path, Mapping[str, object]], tuple[Measured, StepFailed | None]]
+    """Reads what a run measured, and says why LoadGen's logs could not be read if they could not."""
 
 
 class Watcher:
@@ -82,23 +63,14 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """A container that ran to its own end; ``left`` is what was done to its artefacts, by file."""
-
-    exit: ContainerExit
-    container_id: str
-    left: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
     """Runs steps on one engine into one store."""
 
     engine: Engine
     store: Store
     session: Session
-    measure: Measure
     watcher: Watcher
+    measure: Measure = measure
 
     def run(self, step: RunStep, record_context: RecordContext, *, number: int = 1, total: int = 1) -> Outcome:
         """One step; the watcher hears of it. A test that fails or is INVALID is an outcome, no error.
@@ -117,15 +89,15 @@ class Runner:
         try:
             prepare_folder(folder, step)
             with (folder / LOG).open("x", encoding="utf-8") as log:
-                ended = self._contain(step, log)
+                ended, left = self._contain(step, log)
         except BaseException as exc:  # noqa: BLE001 (always raised again)
             self._cut_short(record, folder, exc, step.results_owner)
-        record = replace(record, container=replace(record.container, container_id=ended.container_id))
+        left |= take_back(folder, step.results_owner)
+        record = replace(record, container=replace(record.container, container_id=ended.container_id), left=left)
         return self._close(record, folder, ended, step.results_owner)
 
-    def _contain(self, step: RunStep, stream: TextIO) -> Ended:
-        """The container from start to end."""
-        begun: list[str] = []
+    def _contain(self, step: RunStep, stream: TextIO) -> tuple[ContainerExit, dict[str, str]]:
+        """The container from start to end; how it ended, and what was done to its artefacts, by file."""
         log = ConsoleLog(
             stream=stream,
             secrets=self.session.secrets,
@@ -139,27 +111,23 @@ class Runner:
             except OSError as exc:  # explained here, as the engine would take it for trouble of its own
                 raise explanation(exc, Path(stream.name).parent) from exc
 
-        def on_started(facts: ContainerFacts) -> None:
-            begun.append(facts.container_id)
-
         with lent(step.container, step.results_owner) as artifacts:
             for text in artifacts.warnings:
                 self.watcher.line(step, text)
-            ended = self.engine.run(artifacts.container, on_line, on_started)
+            ended = self.engine.run(artifacts.container, on_line)
             artifacts.keep = ended.exit_code == 0
-        return Ended(exit=ended, container_id=begun[-1] if begun else ended.container_id, left=artifacts.left)
+        return ended, artifacts.left
 
-    def _close(self, record: RunRecord, folder: Path, ended: Ended, owner: str) -> Outcome:
+    def _close(self, record: RunRecord, folder: Path, ended: ContainerExit, owner: str) -> Outcome:
         """The final record of a container that ran to its own end."""
-        left = {**ended.left, **take_back(folder, owner)}
         harness = harness_document(folder)
-        error = container_failure(record, folder, ended.exit, harness)
+        error = container_failure(record, folder, ended, harness)
         facts, effective = harness.get("container"), harness.get("effective")
         final = replace(
             record,
             ended=now(),
-            exit_code=ended.exit.exit_code,
-            out_of_memory=ended.exit.out_of_memory,
+            exit_code=ended.exit_code,
+            out_of_memory=ended.out_of_memory,
             container_facts=facts if isinstance(facts, dict) else {},
             settings=with_effective(record.settings, effective if isinstance(effective, dict) else {}),
             error=failure(error, self.session.secrets),
@@ -176,11 +144,10 @@ class Runner:
             valid=valid if record.mode == "performance" else None,
         )
         try:
-            hashes, skipped = file_hashes(folder)
-            final = replace(final, files=hashes, left={**left, **skipped})
+            final = with_files(final, folder)
             release_reserve(folder)
             self.store.finish(final)
-            give(folder / "run.json", owner)
+            give(folder / RECORD, owner)
         except (StepFailed, OSError) as exc:
             self._cut_short(final, folder, exc, owner)
         return Outcome(record=final, folder=folder, error=error)
@@ -191,22 +158,20 @@ class Runner:
         if isinstance(error, InterruptedRun):
             self._remove_containers(record.run_id)
         release_reserve(folder)
-        left = {**record.left, **take_back(folder, owner)}
         last = replace(
             record,
             status="interrupted" if _interrupts(error) else "failed",
             ended=now(),
             valid=None,
             measured=Measured(verdict="NO RESULT"),
-            left=left,
+            left={**record.left, **take_back(folder, owner)},
             error=failure(error, self.session.secrets),
         )
         with contextlib.suppress(MlorchError, OSError):
-            hashes, skipped = file_hashes(folder)
-            last = replace(last, files=hashes, left={**left, **skipped})
+            last = with_files(last, folder)
         with contextlib.suppress(MlorchError, OSError):
             self.store.finish(last)
-            give(folder / "run.json", owner)
+            give(folder / RECORD, owner)
         if isinstance(exc, Exception) and not isinstance(exc, (MlorchError, OSError)):
             raise exc
         raise error from (None if error is exc else exc)
@@ -221,13 +186,3 @@ class Runner:
 def _interrupts(error: MlorchError) -> bool:
     """Whether the run was ended from outside; a limit that the engine refuses is an answer of it, not its end."""
     return isinstance(error, (InterruptedRun, EngineError)) and not isinstance(error, HostLimitError)
-
-
-def now() -> Moment:
-    """The time, as records keep it."""
-    unix_ns = time.time_ns()
-    stamp = datetime.fromtimestamp(unix_ns // 10**9, tz=UTC)
-    return Moment(utc=stamp.strftime("%Y-%m-%dT%H:%M:%SZ"), unix_ns=unix_ns)
-
-
-__all__ = ["LOG", "Outcome", "Runner", "Store", "Watcher", "now", "tail"]

@@ -20,7 +20,7 @@ from run_overlay import write_overlay
 from orchestrator.definitions.kinds.recipes import Target
 from orchestrator.engines.cdi import FOLDERS
 from orchestrator.errors import HostLimitError
-from orchestrator.host.node_devices import devices_by_nodes
+from orchestrator.host.accelerators import devices_by_nodes
 from orchestrator.operations.device_inventory import device_inventory
 from orchestrator.plan.run.devices import plan_devices
 

@@ -85,6 +85,7 @@ def a_step(image: str, root: Path, run_id: str, program: str, memory: int, artif
         user=this_user().inside,
         mounts=(
             Mount(source=f"{root}/{run_id}", target="/results", read_only=False),
+            Mount(source=f"{root}/{run_id}/run.json", target="/results/run.json"),
             Mount(source=f"{artifacts or root}/artifacts/image/step", target="/artifacts", read_only=False),
         ),
         tmpfs={"/scratch": f"rw,nosuid,nodev,noexec,mode=1777,uid={uid},gid={gid},size=16777216"},
@@ -154,9 +155,21 @@ for folder in ('/results', '/artifacts'):
     socket.socket(socket.AF_UNIX).bind(folder + '/socket')
     os.makedirs(folder + '/closed/inner', exist_ok=True)
     os.chmod(folder + '/closed', 0o3777)
-for name in ('console.log', 'run.json'):
-    os.unlink('/results/' + name)
-    os.symlink('/etc/passwd', '/results/' + name)
+os.unlink('/results/console.log')
+os.symlink('/etc/passwd', '/results/console.log')
+open('/results/forged', 'w').write('{"status": "done", "valid": true}')
+for forge in (
+    lambda: os.unlink('/results/run.json'),
+    lambda: os.rename('/results/run.json', '/results/old'),
+    lambda: os.rename('/results/forged', '/results/run.json'),
+    lambda: open('/results/run.json', 'w'),
+    lambda: os.chmod('/results/run.json', 0),
+):
+    try:
+        forge()
+        open('/results/the-record-was-changed', 'w').close()
+    except OSError:
+        pass
 print('\\x1b[2Jmischief', flush=True)
 sys.exit(3)
 """
@@ -177,6 +190,7 @@ def test_what_a_hostile_harness_leaves_is_harmless_and_the_callers(start, tmp_pa
     left = Store(tmp_path).find(outcome.record.run_id).need().left
     assert {"shell", "pipe", "socket", "/artifacts/shell", "/artifacts/pipe", "/artifacts/socket"} <= set(left)
     assert "root:" not in outcome.error.detail + (outcome.folder / "run.json").read_text()
+    assert not (outcome.folder / "the-record-was-changed").exists()
 
 
 KEEP = """

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.owner import Owner
+from orchestrator.facts.containers import Owner
 from orchestrator.facts.record import (
     AccuracyGoal,
     AssetId,

@@ -18,7 +18,7 @@ from orchestrator.facts.containers import ContainerSpec
 from orchestrator.facts.devices import DeviceInventory, FoundDevice
 from orchestrator.facts.record import ContainerRun
 from orchestrator.facts.runs import DeviceInjection, InjectedDevice
-from orchestrator.host.node_devices import devices_by_nodes
+from orchestrator.host.accelerators import devices_by_nodes
 from orchestrator.host.nodes import host_libraries, node_facts
 from orchestrator.operations.device_inventory import device_inventory, pretended
 from orchestrator.plan.run.devices import plan_devices

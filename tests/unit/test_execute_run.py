@@ -15,8 +15,8 @@ from run_parts import a_run_environment, a_workload
 
 from orchestrator.engines import ContainerExit, ContainerFacts
 from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, StepFailed
+from orchestrator.facts.containers import Owner
 from orchestrator.facts.measured import LoadGenResult, Measured
-from orchestrator.facts.owner import Owner
 from orchestrator.facts.record import ImageId, RecipeId, from_json
 from orchestrator.host.process import (
     alive,
@@ -56,10 +56,9 @@ class FakeEngine:
     record_at_start: str = ""
     name: str = "fake"
 
-    def run(self, spec, on_line, on_started=lambda _facts: None):
+    def run(self, spec, on_line):
         results = Path(next(mount.source for mount in spec.mounts if mount.target == "/results"))
         self.record_at_start = json.loads((results / "run.json").read_text())["status"]
-        on_started(ContainerFacts(container_id="c0ffee", name=spec.name, state="running", labels=spec.labels))
         self.inside(results, on_line)
         return ContainerExit(
             container_id="c0ffee", exit_code=self.exit_code, out_of_memory=self.out_of_memory, started="", finished=""
@@ -419,7 +418,7 @@ def test_sweep_removes_the_dead_and_only_them():
         container("nonsense", name="not ours"),
         container(dead.rpartition(":")[0] + ":1", name="other namespace"),
     ]
-    assert [s.run_id for s in sweep(engine)] == ["dead", "before the boot"]
+    assert sweep(engine) == ["dead", "before the boot"]
     assert engine.removed == ["dead", "before the boot"]
     assert not orphaned(container(owner_label(me)))
 
@@ -468,7 +467,7 @@ def test_the_record_of_a_dead_process_becomes_interrupted(run_it, tmp_path):
     store.finish(gone)
     (tmp_path / record.run_id / "shell").write_text("x")
     (tmp_path / record.run_id / "shell").chmod(0o4755)
-    sweep(None, store)
+    store.sweep()
     assert store.entries()[0].need().status == "interrupted"
     assert "4755" in store.entries()[0].need().left["shell"]
     assert (tmp_path / record.run_id / "shell").stat().st_mode & 0o7000 == 0

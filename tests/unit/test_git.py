@@ -135,6 +135,27 @@ def test_files_that_were_changed_in_the_cache_are_never_handed_on(repository, tm
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("one", 0o644)
 
 
+def test_recipes_that_were_edited_in_the_cache_are_refused_and_the_edits_stay(repository, tmp_path):
+    url, cache = f"file://{repository}", tmp_path / "cache"
+    tree = fetch(url, "v1", cache)
+    (tree / "recipe.yaml").write_text("edited by hand")
+    with pytest.raises(AssetError, match=r"have been edited") as caught:
+        fetch(url, "v1", cache)
+    assert caught.value.slug == "source-changed"
+    assert str(tree) in caught.value.message
+    assert (tree / "recipe.yaml").read_text() == "edited by hand"
+    tree.rename(tmp_path / "mine")
+    assert (fetch(url, "v1", cache) / "recipe.yaml").read_text() == "one"
+
+
+def test_a_tree_of_which_nothing_was_noted_is_fetched_anew(repository, tmp_path):
+    url, cache = f"file://{repository}", tmp_path / "cache"
+    tree = fetch(url, "v1", cache)
+    tree.with_name(f"{tree.name}.sha256").unlink()
+    (tree / "recipe.yaml").write_text("of an older mlorch")
+    assert (fetch(url, "v1", cache) / "recipe.yaml").read_text() == "one"
+
+
 def test_changed_files_and_no_repository_to_fetch_from_is_an_error(repository, tmp_path):
     url = f"file://{repository}"
     commit = commit_of(url, "v1")

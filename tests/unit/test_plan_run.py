@@ -177,7 +177,8 @@ def test_the_container_is_locked_down():
     assert spec.user == "1000:1000"
     assert spec.capabilities == ()
     assert {m.target: m.read_only for m in spec.mounts} == {
-        "/models/resnet8": True, "/data/fashion": True, "/results": False, "/artifacts": False,
+        "/models/resnet8": True, "/data/fashion": True, "/results": False, "/results/run.json": True,
+        "/artifacts": False,
     }  # fmt: skip
     assert set(spec.tmpfs) == {"/scratch", "/tmp"}
     assert all("uid=1000,gid=1000" in options for options in spec.tmpfs.values())

@@ -67,6 +67,14 @@ def test_a_record_holds_no_number_that_cannot_be_shown(number):
         from_json(text, path="x/run.json")
 
 
+@pytest.mark.parametrize("levels", [63, 900, 100_000])
+def test_a_record_that_nests_deeper_than_anything_is_read_is_refused(levels):
+    deep = '{"a":' * levels + "1" + "}" * levels
+    text = to_json(record_of("offline")).replace('"container_facts": {}', f'"container_facts": {{"a": {deep}}}')
+    with pytest.raises(StepFailed, match=r"x/run\.json.*deeper than 64 levels"):
+        from_json(text, path="x/run.json")
+
+
 def test_the_seal_sees_an_edit():
     document = parse(to_json(record_of("server-invalid")), path="run.json")
     assert document["seal"] == seal(document)

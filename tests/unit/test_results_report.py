@@ -15,10 +15,9 @@ from results_parts import add_run, record_of
 from orchestrator.facts.metrics import nanoseconds, number
 from orchestrator.facts.record import Failure
 from orchestrator.results import charts, histogram
-from orchestrator.results.report import _css, render, templates
+from orchestrator.results.report import _css, facts, render, spans, templates
 from orchestrator.results.store import Store
 from orchestrator.results.summary import document, metric_text, row, summaries, summarise
-from orchestrator.results.words import facts, spans
 
 _VOID = {"meta", "br"}
 

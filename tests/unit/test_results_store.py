@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from results_parts import add_run, record_of
 
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.facts.owner import Owner
+from orchestrator.facts.containers import Owner
 from orchestrator.host.process import boot_id, this_process
 from orchestrator.results import store as store_module
 from orchestrator.results.store import Store, may_live
@@ -98,6 +100,19 @@ def test_a_run_whose_mlorch_died_counts_as_interrupted(tmp_path):
     assert kept.error.slug == "interrupted"
     assert kept.valid is None
     assert store.sweep() == []
+
+
+def test_a_folder_that_its_container_closed_before_it_was_killed_is_opened_and_its_run_ends(tmp_path, monkeypatch):
+    """Whoever removed the container with its mlorch: the run is not lost from sight."""
+    if os.geteuid() == 0:  # who may look into every folder
+        monkeypatch.setattr(os, "access", lambda path, _mode: bool(Path(path).stat().st_mode & 0o500))
+    store = Store(tmp_path)
+    dead = replace(record_of("offline", 1), owner=replace(this_process(), start_ticks=1))
+    folder = store.begin(dead)
+    folder.chmod(0)
+    assert [record.run_id for record in store.sweep()] == [dead.run_id]
+    assert store.find(dead.run_id).need().error.slug == "interrupted"
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_run_on_another_machine_is_left_alone_and_one_before_a_reboot_is_not():

@@ -125,6 +125,36 @@ def test_a_summary_that_contradicts_the_detail_log_is_named(tmp_path):
     assert [file for file, _ in _faults(folder)] == ["mlperf_log_summary.txt"]
 
 
+@pytest.mark.parametrize(
+    ("case", "line", "other"),
+    [
+        ("offline", "Samples per second: 5600.65", "Samples per second: 9600.65"),
+        ("server", "Completed samples per second    : 789.96", "Completed samples per second    : 799.96"),
+        ("singlestream", "90.0th percentile latency (ns) : 440933", "90.0th percentile latency (ns) : 340933"),
+        ("offline", "Samples per second: 5600.65", "Samples per second: 5600.65\nSamples per second: 9600"),
+        ("multistream", "percentile estimate: 1908806", "percentile estimate: fast"),
+        ("server", "99.90 percentile latency (ns)   : 4924841", "99.90 percentile latency (ns)   : 924841"),
+    ],
+)
+def test_a_figure_of_the_summary_that_the_detail_log_does_not_have_is_named(tmp_path, case, line, other):
+    _, folder = add_run(Store(tmp_path), case)
+    path = folder / "mlperf_log_summary.txt"
+    assert line in path.read_text()
+    path.write_text(path.read_text().replace(line, other))
+    _rehash(folder)
+    ((file, message),) = _faults(folder)
+    assert file == "mlperf_log_summary.txt"
+    assert other.rpartition(":")[2].strip() in message
+
+
+def test_a_run_that_is_done_and_has_no_figures_is_named_but_for_records_of_mlorch_0_1(tmp_path):
+    _, folder = add_run(Store(tmp_path), "offline")
+    _rehash(folder, measured=None)
+    assert _faults(folder) == [("run.json", "the run is done, and its record has no figures (`measured`)")]
+    _, folder = add_run(Store(tmp_path), "offline", 1, old=True)
+    assert _faults(folder) == []
+
+
 def test_settings_of_another_run_are_named(tmp_path):
     _, folder = add_run(Store(tmp_path), "offline")
     settings = json.loads((folder / "settings.json").read_text())

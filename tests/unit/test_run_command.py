@@ -53,8 +53,10 @@ def test_the_lines_of_a_dry_run_can_be_pasted_into_a_shell(capsys, tmp_path):
         printed(capsys, "image-fashion", "-t", "cpu", "-s", "offline", "-m", "accuracy", "--dry-run")
     )
     prepare, _, chown = prepare.partition(" && chown ")
-    *make, then, printf, form, settings, into, place = shlex.split(prepare)
-    assert (make[:2], then, printf, form, into) == (["mkdir", "-p"], "&&", "printf", "%s", ">")
+    *make, then, touch, record, and_then, printf, form, settings, into, place = shlex.split(prepare)
+    assert (make[:2], then, touch, and_then) == (["mkdir", "-p"], "&&", "touch", "&&")
+    assert (printf, form, into) == ("printf", "%s", ">")
+    assert f"source={record},target=/results/run.json,readonly" in start
     assert json.loads(settings)["mode"] == "accuracy"
     mounts = [word for word in shlex.split(start) if word.startswith("type=bind,")]
     writable = [dict(part.partition("=")[::2] for part in word.split(",")) for word in mounts if "readonly" not in word]

@@ -8,6 +8,7 @@ import stat
 
 import pytest
 
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.host import untrusted
 from orchestrator.host.untrusted import (
     UnreadableFile,
@@ -16,7 +17,6 @@ from orchestrator.host.untrusted import (
     read_object,
     read_tail,
     read_text,
-    strict_json,
 )
 
 READERS = [read_text, read_document, read_tail, hash_file]
@@ -154,3 +154,18 @@ def test_a_document_that_is_no_object_is_refused_where_one_is_wanted(folder):
 def test_the_tail_is_the_last_lines(folder):
     (folder / "x").write_text("".join(f"line {number}\n" for number in range(50_000)))
     assert read_tail(folder, "x", lines=2) == "line 49998\nline 49999"
+
+
+def test_a_sparse_file_is_not_hashed_and_one_with_small_holes_is(folder, monkeypatch):
+    with (folder / "sparse").open("wb") as stream:
+        stream.write(b"x" * 4096)
+        stream.truncate(16 * 2**30)
+    with pytest.raises(UnreadableFile, match="is sparse: more than 67,108,864 of its bytes lie nowhere"):
+        hash_file(folder, "sparse")
+    with (folder / "small").open("wb") as stream:
+        stream.seek(1 << 20)
+        stream.write(b"end")
+    assert hash_file(folder, "small")[1] == (1 << 20) + 3
+    monkeypatch.setattr(untrusted, "MOST_HOLES", 4096)
+    with pytest.raises(UnreadableFile, match="is sparse"):
+        hash_file(folder, "small")

@@ -23,7 +23,7 @@ from orchestrator.engines.docker.lookup import ping
 from orchestrator.engines.private import State, listener, network, read_state, state_text
 from orchestrator.engines.private.cleanup import drop_stale_pid, end_leftovers, pid_of
 from orchestrator.errors import EngineError
-from orchestrator.facts.owner import Owner
+from orchestrator.facts.containers import Owner
 from orchestrator.host.command import last_lines
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.process import alive, boot_id, start_ticks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError
-from orchestrator.facts.containers import ARTIFACTS, OWNER_LABEL, ContainerSpec, Mount
+from orchestrator.facts.containers import ARTIFACTS, OWNER_LABEL, RECORD, RESULTS, ContainerSpec, Mount
 from orchestrator.plan.run.processors import memory_limit, memory_nodes, preflight_memory, size_bytes
 
 if TYPE_CHECKING:
@@ -71,10 +71,13 @@ def _memory_need(workload: Workload, shm: int) -> int:
 
 
 def _mounts(workload: Workload, environment: RunEnvironment, cell: Cell, identifier: str) -> tuple[Mount, ...]:
+    """The record is mounted over itself: what is a mount point can be neither replaced nor removed from inside."""
+    results = f"{environment.results}/{identifier}"
     return (
         Mount(source=workload.model_folder, target=f"/models/{workload.model.name}"),
         Mount(source=workload.dataset_folder, target=f"/data/{workload.dataset.name}"),
-        Mount(source=f"{environment.results}/{identifier}", target="/results", read_only=False),
+        Mount(source=results, target=RESULTS, read_only=False),
+        Mount(source=f"{results}/{RECORD}", target=f"{RESULTS}/{RECORD}"),
         Mount(source=artifacts_folder(environment.artifacts, workload, cell), target=ARTIFACTS, read_only=False),
     )
 
