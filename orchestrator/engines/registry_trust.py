@@ -7,6 +7,7 @@ container engines have them: ``certs.d/HOST:PORT/*.crt``, with ``NAME.cert`` and
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import RegistryError
@@ -15,7 +16,6 @@ from orchestrator.http.trust import trust
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
     from pathlib import Path
 
     from orchestrator.host.site import SiteConfig
@@ -25,7 +25,7 @@ _PROBE_S = 3.0
 
 def certificates(host: str, site: SiteConfig) -> tuple[Path, ...]:
     """The CA files that a registry's own folders hold."""
-    return tuple(path for folder in site.registry_certificates for path in _listed(folder / host, ".crt"))
+    return tuple(listed(host, site, ".crt"))
 
 
 def context(host: str, site: SiteConfig) -> ssl.SSLContext:
@@ -43,7 +43,7 @@ def context(host: str, site: SiteConfig) -> ssl.SSLContext:
             found.load_verify_locations(cafile=path)
         except (OSError, ssl.SSLError) as error:
             raise _unusable(path, host, error) from None
-    for path in (path for folder in site.registry_certificates for path in _listed(folder / host, ".cert")):
+    for path in listed(host, site, ".cert"):
         try:
             found.load_cert_chain(path, path.with_suffix(".key"))
         except (OSError, ssl.SSLError) as error:
@@ -75,11 +75,13 @@ def where_to_put(host: str) -> str:
     )
 
 
-def _listed(folder: Path, ending: str) -> Iterator[Path]:
-    try:
-        yield from sorted(path for path in folder.iterdir() if path.suffix == ending)
-    except OSError:
-        return
+def listed(host: str, site: SiteConfig, *endings: str) -> list[Path]:
+    """The files with these endings in a registry's own folders."""
+    found: list[Path] = []
+    for folder in site.registry_certificates:
+        with contextlib.suppress(OSError):
+            found += sorted(path for path in (folder / host).iterdir() if path.suffix in endings)
+    return found
 
 
 def _unusable(path: Path, host: str, error: Exception) -> RegistryError:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from orchestrator.engines.registry_messages import from_engine
+from orchestrator.engines.registry_failures import from_engine
 from orchestrator.engines.registry_trust import certificates, context
 from orchestrator.errors import EngineError, RegistryError, StepFailed, UsageError
 from orchestrator.facts.references import RegistryPrefix, is_loopback, parse_reference, parse_registry_prefix

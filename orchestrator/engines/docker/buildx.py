@@ -16,15 +16,14 @@ from orchestrator.engines.builds import (
     LAST_LINES,
     BuildLog,
     build_failed,
-    disk_full,
     engine_gone,
     follow,
     no_base,
     with_attempts,
 )
 from orchestrator.engines.docker.progress import json_documents, plain_documents
-from orchestrator.engines.model import BuildEvent
-from orchestrator.engines.requirements import numbers
+from orchestrator.engines.model import BuildEvent, numbers
+from orchestrator.engines.refusals import disk_full
 from orchestrator.plan.build.content import EPOCH
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ def _failure(step: LayerStep, log: BuildLog, client_error: str) -> StepFailed | 
     with log.path.open("a", encoding="utf-8") as out:
         out.write("\n".join([log.error, *log.plain]) + "\n")
     if _NO_SPACE.search(words):
-        return disk_full(step)
+        return disk_full(f"to build `{step.name}`")
     if missing := _NO_PARENT.search(words):
         return no_base(step, f"{missing[1]}: {missing[2]}")
     if not tail and _ENGINE_GONE.search(words):

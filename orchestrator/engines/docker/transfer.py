@@ -1,7 +1,7 @@
-"""Images between a Docker engine and registries: names, pulls and pushes, followed event by event.
+"""Images between a Docker engine and registries: pulls and pushes, followed event by event.
 
 The engine talks to the registry itself. What it says of a failure are words of several
-programs; `orchestrator.engines.registry_messages` knows what they mean.
+programs; `orchestrator.engines.registry_failures` knows what they mean.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines.model import BuildEvent
-from orchestrator.errors import MlorchError, RegistryError, StepFailed
+from orchestrator.errors import MlorchError, RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,56 +34,13 @@ _DONE = frozenset({
 })  # fmt: skip
 
 
-def tag(api: docker.APIClient, reference: str, new: str) -> None:
-    """Give the image `reference` a second name."""
-    repository, _, name = new.rpartition(":")
-    api.tag(reference, repository, name, force=True)
-
-
-def remove_image(api: docker.APIClient, reference: str) -> None:
-    """See `Engine.remove_image`.
-
-    Raises:
-        StepFailed: `image-in-use`, a container needs it.
-    """
-    import docker.errors
-
-    try:
-        also = _by_digest_only(api, reference)
-        api.remove_image(reference)
-        for name in also:
-            api.remove_image(name)
-    except docker.errors.ImageNotFound:
-        return
-    except docker.errors.APIError as error:
-        if error.status_code != 409:
-            raise
-        raise StepFailed(f"{reference} is in use: {error.explanation or error}", slug="image-in-use") from None
-
-
-def _by_digest_only(api: docker.APIClient, reference: str) -> list[str]:
-    """The names with a digest under which this very layer was pulled, where `reference` is the last one with a tag.
-
-    The older image store keeps them, and with them the image.
-    """
-    found = api.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs
-    if found.get("RepoTags") != [reference]:
-        return []
-    repository = reference.rpartition(":")[0]
-    tail = repository.removeprefix("localhost")
-    digests = (str(name) for name in found.get("RepoDigests") or ())
-    return [
-        name for name in digests if name.rpartition("@")[0].endswith(tail) and not name.startswith(f"{repository}@")
-    ]
-
-
 def pull(
     api: docker.APIClient, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]
 ) -> None:
     """Get an image from its registry; the engine checks every layer against its digest.
 
     Raises:
-        RegistryError: as `registry_messages.from_engine`; `registry-slow` where nothing comes for a minute.
+        RegistryError: as `registry_failures.from_engine`; `registry-slow` where nothing comes for a minute.
         EngineError: `engine-disk-full`, or the engine went away.
     """
     name, at, digest = reference.partition("@")
@@ -138,7 +95,7 @@ def _follow(
     """
     import docker.auth
 
-    from orchestrator.engines.registry_messages import from_engine
+    from orchestrator.engines.registry_failures import from_engine
 
     moving = Moving(reference)
     header = docker.auth.encode_header(_auth_config(auth, reference))
@@ -222,7 +179,7 @@ def _watched(answer: requests.Response, moving: Moving) -> Iterator[BuildEvent]:
     """
     from docker.types import CancellableStream
 
-    from orchestrator.engines.registry_messages import stalled
+    from orchestrator.engines.registry_failures import stalled
 
     stream = CancellableStream(map(json.loads, filter(None, answer.iter_lines())), answer)
     documents: queue.SimpleQueue[dict[str, Any] | BaseException | None] = queue.SimpleQueue()

@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines.devices import refused_device
-from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+from orchestrator.engines.inventory import container_facts, image_facts
 from orchestrator.engines.private.podman import program as own_program
-from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
+from orchestrator.engines.refusals import refusal
+from orchestrator.errors import EngineError
 from orchestrator.host.command import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+    from orchestrator.errors import MlorchError
     from orchestrator.host.command import Done
 
 VARIABLE = "MLORCH_PODMAN"
@@ -40,11 +42,11 @@ class Podman:
         """Run it to its end; how it ended is the caller's to judge."""
         return run_program([self.program, *words], env=extra_environment(), timeout_s=timeout_s, cwd=cwd)
 
-    def ask(self, *words: str | Path, timeout_s: float = _TIMEOUT_S) -> str:
-        """What it prints; raises where it failed."""
-        done = self.call(*words, timeout_s=timeout_s)
+    def ask(self, *words: str | Path, timeout_s: float = _TIMEOUT_S, cwd: Path | None = None, image: str = "") -> str:
+        """What it prints; raises where it failed, ``image`` being the one that it is asked about."""
+        done = self.call(*words, timeout_s=timeout_s, cwd=cwd)
         if done.code:
-            raise refused(done.stderr or done.stdout, code=done.code)
+            raise refused(done.stderr or done.stdout, code=done.code, image=image)
         return done.stdout
 
     def documents(self, *words: str | Path) -> list[dict[str, Any]]:
@@ -53,7 +55,7 @@ class Podman:
         try:
             found = json.loads(text or "[]") or []
         except ValueError as error:
-            raise EngineError(f"podman said what cannot be read: {error}", slug="engine-refused") from None
+            raise EngineError(f"podman printed what cannot be read: {error}", slug="engine-refused") from None
         return [item for item in (found if isinstance(found, list) else [found]) if isinstance(item, dict)]
 
     # -- images ------------------------------------------------------------------------
@@ -68,7 +70,8 @@ class Podman:
             raise refused(done.stderr or done.stdout, code=done.code)
         for item in json.loads(done.stdout or "[]") or ():
             names = [*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ())]
-            found |= {name: image_facts(name, item) for name in names if name in found}
+            digest = str(item.get("Digest") or "")
+            found |= {name: image_facts(name, item, digest) for name in names if name in found}
         return found
 
     # -- containers --------------------------------------------------------------------
@@ -110,73 +113,23 @@ def find() -> Podman:
 
 
 def extra_environment() -> dict[str, str]:
-    """podman refuses to pull where DOCKER_CONFIG names a folder without credentials; it is then told of none."""
+    """podman refuses to pull where DOCKER_CONFIG names a folder without credentials; the variable is then empty."""
     folder = os.environ.get("DOCKER_CONFIG")
     return {"DOCKER_CONFIG": ""} if folder and not (Path(folder) / "config.json").exists() else {}
-
-
-def image_facts(reference: str, item: dict[str, Any]) -> ImageFacts:
-    """An element of `podman image inspect` as facts."""
-    image_id = f"sha256:{item.get('Id', '')}"
-    return ImageFacts(
-        image=reference,
-        image_id=image_id,
-        digest=str(item.get("Digest") or image_id),
-        size=int(item.get("Size") or 0),
-        created=str(item.get("Created", "")),
-        labels=dict(item.get("Labels") or {}),
-    )
-
-
-def container_facts(item: dict[str, Any]) -> ContainerFacts:
-    """An element of `podman ps --format json` as facts; states by the names that Docker gives them."""
-    names = item.get("Names") or [""]
-    state = str(item.get("State", "")).lower()
-    return ContainerFacts(
-        container_id=str(item["Id"]),
-        name=str(names[0]),
-        state={"configured": "created", "initialized": "created", "stopped": "exited"}.get(state, state),
-        labels=dict(item.get("Labels") or {}),
-    )
 
 
 def refused(output: str, *, code: int = 125, image: str = "") -> MlorchError:
     """What podman's complaint means."""
     text = complaint(output)
-    if code < 0 or code in {124, 127}:
+    if lost(code):
         why = text or f"ended by signal {-code}"
         return EngineError(f"podman did not answer: {why}", hint="see `mlorch doctor`", slug="engine-lost")
-    for words, meaning in _MEANINGS:
-        if any(word in text for word in words):
-            return meaning(text)
-    if device := refused_device(text):
-        return device
-    if text.startswith("statfs "):
-        return missing_mount(f"a folder to be mounted is not there: {text.removeprefix('statfs ')}")
-    if "image not known" in text:
-        return StepFailed(f"the engine has no image {image}: {text}", hint="`mlorch build` makes it", slug="no-image")
-    return StepFailed(f"the engine refused: {text}", slug="engine-refused")
+    return refusal(text, image)
 
 
-def _full(text: str) -> MlorchError:
-    return EngineError(
-        f"the engine has no space left: {text}",
-        hint="free space where the engine keeps images (`mlorch doctor` says where), then run it again",
-        slug="engine-disk-full",
-    )
-
-
-def _limit(text: str) -> MlorchError:
-    return HostLimitError(
-        f"the host refuses a limit that the target asks for: {text}",
-        hint="see `mlorch doctor`: what the engine may raise is limited by the engine's own limits",
-    )
-
-
-_MEANINGS = (
-    (("no space left on device",), _full),
-    (("error setting rlimit", "setrlimit", "can't get final child's PID"), _limit),
-)
+def lost(code: int) -> bool:
+    """Whether podman did not get to say anything: killed, too slow, or not to be started."""
+    return code < 0 or code in {124, 127}
 
 
 def complaint(output: str) -> str:
@@ -184,8 +137,3 @@ def complaint(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("Error: ")]
     return (errors or lines or [""])[-1].removeprefix("Error: ")[:2000]
-
-
-def missing_mount(message: str) -> UsageError:
-    """An input that is to be mounted and is not there."""
-    return UsageError(message, hint="mlorch never creates an input; give an existing path", slug="missing-mount")
