@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,9 +49,15 @@ class EngineFacts:
     builder: str = ""
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: ``0.13.1+ds1`` is (0, 13, 1)."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildEvent:
-    """One thing that a build said: a vertex started, ended, was cached, or logged a line."""
+    """One event of a build: a vertex started, ended, was cached, or logged a line."""
 
     kind: str
     """``start``, ``done``, ``cached``, ``error``, ``progress``, ``log`` or ``retry``"""
@@ -112,7 +119,19 @@ class ImageMoves(ImageTransfer, Protocol):
         ...
 
 
-class Engine(ImageMoves, Protocol):
+class Sweepable(Protocol):
+    """What a sweep needs of an engine."""
+
+    def containers(self, label: str) -> list[ContainerFacts]:
+        """Containers with this label (``name`` or ``name=value``), running or not."""
+        ...
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container, running or not; one that is gone is fine."""
+        ...
+
+
+class Engine(ImageMoves, Sweepable, Protocol):
     """What mlorch asks of an engine. Every failure is raised as `EngineError` or `StepFailed`."""
 
     name: str
@@ -136,32 +155,11 @@ class Engine(ImageMoves, Protocol):
         on_event: Callable[[BuildEvent], None],
     ) -> ImageFacts: ...
 
-    def run(
-        self,
-        spec: ContainerSpec,
-        on_line: Callable[[str], None],
-        on_started: Callable[[ContainerFacts], None] = ...,
-    ) -> ContainerExit:
+    def run(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> ContainerExit:
         """Create, start and wait; the container is removed afterwards, whatever happens."""
         ...
 
-    def containers(self, label: str) -> list[ContainerFacts]: ...
-
     def stop(self, container_id: str, grace_s: int = 10) -> None: ...
-
-    def remove(self, container_id: str) -> None: ...
-
-
-class Sweepable(Protocol):
-    """What a sweep needs of an engine."""
-
-    def containers(self, label: str) -> list[ContainerFacts]:
-        """Containers with this label (``name`` or ``name=value``), running or not."""
-        ...
-
-    def remove(self, container_id: str) -> None:
-        """Remove a container, running or not; one that is gone is fine."""
-        ...
 
 
 class EngineFactory(Protocol):

@@ -1,4 +1,4 @@
-"""Device nodes right before a start: still there, and not in the hands of another program."""
+"""What a container is to be given, right before its start: still there, and not in the hands of another program."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.refusals import missing_mount
 from orchestrator.errors import HostLimitError
 
 if TYPE_CHECKING:
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec
 
 _PROC = Path("/proc")
+
+
+def require_inputs(spec: ContainerSpec) -> None:
+    """Raise `UsageError` (`missing-mount`) for a mount's source that is not there, and as `require_nodes`."""
+    for mount in spec.mounts:
+        if not Path(mount.source).exists():
+            raise missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
+    require_nodes(spec)
 
 
 def require_nodes(spec: ContainerSpec) -> None:

@@ -32,13 +32,19 @@ def ended(container: str, state: Mapping[str, Any], *, out_of_memory: bool = Fal
     )
 
 
-def discard(engine: Engine, container: str, *, stop: bool) -> None:
-    """Stop and remove a container; an engine that is gone is in the error that is already on its way."""
-    with contextlib.suppress(MlorchError):
-        if stop:
-            # Nothing inside has anything to save, and a first process without a handler ignores the signal.
-            engine.stop(container, grace_s=5)
-        engine.remove(container)
+@contextlib.contextmanager
+def removed_after(engine: Engine, container: str) -> Iterator[None]:
+    """Remove a container after the `with`, whatever happens in it; one that did not end by itself is stopped first."""
+    ended = False
+    try:
+        yield
+        ended = True
+    finally:
+        with contextlib.suppress(MlorchError):  # an engine that is gone is in the error that is already on its way
+            if not ended:
+                # Nothing inside has anything to save, and a first process without a handler ignores the signal.
+                engine.stop(container, grace_s=5)
+            engine.remove(container)
 
 
 def lines(chunks: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[str]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn, TextIO
 
-    from orchestrator.engines import ContainerExit, ContainerFacts, Engine
+    from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.runs import RunStep
     from orchestrator.runs.record import RecordContext, Session
 
@@ -86,7 +86,6 @@ class Ended:
     """A container that ran to its own end; ``left`` is what was done to its artefacts, by file."""
 
     exit: ContainerExit
-    container_id: str
     left: Mapping[str, str]
 
 
@@ -120,12 +119,11 @@ class Runner:
                 ended = self._contain(step, log)
         except BaseException as exc:  # noqa: BLE001 (always raised again)
             self._cut_short(record, folder, exc, step.results_owner)
-        record = replace(record, container=replace(record.container, container_id=ended.container_id))
+        record = replace(record, container=replace(record.container, container_id=ended.exit.container_id))
         return self._close(record, folder, ended, step.results_owner)
 
     def _contain(self, step: RunStep, stream: TextIO) -> Ended:
         """The container from start to end."""
-        begun: list[str] = []
         log = ConsoleLog(
             stream=stream,
             secrets=self.session.secrets,
@@ -139,15 +137,12 @@ class Runner:
             except OSError as exc:  # explained here, as the engine would take it for trouble of its own
                 raise explanation(exc, Path(stream.name).parent) from exc
 
-        def on_started(facts: ContainerFacts) -> None:
-            begun.append(facts.container_id)
-
         with lent(step.container, step.results_owner) as artifacts:
             for text in artifacts.warnings:
                 self.watcher.line(step, text)
-            ended = self.engine.run(artifacts.container, on_line, on_started)
+            ended = self.engine.run(artifacts.container, on_line)
             artifacts.keep = ended.exit_code == 0
-        return Ended(exit=ended, container_id=begun[-1] if begun else ended.container_id, left=artifacts.left)
+        return Ended(exit=ended, left=artifacts.left)
 
     def _close(self, record: RunRecord, folder: Path, ended: Ended, owner: str) -> Outcome:
         """The final record of a container that ran to its own end."""

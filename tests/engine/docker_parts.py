@@ -69,11 +69,11 @@ class Bench:
 
 
 _REMOVE = {
-    "docker": lambda engine, reference: engine._api.remove_image(reference, force=True),
+    "docker": lambda engine, reference: engine.sdk.remove_image(reference, force=True),
     "podman": lambda engine, reference: engine.remove_image(reference),
 }
 _HISTORY = {
-    "docker": lambda engine, reference: engine._api.history(reference),
+    "docker": lambda engine, reference: engine.sdk.history(reference),
     "podman": lambda engine, reference: (
         engine.podman.ask("history", "--no-trunc", reference) + engine.podman.ask("image", "inspect", reference)
     ),

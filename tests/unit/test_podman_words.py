@@ -12,17 +12,16 @@ from orchestrator.definitions.settings import Settings
 from orchestrator.engines import ENGINES, engine_factory
 from orchestrator.engines.builds import BuildLog, passing
 from orchestrator.engines.limits import own_limits
+from orchestrator.engines.model import numbers
 from orchestrator.engines.podman import cli as podman_cli
 from orchestrator.engines.podman import runs as podman_runs
-from orchestrator.engines.podman.argv import Host, create_words, tmpfs_options
+from orchestrator.engines.podman.argv import Host, create_words, has_subordinate_ids, tmpfs_options
 from orchestrator.engines.podman.cli import complaint, refused
 from orchestrator.engines.podman.dockerfile import adapt, network_of
 from orchestrator.engines.podman.facts import facts_of
-from orchestrator.engines.podman.host import has_subordinate_ids
 from orchestrator.engines.podman.progress import events, failure
 from orchestrator.engines.printers import printer
 from orchestrator.engines.private import podman as own
-from orchestrator.engines.requirements import numbers
 from orchestrator.errors import EngineError, HostLimitError, StepFailed, UsageError
 from orchestrator.facts.build import LayerStep
 from orchestrator.facts.containers import ContainerSpec, Mount

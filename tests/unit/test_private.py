@@ -10,11 +10,12 @@ import pytest
 
 from orchestrator.engines import EngineFacts, private
 from orchestrator.engines.docker import hosts
+from orchestrator.engines.docker.facts import unmet_requirement
 from orchestrator.engines.limits import limits_of
+from orchestrator.engines.model import numbers
 from orchestrator.engines.private import ensure, network
 from orchestrator.engines.private.cleanup import drop_stale_pid, is_rooted_in, mounts_below
 from orchestrator.engines.private.packages import find_origin
-from orchestrator.engines.requirements import numbers, unmet_requirement
 from orchestrator.errors import EngineError
 
 ROUTES = """Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT

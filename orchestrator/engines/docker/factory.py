@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.engines import requirements
 from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.docker.hosts import find_host, require_listener, silence, socket_path
 
@@ -64,7 +63,9 @@ def ensure(
 
 def unmet_requirement(facts: EngineFacts) -> str:
     """Why mlorch cannot build with this engine; empty where it can."""
-    return requirements.unmet_requirement(facts)
+    from orchestrator.engines.docker.facts import unmet_requirement as why
+
+    return why(facts)
 
 
 def builder(facts: EngineFacts) -> tuple[str, str, str]:

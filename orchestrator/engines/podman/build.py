@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.builds import BuildLog, follow, with_attempts
+from orchestrator.engines.limits import own_limits
 from orchestrator.engines.options import ulimit_words
 from orchestrator.engines.podman.argv import bounded
 from orchestrator.engines.podman.cli import extra_environment
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.model import BuildEvent
-    from orchestrator.engines.podman.engine import PodmanEngine
+    from orchestrator.engines.podman.cli import Podman
     from orchestrator.facts.build import LayerStep
 
 END_S, KILL_S = 20.0, 5.0
@@ -39,7 +40,7 @@ _PROC = Path("/proc")
 _PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"})
 
 
-def build(engine: PodmanEngine, request: BuildRequest, version: str, on_event: Callable[[BuildEvent], None]) -> None:
+def build(podman: Podman, request: BuildRequest, version: str, on_event: Callable[[BuildEvent], None]) -> None:
     """Build the step under its content id's tag.
 
     Raises:
@@ -58,18 +59,18 @@ def build(engine: PodmanEngine, request: BuildRequest, version: str, on_event: C
     text = file.read_text(encoding="utf-8")
     adapted.write_text(adapt(text, version), encoding="utf-8")
     with_attempts(
-        lambda: _once(engine, request, adapted, network_of(text, request.settings.network, version), on_event),
+        lambda: _once(podman, request, adapted, network_of(text, request.settings.network, version), on_event),
         request,
         on_event,
     )
 
 
 def _once(
-    engine: PodmanEngine, request: BuildRequest, dockerfile: Path, network: str, on_event: Callable[[BuildEvent], None]
+    podman: Podman, request: BuildRequest, dockerfile: Path, network: str, on_event: Callable[[BuildEvent], None]
 ) -> None:
     log = BuildLog(path=request.log_path)
-    with _bases(engine, request.step) as contexts:
-        argv = [engine.podman.program, *words(request, dockerfile, network, contexts, engine.daemon_limits())]
+    with _bases(podman, request.step) as contexts:
+        argv = [podman.program, *words(request, dockerfile, network, contexts)]
         try:
             process = subprocess.Popen(  # noqa: S603 (an argument list, no shell)
                 argv,
@@ -98,13 +99,7 @@ def _once(
         raise failure(request.step, log, code)
 
 
-def words(
-    request: BuildRequest,
-    dockerfile: Path,
-    network: str,
-    contexts: Mapping[str, str],
-    limits: Mapping[str, int | None],
-) -> list[str]:
+def words(request: BuildRequest, dockerfile: Path, network: str, contexts: Mapping[str, str]) -> list[str]:
     """The words after `podman`."""
     step = request.step
     argv = ["build", "--file", str(dockerfile), "--tag", step.image, "--platform", step.platform]
@@ -116,7 +111,7 @@ def words(
     argv += [word for name, value in sorted(request.labels.items()) for word in ("--label", f"{name}={value}")]
     for name, path in sorted(request.settings.secrets.items()):
         argv += ["--secret", f"id={name},src={path}"]
-    return [*argv, *ulimit_words(bounded(limits)), str(request.context)]
+    return [*argv, *ulimit_words(bounded(own_limits())), str(request.context)]
 
 
 def environment(proxies: Mapping[str, str]) -> dict[str, str]:
@@ -131,7 +126,7 @@ def environment(proxies: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _bases(engine: PodmanEngine, step: LayerStep) -> Iterator[dict[str, str]]:
+def _bases(podman: Podman, step: LayerStep) -> Iterator[dict[str, str]]:
     """Named contexts as podman takes them: an OCI layout is loaded first, under a name that goes with the build."""
     given: dict[str, str] = {}
     names = []
@@ -145,13 +140,13 @@ def _bases(engine: PodmanEngine, step: LayerStep) -> Iterator[dict[str, str]]:
             reference = f"localhost/mlorch/oci-base:{digest.rpartition(':')[2]}"
             index = json.loads((Path(folder) / "index.json").read_text(encoding="utf-8"))
             entry = next(item for item in index["manifests"] if item["digest"] == digest)
-            load_manifest(engine.podman, Path(folder), entry, reference)
+            load_manifest(podman, Path(folder), entry, reference)
             names.append(reference)
             given[name] = f"container-image://{reference}"
         yield given
     finally:
         for reference in names:
-            engine.podman.call("untag", reference)
+            podman.call("untag", reference)
 
 
 def end(process: subprocess.Popen[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from orchestrator.engines.requirements import numbers
+from orchestrator.engines.model import numbers
 
 RUN_NETWORK_SINCE = (4, 5)
 """The first podman whose RUN knows `--network` (buildah 1.30)."""

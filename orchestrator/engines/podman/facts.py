@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines.model import EngineFacts
-from orchestrator.engines.requirements import numbers
+from orchestrator.engines.model import EngineFacts, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.docker.facts import too_old, unmet_requirement
 from orchestrator.engines.private import engine_paths, running_socket, unpacked
-from orchestrator.engines.requirements import too_old, unmet_requirement
 from orchestrator.errors import EngineError
 from orchestrator.host.file_lock import locked
 
