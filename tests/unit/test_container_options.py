@@ -49,7 +49,7 @@ FULL = ContainerSpec(
 )
 BARE = ContainerSpec(name="bare", image="another:2", command=("true",), user="5:6", read_only=False)
 BEFORE_THE_START = {"expects", "exclusive"}
-"""Fields that are looked at before the start (`orchestrator.engines.nodes`) and that no engine is asked for."""
+"""Fields that are looked at before the start (`orchestrator.engines.containers`) and that no engine is asked for."""
 ROOT = Host(rootless=False, limits={"nofile": None, "nproc": None})
 
 

@@ -12,8 +12,8 @@ from run_parts import a_target
 
 from orchestrator.commands.device_view import device_injection_lines
 from orchestrator.engines import EngineFacts, cdi
+from orchestrator.engines.containers import holders, require_nodes
 from orchestrator.engines.docker import facts as docker_facts
-from orchestrator.engines.nodes import holders, require_nodes
 from orchestrator.engines.refusals import refusal
 from orchestrator.errors import HostLimitError
 from orchestrator.facts.containers import ContainerSpec

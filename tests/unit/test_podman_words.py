@@ -16,9 +16,8 @@ from orchestrator.engines.model import numbers
 from orchestrator.engines.podman import cli as podman_cli
 from orchestrator.engines.podman import runs as podman_runs
 from orchestrator.engines.podman.argv import Host, create_words, has_subordinate_ids, tmpfs_options
-from orchestrator.engines.podman.cli import complaint, refused
-from orchestrator.engines.podman.dockerfile import adapt, network_of
-from orchestrator.engines.podman.facts import facts_of
+from orchestrator.engines.podman.build import adapt, network_of
+from orchestrator.engines.podman.cli import complaint, facts_of, refused
 from orchestrator.engines.podman.progress import events, failure
 from orchestrator.engines.printers import printer
 from orchestrator.engines.private import podman as own

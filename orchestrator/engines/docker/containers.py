@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.engines.containers import ended, lines
 from orchestrator.engines.docker.hosts import DEFAULT_SOCKET
 from orchestrator.engines.options import container_options, run_words
-from orchestrator.engines.output import ended, lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.builds import BuildRequest, built, held
+from orchestrator.engines.containers import removed_after, require_inputs
 from orchestrator.engines.docker import buildx, images, transfer
 from orchestrator.engines.docker.client import choose, whales
 from orchestrator.engines.docker.containers import create, follow
@@ -14,8 +15,6 @@ from orchestrator.engines.docker.facts import facts_of, unmet_requirement
 from orchestrator.engines.docker.hosts import find_host, no_engine, require_listener, socket_path
 from orchestrator.engines.docker.lookup import Lookup, engine_lost, socket_lookup
 from orchestrator.engines.limits import daemon_limits
-from orchestrator.engines.nodes import require_inputs
-from orchestrator.engines.output import removed_after
 from orchestrator.engines.private import running_socket
 from orchestrator.engines.refusals import no_image, refusal
 from orchestrator.errors import EngineError, MlorchError

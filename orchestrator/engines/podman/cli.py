@@ -1,4 +1,4 @@
-"""podman's command line: which program, how it is called, and what its answers and complaints mean.
+"""podman's command line: which program, how it is called, what its answers and complaints mean, and its facts.
 
 There is no daemon to talk to. The program itself is the one way that works for root, for a
 plain user and on a cluster's node where nobody may start a service; its API socket would be
@@ -15,19 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines.inventory import container_facts, image_facts
+from orchestrator.engines.model import EngineFacts, numbers
 from orchestrator.engines.private.podman import program as own_program
 from orchestrator.engines.refusals import refusal
 from orchestrator.errors import EngineError
 from orchestrator.host.command import run_program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.errors import MlorchError
     from orchestrator.host.command import Done
 
 VARIABLE = "MLORCH_PODMAN"
+CDI_SINCE = (4, 0)
+LEAST = (4, 0)
+"""The first whose build knows secrets, cache mounts and `--build-context`, and whose run knows CDI."""
 _TIMEOUT_S = 120.0
 _GONE = ("no such container", "no container with", "image not known", "no such image", "unable to find")
 
@@ -137,3 +141,49 @@ def complaint(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("Error: ")]
     return (errors or lines or [""])[-1].removeprefix("Error: ")[:2000]
+
+
+# -- facts -----------------------------------------------------------------------------
+
+
+def too_old(facts: EngineFacts) -> str:
+    """Why mlorch cannot build with this podman; empty where it can."""
+    if numbers(facts.version) < LEAST:
+        return f"podman {facts.version} is too old: it cannot build; 4.0 or newer is needed"
+    return ""
+
+
+def facts_of(info: Mapping[str, Any], program: str, *, private: bool) -> EngineFacts:
+    """The facts in `podman info --format json`."""
+    host, store, version = _part(info, "host"), _part(info, "store"), _part(info, "version")
+    security = _part(host, "security")
+    number = str(version.get("Version", ""))
+    return EngineFacts(
+        name="podman",
+        host=f"exec://{program}",
+        version=number,
+        api_version=str(version.get("APIVersion", "")),
+        platform=f"{host.get('os', 'linux')}/{host.get('arch', '')}",
+        buildx=None,
+        containerd_store=False,
+        cdi=numbers(number) >= CDI_SINCE,
+        storage_driver=str(store.get("graphDriverName", "")),
+        cgroup_version=str(host.get("cgroupVersion", "")).removeprefix("v"),
+        root_dir=str(store.get("graphRoot", "")),
+        rootless=bool(security.get("rootless")),
+        private=private,
+        cpus=int(host.get("cpus", 0)),
+        memory=int(host.get("memTotal", 0)),
+        security=_security(security),
+        builder=f"buildah {host.get('buildahVersion', '')}".strip(),
+    )
+
+
+def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = document.get(name) or {}
+    return found
+
+
+def _security(security: Mapping[str, Any]) -> tuple[str, ...]:
+    names = [name for name in ("seccomp", "apparmor", "selinux") if security.get(f"{name}Enabled")]
+    return (*names, "rootless") if security.get("rootless") else tuple(names)

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.builds import BuildRequest, built, held
+from orchestrator.engines.containers import removed_after, require_inputs
 from orchestrator.engines.limits import own_limits
 from orchestrator.engines.model import BuildEvent
-from orchestrator.engines.nodes import require_inputs
-from orchestrator.engines.output import removed_after
 from orchestrator.engines.podman import build as podman_build
 from orchestrator.engines.podman import images
 from orchestrator.engines.podman.argv import create_words, not_passed, this_host
-from orchestrator.engines.podman.cli import complaint, lost, refused
-from orchestrator.engines.podman.facts import facts_of, too_old
-from orchestrator.engines.podman.run import PID, follow
+from orchestrator.engines.podman.cli import complaint, facts_of, lost, refused, too_old
+from orchestrator.engines.podman.run import follow
 from orchestrator.engines.podman.runs import begun
 from orchestrator.engines.private.podman import program
 from orchestrator.errors import EngineError, HostLimitError
@@ -184,7 +182,7 @@ class PodmanEngine:
         require_inputs(spec)
         with begun(spec.name) as folder, removed_after(self, spec.name):
             words = create_words(spec, this_host())
-            printed = self.podman.ask("create", "--pidfile", folder / PID, *words, image=spec.image)
+            printed = self.podman.ask("create", *words, image=spec.image)
             container = printed.strip().splitlines()[-1]
             return follow(self.podman, container, spec.image, folder, on_line)
 

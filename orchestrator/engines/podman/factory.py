@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
-from orchestrator.engines.podman.cli import VARIABLE, find
-from orchestrator.engines.podman.facts import too_old
+from orchestrator.engines.podman.cli import VARIABLE, find, too_old
 from orchestrator.engines.podman.runs import RunSweep, running
 from orchestrator.errors import EngineError
 
