@@ -29,10 +29,9 @@ if TYPE_CHECKING:
 
     from orchestrator.errors import MlorchError, Problem
 
-_RED, _YELLOW, _GREEN, _BOLD, _DIM = "31", "33", "32", "1", "2"
 _NARROWEST = 16
 """Cells to which a column of text may shrink; below, a table is harder to read than a block a row."""
-_STYLES = {"red": _RED, "yellow": _YELLOW, "green": _GREEN, "bold": _BOLD, "dim": _DIM}
+_STYLES = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2"}
 
 
 def error_document(error: MlorchError) -> dict[str, object]:
@@ -142,7 +141,7 @@ class Console:
         self._err(f"warning: {text}", "yellow")
 
     def problem(self, problem: Problem) -> None:
-        """A failure, located where it has a place."""
+        """A failure, with its position where it has one."""
         from orchestrator.definitions.yaml import render_problem
 
         self._err(render_problem(problem), "red" if problem.span is None else "")
@@ -156,7 +155,7 @@ class Console:
         self.close_fold()
         if self.ci is not None:
             self._fold = title
-            self._mark(self.ci.opening(title, title, int(time.time())))
+            self._mark(self.ci.opening(title, int(time.time())))
 
     def close_fold(self) -> None:
         """End the part that is open, if one is."""

@@ -91,14 +91,12 @@ class Answer:
     @property
     def retry_after(self) -> float:
         """Seconds that the server asks to wait; 0 where it does not say."""
-        from email.utils import parsedate_to_datetime
+        from urllib3.exceptions import InvalidHeader
+        from urllib3.util import Retry
 
-        asked = self.headers.get("Retry-After", "").strip()
-        if asked.isdigit():
-            return float(asked)
         try:
-            return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
-        except (ValueError, TypeError):
+            return Retry().parse_retry_after(self.headers.get("Retry-After", ""))
+        except (InvalidHeader, ValueError, OverflowError):  # anything may stand there
             return 0.0
 
 

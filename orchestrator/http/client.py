@@ -87,18 +87,6 @@ class Client:
             url = following
         raise HttpError(urlsplit(url).netloc, f"it redirects more than {_MOST_REDIRECTS} times")
 
-    def ask(self, request: Request, expect: tuple[int, ...] = (200,)) -> Answer:
-        """The answer with its body, tried again after passing trouble. Raises `HttpError`, also for other statuses."""
-
-        def once() -> Answer:
-            answer = self.send(request)
-            answer.content  # noqa: B018 (a body that breaks off is tried again too)
-            if answer.status not in expect:
-                raise answer.failure()
-            return answer
-
-        return self.patiently(once)
-
     def patiently(self, work: Callable[[], T], on_retry: Callable[[HttpError, float], None] | None = None) -> T:
         """What ``work`` gives; it is tried again where it raises an `HttpError` that is passing.
 
