@@ -34,7 +34,7 @@ def this_user() -> RunUser:
 
 def boot_id() -> str:
     """Changes with every boot; empty where the kernel does not show it."""
-    return _read(PROC / "sys/kernel/random/boot_id").strip()
+    return text_of(PROC / "sys/kernel/random/boot_id").strip()
 
 
 def alive(owner: Owner) -> bool:
@@ -98,14 +98,15 @@ def signals_interrupt() -> Iterator[None]:
 
 def start_ticks(pid: int) -> int | None:
     """Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and parentheses. A zombie is dead."""
-    text = _read(PROC / f"{pid}/stat")
+    text = text_of(PROC / f"{pid}/stat")
     fields = text.rpartition(")")[2].split()
     if len(fields) < 20 or fields[0] in {"Z", "X"}:
         return None
     return int(fields[19])
 
 
-def _read(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What a file holds, such as one below /proc; empty where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

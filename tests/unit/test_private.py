@@ -241,7 +241,7 @@ def test_without_root_it_says_so_before_it_asks(monkeypatch):
 def test_root_without_the_capabilities_is_not_enough(monkeypatch):
     none_here(monkeypatch)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(ensure, "_effective", lambda: 1 << 21)
+    monkeypatch.setattr(ensure, "capabilities", lambda _pid: 1 << 21)
     with pytest.raises(EngineError, match="CAP_NET_ADMIN"):
         ensure.ensure(yes=True, confirm=None, say=print)
 

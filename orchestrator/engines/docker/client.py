@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.docker.hosts import user_config
 from orchestrator.host.command import run_program
 
 if TYPE_CHECKING:
@@ -73,14 +74,8 @@ def whales(client: Client, host: str, proxies: Mapping[str, str]) -> Iterator[Do
         return
     with tempfile.TemporaryDirectory(prefix="mlorch-docker-") as text:
         folder = Path(text)
-        _overlay(Path(client.config) if client.config else user_config(), folder, proxies)
+        _overlay(Path(client.config) if client.config else user_config(os.environ), folder, proxies)
         yield DockerClient(host=host, client_call=command, config=folder)
-
-
-def user_config(env: Mapping[str, str] | None = None) -> Path:
-    """The folder of the user's docker settings."""
-    env = os.environ if env is None else env
-    return Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker")
 
 
 def _overlay(user: Path, folder: Path, proxies: Mapping[str, str]) -> None:

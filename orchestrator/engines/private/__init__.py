@@ -55,10 +55,6 @@ class EnginePaths:
         return self.home / "state.json"
 
     @property
-    def config(self) -> Path:
-        return self.home / "daemon.json"
-
-    @property
     def cdi(self) -> Path:
         """CDI specs of this engine alone, beside those of the host: to be had without root's folders."""
         return self.home / "cdi"
@@ -80,15 +76,6 @@ class EnginePaths:
         return self.run / "exec"
 
     @property
-    def network_store(self) -> Path:
-        """Where dockerd remembers its networks (libnetwork's local store)."""
-        return self.data / "network/files/local-kv.db"
-
-    @property
-    def containerd_config(self) -> Path:
-        return self.home / "containerd.toml"
-
-    @property
     def containerd_socket(self) -> Path:
         return self.run / "containerd.sock"
 
@@ -102,7 +89,7 @@ class State:
     """A daemon that was started. ``start_ticks`` and ``boot_id`` tell its pid from a reused one.
 
     ``rules`` are the packet filter rules that were added for ``bridge``, to be taken
-    away with it: argument lists after ``iptables``, with ``-A`` or ``-I`` in place.
+    away with it: argument lists after ``iptables``, as they were added (``-A`` or ``-I``).
     """
 
     pid: int
@@ -116,8 +103,12 @@ class State:
 def engine_paths() -> EnginePaths:
     """The paths of the engine of this MLORCH_HOME or user."""
     home = data_home() / "engine"
-    tag = hashlib.sha256(str(home).encode()).hexdigest()[:8]
-    return EnginePaths(home=home, run=Path(f"/run/mlorch-{tag}"))
+    return EnginePaths(home=home, run=Path(f"/run/mlorch-{short_hash(home)}"))
+
+
+def short_hash(home: Path) -> str:
+    """Eight characters by which the folders and the bridge of one home differ from those of another."""
+    return hashlib.sha256(str(home).encode()).hexdigest()[:8]
 
 
 def read_state(at: EnginePaths) -> State | None:
@@ -188,10 +179,12 @@ def write_client_config(at: EnginePaths) -> None:
 
     That one holds the credentials of registries: it is linked, never copied.
     """
+    from orchestrator.engines.docker.hosts import user_config
+
     plugins = at.client_config / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True, mode=0o700)
     _link(plugins / "docker-buildx", at.prefix / "usr/libexec/docker/cli-plugins/docker-buildx")
-    users = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    users = user_config(os.environ)
     if users != at.client_config:
         _link(at.client_config / "config.json", users / "config.json")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.docker.facts import too_old, unmet_requirement
+from orchestrator.engines.limits import capabilities
 from orchestrator.engines.private import engine_paths, running_socket, unpacked
 from orchestrator.errors import EngineError
 from orchestrator.host.file_lock import locked
@@ -105,7 +106,7 @@ def _possible(need: Need) -> Origin | None:
     from orchestrator.engines.private.packages import find_origin
 
     if need.daemon:
-        lacking = [name for name, bit in _CAPABILITIES.items() if not _effective() >> bit & 1]
+        lacking = [name for name, bit in _CAPABILITIES.items() if not capabilities("self") >> bit & 1]
         if os.geteuid() != 0 or lacking:
             raise EngineError(
                 f"no usable engine ({need.why}), and starting one takes root"
@@ -143,15 +144,6 @@ def check_folder(folder: Path, *, packages: bool, daemon: bool) -> None:
             hint="free some space, or set MLORCH_HOME to a folder on a larger disk",
             slug="engine-folder",
         )
-
-
-def _effective() -> int:
-    """This process's effective capabilities as a bit set."""
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123 (proc, line by line)
-            return next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), 0)
-    except OSError:
-        return 0
 
 
 def offer(need: Need, at: EnginePaths, origin: Origin | None) -> str:

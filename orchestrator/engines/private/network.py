@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError
 from orchestrator.host.command import find_program, must_run, run_program
+from orchestrator.host.process import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ _CANDIDATES = (
 )
 
 
-def free_subnet(routes: str, resolv: str, taken: Sequence[str] = ()) -> str:
+def free_subnet(routes: str, resolv: str) -> str:
     """The first candidate that no route of this host and no name server of it lies in.
 
     ``routes`` is the text of /proc/net/route, ``resolv`` of /etc/resolv.conf.
@@ -39,7 +40,7 @@ def free_subnet(routes: str, resolv: str, taken: Sequence[str] = ()) -> str:
     Raises:
         EngineError: `no-subnet`, all candidates are in use.
     """
-    used = [*_routes(routes), *(ipaddress.ip_network(net) for net in taken)]
+    used = list(_routes(routes))
     servers = re.findall(r"(?m)^\s*nameserver\s+(\d+\.\d+\.\d+\.\d+)", resolv)
     for text in _CANDIDATES:
         network = ipaddress.ip_network(text)
@@ -67,8 +68,8 @@ def default_mtu(routes: str) -> int | None:
         words = line.split()
         if len(words) > 7 and int(words[1], 16) == 0 and int(words[7], 16) == 0:
             try:
-                return int((_INTERFACES / words[0] / "mtu").read_text())
-            except (OSError, ValueError):
+                return int(text_of(_INTERFACES / words[0] / "mtu"))
+            except ValueError:
                 return None
     return None
 
