@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.engines.access import EngineAccess
+    from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
-    from orchestrator.facts.build import BuildSettings, LayerStep
     from orchestrator.facts.containers import ContainerSpec
 
 
@@ -146,14 +146,7 @@ class Engine(ImageMoves, Sweepable, Protocol):
 
     def images(self, label: str) -> list[ImageFacts]: ...
 
-    def build(
-        self,
-        step: LayerStep,
-        context: Path,
-        labels: Mapping[str, str],
-        settings: BuildSettings,
-        on_event: Callable[[BuildEvent], None],
-    ) -> ImageFacts: ...
+    def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts: ...
 
     def run(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> ContainerExit:
         """Create, start and wait; the container is removed afterwards, whatever happens."""

@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 _PROBE_S = 3.0
 
 
-def certificates(host: str, site: SiteConfig) -> tuple[Path, ...]:
-    """The CA files that a registry's own folders hold."""
-    return tuple(listed(host, site, ".crt"))
-
-
 def context(host: str, site: SiteConfig) -> ssl.SSLContext:
     """What HTTPS to `host` is checked with.
 
@@ -38,7 +33,7 @@ def context(host: str, site: SiteConfig) -> ssl.SSLContext:
     import ssl
 
     found = trust(site)
-    for path in certificates(host, site):
+    for path in listed(host, site, ".crt"):
         try:
             found.load_verify_locations(cafile=path)
         except (OSError, ssl.SSLError) as error:
@@ -55,7 +50,7 @@ def scheme(host: str, site: SiteConfig) -> str:
     """``https``; on loopback, without certificates of its own here, ``http`` where the registry speaks no TLS."""
     import ssl
 
-    if not is_loopback(host) or certificates(host, site):
+    if not is_loopback(host) or listed(host, site, ".crt"):
         return "https"
     name, _, port = host.rpartition(":")
     try:
@@ -76,7 +71,7 @@ def where_to_put(host: str) -> str:
 
 
 def listed(host: str, site: SiteConfig, *endings: str) -> list[Path]:
-    """The files with these endings in a registry's own folders."""
+    """The files with these endings in a registry's own folders: CAs are ``.crt``."""
     found: list[Path] = []
     for folder in site.registry_certificates:
         with contextlib.suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from orchestrator.engines.builds import BuildRequest
 from orchestrator.facts.build import BuildSettings, LayerStep
 from orchestrator.facts.containers import ContainerSpec
 
@@ -57,9 +58,9 @@ class Bench:
         """Build it; events go to `on_event`, else to `events`."""
         marks = {"org.mlorch.test": made.name, **labels}
         self.made.append(made.image)
-        return self.engine.build(
-            made, self.context(made), marks, settings or BuildSettings(), on_event or self.events.append
-        )
+        settings = settings or BuildSettings()
+        request = BuildRequest(step=made, context=self.context(made), labels=marks, settings=settings)
+        return self.engine.build(request, on_event or self.events.append)
 
     def clean(self) -> None:
         """Remove what was built: tests leave no images in the engine that a person uses."""

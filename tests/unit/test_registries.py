@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from orchestrator.engines.registry_failures import from_engine
-from orchestrator.engines.registry_trust import certificates, context
+from orchestrator.engines.registry_trust import context, listed
 from orchestrator.errors import EngineError, RegistryError, StepFailed, UsageError
 from orchestrator.facts.references import RegistryPrefix, is_loopback, parse_reference, parse_registry_prefix
 from orchestrator.host.site import discover
@@ -152,11 +152,11 @@ def test_certificates_are_found_where_engines_have_them(tmp_path):
     folder.mkdir(parents=True)
     (folder / "ca.crt").write_text("no certificate")
     site = discover({"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)})
-    assert certificates("reg.example:5000", site) == (folder / "ca.crt",)
+    assert listed("reg.example:5000", site, ".crt") == [folder / "ca.crt"]
     with pytest.raises(RegistryError) as caught:
         context("reg.example:5000", site)
     assert caught.value.slug == "registry-ca"
-    assert certificates("other", site) == ()
+    assert listed("other", site, ".crt") == []
 
 
 # -- a server ------------------------------------------------------------------------------------------------

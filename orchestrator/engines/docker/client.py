@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.docker.hosts import user_config
 from orchestrator.host.command import run_program
+from orchestrator.host.folders import docker_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +74,7 @@ def whales(client: Client, host: str, proxies: Mapping[str, str]) -> Iterator[Do
         return
     with tempfile.TemporaryDirectory(prefix="mlorch-docker-") as text:
         folder = Path(text)
-        _overlay(Path(client.config) if client.config else user_config(os.environ), folder, proxies)
+        _overlay(Path(client.config) if client.config else docker_settings(os.environ), folder, proxies)
         yield DockerClient(host=host, client_call=command, config=folder)
 
 

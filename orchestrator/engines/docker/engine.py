@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.builds import BuildRequest, built, held
+from orchestrator.engines.builds import built, held
 from orchestrator.engines.containers import removed_after, require_inputs
-from orchestrator.engines.docker import buildx, images, transfer
+from orchestrator.engines.docker import images, transfer
 from orchestrator.engines.docker.client import choose, whales
 from orchestrator.engines.docker.containers import create, follow
 from orchestrator.engines.docker.facts import facts_of, unmet_requirement
@@ -20,16 +20,16 @@ from orchestrator.engines.refusals import no_image, refusal
 from orchestrator.errors import EngineError, MlorchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import docker
     import docker.errors
 
+    from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.docker.client import Client
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.engines.model import BuildEvent, ContainerExit, EngineFacts, RegistryAuth
-    from orchestrator.facts.build import BuildSettings, LayerStep
     from orchestrator.facts.containers import ContainerSpec
 
 _TIMEOUT_S = 120
@@ -114,15 +114,10 @@ class DockerEngine:
         """Every tagged image with this label (``name`` or ``name=value``)."""
         return self.lookup.labelled(label)
 
-    def build(
-        self,
-        step: LayerStep,
-        context: Path,
-        labels: Mapping[str, str],
-        settings: BuildSettings,
-        on_event: Callable[[BuildEvent], None],
-    ) -> ImageFacts:
+    def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
         """Build one layer; see `orchestrator.engines.docker.buildx.build` for what it raises."""
+        from orchestrator.engines.docker import buildx  # it brings half of the planner along
+
         if self._facts is None:
             self._facts = self.facts()
         own = self._facts
@@ -132,16 +127,15 @@ class DockerEngine:
                 hint="let mlorch get what is missing: `mlorch engine ensure --yes`",
                 slug="no-buildx",
             )
-        if settings.cache_to and not own.containerd_store:
+        if request.settings.cache_to and not own.containerd_store:
             raise EngineError(
                 "this engine cannot export a build cache: it keeps images in its old store",
                 hint='turn on "containerd-snapshotter" in its daemon.json, or leave --cache-to out',
                 slug="no-cache-export",
             )
-        request = BuildRequest(step=step, context=context, labels=labels, settings=settings)
-        with whales(self.client, self.host, settings.proxies) as client:
+        with whales(self.client, self.host, request.settings.proxies) as client:
             buildx.build(client, request, own.buildx or "", on_event)
-        return built(request, self.image(step.image))
+        return built(request, self.image(request.step.image))
 
     def save(self, references: Sequence[str], out: Path) -> None:
         """Write images into an archive; see `orchestrator.engines.docker.images.save`."""

@@ -98,22 +98,33 @@ def _only_gone(stderr: str) -> bool:
     return all(any(word in line for word in _GONE) for line in complaints)
 
 
-def find() -> Podman:
-    """podman of MLORCH_PODMAN, of PATH, or mlorch's own (`mlorch engine ensure --engine podman`).
+def program() -> str | None:
+    """podman of MLORCH_PODMAN, of PATH, or mlorch's own (`mlorch engine ensure --engine podman`); None without any.
 
     Raises:
-        EngineError: there is none (`no-engine`).
+        EngineError: the one that the user names is no program (`no-engine`).
     """
+    named = os.environ.get(VARIABLE)
+    if named and not os.access(named, os.X_OK):
+        raise _no_engine(f"{VARIABLE} names {named}, which is no program")
     own = own_program()
-    found = os.environ.get(VARIABLE) or shutil.which("podman") or (str(own) if own.exists() else None)
-    if found is None or (os.environ.get(VARIABLE) and not os.access(found, os.X_OK)):
-        where = f"{VARIABLE} names {found}, which is no program" if found else "there is no podman on PATH"
-        raise EngineError(
-            f"no container engine: {where}",
-            hint="install podman, or let mlorch get it for itself: `mlorch engine ensure --engine podman`",
-            slug="no-engine",
-        )
+    return named or shutil.which("podman") or (str(own) if own.exists() else None)
+
+
+def find() -> Podman:
+    """The podman that is there. Raises `EngineError` (`no-engine`)."""
+    found = program()
+    if found is None:
+        raise _no_engine("there is no podman on PATH")
     return Podman(found)
+
+
+def _no_engine(why: str) -> EngineError:
+    return EngineError(
+        f"no container engine: {why}",
+        hint="install podman, or let mlorch get it for itself: `mlorch engine ensure --engine podman`",
+        slug="no-engine",
+    )
 
 
 def extra_environment() -> dict[str, str]:

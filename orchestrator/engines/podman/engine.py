@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
-from orchestrator.engines.builds import BuildRequest, built, held
+from orchestrator.engines.builds import built, held
 from orchestrator.engines.containers import removed_after, require_inputs
 from orchestrator.engines.limits import own_limits
 from orchestrator.engines.model import BuildEvent
@@ -23,12 +23,12 @@ from orchestrator.engines.private.podman import program
 from orchestrator.errors import EngineError, HostLimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.engines.model import ContainerExit, EngineFacts, RegistryAuth
     from orchestrator.engines.podman.cli import Podman
-    from orchestrator.facts.build import BuildSettings, LayerStep
     from orchestrator.facts.containers import ContainerSpec
 
 _STOPPED_S = 30.0
@@ -68,14 +68,7 @@ class PodmanEngine:
         references = [name for item in self.podman.documents(*words) for name in item.get("Names") or ()]
         return [facts for facts in self.podman.images_by_reference(references).values() if facts is not None]
 
-    def build(
-        self,
-        step: LayerStep,
-        context: Path,
-        labels: Mapping[str, str],
-        settings: BuildSettings,
-        on_event: Callable[[BuildEvent], None],
-    ) -> ImageFacts:
+    def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
         """Build one layer; see `orchestrator.engines.podman.build.build` for what it raises."""
         if why := too_old(self.facts()):
             raise EngineError(
@@ -83,9 +76,8 @@ class PodmanEngine:
                 hint="update podman, or build with another engine: `--engine docker`",
                 slug="no-builder",
             )
-        request = BuildRequest(step=step, context=context, labels=labels, settings=settings)
         podman_build.build(self.podman, request, self.facts().version, on_event)
-        return built(request, self.image(step.image))
+        return built(request, self.image(request.step.image))
 
     def tag(self, reference: str, new: str) -> None:
         """Give the image `reference` a second name."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
-from orchestrator.engines.podman.cli import VARIABLE, find, too_old
+from orchestrator.engines.podman.cli import VARIABLE, find, program, too_old
 from orchestrator.engines.podman.runs import RunSweep, running
 from orchestrator.errors import EngineError
 
@@ -48,22 +47,11 @@ def ensure(
     """podman, unpacked for mlorch where there is none; see `orchestrator.engines.private.podman.ensure`."""
     from orchestrator.engines.private.podman import ensure as make_sure
 
-    did = () if _is_installed() else make_sure(yes=yes, confirm=confirm, say=say)
+    did = make_sure(yes=yes, confirm=confirm, say=say) if program() is None else ()
     facts = connect(access).facts()
     if why := unmet_requirement(facts):
         raise EngineError(why, hint=f"update podman, or name another program in {VARIABLE}", slug="engine-unfit")
     return facts, did
-
-
-def _is_installed() -> bool:
-    """Whether there is a podman; `EngineError` where the user names one that is no program."""
-    try:
-        find()
-    except EngineError as error:
-        if error.slug != "no-engine" or os.environ.get(VARIABLE):
-            raise
-        return False
-    return True
 
 
 def builder(facts: EngineFacts) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.host.folders import data_home
+from orchestrator.host.folders import data_home, docker_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,12 +179,10 @@ def write_client_config(at: EnginePaths) -> None:
 
     That one holds the credentials of registries: it is linked, never copied.
     """
-    from orchestrator.engines.docker.hosts import user_config
-
     plugins = at.client_config / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True, mode=0o700)
     _link(plugins / "docker-buildx", at.prefix / "usr/libexec/docker/cli-plugins/docker-buildx")
-    users = user_config(os.environ)
+    users = docker_settings(os.environ)
     if users != at.client_config:
         _link(at.client_config / "config.json", users / "config.json")
 
