@@ -101,8 +101,6 @@ def ended(container: str, state: Mapping[str, Any], *, out_of_memory: bool = Fal
         container_id=container,
         exit_code=int(state["ExitCode"]),
         out_of_memory=bool(state.get("OOMKilled")) or out_of_memory,
-        started=str(state.get("StartedAt", "")),
-        finished=str(state.get("FinishedAt", "")),
     )
 
 
@@ -116,7 +114,7 @@ def removed_after(engine: Engine, container: str) -> Iterator[None]:
     finally:
         with contextlib.suppress(MlorchError):  # an engine that is gone is in the error that is already on its way
             if not ended:
-                # Nothing inside has anything to save, and a first process without a handler ignores the signal.
+                # The harness ends at once; a first process without a handler ignores the signal.
                 engine.stop(container, grace_s=5)
             engine.remove(container)
 

@@ -74,8 +74,6 @@ class ContainerExit:
     container_id: str
     exit_code: int
     out_of_memory: bool
-    started: str
-    finished: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

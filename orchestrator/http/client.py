@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -74,11 +73,10 @@ class Client:
             HttpError: there is no answer.
         """
         url, method, headers, body = request.url, request.method, dict(request.headers), request.body
-        began = time.monotonic()
         for _ in range(_MOST_REDIRECTS + 1):
             response = self._exchange(method, url, headers, body)
             if not request.follow or response.status_code not in _REDIRECTS or "Location" not in response.headers:
-                return Answer(response, self.limits, began)
+                return Answer(response, self.limits)
             response.close()
             following = urljoin(url, response.headers["Location"])
             headers = _redirected(url, following, headers)
@@ -132,7 +130,7 @@ class Client:
         sent = {**_ALWAYS, **({"Authorization": authorization} if authorization else {}), **headers}
         proxy = proxy_for(plain, self.site.proxies)
         data = body() if body is not None else None
-        idle_s = min(self.limits.idle_s, self.limits.whole_s or self.limits.idle_s)
+        idle_s = self.limits.idle_s
         try:
             with library_failures(host, self.limits):
                 return self._connections(tls=plain.startswith("https") or proxy.startswith("https")).request(

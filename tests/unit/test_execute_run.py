@@ -61,9 +61,7 @@ class FakeEngine:
         self.record_at_start = json.loads((results / "run.json").read_text())["status"]
         on_started(ContainerFacts(container_id="c0ffee", name=spec.name, state="running", labels=spec.labels))
         self.inside(results, on_line)
-        return ContainerExit(
-            container_id="c0ffee", exit_code=self.exit_code, out_of_memory=self.out_of_memory, started="", finished=""
-        )
+        return ContainerExit(container_id="c0ffee", exit_code=self.exit_code, out_of_memory=self.out_of_memory)
 
     def containers(self, label):
         key, _, value = label.partition("=")
