@@ -208,7 +208,7 @@ class Console:
         return sys.stderr.isatty() and not self.quiet and not os.environ.get("CI")
 
     @contextmanager
-    def progress(self, *, unit: str = "") -> Iterator[Progress]:
+    def progress(self) -> Iterator[Progress]:
         """A rich progress display on stderr; without a terminal it draws nothing and costs nothing."""
         from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
         from rich.text import Text
@@ -225,7 +225,7 @@ class Console:
             BarColumn(bar_width=28),
             TaskProgressColumn(),
             TimeElapsedColumn(),
-            Words("{task.fields[note]}" + unit, style="dim"),
+            Words("{task.fields[note]}", style="dim"),
         )
         with Progress(*columns, console=self.rich, disable=not self.live, transient=True) as progress:
             yield progress

@@ -29,7 +29,7 @@ _NAMES = {
 }
 
 
-def daemon_limits(host: str, proc: Path = _PROC) -> dict[str, int | None]:
+def daemon_limits(host: str) -> dict[str, int | None]:
     """The highest hard limit by name of ulimit, None where there is no bound; units as in `getrlimit`.
 
     Empty where the engine is not on this host or its process cannot be seen: then only
@@ -39,7 +39,7 @@ def daemon_limits(host: str, proc: Path = _PROC) -> dict[str, int | None]:
     pid = listener(path) if path != host else None
     if not pid:
         return {}
-    return limits_of(_daemon(pid, proc), proc)
+    return limits_of(_daemon(pid))
 
 
 def limits_of(pid: int, proc: Path = _PROC) -> dict[str, int | None]:
@@ -62,23 +62,23 @@ def capabilities(pid: str, proc: Path = _PROC) -> int:
     return next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
 
 
-def own_limits(proc: Path = _PROC) -> dict[str, int | None]:
+def own_limits() -> dict[str, int | None]:
     """The bounds of what this very process starts, as podman's containers are.
 
     podman lowers its own bound of processes to the kernel's number of pids first.
     """
-    found = limits_of(os.getpid(), proc)
-    pids, most = _number(proc / "sys/kernel/pid_max"), found.get("nproc")
+    found = limits_of(os.getpid())
+    pids, most = _number(_PROC / "sys/kernel/pid_max"), found.get("nproc")
     if pids is not None and most is not None:
         found["nproc"] = min(pids, most)
     return found
 
 
-def _daemon(pid: int, proc: Path) -> int:
+def _daemon(pid: int) -> int:
     """The daemon behind a socket: the listener, or dockerd where systemd listens for it."""
-    if pid != 1 or _is_dockerd(proc / "1"):
+    if pid != 1 or _is_dockerd(_PROC / "1"):
         return pid
-    found = [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit() and _is_dockerd(entry)]
+    found = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and _is_dockerd(entry)]
     return found[0] if len(found) == 1 else pid
 
 

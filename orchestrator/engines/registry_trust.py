@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import RegistryError
 from orchestrator.facts.references import is_loopback
-from orchestrator.http.trust import trust
+from orchestrator.http.client import trust
 
 if TYPE_CHECKING:
     import ssl
@@ -28,7 +28,7 @@ def context(host: str, site: SiteConfig) -> ssl.SSLContext:
 
     Raises:
         RegistryError: `registry-ca`, a file in the registry's folder is no certificate or key.
-        HttpError: `http-ca`, as `http.trust.trust`.
+        HttpError: `http-ca`, as `http.client.trust`.
     """
     import ssl
 

@@ -17,12 +17,11 @@ from orchestrator.host.proxies import proxy_for
 from orchestrator.host.site import SiteConfig, this_site
 from orchestrator.http.answer import Answer
 from orchestrator.http.failures import HttpError, Limits, Retries, library_failures
-from orchestrator.http.trust import checking, new_session, trust
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
-    from typing import IO
+    from typing import IO, Any
 
     import requests
     from tenacity import RetryCallState
@@ -151,11 +150,11 @@ class Client:
         """The session; certificates are read when they are first needed, as that takes a moment."""
         with self._lock:
             if self._session is None:
-                self._session = new_session()
+                self._session = _new_session()
             if tls and not self._trusted:
                 context = self.trust() if self.trust is not None else trust(self.site)
                 for scheme in ("https://", "http://"):  # a proxy may speak TLS too
-                    self._session.mount(scheme, checking(context))
+                    self._session.mount(scheme, _checking(context))
                 self._trusted = True
             return self._session
 
@@ -211,3 +210,59 @@ def _error_of(state: RetryCallState) -> HttpError:
 
 def _asked_pause(error: HttpError) -> float:
     return error.answer.retry_after if error.answer is not None else 0.0
+
+
+# -- connections -----------------------------------------------------------------------------
+
+
+def trust(site: SiteConfig) -> ssl.SSLContext:
+    """What servers are believed with: the system's certificates (certifi's where it has none) and the site's.
+
+    Raises:
+        HttpError: `http-ca`, the site's bundle cannot be read.
+    """
+    import ssl
+
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"]:
+        from certifi import where
+
+        context.load_verify_locations(cafile=where())
+    if site.ca_bundle is not None and str(site.ca_bundle) != ssl.get_default_verify_paths().cafile:
+        try:
+            context.load_verify_locations(cafile=site.ca_bundle)
+        except (OSError, ssl.SSLError) as error:
+            raise HttpError(
+                str(site.ca_bundle), f"it cannot be used as certificates ({error})", slug="http-ca"
+            ) from None
+    return context
+
+
+def _new_session() -> requests.Session:
+    """Connections of our own: no cookies, nothing of the environment. Without certificates: see `_checking`."""
+    from http.cookiejar import DefaultCookiePolicy
+
+    import requests
+
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
+def _checking(context: ssl.SSLContext) -> requests.adapters.BaseAdapter:
+    """An adapter of requests that checks certificates with `context` alone."""
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *arguments: Any, **more: Any) -> None:
+            super().init_poolmanager(*arguments, **more, ssl_context=context)
+
+        def cert_verify(self, conn: Any, *_: Any) -> None:
+            """The context knows; requests would add its own bundle to it."""
+            conn.cert_reqs = "CERT_REQUIRED"
+
+        def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
+            return super().proxy_manager_for(proxy, **{**more, "ssl_context": context})
+
+    return Adapter()

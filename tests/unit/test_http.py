@@ -13,9 +13,8 @@ import pytest
 from orchestrator.host.site import SiteConfig
 from orchestrator.http import client as module
 from orchestrator.http.answer import Answer, Partial
-from orchestrator.http.client import Client, Request, split_credentials
+from orchestrator.http.client import Client, Request, split_credentials, trust
 from orchestrator.http.failures import HttpError, Limits, Retries
-from orchestrator.http.trust import trust
 
 pytestmark = pytest.mark.sockets
 DATA = bytes(range(256)) * 1000

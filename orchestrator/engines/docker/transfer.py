@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import queue
 import secrets
 import threading
 import time
@@ -16,13 +15,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines.model import BuildEvent
-from orchestrator.errors import MlorchError, RegistryError
+from orchestrator.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import docker
     import requests
+    from docker.types import CancellableStream
 
     from orchestrator.engines.model import RegistryAuth
 
@@ -126,12 +126,17 @@ def refusal(answer: requests.Response) -> str:
 
 @dataclass(slots=True)
 class Moving:
-    """What the engine said of a transfer so far: per layer its state and bytes."""
+    """What the engine reported of a transfer so far: per layer its state and bytes."""
 
     reference: str
     layers: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     digest: str = ""
     error: str = ""
+    over: bool = False
+    """Whether all bytes are there: what is left is the engine's own work."""
+    since: float = field(default_factory=time.monotonic)
+    """When some byte came or went last."""
+    stalled: bool = False
 
     def take(self, document: dict[str, Any]) -> BuildEvent | None:
         """Learn from one document of the stream; the event that it is for others, if any."""
@@ -143,15 +148,15 @@ class Moving:
         layer, status = str(document.get("id") or ""), str(document.get("status") or "")
         if not layer or not status or status.startswith("Pulling from"):
             return None
-        self._progressed(layer, status, document.get("progressDetail") or {})
-        return BuildEvent(kind="progress", step=self.reference, text=f"{status} {layer}", **self.progress())
-
-    def _progressed(self, layer: str, status: str, detail: dict[str, Any]) -> None:
+        before = self.progress()
+        detail = document.get("progressDetail") or {}
         _, current, total = self.layers.get(layer, ("", 0, 0))
         current, total = int(detail.get("current") or current), int(detail.get("total") or total)
-        if _is_over(status):
-            current = max(current, total)
-        self.layers[layer] = (status, current, total)
+        self.layers[layer] = (status, max(current, total) if _is_over(status) else current, total)
+        if self.over or self.progress() != before:  # some engines repeat themselves while nothing comes
+            self.since = time.monotonic()
+        self.over = all(_is_over(status) for status, *_ in self.layers.values())
+        return BuildEvent(kind="progress", step=self.reference, text=f"{status} {layer}", **self.progress())
 
     def progress(self) -> dict[str, int]:
         """Bytes moved and to be moved, of all layers known so far."""
@@ -160,12 +165,6 @@ class Moving:
             "total": sum(total for *_, total in self.layers.values()),
         }
 
-    @property
-    def moved(self) -> bool:
-        """Whether all bytes are over: what is left is the engine's own work."""
-        states = [status for status, *_ in self.layers.values()]
-        return bool(states) and all(map(_is_over, states))
-
 
 def _is_over(status: str) -> bool:
     """Whether a layer's bytes are where they belong."""
@@ -173,45 +172,32 @@ def _is_over(status: str) -> bool:
 
 
 def _watched(answer: requests.Response, moving: Moving) -> Iterator[BuildEvent]:
-    """The events of a transfer; given up where nothing moves for too long.
-
-    Read in a thread of its own: some engines repeat what they said while nothing comes, others are silent.
-    """
+    """The events of a transfer; given up where nothing moves for too long."""
     from docker.types import CancellableStream
 
     from orchestrator.engines.registry_failures import stalled
 
     stream = CancellableStream(map(json.loads, filter(None, answer.iter_lines())), answer)
-    documents: queue.SimpleQueue[dict[str, Any] | BaseException | None] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(stream, documents), daemon=True).start()
-    before, since = moving.progress(), time.monotonic()
-    try:
-        while True:
-            try:
-                document = documents.get(timeout=1.0)
-            except queue.Empty:
-                document = {}
-            if document is None:
-                return
-            if isinstance(document, BaseException):
-                raise document
-            if (event := moving.take(document)) is not None:
-                yield event
-            if moving.moved or moving.progress() != before:
-                before, since = moving.progress(), time.monotonic()
-            elif time.monotonic() - since > STALLED_S:
-                raise stalled(moving.reference, STALLED_S)
-    finally:
-        stream.close()  # the engine gives up what nobody waits for
-
-
-def _read(stream: Any, documents: queue.SimpleQueue[dict[str, Any] | BaseException | None]) -> None:
+    ended = threading.Event()
+    threading.Thread(target=_end_stalled, args=(stream, moving, ended), daemon=True).start()
     try:
         for document in stream:
-            documents.put(document)
-        documents.put(None)
-    except BaseException as error:  # noqa: BLE001 (raised again by the thread that follows)
-        documents.put(error if isinstance(error, Exception | MlorchError) else None)
+            if (event := moving.take(document)) is not None:
+                yield event
+    finally:
+        ended.set()
+        stream.close()  # the engine gives up what nobody waits for
+    if moving.stalled:
+        raise stalled(moving.reference, STALLED_S)
+
+
+def _end_stalled(stream: CancellableStream[Any], moving: Moving, ended: threading.Event) -> None:
+    """End a stream on which nothing moves; who reads it waits as long as the engine is silent."""
+    while not ended.wait(1.0):
+        if not moving.over and time.monotonic() - moving.since > STALLED_S:
+            moving.stalled = True
+            stream.close()
+            return
 
 
 def _auth_config(auth: RegistryAuth | None, reference: str) -> dict[str, str]:
