@@ -1,4 +1,4 @@
-"""One build of a layer, whatever builds it: the request, what it said so far, and what its failure means."""
+"""One build of a layer, whatever builds it: the request, its output so far, and what its failure means."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class BuildRequest:
 
 @dataclass(slots=True)
 class BuildLog:
-    """What a build said so far: per step its name and last lines, and everything in a file."""
+    """What a build printed so far: per step its name and last lines, and everything in a file."""
 
     path: Path
     names: dict[str, str] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class BuildLog:
     """The step that failed."""
     error: str = ""
     plain: list[str] = field(default_factory=list)
-    """What the client said of no step."""
+    """What the client printed outside of any step."""
 
     def add(self, step: str, line: str) -> None:
         """A line of a step's output."""

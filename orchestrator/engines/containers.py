@@ -39,7 +39,7 @@ def require_nodes(spec: ContainerSpec) -> None:
     """Raise `HostLimitError` for a node that is gone since the plan (`device-gone`) or in use (`device-busy`).
 
     A node that only one program can open is opened and closed again; where this process
-    may not open it, the container's own attempt must tell.
+    may not open it, the container's own attempt has to show it.
     """
     for path in dict.fromkeys((*spec.expects, *spec.devices)):
         if not _is_device(path):

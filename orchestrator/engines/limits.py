@@ -43,7 +43,7 @@ def daemon_limits(host: str) -> dict[str, int | None]:
 
 
 def limits_of(pid: int, proc: Path = _PROC) -> dict[str, int | None]:
-    """The bounds of a daemon by its pid; empty where /proc does not tell."""
+    """The bounds of a daemon by its pid; empty where /proc does not show them."""
     hard: dict[str, int | None] = {}
     for line in text_of(proc / f"{pid}/limits").splitlines()[1:]:
         name = _NAMES.get(line[:26].strip())

@@ -55,7 +55,7 @@ def untrusted(host: str, why: str) -> RegistryError:
 
 
 def denied(host: str, what: str, *, known: bool) -> RegistryError:
-    """``known`` tells whether credentials were sent."""
+    """``known`` is whether credentials were sent."""
     who = "with the credentials that are kept for it" if known else "and no credentials are kept for it"
     return RegistryError(
         f"the registry {host} refuses {what} ({who})"

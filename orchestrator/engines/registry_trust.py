@@ -54,7 +54,7 @@ def scheme(host: str, site: SiteConfig) -> str:
         return "https"
     name, _, port = host.rpartition(":")
     try:
-        # Nothing is said over this connection, so nobody has to be believed yet.
+        # Nothing is sent over this connection, so no certificate has to be checked yet.
         ssl.get_server_certificate((name or host, int(port) if name else 80), timeout=_PROBE_S)
     except (OSError, ValueError):  # an SSLError is an OSError
         return "http"

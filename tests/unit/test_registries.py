@@ -214,14 +214,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return False
 
     def do_GET(self):
-        fake, place = self.fake, urlsplit(self.path)
+        fake, address = self.fake, urlsplit(self.path)
         fake.asked.append(f"{self.command} {self.path}")
-        if place.path == "/token":
+        if address.path == "/token":
             fake.asked.append(self.headers.get("Authorization", ""))
-            assert parse_qs(place.query)["scope"] == ["repository:a:pull"]
+            assert parse_qs(address.query)["scope"] == ["repository:a:pull"]
             self.answer(200, json.dumps({"token": "T"}).encode())
         elif not self.refused():
-            self.found(place.path.removeprefix("/v2/"), place.query)
+            self.found(address.path.removeprefix("/v2/"), address.query)
 
     do_HEAD = do_GET  # noqa: N815  # as the base class calls it
 
@@ -252,14 +252,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(202, Location=f"{self.path}id?state=1")
 
     def do_PUT(self):
-        fake, place = self.fake, urlsplit(self.path)
+        fake, address = self.fake, urlsplit(self.path)
         fake.asked.append(f"PUT {self.path}")
         data = self.rfile.read(int(self.headers["Content-Length"]))
         if self.refused():
             return
-        repository, _, name = place.path.removeprefix("/v2/").partition("/")
+        repository, _, name = address.path.removeprefix("/v2/").partition("/")
         if name.startswith("blobs"):
-            fake.blobs[parse_qs(place.query)["digest"][0]] = data
+            fake.blobs[parse_qs(address.query)["digest"][0]] = data
             self.answer(201)
             return
         tag = name.removeprefix("manifests/")

@@ -212,7 +212,7 @@ class DockerEngine:
 
     @contextmanager
     def _answers(self, image: str = "") -> Iterator[None]:
-        """Turn what the SDK raises into our errors: the one place that knows its exceptions."""
+        """Turn what the SDK raises into our errors: no other code knows its exceptions."""
         import docker.errors
         import requests
 

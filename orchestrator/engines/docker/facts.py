@@ -56,7 +56,7 @@ def _list(info: Mapping[str, Any], name: str) -> list[Any]:
 def takes_gpus(host: str, runtimes: Iterable[str]) -> bool:
     """Whether `--gpus` works: the engine looks for the toolkit's hook in its path when it starts.
 
-    Of an engine on another host only the runtimes tell.
+    Of an engine on another host only the runtimes are known.
     """
     if not host.startswith("unix://"):
         return "nvidia" in runtimes

@@ -57,7 +57,7 @@ def pull(
 def push(
     api: docker.APIClient, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]
 ) -> str:
-    """Send an image to the registry that its name says; gives the manifest's digest, "" where the engine does not tell.
+    """Send an image to the registry that its name says; gives the manifest's digest, "" where it is not reported.
 
     Layers that the registry has are not sent. Raises as `pull`, and `registry-full`.
     """

@@ -35,7 +35,7 @@ class EnginePaths:
 
     @property
     def tag(self) -> str:
-        """Eight characters that tell this engine's bridge and folders from another home's."""
+        """The `short_hash` of the home, in the names of the bridge and of ``run``."""
         return self.run.name.rpartition("-")[2]
 
     @property
@@ -86,7 +86,7 @@ class EnginePaths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A daemon that was started. ``start_ticks`` and ``boot_id`` tell its pid from a reused one.
+    """A daemon that was started. By ``start_ticks`` and ``boot_id`` its pid is not taken for a reused one.
 
     ``rules`` are the packet filter rules that were added for ``bridge``, to be taken
     away with it: argument lists after ``iptables``, as they were added (``-A`` or ``-I``).
@@ -130,7 +130,7 @@ def state_text(state: State) -> str:
 def running_socket() -> Path | None:
     """The private engine's socket where its daemon listens now.
 
-    The kernel tells who listens, so neither a left-over file nor a reused pid counts.
+    The kernel knows who listens, so neither a left-over file nor a reused pid counts.
     """
     state = read_state(engine_paths())
     if state is None or listener(state.socket) != state.pid:

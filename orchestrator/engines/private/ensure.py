@@ -168,7 +168,7 @@ def offer(need: Need, at: EnginePaths, origin: Origin | None) -> str:
 
 
 def allowed(text: str, *, yes: bool, confirm: Callable[[str], bool] | None) -> None:
-    """Ask, unless it was said already. Raises `EngineError`: `not-asked`, `declined`."""
+    """Ask, unless ``yes`` answers already. Raises `EngineError`: `not-asked`, `declined`."""
     if yes:
         return
     if confirm is None:
