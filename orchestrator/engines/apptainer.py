@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.options import csv_record, each
+from orchestrator.engines.options import csv_quoted, csv_record, each
 
 if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec, Mount
@@ -123,9 +123,7 @@ def _otherwise(spec: ContainerSpec) -> list[str]:
 def _env(key: str, value: str) -> str:
     """`--env` is a CSV record of pairs where it has more than one equals sign."""
     pair = f"{key}={value}"
-    if pair.count("=") > 1:
-        return '"' + pair.replace('"', '""') + '"'
-    return pair
+    return csv_quoted(pair) if pair.count("=") > 1 else pair
 
 
 def _mount(mount: Mount) -> str:

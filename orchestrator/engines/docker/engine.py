@@ -60,7 +60,6 @@ class DockerEngine:
 
     def __init__(self, host: str) -> None:
         self.host = host
-        self._facts: EngineFacts | None = None
 
     @cached_property
     def sdk(self) -> docker.APIClient:
@@ -96,6 +95,10 @@ class DockerEngine:
         return facts_of(info, version, self.host, self.client.buildx_version(), private=private)
 
     @cached_property
+    def _own_facts(self) -> EngineFacts:
+        return self.facts()
+
+    @cached_property
     def client(self) -> Client:
         """The docker client that builds on this engine."""
         return choose(self.host)
@@ -118,9 +121,7 @@ class DockerEngine:
         """Build one layer; see `orchestrator.engines.docker.buildx.build` for what it raises."""
         from orchestrator.engines.docker import buildx  # it brings half of the planner along
 
-        if self._facts is None:
-            self._facts = self.facts()
-        own = self._facts
+        own = self._own_facts
         if why := unmet_requirement(own):
             raise EngineError(
                 f"mlorch can run containers with this engine but not build: {why}",
@@ -187,10 +188,10 @@ class DockerEngine:
         """
         if self.host.startswith("unix://"):
             require_inputs(spec)
-        with self._answers():
+        with self._answers(spec.image):
             container = create(self.sdk, spec)
-        with removed_after(self, container), self._answers(spec.image):
-            return follow(self.sdk, container, on_line)
+            with removed_after(self, container):
+                return follow(self.sdk, container, on_line)
 
     def containers(self, label: str) -> list[ContainerFacts]:
         """Containers with this label, running or not."""

@@ -121,7 +121,7 @@ class PodmanEngine:
     def remove_image(self, reference: str) -> None:
         """Remove a name of an image, and the image with its last name; one that is gone is fine."""
         if self.image(reference) is not None:
-            self.podman.ask("rmi", reference, image=reference)
+            self.podman.ask("rmi", reference, timeout_s=images.MOVE_S, image=reference)
 
     def save(self, references: Sequence[str], out: Path) -> None:
         """Write images with all their layers as an OCI layout in a tar, each blob once."""
