@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.engines.access import EngineAccess
+    from orchestrator.engines.access import Consent, EngineAccess
     from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.facts.containers import ContainerSpec
@@ -177,14 +177,7 @@ class EngineFactory(Protocol):
         """Why mlorch cannot build with this engine; empty where it can."""
         ...
 
-    def ensure(
-        self,
-        *,
-        yes: bool,
-        confirm: Callable[[str], bool] | None,
-        say: Callable[[str], None],
-        access: EngineAccess = ...,
-    ) -> tuple[EngineFacts, tuple[str, ...]]:
+    def ensure(self, consent: Consent, access: EngineAccess = ...) -> tuple[EngineFacts, tuple[str, ...]]:
         """An engine that can build, got and started where there is none; and what was done for that."""
         ...
 

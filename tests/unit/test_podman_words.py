@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.definitions.settings import Settings
 from orchestrator.engines import ENGINES, engine_factory
+from orchestrator.engines.access import Consent
 from orchestrator.engines.builds import BuildLog, passing
 from orchestrator.engines.limits import own_limits
 from orchestrator.engines.model import numbers
@@ -270,11 +271,11 @@ def test_nothing_is_unpacked_unasked(monkeypatch):
     )
     monkeypatch.setattr("orchestrator.engines.private.ensure.check_folder", lambda *_, **__: None)
     with pytest.raises(EngineError) as caught:
-        own.ensure(yes=False, confirm=None, say=print)
+        own.ensure(Consent(yes=False, confirm=None, say=print))
     assert caught.value.slug == "not-asked"
     assert "archive.test" in caught.value.message
     with pytest.raises(EngineError, match="declined"):
-        own.ensure(yes=False, confirm=lambda _text: False, say=print)
+        own.ensure(Consent(yes=False, confirm=lambda _text: False, say=print))
     assert not own.home().exists()
 
 

@@ -10,6 +10,7 @@ from orchestrator.engines.docker.hosts import find_host, require_listener, silen
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from orchestrator.engines.access import Consent
     from orchestrator.engines.docker.engine import DockerEngine
     from orchestrator.engines.docker.lookup import Lookup
     from orchestrator.engines.inventory import ImageFacts
@@ -52,13 +53,11 @@ def sweepable(access: EngineAccess = HERE) -> Lookup | None:
     return socket_lookup(host, _SWEEP_TIMEOUT_S)
 
 
-def ensure(
-    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None], access: EngineAccess = HERE
-) -> tuple[EngineFacts, tuple[str, ...]]:
+def ensure(consent: Consent, access: EngineAccess = HERE) -> tuple[EngineFacts, tuple[str, ...]]:
     """See `orchestrator.engines.private.ensure.ensure`."""
     from orchestrator.engines.private.ensure import ensure as make_sure
 
-    return make_sure(yes=yes, confirm=confirm, say=say, host=access.host)
+    return make_sure(consent, access.host)
 
 
 def unmet_requirement(facts: EngineFacts) -> str:

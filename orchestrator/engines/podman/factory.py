@@ -12,6 +12,7 @@ from orchestrator.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from orchestrator.engines.access import Consent
     from orchestrator.engines.inventory import ImageFacts
     from orchestrator.engines.model import EngineFacts
     from orchestrator.engines.podman.engine import PodmanEngine
@@ -41,13 +42,11 @@ def unmet_requirement(facts: EngineFacts) -> str:
     return too_old(facts)
 
 
-def ensure(
-    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None], access: EngineAccess = HERE
-) -> tuple[EngineFacts, tuple[str, ...]]:
+def ensure(consent: Consent, access: EngineAccess = HERE) -> tuple[EngineFacts, tuple[str, ...]]:
     """podman, unpacked for mlorch where there is none; see `orchestrator.engines.private.podman.ensure`."""
     from orchestrator.engines.private.podman import ensure as make_sure
 
-    did = make_sure(yes=yes, confirm=confirm, say=say) if program() is None else ()
+    did = make_sure(consent) if program() is None else ()
     facts = connect(access).facts()
     if why := unmet_requirement(facts):
         raise EngineError(why, hint=f"update podman, or name another program in {VARIABLE}", slug="engine-unfit")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from orchestrator.engines.access import Consent
     from orchestrator.engines.model import EngineFacts
     from orchestrator.engines.private import EnginePaths
     from orchestrator.engines.private.packages import Origin
@@ -49,13 +50,10 @@ class Need:
     daemon: bool
 
 
-def ensure(
-    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None], host: str = ""
-) -> tuple[EngineFacts, tuple[str, ...]]:
+def ensure(consent: Consent, host: str = "") -> tuple[EngineFacts, tuple[str, ...]]:
     """An engine that can build, and what was done for it (nothing where there was one).
 
-    ``host`` is the setting `engine_host`. ``confirm`` shows a text and asks a person; None where
-    nobody can be asked, and then nothing is done without ``yes``.
+    ``host`` is the setting `engine_host`.
 
     Raises:
         EngineError: `not-asked`, `declined`, `needs-root`, `unsupported-host`, `engine-packages`,
@@ -68,8 +66,8 @@ def ensure(
     at = engine_paths()
     need = Need(why=why, packages=not unpacked(at), daemon=facts is None or bool(too_old(facts)))
     origin = _possible(need)
-    allowed(offer(need, at, origin), yes=yes, confirm=confirm)
-    did = _carry_out(at, need, origin, say)
+    consent.require(offer(need, at, origin))
+    did = _carry_out(at, need, origin, consent.say)
     facts, why = current(host)
     if facts is None or why:
         raise EngineError(f"the engine is still not usable: {why}", hint="see `mlorch doctor`", slug="engine-unfit")
@@ -165,24 +163,6 @@ def offer(need: Need, at: EnginePaths, origin: Origin | None) -> str:
             f"the folder {at.home} can be deleted then.",
         ]
     return "\n".join(lines)
-
-
-def allowed(text: str, *, yes: bool, confirm: Callable[[str], bool] | None) -> None:
-    """Ask, unless ``yes`` answers already. Raises `EngineError`: `not-asked`, `declined`."""
-    if yes:
-        return
-    if confirm is None:
-        raise EngineError(
-            f"{text}\nNobody is here to ask, so nothing was done",
-            hint="`mlorch engine ensure --yes` allows it",
-            slug="not-asked",
-        )
-    if not confirm(text):
-        raise EngineError(
-            "declined; nothing was done",
-            hint="start an engine of your own, or point DOCKER_HOST at one",
-            slug="declined",
-        )
 
 
 def _carry_out(at: EnginePaths, need: Need, origin: Origin | None, say: Callable[[str], None]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from orchestrator.host.command import must_run
 from orchestrator.host.folders import data_home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from orchestrator.engines.access import Consent
 
 PACKAGES = (
     "podman", "conmon", "runc", "catatonit", "netavark", "aardvark-dns", "golang-github-containers-common",
@@ -51,29 +51,27 @@ def program() -> Path:
     return home() / "podman"
 
 
-def ensure(*, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]) -> tuple[str, ...]:
+def ensure(consent: Consent) -> tuple[str, ...]:
     """Unpack podman where it is not yet; gives what was done for that.
-
-    ``confirm`` shows a text and asks a person; None where nobody can be asked.
 
     Raises:
         EngineError: `not-asked`, `declined`, `unsupported-host`, `engine-packages`, `no-space`.
     """
-    from orchestrator.engines.private.ensure import allowed, check_folder
+    from orchestrator.engines.private.ensure import check_folder
     from orchestrator.engines.private.packages import PackageSet, find_origin, lay_out
     from orchestrator.host.file_lock import locked
 
     origin = find_origin(by_hand=BY_HAND)
     check_folder(home(), packages=True, daemon=True)
-    allowed(_offer(", ".join(origin.uris), origin.suite), yes=yes, confirm=confirm)
+    consent.require(_offer(", ".join(origin.uris), origin.suite))
     wanted = PackageSet(packages=(*PACKAGES, *LIBRARIES), required=REQUIRED, by_hand=BY_HAND)
     with locked(home() / "lock"):
         if program().exists():
             return ()
-        versions = lay_out(home() / "root", wanted, origin, say, _link)
+        versions = lay_out(home() / "root", wanted, origin, consent.say, _link)
         write_settings(home())
     did = f"unpacked podman {versions['podman']} into {home() / 'root'}"
-    say(did)
+    consent.say(did)
     return (did,)
 
 
