@@ -250,37 +250,28 @@ def _fit(
     columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[int], drop: Sequence[int], room: int
 ) -> dict[int, int] | None:
     """The columns that are shown and how wide each is: as many as there is room for; None where nothing helps."""
+    measured = {index: _measure([column, *(row[index].plain for row in rows)]) for index, column in enumerate(columns)}
     for count in range(len(drop) + 1):
-        shown = [index for index in range(len(columns)) if index not in drop[:count]]
-        widths = _widths(
-            [columns[index] for index in shown],
-            [[row[index] for index in shown] for row in rows],
-            [at for at, index in enumerate(shown) if index in right],
-            room,
-        )
+        shown = {index: sizes for index, sizes in measured.items() if index not in drop[:count]}
+        widths = _widths(shown, right, room)
         if widths is not None:
-            return dict(zip(shown, widths, strict=True))
+            return widths
     return None
 
 
-def _widths(
-    columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[int], room: int
-) -> list[int] | None:
+def _widths(measured: Mapping[int, tuple[int, int]], right: Sequence[int], room: int) -> dict[int, int] | None:
     """How wide the columns of a table may be, so that it fits `room` and breaks lines between words only.
 
     The widest column gives way first. Numbers and the first column, by which a row is found, stay whole.
     None where there is no such table.
     """
-    widths: list[int] = []
-    least: list[int] = []
-    for index, column in enumerate(columns):
-        width, longest_word = _measure([column, *(row[index].plain for row in rows)])
-        must_stay_whole = index == 0 or index in right
-        widths.append(width)
-        least.append(width if must_stay_whole else min(width, max(longest_word, _NARROWEST)))
-    over = sum(widths) + 3 * len(widths) - 1 - room  # three blanks between columns, one at either end
+    widths = {index: width for index, (width, _) in measured.items()}
+    least = {index: min(width, max(longest_word, _NARROWEST)) for index, (width, longest_word) in measured.items()}
+    for index in (min(measured), *right):
+        least[index] = widths.get(index, 0)
+    over = sum(widths.values()) + 3 * len(widths) - 1 - room  # three blanks between columns, one at either end
     while over > 0:
-        may_shrink = [index for index, width in enumerate(widths) if width > least[index]]
+        may_shrink = [index for index, width in widths.items() if width > least[index]]
         if not may_shrink:
             return None
         widest = max(may_shrink, key=lambda index: widths[index])
