@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    LookUp = Callable[[Sequence[str]], Mapping[str, "ImageFacts | None"]]
+    """Asks for images by their references."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

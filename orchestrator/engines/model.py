@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from orchestrator.engines.access import Consent, EngineAccess
     from orchestrator.engines.builds import BuildRequest
-    from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts, LookUp
     from orchestrator.facts.containers import ContainerSpec
 
 
@@ -160,9 +160,7 @@ class EngineFactory(Protocol):
         """The engine; `EngineError` where none answers."""
         ...
 
-    def fast_lookup(
-        self, access: EngineAccess = ...
-    ) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+    def fast_lookup(self, access: EngineAccess = ...) -> LookUp | None:
         """Asks for images without the engine's client; None where only `Engine.image` can.
 
         `EngineError` where no engine answers, as far as that is known without a client.

@@ -8,12 +8,10 @@ from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.docker.hosts import find_host, require_listener, silence, socket_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from orchestrator.engines.access import Consent
     from orchestrator.engines.docker.engine import DockerEngine
     from orchestrator.engines.docker.lookup import Lookup
-    from orchestrator.engines.inventory import ImageFacts
+    from orchestrator.engines.inventory import LookUp
     from orchestrator.engines.model import EngineFacts
 
 _SWEEP_TIMEOUT_S = 10.0
@@ -26,9 +24,7 @@ def connect(access: EngineAccess = HERE) -> DockerEngine:
     return docker.connect(find_host(access.host))
 
 
-def fast_lookup(
-    access: EngineAccess = HERE,
-) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:
     """Asks for images over the engine's socket; None where it has none on this host.
 
     Raises:

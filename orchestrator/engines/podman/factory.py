@@ -10,10 +10,8 @@ from orchestrator.engines.podman.runs import RunSweep, running
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from orchestrator.engines.access import Consent
-    from orchestrator.engines.inventory import ImageFacts
+    from orchestrator.engines.inventory import LookUp
     from orchestrator.engines.model import EngineFacts
     from orchestrator.engines.podman.engine import PodmanEngine
 
@@ -25,9 +23,7 @@ def connect(access: EngineAccess = HERE) -> PodmanEngine:
     return PodmanEngine(find(), access=access)
 
 
-def fast_lookup(
-    access: EngineAccess = HERE,  # noqa: ARG001 (of the protocol: podman has no host)
-) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:  # noqa: ARG001 (of the protocol: podman has no host)
     """One call of podman for all references: there is no daemon to ask."""
     return find().images_by_reference
 
