@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines.docker.transfer import refusal
+from orchestrator.engines.docker.transfer import refusal_text
 from orchestrator.engines.refusals import disk_full, no_image
 from orchestrator.errors import StepFailed
 from orchestrator.host.files import write_failure
@@ -55,7 +55,7 @@ def _write(stream: Any, block: bytes, out: Path) -> None:
 
 
 def _unsaved(references: Sequence[str], answer: requests.Response) -> StepFailed:
-    why, images = refusal(answer), ", ".join(references)
+    why, images = refusal_text(answer), ", ".join(references)
     if answer.status_code == 404 or "No such image" in why or "not found" in why:
         return no_image(images, why)
     return StepFailed(f"the engine cannot save {images}: {why}", slug="save-failed")

@@ -110,13 +110,13 @@ def _follow(
         for event in _watched(answer, moving):
             on_event(event)
     else:
-        moving.error = refusal(answer)
+        moving.error = refusal_text(answer)
     if moving.error:
         raise from_engine(reference, moving.error, pushing=path.endswith("/push"))
     return moving
 
 
-def refusal(answer: requests.Response) -> str:
+def refusal_text(answer: requests.Response) -> str:
     """Why the engine refuses, in its own words."""
     try:
         return str(answer.json().get("message", ""))
@@ -148,15 +148,19 @@ class Moving:
         layer, status = str(document.get("id") or ""), str(document.get("status") or "")
         if not layer or not status or status.startswith("Pulling from"):
             return None
+        self._progressed(layer, status, document.get("progressDetail") or {})
+        return BuildEvent(kind="progress", step=self.reference, text=f"{status} {layer}", **self.progress())
+
+    def _progressed(self, layer: str, status: str, detail: dict[str, Any]) -> None:
         before = self.progress()
-        detail = document.get("progressDetail") or {}
         _, current, total = self.layers.get(layer, ("", 0, 0))
         current, total = int(detail.get("current") or current), int(detail.get("total") or total)
-        self.layers[layer] = (status, max(current, total) if _is_over(status) else current, total)
+        if _is_over(status):
+            current = max(current, total)
+        self.layers[layer] = (status, current, total)
         if self.over or self.progress() != before:  # some engines repeat themselves while nothing comes
             self.since = time.monotonic()
         self.over = all(_is_over(status) for status, *_ in self.layers.values())
-        return BuildEvent(kind="progress", step=self.reference, text=f"{status} {layer}", **self.progress())
 
     def progress(self) -> dict[str, int]:
         """Bytes moved and to be moved, of all layers known so far."""
