@@ -20,6 +20,7 @@ from orchestrator.engines.podman.cli import complaint, facts_of, lost, refused, 
 from orchestrator.engines.podman.run import follow
 from orchestrator.engines.podman.runs import begun
 from orchestrator.engines.private.podman import program
+from orchestrator.engines.registry_failures import from_engine
 from orchestrator.errors import EngineError, HostLimitError
 
 if TYPE_CHECKING:
@@ -107,8 +108,6 @@ class PodmanEngine:
         self, verb: str, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None], *more: str
     ) -> None:
         """One pull or push, with what this registry is believed with and who asks."""
-        from orchestrator.engines.registry_failures import from_engine
-
         on_event(BuildEvent(kind="start", step=f"{verb} {reference}"))
         with images.registry_options(reference, auth, self.access) as words:
             done = self.podman.call(verb, "--quiet", *words, *more, reference, timeout_s=images.MOVE_S)

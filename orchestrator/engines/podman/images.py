@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.engines.registry_trust import listed, scheme
 from orchestrator.errors import StepFailed
+from orchestrator.host.site import this_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,9 +118,6 @@ def registry_options(reference: str, auth: RegistryAuth | None, access: EngineAc
 
     A password on the command line could be read by every user of the host: it goes into a file.
     """
-    from orchestrator.engines.registry_trust import listed, scheme
-    from orchestrator.host.site import this_site
-
     site = access.site() if access.site is not None else this_site()
     host = reference.partition("/")[0]
     words: list[str] = []

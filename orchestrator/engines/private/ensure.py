@@ -7,11 +7,16 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.docker.engine import connect
 from orchestrator.engines.docker.facts import too_old, unmet_requirement
+from orchestrator.engines.docker.hosts import find_host, named_host
 from orchestrator.engines.limits import capabilities
 from orchestrator.engines.private import engine_paths, running_socket, unpacked
+from orchestrator.engines.private.daemon import start
+from orchestrator.engines.private.packages import find_origin, unpack
 from orchestrator.errors import EngineError
 from orchestrator.host.file_lock import locked
+from orchestrator.host.files import file_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,9 +81,6 @@ def ensure(consent: Consent, host: str = "") -> tuple[EngineFacts, tuple[str, ..
 
 def current(host: str = "") -> tuple[EngineFacts | None, str]:
     """The engine that mlorch would use now and why it is not good enough; "" where it is."""
-    from orchestrator.engines.docker.engine import connect
-    from orchestrator.engines.docker.hosts import find_host
-
     try:
         facts = connect(find_host(host)).facts()
     except EngineError as error:
@@ -88,8 +90,6 @@ def current(host: str = "") -> tuple[EngineFacts | None, str]:
 
 def _refuse_named(host: str, why: str) -> None:
     """An engine that the user named is the user's business, unless it is this very one; another would not be used."""
-    from orchestrator.engines.docker.hosts import named_host
-
     named = named_host(host, os.environ)
     if named and named != f"unix://{engine_paths().socket}":
         raise EngineError(
@@ -101,8 +101,6 @@ def _refuse_named(host: str, why: str) -> None:
 
 def _possible(need: Need) -> Origin | None:
     """Where packages come from; an error before anybody is asked where it cannot work here."""
-    from orchestrator.engines.private.packages import find_origin
-
     if need.daemon:
         lacking = [name for name, bit in _CAPABILITIES.items() if not capabilities("self") >> bit & 1]
         if os.geteuid() != 0 or lacking:
@@ -125,8 +123,6 @@ def check_folder(folder: Path, *, packages: bool, daemon: bool) -> None:
     Raises:
         EngineError: `engine-folder`, its file system cannot hold images or is nearly full.
     """
-    from orchestrator.host.files import file_system
-
     there = next(path for path in (folder, *folder.parents) if path.exists())
     kind = file_system(there)
     if daemon and (kind in _UNFIT_FILE_SYSTEMS or kind.startswith(("nfs", "fuse"))):
@@ -166,9 +162,6 @@ def offer(need: Need, at: EnginePaths, origin: Origin | None) -> str:
 
 
 def _carry_out(at: EnginePaths, need: Need, origin: Origin | None, say: Callable[[str], None]) -> tuple[str, ...]:
-    from orchestrator.engines.private.daemon import start
-    from orchestrator.engines.private.packages import unpack
-
     did = []
     with locked(at.home / "lock"):  # one `ensure` at a time for one home
         if origin is not None and not unpacked(at):
