@@ -103,7 +103,7 @@ def _dry_run(context: Context, request: RunRequest, console: Console, *, as_json
     from orchestrator.operations.context import engine_name
     from orchestrator.operations.run import dry_run, dry_run_document
 
-    show = printer(engine_name(context.settings, request.engine, tuple(PRINTERS)))
+    show = printer(engine_name(context.settings, request.engine, tuple(PRINTERS)), context.engine_access)
     steps = dry_run(context, request)
     if as_json:
         console.document(dry_run_document(steps, show))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.builds import BuildRequest
 from orchestrator.errors import StepFailed
 from orchestrator.host.file_lock import locked
 from orchestrator.images.context import laid_out
@@ -88,7 +89,8 @@ class Builder:
 
         self.on_layer(step, "build")
         with laid_out(step, self.cache, self.parts, on_event) as context:
-            return self.engine.build(step, context, labels(step), self.settings, on_event)
+            request = BuildRequest(step=step, context=context, labels=labels(step), settings=self.settings)
+            return self.engine.build(request, on_event)
 
     def _pull(self, step: LayerStep, image: RegistryImage) -> ImageFacts:
         assert self.image_sources is not None, "only image sources give registry images"

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.builds import BuildRequest
 from orchestrator.errors import StepFailed
 from orchestrator.images.context import laid_out
 from orchestrator.images.difference import File, LayerFiles, first_difference, first_unlike
@@ -132,7 +133,8 @@ class Rebuilder:
         self.on_layer(step, "build")
         with laid_out(step, self.cache, self.parts, say) as context:
             settings = replace(self.settings, no_cache=True)
-            facts = self.engine.build(named, context, labels(step), settings, say)
+            request = BuildRequest(step=named, context=context, labels=labels(step), settings=settings)
+            facts = self.engine.build(request, say)
         self.on_layer(step, "built")
         return facts
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines import engine_factory
+from orchestrator.engines.access import Consent
 from orchestrator.engines.cdi import known
 from orchestrator.operations.sweep import sweep_containers
 
@@ -97,7 +98,8 @@ def ensure_engine(context: Context, *, yes: bool, confirm: Callable[[str], bool]
     Raises:
         UsageError: `unknown-engine`. EngineError: `not-asked`, or it cannot be had.
     """
-    facts, did = context.engine_factory.ensure(yes=yes, confirm=confirm, say=talk.say, access=context.engine_access)
+    consent = Consent(yes=yes, confirm=confirm, say=talk.say)
+    facts, did = context.engine_factory.ensure(consent, context.engine_access)
     return EnsuredEngine(status=_status(facts), did=did)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from orchestrator.engines.builds import BuildRequest
 from orchestrator.facts.build import BuildSettings, LayerStep
 from orchestrator.facts.containers import ContainerSpec
 
@@ -57,9 +58,9 @@ class Bench:
         """Build it; events go to `on_event`, else to `events`."""
         marks = {"org.mlorch.test": made.name, **labels}
         self.made.append(made.image)
-        return self.engine.build(
-            made, self.context(made), marks, settings or BuildSettings(), on_event or self.events.append
-        )
+        settings = settings or BuildSettings()
+        request = BuildRequest(step=made, context=self.context(made), labels=marks, settings=settings)
+        return self.engine.build(request, on_event or self.events.append)
 
     def clean(self) -> None:
         """Remove what was built: tests leave no images in the engine that a person uses."""
@@ -69,11 +70,11 @@ class Bench:
 
 
 _REMOVE = {
-    "docker": lambda engine, reference: engine._api.remove_image(reference, force=True),
+    "docker": lambda engine, reference: engine.sdk.remove_image(reference, force=True),
     "podman": lambda engine, reference: engine.remove_image(reference),
 }
 _HISTORY = {
-    "docker": lambda engine, reference: engine._api.history(reference),
+    "docker": lambda engine, reference: engine.sdk.history(reference),
     "podman": lambda engine, reference: (
         engine.podman.ask("history", "--no-trunc", reference) + engine.podman.ask("image", "inspect", reference)
     ),

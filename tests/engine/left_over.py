@@ -104,7 +104,7 @@ def image_names(engine: Engine) -> set[str]:
 
 
 _LISTED = {
-    "docker": lambda engine: [(one["RepoTags"], one["Labels"]) for one in engine._api.images()],
+    "docker": lambda engine: [(one["RepoTags"], one["Labels"]) for one in engine.sdk.images()],
     "podman": lambda engine: [
         (one.get("Names"), one.get("Labels")) for one in engine.podman.documents("images", "--format", "json")
     ],

@@ -226,7 +226,7 @@ class Another:
 
     def names(self) -> list[str]:
         """Every name of an image in it."""
-        return sorted(name for item in self.engine._api.images() for name in item.get("RepoTags") or ())
+        return sorted(name for item in self.engine.sdk.images() for name in item.get("RepoTags") or ())
 
 
 @contextmanager

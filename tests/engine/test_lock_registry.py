@@ -231,12 +231,12 @@ def test_a_build_stands_on_the_locked_digest_whatever_the_tag_is_now(site, vendo
             made = PlanBuilder(engine, cache_home(), settings=settings, parts=context.parts())
             outcomes = made.build((plan,))
         assert [outcome.state for outcome in outcomes] == ["built"] * 3
-        (diff, *_) = engine._api.inspect_image(plan.image)["RootFS"]["Layers"]
+        (diff, *_) = engine.sdk.inspect_image(plan.image)["RootFS"]["Layers"]
         assert diff == f"sha256:{hashlib.sha256(vendor._layer('one')).hexdigest()}"
     finally:
         for step in reversed(plan.layers):
             if engine.image(step.image) is not None:
-                engine._api.remove_image(step.image, force=True)
+                engine.sdk.remove_image(step.image, force=True)
 
 
 def test_files_of_a_repository_come_at_the_locked_commit_whatever_its_branch_is_now(git_site, tmp_path, engine):
@@ -256,7 +256,7 @@ def test_files_of_a_repository_come_at_the_locked_commit_whatever_its_branch_is_
     try:
         assert outcomes[-1].state == "built"
     finally:
-        engine._api.remove_image(outcomes[-1].image, force=True)
+        engine.sdk.remove_image(outcomes[-1].image, force=True)
 
 
 @pytest.fixture

@@ -417,7 +417,7 @@ def test_list_and_prune_by_the_command_line(mlorch, second, plain, published, bo
     extra = tiny_plan("held", box)
     builder(second.engine, tmp_path).build([extra])
     second.engine.tag(plan.image, "somebody/tool:1")
-    held = second.engine._api.create_container(extra.image, ["/bin/busybox", "true"])
+    held = second.engine.sdk.create_container(extra.image, ["/bin/busybox", "true"])
     env = second.env(MLORCH_REGISTRIES=f"{plain.host}/team")
 
     def document(*arguments):
@@ -439,7 +439,7 @@ def test_list_and_prune_by_the_command_line(mlorch, second, plain, published, bo
         extra.layers[0].image: "removed",
     }
     assert second.names() == [extra.image, "somebody/tool:1"]
-    second.engine._api.remove_container(held)
+    second.engine.sdk.remove_container(held)
     second.engine.remove_image("somebody/tool:1")
     discard(second.engine, extra)
     assert document("prune", "--yes")["images"] == []
@@ -457,14 +457,14 @@ def test_an_engine_with_the_older_image_store(plain, box, tmp_path):
         pushed = publisher(old.engine, plain).push(plan.layers)
         assert [one.state for one in pushed] == ["there", "there"]
         discard(old.engine, plan)
-        assert old.engine._api.images() == []
+        assert old.engine.sdk.images() == []
         found = image_sources(plain, published=listed(pushed))
         outcomes = builder(old.engine, tmp_path / "b", image_sources=found).build([plan])
         assert [one.state for one in outcomes] == ["hit", "pulled"]
         assert old.engine.image(plan.image).digest == pushed[1].image.digest
         assert builder(old.engine, tmp_path / "b", image_sources=found).build([plan])[1].state == "hit"
         old.engine.remove_image(plan.image)
-        assert old.engine._api.images() == []
+        assert old.engine.sdk.images() == []
         with pytest.raises(EngineError) as caught:
             builder(old.engine, tmp_path / "c", settings=BuildSettings(cache_to=plain.host)).build([plan])
         assert caught.value.slug == "no-cache-export"

@@ -62,12 +62,12 @@ def pushed(built, engine, tmp_path_factory):
     layer = built[LAYER]
     with registry(tmp_path_factory.mktemp("registry")) as running:
         repository = f"{running.host}/mlorch/{LAYER}"
-        engine._api.tag(layer["image"], repository, layer["content_id"])
-        for line in engine._api.push(repository, tag=layer["content_id"], stream=True, decode=True):
+        engine.sdk.tag(layer["image"], repository, layer["content_id"])
+        for line in engine.sdk.push(repository, tag=layer["content_id"], stream=True, decode=True):
             assert "error" not in line, line
         yield running, f"{repository}:{layer['content_id']}"
         with suppress(Exception):
-            engine._api.remove_image(f"{repository}:{layer['content_id']}")
+            engine.sdk.remove_image(f"{repository}:{layer['content_id']}")
 
 
 def verify(mlorch, *words):

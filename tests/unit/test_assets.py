@@ -53,7 +53,7 @@ class Engine:
         on_line("working\n")
         if self.out is not None:
             (Path(mounts["/out"].source) / "x.npy").write_bytes(self.out)
-        return ContainerExit(container_id="c", exit_code=self.exit_code, out_of_memory=False, started="", finished="")
+        return ContainerExit(container_id="c", exit_code=self.exit_code, out_of_memory=False)
 
 
 class World:

@@ -60,9 +60,7 @@ class FakeEngine:
         results = Path(next(mount.source for mount in spec.mounts if mount.target == "/results"))
         self.record_at_start = json.loads((results / "run.json").read_text())["status"]
         self.inside(results, on_line)
-        return ContainerExit(
-            container_id="c0ffee", exit_code=self.exit_code, out_of_memory=self.out_of_memory, started="", finished=""
-        )
+        return ContainerExit(container_id="c0ffee", exit_code=self.exit_code, out_of_memory=self.out_of_memory)
 
     def containers(self, label):
         key, _, value = label.partition("=")

@@ -223,8 +223,9 @@ class FakeEngine:
         found = self.ids.get(reference)
         return found and ImageFacts(image=reference, image_id=found, digest=found, size=1, created="", labels={})
 
-    def build(self, made, context, labels, settings, on_event):
-        self.builds.append((made.image, labels["org.mlorch.content-id"], settings.no_cache))
+    def build(self, request, on_event):
+        made = request.step
+        self.builds.append((made.image, request.labels["org.mlorch.content-id"], request.settings.no_cache))
         self.ids[made.image] = self.gives
         if self.fails:
             raise StepFailed("no", slug="build-failed")

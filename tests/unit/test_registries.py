@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from orchestrator.engines.registry_messages import from_engine
-from orchestrator.engines.registry_trust import certificates, context
+from orchestrator.engines.registry_failures import from_engine
+from orchestrator.engines.registry_trust import context, listed
 from orchestrator.errors import EngineError, RegistryError, StepFailed, UsageError
 from orchestrator.facts.references import RegistryPrefix, is_loopback, parse_reference, parse_registry_prefix
 from orchestrator.host.site import discover
@@ -152,11 +152,11 @@ def test_certificates_are_found_where_engines_have_them(tmp_path):
     folder.mkdir(parents=True)
     (folder / "ca.crt").write_text("no certificate")
     site = discover({"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)})
-    assert certificates("reg.example:5000", site) == (folder / "ca.crt",)
+    assert listed("reg.example:5000", site, ".crt") == [folder / "ca.crt"]
     with pytest.raises(RegistryError) as caught:
         context("reg.example:5000", site)
     assert caught.value.slug == "registry-ca"
-    assert certificates("other", site) == ()
+    assert listed("other", site, ".crt") == []
 
 
 # -- a server ------------------------------------------------------------------------------------------------
@@ -214,14 +214,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return False
 
     def do_GET(self):
-        fake, place = self.fake, urlsplit(self.path)
+        fake, address = self.fake, urlsplit(self.path)
         fake.asked.append(f"{self.command} {self.path}")
-        if place.path == "/token":
+        if address.path == "/token":
             fake.asked.append(self.headers.get("Authorization", ""))
-            assert parse_qs(place.query)["scope"] == ["repository:a:pull"]
+            assert parse_qs(address.query)["scope"] == ["repository:a:pull"]
             self.answer(200, json.dumps({"token": "T"}).encode())
         elif not self.refused():
-            self.found(place.path.removeprefix("/v2/"), place.query)
+            self.found(address.path.removeprefix("/v2/"), address.query)
 
     do_HEAD = do_GET  # noqa: N815  # as the base class calls it
 
@@ -252,14 +252,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(202, Location=f"{self.path}id?state=1")
 
     def do_PUT(self):
-        fake, place = self.fake, urlsplit(self.path)
+        fake, address = self.fake, urlsplit(self.path)
         fake.asked.append(f"PUT {self.path}")
         data = self.rfile.read(int(self.headers["Content-Length"]))
         if self.refused():
             return
-        repository, _, name = place.path.removeprefix("/v2/").partition("/")
+        repository, _, name = address.path.removeprefix("/v2/").partition("/")
         if name.startswith("blobs"):
-            fake.blobs[parse_qs(place.query)["digest"][0]] = data
+            fake.blobs[parse_qs(address.query)["digest"][0]] = data
             self.answer(201)
             return
         tag = name.removeprefix("manifests/")

@@ -81,7 +81,7 @@ class Registry:
         if not is_digest(digest):  # a registry need not say it
             return self.get_manifest(repository, reference).descriptor()
         if is_digest(reference) and digest != reference:
-            raise failures.mismatch(f"{self.host}/{repository}@{reference}", digest)
+            raise failures.mismatch(f"{self.host}/{repository}@{reference}", f"it has the digest {digest}")
         return Descriptor(media_type=_media_type(answer), digest=digest, size=_length(answer))
 
     def get_manifest(self, repository: str, reference: str) -> Manifest:
@@ -97,7 +97,7 @@ class Registry:
         announced = answer.headers.get("Docker-Content-Digest", "")
         for wanted in (reference, announced):
             if is_digest(wanted) and (found := _hash(wanted, data)) != wanted:
-                raise failures.mismatch(what, found)
+                raise failures.mismatch(what, f"it has the digest {found}")
         return Manifest(media_type=_media_type(answer), data=data)
 
     def put_manifest(self, repository: str, manifest: Manifest, tag: str = "") -> Descriptor:
@@ -112,7 +112,8 @@ class Registry:
         )  # fmt: skip
         stored = answer.headers.get("Docker-Content-Digest", "")
         if is_digest(stored) and stored.startswith("sha256:") and stored != manifest.digest:
-            raise failures.mismatch(f"what {self.host} stored as {repository}:{reference}", stored)
+            what = f"what {self.host} stored as {repository}:{reference}"
+            raise failures.mismatch(what, f"it has the digest {stored}")
         subject = manifest.document.get("subject")
         if subject is not None and "OCI-Subject" not in answer.headers:
             self._add_referrer(repository, descriptor_from(subject).digest, manifest)
@@ -257,7 +258,7 @@ class Registry:
             out.write(block)
         found = f"{algorithm}:{hashed.hexdigest()}"
         if found != digest:
-            raise failures.mismatch(what, found)
+            raise failures.mismatch(what, f"it has the digest {found}")
 
     def _blocks(self, answer: Answer, limit: int | None, what: str) -> Iterator[bytes]:
         """The body as it comes; one that is too large is stopped."""

@@ -102,7 +102,7 @@ class Transport:
 
     def failure(self, error: HttpError) -> RegistryError:
         """What broke on the way, as an error of this registry."""
-        return failures.from_http(self.host, error, self.client.limits.idle_s)
+        return failures.from_http(self.host, error)
 
     def address(self, path: str) -> str:
         """A path of this registry as a whole address; one that is whole already stays."""
