@@ -14,8 +14,7 @@ from orchestrator.definitions.kinds.recipes import DebianPackage, PypiPackage, R
 from orchestrator.errors import AssetError
 from orchestrator.facts.build import DebPin
 from orchestrator.host.files import sha256_file
-from orchestrator.packages.cache import quarantine
-from orchestrator.packages.download import GoneError, Wanted
+from orchestrator.packages.download import GoneError, Wanted, quarantine
 from orchestrator.packages.index import file_urls
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from orchestrator.host.folders import cache_home
 from orchestrator.host.mirrors import require_archives
 from orchestrator.host.site import this_site
 from orchestrator.http.client import Client
-from orchestrator.packages.cache import replacing
-from orchestrator.packages.download import Downloads, GoneError, Wanted, ignore, pool_urls
+from orchestrator.packages.download import Downloads, GoneError, Wanted, ignore, pool_urls, replacing
 from orchestrator.packages.index import configured_indexes
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class Fetcher:
         try:
             urls = pool_urls(self._roots(pin), pin.path)
         except AssetError:
-            if not self.downloads.path(pin.sha256).is_file():
+            if not self.downloads.has(pin.sha256):
                 raise
             urls = ()
         wanted = Wanted(name=PurePosixPath(pin.path).name, sha256=pin.sha256, size=pin.size, urls=urls)
@@ -128,12 +127,12 @@ def pip_wheel(pins: Sequence[DebPin], fetch: Fetcher) -> Path:
     from debian.debfile import DebFile
 
     deb = fetch.debs(pins, relock="pip")[0]
-    place = fetch.downloads.root / "pip" / pins[0].sha256 / "pip.whl"
+    path = fetch.downloads.root / "pip" / pins[0].sha256 / "pip.whl"
     with DebFile(filename=str(deb)) as package, package.data.tgz() as members:
         for member in members:
             if _PIP_WHEEL.match(member.name) and (stream := members.extractfile(member)) is not None:
-                with replacing(place) as temporary:
+                with replacing(path) as temporary:
                     temporary.write_bytes(stream.read())
                     temporary.chmod(0o644)
-                return place
+                return path
     raise AssetError(f"{pins[0].name} {pins[0].version} holds no pip wheel", slug="no-pip")

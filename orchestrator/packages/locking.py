@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -34,12 +33,14 @@ if TYPE_CHECKING:
     from orchestrator.host.site import SiteConfig
 
     Unlocked = Callable[[str, str, MlorchError], None]
-    """Told of a base that stays without a digest: image, platform, and why."""
+    """Called for a base that stays without a digest: image, platform, and why."""
 
 _ARCH = {"linux/amd64": ("amd64", "x86_64"), "linux/arm64": ("arm64", "aarch64")}
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _GLIBC = 36
 """The minor version of the C library in the images; wheels for this or an older one fit."""
+_SUITE = "bookworm"
+"""Of a layer whose recipe names none."""
 _TIMEOUT_S = 600
 
 
@@ -65,7 +66,6 @@ def make_lock(
     platforms: Sequence[str],
     update: Sequence[str] = (),
     origins: Origins | None = None,
-    default_suite: str = "bookworm",
     say: Callable[[str], None] = lambda _text: None,
 ) -> LayerLock:
     """The lock of `layer` as of now; with ``update`` only those names move, all other pins stay.
@@ -83,7 +83,7 @@ def make_lock(
         found[platform] = PlatformLock(
             bases=_bases(layer, pinned.bases, platform, update, origins),
             git=_git(layer, pinned.git, update, origins),
-            debs=_debs(layer, pinned.debs, platform, update, suite(layer) or default_suite, origins.fetch, say),
+            debs=_debs(layer, pinned.debs, platform, update, suite(layer) or _SUITE, origins.fetch, say),
             wheels=_wheels(layer, pinned.wheels, platform, update, origins.fetch),
             sdists=_sdists(layer, pinned.sdists, platform, update, origins.fetch),
         )
@@ -180,6 +180,8 @@ def debian_pins(names: Sequence[str], platform: str, suite_name: str, fetch: Fet
     Raises:
         AssetError: `no-apt`, `no-mirror`, `apt-failed`, or `no-package` naming those that do not exist.
     """
+    from debian.deb822 import Deb822
+
     if shutil.which("apt-get") is None or not _KEYRING.is_file():
         raise AssetError(
             "locking Debian packages needs apt-get and Debian's archive keys on this machine",
@@ -191,8 +193,7 @@ def debian_pins(names: Sequence[str], platform: str, suite_name: str, fetch: Fet
         options = _apt_state(Path(folder), arch, suite_name, fetch.mirrors)
         _apt(["apt-get", *options, "update", "-qq"])
         text = _apt(["apt-cache", *options, "show", "--no-all-versions", *names])
-    stanzas = [dict(_fields(stanza)) for stanza in text.strip().split("\n\n") if stanza.strip()]
-    pins = {stanza["Package"]: _deb(stanza) for stanza in stanzas}
+    pins = {stanza["Package"]: _deb(stanza) for stanza in Deb822.iter_paragraphs(text, use_apt_pkg=False)}
     if missing := sorted(set(names) - pins.keys()):
         raise AssetError(f"suite {suite_name} has no package {', '.join(missing)} for {arch}", slug="no-package")
     return [pins[name] for name in names]
@@ -239,12 +240,8 @@ def _apt(argv: list[str]) -> str:
 
 
 def _tail(text: str) -> str:
-    """The end of what a tool said, without the passwords of addresses."""
+    """The end of what a tool printed, without the passwords of addresses."""
     return redacted_text(text[-2000:], secret_values(os.environ))
-
-
-def _fields(stanza: str) -> list[tuple[str, str]]:
-    return [(key, value.strip()) for key, value in re.findall(r"^([A-Za-z0-9-]+):(.*)$", stanza, re.MULTILINE)]
 
 
 def _deb(stanza: Mapping[str, str]) -> Deb:
