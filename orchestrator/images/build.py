@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import BuildEvent, Engine, ImageFacts
     from orchestrator.facts.build import BuildSettings, LayerStep
     from orchestrator.images.context import Parts
-    from orchestrator.images.decide import LayerDecision, LayerOutcome
-    from orchestrator.images.look_up import LookUp
+    from orchestrator.images.decide import LayerDecision, LayerOutcome, LookUp
     from orchestrator.images.pull import ImageSources, RegistryImage
 
 

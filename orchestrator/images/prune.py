@@ -21,12 +21,28 @@ ID_LABEL = "org.mlorch.content-id"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
-    """What became of an image: ``removed``, or ``kept`` with the reason."""
+class PrunedImage:
+    """An image that no plan needs: an element of `images` in the JSON of `images prune`."""
 
-    image: ImageFacts
+    layer: str
+    content_id: str
+    reference: str
+    bytes: int
     state: str
-    why: str = ""
+    """unneeded (only shown), removed, or kept with the reason"""
+    why: str
+
+    @classmethod
+    def of(cls, facts: ImageFacts, state: str, why: str = "") -> PrunedImage:
+        """What became of an image."""
+        return cls(
+            layer=facts.labels.get("org.mlorch.layer", ""),
+            content_id=facts.labels[ID_LABEL],
+            reference=facts.image,
+            bytes=facts.size,
+            state=state,
+            why=why,
+        )
 
 
 def own_images(engine: Engine) -> tuple[ImageFacts, ...]:
@@ -46,10 +62,10 @@ def unneeded(images: Iterable[ImageFacts], needed: Collection[str]) -> tuple[Ima
     return tuple(sorted(going, key=lambda facts: (-len(facts.layers), facts.image)))
 
 
-def freed(going: Sequence[ImageFacts], all_images: Sequence[ImageFacts]) -> int:
-    """Bytes that are given back when `going` are removed: not those of layers that others hold too."""
-    names = {facts.image for facts in going}
+def freed(names: Collection[str], all_images: Sequence[ImageFacts]) -> int:
+    """Bytes that are given back when the images of these names go: not those of layers that others hold too."""
     staying = [facts for facts in all_images if facts.image not in names]
+    going = [facts for facts in all_images if facts.image in names]
     counted = list(staying)
     total = 0
     for facts in sorted(going, key=lambda facts: len(facts.layers)):
@@ -67,7 +83,7 @@ def _is_below(one: ImageFacts, other: ImageFacts) -> bool:
     return other.layers[: len(one.layers)] == one.layers
 
 
-def remove(engine: Engine, going: Iterable[ImageFacts]) -> tuple[Removal, ...]:
+def remove_images(engine: Engine, going: Iterable[ImageFacts]) -> tuple[PrunedImage, ...]:
     """Remove images by name; one that a container needs stays, and says so. Raises `EngineError`."""
     done = []
     for facts in going:
@@ -76,7 +92,7 @@ def remove(engine: Engine, going: Iterable[ImageFacts]) -> tuple[Removal, ...]:
         except MlorchError as error:
             if error.slug != "image-in-use":
                 raise
-            done.append(Removal(image=facts, state="kept", why=error.message))
+            done.append(PrunedImage.of(facts, "kept", error.message))
         else:
-            done.append(Removal(image=facts, state="removed"))
+            done.append(PrunedImage.of(facts, "removed"))
     return tuple(done)

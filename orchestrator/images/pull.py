@@ -7,7 +7,6 @@ said that it is the layer wanted; where a published list names a digest, no othe
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -217,25 +216,21 @@ def looked_at(client: Registry, reference: Reference, digest: str, step: LayerSt
     Raises:
         RegistryError: `image-mismatch`, it is something else; `digest-mismatch`, its bytes are not its digest's.
     """
+    from orchestrator.images.registry.images import image_config
+
     manifest = client.get_manifest(reference.repository, digest)
     if manifest.is_index:
-        member = next((one for one in manifest.manifests() if one.platform == step.platform), None)
+        member = manifest.member(step.platform)
         if member is None:
             raise mismatch(str(reference), f"it holds no image for {step.platform}")
-        manifest = client.get_manifest(reference.repository, member.digest)
-    config = manifest.config()
-    require_labels(image_labels(client.read_blob(reference.repository, config.digest)), step, str(reference))
-    size = sum(layer.size for layer in manifest.layers())
-    return RegistryImage(reference=reference.at(manifest.digest), config=config.digest, size=size, prefix=prefix)
-
-
-def image_labels(config: bytes) -> dict[str, str]:
-    """The labels in an image's configuration; empty where it has none."""
-    try:
-        found = json.loads(config).get("config", {}).get("Labels") or {}
-        return {str(key): str(value) for key, value in found.items()}
-    except (ValueError, AttributeError):
-        return {}
+        manifest = client.get_manifest(reference.repository, member)
+    require_labels(image_config(client, reference.repository, manifest).labels, step, str(reference))
+    return RegistryImage(
+        reference=reference.at(manifest.digest),
+        config=manifest.config().digest,
+        size=sum(layer.size for layer in manifest.layers()),
+        prefix=prefix,
+    )
 
 
 def require_labels(found_labels: Mapping[str, str], step: LayerStep, reference: str) -> None:

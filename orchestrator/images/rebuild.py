@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.images.context import laid_out
 from orchestrator.images.difference import File, LayerFiles, first_difference, first_unlike
-from orchestrator.images.layout.archive import BLOCK, CarefulInfo, opened, refused
-from orchestrator.images.layout.layers import unpacked
+from orchestrator.images.layout.archive import BLOCK, opened
+from orchestrator.images.layout.layers import Unpacked, layer_tar
 from orchestrator.images.layout.read import blob_name, images_of
 from orchestrator.plan.build.layers import labels
 
@@ -205,13 +205,9 @@ def _makers(config: Mapping[str, object]) -> list[str]:
 
 def layer_files(archive: Archive, layer: LayerBlob) -> Iterator[File]:
     """The members of a layer in their order, each file hashed. Raises `StepFailed` as `compare`."""
-    with archive.open(blob_name(layer.digest)) as stream, unpacked(stream, layer, archive.path) as content:
-        try:
-            with tarfile.open(fileobj=content, mode="r|", tarinfo=CarefulInfo) as tar:  # type: ignore[call-overload]  # it reads
-                for member in tar:
-                    yield _file(tar, member)
-        except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-            raise refused(archive.path, f"a layer is no tar file ({error})", slug="bad-archive") from None
+    with archive.open(blob_name(layer.digest)) as stream, layer_tar(Unpacked(stream, layer, archive.path)) as tar:
+        for member in tar:
+            yield _file(tar, member)
 
 
 def _file(tar: tarfile.TarFile, member: tarfile.TarInfo) -> File:

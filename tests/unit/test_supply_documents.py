@@ -16,7 +16,7 @@ from orchestrator.images.attest.attach import Attached
 from orchestrator.images.attest.check import Evidence, check_all, differences, good
 from orchestrator.images.attest.documents import digests, documents, find_documents, folder_of, keep_documents
 from orchestrator.images.attest.keys import generate, load_signer, load_verifier
-from orchestrator.images.attest.packages_found import from_archive, packages_in
+from orchestrator.images.attest.packages_found import packages_in
 from orchestrator.images.attest.sbom import read_sbom, sbom
 from orchestrator.images.attest.signed import BadSignature, check_payload, envelope, image_payload
 from orchestrator.images.attest.signed import opened as unwrapped
@@ -227,7 +227,7 @@ def inside(tmp_path, layers):
     path.write_bytes(tar_of(layout(plan(), layers)))
     with opened(path) as archive:
         (image,) = images_of(archive)
-        return image, packages_in(image, from_archive(archive), path)
+        return image, packages_in(image, archive, path)
 
 
 def test_packages_are_those_that_the_last_layer_leaves(tmp_path):
@@ -265,7 +265,7 @@ def test_a_layer_that_is_no_tar_is_refused_or_empty(tmp_path, layer, monkeypatch
     with opened(path) as archive:
         (image,) = images_of(archive)
         with pytest.raises(StepFailed) as caught:
-            packages_in(image, from_archive(archive), path)
+            packages_in(image, archive, path)
     assert caught.value.slug == "bad-archive"
 
 
@@ -283,7 +283,7 @@ def test_a_file_in_a_layer_that_claims_to_be_huge_ends_the_reading_at_once(tmp_p
     with opened(path) as archive:
         (image,) = images_of(archive)
         with pytest.raises(StepFailed, match="ends inside a file"):
-            packages_in(image, from_archive(archive), path)
+            packages_in(image, archive, path)
 
 
 # -- all checks together ----------------------------------------------------------------------

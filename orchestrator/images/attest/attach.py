@@ -23,9 +23,7 @@ from orchestrator.images.attest.signed import (
     SIGNATURE_ARTIFACT,
 )
 from orchestrator.images.registry.manifests import (
-    DOCKER_LIST,
     EMPTY_CONFIG,
-    OCI_INDEX,
     OCI_MANIFEST,
     Descriptor,
     Manifest,
@@ -61,6 +59,18 @@ class Attached:
     provenances: tuple[bytes, ...] = ()
     signatures: tuple[Signature, ...] = ()
     envelopes: tuple[bytes, ...] = ()
+
+
+def as_attached(made: Documents | None) -> Attached:
+    """Documents of this machine or of a bundle, as a registry would hold them beside their image."""
+    if made is None:
+        return Attached()
+    return Attached(
+        sboms=(made.sbom,),
+        provenances=(made.provenance,),
+        signatures=(made.signature,) if made.signature else (),
+        envelopes=made.envelopes,
+    )
 
 
 def attach(registry: Registry, repository: str, image: Descriptor, made: Documents) -> tuple[str, ...]:
@@ -159,7 +169,7 @@ def _layers(registry: Registry, repository: str, digest: str) -> Iterator[Layer]
             wanted.append(found.digest)
     for reference in list(dict.fromkeys(wanted))[: 4 * _MOST]:
         manifest = registry.get_manifest(repository, reference)
-        if manifest.media_type in {OCI_INDEX, DOCKER_LIST}:
+        if manifest.is_index:
             continue
         about = manifest.document.get("subject")
         if isinstance(about, dict) and about.get("digest") != digest:

@@ -14,7 +14,7 @@ from orchestrator.images.attest.provenance import PREDICATE_TYPE, broken_links, 
 from orchestrator.images.attest.sbom import PREDICATE_TYPE as SBOM_PREDICATE
 from orchestrator.images.attest.sbom import canonical, read_sbom
 from orchestrator.images.attest.signed import BadSignature, check_payload, opened
-from orchestrator.images.attest.subject import base_image, packages_of
+from orchestrator.images.attest.subject import base_image, packages_of, pinned_packages
 from orchestrator.plan.build.content import content_id
 
 if TYPE_CHECKING:
@@ -186,18 +186,20 @@ def _provenance(found: Evidence) -> Check:
 
 def _undeclared(predicate: Mapping[str, object], layers: Iterable[Mapping[str, object]]) -> list[str]:
     """Dependencies that the layers' inputs do not name, and the other way round: both lists have to agree."""
-    from orchestrator.images.attest.subject import rebuilt
-
     definition = predicate.get("buildDefinition")
     given = definition.get("resolvedDependencies") if isinstance(definition, dict) else None
     if not isinstance(given, list):
         return ["it lists no dependencies"]
     declared = {_sha256(each) for each in given}
-    needed = {sha256 for package in packages_of(rebuilt(tuple(layers))) for sha256 in package.sha256}
+    packages: dict[tuple[str, str], tuple[str, ...]] = {}
     hashed: set[str] = set()
     for layer in layers:
-        for value in _values(layer):
+        inputs = layer.get("inputs")
+        texts = {str(key): str(value) for key, value in inputs.items()} if isinstance(inputs, dict) else {}
+        packages |= {(kind, name): sha256 for kind, name, _, sha256 in pinned_packages(texts)}
+        for value in texts.values():
             hashed.update(value.replace("@sha256:", " ").split())
+    needed = {sha256 for hashes in packages.values() for sha256 in hashes}
     wrong = [f"the dependency {each[:12]} is in no layer's inputs" for each in sorted(declared - hashed)]
     return wrong + [f"the package {each[:12]} is not among its dependencies" for each in sorted(needed - declared)]
 
@@ -205,11 +207,6 @@ def _undeclared(predicate: Mapping[str, object], layers: Iterable[Mapping[str, o
 def _sha256(dependency: object) -> str:
     digest = dependency.get("digest") if isinstance(dependency, dict) else None
     return str(digest.get("sha256", "")) if isinstance(digest, dict) else ""
-
-
-def _values(layer: Mapping[str, object]) -> Iterable[str]:
-    inputs = layer.get("inputs")
-    return [str(value) for value in inputs.values()] if isinstance(inputs, dict) else ()
 
 
 # -- who vouches for it --------------------------------------------------------------------

@@ -11,16 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import RegistryError, StepFailed
+from orchestrator.errors import StepFailed
 from orchestrator.host.files import write_failure
 from orchestrator.host.folders import cache_home
-from orchestrator.images.attest.attach import Attached, attached
+from orchestrator.images.attest.attach import as_attached, attached
 from orchestrator.images.attest.check import Evidence
 from orchestrator.images.attest.documents import find_documents
-from orchestrator.images.attest.packages_found import from_archive, packages_in
+from orchestrator.images.attest.packages_found import packages_in
 from orchestrator.images.layout.archive import opened, refused
 from orchestrator.images.layout.read import LaidImage, blob_name, images_of
 from orchestrator.images.layout.write import packing
+from orchestrator.images.registry.images import image_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import ImageMoves
     from orchestrator.facts.references import Reference
     from orchestrator.images.registry.client import Registry
-    from orchestrator.images.registry.manifests import Descriptor, Manifest
+    from orchestrator.images.registry.manifests import Manifest
 
 
 @contextmanager
@@ -71,21 +72,11 @@ def of_engine(engine: ImageMoves, reference: str, digest: str) -> Evidence:
         image, packages = _looked_through(path, reference)
         # An engine without the containerd store makes a manifest anew when it saves: its own id is the configuration's.
         asked = image.digest if digest == image.config_digest else digest
-    known = find_documents(asked)
-    beside = (
-        Attached()
-        if known is None
-        else Attached(
-            sboms=(known.sbom,),
-            provenances=(known.provenance,),
-            signatures=(known.signature,) if known.signature else (),
-            envelopes=known.envelopes,
-        )
-    )
+    beside = as_attached(find_documents(asked))
     return Evidence(image=image, asked=asked, packages=packages, attached=beside, published=False)
 
 
-def of_registry(registry: Registry, reference: Reference, platform: str) -> tuple[Evidence, Descriptor]:
+def of_registry(registry: Registry, reference: Reference, platform: str) -> Evidence:
     """An image of a registry, fetched whole and looked through; of several platforms the one of ``platform``.
 
     Raises:
@@ -97,26 +88,8 @@ def of_registry(registry: Registry, reference: Reference, platform: str) -> tupl
         lay_out(registry, reference.repository, manifest, path)
         image, packages = _looked_through(path, str(reference))
     beside = attached(registry, reference.repository, manifest.digest)
-    asked = reference.digest or manifest.digest
-    if reference.digest and reference.digest != manifest.digest:
-        asked = manifest.digest  # an index was asked for by digest, and the client has checked that
-    evidence = Evidence(image=image, asked=asked, packages=packages, attached=beside, published=True)
-    return evidence, manifest.descriptor()
-
-
-def image_manifest(registry: Registry, reference: Reference, platform: str) -> Manifest:
-    """The manifest that a reference means on ``platform``. Raises `RegistryError` (`no-platform`)."""
-    manifest = registry.get_manifest(reference.repository, reference.wanted)
-    if not manifest.is_index:
-        return manifest
-    for member in manifest.manifests():
-        if member.platform == platform or (member.platform or "").startswith(f"{platform}/"):
-            return registry.get_manifest(reference.repository, member.digest)
-    raise RegistryError(
-        f"{reference} has no image for {platform}",
-        hint="it has: " + (", ".join(member.platform for member in manifest.manifests()) or "none"),
-        slug="no-platform",
-    )
+    # Asked for by its own digest: what a reference's digest names, an index too, the client has checked.
+    return Evidence(image=image, asked=manifest.digest, packages=packages, attached=beside, published=True)
 
 
 def lay_out(registry: Registry, repository: str, manifest: Manifest, out: Path) -> None:
@@ -138,4 +111,4 @@ def _looked_through(path: Path, shown: str) -> tuple[LaidImage, dict[tuple[str, 
         images = images_of(archive)
         if len(images) != 1:
             raise refused(Path(shown), f"it is {len(images)} images", slug="bad-archive")
-        return images[0], packages_in(images[0], from_archive(archive), Path(shown))
+        return images[0], packages_in(images[0], archive, Path(shown))

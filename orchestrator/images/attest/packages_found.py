@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import io
 import re
-import tarfile
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from orchestrator.definitions.locks import normalised
-from orchestrator.images.layout.archive import CarefulInfo, refused
-from orchestrator.images.layout.layers import LayerBlob, unpacked
+from orchestrator.images.layout.archive import refused
+from orchestrator.images.layout.layers import Unpacked, layer_tar
 from orchestrator.images.layout.read import LaidImage, blob_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    import tarfile
     from pathlib import Path
 
     from orchestrator.images.layout.archive import Archive
-    from orchestrator.images.layout.layers import Unpacked
 
 _STANZAS = "var/lib/dpkg/status.d/"
 _DATABASE = "var/lib/dpkg/status"
@@ -47,12 +44,10 @@ class Files:
                 del self.held[held]
 
 
-def packages_in(
-    image: LaidImage, blobs: Callable[[LayerBlob], AbstractContextManager[IO[bytes]]], path: Path
-) -> dict[tuple[str, str], str]:
+def packages_in(image: LaidImage, archive: Archive, path: Path) -> dict[tuple[str, str], str]:
     """Versions of the packages in ``image`` by kind (``deb``, ``pypi``) and name; every layer is hashed on the way.
 
-    ``blobs`` opens a layer as it is stored; ``path`` only names it in errors.
+    ``archive`` holds the image; ``path`` only names it in errors.
 
     Raises:
         StepFailed: a layer is broken, hostile, or not what the image's configuration says.
@@ -60,24 +55,13 @@ def packages_in(
     files = Files()
     for layer in image.layers:
         files.here.clear()
-        with blobs(layer) as stream, unpacked(stream, layer, path) as content:
-            _scan(content, files, path)
+        with archive.open(blob_name(layer.digest)) as stream:
+            content = Unpacked(stream, layer, path)
+            with layer_tar(content) as tar:
+                for member in tar:
+                    _consider(tar, member, files, path)
             content.finish()
     return _packages(files.held)
-
-
-def from_archive(archive: Archive) -> Callable[[LayerBlob], AbstractContextManager[IO[bytes]]]:
-    """Opens the layers of images that lie in ``archive``."""
-    return lambda layer: archive.open(blob_name(layer.digest))
-
-
-def _scan(content: Unpacked, files: Files, path: Path) -> None:
-    try:
-        with tarfile.open(fileobj=content, mode="r|", tarinfo=CarefulInfo) as tar:  # type: ignore[call-overload]  # it reads
-            for member in tar:
-                _consider(tar, member, files, path)
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        raise refused(path, f"a layer is no tar file ({error})", slug="bad-archive") from None
 
 
 def _consider(tar: tarfile.TarFile, member: tarfile.TarInfo, files: Files, path: Path) -> None:

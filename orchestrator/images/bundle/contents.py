@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
-from orchestrator.images.layout.archive import refused
+from orchestrator.images.layout.archive import broken, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ class BundledAsset:
 
     @property
     def folder(self) -> str:
-        """Its place in the bundle, with a slash at the end."""
+        """Its path in the bundle, with a slash at the end."""
         return f"{ASSETS}{self.kind}/{self.name}/{self.key}/"
 
 
@@ -68,11 +68,6 @@ class BundledPlan:
     layers: tuple[Mapping[str, object], ...]
     arch: str = ""
     """What device code is built for; empty where the target has no such axis."""
-
-    @property
-    def content_ids(self) -> tuple[str, ...]:
-        """Of its layers, base first."""
-        return tuple(str(layer["content_id"]) for layer in self.layers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,4 +169,4 @@ def _unsound_numbers(made: Contents) -> str:
 
 
 def _broken(path: Path, why: str) -> StepFailed:
-    return refused(path, f"its list of contents ({NAME}) is not right: {why}", slug="bad-archive")
+    return broken(path, f"its list of contents ({NAME}) is not right: {why}")

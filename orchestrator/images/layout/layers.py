@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import tarfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from orchestrator.images.layout.archive import BLOCK, broken, refused
+from orchestrator.images.layout.archive import BLOCK, CarefulInfo, broken, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +34,18 @@ class LayerBlob:
 
 
 class Unpacked:
-    """The bytes that a layer unpacks to, read in pieces, counted and hashed on the way; `finish` checks them."""
+    """The bytes that a layer, stored as ``stream`` gives it, unpacks to; ``path`` only names it in errors.
+
+    Read in pieces, counted and hashed on the way; `finish` checks them.
+
+    Raises:
+        StepFailed: `layer-compression` for one that only other tools unpack (zstd).
+    """
 
     def __init__(self, stream: IO[bytes], layer: LayerBlob, path: Path) -> None:
-        self._layer, self._path = layer, path
+        if not _is_gzip(layer) and not layer.media_type.endswith(("tar", "tar.v1", "diff.tar")):
+            raise refused(path, f"the layer {layer.digest} is of the kind {layer.media_type}", slug="layer-compression")
+        self._layer, self.path = layer, path
         self._stream: IO[bytes] = gzip.GzipFile(fileobj=stream) if _is_gzip(layer) else stream  # type: ignore[assignment]  # near enough
         self._room = max(_LEAST_ROOM, _MOST_RATIO * layer.size)
         self._digest = hashlib.sha256()
@@ -48,13 +57,13 @@ class Unpacked:
         try:
             data = self._stream.read(min(size, BLOCK) if size > 0 else BLOCK)
         except (OSError, EOFError, zlib.error) as error:
-            raise broken(self._path, f"the layer {self._layer.digest} cannot be unpacked ({error})") from None
+            raise broken(self.path, f"the layer {self._layer.digest} cannot be unpacked ({error})") from None
         self.count += len(data)
         self._empty += not data
         if self._empty > _MOST_EMPTY:
-            raise broken(self._path, f"the layer {self._layer.digest} ends inside a file of it")
+            raise broken(self.path, f"the layer {self._layer.digest} ends inside a file of it")
         if self.count > self._room:
-            raise refused(self._path, f"the layer {self._layer.digest} unpacks to more than {self._room >> 20} MiB")
+            raise refused(self.path, f"the layer {self._layer.digest} unpacks to more than {self._room >> 20} MiB")
         self._digest.update(data)
         return data
 
@@ -63,7 +72,7 @@ class Unpacked:
         while self.read():
             pass
         if f"sha256:{self._digest.hexdigest()}" != self._layer.diff_id:
-            raise broken(self._path, f"the layer {self._layer.digest} does not unpack to {self._layer.diff_id}")
+            raise broken(self.path, f"the layer {self._layer.digest} does not unpack to {self._layer.diff_id}")
         return self.count
 
 
@@ -72,12 +81,10 @@ def _is_gzip(layer: LayerBlob) -> bool:
 
 
 @contextmanager
-def unpacked(stream: IO[bytes], layer: LayerBlob, path: Path) -> Iterator[Unpacked]:
-    """What ``layer``, stored as ``stream`` gives it, unpacks to; ``path`` only names it in errors.
-
-    Raises:
-        StepFailed: `layer-compression` for one that only other tools unpack (zstd).
-    """
-    if not _is_gzip(layer) and not layer.media_type.endswith(("tar", "tar.v1", "diff.tar")):
-        raise refused(path, f"the layer {layer.digest} is of the kind {layer.media_type}", slug="layer-compression")
-    yield Unpacked(stream, layer, path)
+def layer_tar(content: Unpacked) -> Iterator[tarfile.TarFile]:
+    """The files of a layer, read as a stream. Raises `StepFailed` (`bad-archive`) where it is no tar."""
+    try:
+        with tarfile.open(fileobj=content, mode="r|", tarinfo=CarefulInfo) as tar:  # type: ignore[call-overload]  # it reads
+            yield tar
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+        raise broken(content.path, f"a layer is no tar file ({error})") from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.images.layout.archive import LARGEST_JSON, broken, refused
 from orchestrator.images.layout.layers import LayerBlob
+from orchestrator.images.registry.manifests import config_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,6 @@ class LaidImage:
     media_type: str
     size: int
     config_digest: str
-    platform: str
     labels: Mapping[str, str]
     layers: tuple[LayerBlob, ...]
     config: Mapping[str, object] = field(repr=False)
@@ -95,8 +95,7 @@ def _image(layout: Layout, descriptor: object) -> LaidImage:
         media_type=str(descriptor.get("mediaType", "")),
         size=len(data),
         config_digest=config_digest,
-        platform=f"{config.get('os', 'linux')}/{config.get('architecture', '')}",
-        labels=_labels(config.get("config")),
+        labels=config_from(config).labels,
         layers=_layers(layout, manifest, config),
         config=config,
     )
@@ -108,11 +107,6 @@ def _reference(annotations: object) -> str:
         return ""
     names = (str(annotations.get(name, "")) for name in _NAMES)
     return next((name for name in names if "/" in name), "")
-
-
-def _labels(config: object) -> dict[str, str]:
-    labels = config.get("Labels") if isinstance(config, dict) else None
-    return {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
 
 
 def _layers(layout: Layout, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[LayerBlob, ...]:

@@ -82,6 +82,13 @@ class Manifest:
         """The members of an index; empty for an image."""
         return self._descriptors("manifests")
 
+    def member(self, platform: str) -> str | None:
+        """The digest of an index's image for ``platform``; None where it has none."""
+        for one in self.manifests():
+            if one.platform in {platform, f"{platform}/v8"}:  # the variant of 64-bit Arm is always v8
+                return one.digest
+        return None
+
     def layers(self) -> tuple[Descriptor, ...]:
         """The layers of an image; empty for an index."""
         return self._descriptors("layers")
@@ -129,6 +136,25 @@ def descriptor_from(value: object) -> Descriptor:
 def _platform(value: Mapping[str, object]) -> str:
     parts = [str(value.get(key) or "") for key in ("os", "architecture", "variant")]
     return "/".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageConfig:
+    """What an image's configuration says of it: ``platform`` as ``linux/arm64``; both empty where it does not."""
+
+    platform: str
+    labels: Mapping[str, str]
+
+
+def config_from(value: object) -> ImageConfig:
+    """A configuration as anybody may have written it."""
+    config = value if isinstance(value, dict) else {}
+    inner = config.get("config")
+    labels = inner.get("Labels") if isinstance(inner, dict) else None
+    return ImageConfig(
+        platform=_platform({key: config.get(key) for key in ("os", "architecture")}),
+        labels={str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {},
+    )
 
 
 def digest_of(data: bytes) -> str:

@@ -152,7 +152,7 @@ class Transport:
         match = _CHALLENGE.match(answer.headers.get("WWW-Authenticate", ""))
         if match is None:
             return False
-        answer.content  # noqa: B018 (read to its end, it gives the connection back; and it may be told later)
+        answer.content  # noqa: B018 (read to its end, it gives the connection back; and it may be shown later)
         auth = self.auth()
         if match["scheme"].lower() == "basic":
             header = basic(auth.username, auth.password) if auth is not None and auth.password else ""
@@ -166,8 +166,8 @@ class Transport:
     def _bearer(self, fields: Mapping[str, str], auth: RegistryAuth | None) -> str:
         """A header with a token of the token server that a challenge names; empty where it gives none."""
         realm = fields.get("realm", "")
-        place = urlsplit(realm)
-        if place.scheme != "https" and not (place.scheme == "http" and is_loopback(place.netloc)):
+        address = urlsplit(realm)
+        if address.scheme != "https" and not (address.scheme == "http" and is_loopback(address.netloc)):
             return ""  # a password never goes over a wire in the clear
         asked = {key: fields[key] for key in ("service", "scope") if fields.get(key)}
         answer = self.client.send(_token_request(realm, asked, auth))

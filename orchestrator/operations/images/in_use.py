@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.operations.context import Context
-    from orchestrator.operations.progress import Talk
 
 
-def current_ids(context: Context, talk: Talk, *, sure_of: str = "") -> frozenset[str]:
+def current_ids(context: Context, *, sure_of: str = "") -> frozenset[str]:
     """The content ids of every plan that can be made of the definitions here.
 
     A selection that cannot be planned (no lock for its platform, say) needs no image, and a
@@ -38,7 +37,7 @@ def current_ids(context: Context, talk: Talk, *, sure_of: str = "") -> frozenset
             continue
         found |= {step.content_id for plan in plans for step in plan.layers}
     for line in lines:
-        talk.say(line, style="dim")
+        context.talk.say(line, style="dim")
     return frozenset(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from orchestrator.errors import RegistryError
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.images.prune import ID_LABEL, own_images
 from orchestrator.images.registry.client import Registry
+from orchestrator.images.registry.images import image_config
 from orchestrator.operations.images.in_use import current_ids
 
 if TYPE_CHECKING:
@@ -18,20 +18,10 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.references import RegistryPrefix
     from orchestrator.operations.context import Context
-    from orchestrator.operations.progress import Talk
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _NO_CATALOGUE = frozenset({"registry-auth", "registry-refused", "digest-not-found"})
 """Slugs of a registry that answers and does not list its repositories."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListRequest:
-    """Which images: those of the engine, and of each registry (empty means the configured ones)."""
-
-    registries: tuple[str, ...] = ()
-    unused: bool = False
-    """only those that no plan of the current recipes has"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,24 +48,26 @@ class ImageList:
     whole: bool
 
 
-def list_images(context: Context, request: ListRequest, talk: Talk) -> ImageList:
-    """Every image of mlorch in the engine and in registries.
+def list_images(context: Context, registries: Sequence[str] = (), *, unused: bool = False) -> ImageList:
+    """Every image of mlorch in the engine and in ``registries``, else in the configured ones.
+
+    ``unused`` leaves only those that no plan of the current recipes has.
 
     Raises:
         UsageError: `bad-registry`, a name that is no registry prefix. EngineError: no engine answers.
     """
-    needed = current_ids(context, talk)
+    needed = current_ids(context)
     rows = list(_engine_rows(context, needed))
     layers = sorted({row.layer for row in rows})
     whole = True
-    for name in request.registries or context.settings.registries:
+    for name in registries or context.settings.registries:
         prefix = parse_registry_prefix(name)
         try:
             rows += _registry_rows(context, prefix, layers, needed)
         except RegistryError as error:
-            talk.warn(f"{error.message} [{error.slug}]")
+            context.talk.warn(f"{error.message} [{error.slug}]")
             whole = False
-    if request.unused:
+    if unused:
         rows = [row for row in rows if not row.in_use]
     return ImageList(images=tuple(rows), whole=whole)
 
@@ -126,11 +118,10 @@ def _tagged(
         manifest = client.get_manifest(repository, tag)
         if manifest.is_index:
             continue
-        config = json.loads(client.read_blob(repository, manifest.config().digest))
         yield ListedImage(
             layer=repository.rpartition("/")[2],
             content_id=tag,
-            platform=f"{config.get('os', '')}/{config.get('architecture', '')}",
+            platform=image_config(client, repository, manifest).platform,
             where=str(prefix),
             reference=f"{client.host}/{repository}:{tag}",
             digest=manifest.digest,

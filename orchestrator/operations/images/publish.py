@@ -11,8 +11,8 @@ from orchestrator.images.publish import Indexed, Publisher, Pushed
 from orchestrator.images.published_list import write_published
 from orchestrator.images.registry.client import Registry
 from orchestrator.operations.build import build_images
+from orchestrator.operations.images.attestations import SignedImage, sign_one
 from orchestrator.operations.images.pick import Pick, Planned
-from orchestrator.operations.images.sign import SignedImage, sign_one
 from orchestrator.plan.build.layers import merge_layers
 
 if TYPE_CHECKING:
