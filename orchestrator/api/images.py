@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.api.calls import Document
-    from orchestrator.images.attest.keys import Signer, Verifier
+    from orchestrator.images.attest.signatures import Signer, Verifier
     from orchestrator.operations.context import Context
     from orchestrator.operations.images.pick import ImageSelection
     from orchestrator.operations.plan_cache import Selection
@@ -116,7 +116,7 @@ def load(file: str | Path, *, key: str | Path = "", recipes: Sequence[str] = ())
 
 def prune(*, remove: bool = False, **options: Any) -> Document:
     """Images that no plan needs, removed where ``remove`` says so, and the artefacts of runs with them."""
-    from orchestrator.operations.images.prune import prune as remove_unneeded
+    from orchestrator.operations.images.listing import prune as remove_unneeded
 
     return _document(remove_unneeded(context_of(progress_of(talk=False), options), remove=remove))
 
@@ -144,12 +144,12 @@ def _document(value: Any) -> Document:
 
 
 def _signer(key: str | Path, password: Password | None) -> Signer | None:
-    from orchestrator.images.attest.keys import load_signer
+    from orchestrator.images.attest.signatures import load_signer
 
     return load_signer(Path(key), password or (lambda: "")) if key else None
 
 
 def _verifier(key: str | Path) -> Verifier | None:
-    from orchestrator.images.attest.keys import load_verifier
+    from orchestrator.images.attest.signatures import load_verifier
 
     return load_verifier(Path(key)) if key else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.recipes import Asset, PackageSource
-    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.fetch import Fetcher
 
 _LARGEST_LICENCE = 1 << 20
 

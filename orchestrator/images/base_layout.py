@@ -114,7 +114,7 @@ def _unpacked_layout(archive: Archive, parent: Path) -> Iterator[Path]:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as out:
-                found = archive.copy(name, out)
+                found = archive.read_through(name, out)
             if name.startswith(BLOBS) and name != BLOBS + found:
                 raise broken(archive.path, f"`{name}` is not what its name says")
         yield folder

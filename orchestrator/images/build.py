@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.host.file_lock import locked
 from orchestrator.images.context import laid_out
-from orchestrator.images.decide import outcome, planned
+from orchestrator.images.decide import planned
 from orchestrator.plan.build.layers import labels
 
 if TYPE_CHECKING:
@@ -29,18 +29,39 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True)
-class Builder:
-    """Executes decisions on one engine."""
+class LayerBuilder:
+    """Builds layers on one engine; ``on_layer`` and ``on_event`` hear how far each is."""
 
     engine: Engine
-    look_up: LookUp
     settings: BuildSettings
     parts: Parts
     cache: Path
-    image_sources: ImageSources | None = None
-    """Registries that images are pulled from; None where none is asked."""
     on_layer: Callable[[LayerStep, str], None] = field(default=lambda _step, _state: None)
     on_event: Callable[[LayerStep, BuildEvent], None] = field(default=lambda _step, _event: None)
+
+    def build_layer(self, step: LayerStep, *, name: LayerStep | None = None, no_cache: bool = False) -> ImageFacts:
+        """Lay out the context of a layer and build it, under the image name of another step where ``name`` is one.
+
+        Raises:
+            StepFailed: `build-failed`, or the context cannot be laid out. EngineError: the engine went away.
+        """
+
+        def on_event(event: BuildEvent) -> None:
+            self.on_event(step, event)
+
+        settings = replace(self.settings, no_cache=True) if no_cache else self.settings
+        self.on_layer(step, "build")
+        with laid_out(step, self.cache, self.parts, on_event) as context:
+            return self.engine.build(name or step, context, labels(step), settings, on_event)
+
+
+@dataclass(slots=True, kw_only=True)
+class Builder(LayerBuilder):
+    """Executes decisions on one engine."""
+
+    look_up: LookUp
+    image_sources: ImageSources | None = None
+    """Registries that images are pulled from; None where none is asked."""
 
     def build(self, decisions: Sequence[LayerDecision]) -> tuple[LayerOutcome, ...]:
         """Make the layers of ``decisions`` present, in their order.
@@ -57,22 +78,22 @@ class Builder:
         if decision.action == "hit":
             self.on_layer(step, "hit")
             return planned(decision)
-        began = time.monotonic()
+        began, due = time.monotonic(), planned(decision)
         pulling = decision.registry_image
         with self._alone(step):
             facts = self._found(step)
             if facts is not None:
                 self.on_layer(step, "hit")
-                verb = "built" if pulling is None else "pulled"
-                return outcome(step, "hit", f"{verb} by another mlorch meanwhile", facts.digest)
+                reason = f"{'built' if pulling is None else 'pulled'} by another mlorch meanwhile"
+                return replace(due, state="hit", reason=reason, digest=facts.digest, changed=())
             if pulling is None:
-                facts, state, reason = self._build(step), "built", decision.reason
+                facts, state, reason = self.build_layer(step), "built", decision.reason
             else:
                 facts, state = self._pull(step, pulling), "pulled"
                 reason = f"{pulling.size / 1e6:.1f} MB from {pulling.prefix}"
         self.on_layer(step, state)
         seconds = round(time.monotonic() - began, 2)
-        return outcome(step, state, reason, facts.digest, seconds=seconds, changed=decision.changed)
+        return replace(due, state=state, reason=reason, digest=facts.digest, seconds=seconds)
 
     def _found(self, step: LayerStep) -> ImageFacts | None:
         """What the engine has of a layer by now, without what a published list forbids."""
@@ -80,14 +101,6 @@ class Builder:
         if self.image_sources is not None:
             found = self.image_sources.accept(found, [step])
         return found[step.image]
-
-    def _build(self, step: LayerStep) -> ImageFacts:
-        def on_event(event: BuildEvent) -> None:
-            self.on_event(step, event)
-
-        self.on_layer(step, "build")
-        with laid_out(step, self.cache, self.parts, on_event) as context:
-            return self.engine.build(step, context, labels(step), self.settings, on_event)
 
     def _pull(self, step: LayerStep, image: RegistryImage) -> ImageFacts:
         assert self.image_sources is not None, "only image sources give registry images"

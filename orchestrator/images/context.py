@@ -30,10 +30,6 @@ ABANDONED_S = 24 * 3600
 """Seconds after which a context is one that a killed build left."""
 
 
-def _absent(what: LayerStep | TreePin | SdistPin, *_: object) -> None:
-    raise StepFailed(f"nothing here gets this part of a build context: {what}", slug="context")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Where the big parts of a context come from: functions, so that a plan needs no network."""
@@ -42,11 +38,11 @@ class Parts:
     """Write the root file system of a step's packages to a path."""
     pip: Callable[[LayerStep, Path], None]
     """Write the wheel of the step's pip to a path."""
-    tree: Callable[[TreePin, Path], None] = _absent
+    tree: Callable[[TreePin, Path], None]
     """Write the files of a commit to a path that is not there yet."""
-    tools: Callable[[LayerStep, Path, Callable[[BuildEvent], None]], None] = _absent
+    tools: Callable[[LayerStep, Path, Callable[[BuildEvent], None]], None]
     """Write the root file system of a step's compiler to a path."""
-    sdist: Callable[[SdistPin, Path], None] = _absent
+    sdist: Callable[[SdistPin, Path], None]
     """Write the source of a distribution to a path."""
 
 

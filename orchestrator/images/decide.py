@@ -171,32 +171,20 @@ def _inputs(facts: ImageFacts) -> dict[str, str] | None:
 
 
 def planned(decision: LayerDecision) -> LayerOutcome:
-    """A decision as `mlorch plan` and a dry run print it."""
+    """A decision as `mlorch plan` and a dry run print it; a build replaces what it does otherwise."""
     digest = None
     if decision.image is not None:
         digest = decision.image.digest
     if decision.registry_image is not None:
         digest = decision.registry_image.reference.digest
-    return outcome(decision.step, decision.action, decision.reason, digest, changed=decision.changed)
-
-
-def outcome(
-    step: LayerStep,
-    state: str,
-    reason: str,
-    digest: str | None,
-    *,
-    seconds: float = 0.0,
-    changed: Changes = (),
-) -> LayerOutcome:
-    """The outcome of a layer."""
+    step = decision.step
     return LayerOutcome(
         name=step.name,
         content_id=step.content_id,
-        state=state,
-        reason=reason,
+        state=decision.action,
+        reason=decision.reason,
         image=step.image,
         digest=digest,
-        seconds=seconds,
-        changed=changed,
+        seconds=0.0,
+        changed=decision.changed,
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.build import BuildPlan, LayerStep
     from orchestrator.facts.references import Reference, RegistryPrefix
     from orchestrator.http.client import Client
-    from orchestrator.images.published_list import Published
+    from orchestrator.images.publish import Published
     from orchestrator.images.registry.client import Registry
 
 _UNREACHED = frozenset({"registry-down", "registry-slow", "registry-ca", "registry-auth", "registry-credentials"})

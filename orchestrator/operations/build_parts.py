@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.host.git import export
 from orchestrator.images.context import Parts
-from orchestrator.packages.debs import Fetcher, pip_wheel
+from orchestrator.packages.fetch import Fetcher, fetch_sdist, pip_wheel
 from orchestrator.packages.rootfs import build_rootfs
-from orchestrator.packages.sdists import fetch_sdist
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,8 +23,7 @@ from orchestrator.definitions.locks import compiled_on, normalised, registry_ima
 from orchestrator.errors import AssetError, MlorchError, UsageError
 from orchestrator.facts.redact import redacted_text, secret_values
 from orchestrator.host.site import pip_variables
-from orchestrator.packages.debs import Fetcher
-from orchestrator.packages.sdists import sdist_pin
+from orchestrator.packages.fetch import Fetcher, sdist_pin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

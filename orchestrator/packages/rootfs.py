@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.facts.build import DebPin
-    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.fetch import Fetcher
 
 
 def build_rootfs(

@@ -88,10 +88,10 @@ class Tree:
         else:
             raise _hostile(package, f"`{member.name}` is a device or a pipe")
 
-    def file(self, path: str, data: bytes, *, mode: int = 0o644, package: str = "mlorch") -> None:
+    def file(self, path: str, data: bytes, *, package: str = "mlorch") -> None:
         """A file of our own making."""
         offset, size = self._spool(io.BytesIO(data))
-        self._put(path, Node(kind=tarfile.REGTYPE, mode=mode, package=package, offset=offset, size=size))
+        self._put(path, Node(kind=tarfile.REGTYPE, mode=0o644, package=package, offset=offset, size=size))
 
     def link(self, path: str, target: str) -> None:
         """A symbolic link of our own making."""

@@ -15,7 +15,7 @@ def busybox() -> bytes:
 
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
-    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.fetch import Fetcher
 
     plan = Context().plans(Selection(target="cpu", base_source="bootstrap")).plans[0]
     pin = next(deb for layer in plan.layers for deb in layer.debs if deb.name == "busybox-static")

@@ -16,7 +16,7 @@ from orchestrator.errors import EngineError, MlorchError, StepFailed
 from orchestrator.host.folders import cache_home
 from orchestrator.images.prune import ID_LABEL, is_own
 from orchestrator.operations.context import Context
-from orchestrator.operations.images.in_use import current_ids
+from orchestrator.operations.images.listing import current_ids
 from orchestrator.runs.sweep import RUN_LABEL, orphaned
 
 if TYPE_CHECKING:

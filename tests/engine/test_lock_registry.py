@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import tarfile
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -61,7 +62,7 @@ class Vendor:
             }
             manifest = Manifest(media_type=OCI_MANIFEST, data=json.dumps(said).encode())
             client.put_manifest("vendor/base", manifest)
-            members.append(manifest.descriptor(platform))
+            members.append(replace(manifest.descriptor(), platform=platform))
         client.put_manifest("vendor/base", index_of(tuple(members)), tag)
         return {member.platform: member.digest for member in members}
 

@@ -19,7 +19,7 @@ from orchestrator.definitions.catalog import Root, load
 from orchestrator.engines import ContainerExit
 from orchestrator.errors import AssetError
 from orchestrator.host.site import SiteConfig
-from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.fetch import Fetcher
 
 WEIGHTS = b"weights"
 ARRAY = b"array made of the sources"

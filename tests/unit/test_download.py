@@ -7,8 +7,8 @@ import pytest
 from deb_parts import Shelf, quick_client, server
 
 from orchestrator.errors import AssetError
-from orchestrator.packages.debs import Fetcher, pip_wheel
 from orchestrator.packages.download import Downloads, GoneError, Wanted
+from orchestrator.packages.fetch import Fetcher, pip_wheel
 
 DATA = b"bytes of a package " * 1000
 pytestmark = pytest.mark.sockets

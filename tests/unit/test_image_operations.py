@@ -13,11 +13,9 @@ from orchestrator.host.files import WriteFailed
 from orchestrator.host.folders import cache_home
 from orchestrator.operations.context import Context
 from orchestrator.operations.images import listing
-from orchestrator.operations.images import prune as pruning
 from orchestrator.operations.images.attestations import keygen
-from orchestrator.operations.images.listing import list_images
+from orchestrator.operations.images.listing import list_images, prune
 from orchestrator.operations.images.pick import ImageSelection, pick, with_content_id
-from orchestrator.operations.images.prune import prune
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.progress import Silent
 from orchestrator.runs.marks import locked
@@ -113,8 +111,7 @@ def test_a_layer_that_no_plan_has_is_told_with_the_nearest_name(context):
 def in_use(monkeypatch):
     """The plans of this checkout have the images of even numbers."""
     needed = {f"{number:064x}" for number in range(0, 100, 2)}
-    monkeypatch.setattr(listing, "current_ids", lambda *_: needed)
-    monkeypatch.setattr(pruning, "current_ids", lambda *_, **_more: needed)
+    monkeypatch.setattr(listing, "current_ids", lambda *_, **_more: needed)
 
 
 @pytest.mark.usefixtures("in_use")

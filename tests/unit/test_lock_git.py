@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import sample_recipes
+from layer_parts import NO_PARTS
 
 from orchestrator.definitions.catalog import Root, check, gather
 from orchestrator.definitions.kinds.lock import LayerLock
@@ -16,7 +17,7 @@ from orchestrator.definitions.yaml import decode, read_document
 from orchestrator.errors import DefinitionError, StepFailed, UsageError
 from orchestrator.facts.build import LayerStep, TreePin
 from orchestrator.host.git import commit_of, export
-from orchestrator.images.context import Parts, lay_out
+from orchestrator.images.context import lay_out
 from orchestrator.packages.drift import changes, drifted
 from orchestrator.packages.locking import Origins, make_lock
 from orchestrator.plan.build.planner import build_plan
@@ -146,7 +147,7 @@ def test_laying_out_a_tree_touches_nothing_that_its_links_point_at(recipes, repo
         dockerfile="FROM scratch\nADD content.tar /\n",
         trees=(tree,),
     )
-    parts = Parts(rootfs=None, pip=None, tree=lambda pin, out: export(pin.url, pin.commit, out))
+    parts = replace(NO_PARTS, tree=lambda pin, out: export(pin.url, pin.commit, out))
     (tmp_path / "context").mkdir()
     lay_out(step, tmp_path / "context", parts, lambda _event: None)
     assert target.stat().st_mtime_ns == before
@@ -167,7 +168,7 @@ def test_no_repository_leads_another_one_out_of_the_context(repository, tmp_path
     step = LayerStep(
         name="x", level="code", platform=AMD64, content_id="0" * 64, parent=None, dockerfile="", trees=trees
     )
-    parts = Parts(rootfs=None, pip=None, tree=lambda pin, out: export(pin.url, pin.commit, out))
+    parts = replace(NO_PARTS, tree=lambda pin, out: export(pin.url, pin.commit, out))
     (tmp_path / "context").mkdir()
     with pytest.raises(StepFailed, match="leads out"):
         lay_out(step, tmp_path / "context", parts, lambda _event: None)

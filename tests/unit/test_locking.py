@@ -7,7 +7,7 @@ from orchestrator.definitions.kinds.recipes import Layer
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.host.site import SiteConfig
 from orchestrator.packages import locking
-from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.fetch import Fetcher
 
 AMD64 = "linux/amd64"
 FETCH = Fetcher(site=SiteConfig(archives={"main": ("http://m/debian",)}))

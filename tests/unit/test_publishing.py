@@ -13,11 +13,11 @@ from orchestrator.errors import DefinitionError, Problem, RegistryError, StepFai
 from orchestrator.facts.build import BuildPlan, LayerStep
 from orchestrator.facts.references import RegistryPrefix
 from orchestrator.images.prune import freed, is_own, remove_images, unneeded
-from orchestrator.images.published_list import Published, read_published, write_published
+from orchestrator.images.publish import Published, read_published, write_published
 from orchestrator.images.pull import ImageSources, require_labels
 from orchestrator.images.registry.manifests import config_from
 from orchestrator.operations.context import Context
-from orchestrator.operations.images.in_use import current_ids
+from orchestrator.operations.images.listing import current_ids
 from orchestrator.operations.progress import Silent
 from orchestrator.plan.build.layers import labels, set_id
 

@@ -7,7 +7,7 @@ from deb_parts import Shelf, node
 
 from orchestrator.definitions.locks import ROOTFS_SCHEME
 from orchestrator.errors import AssetError
-from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.fetch import Fetcher
 from orchestrator.packages.rootfs import build_rootfs
 
 BUSYBOX = [("./bin/", 0o755), ("./bin/busybox", b"busybox")]

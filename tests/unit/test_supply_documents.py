@@ -15,11 +15,18 @@ from orchestrator.images.attest import provenance as origin
 from orchestrator.images.attest.attach import Attached
 from orchestrator.images.attest.check import Evidence, check_all, differences, good
 from orchestrator.images.attest.documents import digests, documents, find_documents, folder_of, keep_documents
-from orchestrator.images.attest.keys import generate, load_signer, load_verifier
-from orchestrator.images.attest.packages_found import packages_in
+from orchestrator.images.attest.evidence import packages_in
 from orchestrator.images.attest.sbom import read_sbom, sbom
-from orchestrator.images.attest.signed import BadSignature, check_payload, envelope, image_payload
-from orchestrator.images.attest.signed import opened as unwrapped
+from orchestrator.images.attest.signatures import (
+    BadSignature,
+    check_payload,
+    envelope,
+    generate,
+    image_payload,
+    load_signer,
+    load_verifier,
+)
+from orchestrator.images.attest.signatures import opened as unwrapped
 from orchestrator.images.attest.subject import packages_of, subject_of
 from orchestrator.images.layout.archive import opened
 from orchestrator.images.layout.read import images_of
@@ -31,7 +38,7 @@ def subject(more: str = "", digest: str = DIGEST, base_source: str = "bootstrap"
     made = plan(more)
     base = dataclasses.replace(made.layers[0], base_source=base_source)
     made = dataclasses.replace(made, layers=(base, made.layers[1]))
-    return subject_of(made, made.layers[-1], digest, ("classify", "9" * 64))
+    return subject_of(made, made.layers[-1], digest, "9" * 64)
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def sign(context: Context, console: Console, images: ImageSelection, key: Path |
     For an image of the engine they are kept on this machine (a bundle takes them along);
     for one in a registry (a full name, or --registry) they are put beside it.
     """
-    from orchestrator.images.attest.keys import load_signer
+    from orchestrator.images.attest.signatures import load_signer
     from orchestrator.operations.images.attestations import sign
 
     signer = load_signer(key, password) if key is not None else None
@@ -118,7 +118,7 @@ def verify(context: Context, console: Console, images: ImageSelection, key: Path
 
     An IMAGE with a registry's name is checked there, without an engine. Exit 1 when a check fails.
     """
-    from orchestrator.images.attest.keys import load_verifier
+    from orchestrator.images.attest.signatures import load_verifier
     from orchestrator.operations.images.attestations import verify
 
     verifier = load_verifier(key) if key is not None else None

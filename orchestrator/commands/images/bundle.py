@@ -66,7 +66,7 @@ def load(file: Path, key: Path | None, recipes: tuple[str, ...], *, as_json: boo
     """
     from orchestrator.console import Console
     from orchestrator.host.process import signals_interrupt
-    from orchestrator.images.attest.keys import load_verifier
+    from orchestrator.images.attest.signatures import load_verifier
     from orchestrator.operations.images.bundle import load
 
     console = Console(quiet=as_json)

@@ -63,7 +63,7 @@ def prune(context: Context, console: Console, *, yes: bool) -> None:
     Artefacts of runs (compiled engines, quantised weights) go with their image. Give the same --recipes as
     when building. Images of others, also those built on mlorch's, are never touched.
     """
-    from orchestrator.operations.images.prune import prune
+    from orchestrator.operations.images.listing import prune
 
     done = prune(context, remove=yes)
     if console.quiet:

@@ -62,7 +62,7 @@ def key_option(text: str) -> Callable[[Command], Command]:
 
 def password() -> str:
     """The password of a key: from the environment, else asked where a person is. Never shown, never kept."""
-    from orchestrator.images.attest.keys import PASSWORD_VARIABLE
+    from orchestrator.images.attest.signatures import PASSWORD_VARIABLE
 
     given = os.environ.get(PASSWORD_VARIABLE)
     if given is not None:

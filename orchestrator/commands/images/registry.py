@@ -57,7 +57,7 @@ def push(
     from orchestrator.commands.build import show_published
     from orchestrator.commands.progress import ConsoleProgress
     from orchestrator.facts.references import parse_registry_prefix
-    from orchestrator.images.attest.keys import load_signer
+    from orchestrator.images.attest.signatures import load_signer
     from orchestrator.operations.images.publish import PublishRequest, push, write_list
 
     parse_registry_prefix(registry)  # a wrong name is refused before a password is asked for

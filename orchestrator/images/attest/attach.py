@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import RegistryError
 from orchestrator.images.attest import provenance, sbom
 from orchestrator.images.attest.documents import Signature
-from orchestrator.images.attest.signed import (
+from orchestrator.images.attest.signatures import (
     ENVELOPE_MEDIA_TYPE,
     PAYLOAD_MEDIA_TYPE,
     SIGNATURE_ANNOTATION,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator.images.attest.provenance import PREDICATE_TYPE, broken_links, layers_of, read_statement
 from orchestrator.images.attest.sbom import PREDICATE_TYPE as SBOM_PREDICATE
 from orchestrator.images.attest.sbom import canonical, read_sbom
-from orchestrator.images.attest.signed import BadSignature, check_payload, opened
+from orchestrator.images.attest.signatures import BadSignature, check_payload, opened
 from orchestrator.images.attest.subject import base_image, packages_of, pinned_packages
 from orchestrator.plan.build.content import content_id
 

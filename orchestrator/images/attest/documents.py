@@ -20,7 +20,7 @@ from orchestrator.images.registry.manifests import digest_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.images.attest.keys import Signer
+    from orchestrator.images.attest.signatures import Signer
     from orchestrator.images.attest.subject import Subject
 
 SBOM, PROVENANCE, SIGNATURE = "sbom.json", "provenance.json", "signature.json"
@@ -63,7 +63,7 @@ def documents(subject: Subject, signer: Signer | None = None, reference: str = "
     from orchestrator import __version__
     from orchestrator.images.attest.provenance import provenance, statement
     from orchestrator.images.attest.sbom import PREDICATE_TYPE, sbom
-    from orchestrator.images.attest.signed import envelope, image_payload
+    from orchestrator.images.attest.signatures import envelope, image_payload
 
     bill, origin = sbom(subject), provenance(subject, __version__)
     if signer is None:

@@ -29,12 +29,13 @@ PREDICATE_TYPE = "https://cyclonedx.org/bom"
 def sbom(subject: Subject) -> bytes:
     """The document, in a canonical form (sorted keys, no spaces, a newline at the end)."""
     from cyclonedx.model.bom import Bom
+    from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output.json import JsonV1Dot6
 
     bom = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"urn:mlorch:sbom:{subject.digest}"))
     whole = _image(subject)
     bom.metadata.component = whole
-    bom.metadata.tools.components.add(_tool())
+    bom.metadata.tools.components.add(Component(name="mlorch", type=ComponentType.APPLICATION, bom_ref="mlorch"))
     contained = [*_base(subject), *(_package(part) for part in packages_of(subject.layers))]
     for component in contained:
         bom.components.add(component)
@@ -76,12 +77,6 @@ def _container(name: str, version: str, purl: PackageURL, digest: str, facts: Ma
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest.partition(":")[2])],
         properties=[Property(name=key, value=value) for key, value in facts.items() if value],
     )
-
-
-def _tool() -> Component:
-    from cyclonedx.model.component import Component, ComponentType
-
-    return Component(name="mlorch", type=ComponentType.APPLICATION, bom_ref="mlorch")
 
 
 def _base(subject: Subject) -> Iterator[Component]:

@@ -49,8 +49,8 @@ class Package:
 class Subject:
     """An image and the layers that made it, base first: what documents are written about.
 
-    ``digest`` is that of its manifest (``sha256:…``); ``recipe`` and ``recipe_sha256`` name
-    the benchmark's recipe and are empty for an image of no benchmark.
+    ``digest`` is that of its manifest (``sha256:…``); ``recipe_sha256`` is the hash of the
+    benchmark's recipe and empty for an image of no benchmark.
     """
 
     name: str
@@ -59,7 +59,6 @@ class Subject:
     layers: tuple[LayerStep, ...]
     target: str = ""
     benchmark: str = ""
-    recipe: str = ""
     recipe_sha256: str = ""
 
     @property
@@ -78,8 +77,8 @@ def architecture(platform: str) -> str:
     return platform.partition("/")[2]
 
 
-def subject_of(plan: BuildPlan, step: LayerStep, digest: str, recipe: tuple[str, str] = ("", "")) -> Subject:
-    """The image of ``step``, one of the layers of ``plan``; ``recipe`` is the benchmark recipe's name and hash."""
+def subject_of(plan: BuildPlan, step: LayerStep, digest: str, recipe_sha256: str = "") -> Subject:
+    """The image of ``step``, one of the layers of ``plan``; ``recipe_sha256`` is the hash of the benchmark's recipe."""
     layers = plan.layers[: plan.layers.index(step) + 1]
     whole = len(layers) == len(plan.layers)
     return Subject(
@@ -89,8 +88,7 @@ def subject_of(plan: BuildPlan, step: LayerStep, digest: str, recipe: tuple[str,
         layers=layers,
         target=plan.target,
         benchmark=plan.benchmark if whole else "",
-        recipe=recipe[0] if whole else "",
-        recipe_sha256=recipe[1] if whole else "",
+        recipe_sha256=recipe_sha256 if whole else "",
     )
 
 

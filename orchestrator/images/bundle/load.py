@@ -140,7 +140,7 @@ def _lay(bundle: Bundle, path: str, folder: Path) -> None:
         target = folder / rest
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as out:
-            if bundle.archive.copy(name, out) != bundle.contents.files[name].sha256:
+            if bundle.archive.read_through(name, out) != bundle.contents.files[name].sha256:
                 raise _changed(bundle, name)
 
 

@@ -22,16 +22,14 @@ from orchestrator.images.bundle.contents import (
     from_bytes,
 )
 from orchestrator.images.layout.archive import LARGEST_JSON, Hashing, broken, opened, refused
-from orchestrator.images.layout.layers import Unpacked
-from orchestrator.images.layout.read import BLOBS, INDEX, MARK, blob_name, images_of
+from orchestrator.images.layout.read import BLOBS, INDEX, MARK, Unpacked, blob_name, images_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from orchestrator.images.layout.archive import Archive
-    from orchestrator.images.layout.layers import LayerBlob
-    from orchestrator.images.layout.read import LaidImage
+    from orchestrator.images.layout.read import LaidImage, LayerBlob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +137,7 @@ def _every_byte(bundle: Bundle) -> None:
     layers = {blob_name(layer.digest): layer for image in bundle.images.values() for layer in image.layers}
     for name, file in bundle.contents.files.items():
         layer = layers.get(name)
-        found = _unpacks(bundle.archive, layer) if layer is not None else bundle.archive.sha256(name)
+        found = _unpacks(bundle.archive, layer) if layer is not None else bundle.archive.read_through(name)
         if found != file.sha256 or (name.startswith(BLOBS) and name != f"{BLOBS}{found}"):
             raise broken(bundle.archive.path, f"`{name}` is not what its hash says")
 

@@ -13,7 +13,7 @@ from orchestrator.images.attest import evidence
 from orchestrator.images.attest.attach import attach
 from orchestrator.images.attest.check import Check, check_all, good
 from orchestrator.images.attest.documents import documents, keep_documents
-from orchestrator.images.attest.keys import generate, load_verifier
+from orchestrator.images.attest.signatures import generate, load_verifier
 from orchestrator.images.registry.client import Registry
 from orchestrator.images.registry.images import image_config, image_manifest
 from orchestrator.operations.images.pick import digest_in_engine, pick, subject, with_content_id
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.images.attest.check import Evidence
-    from orchestrator.images.attest.keys import Signer, Verifier
+    from orchestrator.images.attest.signatures import Signer, Verifier
     from orchestrator.operations.context import Context
     from orchestrator.operations.images.pick import ImageSelection, Pick
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.store import Stored
     from orchestrator.facts.build import BuildPlan
-    from orchestrator.images.attest.keys import Verifier
+    from orchestrator.images.attest.signatures import Verifier
     from orchestrator.images.bundle.contents import BundledPlan
     from orchestrator.images.bundle.read import Bundle
     from orchestrator.operations.progress import Progress, Talk

@@ -1,17 +1,22 @@
-"""`images list`: our images in the engine and in registries."""
+"""`images list` and `prune`: our images in the engine and in registries, and the end of those that no plan has."""
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import RegistryError
+from orchestrator.errors import DefinitionError, MlorchError, RegistryError
 from orchestrator.facts.references import parse_registry_prefix
-from orchestrator.images.prune import ID_LABEL, own_images
+from orchestrator.host.detect import platform_of
+from orchestrator.host.folders import cache_home
+from orchestrator.images.prune import ID_LABEL, PrunedImage, freed, own_images, remove_images, unneeded
 from orchestrator.images.registry.client import Registry
 from orchestrator.images.registry.images import image_config
-from orchestrator.operations.images.in_use import current_ids
+from orchestrator.operations.plan_cache import Selection
+from orchestrator.runs.artifacts import remove_artifacts, sizes_of_artifacts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -128,3 +133,107 @@ def _tagged(
             bytes=sum(layer.size for layer in manifest.layers()),
             in_use=tag in needed,
         )
+
+
+# -- which are needed ----------------------------------------------------------------------
+
+
+def current_ids(context: Context, *, sure_of: str = "") -> frozenset[str]:
+    """The content ids of every plan that can be made of the definitions here.
+
+    A selection that cannot be planned (no lock for its platform, say) needs no image, and a
+    line says so once. On the platform ``sure_of`` it is an error: an unreadable
+    lock would make every image above it look unneeded.
+
+    Raises:
+        DefinitionError: of a selection on ``sure_of``.
+    """
+    found: set[str] = set()
+    lines: dict[str, None] = {}
+    for selection in _selections(context):
+        try:
+            plans = context.plans(selection).plans
+        except MlorchError as error:
+            if isinstance(error, DefinitionError) and selection.platform == sure_of:
+                raise
+            lines[f"not planned: {selection.target} on {selection.platform}: {error.message}"] = None
+            continue
+        found |= {step.content_id for plan in plans for step in plan.layers}
+    for line in lines:
+        context.talk.say(line, style="dim")
+    return frozenset(found)
+
+
+def _selections(context: Context) -> Iterator[Selection]:
+    """Every selection that a command line could make of the definitions here."""
+    layers = [entry.definition for entry in context.catalog.layers()]
+    sides = [layer.name for layer in layers if layer.level == "side"]
+    per_arch = any(layer.per_arch for layer in layers)
+    for target in (entry.definition for entry in context.catalog.targets()):
+        archs = target.arch.choices if target.arch is not None and per_arch else (None,)
+        for platform, arch in product(target.platforms, archs):
+            one = Selection(target=target.name, platform=platform, arch=arch)
+            for source, side in product(_base_sources(context, one), ("", *sides)):
+                yield replace(one, base_source=source, side=side)
+
+
+def _base_sources(context: Context, selection: Selection) -> tuple[str, ...]:
+    """The base sources that can be asked for, the default first; an unlocked base has no option and is the default."""
+    try:
+        bases = context.bases(selection)
+    except MlorchError:
+        return ("",)
+    return tuple(dict.fromkeys(["", *(base.option for base in bases if not base.unlocked)]))
+
+
+# -- prune ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneResult:
+    """The JSON of `images prune`; ``bytes`` are those that go with the images."""
+
+    images: tuple[PrunedImage, ...]
+    bytes: int
+    removed: bool
+    looked_at: int
+    """how many images of mlorch the engine had"""
+    artifact_bytes: int
+    """of the artefacts (compiled engines, quantised weights) of images that are gone, or go with this"""
+
+
+def prune(context: Context, *, remove: bool = False) -> PruneResult:
+    """Find, and remove when asked, images of mlorch that no plan of the current recipes has; others' are left alone.
+
+    Artefacts go with their image, and those of images that went before.
+
+    Raises:
+        DefinitionError: a plan for this platform cannot be made, so it cannot be said what is needed.
+        EngineError: no engine answers.
+    """
+    every = own_images(context.engine)
+    needed = current_ids(context, sure_of=platform_of(os.uname().machine))
+    going = unneeded(every, needed)
+    if remove:
+        done = remove_images(context.engine, going)
+    else:
+        done = tuple(PrunedImage.of(facts, "unneeded") for facts in going)
+    gone = {one.reference for one in done if one.state != "kept"}
+    staying = {facts.labels[ID_LABEL] for facts in every if facts.image not in gone}
+    return PruneResult(
+        images=done,
+        bytes=freed(gone, every),
+        removed=remove,
+        looked_at=len(every),
+        artifact_bytes=_prune_artifacts(needed | staying, remove=remove),
+    )
+
+
+def _prune_artifacts(needed: frozenset[str], *, remove: bool) -> int:
+    """The bytes of artefacts of other images than those; removed when asked, but for those that a run works with."""
+    root = cache_home() / "artifacts"
+    total = 0
+    for content_id, size in sizes_of_artifacts(root).items():
+        if content_id not in needed and (not remove or remove_artifacts(root, content_id)):
+            total += size
+    return total

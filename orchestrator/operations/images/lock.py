@@ -10,8 +10,8 @@ from orchestrator.errors import DefinitionError
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.git import commit_of
 from orchestrator.images.registry.images import image_digest
-from orchestrator.packages.debs import Fetcher
 from orchestrator.packages.drift import Change, changes, drifted
+from orchestrator.packages.fetch import Fetcher
 from orchestrator.packages.locking import Origins, make_lock
 
 if TYPE_CHECKING:

@@ -99,11 +99,9 @@ def subject(context: Context, planned: Planned, digest: str) -> Subject:
     """What documents say of an image; the benchmark's recipe is part of it."""
     from orchestrator.images.attest.subject import subject_of
 
-    recipe = ("", "")
-    if planned.plan.benchmark:
-        entry = context.catalog.benchmark(planned.plan.benchmark)
-        recipe = (planned.plan.benchmark, entry.sha256)
-    return subject_of(planned.plan, planned.step, digest, recipe)
+    name = planned.plan.benchmark
+    recipe_sha256 = context.catalog.benchmark(name).sha256 if name else ""
+    return subject_of(planned.plan, planned.step, digest, recipe_sha256)
 
 
 def digest_in_engine(context: Context, reference: str) -> str:
