@@ -32,7 +32,7 @@ def package_parts(site: SiteConfig) -> Parts:
 
     def pip(step: LayerStep, out: Path) -> None:
         assert step.pip is not None, "only a layer with wheels asks for pip"
-        shutil.copyfile(pip_wheel([step.pip], Fetcher(site=site)), out)
+        shutil.copyfile(pip_wheel(step.pip, Fetcher(site=site)), out)
 
     def sdist(pin: SdistPin, out: Path) -> None:
         shutil.copyfile(fetch_sdist(pin, Fetcher(site=site)), out)

@@ -117,7 +117,7 @@ class Fetcher:
 _PIP_WHEEL = re.compile(r"^\./usr/share/python-wheels/(pip-[0-9][^/]*-py3-none-any\.whl)$")
 
 
-def pip_wheel(pins: Sequence[DebPin], fetch: Fetcher) -> Path:
+def pip_wheel(pin: DebPin, fetch: Fetcher) -> Path:
     """The pip wheel inside the pinned package of the `pip` layer, unpacked into the cache.
 
     It goes into build contexts only: ``python3 pip.whl/pip install …``. It is unpacked every
@@ -128,8 +128,8 @@ def pip_wheel(pins: Sequence[DebPin], fetch: Fetcher) -> Path:
     """
     from debian.debfile import DebFile
 
-    deb = fetch.debs(pins, relock="pip")[0]
-    path = fetch.downloads.root / "pip" / pins[0].sha256 / "pip.whl"
+    (deb,) = fetch.debs([pin], relock="pip")
+    path = fetch.downloads.root / "pip" / pin.sha256 / "pip.whl"
     with DebFile(filename=str(deb)) as package, package.data.tgz() as members:
         for member in members:
             if _PIP_WHEEL.match(member.name) and (stream := members.extractfile(member)) is not None:
@@ -137,7 +137,7 @@ def pip_wheel(pins: Sequence[DebPin], fetch: Fetcher) -> Path:
                     temporary.write_bytes(stream.read())
                     temporary.chmod(0o644)
                 return path
-    raise AssetError(f"{pins[0].name} {pins[0].version} holds no pip wheel", slug="no-pip")
+    raise AssetError(f"{pin.name} {pin.version} holds no pip wheel", slug="no-pip")
 
 
 # -- sources of Python distributions -------------------------------------------------------

@@ -36,8 +36,8 @@ def build_rootfs(
     fetch: Fetcher,
     on_event: Callable[[BuildEvent], None] = ignore,
     relock: str = "",
-) -> str:
-    """Write the tar of ``debs`` to ``out`` (atomically) and give its SHA-256.
+) -> None:
+    """Write the tar of ``debs`` to ``out`` (atomically).
 
     Raises:
         AssetError: a package cannot be had (see `Fetcher.debs`), is hostile or broken
@@ -53,9 +53,8 @@ def build_rootfs(
         if base:
             _finish_base(tree)
         with replacing(out) as temporary:
-            digest = write_tar(tree, temporary)
+            write_tar(tree, temporary)
             temporary.chmod(0o644)
-    return digest
 
 
 def _lay(tree: Tree, pin: DebPin, path: Path) -> None:

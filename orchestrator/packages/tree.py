@@ -6,7 +6,6 @@ links. Everything lies at its usr-merged path.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tarfile
 from dataclasses import dataclass
@@ -186,38 +185,23 @@ def _mode(mode: int) -> int:
     return mode & 0o1777
 
 
-class _Hashing(io.RawIOBase):
-    """A sink that hashes what it passes on."""
-
-    def __init__(self, out: IO[bytes]) -> None:
-        self._out = out
-        self.digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]  # tarfile writes bytes only
-        self.digest.update(data)
-        return self._out.write(data)
-
-
-def write_tar(tree: Tree, out: Path) -> str:
-    """Write the tree to ``out``, sorted, owned by root, of one time; give the SHA-256."""
-    with out.open("wb") as raw:
-        sink = _Hashing(raw)
-        first: dict[tuple[int, int], str] = {}
-        with tarfile.open(fileobj=sink, mode="w|", format=tarfile.GNU_FORMAT) as archive:
-            for path in sorted(tree.nodes):
-                node = tree.nodes[path]
-                info = tarfile.TarInfo(path)
-                info.mtime, info.mode, info.type, info.linkname = EPOCH, node.mode, node.kind, node.target
-                if node.kind != tarfile.REGTYPE:
-                    archive.addfile(info)
-                elif node.size and (other := first.setdefault((node.offset, node.size), path)) != path:
-                    info.type, info.linkname = tarfile.LNKTYPE, other
-                    archive.addfile(info)
-                else:
-                    info.size = node.size
-                    tree.spool.seek(node.offset)
-                    archive.addfile(info, tree.spool)
-    return sink.digest.hexdigest()
+def write_tar(tree: Tree, out: Path) -> None:
+    """Write the tree to ``out``, sorted, owned by root, of one time."""
+    first: dict[tuple[int, int], str] = {}
+    with tarfile.open(out, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for path in sorted(tree.nodes):
+            node = tree.nodes[path]
+            info = tarfile.TarInfo(path)
+            info.mtime, info.mode, info.type, info.linkname = EPOCH, node.mode, node.kind, node.target
+            if node.kind != tarfile.REGTYPE:
+                archive.addfile(info)
+            elif node.size and (other := first.setdefault((node.offset, node.size), path)) != path:
+                info.type, info.linkname = tarfile.LNKTYPE, other
+                archive.addfile(info)
+            else:
+                info.size = node.size
+                tree.spool.seek(node.offset)
+                archive.addfile(info, tree.spool)
 
 
 def _hostile(package: str, what: str) -> AssetError:

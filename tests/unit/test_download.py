@@ -141,12 +141,12 @@ def test_pip_comes_out_of_its_package(tmp_path):
     pin = shelf.add("python3-pip-whl", [("./usr/share/python-wheels/pip-23.0.1-py3-none-any.whl", b"wheel")])
     other = shelf.add("empty", [("./usr/share/python-wheels/evil.whl", b"no")])
     fetch = Fetcher(tmp_path / "cache", mirrors=shelf.mirrors)
-    wheel = pip_wheel([pin], fetch)
+    wheel = pip_wheel(pin, fetch)
     assert wheel.read_bytes() == b"wheel"
     wheel.write_bytes(b"other")
-    assert pip_wheel([pin], fetch).read_bytes() == b"wheel"
+    assert pip_wheel(pin, fetch).read_bytes() == b"wheel"
     with pytest.raises(AssetError) as caught:
-        pip_wheel([other], fetch)
+        pip_wheel(other, fetch)
     assert caught.value.slug == "no-pip"
 
 

@@ -7,6 +7,7 @@ from deb_parts import Shelf, node
 
 from orchestrator.definitions.locks import ROOTFS_SCHEME
 from orchestrator.errors import AssetError
+from orchestrator.host.files import sha256_file
 from orchestrator.packages.fetch import Fetcher
 from orchestrator.packages.rootfs import build_rootfs
 
@@ -23,11 +24,11 @@ def shelf(tmp_path):
 def build(tmp_path, shelf):
     def run(*pins, base=False, name="rootfs.tar"):
         fetch = Fetcher(tmp_path / "cache", mirrors=shelf.mirrors)
-        digest = build_rootfs(pins, tmp_path / name, base=base, fetch=fetch, relock="base-x")
+        build_rootfs(pins, tmp_path / name, base=base, fetch=fetch, relock="base-x")
         with tarfile.open(tmp_path / name) as archive:
             members = {member.name: member for member in archive}
             texts = {n: archive.extractfile(m).read() for n, m in members.items() if m.isreg()}
-        return digest, members, texts
+        return sha256_file(tmp_path / name), members, texts
 
     return run
 

@@ -38,7 +38,8 @@ def sbom(
     The same image gives the same bytes. Several images need -o or --json.
     """
     from orchestrator.errors import UsageError
-    from orchestrator.operations.images.attestations import require_folder, sbom, write_documents
+    from orchestrator.host.files import require_folder
+    from orchestrator.operations.images.attestations import sbom, write_documents
 
     if output is not None:
         require_folder(output)

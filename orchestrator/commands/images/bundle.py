@@ -44,9 +44,9 @@ def bundle(context: Context, console: Console, output: Path, chosen: Sequence[Se
     if console.quiet:
         console.document(made.document())
         return
-    contents = made.written.contents
-    size = f"{made.written.size / 1e6:.1f} MB"
-    console.result(f"{output}: {size}, {len(contents.files)} files, sha256 {made.written.sha256}")
+    contents = made.contents
+    size = f"{made.size / 1e6:.1f} MB"
+    console.result(f"{output}: {size}, {len(contents.files)} files, sha256 {made.sha256}")
     for image in contents.images:
         console.result(f"  image    {image.reference}")
     for asset in contents.assets:

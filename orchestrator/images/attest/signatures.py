@@ -46,10 +46,6 @@ class Signer:
 
         return self._key.sign(data, ECDSA(SHA256()))
 
-    def verifier(self) -> Verifier:
-        """Checks what this one signs."""
-        return Verifier(self._key.public_key())
-
 
 @dataclass(frozen=True, slots=True)
 class Verifier:

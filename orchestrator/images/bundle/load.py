@@ -23,7 +23,7 @@ from orchestrator.images.layout.write import packing
 from orchestrator.images.registry.manifests import Descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from orchestrator.assets.store import Store
@@ -184,15 +184,3 @@ def load_definitions(bundle: Bundle, folder: Path) -> tuple[Path, ...]:
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return tuple(folder / str(number) for number in range(bundle.contents.definitions))
-
-
-def changed_inputs(was: Sequence[Mapping[str, object]], now: Sequence[Mapping[str, object]]) -> str:
-    """The first input in which two plans of an image differ, for people."""
-    for old, new in zip(was, now, strict=False):
-        before, after = old["inputs"], new["inputs"]
-        assert isinstance(before, dict), "the bundle's list was checked"
-        assert isinstance(after, dict), "and ours is ours"
-        for name in sorted(before.keys() | after.keys()):
-            if before.get(name) != after.get(name) and name != "parent":
-                return f"{name} of layer `{old['name']}`"
-    return "its layers"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.host.files import write_failure
+from orchestrator.host.files import require_folder, write_failure
 from orchestrator.images.attest.evidence import stale
 from orchestrator.images.bundle.contents import (
     ASSETS,
@@ -62,9 +62,23 @@ class Order:
 class Written:
     """A bundle that is there: bytes, the hash to compare after a transport, and what is in it."""
 
+    path: Path
     size: int
     sha256: str
     contents: Contents
+
+    def document(self) -> dict[str, object]:
+        """The JSON of `images bundle`."""
+        contents = self.contents
+        return {
+            "bundle": str(self.path),
+            "bytes": self.size,
+            "sha256": self.sha256,
+            "images": [{"image": image.reference, "digest": image.digest} for image in contents.images],
+            "benchmarks": [plan.benchmark for plan in contents.plans],
+            "assets": [{"kind": asset.kind, "name": asset.name, "key": asset.key} for asset in contents.assets],
+            "files": len(contents.files),
+        }
 
 
 def write(out: Path, order: Order, engine: ImageMoves) -> Written:
@@ -75,10 +89,7 @@ def write(out: Path, order: Order, engine: ImageMoves) -> Written:
         StepFailed: an image is gone, an asset changed; `write` for a disk that is full.
             What was at ``out`` stays, and nothing is left beside it.
     """
-    if not out.parent.is_dir():
-        raise UsageError(
-            f"the folder {out.parent} does not exist", hint="make it, or choose another", slug="missing-path"
-        )
+    require_folder(out.parent)
     if out.exists() and not out.is_file():
         raise UsageError(f"{out} is there and no file", hint="choose another name with -o", slug="exists")
     for left in stale(out.parent, f".{out.name}."):
@@ -89,7 +100,7 @@ def write(out: Path, order: Order, engine: ImageMoves) -> Written:
             order.say("saving the images")
             engine.save(sorted({plan.image for plan in order.plans}), images)
             with temporary.open("xb") as stream:
-                written = _write(stream, order, images)
+                written = _write(stream, order, images, out)
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(out)
@@ -115,7 +126,7 @@ def _told(out: Path) -> Iterator[None]:
         raise write_failure(out, error) from error
 
 
-def _write(stream: IO[bytes], order: Order, saved: Path) -> Written:
+def _write(stream: IO[bytes], order: Order, saved: Path, out: Path) -> Written:
     whole = Hashing(stream)
     with packing(whole) as pack:
         with opened(saved) as archive:
@@ -139,7 +150,7 @@ def _write(stream: IO[bytes], order: Order, saved: Path) -> Written:
             files={name: BundledFile(sha256=sha256, size=size) for name, (sha256, size) in pack.files.items()},
         )
         pack.add_data(NAME, to_bytes(contents))
-    return Written(size=whole.count, sha256=whole.sha256, contents=contents)
+    return Written(path=out, size=whole.count, sha256=whole.sha256, contents=contents)
 
 
 def _images(archive: Archive, order: Order) -> tuple[LaidImage, ...]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import StepFailed, UsageError
+from orchestrator.errors import StepFailed
 from orchestrator.facts.references import parse_reference
 from orchestrator.host.files import atomic_write_bytes
 from orchestrator.images.attest import evidence
@@ -90,16 +90,6 @@ def write_documents(found: Sequence[ImageDocuments], folder: Path) -> tuple[Path
             atomic_write_bytes(folder / name, data, overwrite=True)
             written.append(folder / name)
     return tuple(written)
-
-
-def require_folder(path: Path) -> None:
-    """A folder to write to has to be there: a mistyped path must not make a tree.
-
-    Raises:
-        UsageError: `missing-path`.
-    """
-    if not path.is_dir():
-        raise UsageError(f"the folder {path} does not exist", hint="make it, or name another one", slug="missing-path")
 
 
 # -- keys and signatures -------------------------------------------------------------------

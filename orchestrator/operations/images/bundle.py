@@ -15,7 +15,6 @@ from orchestrator.images.attest.check import Evidence, check_signature
 from orchestrator.images.attest.documents import documents, find_documents, from_files
 from orchestrator.images.bundle.contents import bundled_plan
 from orchestrator.images.bundle.load import (
-    changed_inputs,
     definitions_name,
     load_assets,
     load_definitions,
@@ -29,6 +28,7 @@ from orchestrator.operations.build import build_images
 from orchestrator.operations.context import Context
 from orchestrator.operations.images.pick import Planned, subject
 from orchestrator.operations.plan_cache import Selection
+from orchestrator.plan.build.layers import explain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,28 +42,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.progress import Progress, Talk
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BundleResult:
-    """The file that was written, and what is in it."""
-
-    path: Path
-    written: Written
-
-    def document(self) -> dict[str, object]:
-        """The JSON of `images bundle`."""
-        contents = self.written.contents
-        return {
-            "bundle": str(self.path),
-            "bytes": self.written.size,
-            "sha256": self.written.sha256,
-            "images": [{"image": image.reference, "digest": image.digest} for image in contents.images],
-            "benchmarks": [plan.benchmark for plan in contents.plans],
-            "assets": [{"kind": asset.kind, "name": asset.name, "key": asset.key} for asset in contents.assets],
-            "files": len(contents.files),
-        }
-
-
-def bundle(context: Context, selections: Sequence[Selection], output: Path, progress: Progress) -> BundleResult:
+def bundle(context: Context, selections: Sequence[Selection], output: Path, progress: Progress) -> Written:
     """Build and fetch what is missing, and write images, models, data, recipes, locks and documents into one file.
 
     A file at ``output`` is replaced when the new one is whole.
@@ -72,8 +51,7 @@ def bundle(context: Context, selections: Sequence[Selection], output: Path, prog
         UsageError: `base-path`, a base from a path, which no other machine has; `missing-path`, `exists`.
         StepFailed, AssetError, RegistryError, EngineError: as build, fetch and `images.bundle.write`.
     """
-    order = _order(context, selections, progress)
-    return BundleResult(path=output, written=write(output.absolute(), order, context.engine))
+    return write(output, _order(context, selections, progress), context.engine)
 
 
 def _order(context: Context, selections: Sequence[Selection], progress: Progress) -> Order:
@@ -260,9 +238,19 @@ def _difference(context: Context, bundle: Bundle) -> str:
         except (UsageError, DefinitionError) as error:
             return error.message
         if made.image != plan.image:
-            now = [{"name": step.name, "inputs": step.inputs} for step in made.layers]
-            return changed_inputs(plan.layers, now)
+            return _first_change(made, plan)
     return ""
+
+
+def _first_change(made: BuildPlan, bundled: BundledPlan) -> str:
+    """The first input in which two plans of an image differ, for people."""
+    for step, layer in zip(made.layers, bundled.layers, strict=False):
+        was = layer["inputs"]
+        assert isinstance(was, dict), "the bundle's list was checked"
+        for change in explain(step.inputs, was):
+            if change.input != "parent":
+                return f"{change.input} of layer `{layer['name']}`"
+    return "its layers"
 
 
 def _command_line(plan: BundledPlan, recipes: tuple[str, ...]) -> str:
