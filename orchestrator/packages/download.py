@@ -13,7 +13,6 @@ import tempfile
 import urllib.parse
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -96,17 +95,10 @@ def answers(url: str, timeout_s: float = 4.0, client: Client | None = None) -> s
 class Downloads:
     """The download cache below ``root``; safe for threads and processes."""
 
-    def __init__(
-        self, root: Path, on_event: Callable[[BuildEvent], None] = ignore, *, client: Callable[[], Client] = Client
-    ) -> None:
+    def __init__(self, root: Path, client: Client, on_event: Callable[[BuildEvent], None] = ignore) -> None:
         self.root = root
+        self.client = client
         self._on_event = on_event
-        self._make_client = client
-
-    @cached_property
-    def client(self) -> Client:
-        """Asks servers; made when something is not in the cache."""
-        return self._make_client()
 
     def path(self, sha256: str) -> Path:
         """Where a file with this hash lies once it is there."""

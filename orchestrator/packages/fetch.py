@@ -13,7 +13,6 @@ from orchestrator.definitions.locks import normalised
 from orchestrator.errors import AssetError
 from orchestrator.host.folders import cache_home
 from orchestrator.host.mirrors import require_archives
-from orchestrator.host.site import this_site
 from orchestrator.http.client import Client
 from orchestrator.packages.download import Downloads, GoneError, Wanted, ignore, pool_urls, replacing
 from orchestrator.packages.index import configured_indexes, file_hashes, file_urls
@@ -31,34 +30,18 @@ _PARALLEL = 4
 
 
 class Fetcher:
-    """Fetches packages by pin into the shared cache.
-
-    What this site has (archives, indexes, certificates, proxies) is looked up when the first
-    package is not in the cache yet. ``mirrors`` maps ``main`` and ``security`` to archive roots
-    that count instead of the site's.
-    """
+    """Fetches packages by pin into the shared cache, from what a site has: archives, indexes, certificates, proxies."""
 
     def __init__(
-        self,
-        root: Path | None = None,
-        *,
-        site: SiteConfig | None = None,
-        mirrors: Mapping[str, Sequence[str]] | None = None,
-        on_event: Callable[[BuildEvent], None] = ignore,
+        self, site: SiteConfig, root: Path | None = None, on_event: Callable[[BuildEvent], None] = ignore
     ) -> None:
-        self._site = site
-        self._mirrors = mirrors
-        self.downloads = Downloads(root or cache_home(), on_event, client=lambda: Client(site=self.site))
-
-    @cached_property
-    def site(self) -> SiteConfig:
-        """That which was given, else this process's."""
-        return self._site if self._site is not None else this_site()
+        self.site = site
+        self.downloads = Downloads(root or cache_home(), Client(site=site), on_event)
 
     @cached_property
     def mirrors(self) -> Mapping[str, Sequence[str]]:
         """Archive roots by kind. Raises `AssetError` (`no-mirror`) where the site has none."""
-        return self._mirrors if self._mirrors is not None else require_archives(self.site.archives)
+        return require_archives(self.site.archives)
 
     @cached_property
     def indexes(self) -> Indexes:

@@ -96,8 +96,8 @@ class World:
     @property
     def asset_provider(self):
         catalog = load([Root(self.root, "path:test")])
-        site = SiteConfig(pip={"no-index": ("1",), "find-links": (str(self.links),)})
-        fetch = Fetcher(self.home, site=site, mirrors=self.shelf.mirrors)
+        pip = {"no-index": ("1",), "find-links": (str(self.links),)}
+        fetch = Fetcher(SiteConfig(pip=pip, archives=self.shelf.mirrors), self.home)
         return AssetProvider(
             catalog=catalog,
             store=Store(self.home),

@@ -8,6 +8,7 @@ from deb_parts import Shelf, node
 from orchestrator.definitions.locks import ROOTFS_SCHEME
 from orchestrator.errors import AssetError
 from orchestrator.host.files import sha256_file
+from orchestrator.host.site import SiteConfig
 from orchestrator.packages.fetch import Fetcher
 from orchestrator.packages.rootfs import build_rootfs
 
@@ -23,7 +24,7 @@ def shelf(tmp_path):
 @pytest.fixture
 def build(tmp_path, shelf):
     def run(*pins, base=False, name="rootfs.tar"):
-        fetch = Fetcher(tmp_path / "cache", mirrors=shelf.mirrors)
+        fetch = Fetcher(SiteConfig(archives=shelf.mirrors), tmp_path / "cache")
         build_rootfs(pins, tmp_path / name, base=base, fetch=fetch, relock="base-x")
         with tarfile.open(tmp_path / name) as archive:
             members = {member.name: member for member in archive}
