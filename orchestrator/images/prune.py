@@ -6,7 +6,6 @@ our images or named otherwise carries our labels too, and is left alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError
@@ -18,31 +17,6 @@ if TYPE_CHECKING:
 
 OWN = "localhost/mlorch/"
 ID_LABEL = "org.mlorch.content-id"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrunedImage:
-    """An image that no plan needs: an element of `images` in the JSON of `images prune`."""
-
-    layer: str
-    content_id: str
-    reference: str
-    bytes: int
-    state: str
-    """unneeded (only shown), removed, or kept with the reason"""
-    why: str
-
-    @classmethod
-    def of(cls, facts: ImageFacts, state: str, why: str = "") -> PrunedImage:
-        """What became of an image."""
-        return cls(
-            layer=facts.labels.get("org.mlorch.layer", ""),
-            content_id=facts.labels[ID_LABEL],
-            reference=facts.image,
-            bytes=facts.size,
-            state=state,
-            why=why,
-        )
 
 
 def own_images(engine: Engine) -> tuple[ImageFacts, ...]:
@@ -83,16 +57,12 @@ def _is_below(one: ImageFacts, other: ImageFacts) -> bool:
     return other.layers[: len(one.layers)] == one.layers
 
 
-def remove_images(engine: Engine, going: Iterable[ImageFacts]) -> tuple[PrunedImage, ...]:
-    """Remove images by name; one that a container needs stays, and says so. Raises `EngineError`."""
-    done = []
-    for facts in going:
-        try:
-            engine.remove_image(facts.image)
-        except MlorchError as error:
-            if error.slug != "image-in-use":
-                raise
-            done.append(PrunedImage.of(facts, "kept", error.message))
-        else:
-            done.append(PrunedImage.of(facts, "removed"))
-    return tuple(done)
+def remove_image(engine: Engine, reference: str) -> str:
+    """Remove an image by name; gives why it stays where a container needs it. Raises `EngineError`."""
+    try:
+        engine.remove_image(reference)
+    except MlorchError as error:
+        if error.slug != "image-in-use":
+            raise
+        return error.message
+    return ""

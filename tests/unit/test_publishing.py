@@ -12,7 +12,7 @@ from orchestrator.engines import ImageFacts
 from orchestrator.errors import DefinitionError, Problem, RegistryError, StepFailed, UsageError
 from orchestrator.facts.build import BuildPlan, LayerStep
 from orchestrator.facts.references import RegistryPrefix
-from orchestrator.images.prune import freed, is_own, remove_images, unneeded
+from orchestrator.images.prune import freed, is_own, remove_image, unneeded
 from orchestrator.images.publish import Published, read_published, write_published
 from orchestrator.images.pull import ImageSources, require_labels
 from orchestrator.images.registry.manifests import config_from
@@ -155,8 +155,8 @@ def test_an_image_that_a_container_needs_stays():
             if "top" in name:
                 raise StepFailed("a container has it", slug="image-in-use")
 
-    done = remove_images(Engine(), [facts("top", "ab", 1), facts("base", "a", 1)])
-    assert [(one.state, one.why) for one in done] == [("kept", "a container has it"), ("removed", "")]
+    assert remove_image(Engine(), "top:1") == "a container has it"
+    assert remove_image(Engine(), "base:1") == ""
 
 
 # -- command lines ------------------------------------------------------------------------------------------

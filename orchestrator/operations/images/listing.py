@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from orchestrator.errors import DefinitionError, MlorchError, RegistryError
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.host.detect import platform_of
 from orchestrator.host.folders import cache_home
-from orchestrator.images.prune import ID_LABEL, PrunedImage, freed, own_images, remove_images, unneeded
+from orchestrator.images.prune import ID_LABEL, freed, own_images, remove_image, unneeded
 from orchestrator.images.registry.client import Registry
 from orchestrator.images.registry.images import image_config
 from orchestrator.operations.plan_cache import Selection
@@ -21,6 +21,7 @@ from orchestrator.runs.artifacts import remove_artifacts, sizes_of_artifacts
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from orchestrator.engines import Engine, ImageFacts
     from orchestrator.facts.references import RegistryPrefix
     from orchestrator.operations.context import Context
 
@@ -62,7 +63,7 @@ def list_images(context: Context, registries: Sequence[str] = (), *, unused: boo
         UsageError: `bad-registry`, a name that is no registry prefix. EngineError: no engine answers.
     """
     needed = current_ids(context)
-    rows = list(_engine_rows(context, needed))
+    rows = [_of_engine(facts, in_use=facts.labels[ID_LABEL] in needed) for facts in own_images(context.engine)]
     layers = sorted({row.layer for row in rows})
     whole = True
     for name in registries or context.settings.registries:
@@ -77,18 +78,17 @@ def list_images(context: Context, registries: Sequence[str] = (), *, unused: boo
     return ImageList(images=tuple(rows), whole=whole)
 
 
-def _engine_rows(context: Context, needed: Collection[str]) -> Iterator[ListedImage]:
-    for facts in own_images(context.engine):
-        yield ListedImage(
-            layer=facts.labels.get("org.mlorch.layer", ""),
-            content_id=facts.labels[ID_LABEL],
-            platform=facts.labels.get("org.mlorch.platform", ""),
-            where="engine",
-            reference=facts.image,
-            digest=facts.digest,
-            bytes=facts.size,
-            in_use=facts.labels[ID_LABEL] in needed,
-        )
+def _of_engine(facts: ImageFacts, *, in_use: bool) -> ListedImage:
+    return ListedImage(
+        layer=facts.labels.get("org.mlorch.layer", ""),
+        content_id=facts.labels[ID_LABEL],
+        platform=facts.labels.get("org.mlorch.platform", ""),
+        where="engine",
+        reference=facts.image,
+        digest=facts.digest,
+        bytes=facts.size,
+        in_use=in_use,
+    )
 
 
 def _registry_rows(
@@ -190,6 +190,15 @@ def _base_sources(context: Context, selection: Selection) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrunedImage(ListedImage):
+    """An image that no plan needs: an element of `images` in the JSON of `images prune`."""
+
+    state: str
+    """unneeded (only shown), removed, or kept with the reason"""
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PruneResult:
     """The JSON of `images prune`; ``bytes`` are those that go with the images."""
 
@@ -213,11 +222,7 @@ def prune(context: Context, *, remove: bool = False) -> PruneResult:
     """
     every = own_images(context.engine)
     needed = current_ids(context, sure_of=platform_of(os.uname().machine))
-    going = unneeded(every, needed)
-    if remove:
-        done = remove_images(context.engine, going)
-    else:
-        done = tuple(PrunedImage.of(facts, "unneeded") for facts in going)
+    done = tuple(_pruned(context.engine, facts, remove=remove) for facts in unneeded(every, needed))
     gone = {one.reference for one in done if one.state != "kept"}
     staying = {facts.labels[ID_LABEL] for facts in every if facts.image not in gone}
     return PruneResult(
@@ -227,6 +232,14 @@ def prune(context: Context, *, remove: bool = False) -> PruneResult:
         looked_at=len(every),
         artifact_bytes=_prune_artifacts(needed | staying, remove=remove),
     )
+
+
+def _pruned(engine: Engine, facts: ImageFacts, *, remove: bool) -> PrunedImage:
+    state, why = "unneeded", ""
+    if remove:
+        why = remove_image(engine, facts.image)
+        state = "kept" if why else "removed"
+    return PrunedImage(**asdict(_of_engine(facts, in_use=False)), state=state, why=why)
 
 
 def _prune_artifacts(needed: frozenset[str], *, remove: bool) -> int:
