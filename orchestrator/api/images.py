@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.api.calls import Document
-    from orchestrator.images.attest.signatures import Signer, Verifier
     from orchestrator.operations.context import Context
     from orchestrator.operations.images.pick import ImageSelection
     from orchestrator.operations.plan_cache import Selection
@@ -46,30 +45,33 @@ def pull(target: str | None = None, *, registries: Sequence[str] = (), images: s
 def push(registry: str, target: str | None = None, *, tag: str = "latest", overwrite: bool = False,
          key: str | Path = "", password: Password | None = None, **options: Any) -> Document:  # fmt: skip
     """Publish the images of a target, signed where there is a key: ``{"registry", "pushed", "indexes", …}``."""
-    from orchestrator.operations.images.publish import PublishRequest
-    from orchestrator.operations.images.publish import push as push_images
+    from orchestrator.images.attest.signatures import signer_of
+    from orchestrator.operations.images import publish
 
     context, progress, selection = _selected(target, options)
-    request = PublishRequest(registry=registry, tag=tag, overwrite=overwrite, signer=_signer(key, password))
-    return _document(push_images(context, selection, request, progress))
+    signer = signer_of(key, password or str)
+    request = publish.PublishRequest(registry=registry, tag=tag, overwrite=overwrite, signer=signer)
+    return _document(publish.push(context, selection, request, progress))
 
 
 def verify(names: Sequence[str] = (), target: str | None = None, *, registry: str = "", key: str | Path = "",
            **options: Any) -> Document:  # fmt: skip
     """Check images against plan, SBOM, provenance and signature: ``{"images": [{"image", "good", "checks"}]}``."""
+    from orchestrator.images.attest.signatures import verifier_of
     from orchestrator.operations.images.attestations import verify as verify_images
 
     context, images = _images(target, names, registry, options)
-    return {"images": document_of(tuple(verify_images(context, images, _verifier(key))))}
+    return {"images": document_of(tuple(verify_images(context, images, verifier_of(key))))}
 
 
 def sign(names: Sequence[str] = (), target: str | None = None, *, registry: str = "", key: str | Path = "",
          password: Password | None = None, **options: Any) -> Document:  # fmt: skip
     """Write SBOM and provenance, signed where there is a key: ``{"images": [...]}``."""
+    from orchestrator.images.attest.signatures import signer_of
     from orchestrator.operations.images.attestations import sign as sign_images
 
     context, images = _images(target, names, registry, options)
-    return {"images": document_of(tuple(sign_images(context, images, _signer(key, password))))}
+    return {"images": document_of(tuple(sign_images(context, images, signer_of(key, password or str))))}
 
 
 def sbom(names: Sequence[str] = (), target: str | None = None, **options: Any) -> Document:
@@ -91,12 +93,11 @@ def rebuild(layers: Sequence[str] = (), target: str | None = None, *, verify: bo
 
 def lock(layers: Sequence[str] = (), **options: Any) -> Document:
     """Pin layers to what there is now: ``{"locks": [...]}``; ``options`` are fields of `LockRequest`."""
-    from orchestrator.operations.images.lock import LockRequest
-    from orchestrator.operations.images.lock import lock as lock_layers
+    from orchestrator.operations.images import lock as locking
 
     context = context_of(progress_of(talk=False), options)
-    request = LockRequest(layers=tuple(layers), **options)
-    return {"locks": [document_of(one) for one in lock_layers(context, request)]}
+    request = locking.LockRequest(layers=tuple(layers), **options)
+    return {"locks": [document_of(one) for one in locking.lock(context, request)]}
 
 
 def bundle(output: str | Path, target: str | None = None, *, talk: bool = False, **options: Any) -> Document:
@@ -109,9 +110,11 @@ def bundle(output: str | Path, target: str | None = None, *, talk: bool = False,
 
 def load(file: str | Path, *, key: str | Path = "", recipes: Sequence[str] = ()) -> Document:
     """Take a bundle in; with a key every image of it must be signed."""
+    from orchestrator.images.attest.signatures import verifier_of
     from orchestrator.operations.images.bundle import load as take_in
 
-    return _document(take_in(Path(file), progress_of(talk=False), recipes=tuple(recipes), verifier=_verifier(key)))
+    verifier = verifier_of(key)
+    return _document(take_in(Path(file), progress_of(talk=False), recipes=tuple(recipes), verifier=verifier))
 
 
 def prune(*, remove: bool = False, **options: Any) -> Document:
@@ -141,15 +144,3 @@ def _selected(
 def _document(value: Any) -> Document:
     document: Document = document_of(value)
     return document
-
-
-def _signer(key: str | Path, password: Password | None) -> Signer | None:
-    from orchestrator.images.attest.signatures import load_signer
-
-    return load_signer(Path(key), password or (lambda: "")) if key else None
-
-
-def _verifier(key: str | Path) -> Verifier | None:
-    from orchestrator.images.attest.signatures import load_verifier
-
-    return load_verifier(Path(key)) if key else None

@@ -122,14 +122,10 @@ def _finish_base(tree: Tree) -> None:
     if "var/run" not in tree.nodes:
         tree.link("var/run", "/run")
     _bundle_certificates(tree)
-    _set_zone(tree)
-    _link_applets(tree)
-
-
-def _set_zone(tree: Tree) -> None:
     if f"usr/share/zoneinfo/{_ZONE}" in tree.nodes:
         tree.link("etc/localtime", f"/usr/share/zoneinfo/{_ZONE}")
         tree.file("etc/timezone", f"{_ZONE}\n".encode())
+    _link_applets(tree)
 
 
 def _link_applets(tree: Tree) -> None:

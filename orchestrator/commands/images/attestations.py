@@ -95,12 +95,11 @@ def sign(context: Context, console: Console, images: ImageSelection, key: Path |
     For an image of the engine they are kept on this machine (a bundle takes them along);
     for one in a registry (a full name, or --registry) they are put beside it.
     """
-    from orchestrator.images.attest.signatures import load_signer
+    from orchestrator.images.attest.signatures import signer_of
     from orchestrator.operations.images.attestations import sign
 
-    signer = load_signer(key, password) if key is not None else None
     done = []
-    for image in sign(context, images, signer):
+    for image in sign(context, images, signer_of(key, password)):
         done.append(image)
         if not console.quiet:
             what = "signed" if image.signed else "documents written"
@@ -119,12 +118,11 @@ def verify(context: Context, console: Console, images: ImageSelection, key: Path
 
     An IMAGE with a registry's name is checked there, without an engine. Exit 1 when a check fails.
     """
-    from orchestrator.images.attest.signatures import load_verifier
+    from orchestrator.images.attest.signatures import verifier_of
     from orchestrator.operations.images.attestations import verify
 
-    verifier = load_verifier(key) if key is not None else None
     found = []
-    for image in verify(context, images, verifier):
+    for image in verify(context, images, verifier_of(key)):
         found.append(image)
         if not console.quiet:
             _show(console, image)

@@ -66,11 +66,11 @@ def load(file: Path, key: Path | None, recipes: tuple[str, ...], *, as_json: boo
     """
     from orchestrator.console import Console
     from orchestrator.host.process import signals_interrupt
-    from orchestrator.images.attest.signatures import load_verifier
+    from orchestrator.images.attest.signatures import verifier_of
     from orchestrator.operations.images.bundle import load
 
     console = Console(quiet=as_json)
-    verifier = load_verifier(key) if key is not None else None
+    verifier = verifier_of(key)
     with signals_interrupt():
         loaded = load(file, console, recipes=recipes, verifier=verifier)
     if as_json:

@@ -57,11 +57,11 @@ def push(
     from orchestrator.commands.build import show_published
     from orchestrator.commands.progress import ConsoleProgress
     from orchestrator.facts.references import parse_registry_prefix
-    from orchestrator.images.attest.signatures import load_signer
+    from orchestrator.images.attest.signatures import signer_of
     from orchestrator.operations.images.publish import PublishRequest, push, write_list
 
     parse_registry_prefix(registry)  # a wrong name is refused before a password is asked for
-    signer = load_signer(key, password) if key is not None else None
+    signer = signer_of(key, password)
     request = PublishRequest(registry=registry, tag=tag, overwrite=overwrite, signer=signer)
     done = [push(context, selection, request, ConsoleProgress(console)) for selection in chosen]
     if output:

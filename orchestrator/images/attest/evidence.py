@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
-import io
 import os
 import re
 import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.parser import HeaderParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,7 +195,7 @@ def _packages(files: dict[str, bytes]) -> dict[tuple[str, str], str]:
         if name == _DATABASE or name.startswith(_STANZAS):
             found |= {("deb", package): version for package, version in _debs(text)}
         else:
-            fields = _fields(text.partition("\n\n")[0])
+            fields = HeaderParser().parsestr(text)
             if "name" in fields:
                 found["pypi", normalised(fields["name"])] = fields.get("version", "")
     return found
@@ -205,14 +205,8 @@ def _debs(text: str) -> list[tuple[str, str]]:
     """Name and version of every installed package of a dpkg database or of a single control stanza."""
     found = []
     for stanza in text.split("\n\n"):
-        fields = _fields(stanza)
+        fields = HeaderParser().parsestr(stanza)
         # A control stanza has no Status; one of a removed package has another than this.
         if "package" in fields and fields.get("status", "install ok installed").endswith(" installed"):
             found.append((fields["package"], fields.get("version", "")))
     return found
-
-
-def _fields(stanza: str) -> dict[str, str]:
-    """The fields of a stanza by lower-case name; folded lines are of no interest."""
-    pairs = (line.partition(":") for line in io.StringIO(stanza) if line[:1].strip())
-    return {key.strip().lower(): value.strip() for key, colon, value in pairs if colon}

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
@@ -18,7 +19,6 @@ from orchestrator.images.attest.sbom import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
@@ -123,6 +123,16 @@ def load_signer(path: Path, password: Callable[[], str]) -> Signer:
     if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise _bad(path, "it is of another kind than ECDSA on P-256")
     return Signer(key)
+
+
+def signer_of(key: Path | str | None, password: Callable[[], str]) -> Signer | None:
+    """The private key where one is named. Raises as `load_signer`."""
+    return load_signer(Path(key), password) if key else None
+
+
+def verifier_of(key: Path | str | None) -> Verifier | None:
+    """The public key where one is named. Raises as `load_verifier`."""
+    return load_verifier(Path(key)) if key else None
 
 
 def _asked(path: Path, password: Callable[[], str]) -> bytes:

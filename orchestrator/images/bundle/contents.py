@@ -122,17 +122,13 @@ def from_bytes(data: bytes, path: Path) -> Contents:
         made = from_plain(Contents, document)
     except CodecError as error:
         raise _broken(path, str(error)) from None
-    if why := _unsound(made):
+    if why := _unsound_names(made) or _unsound_numbers(made):
         raise _broken(path, why)
     return made
 
 
-def _unsound(made: Contents) -> str:
-    """What is wrong in a list whose values all have their types; empty where nothing is."""
-    return _unsound_names(made) or _unsound_numbers(made)
-
-
 def _unsound_names(made: Contents) -> str:
+    """What is wrong in a list whose values all have their types; empty where nothing is."""
     for image in made.images:
         if not _is_image(image):
             return f"{image.reference[:200]!r} is no image of mlorch"

@@ -9,14 +9,21 @@ import tarfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
-from orchestrator.images.layout.archive import BLOCK, LARGEST_JSON, CarefulInfo, broken, refused
+from orchestrator.images.layout.archive import BLOCK, CarefulInfo, broken, refused
 from orchestrator.images.registry.manifests import config_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import TypeAlias
+
+    from orchestrator.images.base_layout import Folder
+    from orchestrator.images.layout.archive import Archive
+
+    Layout: TypeAlias = Archive | Folder
+    """Where a layout lies."""
 
 INDEX, MARK = "index.json", "oci-layout"
 """The files of a layout besides its blobs."""
@@ -28,20 +35,6 @@ _LEAST_ROOM, _MOST_RATIO = 64 << 20, 200
 
 _MOST_EMPTY = 64
 """Reads beyond the end: tarfile skips a file that claims to be huge block by block, for years if it is let."""
-
-
-class Layout(Protocol):
-    """Where a layout lies: an `Archive` or a `Folder`."""
-
-    @property
-    def path(self) -> Path:
-        """It lies there; names it in errors."""
-
-    def find(self, name: str) -> int | None:
-        """Bytes of a file; None where it is not there."""
-
-    def read(self, name: str, limit: int = LARGEST_JSON) -> bytes:
-        """A small file. Raises `StepFailed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
