@@ -164,10 +164,10 @@ def why_built(step: LayerStep, images: Sequence[ImageFacts]) -> tuple[str, Chang
 def _inputs(facts: ImageFacts) -> dict[str, str] | None:
     """The inputs that an image says it was built from; None where it does not, or says nonsense."""
     try:
-        said = json.loads(facts.labels.get("org.mlorch.inputs", ""))
+        inputs = json.loads(facts.labels.get("org.mlorch.inputs", ""))
     except ValueError:
         return None
-    return said if isinstance(said, dict) else None
+    return inputs if isinstance(inputs, dict) else None
 
 
 def planned(decision: LayerDecision) -> LayerOutcome:

@@ -61,7 +61,7 @@ class Indexed:
 
 @dataclass(slots=True, kw_only=True)
 class Publisher:
-    """Pushes layers of plans from one engine to one place."""
+    """Pushes layers of plans from one engine to one registry prefix."""
 
     engine: Engine
     prefix: RegistryPrefix

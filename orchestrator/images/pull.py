@@ -1,7 +1,7 @@
 """Images of layers that need not be built, because a registry has them.
 
 A tag only finds an image. What is pulled is a digest, and only after its labels have
-said that it is the layer wanted; where a published list names a digest, no other will do.
+shown that it is the layer wanted; where a published list names a digest, no other will do.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class ImageSources:
         return tuple(prefix for prefix in prefixes if prefix.host not in self._unreached)
 
     def _at(self, prefix: RegistryPrefix, step: LayerStep, bound: Published | None) -> tuple[RegistryImage | None, str]:
-        """The image at a place, and the digest under its tag where that is not the published one."""
+        """The image at a registry prefix, and the digest under its tag where that is not the published one."""
         reference = prefix.image(step.name, step.content_id)
         client = self._client(prefix.host)
         if bound is not None:
@@ -211,7 +211,7 @@ def _drop(engine: ImageTransfer, reference: str) -> None:
 
 
 def looked_at(client: Registry, reference: Reference, digest: str, step: LayerStep, prefix: str) -> RegistryImage:
-    """What lies under a digest, once its own configuration has said that it is the layer.
+    """What lies under a digest, once its own configuration has shown that it is the layer.
 
     Raises:
         RegistryError: `image-mismatch`, it is something else; `digest-mismatch`, its bytes are not its digest's.

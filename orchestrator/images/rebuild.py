@@ -177,11 +177,11 @@ def _layers(archive: Archive, image: LaidImage, wanted: int | None) -> list[Laye
 
 
 def _makers(config: Mapping[str, object]) -> list[str]:
-    """For each layer the instruction that made it, as the image's history tells it."""
+    """For each layer the instruction that made it, as the image's history has it."""
     history = config.get("history")
     entries = history if isinstance(history, list) else []
-    told = [entry for entry in entries if isinstance(entry, dict) and not entry.get("empty_layer")]
-    return [str(entry.get("created_by", "")).removesuffix(" # buildkit") for entry in told]
+    makers = [entry for entry in entries if isinstance(entry, dict) and not entry.get("empty_layer")]
+    return [str(entry.get("created_by", "")).removesuffix(" # buildkit") for entry in makers]
 
 
 def layer_files(archive: Archive, layer: LayerBlob) -> Iterator[File]:

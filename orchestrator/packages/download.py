@@ -189,7 +189,7 @@ class Downloads:
             except HttpError as error:
                 last = error
         if last is None:
-            raise GoneError(f"{wanted.name} is at none of its {len(wanted.urls)} places")
+            raise GoneError(f"{wanted.name} is at none of its {len(wanted.urls)} addresses")
         raise last
 
     def _from_one(self, url: str, part: Partial) -> bool:

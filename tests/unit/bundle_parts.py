@@ -122,7 +122,6 @@ def bundle(folder: Path, made: BuildPlan | None = None, files: dict[str, bytes] 
         (root / "recipes/.secret").write_text("no")
         roots.append(root)
     order = Order(
-        mlorch="1.2.3",
         plans=(bundled_plan(made, ""),),
         assets=(Stored(kind="model", name="net", key="0123", path=place, size=7),),
         definitions=tuple(roots),

@@ -16,6 +16,7 @@ from bundle_parts import FakeEngine, bundle, layout, members, plan, relisted, re
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator import __version__
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.images.attest.documents import find_documents
 from orchestrator.images.bundle import write as writing
@@ -366,4 +367,6 @@ def test_the_list_reads_back_as_it_was_written(tmp_path):
     contents = reading(path)
     (plan_of,) = contents.plans
     assert [layer["content_id"] for layer in plan_of.layers] == [step.content_id for step in plan().layers]
-    assert json.loads(next(data for m, data in members(path) if m.name == "mlorch-bundle.json"))["mlorch"] == "1.2.3"
+    assert (
+        json.loads(next(data for m, data in members(path) if m.name == "mlorch-bundle.json"))["mlorch"] == __version__
+    )

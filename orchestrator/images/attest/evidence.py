@@ -45,7 +45,7 @@ _LARGEST = 32 << 20
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder of the cache for one image, removed afterwards; a full disk is told as that."""
+    """A folder of the cache for one image, removed afterwards; a full disk is an error that says so."""
     parent = cache_home() / "supply"
     parent.mkdir(parents=True, exist_ok=True)
     for left in stale(parent, "image-"):

@@ -1,4 +1,4 @@
-"""What a bundle says of itself (``mlorch-bundle.json``): images, plans, assets, and the hash of every file in it."""
+"""What is in a bundle (``mlorch-bundle.json``): images, plans, assets, and the hash of every file in it."""
 
 from __future__ import annotations
 

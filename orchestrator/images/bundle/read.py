@@ -84,7 +84,7 @@ def _same_files(archive: Archive, contents: Contents) -> None:
         if archive.size(name) != file.size:
             raise broken(archive.path, f"`{name}` has {archive.size(name)} bytes, its list says {file.size}")
         if not _belongs(name, folders, contents):
-            raise refused(archive.path, f"`{name}` has no place in a bundle")
+            raise refused(archive.path, f"`{name}` does not belong in a bundle")
         if not name.startswith((BLOBS, ASSETS)) and file.size > LARGEST_JSON:
             raise refused(archive.path, f"`{name}` has {file.size} bytes, too many for what it is")
 

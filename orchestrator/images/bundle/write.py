@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
+from orchestrator import __version__
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.host.files import require_folder, write_failure
 from orchestrator.images.attest.evidence import stale
@@ -50,7 +51,6 @@ class Order:
     ``documents`` gives the files of an image's documents by its reference and digest.
     """
 
-    mlorch: str
     plans: tuple[BundledPlan, ...]
     assets: tuple[Stored, ...]
     definitions: tuple[Path, ...]
@@ -96,7 +96,7 @@ def write(out: Path, order: Order, engine: ImageMoves) -> Written:
         left.unlink(missing_ok=True)
     temporary, images = _beside(out, "new"), _beside(out, "images")
     try:
-        with _told(out):
+        with _write_errors(out):
             order.say("saving the images")
             engine.save(sorted({plan.image for plan in order.plans}), images)
             with temporary.open("xb") as stream:
@@ -115,7 +115,7 @@ def _beside(out: Path, what: str) -> Path:
 
 
 @contextmanager
-def _told(out: Path) -> Iterator[None]:
+def _write_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except StepFailed:
@@ -142,7 +142,7 @@ def _write(stream: IO[bytes], order: Order, saved: Path, out: Path) -> Written:
             for relative in _definition_files(folder):
                 pack.add_path(f"{DEFINITIONS}{number}/{relative}", folder / relative)
         contents = Contents(
-            mlorch=order.mlorch,
+            mlorch=__version__,
             images=tuple(BundledImage(reference=i.reference, digest=i.digest, config=i.config_digest) for i in images),
             plans=order.plans,
             assets=tuple(BundledAsset(kind=a.kind, name=a.name, key=a.key) for a in order.assets),
@@ -176,10 +176,10 @@ def _add_images(pack: Pack, archive: Archive, images: Sequence[LaidImage], say: 
 
 def _add_asset(pack: Pack, asset: Stored) -> None:
     folder = f"{ASSETS}{asset.kind}/{asset.name}/{asset.key}"
-    for part, place in (("files", asset.folder), ("licences", asset.licences)):
-        for path in sorted(place.rglob("*")):
+    for part, source in (("files", asset.folder), ("licences", asset.licences)):
+        for path in sorted(source.rglob("*")):
             if path.is_file() and not path.is_symlink():
-                pack.add_path(f"{folder}/{part}/{path.relative_to(place).as_posix()}", path)
+                pack.add_path(f"{folder}/{part}/{path.relative_to(source).as_posix()}", path)
 
 
 def _definition_files(folder: Path) -> list[str]:

@@ -6,7 +6,6 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator import __version__
 from orchestrator.assets.store import Store
 from orchestrator.errors import DefinitionError, StepFailed, UsageError
 from orchestrator.host.folders import cache_home, data_home
@@ -73,7 +72,6 @@ def _order(context: Context, selections: Sequence[Selection], progress: Progress
         return made.files()
 
     return Order(
-        mlorch=__version__,
         plans=tuple(bundled[image] for image in sorted(bundled)),
         assets=_assets(context, list(plans.values()), progress),
         definitions=tuple(root.path for root in context.roots()),
@@ -175,7 +173,7 @@ class _Fit:
 
 
 def _take(bundle: Bundle, recipes: tuple[str, ...], talk: Talk) -> LoadResult:
-    """Everything into its place. Raises as `load`."""
+    """Everything into the engine, the store and the folders of this machine. Raises as `load`."""
     fit = _fitting(bundle, recipes)
     try:
         engine = fit.context.engine  # first: without one nothing of the bundle is of use

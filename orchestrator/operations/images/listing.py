@@ -217,7 +217,7 @@ def prune(context: Context, *, remove: bool = False) -> PruneResult:
     Artefacts go with their image, and those of images that went before.
 
     Raises:
-        DefinitionError: a plan for this platform cannot be made, so it cannot be said what is needed.
+        DefinitionError: a plan for this platform cannot be made, so it is not known what is needed.
         EngineError: no engine answers.
     """
     every = own_images(context.engine)
