@@ -216,8 +216,8 @@ def drop(part):
             "bad-archive",
             "no asset",
         ),
-        (lambda p: relisted(p, changed_list("assets", lambda _v: [])), "hostile-archive", "has no place"),
-        (lambda p: relisted(p, changed_list("definitions", lambda _v: 1)), "hostile-archive", "has no place"),
+        (lambda p: relisted(p, changed_list("assets", lambda _v: [])), "hostile-archive", "does not belong"),
+        (lambda p: relisted(p, changed_list("definitions", lambda _v: 1)), "hostile-archive", "does not belong"),
         (lambda p: relisted(p, changed_list("definitions", lambda _v: -1)), "bad-archive", "number"),
         (lambda p: relisted(p, lambda d, _f: d.update(evil=1)), "bad-archive", "unknown key"),
         (

@@ -118,11 +118,6 @@ class Registry:
             self._add_referrer(repository, descriptor_from(subject).digest, manifest)
         return manifest.descriptor()
 
-    def delete_manifest(self, repository: str, digest: str) -> bool:
-        """Remove a manifest; False where it was gone already."""
-        answer = self._ask("DELETE", repository, f"/manifests/{_path(digest)}", digest, expect=(200, 202, 404))
-        return answer.status != 404
-
     # -- blobs ---------------------------------------------------------------------------
 
     def head_blob(self, repository: str, digest: str) -> int | None:
@@ -224,15 +219,7 @@ class Registry:
 
     def _add_referrer(self, repository: str, subject: str, manifest: Manifest) -> None:
         """Note a referrer in the index under the subject's tag, as clients of OCI 1.1 do on older registries."""
-        document = manifest.document
-        config = document.get("config")
-        kind = str(document.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else "") or "")
-        annotations = document.get("annotations")
-        own = replace(
-            manifest.descriptor(),
-            artifact_type=kind,
-            annotations=dict(annotations) if isinstance(annotations, dict) else {},
-        )
+        own = replace(manifest.descriptor(), artifact_type=str(manifest.document.get("artifactType") or ""))
         others = tuple(one for one in self._tagged_referrers(repository, subject) if one.digest != own.digest)
         self.put_manifest(repository, index_of((*others, own)), tag=referrers_tag(subject))
 
