@@ -13,7 +13,7 @@ from orchestrator.host import untrusted
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import sha256_file
 from orchestrator.images.layout.archive import LARGEST_JSON, broken, opened, refused
-from orchestrator.images.layout.read import BLOBS, INDEX, MARK, descriptors_of, small_blob
+from orchestrator.images.layout.oci import BLOBS, INDEX, MARK, descriptors_of, small_blob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

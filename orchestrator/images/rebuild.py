@@ -20,7 +20,7 @@ from orchestrator.errors import StepFailed
 from orchestrator.images.build import LayerBuilder
 from orchestrator.images.difference import File, LayerFiles, first_difference, first_unlike
 from orchestrator.images.layout.archive import BLOCK, opened
-from orchestrator.images.layout.read import Unpacked, blob_name, images_of, layer_tar
+from orchestrator.images.layout.oci import Unpacked, blob_name, images_of, layer_tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.build import LayerStep
     from orchestrator.images.difference import Differs
     from orchestrator.images.layout.archive import Archive
-    from orchestrator.images.layout.read import LaidImage, LayerBlob
+    from orchestrator.images.layout.oci import LaidImage, LayerBlob
 
 _KINDS = {
     tarfile.REGTYPE: "file",

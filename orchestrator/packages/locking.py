@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Layer
     from orchestrator.host.site import SiteConfig
 
-    Unlocked = Callable[[str, str, MlorchError], None]
-    """Called for a base that stays without a digest: image, platform, and why."""
+    Unlocked = Callable[[str, str, str, MlorchError], None]
+    """Called for a base that no registry answers for: image, platform, the digest that it keeps, and why."""
 
 _ARCH = {"linux/amd64": ("amd64", "x86_64"), "linux/arm64": ("arm64", "aarch64")}
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -55,7 +55,7 @@ class Origins:
     fetch: Fetcher
     digest: Callable[[str, str], str] | None = None
     commit: Callable[[str, str], str] | None = None
-    unlocked: Unlocked = lambda _image, _platform, _error: None
+    unlocked: Unlocked = lambda _image, _platform, _digest, _error: None
 
 
 def make_lock(
@@ -129,7 +129,7 @@ class _Locker:
                 try:
                     pin = BasePin(image=image, digest=self.origins.digest(tagged(image), self.platform))
                 except MlorchError as error:
-                    self.origins.unlocked(image, self.platform, error)
+                    self.origins.unlocked(image, self.platform, pin.digest if pin is not None else "", error)
             if pin is not None:
                 found.append(pin)
         return tuple(sorted(found, key=lambda pin: pin.image))

@@ -93,7 +93,7 @@ class FakeEngine:
 
     def load(self, archive: Path):
         from orchestrator.images.layout.archive import opened
-        from orchestrator.images.layout.read import images_of
+        from orchestrator.images.layout.oci import images_of
 
         with opened(archive) as found:
             for image in images_of(found):

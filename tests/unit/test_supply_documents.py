@@ -31,7 +31,7 @@ from orchestrator.images.attest.signatures import (
 from orchestrator.images.attest.signatures import opened as unwrapped
 from orchestrator.images.attest.subject import packages_of, subject_of
 from orchestrator.images.layout.archive import opened
-from orchestrator.images.layout.read import images_of
+from orchestrator.images.layout.oci import images_of
 
 DIGEST = "sha256:" + "7" * 64
 

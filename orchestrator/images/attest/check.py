@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.images.attest.attach import Attached
     from orchestrator.images.attest.subject import Subject
-    from orchestrator.images.layout.read import LaidImage
+    from orchestrator.images.layout.oci import LaidImage
 
     Verify = Callable[[bytes, bytes], bool]
     Packages = Mapping[tuple[str, str], str]

@@ -21,8 +21,7 @@ from orchestrator.images.attest.attach import as_attached, attached
 from orchestrator.images.attest.check import Evidence
 from orchestrator.images.attest.documents import find_documents
 from orchestrator.images.layout.archive import opened, refused
-from orchestrator.images.layout.read import LaidImage, Unpacked, blob_name, images_of, layer_tar
-from orchestrator.images.layout.write import packing
+from orchestrator.images.layout.oci import LaidImage, Unpacked, blob_name, images_of, layer_tar, packing
 from orchestrator.images.registry.images import image_manifest
 
 if TYPE_CHECKING:
@@ -176,16 +175,13 @@ def _consider(tar: tarfile.TarFile, member: tarfile.TarInfo, files: Files, path:
         files.drop(f"{folder}/{last.removeprefix(_HIDDEN)}".lstrip("/"))
     elif not member.isdir() and name in files.held:
         files.drop(name)
-    if not member.isreg() or not _matters(name):
+    matters = name == _DATABASE or name.startswith(_STANZAS) or _METADATA.search(name)
+    if not member.isreg() or not matters:
         return
     if member.size > _LARGEST:
         raise refused(path, f"`{name[:200]}` in a layer has {member.size} bytes")
     stream = tar.extractfile(member)
     files.add(name, stream.read() if stream else b"")
-
-
-def _matters(name: str) -> bool:
-    return name == _DATABASE or name.startswith(_STANZAS) or _METADATA.search(name) is not None
 
 
 def _packages(files: dict[str, bytes]) -> dict[tuple[str, str], str]:

@@ -18,8 +18,7 @@ from orchestrator.images.attest.documents import find_documents, from_files, kee
 from orchestrator.images.attest.evidence import scratch
 from orchestrator.images.bundle.contents import DEFINITIONS
 from orchestrator.images.layout.archive import broken
-from orchestrator.images.layout.read import blob_name
-from orchestrator.images.layout.write import packing
+from orchestrator.images.layout.oci import blob_name, packing
 from orchestrator.images.registry.manifests import Descriptor
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import Engine
     from orchestrator.images.bundle.contents import BundledAsset
     from orchestrator.images.bundle.read import Bundle
-    from orchestrator.images.layout.read import LaidImage
+    from orchestrator.images.layout.oci import LaidImage
 
 
 def load_images(bundle: Bundle, engine: Engine) -> tuple[str, ...]:

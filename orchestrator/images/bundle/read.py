@@ -22,14 +22,14 @@ from orchestrator.images.bundle.contents import (
     from_bytes,
 )
 from orchestrator.images.layout.archive import LARGEST_JSON, Hashing, broken, opened, refused
-from orchestrator.images.layout.read import BLOBS, INDEX, MARK, Unpacked, blob_name, images_of
+from orchestrator.images.layout.oci import BLOBS, INDEX, MARK, Unpacked, blob_name, images_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from orchestrator.images.layout.archive import Archive
-    from orchestrator.images.layout.read import LaidImage, LayerBlob
+    from orchestrator.images.layout.oci import LaidImage, LayerBlob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

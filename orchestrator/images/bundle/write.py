@@ -26,8 +26,7 @@ from orchestrator.images.bundle.contents import (
     to_bytes,
 )
 from orchestrator.images.layout.archive import Hashing, opened, refused
-from orchestrator.images.layout.read import INDEX, MARK, blob_name, images_of
-from orchestrator.images.layout.write import packing
+from orchestrator.images.layout.oci import INDEX, MARK, blob_name, images_of, packing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import ImageMoves
     from orchestrator.images.bundle.contents import BundledPlan
     from orchestrator.images.layout.archive import Archive
-    from orchestrator.images.layout.read import LaidImage
-    from orchestrator.images.layout.write import Pack
+    from orchestrator.images.layout.oci import LaidImage, Pack
 
 _DEFINITIONS = ("recipes", "dockerfiles", "images")
 _SKIPPED = frozenset({"__pycache__"})

@@ -133,11 +133,10 @@ class _LayerLocker:
             fetch=Fetcher(site=self.context.site),
         )
 
-    def _no_digest(self, image: str, platform: str, error: MlorchError) -> None:
+    def _no_digest(self, image: str, platform: str, digest: str, error: MlorchError) -> None:
         """What to do about a base that no registry answers for: a fault where the layer has no other base."""
         (first, *_) = error.problems()
         layer = self.entry.definition
-        digest = self._locked_digest(image, platform)
         state = f"keeps {digest}" if digest else "stays unlocked"
         message = f"`{image}` of layer `{layer.name}` {state} on {platform}: {error.message}"
         self.unlocked.append(UnlockedBase(layer=layer.name, platform=platform, image=image, why=error.message))
@@ -147,14 +146,6 @@ class _LayerLocker:
         span = self.entry.document.span(("sources",), key=True)
         hint = _UNREACHABLE if first.slug in {"registry-down", "registry-slow"} else first.hint
         self.problems.append(replace(first, message=message, span=first.span or span, hint=hint))
-
-    def _locked_digest(self, image: str, platform: str) -> str:
-        """The digest that the lock has for a base image; empty where it has none."""
-        old = self.context.catalog.lock(self.entry.definition.name)
-        pins = old.platforms.get(platform) if old is not None else None
-        if pins is None:
-            return ""
-        return next((pin.digest for pin in pins.bases if pin.image == image), "")
 
 
 def _entries(catalog: Catalog, names: tuple[str, ...]) -> list[Entry[Layer]]:

@@ -1,26 +1,32 @@
-"""Images in an OCI layout, checked against their digests, and what their layers unpack to: counted and limited."""
+"""OCI layouts: images checked against their digests, layers unpacked and limited, archives written.
+
+What is written is the same bytes whoever writes it, and whenever.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
+import os
 import tarfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from orchestrator.images.layout.archive import BLOCK, CarefulInfo, broken, refused
-from orchestrator.images.registry.manifests import config_from
+from orchestrator.images.layout.archive import BLOCK, CarefulInfo, Hashing, broken, refused
+from orchestrator.images.registry.manifests import config_from, index_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from typing import TypeAlias
 
     from orchestrator.images.base_layout import Folder
     from orchestrator.images.layout.archive import Archive
+    from orchestrator.images.registry.manifests import Descriptor
 
     Layout: TypeAlias = Archive | Folder
     """Where a layout lies."""
@@ -228,3 +234,48 @@ def layer_tar(content: Unpacked) -> Iterator[tarfile.TarFile]:
             yield tar
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise broken(content.path, f"a layer is no tar file ({error})") from None
+
+
+# -- written -------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Pack:
+    """An archive that is being written; ``files`` are the hash and the bytes of each file in it so far."""
+
+    tar: tarfile.TarFile
+    files: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def add(self, name: str, source: bytes | IO[bytes], size: int) -> str:
+        """A file of ``size`` bytes under ``name``; gives the hash of what it held, as it passed."""
+        member = tarfile.TarInfo(name)
+        member.size, member.mode, member.mtime = size, 0o644, 0
+        stream = Hashing(io.BytesIO(source) if isinstance(source, bytes) else source)
+        self.tar.addfile(member, stream)
+        self.files[name] = (stream.sha256, stream.count)
+        return stream.sha256
+
+    def add_data(self, name: str, data: bytes) -> None:
+        """A small file."""
+        self.add(name, data, len(data))
+
+    def add_path(self, name: str, path: Path) -> str:
+        """A file of this machine; gives the hash of what it held."""
+        with path.open("rb") as stream:
+            return self.add(name, stream, os.fstat(stream.fileno()).st_size)
+
+    def add_index(self, images: Iterable[Descriptor]) -> None:
+        """What makes a layout of the blobs beside it: its mark, and the index of its images."""
+        self.add_data(MARK, json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
+        self.add_data(INDEX, index_of(tuple(images)).data)
+
+    def add_blob(self, digest: str, source: IO[bytes], size: int) -> bool:
+        """A blob; False where what passed is not what its digest says, and the archive is of no use."""
+        return f"sha256:{self.add(blob_name(digest), source, size)}" == digest
+
+
+@contextmanager
+def packing(out: IO[bytes] | Hashing) -> Iterator[Pack]:
+    """Writes an archive to ``out``, as a stream."""
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]  # it writes
+        yield Pack(tar)
