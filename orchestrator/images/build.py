@@ -7,7 +7,6 @@ id); another that wants it waits and then finds it.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from orchestrator.images.decide import planned
 from orchestrator.plan.build.layers import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from orchestrator.engines import BuildEvent, Engine, ImageFacts
@@ -80,7 +79,8 @@ class Builder(LayerBuilder):
             return planned(decision)
         began, due = time.monotonic(), planned(decision)
         pulling = decision.registry_image
-        with self._alone(step):
+        lock = self.cache / "locks" / f"{step.content_id}.lock"
+        with locked(lock, on_wait=lambda: self.on_layer(step, "waiting")):
             facts = self._found(step)
             if facts is not None:
                 self.on_layer(step, "hit")
@@ -106,13 +106,6 @@ class Builder(LayerBuilder):
         assert self.image_sources is not None, "only image sources give registry images"
         self.on_layer(step, "pull")
         return self.image_sources.fetch(self.engine, step, image, lambda event: self.on_event(step, event))
-
-    @contextmanager
-    def _alone(self, step: LayerStep) -> Iterator[None]:
-        """Hold the layer's lock; says so where another process holds it."""
-        path = self.cache / "locks" / f"{step.content_id}.lock"
-        with locked(path, on_wait=lambda: self.on_layer(step, "waiting")):
-            yield
 
 
 def require_no_build(decisions: Sequence[LayerDecision], *, asked: bool) -> None:

@@ -183,11 +183,14 @@ class Downloads:
         last: HttpError | None = None
         for url in wanted.urls:
             try:
-                if self._from_one(url, part):
-                    _require_whole(wanted, part)
-                    return
+                found = self._from_one(url, part)
             except HttpError as error:
                 last = error
+                continue
+            if found and part.count >= wanted.size:
+                return
+            if found:
+                last = HttpError(wanted.name, f"{part.count} of {wanted.size} bytes came", passing=True)
         if last is None:
             raise GoneError(f"{wanted.name} is at none of its {len(wanted.urls)} addresses")
         raise last
@@ -208,11 +211,6 @@ class Downloads:
 
     def _event(self, kind: str, step: str, text: str = "", total: int = 0) -> None:
         self._on_event(BuildEvent(kind=kind, step=step, text=text, total=total))
-
-
-def _require_whole(wanted: Wanted, part: Partial) -> None:
-    if part.count < wanted.size:
-        raise HttpError(wanted.name, f"{part.count} of {wanted.size} bytes came", passing=True)
 
 
 def _failed(name: str, error: HttpError) -> AssetError:

@@ -50,7 +50,8 @@ def sbom(
         for path in write_documents(found, output):
             console.result(str(path))
     elif len(found) == 1:
-        console.result((found[0].provenance if as_provenance else found[0].sbom).decode().rstrip("\n"))
+        made = found[0].made
+        console.result((made.provenance if as_provenance else made.sbom).decode().rstrip("\n"))
     else:
         raise UsageError(
             f"these are {len(found)} images: {', '.join(one.name for one in found)}",

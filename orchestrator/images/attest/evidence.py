@@ -8,7 +8,6 @@ import re
 import shutil
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,25 +126,6 @@ def _looked_through(path: Path, shown: str) -> tuple[LaidImage, dict[tuple[str, 
 # -- packages ------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Files:
-    """Files of interest as the layers leave them; a later layer replaces and removes those of an earlier one."""
-
-    held: dict[str, bytes] = field(default_factory=dict)
-    here: set[str] = field(default_factory=set)
-    """Names that the layer being added brought itself: a folder that it empties does not lose them."""
-
-    def add(self, name: str, data: bytes) -> None:
-        self.held[name] = data
-        self.here.add(name)
-
-    def drop(self, name: str) -> None:
-        """Everything at or below ``name`` that an earlier layer brought."""
-        for held in [held for held in self.held if held == name or held.startswith(f"{name}/") or not name]:
-            if held not in self.here:
-                del self.held[held]
-
-
 def packages_in(image: LaidImage, archive: Archive, path: Path) -> dict[tuple[str, str], str]:
     """Versions of the packages in ``image`` by kind (``deb``, ``pypi``) and name; every layer is hashed on the way.
 
@@ -154,34 +134,42 @@ def packages_in(image: LaidImage, archive: Archive, path: Path) -> dict[tuple[st
     Raises:
         StepFailed: a layer is broken, hostile, or not what the image's configuration says.
     """
-    files = Files()
-    for layer in image.layers:
-        files.here.clear()
+    held: dict[str, tuple[int, bytes]] = {}  # as the layers so far leave them, each with the number of its layer
+    for number, layer in enumerate(image.layers):
         with archive.open(blob_name(layer.digest)) as stream:
             content = Unpacked(stream, layer, path)
             with layer_tar(content) as tar:
                 for member in tar:
-                    _consider(tar, member, files, path)
+                    _consider(tar, member, held, number, path)
             content.finish()
-    return _packages(files.held)
+    return _packages({name: data for name, (_, data) in held.items()})
 
 
-def _consider(tar: tarfile.TarFile, member: tarfile.TarInfo, files: Files, path: Path) -> None:
+def _consider(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, held: dict[str, tuple[int, bytes]], number: int, path: Path
+) -> None:
     name = member.name.removeprefix("./").strip("/")
     folder, _, last = name.rpartition("/")
     if last == _OPAQUE:
-        files.drop(folder)
+        _drop(held, folder, number)
     elif last.startswith(_HIDDEN):
-        files.drop(f"{folder}/{last.removeprefix(_HIDDEN)}".lstrip("/"))
-    elif not member.isdir() and name in files.held:
-        files.drop(name)
+        _drop(held, f"{folder}/{last.removeprefix(_HIDDEN)}".lstrip("/"), number)
+    elif not member.isdir() and name in held:
+        _drop(held, name, number)
     matters = name == _DATABASE or name.startswith(_STANZAS) or _METADATA.search(name)
     if not member.isreg() or not matters:
         return
     if member.size > _LARGEST:
         raise refused(path, f"`{name[:200]}` in a layer has {member.size} bytes")
     stream = tar.extractfile(member)
-    files.add(name, stream.read() if stream else b"")
+    held[name] = (number, stream.read() if stream else b"")
+
+
+def _drop(held: dict[str, tuple[int, bytes]], name: str, number: int) -> None:
+    """Remove what layers below ``number`` brought at or below ``name``: what a layer brings itself it does not lose."""
+    for path in [path for path in held if path == name or path.startswith(f"{name}/") or not name]:
+        if held[path][0] < number:
+            del held[path]
 
 
 def _packages(files: dict[str, bytes]) -> dict[tuple[str, str], str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.images.attest.check import Evidence
+    from orchestrator.images.attest.documents import Documents
     from orchestrator.images.attest.signatures import Signer, Verifier
     from orchestrator.operations.context import Context
     from orchestrator.operations.images.pick import ImageSelection, Pick
@@ -40,18 +41,16 @@ class ImageDocuments:
 
     name: str
     image: str
-    digest: str
-    sbom: bytes
-    provenance: bytes
+    made: Documents
 
     def document(self) -> dict[str, Any]:
         """An element of `images` in the JSON of `images sbom`."""
         return {
             "name": self.name,
             "image": self.image,
-            "digest": self.digest,
-            "sbom": json.loads(self.sbom),
-            "provenance": json.loads(self.provenance),
+            "digest": self.made.digest,
+            "sbom": json.loads(self.made.sbom),
+            "provenance": json.loads(self.made.provenance),
         }
 
 
@@ -66,15 +65,7 @@ def sbom(context: Context, images: ImageSelection) -> tuple[ImageDocuments, ...]
     for one in pick(context, images):
         planned = one.require_planned()
         made = documents(subject(context, planned, digest_in_engine(context, planned.step.image)))
-        found.append(
-            ImageDocuments(
-                name=planned.step.name,
-                image=planned.step.image,
-                digest=made.digest,
-                sbom=made.sbom,
-                provenance=made.provenance,
-            )
-        )
+        found.append(ImageDocuments(name=planned.step.name, image=planned.step.image, made=made))
     return tuple(found)
 
 
@@ -86,9 +77,10 @@ def write_documents(found: Sequence[ImageDocuments], folder: Path) -> tuple[Path
     """
     written = []
     for one in found:
-        for name, data in ((f"{one.name}.cdx.json", one.sbom), (f"{one.name}.provenance.json", one.provenance)):
-            atomic_write_bytes(folder / name, data, overwrite=True)
-            written.append(folder / name)
+        for ending, data in (("cdx", one.made.sbom), ("provenance", one.made.provenance)):
+            path = folder / f"{one.name}.{ending}.json"
+            atomic_write_bytes(path, data, overwrite=True)
+            written.append(path)
     return tuple(written)
 
 

@@ -162,40 +162,32 @@ def _require_signed(bundle: Bundle, verifier: Verifier) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fit:
-    """The recipes under which this mlorch plans exactly the images of a bundle."""
-
-    context: Context
-    recipes: tuple[str, ...]
-    fresh: Path | None = None
-    """The folder of recipes that was written for it just now."""
-
-
 def _take(bundle: Bundle, recipes: tuple[str, ...], talk: Talk) -> LoadResult:
     """Everything into the engine, the store and the folders of this machine. Raises as `load`."""
-    fit = _fitting(bundle, recipes)
+    context, fresh = _fitting(bundle, recipes)
     try:
-        engine = fit.context.engine  # first: without one nothing of the bundle is of use
-        assets = load_assets(bundle, fit.context.catalog, Store(cache_home()), talk.say)
+        engine = context.engine  # first: without one nothing of the bundle is of use
+        assets = load_assets(bundle, context.catalog, Store(cache_home()), talk.say)
         talk.say("taking in the images")
         images = load_images(bundle, engine)
     except BaseException:
-        if fit.fresh is not None:
-            shutil.rmtree(fit.fresh, ignore_errors=True)
+        if fresh is not None:
+            shutil.rmtree(fresh, ignore_errors=True)
         raise
     return LoadResult(
         bundle=str(bundle.archive.path),
         images=tuple(images),
         assets=tuple(f"{asset.kind} {asset.name}" for asset in assets),
         documents=load_documents(bundle),
-        recipes=fit.recipes,
-        run=tuple(_command_line(plan, fit.recipes) for plan in bundle.contents.plans),
+        recipes=context.recipes,
+        run=tuple(_command_line(plan, context.recipes) for plan in bundle.contents.plans),
     )
 
 
-def _fitting(bundle: Bundle, recipes: tuple[str, ...]) -> _Fit:
-    """The recipes of this machine where they plan the bundle's images, else the bundle's own, kept below the data.
+def _fitting(bundle: Bundle, recipes: tuple[str, ...]) -> tuple[Context, Path | None]:
+    """A context that plans exactly the bundle's images, and the folder of recipes that was written for it just now.
+
+    Its recipes are those of this machine where they do, else the bundle's own, kept below the data.
 
     Raises:
         StepFailed: `other-version`, neither does.
@@ -203,14 +195,14 @@ def _fitting(bundle: Bundle, recipes: tuple[str, ...]) -> _Fit:
     own = Context(recipes)
     why = _difference(own, bundle)
     if not why:
-        return _Fit(context=own, recipes=recipes)
+        return own, None
     folder = data_home() / "bundles" / definitions_name(bundle)
     fresh = None if folder.is_dir() else folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     taken = tuple(str(path) for path in load_definitions(bundle, folder))
     theirs = Context(taken)
     if not _difference(theirs, bundle):
-        return _Fit(context=theirs, recipes=taken, fresh=fresh)
+        return theirs, fresh
     if fresh is not None:
         shutil.rmtree(folder, ignore_errors=True)
     raise StepFailed(
