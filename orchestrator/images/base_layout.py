@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,6 @@ from orchestrator.images.layout.archive import LARGEST_JSON, broken, opened, ref
 from orchestrator.images.layout.oci import BLOBS, INDEX, MARK, descriptors_of, small_blob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from orchestrator.images.layout.archive import Archive
     from orchestrator.plan.build.resolve import Base
 
@@ -86,19 +83,19 @@ def _digest(folder: Path) -> str:
     return small_blob(layout, found[0])[0]
 
 
-def _unpacked(archive: Path, cache: Path) -> Path:
-    name = sha256_file(archive)
-    path = cache / "oci" / name
+def _unpacked(path: Path, cache: Path) -> Path:
+    """The folder where the layout of an archive lies unpacked, by the hash of the archive's bytes."""
+    name = sha256_file(path)
+    folder = cache / "oci" / name
     with locked(cache / "locks" / f"oci-{name}.lock"):
-        if not path.is_dir():
-            with opened(archive, packed=True) as found, _unpacked_layout(found, path.parent) as folder:
-                folder.rename(path)
-    return path
+        if not folder.is_dir():
+            with opened(path, packed=True) as archive:
+                _unpack(archive, folder)
+    return folder
 
 
-@contextmanager
-def _unpacked_layout(archive: Archive, parent: Path) -> Iterator[Path]:
-    """The layout in an archive as a folder below ``parent``, every blob hashed on the way; it goes again afterwards.
+def _unpack(archive: Archive, out: Path) -> None:
+    """Write the layout in an archive to the folder ``out``, whole or not at all, every blob hashed on the way.
 
     Raises:
         StepFailed: `hostile-archive`, it would take too much; `bad-archive`, a blob is not what its name says.
@@ -107,14 +104,14 @@ def _unpacked_layout(archive: Archive, parent: Path) -> Iterator[Path]:
     names = [name for name in archive.members if name in {INDEX, MARK} or name.startswith(BLOBS)]
     if sum(archive.size(name) for name in names) > MOST_BYTES:
         raise refused(archive.path, f"it would unpack to more than {MOST_BYTES >> 30} GiB")
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=parent, ignore_cleanup_errors=True) as text:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=out.parent, ignore_cleanup_errors=True) as text:
         folder = Path(text) / "layout"
         for name in names:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as out:
-                found = archive.read_through(name, out)
+            with target.open("xb") as stream:
+                found = archive.read_through(name, stream)
             if name.startswith(BLOBS) and name != BLOBS + found:
                 raise broken(archive.path, f"`{name}` is not what its name says")
-        yield folder
+        folder.rename(out)

@@ -7,7 +7,7 @@ shown that it is the layer wanted; where a published list names a digest, no oth
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, RegistryError
@@ -126,8 +126,6 @@ class ImageSources:
         Raises:
             RegistryError: as `ImageTransfer.pull`; `digest-mismatch` where the engine holds something else.
         """
-        from dataclasses import replace
-
         reference = str(registry_image.reference)
         try:
             facts = engine.pull(reference, self._client(registry_image.reference.host).auth(), on_event)

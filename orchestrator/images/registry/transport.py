@@ -84,7 +84,9 @@ class Transport:
         """
 
         def once() -> Answer:
-            answer = self._authorized(call)
+            answer = self._send(call)
+            if answer.status == 401 and self._answer_challenge(answer, call.repository):
+                answer = self._send(call)
             if answer.status in call.expect:
                 if not call.stream:
                     answer.content  # noqa: B018 (a body that breaks off is asked for again)
@@ -124,13 +126,6 @@ class Transport:
         return self._auth
 
     # -- one request -------------------------------------------------------------------
-
-    def _authorized(self, call: Call) -> Answer:
-        """One request; where the registry asks who we are, once more with the answer."""
-        answer = self._send(call)
-        if answer.status == 401 and self._answer_challenge(answer, call.repository):
-            answer = self._send(call)
-        return answer
 
     def _send(self, call: Call) -> Answer:
         headers = {**call.headers, **self._authorization(call)}
