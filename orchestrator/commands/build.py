@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.build import BuildPlan
     from orchestrator.images.decide import LayerOutcome
     from orchestrator.operations.context import Context
+    from orchestrator.operations.images.publish import Publication
     from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.pull_policy import PullPolicy
 
@@ -112,7 +113,6 @@ def _build(
         if not console.quiet:
             show(console, plans, outcomes)
         if push:
-            from orchestrator.commands.images.push import show as show_published
             from orchestrator.operations.images.publish import PublishRequest, publish_built
 
             published = publish_built(context, selection, plans, PublishRequest(registry=push), progress)
@@ -146,3 +146,20 @@ def show(console: Console, plans: Sequence[BuildPlan], outcomes: Sequence[LayerO
     console.result(f"{plans[0].target}: {len(outcomes)} layers, {', '.join(words)}; images:")
     for plan in plans:
         console.result(f"  {plan.image}")
+
+
+def show_published(console: Console, published: Publication, output: str) -> None:
+    """What a person sees of a publication; `output` is the list that was written."""
+    width = max((len(one.image.layer) for one in published.pushed), default=0)
+    for one in published.pushed:
+        image = one.image
+        console.result(f"  {one.state:6} {image.layer:{width}}  {image.content_id[:12]}  {image.digest}")
+    sent = sum(one.state == "pushed" for one in published.pushed)
+    console.result(f"{published.registry}: {len(published.pushed)} layers published, {sent} of them now")
+    for index in published.indexes:
+        console.result(f"  {index.reference} names {', '.join(index.platforms)}")
+    for made in published.documents:
+        what = "signature, SBOM and provenance" if made.signed else "SBOM and provenance"
+        console.result(f"  {what} beside {made.image}")
+    if output:
+        console.result(f"digests are in {output}; `images: {output}` in mlorch.yaml binds them")

@@ -10,7 +10,7 @@ import stat
 import time
 from pathlib import Path
 
-from orchestrator.errors import StepFailed
+from orchestrator.errors import StepFailed, UsageError
 
 _BLOCK = 1 << 20
 
@@ -50,6 +50,16 @@ def atomic_write_bytes(path: Path | str, data: bytes, *, overwrite: bool = False
         raise WriteFailed(f"{path} exists already", slug="exists", hint=hint) from None
     except OSError as exc:
         raise write_failure(path, exc) from exc
+
+
+def require_folder(path: Path) -> None:
+    """A folder to write to has to be there: a mistyped path must not make a tree.
+
+    Raises:
+        UsageError: `missing-path`.
+    """
+    if not path.is_dir():
+        raise UsageError(f"the folder {path} does not exist", hint="make it, or name another one", slug="missing-path")
 
 
 def write_failure(path: Path | str, exc: OSError) -> WriteFailed:

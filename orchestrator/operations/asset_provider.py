@@ -11,7 +11,7 @@ from orchestrator.host.folders import cache_home
 from orchestrator.operations.build import build_images
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
-from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.fetch import Fetcher
 
 if TYPE_CHECKING:
     from orchestrator.engines import BuildEvent

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.host.git import export
 from orchestrator.images.context import Parts
-from orchestrator.packages.debs import Fetcher, pip_wheel
+from orchestrator.packages.fetch import Fetcher, fetch_sdist, pip_wheel
 from orchestrator.packages.rootfs import build_rootfs
-from orchestrator.packages.sdists import fetch_sdist
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +32,7 @@ def package_parts(site: SiteConfig) -> Parts:
 
     def pip(step: LayerStep, out: Path) -> None:
         assert step.pip is not None, "only a layer with wheels asks for pip"
-        shutil.copyfile(pip_wheel([step.pip], Fetcher(site=site)), out)
+        shutil.copyfile(pip_wheel(step.pip, Fetcher(site=site)), out)
 
     def sdist(pin: SdistPin, out: Path) -> None:
         shutil.copyfile(fetch_sdist(pin, Fetcher(site=site)), out)

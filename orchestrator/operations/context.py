@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.host.site import SiteConfig
     from orchestrator.http.client import Client
     from orchestrator.images.context import Parts
-    from orchestrator.images.look_up import LookUp
+    from orchestrator.images.decide import LookUp
     from orchestrator.operations.progress import Talk
     from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.build.resolve import Base

@@ -72,7 +72,7 @@ def image_sources(context: Context, policy: PullPolicy, talk: Talk) -> ImageSour
             slug="no-registries",
         )
     from orchestrator.facts.references import parse_registry_prefix
-    from orchestrator.images.published_list import read_published
+    from orchestrator.images.publish import read_published
     from orchestrator.images.pull import ImageSources
 
     return ImageSources(

@@ -73,8 +73,7 @@ def _document_digests(planned: PlannedBenchmark, image: ImageFacts | None) -> tu
     from orchestrator.images.attest.documents import digests
     from orchestrator.images.attest.subject import subject_of
 
-    recipe = (planned.plan.benchmark, planned.benchmark.sha256)
-    return digests(subject_of(planned.plan, planned.plan.layers[-1], image.digest, recipe))
+    return digests(subject_of(planned.plan, planned.plan.layers[-1], image.digest, planned.benchmark.sha256))
 
 
 def _asset_id(kind: str, asset: Asset, trained_by: str) -> AssetId:

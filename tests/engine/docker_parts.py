@@ -14,13 +14,14 @@ def busybox() -> bytes:
     """The static busybox that the base layer's lock pins, from the cache or the host's package archives."""
     from debian.debfile import DebFile
 
+    from orchestrator.host.site import this_site
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
-    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.fetch import Fetcher
 
     plan = Context().plans(Selection(target="cpu", base_source="bootstrap")).plans[0]
     pin = next(deb for layer in plan.layers for deb in layer.debs if deb.name == "busybox-static")
-    data = DebFile(str(Fetcher().deb(pin))).data
+    data = DebFile(str(Fetcher(this_site()).deb(pin))).data
     return data.get_content("bin/busybox")
 
 

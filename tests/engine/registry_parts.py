@@ -362,6 +362,14 @@ def image_sources(registry: Running, path: str = "team", env=None, **more):
     return made
 
 
+def delete_manifest(client, repository: str, digest: str) -> None:
+    """Remove a manifest, as somebody else may."""
+    from orchestrator.images.registry.transport import Call
+
+    path = f"/v2/{repository}/manifests/{digest}"
+    client.transport.ask(Call(method="DELETE", path=path, what=digest, repository=repository, expect=(200, 202)))
+
+
 def discard(engine, *plans) -> None:
     """Remove the images of plans: tests leave none in the engine that a person uses."""
     for plan in plans:

@@ -19,7 +19,7 @@ from own_engine import needs_host, second_engine
 from orchestrator.engines.docker.engine import connect
 from orchestrator.errors import StepFailed
 from orchestrator.images.layout.archive import opened
-from orchestrator.images.layout.read import images_of
+from orchestrator.images.layout.oci import images_of
 from orchestrator.images.rebuild import compare, layer_files
 from orchestrator.plan.build.content import EPOCH
 

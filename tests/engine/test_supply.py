@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from registry_parts import cache_home, registry
+from registry_parts import cache_home, delete_manifest, registry
 
 from orchestrator.facts.references import parse_reference
 from orchestrator.images.registry.client import Registry
@@ -273,7 +273,7 @@ def test_tampering_with_anything_in_a_registry_is_found(mlorch, keys, pushed):
         code, checks = found()
         assert code == 1
         assert checks[check]["passed"] is False, checks
-        there.delete_manifest(reference.repository, forged)
+        delete_manifest(there, reference.repository, forged)
         forget(there, reference.repository, row["digest"], forged)
         assert found()[0] == 0
 

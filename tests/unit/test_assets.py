@@ -19,7 +19,7 @@ from orchestrator.definitions.catalog import Root, load
 from orchestrator.engines import ContainerExit
 from orchestrator.errors import AssetError
 from orchestrator.host.site import SiteConfig
-from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.fetch import Fetcher
 
 WEIGHTS = b"weights"
 ARRAY = b"array made of the sources"
@@ -96,8 +96,8 @@ class World:
     @property
     def asset_provider(self):
         catalog = load([Root(self.root, "path:test")])
-        site = SiteConfig(pip={"no-index": ("1",), "find-links": (str(self.links),)})
-        fetch = Fetcher(self.home, site=site, mirrors=self.shelf.mirrors)
+        pip = {"no-index": ("1",), "find-links": (str(self.links),)}
+        fetch = Fetcher(SiteConfig(pip=pip, archives=self.shelf.mirrors), self.home)
         return AssetProvider(
             catalog=catalog,
             store=Store(self.home),

@@ -10,11 +10,11 @@ import tarfile
 from dataclasses import dataclass, field, replace
 
 import pytest
+from layer_parts import NO_PARTS
 
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import StepFailed
 from orchestrator.facts.build import BuildSettings, LayerStep
-from orchestrator.images.context import Parts
 from orchestrator.images.difference import File, LayerFiles, first_difference
 from orchestrator.images.layout.archive import opened
 from orchestrator.images.rebuild import Rebuilder, compare
@@ -240,8 +240,7 @@ class FakeEngine:
 
 
 def rebuilder(engine, tmp_path) -> Rebuilder:
-    parts = Parts(rootfs=lambda *_: None, pip=lambda *_: None)
-    return Rebuilder(engine=engine, settings=BuildSettings(), parts=parts, cache=tmp_path)
+    return Rebuilder(engine=engine, settings=BuildSettings(), parts=NO_PARTS, cache=tmp_path)
 
 
 def test_a_rebuild_uses_no_cache_and_another_name_and_leaves_the_engine_as_it_was(tmp_path):

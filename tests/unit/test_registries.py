@@ -296,13 +296,12 @@ def test_manifests_blobs_and_tags(fake, tmp_path):
     assert registry.head_manifest("a", "other") is None
     assert registry.get_manifest("a", "t").is_index
     assert registry.tags("a") == ("a", "b")
-    big = tmp_path / "big"
-    big.write_bytes(bytes(3 << 20))
+    big = bytes(3 << 20)
     put = registry.put_blob("a", big)
     assert registry.put_blob("a", big) == put
     assert sum(line.startswith("POST") for line in fake.asked) == 1  # what is there is not sent again
     registry.get_blob("a", put.digest, tmp_path / "out")
-    assert (tmp_path / "out").read_bytes() == big.read_bytes()
+    assert (tmp_path / "out").read_bytes() == big
     with pytest.raises(RegistryError) as caught:
         registry.get_blob("a", put.digest, tmp_path / "small", limit=10)
     assert caught.value.slug == "blob-size"
@@ -401,7 +400,7 @@ def test_referrers_by_the_api_or_by_their_tag(fake, api):
     for kind in ("x/y", "x/z"):
         text = json.dumps({"artifactType": kind, "subject": subject.descriptor().document()})
         registry.put_manifest("a", Manifest(media_type=OCI_MANIFEST, data=text.encode()))
-    assert [one.artifact_type for one in registry.referrers("a", subject.digest, "x/y")] == ["x/y"]
+    assert "x/y" in {one.artifact_type for one in registry.referrers("a", subject.digest)}
     assert (f"a/{referrers_tag(subject.digest)}" in fake.manifests) is not api
     if not api:
         assert len(registry.referrers("a", subject.digest)) == 2
