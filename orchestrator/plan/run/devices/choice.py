@@ -23,11 +23,12 @@ GRAMMAR = (
     "joined by commas; `mlorch targets show TARGET` lists the devices"
 )
 _INDICES = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
-_PART = re.compile(r"(\d{1,4}):(\d{1,4})")
-_COUNT = re.compile(r"count:(\d{1,4})")
-_UUID = re.compile(r"uuid:([A-Za-z0-9-]{4,80})")
+_OTHER = re.compile(
+    r"(?P<all>all)|(?P<none>none)|(?P<part>\d{1,4}:\d{1,4})|count:(?P<count>0*[1-9]\d{0,3})"
+    r"|uuid:(?P<uuid>[A-Za-z0-9-]{4,80})|pci:(?P<pci>(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])"
+)
+"""Named by the kind of `Term`."""
 _UUID_NAME = re.compile(r"[A-Za-z]{2,8}-[0-9a-fA-F]{8}[0-9a-fA-F-]*")
-_PCI = re.compile(r"pci:((?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,35 +59,25 @@ def parse(text: str) -> tuple[Term, ...]:
 
 def _terms(word: str, text: str) -> Iterable[Term]:
     """What one word of `--devices` means: several indices for a range, else one thing."""
+    terms: list[Term] = []
     if match := _INDICES.fullmatch(word):
         first, last = int(match[1]), int(match[2] or match[1])
         terms = [Term("index", str(index)) for index in range(first, last + 1)]
-    else:
-        terms = [term] if (term := _single(word)) else []
+    elif (match := _OTHER.fullmatch(word)) and match.lastgroup is not None:
+        terms = [Term(match.lastgroup, _normalised(match.lastgroup, match[match.lastgroup]))]
     if not terms:
         shown = f"`{word}` in `--devices {text}`" if word != text else f"`--devices {text}`"
         raise UsageError(f"{shown} names no device", hint=GRAMMAR, slug="devices-syntax")
     return terms
 
 
-def _single(word: str) -> Term | None:
-    if word in {"all", "none"}:
-        return Term(word)
-    if match := _PART.fullmatch(word):
-        return Term("part", f"{int(match[1])}:{int(match[2])}")
-    if (match := _COUNT.fullmatch(word)) and int(match[1]):
-        return Term("count", match[1])
-    if match := _UUID.fullmatch(word):
-        return Term("uuid", match[1])
-    if match := _PCI.fullmatch(word):
-        return Term("pci", full_pci(match[1]))
-    return None
-
-
-def full_pci(address: str) -> str:
-    """A PCI address with its domain, in the kernel's spelling."""
-    address = address.lower()
-    return address if address.count(":") == 2 else f"0000:{address}"
+def _normalised(kind: str, value: str) -> str:
+    """A value as devices have it: a PCI address with its domain in the kernel's spelling, numbers without zeros."""
+    if kind == "part":
+        return ":".join(str(int(number)) for number in value.split(":"))
+    if kind == "pci":
+        return value.lower() if value.count(":") == 2 else f"0000:{value.lower()}"
+    return value
 
 
 def choose(text: str, found: Iterable[FoundDevice], target: str, *, required: bool, possible: bool = True) -> Choice:

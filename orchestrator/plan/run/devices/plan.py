@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError
 from orchestrator.facts.runs import DeviceInjection, InjectedDevice
-from orchestrator.plan.run.devices.cdi import by_cdi
 from orchestrator.plan.run.devices.choice import choose, with_uuids
 from orchestrator.plan.run.devices.methods import (
     Injection,
     Unavailable,
     Wanted,
+    by_cdi,
     by_gpus,
     by_nodes,
     by_runtime,
