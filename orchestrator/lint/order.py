@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.lint.bases import _PIN_NAME
-from orchestrator.lint.shell import variables
+from orchestrator.lint.bases import PIN_NAME
+from orchestrator.lint.shell import reads
 from orchestrator.lint.view import Finding
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def pins(file: File) -> Iterator[Finding]:
     """ENV and ARG with a version or hash that stand above an installation of packages which does not read them."""
     for view in file.views:
         for pair in view.pairs:
-            if not (_PIN_NAME.search(pair.name) and _is_pin(view, pair)):
+            if not (PIN_NAME.search(pair.name) and _is_pin(view, pair)):
                 continue
             step = next((s for s in view.scripts if s.run.line > pair.instruction.line and _installs(s)), None)
             if step is None or _used_until(view, pair.name, step):
@@ -114,13 +114,8 @@ def _installs(script: Script) -> bool:
 
 def _used_until(view: View, name: str, step: Script) -> bool:
     """Whether a variable is read by the step itself or between its declaration and it."""
-    return any(
-        found == name
-        for one in view.body
-        if one.line <= step.run.line
-        for text in (one.text, *(here.text for here in one.here))
-        for found, _, _ in variables(text)
-    )
+    above = [one for one in view.body if one.line <= step.run.line]
+    return any(reads(text, name) for one in above for text in (one.text, *(here.text for here in one.here)))
 
 
 def accelerators(file: File) -> Iterator[Finding]:

@@ -103,6 +103,11 @@ def variables(text: str) -> Iterator[tuple[str, str, int]]:
         yield match["braced"] or match["plain"], match["rest"] or "", match.start()
 
 
+def reads(text: str, name: str) -> bool:
+    """Whether a text has a variable of this name."""
+    return any(found == name for found, _, _ in variables(text))
+
+
 class _Scanner:
     """Reads words and operators left to right."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.definitions.yaml.nodes import MapNode, Node, ScalarNode
+from orchestrator.definitions.yaml.document import Document, MapNode, Node, ScalarNode
 from orchestrator.definitions.yaml.text import listing, nearest, suggestion
 from orchestrator.definitions.yaml.wording import complaint, dotted, quoted
 from orchestrator.errors import DefinitionError, Problem
@@ -16,8 +16,6 @@ from orchestrator.errors import DefinitionError, Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TypeVar
-
-    from orchestrator.definitions.yaml.document import Document
 
     M = TypeVar("M", bound=BaseModel)
 
@@ -91,19 +89,17 @@ def _tag(node: Node | None) -> str | None:
 
 def _translate(document: Document, model: type[BaseModel], faults: list[_Fault]) -> list[Problem]:
     problems: list[Problem] = []
-    explained: set[tuple[Loc, str]] = set()
+    unknown = [fault for fault in faults if fault.kind == "extra_forbidden"]
+    meant = {(fault.loc, key) for fault in unknown for key in nearest(fault.key, _free_keys(document, model, fault))}
     for fault in faults:
         if fault.kind == "extra_forbidden":
-            problem, meant = _unknown_key(document, model, fault)
-            problems.append(problem)
-            explained.add((fault.loc, meant))
-    for fault in faults:
-        if fault.kind == "missing":
-            if (fault.loc, fault.key) not in explained:
+            problems.append(_unknown_key(document, model, fault))
+        elif fault.kind == "missing":
+            if (fault.loc, fault.key) not in meant:
                 problems.append(_missing_key(document, model, fault))
         elif fault.kind in {"union_tag_invalid", "union_tag_not_found"}:
             problems.append(_bad_tag(document, fault))
-        elif fault.kind != "extra_forbidden" and not _follows(fault):
+        elif not _follows(fault):
             problems.append(_bad_value(document, model, fault))
     return problems
 
@@ -114,16 +110,18 @@ def _follows(fault: _Fault) -> bool:
     return fault.kind == "too_short" and isinstance(given, list) and len(given) >= context.get("min_length", 0)
 
 
-def _unknown_key(document: Document, model: type[BaseModel], fault: _Fault) -> tuple[Problem, str]:
-    """The fault and the key that was probably meant ('' where none is near)."""
+def _free_keys(document: Document, model: type[BaseModel], fault: _Fault) -> list[str]:
+    """The keys that could still be given beside an unknown one."""
     node = document.node(fault.loc)
-    given = set(node.entries) if isinstance(node, MapNode) else set()
-    free = [name for name in _keys_at(model, document, fault.loc) if name not in given]
+    return [name for name in _keys_at(model, document, fault.loc) if node is None or node.child(name) is None]
+
+
+def _unknown_key(document: Document, model: type[BaseModel], fault: _Fault) -> Problem:
+    free = _free_keys(document, model, fault)
     where = f" in `{dotted(fault.loc)}`" if fault.loc else ""
     hint = suggestion(fault.key, free, "keys that can still be given") if free else ""
     span = document.span((*fault.loc, fault.key), key=True)
-    problem = document.problem("unknown-key", f"unknown key {quoted(fault.key)}{where}", span, hint)
-    return problem, "".join(nearest(fault.key, free))
+    return document.problem("unknown-key", f"unknown key {quoted(fault.key)}{where}", span, hint)
 
 
 def _missing_key(document: Document, model: type[BaseModel], fault: _Fault) -> Problem:
