@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -45,7 +45,7 @@ def decode(document: Document, model: type[M]) -> M:
     except ValidationError as error:
         errors = error.errors(include_url=False)
         faults = [_fault(document, dict(e)) for e in errors[:MAX_FAULTS]]
-        problems += _merge(_translate(document, model, faults))
+        problems += _distinct(_translate(document, model, faults))
         problems.sort(key=_position)
         if len(errors) > MAX_FAULTS:
             message = f"there are {len(errors) - MAX_FAULTS} more faults in this file"
@@ -161,16 +161,12 @@ def _bad_value(document: Document, model: type[BaseModel], fault: _Fault) -> Pro
     return document.problem("bad-value", where + message, document.span(fault.loc, key=empty), hint)
 
 
-def _merge(problems: list[Problem]) -> list[Problem]:
-    """One fault a value: the arms of a union complain each for itself about the same one."""
-    merged: dict[object, Problem] = {}
+def _distinct(problems: list[Problem]) -> list[Problem]:
+    """One fault a value, which aliases may repeat; of one mapping several keys can be missing."""
+    first: dict[object, Problem] = {}
     for problem in problems:
-        key = (problem.message if problem.slug == "missing-key" else problem.slug, problem.span)
-        first = merged.setdefault(key, problem)
-        if problem.message not in first.message:
-            tail = problem.message.partition(": ")[2] or problem.message
-            merged[key] = replace(first, message=f"{first.message}; or {tail}", hint=first.hint or problem.hint)
-    return list(merged.values())
+        first.setdefault((problem.message if problem.slug == "missing-key" else problem.slug, problem.span), problem)
+    return list(first.values())
 
 
 # -- what a model allows at a location ---------------------------------------------------

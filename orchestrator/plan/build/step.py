@@ -73,6 +73,9 @@ def layer_step(
     text = renderer.render(layer.template, facts)
     files = _context_files(work, text)
     inputs = _inputs(work, text, files)
+    contexts = {}
+    if parent is None and resolution.base.path:  # of a base that comes from an OCI layout on this machine
+        contexts["base"] = f"oci-layout://{resolution.base.path}@{resolution.base.digest}"
     return LayerStep(
         name=resolution.image_name if entry is resolution.layers[-1] else layer.name,
         level=layer.level,
@@ -90,7 +93,7 @@ def layer_step(
         common=_common(renderer, work, facts),
         inputs=inputs,
         base_source="" if parent else resolution.base.identity,
-        contexts=_base_context(work),
+        contexts=contexts,
     )
 
 
@@ -105,22 +108,19 @@ def has_lock(resolution: Resolution, layer: Layer) -> bool:
 def _work(catalog: Catalog, resolution: Resolution, entry: Entry[Layer], parent: LayerStep | None) -> _Work:
     layer = entry.definition
     lock = platform_lock(catalog, layer, resolution.platform) if has_lock(resolution, layer) else None
-    lock = lock or PlatformLock()
+    lock, tools = lock or PlatformLock(), None
+    if lock.sdists:
+        assert layer.toolchain is not None, "checked with the recipe: `from_source` needs a `toolchain`"
+        tools = platform_lock(catalog, catalog.layer(layer.toolchain).definition, resolution.platform)
     return _Work(
         catalog=catalog,
         resolution=resolution,
         entry=entry,
         parent=parent,
         lock=lock,
-        tools=_tools(catalog, resolution, layer) if lock.sdists else None,
+        tools=tools,
         pip=_pip(catalog, resolution.platform) if lock.wheels or lock.sdists else None,
     )
-
-
-def _tools(catalog: Catalog, resolution: Resolution, layer: Layer) -> PlatformLock | None:
-    """The pins of what compiles the layer's sources: Debian packages, and what Python builds with."""
-    assert layer.toolchain is not None, "checked with the recipe: `from_source` needs a `toolchain`"
-    return platform_lock(catalog, catalog.layer(layer.toolchain).definition, resolution.platform)
 
 
 def _pip(catalog: Catalog, platform: str) -> DebPin:
@@ -236,14 +236,6 @@ def _benchmark_facts(catalog: Catalog, entry: Entry[Benchmark], framework: str) 
     facts["model"] = {"name": model.name, "files": {out.file: out.sha256 for out in model.outputs}}
     facts["dataset"] = {"name": dataset.name, "files": {out.file: out.sha256 for out in dataset.outputs}}
     return json.dumps(facts, indent=1, sort_keys=True) + "\n"
-
-
-def _base_context(work: _Work) -> dict[str, str]:
-    """The named build context of a base that comes from an OCI layout on this machine."""
-    base = work.resolution.base
-    if work.parent is not None or not base.path:
-        return {}
-    return {"base": f"oci-layout://{base.path}@{base.digest}"}
 
 
 # -- the inputs of the content id --------------------------------------------------------

@@ -258,7 +258,10 @@ def match_unit(unit: Unit, known: Iterable[CdiDevice], found: Iterable[FoundDevi
     others = {node for device in found for node in device.nodes} - set(unit.device.nodes)
     possible = [device for device in known if device.short != ALL and not others & set(device.nodes)]
     named = _match_by_name(unit, possible)
-    return named if named is not None else _match_by_nodes(unit, possible)
+    if named is not None:
+        return named
+    own = _own_nodes(unit)
+    return next((device for device in possible if own and own <= set(device.nodes)), None)
 
 
 def _match_by_name(unit: Unit, possible: Sequence[CdiDevice]) -> CdiDevice | None:
@@ -267,14 +270,6 @@ def _match_by_name(unit: Unit, possible: Sequence[CdiDevice]) -> CdiDevice | Non
         for device in possible:
             if name and _has_name(device, name, pci) and not _contradicts(device, unit):
                 return device
-    return None
-
-
-def _match_by_nodes(unit: Unit, possible: Sequence[CdiDevice]) -> CdiDevice | None:
-    own = _own_nodes(unit)
-    for device in possible:
-        if own and own <= set(device.nodes):
-            return device
     return None
 
 

@@ -69,8 +69,13 @@ def plan_devices(target: Target, inventory: DeviceInventory, selection: str, use
     `HostLimitError` where a device is missing (`device-missing`), no method can pass it (`no-device-way`), or
     the user cannot open it (`group-missing`, `device-rights`).
     """
-    wanted = _wanted(target, inventory, selection)
-    passthrough = wanted.passthrough
+    passthrough = target.passthrough
+    specs = [device for device in inventory.cdi_devices if device.kind == passthrough.cdi]
+    inventory = replace(inventory, found=with_uuids(inventory.found, specs))
+    choice = choose(
+        selection, inventory.found, target.name, required=passthrough.required, possible=not passthrough.empty
+    )
+    wanted = Wanted(passthrough=passthrough, inventory=inventory, choice=choice)
     if passthrough.empty or not (wanted.has_devices or passthrough.required):
         return Devices()
     passed_over: list[str] = []
@@ -87,20 +92,6 @@ def plan_devices(target: Target, inventory: DeviceInventory, selection: str, use
             slug="device-missing",
         )
     raise _no_method(target, passed_over)
-
-
-def _wanted(target: Target, inventory: DeviceInventory, selection: str) -> Wanted:
-    passthrough = target.passthrough
-    specs = [device for device in inventory.cdi_devices if device.kind == passthrough.cdi]
-    inventory = replace(inventory, found=with_uuids(inventory.found, specs))
-    choice = choose(
-        selection,
-        inventory.found,
-        target.name,
-        required=passthrough.required,
-        possible=not passthrough.empty,
-    )
-    return Wanted(passthrough=passthrough, inventory=inventory, choice=choice)
 
 
 def _no_method(target: Target, passed_over: Iterable[str]) -> HostLimitError:
