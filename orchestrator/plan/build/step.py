@@ -43,9 +43,8 @@ class _Work:
     entry: Entry[Layer]
     parent: LayerStep | None
     lock: PlatformLock
-    """Without any pin where the layer has no lock."""
-    tools: PlatformLock | None
-    """Of the layer that compiles this one's sources; None where nothing is compiled."""
+    tools: PlatformLock
+    """Of the layer that compiles this one's sources; without any pin where nothing is compiled."""
     pip: DebPin | None
 
     @property
@@ -89,7 +88,7 @@ def layer_step(
         trees=trees,
         sdists=tuple(SdistPin(**sdist.model_dump()) for sdist in lock.sdists),
         toolchain=layer.toolchain or "" if lock.sdists else "",
-        tools=_laid_out(work, work.tools or PlatformLock()),
+        tools=_laid_out(work, work.tools),
         common=_common(renderer, work, facts),
         inputs=inputs,
         base_source="" if parent else resolution.base.identity,
@@ -107,8 +106,9 @@ def has_lock(resolution: Resolution, layer: Layer) -> bool:
 
 def _work(catalog: Catalog, resolution: Resolution, entry: Entry[Layer], parent: LayerStep | None) -> _Work:
     layer = entry.definition
-    lock = platform_lock(catalog, layer, resolution.platform) if has_lock(resolution, layer) else None
-    lock, tools = lock or PlatformLock(), None
+    lock, tools = PlatformLock(), PlatformLock()
+    if has_lock(resolution, layer):
+        lock = platform_lock(catalog, layer, resolution.platform)
     if lock.sdists:
         assert layer.toolchain is not None, "checked with the recipe: `from_source` needs a `toolchain`"
         tools = platform_lock(catalog, catalog.layer(layer.toolchain).definition, resolution.platform)
@@ -126,7 +126,6 @@ def _work(catalog: Catalog, resolution: Resolution, entry: Entry[Layer], parent:
 def _pip(catalog: Catalog, platform: str) -> DebPin:
     """The pinned package that holds the pip which installs wheels (layer `pip`, never an image)."""
     lock = platform_lock(catalog, catalog.layer(PIP_LAYER).definition, platform)
-    assert lock is not None, "the pip layer names a package, and platform_lock refuses to do without its lock"
     return DebPin(**lock.debs[0].model_dump())
 
 
@@ -155,7 +154,7 @@ def _content_path(to: str) -> str:
 
 def _template_facts(work: _Work, trees: Sequence[TreePin]) -> dict[str, object]:
     layer, lock, resolution = work.layer, work.lock, work.resolution
-    base, tools = resolution.base, work.tools or PlatformLock()
+    base, tools = resolution.base, work.tools
     command: tuple[str, ...] = ()
     if resolution.benchmark is not None:
         command = work.catalog.harness(resolution.benchmark.definition.harness).definition.command
@@ -206,7 +205,7 @@ def _context_files(work: _Work, text: str) -> list[ContextFile]:
         files += context_files(work.catalog.file(work.entry, copied.source), _content_path(copied.to))
     if work.pip is not None:
         files.append(text_file("requirements.txt", requirements(work.lock.wheels)))
-    if work.tools is not None:
+    if work.lock.sdists:
         files.append(text_file(TOOL_REQUIREMENTS, requirements(work.tools.wheels)))
     if work.layer.level == "benchmark" and work.resolution.benchmark is not None:
         facts = _benchmark_facts(work.catalog, work.resolution.benchmark, work.resolution.framework)
@@ -254,8 +253,8 @@ def _inputs(work: _Work, text: str, files: Sequence[ContextFile]) -> dict[str, s
     inputs |= {f"sdist:{sdist.name}": f"{sdist.version} {sdist.sha256}" for sdist in work.lock.sdists}
     if work.lock.debs and work.lays_out_debs:
         inputs["rootfs"] = ROOTFS_SCHEME
-    if work.tools is not None:  # compilers shape what they make, though they are no packages of the image
-        inputs |= _package_inputs(work.tools, "tool-")
+    # Compilers shape what they make, though they are no packages of the image.
+    inputs |= _package_inputs(work.tools, "tool-")
     if work.layer.per_arch:
         inputs["arch"] = work.resolution.arch
     if work.pip is not None:

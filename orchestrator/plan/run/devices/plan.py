@@ -91,12 +91,8 @@ def plan_devices(target: Target, inventory: DeviceInventory, selection: str, use
             hint="check the driver with `mlorch doctor`, or choose another target with --target",
             slug="device-missing",
         )
-    raise _no_method(target, passed_over)
-
-
-def _no_method(target: Target, passed_over: Iterable[str]) -> HostLimitError:
-    without = "" if target.passthrough.required else ", or run without a device: --devices none"
-    return HostLimitError(
+    without = "" if passthrough.required else ", or run without a device: --devices none"
+    raise HostLimitError(
         f"the devices of target `{target.name}` cannot be passed into a container: {'; '.join(passed_over)}",
         hint=f"one of these must work; `mlorch targets show {target.name}` and docs/devices.md say how{without}",
         slug="no-device-way",
