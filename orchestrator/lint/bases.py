@@ -145,9 +145,8 @@ def _may_be_commit(text: str, known: Mapping[str, str | None], script: Script) -
     names = [name for name, _, _ in variables(text)]
     if names and _set_in(script, names):
         return True
-    for name in names:
-        if name not in known or known[name] is None:  # one that is set nowhere is a finding of `pin-unset`
-            return True
+    if any(known.get(name) is None for name in names):  # one that is set nowhere is a finding of `pin-unset`
+        return True
     return _COMMIT.fullmatch(filled(text, known)) is not None
 
 

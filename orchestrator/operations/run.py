@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.run.cells import Cell
-    from orchestrator.plan.run.workload import RunEnvironment
+    from orchestrator.plan.run.planner import RunEnvironment
     from orchestrator.results.summary import Summary
     from orchestrator.runs.record import RecordContext
     from orchestrator.runs.runner import Outcome, Runner, Watcher

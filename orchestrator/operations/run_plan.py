@@ -13,9 +13,8 @@ from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.plan.build.resolve import benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
-from orchestrator.plan.run.planner import plan_run, run_id
+from orchestrator.plan.run.planner import RunEnvironment, Workload, plan_run, run_id
 from orchestrator.plan.run.settings import Choices
-from orchestrator.plan.run.workload import RunEnvironment, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

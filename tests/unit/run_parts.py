@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Model, Target
 from orchestrator.facts.host import HostFacts, NumaNode
+from orchestrator.plan.run.planner import RunEnvironment, Workload
 from orchestrator.plan.run.user import RunUser
-from orchestrator.plan.run.workload import RunEnvironment, Workload
 
 GIB = 2**30
 SHA = "0" * 64

@@ -11,7 +11,7 @@ from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Entry, K
 from orchestrator.definitions.catalog.roots import Root, definition_files, inside
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.yaml import Document, decode, read_document, suggestion
-from orchestrator.definitions.yaml.document import ScalarNode
+from orchestrator.definitions.yaml.nodes import ScalarNode
 from orchestrator.definitions.yaml.text import listing
 from orchestrator.errors import DefinitionError, Problem, Span, UsageError
 

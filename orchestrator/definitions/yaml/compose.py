@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from orchestrator.definitions.yaml.document import Document, ListNode, MapNode, Node, ScalarNode
+from orchestrator.definitions.yaml.nodes import ListNode, MapNode, Node, ScalarNode
 from orchestrator.errors import DefinitionError, Problem, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, NoReturn
+
+    from orchestrator.definitions.yaml.document import Document
 
 MAX_DEPTH = 32
 MAX_NODES = 100_000

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.definitions.yaml.document import Document, MapNode, Node, ScalarNode
+from orchestrator.definitions.yaml.nodes import MapNode, Node, ScalarNode
 from orchestrator.definitions.yaml.text import listing, nearest, suggestion
 from orchestrator.definitions.yaml.wording import complaint, dotted, quoted
 from orchestrator.errors import DefinitionError, Problem
@@ -16,6 +16,8 @@ from orchestrator.errors import DefinitionError, Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TypeVar
+
+    from orchestrator.definitions.yaml.document import Document
 
     M = TypeVar("M", bound=BaseModel)
 

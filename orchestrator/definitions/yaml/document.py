@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.yaml.nodes import ListNode, MapNode, Node, ScalarNode
 from orchestrator.errors import DefinitionError, Problem, Span
 
 if TYPE_CHECKING:
@@ -21,75 +22,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1024 * 1024
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """A value in a file; `size` counts it and all below, `height` the levels below it."""
-
-    line: int
-    column: int
-    end_line: int
-    end_column: int
-    size: int = field(default=1, init=False)
-    height: int = field(default=0, init=False)
-
-    def span(self, path: str) -> Span:
-        """Where it stands in the file of this path."""
-        return Span(path=path, line=self.line, column=self.column, end_line=self.end_line, end_column=self.end_column)
-
-    def child(self, item: str | int) -> Node | None:  # noqa: ARG002 (the scalar's answer)
-        """The value below, by key or by index from 0; None where there is none."""
-        return None
-
-    def plain(self) -> object:
-        """The value without positions."""
-        raise NotImplementedError
-
-    def grow(self, child: Node) -> None:
-        """Account for a finished child."""
-        self.size += child.size
-        self.height = max(self.height, child.height + 1)
-
-
-@dataclass(slots=True, eq=False)
-class ScalarNode(Node):
-    """A text as it was written; `null` where it is a plain ``null``, ``~`` or nothing at all."""
-
-    value: str
-    null: bool
-
-    def plain(self) -> object:
-        return None if self.null else self.value
-
-
-@dataclass(slots=True, eq=False)
-class ListNode(Node):
-    """A sequence."""
-
-    items: list[Node] = field(default_factory=list)
-
-    def child(self, item: str | int) -> Node | None:
-        if isinstance(item, int) and 0 <= item < len(self.items):
-            return self.items[item]
-        return None
-
-    def plain(self) -> object:
-        return [item.plain() for item in self.items]
-
-
-@dataclass(slots=True, eq=False)
-class MapNode(Node):
-    """A mapping in the order of the text; each entry is its key and its value."""
-
-    entries: dict[str, tuple[ScalarNode, Node]] = field(default_factory=dict)
-
-    def child(self, item: str | int) -> Node | None:
-        entry = self.entries.get(item) if isinstance(item, str) else None
-        return entry[1] if entry else None
-
-    def plain(self) -> object:
-        return {key: value.plain() for key, (_, value) in self.entries.items()}
 
 
 @dataclass(frozen=True, slots=True)

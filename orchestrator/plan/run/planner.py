@@ -6,10 +6,12 @@ the same steps, and a dry run prints what would start.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError
 from orchestrator.facts.containers import ARTIFACTS, OWNER_LABEL, ContainerSpec, Mount
+from orchestrator.facts.devices import DeviceInventory
 from orchestrator.facts.runs import AssetRef, RunStep
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.plan.run.settings import settings_of
@@ -17,16 +19,53 @@ from orchestrator.plan.run.settings import settings_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.definitions.kinds.recipes import Asset
+    from orchestrator.definitions.kinds.recipes import Asset, Benchmark, Dataset, Harness, Model, Target
     from orchestrator.facts.host import HostFacts
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.devices import Devices
     from orchestrator.plan.run.settings import Choices
-    from orchestrator.plan.run.workload import RunEnvironment, Workload
+    from orchestrator.plan.run.user import RunUser
 
 PIDS = 4096
 _MIB, _GIB = 2**20, 2**30
 _SUFFIXES = {"": 1, "k": 2**10, "m": _MIB, "g": _GIB, "t": 2**40}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What is measured and with which image; the folders lie on this host, sizes in bytes."""
+
+    benchmark: Benchmark
+    target: Target
+    model: Model
+    dataset: Dataset
+    harness: Harness
+    framework: str
+    image: str
+    model_folder: str
+    dataset_folder: str
+    model_bytes: int = 0
+    dataset_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnvironment:
+    """Where it runs and for whom.
+
+    ``results`` and ``artifacts`` are absolute host folders, ``user`` says who containers are (`plan.run.user`);
+    ``devices`` is what the host and its engine have for devices, ``device_selection`` which of them
+    to use (`--devices`, empty: all), ``limits`` the most that a container's rlimit may be (None: no bound; a name
+    that is absent is not known and not checked).
+    """
+
+    host: HostFacts
+    results: str
+    artifacts: str
+    user: RunUser
+    owner: str
+    devices: DeviceInventory = field(default_factory=DeviceInventory)
+    device_selection: str = ""
+    limits: Mapping[str, int | None] = field(default_factory=dict)
 
 
 def run_id(stamp: str, benchmark: str, target: str, cell: Cell, token: str) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.kinds.recipes import Benchmark
     from orchestrator.plan.run.cells import Cell
-    from orchestrator.plan.run.workload import Workload
+    from orchestrator.plan.run.planner import Workload
 
 SETTINGS_VERSION = 1
 DEFAULT_MIN_DURATION_MS = 10_000

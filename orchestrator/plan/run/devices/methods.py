@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import HostLimitError
 from orchestrator.facts.containers import Mount
-from orchestrator.plan.run.devices.rights import require_character
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from orchestrator.definitions.kinds.targets import By, DeviceNode, Passthrough
-    from orchestrator.facts.devices import CdiDevice, DeviceInventory, FoundDevice, Unit
+    from orchestrator.facts.devices import CdiDevice, DeviceInventory, FoundDevice, Node, Unit
     from orchestrator.plan.run.devices.choice import Choice
 
 LIBRARIES = "/usr/lib/{machine}-linux-gnu"
@@ -25,6 +25,8 @@ LIBRARIES = "/usr/lib/{machine}-linux-gnu"
 
 ALL = "all"
 """The CDI name by which a spec gives every device of its kind."""
+_MEMORY = frozenset({(1, 1), (1, 2), (1, 4)})
+"""Major and minor of /dev/mem, /dev/kmem and /dev/port, whatever name leads to them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,7 @@ def by_nodes(wanted: Wanted) -> Answer:
     if isinstance(libraries, Unavailable):
         return libraries
     for path in nodes:
-        require_character(path, wanted.inventory.facts)
+        _require_character(path, wanted.inventory.facts)
     passed = tuple(dict.fromkeys(nodes))
     own = [own_nodes(wanted.passthrough, unit) for unit in wanted.units]
     return Injection(
@@ -163,6 +165,21 @@ def _nodes_of(wanted: Wanted, node: DeviceNode) -> Sequence[str] | Unavailable:
     if not found and not node.optional:
         return Unavailable(f"this host has no {node.name} ({node.reason})")
     return found
+
+
+def _require_character(path: str, facts: Mapping[str, Node]) -> None:
+    """Raise `HostLimitError` [device-kind] for what is no character device, or is the host's memory."""
+    node = facts.get(path)
+    if node is None:
+        return
+    if node.kind != "c" or (node.major, node.minor) in _MEMORY:
+        what = {"b": "a disk (a block device)", "d": "a folder"}.get(node.kind, "no device")
+        what = "the memory of the host" if node.kind == "c" else what
+        raise HostLimitError(
+            f"{path} is {what}; only the character devices of an accelerator are ever passed",
+            hint="correct the node's name in the target's recipe: `mlorch recipes lint`",
+            slug="device-kind",
+        )
 
 
 def own_nodes(passthrough: Passthrough, unit: Unit) -> list[str]:
