@@ -101,9 +101,12 @@ def choose(text: str, found: Iterable[FoundDevice], target: str, *, required: bo
     if kind == "none":
         return Choice(whole=not every)
     if kind == "count":
-        chosen = _counted(terms[0], every, target)
-    else:
-        chosen = _named(terms, own, everything, target)
+        wanted = int(terms[0].value)
+        if wanted > len(every):
+            message = f"target `{target}` has {len(every)} devices here, and --devices asks for {wanted}"
+            raise UsageError(message, hint=_available(every), slug="unknown-device")
+        return Choice(units=every[:wanted], whole=wanted == len(every))
+    chosen = _named(terms, own, everything, target)
     units = tuple(unit for unit in every if unit in chosen)  # in the host's order
     return Choice(units=units, whole=len(units) == len(every))
 
@@ -134,17 +137,6 @@ def _learned(device: FoundDevice, named: Sequence[CdiDevice]) -> FoundDevice:
 def _units(device: FoundDevice) -> tuple[Unit, ...]:
     """A device that is cut into parts cannot be used whole."""
     return tuple(Unit(device=device, part=part) for part in device.parts) or (Unit(device=device),)
-
-
-def _counted(term: Term, every: tuple[Unit, ...], target: str) -> tuple[Unit, ...]:
-    wanted = int(term.value)
-    if wanted > len(every):
-        raise UsageError(
-            f"target `{target}` has {len(every)} devices here, and --devices asks for {wanted}",
-            hint=_available(every),
-            slug="unknown-device",
-        )
-    return every[:wanted]
 
 
 def _named(
@@ -188,7 +180,8 @@ def _unknown(term: Term, own: Sequence[FoundDevice], target: str) -> UsageError:
             hint=f"make the instances first (nvidia-smi mig), or take a whole device. {_available(every)}",
             slug="no-parts",
         )
-    if term.kind == "uuid" and _hides_uuids(every, parts_only=wants_part):
+    hidden = [unit for unit in every if not unit.uuid and (unit.part or not wants_part)]
+    if term.kind == "uuid" and hidden:
         return UsageError(
             f"this host does not show the UUIDs of all devices of target `{target}`, so {_shown(term)} may be any",
             hint="choose by index or PCI address, or name devices by UUID in a CDI spec "
@@ -198,16 +191,6 @@ def _unknown(term: Term, own: Sequence[FoundDevice], target: str) -> UsageError:
     return UsageError(
         f"target `{target}` has no device {_shown(term)} on this host", hint=_available(every), slug="unknown-device"
     )
-
-
-def _hides_uuids(units: Iterable[Unit], *, parts_only: bool) -> bool:
-    """Whether the host does not show the UUID of a unit, so that a UUID may be any of them."""
-    for unit in units:
-        if parts_only and unit.part is None:
-            continue
-        if not unit.uuid:
-            return True
-    return False
 
 
 def _of_another(others: dict[str, str], chosen: Sequence[Unit], target: str) -> UsageError:
