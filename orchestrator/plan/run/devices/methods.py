@@ -1,7 +1,7 @@
 """The methods by which a container can get devices: CDI, `--gpus`, a vendor's OCI runtime, plain nodes. Pure.
 
-Each gives an `Injection`, or says why it cannot be used here (`Unavailable`), or is None where the
-target's recipe does not have it.
+Each gives an `Injection`, or None where the target's recipe does not have it; it raises `Unavailable` where it
+cannot be used here.
 """
 
 from __future__ import annotations
@@ -68,14 +68,8 @@ class Injection:
     mounts: tuple[Mount, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Unavailable:
+class Unavailable(Exception):
     """Why a method that the target has cannot be used here."""
-
-    reason: str
-
-
-Answer = Injection | Unavailable | None
 
 
 def shared_only(passthrough: Passthrough) -> bool:
@@ -84,28 +78,28 @@ def shared_only(passthrough: Passthrough) -> bool:
     return any(not node.optional for node in nodes) and not any(node.each for node in nodes)
 
 
-def by_gpus(wanted: Wanted) -> Answer:
+def by_gpus(wanted: Wanted) -> Injection | None:
     """The engine's own `--gpus`."""
     if not wanted.passthrough.gpus:
         return None
     if not wanted.inventory.gpus:
-        return Unavailable("the engine cannot do --gpus: it has no hook of the vendor (the NVIDIA container toolkit)")
+        raise Unavailable("the engine cannot do --gpus: it has no hook of the vendor (the NVIDIA container toolkit)")
     if not wanted.has_devices:
-        return Unavailable("no device was found")
+        raise Unavailable("no device was found")
     names = tuple(unit.uuid or unit.label for unit in wanted.units)
     asked = ("all",) if _all_by_word(wanted, "uuid") else names
     return Injection(why="the engine has the vendor's hook for --gpus", names=names, gpus=asked)
 
 
-def by_runtime(wanted: Wanted) -> Answer:
+def by_runtime(wanted: Wanted) -> Injection | None:
     """The vendor's OCI runtime, which reads a variable."""
     runtime = wanted.passthrough.runtime
     if runtime is None:
         return None
     if runtime.name not in wanted.inventory.runtimes:
-        return Unavailable(f"the engine has no OCI runtime `{runtime.name}`")
+        raise Unavailable(f"the engine has no OCI runtime `{runtime.name}`")
     if not wanted.has_devices:
-        return Unavailable("no device was found")
+        raise Unavailable("no device was found")
     listed = units_named(runtime.by, wanted.units, isolates=False)
     asked = "all" if _all_by_word(wanted, runtime.by) else listed
     return Injection(
@@ -127,22 +121,14 @@ def _all_by_word(wanted: Wanted, by: By) -> bool:
     return not (by == "uuid" and all_have_uuids)
 
 
-def by_nodes(wanted: Wanted) -> Answer:
+def by_nodes(wanted: Wanted) -> Injection | None:
     """Plain device nodes, and the libraries of the host's driver."""
     if not wanted.passthrough.nodes:
         return None
-    nodes: list[str] = []
-    for node in wanted.passthrough.nodes:
-        found = _nodes_of(wanted, node)
-        if isinstance(found, Unavailable):
-            return found
-        nodes += found
+    passed = tuple(dict.fromkeys(path for node in wanted.passthrough.nodes for path in _nodes_of(wanted, node)))
     libraries = _libraries(wanted)
-    if isinstance(libraries, Unavailable):
-        return libraries
-    for path in nodes:
+    for path in passed:
         _require_character(path, wanted.inventory.facts)
-    passed = tuple(dict.fromkeys(nodes))
     own = [own_nodes(wanted.passthrough, unit) for unit in wanted.units]
     return Injection(
         why=f"plain device nodes: {', '.join(passed) or 'none'}",
@@ -154,16 +140,16 @@ def by_nodes(wanted: Wanted) -> Answer:
     )
 
 
-def _nodes_of(wanted: Wanted, node: DeviceNode) -> Sequence[str] | Unavailable:
+def _nodes_of(wanted: Wanted, node: DeviceNode) -> Sequence[str]:
     """The host's nodes that a node of the recipe stands for; of ``each`` device those of the chosen ones."""
     found = [] if node.each else list(wanted.inventory.nodes.get(node.name, ()))
     for unit in wanted.units if node.each else ():
         own = [path for path in unit.nodes if PurePosixPath(path).match(node.name)]
         if not own and not node.optional:
-            return Unavailable(f"device {unit.label} has no node {node.name} ({node.reason})")
+            raise Unavailable(f"device {unit.label} has no node {node.name} ({node.reason})")
         found += own
     if not found and not node.optional:
-        return Unavailable(f"this host has no {node.name} ({node.reason})")
+        raise Unavailable(f"this host has no {node.name} ({node.reason})")
     return found
 
 
@@ -188,7 +174,7 @@ def own_nodes(passthrough: Passthrough, unit: Unit) -> list[str]:
     return [path for path in unit.nodes if any(PurePosixPath(path).match(pattern) for pattern in patterns)]
 
 
-def _libraries(wanted: Wanted) -> tuple[Mount, ...] | Unavailable:
+def _libraries(wanted: Wanted) -> tuple[Mount, ...]:
     folder = LIBRARIES.format(machine=wanted.inventory.machine)
     mounts = []
     for library in wanted.passthrough.libraries:
@@ -196,7 +182,7 @@ def _libraries(wanted: Wanted) -> tuple[Mount, ...] | Unavailable:
         if source is not None:
             mounts.append(Mount(source=source, target=f"{folder}/{library.name}"))
         elif not library.optional:
-            return Unavailable(f"this host has no {library.name} ({library.reason})")
+            raise Unavailable(f"this host has no {library.name} ({library.reason})")
     return tuple(mounts)
 
 
@@ -219,21 +205,21 @@ def units_named(by: By, units: Sequence[Unit], *, isolates: bool) -> str:
 # CDI device that brings a node of another device is never taken for this one, whatever its name.
 
 
-def by_cdi(wanted: Wanted) -> Answer:
+def by_cdi(wanted: Wanted) -> Injection | None:
     """Every chosen device by a CDI name, or ``all`` where the devices have no names of their own."""
     kind, inventory = wanted.passthrough.cdi, wanted.inventory
     if kind is None:
         return None
     if not inventory.cdi:
-        return Unavailable("the engine does not take CDI names")
+        raise Unavailable("the engine does not take CDI names")
     known = [device for device in inventory.cdi_devices if device.kind == kind]
     if not known:
-        return Unavailable(f"no CDI spec that the engine reads names a device of {kind}")
+        raise Unavailable(f"no CDI spec that the engine reads names a device of {kind}")
     injection = _by_names(wanted, known) or _by_all(wanted, known)
     if injection is not None:
         return injection
     labels = [unit.label for unit in wanted.units if match_unit(unit, known, inventory.found) is None]
-    return Unavailable(f"no CDI spec names device {', '.join(labels) or 'any'} of {kind}")
+    raise Unavailable(f"no CDI spec names device {', '.join(labels) or 'any'} of {kind}")
 
 
 def _by_names(wanted: Wanted, known: Sequence[CdiDevice]) -> Injection | None:

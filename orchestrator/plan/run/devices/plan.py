@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.targets import DeviceNode, Group, Target
     from orchestrator.facts.containers import Mount
     from orchestrator.facts.devices import DeviceInventory, Node, Unit
-    from orchestrator.plan.run.devices.methods import Answer
 
-_METHODS: dict[str, Callable[[Wanted], Answer]] = {
+_METHODS: dict[str, Callable[[Wanted], Injection | None]] = {
     "cdi": by_cdi,
     "gpus": by_gpus,
     "runtime": by_runtime,
@@ -80,11 +79,13 @@ def plan_devices(target: Target, inventory: DeviceInventory, selection: str, use
         return Devices()
     passed_over: list[str] = []
     for method, ask in _METHODS.items():
-        answer = ask(wanted)
-        if isinstance(answer, Injection):
-            return _devices(wanted, target.name, method, answer, tuple(passed_over), user)
-        if isinstance(answer, Unavailable):
-            passed_over.append(f"{method}: {answer.reason}")
+        try:
+            injection = ask(wanted)
+        except Unavailable as why:
+            passed_over.append(f"{method}: {why}")
+            continue
+        if injection is not None:
+            return _devices(wanted, target.name, method, injection, tuple(passed_over), user)
     if not wanted.has_devices:
         raise HostLimitError(
             f"no device of target `{target.name}` was found on this host",
