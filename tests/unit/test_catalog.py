@@ -175,6 +175,7 @@ M, D = "recipes/models/net.yaml", "recipes/datasets/photos.yaml"
         (B, "[engine]", "[engines]", "unknown-framework", 9, "did you mean `engine`?"),
         (B, "[engine]", "[engine, motor]", "unknown-framework", 9, "there are: engine"),
         (T, "detect:", "prefer: [engines]\ndetect:", "unknown-framework", 8, "did you mean `engine`?"),
+        (T, "detect:", "host: [clocks]\ndetect:", "unknown-hostchecks", 8, "none is defined"),
         (T, "base: os", "base: userland", "wrong-level", 5, "there are: os"),
         (T, "runtime: userland", "runtime: user", "unknown-layer", 6, "did you mean"),
         (T, "{engine: engine}", "{engine: engin}", "unknown-layer", 7, "did you mean `engine`?"),
