@@ -153,7 +153,9 @@ def _is_exclusive(nodes: Iterable[DeviceNode], path: str) -> bool:
 def _near(units: Iterable[Unit]) -> tuple[int, ...]:
     """The memory nodes of the devices; none where one of them is not known."""
     nodes = {unit.device.numa_node for unit in units}
-    return () if None in nodes else tuple(sorted(node for node in nodes if node is not None))
+    if None in nodes:
+        return ()
+    return tuple(sorted(node for node in nodes if node is not None))
 
 
 def _injected(unit: Unit, name: str) -> InjectedDevice:
