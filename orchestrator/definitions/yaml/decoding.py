@@ -90,18 +90,16 @@ def _tag(node: Node | None) -> str | None:
 
 
 def _translate(document: Document, model: type[BaseModel], faults: list[_Fault]) -> list[Problem]:
-    problems: list[Problem] = []
     unknown = [fault for fault in faults if fault.kind == "extra_forbidden"]
     meant = {(fault.loc, key) for fault in unknown for key in nearest(fault.key, _free_keys(document, model, fault))}
+    problems = [_unknown_key(document, model, fault) for fault in unknown]
     for fault in faults:
-        if fault.kind == "extra_forbidden":
-            problems.append(_unknown_key(document, model, fault))
-        elif fault.kind == "missing":
+        if fault.kind == "missing":
             if (fault.loc, fault.key) not in meant:
                 problems.append(_missing_key(document, model, fault))
         elif fault.kind in {"union_tag_invalid", "union_tag_not_found"}:
             problems.append(_bad_tag(document, fault))
-        elif not _follows(fault):
+        elif fault.kind != "extra_forbidden" and not _follows(fault):
             problems.append(_bad_value(document, model, fault))
     return problems
 
