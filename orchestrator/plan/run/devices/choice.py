@@ -24,7 +24,7 @@ GRAMMAR = (
 )
 _INDICES = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
 _OTHER = re.compile(
-    r"(?P<all>all)|(?P<none>none)|(?P<part>\d{1,4}:\d{1,4})|count:(?P<count>0*[1-9]\d{0,3})"
+    r"(?P<all>all)|(?P<none>none)|(?P<part>\d{1,4}:\d{1,4})|count:(?P<count>(?!0+\Z)\d{1,4})"
     r"|uuid:(?P<uuid>[A-Za-z0-9-]{4,80})|pci:(?P<pci>(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])"
 )
 """Named by the kind of `Term`."""
