@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A place in a text file; lines and columns count from 1, ends are exclusive."""
+    """A range of a text file; lines and columns count from 1, ends are exclusive."""
 
     path: str
     line: int
     column: int
     end_line: int
     end_column: int
+
+    @classmethod
+    def at(cls, path: str, line: int = 1, column: int = 1, length: int = 1) -> Span:
+        """Part of one line, one character at least; without a line the head of the file."""
+        return cls(path=path, line=line, column=column, end_line=line, end_column=column + max(1, length))
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}"
@@ -41,7 +46,7 @@ class Problem:
 
 
 class MlorchError(Exception):
-    """The root: a failure with a story. ``hint`` says what to do next."""
+    """The root of them all; ``hint`` says what to do next."""
 
     slug = "error"
     exit_code = 1
@@ -105,6 +110,11 @@ class DefinitionError(MlorchError):
         first = self._problems[0]
         super().__init__(first.message, hint=first.hint, slug=first.slug, span=first.span)
 
+    @classmethod
+    def fault(cls, slug: str, message: str, hint: str = "", span: Span | None = None) -> DefinitionError:
+        """The error of one fault."""
+        return cls([Problem(slug=slug, message=message, span=span, hint=hint)])
+
     def problems(self) -> tuple[Problem, ...]:
         return self._problems
 
@@ -117,7 +127,7 @@ class EngineError(MlorchError):
 
 
 class HostLimitError(EngineError):
-    """The host cannot give what the target asks for; said before anything starts."""
+    """The host cannot give what the target asks for; raised before anything starts."""
 
     slug = "host-limit"
 

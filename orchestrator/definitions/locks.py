@@ -12,6 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.kinds.lock import PlatformLock
 from orchestrator.definitions.kinds.recipes import BootstrapSource, Layer, RegistrySource
 from orchestrator.errors import DefinitionError, Problem
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.lock import BasePin, Deb, GitPin, LayerLock, PlatformLock, Sdist, Wheel
+    from orchestrator.definitions.kinds.base import Strict
+    from orchestrator.definitions.kinds.lock import LayerLock
 
-Place = tuple[str | int, ...]
+Loc = tuple[str | int, ...]
 """A path of keys and indices within a recipe."""
 ROOTFS_SCHEME = "2"
 """The version of how packages become a root file system (`orchestrator.packages.rootfs`).
@@ -33,11 +35,8 @@ same packages would give other bytes.
 
 def wanted_debs(layer: Layer, platform: str) -> tuple[str, ...]:
     """The Debian packages that a layer names on a platform, sorted: its own and those of its bootstrap source."""
-    names = {*layer.debs, *layer.debs_on.get(platform, ())}
-    for source in layer.sources:
-        if isinstance(source, BootstrapSource):
-            names.update(source.debs)
-    return tuple(sorted(names))
+    found = _deb_locations(layer)
+    return tuple(sorted({name for name, loc in found if loc[0] != "debs_on" or loc[1] == platform}))
 
 
 def compiled_on(layer: Layer, platform: str) -> frozenset[str]:
@@ -63,7 +62,7 @@ def base_digest(catalog: Catalog, layer: Layer, source: RegistrySource, platform
 def has_pins(layer: Layer) -> bool:
     """Whether a layer has anything that a lock can pin."""
     from_registry = any(isinstance(source, RegistrySource) for source in layer.sources)
-    return from_registry or any(pinned_places(layer))
+    return from_registry or any(pinned_locations(layer))
 
 
 def suite(layer: Layer) -> str | None:
@@ -76,46 +75,46 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
 
 
-def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock | None:
-    """The pins of `layer` on `platform`, or None for a layer that needs none.
+def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock:
+    """The pins of `layer` on `platform`; without any for a layer that needs none.
 
     Raises:
         DefinitionError: there is no lock (`lock-missing`), or it does not fit the recipe
             (`lock-stale`): a package was added, removed or changed its version since.
     """
     if not wanted_debs(layer, platform) and not layer.python and not layer.git:
-        return None
+        return PlatformLock()
     lock = catalog.lock(layer.name)
     pins = lock.platforms.get(platform) if lock is not None else None
     if pins is None:
-        first = next(pinned_places(layer))
+        first = next(pinned_locations(layer))
         message = f"layer `{layer.name}` has no pins for {platform}"
         raise DefinitionError([_problem(catalog, layer, "lock-missing", message, first[:1])])
     problems = [
-        _problem(catalog, layer, "lock-stale", message, place)
-        for message, place in (*unpinned(layer, pins, platform), *_unwanted(layer, pins, platform))
+        _problem(catalog, layer, "lock-stale", message, loc)
+        for message, loc in (*unpinned(layer, pins, platform), *_unwanted(layer, pins, platform))
     ]
     if problems:
         raise DefinitionError(problems)
     return pins
 
 
-def pinned_places(layer: Layer) -> Iterator[Place]:
+def pinned_locations(layer: Layer) -> Iterator[Loc]:
     """Where a recipe asks for something that its lock has to pin, base images apart."""
-    for _, place in _deb_places(layer):
-        yield place
+    for _, loc in _deb_locations(layer):
+        yield loc
     for index in range(len(layer.python)):
         yield "python", index
     for index in range(len(layer.git)):
         yield "git", index
 
 
-def unpinned(layer: Layer, pins: PlatformLock, platform: str) -> Iterator[tuple[str, Place]]:
+def unpinned(layer: Layer, pins: PlatformLock, platform: str) -> Iterator[tuple[str, Loc]]:
     """What a recipe asks for and its lock does not have in this form: a message, and where the recipe asks."""
     locked, wanted = {deb.name for deb in pins.debs}, wanted_debs(layer, platform)
-    for name, place in _deb_places(layer):
+    for name, loc in _deb_locations(layer):
         if name in wanted and name not in locked:
-            yield f"package `{name}` is not in the lock", place
+            yield f"package `{name}` is not in the lock", loc
     versions = _python_versions(layer, pins, platform)
     for index, requirement in enumerate(layer.python):
         name, _, version = requirement.partition("==")
@@ -141,7 +140,7 @@ def _python_versions(layer: Layer, pins: PlatformLock, platform: str) -> dict[st
     return versions
 
 
-def _unwanted(layer: Layer, pins: PlatformLock, platform: str) -> Iterator[tuple[str, Place]]:
+def _unwanted(layer: Layer, pins: PlatformLock, platform: str) -> Iterator[tuple[str, Loc]]:
     """What a lock has and the recipe does not ask for; Python requirements bring others, so those are not looked at."""
     for name in sorted({deb.name for deb in pins.debs} - set(wanted_debs(layer, platform))):
         yield f"the lock has `{name}`, the recipe does not", ("name",)
@@ -166,7 +165,7 @@ def require_locks(catalog: Catalog, layers: Sequence[Entry[Layer]], platform: st
         raise DefinitionError(dict.fromkeys(problems))
 
 
-def _deb_places(layer: Layer) -> Iterator[tuple[str, Place]]:
+def _deb_locations(layer: Layer) -> Iterator[tuple[str, Loc]]:
     for index, name in enumerate(layer.debs):
         yield name, ("debs", index)
     for platform, names in layer.debs_on.items():
@@ -178,9 +177,9 @@ def _deb_places(layer: Layer) -> Iterator[tuple[str, Place]]:
                 yield name, ("sources", at, "debs", index)
 
 
-def _problem(catalog: Catalog, layer: Layer, slug: str, message: str, place: Place) -> Problem:
+def _problem(catalog: Catalog, layer: Layer, slug: str, message: str, loc: Loc) -> Problem:
     document = catalog.layer(layer.name).document
-    return Problem(slug=slug, message=message, span=document.span(place), hint=f"run `mlorch images lock {layer.name}`")
+    return Problem(slug=slug, message=message, span=document.span(loc), hint=f"run `mlorch images lock {layer.name}`")
 
 
 # -- the file ----------------------------------------------------------------------------
@@ -189,71 +188,37 @@ HEADER = """\
 # Made by `mlorch images lock {layer}` from the distribution's signed package lists
 # and the Python package index. Do not edit: change the recipe and run it again.
 """
+_PLAIN = frozenset({"archive", "size"})
+"""What stands without quotes."""
 
 
 def lock_text(lock: LayerLock) -> str:
-    """The text of a lock file: sorted, every scalar quoted, the same bytes for the same pins.
+    """The text of a lock file: sorted, every other scalar quoted, the same bytes for the same pins.
 
     Sections that few layers have are left out where they are empty.
     """
-    lines = [HEADER.format(layer=lock.layer).rstrip(), f"version: {_quoted(lock.version)}", f"layer: {lock.layer}"]
+    lines = [HEADER.format(layer=lock.layer).rstrip(), f"version: {json.dumps(lock.version)}", f"layer: {lock.layer}"]
     lines.append("platforms:")
-    for platform in sorted(lock.platforms):
-        pins = lock.platforms[platform]
+    for platform, pins in sorted(lock.platforms.items()):
         lines.append(f"  {platform}:")
-        if pins.bases:
-            lines += _section("bases", [_base_lines(base) for base in sorted(pins.bases, key=lambda b: b.image)])
-        if pins.git:
-            lines += _section("git", [_git_lines(pin) for pin in sorted(pins.git, key=lambda g: (g.url, g.ref))])
-        lines += _section("debs", [_deb_lines(deb) for deb in sorted(pins.debs, key=lambda d: d.name)])
-        lines += _section("wheels", [_wheel_lines(wheel) for wheel in sorted(pins.wheels, key=lambda w: w.name)])
-        if pins.sdists:
-            lines += _section("sdists", [_sdist_lines(sdist) for sdist in sorted(pins.sdists, key=lambda s: s.name)])
+        for name, found in pins:
+            if found or name in {"debs", "wheels"}:
+                lines += _section(name, found)
     return "\n".join(lines) + "\n"
 
 
-def _section(name: str, items: list[list[str]]) -> list[str]:
-    if not items:
+def _section(name: str, pins: Sequence[Strict]) -> list[str]:
+    """The pins of a kind, sorted by their first fields, which name them, each with its fields in the model's order."""
+    if not pins:
         return [f"    {name}: []"]
     lines = [f"    {name}:"]
-    for item in items:
-        lines += [f"      {'-' if index == 0 else ' '} {line}" for index, line in enumerate(item)]
+    for pin in sorted(pins, key=lambda one: [str(value) for _, value in one]):
+        mark = "-"
+        for key, value in pin:
+            if isinstance(value, tuple):
+                lines.append(f"      {mark} {key}:")
+                lines += [f"          - {json.dumps(item)}" for item in sorted(value)]
+            else:
+                lines.append(f"      {mark} {key}: {value if key in _PLAIN else json.dumps(value)}")
+            mark = " "
     return lines
-
-
-def _base_lines(base: BasePin) -> list[str]:
-    return [f"image: {_quoted(base.image)}", f"digest: {_quoted(base.digest)}"]
-
-
-def _git_lines(pin: GitPin) -> list[str]:
-    return [f"url: {_quoted(pin.url)}", f"ref: {_quoted(pin.ref)}", f"commit: {_quoted(pin.commit)}"]
-
-
-def _deb_lines(deb: Deb) -> list[str]:
-    return [
-        f"name: {_quoted(deb.name)}",
-        f"version: {_quoted(deb.version)}",
-        f"archive: {deb.archive}",
-        f"path: {_quoted(deb.path)}",
-        f"sha256: {_quoted(deb.sha256)}",
-        f"size: {deb.size}",
-    ]
-
-
-def _wheel_lines(wheel: Wheel) -> list[str]:
-    hashes = [f"  - {_quoted(digest)}" for digest in sorted(wheel.sha256)]
-    return [f"name: {_quoted(wheel.name)}", f"version: {_quoted(wheel.version)}", "sha256:", *hashes]
-
-
-def _sdist_lines(sdist: Sdist) -> list[str]:
-    return [
-        f"name: {_quoted(sdist.name)}",
-        f"version: {_quoted(sdist.version)}",
-        f"filename: {_quoted(sdist.filename)}",
-        f"sha256: {_quoted(sdist.sha256)}",
-        f"size: {sdist.size}",
-    ]
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text)

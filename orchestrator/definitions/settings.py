@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.definitions.catalog import Root
-    from orchestrator.definitions.kinds.settings import SettingsFile
-    from orchestrator.definitions.yaml import Document
 
 FILE_NAME = "mlorch.yaml"
 _LISTS = frozenset({"recipes", "registries"})
@@ -63,11 +61,7 @@ def settings_files(start: Path | None = None, environ: Mapping[str, str] = os.en
     home = environ.get("XDG_CONFIG_HOME", "")
     config = Path(home) if home.startswith("/") else Path(environ.get("HOME") or "/") / ".config"
     here = (start or Path.cwd()).absolute()
-    return (str(config / "mlorch" / FILE_NAME), *(str(folder / FILE_NAME) for folder in reversed(_upwards(here))))
-
-
-def _upwards(here: Path) -> tuple[Path, ...]:
-    return (here, *here.parents)
+    return (str(config / "mlorch" / FILE_NAME), *(str(folder / FILE_NAME) for folder in (*here.parents[::-1], here)))
 
 
 def read_settings(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -96,19 +90,16 @@ def _with_file(settings: Settings, path: Path) -> Settings:
         span = document.span((), key=True)
         hint = "work in a folder of your own, or make the file yours"
         raise DefinitionError([document.problem("foreign-settings", message, span, hint)])
-    return _merge(settings, decode(document, SettingsFile), document, path.parent)
-
-
-def _merge(settings: Settings, given: SettingsFile, document: Document, folder: Path) -> Settings:
+    given = decode(document, SettingsFile)
     values: dict[str, object] = {}
     sources = dict(settings.sources)
     for name in sorted(given.model_fields_set):
         value = getattr(given, name)
         if name == "recipes":
             # Recipes of several files add up, the nearer file's later: they lay over one another anyway.
-            value = (*settings.recipes, *(_absolute_spec(item, folder) for item in value))
+            value = (*settings.recipes, *(_absolute_spec(item, path.parent) for item in value))
         elif name in {"ca_bundle", "results", "images"}:
-            value = str(folder / Path(value).expanduser())
+            value = str(path.parent / Path(value).expanduser())
         values[name] = value
         sources[name] = str(document.span((name,), key=True))
     return replace(settings, **values, sources=sources)  # type: ignore[arg-type]  # the models have equal fields

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.definitions.catalog import Catalog
-    from orchestrator.definitions.kinds.host_checks import HostCheck
-    from orchestrator.definitions.kinds.targets import Target
+    from orchestrator.definitions.kinds.targets import HostCheck, Target
     from orchestrator.host.accelerators import Machine
 
 

@@ -167,7 +167,7 @@ def read_published(path: Path) -> dict[str, Published]:
         UsageError: `no-published-list`, there is no such file.
         DefinitionError: faults of the file, located.
     """
-    from orchestrator.definitions.kinds.published_list import PublishedList
+    from orchestrator.definitions.kinds.settings import PublishedList
     from orchestrator.definitions.yaml import decode, read_document
 
     if not path.is_file():

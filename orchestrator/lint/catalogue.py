@@ -156,7 +156,7 @@ RULES: dict[str, Rule] = {
         do="# mlorch lint: allow RULE because …",
     ),
     "allow-unused": Rule(
-        level="warning", why="the place below does not break the rule any more", do="remove the comment"
+        level="warning", why="the instruction below does not break the rule any more", do="remove the comment"
     ),
 }
 """In the order in which docs/lint.md shows them."""

@@ -15,7 +15,7 @@ from orchestrator.lint.view import Finding, make_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orchestrator.lint.dockerfile import Comment, Dockerfile
+    from orchestrator.lint.dockerfile import Dockerfile
     from orchestrator.lint.view import File
 
 CHECKS: tuple[Callable[[File], Iterator[Finding]], ...] = (
@@ -82,7 +82,7 @@ def _allowed(dockerfile: Dockerfile) -> tuple[list[_Allowed], list[Finding]]:
         match = _ALLOW.match(comment.text)
         if match is None:
             continue
-        span = _span(dockerfile, comment)
+        span = Span.at(dockerfile.path, comment.line, comment.column, len(comment.text) + 2)
         rules = {name for name in re.split(r"[,\s]+", match["rules"].strip()) if name}
         unknown = sorted(rules - RULES.keys())
         if unknown or not rules:
@@ -94,16 +94,6 @@ def _allowed(dockerfile: Dockerfile) -> tuple[list[_Allowed], list[Finding]]:
         begin, end = _lines(dockerfile, comment.line)
         found.append(_Allowed(frozenset(rules) & RULES.keys(), span, begin, end))
     return found, faults
-
-
-def _span(dockerfile: Dockerfile, comment: Comment) -> Span:
-    return Span(
-        path=dockerfile.path,
-        line=comment.line,
-        column=comment.column,
-        end_line=comment.line,
-        end_column=comment.column + len(comment.text) + 2,
-    )
 
 
 def _lines(dockerfile: Dockerfile, line: int) -> tuple[int, int]:

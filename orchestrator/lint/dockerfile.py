@@ -1,4 +1,4 @@
-"""A Dockerfile as instructions with the place of every character of them. Pure.
+"""A Dockerfile as instructions with line and column of every character of them. Pure.
 
 Continued lines are joined as the builder joins them, comments between them are kept
 apart, here-documents belong to their instruction, and `# escape=` counts. No library on
@@ -130,21 +130,12 @@ class Instruction:
         return next((flag for flag in self.flags if flag.name == name), None)
 
     def span(self, offset: int | None = None, length: int = 1) -> Span:
-        """The place of a part of `text`; of the keyword where none is given."""
+        """Where a part of `text` stands; the keyword where none is given."""
         if offset is None or not self.segments:
-            return _span(self.path, self.line, self.column, len(self.keyword))
+            return Span.at(self.path, self.line, self.column, len(self.keyword))
         index = max(0, bisect_right(self.segments, (offset, 1 << 30, 0)) - 1)
         begin, line, column = self.segments[index]
-        return _span(self.path, line, column + offset - begin, length)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """A FROM and what follows it."""
-
-    name: str
-    source: Instruction
-    body: tuple[Instruction, ...]
+        return Span.at(self.path, line, column + offset - begin, length)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,22 +148,10 @@ class Dockerfile:
     comments: tuple[Comment, ...]
     faults: tuple[tuple[str, Span], ...] = ()
 
-    @property
-    def head(self) -> tuple[Instruction, ...]:
-        """What stands before the first FROM: global arguments."""
-        first = next((i for i, one in enumerate(self.instructions) if one.keyword == "FROM"), len(self.instructions))
-        return self.instructions[:first]
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        found: list[Stage] = []
-        starts = [i for i, one in enumerate(self.instructions) if one.keyword == "FROM"]
-        for index, end in zip(starts, [*starts, len(self.instructions)][1:], strict=True):
-            source = self.instructions[index]
-            given = source.words()
-            name = given[2].text if len(given) >= 3 and given[1].text.upper() == "AS" else ""
-            found.append(Stage(name=name.lower(), source=source, body=self.instructions[index + 1 : end]))
-        return tuple(found)
+    def parts(self) -> tuple[tuple[Instruction, ...], ...]:
+        """What stands before the first FROM (global arguments), then each stage, its FROM first."""
+        starts = [0, *(i for i, one in enumerate(self.instructions) if one.keyword == "FROM")]
+        return tuple(self.instructions[begin:end] for begin, end in zip(starts, [*starts[1:], None], strict=True))
 
 
 def parse(text: str, path: str) -> Dockerfile:
@@ -202,7 +181,7 @@ class _Reader:
             else:
                 self._instruction()
         if not any(one.keyword == "FROM" for one in self.instructions):
-            self.faults.append(("there is no FROM: this is no Dockerfile", _span(self.path, 1, 1)))
+            self.faults.append(("there is no FROM: this is no Dockerfile", Span.at(self.path)))
         return Dockerfile(
             path=self.path,
             lines=self.lines,
@@ -232,7 +211,7 @@ class _Reader:
         keyword = match[2].upper() if match else ""
         if match is None or keyword not in KEYWORDS:
             shown = line.split()[0]
-            self.faults.append((f"`{shown[:40]}` is no instruction", _span(self.path, began + 1, 1, len(shown))))
+            self.faults.append((f"`{shown[:40]}` is no instruction", Span.at(self.path, began + 1, 1, len(shown))))
             self.at += 1
             return
         text, segments = self._logical(match.end(0))
@@ -284,7 +263,7 @@ class _Reader:
                 self.at += 1
             if self.at >= len(self.lines):
                 message = f"the here-document `{match['name']}` has no end"
-                self.faults.append((message, _span(self.path, max(began, 1), 1)))
+                self.faults.append((message, Span.at(self.path, max(began, 1))))
             self.at += 1
             yield HereDocument(name=match["name"], line=began + 1, text="\n".join(body))
 
@@ -296,7 +275,3 @@ def _flags(text: str) -> tuple[tuple[Flag, ...], int]:
         found.append(Flag(match[1], match[2] or "", at))
         at = match.end()
     return tuple(found), at
-
-
-def _span(path: str, line: int, column: int, length: int = 1) -> Span:
-    return Span(path=path, line=line, column=column, end_line=line, end_column=column + max(1, length))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from orchestrator.lint.shell import INTERPRETERS
 from orchestrator.lint.view import Finding, mounts
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 _APT = frozenset({"apt", "apt-get", "aptitude"})
 _PIP = frozenset({"pip", "pip2", "pip3", "uv"})
 _CONDA = frozenset({"conda", "mamba", "micromamba"})
-_INTERPRETERS = frozenset({"sh", "bash", "dash", "zsh", "ash", "python", "python3", "perl", "ruby", "node"})
 _FETCHERS = frozenset({"curl", "wget"})
 _PIP_TAKES = frozenset(
     [
@@ -64,8 +64,9 @@ _HASHED = re.compile(r"sha(?:256|512|384|1)sum|md5sum|shasum|gpg\s+(?:--\S+\s+)*
 
 def apt(file: File) -> Iterator[Finding]:
     """Packages without a version, and lists that stay."""
-    for script in _scripts(file):
-        touching = [command for command in script.commands if _touches_lists(command)]
+    for script in file.scripts:
+        apt_commands = [command for command in script.commands if command.name in _APT]
+        touching = [each for each in apt_commands if each.has("install", "update", "upgrade", "dist-upgrade")]
         for command in touching:
             loose = _without_version(command) if command.has("install") else []
             if loose:
@@ -73,10 +74,6 @@ def apt(file: File) -> Iterator[Finding]:
         if touching and _keeps_lists(script):
             span = script.span(touching[0].program[0])
             yield Finding(rule="apt-lists-kept", span=span, message="the step leaves /var/lib/apt/lists as it is")
-
-
-def _touches_lists(command: Command) -> bool:
-    return command.name in _APT and command.has("install", "update", "upgrade", "dist-upgrade")
 
 
 def _without_version(command: Command) -> list[Word]:
@@ -88,18 +85,16 @@ def _without_version(command: Command) -> list[Word]:
 
 
 def _keeps_lists(script: Script) -> bool:
-    return "/var/lib/apt/lists" not in script.text and not _cached(script, "/var/lib/apt")
-
-
-def _cached(script: Script, folder: str) -> bool:
-    """Whether a folder, or one above it, is a mount while the step runs."""
+    """Whether a step leaves the lists: it names them nowhere, and no mount lies over them while it runs."""
     targets = [options.get("target") or options.get("dst") or "" for _, options in mounts(script.run)]
-    return any(target and (folder == target or target.startswith(f"{folder}/")) for target in targets)
+    return "/var/lib/apt/lists" not in script.text and not any(
+        f"{each}/".startswith("/var/lib/apt/") for each in targets
+    )
 
 
 def pip(file: File) -> Iterator[Finding]:
     """Requirements without a version, of pip, uv and conda."""
-    for script in _scripts(file):
+    for script in file.scripts:
         for command in script.commands:
             if _installs(command) and not command.has("--require-hashes"):
                 loose = [word for word in _plain(command, _PIP_TAKES) if _is_loose(word.text)]
@@ -170,12 +165,12 @@ def _loose(rule: str, loose: list[Word], script: Script) -> Finding:
 
 def downloads(file: File) -> Iterator[Finding]:
     """What is fetched and run at once, or kept without a look at its hash."""
-    for script in _scripts(file):
+    for script in file.scripts:
         yield from _piped(script)
         if _HASHED.search(script.text) is None:
             yield from _fetched(script)
     for view in file.views:
-        for one in view.stage.body:
+        for one in view.body:
             if one.keyword == "ADD" and one.flag("checksum") is None:
                 yield from _added(one)
 
@@ -201,7 +196,7 @@ def _piped(script: Script) -> Iterator[Finding]:
             if command.after in {"$(", "<("} and _runs_substitution(script, command):
                 yield _pipe(script, fetched)
         elif command.after in {"|", "|&"}:
-            if fetched is not None and command.name in _INTERPRETERS:
+            if fetched is not None and command.name in INTERPRETERS:
                 yield _pipe(script, fetched)
         elif command.after not in {"$(", "<("}:
             fetched = None
@@ -210,7 +205,7 @@ def _piped(script: Script) -> Iterator[Finding]:
 def _runs_substitution(script: Script, inner: Command) -> bool:
     """Whether the command that holds a substitution is a shell: ``bash -c "$(curl …)"``, ``sh <(curl …)``, ``eval``."""
     before = [c for c in script.commands if c.words[0].offset < inner.words[0].offset]
-    return bool(before) and before[-1].name in {*_INTERPRETERS, "eval", "source", "."}
+    return bool(before) and before[-1].name in {*INTERPRETERS, "eval", "source", "."}
 
 
 def _pipe(script: Script, word: Word) -> Finding:
@@ -234,8 +229,3 @@ def _keeps(command: Command, script: Script) -> bool:
 def _writes(text: str) -> bool:
     """Whether an argument of curl or wget, or a redirection, names a file for what is fetched."""
     return text.startswith(("-o", "-O", "--output", "--remote-name", ">")) or text.endswith(("LO", "Lo", "SLO", "SLo"))
-
-
-def _scripts(file: File) -> Iterator[Script]:
-    for view in file.views:
-        yield from view.scripts

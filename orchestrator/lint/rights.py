@@ -93,10 +93,10 @@ def _copied(one: Instruction) -> Iterator[Finding]:
 
 def rights(file: File) -> Iterator[Finding]:
     """Sockets, sudo, passwords, files that everybody may write."""
+    for script in file.scripts:
+        yield from _in_script(script)
     for view in file.views:
-        for script in view.scripts:
-            yield from _in_script(script)
-        for one in view.stage.body:
+        for one in view.body:
             if one.keyword == "VOLUME" and "docker.sock" in one.text:
                 yield Finding(rule="docker-socket", span=one.span(), message="the engine's socket is a volume")
     yield from _user(file)
@@ -149,15 +149,11 @@ def _user(file: File) -> Iterator[Finding]:
     """The user that a container starts as: of the last stage, or of the stages that it stands on."""
     if not file.runs or not file.views:
         return
-    view = file.views[-1]
-    while True:
-        users = [one for one in view.stage.body if one.keyword == "USER"]
-        if users or view.parent is None:
-            break
-        view = view.parent
+    last = file.views[-1]
+    users = [one for view in (*reversed(last.below), last) for one in view.body if one.keyword == "USER"]
     if not users:
-        source = file.views[-1].stage.source
-        yield Finding(rule="user-root", span=source.span(), message="there is no USER, so containers start as root")
+        message = "there is no USER, so containers start as root"
+        yield Finding(rule="user-root", span=last.source.span(), message=message)
     elif users[-1].arguments.strip().partition(":")[0] in {"root", "0"}:
         message = f"containers start as `{users[-1].arguments.strip()}`"
         yield Finding(rule="user-root", span=users[-1].span(users[-1].start, len(users[-1].arguments)), message=message)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
+INTERPRETERS = SHELLS | {"python", "python3", "perl", "ruby", "node"}
 _OPERATORS = ("&&", "||", ";;", "|&", ";", "|", "&", "\n", "(", ")")
 _RESERVED = frozenset({"if", "then", "else", "elif", "fi", "do", "done", "while", "until", "!", "{", "}", "time"})
 _WRAPPERS = frozenset({"sudo", "env", "exec", "nice", "nohup", "xargs", "eatmydata", "command", "busybox"})
@@ -85,7 +87,12 @@ def commands(text: str, offset: int = 0) -> tuple[Command, ...]:
 
 def words(text: str, offset: int = 0) -> tuple[Word, ...]:
     """The words of a line without looking for operators, as ENV, ARG and COPY have them."""
-    return tuple(_Scanner(text, offset, operators=()).one())
+    scanner = _Scanner(text, offset, operators=())
+    found: list[Word] = []
+    while scanner.at < len(text):
+        if (word := scanner.word()) is not None:
+            found.append(word)
+    return tuple(found)
 
 
 def variables(text: str) -> Iterator[tuple[str, str, int]]:
@@ -94,6 +101,11 @@ def variables(text: str) -> Iterator[tuple[str, str, int]]:
         if match.start() and text[match.start() - 1] == "\\":
             continue
         yield match["braced"] or match["plain"], match["rest"] or "", match.start()
+
+
+def reads(text: str, name: str) -> bool:
+    """Whether a text has a variable of this name."""
+    return any(found == name for found, _, _ in variables(text))
 
 
 class _Scanner:
@@ -112,15 +124,9 @@ class _Scanner:
             if operator:
                 yield from self._flush(found, after)
                 found, after = [], operator
-            elif (word := self._word()) is not None:
+            elif (word := self.word()) is not None:
                 found.append(word)
         yield from self._flush(found, after)
-
-    def one(self) -> Iterator[Word]:
-        while self.at < len(self.text):
-            word = self._word()
-            if word is not None:
-                yield word
 
     def _flush(self, found: list[Word], after: str) -> Iterator[Command]:
         if found:
@@ -141,7 +147,7 @@ class _Scanner:
                 return operator
         return ""
 
-    def _word(self) -> Word | None:
+    def word(self) -> Word | None:
         """The word here; None at the end or at something that is none."""
         while self.at < len(self.text) and self.text[self.at].isspace():
             self.at += 1
@@ -164,20 +170,20 @@ class _Scanner:
             return False
         return any(self.text.startswith(operator, self.at) for operator in self.operators)
 
-    def _piece(self) -> str:
-        """One character, or one quoted or substituted part."""
+    def _piece(self, *, quoted: bool = False) -> str:
+        """One character, or one quoted or substituted part; ``quoted``: in double quotes."""
         text, at = self.text, self.at
         character = text[at]
         if character == "\\" and at + 1 < len(text):
             self.at += 2
             return text[at + 1] if text[at + 1] != "\n" else ""
-        if character == "'":
+        if character == "'" and not quoted:
             end = text.find("'", at + 1)
             self.at = len(text) if end < 0 else end + 1
             return text[at + 1 : self.at - 1] if end >= 0 else text[at + 1 :]
         if character == '"':
             return self._double()
-        if text.startswith(("$(", "<(", ">("), at) and self.operators:
+        if text.startswith("$(" if quoted else ("$(", "<(", ">("), at) and self.operators:
             return self._substitution(text[at : at + 2])
         if character == "`" and self.operators:
             return self._back()
@@ -188,14 +194,7 @@ class _Scanner:
         self.at += 1
         parts = []
         while self.at < len(self.text) and self.text[self.at] != '"':
-            if self.text.startswith("\\", self.at):
-                parts.append(self.text[self.at + 1 : self.at + 2])
-                self.at += 2
-            elif self.text.startswith("$(", self.at) and self.operators:
-                parts.append(self._substitution("$("))
-            else:
-                parts.append(self.text[self.at])
-                self.at += 1
+            parts.append(self._piece(quoted=True))
         self.at += 1
         return "".join(parts)
 

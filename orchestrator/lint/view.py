@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import Span
 from orchestrator.lint.dockerfile import without_here
-from orchestrator.lint.shell import Command, Word, commands, variables
+from orchestrator.lint.shell import SHELLS, Command, Word, commands, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from orchestrator.lint.dockerfile import Dockerfile, Flag, HereDocument, Instruction, Stage
+    from orchestrator.lint.dockerfile import Dockerfile, Flag, HereDocument, Instruction
 
-SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
-_GIVEN = frozenset(
-    [
-        "TARGETPLATFORM",
-        "TARGETOS",
-        "TARGETARCH",
-        "TARGETVARIANT",
-        "BUILDPLATFORM",
-        "BUILDOS",
-        "BUILDARCH",
-        "BUILDVARIANT",
-    ]
-)
+_GIVEN = tuple(f"{side}{part}" for side in ("TARGET", "BUILD") for part in ("PLATFORM", "OS", "ARCH", "VARIANT"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A rule that a place of the file breaks."""
+    """A rule that a part of the file breaks."""
 
     rule: str
     span: Span
@@ -55,13 +43,12 @@ class Script:
         return commands(self.text, self.offset) if self.is_shell else ()
 
     def span(self, word: Word) -> Span:
-        """The place of a word of it."""
+        """Where a word of it stands."""
         if self.here is None:
             return self.run.span(word.offset, len(word.text))
         before = self.text[: word.offset]
-        line = self.here.line + before.count("\n")
-        column = word.offset - (before.rfind("\n") + 1) + 1
-        return Span(path=self.run.path, line=line, column=column, end_line=line, end_column=column + len(word.text))
+        line, column = self.here.line + before.count("\n"), word.offset - before.rfind("\n")
+        return Span.at(self.run.path, line, column, len(word.text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,20 +67,29 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A stage with what it inherits."""
+    """A stage with what it inherits: its FROM and what follows it, and the stage that it stands on."""
 
-    stage: Stage
+    name: str
+    source: Instruction
+    image: str
+    """Of the FROM, arguments filled in; a variable without a value stays as it is written."""
+    body: tuple[Instruction, ...]
     parent: View | None
     args: Mapping[str, str | None]
     """Global arguments, which an ARG without a default takes its value from."""
 
+    @property
+    def below(self) -> tuple[View, ...]:
+        """The stages that it stands on, the nearest first."""
+        return (self.parent, *self.parent.below) if self.parent else ()
+
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
-        return tuple(pair for one in self.stage.body if one.keyword in {"ENV", "ARG"} for pair in pairs_of(one))
+        return tuple(pair for one in self.body if one.keyword in {"ENV", "ARG"} for pair in pairs_of(one))
 
     @cached_property
     def scripts(self) -> tuple[Script, ...]:
-        return tuple(script for one in self.stage.body if one.keyword == "RUN" for script in scripts_of(one))
+        return tuple(script for one in self.body if one.keyword == "RUN" for script in scripts_of(one))
 
     @cached_property
     def environment(self) -> dict[str, str | None]:
@@ -120,32 +116,33 @@ class File:
     """A Dockerfile and what is known of its build: the tag it gets, contexts that have a name, whether it is run."""
 
     dockerfile: Dockerfile
-    tag: str = ""
-    contexts: tuple[str, ...] = ()
-    runs: bool = True
+    tag: str
+    contexts: tuple[str, ...]
+    runs: bool
     """Whether containers are started of it, not only layers put on top."""
-    views: tuple[View, ...] = field(default=())
+    global_pairs: tuple[Pair, ...]
+    """Global arguments."""
+    views: tuple[View, ...]
 
-    @cached_property
-    def args(self) -> dict[str, str | None]:
-        """Global arguments with their defaults."""
-        return {pair.name: pair.value for one in self.dockerfile.head if one.keyword == "ARG" for pair in pairs_of(one)}
-
-    def base_of(self, stage: Stage) -> str:
-        """The image of a FROM with arguments filled in; a variable without a value stays as it is written."""
-        given = stage.source.words()
-        return filled(given[0].text, self.args) if given else ""
+    @property
+    def scripts(self) -> Iterator[Script]:
+        """Those of all stages."""
+        return (script for view in self.views for script in view.scripts)
 
 
-def make_file(dockerfile: Dockerfile, *, tag: str = "", contexts: tuple[str, ...] = (), runs: bool = True) -> File:
+def make_file(dockerfile: Dockerfile, *, tag: str, contexts: tuple[str, ...], runs: bool) -> File:
     """A file with its views."""
-    bare = File(dockerfile=dockerfile)
+    head, *stages = dockerfile.parts()
+    pairs = tuple(pair for one in head if one.keyword == "ARG" for pair in pairs_of(one))
+    args = {pair.name: pair.value for pair in pairs}
     made: list[View] = []
-    for stage in dockerfile.stages:
-        base = bare.base_of(stage).lower()
-        parent = next((view for view in made if view.stage.name and view.stage.name == base), None)
-        made.append(View(stage=stage, parent=parent, args=bare.args))
-    return File(dockerfile=dockerfile, tag=tag, contexts=contexts, runs=runs, views=tuple(made))
+    for source, *body in stages:
+        given = source.words()
+        name = given[2].text.lower() if len(given) >= 3 and given[1].text.upper() == "AS" else ""
+        image = filled(given[0].text, args) if given else ""
+        parent = next((view for view in made if view.name and view.name == image.lower()), None)
+        made.append(View(name=name, source=source, image=image, body=tuple(body), parent=parent, args=args))
+    return File(dockerfile=dockerfile, tag=tag, contexts=contexts, runs=runs, global_pairs=pairs, views=tuple(made))
 
 
 def pairs_of(one: Instruction) -> Iterator[Pair]:

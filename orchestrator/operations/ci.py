@@ -14,7 +14,7 @@ from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
 from orchestrator.operations.run_request import known_name
 from orchestrator.plan.build.resolve import benchmarks_of
-from orchestrator.plan.run.duration import duration_ms
+from orchestrator.plan.run.cells import duration_ms
 
 if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog

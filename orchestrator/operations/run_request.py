@@ -14,8 +14,8 @@ from orchestrator.errors import UsageError
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.plan_cache import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
+from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.devices.choice import parse
-from orchestrator.plan.run.duration import duration_ms
 from orchestrator.plan.run.settings import OFFICIAL_MIN_DURATION_MS
 
 if TYPE_CHECKING:

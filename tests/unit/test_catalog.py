@@ -12,6 +12,8 @@ from orchestrator.definitions.catalog import Catalog, Root, builtin_root, check,
 from orchestrator.definitions.yaml import render_problem
 from orchestrator.errors import DefinitionError, Problem, UsageError
 
+NET = "recipes/models/net.yaml"
+
 
 def root(folder, origin: str = "builtin") -> Root:
     return Root(path=folder, origin=origin)
@@ -57,7 +59,7 @@ def test_the_sample_is_found_and_right(tmp_path):
     assert catalog.names("layer") == ("config", "engine", "loads", "needs", "os", "program", "tools", "userland")
     entry = catalog.benchmark("classify")
     assert entry.definition.model == "net"
-    assert entry.folder == tmp_path / "sample/recipes/benchmarks"
+    assert entry.path.parent == tmp_path / "sample/recipes/benchmarks"
     assert [e.definition.name for e in catalog.entries()][:2] == ["chip", "config"]
 
 
@@ -76,7 +78,9 @@ def test_later_roots_win_whole_definitions_locks_and_templates(tmp_path):
     assert (catalog.model("net").definition.title, catalog.model("net").origin) == ("Mine", "path:mine")
     assert catalog.dataset("photos").origin == "builtin"
     assert catalog.template("plain.Dockerfile.j2").text == "FROM mine\n"
-    assert catalog.template_names() == ("extra.j2", "plain.Dockerfile.j2")
+    with pytest.raises(DefinitionError) as caught:
+        catalog.template("other")
+    assert caught.value.hint == "there are: extra.j2, plain.Dockerfile.j2"
     assert list(catalog.lock("engine").platforms) == ["linux/arm64"]
     assert list(catalog.lock("os").platforms) == ["linux/amd64"]
     assert catalog.lock("userland") is None
@@ -171,6 +175,7 @@ M, D = "recipes/models/net.yaml", "recipes/datasets/photos.yaml"
         (B, "[engine]", "[engines]", "unknown-framework", 9, "did you mean `engine`?"),
         (B, "[engine]", "[engine, motor]", "unknown-framework", 9, "there are: engine"),
         (T, "detect:", "prefer: [engines]\ndetect:", "unknown-framework", 8, "did you mean `engine`?"),
+        (T, "detect:", "host: [clocks]\ndetect:", "unknown-hostchecks", 8, "none is defined"),
         (T, "base: os", "base: userland", "wrong-level", 5, "there are: os"),
         (T, "runtime: userland", "runtime: user", "unknown-layer", 6, "did you mean"),
         (T, "{engine: engine}", "{engine: engin}", "unknown-layer", 7, "did you mean `engine`?"),
@@ -202,10 +207,19 @@ def test_a_benchmark_whose_frameworks_no_target_has(tmp_path):
 
 
 def test_a_hash_that_is_not_the_files(tmp_path):
-    (problem,) = problems_of(tmp_path, {"recipes/models/net/net.onnx": "other"})
-    assert where(problem) == ("hash-mismatch", "net.yaml", 10)
-    assert problem.span.column == 13
-    assert SUM not in problem.hint
+    problems = problems_of(tmp_path, {"recipes/models/net/net.onnx": "other"})
+    assert [where(p) for p in problems] == [("hash-mismatch", "net.yaml", 10), ("hash-mismatch", "net.yaml", 14)]
+    assert [p.span.column for p in problems] == [13, 13]
+    assert not any(SUM in p.hint for p in problems)
+
+
+def test_an_output_that_is_not_the_file_beside_the_recipe(tmp_path):
+    wrong = changed(NET, f"- file: net.onnx\n    sha256: {SUM}", f"- file: net.onnx\n    sha256: {ZERO}")
+    (problem,) = problems_of(tmp_path / "as-it-is", wrong)
+    assert where(problem) == ("hash-mismatch", "net.yaml", 14)
+    assert problem.hint == f"if the file is right, write sha256: {SUM}"
+    wrong[NET] += "prepare: {script: net/net.onnx, layer: tools}\n"  # what a script makes of the file is another one
+    assert problems_of(tmp_path / "prepared", wrong) == []
 
 
 def test_files_that_are_not_there(tmp_path):
@@ -302,7 +316,7 @@ def test_what_a_copied_folder_holds_does_not_lead_out_and_is_no_pipe(tmp_path, p
     catalog = sample(tmp_path)
     entry = catalog.get("dataset", "photos")
     (tmp_path / "secret").write_text("secret")
-    folder = entry.folder / "tools/deep"
+    folder = entry.path.parent / "tools/deep"
     folder.mkdir(parents=True)
     (folder / "fine").write_text("fine")
     (folder / "near").symlink_to("fine")
@@ -316,7 +330,7 @@ def test_what_a_copied_folder_holds_does_not_lead_out_and_is_no_pipe(tmp_path, p
 def test_a_pipe_beside_a_recipe_is_not_read(tmp_path):
     catalog = sample(tmp_path)
     entry = catalog.get("dataset", "photos")
-    os.mkfifo(entry.folder / "pipe")
+    os.mkfifo(entry.path.parent / "pipe")
     with pytest.raises(DefinitionError) as caught:
         catalog.file(entry, "pipe")
     assert caught.value.problems()[0].slug == "file-kind"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from orchestrator.runs.marks import locked
 
 from orchestrator.cli import run
 from orchestrator.engines import ImageFacts
@@ -18,7 +19,6 @@ from orchestrator.operations.images.listing import list_images, prune
 from orchestrator.operations.images.pick import ImageSelection, pick, with_content_id
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.progress import Silent
-from orchestrator.runs.marks import locked
 
 SMOKE = Selection(target="cpu", benchmarks=("image-smoke",), platform="linux/amd64")
 

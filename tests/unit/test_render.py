@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from orchestrator.definitions.catalog import Template
+from orchestrator.definitions.kinds.lock import Wheel
 from orchestrator.errors import DefinitionError
-from orchestrator.plan.build.render import Renderer, requirements
+from orchestrator.plan.build.render import Renderer
+from orchestrator.plan.build.step import requirements
 
 FACTS = {"parent": "mlorch/x:1", "layer": {"name": "demo", "smoke": ("python3", "-c", "print('a b')")}, "env": {}}
 
 
 def renderer(**templates: str) -> Renderer:
-    def load(name: str) -> tuple[str, str]:
-        return templates[name.replace(".", "_")], f"dockerfiles/{name}"
+    def load(name: str) -> Template:
+        return Template(text=templates[name.replace(".", "_")], path=Path("dockerfiles") / name)
 
     return Renderer(load)
 
@@ -81,4 +86,6 @@ def test_blank_lines_and_trailing_blanks_do_not_depend_on_how_a_template_is_writ
 
 
 def test_requirements_carry_every_hash_on_one_line():
-    assert requirements([("numpy", "2.4.6", ("aa", "bb"))]) == "numpy==2.4.6 --hash=sha256:aa --hash=sha256:bb\n"
+    first, second = "a" * 64, "b" * 64
+    wheel = Wheel(name="numpy", version="2.4.6", sha256=(first, second))
+    assert requirements([wheel]) == f"numpy==2.4.6 --hash=sha256:{first} --hash=sha256:{second}\n"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds import recipes as d
-from orchestrator.definitions.locks import normalised, pinned_places, unpinned
-from orchestrator.definitions.yaml import nearest
+from orchestrator.definitions.locks import normalised, pinned_locations, unpinned
+from orchestrator.definitions.yaml import suggestion
 from orchestrator.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             yield from _layer(catalog, entry, target.runtime, ("runtime",), "runtime")
             for framework, layer in target.frameworks.items():
                 yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
+            for index, name in enumerate(target.host):
+                yield from _known(catalog, entry, "hostchecks", name, ("host", index))
             yield from _own_frameworks(entry, target)
         case d.Layer() as layer:
             yield from _over(catalog, entry, layer)
@@ -52,7 +55,7 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
         case d.Model() | d.Dataset() as asset:
             yield from _asset(catalog, entry, asset)
         case _:
-            return
+            pass
 
 
 def _from_source(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
@@ -96,7 +99,7 @@ def _own_frameworks(entry: AnyEntry, target: d.Target) -> Iterator[Problem]:
     for framework, span in named:
         if framework not in target.frameworks:
             message = f"`{framework}` is no framework of this target"
-            yield entry.document.problem("unknown-framework", message, span, _suggestion(framework, target.frameworks))
+            yield entry.document.problem("unknown-framework", message, span, suggestion(framework, target.frameworks))
 
 
 def _benchmark(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
@@ -110,7 +113,7 @@ def _benchmark(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
         unknown = [(at, name) for at, name in enumerate(benchmark.frameworks) if name not in backends]
         for index, name in unknown:
             message = f"harness `{benchmark.harness}` has no backend for framework `{name}`"
-            yield entry.document.fault("unknown-framework", message, ("frameworks", index), _suggestion(name, backends))
+            yield entry.document.fault("unknown-framework", message, ("frameworks", index), suggestion(name, backends))
         if unknown:
             return
     yield from _somewhere(catalog, entry, benchmark)
@@ -138,13 +141,13 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
         for key, file in (("inputs", asset.inputs), ("labels", asset.labels)):
             if file not in files:
                 message = f"`{file}` is not among the outputs"
-                yield entry.document.fault("unknown-output", message, (key,), _suggestion(file, files))
+                yield entry.document.fault("unknown-output", message, (key,), suggestion(file, files))
 
 
 def _known(catalog: Catalog, entry: AnyEntry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:
     if (kind, name) not in catalog.by_key and (kind, name) not in catalog.broken:
         message = f"there is no {kind} `{name}`"
-        yield entry.document.fault(f"unknown-{kind}", message, loc, _suggestion(name, catalog.names(kind)))
+        yield entry.document.fault(f"unknown-{kind}", message, loc, suggestion(name, catalog.names(kind)))
 
 
 def _layer(catalog: Catalog, entry: AnyEntry, name: str, loc: Loc, level: str) -> Iterator[Problem]:
@@ -154,16 +157,7 @@ def _layer(catalog: Catalog, entry: AnyEntry, name: str, loc: Loc, level: str) -
         return
     message = f"layer `{name}` is of level `{found.definition.level}`; a layer of level `{level}` belongs here"
     fitting = [other.definition.name for other in catalog.layers() if other.definition.level == level]
-    yield entry.document.fault("wrong-level", message, loc, _suggestion(name, fitting))
-
-
-def _suggestion(name: str, choices: object) -> str:
-    names = sorted(str(choice) for choice in choices) if hasattr(choices, "__iter__") else []
-    near = nearest(name, names)
-    if near:
-        return f"did you mean `{near[0]}`?"
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return f"there are: {', '.join(names[:12])}{more}" if names else "none is defined"
+    yield entry.document.fault("wrong-level", message, loc, suggestion(name, fitting))
 
 
 # -- files, hashes, locks ----------------------------------------------------------------
@@ -181,9 +175,9 @@ def _files(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
                 yield from _exists(catalog, entry, asset.prepare.script)
             for index, source in enumerate(asset.sources):
                 if isinstance(source, d.RecipeFile):
-                    yield from _hash(catalog, entry, source, index)
+                    yield from _hashes(catalog, entry, asset, source, index)
         case _:
-            return
+            pass
 
 
 def _template(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
@@ -200,7 +194,10 @@ def _exists(catalog: Catalog, entry: AnyEntry, source: str) -> Iterator[Problem]
         yield from error.problems()
 
 
-def _hash(catalog: Catalog, entry: AnyEntry, source: d.RecipeFile, index: int) -> Iterator[Problem]:
+def _hashes(
+    catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset, source: d.RecipeFile, index: int
+) -> Iterator[Problem]:
+    """Whether a file beside the recipe is the one that `sources`, and `outputs` where it becomes one as it is, name."""
     try:
         with catalog.file(entry, source.path).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -210,15 +207,19 @@ def _hash(catalog: Catalog, entry: AnyEntry, source: d.RecipeFile, index: int) -
     except OSError as error:
         yield entry.document.fault("unreadable", f"cannot read `{source.path}`: {error.strerror}", ("sources", index))
         return
-    if found != source.sha256:
-        message = f"`{source.path}` hashes to {found[:12]}…, not to what is written here"
-        hint = f"if the file is right, write sha256: {found}"
-        yield entry.document.fault("hash-mismatch", message, ("sources", index, "sha256"), hint)
+    written: dict[Loc, str] = {("sources", index, "sha256"): source.sha256}
+    for at, output in enumerate(asset.outputs):
+        if asset.prepare is None and output.file == PurePosixPath(source.path).name:
+            written["outputs", at, "sha256"] = output.sha256
+    for loc, sha256 in written.items():
+        if found != sha256:
+            message = f"`{source.path}` hashes to {found[:12]}…, not to what is written here"
+            yield entry.document.fault("hash-mismatch", message, loc, f"if the file is right, write sha256: {found}")
 
 
 def _lock(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
     """Whether the packages that a layer asks for are pinned in its lock, on every platform of the lock."""
-    first = next(pinned_places(layer), None)
+    first = next(pinned_locations(layer), None)
     if first is None:
         return
     try:
@@ -232,6 +233,5 @@ def _lock(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem
         yield entry.document.fault("lock-missing", message, first, hint)
         return
     for platform, pins in lock.platforms.items():
-        for message, place in unpinned(layer, pins, platform):
-            text = f"layer `{layer.name}` on {platform}: {message}"
-            yield entry.document.fault("lock-missing", text, place, hint)
+        for message, loc in unpinned(layer, pins, platform):
+            yield entry.document.fault("lock-missing", f"layer `{layer.name}` on {platform}: {message}", loc, hint)

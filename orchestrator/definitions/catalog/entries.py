@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
 from orchestrator.definitions.kinds.base import Definition
-from orchestrator.definitions.kinds.host_checks import HostChecks
 from orchestrator.definitions.kinds.lock import LayerLock
 from orchestrator.definitions.kinds.recipes import KINDS, Asset, Benchmark, Dataset, Harness, Layer, Model, Target
+from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.yaml import decode, nearest, read_document, suggestion
-from orchestrator.errors import DefinitionError, Problem, UsageError
+from orchestrator.errors import DefinitionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from orchestrator.definitions.yaml import Document
     from orchestrator.errors import Span
@@ -40,11 +39,6 @@ class Entry(Generic[D_co]):
     origin: str
     root: Path
     """The folder of definitions that it belongs to; files that it names must lie inside."""
-
-    @property
-    def folder(self) -> Path:
-        """The folder that its relative paths start from."""
-        return self.path.parent
 
     @property
     def sha256(self) -> str:
@@ -173,24 +167,23 @@ class Catalog:
         """
         if not _TEMPLATE_NAME.fullmatch(name) or ".." in name.split("/"):
             message = f"the template name `{name[:80]}` leaves `dockerfiles/`"
-            raise _fault("template-outside", message, "name a file below `dockerfiles/`, without `..`")
+            raise DefinitionError.fault("template-outside", message, "name a file below `dockerfiles/`, without `..`")
         for root in reversed(self.roots):
             path = root.dockerfiles / name
             if not path.is_file():
                 continue
             if inside(path, root.dockerfiles) is None:
                 message = f"the template {path} is a link that leads out of {root.dockerfiles}"
-                raise _fault("template-outside", message, "copy the file into `dockerfiles/`")
-            return Template(text=read_text(path), path=path)
-        raise _fault("template-missing", f"there is no template `{name}`", suggestion(name, self.template_names()))
-
-    def template_names(self) -> tuple[str, ...]:
-        """All templates, as `template` takes them."""
-        found: set[str] = set()
-        for root in self.roots:
-            for path in root.dockerfiles.rglob("*.j2") if root.dockerfiles.is_dir() else ():
-                found.add(path.relative_to(root.dockerfiles).as_posix())
-        return tuple(sorted(found))
+                raise DefinitionError.fault("template-outside", message, "copy the file into `dockerfiles/`")
+            try:
+                return Template(text=path.read_text(encoding="utf-8"), path=path)
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+                raise DefinitionError.fault("unreadable", f"cannot read {path}: {reason}") from None
+        folders = [root.dockerfiles for root in self.roots]
+        known = {path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*.j2")}
+        hint = suggestion(name, sorted(known))
+        raise DefinitionError.fault("template-missing", f"there is no template `{name}`", hint)
 
     def file(self, entry: AnyEntry, source: str) -> Path:
         """The file or folder that a recipe names, links followed.
@@ -202,7 +195,7 @@ class Catalog:
         """
         builtin = source.startswith("builtin:")
         tree = package_folder() if builtin else entry.root
-        path = (tree if builtin else entry.folder) / source.removeprefix("builtin:")
+        path = (tree if builtin else entry.path.parent) / source.removeprefix("builtin:")
         span = entry.document.find(source)
         try:
             real = inside(path, tree)
@@ -217,15 +210,6 @@ class Catalog:
         return real
 
 
-def read_text(path: Path) -> str:
-    """A template's text; `DefinitionError` where it cannot be read or is not UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise _fault("unreadable", f"cannot read {path}: {reason}", "") from None
-
-
 def _unfit(real: Path, tree: Path) -> Iterator[tuple[str, str, str]]:
     """What must not be read of a file or folder of a recipe: slug, message and hint.
 
@@ -233,24 +217,17 @@ def _unfit(real: Path, tree: Path) -> Iterator[tuple[str, str, str]]:
     an image that is published; a pipe would be read for ever.
     """
     copy = "copy what it leads to beside the recipe"
-    if not real.is_dir():
-        if not real.is_file():
-            yield "file-kind", f"{real} is neither a file nor a folder", "name a plain file"
-        return
-    for at, folders, files in os.walk(real):
-        for name in sorted(folders):
-            if (path := Path(at) / name).is_symlink():
-                yield "file-outside", f"{path} is a link to a folder; none is followed", copy
-        for name in sorted(files):
-            path = Path(at) / name
-            try:
-                within = inside(path, tree)
-            except (OSError, RuntimeError):  # it leads to nothing, or in a loop
-                within = None
-            if within is None:
-                yield "file-outside", f"{path} is a link that leads out of {tree} or to nothing", copy
-            elif not within.is_file():
-                yield "file-kind", f"{path} is neither a file nor a folder", "remove it from the folder"
+    for path in sorted(real.rglob("*")) if real.is_dir() else [real]:
+        try:
+            within = inside(path, tree)
+        except (OSError, RuntimeError):  # it leads to nothing, or in a loop
+            within = None
+        if within is None:
+            yield "file-outside", f"{path} is a link that leads out of {tree} or to nothing", copy
+        elif within.is_dir() and path.is_symlink():
+            yield "file-outside", f"{path} is a link to a folder; none is followed", copy
+        elif not within.is_dir() and not within.is_file():
+            yield "file-kind", f"{path} is neither a file nor a folder", "remove it, or name a plain file"
 
 
 def _missing_file(entry: AnyEntry, source: str, path: Path, span: Span) -> DefinitionError:
@@ -261,7 +238,3 @@ def _missing_file(entry: AnyEntry, source: str, path: Path, span: Span) -> Defin
     if source.startswith("builtin:"):
         message = f"there is no built-in file `{source}`"
     return DefinitionError([entry.document.problem("file-missing", message, span, hint)])
-
-
-def _fault(slug: str, message: str, hint: str) -> DefinitionError:
-    return DefinitionError([Problem(slug=slug, message=message, hint=hint)])

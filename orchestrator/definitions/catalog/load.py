@@ -10,12 +10,13 @@ from orchestrator.definitions.catalog.check import check_references
 from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Entry, Key
 from orchestrator.definitions.catalog.roots import Root, definition_files, inside
 from orchestrator.definitions.kinds.recipes import KINDS
-from orchestrator.definitions.yaml import Document, decode, nearest, read_document
-from orchestrator.definitions.yaml.document import ScalarNode
+from orchestrator.definitions.yaml import Document, decode, read_document, suggestion
+from orchestrator.definitions.yaml.nodes import ScalarNode
+from orchestrator.definitions.yaml.text import listing
 from orchestrator.errors import DefinitionError, Problem, Span, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +48,23 @@ def gather(roots: Sequence[Root], files: Sequence[Path] = ()) -> Gathered:
     for root in roots:
         if not root.path.is_dir():
             raise UsageError(f"there is no folder {root.path}", slug="no-recipes", hint="give a folder of recipes")
-        _read_root(root, definition_files(root), entries, problems, broken)
-    for path in files:
-        _read_root(Root(path.absolute().parent, f"path:{path}"), [path], entries, problems, broken)
+    found = [(root, definition_files(root)) for root in roots]
+    found += [(Root(path.absolute().parent, f"path:{path}"), iter([path])) for path in files]
+    for root, paths in found:
+        mine: dict[Key, AnyEntry] = {}
+        for path in paths:
+            try:
+                entry = _read(root, path, broken)
+            except DefinitionError as error:
+                problems += error.problems()
+                continue
+            key = (kind_of(entry), entry.definition.name)
+            if key in mine:
+                problems.append(_twice(mine[key], entry))
+            else:
+                mine[key] = entry
+        entries.update(mine)
     return Gathered(Catalog(by_key=entries, roots=tuple(roots), broken=frozenset(broken)), tuple(problems))
-
-
-def _read_root(
-    root: Root, paths: Iterable[Path], entries: dict[Key, AnyEntry], problems: list[Problem], broken: set[Key]
-) -> None:
-    mine: dict[Key, AnyEntry] = {}
-    for path in paths:
-        try:
-            entry = _read(root, path, broken)
-        except DefinitionError as error:
-            problems += error.problems()
-            continue
-        key = (kind_of(entry), entry.definition.name)
-        if key in mine:
-            problems.append(_twice(mine[key], entry))
-        else:
-            mine[key] = entry
-    entries.update(mine)
 
 
 def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry:
@@ -77,9 +73,8 @@ def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry:
     except (OSError, RuntimeError):
         within = path  # not there, or a loop of links: reading says so
     if within is None:
-        span = Span(path=str(path), line=1, column=1, end_line=1, end_column=2)
         message = f"this recipe is a link that leads out of {root.path}"
-        raise DefinitionError([Problem(slug="file-outside", message=message, span=span, hint="copy the file")])
+        raise DefinitionError.fault("file-outside", message, "copy the file", Span.at(str(path)))
     document = read_document(path)
     kind = _kind(document)
     try:
@@ -95,19 +90,18 @@ def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry:
 def _kind(document: Document) -> str:
     """The kind that a file says it is; `DefinitionError` where it is none."""
     node = document.node(("kind",))
-    kinds = ", ".join(f"`{kind}`" for kind in KINDS)
     if isinstance(node, ScalarNode) and node.value in KINDS:
         return node.value
     if document.root is None:
-        raise DefinitionError([document.problem("empty-file", "this file is empty", document.span(()))])
-    if not isinstance(node, ScalarNode) or node.null:
-        span = document.span(("kind",), key=True)
+        problem = document.fault("empty-file", "this file is empty", hint="see `mlorch recipes new`")
+    elif not isinstance(node, ScalarNode) or node.null:
         message = "the key `kind` is missing: it says what this file defines"
-        raise DefinitionError([*document.problems, document.problem("missing-key", message, span, f"one of {kinds}")])
-    near = nearest(node.value, KINDS)
-    hint = f"did you mean `{near[0]}`?" if near else f"one of {kinds}"
-    message = f"there is no kind `{node.value[:60]}`"
-    raise DefinitionError([*document.problems, document.fault("unknown-kind", message, ("kind",), hint)])
+        span = document.span(("kind",), key=True)
+        problem = document.problem("missing-key", message, span, listing("one of", list(KINDS)))
+    else:
+        hint = suggestion(node.value, KINDS)
+        problem = document.fault("unknown-kind", f"there is no kind `{node.value[:60]}`", ("kind",), hint)
+    raise DefinitionError([*document.problems, problem])
 
 
 def kind_of(entry: AnyEntry) -> str:
@@ -116,6 +110,6 @@ def kind_of(entry: AnyEntry) -> str:
 
 
 def _twice(first: AnyEntry, second: AnyEntry) -> Problem:
-    place = first.document.span(("name",))
     message = f"a second {kind_of(second)} `{second.definition.name}`"
-    return second.document.fault("duplicate-definition", message, ("name",), f"first defined at {place}")
+    hint = f"first defined at {first.document.span(('name',))}"
+    return second.document.fault("duplicate-definition", message, ("name",), hint)

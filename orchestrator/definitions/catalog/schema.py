@@ -25,8 +25,8 @@ _TEXT_OF = {
     "number": r"^\s*[+-]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$",
     "boolean": r"^\s*([Tt]rue|TRUE|[Ff]alse|FALSE|[Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF|[01tfynTFYN])\s*$",
 }
-_OTHERS: dict[str, Any] = {"settings": SettingsFile, "lock": LayerLock}
-SCHEMAS = (*KINDS, *_OTHERS)
+_NOTES = ("title", "description", "default", "examples")
+SCHEMAS: dict[str, Any] = {**KINDS, "settings": SettingsFile, "lock": LayerLock}
 
 
 def schema(kind: str | None = None) -> dict[str, Any]:
@@ -34,10 +34,9 @@ def schema(kind: str | None = None) -> dict[str, Any]:
 
     Raises `UsageError` for an unknown kind.
     """
-    models: dict[str, Any] = {**KINDS, **_OTHERS}
-    if kind is not None and kind not in models:
-        raise UsageError(f"there is no kind `{kind}`", hint=suggestion(kind, models), slug="unknown-kind")
-    adapter: TypeAdapter[Any] = TypeAdapter(AnyDefinition if kind is None else models[kind])
+    if kind is not None and kind not in SCHEMAS:
+        raise UsageError(f"there is no kind `{kind}`", hint=suggestion(kind, SCHEMAS), slug="unknown-kind")
+    adapter: TypeAdapter[Any] = TypeAdapter(AnyDefinition if kind is None else SCHEMAS[kind])
     made = adapter.json_schema(by_alias=True)
     title = "a recipe of mlorch" if kind is None else f"{kind} of mlorch"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_relax(made), "title": title}
@@ -54,18 +53,8 @@ def _relax(value: Any) -> Any:
         node["pattern"] = node["pattern"].replace(r"\Z", "$")
     kind = node.get("type")
     if kind in _TEXT_OF:
-        return {**_notes(node), "anyOf": [_without_notes(node), {"type": "string", "pattern": _TEXT_OF[str(kind)]}]}
+        notes = {key: node.pop(key) for key in _NOTES if key in node}
+        return {**notes, "anyOf": [node, {"type": "string", "pattern": _TEXT_OF[str(kind)]}]}
     if kind == "string" and "const" not in node and "enum" not in node:
         node["type"] = ["string", "number", "boolean"]
     return node
-
-
-_NOTES = ("title", "description", "default", "examples")
-
-
-def _notes(node: dict[str, Any]) -> dict[str, Any]:
-    return {key: node[key] for key in _NOTES if key in node}
-
-
-def _without_notes(node: dict[str, Any]) -> dict[str, Any]:
-    return {key: item for key, item in node.items() if key not in _NOTES}

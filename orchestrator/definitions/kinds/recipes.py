@@ -25,7 +25,7 @@ from orchestrator.definitions.kinds.base import (
     Sha256,
     Strict,
 )
-from orchestrator.definitions.kinds.host_checks import HostChecks
+from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 from orchestrator.facts.metrics import AccuracyName  # noqa: TC001 (pydantic reads it)
 from orchestrator.facts.scenarios import ScenarioName  # noqa: TC001 (pydantic reads it)
@@ -127,7 +127,7 @@ class PypiPackage(Strict):
 
 
 class DebianPackage(Strict):
-    """One Debian package, by hash; ``path`` is its place in the archive's pool."""
+    """One Debian package, by hash; ``path`` is its path in the archive's pool."""
 
     kind: Literal["debian"]
     package: DebName

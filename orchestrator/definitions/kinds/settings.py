@@ -1,12 +1,12 @@
-"""What `mlorch.yaml` may say."""
+"""What `mlorch.yaml` may say, and the list of published images that its `images` names."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from orchestrator.definitions.kinds.base import Name, Strict
+from orchestrator.definitions.kinds.base import Digest, Name, Platform, Sha256, Strict
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://(?![^/]*@)[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/+%=-]*)?\Z")]
 """Without credentials: settings are shown and recorded."""
@@ -14,8 +14,6 @@ RegistryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+(?::[0-
 BaseSourceWish = Annotated[
     str, StringConstraints(pattern=r"^(?:bootstrap|registry|registry:[A-Za-z0-9._:/-]+@sha256:[0-9a-f]{64}|oci:.+)\Z")
 ]
-
-
 EngineHost = Annotated[
     str, StringConstraints(pattern=r"^(?:unix:///.+|(?:ssh|tcp)://(?![^/]*:[^/]*@)[A-Za-z0-9.:@\[\]_-]+)\Z")
 ]
@@ -42,3 +40,20 @@ class SettingsFile(Strict):
     )
     target: Name = Field(default="", description="hardware target, instead of the detected one")
     results: str = Field(default="", description="folder of results")
+
+
+class PublishedImage(Strict):
+    """One image: its layer and identity, and the digest of its manifest."""
+
+    layer: Name
+    content_id: Sha256
+    platform: Platform
+    digest: Digest
+    registry: RegistryName
+
+
+class PublishedList(Strict):
+    """One file, as `mlorch images push -o` writes it; its digests bind whoever is given it."""
+
+    version: Literal["1"] = "1"
+    images: tuple[PublishedImage, ...] = Field(min_length=1)

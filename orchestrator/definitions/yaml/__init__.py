@@ -24,7 +24,7 @@ __all__ = ["Document", "decode", "nearest", "read_document", "render_problem", "
 def decode(document: Document, model: type[M]) -> M:
     """Turn a document into a model.
 
-    Raises `DefinitionError` with every fault of the document, each at its place,
+    Raises `DefinitionError` with every fault of the document, each with line and column,
     in the order of the text.
     """
     from orchestrator.definitions.yaml.decoding import decode as decode_document

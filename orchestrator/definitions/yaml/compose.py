@@ -1,4 +1,4 @@
-"""Events of the YAML parser -> nodes, without recursion and within limits."""
+"""Events of the YAML parser -> nodes, within limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from orchestrator.definitions.yaml.nodes import ListNode, MapNode, Node, ScalarN
 from orchestrator.errors import DefinitionError, Problem, Span
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator
+    from typing import Any, NoReturn
 
     from orchestrator.definitions.yaml.document import Document
 
@@ -28,128 +29,113 @@ def compose(bare: Document) -> tuple[Node | None, list[Problem]]:
     """The tree of a text and the faults that did not prevent it; raises `DefinitionError` for those that do."""
     composer = _Composer(bare)
     try:
-        for event in yaml.parse(bare.text, Loader=_LOADER):
-            composer.take(event)
+        root = composer.document()
     except yaml.MarkedYAMLError as error:
         raise DefinitionError([*composer.problems, _syntax(bare, error)]) from None
     except yaml.YAMLError as error:
-        span = Span(path=bare.path, line=1, column=1, end_line=1, end_column=2)
-        raise DefinitionError([bare.problem("yaml-syntax", f"not YAML: {error}", span)]) from None
-    return composer.root, composer.problems
+        raise DefinitionError([bare.problem("yaml-syntax", f"not YAML: {error}", Span.at(bare.path))]) from None
+    return root, composer.problems
 
 
 class _Composer:
-    """Takes events one by one; `open` holds the collections that have not ended, each with its waiting key."""
+    """Takes the events in order; in `anchors` is None what has not ended."""
 
     def __init__(self, bare: Document) -> None:
         self.bare = bare
-        self.root: Node | None = None
+        self.events: Iterator[Any] = yaml.parse(bare.text, Loader=_LOADER)
         self.problems: list[Problem] = []
-        self.open: list[ListNode | MapNode] = []
-        self.keys: list[Node | None] = []
-        self.anchors: dict[str, Node] = {}
+        self.anchors: dict[str, Node | None] = {}
         self.nodes = 0
-        self.documents = 0
 
-    def take(self, event: Any) -> None:
+    def document(self) -> Node | None:
+        """The tree of the only document; None where there is none."""
+        root: Node | None = None
+        documents = 0
+        for event in self.events:
+            if isinstance(event, yaml.NodeEvent):
+                root = self._value(event, 0)
+            elif isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    hint = "one file holds one definition"
+                    self._stop("yaml-syntax", "a second document begins here", Node(*_range(event)), hint)
+        return root
+
+    def _value(self, event: Any, depth: int) -> Node:
+        """What begins with an event, up to its end; never deeper than `MAX_DEPTH`."""
+        node: Node
         match event:
+            case yaml.AliasEvent():
+                return self._repeated(event, depth)
             case yaml.ScalarEvent():
                 null = event.implicit[0] and event.value in _NULLS
-                self._finish(self._start(event, ScalarNode(_place(event), event.value, null=null)))
+                node = ScalarNode(*_range(event), event.value, null)
             case yaml.MappingStartEvent():
-                self._push(self._start(event, MapNode(_place(event))))
-            case yaml.SequenceStartEvent():
-                self._push(self._start(event, ListNode(_place(event))))
-            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                node = self.open.pop()
-                self.keys.pop()
-                node.end_line, node.end_column = _place(event)[2:]
-                self._finish(node)
-            case yaml.AliasEvent():
-                self._alias(event)
-            case yaml.DocumentStartEvent():
-                self.documents += 1
-                if self.documents > 1:
-                    self._stop("yaml-syntax", "a second document begins here", event, "one file holds one definition")
+                node = MapNode(*_range(event))
             case _:
-                pass  # the ends of documents and streams
-
-    def _start(self, event: Any, node: Any) -> Any:
-        self.nodes += 1
-        if self.nodes > MAX_NODES or len(self.open) >= MAX_DEPTH:
-            self._too_large(event)
+                node = ListNode(*_range(event))
+        self._count(1, depth, node)
         if event.tag is not None and event.tag not in _TEXT_TAGS:
-            self._note(
-                "yaml-tag", f"the tag `{event.tag[:60]}` is not used here", event, "write the value without a tag"
-            )
+            message = f"the tag `{event.tag[:60]}` is not used here"
+            self._note("yaml-tag", message, node, "write the value without a tag")
+        if event.anchor is not None:
+            self.anchors[event.anchor] = None
+        self._fill(node, depth + 1)
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node
 
-    def _push(self, node: ListNode | MapNode) -> None:
-        self.open.append(node)
-        self.keys.append(None)
+    def _fill(self, node: Node, depth: int) -> None:
+        """Take what a collection holds, and its end."""
+        if isinstance(node, ScalarNode):
+            return
+        while not isinstance(event := next(self.events), yaml.CollectionEndEvent):
+            found = self._value(event, depth)
+            if isinstance(node, MapNode):
+                self._entry(node, found, self._value(next(self.events), depth))
+            elif isinstance(node, ListNode):
+                node.items.append(found)
+                node.grow(found)
+        node.end_line, node.end_column = _range(event)[2:]
 
-    def _alias(self, event: Any) -> None:
-        node = self.anchors.get(event.anchor)
+    def _repeated(self, event: Any, depth: int) -> Node:
+        """What an alias stands for."""
+        alias = Node(*_range(event))
+        if event.anchor not in self.anchors:
+            self._stop("yaml-syntax", f"there is no anchor `&{event.anchor}` before this alias", alias)
+        node = self.anchors[event.anchor]
         if node is None:
-            self._stop("yaml-syntax", f"there is no anchor `&{event.anchor}` before this alias", event, "")
-            return
-        if any(node is parent for parent in self.open):
-            self._stop("yaml-syntax", f"the alias `*{event.anchor}` stands inside what it repeats", event, "")
-        self.nodes += node.size
-        if self.nodes > MAX_NODES or len(self.open) + node.height >= MAX_DEPTH:
-            self._too_large(event)
-        self._finish(node)
+            self._stop("yaml-syntax", f"the alias `*{event.anchor}` stands inside what it repeats", alias)
+        self._count(node.size, depth + node.height, alias)
+        return node
 
-    def _finish(self, node: Node) -> None:
-        """A value is complete: hang it below the collection that is open."""
-        if not self.open:
-            self.root = node
-            return
-        parent = self.open[-1]
-        if isinstance(parent, ListNode):
-            parent.items.append(node)
-            parent.grow(node)
-        elif self.keys[-1] is None:
-            self.keys[-1] = node
-        else:
-            key, self.keys[-1] = self.keys[-1], None
-            self._entry(parent, key, node)
+    def _count(self, values: int, depth: int, node: Node) -> None:
+        self.nodes += values
+        if self.nodes > MAX_NODES or depth >= MAX_DEPTH:
+            self._stop("too-large", _TOO_LARGE, node)
 
     def _entry(self, parent: MapNode, key: Node, node: Node) -> None:
         if not isinstance(key, ScalarNode):
-            span = self.bare.node_span(key)
-            self.problems.append(
-                self.bare.problem("bad-key", "a key must be plain text, not a list or a mapping", span)
-            )
+            self._note("bad-key", "a key must be plain text, not a list or a mapping", key)
         elif key.value == "<<":
             hint = "write the keys out, or give the whole value an anchor and repeat it by an alias"
-            span = self.bare.node_span(key)
-            self.problems.append(self.bare.problem("merge-key", "merge keys (`<<`) are not supported", span, hint))
+            self._note("merge-key", "merge keys (`<<`) are not supported", key, hint)
         elif key.value in parent.entries:
             first = parent.entries[key.value][0]
-            span = self.bare.node_span(key)
-            message, hint = f"duplicate key `{key.value}`", f"first given on line {first.line}"
-            self.problems.append(self.bare.problem("duplicate-key", message, span, hint))
+            self._note("duplicate-key", f"duplicate key `{key.value}`", key, f"first given on line {first.line}")
         else:
             parent.entries[key.value] = (key, node)
             parent.grow(node)
 
-    def _note(self, slug: str, message: str, event: Any, hint: str) -> None:
-        line, column, end_line, end_column = _place(event)
-        span = Span(path=self.bare.path, line=line, column=column, end_line=end_line, end_column=end_column)
-        self.problems.append(self.bare.problem(slug, message, span, hint))
+    def _note(self, slug: str, message: str, node: Node, hint: str = "") -> None:
+        self.problems.append(self.bare.problem(slug, message, node.span(self.bare.path), hint))
 
-    def _stop(self, slug: str, message: str, event: Any, hint: str) -> None:
-        self._note(slug, message, event, hint)
+    def _stop(self, slug: str, message: str, node: Node, hint: str = "") -> NoReturn:
+        self._note(slug, message, node, hint)
         raise DefinitionError(self.problems)
 
-    def _too_large(self, event: Any) -> None:
-        self._stop("too-large", _TOO_LARGE, event, "")
 
-
-def _place(event: Any) -> tuple[int, int, int, int]:
+def _range(event: Any) -> tuple[int, int, int, int]:
     start, end = event.start_mark, event.end_mark
     return start.line + 1, start.column + 1, end.line + 1, end.column + 1
 
@@ -178,7 +164,7 @@ def _syntax(bare: Document, error: yaml.MarkedYAMLError) -> Problem:
     """The parser's complaint in plain words, at the beginning of what is not closed where that is the cause."""
     raw = str(error.problem or error.context or "not YAML")
     line, column = _position(bare, error, raw)
-    span = Span(path=bare.path, line=line, column=column, end_line=line, end_column=column + 1)
+    span = Span.at(bare.path, line, column)
     if _PARSERS_LIMIT in raw:
         return bare.problem("too-large", _TOO_LARGE, span)
     message = _PLAIN.get(raw, raw)

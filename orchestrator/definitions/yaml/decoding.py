@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.definitions.yaml.nodes import MapNode, Node, ScalarNode
-from orchestrator.definitions.yaml.shape import keys_at
-from orchestrator.definitions.yaml.text import nearest
+from orchestrator.definitions.yaml.text import listing, nearest, suggestion
 from orchestrator.definitions.yaml.wording import complaint, dotted, quoted
 from orchestrator.errors import DefinitionError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, TypeVar
+    from typing import TypeVar
 
     from orchestrator.definitions.yaml.document import Document
 
     M = TypeVar("M", bound=BaseModel)
 
 MAX_FAULTS = 200
-"""Told of one file; what has more is no recipe."""
+"""Reported of one file; what has more is no recipe."""
 Loc = tuple[str | int, ...]
 
 
@@ -41,14 +41,13 @@ def decode(document: Document, model: type[M]) -> M:
     """See `orchestrator.definitions.yaml.decode`."""
     problems = list(document.problems)
     if document.root is None:
-        span = document.span(())
-        raise DefinitionError([document.problem("empty-file", "this file is empty", span, "see `mlorch recipes new`")])
+        raise DefinitionError([document.fault("empty-file", "this file is empty", hint="see `mlorch recipes new`")])
     try:
         value = model.model_validate(document.root.plain())
     except ValidationError as error:
         errors = error.errors(include_url=False)
         faults = [_fault(document, dict(e)) for e in errors[:MAX_FAULTS]]
-        problems += _merge(_translate(document, model, faults))
+        problems += _distinct(_translate(document, model, faults))
         problems.sort(key=_position)
         if len(errors) > MAX_FAULTS:
             message = f"there are {len(errors) - MAX_FAULTS} more faults in this file"
@@ -85,22 +84,18 @@ def _fault(document: Document, error: Mapping[str, Any]) -> _Fault:
     return _Fault(kind=kind, loc=tuple(loc), key=key, about_key=about_key, error=error)
 
 
-def _tag(node: MapNode) -> str | None:
-    kind = node.child("kind")
+def _tag(node: Node | None) -> str | None:
+    kind = node.child("kind") if node is not None else None
     return kind.value if isinstance(kind, ScalarNode) else None
 
 
 def _translate(document: Document, model: type[BaseModel], faults: list[_Fault]) -> list[Problem]:
-    problems: list[Problem] = []
-    explained: set[tuple[Loc, str]] = set()
-    for fault in faults:
-        if fault.kind == "extra_forbidden":
-            problem, meant = _unknown_key(document, model, fault)
-            problems.append(problem)
-            explained.add((fault.loc, meant))
+    unknown = [fault for fault in faults if fault.kind == "extra_forbidden"]
+    meant = {(fault.loc, key) for fault in unknown for key in nearest(fault.key, _free_keys(document, model, fault))}
+    problems = [_unknown_key(document, model, fault) for fault in unknown]
     for fault in faults:
         if fault.kind == "missing":
-            if (fault.loc, fault.key) not in explained:
+            if (fault.loc, fault.key) not in meant:
                 problems.append(_missing_key(document, model, fault))
         elif fault.kind in {"union_tag_invalid", "union_tag_not_found"}:
             problems.append(_bad_tag(document, fault))
@@ -115,24 +110,23 @@ def _follows(fault: _Fault) -> bool:
     return fault.kind == "too_short" and isinstance(given, list) and len(given) >= context.get("min_length", 0)
 
 
-def _unknown_key(document: Document, model: type[BaseModel], fault: _Fault) -> tuple[Problem, str]:
-    """The fault and the key that was probably meant ('' where none is near)."""
+def _free_keys(document: Document, model: type[BaseModel], fault: _Fault) -> list[str]:
+    """The keys that could still be given beside an unknown one."""
     node = document.node(fault.loc)
-    given = set(node.entries) if isinstance(node, MapNode) else set()
-    known = keys_at(model, document, fault.loc)
-    free = [name for name in known if name not in given]
-    near = nearest(fault.key, free)
+    return [name for name in _keys_at(model, document, fault.loc) if node is None or node.child(name) is None]
+
+
+def _unknown_key(document: Document, model: type[BaseModel], fault: _Fault) -> Problem:
+    free = _free_keys(document, model, fault)
     where = f" in `{dotted(fault.loc)}`" if fault.loc else ""
-    hint = f"did you mean `{near[0]}`?" if near else _choices("keys that can still be given", free)
+    hint = suggestion(fault.key, free, "keys that can still be given") if free else ""
     span = document.span((*fault.loc, fault.key), key=True)
-    return document.problem("unknown-key", f"unknown key {quoted(fault.key)}{where}", span, hint), "".join(near)
+    return document.problem("unknown-key", f"unknown key {quoted(fault.key)}{where}", span, hint)
 
 
 def _missing_key(document: Document, model: type[BaseModel], fault: _Fault) -> Problem:
-    known = keys_at(model, document, fault.loc)
-    about = known.get(fault.key, "")
     where = f" in `{dotted(fault.loc)}`" if fault.loc else ""
-    hint = about or f"add `{fault.key}: …`"
+    hint = _keys_at(model, document, fault.loc).get(fault.key) or f"add `{fault.key}: …`"
     span = document.span(fault.loc, key=True)
     return document.problem("missing-key", f"the key `{fault.key}` is missing{where}", span, hint)
 
@@ -146,9 +140,7 @@ def _bad_tag(document: Document, fault: _Fault) -> Problem:
         return document.problem("missing-key", message, document.span(fault.loc, key=True), hint)
     tags = [tag.strip().strip("'") for tag in str(context.get("expected_tags", "")).split(",")]
     given = str(context.get("tag", ""))
-    near = nearest(given, tags)
-    hint = f"did you mean `{near[0]}`?" if near else _choices("one of", tags)
-    loc = (*fault.loc, key)
+    loc, hint = (*fault.loc, key), suggestion(given, tags)
     return document.fault("unknown-kind", f"there is no {key} {quoted(given)} for `{dotted(fault.loc)}`", loc, hint)
 
 
@@ -157,43 +149,77 @@ def _bad_value(document: Document, model: type[BaseModel], fault: _Fault) -> Pro
     if fault.about_key:
         key = str(fault.loc[-1])
         message, hint = complaint(fault.kind, fault.error, key)
-        place = dotted(fault.loc[:-1]) or "the top level"
-        return document.problem(
-            "bad-value", f"the key {quoted(key)} in `{place}`: {message}", document.span(fault.loc, key=True), hint
-        )
-    written = node.value if isinstance(node, ScalarNode) and not node.null else None
+        where = dotted(fault.loc[:-1]) or "the top level"
+        message = f"the key {quoted(key)} in `{where}`: {message}"
+        return document.problem("bad-value", message, document.span(fault.loc, key=True), hint)
+    empty = isinstance(node, ScalarNode) and node.null
+    written = node.value if isinstance(node, ScalarNode) and not empty else None
     message, hint = complaint(fault.kind, fault.error, written)
     if fault.kind in {"model_type", "model_attributes_type"}:
-        hint = _choices("its keys are", list(keys_at(model, document, fault.loc)))
+        hint = listing("its keys are", list(_keys_at(model, document, fault.loc)))
     where = f"`{dotted(fault.loc)}`: " if fault.loc else ""
-    empty = isinstance(node, ScalarNode) and node.null
-    span = document.span(fault.loc, key=empty)
-    return document.problem("bad-value", where + message, span, hint)
+    return document.problem("bad-value", where + message, document.span(fault.loc, key=empty), hint)
 
 
-def _choices(lead: str, names: list[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:12])
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return f"{lead}: {shown}{more}" if names else ""
-
-
-def _merge(problems: list[Problem]) -> list[Problem]:
-    """One fault a place: the arms of a union complain each for itself about the same value."""
-    merged: dict[object, Problem] = {}
+def _distinct(problems: list[Problem]) -> list[Problem]:
+    """One fault a value, which aliases may repeat; of one mapping several keys can be missing."""
+    first: dict[object, Problem] = {}
     for problem in problems:
-        place = (problem.slug, problem.span)
-        if problem.slug == "missing-key":
-            place = (problem.message, problem.span)
-        first = merged.get(place)
-        if first is None:
-            merged[place] = problem
-        elif first.message != problem.message and problem.message not in first.message:
-            tail = problem.message.partition(": ")[2] or problem.message
-            merged[place] = Problem(
-                slug=first.slug,
-                message=f"{first.message}; or {tail}",
-                span=first.span,
-                hint=first.hint or problem.hint,
-                source_line=first.source_line,
-            )
-    return list(merged.values())
+        first.setdefault((problem.message if problem.slug == "missing-key" else problem.slug, problem.span), problem)
+    return list(first.values())
+
+
+# -- what a model allows at a location ---------------------------------------------------
+
+
+def _keys_at(model: type[BaseModel], document: Document, loc: tuple[str | int, ...]) -> dict[str, str]:
+    """The keys of the model at a location, each with its description; none where it is no model."""
+    shape: Any = model
+    node = document.root
+    for item in loc:
+        shape = _below(shape, item, node)
+        node = node.child(item) if node is not None else None
+    shape = _choose(shape, node)
+    if not _is_model(shape):
+        return {}
+    return {field.alias or name: field.description or "" for name, field in shape.model_fields.items()}
+
+
+def _below(shape: Any, item: str | int, node: Node | None) -> Any:
+    shape = _choose(shape, node)
+    if _is_model(shape):
+        for name, field in shape.model_fields.items():
+            if item in {name, field.alias}:
+                return field.annotation
+        return None
+    arguments = get_args(shape)
+    origin = get_origin(shape)
+    if origin is dict and len(arguments) == 2:
+        return arguments[1]
+    if origin in {tuple, list} and arguments:
+        return arguments[0]
+    return None
+
+
+def _choose(shape: Any, node: Node | None) -> Any:
+    """Strip `Annotated`; of a union take the arm that the node's `kind` names, else the first model."""
+    while get_origin(shape) is Annotated:
+        shape = get_args(shape)[0]
+    if get_origin(shape) not in {Union, UnionType}:
+        return shape
+    arms = [_choose(arm, node) for arm in get_args(shape) if arm is not type(None)]
+    tag = _tag(node)
+    for arm in arms:
+        if _is_model(arm) and tag in _kinds(arm):
+            return arm
+    return arms[0] if arms else None
+
+
+def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
+    field = model.model_fields.get("kind")
+    annotation = field.annotation if field else None
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _is_model(shape: Any) -> bool:
+    return isinstance(shape, type) and issubclass(shape, BaseModel)

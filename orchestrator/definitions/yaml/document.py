@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,17 +44,15 @@ class Document:
         return node
 
     def span(self, loc: Sequence[str | int], *, key: bool = False) -> Span:
-        """The place of a value (or of its key); of the nearest thing above it where it does not exist."""
+        """Where a value (or its key) stands; the nearest thing above it where it does not exist."""
         node, key_node = self.root, None
         for item in loc:
             child = node.child(item) if node is not None else None
             if child is None:
-                return self.head_span(node, key_node)
-            key_node = node.key(item) if isinstance(node, MapNode) and isinstance(item, str) else None
+                return self._head(node, key_node)
+            key_node = node.entries[item][0] if isinstance(node, MapNode) and isinstance(item, str) else None
             node = child
-        if key:
-            return self.head_span(node, key_node)
-        return self.node_span(node) if node is not None else Span(path=self.path, **_FIRST)
+        return self._head(node, key_node) if key or node is None else node.span(self.path)
 
     def find(self, value: str) -> Span:
         """Where a text is written as a value; the head of the file where it is not."""
@@ -62,30 +60,20 @@ class Document:
         while waiting:
             node = waiting.pop()
             if isinstance(node, ScalarNode) and node.value == value:
-                return self.node_span(node)
+                return node.span(self.path)
             if isinstance(node, ListNode):
                 waiting += reversed(node.items)
             elif isinstance(node, MapNode):
                 waiting += [entry[1] for entry in reversed(node.entries.values())]
         return self.span((), key=True)
 
-    def head_span(self, node: Node | None, key_node: ScalarNode | None) -> Span:
+    def _head(self, node: Node | None, key_node: ScalarNode | None) -> Span:
         """The least that names a thing: its key, or the first key of a mapping in a list."""
         if key_node is not None:
-            return self.node_span(key_node)
+            return key_node.span(self.path)
         if isinstance(node, MapNode) and node.entries:
-            return self.node_span(next(iter(node.entries.values()))[0])
-        return self.node_span(node) if node is not None else Span(path=self.path, **_FIRST)
-
-    def node_span(self, node: Node) -> Span:
-        """Where a node stands."""
-        return Span(
-            path=self.path,
-            line=node.line,
-            column=node.column,
-            end_line=node.end_line,
-            end_column=node.end_column,
-        )
+            return next(iter(node.entries.values()))[0].span(self.path)
+        return node.span(self.path) if node is not None else Span.at(self.path)
 
     def problem(self, slug: str, message: str, span: Span, hint: str = "") -> Problem:
         """A fault of this document with the line that it stands on."""
@@ -97,9 +85,6 @@ class Document:
         return self.problem(slug, message, self.span(loc), hint)
 
 
-_FIRST = {"line": 1, "column": 1, "end_line": 1, "end_column": 2}
-
-
 def read_document(path: Path | str, text: str | None = None) -> Document:
     """Read one file (or the given text as if it stood there).
 
@@ -107,12 +92,13 @@ def read_document(path: Path | str, text: str | None = None) -> Document:
     large, not YAML, several documents, nested too deeply.
     """
     name = str(path)
-    data = b""
+    data = _read_bytes(Path(path)) if text is None else text.encode("utf-8", "surrogatepass")
+    if len(data) > MAX_BYTES:
+        raise DefinitionError.fault(
+            "too-large", f"this file is larger than {MAX_BYTES // 1024} KiB", span=Span.at(name)
+        )
     if text is None:
-        data = _read_bytes(Path(path))
         text = _decode_utf8(name, data)
-    elif len(text) > MAX_BYTES:
-        raise _whole(name, "too-large", f"this file is larger than {MAX_BYTES // 1024} KiB")
     text = text.removeprefix("\ufeff")
     bare = Document(path=name, text=text, root=None, lines=tuple(text.splitlines()))
     bad = _UNPRINTABLE.search(text)
@@ -125,8 +111,7 @@ def read_document(path: Path | str, text: str | None = None) -> Document:
     from orchestrator.definitions.yaml.compose import compose
 
     root, problems = compose(bare)
-    digest = hashlib.sha256(data or text.encode()).hexdigest()
-    return Document(path=name, text=text, root=root, problems=tuple(problems), lines=bare.lines, sha256=digest)
+    return replace(bare, root=root, problems=tuple(problems), sha256=hashlib.sha256(data).hexdigest())
 
 
 def to_plain(document: Document) -> object:
@@ -139,13 +124,11 @@ def to_plain(document: Document) -> object:
 def _read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
-        raise _whole(str(path), "unreadable", f"cannot read this file: {reason}") from None
-    if len(data) > MAX_BYTES:
-        raise _whole(str(path), "too-large", f"this file is larger than {MAX_BYTES // 1024} KiB")
-    return data
+        message = f"cannot read this file: {reason}"
+        raise DefinitionError.fault("unreadable", message, span=Span.at(str(path))) from None
 
 
 def _decode_utf8(name: str, data: bytes) -> str:
@@ -162,16 +145,6 @@ def _decode_utf8(name: str, data: bytes) -> str:
 
 
 def _span_at(name: str, text: str, index: int) -> Span:
-    """The place of one character, lines counted as YAML counts them."""
-    before = text[:index].splitlines() or [""]
-    if text[:index].endswith(("\n", "\r", "\x85", "\u2028", "\u2029")):
-        before.append("")
-    line, column = len(before), len(before[-1]) + 1
-    return Span(path=name, line=line, column=column, end_line=line, end_column=column + 1)
-
-
-def _whole(name: str, slug: str, message: str) -> DefinitionError:
-    return DefinitionError([Problem(slug=slug, message=message, span=Span(path=name, **_FIRST))])
-
-
-__all__ = ["Document", "ListNode", "MapNode", "Node", "ScalarNode", "read_document", "to_plain"]
+    """Where one character stands, lines counted as YAML counts them."""
+    until = f"{text[:index]}?".splitlines()
+    return Span.at(name, len(until), len(until[-1]))

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 
+from orchestrator.errors import Span
+
+
+@dataclass(slots=True, eq=False)
 class Node:
     """A value in a file; `size` counts it and all below, `height` the levels below it."""
 
-    __slots__ = ("column", "end_column", "end_line", "height", "line", "size")
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    size: int = field(default=1, init=False)
+    height: int = field(default=0, init=False)
 
-    def __init__(self, place: tuple[int, int, int, int]) -> None:
-        self.line, self.column, self.end_line, self.end_column = place
-        self.size = 1
-        self.height = 0
+    def span(self, path: str) -> Span:
+        """Where it stands in the file of this path."""
+        return Span(path=path, line=self.line, column=self.column, end_line=self.end_line, end_column=self.end_column)
 
     def child(self, item: str | int) -> Node | None:  # noqa: ARG002 (the scalar's answer)
         """The value below, by key or by index from 0; None where there is none."""
@@ -27,28 +36,22 @@ class Node:
         self.height = max(self.height, child.height + 1)
 
 
+@dataclass(slots=True, eq=False)
 class ScalarNode(Node):
     """A text as it was written; `null` where it is a plain ``null``, ``~`` or nothing at all."""
 
-    __slots__ = ("null", "value")
-
-    def __init__(self, place: tuple[int, int, int, int], value: str, *, null: bool) -> None:
-        super().__init__(place)
-        self.value = value
-        self.null = null
+    value: str
+    null: bool
 
     def plain(self) -> object:
         return None if self.null else self.value
 
 
+@dataclass(slots=True, eq=False)
 class ListNode(Node):
     """A sequence."""
 
-    __slots__ = ("items",)
-
-    def __init__(self, place: tuple[int, int, int, int]) -> None:
-        super().__init__(place)
-        self.items: list[Node] = []
+    items: list[Node] = field(default_factory=list)
 
     def child(self, item: str | int) -> Node | None:
         if isinstance(item, int) and 0 <= item < len(self.items):
@@ -59,23 +62,15 @@ class ListNode(Node):
         return [item.plain() for item in self.items]
 
 
+@dataclass(slots=True, eq=False)
 class MapNode(Node):
     """A mapping in the order of the text; each entry is its key and its value."""
 
-    __slots__ = ("entries",)
-
-    def __init__(self, place: tuple[int, int, int, int]) -> None:
-        super().__init__(place)
-        self.entries: dict[str, tuple[ScalarNode, Node]] = {}
+    entries: dict[str, tuple[ScalarNode, Node]] = field(default_factory=dict)
 
     def child(self, item: str | int) -> Node | None:
         entry = self.entries.get(item) if isinstance(item, str) else None
         return entry[1] if entry else None
-
-    def key(self, item: str) -> ScalarNode | None:
-        """The key itself, for its place."""
-        entry = self.entries.get(item)
-        return entry[0] if entry else None
 
     def plain(self) -> object:
         return {key: value.plain() for key, (_, value) in self.entries.items()}

@@ -1,4 +1,4 @@
-"""A fault as text: the place first, so that terminals and editors can follow it."""
+"""A fault as text: path, line and column first, so that terminals and editors can follow it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from orchestrator.errors import Problem  # noqa: TC001 (a value type, free to im
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MAX_NAMES = 20
+"""Names in a hint."""
 EXCERPT = 120
 """Columns of source shown; of a longer line, the part around the fault."""
 
 
 def render_problem(problem: Problem) -> str:
     """`path:line:col: error: message [slug]`, then the source line, a caret and the help, without colour."""
-    place = f"{_clean(str(problem.span))}: " if problem.span else ""
-    lines = [f"{place}{problem.level}: {_clean(problem.message)} [{problem.slug}]"]
+    span = f"{_clean(str(problem.span))}: " if problem.span else ""
+    lines = [f"{span}{problem.level}: {_clean(problem.message)} [{problem.slug}]"]
     gutter = ""
     if problem.span and problem.source_line.strip():
         number = str(problem.span.line)
@@ -72,11 +74,17 @@ def nearest(word: str, choices: Iterable[str], *, limit: int = 1) -> list[str]:
     return [plain[name] for name in [*found, *swapped][:limit]]
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """The hint for a name that nothing has: the nearest known one, else all of them."""
+def suggestion(word: str, known: Iterable[str], lead: str = "there are") -> str:
+    """The hint for a name that nothing has: the nearest known one, else which there are."""
     names = list(known)
     near = nearest(word, names)
-    return f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(names)}"
+    return f"did you mean `{near[0]}`?" if near else listing(lead, names)
+
+
+def listing(lead: str, names: list[str]) -> str:
+    """The first names after some words that say what they are."""
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"{lead}: {', '.join(names[:MAX_NAMES])}{more}" if names else "none is defined"
 
 
 def _plain(word: str) -> str:

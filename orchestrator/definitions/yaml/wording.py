@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
-from orchestrator.definitions.kinds import base as d
-from orchestrator.definitions.kinds import detection as t
-from orchestrator.definitions.kinds import passthrough as p
-from orchestrator.definitions.yaml.text import nearest
+from orchestrator.definitions.kinds import base, detection, targets
+from orchestrator.definitions.yaml.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,48 +20,53 @@ def _pattern(alias: Any) -> str:
 
 
 PATTERNS: dict[str, tuple[str, str]] = {
-    _pattern(d.Name): ("not a name", "lower-case letters and digits, joined by `-`, `_` or `.`"),
-    _pattern(d.Sha256): ("not a SHA-256 sum", "64 hexadecimal digits in lower case"),
-    _pattern(d.Digest): ("not an image digest", "`sha256:` and 64 hexadecimal digits in lower case"),
-    _pattern(d.Platform): ("not a platform", "`linux/amd64` or `linux/arm64`"),
-    _pattern(d.DebName): ("not the name of a Debian package", "lower-case letters, digits, `+`, `-` and `.`"),
-    _pattern(d.Requirement): ("not a pinned Python package", "one package at one version: `name==1.2.3`"),
-    _pattern(d.RelativePath): (
+    _pattern(base.Name): ("not a name", "lower-case letters and digits, joined by `-`, `_` or `.`"),
+    _pattern(base.Sha256): ("not a SHA-256 sum", "64 hexadecimal digits in lower case"),
+    _pattern(base.Digest): ("not an image digest", "`sha256:` and 64 hexadecimal digits in lower case"),
+    _pattern(base.Platform): ("not a platform", "`linux/amd64` or `linux/arm64`"),
+    _pattern(base.DebName): ("not the name of a Debian package", "lower-case letters, digits, `+`, `-` and `.`"),
+    _pattern(base.Requirement): ("not a pinned Python package", "one package at one version: `name==1.2.3`"),
+    _pattern(base.RelativePath): (
         "not a relative path",
         "letters, digits and `._/@+~-`; no `..` and no leading `/`",
     ),
-    _pattern(d.AbsolutePath): ("not an absolute path", "a leading `/`, letters, digits and `._/@+-`; no `..`"),
-    _pattern(d.EnvName): ("not the name of a variable", "letters, digits and `_`, not beginning with a digit"),
-    _pattern(d.EnvValue): ("has a line break or control character", "one line of printable characters"),
-    _pattern(d.Commit): ("not a commit", "40 hexadecimal digits in lower case"),
-    _pattern(d.ImageName): (
+    _pattern(base.AbsolutePath): ("not an absolute path", "a leading `/`, letters, digits and `._/@+-`; no `..`"),
+    _pattern(base.EnvName): ("not the name of a variable", "letters, digits and `_`, not beginning with a digit"),
+    _pattern(base.EnvValue): ("has a line break or control character", "one line of printable characters"),
+    _pattern(base.Commit): ("not a commit", "40 hexadecimal digits in lower case"),
+    _pattern(base.ImageName): (
         "not the name of an image",
         "such as `registry.example:5000/path/name:tag`, without a digest",
     ),
-    _pattern(d.GitUrl): ("not the address of a repository", "https://, ssh:// or file:///, a path, and no credentials"),
-    _pattern(d.GitRef): ("not a ref of git", "a tag, a branch or a commit"),
-    _pattern(d.Size): ("not a size", "a whole number and `k`, `m`, `g` or `t`: `64m`"),
-    _pattern(p.NodePattern): (
+    _pattern(base.GitUrl): (
+        "not the address of a repository",
+        "https://, ssh:// or file:///, a path, and no credentials",
+    ),
+    _pattern(base.GitRef): ("not a ref of git", "a tag, a branch or a commit"),
+    _pattern(base.Size): ("not a size", "a whole number and `k`, `m`, `g` or `t`: `64m`"),
+    _pattern(targets.NodePattern): (
         "not a device node that can be passed",
         "below /dev, letters, digits and `_.-`, globs as `*` and `[0-9]` after its first character; never /dev/mem",
     ),
-    _pattern(p.CdiKind): ("not a CDI kind", "a vendor and a class, such as `nvidia.com/gpu`"),
-    _pattern(p.Library): ("not the name of a shared library", "such as `libcuda.so.1`; no folder"),
-    _pattern(t.HexId): ("not a PCI id", "four hexadecimal digits in lower case: `10de`"),
-    _pattern(t.PciClass): ("not a PCI class", "two, four or six hexadecimal digits: `03`, `0302`"),
-    _pattern(t.ModuleName): ("not the name of a kernel module", "letters, digits, `_` and `-`"),
-    _pattern(t.FactName): ("not the name of a fact", "lower-case letters, digits and `_`"),
-    _pattern(t.HostPath): (
+    _pattern(targets.CdiKind): ("not a CDI kind", "a vendor and a class, such as `nvidia.com/gpu`"),
+    _pattern(targets.Library): ("not the name of a shared library", "such as `libcuda.so.1`; no folder"),
+    _pattern(detection.HexId): ("not a PCI id", "four hexadecimal digits in lower case: `10de`"),
+    _pattern(detection.PciClass): ("not a PCI class", "two, four or six hexadecimal digits: `03`, `0302`"),
+    _pattern(detection.ModuleName): ("not the name of a kernel module", "letters, digits, `_` and `-`"),
+    _pattern(detection.FactName): ("not the name of a fact", "lower-case letters, digits and `_`"),
+    _pattern(detection.HostPath): (
         "not a file of the kernel or of its devices",
         "below /sys, /proc, /dev, /etc, /run or /var/run, without `..`; globs and `{facts}` may stand in it",
     ),
-    _pattern(p.GroupName): ("not the name of a group", "as in /etc/group: lower-case letters, digits, `_` and `-`"),
+    _pattern(targets.GroupName): (
+        "not the name of a group",
+        "as in /etc/group: lower-case letters, digits, `_` and `-`",
+    ),
 }
 
 _SIMPLE: dict[str, tuple[str, str]] = {
     "int_parsing": ("is not a whole number", ""),
     "int_parsing_size": ("is not a whole number of a sensible size", ""),
-    "int_from_float": ("is not a whole number", ""),
     "int_type": ("is not a whole number", ""),
     "float_parsing": ("is not a number", ""),
     "float_type": ("is not a number", ""),
@@ -72,12 +75,10 @@ _SIMPLE: dict[str, tuple[str, str]] = {
     "bool_type": ("is neither true nor false", "write `true` or `false`"),
     "string_type": ("is not a text", ""),
     "tuple_type": ("is not a list", ""),
-    "list_type": ("is not a list", ""),
     "dict_type": ("is not a mapping", ""),
     "model_type": ("is not a mapping", ""),
     "model_attributes_type": ("is not a mapping", ""),
 }
-_EXPECTED = {"tuple_type": "a list", "list_type": "a list", "string_type": "a text"}
 _BOUNDS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 _BOUND_WORDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
 
@@ -106,7 +107,7 @@ def complaint(kind: str, error: Mapping[str, Any], written: str | None) -> tuple
         return _empty(kind)
     if kind in _SIMPLE:
         message, hint = _SIMPLE[kind]
-        if kind in {"tuple_type", "list_type"} and written is not None:
+        if kind == "tuple_type" and written is not None:
             hint = f"write `[{written[:CLIP]}]`"
         return f"{shown} {message}", hint
     if kind == "literal_error":
@@ -124,20 +125,16 @@ def _mismatch(shown: str, pattern: str) -> tuple[str, str]:
 
 
 def _empty(kind: str) -> tuple[str, str]:
-    expected = _EXPECTED.get(kind, "a value")
     if kind == "string_type":
         return "there is no value", 'write the value, or `""` for an empty text'
-    if expected == "a list":
+    if kind == "tuple_type":
         return "there is no value", "write `[]` for an empty list, or leave the key out"
     return "there is no value", "write a value, or leave the key out"
 
 
 def _literal(shown: str, written: str | None, expected: str) -> tuple[str, str]:
     allowed = re.findall(r"'([^']*)'", expected)
-    near = nearest(written or "", allowed)
-    hint = f"did you mean `{near[0]}`?" if near else "one of: " + ", ".join(f"`{a}`" for a in allowed)
-    if len(allowed) == 1:
-        hint = f"write `{allowed[0]}`"
+    hint = f"write `{allowed[0]}`" if len(allowed) == 1 else suggestion(written or "", allowed, "one of")
     return f"{shown} is not possible here", hint
 
 
@@ -153,8 +150,6 @@ def _limit(kind: str, shown: str, context: Mapping[str, Any]) -> tuple[str, str]
     if kind == "too_short":
         least = context.get("min_length", 1)
         return "too few entries", f"at least {least}"
-    if kind == "too_long":
-        return "too many entries", f"at most {context.get('max_length')}"
     return None
 
 

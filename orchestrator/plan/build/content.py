@@ -21,7 +21,7 @@ A constant: the same content id must give the same bytes whenever and wherever i
 built, so a SOURCE_DATE_EPOCH of the user is ignored. Another value wants another SCHEME.
 """
 CONTENT = "content"
-"""The folder of a context with what a layer copies, at the places that it has in the image."""
+"""The folder of a context with what a layer copies, at the paths that it has in the image."""
 CONTENT_TAR = "content.tar"
 """The same as one archive, made when the context is laid out: what the templates add."""
 NORMALISE = "normalise.py"
@@ -41,13 +41,13 @@ def content_id(inputs: Mapping[str, str]) -> str:
     return sha256_text(json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=True))
 
 
-def context_files(source: Path, place: str) -> tuple[ContextFile, ...]:
-    """The files of `source` (a file or a folder) as they enter a build context at `place`, sorted.
+def context_files(source: Path, into: str) -> tuple[ContextFile, ...]:
+    """The files of `source` (a file or a folder) as they enter a build context at `into`, sorted.
 
     Only the executable bit of a mode counts, so that a umask changes no identity.
     """
     found = []
-    for path, relative in sorted(_walk(source, place), key=lambda pair: pair[1]):
+    for path, relative in sorted(_walk(source, into), key=lambda pair: pair[1]):
         data = path.read_bytes()
         digest, mode = hashlib.sha256(data).hexdigest(), file_mode(path.stat().st_mode)
         found.append(ContextFile(path=relative, sha256=digest, mode=mode, source=str(path)))
@@ -59,21 +59,21 @@ def file_mode(mode: int) -> int:
     return 0o755 if mode & 0o100 else 0o644
 
 
-def text_file(place: str, text: str) -> ContextFile:
+def text_file(path: str, text: str) -> ContextFile:
     """A file that is made of `text` when the context is laid out."""
-    return ContextFile(path=place, sha256=sha256_text(text), text=text)
+    return ContextFile(path=path, sha256=sha256_text(text), text=text)
 
 
-def empty_folder(place: str) -> ContextFile:
+def empty_folder(path: str) -> ContextFile:
     """An empty folder of a context: its path ends with a slash."""
-    return ContextFile(path=f"{place}/", sha256=sha256_text(""), mode=0o755, text="")
+    return ContextFile(path=f"{path}/", sha256=sha256_text(""), mode=0o755, text="")
 
 
-def _walk(source: Path, place: str) -> Iterator[tuple[Path, str]]:
+def _walk(source: Path, into: str) -> Iterator[tuple[Path, str]]:
     if not source.is_dir():
-        yield source, place
+        yield source, into
         return
     for path in source.iterdir():
         if path.name in _SKIPPED or path.suffix == ".pyc":
             continue
-        yield from _walk(path, f"{place}/{path.name}")
+        yield from _walk(path, f"{into}/{path.name}")

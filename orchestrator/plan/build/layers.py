@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from orchestrator.facts.build import BuildPlan, LayerStep
 
 PIP_WHEEL = "pip.whl"
-"""The place of pip in a context: bind-mounted into the step, never in an image."""
-
-
+"""The path of pip in a context: bind-mounted into the step, never in an image."""
 SDISTS, TOOLS, TOOL_REQUIREMENTS = "sdists", "tools.tar", "tools.txt"
-"""Places in a context of what compiles and of what is compiled."""
+"""Paths in a context of what compiles and of what is compiled."""
 _EACH_PLATFORMS_OWN = frozenset({"file:requirements.txt", f"file:{TOOL_REQUIREMENTS}"})
 
 

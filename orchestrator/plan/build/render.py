@@ -1,7 +1,7 @@
 """Dockerfile text from a template and the facts of one layer. Pure.
 
 Templates run in jinja2's immutable sandbox, since a recipe repository brings its own:
-no attribute of Python is reachable, an undefined name is an error at its place, and a
+no attribute of Python is reachable, an undefined name is an error at its line, and a
 template can only include what the catalogue hands out (which refuses links and paths
 that leave the tree).
 """
@@ -17,10 +17,12 @@ import jinja2  # noqa: TID253 (who imports this module renders)
 from jinja2.exceptions import SecurityError  # noqa: TID253
 from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: TID253
 
-from orchestrator.errors import DefinitionError, Problem, Span
+from orchestrator.errors import DefinitionError, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
+
+    from orchestrator.definitions.catalog import Template
 
 
 class _Bounded(ImmutableSandboxedEnvironment):
@@ -36,9 +38,9 @@ class _Bounded(ImmutableSandboxedEnvironment):
 
 
 class Renderer:
-    """Renders templates by name; ``load`` gives a template's text and its path."""
+    """Renders templates by name; ``load`` gives them, as `Catalog.template`."""
 
-    def __init__(self, load: Callable[[str], tuple[str, str]]) -> None:
+    def __init__(self, load: Callable[[str], Template]) -> None:
         self._load = load
         self._paths: dict[str, str] = {}
         self._environment = _Bounded(
@@ -72,34 +74,31 @@ class Renderer:
         except jinja2.UndefinedError as error:
             raise self._fault(error, name, "template-undefined") from None
         except DefinitionError as error:  # of the loader: an include that leads out of the tree; located at the include
-            raise self._placed(error, name) from None
+            raise self._located(error, name) from None
         except (TypeError, ValueError, ArithmeticError) as error:
             raise self._fault(error, name, "template-failed") from None
         return _tidy(text)
 
     def _source(self, name: str) -> tuple[str, str, Callable[[], bool]]:
-        text, path = self._load(name)
-        self._paths[name] = path
-        return text, path, lambda: True
+        template = self._load(name)
+        self._paths[name] = path = str(template.path)
+        return template.text, path, lambda: True
 
     def _fault(self, error: Exception | str, name: str, slug: str, line: int | None = None) -> DefinitionError:
         path = self._paths.get(name, name)
         if line is None and isinstance(error, Exception):
             path, line = self._last_frame(error, path)
-        place = line or 1
-        span = Span(path=path, line=place, column=1, end_line=place, end_column=2)
         hint = {
             "template-undefined": "use one of the names that docs/recipes.md lists, or set it in the layer's recipe",
             "template-unsafe": "templates may read the facts of their layer and nothing else",
         }.get(slug, "")
-        return DefinitionError([Problem(slug=slug, message=str(error), span=span, hint=hint)])
+        return DefinitionError.fault(slug, str(error), hint, Span.at(path, line or 1))
 
-    def _placed(self, error: DefinitionError, name: str) -> DefinitionError:
+    def _located(self, error: DefinitionError, name: str) -> DefinitionError:
         path, line = self._last_frame(error, self._paths.get(name, ""))
         if line is None:
             return error
-        span = Span(path=path, line=line, column=1, end_line=line, end_column=2)
-        return DefinitionError(replace(one, span=one.span or span) for one in error.problems())
+        return DefinitionError(replace(one, span=one.span or Span.at(path, line)) for one in error.problems())
 
     def _last_frame(self, error: Exception, path: str) -> tuple[str, int | None]:
         """The innermost template frame of a failure: jinja2 rewrites tracebacks to template lines."""
@@ -139,11 +138,3 @@ def _docker_env(value: str) -> str:
     """A value quoted for ENV: docker expands `$` and eats backslashes in double quotes."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
     return f'"{escaped}"'
-
-
-def requirements(wheels: Sequence[tuple[str, str, Sequence[str]]]) -> str:
-    """A pip requirements text with every hash, one distribution a line: (name, version, sha256s)."""
-    return "".join(
-        f"{name}=={version}" + "".join(f" --hash=sha256:{digest}" for digest in digests) + "\n"
-        for name, version, digests in wheels
-    )

@@ -126,23 +126,14 @@ def resolve(
         UsageError: an unknown name, a benchmark that does not support the target, or a
             platform or arch that it has nothing for; each with what there is instead.
     """
-    target_entry = catalog.target(target)
-    benchmark_entry = catalog.benchmark(benchmark)
-    on, what = target_entry.definition, benchmark_entry.definition
+    on, what = catalog.target(target).definition, catalog.benchmark(benchmark)
     framework = framework_of(catalog, target=target, benchmark=benchmark)
-    harness = catalog.harness(what.harness).definition
-    tops = (
-        on.base,
-        on.runtime,
-        on.frameworks[framework],
-        harness.loadgen,
-        harness.deps,
-        harness.code,
-        what.layer,
-    )
-    names = [name for top in tops for name in stack(catalog, top)]
-    resolution = _resolution(catalog, target_entry, benchmark_entry, platform, base, names)
-    return replace(resolution, framework=framework, arch=arch_of(on, arch))
+    harness = catalog.harness(what.definition.harness).definition
+    tops = [on.base, on.runtime, on.frameworks[framework], harness.loadgen, harness.deps, harness.code]
+    names = [name for top in (*tops, what.definition.layer) for name in stack(catalog, top)]
+    found = _resolution(catalog, target, names, platform, base)
+    name = f"{benchmark}-{target}"
+    return replace(found, benchmark=what, framework=framework, arch=arch_of(on, arch), image_name=name)
 
 
 def resolve_framework(
@@ -155,11 +146,10 @@ def resolve_framework(
     arch: str | None = None,
 ) -> Resolution:
     """The chain up to a framework: what a target has that no benchmark can use yet."""
-    target_entry = catalog.target(target)
-    on = target_entry.definition
+    on = catalog.target(target).definition
     last = on.frameworks[framework]
-    resolution = _resolution(catalog, target_entry, None, platform, base, (on.base, on.runtime, last))
-    return replace(resolution, framework=framework, arch=arch_of(on, arch), image_name=last)
+    found = _resolution(catalog, target, (on.base, on.runtime, last), platform, base)
+    return replace(found, framework=framework, arch=arch_of(on, arch), image_name=last)
 
 
 def arch_of(target: Target, requested: str | None) -> str:
@@ -192,10 +182,9 @@ def resolve_side(
 
     What a vendor adds to the runtime is for the device, and a side image never sees one.
     """
-    target_entry = catalog.target(target)
-    on = target_entry.definition
+    on = catalog.target(target).definition
     names = (*stack(catalog, on.base), stack(catalog, on.runtime)[0], *stack(catalog, layer))
-    return _resolution(catalog, target_entry, None, platform, base, names)
+    return _resolution(catalog, target, names, platform, base)
 
 
 def stack(catalog: Catalog, top: str) -> tuple[str, ...]:
@@ -229,18 +218,14 @@ def base_candidates(catalog: Catalog, target: str, platform: str | None = None, 
         found = [base for base in found if base.kind == kind]
     locked = [base for base in found if not base.unlocked]
     if not found:
-        raise _no_base(layer, at, source)
+        kinds = ", ".join(sorted({one.kind for one in layer.sources})) or "none"
+        which = f"`{source}` " if source else ""
+        raise UsageError(
+            f"no base source {which}can be used for `{layer.name}` on {at}",
+            hint=f"the recipe has: {kinds}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
+            slug="no-base-source",
+        )
     return tuple(locked or found)
-
-
-def _no_base(layer: Layer, platform: str, source: str) -> UsageError:
-    kinds = ", ".join(sorted({one.kind for one in layer.sources})) or "none"
-    which = f"`{source}` " if source else ""
-    return UsageError(
-        f"no base source {which}can be used for `{layer.name}` on {platform}",
-        hint=f"the recipe has: {kinds}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
-        slug="no-base-source",
-    )
 
 
 def _requested_base(kind: str, rest: str, layer: Layer) -> Base:
@@ -276,25 +261,18 @@ def _base(catalog: Catalog, layer: Layer, source: RegistrySource | OciSource | B
 
 
 def _resolution(
-    catalog: Catalog,
-    target: Entry[Target],
-    benchmark: Entry[Benchmark] | None,
-    platform: str | None,
-    base: Base | None,
-    names: Sequence[str],
+    catalog: Catalog, target: str, names: Sequence[str], platform: str | None, base: Base | None
 ) -> Resolution:
-    on = target.definition
-    at = _platform(on, platform)
-    if base is None:
-        base = base_candidates(catalog, on.name, at)[0]
-    last = names[-1] if benchmark is None else benchmark.definition.name
+    """A side image of these layers."""
+    entry = catalog.target(target)
+    at = _platform(entry.definition, platform)
     return Resolution(
-        target=target,
-        benchmark=benchmark,
+        target=entry,
+        benchmark=None,
         platform=at,
-        base=base,
+        base=base or base_candidates(catalog, target, at)[0],
         layers=tuple(catalog.layer(name) for name in names),
-        image_name=f"{last}-{on.name}",
+        image_name=f"{names[-1]}-{target}",
     )
 
 

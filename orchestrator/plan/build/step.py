@@ -19,7 +19,6 @@ from orchestrator.plan.build.content import (
     text_file,
 )
 from orchestrator.plan.build.layers import TOOL_REQUIREMENTS
-from orchestrator.plan.build.render import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,9 +43,8 @@ class _Work:
     entry: Entry[Layer]
     parent: LayerStep | None
     lock: PlatformLock
-    """Without any pin where the layer has no lock."""
-    tools: PlatformLock | None
-    """Of the layer that compiles this one's sources; None where nothing is compiled."""
+    tools: PlatformLock
+    """Of the layer that compiles this one's sources; without any pin where nothing is compiled."""
     pip: DebPin | None
 
     @property
@@ -74,6 +72,9 @@ def layer_step(
     text = renderer.render(layer.template, facts)
     files = _context_files(work, text)
     inputs = _inputs(work, text, files)
+    contexts = {}
+    if parent is None and resolution.base.path:  # of a base that comes from an OCI layout on this machine
+        contexts["base"] = f"oci-layout://{resolution.base.path}@{resolution.base.digest}"
     return LayerStep(
         name=resolution.image_name if entry is resolution.layers[-1] else layer.name,
         level=layer.level,
@@ -85,13 +86,13 @@ def layer_step(
         debs=_laid_out(work, lock),
         pip=work.pip,
         trees=trees,
-        sdists=tuple(_sdist_pin(sdist) for sdist in lock.sdists),
+        sdists=tuple(SdistPin(**sdist.model_dump()) for sdist in lock.sdists),
         toolchain=layer.toolchain or "" if lock.sdists else "",
-        tools=_laid_out(work, work.tools or PlatformLock()),
+        tools=_laid_out(work, work.tools),
         common=_common(renderer, work, facts),
         inputs=inputs,
         base_source="" if parent else resolution.base.identity,
-        contexts=_base_context(work),
+        contexts=contexts,
     )
 
 
@@ -105,49 +106,34 @@ def has_lock(resolution: Resolution, layer: Layer) -> bool:
 
 def _work(catalog: Catalog, resolution: Resolution, entry: Entry[Layer], parent: LayerStep | None) -> _Work:
     layer = entry.definition
-    lock = platform_lock(catalog, layer, resolution.platform) if has_lock(resolution, layer) else None
-    lock = lock or PlatformLock()
+    lock, tools = PlatformLock(), PlatformLock()
+    if has_lock(resolution, layer):
+        lock = platform_lock(catalog, layer, resolution.platform)
+    if lock.sdists:
+        assert layer.toolchain is not None, "checked with the recipe: `from_source` needs a `toolchain`"
+        tools = platform_lock(catalog, catalog.layer(layer.toolchain).definition, resolution.platform)
     return _Work(
         catalog=catalog,
         resolution=resolution,
         entry=entry,
         parent=parent,
         lock=lock,
-        tools=_tools(catalog, resolution, layer) if lock.sdists else None,
+        tools=tools,
         pip=_pip(catalog, resolution.platform) if lock.wheels or lock.sdists else None,
     )
-
-
-def _tools(catalog: Catalog, resolution: Resolution, layer: Layer) -> PlatformLock | None:
-    """The pins of what compiles the layer's sources: Debian packages, and what Python builds with."""
-    assert layer.toolchain is not None, "checked with the recipe: `from_source` needs a `toolchain`"
-    return platform_lock(catalog, catalog.layer(layer.toolchain).definition, resolution.platform)
 
 
 def _pip(catalog: Catalog, platform: str) -> DebPin:
     """The pinned package that holds the pip which installs wheels (layer `pip`, never an image)."""
     lock = platform_lock(catalog, catalog.layer(PIP_LAYER).definition, platform)
-    assert lock is not None, "the pip layer names a package, and platform_lock refuses to do without its lock"
-    return _deb_pin(lock.debs[0])
+    return DebPin(**lock.debs[0].model_dump())
 
 
 def _laid_out(work: _Work, lock: PlatformLock) -> tuple[DebPin, ...]:
     """The packages of a lock that mlorch unpacks into the context itself; none where the image has apt."""
     if not work.lays_out_debs:
         return ()
-    return tuple(_deb_pin(deb) for deb in lock.debs)
-
-
-def _deb_pin(deb: Deb) -> DebPin:
-    return DebPin(
-        name=deb.name, version=deb.version, archive=deb.archive, path=deb.path, sha256=deb.sha256, size=deb.size
-    )
-
-
-def _sdist_pin(sdist: Sdist) -> SdistPin:
-    return SdistPin(
-        name=sdist.name, version=sdist.version, filename=sdist.filename, sha256=sdist.sha256, size=sdist.size
-    )
+    return tuple(DebPin(**deb.model_dump()) for deb in lock.debs)
 
 
 def _trees(layer: Layer, lock: PlatformLock) -> tuple[TreePin, ...]:
@@ -168,7 +154,10 @@ def _content_path(to: str) -> str:
 
 def _template_facts(work: _Work, trees: Sequence[TreePin]) -> dict[str, object]:
     layer, lock, resolution = work.layer, work.lock, work.resolution
-    base, tools = resolution.base, work.tools or PlatformLock()
+    base, tools = resolution.base, work.tools
+    command: tuple[str, ...] = ()
+    if resolution.benchmark is not None:
+        command = work.catalog.harness(resolution.benchmark.definition.harness).definition.command
     copies = [{"place": _content_path(copied.to), "to": copied.to} for copied in layer.copy_files]
     copies += [{"place": tree.path, "to": wanted.to} for tree, wanted in zip(trees, layer.git, strict=True)]
     return {
@@ -185,19 +174,12 @@ def _template_facts(work: _Work, trees: Sequence[TreePin]) -> dict[str, object]:
         "env": dict(layer.env),
         "copies": copies,
         "python_version": layer.python_version,
-        "command": _command(work),
+        "command": command,
     }
 
 
 def _versions(pins: Sequence[Deb | Wheel | Sdist]) -> list[dict[str, str]]:
     return [{"name": pin.name, "version": pin.version} for pin in pins]
-
-
-def _command(work: _Work) -> tuple[str, ...]:
-    benchmark = work.resolution.benchmark
-    if benchmark is None:
-        return ()
-    return work.catalog.harness(benchmark.definition.harness).definition.command
 
 
 def _common(renderer: Renderer, work: _Work, facts: Mapping[str, object]) -> str:
@@ -222,9 +204,9 @@ def _context_files(work: _Work, text: str) -> list[ContextFile]:
     for copied in work.layer.copy_files:
         files += context_files(work.catalog.file(work.entry, copied.source), _content_path(copied.to))
     if work.pip is not None:
-        files.append(text_file("requirements.txt", _requirements(work.lock.wheels)))
-    if work.tools is not None:
-        files.append(text_file(TOOL_REQUIREMENTS, _requirements(work.tools.wheels)))
+        files.append(text_file("requirements.txt", requirements(work.lock.wheels)))
+    if work.lock.sdists:
+        files.append(text_file(TOOL_REQUIREMENTS, requirements(work.tools.wheels)))
     if work.layer.level == "benchmark" and work.resolution.benchmark is not None:
         facts = _benchmark_facts(work.catalog, work.resolution.benchmark, work.resolution.framework)
         files.append(text_file(f"{CONTENT}/opt/mlorch/benchmark.json", facts))
@@ -234,8 +216,10 @@ def _context_files(work: _Work, text: str) -> list[ContextFile]:
     return files
 
 
-def _requirements(wheels: Sequence[Wheel]) -> str:
-    return requirements([(wheel.name, wheel.version, wheel.sha256) for wheel in wheels])
+def requirements(wheels: Sequence[Wheel]) -> str:
+    """A pip requirements text with every hash, one distribution a line."""
+    lines = [[f"{wheel.name}=={wheel.version}", *(f"--hash=sha256:{one}" for one in wheel.sha256)] for wheel in wheels]
+    return "".join(" ".join(words) + "\n" for words in lines)
 
 
 def _benchmark_facts(catalog: Catalog, entry: Entry[Benchmark], framework: str) -> str:
@@ -253,14 +237,6 @@ def _benchmark_facts(catalog: Catalog, entry: Entry[Benchmark], framework: str) 
     return json.dumps(facts, indent=1, sort_keys=True) + "\n"
 
 
-def _base_context(work: _Work) -> dict[str, str]:
-    """The named build context of a base that comes from an OCI layout on this machine."""
-    base = work.resolution.base
-    if work.parent is not None or not base.path:
-        return {}
-    return {"base": f"oci-layout://{base.path}@{base.digest}"}
-
-
 # -- the inputs of the content id --------------------------------------------------------
 
 
@@ -272,11 +248,13 @@ def _inputs(work: _Work, text: str, files: Sequence[ContextFile]) -> dict[str, s
         inputs["base"] = work.resolution.base.identity
     for file in files:
         inputs[f"file:{file.path}"] = f"{file.sha256} {file.mode:o}"
-    inputs |= _lock_inputs(work.lock)
+    inputs |= _package_inputs(work.lock)
+    inputs |= {f"git:{pin.url}@{pin.ref}": pin.commit for pin in work.lock.git}
+    inputs |= {f"sdist:{sdist.name}": f"{sdist.version} {sdist.sha256}" for sdist in work.lock.sdists}
     if work.lock.debs and work.lays_out_debs:
         inputs["rootfs"] = ROOTFS_SCHEME
-    if work.tools is not None:
-        inputs |= _tool_inputs(work.tools)
+    # Compilers shape what they make, though they are no packages of the image.
+    inputs |= _package_inputs(work.tools, "tool-")
     if work.layer.per_arch:
         inputs["arch"] = work.resolution.arch
     if work.pip is not None:
@@ -284,16 +262,7 @@ def _inputs(work: _Work, text: str, files: Sequence[ContextFile]) -> dict[str, s
     return inputs
 
 
-def _lock_inputs(lock: PlatformLock) -> dict[str, str]:
-    inputs = {f"git:{pin.url}@{pin.ref}": pin.commit for pin in lock.git}
-    inputs |= {f"deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in lock.debs}
-    inputs |= {f"sdist:{sdist.name}": f"{sdist.version} {sdist.sha256}" for sdist in lock.sdists}
-    inputs |= {f"wheel:{wheel.name}": f"{wheel.version} {' '.join(wheel.sha256)}" for wheel in lock.wheels}
-    return inputs
-
-
-def _tool_inputs(tools: PlatformLock) -> dict[str, str]:
-    """Compilers shape what they make, so they are part of the identity; they are no packages of the image."""
-    found = {f"tool-deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in tools.debs}
-    found |= {f"tool-wheel:{wheel.name}": f"{wheel.version} {' '.join(wheel.sha256)}" for wheel in tools.wheels}
+def _package_inputs(lock: PlatformLock, kind: str = "") -> dict[str, str]:
+    found = {f"{kind}deb:{deb.name}": f"{deb.version} {deb.sha256}" for deb in lock.debs}
+    found |= {f"{kind}wheel:{wheel.name}": f"{wheel.version} {' '.join(wheel.sha256)}" for wheel in lock.wheels}
     return found

@@ -1,7 +1,8 @@
-"""The tests of a run: which scenarios in which modes. Pure."""
+"""The tests of a run: which scenarios in which modes, and how long each shall take. Pure."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,3 +56,13 @@ def _wanted(available: set[str], asked: Sequence[str]) -> list[str]:
                 f"the benchmark has no scenario {name}", hint=f"it has {', '.join(has)}", slug="unknown-scenario"
             )
     return wanted
+
+
+def duration_ms(text: str) -> int:
+    """Milliseconds of ``10m``, ``30s``, ``1.5h``, ``500ms`` or plain seconds; raises `UsageError`."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    value = round(float(match[1]) * _UNITS[match[2] or "s"]) if match else 0
+    if not 1 <= value <= 24 * 3_600_000:
+        message = f"`{text}` is not a duration between 1 ms and 24 h"
+        raise UsageError(message, hint="write 30s, 10m or 600s", slug="duration")
+    return value
