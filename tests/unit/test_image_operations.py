@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from orchestrator.runs.marks import locked
+from orchestrator.host.file_lock import locked_if_free as locked
 
 from orchestrator.cli import run
 from orchestrator.engines import ImageFacts
