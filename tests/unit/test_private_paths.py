@@ -113,10 +113,10 @@ def test_credentials_of_registries_are_linked_and_not_copied(monkeypatch, tmp_pa
     users.parent.mkdir()
     monkeypatch.setenv("DOCKER_CONFIG", str(users.parent))
     config = at.client_config / "config.json"
-    assert private.client_environment()["DOCKER_CONFIG"] == str(at.client_config)
+    assert private.own_client() == (str(at.prefix / "usr/bin/docker"), str(at.client_config))
     assert not config.exists()
     users.write_text(json.dumps({"auths": {"registry": {"auth": "c2VjcmV0"}}}))
-    private.client_environment()
+    private.own_client()
     assert config.is_symlink()
     assert config.read_text() == users.read_text()
     assert (at.client_config / "cli-plugins/docker-buildx").exists()

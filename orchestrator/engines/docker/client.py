@@ -47,13 +47,13 @@ class Client:
 
 def choose(host: str) -> Client:
     """The client for the engine at `host`: the prefix's for mlorch's own engine, and where the host's has no buildx."""
-    from orchestrator.engines.private import CLIENT_VARIABLE, client_environment, running_socket
+    from orchestrator.engines.private import own_client, running_socket
 
-    extra = client_environment()
+    found = own_client()
     hosts = Client(command=shutil.which("docker"))
-    if not extra:
+    if found is None:
         return hosts
-    own = Client(command=extra[CLIENT_VARIABLE], config=extra["DOCKER_CONFIG"])
+    own = Client(command=found[0], config=found[1])
     if host == f"unix://{running_socket()}" or hosts.buildx_version() is None:
         return own
     return hosts

@@ -20,8 +20,6 @@ from orchestrator.host.folders import data_home, docker_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CLIENT_VARIABLE = "MLORCH_DOCKER_CLIENT"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnginePaths:
@@ -163,15 +161,15 @@ def unpacked(at: EnginePaths | None = None) -> Mapping[str, str]:
         return {}
 
 
-def client_environment() -> dict[str, str]:
-    """What the prefix's docker client needs; its path is in `MLORCH_DOCKER_CLIENT`. Empty without a prefix."""
+def own_client() -> tuple[str, str] | None:
+    """The prefix's docker client and the folder of its settings; None without a prefix."""
     at = engine_paths()
     client = at.prefix / "usr/bin/docker"
     if not unpacked(at) or not os.access(client, os.X_OK):
-        return {}
+        return None
     with contextlib.suppress(OSError):  # a folder that this user may only read serves as it is
         write_client_config(at)
-    return {CLIENT_VARIABLE: str(client), "DOCKER_CONFIG": str(at.client_config)}
+    return str(client), str(at.client_config)
 
 
 def write_client_config(at: EnginePaths) -> None:
