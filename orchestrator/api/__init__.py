@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.api import assets, images, recipes
-from orchestrator.api.calls import build_request, context_of, document_of, progress_of, pull_policy, words
+from orchestrator.api.calls import context_of, document_of, progress_of, pull_policy, selection_of, words
 
 if TYPE_CHECKING:
     import os
@@ -48,7 +48,7 @@ __all__ = [
 def plan(*, target: str | None = None, **options: Any) -> Document:
     """What `build` would do and why: ``{"target", "platform", "layers": [...], "images": [...]}``.
 
-    ``options`` are fields of `BuildRequest` (``benchmarks``, ``platform``, ``arch``, ``base_source``, …) and of
+    ``options`` are fields of `Selection` (``benchmarks``, ``platform``, ``arch``, ``base_source``, …) and of
     `PullPolicy` (``pull``, ``images``).
 
     Raises:
@@ -58,12 +58,12 @@ def plan(*, target: str | None = None, **options: Any) -> Document:
     from orchestrator.operations.plan import plan_document, plan_images
 
     context = context_of(progress_of(talk=False), options)
-    request = build_request(target, options)
-    found = plan_images(context, request.selections[0], context.talk, pull_policy=request.pull_policy)
+    policy = pull_policy(options)
+    found = plan_images(context, selection_of(target, context, options), context.talk, pull_policy=policy)
     return _plain(plan_document(found.plans, found.outcomes))
 
 
-def build(*, target: str | None = None, talk: bool = False, **options: Any) -> Document:
+def build(*, target: str | None = None, push: str = "", talk: bool = False, **options: Any) -> Document:
     """Make the images present: the same document as `plan`, with what was done; ``options`` as `plan`.
 
     ``push`` publishes them there too; what was published is in the document as `images.push` gives it.
@@ -77,12 +77,12 @@ def build(*, target: str | None = None, talk: bool = False, **options: Any) -> D
 
     progress = progress_of(talk=talk)
     context = context_of(progress, options)
-    request = build_request(target, {**options, "locked": context.locked})
-    (selection,) = request.selections
-    plans, outcomes = build_images(context, selection, progress, pull_policy=request.pull_policy)
+    policy = pull_policy(options)
+    selection = selection_of(target, context, options)
+    plans, outcomes = build_images(context, selection, progress, pull_policy=policy)
     document = _plain(plan_document(plans, outcomes))
-    if request.push:
-        published = publish_built(context, selection, plans, PublishRequest(registry=request.push), progress)
+    if push:
+        published = publish_built(context, selection, plans, PublishRequest(registry=push), progress)
         document |= document_of(published)
     return document
 
@@ -165,10 +165,9 @@ def benchmarks(name: str = "", **options: Any) -> Document:
 
 def doctor(*, engine: str = "", recipes: Sequence[str] = ()) -> Document:
     """What this machine can do and what is missing: ``{"checks": [...]}``; what is wrong raises nothing."""
-    from orchestrator.operations.doctor import DoctorRequest
     from orchestrator.operations.doctor import doctor as examine
 
-    return _plain(examine(DoctorRequest(recipes=tuple(recipes), engine=engine), progress_of(talk=False)))
+    return _plain(examine(progress_of(talk=False), recipes=tuple(recipes), engine=engine))
 
 
 def engine_status(**options: Any) -> Document:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.facts.codec import to_plain
 
 if TYPE_CHECKING:
-    from orchestrator.operations.build_request import BuildRequest
     from orchestrator.operations.context import Context
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress
     from orchestrator.operations.pull_policy import PullPolicy
 
@@ -30,7 +30,7 @@ def progress_of(*, talk: bool) -> Progress:
         from orchestrator.operations.progress import Silent
 
         return Silent()
-    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.console import Console
 
     return ConsoleProgress(Console())
@@ -51,14 +51,13 @@ def context_of(progress: Progress, options: dict[str, Any]) -> Context:
     return Context(words("recipes", recipes), locked=locked, wanted_engine=engine, talk=progress)
 
 
-def build_request(target: str | None, options: dict[str, Any]) -> BuildRequest:
-    """The images that a call means: ``options`` are fields of `BuildRequest` and of `PullPolicy`."""
-    from orchestrator.operations.build_request import BuildRequest
+def selection_of(target: str | None, context: Context, options: dict[str, Any]) -> Selection:
+    """The images that a call means: ``options`` are fields of `Selection`."""
+    from orchestrator.operations.plan_cache import Selection
 
-    policy = pull_policy(options)
     if "benchmarks" in options:
         options = {**options, "benchmarks": words("benchmarks", options["benchmarks"])}
-    return BuildRequest(targets=(target,) if target else (), pull_policy=policy, **options)
+    return Selection(target=target or None, locked=context.locked, **options)
 
 
 def pull_policy(options: dict[str, Any]) -> PullPolicy:

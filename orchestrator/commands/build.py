@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.commands.common import (
+    context_options,
     engine_option,
-    json_option,
     locked_option,
     one_or_many,
     pull_options,
-    recipes_option,
     selection_options,
-    wants_locked,
 )
 
 if TYPE_CHECKING:
@@ -44,34 +42,32 @@ if TYPE_CHECKING:
 @click.option(
     "--cache-from", multiple=True, metavar="REGISTRY", help="Take results of build steps from there; repeatable."
 )
-@recipes_option
-@json_option
+@context_options
 def command(
-    chosen: Sequence[Selection], engine: str, recipes: tuple[str, ...], push: str, output: str, cache_to: str,
-    cache_from: tuple[str, ...], pull_policy: PullPolicy,
-    *, all_: bool, locked: bool | None, dry_run: bool, as_json: bool,
+    chosen: Sequence[Selection], context: Context, console: Console, push: str, output: str, cache_to: str,
+    cache_from: tuple[str, ...], pull_policy: PullPolicy, *, all_: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Build the images of a target, layer by layer. What is there already is not built again."""
-    from orchestrator.commands.common import context_for
-    from orchestrator.console import Console
     from orchestrator.errors import UsageError
-    from orchestrator.operations.sweep import sweep_containers
+    from orchestrator.operations.plan import plan_document, plan_images
 
     if all_ and any(one.benchmarks for one in chosen):
         raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
     if output and not push:
         raise UsageError("-o says where the digests of published images go, and --push is missing", hint="add --push")
     policy = replace(pull_policy, cache_to=_checked(cache_to), cache_from=tuple(map(_checked, cache_from)))
-    push, strict = _checked(push), wants_locked(locked)
-    selections = [replace(one, locked=strict) for one in chosen]
-    console = Console(quiet=as_json)
-    context = context_for(console, recipes, locked=strict, engine=engine)
+    push = _checked(push)
+    selections = [replace(one, locked=context.locked) for one in chosen]
     if dry_run:
-        documents = [_plan(context, one, console, policy, quiet=as_json) for one in selections]
+        documents = []
+        for selection in selections:
+            found = plan_images(context, selection, console, pull_policy=policy)
+            documents.append(plan_document(found.plans, found.outcomes))
+            if not console.quiet:
+                show(console, found.plans, found.outcomes)
     else:
-        sweep_containers(context.settings, console)
         documents = _build(context, selections, console, policy, push, output)
-    if as_json:
+    if console.quiet:
         console.document(one_or_many(documents, "builds"))
 
 
@@ -84,27 +80,18 @@ def _checked(text: str) -> str:
     return str(parse_registry_prefix(text))
 
 
-def _plan(
-    context: Context, selection: Selection, console: Console, policy: PullPolicy, *, quiet: bool
-) -> dict[str, object]:
-    from orchestrator.operations.plan import plan_document, plan_images
-
-    found = plan_images(context, selection, console, pull_policy=policy)
-    if not quiet:
-        show(console, found.plans, found.outcomes)
-    return plan_document(found.plans, found.outcomes)
-
-
 def _build(
     context: Context, selections: Sequence[Selection], console: Console, policy: PullPolicy, push: str, output: str
 ) -> list[dict[str, object]]:
     """Build, publish and show one selection after the other; writes the list of what was published."""
     from pathlib import Path
 
-    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.operations.build import build_images
+    from orchestrator.operations.engine import sweep_containers
     from orchestrator.operations.plan import plan_document
 
+    sweep_containers(context.settings, console)
     documents, publications, progress = [], [], ConsoleProgress(console)
     for selection in selections:
         plans, outcomes = build_images(context, selection, progress, pull_policy=policy)

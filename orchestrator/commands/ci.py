@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option
+from orchestrator.commands.common import context_options
 from orchestrator.commands.groups import Group
+
+if TYPE_CHECKING:
+    from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
 
 @click.group("ci", cls=Group)
@@ -30,61 +35,30 @@ def command() -> None:
 @click.option("--runner", default="", metavar="LABEL", help="Label or tag of the runner.")
 @click.option("--install", default=None, metavar="SPEC", help="What pip installs (default: this version of mlorch).")
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
-@recipes_option
-@json_option
+@context_options
 def init(
-    system: str,
-    output: str | None,
-    registry: str,
-    images: str,
-    target: str,
-    benchmark: str | None,
-    scenario: str,
-    duration: str,
-    tolerance: str,
-    runner: str,
-    install: str | None,
-    recipes: tuple[str, ...],
-    *,
-    force: bool,
-    as_json: bool,
+    output: str | None, install: str | None, context: Context, console: Console, *, force: bool, **options: Any
 ) -> None:
     """Write a workflow for GITHUB Actions or GITLAB CI.
 
     With --registry or --images it pulls images by digest and builds none; without, it builds them.
     """
     from orchestrator import __version__
-    from orchestrator.console import Console
     from orchestrator.operations.ci import WorkflowRequest, workflow_file, write_workflow
-    from orchestrator.operations.context import Context
 
-    console = Console(quiet=as_json)
-    request = WorkflowRequest(
-        system=system,
-        output=Path(output) if output else None,
-        registry=registry,
-        images=images,
-        target=target,
-        benchmark=benchmark,
-        scenario=scenario,
-        duration=duration,
-        tolerance=tolerance,
-        runner=runner,
-        install=install or "",
-    )
-    file = workflow_file(Context(recipes).catalog, request)
+    request = WorkflowRequest(output=Path(output) if output else None, install=install or "", **options)
+    file = workflow_file(context.catalog, request)
     if output == "-":
         console.result(file.text.rstrip())
         return
     write_workflow(file, force=force)
-    if as_json:
+    if console.quiet:
         console.document(file.document())
         return
     console.result(str(file.path))
-    console.say(
-        f"commit it{f' with {images}' if images else ''}; the job installs {install or f'mlorch {__version__}'}"
-    )
-    if registry and not images:
+    listed = f" with {request.images}" if request.images else ""
+    console.say(f"commit it{listed}; the job installs {install or f'mlorch {__version__}'}")
+    if request.registry and not request.images:
         console.say(
             "to bind the digests, publish with `mlorch build --push REGISTRY -o published.yaml`, commit that file, "
             "and write this again with --images published.yaml"

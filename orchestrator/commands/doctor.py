@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import engine_option, json_option, recipes_option
+from orchestrator.commands.common import engine_option, output_option, recipes_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,18 +18,16 @@ if TYPE_CHECKING:
 @click.command("doctor")
 @engine_option
 @recipes_option
-@json_option
-def command(engine: str, recipes: tuple[str, ...], *, as_json: bool) -> int:
+@output_option
+def command(engine: str, recipes: tuple[str, ...], console: Console) -> int:
     """Check this machine: engine, storage, devices, memory, limits, certificates, proxies, archives.
 
     Exits with 4 where the engine cannot be used, 1 where something else will fail.
     """
-    from orchestrator.console import Console
-    from orchestrator.operations.doctor import DoctorRequest, doctor
+    from orchestrator.operations.doctor import doctor
 
-    console = Console(quiet=as_json)
-    found = doctor(DoctorRequest(recipes=recipes, engine=engine), console)
-    if as_json:
+    found = doctor(console, recipes=recipes, engine=engine)
+    if console.quiet:
         console.document(found)
     else:
         _show(console, found.checks)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import context_for, engine_option, is_terminal, json_option
+from orchestrator.commands.common import context_for, engine_option, is_terminal, output_option
 from orchestrator.commands.groups import Group
 
 if TYPE_CHECKING:
@@ -25,15 +25,13 @@ def command() -> None:
 
 @command.command("status")
 @engine_option
-@json_option
-def status(engine: str, *, as_json: bool) -> None:
+@output_option
+def status(engine: str, console: Console) -> None:
     """Show the engine that mlorch would use, and what it can do."""
-    from orchestrator.console import Console
     from orchestrator.operations.engine import engine_status
 
-    console = Console(quiet=as_json)
     found = engine_status(context_for(console, engine=engine), console)
-    if as_json:
+    if console.quiet:
         console.document(found.document())
         return
     _show(console, found)
@@ -44,17 +42,14 @@ def status(engine: str, *, as_json: bool) -> None:
 @command.command("ensure")
 @engine_option
 @click.option("--yes", is_flag=True, help="Do it without asking.")
-@json_option
-def ensure(engine: str, *, yes: bool, as_json: bool) -> None:
+@output_option
+def ensure(engine: str, console: Console, *, yes: bool) -> None:
     """Make sure that an engine is there; where none can build, get one for mlorch alone.
 
     Docker is unpacked and started, podman unpacked only. It asks first, saying what it is
     about to do; without a terminal it wants --yes.
     """
-    from orchestrator.console import Console
     from orchestrator.operations.engine import ensure_engine
-
-    console = Console(quiet=as_json)
 
     def ask(text: str) -> bool:
         console.say(text)
@@ -62,7 +57,7 @@ def ensure(engine: str, *, yes: bool, as_json: bool) -> None:
 
     confirm = ask if is_terminal() else None
     made = ensure_engine(context_for(console, engine=engine), yes=yes, confirm=confirm, talk=console)
-    if as_json:
+    if console.quiet:
         console.document(made.document())
         return
     facts = made.status.facts
@@ -72,15 +67,13 @@ def ensure(engine: str, *, yes: bool, as_json: bool) -> None:
 
 
 @command.command("stop")
-@json_option
-def stop(*, as_json: bool) -> None:
+@output_option
+def stop(console: Console) -> None:
     """Stop mlorch's own Docker engine; its images stay, and another engine is never touched."""
-    from orchestrator.console import Console
     from orchestrator.operations.engine import stop_engine
 
-    console = Console(quiet=as_json)
     done = stop_engine()
-    if as_json:
+    if console.quiet:
         console.document({"stopped": done.stopped})
         return
     console.say("stopped" if done.stopped else "mlorch's own engine does not run")

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import engine_option, json_option, pull_options, recipes_option, selection_options
+from orchestrator.commands.common import context_options, engine_option, one_or_many, pull_options, selection_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
     from orchestrator.operations.plan import LayerPlan
     from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.pull_policy import PullPolicy
@@ -22,32 +23,26 @@ if TYPE_CHECKING:
 @click.option("--explain", is_flag=True, help="Name every input that changed since the nearest image of the layer.")
 @engine_option
 @pull_options
-@recipes_option
-@json_option
+@context_options
 def command(
     chosen: Sequence[Selection],
-    engine: str,
-    recipes: tuple[str, ...],
+    context: Context,
+    console: Console,
     pull_policy: PullPolicy,
     *,
     explain: bool,
-    as_json: bool,
 ) -> None:
     """Show what would be built and why; without an engine every state is `unknown`."""
-    from orchestrator.commands.common import context_for
-    from orchestrator.console import Console
     from orchestrator.operations.plan import plan_document, plan_images
 
-    console = Console(quiet=as_json)
-    context = context_for(console, recipes, engine=engine)
     documents = []
     for selection in chosen:
         found = plan_images(context, selection, console, pull_policy=pull_policy)
         documents.append(plan_document(found.plans, found.outcomes))
-        if not as_json:
+        if not console.quiet:
             _show(console, found, explain=explain)
-    if as_json:
-        console.document(documents[0] if len(documents) == 1 else {"plans": documents})
+    if console.quiet:
+        console.document(one_or_many(documents, "plans"))
 
 
 def _show(console: Console, found: LayerPlan, *, explain: bool) -> None:

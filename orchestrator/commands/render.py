@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, selection_options
+from orchestrator.commands.common import context_options, selection_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.console import Console
+    from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
 
 
@@ -25,35 +27,25 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Write all that a build reads as well (packages are fetched), so that `docker build` needs no mlorch.",
 )
-@recipes_option
-@json_option
+@context_options
 def command(
-    chosen: Sequence[Selection],
-    output: Path | None,
-    recipes: tuple[str, ...],
-    *,
-    contexts: bool,
-    as_json: bool,
+    chosen: Sequence[Selection], output: Path | None, context: Context, console: Console, *, contexts: bool
 ) -> None:
     """Write each layer's Dockerfile and the list of what enters it; to stdout without -o.
 
     The same recipes, templates and locks give the same bytes on every machine.
     """
-    from orchestrator.commands.common import context_for
-    from orchestrator.console import Console
     from orchestrator.errors import UsageError
     from orchestrator.operations.render import render, write_contexts, write_files
 
     if contexts and output is None:
         raise UsageError("--contexts writes archives of packages", hint="say where to: -o DIR", slug="missing-output")
-    console = Console(quiet=as_json)
-    context = context_for(console, recipes)
     files = render(context, chosen)
     if output is not None:
         if contexts:
             write_contexts(context, chosen, output, console)
         write_files(files, output)
-    if as_json:
+    if console.quiet:
         console.document({"files": dict(files) if output is None else sorted(files)})
     elif output is None:
         for name, text in files.items():

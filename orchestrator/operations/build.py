@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,14 @@ from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, image_sourc
 from orchestrator.plan.build.layers import merge_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from orchestrator.engines import BuildEvent
     from orchestrator.errors import MlorchError
-    from orchestrator.facts.build import BuildPlan, LayerStep
+    from orchestrator.facts.build import BuildPlan, LayerStep, SdistPin, TreePin
+    from orchestrator.host.site import SiteConfig
+    from orchestrator.images.context import Parts
     from orchestrator.images.decide import LayerOutcome
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan import LayerPlan
@@ -84,7 +88,7 @@ class _Build:
         """Build until all is there, or nothing is left to try."""
         from orchestrator.errors import AssetError, StepFailed
         from orchestrator.images.build import require_no_build
-        from orchestrator.operations.host_ready import require_platform
+        from orchestrator.operations.target_choice import require_platform
 
         if not self._pull_policy.build:
             require_no_build(found.decisions, asked=found.sources is not None)
@@ -165,3 +169,35 @@ class _LayerAtWork:
     def event(self, step: LayerStep, event: BuildEvent) -> None:
         """The engine said something of a layer's work."""
         self._view.event(step, event)
+
+
+# -- what contexts are made of --------------------------------------------------------------
+
+
+def package_parts(site: SiteConfig) -> Parts:
+    """Where the large parts of a context come from: packages by pin, each fetched when a layer that has it is built."""
+    from orchestrator.host.git import export
+    from orchestrator.images.context import Parts
+    from orchestrator.packages.debs import Fetcher, pip_wheel
+    from orchestrator.packages.rootfs import build_rootfs
+    from orchestrator.packages.sdists import fetch_sdist
+
+    def rootfs(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
+        fetch = Fetcher(site=site, on_event=on_event)
+        build_rootfs(step.debs, out, base=step.parent is None, fetch=fetch, on_event=on_event, relock=step.name)
+
+    def tools(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
+        fetch = Fetcher(site=site, on_event=on_event)
+        build_rootfs(step.tools, out, base=False, fetch=fetch, on_event=on_event, relock=step.toolchain)
+
+    def pip(step: LayerStep, out: Path) -> None:
+        assert step.pip is not None, "only a layer with wheels asks for pip"
+        shutil.copyfile(pip_wheel([step.pip], Fetcher(site=site)), out)
+
+    def sdist(pin: SdistPin, out: Path) -> None:
+        shutil.copyfile(fetch_sdist(pin, Fetcher(site=site)), out)
+
+    def tree(pin: TreePin, out: Path) -> None:
+        export(pin.url, pin.commit, out)
+
+    return Parts(rootfs=rootfs, pip=pip, tools=tools, sdist=sdist, tree=tree)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, UsageError
+from orchestrator.operations.results import nothing
 from orchestrator.results.compare import compare, key_of, pairs
 from orchestrator.results.store import RECORD, Store
 from orchestrator.results.summary import summaries
@@ -106,7 +107,7 @@ def _runs(store: Store, reference: str, new: Sequence[Summary]) -> list[Summary]
 def _all(store: Store) -> list[Entry]:
     entries = store.entries()
     if not entries:
-        raise _nothing(f"no results in {store.root}")
+        raise nothing(store.root)
     return entries
 
 
@@ -114,7 +115,7 @@ def _last(store: Store) -> list[Entry]:
     for entry in store.entries():
         if entry.record is not None:
             return store.session(entry.record)[::-1]
-    raise _nothing(f"no results in {store.root}")
+    raise nothing(store.root)
 
 
 def _previous(store: Store, new: Sequence[Summary]) -> list[Entry]:
@@ -128,11 +129,10 @@ def _previous(store: Store, new: Sequence[Summary]) -> list[Entry]:
             continue
         if (*key_of(record), record.target) in wanted:
             return store.session(record)[::-1]
-    raise _nothing(f"no run of the same test before it in {store.root}")
-
-
-def _nothing(what: str) -> NothingSelectedError:
-    return NothingSelectedError(f"there is {what}", hint="run a benchmark: `mlorch run`")
+    raise NothingSelectedError(
+        f"there is no earlier session in {store.root} that ran one of these tests on the same target",
+        hint="run the benchmark again and compare then, or name the run to compare with",
+    )
 
 
 def _document(one: Comparison) -> dict[str, object]:

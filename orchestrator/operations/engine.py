@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import engine_factory
+from orchestrator.engines import ENGINES, engine_factory
+from orchestrator.engines.access import EngineAccess
 from orchestrator.engines.cdi import known
-from orchestrator.operations.sweep import sweep_containers
+from orchestrator.errors import MlorchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from orchestrator.definitions.settings import Settings
     from orchestrator.engines import EngineFacts
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Talk
+
+
+_SHOWN = (
+    "host", "name", "version", "api_version", "platform", "buildx", "containerd_store", "storage_driver", "cdi",
+    "gpus", "cgroup_version", "root_dir", "rootless", "private",
+)  # fmt: skip
+"""The facts that `engine status --json` has under their own names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,25 +42,11 @@ class EngineStatus:
 
     def document(self) -> dict[str, Any]:
         """The JSON of `engine status`."""
-        facts = self.facts
         return {
-            "host": facts.host,
-            "name": facts.name,
-            "version": facts.version,
-            "api_version": facts.api_version,
-            "platform": facts.platform,
-            "buildx": facts.buildx,
+            **{name: getattr(self.facts, name) for name in _SHOWN},
+            "runtimes": list(self.facts.runtimes),
+            "cdi_devices": [device.name for device in known(self.facts).devices],
             "builder": self.builder,
-            "containerd_store": facts.containerd_store,
-            "storage_driver": facts.storage_driver,
-            "cdi": facts.cdi,
-            "cdi_devices": [device.name for device in known(facts).devices],
-            "gpus": facts.gpus,
-            "runtimes": list(facts.runtimes),
-            "cgroup_version": facts.cgroup_version,
-            "root_dir": facts.root_dir,
-            "rootless": facts.rootless,
-            "private": facts.private,
             "can_build": not self.why,
             "why": self.why,
         }
@@ -109,6 +105,21 @@ def stop_engine() -> StoppedEngine:
     own = engine_paths()
     stopped = stop(own)
     return StoppedEngine(stopped=stopped, home=own.home if own.home.exists() else None)
+
+
+def sweep_containers(settings: Settings, talk: Talk) -> None:
+    """Remove the containers that a killed mlorch left, on whichever engine of this host they are.
+
+    The quick way of each engine is taken, as commands that find everything there must
+    stay quick; `mlorch run` sweeps engines elsewhere too. Never stops the command.
+    """
+    from orchestrator.runs.sweep import sweep
+
+    access = EngineAccess(host=settings.engine_host)
+    for name in ENGINES:
+        with contextlib.suppress(MlorchError, ValueError):
+            for swept in sweep(engine_factory(name).sweepable(access)):
+                talk.warn(f"removed the container of {swept.run_id}, whose mlorch is gone")
 
 
 def cdi_words(facts: EngineFacts) -> str:

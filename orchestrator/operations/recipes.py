@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.definitions.catalog.load import kind_of
@@ -45,16 +45,7 @@ class Recipe:
 
     def document(self) -> dict[str, Any]:
         """The JSON of `recipes show`."""
-        facts = self.facts
-        return {
-            "kind": facts.kind,
-            "name": facts.name,
-            "title": facts.title,
-            "origin": facts.origin,
-            "path": str(facts.path),
-            "sha256": self.sha256,
-            "definition": self.definition,
-        }
+        return {**asdict(self.facts), "sha256": self.sha256, "definition": self.definition}
 
 
 def list_recipes(context: Context, kind: str | None = None) -> tuple[RecipeFacts, ...]:

@@ -6,7 +6,6 @@ import os
 import secrets
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
@@ -18,8 +17,10 @@ from orchestrator.plan.run.settings import Choices
 from orchestrator.plan.run.workload import RunEnvironment, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from orchestrator.assets.store import Stored
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.recipes import Asset, Benchmark, Dataset, Model, Target
     from orchestrator.engines import EngineFacts
@@ -46,49 +47,32 @@ class PlannedBenchmark:
     dataset: Entry[Dataset]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetFolder:
-    """Where an asset lies on this host, and how many bytes it has."""
-
-    folder: str
-    size: int
-
-
 def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) -> Selection:
-    """The images that a run needs.
+    """The images that a run needs: of the benchmarks that are named, else of the target's default ones.
 
     Raises `UsageError` for names that do not exist or do not fit each other, `NothingSelectedError`
     where the target has no default benchmark.
     """
-    names = names_of(context.catalog, request, chosen.name)
+    catalog, target = context.catalog, chosen.name
+    names = list(dict.fromkeys(request.benchmarks))
     for name in names:
-        cells(request, context.catalog.benchmark(name).definition)
-    return Selection(
-        target=chosen.name,
-        benchmarks=names,
-        arch=request.arch,
-        base_source=request.base_source,
-        locked=request.locked,
-    )
-
-
-def names_of(catalog: Catalog, request: RunRequest, target: str) -> tuple[str, ...]:
-    """The benchmarks to run: those named, else the target's default ones.
-
-    Raises `UsageError` with the nearest names for one that does not exist or does
-    not run on ``target``, `NothingSelectedError` when nothing is left.
-    """
-    for name in request.benchmarks:
         framework_of(catalog, target=target, benchmark=name)
-    if request.benchmarks:
-        return tuple(dict.fromkeys(request.benchmarks))
-    found = [name for name in benchmarks_of(catalog, target) if catalog.benchmark(name).definition.default]
-    if not found:
+    if not names:
+        names = [name for name in benchmarks_of(catalog, target) if catalog.benchmark(name).definition.default]
+    if not names:
         raise NothingSelectedError(
             f"no benchmark runs on target `{target}` by default",
             hint="name one: see `mlorch benchmarks list`",
         )
-    return tuple(found)
+    for name in names:
+        cells(request, catalog.benchmark(name).definition)
+    return Selection(
+        target=target,
+        benchmarks=tuple(names),
+        arch=request.arch,
+        base_source=request.base_source,
+        locked=request.locked,
+    )
 
 
 def planned_benchmarks(catalog: Catalog, plans: Sequence[BuildPlan]) -> tuple[PlannedBenchmark, ...]:
@@ -114,29 +98,24 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan) -> PlannedBenchmark:
     return PlannedBenchmark(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset)
 
 
-def with_assets(planned: PlannedBenchmark, folder_of: Callable[[Entry[Asset]], AssetFolder]) -> PlannedBenchmark:
+def with_assets(planned: PlannedBenchmark, get: Callable[[Entry[Asset]], Stored]) -> PlannedBenchmark:
     """``planned`` with its model and dataset on this host. Raises `StepFailed` for a folder that is missing."""
-    model, dataset = folder_of(planned.model), folder_of(planned.dataset)
-    for found in (model, dataset):
-        _require_folder(found.folder)
+    model, dataset = get(planned.model), get(planned.dataset)
+    for stored in (model, dataset):
+        if not stored.folder.is_dir():  # an engine would make an empty one
+            raise StepFailed(
+                f"the host folder {stored.folder} does not exist, so it cannot be mounted",
+                hint="it was removed while mlorch ran; fetch it again with `mlorch assets get`",
+                slug="missing-path",
+            )
     workload = replace(
         planned.workload,
-        model_folder=model.folder,
-        dataset_folder=dataset.folder,
+        model_folder=str(model.folder),
+        dataset_folder=str(dataset.folder),
         model_bytes=model.size,
         dataset_bytes=dataset.size,
     )
     return replace(planned, workload=workload)
-
-
-def _require_folder(path: str) -> None:
-    """A missing mount source is an error, never an empty folder made by the engine."""
-    if not Path(path).is_dir():
-        raise StepFailed(
-            f"the host folder {path} does not exist, so it cannot be mounted",
-            hint="it was removed while mlorch ran; fetch it again with `mlorch assets get`",
-            slug="missing-path",
-        )
 
 
 def require_results_folder(results: Path) -> None:
@@ -170,7 +149,7 @@ def run_environment(
     """Where the containers run; a dry run for hardware that is not here shows it as with one device."""
     from orchestrator.host.folders import cache_home
     from orchestrator.host.process import owner_label, this_process, this_user
-    from orchestrator.operations.device_inventory import device_inventory, pretended
+    from orchestrator.operations.targets import device_inventory, pretended
 
     target = context.catalog.target(chosen.name).definition
     devices = device_inventory([target], _devices(context, request, target), engine)
@@ -197,20 +176,6 @@ def _devices(context: Context, request: RunRequest, target: Target) -> tuple[Fou
     return tuple(device for each in targets for device in found_devices(each, context.machine))
 
 
-def choices_for(request: RunRequest, planned: PlannedBenchmark, cell: Cell, tuned: Mapping[str, Tuned]) -> Choices:
-    """What applies to one test: the request, and what this system stored for exactly this image."""
-    from orchestrator.runs.tuning import key_of, settings_for
-
-    key = key_of(planned.plan.benchmark, planned.plan.target, cell.scenario, request.devices)
-    stored = settings_for(tuned, key=key, content_id=planned.plan.layers[-1].content_id)
-    return Choices(
-        min_duration_ms=request.min_duration_ms,
-        official=request.official,
-        target_qps=request.target_qps,
-        system=stored,
-    )
-
-
 def step_of(planned: PlannedBenchmark, environment: RunEnvironment, cell: Cell, choices: Choices) -> RunStep:
     """One test, with a fresh run id."""
     identifier = run_id(stamp(), planned.plan.benchmark, planned.plan.target, cell, secrets.token_hex(2))
@@ -220,3 +185,34 @@ def step_of(planned: PlannedBenchmark, environment: RunEnvironment, cell: Cell, 
 def stamp() -> str:
     """Now, as run ids begin: ``20261124T014100Z``."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRun:
+    """The tests of a request on this host: all that a dry run needs."""
+
+    request: RunRequest
+    planned: tuple[PlannedBenchmark, ...]
+    environment: RunEnvironment
+    tuned: Mapping[str, Tuned]
+
+    def tests(self) -> Iterator[tuple[PlannedBenchmark, Cell]]:
+        """Every test in order, accuracy of a benchmark first."""
+        for planned in self.planned:
+            for cell in cells(self.request, planned.workload.benchmark):
+                yield planned, cell
+
+    def step(self, planned: PlannedBenchmark, cell: Cell, **changes: object) -> RunStep:
+        """One test of ``planned``, with a fresh id; ``changes`` replace fields of its choices."""
+        from orchestrator.runs.tuning import key_of, settings_for
+
+        request, plan = self.request, planned.plan
+        key = key_of(plan.benchmark, plan.target, cell.scenario, request.devices)
+        choices = Choices(
+            min_duration_ms=request.min_duration_ms,
+            official=request.official,
+            target_qps=request.target_qps,
+            # What this system stored for exactly this image.
+            system=settings_for(self.tuned, key=key, content_id=plan.layers[-1].content_id),
+        )
+        return step_of(planned, self.environment, cell, replace(choices, **changes))  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from run_parts import a_target
 
-from orchestrator.commands.device_view import device_injection_lines
+from orchestrator.commands.targets import device_injection_lines
 from orchestrator.engines import EngineFacts, cdi, devices
 from orchestrator.engines.nodes import holders, require_nodes
 from orchestrator.errors import HostLimitError
@@ -20,7 +20,7 @@ from orchestrator.facts.record import ContainerRun
 from orchestrator.facts.runs import DeviceInjection, InjectedDevice
 from orchestrator.host.node_devices import devices_by_nodes
 from orchestrator.host.nodes import host_libraries, node_facts
-from orchestrator.operations.device_inventory import device_inventory, pretended
+from orchestrator.operations.targets import device_inventory, pretended
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.runs.tuning import key_of
 

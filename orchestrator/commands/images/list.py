@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.commands.common import context_for, json_option, recipes_option
-from orchestrator.commands.shorten import SHOWN, say_rest
+from orchestrator.commands.common import SHOWN, context_for, json_option, recipes_option, say_rest
 
 
 @click.command("list")

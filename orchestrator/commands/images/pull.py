@@ -40,7 +40,7 @@ def command(
     Of each image only the highest layer is asked for: it holds those below.
     """
     from orchestrator.commands.build import show
-    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.console import Console
     from orchestrator.operations.images.pull import PullRequest, pull
     from orchestrator.operations.plan import plan_document

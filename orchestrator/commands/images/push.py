@@ -55,7 +55,7 @@ def command(
     Layers that are there are not sent again; SBOM and provenance go beside each finished
     image. Credentials are those of `docker login`.
     """
-    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.console import Console
     from orchestrator.facts.references import parse_registry_prefix
     from orchestrator.images.attest.keys import load_signer

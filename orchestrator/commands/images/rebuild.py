@@ -36,7 +36,7 @@ def command(
     file that differs and in what, or the first field of the configuration. Exit status 1
     when one differs in more than its compression. Without it the new images take the place of the old ones.
     """
-    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.console import Console
     from orchestrator.operations.images.rebuild import RebuildRequest, rebuild
 

@@ -10,7 +10,7 @@ from orchestrator.errors import UsageError
 from orchestrator.images.attest.documents import documents, find_documents
 from orchestrator.images.bundle.contents import bundled_plan
 from orchestrator.images.bundle.write import Order, Written, write
-from orchestrator.operations.asset_provider import asset_provider
+from orchestrator.operations.assets import asset_provider
 from orchestrator.operations.build import build_images
 from orchestrator.operations.images.pick import Planned, subject
 
