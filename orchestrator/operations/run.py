@@ -184,11 +184,11 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         ),
     )
     if request.find:
-        _say_what_is_not_searched(prepared, progress)
+        say_what_is_not_searched(prepared, progress)
     return prepared
 
 
-def _say_what_is_not_searched(prepared: PreparedRun, talk: Talk) -> None:
+def say_what_is_not_searched(prepared: PreparedRun, talk: Talk) -> None:
     """What --find does of a scenario whose rate nobody sets."""
     cells = [cell for _, cell in prepared.tests() if cell.mode == "performance"]
     names = dict.fromkeys(cell.scenario for cell in cells if not SCENARIOS[cell.scenario].has_searched_rate)

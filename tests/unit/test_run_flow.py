@@ -64,3 +64,13 @@ def test_a_rate_that_somebody_chose_is_never_changed(source):
 @pytest.mark.parametrize("scenario", ["Offline", "SingleStream", "MultiStream"])
 def test_other_scenarios_are_run_once(scenario):
     assert outcomes(Machine(10), scenario) == [False]
+
+
+def test_find_says_what_it_does_where_there_is_no_rate_to_search():
+    said = []
+    machine = Machine(10)
+    talk = SimpleNamespace(say=said.append)
+    run_flow.say_what_is_not_searched(machine, talk)
+    machine.scenario = "Offline"
+    run_flow.say_what_is_not_searched(machine, talk)
+    assert said == ["no rate to search in Offline: run once; later runs expect what that measures"]
