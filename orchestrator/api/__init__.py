@@ -60,7 +60,7 @@ def plan(*, target: str | None = None, **options: Any) -> Document:
     context = context_of(progress_of(talk=False), options)
     policy = pull_policy(options)
     found = plan_images(context, selection_of(target, context, options), context.talk, pull_policy=policy)
-    return _plain(plan_document(found.plans, found.outcomes))
+    return document_of(plan_document(found.plans, found.outcomes))
 
 
 def build(*, target: str | None = None, push: str = "", talk: bool = False, **options: Any) -> Document:
@@ -80,7 +80,7 @@ def build(*, target: str | None = None, push: str = "", talk: bool = False, **op
     policy = pull_policy(options)
     selection = selection_of(target, context, options)
     plans, outcomes = build_images(context, selection, progress, pull_policy=policy)
-    document = _plain(plan_document(plans, outcomes))
+    document = document_of(plan_document(plans, outcomes))
     if push:
         published = publish_built(context, selection, plans, PublishRequest(registry=push), progress)
         document |= document_of(published)
@@ -123,9 +123,9 @@ def results(folder: str | os.PathLike[str] | None = None) -> Document:
     None takes the folder of the settings, else ``./results``.
     """
     from orchestrator.operations.progress import Silent
-    from orchestrator.operations.results import ListRequest, list_runs
+    from orchestrator.operations.results import list_runs
 
-    return list_runs(ListRequest(folder=_folder(folder)), Silent()).document()
+    return list_runs(_folder(folder), Silent()).document()
 
 
 def verify_results(runs: Sequence[str] = (), folder: str | os.PathLike[str] | None = None) -> Document:
@@ -133,14 +133,14 @@ def verify_results(runs: Sequence[str] = (), folder: str | os.PathLike[str] | No
     from orchestrator.operations.progress import Silent
     from orchestrator.operations.results import verify_runs
 
-    return _plain(verify_runs(_folder(folder), tuple(runs), Silent()))
+    return document_of(verify_runs(_folder(folder), tuple(runs), Silent()))
 
 
 def compare(was: str, now: str, *, folder: str | os.PathLike[str] | None = None, **options: Any) -> Document:
-    """Two runs or sets of runs, as ``mlorch results compare --json``; ``options`` are fields of `CompareRequest`."""
-    from orchestrator.operations.compare import CompareRequest, compare_runs
+    """Two runs or sets of runs, as ``mlorch results compare --json``; ``options`` are ``tolerance`` and ``if_any``."""
+    from orchestrator.operations.compare import compare_runs
 
-    return _plain(compare_runs(CompareRequest(folder=_folder(folder), was=was, now=now, **options)))
+    return document_of(compare_runs(_folder(folder), was, now, **options))
 
 
 def targets(name: str = "", **options: Any) -> Document:
@@ -149,7 +149,7 @@ def targets(name: str = "", **options: Any) -> Document:
 
     context = context_of(progress_of(talk=False), options)
     if name:
-        return _plain(show_target(context, name))
+        return document_of(show_target(context, name))
     return {"targets": [document_of(each) for each in list_targets(context).presences]}
 
 
@@ -159,15 +159,15 @@ def benchmarks(name: str = "", **options: Any) -> Document:
 
     context = context_of(progress_of(talk=False), options)
     if name:
-        return _plain(show_benchmark(context, name).whole_document())
-    return _plain(list_benchmarks(context))
+        return document_of(show_benchmark(context, name).whole_document())
+    return document_of(list_benchmarks(context))
 
 
 def doctor(*, engine: str = "", recipes: Sequence[str] = ()) -> Document:
     """What this machine can do and what is missing: ``{"checks": [...]}``; what is wrong raises nothing."""
     from orchestrator.operations.doctor import doctor as examine
 
-    return _plain(examine(progress_of(talk=False), recipes=tuple(recipes), engine=engine))
+    return document_of(examine(progress_of(talk=False), recipes=tuple(recipes), engine=engine))
 
 
 def engine_status(**options: Any) -> Document:
@@ -175,12 +175,7 @@ def engine_status(**options: Any) -> Document:
     from orchestrator.operations.engine import engine_status as status
 
     context = context_of(progress_of(talk=False), options)
-    return _plain(status(context, context.talk))
-
-
-def _plain(value: Any) -> Document:
-    document: Document = document_of(value)
-    return document
+    return document_of(status(context, context.talk))
 
 
 def _folder(given: str | os.PathLike[str] | None) -> Path:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 
-def document_of(value: Any) -> Any:
-    """A result as the JSON types that `--json` prints."""
+def document_of(value: Any) -> Document:
+    """A result as the JSON types that `--json` prints; of several results a list."""
     own = getattr(value, "document", None)
-    return json.loads(json.dumps(to_plain(own() if own is not None else value), default=str))
+    document: Document = json.loads(json.dumps(to_plain(own() if own is not None else value), default=str))
+    return document
 
 
 def progress_of(*, talk: bool) -> Progress:

@@ -24,8 +24,7 @@ def show(name: str, **options: Any) -> Document:
     """One recipe, as ``mlorch recipes show --json``. Raises `UsageError` for an unknown name."""
     from orchestrator.operations.recipes import show_recipe
 
-    document: Document = document_of(show_recipe(context_of(progress_of(talk=False), options), name))
-    return document
+    return document_of(show_recipe(context_of(progress_of(talk=False), options), name))
 
 
 def lint(paths: Sequence[str | Path] = (), **options: Any) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,21 +32,21 @@ def command() -> None:
 @click.option("--duration", default="10s", show_default=True, metavar="TIME", help="Least duration of a test.")
 @click.option("--tolerance", default="20%", show_default=True, metavar="SHARE", help="See `mlorch results compare`.")
 @click.option("--runner", default="", metavar="LABEL", help="Label or tag of the runner.")
-@click.option("--install", default=None, metavar="SPEC", help="What pip installs (default: this version of mlorch).")
+@click.option("--install", default="", metavar="SPEC", help="What pip installs (default: this version of mlorch).")
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
 @context_options
 def init(
-    output: str | None, install: str | None, context: Context, console: Console, *, force: bool, **options: Any
-) -> None:
+    system: str, output: str | None, benchmark: str | None, context: Context, console: Console,
+    *, force: bool, **values: Any,
+) -> None:  # fmt: skip
     """Write a workflow for GITHUB Actions or GITLAB CI.
 
     With --registry or --images it pulls images by digest and builds none; without, it builds them.
     """
     from orchestrator import __version__
-    from orchestrator.operations.ci import WorkflowRequest, workflow_file, write_workflow
+    from orchestrator.operations.ci import workflow_file, write_workflow
 
-    request = WorkflowRequest(output=Path(output) if output else None, install=install or "", **options)
-    file = workflow_file(context.catalog, request)
+    file = workflow_file(context.catalog, system, values, benchmark=benchmark, output=output)
     if output == "-":
         console.result(file.text.rstrip())
         return
@@ -56,9 +55,10 @@ def init(
         console.document(file.document())
         return
     console.result(str(file.path))
-    listed = f" with {request.images}" if request.images else ""
-    console.say(f"commit it{listed}; the job installs {install or f'mlorch {__version__}'}")
-    if request.registry and not request.images:
+    images, install = values["images"], values["install"] or f"mlorch {__version__}"
+    listed = f" with {images}" if images else ""
+    console.say(f"commit it{listed}; the job installs {install}")
+    if values["registry"] and not images:
         console.say(
             "to bind the digests, publish with `mlorch build --push REGISTRY -o published.yaml`, commit that file, "
             "and write this again with --images published.yaml"

@@ -34,10 +34,10 @@ def command() -> None:
 def list_(last: int | None, benchmark: str, results_dir: str | None, console: Console, *, valid: bool) -> None:
     """List the runs, newest first: the newest 20, unless --last or --all says otherwise."""
     from orchestrator.commands.results_view import show_listing
-    from orchestrator.operations.results import ListRequest, list_runs
+    from orchestrator.operations.results import list_runs
 
-    request = ListRequest(folder=results_to_read(results_dir, console), last=last, benchmark=benchmark, valid=valid)
-    listing = list_runs(request, console)
+    folder = results_to_read(results_dir, console)
+    listing = list_runs(folder, console, last=last, benchmark=benchmark, valid=valid)
     if console.quiet:
         console.document(listing.document())
         return
@@ -91,12 +91,10 @@ def compare(was: str, now: str, allowed: float, results_dir: str | None, console
     new run is not VALID and so has none.
     """
     from orchestrator.commands.results_view import show_comparisons
-    from orchestrator.operations.compare import CompareRequest, compare_runs
+    from orchestrator.operations.compare import compare_runs
 
-    request = CompareRequest(
-        folder=results_to_read(results_dir, console), was=was, now=now, tolerance=allowed, if_any=if_any
-    )
-    compared = compare_runs(request)
+    folder = results_to_read(results_dir, console)
+    compared = compare_runs(folder, was, now, tolerance=allowed, if_any=if_any)
     if compared.why_none:
         console.say(f"nothing to compare with yet: {compared.why_none}")
     if console.quiet:
@@ -143,10 +141,9 @@ def report(
     runs: tuple[str, ...], output: Path | None, results_dir: str | None, console: Console, *, force: bool
 ) -> None:
     """Write a report as one HTML file: of the runs named, or of the latest session."""
-    from orchestrator.operations.results import ReportRequest, write_report
+    from orchestrator.operations.results import write_report
 
-    request = ReportRequest(folder=results_to_read(results_dir, console), runs=runs, output=output, force=force)
-    written = write_report(request, console)
+    written = write_report(results_to_read(results_dir, console), runs, console, output=output, force=force)
     if console.quiet:
         console.document(written)
     else:

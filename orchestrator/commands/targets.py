@@ -78,6 +78,7 @@ def show_command(name: str, context: Context, console: Console) -> None:
 # -- for people ----------------------------------------------------------------------------
 
 _STATES = {True: "yes", False: "no", None: "-"}
+"""A state in a word; `-` is what nothing has looked at."""
 
 
 def recipe_lines(target: Target) -> Iterator[tuple[str, str]]:
@@ -100,7 +101,7 @@ def recipe_lines(target: Target) -> Iterator[tuple[str, str]]:
 
 def here_lines(here: Presence) -> Iterator[tuple[str, str]]:
     """What this host has of it."""
-    present, driver, container = states(here)
+    present, driver, container = (_STATES[state] for state in (here.present, here.driver_ok, here.container_ok))
     yield "here", f"present {present}, driver {driver}, container {container}: {here.why}"
     if here.hint:
         yield "what to do", here.hint
@@ -145,11 +146,6 @@ def _passthrough(target: Target) -> Iterator[tuple[str, str]]:
         yield f"group {group.name}", group.reason
     for variable in given.visible:
         yield f"variable {variable.name}", f"the chosen devices by {variable.by}"
-
-
-def states(each: Presence) -> tuple[str, str, str]:
-    """The three states in a word each: yes, no, or - for what nothing has looked at."""
-    return _STATES[each.present], _STATES[each.driver_ok], _STATES[each.container_ok]
 
 
 def device_injection_lines(device_injection: DeviceInjection) -> Iterator[str]:

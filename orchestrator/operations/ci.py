@@ -17,31 +17,12 @@ from orchestrator.plan.build.resolve import benchmarks_of
 from orchestrator.plan.run.duration import duration_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orchestrator.definitions.catalog import Catalog
 
 QUICK = "image-smoke"
 """The benchmark of a workflow where none is named and the target has it: the quickest."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowRequest:
-    """A workflow for ``system`` (`github` or `gitlab`); what is empty has a default.
-
-    ``install`` is what pip installs (default: this version of mlorch). Written to ``output``, or where the
-    system looks.
-    """
-
-    system: str
-    output: Path | None = None
-    registry: str = ""
-    images: str = ""
-    target: str = "cpu"
-    benchmark: str | None = None
-    scenario: str = "Offline"
-    duration: str = "10s"
-    tolerance: str = "20%"
-    runner: str = ""
-    install: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,26 +38,27 @@ class WorkflowFile:
         return {"path": str(self.path), "system": self.system}
 
 
-def workflow_file(catalog: Catalog, request: WorkflowRequest) -> WorkflowFile:
-    """The file, not written yet.
+def workflow_file(
+    catalog: Catalog, system: str, values: Mapping[str, str], *, benchmark: str | None, output: str | None = None
+) -> WorkflowFile:
+    """The file for ``system`` (`github` or `gitlab`), not written yet; ``values`` are the other fields of `Workflow`.
+
+    Without ``benchmark`` a quick one of the target is taken, an empty ``install`` is this version of mlorch, and
+    ``output`` stands for where the system looks.
 
     Raises:
         UsageError: a name that is not known, or a value that cannot stand in a workflow.
     """
-    duration_ms(request.duration)
-    workflow = Workflow(
-        install=request.install or f"mlorch=={__version__}",
-        target=catalog.target(request.target).definition.name,
-        benchmark=_benchmark(catalog, request.target, request.benchmark),
-        registry=str(parse_registry_prefix(request.registry)) if request.registry else "",
-        images=request.images,
-        runner=request.runner,
-        scenario=known_name("scenario", request.scenario, (*SCENARIOS, "all")),
-        duration=request.duration,
-        tolerance=request.tolerance,
-    )
-    path = request.output or Path(PATHS[request.system])
-    return WorkflowFile(path=path, system=request.system, text=render(request.system, workflow))
+    duration_ms(values["duration"])
+    checked = {
+        "install": values["install"] or f"mlorch=={__version__}",
+        "target": catalog.target(values["target"]).definition.name,
+        "benchmark": _benchmark(catalog, values["target"], benchmark),
+        "registry": str(parse_registry_prefix(values["registry"])) if values["registry"] else "",
+        "scenario": known_name("scenario", values["scenario"], (*SCENARIOS, "all")),
+    }
+    path = Path(output or PATHS[system])
+    return WorkflowFile(path=path, system=system, text=render(system, Workflow(**{**values, **checked})))
 
 
 def _benchmark(catalog: Catalog, target: str, given: str | None) -> str:

@@ -124,9 +124,7 @@ class Context:
         if key not in self._choices:
             from orchestrator.operations.target_choice import choose_target
 
-            self._choices[key] = choose_target(
-                self.catalog, self.settings, self.presence, requested=requested, platform=platform, arch=arch
-            )
+            self._choices[key] = choose_target(self, requested, platform, arch)
         return self._choices[key]
 
     # -- plans -------------------------------------------------------------------------

@@ -29,17 +29,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListRequest:
-    """Which runs of a folder: the newest ``last`` (None: all) of those that fit ``benchmark`` and count."""
-
-    folder: Path
-    last: int | None = None
-    benchmark: str = ""
-    valid: bool = False
-    """Only runs whose result counts: VALID, and accuracy that was measured and not missed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """Runs, newest first, as the JSON of `results list` has them, and how many fit the request in all."""
 
@@ -54,33 +43,36 @@ class Listing:
         return {"results": list(self.results)}
 
 
-def list_runs(request: ListRequest, talk: Talk) -> Listing:
-    """The runs of a folder, newest first."""
-    store = _swept(request.folder, talk)
+def list_runs(
+    folder: Path, talk: Talk, *, last: int | None = None, benchmark: str = "", valid: bool = False
+) -> Listing:
+    """The runs of a folder, newest first: the newest ``last`` (None: all) of those of ``benchmark``.
+
+    With ``valid`` only those whose result counts: VALID, and accuracy that was measured and not missed.
+    """
+    store = _swept(folder, talk)
     found = entries = store.entries()
-    if request.benchmark or request.valid:  # else only the records that are shown are read
-        entries = [entry for entry in found if _fits(entry, request)]
-    results = tuple(map(_document, entries[: request.last]))
-    why_none = "" if entries else _why_none(request, found)
+    if benchmark:  # else only the records that are shown are read
+        entries = [entry for entry in entries if entry.record is not None and entry.record.benchmark == benchmark]
+    if valid:
+        entries = [entry for entry in entries if _counts(entry)]
+    results = tuple(map(_document, entries[:last]))
+    why_none = "" if entries else _why_none(folder, benchmark, found)
     return Listing(folder=store.root, results=results, total=len(entries), why_none=why_none)
 
 
-def _why_none(request: ListRequest, found: Sequence[Entry]) -> str:
+def _counts(entry: Entry) -> bool:
+    return entry.record is not None and summarise(entry.record, entry.folder).good
+
+
+def _why_none(folder: Path, benchmark: str, found: Sequence[Entry]) -> str:
     """Why none of the runs that were ``found`` is listed, and what to do."""
     if not found:
-        return f"no results in {_where(request.folder)}; `mlorch run` makes some"
+        return f"no results in {_where(folder)}; `mlorch run` makes some"
     benchmarks = sorted({entry.record.benchmark for entry in found if entry.record is not None})
-    if request.benchmark and request.benchmark not in benchmarks:
-        return f"no run of `{request.benchmark}` in {request.folder}; there are runs of {', '.join(benchmarks)}"
-    return f"no run in {request.folder} counts (--valid); without it all are listed"
-
-
-def _fits(entry: Entry, request: ListRequest) -> bool:
-    if entry.record is None:
-        return False
-    if request.benchmark and entry.record.benchmark != request.benchmark:
-        return False
-    return not request.valid or summarise(entry.record, entry.folder).good
+    if benchmark and benchmark not in benchmarks:
+        return f"no run of `{benchmark}` in {folder}; there are runs of {', '.join(benchmarks)}"
+    return f"no run in {folder} counts (--valid); without it all are listed"
 
 
 def _document(entry: Entry) -> RunDocument:
@@ -172,19 +164,6 @@ def _labels(entry: Entry) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportRequest:
-    """The runs of a report (none named: those of the latest session) and where it is written.
-
-    Without ``output`` it is `report-SESSION.html` among the results, and replaces the one that is there.
-    """
-
-    folder: Path
-    runs: tuple[str, ...] = ()
-    output: Path | None = None
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The JSON of `results report`: the file that was written, and the runs in it."""
 
@@ -192,15 +171,20 @@ class Report:
     runs: tuple[str, ...]
 
 
-def write_report(request: ReportRequest, talk: Talk) -> Report:
-    """One HTML file of runs."""
+def write_report(
+    folder: Path, runs: Sequence[str], talk: Talk, *, output: Path | None = None, force: bool = False
+) -> Report:
+    """One HTML file of runs (none named: those of the latest session).
+
+    Without ``output`` it is `report-SESSION.html` among the results, and replaces the one that is there.
+    """
     from orchestrator.results.report import render
 
-    store = _swept(request.folder, talk)
-    chosen = summaries(_chosen(store, request.runs))
+    store = _swept(folder, talk)
+    chosen = summaries(_chosen(store, runs))
     first = chosen[0].record
-    path = request.output or store.root / f"report-{first.session or first.run_id}.html"
-    atomic_write_text(path, render(chosen), overwrite=request.force or request.output is None)
+    path = output or store.root / f"report-{first.session or first.run_id}.html"
+    atomic_write_text(path, render(chosen), overwrite=force or output is None)
     return Report(report=path, runs=tuple(one.record.run_id for one in chosen))
 
 
@@ -208,12 +192,7 @@ def _chosen(store: Store, runs: Iterable[str]) -> list[Entry]:
     entries = [store.find(run) for run in runs]
     for entry in entries:
         entry.need()
-    if entries:
-        return entries
-    for entry in store.entries():
-        if entry.record is not None:
-            return store.session(entry.record)
-    raise nothing(store.root)
+    return entries or latest_session(store)
 
 
 # -- shared --------------------------------------------------------------------------------
@@ -222,6 +201,14 @@ def _chosen(store: Store, runs: Iterable[str]) -> list[Entry]:
 def nothing(folder: Path) -> NothingSelectedError:
     """There is no run at all."""
     return NothingSelectedError(f"there are no results in {_where(folder)}", hint="run a benchmark: `mlorch run`")
+
+
+def latest_session(store: Store) -> list[Entry]:
+    """The runs of the newest session, oldest first. Raises `NothingSelectedError` where there is none."""
+    for entry in store.entries():
+        if entry.record is not None:
+            return store.session(entry.record)
+    raise nothing(store.root)
 
 
 def _where(folder: Path) -> str:

@@ -12,7 +12,7 @@ from orchestrator.host.detect import best, platform_of
 from orchestrator.operations.plan_cache import AUTO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from orchestrator.definitions.catalog import Catalog
     from orchestrator.definitions.kinds.recipes import Target
@@ -55,13 +55,7 @@ def all_targets(catalog: Catalog) -> tuple[Target, ...]:
 
 
 def choose_target(
-    catalog: Catalog,
-    settings: Settings,
-    presence_of: Callable[[Target], Presence],
-    *,
-    requested: str | None,
-    platform: str | None = None,
-    arch: str | None = None,
+    context: Context, requested: str | None, platform: str | None = None, arch: str | None = None
 ) -> TargetChoice:
     """The target that ``requested`` means (None or ``auto``: the settings', else the best that is here).
 
@@ -70,11 +64,9 @@ def choose_target(
     Raises:
         UsageError: `unknown-target`; `no-target`, nothing was named and none is present on this host.
     """
-    name, why = _named(settings, requested)
-    if not name:
-        name, why = _detected(catalog, presence_of)
-    target = catalog.target(name).definition
-    here = presence_of(target)
+    name, why = _named(context.settings, requested) or _detected(context)
+    target = context.catalog.target(name).definition
+    here = context.presence(target)
     return TargetChoice(
         name=name,
         platform=platform or own_platform(target),
@@ -84,20 +76,20 @@ def choose_target(
     )
 
 
-def _named(settings: Settings, requested: str | None) -> tuple[str, str]:
-    """The target that somebody named, and who; empty where nobody did."""
+def _named(settings: Settings, requested: str | None) -> tuple[str, str] | None:
+    """The target that somebody named, and who."""
     if requested and requested != AUTO:
         return requested, "--target"
     if settings.target and settings.target != AUTO:
         return settings.target, settings.sources.get("target", "settings")
-    return "", ""
+    return None
 
 
-def _detected(catalog: Catalog, presence_of: Callable[[Target], Presence]) -> tuple[str, str]:
-    targets = all_targets(catalog)
-    found = best(targets, [presence_of(target) for target in targets])
+def _detected(context: Context) -> tuple[str, str]:
+    targets = all_targets(context.catalog)
+    found = best(targets, [context.presence(target) for target in targets])
     if found is None:
-        hint = f"name one with --target: {', '.join(catalog.names('target'))}; `mlorch targets` says why"
+        hint = f"name one with --target: {', '.join(context.catalog.names('target'))}; `mlorch targets` says why"
         raise UsageError("no target was detected on this host", hint=hint, slug="no-target")
     return found.name, _DETECTED
 
