@@ -75,7 +75,8 @@ def show_summary(console: Console, summary: Summary) -> None:
 
 def _reported(result: LoadGenResult) -> list[tuple[str, str]]:
     """What LoadGen reports."""
-    rows = [(metric.title, metric_text(metric)) for metric in result.metrics]
+    labels = ["result", *["also measured"] * len(result.metrics)]
+    rows = [(label, f"{metric_text(one)}, {one.title}") for label, one in zip(labels, result.metrics, strict=False)]
     if result.query_count:
         rows.append(("queries", f"{result.query_count:,} of {result.samples_per_query:,} samples"))
     rows += [("early stopping", point) for point in result.early_stopping]

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 class Listing:
     """Runs, newest first, as the JSON of `results list` has them, and how many fit the request in all."""
 
-    folder: Path
     results: tuple[RunDocument, ...]
     total: int
     why_none: str = ""
@@ -58,7 +57,7 @@ def list_runs(
         entries = [entry for entry in entries if _counts(entry)]
     results = tuple(map(_document, entries[:last]))
     why_none = "" if entries else _why_none(folder, benchmark, found)
-    return Listing(folder=store.root, results=results, total=len(entries), why_none=why_none)
+    return Listing(results=results, total=len(entries), why_none=why_none)
 
 
 def _counts(entry: Entry) -> bool:

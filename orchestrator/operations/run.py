@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import MlorchError, StepFailed
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations import run_plan
-from orchestrator.operations.run_records import record_context, session_of
+from orchestrator.operations.run_plan import PlannedRun, record_context, session_of
 from orchestrator.operations.target_choice import require_host
 from orchestrator.plan.run.settings import Choices
 
@@ -43,7 +43,7 @@ LEAST_DISK = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedRun(run_plan.PlannedRun):
+class PreparedRun(PlannedRun):
     """Images, assets and engine are there; only the tests are left to run."""
 
     record_contexts: Mapping[str, RecordContext]
@@ -180,7 +180,11 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         tuned=load(tuning_file(data_home(), host.system_id)),
         record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
         runner=Runner(
-            engine=engine, store=store, session=session_of(request, host, facts), measure=measure, watcher=watcher
+            engine=engine,
+            store=store,
+            session=session_of(request, host, facts),
+            measure=measure,
+            watcher=watcher,
         ),
     )
     if request.find:
@@ -188,9 +192,9 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     return prepared
 
 
-def say_what_is_not_searched(prepared: PreparedRun, talk: Talk) -> None:
+def say_what_is_not_searched(planned: PlannedRun, talk: Talk) -> None:
     """What --find does of a scenario whose rate nobody sets."""
-    cells = [cell for _, cell in prepared.tests() if cell.mode == "performance"]
+    cells = [cell for _, cell in planned.tests() if cell.mode == "performance"]
     names = dict.fromkeys(cell.scenario for cell in cells if not SCENARIOS[cell.scenario].has_searched_rate)
     if names:
         talk.say(f"no rate to search in {', '.join(names)}: run once; later runs expect what that measures")
@@ -267,12 +271,14 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
         for one in run_plan.planned_benchmarks(context.catalog, context.plans(selection).plans)
     ]
     engine = _facts_for_dry_run(context, chosen)
-    run = run_plan.PlannedRun(
+    run = PlannedRun(
         request=request,
         planned=tuple(planned),
         environment=run_plan.run_environment(context, request, chosen, host, engine, {}, dry=True),
         tuned=load(tuning_file(data_home(), host.system_id)),
     )
+    if request.find:
+        say_what_is_not_searched(run, context.talk)
     return tuple(run.step(one, cell) for one, cell in run.tests())
 
 

@@ -1,20 +1,25 @@
-"""From a run request to the steps of its tests: which benchmarks, on what, with which images and assets."""
+"""From a run request to the steps of its tests and what their records tell: benchmarks, devices, images, assets."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator import __version__
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
+from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, LicenceFact, RecipeId
+from orchestrator.facts.redact import redacted_argv, secret_values
+from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.plan.build.resolve import benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
 from orchestrator.plan.run.settings import Choices
 from orchestrator.plan.run.workload import RunEnvironment, Workload
+from orchestrator.runs.record import RecordContext, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.assets.store import Stored
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.recipes import Asset, Benchmark, Dataset, Model, Target
-    from orchestrator.engines import EngineFacts
+    from orchestrator.engines import EngineFacts, ImageFacts
     from orchestrator.facts.build import BuildPlan
     from orchestrator.facts.devices import FoundDevice
     from orchestrator.facts.host import HostFacts
@@ -148,7 +153,6 @@ def run_environment(
 ) -> RunEnvironment:
     """Where the containers run; a dry run for hardware that is not here shows it as with one device."""
     from orchestrator.host.folders import cache_home
-    from orchestrator.host.process import owner_label, this_process, this_user
     from orchestrator.operations.targets import device_inventory, pretended
 
     target = context.catalog.target(chosen.name).definition
@@ -216,3 +220,76 @@ class PlannedRun:
             system=settings_for(self.tuned, key=key, content_id=plan.layers[-1].content_id),
         )
         return step_of(planned, self.environment, cell, replace(choices, **changes))  # type: ignore[arg-type]
+
+
+# -- what the records of a run tell beyond its steps ---------------------------------------
+
+
+def session_of(request: RunRequest, host: HostFacts, engine: EngineFacts) -> Session:
+    """What all records of this request share, without secrets."""
+    hidden = secret_values(os.environ)
+    facts = asdict(engine)
+    for private in ("host", "root_dir"):  # paths of this machine say nothing about a result
+        facts.pop(private, None)
+    return Session(
+        name=f"{stamp()}-{secrets.token_hex(2)}",
+        owner=this_process(),
+        mlorch_version=__version__,
+        command_line=redacted_argv(request.to_argv(), hidden),
+        engine=facts,
+        host=asdict(host),
+        secrets=hidden,
+    )
+
+
+def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> RecordContext:
+    """What the record tells of the benchmark beyond its step."""
+    what = planned.workload.benchmark
+    layers = tuple(
+        LayerId(name=layer.name, level=layer.level, content_id=layer.content_id) for layer in planned.plan.layers
+    )
+    goal = what.accuracy
+    sbom, provenance = _document_digests(planned, image)
+    return RecordContext(
+        recipe=RecipeId(name=what.name, origin=planned.benchmark.origin, sha256=planned.benchmark.sha256),
+        image=ImageId(
+            reference=planned.plan.image,
+            image_id=image.image_id if image else "",
+            digest=image.digest if image else "",
+            layers=layers,
+            sbom_digest=sbom,
+            provenance_digest=provenance,
+        ),
+        model=_asset_id("model", planned.workload.model, planned.workload.model.trained_by),
+        dataset=_asset_id("dataset", planned.workload.dataset, ""),
+        accuracy_goal=AccuracyGoal(metric=goal.metric, unit=goal.unit, reference=goal.reference, factor=goal.factor),
+        title=what.title,
+        stands_for=what.stands_for,
+        note=what.note,
+    )
+
+
+def _document_digests(planned: PlannedBenchmark, image: ImageFacts | None) -> tuple[str, str]:
+    """The digests of SBOM and provenance of the image that runs; empty where its own is not known."""
+    if image is None or not image.digest:
+        return "", ""
+    from orchestrator.images.attest.documents import digests
+    from orchestrator.images.attest.subject import subject_of
+
+    recipe = (planned.plan.benchmark, planned.benchmark.sha256)
+    return digests(subject_of(planned.plan, planned.plan.layers[-1], image.digest, recipe))
+
+
+def _asset_id(kind: str, asset: Asset, trained_by: str) -> AssetId:
+    licences = []
+    for source in asset.sources:
+        name = source.path if source.kind == "recipe" else f"{source.package} {source.version}"
+        licences.append(LicenceFact(source=name, spdx=source.licence.spdx, note=source.licence.note))
+    return AssetId(
+        kind=kind,
+        name=asset.name,
+        files={out.file: out.sha256 for out in asset.outputs},
+        title=asset.title,
+        trained_by=trained_by,
+        licences=tuple(licences),
+    )
