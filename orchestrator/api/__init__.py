@@ -14,8 +14,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.api import assets, images, recipes
@@ -24,9 +22,9 @@ from orchestrator.api.calls import context_of, document_of, progress_of, pull_po
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from pathlib import Path
 
     from orchestrator.api.calls import Document
-    from orchestrator.definitions.settings import Settings
 
 __all__ = [
     "assets",
@@ -59,7 +57,7 @@ def plan(*, target: str | None = None, **options: Any) -> Document:
 
     context = context_of(progress_of(talk=False), options)
     policy = pull_policy(options)
-    found = plan_images(context, selection_of(target, context, options), context.talk, pull_policy=policy)
+    found = plan_images(context, selection_of(target, options), context.talk, pull_policy=policy)
     return document_of(plan_document(found.plans, found.outcomes))
 
 
@@ -78,7 +76,7 @@ def build(*, target: str | None = None, push: str = "", talk: bool = False, **op
     progress = progress_of(talk=talk)
     context = context_of(progress, options)
     policy = pull_policy(options)
-    selection = selection_of(target, context, options)
+    selection = selection_of(target, options)
     plans, outcomes = build_images(context, selection, progress, pull_policy=policy)
     document = document_of(plan_document(plans, outcomes))
     if push:
@@ -109,10 +107,9 @@ def run(benchmarks: Sequence[str] = (), *, talk: bool = False, **options: Any) -
     options |= {name: words(name, options[name]) for name in ("scenarios", "recipes") if name in options}
     if options.get("duration") is not None:
         options["duration"] = str(options["duration"])
+    context = context_of(progress, {name: options[name] for name in ("recipes", "locked", "engine") if name in options})
+    options.setdefault("results", context.settings.results_folder())
     request = RunRequest(benchmarks=words("benchmarks", benchmarks), pull_policy=policy, caller=API, **options)
-    context = context_of(progress, {"recipes": request.recipes, "locked": request.locked, "engine": request.engine})
-    if "results" not in options:
-        request = replace(request, results=_results_folder(context.settings))
     done = run_tests(context, checked(request), progress, Watcher())
     return {"results": [document(summary) for summary in done]}
 
@@ -181,9 +178,4 @@ def engine_status(**options: Any) -> Document:
 def _folder(given: str | os.PathLike[str] | None) -> Path:
     from orchestrator.definitions.settings import read_settings
 
-    return Path(given or _results_folder(read_settings())).absolute()
-
-
-def _results_folder(settings: Settings) -> Path:
-    """The folder of results where a call names none: the settings', else ``./results``."""
-    return Path(settings.results or "results")
+    return read_settings().results_folder(given).absolute()

@@ -52,13 +52,13 @@ def context_of(progress: Progress, options: dict[str, Any]) -> Context:
     return Context(words("recipes", recipes), locked=locked, wanted_engine=engine, talk=progress)
 
 
-def selection_of(target: str | None, context: Context, options: dict[str, Any]) -> Selection:
+def selection_of(target: str | None, options: dict[str, Any]) -> Selection:
     """The images that a call means: ``options`` are fields of `Selection`."""
     from orchestrator.operations.plan_cache import Selection
 
     if "benchmarks" in options:
         options = {**options, "benchmarks": words("benchmarks", options["benchmarks"])}
-    return Selection(target=target or None, locked=context.locked, **options)
+    return Selection(target=target or None, **options)
 
 
 def pull_policy(options: dict[str, Any]) -> PullPolicy:

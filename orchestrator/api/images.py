@@ -139,7 +139,7 @@ def _selected(
 ) -> tuple[Context, Progress, Selection]:
     progress = progress_of(talk=talk)
     context = context_of(progress, options)
-    return context, progress, selection_of(target, context, options)
+    return context, progress, selection_of(target, options)
 
 
 def _document(value: Any) -> Document:

@@ -57,16 +57,15 @@ def command(
         raise UsageError("-o says where the digests of published images go, and --push is missing", hint="add --push")
     policy = replace(pull_policy, cache_to=_checked(cache_to), cache_from=tuple(map(_checked, cache_from)))
     push = _checked(push)
-    selections = [replace(one, locked=context.locked) for one in chosen]
     if dry_run:
         documents = []
-        for selection in selections:
+        for selection in chosen:
             found = plan_images(context, selection, console, pull_policy=policy)
             documents.append(plan_document(found.plans, found.outcomes))
             if not console.quiet:
                 show(console, found.plans, found.outcomes)
     else:
-        documents = _build(context, selections, console, policy, push, output)
+        documents = _build(context, chosen, console, policy, push, output)
     if console.quiet:
         console.document(one_or_many(documents, "builds"))
 

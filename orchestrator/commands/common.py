@@ -10,10 +10,8 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from orchestrator.console import Console
-    from orchestrator.definitions.settings import Settings
     from orchestrator.operations.context import Context
 
 
@@ -86,21 +84,24 @@ def context_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return recipes_option(output_option(with_context))
 
 
-def results_folder(given: str | None, settings: Settings) -> Path:
-    """The folder of results: what `-o` says, else the settings, else `./results`."""
-    from pathlib import Path
-
-    return Path(given or settings.results or "results")
+def results_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`-o` and `--json`, handed on as ``folder`` and ``console``."""
+    return results_option(reads_results(function))
 
 
-def results_to_read(given: str | None, console: Console) -> Path:
-    """The folder of results of a command that reads them; what a killed mlorch left is cleared first."""
-    from orchestrator.definitions.settings import read_settings
-    from orchestrator.operations.engine import sweep_containers
+def reads_results(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without `-o`, which means something else there; what a killed mlorch left is cleared first."""
 
-    settings = read_settings()
-    sweep_containers(settings, console)
-    return results_folder(given, settings)
+    @wraps(function)
+    def with_folder(*arguments: Any, results_dir: str | None, console: Console, **more: Any) -> Any:
+        from orchestrator.definitions.settings import read_settings
+        from orchestrator.operations.engine import sweep_containers
+
+        settings = read_settings()
+        sweep_containers(settings, console)
+        return function(*arguments, folder=settings.results_folder(results_dir), console=console, **more)
+
+    return output_option(with_folder)
 
 
 def context_for(console: Console, recipes: tuple[str, ...] = (), *, locked: bool = False, engine: str = "") -> Context:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import output_option, results_option, results_to_read, say_rest, shorten_options
+from orchestrator.commands.common import reads_results, results_options, say_rest, shorten_options
 from orchestrator.commands.groups import Group
 
 if TYPE_CHECKING:
@@ -29,14 +29,12 @@ def command() -> None:
 @shorten_options
 @click.option("--benchmark", "-b", default="", metavar="NAME", help="Only runs of this benchmark.")
 @click.option("--valid", is_flag=True, help="Only runs whose result counts.")
-@results_option
-@output_option
-def list_(last: int | None, benchmark: str, results_dir: str | None, console: Console, *, valid: bool) -> None:
+@results_options
+def list_(last: int | None, benchmark: str, folder: Path, console: Console, *, valid: bool) -> None:
     """List the runs, newest first: the newest 20, unless --last or --all says otherwise."""
     from orchestrator.commands.results_view import show_listing
     from orchestrator.operations.results import list_runs
 
-    folder = results_to_read(results_dir, console)
     listing = list_runs(folder, console, last=last, benchmark=benchmark, valid=valid)
     if console.quiet:
         console.document(listing.document())
@@ -47,14 +45,13 @@ def list_(last: int | None, benchmark: str, results_dir: str | None, console: Co
 
 @command.command("show")
 @_run_argument
-@results_option
-@output_option
-def show(run: str, results_dir: str | None, console: Console) -> None:
+@results_options
+def show(run: str, folder: Path, console: Console) -> None:
     """Show one run: verdict and why, metrics, latencies, settings and where they came from."""
     from orchestrator.commands.results_view import show_summary
     from orchestrator.operations.results import show_run, shown_document
 
-    summary = show_run(results_to_read(results_dir, console), run, console)
+    summary = show_run(folder, run, console)
     if console.quiet:
         console.document(shown_document(summary))
     else:
@@ -81,9 +78,8 @@ def tolerance(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     help="How much worse a figure may be and still count as the same.",
 )  # fmt: skip
 @click.option("--if-any", is_flag=True, help="Where there is nothing to compare with yet, say so and succeed.")
-@results_option
-@output_option
-def compare(was: str, now: str, allowed: float, results_dir: str | None, console: Console, *, if_any: bool) -> int:
+@results_options
+def compare(was: str, now: str, allowed: float, folder: Path, console: Console, *, if_any: bool) -> int:
     """Compare the runs NOW (default: the last session) with WAS (default: the session before it).
 
     Each is a run's id or folder, a session's id, a folder of results (of each test the newest
@@ -93,7 +89,6 @@ def compare(was: str, now: str, allowed: float, results_dir: str | None, console
     from orchestrator.commands.results_view import show_comparisons
     from orchestrator.operations.compare import compare_runs
 
-    folder = results_to_read(results_dir, console)
     compared = compare_runs(folder, was, now, tolerance=allowed, if_any=if_any)
     if compared.why_none:
         console.say(f"nothing to compare with yet: {compared.why_none}")
@@ -106,9 +101,8 @@ def compare(was: str, now: str, allowed: float, results_dir: str | None, console
 
 @command.command("verify")
 @_runs_argument
-@results_option
-@output_option
-def verify(runs: tuple[str, ...], results_dir: str | None, console: Console) -> int:
+@results_options
+def verify(runs: tuple[str, ...], folder: Path, console: Console) -> int:
     """Check that the files of runs are what was recorded and agree with each other (default: all runs).
 
     Exit status 1 when something does not hold.
@@ -116,7 +110,7 @@ def verify(runs: tuple[str, ...], results_dir: str | None, console: Console) -> 
     from orchestrator.commands.results_view import show_verification
     from orchestrator.operations.results import verify_runs
 
-    verified = verify_runs(results_to_read(results_dir, console), runs, console)
+    verified = verify_runs(folder, runs, console)
     if console.quiet:
         console.document(verified.document())
     else:
@@ -136,14 +130,12 @@ def verify(runs: tuple[str, ...], results_dir: str | None, console: Console) -> 
 @click.option(
     "--results", "results_dir", type=click.Path(file_okay=False), help="Folder of results (default: ./results)."
 )
-@output_option
-def report(
-    runs: tuple[str, ...], output: Path | None, results_dir: str | None, console: Console, *, force: bool
-) -> None:
+@reads_results
+def report(runs: tuple[str, ...], output: Path | None, folder: Path, console: Console, *, force: bool) -> None:
     """Write a report as one HTML file: of the runs named, or of the latest session."""
     from orchestrator.operations.results import write_report
 
-    written = write_report(results_to_read(results_dir, console), runs, console, output=output, force=force)
+    written = write_report(folder, runs, console, output=output, force=force)
     if console.quiet:
         console.document(written)
     else:

@@ -81,12 +81,11 @@ def command(
     Without BENCHMARK it runs the target's default ones: accuracy, then every scenario.
     Exits with 0 only when every test ended, is VALID and reached its accuracy.
     """
-    from orchestrator.commands.common import results_folder
     from orchestrator.operations.run_request import RunRequest, checked
 
     request = checked(
         RunRequest(
-            results=results_folder(results_dir, context.settings),
+            results=context.settings.results_folder(results_dir),
             recipes=context.recipes,
             engine=context.wanted_engine,
             locked=context.locked,

@@ -52,6 +52,10 @@ class Settings:
         names = (f.name for f in fields(self) if f.name != "sources")
         return {name: value for name in names if (value := getattr(self, name))}
 
+    def results_folder(self, given: str | os.PathLike[str] | None = None) -> Path:
+        """The folder of results: the one that is given, else that of the settings, else ``./results``."""
+        return Path(given or self.results or "results")
+
 
 def variable(name: str) -> str:
     """The environment variable of a setting."""

@@ -105,7 +105,7 @@ def asset_provider(
     from orchestrator.packages.debs import Fetcher
 
     def image(layer: str) -> str:
-        selection = Selection(target=target, base_source=base_source, side=layer, locked=context.locked)
+        selection = Selection(target=target, base_source=base_source, side=layer)
         plans, _ = build_images(context, selection, progress, pull_policy=pull_policy)
         return plans[0].image
 

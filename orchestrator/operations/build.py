@@ -138,7 +138,7 @@ class _Build:
 
         self._locked_anew.add(step.name)
         self._progress.warn(error.message)
-        if self._selection.locked:
+        if self._context.locked:
             require_no_drift(self._context, step, self._progress)
             raise error
         relock(self._context, step, self._progress)

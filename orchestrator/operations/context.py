@@ -50,7 +50,7 @@ class Context:
     recipes: tuple[str, ...] = ()
     settings: Settings = field(default_factory=_settings)
     locked: bool = False
-    """Whether only the locks that came with the definitions count, not this machine's own."""
+    """Whether only the locks that came with the definitions count, not this machine's own, and none is made anew."""
     wanted_engine: str = ""
     """The engine that was named; empty leaves it to the settings."""
     talk: Talk = field(default_factory=Silent)
@@ -131,11 +131,12 @@ class Context:
 
     def plans(self, selection: Selection) -> CachedPlans:
         """The plans of `selection`, from the cache where nothing changed."""
-        wanted = replace(self._with_settings(selection), recipes=self.pinned)
+        wanted = self._with_settings(selection)
         watched = (*settings_files(), *_layout_files(wanted))
         # A cached plan must not outlive the devices that decided its target or its arch.
         machine = "" if wanted.target and wanted.arch else hardware_signature()
-        return cached_plans(wanted, self._make_plans, cache=cache_home(), watched=watched, machine=machine)
+        decided_by = (self.pinned, self.locked, machine)
+        return cached_plans(wanted, self._make_plans, cache=cache_home(), watched=watched, decided_by=decided_by)
 
     def _with_settings(self, selection: Selection) -> Selection:
         """`selection` with what the settings, or an earlier fallback, say where the request is silent."""

@@ -76,7 +76,6 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         benchmarks=tuple(names),
         arch=request.arch,
         base_source=request.base_source,
-        locked=request.locked,
     )
 
 
