@@ -128,9 +128,9 @@ def results(folder: str | os.PathLike[str] | None = None) -> Document:
 def verify_results(runs: Sequence[str] = (), folder: str | os.PathLike[str] | None = None) -> Document:
     """Whether runs (all where none is named) are what was recorded, as ``mlorch results verify --json``."""
     from orchestrator.operations.progress import Silent
-    from orchestrator.operations.results import verify_runs
+    from orchestrator.operations.results import verified_document, verify_runs
 
-    return document_of(verify_runs(_folder(folder), tuple(runs), Silent()))
+    return document_of(verified_document(verify_runs(_folder(folder), tuple(runs), Silent())))
 
 
 def compare(was: str, now: str, *, folder: str | os.PathLike[str] | None = None, **options: Any) -> Document:
@@ -164,7 +164,7 @@ def doctor(*, engine: str = "", recipes: Sequence[str] = ()) -> Document:
     """What this machine can do and what is missing: ``{"checks": [...]}``; what is wrong raises nothing."""
     from orchestrator.operations.doctor import doctor as examine
 
-    return document_of(examine(progress_of(talk=False), recipes=tuple(recipes), engine=engine))
+    return {"checks": document_of(examine(progress_of(talk=False), recipes=tuple(recipes), engine=engine))}
 
 
 def engine_status(**options: Any) -> Document:

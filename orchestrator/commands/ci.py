@@ -46,15 +46,15 @@ def init(
     from orchestrator import __version__
     from orchestrator.operations.ci import workflow_file, write_workflow
 
-    file = workflow_file(context.catalog, system, values, benchmark=benchmark, output=output)
+    path, text = workflow_file(context.catalog, system, values, benchmark=benchmark, output=output)
     if output == "-":
-        console.result(file.text.rstrip())
+        console.result(text.rstrip())
         return
-    write_workflow(file, force=force)
+    write_workflow(path, text, force=force)
     if console.quiet:
-        console.document(file.document())
+        console.document({"path": path, "system": system})
         return
-    console.result(str(file.path))
+    console.result(str(path))
     images, install = values["images"], values["install"] or f"mlorch {__version__}"
     listed = f" with {images}" if images else ""
     console.say(f"commit it{listed}; the job installs {install}")

@@ -24,14 +24,14 @@ def command(engine: str, recipes: tuple[str, ...], console: Console) -> int:
 
     Exits with 4 where the engine cannot be used, 1 where something else will fail.
     """
-    from orchestrator.operations.doctor import doctor
+    from orchestrator.operations.doctor import doctor, exit_code
 
-    found = doctor(console, recipes=recipes, engine=engine)
+    checks = doctor(console, recipes=recipes, engine=engine)
     if console.quiet:
-        console.document(found)
+        console.document({"checks": checks})
     else:
-        _show(console, found.checks)
-    return found.exit_code
+        _show(console, checks)
+    return exit_code(checks)
 
 
 def _show(console: Console, checks: Sequence[Check]) -> None:

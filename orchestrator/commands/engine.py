@@ -56,11 +56,11 @@ def ensure(engine: str, console: Console, *, yes: bool) -> None:
         return click.confirm("Go ahead?", default=False, err=True)
 
     confirm = ask if is_terminal() else None
-    made = ensure_engine(context_for(console, engine=engine), yes=yes, confirm=confirm, talk=console)
+    made, did = ensure_engine(context_for(console, engine=engine), yes=yes, confirm=confirm, talk=console)
     if console.quiet:
-        console.document(made.document())
+        console.document({**made.document(), "did": did})
         return
-    facts = made.status.facts
+    facts = made.facts
     own = " (mlorch’s own)" if facts.private else ""
     name = "engine" if facts.buildx else facts.name
     console.say(f"{name} {facts.version} at {facts.host}{own} is ready")
@@ -72,13 +72,13 @@ def stop(console: Console) -> None:
     """Stop mlorch's own Docker engine; its images stay, and another engine is never touched."""
     from orchestrator.operations.engine import stop_engine
 
-    done = stop_engine()
+    stopped, home = stop_engine()
     if console.quiet:
-        console.document({"stopped": done.stopped})
+        console.document({"stopped": stopped})
         return
-    console.say("stopped" if done.stopped else "mlorch's own engine does not run")
-    if done.home is not None:
-        console.say(f"its images and programs stay in {done.home}; delete that folder to be rid of them")
+    console.say("stopped" if stopped else "mlorch's own engine does not run")
+    if home is not None:
+        console.say(f"its images and programs stay in {home}; delete that folder to be rid of them")
 
 
 def _show(console: Console, found: EngineStatus) -> None:

@@ -31,8 +31,7 @@ def list_command(kind: str | None, context: Context, console: Console) -> None:
     if console.quiet:
         console.document({"recipes": found})
         return
-    rows = [(each.kind, each.name, each.title, each.origin, str(each.path)) for each in found]
-    console.table(("kind", "name", "title", "from", "path"), rows)
+    console.table(("kind", "name", "title", "from", "path"), [tuple(each.values()) for each in found])
 
 
 @command.command("show")
@@ -40,14 +39,14 @@ def list_command(kind: str | None, context: Context, console: Console) -> None:
 @context_options
 def show_command(name: str, context: Context, console: Console) -> None:
     """Show a recipe by NAME, or by KIND/NAME where several kinds have the name."""
-    from orchestrator.operations.recipes import show_recipe
+    from orchestrator.operations.recipes import recipe_document, show_recipe
 
     found = show_recipe(context, name)
     if console.quiet:
-        console.document(found.document())
+        console.document(recipe_document(found))
         return
-    console.say(f"{found.facts.path} ({found.facts.origin})", style="dim")
-    console.result(found.text.rstrip())
+    console.say(f"{found.path} ({found.origin})", style="dim")
+    console.result(found.document.text.rstrip())
 
 
 @command.command("lint")

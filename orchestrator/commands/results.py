@@ -108,14 +108,14 @@ def verify(runs: tuple[str, ...], folder: Path, console: Console) -> int:
     Exit status 1 when something does not hold.
     """
     from orchestrator.commands.results_view import show_verification
-    from orchestrator.operations.results import verify_runs
+    from orchestrator.operations.results import verified_document, verify_runs
 
     verified = verify_runs(folder, runs, console)
     if console.quiet:
-        console.document(verified.document())
+        console.document(verified_document(verified))
     else:
         show_verification(console, verified)
-    return 0 if verified.ok else 1
+    return 0 if all(one.ok for one in verified) else 1
 
 
 @command.command("report")

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.facts.measured import LoadGenResult
-    from orchestrator.operations.results import Listing, RunDocument, Verified
+    from orchestrator.operations.results import Listing, RunDocument
     from orchestrator.results.compare import Comparison, Difference
     from orchestrator.results.summary import Summary
+    from orchestrator.results.verify import Verification
 
 
 def show_listing(console: Console, listing: Listing) -> None:
@@ -46,9 +47,9 @@ def _outcome(metrics: Mapping[str, object]) -> str:
     return "–"
 
 
-def show_verification(console: Console, verified: Verified) -> None:
+def show_verification(console: Console, verified: Sequence[Verification]) -> None:
     """A line a run, and a line each fault."""
-    for one in verified.results:
+    for one in verified:
         word = "ok" if one.ok else counted(len(one.faults), "fault")
         console.result(f"{one.run_id}: {word}: {', '.join(one.checked)}")
         for fault in one.faults:

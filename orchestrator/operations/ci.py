@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,23 +24,10 @@ QUICK = "image-smoke"
 """The benchmark of a workflow where none is named and the target has it: the quickest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowFile:
-    """A workflow and where it is written."""
-
-    path: Path
-    system: str
-    text: str
-
-    def document(self) -> dict[str, object]:
-        """For `--json`."""
-        return {"path": str(self.path), "system": self.system}
-
-
 def workflow_file(
     catalog: Catalog, system: str, values: Mapping[str, str], *, benchmark: str | None, output: str | None = None
-) -> WorkflowFile:
-    """The file for ``system`` (`github` or `gitlab`), not written yet; ``values`` are the other fields of `Workflow`.
+) -> tuple[Path, str]:
+    """Path and text of the file for ``system`` (`github` or `gitlab`); ``values`` are the other fields of `Workflow`.
 
     Without ``benchmark`` a quick one of the target is taken, an empty ``install`` is this version of mlorch, and
     ``output`` stands for where the system looks.
@@ -57,8 +43,7 @@ def workflow_file(
         "registry": str(parse_registry_prefix(values["registry"])) if values["registry"] else "",
         "scenario": known_name("scenario", values["scenario"], (*SCENARIOS, "all")),
     }
-    path = Path(output or PATHS[system])
-    return WorkflowFile(path=path, system=system, text=render(system, Workflow(**{**values, **checked})))
+    return Path(output or PATHS[system]), render(system, Workflow(**{**values, **checked}))
 
 
 def _benchmark(catalog: Catalog, target: str, given: str | None) -> str:
@@ -75,20 +60,20 @@ def _benchmark(catalog: Catalog, target: str, given: str | None) -> str:
     return QUICK if QUICK in runnable else runnable[0]
 
 
-def write_workflow(file: WorkflowFile, *, force: bool = False) -> None:
+def write_workflow(path: Path, text: str, *, force: bool = False) -> None:
     """Put the file where it belongs; a file that is there is replaced only with ``force``.
 
     Raises:
         WriteFailed: it exists (`exists`), or cannot be written.
     """
-    if file.path.exists() and not force:
+    if path.exists() and not force:
         raise WriteFailed(
-            f"{file.path} exists already",
+            f"{path} exists already",
             hint="read it first; then --force replaces it, -o writes elsewhere and `-o -` prints it",
             slug="exists",
         )
     try:
-        file.path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise write_failure(file.path, error) from error
-    atomic_write_text(file.path, file.text, overwrite=force)
+        raise write_failure(path, error) from error
+    atomic_write_text(path, text, overwrite=force)

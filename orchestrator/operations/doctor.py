@@ -24,7 +24,7 @@ from orchestrator.operations.targets import judge
 from orchestrator.packages import download
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from orchestrator.engines import Engine, EngineFacts
     from orchestrator.host.site import SiteConfig
@@ -58,31 +58,24 @@ def _bad(name: str, what: str, hint: str) -> Check:
     return Check(name=name, state="bad", what=what, hint=hint)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoctorResult:
-    """The JSON of `doctor`."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """0 where all is well, 4 where the engine cannot be used, 1 where something else will fail."""
-        bad = {check.name for check in self.checks if check.state == "bad"}
-        if bad & {"engine", "builder"}:
-            return 4
-        return 1 if bad else 0
+def exit_code(checks: Sequence[Check]) -> int:
+    """0 where all is well, 4 where the engine cannot be used, 1 where something else will fail."""
+    bad = {check.name for check in checks if check.state == "bad"}
+    if bad & {"engine", "builder"}:
+        return 4
+    return 1 if bad else 0
 
 
-def doctor(talk: Talk, *, recipes: tuple[str, ...] = (), engine: str = "") -> DoctorResult:
+def doctor(talk: Talk, *, recipes: tuple[str, ...] = (), engine: str = "") -> tuple[Check, ...]:
     """Make every check, of the given recipes and engine; what is wrong raises nothing, it is a check that is bad.
 
     Containers of an mlorch that was killed are removed, as by every command.
     """
     settings, check = _settings()
     context = Context(recipes, settings=settings, wanted_engine=engine, talk=talk)
-    checks = [check, *all_checks(context)]
+    checks = (check, *all_checks(context))
     sweep_containers(settings, talk)
-    return DoctorResult(checks=tuple(checks))
+    return checks
 
 
 def all_checks(context: Context) -> Iterator[Check]:

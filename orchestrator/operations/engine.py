@@ -52,27 +52,6 @@ class EngineStatus:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnsuredEngine:
-    """An engine that can build, and what was done to have it: `did` in the JSON of `engine ensure`."""
-
-    status: EngineStatus
-    did: tuple[str, ...]
-
-    def document(self) -> dict[str, Any]:
-        """The JSON of `engine ensure`."""
-        return {**self.status.document(), "did": list(self.did)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoppedEngine:
-    """Whether mlorch's own engine ran and was stopped, and the folder that its images and programs stay in."""
-
-    stopped: bool
-    home: Path | None
-    """None where there is nothing"""
-
-
 def engine_status(context: Context, talk: Talk) -> EngineStatus:
     """The engine that the context uses; containers of an mlorch that was killed are removed.
 
@@ -84,8 +63,10 @@ def engine_status(context: Context, talk: Talk) -> EngineStatus:
     return _status(facts)
 
 
-def ensure_engine(context: Context, *, yes: bool, confirm: Callable[[str], bool] | None, talk: Talk) -> EnsuredEngine:
-    """Make sure that an engine is there; where none can build, get one for mlorch alone.
+def ensure_engine(
+    context: Context, *, yes: bool, confirm: Callable[[str], bool] | None, talk: Talk
+) -> tuple[EngineStatus, tuple[str, ...]]:
+    """Make sure that an engine is there; where none can build, get one for mlorch alone. Gives what was done too.
 
     ``confirm`` asks a person, who is told what is about to be done; None where nobody can be asked:
     then ``yes`` is needed.
@@ -94,17 +75,20 @@ def ensure_engine(context: Context, *, yes: bool, confirm: Callable[[str], bool]
         UsageError: `unknown-engine`. EngineError: `not-asked`, or it cannot be had.
     """
     facts, did = context.engine_factory.ensure(yes=yes, confirm=confirm, say=talk.say, access=context.engine_access)
-    return EnsuredEngine(status=_status(facts), did=did)
+    return _status(facts), did
 
 
-def stop_engine() -> StoppedEngine:
-    """Stop mlorch's own Docker engine; its images stay, and another engine is never touched. Raises `EngineError`."""
+def stop_engine() -> tuple[bool, Path | None]:
+    """Stop mlorch's own Docker engine; its images stay, and another engine is never touched. Raises `EngineError`.
+
+    Gives whether it ran, and the folder that its images and programs stay in, None where there is nothing.
+    """
     from orchestrator.engines.private import engine_paths
     from orchestrator.engines.private.daemon import stop
 
     own = engine_paths()
     stopped = stop(own)
-    return StoppedEngine(stopped=stopped, home=own.home if own.home.exists() else None)
+    return stopped, own.home if own.home.exists() else None
 
 
 def sweep_containers(settings: Settings, talk: Talk) -> None:

@@ -113,38 +113,28 @@ def shown_document(summary: Summary) -> dict[str, object]:
 # -- verify --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
-    """What was checked of each run, and every fault found."""
-
-    results: tuple[Verification, ...]
-
-    @property
-    def ok(self) -> bool:
-        return all(one.ok for one in self.results)
-
-    def document(self) -> dict[str, object]:
-        """For `--json`."""
-        return {
-            "results": [
-                {
-                    "run_id": one.run_id,
-                    "ok": one.ok,
-                    "checked": list(one.checked),
-                    "faults": [{"file": fault.file, "message": fault.message} for fault in one.faults],
-                }
-                for one in self.results
-            ]
-        }
-
-
-def verify_runs(folder: Path, runs: Sequence[str], talk: Talk) -> Verified:
+def verify_runs(folder: Path, runs: Sequence[str], talk: Talk) -> tuple[Verification, ...]:
     """Whether the files of runs (none named: of all) are what was recorded and agree with each other."""
     store = _swept(folder, talk)
     entries = [store.find(run) for run in runs] if runs else store.entries()
     if not entries:
         raise nothing(store.root)
-    return Verified(results=tuple(verify(entry.folder, _labels(entry)) for entry in entries))
+    return tuple(verify(entry.folder, _labels(entry)) for entry in entries)
+
+
+def verified_document(verified: Iterable[Verification]) -> dict[str, object]:
+    """The JSON of `results verify`."""
+    return {
+        "results": [
+            {
+                "run_id": one.run_id,
+                "ok": one.ok,
+                "checked": one.checked,
+                "faults": [asdict(each) for each in one.faults],
+            }
+            for one in verified
+        ]
+    }
 
 
 def _labels(entry: Entry) -> Path | None:
