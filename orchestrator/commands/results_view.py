@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.console import Console
     from orchestrator.facts.measured import LoadGenResult
     from orchestrator.operations.results import Listing, RunDocument
-    from orchestrator.results.compare import Comparison, Difference
+    from orchestrator.results.compare import Comparison
     from orchestrator.results.summary import Summary
     from orchestrator.results.verify import Verification
 
@@ -172,12 +172,8 @@ def _differences(console: Console, one: Comparison) -> None:
         console.say(f"  {each.what}: {_short(each.was)} -> {_short(each.now)}")
     if len(one.differences) > _SHOWN:
         console.say(f"  … and {len(one.differences) - _SHOWN} more; --json has all")
-    if any(_is_data(each) for each in one.differences):
+    if any(each.what.startswith(("model ", "dataset ")) for each in one.differences):
         console.warn(f"{_test(one)}: the model or the data differ, so this is another piece of work")
-
-
-def _is_data(each: Difference) -> bool:
-    return each.what.startswith(("model ", "dataset "))
 
 
 def _short(value: object) -> str:

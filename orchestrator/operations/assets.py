@@ -54,7 +54,7 @@ def list_assets(context: Context) -> tuple[AssetFacts, ...]:
     Raises:
         DefinitionError: invalid recipes.
     """
-    catalog, store = context.catalog, _store()
+    catalog, store = context.catalog, Store(cache_home())
     return tuple(_facts(entry, store.find(entry, catalog)) for entry in catalog.assets())
 
 
@@ -81,7 +81,7 @@ def verify_assets(context: Context, names: Sequence[str]) -> Iterator[AssetFacts
     Raises:
         UsageError: `unknown-asset`. DefinitionError.
     """
-    catalog, store = context.catalog, _store()
+    catalog, store = context.catalog, Store(cache_home())
     for entry in _named(catalog, names):
         stored, wrong = store.verify(entry, catalog)
         facts = replace(_facts(entry, stored), wrong=tuple(wrong))
@@ -119,15 +119,11 @@ def asset_provider(
 
     return AssetProvider(
         catalog=context.catalog,
-        store=_store(),
+        store=Store(cache_home()),
         sources=Sources(context.catalog, Fetcher(site=context.site, on_event=on_event)),
         prep=Prep(engine=lambda: context.engine, image=image),
         on_event=on_event,
     )
-
-
-def _store() -> Store:
-    return Store(cache_home())
 
 
 def _named(catalog: Catalog, names: Sequence[str]) -> list[Entry[Asset]]:

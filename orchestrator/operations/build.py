@@ -83,6 +83,8 @@ class _Build:
         self._pull_policy = pull_policy
         self._bases = list(context.bases(selection))
         self._locked_anew: set[str] = set()
+        self._at_work: LayerStep | None = None
+        """The layer that is being built: after a failure, the one that failed."""
 
     def run(self, found: LayerPlan) -> Built:
         """Build until all is there, or nothing is left to try."""
@@ -94,20 +96,24 @@ class _Build:
             require_no_build(found.decisions, asked=found.sources is not None)
         require_platform(found.plans, self._context.engine.facts())
         while True:
-            layers = merge_layers(found.plans)
-            with self._progress.layers(layers) as view:
-                at_work = _LayerAtWork(view)
+            with self._progress.layers(merge_layers(found.plans)) as view:
                 try:
-                    return found.plans, self._make(found, at_work)
+                    return found.plans, self._make(found, view)
                 except (AssetError, StepFailed) as error:
-                    self._mend(error, at_work.step, found.plans[0])
+                    self._mend(error, self._at_work, found.plans[0])
             plans = self._context.plans(self._selection).plans
             found = layer_plan(self._context, plans, found.sources, engine_needed=True)
 
-    def _make(self, found: LayerPlan, view: _LayerAtWork) -> tuple[LayerOutcome, ...]:
+    def _make(self, found: LayerPlan, view: LayerProgress) -> tuple[LayerOutcome, ...]:
         from orchestrator.host.folders import cache_home
         from orchestrator.images.build import Builder
 
+        def on_layer(step: LayerStep, state: str) -> None:
+            if state in {"build", "pull"}:
+                self._at_work = step if state == "build" else None
+            view.layer(step, state)
+
+        self._at_work = None
         context, policy = self._context, self._pull_policy
         with context.build_settings() as settings:
             builder = Builder(
@@ -117,7 +123,7 @@ class _Build:
                 parts=context.parts(),
                 cache=cache_home(),
                 image_sources=found.sources,
-                on_layer=view.layer,
+                on_layer=on_layer,
                 on_event=view.event,
             )
             return builder.build(found.decisions)
@@ -149,26 +155,6 @@ class _Build:
         works = self._bases[0].option
         self._progress.warn(f"base source {failed.option} fails here: {error.message}; trying {works}")
         self._context.prefer_base(self._selection, plan, works)
-
-
-class _LayerAtWork:
-    """Hands layer progress on, and knows the layer that is being built: after a failure, the one that failed."""
-
-    def __init__(self, view: LayerProgress) -> None:
-        self._view = view
-        self.step: LayerStep | None = None
-
-    def layer(self, step: LayerStep, state: str) -> None:
-        """A layer came to a new state."""
-        if state == "build":
-            self.step = step
-        elif state == "pull":
-            self.step = None
-        self._view.layer(step, state)
-
-    def event(self, step: LayerStep, event: BuildEvent) -> None:
-        """The engine said something of a layer's work."""
-        self._view.event(step, event)
 
 
 # -- what contexts are made of --------------------------------------------------------------

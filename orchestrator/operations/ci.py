@@ -10,7 +10,8 @@ from orchestrator.ci.workflows import PATHS, Workflow, render
 from orchestrator.errors import UsageError
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
+from orchestrator.host.files import WriteFailed, atomic_write_text
+from orchestrator.operations.render import make_folder
 from orchestrator.operations.run_request import known_name
 from orchestrator.plan.build.resolve import benchmarks_of
 from orchestrator.plan.run.duration import duration_ms
@@ -72,8 +73,5 @@ def write_workflow(path: Path, text: str, *, force: bool = False) -> None:
             hint="read it first; then --force replaces it, -o writes elsewhere and `-o -` prints it",
             slug="exists",
         )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_failure(path, error) from error
+    make_folder(path.parent)
     atomic_write_text(path, text, overwrite=force)

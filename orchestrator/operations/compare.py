@@ -60,20 +60,15 @@ def compare_runs(
     try:
         new = _runs(store, now, ())
         found = pairs(_runs(store, was, new), new)
-        _require_others(found)
     except (NothingSelectedError, UsageError) as error:
         if not if_any or error.slug not in {"nothing-selected", "nothing-to-compare"}:
             raise
         return Compared(tolerance=tolerance, why_none=error.message)
+    # A run that is compared with itself is always the same: in CI that would hide every regression.
+    if found and all(old.folder == one.folder for old, one in found):
+        hint = "name two different runs or sessions"
+        raise UsageError("this would compare runs with themselves", hint=hint, slug="same-run")
     return Compared(tolerance=tolerance, comparisons=tuple(compare(*pair, tolerance=tolerance) for pair in found))
-
-
-def _require_others(found: Sequence[tuple[Summary, Summary]]) -> None:
-    """A run that is compared with itself is always the same: in CI that would hide every regression."""
-    if found and all(old.folder == new.folder for old, new in found):
-        raise UsageError(
-            "this would compare runs with themselves", hint="name two different runs or sessions", slug="same-run"
-        )
 
 
 def _runs(store: Store, reference: str, new: Sequence[Summary]) -> list[Summary]:

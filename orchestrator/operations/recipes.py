@@ -11,6 +11,7 @@ from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.yaml import nearest, suggestion
 from orchestrator.errors import UsageError
 from orchestrator.host.files import atomic_write_text
+from orchestrator.operations.render import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,7 @@ def new_recipe(kind: str, name: str, folder: Path) -> Path:
     """
     text = skeleton(kind, name)
     path = folder / _FOLDERS.get(kind, f"{kind}s") / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     atomic_write_text(path, text)
     return path
 

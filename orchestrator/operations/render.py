@@ -33,7 +33,7 @@ def write_files(files: Mapping[str, str], folder: Path) -> None:
     """Write rendered files below ``folder``, over those that are there. Raises `WriteFailed`."""
     for name, text in files.items():
         path = folder / name
-        _make_folder(path.parent)
+        make_folder(path.parent)
         atomic_write_text(path, text, overwrite=True)
 
 
@@ -52,14 +52,15 @@ def write_contexts(context: Context, selections: Iterable[Selection], folder: Pa
         for step in merge_layers(plans):
             talk.say(f"{step.name}: its context")
             path = folder / plans[0].target / step.name
-            _make_folder(path)
+            make_folder(path)
             try:
                 lay_out(step, path, parts, lambda _event: None)
             except OSError as error:
                 raise write_failure(path, error) from error
 
 
-def _make_folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises `WriteFailed`."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

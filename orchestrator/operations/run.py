@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from orchestrator.operations.progress import Progress, Talk
     from orchestrator.operations.run_plan import PlannedBenchmark
     from orchestrator.operations.run_request import RunRequest
-    from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.run.cells import Cell
     from orchestrator.results.summary import Summary
     from orchestrator.runs.record import RecordContext
@@ -270,7 +269,10 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
         )
         for one in run_plan.planned_benchmarks(context.catalog, context.plans(selection).plans)
     ]
-    engine = _facts_for_dry_run(context, chosen)
+    engine = None
+    if not context.catalog.target(chosen.name).definition.passthrough.empty:
+        with contextlib.suppress(MlorchError):  # where one answers, it decides how devices are passed
+            engine = context.engine.facts()
     run = PlannedRun(
         request=request,
         planned=tuple(planned),
@@ -280,16 +282,6 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     if request.find:
         say_what_is_not_searched(run, context.talk)
     return tuple(run.step(one, cell) for one, cell in run.tests())
-
-
-def _facts_for_dry_run(context: Context, chosen: TargetChoice) -> EngineFacts | None:
-    """The engine's facts where devices are to be passed and an engine answers: it decides how they are."""
-    if context.catalog.target(chosen.name).definition.passthrough.empty:
-        return None
-    try:
-        return context.engine.facts()
-    except MlorchError:
-        return None
 
 
 def dry_run_document(steps: Sequence[RunStep], printer: Printer) -> dict[str, object]:

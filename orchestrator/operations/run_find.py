@@ -33,7 +33,7 @@ def _measure(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> Ou
     outcome = prepared.run(planned, cell, system={})
     found = expectation(outcome, cell.scenario)
     if outcome.record.valid and found:
-        _keep(prepared, planned, cell, outcome, found | layout(outcome))
+        _keep(prepared, planned, cell, outcome, found)
     return outcome
 
 
@@ -91,7 +91,7 @@ def _find_server(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -
     if found is None:
         return probes.outcomes[-1]
     best = probes.best[found]
-    _keep(prepared, planned, cell, best, {"target_qps": found} | layout(best))
+    _keep(prepared, planned, cell, best, {"target_qps": found})
     return best
 
 

@@ -67,9 +67,12 @@ def choose_target(
     name, why = _named(context.settings, requested) or _detected(context)
     target = context.catalog.target(name).definition
     here = context.presence(target)
+    mine = platform_of(os.uname().machine)
+    if not platform:
+        platform = mine if mine in target.platforms else None
     return TargetChoice(
         name=name,
-        platform=platform or own_platform(target),
+        platform=platform,
         arch=arch or _own_arch(target, here),
         why=why,
         presence=here,
@@ -92,12 +95,6 @@ def _detected(context: Context) -> tuple[str, str]:
         hint = f"name one with --target: {', '.join(context.catalog.names('target'))}; `mlorch targets` says why"
         raise UsageError("no target was detected on this host", hint=hint, slug="no-target")
     return found.name, _DETECTED
-
-
-def own_platform(target: Target) -> str | None:
-    """This host's platform where the target has images for it; None otherwise."""
-    mine = platform_of(os.uname().machine)
-    return mine if mine in target.platforms else None
 
 
 def _own_arch(target: Target, here: Presence) -> str | None:
