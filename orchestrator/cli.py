@@ -33,9 +33,13 @@ COMMANDS: dict[str, str] = {
 }
 
 
+ELSEWHERE = {"plan": "build:plan", "render": "build:render", "doctor": "engine:doctor"}
+"""Commands that stand in the module of another, as ``MODULE:NAME``."""
+
+
 @click.group(
     cls=LazyCommands,
-    modules={name: name for name in COMMANDS},
+    modules={name: name for name in COMMANDS} | ELSEWHERE,
     summaries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="First time here? `mlorch doctor`, then `mlorch run`.",

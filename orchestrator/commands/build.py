@@ -1,8 +1,9 @@
-"""`mlorch build`: make the images of a target present."""
+"""`mlorch build`, `plan` and `render`: the images of a target, what making them would do, their Dockerfiles."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,12 +18,13 @@ from orchestrator.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from orchestrator.console import Console
     from orchestrator.facts.build import BuildPlan
     from orchestrator.images.decide import LayerOutcome
     from orchestrator.operations.context import Context
+    from orchestrator.operations.plan import LayerPlan
     from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.pull_policy import PullPolicy
 
@@ -49,7 +51,6 @@ def command(
 ) -> None:  # fmt: skip
     """Build the images of a target, layer by layer. What is there already is not built again."""
     from orchestrator.errors import UsageError
-    from orchestrator.operations.plan import plan_document, plan_images
 
     if all_ and any(one.benchmarks for one in chosen):
         raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
@@ -58,12 +59,7 @@ def command(
     policy = replace(pull_policy, cache_to=_checked(cache_to), cache_from=tuple(map(_checked, cache_from)))
     push = _checked(push)
     if dry_run:
-        documents = []
-        for selection in chosen:
-            found = plan_images(context, selection, console, pull_policy=policy)
-            documents.append(plan_document(found.plans, found.outcomes))
-            if not console.quiet:
-                show(console, found.plans, found.outcomes)
+        documents = _planned(context, chosen, console, policy, lambda found: show(console, found.plans, found.outcomes))
     else:
         documents = _build(context, chosen, console, policy, push, output)
     if console.quiet:
@@ -79,12 +75,26 @@ def _checked(text: str) -> str:
     return str(parse_registry_prefix(text))
 
 
+def _planned(
+    context: Context, chosen: Sequence[Selection], console: Console, policy: PullPolicy,
+    show: Callable[[LayerPlan], None],
+) -> list[dict[str, object]]:  # fmt: skip
+    """Plan and show one selection after the other."""
+    from orchestrator.operations.plan import plan_document, plan_images
+
+    documents = []
+    for selection in chosen:
+        found = plan_images(context, selection, console, pull_policy=policy)
+        documents.append(plan_document(found.plans, found.outcomes))
+        if not console.quiet:
+            show(found)
+    return documents
+
+
 def _build(
     context: Context, selections: Sequence[Selection], console: Console, policy: PullPolicy, push: str, output: str
 ) -> list[dict[str, object]]:
     """Build, publish and show one selection after the other; writes the list of what was published."""
-    from pathlib import Path
-
     from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.operations.build import build_images
     from orchestrator.operations.engine import sweep_containers
@@ -132,3 +142,89 @@ def show(console: Console, plans: Sequence[BuildPlan], outcomes: Sequence[LayerO
     console.result(f"{plans[0].target}: {len(outcomes)} layers, {', '.join(words)}; images:")
     for plan in plans:
         console.result(f"  {plan.image}")
+
+
+# -- what a build would do -----------------------------------------------------------------
+
+
+@click.command("plan")
+@selection_options
+@click.option("--explain", is_flag=True, help="Name every input that changed since the nearest image of the layer.")
+@engine_option
+@pull_options
+@context_options
+def plan(
+    chosen: Sequence[Selection],
+    context: Context,
+    console: Console,
+    pull_policy: PullPolicy,
+    *,
+    explain: bool,
+) -> None:
+    """Show what would be built and why; without an engine every state is `unknown`."""
+
+    def show_plan(found: LayerPlan) -> None:
+        _show_plan(console, found, explain=explain)
+
+    documents = _planned(context, chosen, console, pull_policy, show_plan)
+    if console.quiet:
+        console.document(one_or_many(documents, "plans"))
+
+
+def _show_plan(console: Console, found: LayerPlan, *, explain: bool) -> None:
+    plans, outcomes = found.plans, found.outcomes
+    names = ", ".join(plan.benchmark or plan.layers[-1].name for plan in plans)
+    console.result(f"{plans[0].target} ({plans[0].platform}): {names}")
+    width = max(len(outcome.name) for outcome in outcomes)
+    for outcome in outcomes:
+        console.result(f"  {outcome.state:8}{outcome.name:{width}}  {outcome.content_id[:12]}  {outcome.reason}")
+        if not explain:
+            continue
+        for change in outcome.changed:
+            console.result(f"{'':{width + 12}}{change['input']}: {_short(change['was'])} -> {_short(change['is'])}")
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "(none)"
+    return value if len(value) <= 40 else value[:37] + "…"
+
+
+# -- Dockerfiles ---------------------------------------------------------------------------
+
+
+@click.command("render")
+@selection_options
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=None, help="Folder to write to."
+)
+@click.option(
+    "--contexts",
+    is_flag=True,
+    help="Write all that a build reads as well (packages are fetched), so that `docker build` needs no mlorch.",
+)
+@context_options
+def render(
+    chosen: Sequence[Selection], output: Path | None, context: Context, console: Console, *, contexts: bool
+) -> None:
+    """Write each layer's Dockerfile and the list of what enters it; to stdout without -o.
+
+    The same recipes, templates and locks give the same bytes on every machine.
+    """
+    from orchestrator.errors import UsageError
+    from orchestrator.operations import render as files_of
+
+    if contexts and output is None:
+        raise UsageError("--contexts writes archives of packages", hint="say where to: -o DIR", slug="missing-output")
+    files = files_of.render(context, chosen)
+    if output is not None:
+        if contexts:
+            files_of.write_contexts(context, chosen, output, console)
+        files_of.write_files(files, output)
+    if console.quiet:
+        console.document({"files": dict(files) if output is None else sorted(files)})
+    elif output is None:
+        for name, text in files.items():
+            console.result(f"# ==> {name}\n{text}")
+    else:
+        console.say(f"{len(files)} files in {output}")

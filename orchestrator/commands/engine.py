@@ -1,4 +1,4 @@
-"""`mlorch engine`: the container engine that mlorch uses, and its own where there is no other."""
+"""`mlorch engine` and `doctor`: the container engine that mlorch uses, and what this machine can do with it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import context_for, engine_option, is_terminal, output_option
+from orchestrator.commands.common import context_for, engine_option, is_terminal, output_option, recipes_option
 from orchestrator.commands.groups import Group
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.console import Console
+    from orchestrator.operations.doctor import Check
     from orchestrator.operations.engine import EngineStatus
 
 
@@ -100,3 +103,33 @@ def _show(console: Console, found: EngineStatus) -> None:
     ]
     for label, value in rows:
         console.result(f"{label:12} {value}")
+
+
+# -- the machine around it -----------------------------------------------------------------
+
+
+@click.command("doctor")
+@engine_option
+@recipes_option
+@output_option
+def doctor(engine: str, recipes: tuple[str, ...], console: Console) -> int:
+    """Check this machine: engine, storage, devices, memory, limits, certificates, proxies, archives.
+
+    Exits with 4 where the engine cannot be used, 1 where something else will fail.
+    """
+    from orchestrator.operations import doctor as operation
+
+    checks = operation.doctor(console, recipes=recipes, engine=engine)
+    if console.quiet:
+        console.document({"checks": checks})
+    else:
+        _show_checks(console, checks)
+    return operation.exit_code(checks)
+
+
+def _show_checks(console: Console, checks: Sequence[Check]) -> None:
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        console.result(f"{check.state:4} {check.name:{width}}  {check.what}")
+        if check.hint and check.state != "ok":
+            console.result(f"     {'':{width}}  -> {check.hint}")

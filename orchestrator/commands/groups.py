@@ -45,7 +45,8 @@ class ListGroup(Group):
 class LazyCommands(Group):
     """A group whose commands are modules of `orchestrator.commands`, imported when they are named.
 
-    ``summaries`` maps a command's name to its line in the help, ``modules`` to its module.
+    ``summaries`` maps a command's name to its line in the help, ``modules`` to its module, with `:NAME` where it
+    is not the module's `command`.
     """
 
     def __init__(self, *args: Any, modules: Mapping[str, str], summaries: Mapping[str, str], **more: Any) -> None:
@@ -58,7 +59,8 @@ class LazyCommands(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in self._modules:
             return None
-        command = import_module(f"orchestrator.commands.{self._modules[cmd_name]}").command
+        module, _, name = self._modules[cmd_name].partition(":")
+        command = getattr(import_module(f"orchestrator.commands.{module}"), name or "command")
         assert isinstance(command, click.Command)
         return command
 

@@ -10,8 +10,7 @@ from orchestrator.ci.workflows import PATHS, Workflow, render
 from orchestrator.errors import UsageError
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.host.files import WriteFailed, atomic_write_text
-from orchestrator.operations.render import make_folder
+from orchestrator.host.files import WriteFailed, atomic_write_text, make_folder
 from orchestrator.operations.run_request import known_name
 from orchestrator.plan.build.resolve import benchmarks_of
 from orchestrator.plan.run.duration import duration_ms

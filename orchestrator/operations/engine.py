@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines import ENGINES, engine_factory
 from orchestrator.engines.access import EngineAccess
-from orchestrator.engines.cdi import known
 from orchestrator.errors import MlorchError
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ class EngineStatus:
 
     def document(self) -> dict[str, Any]:
         """The JSON of `engine status`."""
+        from orchestrator.engines.cdi import known
+
         return {
             **{name: getattr(self.facts, name) for name in _SHOWN},
             "runtimes": list(self.facts.runtimes),
@@ -108,6 +109,8 @@ def sweep_containers(settings: Settings, talk: Talk) -> None:
 
 def cdi_words(facts: EngineFacts) -> str:
     """What the engine can be asked for by CDI name."""
+    from orchestrator.engines.cdi import known
+
     if not facts.cdi:
         return "off"
     return ", ".join(device.name for device in known(facts).devices) or "on; no spec names a device"

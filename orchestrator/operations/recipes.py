@@ -10,8 +10,7 @@ from orchestrator.definitions.kinds.base import is_name
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.yaml import nearest, suggestion
 from orchestrator.errors import UsageError
-from orchestrator.host.files import atomic_write_text
-from orchestrator.operations.render import make_folder
+from orchestrator.host.files import atomic_write_text, make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.host.files import atomic_write_text, write_failure
+from orchestrator.host.files import atomic_write_text, make_folder, write_failure
 from orchestrator.plan.build.layers import merge_layers, rendered
 
 if TYPE_CHECKING:
@@ -57,11 +57,3 @@ def write_contexts(context: Context, selections: Iterable[Selection], folder: Pa
                 lay_out(step, path, parts, lambda _event: None)
             except OSError as error:
                 raise write_failure(path, error) from error
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it. Raises `WriteFailed`."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_failure(path, error) from error
