@@ -15,6 +15,7 @@ from orchestrator.commands.common import (
     one_or_many,
     pull_options,
     selection_options,
+    shortened,
 )
 
 if TYPE_CHECKING:
@@ -181,13 +182,9 @@ def _show_plan(console: Console, found: LayerPlan, *, explain: bool) -> None:
         if not explain:
             continue
         for change in outcome.changed:
-            console.result(f"{'':{width + 12}}{change['input']}: {_short(change['was'])} -> {_short(change['is'])}")
-
-
-def _short(value: str | None) -> str:
-    if value is None:
-        return "(none)"
-    return value if len(value) <= 40 else value[:37] + "…"
+            console.result(
+                f"{'':{width + 12}}{change['input']}: {shortened(change['was'])} -> {shortened(change['is'])}"
+            )
 
 
 # -- Dockerfiles ---------------------------------------------------------------------------

@@ -150,6 +150,12 @@ def counted(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
+def shortened(value: object) -> str:
+    """A value in at most 40 letters."""
+    text = "(none)" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
 def one_or_many(documents: list[dict[str, Any]], name: str) -> dict[str, Any]:
     """The JSON of a command over several targets: the document of the one, or all of them as a list called `name`."""
     return documents[0] if len(documents) == 1 else {name: documents}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.commands.common import counted
+from orchestrator.commands.common import counted, shortened
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.metrics import nanoseconds, percent, text
 from orchestrator.results.summary import mark, metric_text
@@ -169,13 +169,8 @@ def _differences(console: Console, one: Comparison) -> None:
         return
     console.say(f"{_test(one)}: {counted(len(one.differences), 'difference')} in what ran")
     for each in one.differences[:_SHOWN]:
-        console.say(f"  {each.what}: {_short(each.was)} -> {_short(each.now)}")
+        console.say(f"  {each.what}: {shortened(each.was)} -> {shortened(each.now)}")
     if len(one.differences) > _SHOWN:
         console.say(f"  … and {len(one.differences) - _SHOWN} more; --json has all")
     if any(each.what.startswith(("model ", "dataset ")) for each in one.differences):
         console.warn(f"{_test(one)}: the model or the data differ, so this is another piece of work")
-
-
-def _short(value: object) -> str:
-    shown = "none" if value is None else str(value)
-    return shown if len(shown) <= 40 else f"{shown[:37]}…"
