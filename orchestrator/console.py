@@ -83,12 +83,13 @@ class Console:
         sys.stdout.write(self._clean(text) + "\n")
 
     def facts(self, lines: Sequence[tuple[str, str]]) -> None:
-        """Labels and what they say, in two columns; at a terminal long ones break between words."""
+        """Labels and what they say, in two columns; where the width is known long ones break between words."""
         import shutil
         import textwrap
 
         width = max((len(label) for label, _ in lines), default=0)
-        room = shutil.get_terminal_size().columns - width - 5 if sys.stdout.isatty() else 0
+        columns = _asked_columns() or (shutil.get_terminal_size().columns if sys.stdout.isatty() else 0)
+        room = columns - width - 5
         for label, value in lines:
             parts = textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) if room > 0 else [value]
             for index, part in enumerate(parts or [""]):
@@ -114,7 +115,8 @@ class Console:
             def on_broken_pipe(self) -> None:
                 raise BrokenPipeError  # rich would exit with 1; `cli` knows better what a closed pipe means
 
-        console = Stdout(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
+        width = None if sys.stdout.isatty() else _asked_columns() or 160
+        console = Stdout(file=sys.stdout, width=width, highlight=False)
         title = self._clean(title)
         cells = [[_cell(self._clean(cell)) for cell in row] for row in rows]
         fitted = _fit(columns, cells, right, drop, console.width)
@@ -319,6 +321,12 @@ def _print_blocks(console: RichConsole, columns: Sequence[str], rows: Sequence[S
         console.print()
         for column, cell in zip(columns, row, strict=True):
             console.print(Text(f"{column:{width}}  ") + cell, soft_wrap=True)
+
+
+def _asked_columns() -> int:
+    """The width that COLUMNS asks for, which counts for a pipe too; 0 where it says nothing."""
+    text = os.environ.get("COLUMNS", "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _folder() -> str:

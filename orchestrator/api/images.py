@@ -1,6 +1,6 @@
 """Images of layers: the verbs of `mlorch images`, as documents.
 
-``target`` and the fields of `BuildRequest` say which images are meant. Keys are paths of PEM files;
+``target`` and the fields of `Selection` say which images are meant. Keys are paths of PEM files;
 ``password`` gives that of a private key, called only where it has one.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.api.calls import build_request, context_of, document_of, progress_of
+from orchestrator.api.calls import context_of, document_of, progress_of, selection_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,7 +138,7 @@ def _selected(
 ) -> tuple[Context, Progress, Selection]:
     progress = progress_of(talk=talk)
     context = context_of(progress, options)
-    return context, progress, build_request(target, {**options, "locked": context.locked}).selections[0]
+    return context, progress, selection_of(target, options)
 
 
 def _document(value: Any) -> Document:

@@ -72,6 +72,14 @@ def write_failure(path: Path | str, exc: OSError) -> WriteFailed:
     return WriteFailed(f"cannot write {path}: {exc.strerror or exc}", hint=hint)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises `WriteFailed`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(path, error) from error
+
+
 def sha256_file(path: Path | str) -> str:
     """The sha256 of a file's content, lower-case hex; raises OSError."""
     digest = hashlib.sha256()

@@ -21,7 +21,7 @@ from orchestrator.definitions.kinds.recipes import Target
 from orchestrator.engines.cdi import FOLDERS
 from orchestrator.errors import HostLimitError
 from orchestrator.host.accelerators import devices_by_nodes
-from orchestrator.operations.device_inventory import device_inventory
+from orchestrator.operations.targets import device_inventory
 from orchestrator.plan.run.devices import plan_devices
 
 pytestmark = pytest.mark.engine

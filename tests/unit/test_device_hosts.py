@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from run_parts import a_target
 
-from orchestrator.commands.device_view import device_injection_lines
+from orchestrator.commands.targets import device_injection_lines
 from orchestrator.engines import EngineFacts, cdi
 from orchestrator.engines.containers import holders, require_nodes
 from orchestrator.engines.docker import facts as docker_facts
@@ -22,7 +22,7 @@ from orchestrator.facts.record import ContainerRun
 from orchestrator.facts.runs import DeviceInjection, InjectedDevice
 from orchestrator.host.accelerators import devices_by_nodes
 from orchestrator.host.nodes import host_libraries, node_facts
-from orchestrator.operations.device_inventory import device_inventory, pretended
+from orchestrator.operations.targets import device_inventory, pretended
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.runs.tuning import key_of
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from orchestrator.host.file_lock import locked_if_free as locked
 
 from orchestrator.cli import run
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import RegistryError, UsageError
+from orchestrator.host.file_lock import locked_if_free as locked
 from orchestrator.host.files import WriteFailed
 from orchestrator.host.folders import cache_home
 from orchestrator.operations.context import Context

@@ -104,6 +104,8 @@ def test_dry_run_document_says_settings_and_where_they_came_from(capsys):
         (["--official", "--duration", "10s"], 2, "official-duration", "600"),
         (["--target-qps", "-1"], 2, "target-qps", "positive"),
         (["--find", "--target-qps", "5"], 2, "usage", "exclude"),
+        (["-t", "gpu"], 2, "unknown-target", "did you mean `cuda`?"),
+        (["--pull", "--dry-run"], 2, "no-registries", "no registry is configured"),
         (["image-fashion"], 4, "no-engine", "engine"),
         (["image-fashion", "-o", "/no/such/place/results"], 2, "missing-path", "/no/such/place"),
     ],

@@ -35,7 +35,7 @@ def bundle(context: Context, console: Console, output: Path, chosen: Sequence[Se
     machine with no network; there `mlorch run` finds everything. The file is an OCI layout
     in a tar, so other tools read its images too.
     """
-    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.host.process import signals_interrupt
     from orchestrator.operations.images.bundle import bundle
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.commands.common import SHOWN, say_rest
 from orchestrator.commands.images.options import with_context
-from orchestrator.commands.shorten import SHOWN, say_rest
 
 if TYPE_CHECKING:
     from orchestrator.console import Console

@@ -32,7 +32,7 @@ def rebuild(
     file that differs and in what, or the first field of the configuration. Exit status 1
     when one differs in more than its compression. Without it the new images take the place of the old ones.
     """
-    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.operations.images.rebuild import rebuild
 
     done: list[Rebuilt] = []

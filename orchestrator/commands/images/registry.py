@@ -55,7 +55,7 @@ def push(
     image. Credentials are those of `docker login`.
     """
     from orchestrator.commands.build import show_published
-    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.facts.references import parse_registry_prefix
     from orchestrator.images.attest.signatures import signer_of
     from orchestrator.operations.images.publish import PublishRequest, push, write_list
@@ -86,7 +86,7 @@ def pull(
     Of each image only the highest layer is asked for: it holds those below.
     """
     from orchestrator.commands.build import show
-    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.operations.build import build_images
     from orchestrator.operations.plan import plan_document
     from orchestrator.operations.pull_policy import PullPolicy

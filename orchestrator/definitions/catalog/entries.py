@@ -74,7 +74,9 @@ class Catalog:
         if entry is not None:
             return entry
         names = self.names(kind)
-        near = nearest(name, names, limit=3)
+        entries = [self.by_key[kind, known] for known in names]
+        called = [e.definition.name for e in entries if name.lower() in getattr(e.definition, "aliases", ())]
+        near = called or nearest(name, names, limit=3)
         hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}? " if near else ""
         hint += f"there are: {', '.join(names)}" if names else f"no {kind} is defined"
         raise UsageError(f"there is no {kind} `{name}`", hint=hint, slug=f"unknown-{kind}")
