@@ -75,6 +75,7 @@ def _own_home(request, monkeypatch, tmp_path_factory):
     ci = {"CI", "GITHUB_ACTIONS", "GITLAB_CI", "GITHUB_STEP_SUMMARY"}
     for name in [name for name in os.environ if name.startswith("MLORCH_") or name in ci]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's processes have one, which is no width that somebody chose
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("MLORCH_HOME", str(home / "mlorch"))

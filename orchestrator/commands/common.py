@@ -76,12 +76,14 @@ def context_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(function)
-    def with_context(*arguments: Any, console: Console, recipes: tuple[str, ...], engine: str = "", **more: Any) -> Any:
+    def context_options(
+        *arguments: Any, console: Console, recipes: tuple[str, ...], engine: str = "", **more: Any
+    ) -> Any:
         locked = wants_locked(more.pop("locked")) if "locked" in more else False
         context = context_for(console, recipes, locked=locked, engine=engine)
         return function(*arguments, context=context, console=console, **more)
 
-    return recipes_option(output_option(with_context))
+    return recipes_option(output_option(context_options))
 
 
 def results_options(function: Callable[..., Any]) -> Callable[..., Any]:

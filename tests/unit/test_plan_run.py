@@ -12,7 +12,8 @@ from orchestrator.engines.printers import printer
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.host import NumaNode
 from orchestrator.plan.run.cells import Cell, cells_of, duration_ms
-from orchestrator.plan.run.planner import cpu_set, memory_limit, memory_nodes, plan_run, run_id
+from orchestrator.plan.run.planner import plan_run, run_id
+from orchestrator.plan.run.processors import cpu_set, memory_limit, memory_nodes
 from orchestrator.plan.run.settings import Choices
 
 OFFLINE = Cell(scenario="Offline", mode="performance")

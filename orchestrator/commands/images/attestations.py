@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import json_option
-from orchestrator.commands.images.options import images_argument, key_option, password, registry_option, with_context
+from orchestrator.commands.common import context_options, json_option
+from orchestrator.commands.images.options import images_argument, key_option, password, registry_option
 
 if TYPE_CHECKING:
     from orchestrator.console import Console
@@ -29,7 +29,7 @@ _WORDS = {True: "pass", False: "FAIL", None: "none"}
     default=None,
     help="Write NAME.cdx.json and NAME.provenance.json into this folder.",
 )
-@with_context
+@context_options
 def sbom(
     context: Context, console: Console, images: ImageSelection, output: Path | None, *, as_provenance: bool
 ) -> None:
@@ -89,7 +89,7 @@ def keygen(prefix: Path, *, as_json: bool) -> None:
 @images_argument
 @key_option("Private key (PEM, ECDSA P-256); without one nothing is signed.")
 @registry_option
-@with_context
+@context_options
 def sign(context: Context, console: Console, images: ImageSelection, key: Path | None) -> None:
     """Write SBOM and provenance of images, and with --key sign the image and both.
 
@@ -113,7 +113,7 @@ def sign(context: Context, console: Console, images: ImageSelection, key: Path |
 @images_argument
 @key_option("Public key (PEM) that the images have to be signed with.")
 @registry_option
-@with_context
+@context_options
 def verify(context: Context, console: Console, images: ImageSelection, key: Path | None) -> int:
     """Check images against the plan and their documents: digest, content id, packages inside, provenance, signature.
 

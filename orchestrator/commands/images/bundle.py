@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option, selection_options
-from orchestrator.commands.images.options import key_option, with_context
+from orchestrator.commands.common import context_options, json_option, recipes_option, selection_options
+from orchestrator.commands.images.options import key_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     help="The file to write; one that is there is replaced when the new one is whole.",
 )
 @selection_options
-@with_context
+@context_options
 def bundle(context: Context, console: Console, output: Path, chosen: Sequence[Selection]) -> None:
     """Write images with all layers, models and data, recipes, locks, SBOMs and provenance into one file.
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import SHOWN, say_rest
-from orchestrator.commands.images.options import with_context
+from orchestrator.commands.common import SHOWN, context_options, say_rest
 
 if TYPE_CHECKING:
     from orchestrator.console import Console
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("registries", nargs=-1, metavar="[REGISTRY]...")
 @click.option("--unused", is_flag=True, help="Only those that no current plan has.")
 @click.option("--all", "show_all", is_flag=True, help=f"Show all (default: {SHOWN}, those in use first).")
-@with_context
+@context_options
 def list(  # noqa: A001 (the verb)
     context: Context, console: Console, registries: tuple[str, ...], *, unused: bool, show_all: bool
 ) -> int:
@@ -56,7 +55,7 @@ def list(  # noqa: A001 (the verb)
 
 @click.command("prune")
 @click.option("--yes", is_flag=True, help="Remove them; without it they are only shown.")
-@with_context
+@context_options
 def prune(context: Context, console: Console, *, yes: bool) -> None:
     """Show, or with --yes remove, images of mlorch in the engine that no plan of the current recipes has.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.common import context_for, is_terminal, json_option, recipes_option, selection_options
+from orchestrator.commands.common import is_terminal, selection_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,22 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.operations.plan_cache import Selection
 
     Command = Callable[..., Any]
-
-
-def with_context(function: Command) -> Command:
-    """`--recipes` and `--json`, handed on as a ``context``, and the ``console`` that it tells what goes on to.
-
-    With `--json` the console is quiet.
-    """
-
-    @wraps(function)
-    def called(*arguments: Any, recipes: tuple[str, ...], as_json: bool, **more: Any) -> Any:
-        from orchestrator.console import Console
-
-        console = Console(quiet=as_json)
-        return function(*arguments, context=context_for(console, recipes), console=console, **more)
-
-    return recipes_option(json_option(called))
 
 
 def images_argument(function: Command) -> Command:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import selection_options
-from orchestrator.commands.images.options import with_context
+from orchestrator.commands.common import context_options, selection_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("layers", nargs=-1, metavar="[LAYER]…")
 @selection_options
 @click.option("--verify", is_flag=True, help="Compare with the images that are there, and leave those as they are.")
-@with_context
+@context_options
 def rebuild(
     context: Context, console: Console, layers: tuple[str, ...], chosen: Sequence[Selection], *, verify: bool
 ) -> int:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import images_option, one_or_many, selection_options
-from orchestrator.commands.images.options import key_option, password, with_context
+from orchestrator.commands.common import context_options, images_option, one_or_many, selection_options
+from orchestrator.commands.images.options import key_option, password
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 )
 @key_option("Private key (PEM, ECDSA P-256) to sign the finished images, their SBOMs and provenance with.")
 @click.option("--overwrite", is_flag=True, help="Replace what lies under a content id with other bytes.")
-@with_context
+@context_options
 def push(
     context: Context,
     console: Console,
@@ -77,7 +77,7 @@ def push(
 @click.argument("registries", nargs=-1, metavar="[REGISTRY]...")
 @selection_options
 @images_option
-@with_context
+@context_options
 def pull(
     context: Context, console: Console, registries: tuple[str, ...], chosen: Sequence[Selection], images: str
 ) -> None:
