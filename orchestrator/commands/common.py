@@ -83,7 +83,7 @@ def context_options(function: Callable[..., Any]) -> Callable[..., Any]:
         context = context_for(console, recipes, locked=locked, engine=engine)
         return function(*arguments, context=context, console=console, **more)
 
-    return recipes_option(output_option(context_options))
+    return recipes_option(output_option(with_context))
 
 
 def results_options(function: Callable[..., Any]) -> Callable[..., Any]:
