@@ -76,7 +76,7 @@ def context_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(function)
-    def context_options(
+    def with_context(
         *arguments: Any, console: Console, recipes: tuple[str, ...], engine: str = "", **more: Any
     ) -> Any:
         locked = wants_locked(more.pop("locked")) if "locked" in more else False
