@@ -287,7 +287,7 @@ def _asset_id(kind: str, asset: Asset, trained_by: str) -> AssetId:
     return AssetId(
         kind=kind,
         name=asset.name,
-        files={out.file: out.sha256 for out in asset.outputs},
+        files={out.path: out.sha256 for out in asset.outputs},
         title=asset.title,
         trained_by=trained_by,
         licences=tuple(licences),
