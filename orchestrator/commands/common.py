@@ -76,9 +76,7 @@ def context_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(function)
-    def with_context(
-        *arguments: Any, console: Console, recipes: tuple[str, ...], engine: str = "", **more: Any
-    ) -> Any:
+    def with_context(*arguments: Any, console: Console, recipes: tuple[str, ...], engine: str = "", **more: Any) -> Any:
         locked = wants_locked(more.pop("locked")) if "locked" in more else False
         context = context_for(console, recipes, locked=locked, engine=engine)
         return function(*arguments, context=context, console=console, **more)
@@ -123,6 +121,7 @@ def pull_options(function: Callable[..., Any]) -> Callable[..., Any]:
         default=None,
         help="Require that registries are asked before building, or ask none (default: those in `registries`).",
     )
+    @set_option
     @wraps(function)
     def collected(*arguments: Any, pull: bool | None, images: str, **more: Any) -> Any:
         from orchestrator.operations.pull_policy import PullPolicy
@@ -163,6 +162,15 @@ def one_or_many(documents: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return documents[0] if len(documents) == 1 else {name: documents}
 
 
+set_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A choice, a field or a parameter of the benchmark: implementation=reference, batch=8; repeatable.",
+)
+
+
 def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """What to build, from targets to base source, handed on as ``chosen``: a `Selection` a target."""
 
@@ -191,7 +199,7 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def collected(*arguments: Any, target: tuple[str, ...], benchmark: tuple[str, ...], **more: Any) -> Any:
         from orchestrator.operations.plan_cache import Selection
 
-        words = {name: more.pop(name) for name in ("platform", "arch", "base_source")}
+        words = {name: more.pop(name) for name in ("platform", "arch", "base_source", "changes")}
         chosen = tuple(Selection(target=name, benchmarks=benchmark, **words) for name in target or (None,))
         return function(*arguments, chosen=chosen, **more)
 

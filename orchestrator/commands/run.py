@@ -17,6 +17,7 @@ from orchestrator.commands.common import (
     locked_option,
     pull_options,
     results_option,
+    set_option,
 )
 from orchestrator.facts.scenarios import SCENARIOS
 
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     metavar="WHICH",
     help="Devices of the target: all (default), 0,2 or 0-3, 0:1 (a part), count:2, uuid:…, pci:…; none.",
 )
+@set_option
 @click.option("--dry-run", is_flag=True, help="Print the commands that would start each container; run nothing.")
 @click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
 @pull_options

@@ -83,6 +83,20 @@ class Context:
         found = roots(self.pinned, partial(fetch, mirrors=self.site.git_mirrors))
         return found if self.locked else with_own_locks(found)
 
+    def catalog_for(self, benchmarks: Sequence[str], changes: Sequence[str]) -> Catalog:
+        """The catalogue with ``benchmarks`` as ``changes`` (``KEY=VALUE``) want them; the same where there are none.
+
+        Raises `UsageError`, as `definitions.catalog.load_chosen`; `bad-set` for changes of no benchmark.
+        """
+        if not changes:
+            return self.catalog
+        from orchestrator.definitions.catalog.load import load_chosen
+        from orchestrator.definitions.variations import parse_changes
+
+        if not benchmarks:
+            raise UsageError("--set changes a benchmark, and none is named", hint="name one", slug="bad-set")
+        return load_chosen(self.catalog, benchmarks, parse_changes(changes))
+
     def forget(self) -> None:
         """Read definitions and locks again when next asked: a lock was written."""
         self.__dict__.pop("catalog", None)
@@ -164,7 +178,7 @@ class Context:
             plans: tuple[BuildPlan, ...] = (build_plan(self.catalog, resolution),)
         else:
             plans = build_plans(
-                self.catalog,
+                self.catalog_for(selection.benchmarks, selection.changes),
                 target=target,
                 benchmarks=selection.benchmarks,
                 platform=platform,

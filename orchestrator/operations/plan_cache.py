@@ -41,6 +41,8 @@ class Selection:
     base_source: str = ""
     side: str = ""
     """The layer of a side image (`prep`), instead of benchmarks."""
+    changes: tuple[str, ...] = ()
+    """What `--set` says of the benchmarks: ``KEY=VALUE``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

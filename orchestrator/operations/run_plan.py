@@ -58,8 +58,9 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
     Raises `UsageError` for names that do not exist or do not fit each other, `NothingSelectedError`
     where the target has no default benchmark.
     """
-    catalog, target = context.catalog, chosen.name
+    target = chosen.name
     names = list(dict.fromkeys(request.benchmarks))
+    catalog = context.catalog_for(names, request.changes)
     for name in names:
         framework_of(catalog, target=target, benchmark=name)
     if not names:
@@ -76,7 +77,13 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         benchmarks=tuple(names),
         arch=request.arch,
         base_source=request.base_source,
+        changes=request.changes,
     )
+
+
+def catalog_of(context: Context, selection: Selection) -> Catalog:
+    """The catalogue in which the selection's benchmarks are as it wants them."""
+    return context.catalog_for(selection.benchmarks, selection.changes)
 
 
 def planned_benchmarks(catalog: Catalog, plans: Sequence[BuildPlan]) -> tuple[PlannedBenchmark, ...]:
@@ -98,9 +105,19 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan) -> PlannedBenchmark:
         image=plan.image,
         model_folder=NO_FOLDER,
         dataset_folder=NO_FOLDER,
-        parameters={name: ChosenParameter(value=text, source="recipe") for name, text in what.parameters.items()},
+        arch=plan.arch,
+        parameters=_parameters(benchmark),
     )
     return PlannedBenchmark(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset)
+
+
+def _parameters(benchmark: Entry[Benchmark]) -> dict[str, ChosenParameter]:
+    """The harness's parameters that a benchmark sets, each with who said so."""
+    sources = benchmark.variation.sources if benchmark.variation is not None else {}
+    return {
+        name: ChosenParameter(value=text, source=sources.get(f"parameters.{name}", "recipe"))
+        for name, text in benchmark.definition.parameters.items()
+    }
 
 
 def with_assets(planned: PlannedBenchmark, get: Callable[[Entry[Asset]], Stored]) -> PlannedBenchmark:

@@ -47,6 +47,8 @@ class RunRequest:
     target_qps: float | None = option("--target-qps", None)
     find: bool = option("--find", default=False)
     devices: str = option("--devices", "")
+    changes: tuple[str, ...] = option("--set", ())
+    """``KEY=VALUE`` each: choices of the benchmark's axes, fields of its recipe, parameters of its harness."""
     base_source: str = option("--base-source", "")
     locked: bool = option("--locked", default=False)
     pull_policy: PullPolicy = DEFAULT_PULL_POLICY
@@ -77,6 +79,7 @@ def checked(request: RunRequest) -> RunRequest:
         request,
         benchmarks=tuple(request.benchmarks),
         recipes=tuple(request.recipes),
+        changes=tuple(request.changes),
         results=Path(request.results),
         target=None if request.target == AUTO else request.target,
         scenarios=tuple(known_name("scenario", name, (*SCENARIOS, "all")) for name in request.scenarios),

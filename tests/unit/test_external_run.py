@@ -151,7 +151,7 @@ def test_an_artefact_is_made_once_and_mounted_read_only_for_the_test(run_it):
 def test_an_artefact_that_was_changed_on_the_disk_is_made_anew(run_it, tmp_path):
     engine = programs()
     run_it(engine)
-    (made,) = (tmp_path / "artifacts/made").rglob("net.bin")
+    (made,) = (tmp_path / "artifacts/.made").rglob("net.bin")
     made.chmod(0o644)
     made.write_bytes(b"other!")
     run_it(engine)
