@@ -14,6 +14,7 @@ from orchestrator.facts.neutral import one_line
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
 from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, read_document, read_text
 from orchestrator.results import loadgen
+from orchestrator.results.figures import read_figures_again
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import REPORT
 
@@ -218,7 +219,10 @@ def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) 
     if not isinstance(entries, list) or not all(map(_is_entry, entries)):
         yield Fault(file=loadgen.ACCURACY, message="not a list of LoadGen's entries")
         return
-    yield from _samples(entries, folder)
+    if harness.get("external"):
+        yield from _external_accuracy(entries, folder, harness)
+        return
+    yield from _samples(entries, _samples_expected(folder))
     claimed = harness.get("accuracy")
     claimed = claimed if isinstance(claimed, dict) else {}
     if claimed.get("samples") != len(entries):
@@ -228,9 +232,28 @@ def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) 
         yield from _top1(entries, claimed, labels)
 
 
-def _samples(entries: list[dict[str, object]], folder: Path) -> Iterator[Fault]:
+def _external_accuracy(
+    entries: list[dict[str, object]], folder: Path, harness: Mapping[str, object]
+) -> Iterator[Fault]:
+    """What somebody else's script said of the accuracy, read again in its log; its samples are what LoadGen logged."""
+    readings, claimed = harness.get("readings"), harness.get("accuracy")
+    try:
+        (first, *_) = read_figures_again(folder, readings)
+    except (StepFailed, ValueError) as error:
+        yield Fault(file="harness.json", message=f"accuracy cannot be read again: {error}")
+        return
+    yield from _samples(entries, first.samples)
+    said = claimed.get("value") if isinstance(claimed, dict) else None
+    if said != first.value:
+        yield Fault(file="harness.json", message=f"claims an accuracy of {said}, the log says {first.value}")
+
+
+def _samples_expected(folder: Path) -> object:
     settings = _json(folder, "settings.json")
-    expected = _lookup(settings, "dataset.samples") if isinstance(settings, dict) else None
+    return _lookup(settings, "dataset.samples") if isinstance(settings, dict) else None
+
+
+def _samples(entries: list[dict[str, object]], expected: object) -> Iterator[Fault]:
     seen = Counter(int(str(entry["qsl_idx"])) for entry in entries)
     twice = sum(count - 1 for count in seen.values())
     if twice:
