@@ -111,6 +111,29 @@ def hash_file(folder: Path, name: str) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
+def names_below(folder: Path) -> list[str]:
+    """Everything below ``folder`` that is no folder, by its path there, sorted; links are named and not followed.
+
+    What cannot be looked into is left out. Raises OSError for ``folder`` itself only.
+    """
+    found: list[str] = []
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            with os.scandir(folder / below) as entries:
+                for entry in entries:
+                    name = f"{below}{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{name}/")
+                    else:
+                        found.append(name)
+        except OSError:
+            if not below:
+                raise
+    return sorted(found)
+
+
 def _open_file(folder: Path, name: str, limit: int | None) -> int:
     """The descriptor of a regular file of at most ``limit`` bytes; raises `UnreadableFile`."""
     try:

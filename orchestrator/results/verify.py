@@ -12,7 +12,14 @@ from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import one_line
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
-from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, read_document, read_text
+from orchestrator.host.untrusted import (
+    LARGEST_DOCUMENT,
+    UnreadableFile,
+    hash_file,
+    names_below,
+    read_document,
+    read_text,
+)
 from orchestrator.results import loadgen
 from orchestrator.results.figures import read_figures_again
 from orchestrator.results.measure import harness_document, measure
@@ -113,9 +120,9 @@ def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
             if name not in record.files:
                 yield Fault(file=name, message="no hash of it was recorded")
     ours = {RECORD, REPORT, *record.files}
-    for path in sorted(folder.iterdir()) if record.files else ():
-        if path.name not in ours:
-            yield Fault(file=one_line(path.name), message="the file was not there when the run ended")
+    for name in names_below(folder) if record.files else ():
+        if name not in ours:
+            yield Fault(file=one_line(name), message="the file was not there when the run ended")
 
 
 def _difference(folder: Path, name: str, known: FileHash) -> str:

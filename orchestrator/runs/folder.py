@@ -12,7 +12,7 @@ from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import FileHash
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import give
-from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file
+from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file, names_below
 from orchestrator.runs.external import prepare_files
 from orchestrator.runs.failures import RESERVE_BYTES
 
@@ -48,7 +48,7 @@ def with_files(record: RunRecord, folder: Path) -> RunRecord:
     """
     hashes: dict[str, FileHash] = {}
     skipped: dict[str, str] = {}
-    for name in sorted(path.name for path in folder.iterdir()):
+    for name in names_below(folder):
         if name.startswith(".") or name in _OURS:
             continue
         if len(hashes) + len(skipped) >= MOST_FILES:
