@@ -21,10 +21,10 @@ from orchestrator.engines.limits import own_limits
 from orchestrator.engines.model import numbers
 from orchestrator.engines.options import ulimit_words
 from orchestrator.engines.podman.argv import bounded
-from orchestrator.engines.podman.cli import extra_environment
+from orchestrator.engines.podman.cli import extra_environment, refused
 from orchestrator.engines.podman.images import load_manifest
 from orchestrator.engines.podman.progress import events, failure
-from orchestrator.errors import EngineError, UsageError
+from orchestrator.errors import UsageError
 from orchestrator.host.folders import cache_home
 from orchestrator.plan.build.content import EPOCH
 
@@ -88,9 +88,7 @@ def _once(
                 errors="replace",
             )
         except OSError as error:
-            raise EngineError(
-                f"podman does not start: {error.strerror}", hint="see `mlorch doctor`", slug="engine-lost"
-            ) from error
+            raise refused(str(error.strerror), code=127) from error
         try:
             assert process.stdout is not None
             with process.stdout as lines:
