@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from orchestrator.definitions.catalog.check_rounds import check_benchmark, check_round
 from orchestrator.definitions.kinds import recipes as d
+from orchestrator.definitions.kinds.rounds import Round
 from orchestrator.definitions.locks import normalised, pinned_places, unpinned
 from orchestrator.definitions.yaml import nearest
 from orchestrator.errors import DefinitionError
@@ -13,7 +15,7 @@ from orchestrator.errors import DefinitionError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.definitions.catalog.entries import AnyEntry, Catalog
+    from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Entry
     from orchestrator.errors import Problem
 
 Loc = tuple[str | int, ...]
@@ -49,8 +51,11 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             yield from _layer(catalog, entry, harness.code, ("code",), "code")
         case d.Benchmark() as benchmark:
             yield from _benchmark(catalog, entry, benchmark)
+            yield from check_benchmark(catalog, cast("Entry[d.Benchmark]", entry))
         case d.Model() | d.Dataset() as asset:
             yield from _asset(catalog, entry, asset)
+        case Round():
+            yield from check_round(catalog, cast("Entry[Round]", entry))
         case _:
             return
 

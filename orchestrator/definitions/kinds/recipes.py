@@ -26,6 +26,7 @@ from orchestrator.definitions.kinds.base import (
     Strict,
 )
 from orchestrator.definitions.kinds.host_checks import HostChecks
+from orchestrator.definitions.kinds.rounds import Round as Round  # noqa: PLC0414 (named here for callers)
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 from orchestrator.facts.metrics import AccuracyName  # noqa: TC001 (pydantic reads it)
 from orchestrator.facts.scenarios import ScenarioName  # noqa: TC001 (pydantic reads it)
@@ -241,7 +242,9 @@ class Benchmark(Definition):
     kind: Literal["benchmark"]
     task: Name
     stands_for: str = ""
+    """A model of the round, by the checker's name: what is measured, where official, else what it is like."""
     round: str = "v6.1"
+    """The round of MLPerf Inference whose rules and seeds hold; the harness's LoadGen must be one that it accepts."""
     official: bool = False
     default: bool = False
     layer: Name
@@ -259,7 +262,7 @@ class Benchmark(Definition):
 
 
 AnyDefinition = Annotated[
-    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks,
+    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks | Round,
     Field(discriminator="kind"),
 ]
 KINDS: dict[str, type[Definition]] = {
@@ -270,4 +273,5 @@ KINDS: dict[str, type[Definition]] = {
     "dataset": Dataset,
     "harness": Harness,
     "hostchecks": HostChecks,
+    "round": Round,
 }

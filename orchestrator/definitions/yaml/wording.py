@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from orchestrator.definitions.kinds import base as d
 from orchestrator.definitions.kinds import detection as t
 from orchestrator.definitions.kinds import passthrough as p
+from orchestrator.definitions.kinds import rounds as r
 from orchestrator.definitions.yaml.text import nearest
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ PATTERNS: dict[str, tuple[str, str]] = {
         "not a file of the kernel or of its devices",
         "below /sys, /proc, /dev, /etc, /run or /var/run, without `..`; globs and `{facts}` may stand in it",
     ),
+    _pattern(r.Word): ("not a name of MLPerf", "letters and digits, joined by `-`, `_` or `.`"),
+    _pattern(r.Version): ("not a version", "numbers with points between them: `6.0.17`"),
+    _pattern(r.Line): ("has a line break or control character", "one line of text"),
     _pattern(p.GroupName): ("not the name of a group", "as in /etc/group: lower-case letters, digits, `_` and `-`"),
 }
 
