@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ARCH_HELP = "What device code is built for (default: what this host's devices are, else the target's)."
 
 
+ROUND_HELP = "Round of MLPerf Inference whose rules hold (default: the one that the benchmark names)."
+
+
 def json_option(function: F) -> F:
     """`--json`: one document on stdout, talk on stderr."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
@@ -147,12 +150,20 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
         base_source: str,
         platform: str | None,
         arch: str | None,
+        round_name: str,
         **more: Any,
     ) -> Any:
         from orchestrator.operations.plan_cache import Selection
 
         chosen = tuple(
-            Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
+            Selection(
+                target=name,
+                benchmarks=benchmark,
+                platform=platform,
+                arch=arch,
+                base_source=base_source,
+                round=round_name,
+            )
             for name in target or (None,)
         )
         return function(*arguments, chosen=chosen, **more)
@@ -170,6 +181,7 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--benchmark", "-b", multiple=True, metavar="NAME", help="Benchmark; repeatable (default: all)."
             ),
+            click.option("--round", "round_name", default="", metavar="NAME", help=ROUND_HELP),
             click.option(
                 "--base-source",
                 default="",

@@ -20,6 +20,7 @@ class BuildRequest:
     platform: str | None = None
     arch: str | None = None
     base_source: str = ""
+    round: str = ""
     locked: bool = False
     pull_policy: PullPolicy = DEFAULT_PULL_POLICY
     push: str = ""
@@ -34,6 +35,7 @@ class BuildRequest:
                 platform=self.platform,
                 arch=self.arch,
                 base_source=self.base_source,
+                round=self.round,
                 locked=self.locked,
             )
             for target in self.targets or (None,)

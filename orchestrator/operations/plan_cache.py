@@ -39,6 +39,8 @@ class Selection:
     arch: str | None = None
     """What device code is built for; None means the devices here, else the target's default."""
     base_source: str = ""
+    round: str = ""
+    """The round whose rules hold; empty for the one that each benchmark names."""
     recipes: tuple[str, ...] = ()
     locked: bool = False
     """Whether a build may not pin a successor of a package that is gone."""

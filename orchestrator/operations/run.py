@@ -165,7 +165,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         asked = pool.submit(_ask_engine, context)
         chosen = context.target(request.target, arch=request.arch)
         selection = run_plan.selection_of(context, request, chosen)
-        planned = run_plan.planned_benchmarks(context.catalog, context.plans(selection).plans)
+        planned = run_plan.planned_benchmarks(context.catalog, context.plans(selection).plans, selection.round)
         require_host(context, chosen, progress)
         host = host_facts()
         engine, facts, limits = asked.result()
@@ -221,7 +221,7 @@ def _with_images(
         from orchestrator.operations.build import build_images
 
         plans, _ = build_images(context, selection, progress, pull_policy=policy)
-        planned = run_plan.planned_benchmarks(context.catalog, plans)
+        planned = run_plan.planned_benchmarks(context.catalog, plans, selection.round)
         found = look_up([one.plan.image for one in planned])
     return planned, {image: facts for image, facts in found.items() if facts is not None}
 
@@ -269,7 +269,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
 
     chosen = context.target(request.target, arch=request.arch)
     selection = run_plan.selection_of(context, request, chosen)
-    planned = run_plan.planned_benchmarks(context.catalog, context.plans(selection).plans)
+    planned = run_plan.planned_benchmarks(context.catalog, context.plans(selection).plans, selection.round)
     host = host_facts()
     engine = _facts_for_dry_run(context, chosen)
     environment = run_plan.run_environment(context, request, chosen, host, engine, {}, dry=True)

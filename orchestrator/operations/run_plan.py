@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.plan.build.resolve import benchmarks_of, framework_of
+from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
 from orchestrator.plan.run.settings import Choices
@@ -68,6 +68,7 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         benchmarks=names,
         arch=request.arch,
         base_source=request.base_source,
+        round=request.round,
         locked=request.locked,
     )
 
@@ -91,13 +92,15 @@ def names_of(catalog: Catalog, request: RunRequest, target: str) -> tuple[str, .
     return tuple(found)
 
 
-def planned_benchmarks(catalog: Catalog, plans: Sequence[BuildPlan]) -> tuple[PlannedBenchmark, ...]:
-    """The workloads of ``plans``; their asset folders are not known yet."""
-    return tuple(_planned_benchmark(catalog, plan) for plan in plans)
+def planned_benchmarks(
+    catalog: Catalog, plans: Sequence[BuildPlan], round_name: str = ""
+) -> tuple[PlannedBenchmark, ...]:
+    """The workloads of ``plans`` by the rules of a round (empty: their own); their asset folders are not known yet."""
+    return tuple(_planned_benchmark(catalog, plan, round_name) for plan in plans)
 
 
-def _planned_benchmark(catalog: Catalog, plan: BuildPlan) -> PlannedBenchmark:
-    benchmark = catalog.benchmark(plan.benchmark)
+def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str) -> PlannedBenchmark:
+    benchmark = benchmark_in(catalog, plan.benchmark, round_name)
     what = benchmark.definition
     model, dataset = catalog.model(what.model), catalog.dataset(what.dataset)
     workload = Workload(

@@ -47,6 +47,7 @@ class RunRequest:
     arch: str | None = _option("--arch", None)
     scenarios: tuple[str, ...] = _option("--scenario", ())
     mode: str = _option("--mode", "all")
+    round: str = _option("--round", "")
     duration: str | None = _option("--duration", None)
     official: bool = _option("--official", default=False)
     target_qps: float | None = _option("--target-qps", None)
