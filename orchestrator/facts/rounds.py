@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +18,7 @@ INTERACTIVE = "-interactive"
 """What LoadGen's names of Interactive end with."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QualityTarget:
+class QualityTarget(NamedTuple):
     """A metric and its bounds, ends included; ``reference`` and the factors where the bounds are shares of it."""
 
     metric: str
@@ -39,8 +39,7 @@ class QualityTarget:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyLimit:
+class LatencyLimit(NamedTuple):
     """Limits on the 99th percentile in milliseconds; ttft and tpot are of the first and of each later token."""
 
     latency_ms: float | None = None
@@ -53,8 +52,7 @@ class LatencyLimit:
         return {name: value for name, value in found.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScenarioRules:
+class ScenarioRules(NamedTuple):
     """What a category asks for."""
 
     required: tuple[str, ...] = ()
@@ -149,16 +147,15 @@ def _targets(targets: tuple[QualityTarget, ...]) -> dict[str, Any]:
     return {target.metric: target.document() for target in targets}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadGenRules:
+class LoadGenRules(NamedTuple):
     """The LoadGen that a round accepts: its versions, ends included, and the model names of its mlperf.conf."""
 
     first: str
     last: str
     why: str
     server_latency_ms: float | None = None
-    knows: Mapping[str, LatencyLimit] = field(default_factory=dict)
-    since: Mapping[str, str] = field(default_factory=dict)
+    knows: Mapping[str, LatencyLimit] = MappingProxyType({})
+    since: Mapping[str, str] = MappingProxyType({})
     """Of the names that are younger than ``first``: the first version that knows them."""
 
     @property

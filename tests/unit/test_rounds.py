@@ -250,6 +250,7 @@ def test_a_system_of_both_categories_runs_what_either_asks_for(tmp_path):
         ("r2", "[net-99.9]", "[net-99.9, net-99]", (10, 3), "model-twice", "changed and removed"),
         ("r2", "  talk:", "  net-99:", (15, 3), "model-twice", "under `changed`"),
         ("r1", "like: net-99", "like: net-98", (33, 11), "unknown-round-model", "did you mean `net-99`"),
+        ("r2", "    dataset_samples: 100", "    like: net-99", (11, 5), "model-like", "only a new model"),
         ("r1", "like: net-99", "like: net-99.9", (33, 11), "unknown-round-model", "did you mean `net-99`"),
         ("r1", "    dataset: Photos\n", "", (20, 3), "missing-key", "`dataset` is missing"),
         ("r1", "  net-99.9:\n    like: net-99\n", "  net-99.9:\n", (32, 3), "missing-key", "or `like:` another"),

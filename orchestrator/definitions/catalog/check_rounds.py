@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.definitions.catalog.rounds import (
     accepts,
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog.entries import Catalog, Entry
     from orchestrator.definitions.catalog.rounds import State
     from orchestrator.definitions.kinds.recipes import Benchmark
-    from orchestrator.definitions.kinds.rounds import ModelChange, Quality, Round
+    from orchestrator.definitions.kinds.rounds import ModelFields, Quality, Round
     from orchestrator.errors import Problem
     from orchestrator.facts.rounds import RoundRules
 
@@ -64,6 +63,10 @@ def _check_names(entry: Entry[Round], before: State) -> Iterator[Problem]:
         if name in what.removed:
             twice = f"`{name}` is changed and removed"
             yield entry.document.problem("model-twice", twice, span, "leave one of them out")
+        elif what.changed[name].like is not None:
+            place = entry.document.span(("changed", name, "like"), key=True)
+            like = f"`{name}` is changed, and only a new model is `like` another"
+            yield entry.document.problem("model-like", like, place, "write the fields that change")
         elif name not in before.models:
             changed = f"`{name}` cannot be changed: it is no model of {since or 'a round before'}"
             hint = _or(near(name, before.models), "write it under `added`, if it is new")
@@ -94,7 +97,7 @@ def _check_models(entry: Entry[Round], before: State, after: State) -> Iterator[
             yield from _check_loadgen(entry, loc, change, after)
 
 
-def _check_complete(entry: Entry[Round], loc: tuple[str, str], model: ModelChange) -> Iterator[Problem]:
+def _check_complete(entry: Entry[Round], loc: tuple[str, str], model: ModelFields) -> Iterator[Problem]:
     for key in NEEDED:
         if getattr(model, key) is None:
             span = entry.document.span(loc, key=True)
@@ -102,7 +105,7 @@ def _check_complete(entry: Entry[Round], loc: tuple[str, str], model: ModelChang
             yield entry.document.problem("missing-key", message, span, f"add `{key}: …`, or `like:` another model")
 
 
-def _check_words(entry: Entry[Round], loc: tuple[str, str], model: ModelChange, after: State) -> Iterator[Problem]:
+def _check_words(entry: Entry[Round], loc: tuple[str, str], model: ModelFields, after: State) -> Iterator[Problem]:
     """Whether metrics and compliance tests are words that this round or one before it explains."""
     apart = model.in_scenario or {}
     places: list[tuple[tuple[str, ...], Mapping[str, Quality]]] = [((*loc, "accuracy"), model.accuracy or {})]
@@ -120,7 +123,7 @@ def _check_words(entry: Entry[Round], loc: tuple[str, str], model: ModelChange, 
             yield entry.document.fault("unknown-compliance-test", message, (*loc, "compliance", index), hint)
 
 
-def _check_loadgen(entry: Entry[Round], loc: tuple[str, str], given: ModelChange, after: State) -> Iterator[Problem]:
+def _check_loadgen(entry: Entry[Round], loc: tuple[str, str], given: ModelFields, after: State) -> Iterator[Problem]:
     """Whether LoadGen knows the names that it will be given: for any other it takes its defaults and says nothing.
 
     Told of the file that gives the name or the scenarios, not of every one that takes them over.
@@ -148,8 +151,7 @@ def _or(hint: str, otherwise: str) -> str:
 # -- benchmarks ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundFault:
+class RoundFault(NamedTuple):
     """Why a benchmark does not fit its round; ``key`` of its recipe is where that stands."""
 
     slug: str

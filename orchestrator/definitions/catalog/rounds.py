@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from orchestrator.definitions.kinds.rounds import ModelChange, Round, Scenarios, version_key
+from orchestrator.definitions.kinds.rounds import ModelFields, Round, Scenarios, version_key
 from orchestrator.definitions.locks import normalised
 from orchestrator.definitions.yaml import nearest
 from orchestrator.errors import UsageError
@@ -122,8 +121,7 @@ def _number(name: str) -> tuple[tuple[int, ...], str]:
 # -- from the oldest round to the wanted one -----------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """A round and those that it builds on, the nearest first; not whole where `since` leads to nothing."""
 
     entries: tuple[Entry[Round], ...]
@@ -154,14 +152,14 @@ def chain_of(by_key: Mapping[Key, AnyEntry], name: str) -> Chain:
     return Chain(tuple(found))
 
 
-@dataclass(slots=True)
 class State:
     """What holds after some rounds."""
 
-    models: dict[str, ModelChange] = field(default_factory=dict)
-    metrics: dict[str, str] = field(default_factory=dict)
-    compliance_tests: dict[str, str] = field(default_factory=dict)
-    knows: dict[str, LoadGenEntry] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.models: dict[str, ModelFields] = {}
+        self.metrics: dict[str, str] = {}
+        self.compliance_tests: dict[str, str] = {}
+        self.knows: dict[str, LoadGenEntry] = {}
 
 
 def state_after(oldest_first: Iterable[Round]) -> State:
@@ -178,11 +176,11 @@ def state_after(oldest_first: Iterable[Round]) -> State:
                 state.models[name] = _with(state.models[name], change)
         for name, entry in each.added.items():
             like = state.models.get(entry.like) if entry.like is not None else None
-            state.models[name] = _with(like or ModelChange(), entry)
+            state.models[name] = _with(like or ModelFields(), entry)
     return state
 
 
-def _with(model: ModelChange, change: ModelChange) -> ModelChange:
+def _with(model: ModelFields, change: ModelFields) -> ModelFields:
     """A model with the fields that a file gives anew, each whole."""
     given = {name: getattr(change, name) for name in change.model_fields_set if name != "like"}
     return model.model_copy(update=given)
@@ -217,8 +215,7 @@ def _rules(chain: Chain) -> RoundRules:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Whole:
+class _Whole(NamedTuple):
     """What a round says for all of its models."""
 
     loadgen: LoadGenRules
@@ -247,7 +244,7 @@ def _loadgen(rounds: tuple[Round, ...], knows: Mapping[str, LoadGenEntry]) -> Lo
     )
 
 
-def _model(name: str, model: ModelChange, whole: _Whole) -> ModelRules:
+def _model(name: str, model: ModelFields, whole: _Whole) -> ModelRules:
     scenarios = scenarios_of(model)
     shown = {scenario for rules in scenarios.values() for scenario in rules.all}
     return ModelRules(
@@ -273,23 +270,23 @@ def _model(name: str, model: ModelChange, whole: _Whole) -> ModelRules:
     )
 
 
-def _accuracy_in(model: ModelChange) -> dict[str, tuple[QualityTarget, ...]]:
+def _accuracy_in(model: ModelFields) -> dict[str, tuple[QualityTarget, ...]]:
     apart = model.in_scenario or {}
     return {name: _targets(each.accuracy) for name, each in apart.items() if each.accuracy is not None}
 
 
-def _accuracy_samples_in(model: ModelChange) -> dict[str, int]:
+def _accuracy_samples_in(model: ModelFields) -> dict[str, int]:
     apart = model.in_scenario or {}
     return {name: each.accuracy_samples for name, each in apart.items() if each.accuracy_samples is not None}
 
 
-def _min_queries(model: ModelChange, shown: Collection[str], whole: _Whole) -> dict[str, int]:
+def _min_queries(model: ModelFields, shown: Collection[str], whole: _Whole) -> dict[str, int]:
     """Of the scenarios that the model is run in."""
     queries = model.min_queries if model.min_queries is not None else whole.min_queries
     return {scenario: count for scenario, count in queries.items() if scenario in shown}
 
 
-def scenarios_of(model: ModelChange) -> dict[str, ScenarioRules]:
+def scenarios_of(model: ModelFields) -> dict[str, ScenarioRules]:
     """By category, all of them; a system of both runs what either asks for, unless that is written."""
     given = model.scenarios or {}
     found: dict[str, ScenarioRules] = {}
@@ -330,7 +327,7 @@ def _bound(given: float | None, reference: float | None, factor: float | None) -
     return round(reference * factor, DIGITS)
 
 
-def _limits(model: ModelChange) -> dict[str, LatencyLimit]:
+def _limits(model: ModelFields) -> dict[str, LatencyLimit]:
     latencies, tokens = model.latency_ms or {}, model.token_latency_ms or {}
     found: dict[str, LatencyLimit] = {}
     for scenario in dict.fromkeys((*latencies, *tokens)):
@@ -343,7 +340,7 @@ def _limits(model: ModelChange) -> dict[str, LatencyLimit]:
     return found
 
 
-def _loadgen_limits(model: ModelChange, shown: Collection[str], loadgen: LoadGenRules) -> dict[str, LatencyLimit]:
+def _loadgen_limits(model: ModelFields, shown: Collection[str], loadgen: LoadGenRules) -> dict[str, LatencyLimit]:
     """What LoadGen's conf sets for Server and Interactive; its default where it has no entry or no limit."""
     found: dict[str, LatencyLimit] = {}
     for scenario in ("Server", "Interactive"):

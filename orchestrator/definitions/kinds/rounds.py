@@ -80,9 +80,11 @@ class InScenario(Strict):
     accuracy_samples: Count | None = None
 
 
-class ModelChange(Strict):
+class ModelFields(Strict):
     """Fields of a model; each one that is given replaces the one before, whole."""
 
+    like: Name | None = None
+    """Of a new model: another one, whose fields hold where none is given here."""
     title: Line | None = None
     dataset: Line | None = None
     loadgen: Word | None = None
@@ -111,12 +113,6 @@ class ModelChange(Strict):
     compliance: tuple[Word, ...] | None = None
     differs: dict[Line, Line] | None = None
     """Where another source says something else than the checker, which decides: the source, and what it says."""
-
-
-class ModelEntry(ModelChange):
-    """A model that is new in a round; `like` takes the fields of another one that are not given here."""
-
-    like: Name | None = None
 
 
 class LoadGenEntry(Strict):
@@ -173,9 +169,9 @@ class Round(Definition):
     """Names of accuracy metrics, as the checker spells them, and what each one is."""
     compliance_tests: dict[Word, Line] = Field(default_factory=dict)
     """Names of compliance tests, and what each one shows."""
-    added: dict[Name, ModelEntry] = Field(default_factory=dict)
-    """New models, under the checker's names; one that was named above can be the `like` of another."""
-    changed: dict[Name, ModelChange] = Field(default_factory=dict)
+    added: dict[Name, ModelFields] = Field(default_factory=dict)
+    """New models, under the checker's names."""
+    changed: dict[Name, ModelFields] = Field(default_factory=dict)
     removed: tuple[Name, ...] = ()
 
 
