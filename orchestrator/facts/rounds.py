@@ -153,6 +153,8 @@ class LoadGenRules(NamedTuple):
     first: str
     last: str
     why: str
+    layer: str = ""
+    """The layer that installs one of these; empty where the round names none."""
     server_latency_ms: float | None = None
     knows: Mapping[str, LatencyLimit] = MappingProxyType({})
     since: Mapping[str, str] = MappingProxyType({})
@@ -191,7 +193,12 @@ class RoundRules:
             "title": self.title,
             "since": self.since[0] if self.since else None,
             "sources": dict(self.sources),
-            "loadgen": {"from": self.loadgen.first, "to": self.loadgen.last, "why": self.loadgen.why},
+            "loadgen": {
+                "from": self.loadgen.first,
+                "to": self.loadgen.last,
+                "why": self.loadgen.why,
+                "layer": self.loadgen.layer or None,
+            },
             "seeds": dict(self.seeds),
             "min_duration_ms": self.min_duration_ms,
             "one_of": list(self.one_of),

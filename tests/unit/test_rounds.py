@@ -10,7 +10,14 @@ import pytest
 from sample_recipes import FILES, write
 
 from orchestrator.definitions.catalog import Root, builtin_root, load
-from orchestrator.definitions.catalog.rounds import model_rules, newest_round, round_names
+from orchestrator.definitions.catalog.rounds import (
+    loadgen_layer,
+    loadgen_version,
+    model_rules,
+    newest_round,
+    round_names,
+    unknown_to_loadgen,
+)
 from orchestrator.definitions.kinds.rounds import version_key
 from orchestrator.errors import DefinitionError, UsageError
 from orchestrator.plan.build.resolve import benchmark_in, resolve
@@ -397,11 +404,49 @@ def test_another_round_is_asked_for_when_planning(tmp_path):
     assert caught.value.slug == "unknown-round"
 
 
-def test_the_shipped_loadgen_is_of_the_newest_round_only(catalog):
-    assert benchmark_in(catalog, "image-smoke", "v6.1").definition.round == "v6.1"
-    for name in round_names(catalog)[:-1]:
-        with pytest.raises(UsageError, match=f"does not have the seeds of {name}"):
-            benchmark_in(catalog, "image-smoke", name)
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("v5.0", "loadgen-v5.0"), ("v5.1", "loadgen-v5.1"), ("v6.0", "loadgen-v6.0"), ("v6.1", "loadgen")],
+)
+def test_a_harness_that_names_no_loadgen_takes_the_rounds(catalog, name, layer):
+    what = benchmark_in(catalog, "image-smoke", name).definition
+    assert (what.round, loadgen_layer(catalog, what)) == (name, layer)
+    found = resolve(catalog, target="cpu", benchmark="image-smoke", round_name=name)
+    assert layer in [entry.definition.name for entry in found.layers]
+    rules = catalog.round_rules(name)
+    for model in rules.models.values():
+        assert unknown_to_loadgen(rules, model, loadgen_version(catalog, layer)) == ()
+
+
+def test_no_loadgen_ships_for_the_oldest_round(catalog):
+    with pytest.raises(UsageError, match=r"nor v4\.1 names a layer with LoadGen") as caught:
+        benchmark_in(catalog, "image-smoke", "v4.1")
+    assert caught.value.slug == "loadgen-layer"
+    assert "v4.1 accepts LoadGen 4.1 to 4.1.30" in caught.value.hint
+
+
+def test_the_layer_of_a_round_must_have_a_loadgen_of_it(tmp_path):
+    named = SECOND.replace("loadgen: {from", "loadgen: {layer: loads, from")
+    changes = {**benchmark(""), "recipes/rounds/r2.yaml": named}
+    of(tmp_path, changes)
+    changes["recipes/layers/loads.yaml"] = PINNED.replace("2.1", "2.2")
+    (problem,) = faults(tmp_path, changes)
+    assert (problem.slug, problem.span.line, problem.span.column) == ("loadgen-round", 6, 18)
+    changes["recipes/rounds/r2.yaml"] = named.replace("layer: loads", "layer: load")
+    (problem,) = faults(tmp_path, changes)
+    assert (problem.slug, problem.hint) == ("unknown-layer", "did you mean `loads`?")
+
+
+def test_a_harness_without_loadgen_needs_a_round_that_has_one(tmp_path):
+    bare = FILES["recipes/harnesses/drive.yaml"].replace("loadgen: loads\n", "")
+    changes = {**benchmark("round: r2\n"), "recipes/harnesses/drive.yaml": bare}
+    (problem,) = faults(tmp_path, changes)
+    assert (problem.slug, problem.span.line) == ("loadgen-layer", 8)
+    changes["recipes/rounds/r2.yaml"] = SECOND.replace("loadgen: {from", "loadgen: {layer: loads, from")
+    catalog = of(tmp_path, changes)
+    assert loadgen_layer(catalog, catalog.benchmark("classify").definition) == "loads"
+    changes["recipes/benchmarks/classify.yaml"] = FILES["recipes/benchmarks/classify.yaml"]
+    assert [each.slug for each in faults(tmp_path, changes)] == ["unknown-round"], "the default one is needed then"
 
 
 @pytest.mark.parametrize(

@@ -145,25 +145,44 @@ def test_a_benchmark_that_is_official_has_the_rules_of_its_model(called, tmp_pat
         ("run", "image-smoke", "--target", "cpu", "--dry-run"),
     ],
 )
-def test_a_loadgen_of_another_round_is_refused_when_planning(called, words):
-    status, _, err = called(*words, "--round", "v6.0")
+def test_a_round_without_a_loadgen_is_refused_when_planning(called, words):
+    status, _, err = called(*words, "--round", "v4.1")
     assert status == 2
-    assert "LoadGen 6.0.17 does not have the seeds of v6.0, which accepts 6.0.5 to 6.0.15 [loadgen-round]" in err
-    assert called(*words, "--round", "v6.1")[0] == 0
+    assert "neither harness `loadgen-onnx` nor v4.1 names a layer with LoadGen [loadgen-layer]" in err
+    assert called(*words, "--round", "v6.0")[0] == 0
+
+
+def test_another_round_changes_loadgen_and_what_lies_over_it(called):
+    plan = ("plan", "--target", "cpu", "--benchmark", "image-smoke", "--json")
+    newest = json.loads(called(*plan)[1])["layers"]
+    assert json.loads(called(*plan, "--round", "v6.1")[1])["layers"] == newest
+    older = json.loads(called(*plan, "--round", "v5.1")[1])["layers"]
+    same = {each["content_id"] for each in newest} & {each["content_id"] for each in older}
+    assert [each["name"] for each in newest if each["content_id"] in same] == [
+        "base-bookworm",
+        "runtime-cpu",
+        "onnxruntime-cpu",
+    ]
+    assert [each["name"] for each in older if each["content_id"] not in same] == [
+        "loadgen-v5.1",
+        "harness-deps",
+        "harness-code",
+        "image-smoke-cpu",
+    ]
 
 
 def test_a_harness_with_an_older_loadgen_fits_the_older_round_only(called, tmp_path):
     shipped = Path(__file__).parents[2] / "recipes"
-    layer = (shipped / "layers/loadgen.yaml").read_text().replace("name: loadgen", "name: loadgen-v6.0")
+    layer = (shipped / "layers/loadgen.yaml").read_text().replace("name: loadgen", "name: older-loadgen")
     harness = (shipped / "harnesses/loadgen-onnx.yaml").read_text().replace("name: loadgen-onnx", "name: older")
     smoke = (shipped / "benchmarks/image-smoke.yaml").read_text().replace("name: image-smoke", "name: smoke")
-    lock = "version: 1\nlayer: loadgen-v6.0\nplatforms:\n  linux/amd64:\n    wheels:\n"
+    lock = "version: 1\nlayer: older-loadgen\nplatforms:\n  linux/amd64:\n    wheels:\n"
     lock += f"      - {{name: mlcommons-loadgen, version: 6.0.10, sha256: [{'0' * 64}]}}\n"
     files = {
         "recipes/layer.yaml": layer.replace("6.0.17", "6.0.10"),
-        "recipes/harness.yaml": harness.replace("loadgen: loadgen", "loadgen: loadgen-v6.0"),
+        "recipes/harness.yaml": harness + "loadgen: older-loadgen\n",
         "recipes/smoke.yaml": smoke.replace("harness: loadgen-onnx", "harness: older") + "round: v6.0\n",
-        "images/loadgen-v6.0.lock.yaml": lock,
+        "images/older-loadgen.lock.yaml": lock,
     }
     mine = write(tmp_path / "mine", only=files)
     plan = ("plan", "--target", "cpu", "--platform", "linux/amd64", "-b", "smoke", "--recipes", mine, "--json")

@@ -46,7 +46,8 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             yield from _over(catalog, entry, layer)
             yield from _from_source(catalog, entry, layer)
         case d.Harness() as harness:
-            yield from _layer(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
+            if harness.loadgen is not None:
+                yield from _layer(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
             yield from _layer(catalog, entry, harness.deps, ("deps",), "harness")
             yield from _layer(catalog, entry, harness.code, ("code",), "code")
         case d.Benchmark() as benchmark:
@@ -54,7 +55,9 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             yield from check_benchmark(catalog, cast("Entry[d.Benchmark]", entry))
         case d.Model() | d.Dataset() as asset:
             yield from _asset(catalog, entry, asset)
-        case Round():
+        case Round() as rules:
+            if rules.loadgen.layer is not None:
+                yield from _layer(catalog, entry, rules.loadgen.layer, ("loadgen", "layer"), "loadgen")
             yield from check_round(catalog, cast("Entry[Round]", entry))
         case _:
             return

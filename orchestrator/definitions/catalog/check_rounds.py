@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.definitions.catalog.rounds import (
     accepts,
     chain_of,
+    loadgen_layer,
     loadgen_name,
     loadgen_version,
     model_hint,
@@ -15,7 +16,6 @@ from orchestrator.definitions.catalog.rounds import (
     state_after,
     unknown_to_loadgen,
 )
-from orchestrator.definitions.kinds.recipes import Harness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,9 +46,20 @@ def check_round(catalog: Catalog, entry: Entry[Round]) -> Iterator[Problem]:
             hint = near(oldest.since, (name for name in catalog.names("round") if name != oldest.name))
             yield entry.document.fault("unknown-round", message, ("since",), hint)
         return
+    yield from _check_layer(catalog, entry)
     before, after = state_after(reversed(chain.rounds[1:])), state_after(reversed(chain.rounds))
     yield from _check_names(entry, before)
     yield from _check_models(entry, before, after)
+
+
+def _check_layer(catalog: Catalog, entry: Entry[Round]) -> Iterator[Problem]:
+    """Whether the layer that a round names installs a LoadGen that the round accepts."""
+    loadgen = entry.definition.loadgen
+    version = loadgen_version(catalog, loadgen.layer) if loadgen.layer is not None else None
+    if version is not None and not accepts(catalog.round_rules(entry.definition.name).loadgen, version):
+        wrong = f"layer `{loadgen.layer}` has LoadGen {version}; {loadgen.first} to {loadgen.last} are accepted"
+        place = ("loadgen", "layer")
+        yield entry.document.fault("loadgen-round", wrong, place, "name a layer with one of these, or mend the bounds")
 
 
 def _check_names(entry: Entry[Round], before: State) -> Iterator[Problem]:
@@ -168,26 +179,29 @@ def check_benchmark(catalog: Catalog, entry: Entry[Benchmark]) -> Iterator[Probl
             yield entry.document.fault(fault.slug, fault.message, (fault.key,), fault.hint)
         return
     written = entry.document.node(("round",)) is not None
-    if (written or what.stands_for) and ("round", what.round) not in catalog.broken:
+    needed = what.stands_for or (("harness", what.harness) in catalog.by_key and not loadgen_layer(catalog, what))
+    if (written or needed) and ("round", what.round) not in catalog.broken:
         message = f"there is no round `{what.round}`"
         yield entry.document.fault("unknown-round", message, ("round",), near(what.round, catalog.names("round")))
 
 
 def round_faults(catalog: Catalog, what: Benchmark) -> Iterator[RoundFault]:
-    """What does not fit between a benchmark and its round, which is defined: the model, or the harness's LoadGen."""
+    """What does not fit between a benchmark and its round, which is defined: its model, or its LoadGen."""
     if not chain_of(catalog.by_key, what.round).whole:
         return
     rules = catalog.round_rules(what.round)
-    harness = catalog.by_key.get(("harness", what.harness))
-    version = None
-    if harness is not None and isinstance(harness.definition, Harness):
-        layer = harness.definition.loadgen
-        version = loadgen_version(catalog, layer)
-        if version is not None and not accepts(rules.loadgen, version):
-            message = f"LoadGen {version} does not have the seeds of {rules.name}, which accepts {rules.loadgen.range}"
-            hint = f"name another `round`, or a `harness` whose layer (`{layer}` here) has such a LoadGen"
-            yield RoundFault(slug="loadgen-round", message=message, key="round", hint=hint)
-            return
+    layer = loadgen_layer(catalog, what)
+    if not layer and ("harness", what.harness) in catalog.by_key:
+        lacking = f"neither harness `{what.harness}` nor {rules.name} names a layer with LoadGen"
+        hint = f"name one under `loadgen` of the harness; {rules.name} accepts LoadGen {rules.loadgen.range}"
+        yield RoundFault(slug="loadgen-layer", message=lacking, key="harness", hint=hint)
+        return
+    version = loadgen_version(catalog, layer)
+    if version is not None and not accepts(rules.loadgen, version):
+        message = f"LoadGen {version} does not have the seeds of {rules.name}, which accepts {rules.loadgen.range}"
+        hint = f"name another `round`, or a `harness` whose layer (`{layer}` here) has such a LoadGen"
+        yield RoundFault(slug="loadgen-round", message=message, key="round", hint=hint)
+        return
     yield from _model_faults(rules, what, version)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from orchestrator.definitions.kinds.recipes import Harness
 from orchestrator.definitions.kinds.rounds import ModelFields, Round, Scenarios, version_key
 from orchestrator.definitions.locks import normalised
 from orchestrator.definitions.yaml import nearest
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Entry, Key
-    from orchestrator.definitions.kinds.recipes import Layer
+    from orchestrator.definitions.kinds.recipes import Benchmark, Layer
     from orchestrator.definitions.kinds.rounds import LoadGenEntry, Quality
 
 LOADGEN = "mlcommons-loadgen"
@@ -75,6 +76,16 @@ def model_hint(rules: RoundRules, name: str) -> str:
     if meant:
         return f"that is LoadGen's name; the checker says {' or '.join(f'`{each}`' for each in meant)}"
     return near(name, rules.models)
+
+
+def loadgen_layer(catalog: Catalog, what: Benchmark) -> str:
+    """The layer with LoadGen that a benchmark is run with: its harness's, else its round's; empty where neither has."""
+    harness = catalog.by_key.get(("harness", what.harness))
+    if harness is not None and isinstance(harness.definition, Harness) and harness.definition.loadgen is not None:
+        return harness.definition.loadgen
+    rules = catalog.by_key.get(("round", what.round))
+    own = rules.definition.loadgen.layer if rules is not None and isinstance(rules.definition, Round) else None
+    return own or ""
 
 
 def loadgen_version(catalog: Catalog, layer: str) -> str | None:
@@ -231,6 +242,7 @@ def _loadgen(rounds: tuple[Round, ...], knows: Mapping[str, LoadGenEntry]) -> Lo
         first=wanted.first,
         last=wanted.last,
         why=wanted.why,
+        layer=wanted.layer or "",
         server_latency_ms=limits[0] if limits else None,
         knows={
             name: LatencyLimit(latency_ms=entry.latency_ms, ttft_ms=entry.ttft_ms, tpot_ms=entry.tpot_ms)

@@ -199,7 +199,8 @@ class Harness(Definition):
     """The program that drives a model under LoadGen, and the layers that hold it."""
 
     kind: Literal["harness"]
-    loadgen: Name
+    loadgen: Name | None = None
+    """The layer with LoadGen; where none is named, the one of the benchmark's round."""
     deps: Name
     code: Name
     command: tuple[str, ...] = Field(min_length=1)

@@ -128,6 +128,8 @@ class LoadGenEntry(Strict):
 class LoadGen(Strict):
     """The versions that have the round's seeds and rules compiled in, ends included, and the names that they know."""
 
+    layer: Name | None = None
+    """The layer that installs one of them, for harnesses that name none of their own."""
     first: Version = Field(alias="from")
     last: Version = Field(alias="to")
     why: Line

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.catalog.check_rounds import round_faults
+from orchestrator.definitions.catalog.rounds import loadgen_layer
 from orchestrator.definitions.kinds.recipes import (
     Benchmark,
     BootstrapSource,
@@ -156,7 +157,7 @@ def resolve(
         on.base,
         on.runtime,
         on.frameworks[framework],
-        harness.loadgen,
+        loadgen_layer(catalog, what),
         harness.deps,
         harness.code,
         what.layer,
