@@ -62,6 +62,7 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
         accuracy_goal=AccuracyGoal(metric=goal.metric, unit=goal.unit, reference=goal.reference, factor=goal.factor),
         title=what.title,
         stands_for=what.stands_for,
+        round=what.round,
         note=what.note,
     )
 

@@ -50,6 +50,7 @@ class RecordContext:
     accuracy_goal: AccuracyGoal | None = None
     title: str = ""
     stands_for: str = ""
+    round: str = ""
     note: str = ""
 
 
@@ -78,6 +79,7 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         host=session.host,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
+        round=record_context.round,
     )
     return replace(record, note=record_context.note) if record_context.note else record
 

@@ -9,6 +9,10 @@ import pytest
 from sample_recipes import FILES, write
 
 from orchestrator.cli import run
+from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.operations.run_plan import planned_benchmarks
+from orchestrator.operations.run_records import record_context
+from orchestrator.plan.build.planner import build_plans
 
 TABLE = json.loads((Path(__file__).parent / "data" / "mlperf_rounds.json").read_text(encoding="utf-8"))
 CONTRACT = {"name", "loadgen_name", "checker_name", "categories", "scenarios", "accuracy", "compliance", "targets"}
@@ -169,6 +173,16 @@ def test_another_round_changes_loadgen_and_what_lies_over_it(called):
         "harness-code",
         "image-smoke-cpu",
     ]
+
+
+def test_the_record_of_a_run_names_the_round_that_was_asked_for():
+    catalog = load([builtin_root()])
+    for asked, found in (("", "v6.1"), ("v6.0", "v6.0")):
+        plans = build_plans(catalog, target="cpu", benchmarks=["image-smoke"], round_name=asked)
+        (planned,) = planned_benchmarks(catalog, plans, asked)
+        assert record_context(planned, None).round == found
+        benchmark = next(file for file in planned.plan.layers[-1].files if file.path.endswith("benchmark.json"))
+        assert f'"round": "{found}"' in str(benchmark.text), "the image says it too"
 
 
 def test_a_harness_with_an_older_loadgen_fits_the_older_round_only(called, tmp_path):
