@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sample_recipes import FILES, write
 
 from orchestrator.cli import run
-from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.definitions.catalog import builtin_root
+from orchestrator.definitions.catalog import load as load_catalog
+from orchestrator.images.bundle.contents import bundled_plan
+from orchestrator.operations.context import Context
+from orchestrator.operations.images import load
+from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.run_plan import planned_benchmarks
 from orchestrator.operations.run_records import record_context
 from orchestrator.plan.build.planner import build_plans
@@ -176,13 +182,25 @@ def test_another_round_changes_loadgen_and_what_lies_over_it(called):
 
 
 def test_the_record_of_a_run_names_the_round_that_was_asked_for():
-    catalog = load([builtin_root()])
+    catalog = load_catalog([builtin_root()])
     for asked, found in (("", "v6.1"), ("v6.0", "v6.0")):
         plans = build_plans(catalog, target="cpu", benchmarks=["image-smoke"], round_name=asked)
         (planned,) = planned_benchmarks(catalog, plans, asked)
         assert record_context(planned, None).round == found
         benchmark = next(file for file in planned.plan.layers[-1].files if file.path.endswith("benchmark.json"))
         assert f'"round": "{found}"' in str(benchmark.text), "the image says it too"
+
+
+def test_a_bundle_says_of_which_round_its_images_are(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "home"))
+    context = Context()
+    asked = Selection(target="cpu", platform="linux/amd64", benchmarks=("image-smoke",), round="v6.0")
+    (plan,) = context.plans(asked).plans
+    for round_name, same in (("v6.0", True), ("", False)):
+        bundle = SimpleNamespace(contents=SimpleNamespace(plans=(bundled_plan(plan, "", round_name),)))
+        assert (load._difference(context, bundle) == "") is same, "planned anew where it is loaded"
+    line = load._command_line(bundled_plan(plan, "", "v6.0"), ())
+    assert line == "mlorch run image-smoke --target cpu --no-build --round v6.0"
 
 
 def test_a_harness_with_an_older_loadgen_fits_the_older_round_only(called, tmp_path):

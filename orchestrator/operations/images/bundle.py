@@ -106,8 +106,8 @@ def _require_portable(selection: Selection) -> None:
 def _bundled(plan: BuildPlan, selection: Selection, usual: set[str]) -> BundledPlan:
     """The plan; its base source is named where the one that is tried first would give another image."""
     if selection.base_source or plan.image in usual:
-        return bundled_plan(plan, selection.base_source)
-    return bundled_plan(plan, plan.layers[0].base_source)
+        return bundled_plan(plan, selection.base_source, selection.round)
+    return bundled_plan(plan, plan.layers[0].base_source, selection.round)
 
 
 def _assets(context: Context, plans: Sequence[BuildPlan], progress: Progress) -> tuple[Stored, ...]:

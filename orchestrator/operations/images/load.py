@@ -171,6 +171,7 @@ def _difference(context: Context, bundle: Bundle) -> str:
             platform=plan.platform,
             arch=plan.arch or None,
             base_source=plan.base_source,
+            round=plan.round,
         )
         try:
             (made,) = context.plans(selection).plans
@@ -187,6 +188,8 @@ def _command_line(plan: BundledPlan, recipes: tuple[str, ...]) -> str:
     words = ["mlorch", "run", plan.benchmark, "--target", plan.target, "--no-build"]
     if plan.base_source:
         words += ["--base-source", plan.base_source]
+    if plan.round:
+        words += ["--round", plan.round]
     for folder in recipes:
         words += ["--recipes", folder]
     return " ".join(words)
