@@ -14,7 +14,7 @@ from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, L
 from orchestrator.facts.redact import redacted_argv, secret_values
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.plan.build.resolve import benchmarks_of, framework_of
+from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
 from orchestrator.plan.run.settings import Choices
@@ -76,16 +76,19 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         benchmarks=tuple(names),
         arch=request.arch,
         base_source=request.base_source,
+        round=request.round,
     )
 
 
-def planned_benchmarks(catalog: Catalog, plans: Sequence[BuildPlan]) -> tuple[PlannedBenchmark, ...]:
-    """The workloads of ``plans``; their asset folders are not known yet."""
-    return tuple(_planned_benchmark(catalog, plan) for plan in plans)
+def planned_benchmarks(
+    catalog: Catalog, plans: Sequence[BuildPlan], round_name: str = ""
+) -> tuple[PlannedBenchmark, ...]:
+    """The workloads of ``plans`` by the rules of a round (empty: their own); their asset folders are not known yet."""
+    return tuple(_planned_benchmark(catalog, plan, round_name) for plan in plans)
 
 
-def _planned_benchmark(catalog: Catalog, plan: BuildPlan) -> PlannedBenchmark:
-    benchmark = catalog.benchmark(plan.benchmark)
+def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str) -> PlannedBenchmark:
+    benchmark = benchmark_in(catalog, plan.benchmark, round_name)
     what = benchmark.definition
     model, dataset = catalog.model(what.model), catalog.dataset(what.dataset)
     workload = Workload(
@@ -264,6 +267,7 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
         accuracy_goal=AccuracyGoal(metric=goal.metric, unit=goal.unit, reference=goal.reference, factor=goal.factor),
         title=what.title,
         stands_for=what.stands_for,
+        round=what.round,
         note=what.note,
     )
 

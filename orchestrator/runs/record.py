@@ -51,6 +51,7 @@ class RecordContext:
     accuracy_goal: AccuracyGoal | None = None
     title: str = ""
     stands_for: str = ""
+    round: str = ""
     note: str = ""
 
 
@@ -80,6 +81,7 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
         note=record_context.note or NOTE,
+        round=record_context.round,
     )
 
 

@@ -25,6 +25,7 @@ from orchestrator.definitions.kinds.base import (
     Sha256,
     Strict,
 )
+from orchestrator.definitions.kinds.rounds import Round as Round  # noqa: PLC0414 (named here for callers)
 from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 from orchestrator.facts.metrics import AccuracyName  # noqa: TC001 (pydantic reads it)
@@ -198,7 +199,8 @@ class Harness(Definition):
     """The program that drives a model under LoadGen, and the layers that hold it."""
 
     kind: Literal["harness"]
-    loadgen: Name
+    loadgen: Name | None = None
+    """The layer with LoadGen; where none is named, the one of the benchmark's round."""
     deps: Name
     code: Name
     command: tuple[str, ...] = Field(min_length=1)
@@ -241,7 +243,9 @@ class Benchmark(Definition):
     kind: Literal["benchmark"]
     task: Name
     stands_for: str = ""
+    """A model of the round, by the checker's name: what is measured, where official, else what it is like."""
     round: str = "v6.1"
+    """The round of MLPerf Inference whose rules and seeds hold; the harness's LoadGen must be one that it accepts."""
     official: bool = False
     default: bool = False
     layer: Name
@@ -259,7 +263,7 @@ class Benchmark(Definition):
 
 
 AnyDefinition = Annotated[
-    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks,
+    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks | Round,
     Field(discriminator="kind"),
 ]
 KINDS: dict[str, type[Definition]] = {
@@ -270,4 +274,5 @@ KINDS: dict[str, type[Definition]] = {
     "dataset": Dataset,
     "harness": Harness,
     "hostchecks": HostChecks,
+    "round": Round,
 }
