@@ -14,7 +14,7 @@ from orchestrator.definitions.catalog import builtin_root
 from orchestrator.definitions.catalog import load as load_catalog
 from orchestrator.images.bundle.contents import bundled_plan
 from orchestrator.operations.context import Context
-from orchestrator.operations.images import load
+from orchestrator.operations.images import bundle as load
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.run_plan import planned_benchmarks, record_context
 from orchestrator.plan.build.planner import build_plans
