@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from orchestrator.operations.run_records import record_context
 from sample_recipes import FILES, write
 
 from orchestrator.cli import run
@@ -15,9 +14,9 @@ from orchestrator.definitions.catalog import builtin_root
 from orchestrator.definitions.catalog import load as load_catalog
 from orchestrator.images.bundle.contents import bundled_plan
 from orchestrator.operations.context import Context
-from orchestrator.operations.images import load
+from orchestrator.operations.images import bundle as load
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.operations.run_plan import planned_benchmarks
+from orchestrator.operations.run_plan import planned_benchmarks, record_context
 from orchestrator.plan.build.planner import build_plans
 
 TABLE = json.loads((Path(__file__).parent / "data" / "mlperf_rounds.json").read_text(encoding="utf-8"))
