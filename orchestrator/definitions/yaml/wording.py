@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
-from orchestrator.definitions.kinds import base, detection, rounds, targets
+from orchestrator.definitions.kinds import base, detection, external, rounds, targets
 from orchestrator.definitions.yaml.text import suggestion
 
 if TYPE_CHECKING:
@@ -57,6 +57,14 @@ PATTERNS: dict[str, tuple[str, str]] = {
     _pattern(detection.HostPath): (
         "not a file of the kernel or of its devices",
         "below /sys, /proc, /dev, /etc, /run or /var/run, without `..`; globs and `{facts}` may stand in it",
+    ),
+    _pattern(base.ChoiceName): ("not the name of a choice", "letters, digits and `._+-`"),
+    _pattern(external.Template): ("has a control character", "lines of text; `{names}` in braces are filled in"),
+    _pattern(external.ValueName): ("not the name of a value", "lower-case words joined by `.`, such as `model.file`"),
+    _pattern(external.Identifier): ("not a name for a template", "lower-case letters, digits and `_`, no hyphen"),
+    _pattern(external.FilePath): (
+        "not the path of a file",
+        "below /config, or beginning with `/`; letters, digits and `._/@+~-`, no `..`",
     ),
     _pattern(rounds.Word): ("not a name of MLPerf", "letters and digits, joined by `-`, `_` or `.`"),
     _pattern(rounds.Version): ("not a version", "numbers with points between them: `6.0.17`"),
