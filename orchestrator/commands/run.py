@@ -143,11 +143,13 @@ def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:
     from orchestrator.commands.targets import device_injection_lines
 
     notes = [note for step in steps for note in (*show.notes(step.container), *_missing(step.container))]
+    notes += [f"beyond the run contract: {text}" for step in steps for text in step.deviations]
     for note in dict.fromkeys(notes):
         console.say(f"note: {note}")
     for step in steps:
         console.result(prepared(step))
-        console.result(show.line(step.container))
+        for container in step.containers:
+            console.result(show.line(container))
     for words in dict.fromkeys(line for step in steps for line in device_injection_lines(step.device_injection)):
         console.say(words)
 
@@ -158,12 +160,17 @@ def prepared(step: RunStep) -> str:
     Root's containers are somebody else: the folders become theirs.
     """
     from orchestrator.facts.containers import RECORD, RESULTS
+    from orchestrator.facts.external import CONFIG_FOLDER
 
-    writable = {mount.target: mount.source for mount in step.container.mounts if not mount.read_only}
+    mounts = [mount for container in step.containers for mount in container.mounts]
+    writable = {mount.target: mount.source for mount in mounts if not mount.read_only}
     folders = shlex.join(["mkdir", "-p", *writable.values()])
     settings = json.dumps(dict(step.settings), separators=(",", ":"))
     record, path = (shlex.quote(f"{writable[RESULTS]}/{name}") for name in (RECORD, "settings.json"))
     line = f"{folders} && touch {record} && printf %s {shlex.quote(settings)} > {path}"
+    for file in step.external.files if step.external is not None else ():
+        path = shlex.quote(f"{writable[RESULTS]}/{CONFIG_FOLDER}/{file.name}")
+        line += f" && mkdir -p $(dirname {path}) && printf %s {shlex.quote(file.text)} > {path}"
     if step.container.user != step.results_owner:
         line += f" && {shlex.join(['chown', step.container.user, *writable.values()])}"
     return line

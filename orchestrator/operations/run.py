@@ -285,12 +285,14 @@ def dry_run_document(steps: Sequence[RunStep], printer: Printer) -> dict[str, ob
             {
                 "run_id": step.run_id,
                 "image": step.image,
-                "argv": printer.argv(step.container),
-                "notes": list(printer.notes(step.container)),
+                "argv": printer.argv(container),
+                "notes": list(printer.notes(container)),
                 "settings": dict(step.settings),
                 "provenance": dict(step.provenance),
                 "devices": asdict(step.device_injection),
+                "deviations": list(step.deviations),
             }
             for step in steps
+            for container in step.containers
         ]
     }
