@@ -42,7 +42,7 @@ class RunView(View, Watcher):
             return
         self._task = self._progress.add_task(self._title, total=None, note="starting")
 
-    def event(self, step: RunStep, event: Mapping[str, object]) -> None:
+    def event(self, step: RunStep, event: Mapping[str, object]) -> None:  # noqa: ARG002 (of the protocol)
         """Progress and phases move the line; a log line is shown."""
         kind = event.get("event")
         if kind == "log":
