@@ -10,7 +10,7 @@ from orchestrator.commands.common import context_for, json_option, recipes_optio
 from orchestrator.commands.groups import ListGroup
 
 if TYPE_CHECKING:
-    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.definitions.kinds.recipes import AccuracyGoal, Benchmark
     from orchestrator.operations.benchmarks import BenchmarkFacts
 
 
@@ -71,8 +71,8 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
         ("model", f"{what.model}: {found.model_title}"),
         ("dataset", f"{what.dataset}: {found.dataset_title}"),
         ("harness", f"{what.harness} with {' or '.join(what.frameworks)}"),
-        ("accuracy", f"{what.accuracy.metric} of at least {found.required_accuracy:.4g} {what.accuracy.unit}"),
     ]
+    lines += [("accuracy", _goal(goal)) for goal in what.accuracy.goals]
     for scenario, settings in what.scenarios.items():
         given = settings.model_dump(exclude_none=True)
         words = ", ".join(f"{key} {value}" for key, value in given.items())
@@ -82,6 +82,12 @@ def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
         ("recipe", f"{found.entry.path} ({found.entry.origin})"),
     ]
     console.facts(lines)
+
+
+def _goal(goal: AccuracyGoal) -> str:
+    """What must be reached: ``top1 of at least 90.62 %``."""
+    most = "" if goal.maximum is None else f" and at most {goal.maximum:.4g}"
+    return f"{goal.metric} of at least {goal.minimum:.4g}{most} {goal.unit}".rstrip()
 
 
 def _stands_for(what: Benchmark) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.metrics import nanoseconds, percent, text
-from orchestrator.results.summary import mark, metric_text
+from orchestrator.facts.metrics import nanoseconds, text
+from orchestrator.results.summary import accuracy_text, mark, metric_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.console import Console
-    from orchestrator.facts.measured import LoadGenResult
+    from orchestrator.facts.measured import Accuracy, LoadGenResult
     from orchestrator.operations.results import Listing, RunResult, Verified
     from orchestrator.results.summary import Summary
 
@@ -39,7 +39,7 @@ def _outcome(metrics: Mapping[str, object]) -> str:
     if isinstance(result, dict):
         return text(result["value"], result["unit"])
     if isinstance(accuracy, dict):
-        return f"{percent(accuracy['value'])} of {accuracy['samples']:,}"
+        return f"{text(accuracy['value'], accuracy['unit'])} of {accuracy['samples']:,}"
     return "–"
 
 
@@ -54,14 +54,12 @@ def show_verification(console: Console, verified: Verified) -> None:
 
 def show_summary(console: Console, summary: Summary) -> None:
     """Verdict first, then numbers with units, then what they were measured with."""
-    record, result, accuracy = summary.record, summary.loadgen, summary.accuracy
+    record, result = summary.record, summary.loadgen
     rows = [("verdict", mark(summary.verdict, good=summary.good, running=record.status == "running"))]
     rows += [("why", reason) for reason in summary.reasons]
     if result is not None:
         rows += _reported(result)
-    if accuracy is not None:
-        goal = "" if accuracy.minimum is None else f" (at least {percent(accuracy.minimum)})"
-        rows.append((accuracy.name, f"{percent(accuracy.value)} of {accuracy.samples:,} samples{goal}"))
+    rows += [(one.name, f"{accuracy_text(one)} of {one.samples:,} samples{_goal(one)}") for one in summary.accuracies]
     rows += _origin(summary)
     console.table(("", record.run_id), rows)
     _latencies(console, summary)
@@ -69,6 +67,14 @@ def show_summary(console: Console, summary: Summary) -> None:
         settings = [(name, _value(one.value), one.source) for name, one in record.settings.items()]
         console.table(("setting", "value", "from"), settings, right=(1,))
     console.result(record.note)
+
+
+def _goal(accuracy: Accuracy) -> str:
+    """What a figure had to reach: ``(at least 90.63 %)``."""
+    if accuracy.minimum is None:
+        return ""
+    most = "" if accuracy.maximum is None else f", at most {text(accuracy.maximum, accuracy.unit)}"
+    return f" (at least {text(accuracy.minimum, accuracy.unit)}{most})"
 
 
 def _reported(result: LoadGenResult) -> list[tuple[str, str]]:

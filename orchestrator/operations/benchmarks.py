@@ -9,7 +9,7 @@ from orchestrator.plan.build.resolve import targets_of
 
 if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.definitions.kinds.recipes import AccuracyGoal, Benchmark
     from orchestrator.operations.context import Context
 
 
@@ -27,11 +27,6 @@ class BenchmarkFacts:
         """What its recipe says."""
         return self.entry.definition
 
-    @property
-    def required_accuracy(self) -> float:
-        """What a run must reach at least."""
-        return self.definition.accuracy.reference * self.definition.accuracy.factor
-
     def document(self) -> dict[str, Any]:
         """An element of `benchmarks` in the JSON of `benchmarks list` (design.md, JSON contract).
 
@@ -39,7 +34,6 @@ class BenchmarkFacts:
         scenarios it can run are all optional ones of none, and stand in ``runs``.
         """
         what = self.definition
-        accuracy = what.accuracy
         return {
             "name": what.name,
             "title": what.title,
@@ -52,13 +46,8 @@ class BenchmarkFacts:
             "categories": [],
             "scenarios": {name: {"required": [], "optional": []} for name in ("datacenter", "edge")},
             "runs": list(what.scenarios),
-            "accuracy": {
-                "name": accuracy.metric,
-                "unit": accuracy.unit,
-                "reference": accuracy.reference,
-                "factor": accuracy.factor,
-                "required": self.required_accuracy,
-            },
+            "accuracy": _goal(what.accuracy),
+            **_other_goals(what),
             "compliance": [],
             "targets": list(self.targets),
             "model": what.model,
@@ -89,6 +78,26 @@ class BenchmarkList:
     def document(self) -> dict[str, Any]:
         """The JSON of `benchmarks list`."""
         return {"round": self.round, "benchmarks": [each.document() for each in self.benchmarks]}
+
+
+def _goal(goal: AccuracyGoal) -> dict[str, Any]:
+    """An accuracy in the JSON of a benchmark, with what must be reached; ``most`` only where there is a limit."""
+    document: dict[str, Any] = {
+        "name": goal.metric,
+        "unit": goal.unit,
+        "reference": goal.reference,
+        "factor": goal.factor,
+        "required": goal.minimum,
+    }
+    if goal.maximum is not None:
+        document |= {"max_factor": goal.max_factor, "most": goal.maximum}
+    return document
+
+
+def _other_goals(benchmark: Benchmark) -> dict[str, Any]:
+    """The key `other_accuracies` of a benchmark that has goals for more than one metric."""
+    others = [_goal(goal) for goal in benchmark.accuracy.also]
+    return {"other_accuracies": others} if others else {}
 
 
 def list_benchmarks(context: Context) -> BenchmarkList:

@@ -45,7 +45,16 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
     layers = tuple(
         LayerId(name=layer.name, level=layer.level, content_id=layer.content_id) for layer in planned.plan.layers
     )
-    goal = what.accuracy
+    goals = tuple(
+        AccuracyGoal(
+            metric=goal.metric,
+            unit=goal.unit,
+            reference=goal.reference,
+            factor=goal.factor,
+            max_factor=goal.max_factor,
+        )
+        for goal in what.accuracy.goals
+    )
     sbom, provenance = _document_digests(planned, image)
     return RecordContext(
         recipe=RecipeId(name=what.name, origin=planned.benchmark.origin, sha256=planned.benchmark.sha256),
@@ -59,7 +68,8 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
         ),
         model=_asset_id("model", planned.workload.model, planned.workload.model.trained_by),
         dataset=_asset_id("dataset", planned.workload.dataset, ""),
-        accuracy_goal=AccuracyGoal(metric=goal.metric, unit=goal.unit, reference=goal.reference, factor=goal.factor),
+        accuracy_goal=goals[0],
+        other_goals=goals[1:],
         title=what.title,
         stands_for=what.stands_for,
         note=what.note,

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.external import CONFIG_FOLDER
-from orchestrator.facts.measured import Accuracy
 from orchestrator.facts.neutral import neutral
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import give
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.measured import LoadGenResult
 
 DETAIL = "mlperf_log_detail.txt"
+TRACE = "mlperf_log_trace.json"
 HARNESS = "harness.json"
 _LOG = "mlperf_log_"
 _LONGEST_LINE = 16_384
@@ -96,7 +96,7 @@ def external_result(
     program left there, so that everything which reads results reads one form.
     """
     error = error or collect_logs(folder, run) or missing(folder, run, output)
-    figures: tuple[Accuracy, ...] = ()
+    figures: tuple[_Figure, ...] = ()
     if error is None and run.accuracy_step:
         try:
             figures = accuracies(folder, run, output)
@@ -104,7 +104,7 @@ def external_result(
             error = unread
     document: dict[str, object] = {"version": 1, "status": "failed" if error else "done", "external": True}
     if figures:
-        documents = [{"metric": one.name, "value": one.value, "unit": "", "samples": one.samples} for one in figures]
+        documents = [_document(one) for one in figures]
         document |= {"accuracy": documents[0], "accuracies": documents}
     if error is not None:
         document["error"] = {"message": error.message}
@@ -144,6 +144,8 @@ def collect_logs(folder: Path, run: ExternalRun) -> StepFailed | None:
             slug="several-loadgen-logs",
         )
     newest = max(found, key=lambda name: os.lstat(folder / name / DETAIL).st_mtime_ns)
+    if not run.keep_trace:
+        remove_any(folder / newest / TRACE)
     if newest == ".":
         return None
     for path in sorted((folder / newest).iterdir()):
@@ -256,15 +258,29 @@ def _same(wanted: object, used: object) -> bool:
 # -- accuracy ----------------------------------------------------------------------------------
 
 
-def accuracies(folder: Path, run: ExternalRun, output: Output) -> tuple[Accuracy, ...]:
-    """The figures that the accuracy step said, as shares where their unit is %.
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """A figure that the accuracy step said; ``value`` in its ``unit``, which is ``%`` or empty."""
+
+    name: str
+    value: float
+    unit: str
+    samples: int
+
+
+def _document(figure: _Figure) -> dict[str, object]:
+    return {"metric": figure.name, "value": figure.value, "unit": figure.unit, "samples": figure.samples}
+
+
+def accuracies(folder: Path, run: ExternalRun, output: Output) -> tuple[_Figure, ...]:
+    """The figures that the accuracy step said.
 
     Raises `StepFailed` [no-accuracy]: a figure that is not there, or is no finite number.
     """
     return tuple(_accuracy(folder, run, output, figure) for figure in run.figures)
 
 
-def _accuracy(folder: Path, run: ExternalRun, output: Output, figure: FigureReading) -> Accuracy:
+def _accuracy(folder: Path, run: ExternalRun, output: Output, figure: FigureReading) -> _Figure:
     text = output.numbers.get(figure.pattern) if figure.pattern else _from_json(folder, figure)
     if text is None:
         where = f"a line like `{figure.pattern}`" if figure.pattern else f"`{'.'.join(figure.key)}` in {figure.file}"
@@ -279,9 +295,10 @@ def _accuracy(folder: Path, run: ExternalRun, output: Output, figure: FigureRead
             slug="no-accuracy",
         )
     samples = output.numbers.get(figure.samples, "") if figure.samples else ""
-    return Accuracy(
+    return _Figure(
         name=figure.name,
-        value=round(float(text) * (0.01 if figure.unit == "%" else 1.0), 12),
+        value=float(text),
+        unit=figure.unit,
         samples=int(samples) if samples.isdigit() else run.data_samples,
     )
 

@@ -242,3 +242,11 @@ def test_a_limit_that_user_conf_cannot_say_is_refused():
 def test_a_program_that_cannot_be_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         Program.model_validate({**PROGRAM, **change})
+
+
+def test_a_value_that_the_program_has_no_word_for_is_told_with_those_it_has():
+    with pytest.raises(DefinitionError) as refused:
+        plan_external(external(scenario="MultiStream"))
+    (problem,) = refused.value.problems()
+    assert "there is no value `words.scenario`" in problem.message
+    assert problem.hint == "the program cannot do scenario `MultiStream`: it has words for Server, Offline"

@@ -17,6 +17,8 @@ Template = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]
 ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*\Z", max_length=80)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=40)]
 """A name that can stand in a template: no hyphen, which is arithmetic there."""
+MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@.-]*\Z", max_length=40)]
+"""What a figure of accuracy is called: ``top1``, ``F1``, ``mAP@0.5``."""
 Reason = Annotated[str, StringConstraints(min_length=8, max_length=400)]
 Condition = dict[ValueName, str | tuple[str, ...]]
 """Value name → the value it must have, or one of several; all of them must hold."""
@@ -219,13 +221,14 @@ class Expectation(Strict):
 class AccuracyFigure(Strict):
     """Where one figure of accuracy is read: by a pattern in the step's output, or from a JSON file it wrote."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@.-]*\Z", max_length=40)]
+    name: MetricName
     pattern: ValuePattern | None = None
     file: RelativePath | None = None
     key: tuple[str, ...] = ()
     samples: ValuePattern | None = None
     """A pattern for the number of samples; else the dataset's."""
     unit: Literal["%", ""] = "%"
+    """Whether the number is a share in percent, or counts as it is."""
 
     @model_validator(mode="after")
     def _one_way(self) -> AccuracyFigure:
@@ -242,6 +245,13 @@ class AccuracySource(Strict):
     step: Identifier
     figures: tuple[AccuracyFigure, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _each_once(self) -> AccuracySource:
+        names = [figure.name for figure in self.figures]
+        if len(set(names)) != len(names):
+            raise ValueError("two figures have the same name")
+        return self
+
 
 class Overlay(Strict):
     """Other defaults of parameters under a condition: a system, a kind of device, a scenario."""
@@ -255,6 +265,8 @@ class Logs(Strict):
 
     folder: Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*\.\.)[A-Za-z0-9._/*?\[\]-]+\Z")] = "."
     pick: Literal["only", "newest"] = "only"
+    trace: bool = True
+    """Whether LoadGen's trace is kept, where the program turns it on: megabytes a minute, which no verdict needs."""
 
 
 class Program(Strict):
