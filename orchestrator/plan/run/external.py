@@ -90,7 +90,7 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
             planned = _step(step, spec, filler, test)
             steps.append(planned)
             if planned.artifact is not None:  # all later steps find it
-                made = Mount(source=f"{planned.artifact.path}/files", target=planned.artifact.target)
+                made = Mount(source=planned.artifact.files_path, target=planned.artifact.target)
                 spec = replace(spec, mounts=(*spec.mounts, made))
     names = [step.name for step in steps]
     accuracy = program.accuracy if program.accuracy and program.accuracy.step in names else None
