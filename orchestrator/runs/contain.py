@@ -117,7 +117,7 @@ class Containers:
             step,
             planned.container,
             folder / log_of(planned),
-            on_text=lambda text: output.line(planned.name, text),
+            judge=lambda text: output.line(planned.name, text),
             limit_s=planned.timeout_s,
         )
         error = _failure(output.run, planned, followed, output, folder)
@@ -162,9 +162,10 @@ class Containers:
         container: ContainerSpec,
         log: Path,
         *,
-        on_text: Callable[[str], None] | None = None,
+        judge: Callable[[str], bool] | None = None,
         limit_s: int | None = None,
     ) -> _Followed:
+        """Run one container to its end; it is stopped after ``limit_s`` seconds, and where ``judge`` has enough."""
         begun: list[str] = []
         clock = _Limit(self.engine, limit_s)
         started = time.monotonic()
@@ -181,8 +182,8 @@ class Containers:
                     console.line(raw)
                 except OSError as exc:  # explained here, as the engine would take it for trouble of its own
                     raise explanation(exc, log.parent) from exc
-                if on_text is not None:
-                    on_text(raw.rstrip("\r\n"))
+                if judge is not None and judge(raw.rstrip("\r\n")):
+                    clock.stop()
 
             def on_started(facts: ContainerFacts) -> None:
                 begun.append(facts.container_id)
@@ -193,7 +194,7 @@ class Containers:
             exit=ended,
             container_id=begun[-1] if begun else ended.container_id,
             seconds=time.monotonic() - started,
-            timed_out=clock.over,
+            timed_out=clock.timed_out,
         )
 
 
@@ -207,13 +208,15 @@ class _StepEnded(Exception):
 
 
 class _Limit:
-    """Stops a container when its time is over."""
+    """Stops a container when its time is over, or when it is known to have failed."""
 
     def __init__(self, engine: Engine, seconds: int | None) -> None:
         self._engine = engine
         self._seconds = seconds
         self._timer: threading.Timer | None = None
-        self.over = False
+        self._container_id = ""
+        self._stopping = False
+        self.timed_out = False
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -224,16 +227,26 @@ class _Limit:
                 self._timer.cancel()
 
     def begin(self, container_id: str) -> None:
+        self._container_id = container_id
         if self._seconds is None:
             return
-        self._timer = threading.Timer(self._seconds, self._stop, (container_id,))
+        self._timer = threading.Timer(self._seconds, self._time_is_over)
         self._timer.daemon = True
         self._timer.start()
 
-    def _stop(self, container_id: str) -> None:
-        self.over = True
+    def stop(self) -> None:
+        """Stop the container, once; whoever calls goes on reading what it prints meanwhile."""
+        if not self._stopping:
+            self._stopping = True
+            threading.Thread(target=self._stop, daemon=True).start()
+
+    def _time_is_over(self) -> None:
+        self.timed_out = True
+        self._stop()
+
+    def _stop(self) -> None:
         try:
-            self._engine.stop(container_id)
+            self._engine.stop(self._container_id)
         except MlorchError:  # whoever follows the container hears of it as well
             return
 

@@ -64,8 +64,8 @@ class Output:
     numbers: dict[str, str] = field(default_factory=dict)
     """Pattern of a figure → the last number that it found."""
 
-    def line(self, step: str, text: str) -> None:
-        """One line that ``step`` printed."""
+    def line(self, step: str, text: str) -> bool:
+        """One line that ``step`` printed; whether it is one that no run may print, so that the step has failed."""
         text = text[:_LONGEST_LINE]
         for pattern in self.run.console_has:
             if pattern not in self.seen and re.search(pattern, text):
@@ -77,6 +77,7 @@ class Output:
             for figure in self.run.figures:
                 self._number(figure.pattern, text)
                 self._number(figure.samples, text)
+        return bool(self.unwanted)
 
     def _number(self, pattern: str, text: str) -> None:
         found = re.search(pattern, text) if pattern else None
@@ -197,14 +198,14 @@ def _listing(folder: Path) -> str:
 
 def unmet(run: ExternalRun, output: Output, step: str, exit_code: int) -> StepFailed | None:
     """Why a step that ended did not do its work, by its exit code and its output; None if it did."""
-    if exit_code not in run.exit_codes:
-        return StepFailed(f"step `{step}` ended with status {exit_code}", slug="harness-failed")
     for pattern, line in output.unwanted.items():
         return StepFailed(
-            f"step `{step}` ended with status {exit_code}, but printed `{neutral(line[:_SHOWN])}`",
+            f"step `{step}` printed `{neutral(line[:_SHOWN])}` and was stopped",
             hint=f"the recipe says that no line may match `{pattern}`",
             slug="console",
         )
+    if exit_code not in run.exit_codes:
+        return StepFailed(f"step `{step}` ended with status {exit_code}", slug="harness-failed")
     return None
 
 

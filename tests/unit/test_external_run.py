@@ -278,7 +278,7 @@ def losing(folders, on_line):
         (programs(codes={"compile": 1}), "performance", "harness-failed", "step `compile` ended with status 1"),
         (programs(compile_it=failing), "performance", "artifact-missing", "the step did not make net.bin"),
         (programs(test=silent), "performance", "no-loadgen-logs", "left no mlperf_log_detail.txt"),
-        (programs(test=losing), "performance", "console", "but printed `ERROR lost a batch`"),
+        (programs(test=losing), "performance", "console", "printed `ERROR lost a batch` and was stopped"),
         (programs(test=unfinished), "performance", "console", "no line of the output"),
         (programs(test=leaving("singlestream")), "performance", "other-settings", "SingleStream, not Offline"),
         (programs(test=leaving("accuracy"), score=scored("nothing\n")), "accuracy", "no-accuracy", "did not say"),
@@ -344,6 +344,20 @@ def test_a_document_in_our_name_is_replaced(run_it):
     assert outcome.error is None
     accuracy = json.loads((outcome.folder / "harness.json").read_text())["accuracy"]
     assert (accuracy["value"], accuracy["unit"]) == (91.54, "%")
+
+
+def test_a_program_that_fails_and_would_wait_for_ever_is_stopped(run_it):
+    engine = programs()
+
+    def hanging(_folders, on_line):
+        on_line("ERROR lost a sample\n")
+        assert engine.stopped.wait(20)
+
+    engine.steps["test"] = hanging
+    steps = [{**step, "timeout": "1h"} for step in PROGRAM["steps"]]
+    outcome, _ = run_it(engine, program={"steps": steps})
+    assert outcome.error.slug == "console"
+    assert "printed `ERROR lost a sample` and was stopped" in outcome.error.message
 
 
 def test_a_step_beyond_its_time_is_stopped_and_told(run_it):
