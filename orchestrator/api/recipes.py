@@ -22,10 +22,9 @@ def list(kind: str | None = None, **options: Any) -> Document:  # noqa: A001 (th
 
 def show(name: str, **options: Any) -> Document:
     """One recipe, as ``mlorch recipes show --json``. Raises `UsageError` for an unknown name."""
-    from orchestrator.operations.recipes import show_recipe
+    from orchestrator.operations.recipes import recipe_document, show_recipe
 
-    document: Document = document_of(show_recipe(context_of(progress_of(talk=False), options), name))
-    return document
+    return document_of(recipe_document(show_recipe(context_of(progress_of(talk=False), options), name)))
 
 
 def lint(paths: Sequence[str | Path] = (), **options: Any) -> Document:

@@ -14,8 +14,7 @@ from orchestrator.definitions.kinds.recipes import DebianPackage, PypiPackage, R
 from orchestrator.errors import AssetError
 from orchestrator.facts.build import DebPin
 from orchestrator.host.files import sha256_file
-from orchestrator.packages.cache import quarantine
-from orchestrator.packages.download import GoneError, Wanted
+from orchestrator.packages.download import GoneError, Wanted, quarantine
 from orchestrator.packages.index import file_urls
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.recipes import Asset, PackageSource
-    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.fetch import Fetcher
 
 _LARGEST_LICENCE = 1 << 20
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import context_for, json_option, recipes_option
+from orchestrator.commands.common import context_options
 from orchestrator.commands.groups import ListGroup
 
 if TYPE_CHECKING:
     from orchestrator.console import Console
     from orchestrator.operations.assets import AssetFacts
+    from orchestrator.operations.context import Context
 
 
 @click.group("assets", cls=ListGroup)
@@ -20,16 +21,13 @@ def command() -> None:
 
 
 @command.command("list")
-@recipes_option
-@json_option
-def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
+@context_options
+def list_command(context: Context, console: Console) -> None:
     """List models and datasets: what is here, where it comes from, under which terms."""
-    from orchestrator.console import Console
     from orchestrator.operations.assets import list_assets
 
-    console = Console(quiet=as_json)
-    found = list_assets(context_for(console, recipes))
-    if as_json:
+    found = list_assets(context)
+    if console.quiet:
         console.document({"assets": found})
         return
     rows = [
@@ -44,39 +42,33 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 @click.option(
     "--target", "-t", default=None, metavar="NAME", help="Whose prep image prepares them (default: detected)."
 )
-@recipes_option
-@json_option
-def get_command(names: tuple[str, ...], target: str | None, recipes: tuple[str, ...], *, as_json: bool) -> None:
+@context_options
+def get_command(names: tuple[str, ...], target: str | None, context: Context, console: Console) -> None:
     """Fetch, check and prepare models and datasets; all of them when none is named."""
-    from orchestrator.commands.progress import ConsoleProgress
-    from orchestrator.console import Console
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.operations.assets import get_assets
 
-    console = Console(quiet=as_json)
     done = []
-    for each in get_assets(context_for(console, recipes), names, ConsoleProgress(console), target=target):
+    for each in get_assets(context, names, ConsoleProgress(console), target=target):
         done.append(each)
-        if not as_json:
+        if not console.quiet:
             console.result(f"{each.kind} {each.name}: {_megabytes(each)} MB in {each.folder}")
-    if as_json:
+    if console.quiet:
         console.document({"assets": done})
 
 
 @command.command("verify")
 @click.argument("names", nargs=-1)
-@recipes_option
-@json_option
-def verify_command(names: tuple[str, ...], recipes: tuple[str, ...], *, as_json: bool) -> int:
+@context_options
+def verify_command(names: tuple[str, ...], context: Context, console: Console) -> int:
     """Hash every file of the models and datasets that are here; wrong ones are moved aside. Exit 1 if any is."""
-    from orchestrator.console import Console
     from orchestrator.operations.assets import verify_assets
 
-    console = Console(quiet=as_json)
     done = []
-    for each in verify_assets(context_for(console, recipes), names):
+    for each in verify_assets(context, names):
         done.append(each)
         _show_verified(console, each)
-    if as_json:
+    if console.quiet:
         console.document({"assets": done})
     return 1 if any(each.state == "wrong" for each in done) else 0
 

@@ -10,16 +10,21 @@ from orchestrator.assets.store import Store, kind_of
 from orchestrator.definitions.yaml import suggestion
 from orchestrator.errors import UsageError
 from orchestrator.host.folders import cache_home
+from orchestrator.operations.plan_cache import Selection
+from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from orchestrator.assets.provider import AssetProvider
     from orchestrator.assets.store import Stored
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.recipes import Asset
+    from orchestrator.engines import BuildEvent
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Progress
+    from orchestrator.operations.pull_policy import PullPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +54,7 @@ def list_assets(context: Context) -> tuple[AssetFacts, ...]:
     Raises:
         DefinitionError: invalid recipes.
     """
-    catalog, store = context.catalog, _store()
+    catalog, store = context.catalog, Store(cache_home())
     return tuple(_facts(entry, store.find(entry, catalog)) for entry in catalog.assets())
 
 
@@ -64,8 +69,6 @@ def get_assets(
         UsageError: `unknown-asset`.
         AssetError: a source cannot be had, or gives other bytes. EngineError: none to prepare it with.
     """
-    from orchestrator.operations.asset_provider import asset_provider
-
     entries = _named(context.catalog, names)
     provider = asset_provider(context, progress, target=target)
     for entry in entries:
@@ -78,7 +81,7 @@ def verify_assets(context: Context, names: Sequence[str]) -> Iterator[AssetFacts
     Raises:
         UsageError: `unknown-asset`. DefinitionError.
     """
-    catalog, store = context.catalog, _store()
+    catalog, store = context.catalog, Store(cache_home())
     for entry in _named(catalog, names):
         stored, wrong = store.verify(entry, catalog)
         facts = replace(_facts(entry, stored), wrong=tuple(wrong))
@@ -87,8 +90,40 @@ def verify_assets(context: Context, names: Sequence[str]) -> Iterator[AssetFacts
         yield facts
 
 
-def _store() -> Store:
-    return Store(cache_home())
+def asset_provider(
+    context: Context,
+    progress: Progress,
+    *,
+    target: str | None = None,
+    base_source: str = "",
+    pull_policy: PullPolicy = DEFAULT_PULL_POLICY,
+) -> AssetProvider:
+    """Gets assets from the cache, else fetches and prepares them; the image that does is built when it is needed."""
+    from orchestrator.assets.provider import AssetProvider, Prep
+    from orchestrator.assets.sources import Sources
+    from orchestrator.operations.build import build_images
+    from orchestrator.packages.fetch import Fetcher
+
+    def image(layer: str) -> str:
+        selection = Selection(target=target, base_source=base_source, side=layer)
+        plans, _ = build_images(context, selection, progress, pull_policy=pull_policy)
+        return plans[0].image
+
+    def on_event(event: BuildEvent) -> None:
+        if event.kind == "start":
+            progress.say(f"{event.step}  fetching")
+        elif event.kind == "done":
+            progress.say(f"{event.step}  fetched, {event.total / 2**20:.1f} MiB")
+        elif event.kind == "retry":
+            progress.warn(f"{event.step}: {event.text}")
+
+    return AssetProvider(
+        catalog=context.catalog,
+        store=Store(cache_home()),
+        sources=Sources(context.catalog, Fetcher(site=context.site, on_event=on_event)),
+        prep=Prep(engine=lambda: context.engine, image=image),
+        on_event=on_event,
+    )
 
 
 def _named(catalog: Catalog, names: Sequence[str]) -> list[Entry[Asset]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.definitions.catalog.load import kind_of
@@ -11,54 +10,19 @@ from orchestrator.definitions.kinds.base import is_name
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.yaml import nearest, suggestion
 from orchestrator.errors import UsageError
-from orchestrator.host.files import atomic_write_text
+from orchestrator.host.files import atomic_write_text, make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.definitions.catalog import AnyEntry, Catalog
+    from orchestrator.definitions.catalog import AnyEntry
     from orchestrator.operations.context import Context
 
 _FOLDERS = {"harness": "harnesses"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipeFacts:
-    """A recipe and where it comes from: an element of `recipes` in the JSON of `recipes list`."""
-
-    kind: str
-    name: str
-    title: str
-    origin: str
-    path: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """One recipe whole."""
-
-    facts: RecipeFacts
-    text: str
-    sha256: str
-    definition: dict[str, Any]
-    """as it was understood, with defaults"""
-
-    def document(self) -> dict[str, Any]:
-        """The JSON of `recipes show`."""
-        facts = self.facts
-        return {
-            "kind": facts.kind,
-            "name": facts.name,
-            "title": facts.title,
-            "origin": facts.origin,
-            "path": str(facts.path),
-            "sha256": self.sha256,
-            "definition": self.definition,
-        }
-
-
-def list_recipes(context: Context, kind: str | None = None) -> tuple[RecipeFacts, ...]:
-    """All recipes, or those of a kind.
+def list_recipes(context: Context, kind: str | None = None) -> tuple[dict[str, str], ...]:
+    """All recipes, or those of a kind, and where each comes from, as the JSON of `recipes list` has them.
 
     Raises:
         UsageError: `unknown-kind`. DefinitionError: invalid recipes.
@@ -68,19 +32,32 @@ def list_recipes(context: Context, kind: str | None = None) -> tuple[RecipeFacts
     return tuple(_facts(entry) for entry in context.catalog.entries(kind))
 
 
-def show_recipe(context: Context, name: str) -> Recipe:
+def show_recipe(context: Context, name: str) -> AnyEntry:
     """A recipe by NAME, or by KIND/NAME where several kinds have the name.
 
     Raises:
         UsageError: `unknown-recipe`, `ambiguous-recipe`, `unknown-kind`. DefinitionError: invalid recipes.
     """
-    entry = _find(context.catalog, name)
-    return Recipe(
-        facts=_facts(entry),
-        text=entry.document.text,
-        sha256=entry.sha256,
-        definition=entry.definition.model_dump(mode="json", by_alias=True, exclude_none=True),
-    )
+    catalog = context.catalog
+    kind, slash, rest = name.partition("/")
+    if slash:
+        _require_kind(kind)
+        return catalog.get(kind, rest)
+    found = [catalog.by_key[kind, name] for kind in KINDS if (kind, name) in catalog.by_key]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = " or ".join(f"`{kind_of(entry)}/{name}`" for entry in found)
+        raise UsageError(f"several recipes are named `{name}`", hint=f"say {names}", slug="ambiguous-recipe")
+    near = nearest(name, [known for _, known in catalog.by_key], limit=3)
+    hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "see `mlorch recipes list`"
+    raise UsageError(f"there is no recipe `{name}`", hint=hint, slug="unknown-recipe")
+
+
+def recipe_document(entry: AnyEntry) -> dict[str, Any]:
+    """The JSON of `recipes show`: the recipe as it was understood, with defaults, and where it comes from."""
+    definition = entry.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {**_facts(entry), "sha256": entry.sha256, "definition": definition}
 
 
 def new_recipe(kind: str, name: str, folder: Path) -> Path:
@@ -91,7 +68,7 @@ def new_recipe(kind: str, name: str, folder: Path) -> Path:
     """
     text = skeleton(kind, name)
     path = folder / _FOLDERS.get(kind, f"{kind}s") / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     atomic_write_text(path, text)
     return path
 
@@ -110,32 +87,17 @@ def skeleton(kind: str, name: str) -> str:
     return text.replace("@NAME@", name)
 
 
-def _find(catalog: Catalog, name: str) -> AnyEntry:
-    kind, slash, rest = name.partition("/")
-    if slash:
-        _require_kind(kind)
-        return catalog.get(kind, rest)
-    found = [catalog.by_key[kind, name] for kind in KINDS if (kind, name) in catalog.by_key]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = " or ".join(f"`{kind_of(entry)}/{name}`" for entry in found)
-        raise UsageError(f"several recipes are named `{name}`", hint=f"say {names}", slug="ambiguous-recipe")
-    near = nearest(name, [known for _, known in catalog.by_key], limit=3)
-    hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "see `mlorch recipes list`"
-    raise UsageError(f"there is no recipe `{name}`", hint=hint, slug="unknown-recipe")
-
-
 def _require_kind(kind: str) -> None:
     if kind not in KINDS:
         raise UsageError(f"there is no kind `{kind}`", hint=suggestion(kind, KINDS), slug="unknown-kind")
 
 
-def _facts(entry: AnyEntry) -> RecipeFacts:
-    return RecipeFacts(
-        kind=kind_of(entry),
-        name=entry.definition.name,
-        title=entry.definition.title,
-        origin=entry.origin,
-        path=entry.path,
-    )
+def _facts(entry: AnyEntry) -> dict[str, str]:
+    what = entry.definition
+    return {
+        "kind": kind_of(entry),
+        "name": what.name,
+        "title": what.title,
+        "origin": entry.origin,
+        "path": str(entry.path),
+    }

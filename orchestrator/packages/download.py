@@ -1,14 +1,18 @@
 """Files by hash over HTTP(S) or from this machine, into a cache that processes share.
 
-A transient fault (a broken connection, a server's 5xx) is tried again and said so; a
-file that is gone or has other bytes is not.
+A file appears there by an atomic rename after its hash was checked, so that what exists is
+right; a lock file keeps two processes from fetching it twice. A transient fault (a broken
+connection, a server's 5xx) is tried again, with a line about it; a file that is gone or has
+other bytes is not.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
 import urllib.parse
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,10 +23,9 @@ from orchestrator.host.files import sha256_file
 from orchestrator.http.answer import LARGEST_DOWNLOAD, Partial
 from orchestrator.http.client import Client, Request, split_credentials
 from orchestrator.http.failures import HttpError, Limits
-from orchestrator.packages.cache import quarantine, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from orchestrator.http.answer import Answer
 
@@ -44,9 +47,34 @@ class Wanted:
 
 
 class GoneError(AssetError):
-    """Every place answered that it does not have the file."""
+    """Every address answered that it does not have the file."""
 
     slug = "gone"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place, on disk, when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def quarantine(root: Path, bad: Path, name: str) -> Path:
+    """Move a file whose hash is wrong aside, under the hash that it has; give its new path."""
+    folder = root / "quarantine"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{sha256_file(bad)[:16]}-{name}"
+    bad.replace(path)
+    return path
 
 
 def ignore(_event: BuildEvent) -> None:
@@ -67,17 +95,10 @@ def answers(url: str, timeout_s: float = 4.0, client: Client | None = None) -> s
 class Downloads:
     """The download cache below ``root``; safe for threads and processes."""
 
-    def __init__(
-        self, root: Path, on_event: Callable[[BuildEvent], None] = ignore, *, client: Callable[[], Client] = Client
-    ) -> None:
+    def __init__(self, root: Path, client: Client, on_event: Callable[[BuildEvent], None] = ignore) -> None:
         self.root = root
+        self.client = client
         self._on_event = on_event
-        self._make_client = client
-
-    @cached_property
-    def client(self) -> Client:
-        """Asks servers; made when something is not in the cache."""
-        return self._make_client()
 
     def path(self, sha256: str) -> Path:
         """Where a file with this hash lies once it is there."""
@@ -88,25 +109,25 @@ class Downloads:
         return self.path(sha256).is_file()
 
     def get(self, wanted: Wanted) -> Path:
-        """The file, from the cache or from the first place that has it; its bytes are checked either way.
+        """The file, from the cache or from the first address that has it; its bytes are checked either way.
 
         Raises:
-            GoneError: no place has it.
+            GoneError: no address has it.
             AssetError: other bytes (`hash-mismatch`; they are kept in ``quarantine/``) or a
                 fault that did not go away (`download-failed`).
         """
-        place = self.path(wanted.sha256)
-        with locked(place.with_suffix(".lock")):
-            if place.is_file():
-                if sha256_file(place) == wanted.sha256:
-                    return place
-                quarantine(self.root, place, wanted.name)
+        path = self.path(wanted.sha256)
+        with locked(path.with_suffix(".lock")):
+            if path.is_file():
+                if sha256_file(path) == wanted.sha256:
+                    return path
+                quarantine(self.root, path, wanted.name)
             self._event("start", wanted.name, total=wanted.size)
-            with replacing(place) as temporary:
+            with replacing(path) as temporary:
                 self._download(wanted, temporary)
                 temporary.chmod(0o644)
             self._event("done", wanted.name, total=wanted.size)
-        return place
+        return path
 
     def _download(self, wanted: Wanted, temporary: Path) -> None:
         with temporary.open("wb") as out:
@@ -158,17 +179,20 @@ class Downloads:
         return self.client.patiently(work, on_retry)
 
     def _from_any(self, wanted: Wanted, part: Partial) -> None:
-        """Fetch from the first place that has it; raises the last trouble where one may have it and does not answer."""
+        """Fetch from the first address that has it; raises the last trouble of one that may have it."""
         last: HttpError | None = None
         for url in wanted.urls:
             try:
-                if self._from_one(url, part):
-                    _require_whole(wanted, part)
-                    return
+                found = self._from_one(url, part)
             except HttpError as error:
                 last = error
+                continue
+            if found and part.count >= wanted.size:
+                return
+            if found:
+                last = HttpError(wanted.name, f"{part.count} of {wanted.size} bytes came", passing=True)
         if last is None:
-            raise GoneError(f"{wanted.name} is at none of its {len(wanted.urls)} places")
+            raise GoneError(f"{wanted.name} is at none of its {len(wanted.urls)} addresses")
         raise last
 
     def _from_one(self, url: str, part: Partial) -> bool:
@@ -187,11 +211,6 @@ class Downloads:
 
     def _event(self, kind: str, step: str, text: str = "", total: int = 0) -> None:
         self._on_event(BuildEvent(kind=kind, step=step, text=text, total=total))
-
-
-def _require_whole(wanted: Wanted, part: Partial) -> None:
-    if part.count < wanted.size:
-        raise HttpError(wanted.name, f"{part.count} of {wanted.size} bytes came", passing=True)
 
 
 def _failed(name: str, error: HttpError) -> AssetError:

@@ -70,9 +70,7 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
         record = from_json(text, path=str(path))
     except StepFailed as exc:
         return _without_record(folder, exc.message)
-    checked, faults = ["the record's seal"], [*_seal(document), *_identity(record, folder)]
-    if record.status == "running":
-        faults.append(Fault(file=RECORD, message="the run has not ended: there is nothing to hold it to"))
+    checked, faults = ["the record's seal"], list(_record(document, record, folder))
     checked.append(f"sha256 of {len(record.files)} files")
     faults += _files(record, folder)
     if record.status == "done":
@@ -82,8 +80,6 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
         if record.measured is not None:
             checked.append("every figure of the record against the logs")
             faults += _figures(record, folder, harness)
-        elif document.keys() & {"measured", "left"}:  # which records of mlorch 0.1 do not have
-            faults.append(Fault(file=RECORD, message="the run is done, and its record has no figures (`measured`)"))
         if record.mode == "accuracy":
             faults += _accuracy(folder, labels, harness)
             checked.append("accuracy" if labels else "number and uniqueness of the accuracy log's samples")
@@ -95,14 +91,16 @@ def _without_record(folder: Path, why: str) -> Verification:
     return Verification(run_id=folder.name, folder=folder, checked=("record",), faults=(fault,))
 
 
-def _seal(document: Mapping[str, object]) -> Iterator[Fault]:
+def _record(document: Mapping[str, object], record: RunRecord, folder: Path) -> Iterator[Fault]:
     if document.get("seal") != seal(document):
         yield Fault(file=RECORD, message="the record was changed after mlorch wrote it")
-
-
-def _identity(record: RunRecord, folder: Path) -> Iterator[Fault]:
     if record.run_id != folder.name:
         yield Fault(file=RECORD, message=f"the record is of run {record.run_id}, the folder is not")
+    if record.status == "running":
+        yield Fault(file=RECORD, message="the run has not ended: there is nothing to hold it to")
+    # Records of mlorch 0.1 have neither key.
+    if record.status == "done" and record.measured is None and document.keys() & {"measured", "left"}:
+        yield Fault(file=RECORD, message="the run is done, and its record has no figures (`measured`)")
 
 
 def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
@@ -204,17 +202,14 @@ def _figures(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> 
 def _flat(document: object, prefix: str = "measured") -> dict[str, object]:
     """Each value by its dotted name; a metric by its own, not by its number."""
     if isinstance(document, list):
-        document = {_name_of(item, at): item for at, item in enumerate(document)}
+        named = ((item.get("name", at) if isinstance(item, dict) else at, item) for at, item in enumerate(document))
+        document = {str(name): item for name, item in named}
     if not isinstance(document, dict):
         return {prefix: document}
     found: dict[str, object] = {}
     for name, value in document.items():
         found |= _flat(value, f"{prefix}.{name}")
     return found
-
-
-def _name_of(item: object, at: int) -> str:
-    return str(item.get("name", at) if isinstance(item, dict) else at)
 
 
 def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) -> Iterator[Fault]:

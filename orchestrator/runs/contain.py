@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from orchestrator.runs.failures import explanation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from orchestrator.engines import ContainerExit, ContainerFacts, Engine
+    from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
     from orchestrator.facts.runs import RunStep
@@ -38,7 +39,6 @@ class Ended:
     """
 
     exit: ContainerExit
-    container_id: str
     left: Mapping[str, str]
     output: Output | None = None
     steps: tuple[StepFact, ...] = ()
@@ -48,7 +48,6 @@ class Ended:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Followed:
     exit: ContainerExit
-    container_id: str
     seconds: float
     timed_out: bool
 
@@ -71,7 +70,7 @@ class Containers:
                 self.watcher.line(step, text)
             if step.external is None:
                 followed = self._follow(step, artifacts.container, folder / LOG)
-                ended = Ended(exit=followed.exit, container_id=followed.container_id, left={})
+                ended = Ended(exit=followed.exit, left={})
             else:
                 source = next(mount.source for mount in artifacts.container.mounts if mount.target == ARTIFACTS)
                 ended = self._steps(step, step.external, folder, source)
@@ -104,7 +103,6 @@ class Containers:
         assert test is not None  # a program has a LoadGen test, or a step before it failed
         return Ended(
             exit=test.exit,
-            container_id=test.container_id,
             left={},
             output=output,
             steps=tuple(facts),
@@ -166,8 +164,7 @@ class Containers:
         limit_s: int | None = None,
     ) -> _Followed:
         """Run one container to its end; it is stopped after ``limit_s`` seconds, and where ``judge`` has enough."""
-        begun: list[str] = []
-        clock = _Limit(self.engine, limit_s)
+        clock = _Limit(self.engine, container.name, limit_s)
         started = time.monotonic()
         with log.open("x", encoding="utf-8") as stream, clock.running():
             console = ConsoleLog(
@@ -185,17 +182,8 @@ class Containers:
                 if judge is not None and judge(raw.rstrip("\r\n")):
                     clock.stop()
 
-            def on_started(facts: ContainerFacts) -> None:
-                begun.append(facts.container_id)
-                clock.begin(facts.container_id)
-
-            ended = self.engine.run(container, on_line, on_started)
-        return _Followed(
-            exit=ended,
-            container_id=begun[-1] if begun else ended.container_id,
-            seconds=time.monotonic() - started,
-            timed_out=clock.timed_out,
-        )
+            ended = self.engine.run(container, on_line)
+        return _Followed(exit=ended, seconds=time.monotonic() - started, timed_out=clock.timed_out)
 
 
 class _StepEnded(Exception):
@@ -208,31 +196,27 @@ class _StepEnded(Exception):
 
 
 class _Limit:
-    """Stops a container when its time is over, or when it is known to have failed."""
+    """Stops a container, by its name, when its time is over or when it is known to have failed."""
 
-    def __init__(self, engine: Engine, seconds: int | None) -> None:
+    def __init__(self, engine: Engine, name: str, seconds: int | None) -> None:
         self._engine = engine
+        self._name = name
         self._seconds = seconds
-        self._timer: threading.Timer | None = None
-        self._container_id = ""
         self._stopping = False
         self.timed_out = False
 
     @contextmanager
     def running(self) -> Iterator[None]:
+        if self._seconds is None:
+            yield
+            return
+        timer = threading.Timer(self._seconds, self._time_is_over)
+        timer.daemon = True
+        timer.start()
         try:
             yield
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-
-    def begin(self, container_id: str) -> None:
-        self._container_id = container_id
-        if self._seconds is None:
-            return
-        self._timer = threading.Timer(self._seconds, self._time_is_over)
-        self._timer.daemon = True
-        self._timer.start()
+            timer.cancel()
 
     def stop(self) -> None:
         """Stop the container, once; whoever calls goes on reading what it prints meanwhile."""
@@ -245,10 +229,8 @@ class _Limit:
         self._stop()
 
     def _stop(self) -> None:
-        try:
-            self._engine.stop(self._container_id)
-        except MlorchError:  # whoever follows the container hears of it as well
-            return
+        with contextlib.suppress(MlorchError):  # whoever follows the container hears of it as well
+            self._engine.stop(self._name)
 
 
 def log_of(planned: PlannedStep) -> str:

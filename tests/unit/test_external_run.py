@@ -17,7 +17,7 @@ from run_parts import SHA, a_benchmark, a_run_environment, a_workload
 from orchestrator.commands.results_view import show_summary
 from orchestrator.console import Console
 from orchestrator.definitions.kinds.recipes import Harness
-from orchestrator.engines import ContainerExit, ContainerFacts
+from orchestrator.engines import ContainerExit
 from orchestrator.facts.record import AccuracyGoal, ImageId, RecipeId, from_json
 from orchestrator.host.process import this_process, this_user
 from orchestrator.plan.run.cells import Cell
@@ -64,17 +64,16 @@ class Programs:
     codes: dict = field(default_factory=dict)
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, spec, on_line, on_started=lambda _facts: None):
+    def run(self, spec, on_line):
         self.specs.append(spec)
         name = spec.command[0]
-        on_started(ContainerFacts(container_id=name, name=spec.name, state="running", labels=spec.labels))
         folders = {mount.target: Path(mount.source) for mount in spec.mounts}
         for mount in spec.mounts:
             if not mount.source.startswith(("/cache/m", "/cache/my")):
                 assert Path(mount.source).exists(), mount
         self.steps[name](folders, on_line)
         code = 137 if self.stopped.is_set() else self.codes.get(name, 0)
-        return ContainerExit(container_id=name, exit_code=code, out_of_memory=False, started="", finished="")
+        return ContainerExit(container_id=name, exit_code=code, out_of_memory=False)
 
     def stop(self, _container_id, _grace_s=10):
         self.stopped.set()
@@ -161,7 +160,7 @@ def test_an_artefact_is_made_once_and_mounted_read_only_for_the_test(run_it):
 def test_an_artefact_that_was_changed_on_the_disk_is_made_anew(run_it, tmp_path):
     engine = programs()
     run_it(engine)
-    (made,) = (tmp_path / "artifacts/made").rglob("net.bin")
+    (made,) = (tmp_path / "artifacts/.made").rglob("net.bin")
     made.chmod(0o644)
     made.write_bytes(b"other!")
     run_it(engine)

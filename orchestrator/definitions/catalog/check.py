@@ -76,6 +76,8 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             yield from _layer(catalog, entry, target.runtime, ("runtime",), "runtime")
             for framework, layer in target.frameworks.items():
                 yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
+            for index, name in enumerate(target.host):
+                yield from _known(catalog, entry, "hostchecks", name, ("host", index))
             yield from _own_frameworks(entry, target)
         case d.Layer() as layer:
             yield from _over(catalog, entry, layer)

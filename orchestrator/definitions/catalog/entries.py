@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
@@ -18,6 +16,7 @@ from orchestrator.errors import DefinitionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from orchestrator.definitions.variations import Variation
     from orchestrator.definitions.yaml import Document
@@ -45,11 +44,6 @@ class Entry(Generic[D_co]):
     """The file as it was written, where ``document`` is that with the choices of its axes made."""
     variation: Variation | None = None
     """The choices that were made, and what wrote each value that is not the recipe's own."""
-
-    @property
-    def folder(self) -> Path:
-        """The folder that its relative paths start from."""
-        return self.path.parent
 
     @property
     def sha256(self) -> str:
@@ -85,7 +79,9 @@ class Catalog:
         if entry is not None:
             return entry
         names = self.names(kind)
-        near = nearest(name, names, limit=3)
+        entries = [self.by_key[kind, known] for known in names]
+        called = [e.definition.name for e in entries if name.lower() in getattr(e.definition, "aliases", ())]
+        near = called or nearest(name, names, limit=3)
         hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}? " if near else ""
         hint += f"there are: {', '.join(names)}" if names else f"no {kind} is defined"
         raise UsageError(f"there is no {kind} `{name}`", hint=hint, slug=f"unknown-{kind}")
@@ -186,7 +182,11 @@ class Catalog:
             if inside(path, root.dockerfiles) is None:
                 message = f"the template {path} is a link that leads out of {root.dockerfiles}"
                 raise DefinitionError.fault("template-outside", message, "copy the file into `dockerfiles/`")
-            return Template(text=read_text(path), path=path)
+            try:
+                return Template(text=path.read_text(encoding="utf-8"), path=path)
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+                raise DefinitionError.fault("unreadable", f"cannot read {path}: {reason}") from None
         folders = [root.dockerfiles for root in self.roots]
         known = {path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*.j2")}
         hint = suggestion(name, sorted(known))
@@ -202,7 +202,7 @@ class Catalog:
         """
         builtin = source.startswith("builtin:")
         tree = package_folder() if builtin else entry.root
-        path = (tree if builtin else entry.folder) / source.removeprefix("builtin:")
+        path = (tree if builtin else entry.path.parent) / source.removeprefix("builtin:")
         span = entry.document.find(source)
         try:
             real = inside(path, tree)
@@ -217,15 +217,6 @@ class Catalog:
         return real
 
 
-def read_text(path: Path) -> str:
-    """A template's text; `DefinitionError` where it cannot be read or is not UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise DefinitionError.fault("unreadable", f"cannot read {path}: {reason}") from None
-
-
 def _unfit(real: Path, tree: Path) -> Iterator[tuple[str, str, str]]:
     """What must not be read of a file or folder of a recipe: slug, message and hint.
 
@@ -233,24 +224,17 @@ def _unfit(real: Path, tree: Path) -> Iterator[tuple[str, str, str]]:
     an image that is published; a pipe would be read for ever.
     """
     copy = "copy what it leads to beside the recipe"
-    if not real.is_dir():
-        if not real.is_file():
-            yield "file-kind", f"{real} is neither a file nor a folder", "name a plain file"
-        return
-    for at, folders, files in os.walk(real):
-        for name in sorted(folders):
-            if (path := Path(at) / name).is_symlink():
-                yield "file-outside", f"{path} is a link to a folder; none is followed", copy
-        for name in sorted(files):
-            path = Path(at) / name
-            try:
-                within = inside(path, tree)
-            except (OSError, RuntimeError):  # it leads to nothing, or in a loop
-                within = None
-            if within is None:
-                yield "file-outside", f"{path} is a link that leads out of {tree} or to nothing", copy
-            elif not within.is_file():
-                yield "file-kind", f"{path} is neither a file nor a folder", "remove it from the folder"
+    for path in sorted(real.rglob("*")) if real.is_dir() else [real]:
+        try:
+            within = inside(path, tree)
+        except (OSError, RuntimeError):  # it leads to nothing, or in a loop
+            within = None
+        if within is None:
+            yield "file-outside", f"{path} is a link that leads out of {tree} or to nothing", copy
+        elif within.is_dir() and path.is_symlink():
+            yield "file-outside", f"{path} is a link to a folder; none is followed", copy
+        elif not within.is_dir() and not within.is_file():
+            yield "file-kind", f"{path} is neither a file nor a folder", "remove it, or name a plain file"
 
 
 def _missing_file(entry: AnyEntry, source: str, path: Path, span: Span) -> DefinitionError:

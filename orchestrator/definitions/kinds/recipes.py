@@ -137,7 +137,7 @@ class PypiPackage(Strict):
 
 
 class DebianPackage(Strict):
-    """One Debian package, by hash; ``path`` is its place in the archive's pool."""
+    """One Debian package, by hash; ``path`` is its path in the archive's pool."""
 
     kind: Literal["debian"]
     package: DebName

@@ -67,7 +67,6 @@ PATTERNS: dict[str, tuple[str, str]] = {
 _SIMPLE: dict[str, tuple[str, str]] = {
     "int_parsing": ("is not a whole number", ""),
     "int_parsing_size": ("is not a whole number of a sensible size", ""),
-    "int_from_float": ("is not a whole number", ""),
     "int_type": ("is not a whole number", ""),
     "float_parsing": ("is not a number", ""),
     "float_type": ("is not a number", ""),
@@ -76,7 +75,6 @@ _SIMPLE: dict[str, tuple[str, str]] = {
     "bool_type": ("is neither true nor false", "write `true` or `false`"),
     "string_type": ("is not a text", ""),
     "tuple_type": ("is not a list", ""),
-    "list_type": ("is not a list", ""),
     "dict_type": ("is not a mapping", ""),
     "model_type": ("is not a mapping", ""),
     "model_attributes_type": ("is not a mapping", ""),
@@ -109,7 +107,7 @@ def complaint(kind: str, error: Mapping[str, Any], written: str | None) -> tuple
         return _empty(kind)
     if kind in _SIMPLE:
         message, hint = _SIMPLE[kind]
-        if kind in {"tuple_type", "list_type"} and written is not None:
+        if kind == "tuple_type" and written is not None:
             hint = f"write `[{written[:CLIP]}]`"
         return f"{shown} {message}", hint
     if kind == "literal_error":
@@ -129,7 +127,7 @@ def _mismatch(shown: str, pattern: str) -> tuple[str, str]:
 def _empty(kind: str) -> tuple[str, str]:
     if kind == "string_type":
         return "there is no value", 'write the value, or `""` for an empty text'
-    if kind in {"tuple_type", "list_type"}:
+    if kind == "tuple_type":
         return "there is no value", "write `[]` for an empty list, or leave the key out"
     return "there is no value", "write a value, or leave the key out"
 
@@ -152,8 +150,6 @@ def _limit(kind: str, shown: str, context: Mapping[str, Any]) -> tuple[str, str]
     if kind == "too_short":
         least = context.get("min_length", 1)
         return "too few entries", f"at least {least}"
-    if kind == "too_long":
-        return "too many entries", f"at most {context.get('max_length')}"
     return None
 
 

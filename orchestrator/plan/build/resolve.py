@@ -218,18 +218,14 @@ def base_candidates(catalog: Catalog, target: str, platform: str | None = None, 
         found = [base for base in found if base.kind == kind]
     locked = [base for base in found if not base.unlocked]
     if not found:
-        raise _no_base(layer, at, source)
+        kinds = ", ".join(sorted({one.kind for one in layer.sources})) or "none"
+        which = f"`{source}` " if source else ""
+        raise UsageError(
+            f"no base source {which}can be used for `{layer.name}` on {at}",
+            hint=f"the recipe has: {kinds}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
+            slug="no-base-source",
+        )
     return tuple(locked or found)
-
-
-def _no_base(layer: Layer, platform: str, source: str) -> UsageError:
-    kinds = ", ".join(sorted({one.kind for one in layer.sources})) or "none"
-    which = f"`{source}` " if source else ""
-    return UsageError(
-        f"no base source {which}can be used for `{layer.name}` on {platform}",
-        hint=f"the recipe has: {kinds}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
-        slug="no-base-source",
-    )
 
 
 def _requested_base(kind: str, rest: str, layer: Layer) -> Base:

@@ -1,4 +1,4 @@
-"""Debian packages by pin: fetched from the host's own mirrors, and pip out of one of them."""
+"""Pinned files from the host's own mirrors and indexes: Debian packages, pip out of one of them, Python sources."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.kinds.lock import Sdist
+from orchestrator.definitions.locks import normalised
 from orchestrator.errors import AssetError
 from orchestrator.host.folders import cache_home
 from orchestrator.host.mirrors import require_archives
-from orchestrator.host.site import this_site
 from orchestrator.http.client import Client
-from orchestrator.packages.cache import replacing
-from orchestrator.packages.download import Downloads, GoneError, Wanted, ignore, pool_urls
-from orchestrator.packages.index import configured_indexes
+from orchestrator.packages.download import Downloads, GoneError, Wanted, ignore, pool_urls, replacing
+from orchestrator.packages.index import configured_indexes, file_hashes, file_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.engines import BuildEvent
-    from orchestrator.facts.build import DebPin
+    from orchestrator.facts.build import DebPin, SdistPin
     from orchestrator.host.site import SiteConfig
     from orchestrator.packages.index import Indexes
 
@@ -30,34 +30,18 @@ _PARALLEL = 4
 
 
 class Fetcher:
-    """Fetches packages by pin into the shared cache.
-
-    What this site has (archives, indexes, certificates, proxies) is looked up when the first
-    package is not in the cache yet. ``mirrors`` maps ``main`` and ``security`` to archive roots
-    that count instead of the site's.
-    """
+    """Fetches packages by pin into the shared cache, from what a site has: archives, indexes, certificates, proxies."""
 
     def __init__(
-        self,
-        root: Path | None = None,
-        *,
-        site: SiteConfig | None = None,
-        mirrors: Mapping[str, Sequence[str]] | None = None,
-        on_event: Callable[[BuildEvent], None] = ignore,
+        self, site: SiteConfig, root: Path | None = None, on_event: Callable[[BuildEvent], None] = ignore
     ) -> None:
-        self._site = site
-        self._mirrors = mirrors
-        self.downloads = Downloads(root or cache_home(), on_event, client=lambda: Client(site=self.site))
-
-    @cached_property
-    def site(self) -> SiteConfig:
-        """That which was given, else this process's."""
-        return self._site if self._site is not None else this_site()
+        self.site = site
+        self.downloads = Downloads(root or cache_home(), Client(site=site), on_event)
 
     @cached_property
     def mirrors(self) -> Mapping[str, Sequence[str]]:
         """Archive roots by kind. Raises `AssetError` (`no-mirror`) where the site has none."""
-        return self._mirrors if self._mirrors is not None else require_archives(self.site.archives)
+        return require_archives(self.site.archives)
 
     @cached_property
     def indexes(self) -> Indexes:
@@ -74,7 +58,7 @@ class Fetcher:
         try:
             urls = pool_urls(self._roots(pin), pin.path)
         except AssetError:
-            if not self.downloads.path(pin.sha256).is_file():
+            if not self.downloads.has(pin.sha256):
                 raise
             urls = ()
         wanted = Wanted(name=PurePosixPath(pin.path).name, sha256=pin.sha256, size=pin.size, urls=urls)
@@ -116,7 +100,7 @@ class Fetcher:
 _PIP_WHEEL = re.compile(r"^\./usr/share/python-wheels/(pip-[0-9][^/]*-py3-none-any\.whl)$")
 
 
-def pip_wheel(pins: Sequence[DebPin], fetch: Fetcher) -> Path:
+def pip_wheel(pin: DebPin, fetch: Fetcher) -> Path:
     """The pip wheel inside the pinned package of the `pip` layer, unpacked into the cache.
 
     It goes into build contexts only: ``python3 pip.whl/pip install …``. It is unpacked every
@@ -127,13 +111,55 @@ def pip_wheel(pins: Sequence[DebPin], fetch: Fetcher) -> Path:
     """
     from debian.debfile import DebFile
 
-    deb = fetch.debs(pins, relock="pip")[0]
-    place = fetch.downloads.root / "pip" / pins[0].sha256 / "pip.whl"
+    (deb,) = fetch.debs([pin], relock="pip")
+    path = fetch.downloads.root / "pip" / pin.sha256 / "pip.whl"
     with DebFile(filename=str(deb)) as package, package.data.tgz() as members:
         for member in members:
             if _PIP_WHEEL.match(member.name) and (stream := members.extractfile(member)) is not None:
-                with replacing(place) as temporary:
+                with replacing(path) as temporary:
                     temporary.write_bytes(stream.read())
                     temporary.chmod(0o644)
-                return place
-    raise AssetError(f"{pins[0].name} {pins[0].version} holds no pip wheel", slug="no-pip")
+                return path
+    raise AssetError(f"{pin.name} {pin.version} holds no pip wheel", slug="no-pip")
+
+
+# -- sources of Python distributions -------------------------------------------------------
+
+_ENDING = ".tar.gz"
+
+
+def sdist_pin(name: str, version: str, fetch: Fetcher) -> Sdist:
+    """The source of a release as the index of this host lists it. No code of it runs.
+
+    Raises:
+        AssetError: `no-sdist`, the index lists no source of that version with its hash and size.
+    """
+    for filename, sha256, size in file_hashes(name, fetch.indexes, fetch.downloads.page):
+        project, _, rest = filename.removesuffix(_ENDING).rpartition("-")
+        if filename.endswith(_ENDING) and normalised(project) == name and rest == version:
+            return Sdist(name=name, version=version, filename=filename, sha256=sha256, size=size)
+    raise AssetError(
+        f"the index has no source of {name} {version} whose hash and size it says",
+        hint=f"take `{name}` out of `from_source`, or use an index that serves PEP 691 and 700 (pypi.org does)",
+        slug="no-sdist",
+    )
+
+
+def fetch_sdist(pin: SdistPin, fetch: Fetcher) -> Path:
+    """The source in the cache, its bytes checked.
+
+    Raises:
+        AssetError: `sdist-gone`, no index of this host has it; others as `Downloads.get`.
+    """
+    urls: tuple[str, ...] = ()
+    if not fetch.downloads.has(pin.sha256):
+        urls = file_urls(pin.name, pin.filename, fetch.indexes, fetch.downloads.page)
+    try:
+        return fetch.downloads.get(Wanted(name=pin.filename, sha256=pin.sha256, size=pin.size, urls=urls))
+    except GoneError:
+        raise AssetError(
+            f"no index of this host has {pin.filename}",
+            hint="check PIP_INDEX_URL and pip's configuration; a copy of the file in a folder that PIP_FIND_LINKS "
+            "names does as well",
+            slug="sdist-gone",
+        ) from None
