@@ -121,7 +121,6 @@ def pull_options(function: Callable[..., Any]) -> Callable[..., Any]:
         default=None,
         help="Require that registries are asked before building, or ask none (default: those in `registries`).",
     )
-    @set_option
     @wraps(function)
     def collected(*arguments: Any, pull: bool | None, images: str, **more: Any) -> Any:
         from orchestrator.operations.pull_policy import PullPolicy
@@ -195,6 +194,7 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="NAME",
         help="linux/amd64 or linux/arm64 (default: this host's, else the target's first).",
     )
+    @set_option
     @wraps(function)
     def collected(*arguments: Any, target: tuple[str, ...], benchmark: tuple[str, ...], **more: Any) -> Any:
         from orchestrator.operations.plan_cache import Selection

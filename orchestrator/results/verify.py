@@ -12,8 +12,16 @@ from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import one_line
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
-from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, read_document, read_text
+from orchestrator.host.untrusted import (
+    LARGEST_DOCUMENT,
+    UnreadableFile,
+    hash_file,
+    names_below,
+    read_document,
+    read_text,
+)
 from orchestrator.results import loadgen
+from orchestrator.results.figures import read_figures_again
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import REPORT
 
@@ -112,9 +120,9 @@ def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
             if name not in record.files:
                 yield Fault(file=name, message="no hash of it was recorded")
     ours = {RECORD, REPORT, *record.files}
-    for path in sorted(folder.iterdir()) if record.files else ():
-        if path.name not in ours:
-            yield Fault(file=one_line(path.name), message="the file was not there when the run ended")
+    for name in names_below(folder) if record.files else ():
+        if name not in ours:
+            yield Fault(file=one_line(name), message="the file was not there when the run ended")
 
 
 def _difference(folder: Path, name: str, known: FileHash) -> str:
@@ -148,7 +156,7 @@ def _settings(record: RunRecord, folder: Path, harness: Mapping[str, object]) ->
             yield Fault(file=file, message=message)
 
 
-def _lookup(document: Mapping[str, object], dotted: str) -> object:
+def _lookup(document: object, dotted: str) -> object:
     value: object = document
     for part in dotted.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -218,7 +226,10 @@ def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) 
     if not isinstance(entries, list) or not all(map(_is_entry, entries)):
         yield Fault(file=loadgen.ACCURACY, message="not a list of LoadGen's entries")
         return
-    yield from _samples(entries, folder)
+    if harness.get("external"):
+        yield from _external_accuracy(entries, folder, harness)
+        return
+    yield from _samples(entries, _samples_expected(folder))
     claimed = harness.get("accuracy")
     claimed = claimed if isinstance(claimed, dict) else {}
     if claimed.get("samples") != len(entries):
@@ -228,9 +239,35 @@ def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) 
         yield from _top1(entries, claimed, labels)
 
 
-def _samples(entries: list[dict[str, object]], folder: Path) -> Iterator[Fault]:
+def _external_accuracy(
+    entries: list[dict[str, object]], folder: Path, harness: Mapping[str, object]
+) -> Iterator[Fault]:
+    """What somebody else's script said of the accuracy, read again in its log; its samples are what LoadGen logged."""
+    try:
+        figures = read_figures_again(folder, harness.get("readings"))
+    except StepFailed as error:
+        yield Fault(file="harness.json", message=f"accuracy cannot be read again: {error}")
+        return
+    for figure in figures[:1]:
+        yield from _samples(entries, figure.samples)
+    claimed = harness.get("accuracies")
+    said = {str(_lookup(one, "metric")): one for one in claimed} if isinstance(claimed, list) else {}
+    for figure in figures:
+        claim = said.pop(figure.name, None)
+        if claim != figure.document():
+            value = _lookup(claim, "value")
+            message = f"claims {value} as the accuracy `{figure.name}`, the log says {figure.value}"
+            yield Fault(file="harness.json", message=message)
+    for name in said:
+        yield Fault(file="harness.json", message=f"claims an accuracy `{one_line(name)}` that nothing says")
+
+
+def _samples_expected(folder: Path) -> object:
     settings = _json(folder, "settings.json")
-    expected = _lookup(settings, "dataset.samples") if isinstance(settings, dict) else None
+    return _lookup(settings, "dataset.samples") if isinstance(settings, dict) else None
+
+
+def _samples(entries: list[dict[str, object]], expected: object) -> Iterator[Fault]:
     seen = Counter(int(str(entry["qsl_idx"])) for entry in entries)
     twice = sum(count - 1 for count in seen.values())
     if twice:

@@ -17,7 +17,7 @@ from orchestrator.facts.record import StepFact
 from orchestrator.host.left_behind import give, take_over
 from orchestrator.runs.artifacts import lent
 from orchestrator.runs.console_log import LOG, ConsoleLog, tail
-from orchestrator.runs.external import Output, unmet
+from orchestrator.runs.external import Output, log_of, unmet
 from orchestrator.runs.failures import explanation
 
 if TYPE_CHECKING:
@@ -231,11 +231,6 @@ class _Limit:
     def _stop(self) -> None:
         with contextlib.suppress(MlorchError):  # whoever follows the container hears of it as well
             self._engine.stop(self._name)
-
-
-def log_of(planned: PlannedStep) -> str:
-    """The name of a step's log: of the LoadGen test the usual one."""
-    return LOG if planned.role == "run" else f"console-{planned.name}.log"
 
 
 def _with_artifacts(container: ContainerSpec, source: str) -> ContainerSpec:

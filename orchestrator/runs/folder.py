@@ -12,7 +12,7 @@ from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import FileHash
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import give
-from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file
+from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file, names_below
 from orchestrator.runs.external import prepare_files
 from orchestrator.runs.failures import RESERVE_BYTES
 
@@ -42,13 +42,13 @@ def release_reserve(folder: Path) -> None:
 
 
 def with_files(record: RunRecord, folder: Path) -> RunRecord:
-    """The record with the hashes of the run's regular files (not the record, the report or what begins with a dot).
+    """The record with the hashes of the run's regular files, those in its folders among them.
 
-    Files that have no hash are in its ``left``, each with the reason. Raises OSError.
+    The record, the report and what begins with a dot have none. Files that have no hash are in its ``left``, each with the reason. Raises OSError.
     """
     hashes: dict[str, FileHash] = {}
     skipped: dict[str, str] = {}
-    for name in sorted(path.name for path in folder.iterdir()):
+    for name in names_below(folder):
         if name.startswith(".") or name in _OURS:
             continue
         if len(hashes) + len(skipped) >= MOST_FILES:

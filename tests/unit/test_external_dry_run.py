@@ -54,8 +54,8 @@ def test_a_step_that_makes_an_artefact_can_write_it_and_the_others_cannot(printe
 
 def test_the_lines_make_the_files_and_start_the_containers_one_after_the_other(printed):
     shown = printed()
-    before, docker, containers = shown.out.partition("docker run")
-    assert (docker + containers).count("docker run --rm --name mlorch-") == 3
+    before, docker, containers = shown.out.partition("\ndocker ")
+    assert (docker + containers).count(" run --rm --name mlorch-") == 3
     mounts = [word for word in shlex.split(docker + containers) if word.startswith("type=bind,")]
     sources = {re.search("source=([^,]+)", word)[1] for word in mounts}
     made = shlex.split(before)

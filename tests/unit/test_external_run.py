@@ -280,7 +280,7 @@ def losing(folders, on_line):
         (programs(test=losing), "performance", "console", "printed `ERROR lost a batch` and was stopped"),
         (programs(test=unfinished), "performance", "console", "no line of the output"),
         (programs(test=leaving("singlestream")), "performance", "other-settings", "SingleStream, not Offline"),
-        (programs(test=leaving("accuracy"), score=scored("nothing\n")), "accuracy", "no-accuracy", "did not say"),
+        (programs(test=leaving("accuracy"), score=scored("nothing\n")), "accuracy", "no-accuracy", "nothing says"),
         (programs(test=leaving("accuracy"), score=scored("acc=nan% of 64\n")), "accuracy", "no-accuracy", "`nan`"),
         (programs(test=leaving("accuracy"), codes={"score": 1}), "accuracy", "harness-failed", "step `score` ended"),
     ],

@@ -52,6 +52,8 @@ def _relax(value: Any) -> Any:
     if isinstance(node.get("pattern"), str):
         node["pattern"] = node["pattern"].replace(r"\Z", "$")
     kind = node.get("type")
+    if not isinstance(kind, str):  # a field that is called `type`
+        return node
     if kind in _TEXT_OF:
         notes = {key: node.pop(key) for key in _NOTES if key in node}
         return {**notes, "anyOf": [node, {"type": "string", "pattern": _TEXT_OF[str(kind)]}]}
