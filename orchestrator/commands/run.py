@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.engines.printers import Printer
-    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec, Mount
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.pull_policy import PullPolicy
@@ -159,24 +159,30 @@ def prepared(step: RunStep) -> str:
 
     Root's containers are somebody else: the folders become theirs.
     """
-    from orchestrator.facts.containers import ARTIFACTS, RECORD, RESULTS
+    from orchestrator.facts.containers import RECORD, RESULTS
     from orchestrator.operations.run import containers_of
 
     mounts = [mount for container in containers_of(step) for mount in container.mounts]
     writable = list(dict.fromkeys(mount.source for mount in mounts if not mount.read_only))
     results = next(mount.source for mount in mounts if mount.target == RESULTS)
-    artifacts = next((mount.source for mount in mounts if mount.target == ARTIFACTS), "")
     files = {"settings.json": json.dumps(dict(step.settings), separators=(",", ":")), **_files(step)}
     folders = [f"{results}/{name.rpartition('/')[0]}" for name in files if "/" in name]
-    # Where an artefact is mounted, so that no engine makes the place as root.
-    inside = [mount.target.removeprefix(ARTIFACTS) for mount in mounts if mount.target.startswith(f"{ARTIFACTS}/")]
-    folders += [f"{artifacts}{name}" for name in inside]
+    folders += _places(mounts)
     words = [shlex.join(["mkdir", "-p", *dict.fromkeys([*writable, *folders])])]
     words.append(f"touch {shlex.quote(f'{results}/{RECORD}')}")
     words += [f"printf %s {shlex.quote(text)} > {shlex.quote(f'{results}/{name}')}" for name, text in files.items()]
     if step.container.user != step.results_owner:
         words.append(shlex.join(["chown", step.container.user, *writable]))
     return " && ".join(words)
+
+
+def _places(mounts: Sequence[Mount]) -> list[str]:
+    """Where artefacts are mounted in the folder of artefacts, so that no engine makes the place as root."""
+    from orchestrator.facts.containers import ARTIFACTS
+
+    home = next((mount.source for mount in mounts if mount.target == ARTIFACTS), "")
+    inside = [mount.target.removeprefix(ARTIFACTS) for mount in mounts if mount.target.startswith(f"{ARTIFACTS}/")]
+    return [f"{home}{name}" for name in inside]
 
 
 def _files(step: RunStep) -> dict[str, str]:

@@ -100,13 +100,7 @@ class Runner:
     def _close(self, record: RunRecord, folder: Path, ended: Ended, step: RunStep) -> Outcome:
         """The final record of a container that ran to its own end."""
         owner = step.results_owner
-        if step.external is None:
-            harness = harness_document(folder)
-            error = container_failure(record, folder, ended.exit, harness)
-        else:
-            assert ended.output is not None  # the steps of a program were heard
-            failed = resource_failure(record, folder, ended.exit, failed=ended.error is not None) or ended.error
-            harness, error = external_result(folder, step.external, ended.output, failed)
+        harness, error = _said(record, folder, ended, step)
         facts, effective = harness.get("container"), harness.get("effective")
         final = replace(
             record,
@@ -169,6 +163,18 @@ class Runner:
         with contextlib.suppress(MlorchError):
             for found in self.engine.containers(f"{RUN_LABEL}={run_id}"):
                 self.engine.remove(found.container_id)
+
+
+def _said(
+    record: RunRecord, folder: Path, ended: Ended, step: RunStep
+) -> tuple[Mapping[str, object], StepFailed | None]:
+    """The document of the harness, and why its containers did not do their work."""
+    if step.external is None:
+        harness = harness_document(folder)
+        return harness, container_failure(record, folder, ended.exit, harness)
+    assert ended.output is not None  # the steps of a program were heard
+    failed = resource_failure(record, folder, ended.exit, failed=ended.error is not None) or ended.error
+    return external_result(folder, step.external, ended.output, failed)
 
 
 def _interrupts(error: MlorchError) -> bool:

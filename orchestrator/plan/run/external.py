@@ -84,18 +84,11 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
     filler = _Filler(test.harness, values, wordless)
     files = _files(program, filler, test)
     spec = _with_needs(program, filler, test, files)
-    steps: list[PlannedStep] = []
-    for step in program.steps:
-        if holds(step.when, values):
-            planned = _step(step, spec, filler, test)
-            steps.append(planned)
-            if planned.artifact is not None:  # all later steps find it
-                made = Mount(source=planned.artifact.files_path, target=planned.artifact.target)
-                spec = replace(spec, mounts=(*spec.mounts, made))
+    steps = _steps(program, spec, filler, test)
     names = [step.name for step in steps]
     accuracy = program.accuracy if program.accuracy and program.accuracy.step in names else None
     run = ExternalRun(
-        steps=tuple(steps),
+        steps=steps,
         files=tuple(PlannedFile(name=name, text=text) for name, _, text in files),
         folders=tuple(_folder_name(one.path) for one in program.writable if one.kind == "results"),
         logs_folder=program.logs.folder,
@@ -109,10 +102,16 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
         accuracy_step="" if accuracy is None else accuracy.step,
         figures=() if accuracy is None else tuple(_reading(figure) for figure in accuracy.figures),
         data_samples=int(values.get("data.samples", 0)),
-        deviations=tuple(f"{one.what} {one.value}: {one.reason}" for one in program.deviations)
-        + tuple(f"writable {one.path}{' (exec)' if one.exec else ''}: {one.reason}" for one in program.writable),
+        deviations=_deviations(program),
     )
     return run, parameters
+
+
+def _deviations(program: Program) -> tuple[str, ...]:
+    """What the program has beyond the run contract, for people."""
+    rights = [f"{one.what} {one.value}: {one.reason}" for one in program.deviations]
+    folders = [f"writable {one.path}{' (exec)' if one.exec else ''}: {one.reason}" for one in program.writable]
+    return (*rights, *folders)
 
 
 # -- values ------------------------------------------------------------------------------------
@@ -332,6 +331,20 @@ def _deviating(spec: ContainerSpec, deviation: Deviation) -> ContainerSpec:
             name, _, most = value.partition("=")
             number = -1 if most == "unlimited" else int(most)
             return replace(spec, ulimits={**spec.ulimits, name: (number, number)})
+
+
+def _steps(program: Program, spec: ContainerSpec, filler: _Filler, test: ExternalTest) -> tuple[PlannedStep, ...]:
+    """The steps that this test has; what one of them makes is mounted in all later ones."""
+    steps: list[PlannedStep] = []
+    for step in program.steps:
+        if not holds(step.when, filler.values):
+            continue
+        planned = _step(step, spec, filler, test)
+        steps.append(planned)
+        if planned.artifact is not None:
+            made = Mount(source=planned.artifact.files_path, target=planned.artifact.target)
+            spec = replace(spec, mounts=(*spec.mounts, made))
+    return tuple(steps)
 
 
 def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) -> PlannedStep:
