@@ -150,13 +150,18 @@ def targets(name: str = "", **options: Any) -> Document:
     return {"targets": [document_of(each) for each in list_targets(context).presences]}
 
 
-def benchmarks(name: str = "", **options: Any) -> Document:
-    """Every benchmark, or all of the one that is named, as ``mlorch benchmarks list|show --json``."""
-    from orchestrator.operations.benchmarks import list_benchmarks, show_benchmark
+def benchmarks(name: str = "", *, round: str = "", **options: Any) -> Document:  # noqa: A002 (the option's name)
+    """Every benchmark, or all of the one that is named, as ``mlorch benchmarks list|show --json``.
+
+    ``round`` asks for the models and rules of a round of MLPerf Inference, such as v6.0.
+    """
+    from orchestrator.operations.benchmarks import list_benchmarks, list_models, show_benchmark
 
     context = context_of(progress_of(talk=False), options)
     if name:
-        return document_of(show_benchmark(context, name).whole_document())
+        return document_of(show_benchmark(context, name, round).whole_document())
+    if round:
+        return document_of(list_models(context, round))
     return document_of(list_benchmarks(context))
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ARCH_HELP = "What device code is built for (default: what this host's devices are, else the target's)."
 
 
+ROUND_HELP = "Round of MLPerf Inference whose rules hold (default: the one that the benchmark names)."
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 """`--json`: one document on stdout, talk on stderr."""
 
@@ -195,11 +197,13 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="linux/amd64 or linux/arm64 (default: this host's, else the target's first).",
     )
     @set_option
+    @click.option("--round", "round_name", default="", metavar="NAME", help=ROUND_HELP)
     @wraps(function)
     def collected(*arguments: Any, target: tuple[str, ...], benchmark: tuple[str, ...], **more: Any) -> Any:
         from orchestrator.operations.plan_cache import Selection
 
         words = {name: more.pop(name) for name in ("platform", "arch", "base_source", "changes")}
+        words["round"] = more.pop("round_name")
         chosen = tuple(Selection(target=name, benchmarks=benchmark, **words) for name in target or (None,))
         return function(*arguments, chosen=chosen, **more)
 

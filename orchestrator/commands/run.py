@@ -12,6 +12,7 @@ import click
 
 from orchestrator.commands.common import (
     ARCH_HELP,
+    ROUND_HELP,
     context_options,
     engine_option,
     locked_option,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     help=f"{', '.join(SCENARIOS)} or all; repeatable (default: all).",
 )
 @click.option("--mode", "-m", default="all", metavar="MODE", help="performance, accuracy or all (default).")
+@click.option("--round", default="", metavar="NAME", help=ROUND_HELP)
 @click.option("--duration", default=None, metavar="TIME", help="Least duration of a performance test: 30s, 10m.")
 @click.option("--official", is_flag=True, help="The round's rules: 600 s, accuracy in every scenario.")
 @click.option("--target-qps", type=float, default=None, metavar="N", help="Rate of Server, expectation of Offline.")

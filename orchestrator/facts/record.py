@@ -217,6 +217,8 @@ class RunRecord:
     left: Mapping[str, str] = field(default_factory=dict)
     benchmark_title: str = ""
     stands_for: str = ""
+    round: str = ""
+    """Whose rules and LoadGen were asked for; empty in records of mlorch before it knew rounds."""
     note: str = NOTE
     steps: tuple[StepFact, ...] = ()
     deviations: tuple[str, ...] = ()

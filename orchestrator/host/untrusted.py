@@ -28,8 +28,6 @@ LARGEST_HASHED = 64 * 2**30
 """A file may say that it has exabytes: reading more than this to the end is no way to hash."""
 MOST_HOLES = 64 * 2**20
 """Bytes of a hashed file that may lie nowhere: a sparse one costs nothing to make and minutes to read."""
-DEEPEST = 63
-"""Folders in folders that are looked into; what lies deeper is closed (`host.left_behind`)."""
 MOST_FILES = 10_000
 _BLOCK = 1 << 20
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -99,22 +97,6 @@ def read_tail(folder: Path, name: str, *, lines: int = 20, size: int = 16_384) -
     return neutral("\n".join(text.splitlines()[-lines:]))
 
 
-def names_below(folder: Path) -> Iterator[str]:
-    """Whatever lies below ``folder`` and is no folder, by its path below it; no link is followed. Raises OSError."""
-    yield from _names(folder, "", DEEPEST)
-
-
-def _names(folder: Path, below: str, levels: int) -> Iterator[str]:
-    with os.scandir(folder / below) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        name = f"{below}/{entry.name}" if below else entry.name
-        if levels and entry.is_dir(follow_symlinks=False):
-            yield from _names(folder, name, levels - 1)
-        else:
-            yield name
-
-
 def hash_file(folder: Path, name: str) -> tuple[str, int]:
     """The sha256 of a file (hex) and the number of bytes that it is of; raises `UnreadableFile`."""
     digest, size = hashlib.sha256(), 0
@@ -127,6 +109,29 @@ def hash_file(folder: Path, name: str) -> tuple[str, int]:
             if size > LARGEST_HASHED:
                 raise UnreadableFile(folder, name, "grows while it is read")
     return digest.hexdigest(), size
+
+
+def names_below(folder: Path) -> list[str]:
+    """Everything below ``folder`` that is no folder, by its path there, sorted; links are named and not followed.
+
+    What cannot be looked into is left out. Raises OSError for ``folder`` itself only.
+    """
+    found: list[str] = []
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            with os.scandir(folder / below) as entries:
+                for entry in entries:
+                    name = f"{below}{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{name}/")
+                    else:
+                        found.append(name)
+        except OSError:
+            if not below:
+                raise
+    return sorted(found)
 
 
 def _open_file(folder: Path, name: str, limit: int | None) -> int:

@@ -184,6 +184,7 @@ class Context:
                 platform=platform,
                 base=base,
                 arch=chosen.arch,
+                round_name=selection.round,
             )
         return CachedPlans(plans=plans, roots=self._plan_roots(), signature=self._signature)
 

@@ -39,6 +39,8 @@ class Selection:
     arch: str | None = None
     """What device code is built for; None means the devices here, else the target's default."""
     base_source: str = ""
+    round: str = ""
+    """The round whose rules hold; empty for the one that each benchmark names."""
     side: str = ""
     """The layer of a side image (`prep`), instead of benchmarks."""
     changes: tuple[str, ...] = ()

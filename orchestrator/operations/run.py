@@ -157,7 +157,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         asked = pool.submit(_ask_engine, context)
         chosen = context.target(request.target, arch=request.arch)
         selection = run_plan.selection_of(context, request, chosen)
-        planned = run_plan.planned_benchmarks(run_plan.catalog_of(context, selection), context.plans(selection).plans)
+        planned = run_plan.planned_for(context, selection, context.plans(selection).plans)
         require_host(context, chosen, progress)
         host = host_facts()
         engine, facts, limits = asked.result()
@@ -218,7 +218,7 @@ def _with_images(
         from orchestrator.operations.build import build_images
 
         plans, _ = build_images(context, selection, progress, pull_policy=policy)
-        planned = run_plan.planned_benchmarks(run_plan.catalog_of(context, selection), plans)
+        planned = run_plan.planned_for(context, selection, plans)
         found = look_up([one.plan.image for one in planned])
     return planned, {image: facts for image, facts in found.items() if facts is not None}
 
@@ -264,7 +264,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
             one,
             workload=replace(one.workload, model_folder=folder(one.model), dataset_folder=folder(one.dataset)),
         )
-        for one in run_plan.planned_benchmarks(run_plan.catalog_of(context, selection), context.plans(selection).plans)
+        for one in run_plan.planned_for(context, selection, context.plans(selection).plans)
     ]
     engine = None
     if not context.catalog.target(chosen.name).definition.passthrough.empty:

@@ -14,7 +14,7 @@ from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, L
 from orchestrator.facts.redact import redacted_argv, secret_values
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.plan.build.resolve import benchmarks_of, framework_of
+from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
 from orchestrator.plan.run.settings import Choices
@@ -78,22 +78,25 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         benchmarks=tuple(names),
         arch=request.arch,
         base_source=request.base_source,
+        round=request.round,
         changes=request.changes,
     )
 
 
-def catalog_of(context: Context, selection: Selection) -> Catalog:
-    """The catalogue in which the selection's benchmarks are as it wants them."""
-    return context.catalog_for(selection.benchmarks, selection.changes)
+def planned_for(context: Context, selection: Selection, plans: Sequence[BuildPlan]) -> tuple[PlannedBenchmark, ...]:
+    """The workloads of ``plans``, as the selection wants its benchmarks; their asset folders are not known yet."""
+    return planned_benchmarks(context.catalog_for(selection.benchmarks, selection.changes), plans, selection.round)
 
 
-def planned_benchmarks(catalog: Catalog, plans: Sequence[BuildPlan]) -> tuple[PlannedBenchmark, ...]:
-    """The workloads of ``plans``; their asset folders are not known yet."""
-    return tuple(_planned_benchmark(catalog, plan) for plan in plans)
+def planned_benchmarks(
+    catalog: Catalog, plans: Sequence[BuildPlan], round_name: str = ""
+) -> tuple[PlannedBenchmark, ...]:
+    """The workloads of ``plans`` by the rules of a round (empty: their own); their asset folders are not known yet."""
+    return tuple(_planned_benchmark(catalog, plan, round_name) for plan in plans)
 
 
-def _planned_benchmark(catalog: Catalog, plan: BuildPlan) -> PlannedBenchmark:
-    benchmark = catalog.benchmark(plan.benchmark)
+def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str) -> PlannedBenchmark:
+    benchmark = benchmark_in(catalog, plan.benchmark, round_name)
     what = benchmark.definition
     model, dataset = catalog.model(what.model), catalog.dataset(what.dataset)
     workload = Workload(
@@ -107,9 +110,17 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan) -> PlannedBenchmark:
         model_folder=NO_FOLDER,
         dataset_folder=NO_FOLDER,
         arch=plan.arch,
+        loadgen_model=_loadgen_model(catalog, what),
         parameters=_parameters(benchmark),
     )
     return PlannedBenchmark(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset)
+
+
+def _loadgen_model(catalog: Catalog, what: Benchmark) -> str:
+    """What LoadGen calls the model that a benchmark stands for in its round; empty where it stands for none."""
+    if not what.stands_for:
+        return ""
+    return catalog.round_rules(what.round).models[what.stands_for].loadgen_name or ""
 
 
 def _parameters(benchmark: Entry[Benchmark]) -> dict[str, ChosenParameter]:
@@ -284,6 +295,7 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
         other_goals=goals[1:],
         title=what.title,
         stands_for=what.stands_for,
+        round=what.round,
         note=what.note,
     )
 

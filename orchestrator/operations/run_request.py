@@ -42,6 +42,7 @@ class RunRequest:
     arch: str | None = option("--arch", None)
     scenarios: tuple[str, ...] = option("--scenario", ())
     mode: str = option("--mode", "all")
+    round: str = option("--round", "")
     duration: str | None = option("--duration", None)
     official: bool = option("--official", default=False)
     target_qps: float | None = option("--target-qps", None)

@@ -52,6 +52,7 @@ class RecordContext:
     other_goals: tuple[AccuracyGoal, ...] = ()
     title: str = ""
     stands_for: str = ""
+    round: str = ""
     note: str = ""
 
 
@@ -83,6 +84,7 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         stands_for=record_context.stands_for,
         deviations=() if step.external is None else step.external.deviations,
         note=record_context.note or NOTE,
+        round=record_context.round,
     )
 
 

@@ -279,6 +279,7 @@ def test_the_printed_line_makes_the_same_container(context, image, tmp_path):
         return
     run_id = "20260101T000000Z-x"
     (tmp_path / run_id).mkdir()
+    (tmp_path / run_id / "run.json").touch()
     (tmp_path / "artifacts" / "image" / "step").mkdir(parents=True)
     step = a_step(image, tmp_path, run_id, "pass", 64 * MIB)
     spec = replace(

@@ -7,9 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
+from orchestrator.definitions.catalog.rounds import round_rules
 from orchestrator.definitions.kinds.base import Definition
 from orchestrator.definitions.kinds.lock import LayerLock
-from orchestrator.definitions.kinds.recipes import KINDS, Asset, Benchmark, Dataset, Harness, Layer, Model, Target
+from orchestrator.definitions.kinds.recipes import (
+    KINDS,
+    Asset,
+    Benchmark,
+    Dataset,
+    Harness,
+    Layer,
+    Model,
+    Round,
+    Target,
+)
 from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.yaml import decode, nearest, read_document, suggestion
 from orchestrator.errors import DefinitionError, UsageError
@@ -21,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.variations import Variation
     from orchestrator.definitions.yaml import Document
     from orchestrator.errors import Span
+    from orchestrator.facts.rounds import RoundRules
 
 _TEMPLATE_NAME = re.compile(r"(?!/)[A-Za-z0-9._/@+-]+")
 Key = tuple[str, str]
@@ -72,6 +84,7 @@ class Catalog:
     """Definitions that are there and could not be decoded; only a linter's catalogue has them."""
     _locks: dict[str, LayerLock | None] = field(default_factory=dict, repr=False, compare=False)
     _names: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _rounds: dict[str, RoundRules] = field(default_factory=dict, repr=False, compare=False)
 
     def get(self, kind: str, name: str) -> AnyEntry:
         """A definition by kind and name; `UsageError` with the nearest names where there is none."""
@@ -106,6 +119,16 @@ class Catalog:
 
     def host_checks(self, name: str) -> Entry[HostChecks]:
         return self._get(HostChecks, name)
+
+    def round(self, name: str) -> Entry[Round]:
+        return self._get(Round, name)
+
+    def round_rules(self, name: str) -> RoundRules:
+        """The rules of a round, whole; `UsageError` (`unknown-round`) where there is none."""
+        if name not in self._rounds:
+            self.round(name)
+            self._rounds[name] = round_rules(self.by_key, name)
+        return self._rounds[name]
 
     def targets(self) -> tuple[Entry[Target], ...]:
         return self._all(Target)

@@ -64,6 +64,7 @@ class Strict(BaseModel):
         str_strip_whitespace=False,
         allow_inf_nan=False,
         regex_engine="python-re",  # the Rust engine knows neither look-ahead nor \\Z
+        defer_build=True,
     )
 
 

@@ -32,6 +32,7 @@ from orchestrator.definitions.kinds.external import (  # noqa: TC001 (pydantic r
     Program,
     Template,
 )
+from orchestrator.definitions.kinds.rounds import Round as Round  # noqa: PLC0414 (named here for callers)
 from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 from orchestrator.facts.scenarios import ScenarioName  # noqa: TC001 (pydantic reads it)
@@ -236,7 +237,8 @@ class Harness(Variable):
 
     kind: Literal["harness"]
     form: Literal["mlorch", "external"] = "mlorch"
-    loadgen: Name
+    loadgen: Name | None = None
+    """The layer with LoadGen; where none is named, the one of the benchmark's round."""
     deps: Name
     code: Name
     command: tuple[str, ...] = ()
@@ -321,7 +323,9 @@ class Benchmark(Variable):
     kind: Literal["benchmark"]
     task: Name
     stands_for: str = ""
+    """A model of the round, by the checker's name: what is measured, where official, else what it is like."""
     round: str = "v6.1"
+    """The round of MLPerf Inference whose rules and seeds hold; the harness's LoadGen must be one that it accepts."""
     official: bool = False
     default: bool = False
     layer: Name
@@ -342,7 +346,7 @@ class Benchmark(Variable):
 
 
 AnyDefinition = Annotated[
-    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks,
+    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks | Round,
     Field(discriminator="kind"),
 ]
 KINDS: dict[str, type[Definition]] = {
@@ -353,4 +357,5 @@ KINDS: dict[str, type[Definition]] = {
     "dataset": Dataset,
     "harness": Harness,
     "hostchecks": HostChecks,
+    "round": Round,
 }

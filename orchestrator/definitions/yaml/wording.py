@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
-from orchestrator.definitions.kinds import base, detection, targets
+from orchestrator.definitions.kinds import base, detection, external, rounds, targets
 from orchestrator.definitions.yaml.text import suggestion
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ PATTERNS: dict[str, tuple[str, str]] = {
         "not a file of the kernel or of its devices",
         "below /sys, /proc, /dev, /etc, /run or /var/run, without `..`; globs and `{facts}` may stand in it",
     ),
+    _pattern(rounds.Word): ("not a name of MLPerf", "letters and digits, joined by `-`, `_` or `.`"),
+    _pattern(rounds.Version): ("not a version", "numbers with points between them: `6.0.17`"),
+    _pattern(rounds.Line): ("has a line break or control character", "one line of text"),
+    _pattern(external.MetricName): ("not the name of a metric", "letters, digits and `_@.-`, beginning with a letter"),
     _pattern(targets.GroupName): (
         "not the name of a group",
         "as in /etc/group: lower-case letters, digits, `_` and `-`",

@@ -68,6 +68,8 @@ class BundledPlan:
     layers: tuple[Mapping[str, object], ...]
     arch: str = ""
     """What device code is built for; empty where the target has no such axis."""
+    round: str = ""
+    """The round that was asked for; empty for the one that the benchmark names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +84,15 @@ class Contents:
     files: Mapping[str, BundledFile]
 
 
-def bundled_plan(plan: BuildPlan, base_source: str) -> BundledPlan:
-    """A plan without paths of this machine."""
+def bundled_plan(plan: BuildPlan, base_source: str, round_name: str = "") -> BundledPlan:
+    """A plan without paths of this machine, and what it was asked for beside its target and benchmark."""
     return BundledPlan(
         target=plan.target,
         benchmark=plan.benchmark,
         platform=plan.platform,
         arch=plan.arch,
         base_source=base_source,
+        round=round_name,
         image=plan.image,
         layers=tuple(
             {"name": step.name, "level": step.level, "content_id": step.content_id, "inputs": dict(step.inputs)}

@@ -92,8 +92,8 @@ def _require_portable(selection: Selection) -> None:
 def _bundled(plan: BuildPlan, selection: Selection, usual: set[str]) -> BundledPlan:
     """The plan; its base source is named where the one that is tried first would give another image."""
     if selection.base_source or plan.image in usual:
-        return bundled_plan(plan, selection.base_source)
-    return bundled_plan(plan, plan.layers[0].base_source)
+        return bundled_plan(plan, selection.base_source, selection.round)
+    return bundled_plan(plan, plan.layers[0].base_source, selection.round)
 
 
 def _assets(context: Context, plans: Sequence[BuildPlan], progress: Progress) -> tuple[Stored, ...]:
@@ -222,6 +222,7 @@ def _difference(context: Context, bundle: Bundle) -> str:
             platform=plan.platform,
             arch=plan.arch or None,
             base_source=plan.base_source,
+            round=plan.round,
         )
         try:
             (made,) = context.plans(selection).plans
@@ -248,6 +249,8 @@ def _command_line(plan: BundledPlan, recipes: tuple[str, ...]) -> str:
     words = ["mlorch", "run", plan.benchmark, "--target", plan.target, "--no-build"]
     if plan.base_source:
         words += ["--base-source", plan.base_source]
+    if plan.round:
+        words += ["--round", plan.round]
     for folder in recipes:
         words += ["--recipes", folder]
     return " ".join(words)

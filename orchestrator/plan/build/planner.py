@@ -59,16 +59,27 @@ def build_plans(
     platform: str | None = None,
     base: Base | None = None,
     arch: str | None = None,
+    round_name: str = "",
 ) -> tuple[BuildPlan, ...]:
     """A plan for each benchmark (all of the target's when none is named); layers that they share are equal.
 
-    A target that no benchmark can use yet has plans of its frameworks.
+    ``round_name`` is the round whose rules hold instead of those that the benchmarks name. A target that no
+    benchmark can use yet has plans of its frameworks.
     """
     renderer = Renderer(catalog.template)
     names = benchmarks or benchmarks_of(catalog, target)
     if names:
         found = [
-            resolve(catalog, target=target, benchmark=name, platform=platform, base=base, arch=arch) for name in names
+            resolve(
+                catalog,
+                target=target,
+                benchmark=name,
+                platform=platform,
+                base=base,
+                arch=arch,
+                round_name=round_name,
+            )
+            for name in names
         ]
     else:
         found = [
