@@ -71,3 +71,17 @@ def test_a_mistake_is_told_where_it_stands(faults, name, old, new, message):
 )
 def test_what_does_not_go_together_is_told(faults, name, old, new, message):
     assert any(message in told for _, _, told in faults(name, old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[python3, tools/score.py,", "[{wen: {mode: accuracy}, words: [x]}, tools/score.py,", "unknown key `wen`"),
+        ("[python3, tools/score.py,", "[[python3], tools/score.py,", "is not a text"),
+        ("path: user.conf,", "path: ../user.conf,", "not the path of a file"),
+        ("words:\n    scenario:", "words:\n    the-scenario:", "not a name for a template"),
+    ],
+)
+def test_one_mistake_is_one_fault(faults, old, new, message):
+    ((_, _, told),) = faults(HARNESS, old, new)
+    assert message in told

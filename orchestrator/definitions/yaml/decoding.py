@@ -212,6 +212,8 @@ def _choose(shape: Any, node: Node | None) -> Any:
     for arm in arms:
         if _is_model(arm) and tag in _kinds(arm):
             return arm
+    if isinstance(node, MapNode):  # a text or a mapping: it is the mapping
+        arms = [arm for arm in arms if _is_model(arm)] or arms
     return arms[0] if arms else None
 
 
