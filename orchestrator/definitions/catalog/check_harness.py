@@ -126,6 +126,8 @@ def _texts(program: e.Program) -> Iterator[tuple[Loc, str]]:
     for index, file in enumerate(program.files):
         yield ("program", "files", index, "text"), file.text
         yield from _leaves(("program", "files", index, "values"), file.values)
+    for name, text in program.env.items():
+        yield ("program", "env", name), text
     for index, step in enumerate(program.steps):
         at: Loc = ("program", "steps", index)
         yield (*at, "workdir"), step.workdir

@@ -291,6 +291,8 @@ class Program(Strict):
     files: tuple[RenderedFile, ...] = ()
     writable: tuple[WritableFolder, ...] = ()
     deviations: tuple[Deviation, ...] = ()
+    env: dict[EnvName, Template] = Field(default_factory=dict)
+    """For every step; what a step says itself counts more."""
     steps: tuple[Step, ...] = Field(min_length=1)
     logs: Logs = Logs()
     expect: Expectation = Expectation()

@@ -354,7 +354,8 @@ def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) 
             argv.append(filler.text(word))
         elif holds(word.when, filler.values):
             argv += [filler.text(one) for one in word.words]
-    env = {**spec.env, **{name: filler.text(text) for name, text in step.env.items()}}
+    given = {**test.program.env, **step.env}
+    env = {**spec.env, **{name: filler.text(text) for name, text in given.items()}}
     name = spec.name if step.role == "run" else f"{spec.name}-{step.name}"
     container = replace(
         spec, name=name, command=tuple(argv), env=dict(sorted(env.items())), workdir=filler.text(step.workdir)
