@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import context_options, counted
+from orchestrator.commands.common import context_options, counted, set_option
 from orchestrator.commands.groups import ListGroup
 
 if TYPE_CHECKING:
@@ -36,14 +36,21 @@ def list_command(kind: str | None, context: Context, console: Console) -> None:
 
 @command.command("show")
 @click.argument("name")
+@set_option
 @context_options
-def show_command(name: str, context: Context, console: Console) -> None:
-    """Show a recipe by NAME, or by KIND/NAME where several kinds have the name."""
-    from orchestrator.operations.recipes import recipe_document, show_recipe
+def show_command(name: str, changes: tuple[str, ...], context: Context, console: Console) -> None:
+    """Show a recipe by NAME, or by KIND/NAME where several kinds have the name.
 
-    found = show_recipe(context, name)
+    With --set it is shown with these choices made, and each value with what wrote it.
+    """
+    from orchestrator.operations.recipes import recipe_document, resolved_values, show_recipe
+
+    found = show_recipe(context, name, changes)
     if console.quiet:
         console.document(recipe_document(found))
+        return
+    if changes:
+        console.table(("key", "value", "from"), resolved_values(found))
         return
     console.say(f"{found.path} ({found.origin})", style="dim")
     console.result(found.document.text.rstrip())

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.engines.printers import Printer
-    from orchestrator.facts.containers import ContainerSpec, Mount
+    from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.pull_policy import PullPolicy
@@ -139,59 +139,41 @@ def _run(context: Context, request: RunRequest, console: Console) -> int:
 
 
 def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:
-    """For each test the line that makes its folders and files, and a line that starts each of its containers."""
+    """For each test the line that makes its folders and settings, and the line that starts its container."""
     from orchestrator.commands.targets import device_injection_lines
-    from orchestrator.operations.run import containers_of
 
     notes = [note for step in steps for note in (*show.notes(step.container), *_missing(step.container))]
+    notes += [f"beyond the run contract: {text}" for step in steps for text in step.deviations]
     for note in dict.fromkeys(notes):
         console.say(f"note: {note}")
     for step in steps:
         console.result(prepared(step))
-        for container in containers_of(step):
+        for container in step.containers:
             console.result(show.line(container))
     for words in dict.fromkeys(line for step in steps for line in device_injection_lines(step.device_injection)):
         console.say(words)
-    for text in dict.fromkeys(text for step in steps if step.external for text in step.external.deviations):
-        console.say(f"beyond the run contract: {text}")
 
 
 def prepared(step: RunStep) -> str:
-    """A shell line that makes the folders which the containers write to, and the files that their programs read.
+    """A shell line that makes the folders which the container writes to, and the settings that its harness reads.
 
     Root's containers are somebody else: the folders become theirs.
     """
     from orchestrator.facts.containers import RECORD, RESULTS
-    from orchestrator.operations.run import containers_of
-
-    mounts = [mount for container in containers_of(step) for mount in container.mounts]
-    writable = list(dict.fromkeys(mount.source for mount in mounts if not mount.read_only))
-    results = next(mount.source for mount in mounts if mount.target == RESULTS)
-    files = {"settings.json": json.dumps(dict(step.settings), separators=(",", ":")), **_files(step)}
-    folders = [f"{results}/{name.rpartition('/')[0]}" for name in files if "/" in name]
-    folders += _places(mounts)
-    words = [shlex.join(["mkdir", "-p", *dict.fromkeys([*writable, *folders])])]
-    words.append(f"touch {shlex.quote(f'{results}/{RECORD}')}")
-    words += [f"printf %s {shlex.quote(text)} > {shlex.quote(f'{results}/{name}')}" for name, text in files.items()]
-    if step.container.user != step.results_owner:
-        words.append(shlex.join(["chown", step.container.user, *writable]))
-    return " && ".join(words)
-
-
-def _places(mounts: Sequence[Mount]) -> list[str]:
-    """Where artefacts are mounted in the folder of artefacts, so that no engine makes the place as root."""
-    from orchestrator.facts.containers import ARTIFACTS
-
-    home = next((mount.source for mount in mounts if mount.target == ARTIFACTS), "")
-    inside = [mount.target.removeprefix(ARTIFACTS) for mount in mounts if mount.target.startswith(f"{ARTIFACTS}/")]
-    return [f"{home}{name}" for name in inside]
-
-
-def _files(step: RunStep) -> dict[str, str]:
-    """The files that are written for somebody else's harness, by their names below the run's folder."""
     from orchestrator.facts.external import CONFIG_FOLDER
 
-    return {} if step.external is None else {f"{CONFIG_FOLDER}/{one.name}": one.text for one in step.external.files}
+    mounts = [mount for container in step.containers for mount in container.mounts]
+    writable = {mount.target: mount.source for mount in mounts if not mount.read_only}
+    folders = shlex.join(["mkdir", "-p", *writable.values()])
+    settings = json.dumps(dict(step.settings), separators=(",", ":"))
+    record, path = (shlex.quote(f"{writable[RESULTS]}/{name}") for name in (RECORD, "settings.json"))
+    line = f"{folders} && touch {record} && printf %s {shlex.quote(settings)} > {path}"
+    for file in step.external.files if step.external is not None else ():
+        path = shlex.quote(f"{writable[RESULTS]}/{CONFIG_FOLDER}/{file.name}")
+        line += f" && mkdir -p $(dirname {path}) && printf %s {shlex.quote(file.text)} > {path}"
+    if step.container.user != step.results_owner:
+        line += f" && {shlex.join(['chown', step.container.user, *writable.values()])}"
+    return line
 
 
 def _missing(spec: ContainerSpec) -> Iterator[str]:

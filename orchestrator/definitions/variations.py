@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.yaml.document import read_document
-from orchestrator.definitions.yaml.nodes import MapNode, ScalarNode
+from orchestrator.definitions.yaml.nodes import ListNode, MapNode, ScalarNode
 from orchestrator.definitions.yaml.text import suggestion
 from orchestrator.errors import DefinitionError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from orchestrator.definitions.yaml.document import Document
     from orchestrator.definitions.yaml.nodes import Node
@@ -104,6 +104,23 @@ def vary(
             free = () if parameters is None else tuple(parameters(varied))
             varied = _set(varied, change, sources, [*axes, *root.entries, *fields], free)
     return Variation(document=varied, chosen=chosen, sources=sources)
+
+
+def leaves(document: Document) -> tuple[tuple[str, str], ...]:
+    """Every value of a merged recipe by its dotted path, in the order of the text; without the axes themselves."""
+    return tuple(_leaves(document.root, "")) if document.root is not None else ()
+
+
+def _leaves(node: Node, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, MapNode):
+        for key, (_, value) in node.entries.items():
+            if path or key not in _OWN:
+                yield from _leaves(value, f"{path}.{key}" if path else key)
+    elif isinstance(node, ListNode):
+        for index, item in enumerate(node.items):
+            yield from _leaves(item, f"{path}.{index}")
+    elif isinstance(node, ScalarNode):
+        yield path, "" if node.null else node.value
 
 
 # -- axes --------------------------------------------------------------------------------------

@@ -32,11 +32,6 @@ class PlannedArtifact:
     needs_device: bool = False
     takes: str = ""
 
-    @property
-    def files_path(self) -> str:
-        """The folder on the host that is mounted at ``target``."""
-        return f"{self.path}/files"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedStep:

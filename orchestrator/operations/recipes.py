@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.definitions.catalog.choose import chosen, source_of
 from orchestrator.definitions.catalog.load import kind_of
 from orchestrator.definitions.catalog.roots import package_folder
 from orchestrator.definitions.kinds.base import is_name
 from orchestrator.definitions.kinds.recipes import KINDS
+from orchestrator.definitions.variations import leaves, parse_changes
 from orchestrator.definitions.yaml import nearest, suggestion
 from orchestrator.errors import UsageError
 from orchestrator.host.files import atomic_write_text, make_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from orchestrator.definitions.catalog import AnyEntry
+    from orchestrator.definitions.catalog import AnyEntry, Catalog
     from orchestrator.operations.context import Context
 
 _FOLDERS = {"harness": "harnesses"}
@@ -32,13 +35,18 @@ def list_recipes(context: Context, kind: str | None = None) -> tuple[dict[str, s
     return tuple(_facts(entry) for entry in context.catalog.entries(kind))
 
 
-def show_recipe(context: Context, name: str) -> AnyEntry:
-    """A recipe by NAME, or by KIND/NAME where several kinds have the name.
+def show_recipe(context: Context, name: str, changes: Sequence[str] = ()) -> AnyEntry:
+    """A recipe by NAME, or by KIND/NAME where several kinds have the name, with the choices of ``changes``.
 
     Raises:
-        UsageError: `unknown-recipe`, `ambiguous-recipe`, `unknown-kind`. DefinitionError: invalid recipes.
+        UsageError: `unknown-recipe`, `ambiguous-recipe`, `unknown-kind`; as `catalog.choose.chosen` for the changes.
+        DefinitionError: invalid recipes.
     """
-    catalog = context.catalog
+    found = _find(context.catalog, name)
+    return chosen(context.catalog, found, parse_changes(changes)) if changes else found
+
+
+def _find(catalog: Catalog, name: str) -> AnyEntry:
     kind, slash, rest = name.partition("/")
     if slash:
         _require_kind(kind)
@@ -55,9 +63,21 @@ def show_recipe(context: Context, name: str) -> AnyEntry:
 
 
 def recipe_document(entry: AnyEntry) -> dict[str, Any]:
-    """The JSON of `recipes show`: the recipe as it was understood, with defaults, and where it comes from."""
+    """The JSON of `recipes show`: the recipe as it was understood, with defaults, and where it comes from.
+
+    Of one with axes also what was chosen; ``sources`` says for each value that is written who wrote it.
+    """
     definition = entry.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {**_facts(entry), "sha256": entry.sha256, "definition": definition}
+    document = {**_facts(entry), "sha256": entry.sha256, "definition": definition}
+    if entry.variation is None or not entry.variation.chosen:
+        return document
+    sources = {path: source for path, _, source in resolved_values(entry)}
+    return {**document, "chosen": dict(entry.variation.chosen), "sources": sources}
+
+
+def resolved_values(entry: AnyEntry) -> tuple[tuple[str, str, str], ...]:
+    """Each value of a recipe with its choices made: its dotted path, the text, and what wrote it."""
+    return tuple((path, text, source_of(entry, path)) for path, text in leaves(entry.document))
 
 
 def new_recipe(kind: str, name: str, folder: Path) -> Path:

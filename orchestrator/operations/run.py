@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, StepFailed
-from orchestrator.facts.containers import Mount
-from orchestrator.facts.external import CONFIG_FOLDER
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations import run_plan
 from orchestrator.operations.run_plan import PlannedRun, record_context, session_of
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.engines.printers import Printer
-    from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
@@ -281,20 +278,6 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     return tuple(run.step(one, cell) for one, cell in run.tests())
 
 
-def containers_of(step: RunStep) -> tuple[ContainerSpec, ...]:
-    """Every container of a test in its order, as if none of its artefacts were there."""
-    if step.external is None:
-        return (step.container,)
-    found = []
-    for planned in step.external.steps:
-        container = planned.container
-        if planned.artifact is not None:
-            made = Mount(source=planned.artifact.files_path, target=planned.artifact.target, read_only=False)
-            container = replace(container, mounts=(*container.mounts, made))
-        found.append(container)
-    return tuple(found)
-
-
 def dry_run_document(steps: Sequence[RunStep], printer: Printer) -> dict[str, object]:
     """The JSON of a dry run: each container's argv and what its harness would be told."""
     return {
@@ -302,25 +285,14 @@ def dry_run_document(steps: Sequence[RunStep], printer: Printer) -> dict[str, ob
             {
                 "run_id": step.run_id,
                 "image": step.image,
-                "argv": printer.argv(step.container),
-                "notes": list(printer.notes(step.container)),
+                "argv": printer.argv(container),
+                "notes": list(printer.notes(container)),
                 "settings": dict(step.settings),
                 "provenance": dict(step.provenance),
                 "devices": asdict(step.device_injection),
-                **_external_document(step, printer),
+                "deviations": list(step.deviations),
             }
             for step in steps
+            for container in step.containers
         ]
-    }
-
-
-def _external_document(step: RunStep, printer: Printer) -> dict[str, object]:
-    """Of somebody else's harness also its other containers, its files, and what it has beyond the run contract."""
-    if step.external is None:
-        return {}
-    planned = zip(step.external.steps, containers_of(step), strict=True)
-    return {
-        "steps": [{"name": one.name, "role": one.role, "argv": printer.argv(spec)} for one, spec in planned],
-        "files": {f"{CONFIG_FOLDER}/{file.name}": file.text for file in step.external.files},
-        "deviations": list(step.external.deviations),
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.trees import alone, find_tree, making
 from orchestrator.errors import AssetError, MlorchError, StepFailed
-from orchestrator.facts.containers import ARTIFACTS, Mount
+from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.record import StepFact
 from orchestrator.host.left_behind import give, take_over
 from orchestrator.runs.artifacts import lent
@@ -142,8 +142,7 @@ class Containers:
             try:
                 with making(path, path.parents[1] / "quarantine", lambda _name: True, _require(artifact)) as made:
                     give(made / "out", planned.container.user)
-                    mount = Mount(source=str(made / "out"), target=artifact.target, read_only=False)
-                    container = replace(planned.container, mounts=(*planned.container.mounts, mount))
+                    container = _made_in(planned.container, artifact.target, made / "out")
                     followed = self._one(step, replace(planned, container=container), folder, output)
                     take_over(made / "out", step.results_owner)
             except AssetError as error:
@@ -246,6 +245,12 @@ def _with_artifacts(container: ContainerSpec, source: str) -> ContainerSpec:
         elif mount.target.startswith(f"{ARTIFACTS}/"):  # where an artefact will be, so that no engine makes it as root
             (Path(source) / mount.target.removeprefix(f"{ARTIFACTS}/")).mkdir(exist_ok=True)
         mounts.append(mount)
+    return replace(container, mounts=tuple(mounts))
+
+
+def _made_in(container: ContainerSpec, target: str, folder: Path) -> ContainerSpec:
+    """The container with another folder at ``target``: what it makes is not in its place before it is whole."""
+    mounts = (replace(mount, source=str(folder)) if mount.target == target else mount for mount in container.mounts)
     return replace(container, mounts=tuple(mounts))
 
 

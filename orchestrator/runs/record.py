@@ -82,7 +82,7 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         host=session.host,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
-        deviations=() if step.external is None else step.external.deviations,
+        deviations=step.deviations,
         note=record_context.note or NOTE,
         round=record_context.round,
     )

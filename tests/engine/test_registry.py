@@ -307,7 +307,7 @@ def test_tls_and_a_password(engine, second, guarded, box, tmp_path):
     assert [one.state for one in pushed] == ["pushed", "pushed"]
     # An engine that does not know the CA says so, and holds nothing.
     error = refused(second, plan, tmp_path, image_sources=image_sources(running, env=right))
-    assert (error.slug, "said by the engine" in error.message) == ("registry-ca", True)
+    assert (error.slug, "reported by the engine" in error.message) == ("registry-ca", True)
     discard(trusting.engine, plan)
     outcomes = builder(
         trusting.engine, tmp_path / "b", image_sources=image_sources(running, env=right), may_build=False

@@ -33,22 +33,17 @@ def printed(tmp_path, monkeypatch, capsys):
     return run_it
 
 
-def test_the_document_has_every_container_and_file_and_what_is_beyond_the_contract(printed):
-    (test,) = json.loads(printed("--json").out)["containers"]
-    assert [(step["name"], step["role"]) for step in test["steps"]] == [
-        ("compile", "prepare"),
-        ("bench", "run"),
-        ("score", "accuracy"),
-    ]
-    assert test["argv"] == test["steps"][1]["argv"]
-    assert "tools/compile_net.py" in test["steps"][0]["argv"]
-    assert test["files"]["config/user.conf"].startswith("*.Offline.min_duration = 10000\n")
-    assert any("it keeps its traces there" in text for text in test["deviations"])
+def test_the_document_has_every_container_and_what_is_beyond_the_contract(printed):
+    containers = json.loads(printed("--json").out)["containers"]
+    scripts = ["tools/compile_net.py", "app/bench.py", "tools/score.py"]
+    assert [script in one["argv"] for script, one in zip(scripts, containers, strict=True)] == [True] * 3
+    assert len({one["run_id"] for one in containers}) == 1
+    assert all("it keeps its traces there" in "".join(one["deviations"]) for one in containers)
 
 
 def test_a_step_that_makes_an_artefact_can_write_it_and_the_others_cannot(printed):
-    (test,) = json.loads(printed("--json").out)["containers"]
-    mounts = [[word for word in step["argv"] if "target=/artifacts/compile" in word] for step in test["steps"]]
+    containers = json.loads(printed("--json").out)["containers"]
+    mounts = [[word for word in one["argv"] if "target=/artifacts/compile" in word] for one in containers]
     assert [word.endswith(",readonly") for (word,) in mounts] == [False, True, True]
 
 
@@ -59,7 +54,8 @@ def test_the_lines_make_the_files_and_start_the_containers_one_after_the_other(p
     mounts = [word for word in shlex.split(docker + containers) if word.startswith("type=bind,")]
     sources = {re.search("source=([^,]+)", word)[1] for word in mounts}
     made = shlex.split(before)
-    assert {source for source in sources if "/assets/" not in source} <= set(made)
+    for source in sources:
+        assert "/assets/" in source or any(f"{word}/".startswith(f"{source}/") for word in made), source
     at = next(number for number, word in enumerate(made) if word.endswith("/config/user.conf"))
     assert made[at - 1] == ">"
     assert "*.Offline.target_qps = 30000\n" in made[at - 2]
