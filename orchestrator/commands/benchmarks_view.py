@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orchestrator.console import Console
-    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.definitions.kinds.recipes import AccuracyGoal, Benchmark
     from orchestrator.facts.rounds import LatencyLimit, ModelRules, QualityTarget, RoundRules, ScenarioRules
     from orchestrator.operations.benchmarks import BenchmarkFacts, ModelFacts, RoundModels
 
@@ -75,8 +75,8 @@ def print_benchmark(console: Console, found: BenchmarkFacts) -> None:
         ("model", f"{what.model}: {found.model_title}"),
         ("dataset", f"{what.dataset}: {found.dataset_title}"),
         ("harness", f"{what.harness} with {' or '.join(what.frameworks)}"),
-        ("accuracy", f"{what.accuracy.metric} of at least {found.required_accuracy:.4g} {what.accuracy.unit}"),
     ]
+    lines += [("accuracy", _goal(goal)) for goal in what.accuracy.goals]
     for scenario, settings in what.scenarios.items():
         given = settings.model_dump(exclude_none=True)
         words = ", ".join(f"{key} {value}" for key, value in given.items())
@@ -86,6 +86,12 @@ def print_benchmark(console: Console, found: BenchmarkFacts) -> None:
         ("recipe", f"{found.entry.path} ({found.entry.origin})"),
     ]
     console.facts(lines)
+
+
+def _goal(goal: AccuracyGoal) -> str:
+    """What must be reached: ``top1 of at least 90.62 %``."""
+    most = "" if goal.maximum is None else f" and at most {goal.maximum:.4g}"
+    return f"{goal.metric} of at least {goal.minimum:.4g}{most} {goal.unit}".rstrip()
 
 
 def _stands_for(what: Benchmark) -> str:

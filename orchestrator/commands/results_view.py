@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from orchestrator.commands.common import counted, shortened
 from orchestrator.facts.measured import GOOD_VERDICTS
-from orchestrator.facts.metrics import nanoseconds, percent, text
-from orchestrator.results.summary import mark, metric_text
+from orchestrator.facts.metrics import nanoseconds, text
+from orchestrator.results.summary import accuracy_text, mark, metric_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.console import Console
-    from orchestrator.facts.measured import LoadGenResult
+    from orchestrator.facts.measured import Accuracy, LoadGenResult
     from orchestrator.operations.results import Listing, RunDocument
     from orchestrator.results.compare import Comparison
     from orchestrator.results.summary import Summary
@@ -43,7 +43,7 @@ def _outcome(metrics: Mapping[str, object]) -> str:
     if isinstance(result, dict):
         return text(result["value"], result["unit"])
     if isinstance(accuracy, dict):
-        return f"{percent(accuracy['value'])} of {accuracy['samples']:,}"
+        return f"{text(accuracy['value'], accuracy['unit'])} of {accuracy['samples']:,}"
     return "–"
 
 
@@ -58,13 +58,11 @@ def show_verification(console: Console, verified: Sequence[Verification]) -> Non
 
 def show_summary(console: Console, summary: Summary) -> None:
     """Verdict first, then numbers with units, then what they were measured with."""
-    record, result, accuracy = summary.record, summary.loadgen, summary.accuracy
+    record, result = summary.record, summary.loadgen
     rows = [("verdict", summary.verdict), *(("why", reason) for reason in summary.reasons)]
     if result is not None:
         rows += _reported(result)
-    if accuracy is not None:
-        goal = "" if accuracy.minimum is None else f" (at least {percent(accuracy.minimum)})"
-        rows.append((accuracy.name, f"{percent(accuracy.value)} of {accuracy.samples:,} samples{goal}"))
+    rows += [(one.name, f"{accuracy_text(one)} of {one.samples:,} samples{_goal(one)}") for one in summary.accuracies]
     rows += _origin(summary)
     latencies = summary.loadgen.latency_ns if summary.loadgen is not None else {}
     rows += [(f"latency {name}", nanoseconds(value)) for name, value in latencies.items()]
@@ -72,6 +70,14 @@ def show_summary(console: Console, summary: Summary) -> None:
     console.result(record.run_id)
     console.facts(rows)
     console.result(record.note)
+
+
+def _goal(accuracy: Accuracy) -> str:
+    """What a figure had to reach: ``(at least 90.63 %)``."""
+    if accuracy.minimum is None:
+        return ""
+    most = "" if accuracy.maximum is None else f", at most {text(accuracy.maximum, accuracy.unit)}"
+    return f" (at least {text(accuracy.minimum, accuracy.unit)}{most})"
 
 
 def _reported(result: LoadGenResult) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.commands.build_view import View
-from orchestrator.facts.metrics import percent, text
+from orchestrator.facts.metrics import text
 from orchestrator.facts.neutral import neutral
 from orchestrator.runs.runner import Watcher
 
@@ -87,11 +87,11 @@ class RunView(View, Watcher):
 
 def headline(summary: Summary) -> str:
     """One test in a few words: ``VALID, 2,275 samples/s``."""
-    from orchestrator.results.summary import metric_text
+    from orchestrator.results.summary import accuracy_text, metric_text
 
     words = [summary.verdict]
     if summary.accuracy is not None:
-        words.append(f"{percent(summary.accuracy.value)} of {summary.accuracy.samples:,} samples")
+        words.append(f"{accuracy_text(summary.accuracy)} of {summary.accuracy.samples:,} samples")
     elif summary.loadgen is not None and summary.loadgen.result is not None:
         words.append(metric_text(summary.loadgen.result))
     return ", ".join(words)

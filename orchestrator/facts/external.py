@@ -61,7 +61,8 @@ class ExternalRun:
     """What is special about a run whose harness is a program as data.
 
     ``steps`` in their order, the LoadGen test among them; ``folders`` of the run that must exist for its mounts.
-    ``logs_folder`` is a glob below the run's folder, ``logs_pick`` ``only`` or ``newest``. ``expected`` maps
+    ``logs_folder`` is a glob below the run's folder, ``logs_pick`` ``only`` or ``newest``; ``keep_trace`` is whether
+    LoadGen's trace stays among its logs. ``expected`` maps
     LoadGen's effective settings, without their prefix, to what was asked for. ``accuracy_step`` is the step whose
     output the ``figures`` are read from; ``deviations`` are the rights beyond the run contract, with reasons.
     """
@@ -71,6 +72,7 @@ class ExternalRun:
     folders: tuple[str, ...] = ()
     logs_folder: str = "."
     logs_pick: str = "only"
+    keep_trace: bool = True
     expected: Mapping[str, object] = field(default_factory=dict)
     exit_codes: tuple[int, ...] = (0,)
     needed_files: tuple[str, ...] = ()

@@ -19,17 +19,25 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """A share of right answers: ``value`` between 0 and 1, over ``samples``; ``minimum`` is the goal, if any."""
+    """A figure of accuracy over ``samples``; ``minimum`` and ``maximum`` are the goal, if any.
+
+    ``value`` is a share of right answers, between 0 and 1, unless ``unit`` is empty: then it is a number as its
+    program said it.
+    """
 
     name: str
     value: float
     samples: int
     minimum: float | None = None
+    maximum: float | None = None
+    unit: str = "fraction"
 
     @property
     def reached(self) -> bool | None:
         """Whether the goal is met; None without one."""
-        return None if self.minimum is None else self.value >= self.minimum
+        if self.minimum is None:
+            return None
+        return self.value >= self.minimum and (self.maximum is None or self.value <= self.maximum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,13 @@ class Measured:
     reasons: tuple[str, ...] = ()
     loadgen: LoadGenResult | None = None
     accuracy: Accuracy | None = None
+    other_accuracies: tuple[Accuracy, ...] = ()
+    """Further figures that the accuracy step of an external harness said, each with its goal if it has one."""
+
+    @property
+    def accuracies(self) -> tuple[Accuracy, ...]:
+        """Every figure of accuracy, the one that names the run's accuracy first."""
+        return () if self.accuracy is None else (self.accuracy, *self.other_accuracies)
 
 
 GOOD_VERDICTS = frozenset({"VALID", "PASSED", "MEASURED"})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-AccuracyName = Literal["top1"]
-"""The accuracies that the harness can count; `harness/accuracy.py` has the same names."""
+ACCURACIES = ("top1",)
+"""The accuracies that our own harness can count; `harness/accuracy.py` has the same names."""
 LATENCIES = ("p50", "p90", "p97", "p99", "mean")
 """The latencies that every document of a result has; others may stand beside them."""
 ALL_LATENCIES = ("min", "p50", "p90", "p95", "p97", "p99", "p99.9", "max", "mean")
@@ -85,8 +85,10 @@ _FORMATS: Mapping[str, Callable[[float], str]] = {"ns": nanoseconds, "fraction":
 
 
 def text(value: float | None, unit: str) -> str:
-    """A number with its unit: ``2,275.1 samples/s``, ``459 µs``, ``91.06 %``; ``–`` for none."""
+    """A number with its unit, if it has one: ``2,275.1 samples/s``, ``459 µs``, ``91.06 %``; ``–`` for none."""
     if value is None:
         return "–"
+    if not unit:
+        return number(value)
     write = _FORMATS.get(unit)
     return write(value) if write is not None else f"{number(value)} {unit}"

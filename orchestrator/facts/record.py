@@ -137,16 +137,21 @@ class ContainerRun(ContainerOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyGoal:
-    """The least accuracy to reach: ``reference * factor``, in ``unit``."""
+    """The least accuracy to reach: ``reference * factor``, in ``unit``; and the largest, if there is one."""
 
     metric: str
     unit: str
     reference: float
     factor: float
+    max_factor: float | None = None
 
     @property
     def minimum(self) -> float:
         return self.reference * self.factor
+
+    @property
+    def maximum(self) -> float | None:
+        return None if self.max_factor is None else self.reference * self.max_factor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +203,7 @@ class RunRecord:
     model: AssetId | None = None
     dataset: AssetId | None = None
     accuracy_goal: AccuracyGoal | None = None
+    other_goals: tuple[AccuracyGoal, ...] = ()
     engine: Mapping[str, object] = field(default_factory=dict)
     host: Mapping[str, object] = field(default_factory=dict)
     container_facts: Mapping[str, object] = field(default_factory=dict)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.recipes import Benchmark, Round
+    from orchestrator.definitions.kinds.recipes import AccuracyGoal, Benchmark, Round
     from orchestrator.facts.rounds import ModelRules, RoundRules
     from orchestrator.operations.context import Context
 
@@ -38,11 +38,6 @@ class BenchmarkFacts:
         """What its recipe says."""
         return self.entry.definition
 
-    @property
-    def required_accuracy(self) -> float:
-        """What a run must reach at least."""
-        return self.definition.accuracy.reference * self.definition.accuracy.factor
-
     def document(self) -> dict[str, Any]:
         """An element of `benchmarks` in the JSON of `benchmarks list` (design.md, JSON contract).
 
@@ -50,7 +45,6 @@ class BenchmarkFacts:
         scenarios it can run are all optional ones of none, and stand in ``runs``.
         """
         what = self.definition
-        accuracy = what.accuracy
         rules = self.rules if what.official else None
         scenarios = NO_RULES if rules is None else rules.scenarios
         return {
@@ -65,13 +59,8 @@ class BenchmarkFacts:
             "categories": [] if rules is None else list(rules.categories),
             "scenarios": {category: each.document() for category, each in scenarios.items()},
             "runs": list(what.scenarios),
-            "accuracy": {
-                "name": accuracy.metric,
-                "unit": accuracy.unit,
-                "reference": accuracy.reference,
-                "factor": accuracy.factor,
-                "required": self.required_accuracy,
-            },
+            "accuracy": _goal(what.accuracy),
+            **_other_goals(what),
             "compliance": [] if rules is None else list(rules.compliance),
             "targets": list(self.targets),
             "model": what.model,
@@ -90,6 +79,26 @@ class BenchmarkFacts:
             "origin": self.entry.origin,
             "definition": definition,
         }
+
+
+def _goal(goal: AccuracyGoal) -> dict[str, Any]:
+    """An accuracy in the JSON of a benchmark, with what must be reached; ``most`` only where there is a limit."""
+    document: dict[str, Any] = {
+        "name": goal.metric,
+        "unit": goal.unit,
+        "reference": goal.reference,
+        "factor": goal.factor,
+        "required": goal.minimum,
+    }
+    if goal.maximum is not None:
+        document |= {"max_factor": goal.max_factor, "most": goal.maximum}
+    return document
+
+
+def _other_goals(benchmark: Benchmark) -> dict[str, Any]:
+    """The key `other_accuracies` of a benchmark that has goals for more than one metric."""
+    others = [_goal(goal) for goal in benchmark.accuracy.also]
+    return {"other_accuracies": others} if others else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

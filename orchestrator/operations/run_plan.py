@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.store import Stored
     from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds import recipes
     from orchestrator.definitions.kinds.recipes import Asset, Benchmark, Dataset, Model, Target
     from orchestrator.engines import EngineFacts, ImageFacts
     from orchestrator.facts.build import BuildPlan
@@ -276,7 +277,7 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
     layers = tuple(
         LayerId(name=layer.name, level=layer.level, content_id=layer.content_id) for layer in planned.plan.layers
     )
-    goal = what.accuracy
+    goals = tuple(_goal(goal) for goal in what.accuracy.goals)
     sbom, provenance = _document_digests(planned, image)
     return RecordContext(
         recipe=RecipeId(name=what.name, origin=planned.benchmark.origin, sha256=planned.benchmark.sha256),
@@ -290,11 +291,22 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
         ),
         model=_asset_id("model", planned.workload.model, planned.workload.model.trained_by),
         dataset=_asset_id("dataset", planned.workload.dataset, ""),
-        accuracy_goal=AccuracyGoal(metric=goal.metric, unit=goal.unit, reference=goal.reference, factor=goal.factor),
+        accuracy_goal=goals[0],
+        other_goals=goals[1:],
         title=what.title,
         stands_for=what.stands_for,
         round=what.round,
         note=what.note,
+    )
+
+
+def _goal(goal: recipes.AccuracyGoal) -> AccuracyGoal:
+    return AccuracyGoal(
+        metric=goal.metric,
+        unit=goal.unit,
+        reference=goal.reference,
+        factor=goal.factor,
+        max_factor=goal.max_factor,
     )
 
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 Verdict = Literal["better", "same", "worse", "not comparable"]
 ACCURACY_POINTS = 0.3
-"""Percentage points that an accuracy may fall: what another runtime's rounding costs."""
+"""Percentage points that an accuracy may fall: what another runtime's rounding costs. Of one that is no share it is
+percent of what was."""
+_OF_ACCURACIES = ("%", "")
+"""Units; nothing else has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +148,7 @@ def _figures(was: Summary, now: Summary, tolerance: float) -> Iterator[Figure]:
         change = _change(old.get(name), new.get(name))
         verdict: Verdict = "not comparable"
         if change is not None:
-            allowed = ACCURACY_POINTS if one.unit == "%" else tolerance * 100
+            allowed = ACCURACY_POINTS if one.unit in _OF_ACCURACIES else tolerance * 100
             verdict = _verdict(change, allowed, higher=one.higher_is_better)
         yield Figure(
             name=name,
@@ -155,7 +158,7 @@ def _figures(was: Summary, now: Summary, tolerance: float) -> Iterator[Figure]:
             change=change,
             verdict=verdict,
             # In accuracy mode LoadGen's rate says how long scoring took, not how fast the system is.
-            decides=one.unit == "%" or (now.record.mode == "performance" and not name.startswith(_LATENCY)),
+            decides=one.unit in _OF_ACCURACIES or (now.record.mode == "performance" and not name.startswith(_LATENCY)),
         )
 
 
@@ -163,11 +166,12 @@ _LATENCY = "latency "
 
 
 def _metrics(summary: Summary) -> dict[str, Metric]:
-    """All figures of a run by name: the accuracy in percent, the one that LoadGen reports first, and latencies."""
+    """All figures of a run by name: accuracies (shares in percent), the one that LoadGen reports first, latencies."""
     found: dict[str, Metric] = {}
-    accuracy, loadgen = summary.accuracy, summary.loadgen
-    if accuracy is not None:
-        found[accuracy.name] = Metric(name=accuracy.name, title="", value=accuracy.value * 100, unit="%")
+    loadgen = summary.loadgen
+    for one in summary.accuracies:
+        value, unit = (one.value * 100, "%") if one.unit == "fraction" else (one.value, "")
+        found[one.name] = Metric(name=one.name, title="", value=value, unit=unit)
     if loadgen is None or loadgen.result is None:
         return found
     found[loadgen.result.title] = loadgen.result
@@ -179,7 +183,7 @@ def _metrics(summary: Summary) -> dict[str, Metric]:
 
 
 def _change(old: Metric | None, new: Metric | None) -> float | None:
-    """In points for an accuracy, else in percent of what was; None where there is nothing to compare with."""
+    """In points for a share of right answers, else in percent of what was; None with nothing to compare with."""
     if old is None or new is None:
         return None
     if new.unit == "%":

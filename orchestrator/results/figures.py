@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain
 from orchestrator.facts.external import FigureReading
-from orchestrator.facts.measured import Accuracy
 from orchestrator.facts.neutral import neutral
 from orchestrator.host.untrusted import UnreadableFile, read_document, read_text
 
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 LONGEST_LINE = 16_384
 _LARGEST_LOG = 64 * 2**20
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class SaidFigure:
+    """A figure as a program said it: ``value`` in its ``unit``, which is ``%`` or empty."""
+
+    name: str
+    value: float
+    unit: str
+    samples: int
+
+    def document(self) -> dict[str, object]:
+        """The figure in harness.json."""
+        return {"metric": self.name, "value": self.value, "unit": self.unit, "samples": self.samples}
 
 
 def note_numbers(figures: Sequence[FigureReading], line: str, numbers: MutableMapping[str, str]) -> None:
@@ -32,15 +46,15 @@ def note_numbers(figures: Sequence[FigureReading], line: str, numbers: MutableMa
 
 def read_figures(
     folder: Path, figures: Sequence[FigureReading], numbers: Mapping[str, str], data_samples: int
-) -> tuple[Accuracy, ...]:
-    """The figures, as shares where their unit is %; ``numbers`` has what each pattern found (`note_numbers`).
+) -> tuple[SaidFigure, ...]:
+    """The figures; ``numbers`` has what each pattern found (`note_numbers`).
 
     Raises `StepFailed` [no-accuracy]: a figure that is not there, or is no finite number.
     """
     return tuple(_accuracy(folder, figure, numbers, data_samples) for figure in figures)
 
 
-def read_figures_again(folder: Path, readings: object) -> tuple[Accuracy, ...]:
+def read_figures_again(folder: Path, readings: object) -> tuple[SaidFigure, ...]:
     """The figures by the ``readings`` of harness.json, from the logs as they lie there; raises `StepFailed`."""
     document = readings if isinstance(readings, dict) else {}
     try:
@@ -54,7 +68,7 @@ def read_figures_again(folder: Path, readings: object) -> tuple[Accuracy, ...]:
     return read_figures(folder, figures, numbers, samples)
 
 
-def _accuracy(folder: Path, figure: FigureReading, numbers: Mapping[str, str], data_samples: int) -> Accuracy:
+def _accuracy(folder: Path, figure: FigureReading, numbers: Mapping[str, str], data_samples: int) -> SaidFigure:
     text = numbers.get(figure.pattern) if figure.pattern else _from_json(folder, figure)
     if text is None:
         where = f"a line like `{figure.pattern}`" if figure.pattern else f"`{'.'.join(figure.key)}` in {figure.file}"
@@ -68,9 +82,10 @@ def _accuracy(folder: Path, figure: FigureReading, numbers: Mapping[str, str], d
             f"the accuracy `{figure.name}` is said to be `{neutral(text[:40])}`, no number", slug="no-accuracy"
         )
     samples = numbers.get(figure.samples, "") if figure.samples else ""
-    return Accuracy(
+    return SaidFigure(
         name=figure.name,
-        value=round(float(text) * (0.01 if figure.unit == "%" else 1.0), 12),
+        value=float(text),
+        unit=figure.unit,
         samples=int(samples) if samples.isdigit() else data_samples,
     )
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import GOOD_VERDICTS, Accuracy, LoadGenResult, Measured
-from orchestrator.facts.metrics import ALL_LATENCIES, percent
+from orchestrator.facts.metrics import ALL_LATENCIES, text
 from orchestrator.host.untrusted import UnreadableFile, read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from orchestrator.facts.record import AccuracyGoal, RunRecord
@@ -32,14 +32,21 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
         result = loadgen.parse(folder)
     except StepFailed as error:
         unread = error
-    accuracy = accuracy_of(harness, record.accuracy_goal)
+    accuracies = accuracies_of(harness, record.accuracy_goal, record.other_goals)
     problem = unread.message if unread is not None else ""
-    if record.mode == "accuracy" and accuracy is None:
+    if record.mode == "accuracy" and not accuracies:
         problem = problem or f"{HARNESS} holds no accuracy"
-    verdict = verdict_of(record.mode, result, accuracy)
+    verdict = verdict_of(record.mode, result, accuracies)
     problems = () if record.error is not None or not problem else (problem,)
-    reasons = (*problems, *_reasons(verdict, result, accuracy))
-    return Measured(verdict=verdict, reasons=reasons, loadgen=result, accuracy=accuracy), unread
+    reasons = (*problems, *_reasons(verdict, result, accuracies))
+    measured = Measured(
+        verdict=verdict,
+        reasons=reasons,
+        loadgen=result,
+        accuracy=accuracies[0] if accuracies else None,
+        other_accuracies=accuracies[1:],
+    )
+    return measured, unread
 
 
 def measured_of(record: RunRecord, folder: Path) -> Measured:
@@ -62,45 +69,73 @@ def harness_document(folder: Path) -> dict[str, object]:
         return {}
 
 
-def verdict_of(mode: str, result: LoadGenResult | None, accuracy: Accuracy | None) -> str:
-    """One word about a run that did its work."""
+def verdict_of(mode: str, result: LoadGenResult | None, accuracies: Sequence[Accuracy]) -> str:
+    """One word about a run that did its work; its accuracy passed where every figure with a goal reaches it."""
     if mode == "accuracy":
-        reached = accuracy.reached if accuracy else False
-        return {True: "PASSED", False: "FAILED", None: "MEASURED"}[reached]
+        reached = [one.reached for one in accuracies if one.reached is not None]
+        if not accuracies or not all(reached):
+            return "FAILED"
+        return "PASSED" if reached else "MEASURED"
     if result is None:
         return "NO RESULT"
     return "VALID" if result.valid else "INVALID"
 
 
-def _reasons(verdict: str, result: LoadGenResult | None, accuracy: Accuracy | None) -> list[str]:
+def _reasons(verdict: str, result: LoadGenResult | None, accuracies: Sequence[Accuracy]) -> list[str]:
     found: list[str] = []
     if result is not None and verdict not in GOOD_VERDICTS:
         found += [*result.reasons, *result.errors]
-    if accuracy is not None and accuracy.reached is False:
-        found.append(f"{percent(accuracy.value)} is below {percent(accuracy.minimum or 0.0)}")
+    for one in accuracies:
+        if one.reached is False:
+            name = f"{one.name}: " if len(accuracies) > 1 else ""
+            found.append(f"{name}{_missed(one)}")
     return found
 
 
-def accuracy_of(harness: Mapping[str, object], goal: AccuracyGoal | None) -> Accuracy | None:
-    """The accuracy that the harness claims, as a share; None where there is none."""
-    found = harness.get("accuracy")
-    if not isinstance(found, dict):
+def _missed(accuracy: Accuracy) -> str:
+    if accuracy.minimum is not None and accuracy.value < accuracy.minimum:
+        return f"{text(accuracy.value, accuracy.unit)} is below {text(accuracy.minimum, accuracy.unit)}"
+    return f"{text(accuracy.value, accuracy.unit)} is above {text(accuracy.maximum, accuracy.unit)}"
+
+
+def accuracies_of(
+    harness: Mapping[str, object], goal: AccuracyGoal | None, others: Sequence[AccuracyGoal] = ()
+) -> tuple[Accuracy, ...]:
+    """The figures that the harness claims, that of ``goal`` first; none where one with a goal is missing."""
+    documents = harness.get("accuracies", [harness.get("accuracy")])
+    goals = {one.metric: one for one in ([] if goal is None else [goal, *others])}
+    found: dict[str, Accuracy] = {}
+    for document in documents if isinstance(documents, list) else ():
+        figure = _figure(document, goals)
+        if figure is not None:
+            found[figure.name] = figure
+    if not goals.keys() <= found.keys():
+        return ()
+    return tuple(found[name] for name in dict.fromkeys((*goals, *found)))
+
+
+def _figure(document: object, goals: Mapping[str, AccuracyGoal]) -> Accuracy | None:
+    """A figure as harness.json has it; in percent it becomes a share."""
+    if not isinstance(document, dict):
         return None
-    value, samples = _number(found.get("value")), _number(found.get("samples"))
+    name = str(document.get("metric", "accuracy"))
+    value, samples = _number(document.get("value")), _number(document.get("samples"))
     if value is None or not isinstance(samples, int):
         return None
-    minimum = goal.minimum * _scale(goal.unit) if goal else None
-    # 91.06 % is 0.9106, not 0.9106000000000001.
+    goal = goals.get(name)
     return Accuracy(
-        name=str(found.get("metric", "accuracy")),
-        value=round(float(value) * _scale(found.get("unit")), 12),
+        name=name,
+        value=_scaled(value, document.get("unit")),
         samples=samples,
-        minimum=None if minimum is None else round(minimum, 12),
+        minimum=None if goal is None else _scaled(goal.minimum, goal.unit),
+        maximum=None if goal is None or goal.maximum is None else _scaled(goal.maximum, goal.unit),
+        unit="" if document.get("unit") == "" else "fraction",
     )
 
 
-def _scale(unit: object) -> float:
-    return 0.01 if unit == "%" else 1.0
+def _scaled(value: float, unit: object) -> float:
+    """91.06 % is 0.9106, not 0.9106000000000001; of another unit it is the number as it is."""
+    return round(value * (0.01 if unit == "%" else 1.0), 12)
 
 
 def _number(value: object) -> int | float | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import GOOD_VERDICTS
-from orchestrator.facts.metrics import LATENCIES, nanoseconds, percent, text
+from orchestrator.facts.metrics import LATENCIES, nanoseconds, text
 from orchestrator.results.measure import measured_of
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ class Summary:
     @property
     def accuracy(self) -> Accuracy | None:
         return self.measured.accuracy if self.measured else None
+
+    @property
+    def accuracies(self) -> tuple[Accuracy, ...]:
+        return self.measured.accuracies if self.measured else ()
 
     @property
     def verdict(self) -> str:
@@ -109,7 +113,9 @@ def _metrics(summary: Summary) -> dict[str, object]:
     metrics: dict[str, object] = {"accuracy": None, "result": None, "latency_ns": None}
     accuracy, result = summary.accuracy, summary.loadgen
     if accuracy is not None:
-        metrics["accuracy"] = {**to_plain(accuracy), "unit": "fraction", "reached": accuracy.reached}
+        metrics["accuracy"], *others = [{**to_plain(one), "reached": one.reached} for one in summary.accuracies]
+        if others:
+            metrics["other_accuracies"] = others
     if result is not None and result.metrics:
         metrics["result"], *metrics["others"] = to_plain(result.metrics)
         metrics["latency_ns"] = dict.fromkeys(LATENCIES) | dict(result.latency_ns)
@@ -140,7 +146,7 @@ def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:
         record.mode,
         headline,
         *(nanoseconds(latency[name]) if name in latency else "–" for name in ("p50", "p90", "p99")),
-        f"{percent(accuracy.value)} of {accuracy.samples:,}" if accuracy else "–",
+        f"{accuracy_text(accuracy)} of {accuracy.samples:,}" if accuracy else "–",
         mark(word, good=summary.good, running=record.status == "running") if marks else word,
     )
 
@@ -153,6 +159,11 @@ def mark(word: str, *, good: bool, running: bool = False) -> str:
     elif running:
         colour = "yellow"
     return f"[{colour}]{word}[/]"
+
+
+def accuracy_text(accuracy: Accuracy) -> str:
+    """A figure of accuracy in its unit: ``91.06 %``, ``44.43``."""
+    return text(accuracy.value, accuracy.unit)
 
 
 def metric_text(metric: Metric) -> str:

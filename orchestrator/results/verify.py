@@ -156,7 +156,7 @@ def _settings(record: RunRecord, folder: Path, harness: Mapping[str, object]) ->
             yield Fault(file=file, message=message)
 
 
-def _lookup(document: Mapping[str, object], dotted: str) -> object:
+def _lookup(document: object, dotted: str) -> object:
     value: object = document
     for part in dotted.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -243,16 +243,23 @@ def _external_accuracy(
     entries: list[dict[str, object]], folder: Path, harness: Mapping[str, object]
 ) -> Iterator[Fault]:
     """What somebody else's script said of the accuracy, read again in its log; its samples are what LoadGen logged."""
-    readings, claimed = harness.get("readings"), harness.get("accuracy")
     try:
-        (first, *_) = read_figures_again(folder, readings)
-    except (StepFailed, ValueError) as error:
+        figures = read_figures_again(folder, harness.get("readings"))
+    except StepFailed as error:
         yield Fault(file="harness.json", message=f"accuracy cannot be read again: {error}")
         return
-    yield from _samples(entries, first.samples)
-    said = claimed.get("value") if isinstance(claimed, dict) else None
-    if said != first.value:
-        yield Fault(file="harness.json", message=f"claims an accuracy of {said}, the log says {first.value}")
+    for figure in figures[:1]:
+        yield from _samples(entries, figure.samples)
+    claimed = harness.get("accuracies")
+    said = {str(_lookup(one, "metric")): one for one in claimed} if isinstance(claimed, list) else {}
+    for figure in figures:
+        claim = said.pop(figure.name, None)
+        if claim != figure.document():
+            value = _lookup(claim, "value")
+            message = f"claims {value} as the accuracy `{figure.name}`, the log says {figure.value}"
+            yield Fault(file="harness.json", message=message)
+    for name in said:
+        yield Fault(file="harness.json", message=f"claims an accuracy `{one_line(name)}` that nothing says")
 
 
 def _samples_expected(folder: Path) -> object:

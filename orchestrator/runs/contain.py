@@ -115,7 +115,7 @@ class Containers:
             step,
             planned.container,
             folder / log_of(planned),
-            on_text=lambda text: output.line(planned.name, text),
+            judge=lambda text: output.line(planned.name, text),
             limit_s=planned.timeout_s,
         )
         error = _failure(output.run, planned, followed, output, folder)
@@ -163,9 +163,10 @@ class Containers:
         container: ContainerSpec,
         log: Path,
         *,
-        on_text: Callable[[str], None] | None = None,
+        judge: Callable[[str], bool] | None = None,
         limit_s: int | None = None,
     ) -> _Followed:
+        """Run one container to its end; it is stopped after ``limit_s`` seconds, and where ``judge`` has enough."""
         clock = _Limit(self.engine, container.name, limit_s)
         started = time.monotonic()
         with log.open("x", encoding="utf-8") as stream, clock.running():
@@ -181,11 +182,11 @@ class Containers:
                     console.line(raw)
                 except OSError as exc:  # explained here, as the engine would take it for trouble of its own
                     raise explanation(exc, log.parent) from exc
-                if on_text is not None:
-                    on_text(raw.rstrip("\r\n"))
+                if judge is not None and judge(raw.rstrip("\r\n")):
+                    clock.stop()
 
             ended = self.engine.run(container, on_line)
-        return _Followed(exit=ended, seconds=time.monotonic() - started, timed_out=clock.over)
+        return _Followed(exit=ended, seconds=time.monotonic() - started, timed_out=clock.timed_out)
 
 
 class _StepEnded(Exception):
@@ -198,20 +199,21 @@ class _StepEnded(Exception):
 
 
 class _Limit:
-    """Stops a container, by its name, when its time is over."""
+    """Stops a container, by its name, when its time is over or when it is known to have failed."""
 
     def __init__(self, engine: Engine, name: str, seconds: int | None) -> None:
         self._engine = engine
         self._name = name
         self._seconds = seconds
-        self.over = False
+        self._stopping = False
+        self.timed_out = False
 
     @contextmanager
     def running(self) -> Iterator[None]:
         if self._seconds is None:
             yield
             return
-        timer = threading.Timer(self._seconds, self._stop)
+        timer = threading.Timer(self._seconds, self._time_is_over)
         timer.daemon = True
         timer.start()
         try:
@@ -219,8 +221,17 @@ class _Limit:
         finally:
             timer.cancel()
 
+    def stop(self) -> None:
+        """Stop the container, once; whoever calls goes on reading what it prints meanwhile."""
+        if not self._stopping:
+            self._stopping = True
+            threading.Thread(target=self._stop, daemon=True).start()
+
+    def _time_is_over(self) -> None:
+        self.timed_out = True
+        self._stop()
+
     def _stop(self) -> None:
-        self.over = True
         with contextlib.suppress(MlorchError):  # whoever follows the container hears of it as well
             self._engine.stop(self._name)
 

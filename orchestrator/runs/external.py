@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.facts.external import ExternalRun, PlannedStep
-    from orchestrator.facts.measured import Accuracy, LoadGenResult
+    from orchestrator.facts.measured import LoadGenResult
+    from orchestrator.results.figures import SaidFigure
 
 DETAIL = "mlperf_log_detail.txt"
+TRACE = "mlperf_log_trace.json"
 HARNESS = "harness.json"
 _LOG = "mlperf_log_"
 _LONGEST_LINE = 16_384
@@ -66,8 +68,8 @@ class Output:
     numbers: dict[str, str] = field(default_factory=dict)
     """Pattern of a figure → the last number that it found."""
 
-    def line(self, step: str, text: str) -> None:
-        """One line that ``step`` printed."""
+    def line(self, step: str, text: str) -> bool:
+        """One line that ``step`` printed; whether it is one that no run may print, so that the step has failed."""
         text = text[:_LONGEST_LINE]
         for pattern in self.run.console_has:
             if pattern not in self.seen and re.search(pattern, text):
@@ -77,6 +79,7 @@ class Output:
                 self.unwanted[pattern] = text
         if step == self.run.accuracy_step:
             note_numbers(self.run.figures, text, self.numbers)
+        return bool(self.unwanted)
 
 
 # -- after the run -----------------------------------------------------------------------------
@@ -91,7 +94,7 @@ def external_result(
     program left there, so that everything which reads results reads one form.
     """
     error = error or collect_logs(folder, run) or missing(folder, run, output)
-    figures: tuple[Accuracy, ...] = ()
+    figures: tuple[SaidFigure, ...] = ()
     if error is None and run.accuracy_step:
         try:
             figures = read_figures(folder, run.figures, output.numbers, run.data_samples)
@@ -99,7 +102,7 @@ def external_result(
             error = unread
     document: dict[str, object] = {"version": 1, "status": "failed" if error else "done", "external": True}
     if figures:
-        documents = [{"metric": one.name, "value": one.value, "unit": "", "samples": one.samples} for one in figures]
+        documents = [one.document() for one in figures]
         document |= {"accuracy": documents[0], "accuracies": documents, "readings": _readings(run)}
     if error is not None:
         document["error"] = {"message": error.message}
@@ -150,6 +153,8 @@ def collect_logs(folder: Path, run: ExternalRun) -> StepFailed | None:
             slug="several-loadgen-logs",
         )
     newest = max(found, key=lambda name: os.lstat(folder / name / DETAIL).st_mtime_ns)
+    if not run.keep_trace:
+        remove_any(folder / newest / TRACE)
     if newest == ".":
         return None
     for path in sorted((folder / newest).iterdir()):
@@ -201,14 +206,14 @@ def _listing(folder: Path) -> str:
 
 def unmet(run: ExternalRun, output: Output, step: str, exit_code: int) -> StepFailed | None:
     """Why a step that ended did not do its work, by its exit code and its output; None if it did."""
-    if exit_code not in run.exit_codes:
-        return StepFailed(f"step `{step}` ended with status {exit_code}", slug="harness-failed")
     for pattern, line in output.unwanted.items():
         return StepFailed(
-            f"step `{step}` ended with status {exit_code}, but printed `{neutral(line[:_SHOWN])}`",
+            f"step `{step}` printed `{neutral(line[:_SHOWN])}` and was stopped",
             hint=f"the recipe says that no line may match `{pattern}`",
             slug="console",
         )
+    if exit_code not in run.exit_codes:
+        return StepFailed(f"step `{step}` ended with status {exit_code}", slug="harness-failed")
     return None
 
 

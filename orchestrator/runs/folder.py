@@ -42,9 +42,10 @@ def release_reserve(folder: Path) -> None:
 
 
 def with_files(record: RunRecord, folder: Path) -> RunRecord:
-    """The record with the hashes of the run's regular files (not the record, the report or what begins with a dot).
+    """The record with the hashes of the run's regular files, those in its folders among them.
 
-    Files that have no hash are in its ``left``, each with the reason. Raises OSError.
+    The record, the report and what begins with a dot have none. Other files that have no hash are in its
+    ``left``, each with the reason. Raises OSError.
     """
     hashes: dict[str, FileHash] = {}
     skipped: dict[str, str] = {}

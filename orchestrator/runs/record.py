@@ -49,6 +49,7 @@ class RecordContext:
     model: AssetId | None = None
     dataset: AssetId | None = None
     accuracy_goal: AccuracyGoal | None = None
+    other_goals: tuple[AccuracyGoal, ...] = ()
     title: str = ""
     stands_for: str = ""
     round: str = ""
@@ -76,6 +77,7 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         model=record_context.model or _asset(step.model),
         dataset=record_context.dataset or _asset(step.dataset),
         accuracy_goal=record_context.accuracy_goal,
+        other_goals=record_context.other_goals,
         engine=session.engine,
         host=session.host,
         benchmark_title=record_context.title,

@@ -50,6 +50,8 @@ def test_the_recipes_of_the_docs_have_none(faults):
         (HARNESS, "(\\\\S+) percent", "\\\\S+ percent", "it must have exactly one group: the number"),
         (HARNESS, "reason: it keeps its traces there", "reason: x", "reason"),
         (HARNESS, "timeout: 5m", "timeout: soon", "timeout"),
+        (BENCHMARK, "{metric: top1,", "{metric: top5,", "harness `suite` has no accuracy `top5`"),
+        (BENCHMARK, "{metric: top1,", '{metric: top1, unit: "",', "says `top1` in percent, not as a number"),
         (BENCHMARK, "frameworks:", "parameters: {bach: 8}\nframeworks:", "harness `suite` has no parameter `bach`"),
     ],
 )

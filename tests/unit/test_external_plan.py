@@ -242,3 +242,19 @@ def test_a_limit_that_user_conf_cannot_say_is_refused():
 def test_a_program_that_cannot_be_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         Program.model_validate({**PROGRAM, **change})
+
+
+def test_a_value_that_the_program_has_no_word_for_is_told_with_those_it_has():
+    with pytest.raises(DefinitionError) as refused:
+        plan_external(external(scenario="MultiStream"))
+    (problem,) = refused.value.problems()
+    assert "there is no value `words.scenario`" in problem.message
+    assert problem.hint == "the program cannot do scenario `MultiStream`: it has words for Server, Offline"
+
+
+def test_variables_of_the_program_are_those_of_every_step_and_a_steps_own_count_more():
+    program = {**PROGRAM, "env": {"THREADS": "1", "OFFLINE": "{param.precision}"}}
+    run, _ = plan_external(external(program, mode="accuracy"))
+    test, score = (step.container.env for step in run.steps)
+    assert (test["THREADS"], test["OFFLINE"]) == ("4", "fp32")
+    assert (score["THREADS"], score["OFFLINE"]) == ("1", "fp32")

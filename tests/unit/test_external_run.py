@@ -14,14 +14,18 @@ import pytest
 from results_parts import LOGS
 from run_parts import SHA, a_benchmark, a_run_environment, a_workload
 
+from orchestrator.commands.results_view import show_summary
+from orchestrator.console import Console
 from orchestrator.definitions.kinds.recipes import Harness
 from orchestrator.engines import ContainerExit
-from orchestrator.facts.record import ImageId, RecipeId, from_json
+from orchestrator.facts.record import AccuracyGoal, ImageId, RecipeId, from_json
 from orchestrator.host.process import this_process, this_user
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
+from orchestrator.results.report import render
 from orchestrator.results.store import Store
+from orchestrator.results.summary import document, summarise
 from orchestrator.runs.record import RecordContext, Session
 from orchestrator.runs.runner import Runner, Watcher
 
@@ -101,7 +105,7 @@ def run_it(tmp_path):
     """Runs one test of the program whose steps do ``steps``; gives what came of it."""
     numbers = iter(range(100))
 
-    def run(engine, *, mode="performance", program=None):
+    def run(engine, *, mode="performance", program=None, goals=()):
         harness = Harness.model_validate(
             {
                 "kind": "harness", "form": "external", "name": "theirs", "title": "t", "loadgen": "l", "deps": "d",
@@ -118,7 +122,12 @@ def run_it(tmp_path):
         assert step.external is not None
         step = replace(step, external=replace(step.external, expected={"scenario": "Offline"}))
         session = Session(name="s", owner=this_process(), mlorch_version="0", command_line=("mlorch", "run"))
-        context = RecordContext(recipe=RecipeId(name="b", origin="builtin", sha256=SHA), image=ImageId(reference="i"))
+        context = RecordContext(
+            recipe=RecipeId(name="b", origin="builtin", sha256=SHA),
+            image=ImageId(reference="i"),
+            accuracy_goal=goals[0] if goals else None,
+            other_goals=goals[1:],
+        )
         outcome = Runner(engine=engine, store=Store(folder), session=session, watcher=Watcher()).run(step, context)
         return outcome, from_json((outcome.folder / "run.json").read_text(), path="run.json")
 
@@ -181,6 +190,68 @@ def test_accuracy_is_what_the_second_container_said(run_it):
     assert record.measured.accuracy.samples == 64
 
 
+ROUGE = {
+    "accuracy": {
+        "step": "score",
+        "figures": [
+            {"name": "words", "pattern": "words=([0-9.]+)", "unit": ""},
+            {"name": "rouge1", "pattern": "rouge1=([0-9.]+)", "unit": "%"},
+        ],
+    }
+}
+ROUGE1 = AccuracyGoal(metric="rouge1", unit="%", reference=44.0, factor=0.99)
+WORDS = AccuracyGoal(metric="words", unit="", reference=300.0, factor=0.9, max_factor=1.1)
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "reasons"),
+    [
+        ("rouge1=43.9 words=310\n", "PASSED", ()),
+        ("rouge1=40.0 words=310\n", "FAILED", ("rouge1: 40.00 % is below 43.56 %",)),
+        ("rouge1=43.9 words=200\n", "FAILED", ("words: 200.0 is below 270.0",)),
+        ("rouge1=43.9 words=400\n", "FAILED", ("words: 400.0 is above 330.0",)),
+    ],
+)
+def test_accuracy_passes_only_where_every_figure_reaches_its_goal(run_it, said, verdict, reasons):
+    engine = programs(test=leaving("accuracy"), score=scored(said))
+    _, record = run_it(engine, mode="accuracy", program=ROUGE, goals=(ROUGE1, WORDS))
+    assert (record.measured.verdict, record.measured.reasons) == (verdict, reasons)
+    main, other = record.measured.accuracies
+    assert (main.name, main.unit, other.name, other.unit) == ("rouge1", "fraction", "words", "")
+
+
+def test_every_figure_and_its_goal_is_shown_and_in_the_json(run_it, capsys):
+    engine = programs(test=leaving("accuracy"), score=scored("rouge1=43.9 words=400\n"))
+    outcome, record = run_it(engine, mode="accuracy", program=ROUGE, goals=(ROUGE1, WORDS))
+    summary = summarise(record, outcome.folder)
+    show_summary(Console(), summary)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "rouge1 43.90 % of 10,000 samples (at least 43.56 %)" in shown
+    assert "words 400.0 of 10,000 samples (at least 270.0, at most 330.0)" in shown
+    metrics = document(summary)["metrics"]
+    assert (metrics["accuracy"]["value"], metrics["accuracy"]["reached"]) == (0.439, True)
+    (words,) = metrics["other_accuracies"]
+    assert (words["value"], words["unit"], words["maximum"], words["reached"]) == (400.0, "", 330.0, False)
+    assert "words to reach" in render([summary])
+
+
+def test_a_figure_without_a_goal_is_kept_and_decides_nothing(run_it):
+    engine = programs(test=leaving("accuracy"), score=scored("rouge1=43.9 words=400\n"))
+    _, record = run_it(engine, mode="accuracy", program=ROUGE, goals=(ROUGE1,))
+    assert (record.measured.verdict, record.measured.other_accuracies[0].value) == ("PASSED", 400.0)
+
+
+def test_the_trace_of_loadgen_is_kept_unless_the_recipe_does_without(run_it):
+    def tracing(folders, on_line):
+        leaving()(folders, on_line)
+        (folders["/results"] / "logs/1/mlperf_log_trace.json").write_text("[]")
+
+    _, record = run_it(programs(test=tracing))
+    assert "mlperf_log_trace.json" in record.files
+    _, record = run_it(programs(test=tracing), program={"logs": {"folder": "logs/*", "trace": False}})
+    assert not any("trace" in name for name in record.files)
+
+
 def failing(folders, on_line):
     on_line("about to fail\n")
 
@@ -206,7 +277,7 @@ def losing(folders, on_line):
         (programs(codes={"compile": 1}), "performance", "harness-failed", "step `compile` ended with status 1"),
         (programs(compile_it=failing), "performance", "artifact-missing", "the step did not make net.bin"),
         (programs(test=silent), "performance", "no-loadgen-logs", "left no mlperf_log_detail.txt"),
-        (programs(test=losing), "performance", "console", "but printed `ERROR lost a batch`"),
+        (programs(test=losing), "performance", "console", "printed `ERROR lost a batch` and was stopped"),
         (programs(test=unfinished), "performance", "console", "no line of the output"),
         (programs(test=leaving("singlestream")), "performance", "other-settings", "SingleStream, not Offline"),
         (programs(test=leaving("accuracy"), score=scored("nothing\n")), "accuracy", "no-accuracy", "nothing says"),
@@ -270,7 +341,22 @@ def test_a_document_in_our_name_is_replaced(run_it):
 
     outcome, _ = run_it(programs(test=forging), mode="accuracy")
     assert outcome.error is None
-    assert json.loads((outcome.folder / "harness.json").read_text())["accuracy"]["value"] == 0.9154
+    accuracy = json.loads((outcome.folder / "harness.json").read_text())["accuracy"]
+    assert (accuracy["value"], accuracy["unit"]) == (91.54, "%")
+
+
+def test_a_program_that_fails_and_would_wait_for_ever_is_stopped(run_it):
+    engine = programs()
+
+    def hanging(_folders, on_line):
+        on_line("ERROR lost a sample\n")
+        assert engine.stopped.wait(20)
+
+    engine.steps["test"] = hanging
+    steps = [{**step, "timeout": "1h"} for step in PROGRAM["steps"]]
+    outcome, _ = run_it(engine, program={"steps": steps})
+    assert outcome.error.slug == "console"
+    assert "printed `ERROR lost a sample` and was stopped" in outcome.error.message
 
 
 def test_a_step_beyond_its_time_is_stopped_and_told(run_it):

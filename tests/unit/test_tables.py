@@ -38,7 +38,7 @@ def test_the_harness_knows_the_same_scenarios():
 
 def test_the_harness_counts_the_same_accuracies():
     hints = typing.get_type_hints(inside_settings.Accuracy)
-    assert typing.get_args(hints["metric"]) == typing.get_args(metrics.AccuracyName)
+    assert typing.get_args(hints["metric"]) == metrics.ACCURACIES
 
 
 def test_the_recipe_of_the_harness_names_the_frameworks_that_it_has():

@@ -42,7 +42,9 @@ def target(name: str) -> Target:
 def test_every_target_plans_everything_that_it_supports(name):
     plans = build_plans(CATALOG, target=name)
     names = [plan.benchmark for plan in plans]
-    assert names == ([""] if name in NEW else ["image-fashion", "image-smoke"])
+    # Benchmarks with somebody else's harness run on some targets only.
+    ours = [each for each in names if each != "bert-plumbing"]
+    assert ours == ([""] if name in NEW else ["image-fashion", "image-smoke"])
     assert [layer.level for layer in plans[0].layers][:2] == ["base", "runtime"]
     assert all(layer.dockerfile for layer in merge_layers(plans))
 
@@ -178,7 +180,7 @@ def test_a_new_target_is_one_file(tmp_path):
     """Base, runtime and framework may be built-in ones: then nothing but the target's own file is needed."""
     alone = CHIP.replace("kernels", "onnxruntime-cpu")
     catalog = overlay(tmp_path / "mine", targets__chip=alone)
-    assert benchmarks_of(catalog, "t-chip") == ("image-fashion", "image-smoke")
+    assert {"image-fashion", "image-smoke"} <= set(benchmarks_of(catalog, "t-chip"))
     plans = build_plans(catalog, target="t-chip")
     cpu = build_plans(catalog, target="cpu")
     assert [p.layers[-2].content_id for p in plans] == [p.layers[-2].content_id for p in cpu], "only the last differs"

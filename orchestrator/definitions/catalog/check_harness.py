@@ -8,9 +8,10 @@ from orchestrator.definitions.kinds import external as e
 from orchestrator.definitions.kinds import recipes as d
 from orchestrator.definitions.values import TemplateFault, check_template
 from orchestrator.definitions.yaml import suggestion
+from orchestrator.facts.metrics import ACCURACIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from orchestrator.definitions.catalog.entries import AnyEntry, Catalog
     from orchestrator.errors import Problem
@@ -47,11 +48,34 @@ def check_interface(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -
         yield from _parameters(
             entry, ("parameters",), benchmark.parameters, harness.program, f"harness `{harness.name}`"
         )
+        yield from _goals(entry, benchmark.accuracy, _units(harness.program), harness.name)
         return
     for name in benchmark.parameters:
         message = f"harness `{harness.name}` takes no parameters: it is mlorch's own"
         yield entry.document.fault("unknown-parameter", message, ("parameters", name))
+    yield from _goals(entry, benchmark.accuracy, dict.fromkeys(ACCURACIES, "%"), harness.name)
     yield from _tensors(catalog, entry, benchmark)
+
+
+def _units(program: e.Program) -> dict[str, str]:
+    """The figures of accuracy that a program's recipe reads, with their units."""
+    return {} if program.accuracy is None else {figure.name: figure.unit for figure in program.accuracy.figures}
+
+
+def _goals(entry: AnyEntry, accuracy: d.Accuracy, units: Mapping[str, str], harness: str) -> Iterator[Problem]:
+    """Goals of metrics that the harness does not count, or counts in another unit."""
+    for number, goal in enumerate(accuracy.goals):
+        at: Loc = ("accuracy", "also", number - 1) if number else ("accuracy",)
+        if goal.metric not in units:
+            message = f"harness `{harness}` has no accuracy `{goal.metric}`"
+            yield entry.document.fault("unknown-metric", message, (*at, "metric"), suggestion(goal.metric, units))
+        elif goal.unit != units[goal.metric]:
+            message = f"harness `{harness}` says `{goal.metric}` {_UNITS[units[goal.metric]]}, not {_UNITS[goal.unit]}"
+            hint = f'write `unit: "{units[goal.metric]}"`, and the reference in it'
+            yield entry.document.fault("metric-unit", message, (*at, "metric"), hint)
+
+
+_UNITS = {"%": "in percent", "": "as a number without a unit"}
 
 
 def _tensors(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
@@ -102,6 +126,8 @@ def _texts(program: e.Program) -> Iterator[tuple[Loc, str]]:
     for index, file in enumerate(program.files):
         yield ("program", "files", index, "text"), file.text
         yield from _leaves(("program", "files", index, "values"), file.values)
+    for name, text in program.env.items():
+        yield ("program", "env", name), text
     for index, step in enumerate(program.steps):
         at: Loc = ("program", "steps", index)
         yield (*at, "workdir"), step.workdir

@@ -18,6 +18,8 @@ ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(?:\.[a-z
 FilePath = Annotated[str, StringConstraints(pattern=r"^(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+~-]+\Z")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=40)]
 """A name that can stand in a template: no hyphen, which is arithmetic there."""
+MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@.-]*\Z", max_length=40)]
+"""What a figure of accuracy is called: ``top1``, ``F1``, ``mAP@0.5``."""
 Reason = Annotated[str, StringConstraints(min_length=8, max_length=400)]
 Condition = dict[ValueName, str | tuple[str, ...]]
 """Value name → the value it must have, or one of several; all of them must hold."""
@@ -230,13 +232,14 @@ class Expectation(Strict):
 class AccuracyFigure(Strict):
     """Where one figure of accuracy is read: by a pattern in the step's output, or from a JSON file it wrote."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@.-]*\Z", max_length=40)]
+    name: MetricName
     pattern: ValuePattern | None = None
     file: RelativePath | None = None
     key: tuple[str, ...] = ()
     samples: ValuePattern | None = None
     """A pattern for the number of samples; else the dataset's."""
     unit: Literal["%", ""] = "%"
+    """Whether the number is a share in percent, or counts as it is."""
 
     @model_validator(mode="after")
     def _one_way(self) -> AccuracyFigure:
@@ -253,6 +256,13 @@ class AccuracySource(Strict):
     step: Identifier
     figures: tuple[AccuracyFigure, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _each_once(self) -> AccuracySource:
+        names = [figure.name for figure in self.figures]
+        if len(set(names)) != len(names):
+            raise ValueError("two figures have the same name")
+        return self
+
 
 class Overlay(Strict):
     """Other defaults of parameters under a condition: a system, a kind of device, a scenario."""
@@ -266,6 +276,8 @@ class Logs(Strict):
 
     folder: Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*\.\.)[A-Za-z0-9._/*?\[\]-]+\Z")] = "."
     pick: Literal["only", "newest"] = "only"
+    trace: bool = True
+    """Whether LoadGen's trace is kept, where the program turns it on: megabytes a minute, which no verdict needs."""
 
 
 class Program(Strict):
@@ -279,6 +291,8 @@ class Program(Strict):
     files: tuple[RenderedFile, ...] = ()
     writable: tuple[WritableFolder, ...] = ()
     deviations: tuple[Deviation, ...] = ()
+    env: dict[EnvName, Template] = Field(default_factory=dict)
+    """For every step; what a step says itself counts more."""
     steps: tuple[Step, ...] = Field(min_length=1)
     logs: Logs = Logs()
     expect: Expectation = Expectation()

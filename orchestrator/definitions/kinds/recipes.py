@@ -26,11 +26,15 @@ from orchestrator.definitions.kinds.base import (
     Strict,
     Variable,
 )
-from orchestrator.definitions.kinds.external import Identifier, Program, Template  # noqa: TC001 (pydantic reads it)
+from orchestrator.definitions.kinds.external import (  # noqa: TC001 (pydantic reads them)
+    Identifier,
+    MetricName,
+    Program,
+    Template,
+)
 from orchestrator.definitions.kinds.rounds import Round as Round  # noqa: PLC0414 (named here for callers)
 from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
-from orchestrator.facts.metrics import AccuracyName  # noqa: TC001 (pydantic reads it)
 from orchestrator.facts.scenarios import ScenarioName  # noqa: TC001 (pydantic reads it)
 
 # -- layers ------------------------------------------------------------------------------
@@ -259,13 +263,46 @@ class Tensor(Strict):
     scale: float = 1.0
 
 
-class Accuracy(Strict):
-    """The metric, the reference that it was measured against and the least share of it to reach."""
+class AccuracyGoal(Strict):
+    """A metric, the reference that it was measured against, and the least share of it to reach.
 
-    metric: AccuracyName
-    unit: str = "%"
+    The metric is one that the harness counts: of an external one a figure of its recipe, in that figure's unit,
+    which is `%` or, for a number as it is, empty.
+    """
+
+    metric: MetricName
+    unit: Literal["%", ""] = "%"
     reference: float = Field(gt=0)
     factor: float = Field(gt=0, le=1)
+    max_factor: float | None = Field(default=None, ge=1)
+    """The largest share of the reference, of a metric that can be too good to be true: the length of answers."""
+
+    @property
+    def minimum(self) -> float:
+        """What must be reached at least, in `unit`."""
+        return self.reference * self.factor
+
+    @property
+    def maximum(self) -> float | None:
+        return None if self.max_factor is None else self.reference * self.max_factor
+
+
+class Accuracy(AccuracyGoal):
+    """What the accuracy must reach. Where more metrics have goals, a run passes only if it reaches all of them."""
+
+    also: tuple[AccuracyGoal, ...] = ()
+
+    @property
+    def goals(self) -> tuple[AccuracyGoal, ...]:
+        """Every goal, the one that names the run's accuracy first."""
+        return (self, *self.also)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Accuracy:
+        names = [goal.metric for goal in self.goals]
+        if len(set(names)) != len(names):
+            raise ValueError("a metric has two goals")
+        return self
 
 
 class ScenarioSettings(Strict):

@@ -69,6 +69,7 @@ PATTERNS: dict[str, tuple[str, str]] = {
     _pattern(rounds.Word): ("not a name of MLPerf", "letters and digits, joined by `-`, `_` or `.`"),
     _pattern(rounds.Version): ("not a version", "numbers with points between them: `6.0.17`"),
     _pattern(rounds.Line): ("has a line break or control character", "one line of text"),
+    _pattern(external.MetricName): ("not the name of a metric", "letters, digits and `_@.-`, beginning with a letter"),
     _pattern(targets.GroupName): (
         "not the name of a group",
         "as in /etc/group: lower-case letters, digits, `_` and `-`",

@@ -234,9 +234,10 @@ def _benchmark_facts(catalog: Catalog, entry: Entry[Benchmark], framework: str) 
     what = entry.definition
     model = catalog.model(what.model).definition
     dataset = catalog.dataset(what.dataset).definition
-    facts = what.model_dump(
-        mode="json", include={"name", "title", "task", "round", "input", "output", "accuracy", "note"}
-    )
+    facts = what.model_dump(mode="json", include={"name", "title", "task", "round", "input", "output", "note"})
+    facts["accuracy"] = what.accuracy.model_dump(mode="json", exclude_none=True, exclude={"also"})
+    if what.accuracy.also:
+        facts["accuracy"]["also"] = [goal.model_dump(mode="json", exclude_none=True) for goal in what.accuracy.also]
     facts["framework"] = framework
     facts["scenarios"] = sorted(what.scenarios)
     facts["model"] = {"name": model.name, "files": {out.path: out.sha256 for out in model.outputs}}

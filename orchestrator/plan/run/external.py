@@ -79,8 +79,9 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
     program = test.program
     parameters = parameters_of(test)
     values = {**test.values, **{f"param.{name}": value for name, value in parameters.items()}}
-    values |= _words(program, values)
-    filler = _Filler(test.harness, values)
+    words, wordless = _words(program, values)
+    values |= words
+    filler = _Filler(test.harness, values, wordless)
     files = _files(program, filler, test)
     steps = _steps(program, _with_needs(program, filler, test, files), filler, test)
     names = [step.name for step in steps]
@@ -91,6 +92,7 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
         folders=tuple(_folder_name(one.path) for one in program.writable if one.kind == "results"),
         logs_folder=program.logs.folder,
         logs_pick=program.logs.pick,
+        keep_trace=program.logs.trace,
         expected=expected_settings(test.scenario, test.mode, test.settings),
         exit_codes=program.expect.exit_codes,
         needed_files=program.expect.files,
@@ -102,20 +104,6 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
         deviations=_told_deviations(program),
     )
     return run, parameters
-
-
-def _steps(program: Program, spec: ContainerSpec, filler: _Filler, test: ExternalTest) -> tuple[PlannedStep, ...]:
-    """The steps of this test; what one makes, all later ones find."""
-    steps: list[PlannedStep] = []
-    for step in program.steps:
-        if not holds(step.when, filler.values):
-            continue
-        planned = _step(step, spec, filler, test)
-        steps.append(planned)
-        if planned.artifact is not None:
-            made = Mount(source=f"{planned.artifact.path}/files", target=planned.artifact.target)
-            spec = replace(spec, mounts=(*spec.mounts, made))
-    return tuple(steps)
 
 
 def _told_deviations(program: Program) -> tuple[str, ...]:
@@ -193,21 +181,26 @@ def _bad_parameter(name: str, text: str, wanted: str) -> UsageError:
     return UsageError(f"`{text[:60]}` is no value for `{name}`", hint=f"it takes {wanted}", slug="bad-parameter")
 
 
-def _words(program: Program, values: Mapping[str, Value]) -> dict[str, Value]:
-    """The program's own words; a value without one has no word, and a template that needs it is refused."""
+def _words(program: Program, values: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, str]]:
+    """The program's own words; and where it has none for a value, why a text that needs it cannot be filled."""
     found: dict[str, Value] = {}
+    wordless: dict[str, str] = {}
     for name, words in program.words.items():
-        word = words.values.get(_text(values.get(words.of, "")))
-        if word is not None:
-            found[f"words.{name}"] = word
-    return found
+        value = _text(values.get(words.of, ""))
+        if value in words.values:
+            found[f"words.{name}"] = words.values[value]
+        else:
+            known = ", ".join(words.values)
+            wordless[f"words.{name}"] = f"the program cannot do {words.of} `{value}`: it has words for {known}"
+    return found, wordless
 
 
 class _Filler:
     """Fills templates of one harness; a fault says which harness it is of."""
 
-    def __init__(self, harness: str, values: Mapping[str, Value]) -> None:
+    def __init__(self, harness: str, values: Mapping[str, Value], absent: Mapping[str, str] | None = None) -> None:
         self._harness = harness
+        self._absent = absent or {}
         self.values = values
 
     def text(self, template: str) -> str:
@@ -226,6 +219,9 @@ class _Filler:
         hint = fault.hint
         if fault.message.startswith("there is no value `settings."):
             hint = "this test leaves that setting to the harness; give the argument a `when`, or set it"
+        for name, why in self._absent.items():
+            if fault.message.startswith(f"there is no value `{name}`"):
+                hint = why
         message = f"harness `{self._harness}`: {fault.message}"
         return DefinitionError([Problem(slug="template", message=message, hint=hint)])
 
@@ -338,6 +334,20 @@ def _deviating(spec: ContainerSpec, deviation: Deviation) -> ContainerSpec:
             return replace(spec, ulimits={**spec.ulimits, name: (number, number)})
 
 
+def _steps(program: Program, spec: ContainerSpec, filler: _Filler, test: ExternalTest) -> tuple[PlannedStep, ...]:
+    """The steps that this test has; what one of them makes is mounted in all later ones."""
+    steps: list[PlannedStep] = []
+    for step in program.steps:
+        if not holds(step.when, filler.values):
+            continue
+        planned = _step(step, spec, filler, test)
+        steps.append(planned)
+        if planned.artifact is not None:
+            made = Mount(source=f"{planned.artifact.path}/files", target=planned.artifact.target)
+            spec = replace(spec, mounts=(*spec.mounts, made))
+    return tuple(steps)
+
+
 def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) -> PlannedStep:
     argv: list[str] = []
     for word in step.argv:
@@ -345,7 +355,8 @@ def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) 
             argv.append(filler.text(word))
         elif holds(word.when, filler.values):
             argv += [filler.text(one) for one in word.words]
-    env = {**spec.env, **{name: filler.text(text) for name, text in step.env.items()}}
+    given = {**test.program.env, **step.env}
+    env = {**spec.env, **{name: filler.text(text) for name, text in given.items()}}
     name = spec.name if step.role == "run" else f"{spec.name}-{step.name}"
     container = replace(
         spec, name=name, command=tuple(argv), env=dict(sorted(env.items())), workdir=filler.text(step.workdir)
