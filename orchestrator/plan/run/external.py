@@ -83,8 +83,7 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
     values |= words
     filler = _Filler(test.harness, values, wordless)
     files = _files(program, filler, test)
-    spec = _with_needs(program, filler, test, files)
-    steps = _steps(program, spec, filler, test)
+    steps = _steps(program, _with_needs(program, filler, test, files), filler, test)
     names = [step.name for step in steps]
     accuracy = program.accuracy if program.accuracy and program.accuracy.step in names else None
     run = ExternalRun(
@@ -102,16 +101,18 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
         accuracy_step="" if accuracy is None else accuracy.step,
         figures=() if accuracy is None else tuple(_reading(figure) for figure in accuracy.figures),
         data_samples=int(values.get("data.samples", 0)),
-        deviations=_deviations(program),
+        deviations=_told_deviations(program),
     )
     return run, parameters
 
 
-def _deviations(program: Program) -> tuple[str, ...]:
-    """What the program has beyond the run contract, for people."""
-    rights = [f"{one.what} {one.value}: {one.reason}" for one in program.deviations]
-    folders = [f"writable {one.path}{' (exec)' if one.exec else ''}: {one.reason}" for one in program.writable]
-    return (*rights, *folders)
+def _told_deviations(program: Program) -> tuple[str, ...]:
+    """What the program gets beyond the run contract, for people, each with its reason."""
+    found = [f"{one.what} {one.value}: {one.reason}" for one in program.deviations]
+    for folder in program.writable:
+        execution = " (exec)" if folder.exec else ""
+        found.append(f"writable {folder.path}{execution}: {folder.reason}")
+    return tuple(found)
 
 
 # -- values ------------------------------------------------------------------------------------
