@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @selection_options
-@click.option("--all", "all_", is_flag=True, help="All benchmarks of the target; the default when none is named.")
 @locked_option
 @click.option("--dry-run", is_flag=True, help="Show what would be built; build nothing.")
 @engine_option
@@ -49,13 +48,11 @@ if TYPE_CHECKING:
 @context_options
 def command(
     chosen: Sequence[Selection], context: Context, console: Console, push: str, output: str, cache_to: str,
-    cache_from: tuple[str, ...], pull_policy: PullPolicy, *, all_: bool, dry_run: bool,
+    cache_from: tuple[str, ...], pull_policy: PullPolicy, *, dry_run: bool,
 ) -> None:  # fmt: skip
     """Build the images of a target, layer by layer. What is there already is not built again."""
     from orchestrator.errors import UsageError
 
-    if all_ and any(one.benchmarks for one in chosen):
-        raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
     if output and not push:
         raise UsageError("-o says where the digests of published images go, and --push is missing", hint="add --push")
     policy = replace(pull_policy, cache_to=_checked(cache_to), cache_from=tuple(map(_checked, cache_from)))

@@ -183,7 +183,14 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Hardware target, or auto; repeatable (default: auto, the best that is here).",
     )
     @click.option("--arch", default=None, metavar="NAME", help=ARCH_HELP)
-    @click.option("--benchmark", "-b", multiple=True, metavar="NAME", help="Benchmark; repeatable (default: all).")
+    @click.option(
+        "--benchmark",
+        "-b",
+        multiple=True,
+        metavar="NAME",
+        help="Benchmark; repeatable (default: those of `mlorch run`).",
+    )
+    @click.option("--all", "every", is_flag=True, help="Every benchmark that the target can run.")
     @click.option(
         "--base-source",
         default="",
@@ -202,8 +209,10 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def collected(*arguments: Any, target: tuple[str, ...], benchmark: tuple[str, ...], **more: Any) -> Any:
         from orchestrator.operations.plan_cache import Selection
 
-        words = {name: more.pop(name) for name in ("platform", "arch", "base_source", "changes")}
+        words = {name: more.pop(name) for name in ("platform", "arch", "base_source", "changes", "every")}
         words["round"] = more.pop("round_name")
+        if words["every"] and benchmark:
+            raise click.UsageError("--all and --benchmark exclude each other")
         chosen = tuple(Selection(target=name, benchmarks=benchmark, **words) for name in target or (None,))
         return function(*arguments, chosen=chosen, **more)
 

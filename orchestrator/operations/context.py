@@ -180,13 +180,21 @@ class Context:
             plans = build_plans(
                 self.catalog_for(selection.benchmarks, selection.changes),
                 target=target,
-                benchmarks=selection.benchmarks,
+                benchmarks=selection.benchmarks or self._unnamed(target, every=selection.every),
                 platform=platform,
                 base=base,
                 arch=chosen.arch,
                 round_name=selection.round,
             )
         return CachedPlans(plans=plans, roots=self._plan_roots(), signature=self._signature)
+
+    def _unnamed(self, target: str, *, every: bool) -> tuple[str, ...]:
+        """The benchmarks of a selection that names none: those that run by default, where the target has such."""
+        from orchestrator.plan.build.resolve import benchmarks_of
+
+        names = benchmarks_of(self.catalog, target)
+        default = tuple(name for name in names if self.catalog.benchmark(name).definition.default)
+        return names if every else default or names
 
     def _plan_roots(self) -> tuple[str, ...]:
         """The folders whose files plans are made of."""

@@ -35,6 +35,8 @@ class Selection:
 
     target: str | None = None
     benchmarks: tuple[str, ...] = ()
+    """None of them named means the default ones; `every` all that the target can run."""
+    every: bool = False
     platform: str | None = None
     arch: str | None = None
     """What device code is built for; None means the devices here, else the target's default."""

@@ -172,7 +172,7 @@ def _selections(context: Context) -> Iterator[Selection]:
     for target in (entry.definition for entry in context.catalog.targets()):
         archs = target.arch.choices if target.arch is not None and per_arch else (None,)
         for platform, arch in product(target.platforms, archs):
-            one = Selection(target=target.name, platform=platform, arch=arch)
+            one = Selection(target=target.name, every=True, platform=platform, arch=arch)
             for source, side in product(_base_sources(context, one), ("", *sides)):
                 yield replace(one, base_source=source, side=side)
 
