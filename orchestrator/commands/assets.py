@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.common import context_for, json_option, recipes_option
+from orchestrator.commands.common import context_for, json_option, locked_option, recipes_option, wants_locked
 from orchestrator.commands.groups import ListGroup
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from orchestrator.console import Console
-    from orchestrator.operations.assets import AssetFacts
+    from orchestrator.operations.assets.facts import AssetFacts
+    from orchestrator.operations.assets.prune import PruneResult
+    from orchestrator.operations.assets.why import AssetWhy
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+_SHOWN = 12
+"""Characters of a hash that tell it from others."""
+
+
+def data_option(function: F) -> F:
+    """`--data`: the folder of one who has a model or dataset already; repeatable."""
+    return click.option(
+        "--data",
+        "data",
+        multiple=True,
+        metavar="NAME=FOLDER",
+        help="A folder with this model or dataset: checked, mounted read-only, never copied; repeatable.",
+    )(function)
+
+
+def _target_option(function: F) -> F:
+    return click.option(
+        "--target", "-t", default=None, metavar="NAME", help="Whose prep image prepares them (default: detected)."
+    )(function)
 
 
 @click.group("assets", cls=ListGroup)
@@ -23,9 +50,9 @@ def command() -> None:
 @recipes_option
 @json_option
 def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
-    """List models and datasets: what is here, where it comes from, under which terms."""
+    """List models and datasets: what is here, what must still come, from where, under which terms."""
     from orchestrator.console import Console
-    from orchestrator.operations.assets import list_assets
+    from orchestrator.operations.assets.listing import list_assets
 
     console = Console(quiet=as_json)
     found = list_assets(context_for(console, recipes))
@@ -33,47 +60,59 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
         console.document({"assets": found})
         return
     rows = [
-        (each.kind, each.name, each.state, _megabytes(each), "; ".join(each.sources), "; ".join(each.licences))
+        (
+            each.kind,
+            each.name,
+            each.state,
+            _megabytes(each.bytes_needed),
+            _megabytes(each.bytes),
+            "; ".join(dict.fromkeys(each.licences)),
+            "; ".join(each.sources),
+        )
         for each in found
     ]
-    console.table(("kind", "name", "state", "MB", "from", "licence"), rows, right=(3,))
+    columns = ("kind", "name", "state", "needs MB", "here MB", "licence", "from")
+    console.table(columns, rows, right=(3, 4), drop=(6,))
 
 
 @command.command("get")
 @click.argument("names", nargs=-1)
-@click.option(
-    "--target", "-t", default=None, metavar="NAME", help="Whose prep image prepares them (default: detected)."
-)
+@_target_option
+@data_option
 @recipes_option
 @json_option
-def get_command(names: tuple[str, ...], target: str | None, recipes: tuple[str, ...], *, as_json: bool) -> None:
-    """Fetch, check and prepare models and datasets; all of them when none is named."""
+def get_command(
+    names: tuple[str, ...], target: str | None, data: tuple[str, ...], recipes: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Fetch, check and prepare models and datasets; all that can be had where none is named."""
     from orchestrator.commands.progress import ConsoleProgress
     from orchestrator.console import Console
-    from orchestrator.operations.assets import get_assets
+    from orchestrator.operations.assets.get import get_assets
 
     console = Console(quiet=as_json)
     done = []
-    for each in get_assets(context_for(console, recipes), names, ConsoleProgress(console), target=target):
+    context = context_for(console, recipes)
+    for each in get_assets(context, names, ConsoleProgress(console), target=target, data=data):
         done.append(each)
         if not as_json:
-            console.result(f"{each.kind} {each.name}: {_megabytes(each)} MB in {each.folder}")
+            console.result(f"{each.kind} {each.name}: {_megabytes(each.bytes)} MB in {each.folder}")
     if as_json:
         console.document({"assets": done})
 
 
 @command.command("verify")
 @click.argument("names", nargs=-1)
+@data_option
 @recipes_option
 @json_option
-def verify_command(names: tuple[str, ...], recipes: tuple[str, ...], *, as_json: bool) -> int:
+def verify_command(names: tuple[str, ...], data: tuple[str, ...], recipes: tuple[str, ...], *, as_json: bool) -> int:
     """Hash every file of the models and datasets that are here; wrong ones are moved aside. Exit 1 if any is."""
     from orchestrator.console import Console
-    from orchestrator.operations.assets import verify_assets
+    from orchestrator.operations.assets.verify import verify_assets
 
     console = Console(quiet=as_json)
     done = []
-    for each in verify_assets(context_for(console, recipes), names):
+    for each in verify_assets(context_for(console, recipes), names, data=data):
         done.append(each)
         _show_verified(console, each)
     if as_json:
@@ -82,13 +121,162 @@ def verify_command(names: tuple[str, ...], recipes: tuple[str, ...], *, as_json:
 
 
 def _show_verified(console: Console, each: AssetFacts) -> None:
-    if each.state == "absent":
-        console.say(f"absent   {each.name}")
-    elif each.state == "wrong":
-        console.say(f"WRONG    {each.name}: {', '.join(each.wrong or ())}; moved to {each.folder}", style="red")
+    if each.state == "wrong":
+        console.say(f"WRONG    {each.name}: {', '.join(each.wrong or ())}; now in {each.folder}", style="red")
+    elif each.bytes is None:
+        console.say(f"{each.state:8} {each.name}")
     elif not console.quiet:
-        console.result(f"verified {each.name}: {_megabytes(each)} MB")
+        console.result(f"verified {each.name}: {_megabytes(each.bytes)} MB")
 
 
-def _megabytes(each: AssetFacts) -> str:
-    return "" if each.bytes is None else f"{each.bytes / 1e6:.1f}"
+@command.command("why")
+@click.argument("name")
+@data_option
+@recipes_option
+@json_option
+def why_command(name: str, data: tuple[str, ...], recipes: tuple[str, ...], *, as_json: bool) -> None:
+    """Say why a model or dataset is taken as it is here, or would be made, and which input changed."""
+    from orchestrator.console import Console
+    from orchestrator.operations.assets.why import why
+
+    console = Console(quiet=as_json)
+    found = why(context_for(console, recipes), name, data=data)
+    if as_json:
+        console.document(found)
+    else:
+        _show_why(console, found)
+
+
+def _show_why(console: Console, found: AssetWhy) -> None:
+    console.result(f"{found.state}  {found.kind}/{found.name}  {found.key}: {found.why}")
+    for one in found.changed:
+        console.result(f"  {one.input}: {_short(one.was)} → {_short(one.now)}")
+    for name in found.wrong:
+        console.result(f"  changed on disk: {name}")
+    if not found.changed and not found.wrong:
+        console.facts([(name, _short(value)) for name, value in found.inputs.items()])
+
+
+def _short(value: str) -> str:
+    """A value for people: a hash is cut, what is not there is a word."""
+    if not value:
+        return "none"
+    first, space, rest = value.partition(" ")
+    if len(first) > 2 * _SHOWN and first.isalnum():
+        first = f"{first[:_SHOWN]}…"
+    return f"{first}{space}{rest}"
+
+
+@command.command("prune")
+@click.option("--all", "everything", is_flag=True, help="Remove all of them, also those that recipes name.")
+@click.option(
+    "--older-than", default="", metavar="TIME", help="Only what was last used so long ago: 30d, 12h, 90m, 10s."
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@recipes_option
+@json_option
+def prune_command(*, everything: bool, older_than: str, dry_run: bool, recipes: tuple[str, ...], as_json: bool) -> None:
+    """Remove models and datasets that no recipe names any more, and what was left unfinished; never what is in use."""
+    from orchestrator.console import Console
+    from orchestrator.operations.assets.prune import PruneRequest, prune
+
+    console = Console(quiet=as_json)
+    age = _seconds(older_than) if older_than else None
+    request = PruneRequest(all=everything, older_than_s=age, dry_run=dry_run)
+    result = prune(context_for(console, recipes), request)
+    if as_json:
+        console.document(result)
+    else:
+        _show_pruned(console, result)
+
+
+def _show_pruned(console: Console, result: PruneResult) -> None:
+    rows = [(one.what, one.state, _megabytes(one.bytes), one.why) for one in result.removed]
+    if rows:
+        console.table(("what", "state", "MB", "why"), rows, right=(2,))
+    verb = "would go" if result.dry_run else "went"
+    console.result(f"{_megabytes(result.bytes)} MB {verb}")
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def _seconds(text: str) -> float:
+    """A time in seconds. Raises `UsageError`."""
+    from orchestrator.errors import UsageError
+
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isdigit():
+        raise UsageError(f"`{text[:40]}` is no time", hint="write 30d, 12h, 90m or 10s", slug="bad-time")
+    return float(int(number) * _UNITS[unit])
+
+
+@command.command("export")
+@click.argument("name")
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--copy", is_flag=True, help="Copy the bytes, where hard links into the cache would do.")
+@recipes_option
+@json_option
+def export_command(name: str, folder: str, recipes: tuple[str, ...], *, copy: bool, as_json: bool) -> None:
+    """Lay the files of a model or dataset into an empty FOLDER, with a manifest that `sha256sum -c` reads."""
+    from pathlib import Path
+
+    from orchestrator.console import Console
+    from orchestrator.operations.assets.export import export_asset
+
+    console = Console(quiet=as_json)
+    done = export_asset(context_for(console, recipes), name, Path(folder), copy=copy)
+    if as_json:
+        console.document(done)
+        return
+    how = "linked; they are the cache's own, so leave them as they are" if done.linked else "copied"
+    console.result(f"{done.files:,} files, {_megabytes(done.bytes)} MB, in {done.folder} ({how})")
+    console.result(f"check them there with: sha256sum -c {done.manifest.name}")
+
+
+@command.command("lock")
+@click.argument("name")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False),
+    default=None,
+    metavar="DIR",
+    help="Folder of the lock (default: images/ of the recipe's own folder, else this machine's own locks).",
+)
+@_target_option
+@data_option
+@locked_option
+@recipes_option
+@json_option
+def lock_command(
+    name: str,
+    output: str | None,
+    target: str | None,
+    data: tuple[str, ...],
+    recipes: tuple[str, ...],
+    *,
+    locked: bool | None,
+    as_json: bool,
+) -> None:
+    """Fetch a model or dataset without hashes once, trust what comes, and write its hashes into a lock."""
+    from pathlib import Path
+
+    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.console import Console
+    from orchestrator.operations.assets.lock import AssetLockRequest, lock_asset
+
+    console = Console(quiet=as_json)
+    request = AssetLockRequest(name=name, target=target, data=data, output=Path(output) if output else None)
+    context = context_for(console, recipes, locked=wants_locked(locked))
+    done = lock_asset(context, request, ConsoleProgress(console))
+    if as_json:
+        console.document(done)
+    elif done.path is None:
+        console.result(f"{done.kind} {done.name}: its recipe has every hash, nothing to lock")
+    else:
+        console.result(f"{done.kind} {done.name}: {_megabytes(done.bytes)} MB, locked in {done.path}")
+
+
+def _megabytes(size: int | None) -> str:
+    return "" if not size else f"{size / 1e6:.1f}"

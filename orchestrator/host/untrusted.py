@@ -104,16 +104,16 @@ def read_tail(folder: Path, name: str, *, lines: int = 20, size: int = 16_384) -
     return neutral("\n".join(text.splitlines()[-lines:]))
 
 
-def hash_file(folder: Path, name: str) -> tuple[str, int]:
-    """The sha256 of a file (hex) and the number of bytes that it is of; raises `UnreadableFile`."""
+def hash_file(folder: Path, name: str, limit: int = LARGEST_HASHED) -> tuple[str, int]:
+    """The sha256 of a file (hex) of at most ``limit`` bytes, and how many it is of; raises `UnreadableFile`."""
     digest, size = hashlib.sha256(), 0
-    with opened(folder, name, LARGEST_HASHED) as stream:
+    with opened(folder, name, limit) as stream:
         if _holes(stream.fileno(), MOST_HOLES) > MOST_HOLES:
             raise UnreadableFile(folder, name, f"is sparse: more than {MOST_HOLES:,} of its bytes lie nowhere")
         while block := stream.read(_BLOCK):
             digest.update(block)
             size += len(block)
-            if size > LARGEST_HASHED:
+            if size > limit:
                 raise UnreadableFile(folder, name, "grows while it is read")
     return digest.hexdigest(), size
 

@@ -228,7 +228,7 @@ def _asset_folders(
     context: Context, request: RunRequest, chosen: TargetChoice, progress: Progress
 ) -> Callable[[Entry[Asset]], AssetFolder]:
     """Fetches and prepares an asset where it is not cached; gives its folder and size."""
-    from orchestrator.operations.asset_provider import asset_provider
+    from orchestrator.operations.asset_provider import asset_provider, keep_in_use
 
     provider = asset_provider(
         context, progress, target=chosen.name, base_source=request.base_source, pull_policy=request.pull_policy
@@ -236,6 +236,7 @@ def _asset_folders(
 
     def folder_of(entry: Entry[Asset]) -> AssetFolder:
         stored = provider.get(entry)
+        keep_in_use(stored)
         return run_plan.AssetFolder(folder=str(stored.folder), size=stored.size)
 
     return folder_of

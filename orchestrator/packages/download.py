@@ -1,13 +1,19 @@
 """Files by hash over HTTP(S) or from this machine, into a cache that processes share.
 
 A transient fault (a broken connection, a server's 5xx) is tried again and said so; a
-file that is gone or has other bytes is not.
+file that is gone or has other bytes is not. What came of a file before a process ended
+lies under another name (``….part``) and is gone on with by the next one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import os
 import urllib.parse
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,14 +21,14 @@ from typing import TYPE_CHECKING, TypeVar
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
 from orchestrator.host.file_lock import locked
-from orchestrator.host.files import sha256_file
+from orchestrator.host.files import WriteFailed, atomic_write_text, sha256_file, write_failure
 from orchestrator.http.answer import LARGEST_DOWNLOAD, Partial
 from orchestrator.http.client import Client, Request, split_credentials
 from orchestrator.http.failures import HttpError, Limits
-from orchestrator.packages.cache import quarantine, replacing
+from orchestrator.packages.cache import quarantine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.http.answer import Answer
 
@@ -35,12 +41,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One file: its name, its hash, its size in bytes (0 when unknown) and where it may be, best first."""
+    """One file: its name, its hash (empty when unknown), its size in bytes (0 when unknown) and where it may be.
+
+    ``urls`` are best first; ``headers`` are sent to each of them; ``gone`` are the answers that say that
+    the file is not there.
+    """
 
     name: str
     sha256: str
     size: int
     urls: tuple[str, ...]
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    gone: frozenset[int] = _GONE
 
 
 class GoneError(AssetError):
@@ -102,27 +114,65 @@ class Downloads:
                     return place
                 quarantine(self.root, place, wanted.name)
             self._event("start", wanted.name, total=wanted.size)
-            with replacing(place) as temporary:
-                self._download(wanted, temporary)
-                temporary.chmod(0o644)
+            with _kept_part(place.with_suffix(".part")) as part:
+                self._download(wanted, part)
+                part.publish(place)
             self._event("done", wanted.name, total=wanted.size)
         return place
 
-    def _download(self, wanted: Wanted, temporary: Path) -> None:
-        with temporary.open("wb") as out:
-            part = Partial(out=out, limit=wanted.size or LARGEST_DOWNLOAD)
-            try:
-                self._patiently(wanted.name, lambda: self._from_any(wanted, part))
-            except HttpError as error:
-                raise _failed(wanted.name, error) from error
+    def get_lazily(self, sha256: str, wanted: Callable[[], Wanted]) -> Path:
+        """As `get`; ``wanted``, which may have to ask a server, is called only where the file is not here yet."""
+        if self.has(sha256):
+            return self.get(Wanted(name=sha256, sha256=sha256, size=0, urls=()))
+        return self.get(wanted())
+
+    def get_unpinned(self, wanted: Wanted, check: Callable[[Path], None]) -> tuple[Path, str, int]:
+        """A file that nobody has hashed, as it comes: where it lies, the sha256 and the size that it has.
+
+        ``check`` gets it before it counts, and raises where it is not what is known of it. Raises as `get`.
+        """
+        label = hashlib.sha256(" ".join(wanted.urls).encode()).hexdigest()
+        pending = self.root / "downloads" / "unpinned" / label
+        with locked(pending.with_suffix(".lock")):
+            self._event("start", wanted.name, total=wanted.size)
+            with _kept_part(pending.with_suffix(".part")) as part:
+                self._receive(wanted, part)
+                with part.dropped_on_failure():
+                    part.out.flush()
+                    check(part.path)
+                place = self.path(part.sha256)
+                part.publish(place)
+            self._event("done", wanted.name, total=part.count)
+        return place, part.sha256, part.count
+
+    def _download(self, wanted: Wanted, part: _KeptPart) -> None:
+        if part.sha256 != wanted.sha256:  # else an earlier process had it all, and was killed right then
+            self._receive(wanted, part)
+        if part.sha256 != wanted.sha256 and part.resumed:  # what lay there may have been damaged: once more, whole
+            part.resumed = False
+            part.restart()
+            self._receive(wanted, part)
         if part.sha256 != wanted.sha256:
-            aside = quarantine(self.root, temporary, wanted.name)
-            temporary.touch()
+            part.out.flush()
+            aside = quarantine(self.root, part.path, wanted.name)
+            part.drop()
             raise AssetError(
                 f"{wanted.name} has sha256 {part.sha256}, expected {wanted.sha256}; it is kept at {aside}",
                 hint="the source has changed or was tampered with; nothing was cached",
                 slug="hash-mismatch",
             )
+
+    def _receive(self, wanted: Wanted, part: _KeptPart) -> None:
+        part.limit = wanted.size or LARGEST_DOWNLOAD
+        try:
+            self._patiently(wanted.name, lambda: self._from_any(wanted, part))
+        except HttpError as error:
+            raise _failed(wanted.name, error) from error
+        except WriteFailed:
+            raise
+        except OSError as error:
+            part.drop()  # on a full disk it would only keep it full
+            raise write_failure(part.path, error) from error
 
     def page(self, url: str, accept: str) -> tuple[bytes, str]:
         """A small page of an index and its media type; never cached.
@@ -162,7 +212,7 @@ class Downloads:
         last: HttpError | None = None
         for url in wanted.urls:
             try:
-                if self._from_one(url, part):
+                if self._from_one(wanted, url, part):
                     _require_whole(wanted, part)
                     return
             except HttpError as error:
@@ -171,22 +221,86 @@ class Downloads:
             raise GoneError(f"{wanted.name} is at none of its {len(wanted.urls)} places")
         raise last
 
-    def _from_one(self, url: str, part: Partial) -> bool:
+    def _from_one(self, wanted: Wanted, url: str, part: Partial) -> bool:
         """Whether the file is there; it is in ``part`` then."""
         if url.startswith(_LOCAL):
             return _copy_local(_local_path(url), part)
         if not url.startswith(("http://", "https://")):
             raise AssetError("cannot fetch what is not an http, https or file address", slug="bad-url")
         try:
-            self.client.receive(url, part)
+            self.client.receive(url, part, wanted.headers)
         except HttpError as error:
-            if error.status in _GONE:
+            if error.status in wanted.gone:
                 return False
             raise
         return True
 
     def _event(self, kind: str, step: str, text: str = "", total: int = 0) -> None:
         self._on_event(BuildEvent(kind=kind, step=step, text=text, total=total))
+
+
+@dataclass(slots=True, kw_only=True)
+class _KeptPart(Partial):
+    """A file as far as it came, on disk at ``path``; beside it stands what it is the beginning of."""
+
+    path: Path
+    resumed: bool = False
+    """Whether it holds bytes of an earlier process."""
+
+    @property
+    def note(self) -> Path:
+        """The file that says where the part is from."""
+        return self.path.with_suffix(".json")
+
+    def on_begin(self, url: str, validator: str) -> None:
+        """Noted before the first byte, so that a part is never taken for that of another file."""
+        self.note.unlink(missing_ok=True)
+        if url and validator:
+            text = json.dumps({"url": split_credentials(url)[0], "validator": validator})
+            atomic_write_text(self.note, text, overwrite=True)
+
+    def publish(self, place: Path) -> None:
+        """The whole file takes its place."""
+        self.out.flush()
+        os.fsync(self.out.fileno())
+        self.path.chmod(0o644)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self.path.replace(place)
+        self.drop()
+
+    def drop(self) -> None:
+        """Nothing is left of it."""
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+    @contextmanager
+    def dropped_on_failure(self) -> Iterator[None]:
+        """Whatever is raised inside says that the file is a wrong one."""
+        try:
+            yield
+        except BaseException:
+            self.drop()
+            raise
+
+
+@contextmanager
+def _kept_part(path: Path) -> Iterator[_KeptPart]:
+    """The part of a download at ``path``, with what an earlier process left there; the caller has its lock."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "r+b") as out:
+        part = _KeptPart(out=out, path=path)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            noted = json.loads(part.note.read_text(encoding="utf-8"))
+            part.resume(str(noted["url"]), str(noted["validator"]))
+        part.resumed = part.count > 0
+        if not part.resumed:
+            part.restart()
+        try:
+            yield part
+        finally:
+            if not part.count:
+                part.drop()
 
 
 def _require_whole(wanted: Wanted, part: Partial) -> None:
