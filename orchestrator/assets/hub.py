@@ -143,7 +143,7 @@ class Hub:
             )
         if error.status in _ABSENT:
             return AssetError(
-                f"{self.endpoint} has no {source.repo_type} {source.repo} at {source.revision[:12]}, or does not show it",
+                f"{self.endpoint} has no {source.repo_type} {source.repo} at {source.revision[:12]}, or hides it",
                 hint=f"look at {page}; a private one needs a token in HF_TOKEN",
                 slug="source-gone",
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.given import require_given
 from orchestrator.assets.room import in_bytes, require_room, room_for
-from orchestrator.assets.sources import licence_text, source_name
+from orchestrator.assets.sources import data_missing, licence_text, source_name
 from orchestrator.assets.store import input_entry, key_of, key_parts
 from orchestrator.definitions.asset_locks import full_name, kind_of, missing_hashes
 from orchestrator.engines import BuildEvent
@@ -65,26 +65,32 @@ class AssetProvider:
         """
         return self._found(entry) or self._made(entry)
 
-    def require_room(self, entries: Sequence[Entry[Asset]]) -> None:
-        """Whether all that is missing of some assets, and of what they are made of, has room.
+    def require_obtainable(self, entries: Sequence[Entry[Asset]]) -> None:
+        """Whether assets, and what they are made of, can be had at all; told before anything is built or fetched.
 
         Raises:
-            AssetError: `disk-full`.
+            AssetError: `asset-unlocked`, `data-missing`, `prepare-device`; `disk-full`.
         """
-        needs: dict[str, int] = {}
-        for entry in entries:
-            self._collect_missing(entry, needs)
-        require_room(self.store.root, list(needs.items()))
+        self._require_obtainable(self._absent(entries))
 
-    def _collect_missing(self, entry: Entry[Asset], needs: dict[str, int]) -> None:
-        name = full_name(entry.definition)
-        if name in needs or name in self.given or missing_hashes(entry.definition):
-            return
-        if self.store.find(entry, self.catalog) is not None:
-            return
-        needs[name] = room_for(entry.definition, self.sources.has).missing
-        for each in self._inputs(entry.definition):
-            self._collect_missing(each, needs)
+    def _require_obtainable(self, absent: Sequence[Entry[Asset]]) -> None:
+        for entry in absent:
+            _require_no_obstacle(entry.definition)
+        missing = [(full_name(one.definition), room_for(one.definition, self.sources.has).missing) for one in absent]
+        require_room(self.store.root, missing)
+
+    def _absent(self, entries: Sequence[Entry[Asset]]) -> list[Entry[Asset]]:
+        """Those of some assets that were never made here, with what of their inputs was not."""
+        found: dict[str, Entry[Asset]] = {}
+        waiting = list(entries)
+        while waiting:
+            entry = waiting.pop(0)
+            name = full_name(entry.definition)
+            if name in found or name in self.given or self.store.was_made(entry, self.catalog):
+                continue
+            found[name] = entry
+            waiting += self._inputs(entry.definition)
+        return list(found.values())
 
     def _found(self, entry: Entry[Asset]) -> Stored | None:
         """The asset as it is here already, or as a user has it."""
@@ -95,8 +101,8 @@ class AssetProvider:
 
     def _made(self, entry: Entry[Asset]) -> Stored:
         asset = entry.definition
-        require_locked(asset)
-        self.require_room([entry])
+        absent = self._absent([entry]) or [entry]  # it was made, and changed on disk since
+        self._require_obtainable(absent)
         # The inputs and the image first: they may take minutes, and nobody else should wait for the folder's lock.
         inputs = {each.definition.name: self.get(each) for each in self._inputs(asset)}
         image = self._image(asset)
@@ -120,12 +126,6 @@ class AssetProvider:
     def _image(self, asset: Asset) -> str:
         if asset.prepare is None:
             return ""
-        if asset.prepare.needs_device:
-            raise AssetError(
-                f"the prepare step of {full_name(asset)} computes on a device, and such steps are given none yet",
-                hint=f"make it where the device is, and name its folder with --data {asset.name}=FOLDER",
-                slug="prepare-device",
-            )
         return self.prep.image(asset.prepare.layer)
 
     def make_trusting(self, entry: Entry[Asset], key: str) -> dict[str, str]:
@@ -187,6 +187,19 @@ def _take_back(folder: Path) -> None:
     """What a step left belongs to this process, whatever it did to its rights; its script goes."""
     take_over(folder / "out", f"{os.getuid()}:{os.getgid()}")
     shutil.rmtree(folder / _SCRIPT, ignore_errors=True)
+
+
+def _require_no_obstacle(asset: Asset) -> None:
+    """Raises `AssetError` for what nobody could fetch or make here."""
+    require_locked(asset)
+    if asset.local is not None:
+        raise data_missing(asset, asset.local)
+    if asset.prepare is not None and asset.prepare.needs_device:
+        raise AssetError(
+            f"the prepare step of {full_name(asset)} computes on a device, and such steps are given none yet",
+            hint=f"make it where the device is, and name its folder with --data {asset.name}=FOLDER",
+            slug="prepare-device",
+        )
 
 
 def require_locked(asset: Asset) -> None:

@@ -101,12 +101,7 @@ class Sources:
             case GitFiles():
                 return self._tree(source, folder)
             case LocalFiles():
-                raise AssetError(
-                    f"{full_name(asset)} is not handed on: whoever has it names its folder",
-                    hint=f"get it: {source.where}; then add --data {asset.name}=FOLDER, where FOLDER is like this: "
-                    f"{source.looks_like}",
-                    slug="data-missing",
-                )
+                raise data_missing(asset, source)
             case _:
                 target = folder / source_name(source)
                 path = self._file(entry, asset, source)
@@ -259,6 +254,16 @@ def _in_parallel(work: Callable[[ListedFile], T], files: Iterable[ListedFile]) -
         return list(pool.map(work, files))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after a fault or Ctrl-C the rest is not begun
+
+
+def data_missing(asset: Asset, source: LocalFiles) -> AssetError:
+    """What to do about data that only its user can bring."""
+    return AssetError(
+        f"{full_name(asset)} is not handed on: whoever has it names its folder",
+        hint=f"get it: {source.where}; then add --data {asset.name}=FOLDER, where FOLDER is like this: "
+        f"{source.looks_like}",
+        slug="data-missing",
+    )
 
 
 def source_name(source: AssetSource) -> str:

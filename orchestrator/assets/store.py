@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.trees import (
     LARGEST_MARKER,
+    MARKER,
     alone,
     find_tree,
     is_kept,
@@ -134,6 +135,10 @@ class Store:
         if tree is None:
             return None
         return Stored(kind=kind_of(asset), name=asset.name, key=key, path=tree.path, size=tree.size)
+
+    def was_made(self, entry: Entry[Asset], catalog: Catalog) -> bool:
+        """Whether the asset was made here; a quick look that says nothing of its files."""
+        return (self.folder_of(entry.definition, key_of(entry, catalog)) / MARKER).is_file()
 
     def verify(self, entry: Entry[Asset], catalog: Catalog) -> tuple[Stored | None, tuple[str, ...]]:
         """Hash every file: the asset (None when it is not there) and the names of files that are wrong."""

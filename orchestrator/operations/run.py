@@ -174,6 +174,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     store.sweep()
     environment = run_plan.run_environment(context, request, chosen, host, facts, limits)
     _preflight(request, planned, environment)
+    _require_assets(context, planned, progress)
     planned, images = _with_images(context, request, selection, planned, progress)
     folder_of = _asset_folders(context, request, chosen, progress)
     planned = tuple(run_plan.with_assets(one, folder_of) for one in planned)
@@ -201,6 +202,16 @@ def _preflight(request: RunRequest, planned: Sequence[PlannedBenchmark], environ
     for one in planned:
         cell = run_plan.cells(request, one.workload.benchmark)[0]
         run_plan.step_of(one, environment, cell, Choices())
+
+
+def _require_assets(context: Context, planned: Sequence[PlannedBenchmark], progress: Progress) -> None:
+    """A model or data set that cannot be had here, or does not fit on the disk, is told before anything is built."""
+    from orchestrator.operations.asset_provider import asset_provider
+
+    entries: list[Entry[Asset]] = []
+    for one in planned:
+        entries += [one.model, one.dataset]
+    asset_provider(context, progress).require_obtainable(entries)
 
 
 def _with_images(

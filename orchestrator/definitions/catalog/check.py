@@ -6,7 +6,7 @@ import hashlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.catalog.check_assets import check_inputs, check_sources
+from orchestrator.definitions.catalog.check_assets import check_inputs, check_lock, check_sources
 from orchestrator.definitions.catalog.check_harness import check_interface, check_program
 from orchestrator.definitions.kinds import recipes as d
 from orchestrator.definitions.locks import normalised, pinned_locations, unpinned
@@ -178,6 +178,7 @@ def _files(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
         case d.Model() | d.Dataset() as asset:
             if asset.prepare is not None and asset.prepare.script is not None:
                 yield from _exists(catalog, entry, asset.prepare.script)
+            yield from check_lock(catalog, entry, asset)
             for output in asset.outputs:
                 if output.manifest is not None:
                     yield from _exists(catalog, entry, output.manifest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.asset_locks import full_name, source_label
+from orchestrator.definitions.asset_locks import full_name, kind_of, missing_hashes, recipe_sha256, source_label
 from orchestrator.definitions.kinds import assets as a
 from orchestrator.definitions.yaml import suggestion
 
@@ -37,6 +37,17 @@ def _place(source: a.AssetSource) -> str:
         if found:
             return str(found).rpartition("/")[2]
     return source.kind
+
+
+def check_lock(catalog: Catalog, entry: AnyEntry, asset: a.Asset) -> Iterator[Problem]:
+    """Whether the lock of an asset without hashes, if it has one, is for the recipe as it is now."""
+    written = catalog.by_key[kind_of(asset), asset.name].definition
+    if not isinstance(written, a.Asset) or not missing_hashes(written):
+        return
+    lock = catalog.asset_lock(kind_of(asset), asset.name)
+    if lock is not None and lock.recipe != recipe_sha256(written):
+        message = f"the lock of {full_name(asset)} was made of another recipe, so it does not count"
+        yield entry.document.fault("lock-stale", message, ("name",), f"run `mlorch assets lock {full_name(asset)}`")
 
 
 def check_inputs(catalog: Catalog, entry: AnyEntry, prepare: a.Prepare) -> Iterator[Problem]:

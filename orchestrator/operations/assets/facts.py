@@ -52,6 +52,8 @@ class AssetFacts:
     bytes_missing: int
     """of these, those that are not here yet"""
     needs: AssetNeeds
+    gated: bool
+    """whether somebody has to accept terms, or be a member, to get it"""
     files: Mapping[str, str]
     """the sha256 of each output by its name: of a folder, that of its manifest; empty where nobody knows it"""
     unlocked: tuple[str, ...]
@@ -85,6 +87,7 @@ def facts_of(entry: Entry[Asset], stored: Stored | None) -> AssetFacts:
             memory=in_bytes(asset.needs.memory) if asset.needs.memory else None,
             device=prepare is not None and prepare.needs_device,
         ),
+        gated=any(getattr(source, "gated", False) for source in asset.sources),
         files={output.path: output.sha256 for output in asset.outputs},
         unlocked=missing_hashes(asset),
         sources=tuple(source_name(source) for source in asset.sources),

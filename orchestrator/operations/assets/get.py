@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.assets.room import in_words
 from orchestrator.definitions.asset_locks import full_name, missing_hashes
 from orchestrator.operations.assets.facts import AssetFacts, facts_of, named
 
@@ -42,9 +43,26 @@ def get_assets(
     provider = asset_provider(context, progress, target=target, data=data)
     if not names:
         entries = [entry for entry in entries if _can_be_had(entry, provider, progress)]
-    provider.require_room(entries)
+    provider.require_obtainable(entries)
     for entry in entries:
+        _tell(entry, provider, progress)
         yield facts_of(entry, provider.get(entry))
+
+
+def _tell(entry: Entry[Asset], provider: AssetProvider, progress: Progress) -> None:
+    """What an asset that is not here yet will take, and under which terms it comes."""
+    name = full_name(entry.definition)
+    if name in provider.given or provider.store.find(entry, provider.catalog) is not None:
+        return
+    facts = facts_of(entry, None)
+    words = [f"licence {licence}" for licence in dict.fromkeys(facts.licences)]
+    if facts.bytes_missing:
+        words.insert(0, f"{in_words(facts.bytes_missing)} to come")
+    if facts.needs.memory is not None:
+        words.append(f"wants {in_words(facts.needs.memory)} of memory")
+    if facts.gated:
+        words.append("only for those who accepted its terms")
+    progress.say(f"{name}  {', '.join(words)}")
 
 
 def _can_be_had(entry: Entry[Asset], provider: AssetProvider, progress: Progress) -> bool:
