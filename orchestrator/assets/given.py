@@ -173,6 +173,12 @@ class GivenFolder:
     def _hashes(self, names: set[str]) -> dict[str, str]:
         found = {}
         for name in sorted(names):
+            if neutral(name) != name:
+                raise AssetError(
+                    f"{self._name}: a file named `{neutral(name)}` is there, which is no plain text",
+                    hint="the recipe's files have plain names; move it elsewhere",
+                    slug="data-wrong",
+                )
             path = self.folder / name
             try:
                 # Links are the user's own and may lead elsewhere; below their folder nothing is anybody else's.

@@ -12,6 +12,7 @@ from orchestrator.assets.given import require_given
 from orchestrator.assets.room import in_bytes, require_room, room_for
 from orchestrator.assets.sources import data_missing, licence_text, source_name
 from orchestrator.assets.store import input_entry, key_of, key_parts
+from orchestrator.assets.use import held
 from orchestrator.definitions.asset_locks import full_name, kind_of, missing_hashes
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
@@ -149,7 +150,8 @@ class AssetProvider:
             text = licence_text(source, paths[number - 1] if paths else None)  # what is generated has no source
             (folder / "licences" / f"{number}-{source_name(source)}.txt").write_text(text, encoding="utf-8")
         if asset.prepare:
-            self._prepare(entry, asset.prepare, folder, image, inputs)
+            with held([stored.path for stored in inputs.values() if stored.given is None]):
+                self._prepare(entry, asset.prepare, folder, image, inputs)
 
     def _prepare(
         self, entry: Entry[Asset], prepare: Prepare, folder: Path, image: str, inputs: Mapping[str, Stored]

@@ -40,7 +40,9 @@ class Site:
         (self.root / "recipes").mkdir(parents=True)
 
     def write(self, kind, name, sources, outputs, **more):
-        own = {"format": "other", "parameters": 1, "trained_by": "us"} if kind == "model" else {"samples": 2}
+        own = {"parameters": 1, "trained_by": "us"} if kind == "model" else {"samples": 2}
+        if kind == "model":
+            more = {"format": "other", **more}
         definition = {
             "kind": kind,
             "name": name,
@@ -127,6 +129,68 @@ def test_a_lock_of_another_recipe_does_not_count(site):
         status, _, text = site("get", "net")
     assert status == 1
     assert "[asset-unlocked]" in text
+
+
+@pytest.mark.sockets
+def test_a_repository_of_the_hub_is_locked_with_every_file(site, monkeypatch):
+    from test_asset_sources import DATA as LARGE
+    from test_asset_sources import FILES, HubServer, hub_source, storage
+
+    with server(storage) as (far, _), server(HubServer(far)) as (url, asked):
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        site.write("model", "net", [hub_source()], [{"folder": "Net"}])
+        status, done, text = site("lock", "net", "--json")
+        assert status == 0, text
+        lock = Path(done["path"]).read_text()
+        assert "weights/model 1.safetensors" in lock
+        assert all(sha(FILES[name]) in lock for name in ("config.json", "weights/model 1.safetensors"))
+        seen = len(asked)
+        status, got, _ = site("get", "net", "--json")
+        assert (Path(got["assets"][0]["folder"]) / "Net/weights/model 1.safetensors").read_bytes() == LARGE
+        assert len(asked) == seen
+        assert site("verify", "net")[0] == 0
+
+
+@pytest.mark.sockets
+def test_a_lock_that_does_not_fit_on_the_disk_is_told_before_the_first_byte(site, monkeypatch):
+    from test_asset_sources import HubServer, hub_source, storage
+
+    from orchestrator.assets import room
+
+    monkeypatch.setattr(room, "free_bytes", lambda _folder: 1_000_000)
+    with server(storage) as (far, far_asked), server(HubServer(far)) as (url, _asked):
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        site.write("model", "net", [hub_source()], [{"folder": "Net"}])
+        status, _, text = site("lock", "net")
+    assert status == 1
+    assert "[disk-full]" in text
+    assert far_asked == []
+
+
+def test_an_unlocked_model_is_planned_and_never_run(site, capsys):
+    from orchestrator.definitions.catalog import builtin_root
+
+    source = {"kind": "http", "urls": ["https://example.test/net.onnx"]}
+    site.write("model", "net", [source], [{"file": "net.onnx"}], format="onnx")
+    text = (builtin_root().recipes / "benchmarks/image-smoke.yaml").read_text()
+    text = text.replace("name: image-smoke", "name: image-net").replace("model: efficientnet-lite0", "model: net")
+    (site.root / "recipes/image-net.yaml").write_text(text)
+    assert run(["plan", "-b", "image-net", "-t", "cpu", "--json", "--recipes", str(site.root)]) == 0
+    assert run(["recipes", "lint", "--recipes", str(site.root)]) == 0
+    capsys.readouterr()
+    status, _, said = site("get", "net")
+    assert status == 1
+    assert "[asset-unlocked]" in said
+
+
+def test_a_lock_that_is_stale_is_a_fault_of_lint(site, capsys):
+    site.write("model", "net", [{"kind": "http", "urls": ["https://example.test/x"]}], [{"file": "x"}])
+    (site.root / "images").mkdir()
+    lines = ['version: "1"', "kind: model", "name: net", f"recipe: {'0' * 64}", "outputs:"]
+    lines += [f"  - {{path: x, sha256: {'1' * 64}, size: 1}}"]
+    (site.root / "images/model-net.lock.yaml").write_text("\n".join(lines) + "\n")
+    assert run(["recipes", "lint", "--recipes", str(site.root)]) == 3
+    assert "[lock-stale]" in "".join(capsys.readouterr())
 
 
 def test_a_recipe_with_every_hash_needs_no_lock(site):
