@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.assets.given import require_given
 from orchestrator.assets.room import in_bytes, require_room, room_for
 from orchestrator.assets.sources import data_missing, licence_text, source_name
-from orchestrator.assets.store import input_entry, key_of, key_parts
+from orchestrator.assets.store import input_entry, key_of, key_parts, write_parts
 from orchestrator.assets.use import held
 from orchestrator.definitions.asset_locks import full_name, kind_of, missing_hashes
 from orchestrator.engines import BuildEvent
@@ -112,7 +112,7 @@ class AssetProvider:
             found = self.store.find(entry, self.catalog)  # another mlorch may have made it meanwhile
             if found is None:
                 self.on_event(BuildEvent(kind="start", step=asset.name))
-                with self.store.making(asset, key, parts) as folder:
+                with self.store.making(asset, key, note=lambda made: write_parts(made, entry, parts)) as folder:
                     self.fill(entry, folder, image, inputs)
                 found = self.store.find(entry, self.catalog)
         if found is None:

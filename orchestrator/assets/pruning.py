@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.assets.store import read_downloads
+from orchestrator.assets.store import read_downloads, read_recipes
 from orchestrator.assets.use import free, unused
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +31,30 @@ class Leftover:
     """Files that go with it: its downloads."""
 
 
-def leftovers(
-    root: Path, needed: Collection[str], *, everything: bool = False, before: float | None = None
-) -> Iterator[Leftover]:
-    """What goes below the store ``root``. ``needed`` are ``kind/NAME/KEY`` that stay unless ``everything`` goes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """What stays: the trees ``kind/NAME/KEY`` that recipes name, and all that belongs to other recipes than those.
+
+    ``recipes`` are whose recipes were looked at (`store.recipes_label`).
+    """
+
+    trees: frozenset[str]
+    recipes: frozenset[str]
+
+    def is_unneeded(self, label: str, path: Path) -> bool:
+        """Whether nobody names a tree any more: its recipes were looked at, or are gone."""
+        if label in self.trees:
+            return False
+        recipes = read_recipes(path)
+        return recipes in self.recipes or (recipes.startswith("/") and not Path(recipes).is_dir())
+
+
+def leftovers(root: Path, needed: Needed | None, *, before: float | None = None) -> Iterator[Leftover]:
+    """What goes below the store ``root``: what is not ``needed``, or everything where that is None.
 
     With ``before`` only what was last changed or used before that time, in seconds since 1970.
     """
-    wanted = _hashes_of(root, needed)
-    for one in (*_trees(root, needed, wanted, everything=everything), *_parts(root), *_aside(root)):
+    for one in (*_trees(root, needed), *_parts(root), *_aside(root)):
         if before is None or _last_used(one.path) < before:
             yield one
 
@@ -82,23 +97,25 @@ def _gone(one: Leftover, *, dry_run: bool) -> str:
     return ""
 
 
-def _trees(root: Path, needed: Collection[str], wanted: Collection[str], *, everything: bool) -> Iterator[Leftover]:
+def _trees(root: Path, needed: Needed | None) -> Iterator[Leftover]:
+    going: list[Path] = []
+    staying: list[Path] = []
     for path in sorted((root / "assets").glob("*/*/*")):
-        if not path.is_dir():
-            continue
         label = "/".join(path.parts[-3:])
-        if path.name.startswith("."):
+        if path.name.startswith(".") and path.is_dir():
             lock = path.with_name(f"{path.name.split('.')[1]}.lock")
             yield Leftover(what=f"unfinished {label}", path=path, bytes=_size(path), why="it was cut short", lock=lock)
-            continue
-        if label in needed:
-            continue
-        downloads = tuple(file for file in _downloads(root, path) if everything or file.name not in wanted)
+        elif path.is_dir():
+            goes = needed is None or needed.is_unneeded(label, path)
+            (going if goes else staying).append(path)
+    wanted = {file.name for path in staying for file in _downloads(root, path)}
+    for path in going:
+        downloads = tuple(file for file in _downloads(root, path) if file.name not in wanted)
         yield Leftover(
-            what=label,
+            what="/".join(path.parts[-3:]),
             path=path,
             bytes=_size(path, *downloads),
-            why="everything goes" if everything else "no recipe names it any more",
+            why="everything goes" if needed is None else "no recipe names it any more",
             tree=True,
             lock=path.with_name(f"{path.name}.lock"),
             also=downloads,
@@ -123,11 +140,6 @@ def _aside(root: Path) -> Iterator[Leftover]:
     folder = root / "quarantine"
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         yield Leftover(what=f"wrong {path.name}", path=path, bytes=_size(path), why="it was moved aside as wrong")
-
-
-def _hashes_of(root: Path, needed: Collection[str]) -> frozenset[str]:
-    """The downloads that the trees which stay were made of."""
-    return frozenset(file.name for label in needed for file in _downloads(root, root / "assets" / label))
 
 
 def _downloads(root: Path, tree: Path) -> list[Path]:

@@ -31,7 +31,7 @@ from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.untrusted import UnreadableFile, read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from orchestrator.definitions.catalog import Catalog, Entry
@@ -164,12 +164,12 @@ class Store:
 
     @contextmanager
     def making(
-        self, asset: Asset, key: str, parts: Mapping[str, str] | None = None, found: dict[str, str] | None = None
+        self, asset: Asset, key: str, *, note: Callable[[Path], None] | None = None, found: dict[str, str] | None = None
     ) -> Iterator[Path]:
         """A folder to fill, under `alone`; in place, whole, when the block ends well (`trees.making`).
 
-        ``parts`` are what the key was made of. ``found`` takes the hash of each file; an output without a
-        hash is then taken as it is.
+        ``note`` gets the folder to keep in it what it was made of (`write_parts`). ``found`` takes the hash of
+        each file; an output without a hash is then taken as it is.
         """
         path = self.folder_of(asset, key)
         places: list[Path] = []
@@ -186,8 +186,8 @@ class Store:
         with making(path, self.root / "quarantine", wanted, check) as made:
             places.append(made)
             yield made
-            if parts is not None:
-                write_parts(made, parts, downloads_of(asset))
+            if note is not None:
+                note(made)
 
     def set_aside(self, path: Path, names: tuple[str, ...]) -> Path:
         """Move a folder with wrong files out of the way, for a look at it."""
@@ -238,9 +238,18 @@ def downloads_of(asset: Asset) -> list[str]:
     return found
 
 
-def write_parts(path: Path, parts: Mapping[str, str], downloads: Sequence[str]) -> None:
-    """Keep beside a tree what its key was made of, and what was fetched for it."""
-    document = {"inputs": dict(parts), "downloads": list(downloads)}
+def recipes_label(origin: str, root: Path) -> str:
+    """Whose recipes a folder of definitions holds: the folder, or the repository, whatever its commit."""
+    return origin.rpartition("@")[0] if origin.startswith("git:") else str(root)
+
+
+def write_parts(path: Path, entry: Entry[Asset], parts: Mapping[str, str]) -> None:
+    """Keep beside a tree what its key was made of, what was fetched for it, and whose recipe it is."""
+    document = {
+        "inputs": dict(parts),
+        "downloads": downloads_of(entry.definition),
+        "recipes": recipes_label(entry.origin, entry.root),
+    }
     atomic_write_text(path / KEY_FILE, json.dumps(document, indent=1) + "\n", overwrite=True)
 
 
@@ -248,6 +257,11 @@ def read_parts(path: Path) -> dict[str, str]:
     """What the key of a tree was made of; empty where the tree does not say."""
     inputs = _key_document(path).get("inputs")
     return {name: str(value) for name, value in inputs.items()} if isinstance(inputs, dict) else {}
+
+
+def read_recipes(path: Path) -> str:
+    """Whose recipe a tree was made of (`recipes_label`); empty where it does not say."""
+    return str(_key_document(path).get("recipes", ""))
 
 
 def read_downloads(path: Path) -> list[str]:

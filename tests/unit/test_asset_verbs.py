@@ -384,6 +384,18 @@ def test_prune_removes_what_no_recipe_names_and_says_its_bytes(site):
     assert site("prune", "--json")[1]["removed"] == []
 
 
+def test_prune_does_not_judge_what_other_recipes_may_name(site, capsys):
+    local_recipe(site, site.root)
+    folder = Path(site("get", "net", "--json")[1]["assets"][0]["folder"])
+    assert run(["assets", "prune", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["removed"] == []
+    assert folder.is_dir()
+    shutil.rmtree(site.root)
+    assert run(["assets", "prune", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["removed"]) == 1
+    assert not folder.exists()
+
+
 def test_prune_leaves_what_a_run_uses(site):
     local_recipe(site, site.root)
     folder = Path(site("get", "net", "--json")[1]["assets"][0]["folder"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.given import GivenFolder
 from orchestrator.assets.room import in_bytes, in_words, require_room
-from orchestrator.assets.store import downloads_of, key_of_parts, key_parts, write_parts
+from orchestrator.assets.store import key_of_parts, key_parts, write_parts
 from orchestrator.assets.trees import alone, is_kept, manifest_sha256
 from orchestrator.definitions.asset_locks import (
     asset_lock_text,
@@ -200,7 +200,7 @@ def _keep(provider: AssetProvider, entry: Entry[Asset], made: Path) -> None:
     asset = entry.definition
     parts = key_parts(entry, provider.catalog)
     path = provider.store.folder_of(asset, key_of_parts(parts))
-    write_parts(made, parts, downloads_of(asset))
+    write_parts(made, entry, parts)
     with alone(path):
         if not is_kept(path):
             made.replace(path)

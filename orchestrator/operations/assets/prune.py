@@ -6,14 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.assets.pruning import Leftover, leftovers, remove
-from orchestrator.assets.store import key_of, kind_of
+from orchestrator.assets.pruning import Leftover, Needed, leftovers, remove
+from orchestrator.assets.store import key_of, recipes_label
+from orchestrator.definitions.asset_locks import full_name
 from orchestrator.errors import DefinitionError
 from orchestrator.operations.assets.facts import this_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orchestrator.definitions.catalog import Catalog
     from orchestrator.operations.context import Context
 
 
@@ -51,24 +53,29 @@ class PruneResult:
 def prune(context: Context, request: PruneRequest) -> PruneResult:
     """Remove models, datasets, their downloads and what was left unfinished; never what a run uses now.
 
+    Without ``all`` what was made of other recipes than those of this context stays, as they may name it still.
+
     Raises:
         DefinitionError: recipes that cannot be read, so that it cannot be said what they name.
     """
-    catalog = context.catalog
-    needed: dict[str, str] = {}
-    if not request.all:
-        for entry in catalog.assets():
-            try:
-                needed[f"{kind_of(entry.definition)}/{entry.definition.name}/{key_of(entry, catalog)}"] = ""
-            except OSError as error:
-                message = f"a file of {entry.path} cannot be read: {error.strerror}"
-                raise DefinitionError.fault("unreadable", message) from error
     before = None if request.older_than_s is None else time.time() - request.older_than_s
-    found = leftovers(this_store().root, frozenset(needed), everything=request.all, before=before)
+    found = leftovers(this_store().root, None if request.all else _needed(context.catalog), before=before)
     rows = tuple(_pruned(one, dry_run=request.dry_run) for one in found)
     return PruneResult(
         removed=rows, bytes=sum(one.bytes for one in rows if one.state != "kept"), dry_run=request.dry_run
     )
+
+
+def _needed(catalog: Catalog) -> Needed:
+    trees = set()
+    for entry in catalog.assets():
+        try:
+            trees.add(f"{full_name(entry.definition)}/{key_of(entry, catalog)}")
+        except OSError as error:
+            message = f"a file of {entry.path} cannot be read: {error.strerror}"
+            raise DefinitionError.fault("unreadable", message) from error
+    recipes = frozenset(recipes_label(root.origin, root.path) for root in catalog.roots)
+    return Needed(trees=frozenset(trees), recipes=recipes)
 
 
 def _pruned(one: Leftover, *, dry_run: bool) -> PrunedAsset:
