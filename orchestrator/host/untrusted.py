@@ -104,8 +104,12 @@ def read_tail(folder: Path, name: str, *, lines: int = 20, size: int = 16_384) -
     return neutral("\n".join(text.splitlines()[-lines:]))
 
 
-def hash_file(folder: Path, name: str, limit: int = LARGEST_HASHED) -> tuple[str, int]:
-    """The sha256 of a file (hex) of at most ``limit`` bytes, and how many it is of; raises `UnreadableFile`."""
+def hash_file(folder: Path, name: str, limit: int | None = None) -> tuple[str, int]:
+    """The sha256 of a file (hex) and the number of bytes that it is of; raises `UnreadableFile`.
+
+    ``limit`` is the most bytes that it may have, `LARGEST_HASHED` where it is left out.
+    """
+    limit = LARGEST_HASHED if limit is None else limit
     digest, size = hashlib.sha256(), 0
     with opened(folder, name, limit) as stream:
         if _holes(stream.fileno(), MOST_HOLES) > MOST_HOLES:

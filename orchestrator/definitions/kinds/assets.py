@@ -33,6 +33,8 @@ FilePath = Annotated[
     StringConstraints(pattern=r"^(?![/-])(?!.*//)(?!.*(?:^|/)\.{1,2}(?:/|\Z))[^\x00-\x1f\x7f\\]+\Z", max_length=1000),
 ]
 """The name of a file as somebody's repository has it; it may hold spaces, and leads nowhere else."""
+HubRepo = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
+MetadataUri = Annotated[str, StringConstraints(pattern=r"^https?://(?![^/]*@)[A-Za-z0-9.:-]+/[A-Za-z0-9._/-]+\.uri\Z")]
 Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}\Z")]
 AssetName = Annotated[str, StringConstraints(pattern=r"^(?:model|dataset)/[a-z0-9]+(?:[._-][a-z0-9]+)*\Z")]
 """``model/NAME`` or ``dataset/NAME``."""
@@ -115,7 +117,7 @@ class HubFiles(Strict):
     """
 
     kind: Literal["huggingface"]
-    repo: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
+    repo: HubRepo
     repo_type: Literal["model", "dataset"] = "model"
     revision: Commit
     files: tuple[SourceFile, ...] = ()
@@ -136,7 +138,7 @@ class MlcommonsFiles(Strict):
     """What MLCommons' R2 downloader brings: files that the metadata at `uri` lists with their md5."""
 
     kind: Literal["mlcommons"]
-    uri: Annotated[str, StringConstraints(pattern=r"^https?://(?![^/]*@)[A-Za-z0-9.:-]+/[A-Za-z0-9._/-]+\.uri\Z")]
+    uri: MetadataUri
     files: tuple[SourceFile, ...] = ()
     gated: bool = False
     """Whether only members of MLCommons get it."""
