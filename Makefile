@@ -6,6 +6,8 @@ MLORCH := $(BIN)/mlorch
 # A person at a terminal is asked before an engine is installed; elsewhere typing `make run` is the answer.
 YES    := $(shell test -t 0 || echo --yes)
 ARGS   ?=
+# Two processes: one has all tests of the engine, the other the rest.
+PYTEST := -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -18,7 +20,7 @@ run: $(VENV)/.run engine ## build the images of this machine's target and run th
 	$(MLORCH) run $(ARGS)
 
 test: $(VENV)/.dev engine ## all tests, with a real engine; starts one where none runs
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python $(PYTEST) $(ARGS)
 
 check: lint types complexity ## what CI checks besides the tests
 	$(MLORCH) recipes lint
@@ -45,7 +47,7 @@ docs: $(VENV)/.dev ## write docs/reference anew: commands, API, recipes, errors
 
 coverage: $(VENV)/.dev engine ## branch coverage of all tests; the figure is the last line
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run $(PYTEST) $(ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --sort=-cover
 

@@ -25,9 +25,10 @@ def docker() -> str:
     Raises:
         RuntimeError: there is none.
     """
-    from orchestrator.engines.private import CLIENT_VARIABLE, client_environment
+    from orchestrator.engines.private import own_client
 
-    client = shutil.which("docker") or client_environment().get(CLIENT_VARIABLE)
+    own = own_client()
+    client = shutil.which("docker") or (own[0] if own else None)
     if client is None:
         raise RuntimeError("no docker client to compare with; `mlorch engine ensure` gets one")
     return client

@@ -303,6 +303,9 @@ def one_error(call: ast.Call, texts: dict[str, str]) -> Iterator[tuple[str, int,
         slug = text_of(given["slug"], texts) if "slug" in given else CLASSES[made].slug
         if slug:
             yield slug, BUG_EXIT_CODE if slug == "bug" else CLASSES[made].exit_code, args[0] if args else ""
+    elif made == "RoundFault":  # of a recipe as it is written, or as the command line wants it
+        for code in (CLASSES["UsageError"].exit_code, CLASSES["DefinitionError"].exit_code):
+            yield text_of(given["slug"], texts), code, text_of(given["message"], texts)
     elif made == "Problem" and text_of(given.get("slug"), texts):
         yield text_of(given["slug"], texts), 3, text_of(given.get("message"), texts)
     elif made in {"fault", "problem", "_note", "_stop", "_fault"} and len(args) > 1 and SLUG.fullmatch(args[0]):

@@ -29,10 +29,9 @@ if TYPE_CHECKING:
 
     from orchestrator.errors import MlorchError, Problem
 
-_RED, _YELLOW, _GREEN, _BOLD, _DIM = "31", "33", "32", "1", "2"
 _NARROWEST = 16
 """Cells to which a column of text may shrink; below, a table is harder to read than a block a row."""
-_STYLES = {"red": _RED, "yellow": _YELLOW, "green": _GREEN, "bold": _BOLD, "dim": _DIM}
+_STYLES = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2"}
 
 
 def error_document(error: MlorchError) -> dict[str, object]:
@@ -84,12 +83,13 @@ class Console:
         sys.stdout.write(self._clean(text) + "\n")
 
     def facts(self, lines: Sequence[tuple[str, str]]) -> None:
-        """Labels and what they say, in two columns; at a terminal long ones break between words."""
+        """Labels and what they say, in two columns; where the width is known long ones break between words."""
         import shutil
         import textwrap
 
         width = max((len(label) for label, _ in lines), default=0)
-        room = shutil.get_terminal_size().columns - width - 5 if sys.stdout.isatty() else 0
+        columns = _asked_columns() or (shutil.get_terminal_size().columns if sys.stdout.isatty() else 0)
+        room = columns - width - 5
         for label, value in lines:
             parts = textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) if room > 0 else [value]
             for index, part in enumerate(parts or [""]):
@@ -115,7 +115,8 @@ class Console:
             def on_broken_pipe(self) -> None:
                 raise BrokenPipeError  # rich would exit with 1; `cli` knows better what a closed pipe means
 
-        console = Stdout(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
+        width = None if sys.stdout.isatty() else _asked_columns() or 160
+        console = Stdout(file=sys.stdout, width=width, highlight=False)
         title = self._clean(title)
         cells = [[_cell(self._clean(cell)) for cell in row] for row in rows]
         fitted = _fit(columns, cells, right, drop, console.width)
@@ -142,7 +143,7 @@ class Console:
         self._err(f"warning: {text}", "yellow")
 
     def problem(self, problem: Problem) -> None:
-        """A failure, located where it has a place."""
+        """A failure, with its position where it has one."""
         from orchestrator.definitions.yaml import render_problem
 
         self._err(render_problem(problem), "red" if problem.span is None else "")
@@ -156,7 +157,7 @@ class Console:
         self.close_fold()
         if self.ci is not None:
             self._fold = title
-            self._mark(self.ci.opening(title, title, int(time.time())))
+            self._mark(self.ci.opening(title, int(time.time())))
 
     def close_fold(self) -> None:
         """End the part that is open, if one is."""
@@ -209,7 +210,7 @@ class Console:
         return sys.stderr.isatty() and not self.quiet and not os.environ.get("CI")
 
     @contextmanager
-    def progress(self, *, unit: str = "") -> Iterator[Progress]:
+    def progress(self) -> Iterator[Progress]:
         """A rich progress display on stderr; without a terminal it draws nothing and costs nothing."""
         from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
         from rich.text import Text
@@ -226,7 +227,7 @@ class Console:
             BarColumn(bar_width=28),
             TaskProgressColumn(),
             TimeElapsedColumn(),
-            Words("{task.fields[note]}" + unit, style="dim"),
+            Words("{task.fields[note]}", style="dim"),
         )
         with Progress(*columns, console=self.rich, disable=not self.live, transient=True) as progress:
             yield progress
@@ -251,37 +252,28 @@ def _fit(
     columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[int], drop: Sequence[int], room: int
 ) -> dict[int, int] | None:
     """The columns that are shown and how wide each is: as many as there is room for; None where nothing helps."""
+    measured = {index: _measure([column, *(row[index].plain for row in rows)]) for index, column in enumerate(columns)}
     for count in range(len(drop) + 1):
-        shown = [index for index in range(len(columns)) if index not in drop[:count]]
-        widths = _widths(
-            [columns[index] for index in shown],
-            [[row[index] for index in shown] for row in rows],
-            [at for at, index in enumerate(shown) if index in right],
-            room,
-        )
+        shown = {index: sizes for index, sizes in measured.items() if index not in drop[:count]}
+        widths = _widths(shown, right, room)
         if widths is not None:
-            return dict(zip(shown, widths, strict=True))
+            return widths
     return None
 
 
-def _widths(
-    columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[int], room: int
-) -> list[int] | None:
+def _widths(measured: Mapping[int, tuple[int, int]], right: Sequence[int], room: int) -> dict[int, int] | None:
     """How wide the columns of a table may be, so that it fits `room` and breaks lines between words only.
 
     The widest column gives way first. Numbers and the first column, by which a row is found, stay whole.
     None where there is no such table.
     """
-    widths: list[int] = []
-    least: list[int] = []
-    for index, column in enumerate(columns):
-        width, longest_word = _measure([column, *(row[index].plain for row in rows)])
-        must_stay_whole = index == 0 or index in right
-        widths.append(width)
-        least.append(width if must_stay_whole else min(width, max(longest_word, _NARROWEST)))
-    over = sum(widths) + 3 * len(widths) - 1 - room  # three blanks between columns, one at either end
+    widths = {index: width for index, (width, _) in measured.items()}
+    least = {index: min(width, max(longest_word, _NARROWEST)) for index, (width, longest_word) in measured.items()}
+    for index in (min(measured), *right):
+        least[index] = widths.get(index, 0)
+    over = sum(widths.values()) + 3 * len(widths) - 1 - room  # three blanks between columns, one at either end
     while over > 0:
-        may_shrink = [index for index, width in enumerate(widths) if width > least[index]]
+        may_shrink = [index for index, width in widths.items() if width > least[index]]
         if not may_shrink:
             return None
         widest = max(may_shrink, key=lambda index: widths[index])
@@ -329,6 +321,12 @@ def _print_blocks(console: RichConsole, columns: Sequence[str], rows: Sequence[S
         console.print()
         for column, cell in zip(columns, row, strict=True):
             console.print(Text(f"{column:{width}}  ") + cell, soft_wrap=True)
+
+
+def _asked_columns() -> int:
+    """The width that COLUMNS asks for, which counts for a pipe too; 0 where it says nothing."""
+    text = os.environ.get("COLUMNS", "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _folder() -> str:

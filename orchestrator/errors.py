@@ -46,7 +46,7 @@ class Problem:
 
 
 class MlorchError(Exception):
-    """The root: a failure with a story. ``hint`` says what to do next."""
+    """The root of them all; ``hint`` says what to do next."""
 
     slug = "error"
     exit_code = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 UNIT = Path(__file__).parent / "unit"
+ENGINE = Path(__file__).parent / "engine"
 
 
 def pytest_addoption(parser):
@@ -18,10 +20,17 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "processes: a unit test that starts programs, such as git, on purpose")
     config.addinivalue_line("markers", "sockets: a unit test that opens connections, to itself, on purpose")
+    for number in (signal.SIGINT, signal.SIGHUP):  # `nohup make test &` has them ignored, in every child too
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Large tests run only where a `-m` speaks of them."""
+    """Tests of the engine share it: one process has them all. Large tests run only where a `-m` speaks of them."""
+    for item in items:
+        if item.path.is_relative_to(ENGINE):
+            item.add_marker(pytest.mark.xdist_group("engine"))
     if "large" in config.option.markexpr:
         return
     large = [item for item in items if item.get_closest_marker("large")]
@@ -66,6 +75,7 @@ def _own_home(request, monkeypatch, tmp_path_factory):
     ci = {"CI", "GITHUB_ACTIONS", "GITLAB_CI", "GITHUB_STEP_SUMMARY"}
     for name in [name for name in os.environ if name.startswith("MLORCH_") or name in ci]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's processes have one, which is no width that somebody chose
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("MLORCH_HOME", str(home / "mlorch"))

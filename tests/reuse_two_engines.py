@@ -82,7 +82,7 @@ def _second(second, host: str, listed: Path, secrets: dict[str, str]) -> int:
     accuracy = result["metrics"]["accuracy"]
     assert result["image_digest"] == top, f"ran {result['image_digest']}, published was {top}"
     names = second.names()
-    built = len(second.engine._api.df()["BuildCache"] or ())
+    built = len(second.engine.sdk.df()["BuildCache"] or ())
     print(f"second engine: layers pulled: {len(names)} ({names[0].partition(':')[0]}@{top})")
     print(f"second engine: {BENCHMARK} Offline accuracy: {100 * accuracy['value']:.2f} %")
     print(f"layers built: {built}")

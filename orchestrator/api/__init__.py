@@ -14,19 +14,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.api import assets, images, recipes
-from orchestrator.api.calls import build_request, context_of, document_of, progress_of, pull_policy, words
+from orchestrator.api.calls import context_of, document_of, progress_of, pull_policy, selection_of, words
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from pathlib import Path
 
     from orchestrator.api.calls import Document
-    from orchestrator.definitions.settings import Settings
 
 __all__ = [
     "assets",
@@ -48,7 +46,7 @@ __all__ = [
 def plan(*, target: str | None = None, **options: Any) -> Document:
     """What `build` would do and why: ``{"target", "platform", "layers": [...], "images": [...]}``.
 
-    ``options`` are fields of `BuildRequest` (``benchmarks``, ``platform``, ``arch``, ``base_source``, …) and of
+    ``options`` are fields of `Selection` (``benchmarks``, ``platform``, ``arch``, ``base_source``, …) and of
     `PullPolicy` (``pull``, ``images``).
 
     Raises:
@@ -58,12 +56,12 @@ def plan(*, target: str | None = None, **options: Any) -> Document:
     from orchestrator.operations.plan import plan_document, plan_images
 
     context = context_of(progress_of(talk=False), options)
-    request = build_request(target, options)
-    found = plan_images(context, request.selections[0], context.talk, pull_policy=request.pull_policy)
-    return _plain(plan_document(found.plans, found.outcomes))
+    policy = pull_policy(options)
+    found = plan_images(context, selection_of(target, options), context.talk, pull_policy=policy)
+    return document_of(plan_document(found.plans, found.outcomes))
 
 
-def build(*, target: str | None = None, talk: bool = False, **options: Any) -> Document:
+def build(*, target: str | None = None, push: str = "", talk: bool = False, **options: Any) -> Document:
     """Make the images present: the same document as `plan`, with what was done; ``options`` as `plan`.
 
     ``push`` publishes them there too; what was published is in the document as `images.push` gives it.
@@ -77,12 +75,12 @@ def build(*, target: str | None = None, talk: bool = False, **options: Any) -> D
 
     progress = progress_of(talk=talk)
     context = context_of(progress, options)
-    request = build_request(target, {**options, "locked": context.locked})
-    (selection,) = request.selections
-    plans, outcomes = build_images(context, selection, progress, pull_policy=request.pull_policy)
-    document = _plain(plan_document(plans, outcomes))
-    if request.push:
-        published = publish_built(context, selection, plans, PublishRequest(registry=request.push), progress)
+    policy = pull_policy(options)
+    selection = selection_of(target, options)
+    plans, outcomes = build_images(context, selection, progress, pull_policy=policy)
+    document = document_of(plan_document(plans, outcomes))
+    if push:
+        published = publish_built(context, selection, plans, PublishRequest(registry=push), progress)
         document |= document_of(published)
     return document
 
@@ -109,10 +107,9 @@ def run(benchmarks: Sequence[str] = (), *, talk: bool = False, **options: Any) -
     options |= {name: words(name, options[name]) for name in ("scenarios", "recipes") if name in options}
     if options.get("duration") is not None:
         options["duration"] = str(options["duration"])
+    context = context_of(progress, {name: options[name] for name in ("recipes", "locked", "engine") if name in options})
+    options.setdefault("results", context.settings.results_folder())
     request = RunRequest(benchmarks=words("benchmarks", benchmarks), pull_policy=policy, caller=API, **options)
-    context = context_of(progress, {"recipes": request.recipes, "locked": request.locked, "engine": request.engine})
-    if "results" not in options:
-        request = replace(request, results=_results_folder(context.settings))
     done = run_tests(context, checked(request), progress, Watcher())
     return {"results": [document(summary) for summary in done]}
 
@@ -123,24 +120,24 @@ def results(folder: str | os.PathLike[str] | None = None) -> Document:
     None takes the folder of the settings, else ``./results``.
     """
     from orchestrator.operations.progress import Silent
-    from orchestrator.operations.results import ListRequest, list_runs
+    from orchestrator.operations.results import list_runs
 
-    return list_runs(ListRequest(folder=_folder(folder)), Silent()).document()
+    return list_runs(_folder(folder), Silent()).document()
 
 
 def verify_results(runs: Sequence[str] = (), folder: str | os.PathLike[str] | None = None) -> Document:
     """Whether runs (all where none is named) are what was recorded, as ``mlorch results verify --json``."""
     from orchestrator.operations.progress import Silent
-    from orchestrator.operations.results import verify_runs
+    from orchestrator.operations.results import verified_document, verify_runs
 
-    return _plain(verify_runs(_folder(folder), tuple(runs), Silent()))
+    return document_of(verified_document(verify_runs(_folder(folder), tuple(runs), Silent())))
 
 
 def compare(was: str, now: str, *, folder: str | os.PathLike[str] | None = None, **options: Any) -> Document:
-    """Two runs or sets of runs, as ``mlorch results compare --json``; ``options`` are fields of `CompareRequest`."""
-    from orchestrator.operations.compare import CompareRequest, compare_runs
+    """Two runs or sets of runs, as ``mlorch results compare --json``; ``options`` are ``tolerance`` and ``if_any``."""
+    from orchestrator.operations.compare import compare_runs
 
-    return _plain(compare_runs(CompareRequest(folder=_folder(folder), was=was, now=now, **options)))
+    return document_of(compare_runs(_folder(folder), was, now, **options))
 
 
 def targets(name: str = "", **options: Any) -> Document:
@@ -149,26 +146,30 @@ def targets(name: str = "", **options: Any) -> Document:
 
     context = context_of(progress_of(talk=False), options)
     if name:
-        return _plain(show_target(context, name))
+        return document_of(show_target(context, name))
     return {"targets": [document_of(each) for each in list_targets(context).presences]}
 
 
-def benchmarks(name: str = "", **options: Any) -> Document:
-    """Every benchmark, or all of the one that is named, as ``mlorch benchmarks list|show --json``."""
-    from orchestrator.operations.benchmarks import list_benchmarks, show_benchmark
+def benchmarks(name: str = "", *, round: str = "", **options: Any) -> Document:  # noqa: A002 (the option's name)
+    """Every benchmark, or all of the one that is named, as ``mlorch benchmarks list|show --json``.
+
+    ``round`` asks for the models and rules of a round of MLPerf Inference, such as v6.0.
+    """
+    from orchestrator.operations.benchmarks import list_benchmarks, list_models, show_benchmark
 
     context = context_of(progress_of(talk=False), options)
     if name:
-        return _plain(show_benchmark(context, name).whole_document())
-    return _plain(list_benchmarks(context))
+        return document_of(show_benchmark(context, name, round).whole_document())
+    if round:
+        return document_of(list_models(context, round))
+    return document_of(list_benchmarks(context))
 
 
 def doctor(*, engine: str = "", recipes: Sequence[str] = ()) -> Document:
     """What this machine can do and what is missing: ``{"checks": [...]}``; what is wrong raises nothing."""
-    from orchestrator.operations.doctor import DoctorRequest
     from orchestrator.operations.doctor import doctor as examine
 
-    return _plain(examine(DoctorRequest(recipes=tuple(recipes), engine=engine), progress_of(talk=False)))
+    return {"checks": document_of(examine(progress_of(talk=False), recipes=tuple(recipes), engine=engine))}
 
 
 def engine_status(**options: Any) -> Document:
@@ -176,20 +177,10 @@ def engine_status(**options: Any) -> Document:
     from orchestrator.operations.engine import engine_status as status
 
     context = context_of(progress_of(talk=False), options)
-    return _plain(status(context, context.talk))
-
-
-def _plain(value: Any) -> Document:
-    document: Document = document_of(value)
-    return document
+    return document_of(status(context, context.talk))
 
 
 def _folder(given: str | os.PathLike[str] | None) -> Path:
     from orchestrator.definitions.settings import read_settings
 
-    return Path(given or _results_folder(read_settings())).absolute()
-
-
-def _results_folder(settings: Settings) -> Path:
-    """The folder of results where a call names none: the settings', else ``./results``."""
-    return Path(settings.results or "results")
+    return read_settings().results_folder(given).absolute()

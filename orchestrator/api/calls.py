@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.facts.codec import to_plain
 
 if TYPE_CHECKING:
-    from orchestrator.operations.build_request import BuildRequest
     from orchestrator.operations.context import Context
+    from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress
     from orchestrator.operations.pull_policy import PullPolicy
 
     Document = dict[str, Any]
 
 
-def document_of(value: Any) -> Any:
-    """A result as the JSON types that `--json` prints."""
+def document_of(value: Any) -> Document:
+    """A result as the JSON types that `--json` prints; of several results a list."""
     own = getattr(value, "document", None)
-    return json.loads(json.dumps(to_plain(own() if own is not None else value), default=str))
+    document: Document = json.loads(json.dumps(to_plain(own() if own is not None else value), default=str))
+    return document
 
 
 def progress_of(*, talk: bool) -> Progress:
@@ -30,7 +31,7 @@ def progress_of(*, talk: bool) -> Progress:
         from orchestrator.operations.progress import Silent
 
         return Silent()
-    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.console import Console
 
     return ConsoleProgress(Console())
@@ -51,14 +52,13 @@ def context_of(progress: Progress, options: dict[str, Any]) -> Context:
     return Context(words("recipes", recipes), locked=locked, wanted_engine=engine, talk=progress)
 
 
-def build_request(target: str | None, options: dict[str, Any]) -> BuildRequest:
-    """The images that a call means: ``options`` are fields of `BuildRequest` and of `PullPolicy`."""
-    from orchestrator.operations.build_request import BuildRequest
+def selection_of(target: str | None, options: dict[str, Any]) -> Selection:
+    """The images that a call means: ``options`` are fields of `Selection`."""
+    from orchestrator.operations.plan_cache import Selection
 
-    policy = pull_policy(options)
     if "benchmarks" in options:
         options = {**options, "benchmarks": words("benchmarks", options["benchmarks"])}
-    return BuildRequest(targets=(target,) if target else (), pull_policy=policy, **options)
+    return Selection(target=target or None, **options)
 
 
 def pull_policy(options: dict[str, Any]) -> PullPolicy:

@@ -1,6 +1,6 @@
 """Images of layers: the verbs of `mlorch images`, as documents.
 
-``target`` and the fields of `BuildRequest` say which images are meant. Keys are paths of PEM files;
+``target`` and the fields of `Selection` say which images are meant. Keys are paths of PEM files;
 ``password`` gives that of a private key, called only where it has one.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.api.calls import build_request, context_of, document_of, progress_of
+from orchestrator.api.calls import context_of, document_of, progress_of, selection_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.api.calls import Document
-    from orchestrator.images.attest.keys import Signer, Verifier
     from orchestrator.operations.context import Context
+    from orchestrator.operations.images.pick import ImageSelection
     from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress
 
@@ -25,113 +25,112 @@ if TYPE_CHECKING:
 
 def list(*, registries: Sequence[str] = (), unused: bool = False, **options: Any) -> Document:  # noqa: A001 (the verb)
     """Images of mlorch in the engine and in registries: ``{"images": [...]}``."""
-    from orchestrator.operations.images.listing import ListRequest, list_images
+    from orchestrator.operations.images.listing import list_images
 
     context = context_of(progress_of(talk=False), options)
-    request = ListRequest(registries=tuple(registries), unused=unused)
-    return {"images": document_of(list_images(context, request, context.talk).images)}
+    return {"images": document_of(list_images(context, registries, unused=unused).images)}
 
 
 def pull(target: str | None = None, *, registries: Sequence[str] = (), images: str = "", **options: Any) -> Document:
     """Pull the images of a target; the document of `build`. Raises `StepFailed` [image-missing], `RegistryError`."""
-    from orchestrator.operations.images.pull import PullRequest
-    from orchestrator.operations.images.pull import pull as pull_images
+    from orchestrator.operations.build import build_images
     from orchestrator.operations.plan import plan_document
+    from orchestrator.operations.pull_policy import PullPolicy
 
     context, progress, selection = _selected(target, options)
-    request = PullRequest(registries=tuple(registries), images=images)
-    return _document(plan_document(*pull_images(context, selection, request, progress)))
+    policy = PullPolicy(pull=True, build=False, images=images, registries=tuple(registries))
+    return _document(plan_document(*build_images(context, selection, progress, pull_policy=policy)))
 
 
 def push(registry: str, target: str | None = None, *, tag: str = "latest", overwrite: bool = False,
          key: str | Path = "", password: Password | None = None, **options: Any) -> Document:  # fmt: skip
     """Publish the images of a target, signed where there is a key: ``{"registry", "pushed", "indexes", …}``."""
-    from orchestrator.operations.images.publish import PublishRequest
-    from orchestrator.operations.images.publish import push as push_images
+    from orchestrator.images.attest.signatures import signer_of
+    from orchestrator.operations.images import publish
 
     context, progress, selection = _selected(target, options)
-    request = PublishRequest(registry=registry, tag=tag, overwrite=overwrite, signer=_signer(key, password))
-    return _document(push_images(context, selection, request, progress))
+    signer = signer_of(key, password or str)
+    request = publish.PublishRequest(registry=registry, tag=tag, overwrite=overwrite, signer=signer)
+    return _document(publish.push(context, selection, request, progress))
 
 
 def verify(names: Sequence[str] = (), target: str | None = None, *, registry: str = "", key: str | Path = "",
            **options: Any) -> Document:  # fmt: skip
     """Check images against plan, SBOM, provenance and signature: ``{"images": [{"image", "good", "checks"}]}``."""
-    from orchestrator.operations.images.verify import VerifyRequest
-    from orchestrator.operations.images.verify import verify as verify_images
+    from orchestrator.images.attest.signatures import verifier_of
+    from orchestrator.operations.images.attestations import verify as verify_images
 
-    context, _, selection = _selected(target, options)
-    request = VerifyRequest(selections=(selection,), names=tuple(names), registry=registry, verifier=_verifier(key))
-    return {"images": document_of(tuple(verify_images(context, request)))}
+    context, images = _images(target, names, registry, options)
+    return {"images": document_of(tuple(verify_images(context, images, verifier_of(key))))}
 
 
 def sign(names: Sequence[str] = (), target: str | None = None, *, registry: str = "", key: str | Path = "",
          password: Password | None = None, **options: Any) -> Document:  # fmt: skip
     """Write SBOM and provenance, signed where there is a key: ``{"images": [...]}``."""
-    from orchestrator.operations.images.sign import SignRequest
-    from orchestrator.operations.images.sign import sign as sign_images
+    from orchestrator.images.attest.signatures import signer_of
+    from orchestrator.operations.images.attestations import sign as sign_images
 
-    context, _, selection = _selected(target, options)
-    request = SignRequest(selections=(selection,), names=tuple(names), registry=registry, signer=_signer(key, password))
-    return {"images": document_of(tuple(sign_images(context, request)))}
+    context, images = _images(target, names, registry, options)
+    return {"images": document_of(tuple(sign_images(context, images, signer_of(key, password or str))))}
 
 
 def sbom(names: Sequence[str] = (), target: str | None = None, **options: Any) -> Document:
     """SBOM and provenance of images of the engine: ``{"images": [{"name", "digest", "sbom", "provenance", …}]}``."""
-    from orchestrator.operations.images.sbom import SbomRequest
-    from orchestrator.operations.images.sbom import sbom as documents
+    from orchestrator.operations.images.attestations import sbom as documents
 
-    context, _, selection = _selected(target, options)
-    found = documents(context, SbomRequest(selections=(selection,), names=tuple(names)))
-    return {"images": [document_of(one) for one in found]}
+    return {"images": [document_of(one) for one in documents(*_images(target, names, "", options))]}
 
 
 def rebuild(layers: Sequence[str] = (), target: str | None = None, *, verify: bool = False, talk: bool = False,
             **options: Any) -> Document:  # fmt: skip
     """Build layers again without a cache, and with ``verify`` compare them: ``{"layers": [...]}``."""
-    from orchestrator.operations.images.rebuild import RebuildRequest
     from orchestrator.operations.images.rebuild import rebuild as build_again
 
     context, progress, selection = _selected(target, options, talk=talk)
-    request = RebuildRequest(selections=(selection,), layers=tuple(layers), verify=verify)
-    return {"layers": [document_of(one) for group in build_again(context, request, progress) for one in group]}
+    groups = build_again(context, (selection,), progress, layers=layers, verify=verify)
+    return {"layers": [document_of(one) for group in groups for one in group]}
 
 
 def lock(layers: Sequence[str] = (), **options: Any) -> Document:
     """Pin layers to what there is now: ``{"locks": [...]}``; ``options`` are fields of `LockRequest`."""
-    from orchestrator.operations.images.lock import LockRequest
-    from orchestrator.operations.images.lock import lock as lock_layers
+    from orchestrator.operations.images import lock as locking
 
     context = context_of(progress_of(talk=False), options)
-    request = LockRequest(layers=tuple(layers), **options)
-    return {"locks": [document_of(one) for one in lock_layers(context, request, context.talk)]}
+    request = locking.LockRequest(layers=tuple(layers), **options)
+    return {"locks": [document_of(one) for one in locking.lock(context, request)]}
 
 
 def bundle(output: str | Path, target: str | None = None, *, talk: bool = False, **options: Any) -> Document:
     """Write images, models and data into one file for a machine with no network."""
-    from orchestrator.operations.images.bundle import BundleRequest
     from orchestrator.operations.images.bundle import bundle as write
 
     context, progress, selection = _selected(target, options, talk=talk)
-    return _document(write(context, BundleRequest(output=Path(output), selections=(selection,)), progress))
+    return _document(write(context, (selection,), Path(output), progress))
 
 
 def load(file: str | Path, *, key: str | Path = "", recipes: Sequence[str] = ()) -> Document:
     """Take a bundle in; with a key every image of it must be signed."""
-    from orchestrator.operations.images.load import LoadRequest
-    from orchestrator.operations.images.load import load as take_in
+    from orchestrator.images.attest.signatures import verifier_of
+    from orchestrator.operations.images.bundle import load as take_in
 
-    request = LoadRequest(file=Path(file), recipes=tuple(recipes), verifier=_verifier(key))
-    return _document(take_in(request, progress_of(talk=False)))
+    verifier = verifier_of(key)
+    return _document(take_in(Path(file), progress_of(talk=False), recipes=tuple(recipes), verifier=verifier))
 
 
 def prune(*, remove: bool = False, **options: Any) -> Document:
-    """Images that no plan needs, removed where ``remove`` says so."""
-    from orchestrator.operations.images.prune import PruneRequest
-    from orchestrator.operations.images.prune import prune as remove_unneeded
+    """Images that no plan needs, removed where ``remove`` says so, and the artefacts of runs with them."""
+    from orchestrator.operations.images.listing import prune as remove_unneeded
 
-    context = context_of(progress_of(talk=False), options)
-    return _document(remove_unneeded(context, PruneRequest(remove=remove), context.talk))
+    return _document(remove_unneeded(context_of(progress_of(talk=False), options), remove=remove))
+
+
+def _images(
+    target: str | None, names: Sequence[str], registry: str, options: dict[str, Any]
+) -> tuple[Context, ImageSelection]:
+    from orchestrator.operations.images.pick import ImageSelection
+
+    context, _, selection = _selected(target, options)
+    return context, ImageSelection(selections=(selection,), names=tuple(names), registry=registry)
 
 
 def _selected(
@@ -139,21 +138,9 @@ def _selected(
 ) -> tuple[Context, Progress, Selection]:
     progress = progress_of(talk=talk)
     context = context_of(progress, options)
-    return context, progress, build_request(target, {**options, "locked": context.locked}).selections[0]
+    return context, progress, selection_of(target, options)
 
 
 def _document(value: Any) -> Document:
     document: Document = document_of(value)
     return document
-
-
-def _signer(key: str | Path, password: Password | None) -> Signer | None:
-    from orchestrator.images.attest.keys import load_signer
-
-    return load_signer(Path(key), password or (lambda: "")) if key else None
-
-
-def _verifier(key: str | Path) -> Verifier | None:
-    from orchestrator.images.attest.keys import load_verifier
-
-    return load_verifier(Path(key)) if key else None

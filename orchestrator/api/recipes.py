@@ -20,12 +20,14 @@ def list(kind: str | None = None, **options: Any) -> Document:  # noqa: A001 (th
     return {"recipes": document_of(list_recipes(context_of(progress_of(talk=False), options), kind))}
 
 
-def show(name: str, **options: Any) -> Document:
-    """One recipe, as ``mlorch recipes show --json``. Raises `UsageError` for an unknown name."""
-    from orchestrator.operations.recipes import show_recipe
+def show(name: str, *, changes: Sequence[str] = (), **options: Any) -> Document:
+    """One recipe, as ``mlorch recipes show --json``; ``changes`` are ``KEY=VALUE``, as of ``--set``.
 
-    document: Document = document_of(show_recipe(context_of(progress_of(talk=False), options), name))
-    return document
+    Raises `UsageError` for an unknown name, key or choice.
+    """
+    from orchestrator.operations.recipes import recipe_document, show_recipe
+
+    return document_of(recipe_document(show_recipe(context_of(progress_of(talk=False), options), name, changes)))
 
 
 def lint(paths: Sequence[str | Path] = (), **options: Any) -> Document:

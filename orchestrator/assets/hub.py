@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.assets.listed import MOST_LISTED, ListedFile, require_safe
+from orchestrator.assets.listed import MOST_LISTED, ListedFile, ask, require_safe
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.facts.strict_json import strict_json
 from orchestrator.http.client import Request
@@ -99,7 +99,7 @@ class Hub:
     def _listed(self, url: str, client: Client) -> Iterator[ListedFile]:
         count = 0
         for _ in range(_MOST_PAGES):
-            answer = client.ask(Request(url=url, headers=self.headers))
+            answer = ask(client, Request(url=url, headers=self.headers))
             for item in _entries(answer.text, self.endpoint):
                 count += 1
                 yield item

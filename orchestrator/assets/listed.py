@@ -13,6 +13,9 @@ from orchestrator.facts.neutral import neutral
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orchestrator.http.answer import Answer
+    from orchestrator.http.client import Client, Request
+
 MOST_LISTED = 200_000
 """Files of one source; more is no model and no data set, but a server that never ends."""
 _BLOCK = 1 << 20
@@ -43,6 +46,19 @@ class ListedFile:
         for algorithm, (expected, prefix) in wanted.items():
             if expected and (digest := _digest(found, algorithm, prefix)) != expected:
                 raise _other(self.path, f"{algorithm} {digest}", expected)
+
+
+def ask(client: Client, request: Request, expect: tuple[int, ...] = (200,)) -> Answer:
+    """The answer with its body, tried again after passing trouble. Raises `HttpError`, also for other statuses."""
+
+    def once() -> Answer:
+        with client.send(request) as answer:
+            if answer.status not in expect:
+                raise answer.failure()
+            answer.content  # noqa: B018 (a body that breaks off is tried again too)
+            return answer
+
+    return client.patiently(once)
 
 
 def require_safe(path: str, server: str) -> str:

@@ -11,7 +11,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.assets.listed import MOST_LISTED, ListedFile, require_safe
+from orchestrator.assets.listed import MOST_LISTED, ListedFile, ask, require_safe
 from orchestrator.errors import AssetError
 from orchestrator.http.client import Request
 from orchestrator.http.failures import HttpError
@@ -108,7 +108,7 @@ class Mlcommons:
         # Not followed: who is not logged in is sent to a page for people.
         request = Request(url=url, headers=self.headers, follow=False)
         try:
-            answer = client.ask(request, expect=(200, *_REDIRECTS))
+            answer = ask(client, request, expect=(200, *_REDIRECTS))
         except HttpError as error:
             raise self.explained(source, error) from error
         if answer.status in _REDIRECTS:

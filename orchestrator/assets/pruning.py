@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.store import read_downloads, read_recipes
 from orchestrator.assets.use import free, unused
+from orchestrator.packages.download import download_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +145,7 @@ def _aside(root: Path) -> Iterator[Leftover]:
 
 def _downloads(root: Path, tree: Path) -> list[Path]:
     """The downloads that a tree says it was made of, as far as they are here."""
-    paths = [root / "downloads" / sha256[:2] / sha256 for sha256 in read_downloads(tree)]
+    paths = [download_path(root, sha256) for sha256 in read_downloads(tree)]
     return [path for path in paths if path.is_file()]
 
 

@@ -35,8 +35,7 @@ from orchestrator.host.files import sha256_file
 from orchestrator.host.untrusted import UnreadableFile, read_bytes
 from orchestrator.http.client import Request
 from orchestrator.http.failures import HttpError
-from orchestrator.packages.cache import quarantine
-from orchestrator.packages.download import GoneError, Wanted
+from orchestrator.packages.download import GoneError, Wanted, quarantine
 from orchestrator.packages.index import file_urls
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.assets import Asset, AssetSource
-    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.fetch import Fetcher
 
 T = TypeVar("T")
 _LARGEST_LICENCE = 1 << 20

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from orchestrator.facts.neutral import neutral
 
@@ -25,36 +25,7 @@ SUMMARY_LIMIT = 900_000
 """Bytes; GitHub takes 1 MiB a step and drops what is larger."""
 
 
-class System(Protocol):
-    """A CI system's way of saying things in a log; every text may come from anybody."""
-
-    @property
-    def summary(self) -> str:
-        """The file that takes a summary in Markdown, or empty."""
-        ...
-
-    def opening(self, title: str, key: str, now: int) -> str:
-        """The line that begins a fold; ``key`` tells it from others, ``now`` is in seconds since 1970."""
-        ...
-
-    def closing(self, key: str, now: int) -> str:
-        """The line that ends it."""
-        ...
-
-    def annotation(self, problem: Problem) -> str:
-        """The line that puts a fault where it stands; empty where the system has none."""
-        ...
-
-    def warning(self, text: str) -> str:
-        """A warning, for a line of its own."""
-        ...
-
-    def plain(self, text: str) -> str:
-        """`text` with everything gone that the system would take for a command."""
-        ...
-
-
-def detect(environ: Mapping[str, str], folder: str) -> System | None:
+def detect(environ: Mapping[str, str], folder: str) -> GitHub | GitLab | None:
     """The CI system that this process runs in, ``folder`` being where; None elsewhere."""
     if environ.get("GITHUB_ACTIONS") == "true":
         workspace, summary = environ.get("GITHUB_WORKSPACE", ""), environ.get("GITHUB_STEP_SUMMARY", "")
@@ -72,14 +43,18 @@ class GitHub:
     """The top of the repository: a file is annotated by its path below it."""
     folder: str = ""
     summary: str = ""
+    """The file that takes a summary in Markdown, or empty."""
 
-    def opening(self, title: str, key: str, now: int) -> str:  # noqa: ARG002 (of the protocol)
+    def opening(self, title: str, now: int) -> str:  # noqa: ARG002 (GitLab's wants it)
+        """The line that begins a fold; ``now`` is in seconds since 1970. Every text may come from anybody."""
         return f"::group::{_data(title)}"
 
-    def closing(self, key: str, now: int) -> str:  # noqa: ARG002 (of the protocol)
+    def closing(self, title: str, now: int) -> str:  # noqa: ARG002 (GitLab's wants both)
+        """The line that ends the fold with this title."""
         return "::endgroup::"
 
     def annotation(self, problem: Problem) -> str:
+        """The line that puts a fault where it stands; empty where the system has none."""
         words = {"title": f"mlorch: {problem.slug}"}
         if problem.span is not None and (file := self._file(problem.span.path)):
             span = problem.span
@@ -91,9 +66,11 @@ class GitHub:
         return f"::{problem.level} {given}::{_data(text)}"
 
     def warning(self, text: str) -> str:
+        """A warning, for a line of its own."""
         return f"::warning title=mlorch::{_data(text)}"
 
     def plain(self, text: str) -> str:
+        """`text` with everything gone that the system would take for a command."""
         return _COMMAND.sub(r"\1: :", neutral(text)).replace(_OLD_COMMAND, "## [")
 
     def _file(self, path: str) -> str:
@@ -105,18 +82,18 @@ class GitHub:
 
 @dataclass(frozen=True, slots=True)
 class GitLab:
-    """Collapsible sections of GitLab's job logs; it has no annotations in a log."""
+    """Collapsible sections of GitLab's job logs, by the methods of `GitHub`; it has no annotations in a log."""
 
     summary: str = ""
 
-    def opening(self, title: str, key: str, now: int) -> str:
+    def opening(self, title: str, now: int) -> str:
         one_line = self.plain(title).replace("\n", " ")
-        return f"\x1b[0Ksection_start:{now}:{_key(key)}[collapsed=true]\r\x1b[0K{one_line}"
+        return f"\x1b[0Ksection_start:{now}:{_key(title)}[collapsed=true]\r\x1b[0K{one_line}"
 
-    def closing(self, key: str, now: int) -> str:
-        return f"\x1b[0Ksection_end:{now}:{_key(key)}\r\x1b[0K"
+    def closing(self, title: str, now: int) -> str:
+        return f"\x1b[0Ksection_end:{now}:{_key(title)}\r\x1b[0K"
 
-    def annotation(self, problem: Problem) -> str:  # noqa: ARG002 (of the protocol)
+    def annotation(self, problem: Problem) -> str:  # noqa: ARG002 (GitHub has them)
         return ""
 
     def warning(self, text: str) -> str:

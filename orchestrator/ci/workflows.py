@@ -64,36 +64,6 @@ class Workflow:
                     slug="bad-value",
                 )
 
-    @property
-    def selection(self) -> str:
-        """The options that choose images."""
-        images = f" --images {shlex.quote(self.images)}" if self.images else ""
-        return f"--target {self.target} --benchmark {self.benchmark}{images}"
-
-    @property
-    def pulls(self) -> bool:
-        """Whether images come from a registry, and none is built."""
-        return bool(self.registry or self.images)
-
-    @property
-    def pull(self) -> str:
-        return f"mlorch images pull {self.selection}"
-
-    @property
-    def run(self) -> str:
-        images = f" --images {shlex.quote(self.images)}" if self.images else ""
-        how = f" --no-build{images}" if self.pulls else ""
-        what = f"{self.benchmark} --target {self.target} --scenario {self.scenario} --duration {self.duration}"
-        return f"mlorch run {what} --locked{how} -o results"
-
-    @property
-    def compare(self) -> str:
-        return f"mlorch results compare previous last --if-any --tolerance {self.tolerance} -o results"
-
-    @property
-    def registry_host(self) -> str:
-        return self.registry.partition("/")[0]
-
 
 def render(system: str, workflow: Workflow) -> str:
     """The text of the file for ``github`` or ``gitlab``; the same values give the same bytes.
@@ -113,6 +83,8 @@ def render(system: str, workflow: Workflow) -> str:
         block_end_string="%]",
         variable_start_string="[[",
         variable_end_string="]]",
+        comment_start_string="[#",
+        comment_end_string="#]",
     )
     templates.filters["sh"] = shlex.quote
     return templates.get_template(f"{system}.yml.j2").render(system=system, w=workflow, action=_action)

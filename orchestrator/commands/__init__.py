@@ -1,1 +1,1 @@
-"""One module a command, each with a `command`; the only place that wires rooms together."""
+"""One module a command, or several of one topic; options and views, and nothing else."""

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import context_for, json_option, locked_option, recipes_option, wants_locked
+from orchestrator.commands.common import context_options, locked_option
 from orchestrator.commands.groups import ListGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeVar
-
     from orchestrator.console import Console
     from orchestrator.operations.assets.facts import AssetFacts
     from orchestrator.operations.assets.prune import PruneResult
     from orchestrator.operations.assets.why import AssetWhy
-
-    F = TypeVar("F", bound=Callable[..., Any])
+    from orchestrator.operations.context import Context
 
 _SHOWN = 12
 """Characters of a hash that tell it from others."""
 
 
-def data_option(function: F) -> F:
-    """`--data`: the folder of one who has a model or dataset already; repeatable."""
-    return click.option(
-        "--data",
-        "data",
-        multiple=True,
-        metavar="NAME=FOLDER",
-        help="A folder with this model or dataset: checked, mounted read-only, never copied; repeatable.",
-    )(function)
+data_option = click.option(
+    "--data",
+    multiple=True,
+    metavar="NAME=FOLDER",
+    help="A folder with this model or dataset: checked, mounted read-only, never copied; repeatable.",
+)
+"""`--data`: the folder of one who has a model or dataset already; repeatable."""
 
-
-def _target_option(function: F) -> F:
-    return click.option(
-        "--target", "-t", default=None, metavar="NAME", help="Whose prep image prepares them (default: detected)."
-    )(function)
+_target_option = click.option(
+    "--target", "-t", default=None, metavar="NAME", help="Whose prep image prepares them (default: detected)."
+)
 
 
 @click.group("assets", cls=ListGroup)
@@ -47,16 +39,13 @@ def command() -> None:
 
 
 @command.command("list")
-@recipes_option
-@json_option
-def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
+@context_options
+def list_command(context: Context, console: Console) -> None:
     """List models and datasets: what is here, what must still come, from where, under which terms."""
-    from orchestrator.console import Console
     from orchestrator.operations.assets.listing import list_assets
 
-    console = Console(quiet=as_json)
-    found = list_assets(context_for(console, recipes))
-    if as_json:
+    found = list_assets(context)
+    if console.quiet:
         console.document({"assets": found})
         return
     rows = [
@@ -79,43 +68,36 @@ def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
 @click.argument("names", nargs=-1)
 @_target_option
 @data_option
-@recipes_option
-@json_option
+@context_options
 def get_command(
-    names: tuple[str, ...], target: str | None, data: tuple[str, ...], recipes: tuple[str, ...], *, as_json: bool
+    names: tuple[str, ...], target: str | None, data: tuple[str, ...], context: Context, console: Console
 ) -> None:
     """Fetch, check and prepare models and datasets; all that can be had where none is named."""
-    from orchestrator.commands.progress import ConsoleProgress
-    from orchestrator.console import Console
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.operations.assets.get import get_assets
 
-    console = Console(quiet=as_json)
     done = []
-    context = context_for(console, recipes)
     for each in get_assets(context, names, ConsoleProgress(console), target=target, data=data):
         done.append(each)
-        if not as_json:
+        if not console.quiet:
             console.result(f"{each.kind} {each.name}: {_megabytes(each.bytes)} MB in {each.folder}")
-    if as_json:
+    if console.quiet:
         console.document({"assets": done})
 
 
 @command.command("verify")
 @click.argument("names", nargs=-1)
 @data_option
-@recipes_option
-@json_option
-def verify_command(names: tuple[str, ...], data: tuple[str, ...], recipes: tuple[str, ...], *, as_json: bool) -> int:
+@context_options
+def verify_command(names: tuple[str, ...], data: tuple[str, ...], context: Context, console: Console) -> int:
     """Hash every file of the models and datasets that are here; wrong ones are moved aside. Exit 1 if any is."""
-    from orchestrator.console import Console
     from orchestrator.operations.assets.verify import verify_assets
 
-    console = Console(quiet=as_json)
     done = []
-    for each in verify_assets(context_for(console, recipes), names, data=data):
+    for each in verify_assets(context, names, data=data):
         done.append(each)
         _show_verified(console, each)
-    if as_json:
+    if console.quiet:
         console.document({"assets": done})
     return 1 if any(each.state == "wrong" for each in done) else 0
 
@@ -132,16 +114,13 @@ def _show_verified(console: Console, each: AssetFacts) -> None:
 @command.command("why")
 @click.argument("name")
 @data_option
-@recipes_option
-@json_option
-def why_command(name: str, data: tuple[str, ...], recipes: tuple[str, ...], *, as_json: bool) -> None:
+@context_options
+def why_command(name: str, data: tuple[str, ...], context: Context, console: Console) -> None:
     """Say why a model or dataset is taken as it is here, or would be made, and which input changed."""
-    from orchestrator.console import Console
     from orchestrator.operations.assets.why import why
 
-    console = Console(quiet=as_json)
-    found = why(context_for(console, recipes), name, data=data)
-    if as_json:
+    found = why(context, name, data=data)
+    if console.quiet:
         console.document(found)
     else:
         _show_why(console, found)
@@ -173,18 +152,15 @@ def _short(value: str) -> str:
     "--older-than", default="", metavar="TIME", help="Only what was last used so long ago: 30d, 12h, 90m, 10s."
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would go.")
-@recipes_option
-@json_option
-def prune_command(*, everything: bool, older_than: str, dry_run: bool, recipes: tuple[str, ...], as_json: bool) -> None:
+@context_options
+def prune_command(*, everything: bool, older_than: str, dry_run: bool, context: Context, console: Console) -> None:
     """Remove models and datasets that no recipe names any more, and what was left unfinished; never what is in use."""
-    from orchestrator.console import Console
     from orchestrator.operations.assets.prune import PruneRequest, prune
 
-    console = Console(quiet=as_json)
     age = _seconds(older_than) if older_than else None
     request = PruneRequest(all=everything, older_than_s=age, dry_run=dry_run)
-    result = prune(context_for(console, recipes), request)
-    if as_json:
+    result = prune(context, request)
+    if console.quiet:
         console.document(result)
     else:
         _show_pruned(console, result)
@@ -215,18 +191,15 @@ def _seconds(text: str) -> float:
 @click.argument("name")
 @click.argument("folder", type=click.Path(file_okay=False))
 @click.option("--copy", is_flag=True, help="Copy the bytes, where hard links into the cache would do.")
-@recipes_option
-@json_option
-def export_command(name: str, folder: str, recipes: tuple[str, ...], *, copy: bool, as_json: bool) -> None:
+@context_options
+def export_command(name: str, folder: str, context: Context, console: Console, *, copy: bool) -> None:
     """Lay the files of a model or dataset into an empty FOLDER, with a manifest that `sha256sum -c` reads."""
     from pathlib import Path
 
-    from orchestrator.console import Console
     from orchestrator.operations.assets.export import export_asset
 
-    console = Console(quiet=as_json)
-    done = export_asset(context_for(console, recipes), name, Path(folder), copy=copy)
-    if as_json:
+    done = export_asset(context, name, Path(folder), copy=copy)
+    if console.quiet:
         console.document(done)
         return
     how = "linked; they are the cache's own, so leave them as they are" if done.linked else "copied"
@@ -247,30 +220,24 @@ def export_command(name: str, folder: str, recipes: tuple[str, ...], *, copy: bo
 @_target_option
 @data_option
 @locked_option
-@recipes_option
-@json_option
+@context_options
 def lock_command(
     name: str,
     output: str | None,
     target: str | None,
     data: tuple[str, ...],
-    recipes: tuple[str, ...],
-    *,
-    locked: bool | None,
-    as_json: bool,
+    context: Context,
+    console: Console,
 ) -> None:
     """Fetch a model or dataset without hashes once, trust what comes, and write its hashes into a lock."""
     from pathlib import Path
 
-    from orchestrator.commands.progress import ConsoleProgress
-    from orchestrator.console import Console
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.operations.assets.lock import AssetLockRequest, lock_asset
 
-    console = Console(quiet=as_json)
     request = AssetLockRequest(name=name, target=target, data=data, output=Path(output) if output else None)
-    context = context_for(console, recipes, locked=wants_locked(locked))
     done = lock_asset(context, request, ConsoleProgress(console))
-    if as_json:
+    if console.quiet:
         console.document(done)
     elif done.path is None:
         console.result(f"{done.kind} {done.name}: its recipe has every hash, nothing to lock")

@@ -1,4 +1,4 @@
-"""`mlorch benchmarks`: what can be measured, and on what."""
+"""`mlorch benchmarks`: what can be measured and on what, and what MLPerf's rounds ask for."""
 
 from __future__ import annotations
 
@@ -10,79 +10,75 @@ from orchestrator.commands.common import context_for, json_option, recipes_optio
 from orchestrator.commands.groups import ListGroup
 
 if TYPE_CHECKING:
-    from orchestrator.definitions.kinds.recipes import Benchmark
-    from orchestrator.operations.benchmarks import BenchmarkFacts
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+
+def round_option(function: F) -> F:
+    """`--round`: whose models and rules are shown."""
+    return click.option(
+        "--round", "round_name", default="", metavar="NAME", help="A round of MLPerf Inference, such as v6.0."
+    )(function)
 
 
 @click.group("benchmarks", cls=ListGroup)
 def command() -> None:
-    """List and show benchmarks."""
+    """List and show benchmarks, and the models and rules of MLPerf's rounds."""
 
 
 @command.command("list")
+@round_option
 @recipes_option
 @json_option
-def list_command(recipes: tuple[str, ...], *, as_json: bool) -> None:
-    """List the benchmarks: model, data, scenarios and targets; * marks what a bare `run` measures."""
+def list_command(round_name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
+    """List the benchmarks that mlorch runs, and the models of MLPerf's newest round.
+
+    With --round, the models of that round only. `*` marks what a bare `run` measures; scenarios in
+    brackets are optional.
+    """
+    from orchestrator.commands.benchmarks_view import print_benchmarks, print_models
     from orchestrator.console import Console
-    from orchestrator.operations.benchmarks import list_benchmarks
+    from orchestrator.operations.benchmarks import list_benchmarks, list_models
 
     console = Console(quiet=as_json)
-    found = list_benchmarks(context_for(console, recipes))
+    context = context_for(console, recipes)
+    if round_name:
+        models = list_models(context, round_name)
+        if as_json:
+            console.document(models.document())
+        else:
+            print_models(console, models)
+        return
+    found = list_benchmarks(context)
     if as_json:
         console.document(found.document())
         return
-    rows = [_row(each) for each in found.benchmarks]
-    console.table(("benchmark", "model", "dataset", "scenarios", "targets", "MLPerf"), rows)
-
-
-def _row(each: BenchmarkFacts) -> tuple[str, ...]:
-    what = each.definition
-    return (
-        f"{what.name} *" if what.default else what.name,
-        what.model,
-        what.dataset,
-        " ".join(what.scenarios),
-        " ".join(each.targets),
-        what.stands_for if what.official else f"no (reference workload{_stands_for(what)})",
-    )
+    print_benchmarks(console, found.benchmarks)
+    if found.newest is not None:
+        print_models(console, found.newest)
 
 
 @command.command("show")
 @click.argument("name")
+@round_option
 @recipes_option
 @json_option
-def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
-    """Show a benchmark: what it is made of and what it must reach."""
+def show_command(name: str, round_name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
+    """Show a benchmark: what it is made of and what it must reach; or a model of an MLPerf round and its rules.
+
+    A model goes by the name that MLPerf's checker gives it; without --round, the newest round's rules are shown.
+    """
+    from orchestrator.commands.benchmarks_view import print_benchmark, print_model
     from orchestrator.console import Console
-    from orchestrator.operations.benchmarks import show_benchmark
+    from orchestrator.operations.benchmarks import ModelFacts, show_benchmark
 
     console = Console(quiet=as_json)
-    found = show_benchmark(context_for(console, recipes), name)
+    found = show_benchmark(context_for(console, recipes), name, round_name)
     if as_json:
         console.document(found.whole_document())
-        return
-    what = found.definition
-    console.result(f"{what.name}: {what.title}")
-    if what.description:
-        console.result(what.description.strip())
-    lines = [
-        ("MLPerf", what.stands_for if what.official else f"{what.note}{_stands_for(what)}"),
-        ("model", f"{what.model}: {found.model_title}"),
-        ("dataset", f"{what.dataset}: {found.dataset_title}"),
-        ("harness", f"{what.harness} with {' or '.join(what.frameworks)}"),
-        ("accuracy", f"{what.accuracy.metric} of at least {found.required_accuracy:.4g} {what.accuracy.unit}"),
-    ]
-    for scenario, settings in what.scenarios.items():
-        given = settings.model_dump(exclude_none=True)
-        words = ", ".join(f"{key} {value}" for key, value in given.items())
-        lines.append((f"scenario {scenario}", words or "LoadGen's own settings"))
-    lines += [
-        ("targets", ", ".join(found.targets)),
-        ("recipe", f"{found.entry.path} ({found.entry.origin})"),
-    ]
-    console.facts(lines)
-
-
-def _stands_for(what: Benchmark) -> str:
-    return f", stands for {what.stands_for}" if what.stands_for else ""
+    elif isinstance(found, ModelFacts):
+        print_model(console, found)
+    else:
+        print_benchmark(console, found)

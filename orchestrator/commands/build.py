@@ -1,30 +1,32 @@
-"""`mlorch build`: make the images of a target present."""
+"""`mlorch build`, `plan` and `render`: the images of a target, what making them would do, their Dockerfiles."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.commands.common import (
+    context_options,
     engine_option,
-    json_option,
     locked_option,
     one_or_many,
     pull_options,
-    recipes_option,
     selection_options,
-    wants_locked,
+    shortened,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from orchestrator.console import Console
     from orchestrator.facts.build import BuildPlan
     from orchestrator.images.decide import LayerOutcome
     from orchestrator.operations.context import Context
+    from orchestrator.operations.images.publish import Publication
+    from orchestrator.operations.plan import LayerPlan
     from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.pull_policy import PullPolicy
 
@@ -44,34 +46,25 @@ if TYPE_CHECKING:
 @click.option(
     "--cache-from", multiple=True, metavar="REGISTRY", help="Take results of build steps from there; repeatable."
 )
-@recipes_option
-@json_option
+@context_options
 def command(
-    chosen: Sequence[Selection], engine: str, recipes: tuple[str, ...], push: str, output: str, cache_to: str,
-    cache_from: tuple[str, ...], pull_policy: PullPolicy,
-    *, all_: bool, locked: bool | None, dry_run: bool, as_json: bool,
+    chosen: Sequence[Selection], context: Context, console: Console, push: str, output: str, cache_to: str,
+    cache_from: tuple[str, ...], pull_policy: PullPolicy, *, all_: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Build the images of a target, layer by layer. What is there already is not built again."""
-    from orchestrator.commands.common import context_for
-    from orchestrator.console import Console
     from orchestrator.errors import UsageError
-    from orchestrator.operations.sweep import sweep_containers
 
     if all_ and any(one.benchmarks for one in chosen):
         raise UsageError("--all and --benchmark exclude each other", hint="give one of them")
     if output and not push:
         raise UsageError("-o says where the digests of published images go, and --push is missing", hint="add --push")
     policy = replace(pull_policy, cache_to=_checked(cache_to), cache_from=tuple(map(_checked, cache_from)))
-    push, strict = _checked(push), wants_locked(locked)
-    selections = [replace(one, locked=strict) for one in chosen]
-    console = Console(quiet=as_json)
-    context = context_for(console, recipes, locked=strict, engine=engine)
+    push = _checked(push)
     if dry_run:
-        documents = [_plan(context, one, console, policy, quiet=as_json) for one in selections]
+        documents = _planned(context, chosen, console, policy, lambda found: show(console, found.plans, found.outcomes))
     else:
-        sweep_containers(context.settings, console)
-        documents = _build(context, selections, console, policy, push, output)
-    if as_json:
+        documents = _build(context, chosen, console, policy, push, output)
+    if console.quiet:
         console.document(one_or_many(documents, "builds"))
 
 
@@ -84,27 +77,32 @@ def _checked(text: str) -> str:
     return str(parse_registry_prefix(text))
 
 
-def _plan(
-    context: Context, selection: Selection, console: Console, policy: PullPolicy, *, quiet: bool
-) -> dict[str, object]:
+def _planned(
+    context: Context, chosen: Sequence[Selection], console: Console, policy: PullPolicy,
+    show: Callable[[LayerPlan], None],
+) -> list[dict[str, object]]:  # fmt: skip
+    """Plan and show one selection after the other."""
     from orchestrator.operations.plan import plan_document, plan_images
 
-    found = plan_images(context, selection, console, pull_policy=policy)
-    if not quiet:
-        show(console, found.plans, found.outcomes)
-    return plan_document(found.plans, found.outcomes)
+    documents = []
+    for selection in chosen:
+        found = plan_images(context, selection, console, pull_policy=policy)
+        documents.append(plan_document(found.plans, found.outcomes))
+        if not console.quiet:
+            show(found)
+    return documents
 
 
 def _build(
     context: Context, selections: Sequence[Selection], console: Console, policy: PullPolicy, push: str, output: str
 ) -> list[dict[str, object]]:
     """Build, publish and show one selection after the other; writes the list of what was published."""
-    from pathlib import Path
-
-    from orchestrator.commands.progress import ConsoleProgress
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.operations.build import build_images
+    from orchestrator.operations.engine import sweep_containers
     from orchestrator.operations.plan import plan_document
 
+    sweep_containers(context.settings, console)
     documents, publications, progress = [], [], ConsoleProgress(console)
     for selection in selections:
         plans, outcomes = build_images(context, selection, progress, pull_policy=policy)
@@ -112,7 +110,6 @@ def _build(
         if not console.quiet:
             show(console, plans, outcomes)
         if push:
-            from orchestrator.commands.images.push import show as show_published
             from orchestrator.operations.images.publish import PublishRequest, publish_built
 
             published = publish_built(context, selection, plans, PublishRequest(registry=push), progress)
@@ -146,3 +143,102 @@ def show(console: Console, plans: Sequence[BuildPlan], outcomes: Sequence[LayerO
     console.result(f"{plans[0].target}: {len(outcomes)} layers, {', '.join(words)}; images:")
     for plan in plans:
         console.result(f"  {plan.image}")
+
+
+def show_published(console: Console, published: Publication, output: str) -> None:
+    """What a person sees of a publication; `output` is the list that was written."""
+    width = max((len(one.image.layer) for one in published.pushed), default=0)
+    for one in published.pushed:
+        image = one.image
+        console.result(f"  {one.state:6} {image.layer:{width}}  {image.content_id[:12]}  {image.digest}")
+    sent = sum(one.state == "pushed" for one in published.pushed)
+    console.result(f"{published.registry}: {len(published.pushed)} layers published, {sent} of them now")
+    for index in published.indexes:
+        console.result(f"  {index.reference} names {', '.join(index.platforms)}")
+    for made in published.documents:
+        what = "signature, SBOM and provenance" if made.signed else "SBOM and provenance"
+        console.result(f"  {what} beside {made.image}")
+    if output:
+        console.result(f"digests are in {output}; `images: {output}` in mlorch.yaml binds them")
+
+
+# -- what a build would do -----------------------------------------------------------------
+
+
+@click.command("plan")
+@selection_options
+@click.option("--explain", is_flag=True, help="Name every input that changed since the nearest image of the layer.")
+@engine_option
+@pull_options
+@context_options
+def plan(
+    chosen: Sequence[Selection],
+    context: Context,
+    console: Console,
+    pull_policy: PullPolicy,
+    *,
+    explain: bool,
+) -> None:
+    """Show what would be built and why; without an engine every state is `unknown`."""
+
+    def show_plan(found: LayerPlan) -> None:
+        _show_plan(console, found, explain=explain)
+
+    documents = _planned(context, chosen, console, pull_policy, show_plan)
+    if console.quiet:
+        console.document(one_or_many(documents, "plans"))
+
+
+def _show_plan(console: Console, found: LayerPlan, *, explain: bool) -> None:
+    plans, outcomes = found.plans, found.outcomes
+    names = ", ".join(plan.benchmark or plan.layers[-1].name for plan in plans)
+    console.result(f"{plans[0].target} ({plans[0].platform}): {names}")
+    width = max(len(outcome.name) for outcome in outcomes)
+    for outcome in outcomes:
+        console.result(f"  {outcome.state:8}{outcome.name:{width}}  {outcome.content_id[:12]}  {outcome.reason}")
+        if not explain:
+            continue
+        for change in outcome.changed:
+            console.result(
+                f"{'':{width + 12}}{change['input']}: {shortened(change['was'])} -> {shortened(change['is'])}"
+            )
+
+
+# -- Dockerfiles ---------------------------------------------------------------------------
+
+
+@click.command("render")
+@selection_options
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=None, help="Folder to write to."
+)
+@click.option(
+    "--contexts",
+    is_flag=True,
+    help="Write all that a build reads as well (packages are fetched), so that `docker build` needs no mlorch.",
+)
+@context_options
+def render(
+    chosen: Sequence[Selection], output: Path | None, context: Context, console: Console, *, contexts: bool
+) -> None:
+    """Write each layer's Dockerfile and the list of what enters it; to stdout without -o.
+
+    The same recipes, templates and locks give the same bytes on every machine.
+    """
+    from orchestrator.errors import UsageError
+    from orchestrator.operations import render as files_of
+
+    if contexts and output is None:
+        raise UsageError("--contexts writes archives of packages", hint="say where to: -o DIR", slug="missing-output")
+    files = files_of.render(context, chosen)
+    if output is not None:
+        if contexts:
+            files_of.write_contexts(context, chosen, output, console)
+        files_of.write_files(files, output)
+    if console.quiet:
+        console.document({"files": dict(files) if output is None else sorted(files)})
+    elif output is None:
+        for name, text in files.items():
+            console.result(f"# ==> {name}\n{text}")
+    else:
+        console.say(f"{len(files)} files in {output}")

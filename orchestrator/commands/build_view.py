@@ -1,4 +1,4 @@
-"""What a person sees of a build: a bar a layer on a terminal, a line a state elsewhere."""
+"""What a person sees of a build: a bar for each layer on a terminal, a line for each state elsewhere."""
 
 from __future__ import annotations
 
@@ -30,21 +30,18 @@ _WORDS = {
 _ENDED = frozenset({"built", "pulled"})
 
 
-class BuildView:
-    """Follows a build by its own events; knows the layer at work."""
+class View:
+    """A live display on a terminal, and folds of the log in CI, for as long as its `with` lasts."""
 
-    def __init__(self, console: Console, steps: Sequence[LayerStep]) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._width = max(len(step.name) for step in steps)
         self._stack = ExitStack()
         self._progress: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
-        self._began: dict[str, float] = {}
-        self.current: LayerStep | None = None
-        """The layer at work: after a failure, the one that failed."""
+        """None where nobody looks at a terminal."""
 
     def __enter__(self) -> Self:
-        self._progress = self._stack.enter_context(self._console.progress())
+        if self._console.live:
+            self._progress = self._stack.enter_context(self._console.progress())
         return self
 
     def __exit__(
@@ -53,31 +50,39 @@ class BuildView:
         self._stack.close()
         self._console.close_fold()
 
+
+class BuildView(View):
+    """Follows a build by its own events."""
+
+    def __init__(self, console: Console, steps: Sequence[LayerStep]) -> None:
+        super().__init__(console)
+        self._width = max(len(step.name) for step in steps)
+        self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, float] = {}
+
     def layer(self, step: LayerStep, state: str) -> None:
         """A layer came to a new state."""
         if state in {"build", "pull"}:
-            self.current = step if state == "build" else None
             self._began[step.image] = time.monotonic()
         if state == "hit":
             return
         took = (
             f" in {time.monotonic() - self._began.get(step.image, time.monotonic()):.1f} s" if state in _ENDED else ""
         )
-        if self._progress is not None and self._console.live:
-            self._live_layer(step, state)
+        if self._progress is not None:
+            self._live_layer(self._progress, step, state)
         if state in {"build", "pull"}:
             self._console.open_fold(f"{step.name}: {state}")
-        if not self._console.live or state in _ENDED:
+        if self._progress is None or state in _ENDED:
             self._console.say(f"{step.name:{self._width}}  {_WORDS.get(state, state)}{took}")
         if state in _ENDED:
             self._console.close_fold()
 
-    def _live_layer(self, step: LayerStep, state: str) -> None:
-        assert self._progress is not None
+    def _live_layer(self, progress: Progress, step: LayerStep, state: str) -> None:
         if step.image not in self._tasks:
-            self._tasks[step.image] = self._progress.add_task(step.name, total=None, note="")
+            self._tasks[step.image] = progress.add_task(step.name, total=None, note="")
         if state in _ENDED:
-            self._progress.update(self._tasks[step.image], visible=False)
+            progress.update(self._tasks[step.image], visible=False)
 
     def event(self, step: LayerStep, event: BuildEvent) -> None:
         """The builder said something."""
@@ -95,3 +100,16 @@ class BuildView:
             self._progress.update(task, completed=min(event.current, event.total - 0.5), total=event.total)
         if note:
             self._progress.update(task, note=note[-1][:60])
+
+
+class ConsoleProgress:
+    """`orchestrator.operations.progress.Progress` for a person at a console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.say = console.say
+        self.warn = console.warn
+
+    def layers(self, steps: tuple[LayerStep, ...]) -> BuildView:
+        """Bars on a terminal, lines elsewhere."""
+        return BuildView(self._console, steps)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.common import json_option, recipes_option
+from orchestrator.commands.common import context_options
 from orchestrator.commands.groups import Group
+
+if TYPE_CHECKING:
+    from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
 
 @click.group("ci", cls=Group)
@@ -28,63 +32,33 @@ def command() -> None:
 @click.option("--duration", default="10s", show_default=True, metavar="TIME", help="Least duration of a test.")
 @click.option("--tolerance", default="20%", show_default=True, metavar="SHARE", help="See `mlorch results compare`.")
 @click.option("--runner", default="", metavar="LABEL", help="Label or tag of the runner.")
-@click.option("--install", default=None, metavar="SPEC", help="What pip installs (default: this version of mlorch).")
+@click.option("--install", default="", metavar="SPEC", help="What pip installs (default: this version of mlorch).")
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
-@recipes_option
-@json_option
+@context_options
 def init(
-    system: str,
-    output: str | None,
-    registry: str,
-    images: str,
-    target: str,
-    benchmark: str | None,
-    scenario: str,
-    duration: str,
-    tolerance: str,
-    runner: str,
-    install: str | None,
-    recipes: tuple[str, ...],
-    *,
-    force: bool,
-    as_json: bool,
-) -> None:
+    system: str, output: str | None, benchmark: str | None, context: Context, console: Console,
+    *, force: bool, **values: Any,
+) -> None:  # fmt: skip
     """Write a workflow for GITHUB Actions or GITLAB CI.
 
     With --registry or --images it pulls images by digest and builds none; without, it builds them.
     """
     from orchestrator import __version__
-    from orchestrator.console import Console
-    from orchestrator.operations.ci import WorkflowRequest, workflow_file, write_workflow
-    from orchestrator.operations.context import Context
+    from orchestrator.operations.ci import workflow_file, write_workflow
 
-    console = Console(quiet=as_json)
-    request = WorkflowRequest(
-        system=system,
-        output=Path(output) if output else None,
-        registry=registry,
-        images=images,
-        target=target,
-        benchmark=benchmark,
-        scenario=scenario,
-        duration=duration,
-        tolerance=tolerance,
-        runner=runner,
-        install=install or "",
-    )
-    file = workflow_file(Context(recipes).catalog, request)
+    path, text = workflow_file(context.catalog, system, values, benchmark=benchmark, output=output)
     if output == "-":
-        console.result(file.text.rstrip())
+        console.result(text.rstrip())
         return
-    write_workflow(file, force=force)
-    if as_json:
-        console.document(file.document())
+    write_workflow(path, text, force=force)
+    if console.quiet:
+        console.document({"path": path, "system": system})
         return
-    console.result(str(file.path))
-    console.say(
-        f"commit it{f' with {images}' if images else ''}; the job installs {install or f'mlorch {__version__}'}"
-    )
-    if registry and not images:
+    console.result(str(path))
+    images, install = values["images"], values["install"] or f"mlorch {__version__}"
+    listed = f" with {images}" if images else ""
+    console.say(f"commit it{listed}; the job installs {install}")
+    if values["registry"] and not images:
         console.say(
             "to bind the digests, publish with `mlorch build --push REGISTRY -o published.yaml`, commit that file, "
             "and write this again with --images published.yaml"

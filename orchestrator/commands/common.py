@@ -10,69 +10,100 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-    from typing import TypeVar
 
     from orchestrator.console import Console
-    from orchestrator.definitions.settings import Settings
     from orchestrator.operations.context import Context
-
-    F = TypeVar("F", bound=Callable[..., Any])
 
 
 ARCH_HELP = "What device code is built for (default: what this host's devices are, else the target's)."
 
 
-def json_option(function: F) -> F:
-    """`--json`: one document on stdout, talk on stderr."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
+ROUND_HELP = "Round of MLPerf Inference whose rules hold (default: the one that the benchmark names)."
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+"""`--json`: one document on stdout, talk on stderr."""
+
+recipes_option = click.option(
+    "--recipes",
+    multiple=True,
+    metavar="DIR|GIT-URL@REF",
+    help="Recipes to lay over the built-in ones; repeatable.",
+)
+"""`--recipes`: definitions that lay over the built-in ones; repeatable, later ones win."""
+
+engine_option = click.option(
+    "--engine", default="", metavar="NAME", help="Container engine: docker (default) or podman."
+)
+"""`--engine`: which container engine; checked where it is used, so that `--help` imports none."""
+
+results_option = click.option(
+    "-o",
+    "--results",
+    "results_dir",
+    type=click.Path(file_okay=False),
+    default=None,
+    help="Folder of results (default: ./results).",
+)
+"""`-o`: where results lie."""
+
+images_option = click.option(
+    "--images", default="", metavar="FILE", help="A list of published images; their digests bind."
+)
+"""`--images`: the list of published images that binds."""
+
+locked_option = click.option(
+    "--locked/--no-locked",
+    default=None,
+    help="Fail where a lock and what there is now differ, instead of moving on (default in CI: CI=true).",
+)
+"""`--locked`: nothing may move; the default where `wants_locked` says so."""
 
 
-def recipes_option(function: F) -> F:
-    """`--recipes`: definitions that lay over the built-in ones; repeatable, later ones win."""
-    return click.option(
-        "--recipes",
-        "recipes",
-        multiple=True,
-        metavar="DIR|GIT-URL@REF",
-        help="Recipes to lay over the built-in ones; repeatable.",
-    )(function)
+def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json`, handed on as ``console``: a quiet one where one document is wanted."""
+
+    @wraps(function)
+    def with_console(*arguments: Any, as_json: bool, **more: Any) -> Any:
+        from orchestrator.console import Console
+
+        return function(*arguments, console=Console(quiet=as_json), **more)
+
+    return json_option(with_console)
 
 
-def engine_option(function: F) -> F:
-    """`--engine`: which container engine; checked where it is used, so that `--help` imports none."""
-    return click.option(
-        "--engine", "engine", default="", metavar="NAME", help="Container engine: docker (default) or podman."
-    )(function)
+def context_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--recipes` and `--json`, handed on as ``context`` and ``console``; `--engine` and `--locked` enter the context.
+
+    Those two have their own decorators, which stand above this one.
+    """
+
+    @wraps(function)
+    def with_context(*arguments: Any, console: Console, recipes: tuple[str, ...], engine: str = "", **more: Any) -> Any:
+        locked = wants_locked(more.pop("locked")) if "locked" in more else False
+        context = context_for(console, recipes, locked=locked, engine=engine)
+        return function(*arguments, context=context, console=console, **more)
+
+    return recipes_option(output_option(with_context))
 
 
-def results_option(function: F) -> F:
-    """`-o`: where results lie."""
-    return click.option(
-        "-o",
-        "--results",
-        "results_dir",
-        type=click.Path(file_okay=False),
-        default=None,
-        help="Folder of results (default: ./results).",
-    )(function)
+def results_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`-o` and `--json`, handed on as ``folder`` and ``console``."""
+    return results_option(reads_results(function))
 
 
-def results_folder(given: str | None, settings: Settings) -> Path:
-    """The folder of results: what `-o` says, else the settings, else `./results`."""
-    from pathlib import Path
+def reads_results(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without `-o`, which means something else there; what a killed mlorch left is cleared first."""
 
-    return Path(given or settings.results or "results")
+    @wraps(function)
+    def with_folder(*arguments: Any, results_dir: str | None, console: Console, **more: Any) -> Any:
+        from orchestrator.definitions.settings import read_settings
+        from orchestrator.operations.engine import sweep_containers
 
+        settings = read_settings()
+        sweep_containers(settings, console)
+        return function(*arguments, folder=settings.results_folder(results_dir), console=console, **more)
 
-def results_to_read(given: str | None, console: Console) -> Path:
-    """The folder of results of a command that reads them; what a killed mlorch left is cleared first."""
-    from orchestrator.definitions.settings import read_settings
-    from orchestrator.operations.sweep import sweep_containers
-
-    settings = read_settings()
-    sweep_containers(settings, console)
-    return results_folder(given, settings)
+    return output_option(with_folder)
 
 
 def context_for(console: Console, recipes: tuple[str, ...] = (), *, locked: bool = False, engine: str = "") -> Context:
@@ -85,35 +116,20 @@ def context_for(console: Console, recipes: tuple[str, ...] = (), *, locked: bool
 def pull_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--pull/--no-pull` and `--images`, handed on as one ``pull_policy``."""
 
+    @images_option
+    @click.option(
+        "--pull/--no-pull",
+        "pull",
+        default=None,
+        help="Require that registries are asked before building, or ask none (default: those in `registries`).",
+    )
     @wraps(function)
     def collected(*arguments: Any, pull: bool | None, images: str, **more: Any) -> Any:
         from orchestrator.operations.pull_policy import PullPolicy
 
         return function(*arguments, pull_policy=PullPolicy(pull=pull, images=images), **more)
 
-    pull = click.option(
-        "--pull/--no-pull",
-        "pull",
-        default=None,
-        help="Require that registries are asked before building, or ask none (default: those in `registries`).",
-    )
-    return images_option(pull(collected))
-
-
-def images_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--images`: the list of published images that binds."""
-    return click.option("--images", default="", metavar="FILE", help="A list of published images; their digests bind.")(
-        function
-    )
-
-
-def locked_option(function: F) -> F:
-    """`--locked`: nothing may move; the default where `wants_locked` says so."""
-    return click.option(
-        "--locked/--no-locked",
-        default=None,
-        help="Fail where a lock and what there is now differ, instead of moving on (default in CI: CI=true).",
-    )(function)
+    return collected
 
 
 def wants_locked(given: bool | None) -> bool:  # noqa: FBT001 (what an option gave)
@@ -131,58 +147,96 @@ def is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def counted(number: int, word: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def shortened(value: object) -> str:
+    """A value in at most 40 letters."""
+    text = "(none)" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
 def one_or_many(documents: list[dict[str, Any]], name: str) -> dict[str, Any]:
     """The JSON of a command over several targets: the document of the one, or all of them as a list called `name`."""
     return documents[0] if len(documents) == 1 else {name: documents}
 
 
+set_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A choice, a field or a parameter of the benchmark: implementation=reference, batch=8; repeatable.",
+)
+
+
 def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """What to build, from targets to base source, handed on as ``chosen``: a `Selection` a target."""
 
+    @click.option(
+        "--target",
+        "-t",
+        multiple=True,
+        metavar="NAME",
+        help="Hardware target, or auto; repeatable (default: auto, the best that is here).",
+    )
+    @click.option("--arch", default=None, metavar="NAME", help=ARCH_HELP)
+    @click.option("--benchmark", "-b", multiple=True, metavar="NAME", help="Benchmark; repeatable (default: all).")
+    @click.option(
+        "--base-source",
+        default="",
+        metavar="SOURCE",
+        help="bootstrap, registry, registry:IMAGE@sha256:… or oci:PATH (default: the first that works).",
+    )
+    @click.option(
+        "--platform",
+        default=None,
+        metavar="NAME",
+        help="linux/amd64 or linux/arm64 (default: this host's, else the target's first).",
+    )
+    @set_option
+    @click.option("--round", "round_name", default="", metavar="NAME", help=ROUND_HELP)
     @wraps(function)
-    def collected(
-        *arguments: Any,
-        target: tuple[str, ...],
-        benchmark: tuple[str, ...],
-        base_source: str,
-        platform: str | None,
-        arch: str | None,
-        **more: Any,
-    ) -> Any:
+    def collected(*arguments: Any, target: tuple[str, ...], benchmark: tuple[str, ...], **more: Any) -> Any:
         from orchestrator.operations.plan_cache import Selection
 
-        chosen = tuple(
-            Selection(target=name, benchmarks=benchmark, platform=platform, arch=arch, base_source=base_source)
-            for name in target or (None,)
-        )
+        words = {name: more.pop(name) for name in ("platform", "arch", "base_source", "changes")}
+        words["round"] = more.pop("round_name")
+        chosen = tuple(Selection(target=name, benchmarks=benchmark, **words) for name in target or (None,))
         return function(*arguments, chosen=chosen, **more)
 
-    for option in reversed(
-        (
-            click.option(
-                "--target",
-                "-t",
-                multiple=True,
-                metavar="NAME",
-                help="Hardware target, or auto; repeatable (default: auto, the best that is here).",
-            ),
-            click.option("--arch", default=None, metavar="NAME", help=ARCH_HELP),
-            click.option(
-                "--benchmark", "-b", multiple=True, metavar="NAME", help="Benchmark; repeatable (default: all)."
-            ),
-            click.option(
-                "--base-source",
-                default="",
-                metavar="SOURCE",
-                help="bootstrap, registry, registry:IMAGE@sha256:… or oci:PATH (default: the first that works).",
-            ),
-            click.option(
-                "--platform",
-                default=None,
-                metavar="NAME",
-                help="linux/amd64 or linux/arm64 (default: this host's, else the target's first).",
-            ),
-        )
-    ):
-        collected = option(collected)
     return collected
+
+
+# -- lists that shorten --------------------------------------------------------------------
+
+SHOWN = 20
+
+
+def shorten_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--last N` and `--all`, handed on as ``last``: how many are shown, None for all.
+
+    With --json all are shown unless --last says otherwise, as a program has no use for a part.
+    """
+
+    @click.option(
+        "--last", type=click.IntRange(min=1), default=None, metavar="N", help=f"Show the newest N (default: {SHOWN})."
+    )
+    @click.option("--all", "show_all", is_flag=True, help="Show all.")
+    @wraps(function)
+    def collected(*arguments: Any, last: int | None, show_all: bool, **more: Any) -> Any:
+        if last is not None and show_all:
+            raise click.UsageError("--last and --all exclude each other")
+        if last is None and not show_all and not more.get("as_json"):
+            last = SHOWN
+        return function(*arguments, last=last, **more)
+
+    return collected
+
+
+def say_rest(console: Console, shown: int, total: int, what: str, *, first: str = "the newest") -> None:
+    """What a list left out; ``first`` says which were shown."""
+    if shown < total:
+        console.say(f"{first} {shown} of {total} {what}; --all shows them all")

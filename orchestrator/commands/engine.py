@@ -1,4 +1,4 @@
-"""`mlorch engine`: the container engine that mlorch uses, and its own where there is no other."""
+"""`mlorch engine` and `doctor`: the container engine that mlorch uses, and what this machine can do with it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import context_for, engine_option, is_terminal, json_option
+from orchestrator.commands.common import context_for, engine_option, is_terminal, output_option, recipes_option
 from orchestrator.commands.groups import Group
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.console import Console
+    from orchestrator.operations.doctor import Check
     from orchestrator.operations.engine import EngineStatus
 
 
@@ -25,15 +28,13 @@ def command() -> None:
 
 @command.command("status")
 @engine_option
-@json_option
-def status(engine: str, *, as_json: bool) -> None:
+@output_option
+def status(engine: str, console: Console) -> None:
     """Show the engine that mlorch would use, and what it can do."""
-    from orchestrator.console import Console
     from orchestrator.operations.engine import engine_status
 
-    console = Console(quiet=as_json)
     found = engine_status(context_for(console, engine=engine), console)
-    if as_json:
+    if console.quiet:
         console.document(found.document())
         return
     _show(console, found)
@@ -44,48 +45,43 @@ def status(engine: str, *, as_json: bool) -> None:
 @command.command("ensure")
 @engine_option
 @click.option("--yes", is_flag=True, help="Do it without asking.")
-@json_option
-def ensure(engine: str, *, yes: bool, as_json: bool) -> None:
+@output_option
+def ensure(engine: str, console: Console, *, yes: bool) -> None:
     """Make sure that an engine is there; where none can build, get one for mlorch alone.
 
     Docker is unpacked and started, podman unpacked only. It asks first, saying what it is
     about to do; without a terminal it wants --yes.
     """
-    from orchestrator.console import Console
     from orchestrator.operations.engine import ensure_engine
-
-    console = Console(quiet=as_json)
 
     def ask(text: str) -> bool:
         console.say(text)
         return click.confirm("Go ahead?", default=False, err=True)
 
     confirm = ask if is_terminal() else None
-    made = ensure_engine(context_for(console, engine=engine), yes=yes, confirm=confirm, talk=console)
-    if as_json:
-        console.document(made.document())
+    made, did = ensure_engine(context_for(console, engine=engine), yes=yes, confirm=confirm, talk=console)
+    if console.quiet:
+        console.document({**made.document(), "did": did})
         return
-    facts = made.status.facts
+    facts = made.facts
     own = " (mlorch’s own)" if facts.private else ""
     name = "engine" if facts.buildx else facts.name
     console.say(f"{name} {facts.version} at {facts.host}{own} is ready")
 
 
 @command.command("stop")
-@json_option
-def stop(*, as_json: bool) -> None:
+@output_option
+def stop(console: Console) -> None:
     """Stop mlorch's own Docker engine; its images stay, and another engine is never touched."""
-    from orchestrator.console import Console
     from orchestrator.operations.engine import stop_engine
 
-    console = Console(quiet=as_json)
-    done = stop_engine()
-    if as_json:
-        console.document({"stopped": done.stopped})
+    stopped, home = stop_engine()
+    if console.quiet:
+        console.document({"stopped": stopped})
         return
-    console.say("stopped" if done.stopped else "mlorch's own engine does not run")
-    if done.home is not None:
-        console.say(f"its images and programs stay in {done.home}; delete that folder to be rid of them")
+    console.say("stopped" if stopped else "mlorch's own engine does not run")
+    if home is not None:
+        console.say(f"its images and programs stay in {home}; delete that folder to be rid of them")
 
 
 def _show(console: Console, found: EngineStatus) -> None:
@@ -107,3 +103,33 @@ def _show(console: Console, found: EngineStatus) -> None:
     ]
     for label, value in rows:
         console.result(f"{label:12} {value}")
+
+
+# -- the machine around it -----------------------------------------------------------------
+
+
+@click.command("doctor")
+@engine_option
+@recipes_option
+@output_option
+def doctor(engine: str, recipes: tuple[str, ...], console: Console) -> int:
+    """Check this machine: engine, storage, devices, memory, limits, certificates, proxies, archives.
+
+    Exits with 4 where the engine cannot be used, 1 where something else will fail.
+    """
+    from orchestrator.operations import doctor as operation
+
+    checks = operation.doctor(console, recipes=recipes, engine=engine)
+    if console.quiet:
+        console.document({"checks": checks})
+    else:
+        _show_checks(console, checks)
+    return operation.exit_code(checks)
+
+
+def _show_checks(console: Console, checks: Sequence[Check]) -> None:
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        console.result(f"{check.state:4} {check.name:{width}}  {check.what}")
+        if check.hint and check.state != "ok":
+            console.result(f"     {'':{width}}  -> {check.hint}")

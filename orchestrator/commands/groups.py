@@ -19,7 +19,12 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        _require_known(self, ctx, args)
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            from orchestrator.definitions.yaml import suggestion
+
+            message = f"`{ctx.command_path}` has no command `{args[0]}`"
+            raise UsageError(message, hint=suggestion(args[0], known), slug="unknown-command")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -40,7 +45,8 @@ class ListGroup(Group):
 class LazyCommands(Group):
     """A group whose commands are modules of `orchestrator.commands`, imported when they are named.
 
-    ``summaries`` maps a command's name to its line in the help, ``modules`` to its module.
+    ``summaries`` maps a command's name to its line in the help, ``modules`` to its module, with `:NAME` where it
+    is not the module's `command`.
     """
 
     def __init__(self, *args: Any, modules: Mapping[str, str], summaries: Mapping[str, str], **more: Any) -> None:
@@ -53,7 +59,8 @@ class LazyCommands(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in self._modules:
             return None
-        command = import_module(f"orchestrator.commands.{self._modules[cmd_name]}").command
+        module, _, name = self._modules[cmd_name].partition(":")
+        command = getattr(import_module(f"orchestrator.commands.{module}"), name or "command")
         assert isinstance(command, click.Command)
         return command
 
@@ -66,14 +73,3 @@ def _summary(command: click.Command | None) -> str:
     """The first paragraph of a command's help, on one line."""
     text = (command.help or "") if command else ""
     return " ".join(text.split("\n\n")[0].split())
-
-
-def _require_known(group: click.Group, ctx: click.Context, args: list[str]) -> None:
-    """Raises `UsageError` with the nearest name where the first word is no command of `group`."""
-    known = group.list_commands(ctx)
-    if not args or args[0].startswith("-") or args[0] in known:
-        return
-    from orchestrator.definitions.yaml import suggestion
-
-    hint = suggestion(args[0], known)
-    raise UsageError(f"`{ctx.command_path}` has no command `{args[0]}`", hint=hint, slug="unknown-command")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import context_for, json_option, recipes_option
+from orchestrator.commands.common import context_options, counted, set_option
 from orchestrator.commands.groups import ListGroup
+
+if TYPE_CHECKING:
+    from orchestrator.console import Console
+    from orchestrator.operations.context import Context
 
 
 @click.group("recipes", cls=ListGroup)
@@ -17,70 +22,64 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("kind", required=False)
-@recipes_option
-@json_option
-def list_command(kind: str | None, recipes: tuple[str, ...], *, as_json: bool) -> None:
+@context_options
+def list_command(kind: str | None, context: Context, console: Console) -> None:
     """List all recipes, or those of a KIND, and where each comes from."""
-    from orchestrator.console import Console
     from orchestrator.operations.recipes import list_recipes
 
-    console = Console(quiet=as_json)
-    found = list_recipes(context_for(console, recipes), kind)
-    if as_json:
+    found = list_recipes(context, kind)
+    if console.quiet:
         console.document({"recipes": found})
         return
-    rows = [(each.kind, each.name, each.title, each.origin, str(each.path)) for each in found]
-    console.table(("kind", "name", "title", "from", "path"), rows)
+    console.table(("kind", "name", "title", "from", "path"), [tuple(each.values()) for each in found])
 
 
 @command.command("show")
 @click.argument("name")
-@recipes_option
-@json_option
-def show_command(name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
-    """Show a recipe by NAME, or by KIND/NAME where several kinds have the name."""
-    from orchestrator.console import Console
-    from orchestrator.operations.recipes import show_recipe
+@set_option
+@context_options
+def show_command(name: str, changes: tuple[str, ...], context: Context, console: Console) -> None:
+    """Show a recipe by NAME, or by KIND/NAME where several kinds have the name.
 
-    console = Console(quiet=as_json)
-    found = show_recipe(context_for(console, recipes), name)
-    if as_json:
-        console.document(found.document())
+    With --set it is shown with these choices made, and each value with what wrote it.
+    """
+    from orchestrator.operations.recipes import recipe_document, resolved_values, show_recipe
+
+    found = show_recipe(context, name, changes)
+    if console.quiet:
+        console.document(recipe_document(found))
         return
-    console.say(f"{found.facts.path} ({found.facts.origin})", style="dim")
-    console.result(found.text.rstrip())
+    if changes:
+        console.table(("key", "value", "from"), resolved_values(found))
+        return
+    console.say(f"{found.path} ({found.origin})", style="dim")
+    console.result(found.document.text.rstrip())
 
 
 @command.command("lint")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--strict", is_flag=True, help="Warnings are faults too.")
-@recipes_option
-@json_option
-def lint_command(files: tuple[Path, ...], recipes: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
+@context_options
+def lint_command(files: tuple[Path, ...], context: Context, console: Console, *, strict: bool) -> None:
     """Check FILES or folders of recipes and Dockerfiles, or everything that is loaded; exit 3 with all faults.
 
     Dockerfiles go by their names (Dockerfile, Dockerfile.*, *.Dockerfile, Containerfile); what is
     rendered for every target and benchmark is checked as well. Rules: docs/lint.md.
     """
-    from orchestrator.console import Console, problem_documents
+    from orchestrator.console import problem_documents
     from orchestrator.errors import DefinitionError
     from orchestrator.operations.lint import lint
 
-    console = Console(quiet=as_json)
-    found = lint(context_for(console, recipes), files)
+    found = lint(context, files)
     if found.failed(strict=strict):
         raise DefinitionError(found.problems)
-    if as_json:
+    if console.quiet:
         console.document({"checked": found.checked, "problems": problem_documents(found.problems)})
         return
     for problem in found.problems:
         console.problem(problem)
-    faults = _count(len(found.problems), "warning") if found.problems else "no faults"
-    console.result(f"{_count(found.checked, 'file')} checked, {faults}")
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+    faults = counted(len(found.problems), "warning") if found.problems else "no faults"
+    console.result(f"{counted(found.checked, 'file')} checked, {faults}")
 
 
 @command.command("schema")

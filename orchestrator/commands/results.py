@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import json_option, results_option, results_to_read
+from orchestrator.commands.common import reads_results, results_options, say_rest, shorten_options
 from orchestrator.commands.groups import Group
-from orchestrator.commands.results_compare import compare
-from orchestrator.commands.shorten import say_rest, shorten_options
+
+if TYPE_CHECKING:
+    from orchestrator.console import Console
 
 _run_argument = click.argument("run", default="latest")
 _runs_argument = click.argument("runs", nargs=-1, metavar="[RUN]…")
@@ -23,25 +25,18 @@ def command() -> None:
     """
 
 
-command.add_command(compare)
-
-
 @command.command("list")
 @shorten_options
 @click.option("--benchmark", "-b", default="", metavar="NAME", help="Only runs of this benchmark.")
 @click.option("--valid", is_flag=True, help="Only runs whose result counts.")
-@results_option
-@json_option
-def list_(last: int | None, benchmark: str, results_dir: str | None, *, valid: bool, as_json: bool) -> None:
+@results_options
+def list_(last: int | None, benchmark: str, folder: Path, console: Console, *, valid: bool) -> None:
     """List the runs, newest first: the newest 20, unless --last or --all says otherwise."""
     from orchestrator.commands.results_view import show_listing
-    from orchestrator.console import Console
-    from orchestrator.operations.results import ListRequest, list_runs
+    from orchestrator.operations.results import list_runs
 
-    console = Console(quiet=as_json)
-    request = ListRequest(folder=results_to_read(results_dir, console), last=last, benchmark=benchmark, valid=valid)
-    listing = list_runs(request, console)
-    if as_json:
+    listing = list_runs(folder, console, last=last, benchmark=benchmark, valid=valid)
+    if console.quiet:
         console.document(listing.document())
         return
     show_listing(console, listing)
@@ -50,43 +45,77 @@ def list_(last: int | None, benchmark: str, results_dir: str | None, *, valid: b
 
 @command.command("show")
 @_run_argument
-@results_option
-@json_option
-def show(run: str, results_dir: str | None, *, as_json: bool) -> None:
+@results_options
+def show(run: str, folder: Path, console: Console) -> None:
     """Show one run: verdict and why, metrics, latencies, settings and where they came from."""
     from orchestrator.commands.results_view import show_summary
-    from orchestrator.console import Console
-    from orchestrator.operations.results import show_run
+    from orchestrator.operations.results import show_run, shown_document
 
-    console = Console(quiet=as_json)
-    shown = show_run(results_to_read(results_dir, console), run, console)
-    if as_json:
-        console.document(shown.document())
+    summary = show_run(folder, run, console)
+    if console.quiet:
+        console.document(shown_document(summary))
     else:
-        show_summary(console, shown.summary)
+        show_summary(console, summary)
+
+
+def tolerance(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
+    """``5%`` or ``0.05`` as a share."""
+    number = text.strip().removesuffix("%")
+    try:
+        value = float(number) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise click.BadParameter(f"`{text}` is no tolerance: write a percentage such as 5%, or a share such as 0.05")
+    return value
+
+
+@command.command("compare")
+@click.argument("was", default="previous")
+@click.argument("now", default="last")
+@click.option(
+    "--tolerance", "allowed", default="5%", callback=tolerance, show_default=True, metavar="SHARE",
+    help="How much worse a figure may be and still count as the same.",
+)  # fmt: skip
+@click.option("--if-any", is_flag=True, help="Where there is nothing to compare with yet, say so and succeed.")
+@results_options
+def compare(was: str, now: str, allowed: float, folder: Path, console: Console, *, if_any: bool) -> int:
+    """Compare the runs NOW (default: the last session) with WAS (default: the session before it).
+
+    Each is a run's id or folder, a session's id, a folder of results (of each test the newest
+    run), `last` or `previous`. Exit status 1 when a figure that counts got worse, or when the
+    new run is not VALID and so has none.
+    """
+    from orchestrator.commands.results_view import show_comparisons
+    from orchestrator.operations.compare import compare_runs
+
+    compared = compare_runs(folder, was, now, tolerance=allowed, if_any=if_any)
+    if compared.why_none:
+        console.say(f"nothing to compare with yet: {compared.why_none}")
+    if console.quiet:
+        console.document(compared.document())
+    elif compared.comparisons:
+        show_comparisons(console, compared.comparisons, allowed)
+    return 1 if compared.regressed else 0
 
 
 @command.command("verify")
 @_runs_argument
-@results_option
-@json_option
-@click.pass_context
-def verify(ctx: click.Context, runs: tuple[str, ...], results_dir: str | None, *, as_json: bool) -> None:
+@results_options
+def verify(runs: tuple[str, ...], folder: Path, console: Console) -> int:
     """Check that the files of runs are what was recorded and agree with each other (default: all runs).
 
     Exit status 1 when something does not hold.
     """
     from orchestrator.commands.results_view import show_verification
-    from orchestrator.console import Console
-    from orchestrator.operations.results import verify_runs
+    from orchestrator.operations.results import verified_document, verify_runs
 
-    console = Console(quiet=as_json)
-    verified = verify_runs(results_to_read(results_dir, console), runs, console)
-    if as_json:
-        console.document(verified.document())
+    verified = verify_runs(folder, runs, console)
+    if console.quiet:
+        console.document(verified_document(verified))
     else:
         show_verification(console, verified)
-    ctx.exit(0 if verified.ok else 1)
+    return 0 if all(one.ok for one in verified) else 1
 
 
 @command.command("report")
@@ -101,16 +130,13 @@ def verify(ctx: click.Context, runs: tuple[str, ...], results_dir: str | None, *
 @click.option(
     "--results", "results_dir", type=click.Path(file_okay=False), help="Folder of results (default: ./results)."
 )
-@json_option
-def report(runs: tuple[str, ...], output: Path | None, results_dir: str | None, *, force: bool, as_json: bool) -> None:
+@reads_results
+def report(runs: tuple[str, ...], output: Path | None, folder: Path, console: Console, *, force: bool) -> None:
     """Write a report as one HTML file: of the runs named, or of the latest session."""
-    from orchestrator.console import Console
-    from orchestrator.operations.results import ReportRequest, write_report
+    from orchestrator.operations.results import write_report
 
-    console = Console(quiet=as_json)
-    request = ReportRequest(folder=results_to_read(results_dir, console), runs=runs, output=output, force=force)
-    written = write_report(request, console)
-    if as_json:
-        console.document(written.document())
+    written = write_report(folder, runs, console, output=output, force=force)
+    if console.quiet:
+        console.document(written)
     else:
         console.result(str(written.report))

@@ -4,33 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.commands.common import counted, shortened
+from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.metrics import nanoseconds, percent, text
 from orchestrator.results.summary import mark, metric_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.console import Console
     from orchestrator.facts.measured import LoadGenResult
-    from orchestrator.operations.results import Listing, RunResult, Verified
+    from orchestrator.operations.results import Listing, RunDocument
+    from orchestrator.results.compare import Comparison
     from orchestrator.results.summary import Summary
+    from orchestrator.results.verify import Verification
 
 
 def show_listing(console: Console, listing: Listing) -> None:
     """A row a run: what it came to."""
     if not listing.total:
-        console.say(f"no results in {listing.folder}; `mlorch run` makes some")
+        console.say(listing.why_none)
         return
     rows = [_list_row(one) for one in listing.results]
     console.table(("run", "target", "result", "verdict"), rows, right=(2,), drop=(1,))
     for one in listing.results:
-        if one.status == "unreadable":
-            console.warn(one.reasons[0])
+        if one["status"] == "unreadable":
+            console.warn(one["reasons"][0])
 
 
-def _list_row(one: RunResult) -> tuple[str, ...]:
-    verdict = mark(one.verdict, good=one.good, running=one.status == "running")
-    return (one.run_id, one.target or "–", _outcome(one.metrics), verdict)
+def _list_row(one: RunDocument) -> tuple[str, ...]:
+    verdict = mark(one["verdict"], good=one["verdict"] in GOOD_VERDICTS, running=one["status"] == "running")
+    return (one["run_id"], one["target"] or "–", _outcome(one["metrics"]), verdict)
 
 
 def _outcome(metrics: Mapping[str, object]) -> str:
@@ -43,10 +47,10 @@ def _outcome(metrics: Mapping[str, object]) -> str:
     return "–"
 
 
-def show_verification(console: Console, verified: Verified) -> None:
+def show_verification(console: Console, verified: Sequence[Verification]) -> None:
     """A line a run, and a line each fault."""
-    for one in verified.results:
-        word = "ok" if one.ok else f"{len(one.faults)} faults"
+    for one in verified:
+        word = "ok" if one.ok else counted(len(one.faults), "fault")
         console.result(f"{one.run_id}: {word}: {', '.join(one.checked)}")
         for fault in one.faults:
             console.result(f"  {one.folder / fault.file}: {fault.message}")
@@ -55,25 +59,25 @@ def show_verification(console: Console, verified: Verified) -> None:
 def show_summary(console: Console, summary: Summary) -> None:
     """Verdict first, then numbers with units, then what they were measured with."""
     record, result, accuracy = summary.record, summary.loadgen, summary.accuracy
-    rows = [("verdict", mark(summary.verdict, good=summary.good, running=record.status == "running"))]
-    rows += [("why", reason) for reason in summary.reasons]
+    rows = [("verdict", summary.verdict), *(("why", reason) for reason in summary.reasons)]
     if result is not None:
         rows += _reported(result)
     if accuracy is not None:
         goal = "" if accuracy.minimum is None else f" (at least {percent(accuracy.minimum)})"
         rows.append((accuracy.name, f"{percent(accuracy.value)} of {accuracy.samples:,} samples{goal}"))
     rows += _origin(summary)
-    console.table(("", record.run_id), rows)
-    _latencies(console, summary)
-    if record.settings:
-        settings = [(name, _value(one.value), one.source) for name, one in record.settings.items()]
-        console.table(("setting", "value", "from"), settings, right=(1,))
+    latencies = summary.loadgen.latency_ns if summary.loadgen is not None else {}
+    rows += [(f"latency {name}", nanoseconds(value)) for name, value in latencies.items()]
+    rows += [(name, f"{_value(one.value)} ({one.source})") for name, one in record.settings.items()]
+    console.result(record.run_id)
+    console.facts(rows)
     console.result(record.note)
 
 
 def _reported(result: LoadGenResult) -> list[tuple[str, str]]:
     """What LoadGen reports."""
-    rows = [(metric.title, metric_text(metric)) for metric in result.metrics]
+    labels = ["result", *["also measured"] * len(result.metrics)]
+    rows = [(label, f"{metric_text(one)}, {one.title}") for label, one in zip(labels, result.metrics, strict=False)]
     if result.query_count:
         rows.append(("queries", f"{result.query_count:,} of {result.samples_per_query:,} samples"))
     rows += [("early stopping", point) for point in result.early_stopping]
@@ -101,15 +105,72 @@ def _origin(summary: Summary) -> list[tuple[str, str]]:
     return rows
 
 
-def _latencies(console: Console, summary: Summary) -> None:
-    if summary.loadgen is None or not summary.loadgen.latency_ns:
-        return
-    latency = summary.loadgen.latency_ns
-    cells = tuple(nanoseconds(value) for value in latency.values())
-    console.table(tuple(f"latency {name}" for name in latency), [cells], right=range(len(cells)))
-
-
 def _value(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_value(item) for item in value)
     return "–" if value is None else str(value)
+
+
+# -- compared ----------------------------------------------------------------------------------
+
+_SHOWN = 12
+"""Differences shown for a test; --json has all."""
+_COLUMNS = ("test", "figure", "was", "is", "change", "verdict")
+_COLOURS = {"better": "green", "same": "green", "worse": "bold red", "not comparable": "bold red"}
+
+
+def show_comparisons(console: Console, comparisons: Sequence[Comparison], allowed: float) -> None:
+    """A row for each figure, what differed in what ran, and each regression as a problem."""
+    from orchestrator.ci.markers import markdown_table
+    from orchestrator.errors import Problem
+
+    rows = [row for one in comparisons for row in _rows(one)]
+    title = f"{comparisons[0].was.record.started.utc} against {comparisons[0].now.record.started.utc}"
+    coloured = [(*row[:-1], f"[{_COLOURS.get(row[-1], 'dim')}]{row[-1]}[/]") for row in rows]
+    console.table(_COLUMNS, coloured, title=title, right=(2, 3, 4))
+    note = f"tolerance {allowed * 100:g} %; a verdict in brackets decides nothing"
+    console.result(note)
+    console.summary(markdown_table(f"mlorch: {title}", _COLUMNS, rows, right=(2, 3, 4), note=note))
+    for one in comparisons:
+        _differences(console, one)
+    for one in comparisons:
+        if one.regressed:
+            name = _test(one)
+            hint = "what differed stands above; `mlorch results show` has each run whole"
+            slug = "regression" if one.verdict == "worse" else "no-result"
+            console.problem(Problem(slug=slug, message=f"{name}: {one.reason}", hint=hint))
+
+
+def _test(one: Comparison) -> str:
+    record = one.now.record
+    return f"{record.benchmark} {record.scenario} {record.mode}"
+
+
+def _rows(one: Comparison) -> list[tuple[str, ...]]:
+    if not one.figures:
+        return [(_test(one), "verdict", one.was.verdict, one.now.verdict, "–", one.verdict)]
+    return [
+        (
+            _test(one) if index == 0 else "",
+            figure.name,
+            text(figure.was, figure.unit),
+            text(figure.now, figure.unit),
+            "–" if figure.change is None else f"{figure.change:+.2f} {'points' if figure.unit == '%' else '%'}",
+            figure.verdict if figure.decides else f"({figure.verdict})",
+        )
+        for index, figure in enumerate(one.figures)
+    ]
+
+
+def _differences(console: Console, one: Comparison) -> None:
+    """What differed in what ran, the image and the data first."""
+    if not one.differences:
+        console.say(f"{_test(one)}: image, data, settings and host are the same", style="dim")
+        return
+    console.say(f"{_test(one)}: {counted(len(one.differences), 'difference')} in what ran")
+    for each in one.differences[:_SHOWN]:
+        console.say(f"  {each.what}: {shortened(each.was)} -> {shortened(each.now)}")
+    if len(one.differences) > _SHOWN:
+        console.say(f"  … and {len(one.differences) - _SHOWN} more; --json has all")
+    if any(each.what.startswith(("model ", "dataset ")) for each in one.differences):
+        console.warn(f"{_test(one)}: the model or the data differ, so this is another piece of work")

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.commands.common import (
     ARCH_HELP,
+    ROUND_HELP,
+    context_options,
     engine_option,
-    json_option,
     locked_option,
     pull_options,
-    recipes_option,
     results_option,
-    wants_locked,
+    set_option,
 )
 from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from orchestrator.console import Console
+    from orchestrator.engines.printers import Printer
+    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.pull_policy import PullPolicy
     from orchestrator.operations.run_request import RunRequest
@@ -46,6 +54,7 @@ if TYPE_CHECKING:
     help=f"{', '.join(SCENARIOS)} or all; repeatable (default: all).",
 )
 @click.option("--mode", "-m", default="all", metavar="MODE", help="performance, accuracy or all (default).")
+@click.option("--round", default="", metavar="NAME", help=ROUND_HELP)
 @click.option("--duration", default=None, metavar="TIME", help="Least duration of a performance test: 30s, 10m.")
 @click.option("--official", is_flag=True, help="The round's rules: 600 s, accuracy in every scenario.")
 @click.option("--target-qps", type=float, default=None, metavar="N", help="Rate of Server, expectation of Offline.")
@@ -56,6 +65,7 @@ if TYPE_CHECKING:
     metavar="WHICH",
     help="Devices of the target: all (default), 0,2 or 0-3, 0:1 (a part), count:2, uuid:…, pci:…; none.",
 )
+@set_option
 @click.option("--dry-run", is_flag=True, help="Print the commands that would start each container; run nothing.")
 @click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
 @pull_options
@@ -65,54 +75,46 @@ if TYPE_CHECKING:
 @locked_option
 @engine_option
 @results_option
-@recipes_option
-@json_option
+@context_options
 def command(
-    results_dir: str | None, pull_policy: PullPolicy,
-    *, locked: bool | None, dry_run: bool, no_build: bool, as_json: bool, **options: Any,
+    results_dir: str | None, pull_policy: PullPolicy, context: Context, console: Console,
+    *, dry_run: bool, no_build: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Benchmark a target: build what is missing, run LoadGen in containers, show the result.
 
     Without BENCHMARK it runs the target's default ones: accuracy, then every scenario.
     Exits with 0 only when every test ended, is VALID and reached its accuracy.
     """
-    from orchestrator.commands.common import context_for, results_folder
-    from orchestrator.console import Console
     from orchestrator.operations.run_request import RunRequest, checked
 
-    console = Console(quiet=as_json)
-    strict = wants_locked(locked)
-    context = context_for(console, options["recipes"], locked=strict, engine=options["engine"])
     request = checked(
         RunRequest(
-            results=results_folder(results_dir, context.settings),
-            locked=strict,
+            results=context.settings.results_folder(results_dir),
+            recipes=context.recipes,
+            engine=context.wanted_engine,
+            locked=context.locked,
             pull_policy=replace(pull_policy, build=not no_build),
             **options,
         )
     )
-    if dry_run:
-        _dry_run(context, request, console, as_json=as_json)
-        return 0
-    return _run(context, request, console, as_json=as_json)
-
-
-def _dry_run(context: Context, request: RunRequest, console: Console, *, as_json: bool) -> None:
-    from orchestrator.commands.dry_run_view import show_dry
+    if not dry_run:
+        return _run(context, request, console)
     from orchestrator.engines.printers import PRINTERS, printer
     from orchestrator.operations.context import engine_name
-    from orchestrator.operations.run import dry_run, dry_run_document
+    from orchestrator.operations.run import dry_run as dry
+    from orchestrator.operations.run import dry_run_document
 
-    show = printer(engine_name(context.settings, request.engine, tuple(PRINTERS)))
-    steps = dry_run(context, request)
-    if as_json:
+    show = printer(engine_name(context.settings, request.engine, tuple(PRINTERS)), context.engine_access)
+    steps = dry(context, request)
+    if console.quiet:
         console.document(dry_run_document(steps, show))
     else:
         show_dry(console, steps, show)
+    return 0
 
 
-def _run(context: Context, request: RunRequest, console: Console, *, as_json: bool) -> int:
-    from orchestrator.commands.progress import ConsoleProgress
+def _run(context: Context, request: RunRequest, console: Console) -> int:
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.commands.run_view import RunView, show
     from orchestrator.operations.run import last_of_each_test, run
     from orchestrator.results.summary import document
@@ -122,12 +124,60 @@ def _run(context: Context, request: RunRequest, console: Console, *, as_json: bo
         with RunView(console) as view:
             done.extend(run(context, request, ConsoleProgress(console), view))
     except BaseException:
-        if done and not as_json:  # what ended before is kept, and worth seeing
+        if done and not console.quiet:  # what ended before is kept, and worth seeing
             show(console, done, str(request.results))
         raise
-    if as_json:
+    if console.quiet:
         console.document({"results": [document(summary) for summary in done]})
     else:
         show(console, done, str(request.results))
     counting = last_of_each_test(done)
     return 0 if counting and all(summary.good for summary in counting) else 1
+
+
+# -- a dry run: a script of each test's container, to read or to paste into a shell ---------
+
+
+def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:
+    """For each test the line that makes its folders and settings, and the line that starts its container."""
+    from orchestrator.commands.targets import device_injection_lines
+
+    notes = [note for step in steps for note in (*show.notes(step.container), *_missing(step.container))]
+    notes += [f"beyond the run contract: {text}" for step in steps for text in step.deviations]
+    for note in dict.fromkeys(notes):
+        console.say(f"note: {note}")
+    for step in steps:
+        console.result(prepared(step))
+        for container in step.containers:
+            console.result(show.line(container))
+    for words in dict.fromkeys(line for step in steps for line in device_injection_lines(step.device_injection)):
+        console.say(words)
+
+
+def prepared(step: RunStep) -> str:
+    """A shell line that makes the folders which the container writes to, and the settings that its harness reads.
+
+    Root's containers are somebody else: the folders become theirs.
+    """
+    from orchestrator.facts.containers import RECORD, RESULTS
+    from orchestrator.facts.external import CONFIG_FOLDER
+
+    mounts = [mount for container in step.containers for mount in container.mounts]
+    writable = {mount.target: mount.source for mount in mounts if not mount.read_only}
+    folders = shlex.join(["mkdir", "-p", *writable.values()])
+    settings = json.dumps(dict(step.settings), separators=(",", ":"))
+    record, path = (shlex.quote(f"{writable[RESULTS]}/{name}") for name in (RECORD, "settings.json"))
+    line = f"{folders} && touch {record} && printf %s {shlex.quote(settings)} > {path}"
+    for file in step.external.files if step.external is not None else ():
+        path = shlex.quote(f"{writable[RESULTS]}/{CONFIG_FOLDER}/{file.name}")
+        line += f" && mkdir -p $(dirname {path}) && printf %s {shlex.quote(file.text)} > {path}"
+    if step.container.user != step.results_owner:
+        line += f" && {shlex.join(['chown', step.container.user, *writable.values()])}"
+    return line
+
+
+def _missing(spec: ContainerSpec) -> Iterator[str]:
+    """What a reader of those lines has to get first."""
+    assets = [mount for mount in spec.mounts if mount.target.startswith(("/models/", "/data/"))]
+    if not all(Path(mount.source).exists() for mount in assets):
+        yield "models or data are not here yet: `mlorch assets get`"

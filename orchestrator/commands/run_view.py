@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from orchestrator.commands.build_view import View
 from orchestrator.facts.metrics import percent, text
 from orchestrator.facts.neutral import neutral
 from orchestrator.runs.runner import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
-    from typing import Self
 
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
     from orchestrator.console import Console
     from orchestrator.facts.runs import RunStep
@@ -22,26 +20,13 @@ if TYPE_CHECKING:
     from orchestrator.runs.runner import Outcome
 
 
-class RunView(Watcher):
+class RunView(View, Watcher):
     """Follows the tests of a run by the harness's own events."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._stack = ExitStack()
-        self._progress: Progress | None = None
+        super().__init__(console)
         self._task: TaskID | None = None
         self._title = ""
-
-    def __enter__(self) -> Self:
-        if self._console.live:
-            self._progress = self._stack.enter_context(self._console.progress())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-        self._console.close_fold()
 
     def begin(self, step: RunStep, number: int, total: int) -> None:
         """A test begins; a total of 0 is a test of a search, whose number is not known beforehand."""
@@ -109,9 +94,14 @@ def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
     rows = [row(summary) for summary in summaries]
     console.table(COLUMNS, rows, title=f"target {record.target}", right=RIGHT, drop=DROP)
     summarise_step(console, summaries)
+    for estimate in dict.fromkeys(filter(None, map(_estimate, summaries))):
+        console.result(estimate)
+    causes: dict[tuple[str, tuple[str, ...]], list[Summary]] = {}
     for summary in summaries:
         if not summary.good:
-            _complain(console, summary)
+            causes.setdefault((summary.verdict, summary.reasons), []).append(summary)
+    for alike in causes.values():
+        _complain(console, alike)
     for note in dict.fromkeys(summary.record.note for summary in summaries):
         console.result(note)
     console.say(f"records and reports: {results}")
@@ -128,17 +118,26 @@ def summarise_step(console: Console, summaries: Sequence[Summary]) -> None:
     console.summary(markdown_table(title, COLUMNS, rows, right=RIGHT, note=note))
 
 
-def _complain(console: Console, summary: Summary) -> None:
-    """Why a test does not count; of one that failed also the end of its log, and where the rest is."""
+def _estimate(summary: Summary) -> str:
+    """What the result of a stream scenario is, where LoadGen estimates it; empty elsewhere."""
+    result = summary.loadgen.result if summary.loadgen is not None else None
+    if result is None or "estimate" not in result.title:
+        return ""
+    return f"result of {summary.record.scenario}: {result.title}"
+
+
+def _complain(console: Console, alike: Sequence[Summary]) -> None:
+    """Why tests do not count, once for all that have one cause; of one that failed also the end of its log."""
     from orchestrator.runs.console_log import LOG, tail
 
-    reasons = "; ".join(summary.reasons) or "no reason given"
-    console.warn(f"{summary.record.run_id}: {summary.verdict}: {reasons}")
-    log = summary.folder / LOG
-    if summary.record.status != "done":
-        for line in tail(log, lines=10).splitlines():
+    first = alike[0]
+    which = first.record.run_id if len(alike) == 1 else f"{len(alike)} tests"
+    console.warn(f"{which}: {first.verdict}: {'; '.join(first.reasons) or 'no reason given'}")
+    if first.record.status != "done":
+        for line in tail(first.folder / LOG, lines=10).splitlines():
             console.say(f"  | {line}", style="dim")
-    console.say(f"  the whole log is in {log}")
+    for summary in alike:
+        console.say(f"  the whole log is in {summary.folder / LOG}")
 
 
 def _number(value: object) -> float | None:

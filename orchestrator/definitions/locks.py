@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds.base import is_commit
+from orchestrator.definitions.kinds.lock import PlatformLock
 from orchestrator.definitions.kinds.recipes import BootstrapSource, Layer, RegistrySource
 from orchestrator.errors import DefinitionError, Problem
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.base import Strict
-    from orchestrator.definitions.kinds.lock import LayerLock, PlatformLock
+    from orchestrator.definitions.kinds.lock import LayerLock
 
 Loc = tuple[str | int, ...]
 """A path of keys and indices within a recipe."""
@@ -75,15 +76,15 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
 
 
-def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock | None:
-    """The pins of `layer` on `platform`, or None for a layer that needs none.
+def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock:
+    """The pins of `layer` on `platform`; without any for a layer that needs none.
 
     Raises:
         DefinitionError: there is no lock (`lock-missing`), or it does not fit the recipe
             (`lock-stale`): a package was added, removed or changed its version since.
     """
     if not wanted_debs(layer, platform) and not layer.python and all(is_commit(t.ref) for t in layer.git):
-        return None
+        return PlatformLock()
     lock = catalog.lock(layer.name)
     pins = lock.platforms.get(platform) if lock is not None else None
     if pins is None:

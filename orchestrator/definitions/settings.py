@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import DefinitionError, UsageError
+from orchestrator.errors import DefinitionError, Problem, Span, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +55,10 @@ class Settings:
         names = (f.name for f in fields(self) if f.name != "sources")
         return {name: value for name in names if (value := getattr(self, name))}
 
+    def results_folder(self, given: str | os.PathLike[str] | None = None) -> Path:
+        """The folder of results: the one that is given, else that of the settings, else ``./results``."""
+        return Path(given or self.results or "results")
+
 
 def variable(name: str) -> str:
     """The environment variable of a setting."""
@@ -76,8 +80,8 @@ def read_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
     belongs to another user (it could make mlorch fetch and run what that user likes).
     """
     user, *project = settings_files(start, environ)
-    found = [Path(user)] if Path(user).is_file() else []
-    found += [Path(path) for path in project[::-1] if Path(path).is_file() and path != user][:1]
+    found = [Path(user)] if os.path.lexists(user) else []
+    found += [Path(path) for path in project[::-1] if path != user and os.path.lexists(path)][:1]
     settings = Settings()
     for path in found:
         settings = _with_file(settings, path)
@@ -88,6 +92,14 @@ def _with_file(settings: Settings, path: Path) -> Settings:
     from orchestrator.definitions.kinds.settings import SettingsFile
     from orchestrator.definitions.yaml import decode, read_document
 
+    if not path.is_file():
+        problem = Problem(
+            slug="settings-file",
+            message="settings are read from here, and this is no regular file",
+            span=Span(path=str(path), line=1, column=1, end_line=1, end_column=2),
+            hint="move it away, or put a file of settings in its place",
+        )
+        raise DefinitionError([problem])
     document = read_document(path)
     owner = path.stat().st_uid
     if os.geteuid() not in {0, owner} and owner != 0:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.yaml.document import read_document
-from orchestrator.definitions.yaml.nodes import MapNode, ScalarNode
-from orchestrator.definitions.yaml.text import nearest, suggestion
+from orchestrator.definitions.yaml.nodes import ListNode, MapNode, ScalarNode
+from orchestrator.definitions.yaml.text import suggestion
 from orchestrator.errors import DefinitionError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from orchestrator.definitions.yaml.document import Document
     from orchestrator.definitions.yaml.nodes import Node
@@ -66,12 +66,16 @@ def parse_changes(texts: Iterable[str]) -> tuple[Change, ...]:
 
 
 def vary(
-    document: Document, changes: Sequence[Change] = (), *, parameters: Callable[[Document], Sequence[str]] | None = None
+    document: Document,
+    changes: Sequence[Change] = (),
+    *,
+    fields: Sequence[str] = (),
+    parameters: Callable[[Document], Sequence[str]] | None = None,
 ) -> Variation:
     """The recipe in ``document`` with the choices of ``changes``, else the defaults.
 
     A key is an axis, a field of the recipe by its dotted path, or a parameter of the harness that the recipe
-    comes to name: ``parameters`` gives those of a merged document.
+    comes to name: ``fields`` are those that the recipe may have, ``parameters`` gives those of a merged document.
 
     Raises:
         UsageError: `unknown-set`, a key that is none of them; `unknown-choice`, a value that an axis does not have;
@@ -97,8 +101,26 @@ def vary(
     varied = replace(document, root=merged)
     for change in changes:
         if change.key not in axes:
-            varied = _set(varied, change, axes, sources, parameters)
+            free = () if parameters is None else tuple(parameters(varied))
+            varied = _set(varied, change, sources, [*axes, *root.entries, *fields], free)
     return Variation(document=varied, chosen=chosen, sources=sources)
+
+
+def leaves(document: Document) -> tuple[tuple[str, str], ...]:
+    """Every value of a merged recipe by its dotted path, in the order of the text; without the axes themselves."""
+    return tuple(_leaves(document.root, "")) if document.root is not None else ()
+
+
+def _leaves(node: Node, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, MapNode):
+        for key, (_, value) in node.entries.items():
+            if path or key not in _OWN:
+                yield from _leaves(value, f"{path}.{key}" if path else key)
+    elif isinstance(node, ListNode):
+        for index, item in enumerate(node.items):
+            yield from _leaves(item, f"{path}.{index}")
+    elif isinstance(node, ScalarNode):
+        yield path, "" if node.null else node.value
 
 
 # -- axes --------------------------------------------------------------------------------------
@@ -275,25 +297,19 @@ def _note(sources: dict[str, str], path: str, label: str) -> None:
 
 
 def _set(
-    document: Document,
-    change: Change,
-    axes: Mapping[str, _Axis],
-    sources: dict[str, str],
-    parameters: Callable[[Document], Sequence[str]] | None,
+    document: Document, change: Change, sources: dict[str, str], known: Sequence[str], parameters: Sequence[str]
 ) -> Document:
     root = document.root
     assert isinstance(root, MapNode)  # `vary` looked
     value = _value(change)
     path = change.key.split(".")
-    known_parameters = () if parameters is None else tuple(parameters(document))
     if path[0] in _IDENTITY:
         raise UsageError(f"`{path[0]}` cannot be set", hint="it says which recipe this is", slug="unknown-set")
-    if path[0] not in root.entries and change.key in known_parameters:
+    if path[0] not in known and change.key in parameters:
         path = ["parameters", change.key]
-    elif path[0] not in root.entries:
-        known = [*axes, *(key for key in root.entries if key not in _IDENTITY), *known_parameters]
-        near = nearest(change.key, known)
-        hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
+    elif path[0] not in known:
+        names = [name for name in dict.fromkeys((*known, *parameters)) if name not in _IDENTITY]
+        hint = suggestion(path[0] if len(path) > 1 else change.key, names)
         raise UsageError(f"there is nothing `{change.key[:80]}` to set", hint=hint, slug="unknown-set")
     overlay: Node = value
     for key in reversed(path):

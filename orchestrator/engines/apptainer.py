@@ -1,15 +1,14 @@
 """Print a container as the `apptainer exec` line, for a cluster's node where neither Docker nor podman may run.
 
 The image is the same one, carried as an OCI archive. What a node's apptainer cannot keep of
-a spec is told by `notes`, never left out in silence.
+a spec is in `notes`, never left out in silence.
 """
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.options import csv_record, each
+from orchestrator.engines.options import csv_quoted, csv_record, each
 
 if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec, Mount
@@ -28,16 +27,16 @@ def argv(spec: ContainerSpec) -> list[str]:
 
     ``--containall`` gives namespaces, temporary folders and an environment of its own, and
     the root is read-only unless asked otherwise; ``--no-privs`` drops every capability, root's
-    too, and forbids to gain any. Processors and rlimits are set outside, as the container
+    too, and forbids to gain any. Processors and rlimits are set around it, as the container
     inherits them: apptainer itself would need a cgroup that systemd has delegated.
     """
-    words = ["apptainer", "exec", "--containall", "--no-privs", "--no-home", "--no-eval"]
+    words = [*_around(spec), "apptainer", "exec", "--containall", "--no-privs", "--no-home", "--no-eval"]
     words += [*_rights(spec), *_files(spec)]
     words += each("--env", (_env(key, value) for key, value in sorted(spec.env.items()) if key != "HOME"))
     if spec.workdir:
         words += ["--pwd", spec.workdir]
     words.append(f"oci-archive:{archive(spec.image)}")
-    if "HOME" in spec.env:  # apptainer refuses to be told HOME, which is the caller's and not there
+    if "HOME" in spec.env:  # apptainer refuses to set HOME, which is the caller's and not there
         words += ["/usr/bin/env", f"HOME={spec.env['HOME']}"]
     return [*words, *spec.command]
 
@@ -57,11 +56,6 @@ def _files(spec: ContainerSpec) -> list[str]:
     """Mounts by `--mount` and not `--bind`, whose value may hold neither colon nor comma."""
     folders = [path for path in sorted(spec.tmpfs) if path not in _OWN_TMP]
     return [*each("--mount", map(_mount, spec.mounts)), *each("--scratch", folders), *each("--bind", spec.devices)]
-
-
-def line(spec: ContainerSpec) -> str:
-    """The command, quoted for a shell, with processors and rlimits set around it."""
-    return shlex.join([*_around(spec), *argv(spec)])
 
 
 def _around(spec: ContainerSpec) -> list[str]:
@@ -129,9 +123,7 @@ def _otherwise(spec: ContainerSpec) -> list[str]:
 def _env(key: str, value: str) -> str:
     """`--env` is a CSV record of pairs where it has more than one equals sign."""
     pair = f"{key}={value}"
-    if pair.count("=") > 1:
-        return '"' + pair.replace('"', '""') + '"'
-    return pair
+    return csv_quoted(pair) if pair.count("=") > 1 else pair
 
 
 def _mount(mount: Mount) -> str:

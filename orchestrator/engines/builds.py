@@ -1,4 +1,4 @@
-"""One build of a layer, whatever builds it: the request, what it said so far, and what its failure means."""
+"""One build of a layer, whatever builds it: the request, its output so far, and what its failure means."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class BuildRequest:
 
 @dataclass(slots=True)
 class BuildLog:
-    """What a build said so far: per step its name and last lines, and everything in a file."""
+    """What a build printed so far: per step its name and last lines, and everything in a file."""
 
     path: Path
     names: dict[str, str] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class BuildLog:
     """The step that failed."""
     error: str = ""
     plain: list[str] = field(default_factory=list)
-    """What the client said of no step."""
+    """What the client printed outside of any step."""
 
     def add(self, step: str, line: str) -> None:
         """A line of a step's output."""
@@ -112,22 +112,14 @@ def passing(error: BaseException | None) -> str:
 
 def built(request: BuildRequest, facts: ImageFacts | None) -> ImageFacts:
     """The image that a build made. Raises `EngineError` (`not-loaded`) where the engine does not hold it."""
+    return held(facts, request.step.image, f"was it removed meanwhile? the build's log is {request.log_path}")
+
+
+def held(facts: ImageFacts | None, image: str, hint: str = "was it removed meanwhile?") -> ImageFacts:
+    """The image that was just built or pulled; `EngineError` (`not-loaded`) where the engine does not hold it."""
     if facts is None:
-        raise EngineError(
-            f"the engine built `{request.step.name}` but does not hold {request.step.image}",
-            hint=f"was it removed meanwhile? the build's log is {request.log_path}",
-            slug="not-loaded",
-        )
+        raise EngineError(f"the engine got {image}, but does not hold it", hint=hint, slug="not-loaded")
     return facts
-
-
-def disk_full(step: LayerStep) -> EngineError:
-    """The engine cannot write any more."""
-    return EngineError(
-        f"the engine has no space left to build `{step.name}`",
-        hint="free space where the engine keeps images (`mlorch doctor` says where), then run it again",
-        slug="engine-disk-full",
-    )
 
 
 def no_base(step: LayerStep, why: str) -> StepFailed:

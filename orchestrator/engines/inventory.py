@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    LookUp = Callable[[Sequence[str]], Mapping[str, "ImageFacts | None"]]
+    """Asks for images by their references."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,4 +34,33 @@ class ContainerFacts:
     name: str
     state: str
     labels: Mapping[str, str]
-    exit_code: int | None = None
+
+
+_STATES = {"configured": "created", "initialized": "created", "stopped": "exited"}
+"""podman's names of states that Docker calls otherwise."""
+
+
+def container_facts(item: Mapping[str, Any]) -> ContainerFacts:
+    """An element of the list of containers, which podman writes as Docker does."""
+    state = str(item.get("State", "")).lower()
+    return ContainerFacts(
+        container_id=str(item["Id"]),
+        name=str((item.get("Names") or [""])[0]).removeprefix("/"),
+        state=_STATES.get(state, state),
+        labels=dict(item.get("Labels") or {}),
+    )
+
+
+def image_facts(reference: str, item: Mapping[str, Any], digest: str) -> ImageFacts:
+    """An engine's answer to an image inspection; ``digest`` is the repo digest where it has one."""
+    config, root = item.get("Config") or {}, item.get("RootFS") or {}
+    image_id = "sha256:" + str(item.get("Id", "")).removeprefix("sha256:")
+    return ImageFacts(
+        image=reference,
+        image_id=image_id,
+        digest=digest or image_id,
+        size=int(item.get("Size") or 0),
+        created=str(item.get("Created", "")),
+        labels=dict(config.get("Labels") or {}),
+        layers=tuple(root.get("Layers") or ()),
+    )

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from orchestrator.engines.private import listener
+from orchestrator.host.sysfs import text_of
 
 _PROC = Path("/proc")
 _SYS_RESOURCE = 24
@@ -28,7 +29,7 @@ _NAMES = {
 }
 
 
-def daemon_limits(host: str, proc: Path = _PROC) -> dict[str, int | None]:
+def daemon_limits(host: str) -> dict[str, int | None]:
     """The highest hard limit by name of ulimit, None where there is no bound; units as in `getrlimit`.
 
     Empty where the engine is not on this host or its process cannot be seen: then only
@@ -38,58 +39,55 @@ def daemon_limits(host: str, proc: Path = _PROC) -> dict[str, int | None]:
     pid = listener(path) if path != host else None
     if not pid:
         return {}
-    return limits_of(_daemon(pid, proc), proc)
+    return limits_of(_daemon(pid))
 
 
 def limits_of(pid: int, proc: Path = _PROC) -> dict[str, int | None]:
-    """The bounds of a daemon by its pid; empty where /proc does not tell."""
-    try:
-        status = (proc / f"{pid}/status").read_text()
-        table = (proc / f"{pid}/limits").read_text()
-    except OSError:
-        return {}
-    effective = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")), 0)
+    """The bounds of a daemon by its pid; empty where /proc does not show them."""
     hard: dict[str, int | None] = {}
-    for line in table.splitlines()[1:]:
+    for line in text_of(proc / f"{pid}/limits").splitlines()[1:]:
         name = _NAMES.get(line[:26].strip())
         words = line[26:].split()
         if name is not None and len(words) >= 2:
             hard[name] = None if words[1] == "unlimited" else int(words[1])
-    if effective >> _SYS_RESOURCE & 1:
+    if hard and capabilities(str(pid), proc) >> _SYS_RESOURCE & 1:
         # It may raise every one of them; open files have the kernel's own bound beside.
         return {**dict.fromkeys(hard), "nofile": _number(proc / "sys/fs/nr_open")}
     return hard
 
 
-def own_limits(proc: Path = _PROC) -> dict[str, int | None]:
+def capabilities(pid: str, proc: Path = _PROC) -> int:
+    """The effective capabilities of a process (or of ``self``) as a bit set."""
+    lines = text_of(proc / pid / "status").splitlines()
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
+
+
+def own_limits() -> dict[str, int | None]:
     """The bounds of what this very process starts, as podman's containers are.
 
     podman lowers its own bound of processes to the kernel's number of pids first.
     """
-    found = limits_of(os.getpid(), proc)
-    pids, most = _number(proc / "sys/kernel/pid_max"), found.get("nproc")
+    found = limits_of(os.getpid())
+    pids, most = _number(_PROC / "sys/kernel/pid_max"), found.get("nproc")
     if pids is not None and most is not None:
         found["nproc"] = min(pids, most)
     return found
 
 
-def _daemon(pid: int, proc: Path) -> int:
+def _daemon(pid: int) -> int:
     """The daemon behind a socket: the listener, or dockerd where systemd listens for it."""
-    if _name(proc / str(pid)) == "dockerd" or pid != 1:
+    if pid != 1 or _is_dockerd(_PROC / "1"):
         return pid
-    found = [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit() and _name(entry) == "dockerd"]
+    found = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and _is_dockerd(entry)]
     return found[0] if len(found) == 1 else pid
 
 
-def _name(entry: Path) -> str:
-    try:
-        return (entry / "comm").read_text().strip()
-    except OSError:
-        return ""
+def _is_dockerd(entry: Path) -> bool:
+    return text_of(entry / "comm").strip() == "dockerd"
 
 
 def _number(path: Path) -> int | None:
     try:
-        return int(path.read_text())
-    except (OSError, ValueError):
+        return int(text_of(path))
+    except ValueError:
         return None

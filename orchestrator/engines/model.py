@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from orchestrator.engines.access import EngineAccess
-    from orchestrator.engines.inventory import ContainerFacts, ImageFacts
-    from orchestrator.facts.build import BuildSettings, LayerStep
+    from orchestrator.engines.access import Consent, EngineAccess
+    from orchestrator.engines.builds import BuildRequest
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts, LookUp
     from orchestrator.facts.containers import ContainerSpec
 
 
@@ -48,9 +49,15 @@ class EngineFacts:
     builder: str = ""
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: ``0.13.1+ds1`` is (0, 13, 1)."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildEvent:
-    """One thing that a build said: a vertex started, ended, was cached, or logged a line."""
+    """One event of a build: a vertex started, ended, was cached, or logged a line."""
 
     kind: str
     """``start``, ``done``, ``cached``, ``error``, ``progress``, ``log`` or ``retry``"""
@@ -67,8 +74,6 @@ class ContainerExit:
     container_id: str
     exit_code: int
     out_of_memory: bool
-    started: str
-    finished: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +117,19 @@ class ImageMoves(ImageTransfer, Protocol):
         ...
 
 
-class Engine(ImageMoves, Protocol):
+class Sweepable(Protocol):
+    """What a sweep needs of an engine."""
+
+    def containers(self, label: str) -> list[ContainerFacts]:
+        """Containers with this label (``name`` or ``name=value``), running or not."""
+        ...
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container, running or not; one that is gone is fine."""
+        ...
+
+
+class Engine(ImageMoves, Sweepable, Protocol):
     """What mlorch asks of an engine. Every failure is raised as `EngineError` or `StepFailed`."""
 
     name: str
@@ -127,41 +144,13 @@ class Engine(ImageMoves, Protocol):
 
     def images(self, label: str) -> list[ImageFacts]: ...
 
-    def build(
-        self,
-        step: LayerStep,
-        context: Path,
-        labels: Mapping[str, str],
-        settings: BuildSettings,
-        on_event: Callable[[BuildEvent], None],
-    ) -> ImageFacts: ...
+    def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts: ...
 
-    def run(
-        self,
-        spec: ContainerSpec,
-        on_line: Callable[[str], None],
-        on_started: Callable[[ContainerFacts], None] = ...,
-    ) -> ContainerExit:
+    def run(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> ContainerExit:
         """Create, start and wait; the container is removed afterwards, whatever happens."""
         ...
 
-    def containers(self, label: str) -> list[ContainerFacts]: ...
-
     def stop(self, container_id: str, grace_s: int = 10) -> None: ...
-
-    def remove(self, container_id: str) -> None: ...
-
-
-class Sweepable(Protocol):
-    """What a sweep needs of an engine."""
-
-    def containers(self, label: str) -> list[ContainerFacts]:
-        """Containers with this label (``name`` or ``name=value``), running or not."""
-        ...
-
-    def remove(self, container_id: str) -> None:
-        """Remove a container, running or not; one that is gone is fine."""
-        ...
 
 
 class EngineFactory(Protocol):
@@ -171,9 +160,7 @@ class EngineFactory(Protocol):
         """The engine; `EngineError` where none answers."""
         ...
 
-    def fast_lookup(
-        self, access: EngineAccess = ...
-    ) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+    def fast_lookup(self, access: EngineAccess = ...) -> LookUp | None:
         """Asks for images without the engine's client; None where only `Engine.image` can.
 
         `EngineError` where no engine answers, as far as that is known without a client.
@@ -188,14 +175,7 @@ class EngineFactory(Protocol):
         """Why mlorch cannot build with this engine; empty where it can."""
         ...
 
-    def ensure(
-        self,
-        *,
-        yes: bool,
-        confirm: Callable[[str], bool] | None,
-        say: Callable[[str], None],
-        access: EngineAccess = ...,
-    ) -> tuple[EngineFacts, tuple[str, ...]]:
+    def ensure(self, consent: Consent, access: EngineAccess = ...) -> tuple[EngineFacts, tuple[str, ...]]:
         """An engine that can build, got and started where there is none; and what was done for that."""
         ...
 

@@ -6,10 +6,9 @@ nerdctl knows docker's words; what it takes otherwise is in `_DIFFERENCES`, and 
 from __future__ import annotations
 
 import os
-import shlex
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.options import run_words, unowned
+from orchestrator.engines.options import run_words
 
 if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec
@@ -23,11 +22,6 @@ _DIFFERENCES = {
 def argv(spec: ContainerSpec) -> list[str]:
     """The words of the command."""
     return ["nerdctl", "run", "--rm", "--pull", "never", *run_words(spec, _DIFFERENCES)]
-
-
-def line(spec: ContainerSpec) -> str:
-    """The command for a person to run, quoted for a shell; it claims no owner."""
-    return shlex.join(argv(unowned(spec)))
 
 
 def notes(spec: ContainerSpec) -> tuple[str, ...]:

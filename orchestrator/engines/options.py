@@ -149,10 +149,11 @@ def ulimit_words(ulimits: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
 
 def csv_record(fields: Iterable[str]) -> str:
     """One line of CSV, which is what `--mount` takes; a field with a comma or a quote is quoted."""
-    return ",".join(_quoted(text) if set(text) & set(',"') else text for text in fields)
+    return ",".join(csv_quoted(text) if set(text) & set(',"') else text for text in fields)
 
 
-def _quoted(text: str) -> str:
+def csv_quoted(text: str) -> str:
+    """A field of CSV in quotes."""
     return '"' + text.replace('"', '""') + '"'
 
 

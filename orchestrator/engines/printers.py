@@ -1,39 +1,50 @@
-"""Where containers start: on this machine now, clusters later; and how each is printed as a command line."""
+"""How each program would be called for a container: the lines of `mlorch run --dry-run`."""
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
+
+from orchestrator.engines.access import HERE, EngineAccess
+from orchestrator.engines.options import unowned
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.facts.containers import ContainerSpec
 
-
-class Printer(Protocol):
-    """What a module of `PRINTERS` offers: a container as the command line that would start the same."""
-
-    def argv(self, spec: ContainerSpec) -> list[str]:
-        """The words of the command."""
-        ...
-
-    def line(self, spec: ContainerSpec) -> str:
-        """The command for a person to run, quoted for a shell; it claims no owner."""
-        ...
-
-    def notes(self, spec: ContainerSpec) -> tuple[str, ...]:
-        """What of the spec this way of running cannot keep, and what must be done before; empty where nothing."""
-        ...
-
-
 PRINTERS: dict[str, str] = {
-    "docker": "orchestrator.engines.docker.printer",
-    "podman": "orchestrator.engines.podman.printer",
+    "docker": "orchestrator.engines.docker.containers",
+    "podman": "orchestrator.engines.podman.argv",
     "nerdctl": "orchestrator.engines.nerdctl",
     "apptainer": "orchestrator.engines.apptainer",
 }
-"""Ways of running by name, each a module that is a `Printer`; the first is the default one."""
+"""Ways of running by name, each a module with the two functions of a `Printer`; the first is the default one."""
 
 
-def printer(name: str) -> Printer:
-    """The printer of this name, one of `PRINTERS`."""
-    return cast("Printer", import_module(PRINTERS[name]))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printer:
+    """A container as the command line that would start the same."""
+
+    argv: Callable[[ContainerSpec], list[str]]
+    """The words of the command."""
+    notes: Callable[[ContainerSpec], tuple[str, ...]]
+    """What of the spec this way of running cannot keep, and what must be done before; empty where nothing."""
+
+    def line(self, spec: ContainerSpec) -> str:
+        """The command for a person to run, quoted for a shell; it claims no owner."""
+        return shlex.join(self.argv(unowned(spec)))
+
+
+def printer(name: str, access: EngineAccess = HERE) -> Printer:
+    """The printer of this name, one of `PRINTERS`; docker's names the engine that ``access`` leads to."""
+    module = import_module(PRINTERS[name])
+    argv = module.argv
+    if name == "docker":
+        from orchestrator.engines.docker.hosts import find_host
+
+        argv = partial(argv, host=find_host(access.host))
+    return Printer(argv=argv, notes=module.notes)

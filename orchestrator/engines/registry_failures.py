@@ -1,4 +1,8 @@
-"""What a registry's answers mean, and what to do about each: the one place that knows them."""
+"""What a registry's answers mean, and what an engine's words of a failed pull or push: one set of errors for both.
+
+An engine hands on what several programs and libraries report; the words are those of
+moby 20 to 28 (both image stores), BuildKit, containerd and podman.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,15 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.refusals import disk_full
 from orchestrator.engines.registry_trust import where_to_put
-from orchestrator.errors import RegistryError
+from orchestrator.errors import RegistryError, StepFailed
 from orchestrator.http.failures import passing_status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.errors import MlorchError
     from orchestrator.http.answer import Answer
     from orchestrator.http.failures import HttpError
 
@@ -18,8 +26,7 @@ _FULL = re.compile(
     r"no space left on device|insufficient storage|quota (?:has been )?exceeded|disk full", re.IGNORECASE
 )
 _DENIED = frozenset({401, 403, 407})
-SHOWN = 300
-LATER = "try again later, or do without it: `--no-pull`"
+_SHOWN = 300
 
 
 def down(host: str, why: str) -> RegistryError:
@@ -31,10 +38,10 @@ def down(host: str, why: str) -> RegistryError:
     )
 
 
-def slow(host: str, seconds: float) -> RegistryError:
+def slow(host: str, why: str) -> RegistryError:
     return RegistryError(
-        f"the registry {host} said nothing for {seconds:.0f} s",
-        hint=LATER,
+        f"the registry {host} is too slow: {why}",
+        hint="try again later, or do without it: `--no-pull`",
         slug="registry-slow",
     )
 
@@ -48,7 +55,7 @@ def untrusted(host: str, why: str) -> RegistryError:
 
 
 def denied(host: str, what: str, *, known: bool) -> RegistryError:
-    """``known`` tells whether credentials were sent."""
+    """``known`` is whether credentials were sent."""
     who = "with the credentials that are kept for it" if known else "and no credentials are kept for it"
     return RegistryError(
         f"the registry {host} refuses {what} ({who})"
@@ -75,20 +82,20 @@ def not_found(what: str) -> RegistryError:
     )
 
 
-def mismatch(what: str, found: str) -> RegistryError:
+def mismatch(what: str, why: str) -> RegistryError:
     return RegistryError(
-        f"{what} has the digest {found}: these are not the bytes that were published",
+        f"{what} is not what was published: {why}",
         hint="nothing was kept of it; the registry's storage is damaged, or somebody changed it",
         slug="digest-mismatch",
     )
 
 
-def from_http(host: str, error: HttpError, idle_s: float) -> RegistryError:
+def from_http(host: str, error: HttpError) -> RegistryError:
     """A failure of the transport as one of the registry."""
     if error.slug == "http-ca":
         return untrusted(host, error.reason)
     if error.slug == "http-slow":
-        return slow(host, idle_s)
+        return slow(host, error.reason)
     return down(host, error.reason)
 
 
@@ -118,11 +125,88 @@ def message_of(answer: Answer) -> str:
     try:
         errors = json.loads(answer.content)["errors"]
         lines = [f"{error.get('message', '')} {_detail(error.get('detail'))}".strip() for error in errors]
-        return "; ".join(line for line in lines if line)[:SHOWN] or answer.reason
+        return "; ".join(line for line in lines if line)[:_SHOWN] or answer.reason
     except (ValueError, KeyError, TypeError, AttributeError):
         text = answer.text.strip().splitlines() if "html" not in answer.headers.get("Content-Type", "") else []
-        return (text[0] if text else str(answer.reason))[:SHOWN]
+        return (text[0] if text else str(answer.reason))[:_SHOWN]
 
 
 def _detail(detail: object) -> str:
     return f"({json.dumps(detail)})" if detail and detail != {} else ""
+
+
+# -- an engine's words -------------------------------------------------------------------------
+
+
+def _plain_http(host: str, _reference: str, _message: str) -> RegistryError:
+    return RegistryError(
+        f"the registry {host} speaks plain http, which the engine allows on loopback only",
+        hint=f"give it TLS, or add {host} to `insecure-registries` of the engine's daemon.json",
+        slug="registry-http",
+    )
+
+
+_NO_SPACE = r"no space left on device|insufficient storage|507 "
+_MEANINGS: tuple[tuple[str, Callable[[str, str, str], MlorchError]], ...] = (
+    (
+        (
+            r"unexpected commit (?:digest|size)|verification failed for digest|digest mismatch"
+            r"|does not match (?:the )?(?:expected|digest)|failed precondition|manifest verification failed"
+        ),
+        lambda _host, reference, message: mismatch(reference, message),
+    ),
+    (
+        r"x509:|certificate signed by unknown|tls: (?:failed to verify|bad certificate|unknown cert)",
+        lambda host, _reference, message: untrusted(host, f"{message} (reported by the engine)"),
+    ),
+    (r"server gave HTTP response to HTTPS client", _plain_http),
+    (
+        (
+            r"unauthorized|no basic auth credentials|authentication required|authorization failed"
+            r"|insufficient_scope|access denied|access to the resource is denied|403 Forbidden|401 Unauthorized"
+        ),
+        lambda host, reference, message: denied(host, reference, known="no basic auth" not in message),
+    ),
+    (_NO_SPACE, lambda host, _reference, message: full(host, message)),
+    (
+        r"manifest unknown|not found|name unknown|blob unknown|repository does not exist|404 Not Found",
+        lambda _host, reference, _message: not_found(reference),
+    ),
+    (
+        r"i/o timeout|Client\.Timeout|deadline exceeded|TLS handshake timeout|awaiting headers",
+        lambda host, _reference, message: slow(host, message),
+    ),
+    (
+        (
+            r"connection refused|no such host|connection reset|network is unreachable|no route to host"
+            r"|\bEOF\b|bad gateway|service unavailable|50[0234] "
+        ),
+        lambda host, _reference, message: down(host, message),
+    ),
+)
+"""What the words of a failure mean: the first that fit count."""
+
+
+def from_engine(reference: str, message: str, *, pushing: bool) -> MlorchError:
+    """What an engine reports of a pull or push that failed, as an error with its slug.
+
+    `registry-ca`, `registry-auth`, `registry-down`, `registry-slow`, `registry-http`, `registry-full`,
+    `digest-mismatch`, `digest-not-found`, `engine-disk-full`; `engine-refused` for words that nobody knows.
+    """
+    message = " ".join(message.split())[-2 * _SHOWN :]
+    for words, meaning in _MEANINGS:
+        if re.search(words, message, re.IGNORECASE):
+            if words == _NO_SPACE and not pushing:
+                return disk_full(f"to pull {reference}")
+            return meaning(reference.partition("/")[0], reference, message)
+    verb = "push" if pushing else "pull"
+    return StepFailed(f"the engine could not {verb} {reference}: {message}", slug="engine-refused")
+
+
+def stalled(reference: str, seconds: float) -> RegistryError:
+    """A transfer that does not move."""
+    return RegistryError(
+        f"nothing of {reference} has moved for {seconds:.0f} s",
+        hint="is the network or the registry overloaded? run it again: what arrived is kept",
+        slug="registry-slow",
+    )

@@ -7,15 +7,15 @@ container engines have them: ``certs.d/HOST:PORT/*.crt``, with ``NAME.cert`` and
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import RegistryError
 from orchestrator.facts.references import is_loopback
-from orchestrator.http.trust import trust
+from orchestrator.http.client import trust
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
     from pathlib import Path
 
     from orchestrator.host.site import SiteConfig
@@ -23,27 +23,22 @@ if TYPE_CHECKING:
 _PROBE_S = 3.0
 
 
-def certificates(host: str, site: SiteConfig) -> tuple[Path, ...]:
-    """The CA files that a registry's own folders hold."""
-    return tuple(path for folder in site.registry_certificates for path in _listed(folder / host, ".crt"))
-
-
 def context(host: str, site: SiteConfig) -> ssl.SSLContext:
     """What HTTPS to `host` is checked with.
 
     Raises:
         RegistryError: `registry-ca`, a file in the registry's folder is no certificate or key.
-        HttpError: `http-ca`, as `http.trust.trust`.
+        HttpError: `http-ca`, as `http.client.trust`.
     """
     import ssl
 
     found = trust(site)
-    for path in certificates(host, site):
+    for path in listed(host, site, ".crt"):
         try:
             found.load_verify_locations(cafile=path)
         except (OSError, ssl.SSLError) as error:
             raise _unusable(path, host, error) from None
-    for path in (path for folder in site.registry_certificates for path in _listed(folder / host, ".cert")):
+    for path in listed(host, site, ".cert"):
         try:
             found.load_cert_chain(path, path.with_suffix(".key"))
         except (OSError, ssl.SSLError) as error:
@@ -55,11 +50,11 @@ def scheme(host: str, site: SiteConfig) -> str:
     """``https``; on loopback, without certificates of its own here, ``http`` where the registry speaks no TLS."""
     import ssl
 
-    if not is_loopback(host) or certificates(host, site):
+    if not is_loopback(host) or listed(host, site, ".crt"):
         return "https"
     name, _, port = host.rpartition(":")
     try:
-        # Nothing is said over this connection, so nobody has to be believed yet.
+        # Nothing is sent over this connection, so no certificate has to be checked yet.
         ssl.get_server_certificate((name or host, int(port) if name else 80), timeout=_PROBE_S)
     except (OSError, ValueError):  # an SSLError is an OSError
         return "http"
@@ -75,11 +70,13 @@ def where_to_put(host: str) -> str:
     )
 
 
-def _listed(folder: Path, ending: str) -> Iterator[Path]:
-    try:
-        yield from sorted(path for path in folder.iterdir() if path.suffix == ending)
-    except OSError:
-        return
+def listed(host: str, site: SiteConfig, *endings: str) -> list[Path]:
+    """The files with these endings in a registry's own folders: CAs are ``.crt``."""
+    found: list[Path] = []
+    for folder in site.registry_certificates:
+        with contextlib.suppress(OSError):
+            found += sorted(path for path in (folder / host).iterdir() if path.suffix in endings)
+    return found
 
 
 def _unusable(path: Path, host: str, error: Exception) -> RegistryError:

@@ -7,14 +7,13 @@ What a class takes is read from its annotations once a process: scalars, ``objec
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin
 
 T = TypeVar("T")
-Decoder = Callable[[Any], Any]
 _SCALARS = frozenset({str, int, float, bool, NoneType})
 
 
@@ -58,42 +57,20 @@ def from_plain(kind: type[T], document: object, *, renamed: Mapping[str, str] | 
 
     Raises `CodecError` for a key that is unknown or missing and for a value of another type.
     """
-    of: Any = kind
-    return cast("T", _class_decoder(of, tuple(sorted((renamed or {}).items())))(document))
+    return cast("T", _instance(kind, document, renamed or {}))
 
 
 @cache
-def _names(kind: type) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
     return tuple(each.name for each in fields(kind))
 
 
 @cache
-def _class_decoder(kind: type, renamed: tuple[tuple[str, str], ...]) -> Decoder:
-    hints = {each.name: _hint(kind, each.type) for each in fields(kind)}
-    decoders = {name: _decoder(hint, renamed) for name, hint in hints.items()}
-    needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
-    aliases = {old: new for old, new in renamed if new in decoders}
-
-    def decode(document: Any) -> Any:
-        if type(document) is not dict:
-            raise CodecError("is not an object")
-        changed: dict[str, Any] = {}
-        for key, item in document.items():
-            if type(item) is hints.get(key):  # by far the most common case: nothing to do
-                continue
-            if key not in decoders:
-                if aliases.keys() & document.keys():
-                    return decode({aliases.get(name, name): each for name, each in document.items()})
-                raise CodecError(f"has the unknown key {key!r}")
-            try:
-                changed[key] = decoders[key](item)
-            except CodecError as error:
-                raise error.inside(key) from None
-        if not needed <= document.keys():
-            raise CodecError(f"lacks a required key: {min(needed - document.keys())!r}")
-        return kind(**document | changed)
-
-    return decode
+def _shape(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
+    """The types of a dataclass's fields by name, and the names of those that it needs."""
+    known = fields(kind)
+    needed = (each.name for each in known if each.default is MISSING and each.default_factory is MISSING)
+    return {each.name: _hint(kind, each.type) for each in known}, frozenset(needed)
 
 
 _PLAIN_HINTS: dict[str, Any] = {"str": str, "int": int, "bool": bool, "float": float, "object": object}
@@ -108,98 +85,70 @@ def _hint(kind: type, annotation: object) -> Any:
     return eval(annotation, vars(sys.modules[kind.__module__]))  # noqa: S307 (source of our own)
 
 
-def _decoder(hint: Any, renamed: tuple[tuple[str, str], ...]) -> Decoder:
-    """What turns plain JSON into a value of the annotated type ``hint``."""
-    if hint is object:
-        return _anything
-    if hint is float:
-        return _float
-    if hint in _SCALARS:
-        return _scalar(hint)
-    if is_dataclass(hint):
-        return _class_decoder(cast("type", hint), renamed)
-    return _generic_decoder(hint, get_origin(hint), get_args(hint), renamed)
+def _instance(kind: type, document: Any, renamed: Mapping[str, str]) -> Any:
+    if type(document) is not dict:
+        raise CodecError("is not an object")
+    hints, needed = _shape(kind)
+    changed: dict[str, Any] = {}
+    for key, item in document.items():
+        hint = hints.get(key)
+        if hint is object or type(item) is hint:  # by far the most common cases: nothing to do
+            continue
+        if hint is None:
+            aliases = {old: new for old, new in renamed.items() if old in document and new in hints}
+            if aliases:
+                return _instance(kind, {aliases.get(name, name): each for name, each in document.items()}, renamed)
+            raise CodecError(f"has the unknown key {key!r}")
+        changed[key] = _inside(key, hint, item, renamed)
+    if not needed <= document.keys():
+        raise CodecError(f"lacks a required key: {min(needed - document.keys())!r}")
+    return kind(**document | changed)
 
 
-def _generic_decoder(hint: Any, origin: Any, args: tuple[Any, ...], renamed: tuple[tuple[str, str], ...]) -> Decoder:
-    if origin is UnionType:
-        return _union(args, renamed)
-    if origin is Mapping and args[0] is str:
-        return _by_name(_decoder(args[1], renamed))
-    if origin is tuple and args[1:] == (...,):
-        return _many(_decoder(args[0], renamed))
-    if origin is tuple:
-        return _fixed(tuple(_decoder(arg, renamed) for arg in args))
-    raise TypeError(f"the codec does not know {hint!r}")
+def _inside(key: str, hint: Any, value: Any, renamed: Mapping[str, str]) -> Any:
+    try:
+        return _value(hint, value, renamed)
+    except CodecError as error:
+        raise error.inside(key) from None
 
 
-def _anything(value: Any) -> Any:
-    return value
-
-
-def _float(value: Any) -> float:
-    if type(value) is float or type(value) is int:
+def _value(hint: Any, value: Any, renamed: Mapping[str, str]) -> Any:
+    """What plain JSON is as the annotated type ``hint``."""
+    if type(value) is hint or hint is object:
+        return value
+    if hint is float and type(value) is int:
         return float(value)
+    if hasattr(hint, "__dataclass_fields__"):
+        return _instance(hint, value, renamed)
+    origin, args = _parts(hint)
+    if origin is UnionType:
+        return _alternative(args, value, renamed)
+    if origin is Mapping and type(value) is dict:
+        return {key: _inside(key, args[1], each, renamed) for key, each in value.items()}
+    if origin is tuple and type(value) is list:
+        kinds = args[:1] * len(value) if args[1:] == (...,) else args
+        if len(kinds) == len(value):
+            return tuple([_value(kind, each, renamed) for kind, each in zip(kinds, value, strict=True)])
     raise CodecError("has the wrong type")
 
 
-def _scalar(kind: type) -> Decoder:
-    def decode(value: Any) -> Any:
-        if type(value) is kind:
-            return value
-        raise CodecError("has the wrong type")
+@cache
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin not in {UnionType, Mapping, tuple} and hint not in _SCALARS:
+        raise TypeError(f"the codec does not know {hint!r}")
+    return origin, args
 
-    return decode
 
-
-def _union(kinds: tuple[Any, ...], renamed: tuple[tuple[str, str], ...]) -> Decoder:
-    """The alternative whose type is exactly the value's, else the one (dataclass, tuple, float) that takes it."""
-    scalars = frozenset(kind for kind in kinds if kind in _SCALARS)
-    others = tuple(_decoder(kind, renamed) for kind in kinds if kind not in _SCALARS or kind is float)
-
-    def decode(value: Any) -> Any:
-        if type(value) in scalars:
-            return value
-        for other in others[:-1]:
+def _alternative(kinds: tuple[Any, ...], value: Any, renamed: Mapping[str, str]) -> Any:
+    """Of a union the type that is exactly the value's, else the one (dataclass, tuple, float) that takes it."""
+    if any(kind is type(value) for kind in kinds):
+        return value
+    refusal = CodecError("has the wrong type")
+    for kind in kinds:
+        if kind not in _SCALARS or kind is float:
             try:
-                return other(value)
-            except CodecError:
-                continue
-        if not others:
-            raise CodecError("has the wrong type")
-        return others[-1](value)
-
-    return decode
-
-
-def _many(item: Decoder) -> Decoder:
-    def decode(value: Any) -> Any:
-        if type(value) is not list:
-            raise CodecError("has the wrong type")
-        return tuple([item(each) for each in value])
-
-    return decode
-
-
-def _fixed(items: tuple[Decoder, ...]) -> Decoder:
-    def decode(value: Any) -> Any:
-        if type(value) is not list or len(value) != len(items):
-            raise CodecError("has the wrong type")
-        return tuple([item(each) for item, each in zip(items, value, strict=True)])
-
-    return decode
-
-
-def _by_name(item: Decoder) -> Decoder:
-    def decode(value: Any) -> Any:
-        if type(value) is not dict:
-            raise CodecError("has the wrong type")
-        found = {}
-        for key, each in value.items():
-            try:
-                found[key] = item(each)
+                return _value(kind, value, renamed)
             except CodecError as error:
-                raise error.inside(key) from None
-        return found
-
-    return decode
+                refusal = error
+    raise refusal

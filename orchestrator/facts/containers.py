@@ -38,40 +38,48 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerSpec:
-    """Everything an engine needs to run one container, and nothing it may decide itself.
+class ContainerOptions:
+    """What a container is given: in the same words asked of an engine and kept in a record.
 
     Memory in bytes; ``cpus`` are host processor numbers; ``ulimits`` maps a name
     to soft and hard (-1 is unlimited); ``network`` is ``none`` or ``bridge``.
     ``devices`` are nodes, ``cdi_devices`` CDI names, ``gpus`` what `--gpus` names (``all`` alone,
-    or indices and UUIDs), ``runtime`` an OCI runtime of the engine (empty: its default). ``expects``
-    are nodes that must be there when it starts, whoever passes them; of ``exclusive`` ones
-    only one program at a time can have each open.
+    or indices and UUIDs), ``runtime`` an OCI runtime of the engine (empty: its default).
     """
 
     name: str
-    image: str
     command: tuple[str, ...]
     user: str
-    mounts: tuple[Mount, ...] = ()
-    tmpfs: Mapping[str, str] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
     network: str = "none"
     read_only: bool = True
-    cpus: tuple[int, ...] = ()
-    memory_nodes: tuple[int, ...] = ()
-    memory: int | None = None
-    shm: int | None = None
-    pids: int = 4096
-    ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    groups: tuple[str, ...] = ()
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     cdi_devices: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()
     runtime: str = ""
+    groups: tuple[str, ...] = ()
+    ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    cpus: tuple[int, ...] = ()
+    memory_nodes: tuple[int, ...] = ()
+    memory: int | None = None
+    shm: int | None = None
+    pids: int = 4096
+    ipc: str = "private"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec(ContainerOptions):
+    """Everything an engine needs to run one container, and nothing it may decide itself.
+
+    ``expects`` are nodes that must be there when it starts, whoever passes them; of ``exclusive`` ones
+    only one program at a time can have each open.
+    """
+
+    image: str
+    mounts: tuple[Mount, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
     expects: tuple[str, ...] = ()
     exclusive: tuple[str, ...] = ()
-    ipc: str = "private"
     workdir: str = ""

@@ -81,11 +81,7 @@ def percent(value: float) -> str:
     return f"{value * 100:.2f} %"
 
 
-def _percentage(value: float) -> str:
-    return f"{value:.2f} %"
-
-
-_FORMATS: Mapping[str, Callable[[float], str]] = {"ns": nanoseconds, "fraction": percent, "%": _percentage}
+_FORMATS: Mapping[str, Callable[[float], str]] = {"ns": nanoseconds, "fraction": percent, "%": "{:.2f} %".format}
 
 
 def text(value: float | None, unit: str) -> str:

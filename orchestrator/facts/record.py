@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
-from orchestrator.facts.containers import Owner  # noqa: TC001
+from orchestrator.facts.containers import ContainerOptions, Owner
 from orchestrator.facts.measured import Measured  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.runs import DeviceInjection
 from orchestrator.facts.strict_json import strict_json
@@ -116,34 +116,11 @@ class MountFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerRun:
-    """How the container was started; memory and shm in bytes, ulimits soft and hard (-1 unlimited).
+class ContainerRun(ContainerOptions):
+    """How the container was started; ``device_injection``: which devices it was given, in which way and why so."""
 
-    ``device_injection`` says which devices it was given, in which way and why in this one.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    user: str
-    network: str
-    read_only: bool
     mounts: tuple[MountFact, ...] = ()
-    tmpfs: Mapping[str, str] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-    capabilities: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
-    cdi_devices: tuple[str, ...] = ()
-    gpus: tuple[str, ...] = ()
-    runtime: str = ""
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)
-    groups: tuple[str, ...] = ()
-    ulimits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    cpus: tuple[int, ...] = ()
-    memory_nodes: tuple[int, ...] = ()
-    memory: int | None = None
-    shm: int | None = None
-    pids: int | None = None
-    ipc: str = "private"
     container_id: str = ""
 
     @property
@@ -234,6 +211,8 @@ class RunRecord:
     left: Mapping[str, str] = field(default_factory=dict)
     benchmark_title: str = ""
     stands_for: str = ""
+    round: str = ""
+    """Whose rules and LoadGen were asked for; empty in records of mlorch before it knew rounds."""
     note: str = NOTE
     steps: tuple[StepFact, ...] = ()
     deviations: tuple[str, ...] = ()

@@ -79,3 +79,15 @@ class RunStep:
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)
     external: ExternalRun | None = None
     """Of a harness that is not ours; ``container`` is then the one of its LoadGen test."""
+
+    @property
+    def containers(self) -> tuple[ContainerSpec, ...]:
+        """All of its containers, in the order in which they run."""
+        if self.external is None:
+            return (self.container,)
+        return tuple(step.container for step in self.external.steps)
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """What the harness is given beyond the run contract, each with its reason."""
+        return () if self.external is None else self.external.deviations

@@ -46,16 +46,17 @@ def _finite(word: str) -> float:
 
 
 def _deeper(document: Any, levels: int) -> bool:
-    waiting = [(document, 1)]
-    while waiting:
-        value, depth = waiting.pop()
-        if not isinstance(value, dict | list):
-            continue
-        if depth > levels:
-            return True
-        inner = value.values() if isinstance(value, dict) else value
-        waiting += [(item, depth + 1) for item in inner if isinstance(item, dict | list)]
-    return False
+    """Level by level, as every record of a listing comes this way."""
+    level = [document] if isinstance(document, dict | list) else []
+    for _ in range(levels):
+        below: list[Any] = []
+        for value in level:
+            inner = value.values() if type(value) is dict else value
+            below += [item for item in inner if type(item) is dict or type(item) is list]
+        if not below:
+            return False
+        level = below
+    return True
 
 
 def _require_whole_characters(document: Any) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.devices import FoundDevice, Part
-from orchestrator.host.cpuinfo import read_cpuinfo
 from orchestrator.host.nodes import device_nodes
 from orchestrator.host.pci import PciDevice, pci_devices
-from orchestrator.host.sysfs import link_name, matches, read_text, taken
+from orchestrator.host.sysfs import link_name, matches, read_cpuinfo, taken, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +85,7 @@ def devices_by_nodes(target: Target, root: Path = Path("/")) -> tuple[FoundDevic
 
 def soc_matches(rule: SocRule, root: Path) -> bool:
     """Whether the machine is that system on a chip."""
-    return any(re.search(rule.pattern, read_text(path)) for path in matches(rule.file, root))
+    return any(re.search(rule.pattern, text_of(path)) for path in matches(rule.file, root))
 
 
 # -- one device --------------------------------------------------------------------------
@@ -115,7 +114,7 @@ def _on_pci(target: str, index: int, device: PciDevice, rule: PciRule, root: Pat
 
 def _on_chip(target: str, index: int, rule: SocRule, root: Path) -> FoundDevice:
     loaded = rule.driver is not None and (root / "sys/module" / rule.driver).exists()
-    product = read_text(root / rule.product.lstrip("/")).rstrip("\0") if rule.product else ""
+    product = text_of(root / rule.product.lstrip("/")).rstrip("\0") if rule.product else ""
     return FoundDevice(
         target=target, index=index, product=product, driver=rule.driver if loaded and rule.driver else ""
     )
@@ -138,7 +137,7 @@ def _value(rule: Fact, source: str, root: Path) -> str:
     elif rule.glob:
         text = next((path.name for path in matches(source, root)), "")
     else:
-        text = read_text(root / source.lstrip("/"))
+        text = text_of(root / source.lstrip("/"))
     return taken(text, rule.pattern)
 
 

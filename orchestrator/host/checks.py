@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.host.sysfs import matches, read_text, taken
+from orchestrator.host.sysfs import matches, taken, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,7 +74,7 @@ def _finding(check: HostCheck, root: Path) -> Finding:
 
 def _values(check: HostCheck, root: Path) -> Iterator[str]:
     for path in matches(check.file, root):
-        value = taken(read_text(path), check.pattern)
+        value = taken(text_of(path), check.pattern)
         if value:
             yield value
 

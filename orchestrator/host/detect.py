@@ -17,7 +17,7 @@ from orchestrator.host.accelerators import (
     soc_matches,
     this_machine,
 )
-from orchestrator.host.sysfs import matches, read_text, taken
+from orchestrator.host.sysfs import matches, taken, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -218,7 +218,7 @@ def _driver(target: Target, devices: Sequence[FoundDevice], machine: Machine) ->
         trouble = _too_old(driver, driver.version, machine)
     if not trouble:
         return True, "", ""
-    # Where the target works without its devices, a driver that is missing takes only them apassable.
+    # Where the target works without its devices, a driver that is missing takes only them away.
     return optional, trouble, driver.hint
 
 
@@ -254,7 +254,7 @@ def _missing_nodes(driver: Driver, machine: Machine) -> str:
 
 
 def _too_old(driver: Driver, version: Version, machine: Machine) -> str:
-    text = next((read_text(path) for path in matches(version.file, machine.root)), "")
+    text = next((text_of(path) for path in matches(version.file, machine.root)), "")
     found = taken(text, version.pattern)
     if not found:
         return ""  # a driver of the kernel's own tree has no version besides the kernel's

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.host import HostFacts, NumaNode
-from orchestrator.host.cpuinfo import read_cpuinfo
-from orchestrator.host.sysfs import read_text
+from orchestrator.host.sysfs import read_cpuinfo, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.host.cpuinfo import Cpuinfo
+    from orchestrator.host.sysfs import Cpuinfo
 
 _SYSTEM_ID_VERSION = "1"
 
@@ -30,17 +29,17 @@ def host_facts(root: Path = Path("/"), *, environ: Mapping[str, str] | None = No
     env = os.environ if environ is None else environ
     cpuinfo = read_cpuinfo(root)
     meminfo = _meminfo(root)
-    online = parse_list(read_text(root / "sys/devices/system/cpu/online")) or cpuinfo.cpus
+    online = parse_list(text_of(root / "sys/devices/system/cpu/online")) or cpuinfo.cpus
     cores = _cores(root, online)
     paths = _cgroups(root)
     nodes = _nodes(root, online, meminfo.get("MemTotal", 0))
     limit = _memory_limit(root, paths, meminfo.get("MemTotal", 0))
     hypervisor = _virtualisation(root, cpuinfo)
-    sockets = _sockets(root, online)
+    sockets = len({_topology(root, cpu, "physical_package_id") for cpu in online} - {""}) or 1
     return HostFacts(
         system_id=_system_id(cpuinfo.machine, cpuinfo.model, sockets, cores, nodes, meminfo, hypervisor),
-        hostname="anonymous" if env.get("MLORCH_ANONYMOUS") else read_text(root / "proc/sys/kernel/hostname"),
-        kernel=read_text(root / "proc/sys/kernel/osrelease"),
+        hostname="anonymous" if env.get("MLORCH_ANONYMOUS") else text_of(root / "proc/sys/kernel/hostname"),
+        kernel=text_of(root / "proc/sys/kernel/osrelease"),
         distribution=_distribution(root),
         machine=cpuinfo.machine,
         cpu_model=cpuinfo.model,
@@ -61,7 +60,7 @@ def host_facts(root: Path = Path("/"), *, environ: Mapping[str, str] | None = No
         virtualisation=hypervisor,
         cgroup="v1" if any(controllers for controllers, _ in paths) else "v2",
         load=_load(root),
-        boot_id=read_text(root / "proc/sys/kernel/random/boot_id"),
+        boot_id=text_of(root / "proc/sys/kernel/random/boot_id"),
     )
 
 
@@ -79,7 +78,7 @@ def parse_list(text: str) -> tuple[int, ...]:
 def group_ids(root: Path = Path("/")) -> dict[str, str]:
     """Names of the host's groups and their numbers (containers get numbers, names differ inside)."""
     groups = {}
-    for line in read_text(root / "etc/group").splitlines():
+    for line in text_of(root / "etc/group").splitlines():
         fields = line.split(":")
         if len(fields) >= 3:
             groups[fields[0]] = fields[2]
@@ -89,7 +88,7 @@ def group_ids(root: Path = Path("/")) -> dict[str, str]:
 def _meminfo(root: Path) -> dict[str, int]:
     """Bytes by name (counts for ``HugePages_*``)."""
     facts: dict[str, int] = {}
-    for line in read_text(root / "proc/meminfo").splitlines():
+    for line in text_of(root / "proc/meminfo").splitlines():
         name, _, rest = line.partition(":")
         fields = rest.split()
         if fields and fields[0].isdigit():
@@ -98,7 +97,7 @@ def _meminfo(root: Path) -> dict[str, int]:
 
 
 def _topology(root: Path, cpu: int, name: str) -> str:
-    return read_text(root / f"sys/devices/system/cpu/cpu{cpu}/topology/{name}")
+    return text_of(root / f"sys/devices/system/cpu/cpu{cpu}/topology/{name}")
 
 
 def _cores(root: Path, online: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
@@ -111,20 +110,16 @@ def _cores(root: Path, online: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     return tuple(sorted(cores))
 
 
-def _sockets(root: Path, online: tuple[int, ...]) -> int:
-    return len({_topology(root, cpu, "physical_package_id") for cpu in online} - {""}) or 1
-
-
 def _nodes(root: Path, online: tuple[int, ...], total: int) -> tuple[NumaNode, ...]:
     nodes = []
-    for number in parse_list(read_text(root / "sys/devices/system/node/online")):
+    for number in parse_list(text_of(root / "sys/devices/system/node/online")):
         folder = f"sys/devices/system/node/node{number}"
         memory = 0
-        for line in read_text(root / f"{folder}/meminfo").splitlines():
+        for line in text_of(root / f"{folder}/meminfo").splitlines():
             fields = line.split()
             if len(fields) >= 4 and fields[2] == "MemTotal:":
                 memory = int(fields[3]) * 1024
-        cpus = tuple(n for n in parse_list(read_text(root / f"{folder}/cpulist")) if n in online)
+        cpus = tuple(n for n in parse_list(text_of(root / f"{folder}/cpulist")) if n in online)
         nodes.append(NumaNode(node=number, cpus=cpus, memory=memory))
     return tuple(nodes) or (NumaNode(node=0, cpus=online, memory=total),)
 
@@ -132,7 +127,7 @@ def _nodes(root: Path, online: tuple[int, ...], total: int) -> tuple[NumaNode, .
 def _cgroups(root: Path) -> list[tuple[str, str]]:
     """Controllers and path of every hierarchy that this process is in; v2 has no controllers named."""
     found = []
-    for line in read_text(root / "proc/self/cgroup").splitlines():
+    for line in text_of(root / "proc/self/cgroup").splitlines():
         fields = line.split(":", 2)
         if len(fields) == 3 and not fields[1].startswith("name="):
             found.append((fields[1], fields[2]))
@@ -148,7 +143,7 @@ def _cgroup_files(root: Path, paths: list[tuple[str, str]], controller: str, nam
         base, name = (f"sys/fs/cgroup/{controllers}", names[0]) if controllers else ("sys/fs/cgroup", names[1])
         parts = [part for part in path.split("/") if part not in {"", ".."}]
         for depth in range(len(parts), -1, -1):
-            text = read_text(root / "/".join([base, *parts[:depth], name]))
+            text = text_of(root / "/".join([base, *parts[:depth], name]))
             if text:
                 texts.append(text)
     return texts
@@ -164,7 +159,7 @@ def _memory_limit(root: Path, paths: list[tuple[str, str]], total: int) -> int |
 def _allowed(root: Path, paths: list[tuple[str, str]], online: tuple[int, ...]) -> tuple[int, ...]:
     """Affinity (the kernel's ``Cpus_allowed_list``) within the cgroup's cpuset."""
     allowed = set(online)
-    for line in read_text(root / "proc/self/status").splitlines():
+    for line in text_of(root / "proc/self/status").splitlines():
         if line.startswith("Cpus_allowed_list:"):
             allowed &= set(parse_list(line.partition(":")[2])) or allowed
     names = ("cpuset.effective_cpus", "cpuset.cpus.effective")
@@ -174,23 +169,23 @@ def _allowed(root: Path, paths: list[tuple[str, str]], online: tuple[int, ...]) 
 
 
 def _governor(root: Path, online: tuple[int, ...]) -> str:
-    names = {read_text(root / f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor") for cpu in online[:1024]}
+    names = {text_of(root / f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor") for cpu in online[:1024]}
     return ",".join(sorted(names - {""}))
 
 
 def _turbo(root: Path) -> bool | None:
-    intel = read_text(root / "sys/devices/system/cpu/intel_pstate/no_turbo")
+    intel = text_of(root / "sys/devices/system/cpu/intel_pstate/no_turbo")
     if intel in {"0", "1"}:
         return intel == "0"
-    boost = read_text(root / "sys/devices/system/cpu/cpufreq/boost")
+    boost = text_of(root / "sys/devices/system/cpu/cpufreq/boost")
     return boost == "1" if boost in {"0", "1"} else None
 
 
 def _virtualisation(root: Path, cpuinfo: Cpuinfo) -> str:
     """The hypervisor's or container's name, ``unknown`` for one that has no name, empty for bare metal."""
-    kind = read_text(root / "sys/hypervisor/type")
+    kind = text_of(root / "sys/hypervisor/type")
     vendor = (
-        f"{read_text(root / 'sys/class/dmi/id/sys_vendor')} {read_text(root / 'sys/class/dmi/id/product_name')}".lower()
+        f"{text_of(root / 'sys/class/dmi/id/sys_vendor')} {text_of(root / 'sys/class/dmi/id/product_name')}".lower()
     )
     known = {"qemu": "kvm", "kvm": "kvm", "vmware": "vmware", "virtualbox": "virtualbox", "xen": "xen"}
     known |= {"amazon ec2": "amazon", "google compute": "google", "virtual machine": "hyper-v"}
@@ -204,14 +199,14 @@ def _virtualisation(root: Path, cpuinfo: Cpuinfo) -> str:
 
 def _distribution(root: Path) -> str:
     for path in ("etc/os-release", "usr/lib/os-release"):
-        for line in read_text(root / path).splitlines():
+        for line in text_of(root / path).splitlines():
             if line.startswith("PRETTY_NAME="):
                 return line.partition("=")[2].strip("\"'")
     return "unknown"
 
 
 def _load(root: Path) -> tuple[float, float, float]:
-    fields = read_text(root / "proc/loadavg").split()[:3]
+    fields = text_of(root / "proc/loadavg").split()[:3]
     try:
         one, five, fifteen = (float(field) for field in fields)
     except ValueError:

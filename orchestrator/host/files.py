@@ -10,7 +10,7 @@ import stat
 import time
 from pathlib import Path
 
-from orchestrator.errors import StepFailed
+from orchestrator.errors import StepFailed, UsageError
 
 _BLOCK = 1 << 20
 
@@ -52,6 +52,16 @@ def atomic_write_bytes(path: Path | str, data: bytes, *, overwrite: bool = False
         raise write_failure(path, exc) from exc
 
 
+def require_folder(path: Path) -> None:
+    """A folder to write to has to be there: a mistyped path must not make a tree.
+
+    Raises:
+        UsageError: `missing-path`.
+    """
+    if not path.is_dir():
+        raise UsageError(f"the folder {path} does not exist", hint="make it, or name another one", slug="missing-path")
+
+
 def write_failure(path: Path | str, exc: OSError) -> WriteFailed:
     """The error of a failed write, with what to do about a full disk."""
     hint = "Check the folder's permissions and that its file system is writable."
@@ -60,6 +70,14 @@ def write_failure(path: Path | str, exc: OSError) -> WriteFailed:
     elif exc.errno == errno.ENOENT:
         hint = "The folder does not exist; it is not made unasked."
     return WriteFailed(f"cannot write {path}: {exc.strerror or exc}", hint=hint)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises `WriteFailed`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(path, error) from error
 
 
 def sha256_file(path: Path | str) -> str:

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LENT = ".lent"
 """The folder of marks beside the artefacts: a file for each folder of them that is lent to a run."""
@@ -37,3 +41,8 @@ def _below(part: str, variable: str, below_home: str) -> Path:
     root = os.environ.get(variable, "")
     base = Path(root) if root.startswith("/") else Path.home() / below_home
     return base / "mlorch"
+
+
+def docker_settings(env: Mapping[str, str]) -> Path:
+    """The folder of the docker client's settings."""
+    return Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.host.sysfs import link_name, read_text
+from orchestrator.host.sysfs import link_name, text_of
 
 _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\Z")
 
@@ -61,7 +61,7 @@ def _device(folder: Path) -> PciDevice | None:
     vendor, device = _hex(folder / "vendor"), _hex(folder / "device")
     if not vendor or not device:
         return None
-    node = read_text(folder / "numa_node")
+    node = text_of(folder / "numa_node")
     return PciDevice(
         address=folder.name,
         vendor=vendor,
@@ -74,4 +74,4 @@ def _device(folder: Path) -> PciDevice | None:
 
 
 def _hex(path: Path) -> str:
-    return read_text(path).lower().removeprefix("0x")
+    return text_of(path).lower().removeprefix("0x")

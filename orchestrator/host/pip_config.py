@@ -38,33 +38,25 @@ def read_pip_config(
 
 
 def _files(env: Mapping[str, str], root: Path) -> Iterator[Path]:
+    """Of the host, of the user, of the environment that runs, and the one that a variable names."""
     named = env.get("PIP_CONFIG_FILE", "")
     if named == "/dev/null":  # pip's way to say: no configuration files at all
         return
-    yield from _files_of_host(env, root)
-    if not (named and Path(named).exists()):
-        yield from _files_of_user(env)
-    environment = env.get("VIRTUAL_ENV") or (sys.prefix if root == Path("/") else "")
-    if environment:
-        yield Path(environment) / "pip.conf"
-    if named:
-        yield Path(named)
-
-
-def _files_of_host(env: Mapping[str, str], root: Path) -> Iterator[Path]:
     folders = [folder for folder in env.get("XDG_CONFIG_DIRS", "").split(":") if folder]
     for folder in reversed(folders):
         yield Path(folder) / "pip/pip.conf"
     if not folders:
         yield root / "etc/xdg/pip/pip.conf"
     yield root / "etc/pip.conf"
-
-
-def _files_of_user(env: Mapping[str, str]) -> Iterator[Path]:
     home = env.get("HOME", "")
-    if home:
+    if home and not (named and Path(named).exists()):
         yield Path(home) / ".pip/pip.conf"
         yield Path(env.get("XDG_CONFIG_HOME") or Path(home) / ".config") / "pip/pip.conf"
+    environment = env.get("VIRTUAL_ENV") or (sys.prefix if root == Path("/") else "")
+    if environment:
+        yield Path(environment) / "pip.conf"
+    if named:
+        yield Path(named)
 
 
 def _read(path: Path, notes: list[str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import Owner
-from orchestrator.host.sysfs import link_name, read_text
+from orchestrator.host.sysfs import link_name, text_of
 from orchestrator.plan.run.user import run_user
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def this_user() -> RunUser:
 
 def boot_id() -> str:
     """Changes with every boot; empty where the kernel does not show it."""
-    return read_text(PROC / "sys/kernel/random/boot_id")
+    return text_of(PROC / "sys/kernel/random/boot_id")
 
 
 def alive(owner: Owner) -> bool:
@@ -95,7 +95,7 @@ def signals_interrupt() -> Iterator[None]:
 
 def start_ticks(pid: int) -> int | None:
     """Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and parentheses. A zombie is dead."""
-    text = read_text(PROC / f"{pid}/stat")
+    text = text_of(PROC / f"{pid}/stat")
     fields = text.rpartition(")")[2].split()
     if len(fields) < 20 or fields[0] in {"Z", "X"}:
         return None

@@ -6,6 +6,7 @@ not what its name says. Nothing here blocks, and every refusal is an `Unreadable
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -47,25 +48,17 @@ class UnreadableFile(StepFailed):
 @contextmanager
 def opened(folder: Path, name: str, limit: int | None = None) -> Iterator[BinaryIO]:
     """The regular file ``name`` below ``folder``, open for reading; ``limit`` is the most bytes that it may have."""
-    descriptor, _ = _open_file(folder, name, limit)
-    with os.fdopen(descriptor, "rb") as stream:
+    with os.fdopen(_open_file(folder, name, limit), "rb") as stream:
         try:
             yield stream
         except OSError as error:
-            raise _not_read(folder, name, error) from None
+            raise UnreadableFile(folder, name, f"cannot be read: {error.strerror}") from None
 
 
 def read_bytes(folder: Path, name: str, limit: int = LARGEST_DOCUMENT) -> bytes:
     """The whole file; raises `UnreadableFile`."""
-    descriptor, size = _open_file(folder, name, limit)
-    try:
-        data = os.read(descriptor, size + 1)
-        while len(data) <= limit and (more := os.read(descriptor, limit + 1 - len(data))):
-            data += more
-    except OSError as error:
-        raise _not_read(folder, name, error) from None
-    finally:
-        os.close(descriptor)
+    with opened(folder, name, limit) as stream:
+        data = stream.read(limit + 1)
     if len(data) > limit:  # it grew meanwhile
         raise UnreadableFile(folder, name, f"has more than {limit:,} bytes")
     return data
@@ -122,14 +115,40 @@ def hash_file(folder: Path, name: str, limit: int | None = None) -> tuple[str, i
     return digest.hexdigest(), size
 
 
-def _open_file(folder: Path, name: str, limit: int | None) -> tuple[int, int]:
-    """The descriptor of a regular file of at most ``limit`` bytes, and its size; raises `UnreadableFile`."""
+def names_below(folder: Path) -> list[str]:
+    """Everything below ``folder`` that is no folder, by its path there, sorted; links are named and not followed.
+
+    What cannot be looked into is left out. Raises OSError for ``folder`` itself only.
+    """
+    found: list[str] = []
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            with os.scandir(folder / below) as entries:
+                for entry in entries:
+                    name = f"{below}{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{name}/")
+                    else:
+                        found.append(name)
+        except OSError:
+            if not below:
+                raise
+    return sorted(found)
+
+
+def _open_file(folder: Path, name: str, limit: int | None) -> int:
+    """The descriptor of a regular file of at most ``limit`` bytes; raises `UnreadableFile`."""
     try:
         descriptor = _open_below(folder, name)
     except FileNotFoundError:
         raise UnreadableFile(folder, name, "is missing", missing=True) from None
     except OSError as error:
-        raise UnreadableFile(folder, name, _why_not_opened(error)) from None
+        reason = f"cannot be opened: {error.strerror}"
+        if error.errno == errno.ELOOP:  # what O_NOFOLLOW says of a link
+            reason = "is a link, and links are not followed here"
+        raise UnreadableFile(folder, name, reason) from None
     facts = os.fstat(descriptor)
     reason = ""
     if not stat.S_ISREG(facts.st_mode):
@@ -139,7 +158,7 @@ def _open_file(folder: Path, name: str, limit: int | None) -> tuple[int, int]:
     if reason:
         os.close(descriptor)
         raise UnreadableFile(folder, name, reason)
-    return descriptor, facts.st_size
+    return descriptor
 
 
 def _open_below(folder: Path, name: str) -> int:
@@ -169,13 +188,3 @@ def _holes(descriptor: int, enough: int) -> int:
         holes, at = holes + data - at, end
     os.lseek(descriptor, 0, os.SEEK_SET)
     return holes
-
-
-def _not_read(folder: Path, name: str, error: OSError) -> UnreadableFile:
-    return UnreadableFile(folder, name, f"cannot be read: {error.strerror}")
-
-
-def _why_not_opened(error: OSError) -> str:
-    if error.errno == 40:  # ELOOP: what O_NOFOLLOW says of a link
-        return "is a link, and links are not followed here"
-    return f"cannot be opened: {error.strerror}"

@@ -30,10 +30,9 @@ _BLOCK = 1 << 18
 class Answer:
     """What a server answered. Close it, read it whole, or use it in a `with`."""
 
-    def __init__(self, response: requests.Response, limits: Limits, began: float) -> None:
+    def __init__(self, response: requests.Response, limits: Limits) -> None:
         self._response = response
         self._limits = limits
-        self._began = began
         self._content: bytes | None = None
         self.url = response.url
         self.status = response.status_code
@@ -66,7 +65,7 @@ class Answer:
         """The body as it comes; ``raw`` leaves it compressed where the server compressed it unasked.
 
         Raises:
-            HttpError: it breaks off, trickles, takes too long, or is larger than `limit` bytes.
+            HttpError: it breaks off, trickles, or is larger than `limit` bytes.
         """
         host = urlsplit(self.url).netloc
         began, count = time.monotonic(), 0
@@ -75,8 +74,7 @@ class Answer:
             while block := self._response.raw.read1(_BLOCK, decode_content=not raw):
                 count += len(block)
                 took = time.monotonic() - began
-                trickles = took > self._limits.idle_s and count < took * LEAST_RATE
-                if trickles or 0 < self._limits.whole_s < time.monotonic() - self._began:
+                if took > self._limits.idle_s and count < took * LEAST_RATE:
                     raise slow(host, took)
                 if limit is not None and count > limit:
                     raise HttpError(host, f"it sends more than {limit} bytes", slug="http-size")
@@ -91,14 +89,12 @@ class Answer:
     @property
     def retry_after(self) -> float:
         """Seconds that the server asks to wait; 0 where it does not say."""
-        from email.utils import parsedate_to_datetime
+        from urllib3.exceptions import InvalidHeader
+        from urllib3.util import Retry
 
-        asked = self.headers.get("Retry-After", "").strip()
-        if asked.isdigit():
-            return float(asked)
         try:
-            return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
-        except (ValueError, TypeError):
+            return Retry().parse_retry_after(self.headers.get("Retry-After", ""))
+        except (InvalidHeader, ValueError, OverflowError):  # anything may stand there
             return 0.0
 
 

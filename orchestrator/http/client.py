@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -18,12 +17,11 @@ from orchestrator.host.proxies import proxy_for
 from orchestrator.host.site import SiteConfig, this_site
 from orchestrator.http.answer import Answer
 from orchestrator.http.failures import HttpError, Limits, Retries, library_failures
-from orchestrator.http.trust import checking, new_session, trust
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
-    from typing import IO
+    from typing import IO, Any
 
     import requests
     from tenacity import RetryCallState
@@ -76,11 +74,10 @@ class Client:
             HttpError: there is no answer.
         """
         url, method, headers, body = request.url, request.method, dict(request.headers), request.body
-        began = time.monotonic()
         for _ in range(_MOST_REDIRECTS + 1):
             response = self._exchange(method, url, headers, body)
             if not request.follow or response.status_code not in _REDIRECTS or "Location" not in response.headers:
-                return Answer(response, self.limits, began)
+                return Answer(response, self.limits)
             response.close()
             following = urljoin(url, response.headers["Location"])
             headers = _redirected(url, following, headers)
@@ -88,18 +85,6 @@ class Client:
                 method, body = ("HEAD" if method == "HEAD" else "GET"), None
             url = following
         raise HttpError(urlsplit(url).netloc, f"it redirects more than {_MOST_REDIRECTS} times")
-
-    def ask(self, request: Request, expect: tuple[int, ...] = (200,)) -> Answer:
-        """The answer with its body, tried again after passing trouble. Raises `HttpError`, also for other statuses."""
-
-        def once() -> Answer:
-            answer = self.send(request)
-            answer.content  # noqa: B018 (a body that breaks off is tried again too)
-            if answer.status not in expect:
-                raise answer.failure()
-            return answer
-
-        return self.patiently(once)
 
     def patiently(self, work: Callable[[], T], on_retry: Callable[[HttpError, float], None] | None = None) -> T:
         """What ``work`` gives; it is tried again where it raises an `HttpError` that is passing.
@@ -146,7 +131,7 @@ class Client:
         sent = {**_ALWAYS, **({"Authorization": authorization} if authorization else {}), **headers}
         proxy = proxy_for(plain, self.site.proxies)
         data = body() if body is not None else None
-        idle_s = min(self.limits.idle_s, self.limits.whole_s or self.limits.idle_s)
+        idle_s = self.limits.idle_s
         try:
             with library_failures(host, self.limits):
                 return self._connections(tls=plain.startswith("https") or proxy.startswith("https")).request(
@@ -167,11 +152,11 @@ class Client:
         """The session; certificates are read when they are first needed, as that takes a moment."""
         with self._lock:
             if self._session is None:
-                self._session = new_session()
+                self._session = _new_session()
             if tls and not self._trusted:
                 context = self.trust() if self.trust is not None else trust(self.site)
                 for scheme in ("https://", "http://"):  # a proxy may speak TLS too
-                    self._session.mount(scheme, checking(context))
+                    self._session.mount(scheme, _checking(context))
                 self._trusted = True
             return self._session
 
@@ -227,3 +212,59 @@ def _error_of(state: RetryCallState) -> HttpError:
 
 def _asked_pause(error: HttpError) -> float:
     return error.answer.retry_after if error.answer is not None else 0.0
+
+
+# -- connections -----------------------------------------------------------------------------
+
+
+def trust(site: SiteConfig) -> ssl.SSLContext:
+    """What servers are believed with: the system's certificates (certifi's where it has none) and the site's.
+
+    Raises:
+        HttpError: `http-ca`, the site's bundle cannot be read.
+    """
+    import ssl
+
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"]:
+        from certifi import where
+
+        context.load_verify_locations(cafile=where())
+    if site.ca_bundle is not None and str(site.ca_bundle) != ssl.get_default_verify_paths().cafile:
+        try:
+            context.load_verify_locations(cafile=site.ca_bundle)
+        except (OSError, ssl.SSLError) as error:
+            raise HttpError(
+                str(site.ca_bundle), f"it cannot be used as certificates ({error})", slug="http-ca"
+            ) from None
+    return context
+
+
+def _new_session() -> requests.Session:
+    """Connections of our own: no cookies, nothing of the environment. Without certificates: see `_checking`."""
+    from http.cookiejar import DefaultCookiePolicy
+
+    import requests
+
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
+def _checking(context: ssl.SSLContext) -> requests.adapters.BaseAdapter:
+    """An adapter of requests that checks certificates with `context` alone."""
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *arguments: Any, **more: Any) -> None:
+            super().init_poolmanager(*arguments, **more, ssl_context=context)
+
+        def cert_verify(self, conn: Any, *_: Any) -> None:
+            """The context knows; requests would add its own bundle to it."""
+            conn.cert_reqs = "CERT_REQUIRED"
+
+        def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
+            return super().proxy_manager_for(proxy, **{**more, "ssl_context": context})
+
+    return Adapter()

@@ -47,11 +47,10 @@ class HttpError(StepFailed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long an exchange may take, in seconds: to connect, between signs of life, and as a whole (0: no limit)."""
+    """How long an exchange may take, in seconds: to connect, and between signs of life."""
 
     connect_s: float = 10.0
     idle_s: float = 60.0
-    whole_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

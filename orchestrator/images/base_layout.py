@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed, UsageError
+from orchestrator.host import untrusted
 from orchestrator.host.file_lock import locked
-from orchestrator.images.layout.archive import broken, opened
-from orchestrator.images.layout.folder import Folder, unpacked_layout
-from orchestrator.images.layout.read import descriptors_of, small_blob
+from orchestrator.host.files import sha256_file
+from orchestrator.images.layout.archive import LARGEST_JSON, broken, opened, refused
+from orchestrator.images.layout.oci import BLOBS, INDEX, MARK, descriptors_of, small_blob
 
 if TYPE_CHECKING:
+    from orchestrator.images.layout.archive import Archive
     from orchestrator.plan.build.resolve import Base
+
+MOST_BYTES = 64 * 2**30
+"""The most that an archive may unpack to: more is a bomb, not an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder whose files are read as input: no links followed, limited."""
+
+    path: Path
+
+    def find(self, name: str) -> int | None:
+        """Bytes of a file; None where there is no regular file."""
+        try:
+            with untrusted.opened(self.path, name) as stream:
+                return stream.seek(0, 2)
+        except untrusted.UnreadableFile:
+            return None
+
+    def read(self, name: str, limit: int = LARGEST_JSON) -> bytes:
+        """A small file. Raises `StepFailed` (`bad-archive`)."""
+        try:
+            return untrusted.read_bytes(self.path, name, limit)
+        except untrusted.UnreadableFile as error:
+            raise broken(self.path, f"its {name} {error.reason}") from None
 
 
 def with_layout(base: Base, cache: Path) -> Base:
@@ -56,12 +83,35 @@ def _digest(folder: Path) -> str:
     return small_blob(layout, found[0])[0]
 
 
-def _unpacked(archive: Path, cache: Path) -> Path:
-    with archive.open("rb") as stream:
-        name = hashlib.file_digest(stream, "sha256").hexdigest()
-    path = cache / "oci" / name
+def _unpacked(path: Path, cache: Path) -> Path:
+    """The folder where the layout of an archive lies unpacked, by the hash of the archive's bytes."""
+    name = sha256_file(path)
+    folder = cache / "oci" / name
     with locked(cache / "locks" / f"oci-{name}.lock"):
-        if not path.is_dir():
-            with opened(archive, packed=True) as found, unpacked_layout(found, path.parent) as folder:
-                folder.rename(path)
-    return path
+        if not folder.is_dir():
+            with opened(path, packed=True) as archive:
+                _unpack(archive, folder)
+    return folder
+
+
+def _unpack(archive: Archive, out: Path) -> None:
+    """Write the layout in an archive to the folder ``out``, whole or not at all, every blob hashed on the way.
+
+    Raises:
+        StepFailed: `hostile-archive`, it would take too much; `bad-archive`, a blob is not what its name says.
+        OSError: the disk is full.
+    """
+    names = [name for name in archive.members if name in {INDEX, MARK} or name.startswith(BLOBS)]
+    if sum(archive.size(name) for name in names) > MOST_BYTES:
+        raise refused(archive.path, f"it would unpack to more than {MOST_BYTES >> 30} GiB")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=out.parent, ignore_cleanup_errors=True) as text:
+        folder = Path(text) / "layout"
+        for name in names:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as stream:
+                found = archive.read_through(name, stream)
+            if name.startswith(BLOBS) and name != BLOBS + found:
+                raise broken(archive.path, f"`{name}` is not what its name says")
+        folder.rename(out)

@@ -7,41 +7,62 @@ id); another that wants it waits and then finds it.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.builds import BuildRequest
 from orchestrator.errors import StepFailed
 from orchestrator.host.file_lock import locked
 from orchestrator.images.context import laid_out
-from orchestrator.images.decide import outcome, planned
+from orchestrator.images.decide import planned
 from orchestrator.plan.build.layers import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from orchestrator.engines import BuildEvent, Engine, ImageFacts
     from orchestrator.facts.build import BuildSettings, LayerStep
     from orchestrator.images.context import Parts
-    from orchestrator.images.decide import LayerDecision, LayerOutcome
-    from orchestrator.images.look_up import LookUp
+    from orchestrator.images.decide import LayerDecision, LayerOutcome, LookUp
     from orchestrator.images.pull import ImageSources, RegistryImage
 
 
 @dataclass(slots=True, kw_only=True)
-class Builder:
-    """Executes decisions on one engine."""
+class LayerBuilder:
+    """Builds layers on one engine; ``on_layer`` and ``on_event`` hear how far each is."""
 
     engine: Engine
-    look_up: LookUp
     settings: BuildSettings
     parts: Parts
     cache: Path
-    image_sources: ImageSources | None = None
-    """Registries that images are pulled from; None where none is asked."""
     on_layer: Callable[[LayerStep, str], None] = field(default=lambda _step, _state: None)
     on_event: Callable[[LayerStep, BuildEvent], None] = field(default=lambda _step, _event: None)
+
+    def build_layer(self, step: LayerStep, *, name: LayerStep | None = None, no_cache: bool = False) -> ImageFacts:
+        """Lay out the context of a layer and build it, under the image name of another step where ``name`` is one.
+
+        Raises:
+            StepFailed: `build-failed`, or the context cannot be laid out. EngineError: the engine went away.
+        """
+
+        def on_event(event: BuildEvent) -> None:
+            self.on_event(step, event)
+
+        settings = replace(self.settings, no_cache=True) if no_cache else self.settings
+        self.on_layer(step, "build")
+        with laid_out(step, self.cache, self.parts, on_event) as context:
+            request = BuildRequest(step=name or step, context=context, labels=labels(step), settings=settings)
+            return self.engine.build(request, on_event)
+
+
+@dataclass(slots=True, kw_only=True)
+class Builder(LayerBuilder):
+    """Executes decisions on one engine."""
+
+    look_up: LookUp
+    image_sources: ImageSources | None = None
+    """Registries that images are pulled from; None where none is asked."""
 
     def build(self, decisions: Sequence[LayerDecision]) -> tuple[LayerOutcome, ...]:
         """Make the layers of ``decisions`` present, in their order.
@@ -58,22 +79,23 @@ class Builder:
         if decision.action == "hit":
             self.on_layer(step, "hit")
             return planned(decision)
-        began = time.monotonic()
+        began, due = time.monotonic(), planned(decision)
         pulling = decision.registry_image
-        with self._alone(step):
+        lock = self.cache / "locks" / f"{step.content_id}.lock"
+        with locked(lock, on_wait=lambda: self.on_layer(step, "waiting")):
             facts = self._found(step)
             if facts is not None:
                 self.on_layer(step, "hit")
-                verb = "built" if pulling is None else "pulled"
-                return outcome(step, "hit", f"{verb} by another mlorch meanwhile", facts.digest)
+                reason = f"{'built' if pulling is None else 'pulled'} by another mlorch meanwhile"
+                return replace(due, state="hit", reason=reason, digest=facts.digest, changed=())
             if pulling is None:
-                facts, state, reason = self._build(step), "built", decision.reason
+                facts, state, reason = self.build_layer(step), "built", decision.reason
             else:
                 facts, state = self._pull(step, pulling), "pulled"
                 reason = f"{pulling.size / 1e6:.1f} MB from {pulling.prefix}"
         self.on_layer(step, state)
         seconds = round(time.monotonic() - began, 2)
-        return outcome(step, state, reason, facts.digest, seconds=seconds, changed=decision.changed)
+        return replace(due, state=state, reason=reason, digest=facts.digest, seconds=seconds)
 
     def _found(self, step: LayerStep) -> ImageFacts | None:
         """What the engine has of a layer by now, without what a published list forbids."""
@@ -82,25 +104,10 @@ class Builder:
             found = self.image_sources.accept(found, [step])
         return found[step.image]
 
-    def _build(self, step: LayerStep) -> ImageFacts:
-        def on_event(event: BuildEvent) -> None:
-            self.on_event(step, event)
-
-        self.on_layer(step, "build")
-        with laid_out(step, self.cache, self.parts, on_event) as context:
-            return self.engine.build(step, context, labels(step), self.settings, on_event)
-
     def _pull(self, step: LayerStep, image: RegistryImage) -> ImageFacts:
         assert self.image_sources is not None, "only image sources give registry images"
         self.on_layer(step, "pull")
         return self.image_sources.fetch(self.engine, step, image, lambda event: self.on_event(step, event))
-
-    @contextmanager
-    def _alone(self, step: LayerStep) -> Iterator[None]:
-        """Hold the layer's lock; says so where another process holds it."""
-        path = self.cache / "locks" / f"{step.content_id}.lock"
-        with locked(path, on_wait=lambda: self.on_layer(step, "waiting")):
-            yield
 
 
 def require_no_build(decisions: Sequence[LayerDecision], *, asked: bool) -> None:

@@ -30,18 +30,6 @@ ABANDONED_S = 24 * 3600
 """Seconds after which a context is one that a killed build left."""
 
 
-def _no_tree(tree: TreePin, _out: Path) -> None:
-    raise StepFailed(f"nothing here gets files of {tree.url}", slug="context")
-
-
-def _no_tools(step: LayerStep, _out: Path, _on_event: Callable[[BuildEvent], None]) -> None:
-    raise StepFailed(f"nothing here gets the compiler of `{step.name}`", slug="context")
-
-
-def _no_sdist(sdist: SdistPin, _out: Path) -> None:
-    raise StepFailed(f"nothing here gets {sdist.filename}", slug="context")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Where the big parts of a context come from: functions, so that a plan needs no network."""
@@ -50,11 +38,11 @@ class Parts:
     """Write the root file system of a step's packages to a path."""
     pip: Callable[[LayerStep, Path], None]
     """Write the wheel of the step's pip to a path."""
-    tree: Callable[[TreePin, Path], None] = _no_tree
+    tree: Callable[[TreePin, Path], None]
     """Write the files of a commit to a path that is not there yet."""
-    tools: Callable[[LayerStep, Path, Callable[[BuildEvent], None]], None] = _no_tools
+    tools: Callable[[LayerStep, Path, Callable[[BuildEvent], None]], None]
     """Write the root file system of a step's compiler to a path."""
-    sdist: Callable[[SdistPin, Path], None] = _no_sdist
+    sdist: Callable[[SdistPin, Path], None]
     """Write the source of a distribution to a path."""
 
 

@@ -1,6 +1,7 @@
 """Hit, pull or build: decided here for every layer, once. `mlorch plan` prints the decisions, a build executes them.
 
-Pure, and light: a plan that finds everything pays for nothing that lays out contexts or builds.
+`layer_decisions` asks the engine and the registries, `decide` is pure. Light: a plan that finds everything pays
+for nothing that lays out contexts or builds.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from typing import TYPE_CHECKING
 from orchestrator.plan.build.layers import explain, merge_layers, missing_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Literal
 
     from orchestrator.engines import ImageFacts
     from orchestrator.facts.build import BuildPlan, LayerStep
-    from orchestrator.images.pull import RegistryImage
+    from orchestrator.images.pull import ImageSources, RegistryImage
 
     Action = Literal["hit", "pull", "build", "unknown"]
     Changes = tuple[dict[str, str | None], ...]
+    LookUp = Callable[[Sequence[str]], Mapping[str, ImageFacts | None]]
+    """Image names to what an engine has of each."""
+    ImagesOfLayer = Callable[[str], Sequence[ImageFacts]]
+    """The name of a layer to all images of it that an engine has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,33 @@ class LayerOutcome:
     digest: str | None
     seconds: float
     changed: Changes = ()
+
+
+def layer_decisions(
+    plans: Sequence[BuildPlan],
+    look_up: LookUp | None,
+    images_of_layer: ImagesOfLayer,
+    sources: ImageSources | None,
+) -> tuple[LayerDecision, ...]:
+    """The decisions for ``plans``; ``look_up`` is None where no engine answers.
+
+    Raises:
+        RegistryError: as `ImageSources.registry_images`.
+    """
+    if look_up is None:
+        return decide(plans, None, {})
+    steps = merge_layers(plans)
+    found = look_up([step.image for step in steps])
+    registry_images = {}
+    if sources is not None:
+        found = sources.accept(found, steps)
+        present = {image for image, facts in found.items() if facts is not None}
+        registry_images = sources.registry_images(plans, present)
+    decisions = decide(plans, found, registry_images)
+    return tuple(
+        explained(decision, images_of_layer(decision.step.name)) if decision.action == "build" else decision
+        for decision in decisions
+    )
 
 
 def decide(
@@ -132,39 +164,27 @@ def why_built(step: LayerStep, images: Sequence[ImageFacts]) -> tuple[str, Chang
 def _inputs(facts: ImageFacts) -> dict[str, str] | None:
     """The inputs that an image says it was built from; None where it does not, or says nonsense."""
     try:
-        said = json.loads(facts.labels.get("org.mlorch.inputs", ""))
+        inputs = json.loads(facts.labels.get("org.mlorch.inputs", ""))
     except ValueError:
         return None
-    return said if isinstance(said, dict) else None
+    return inputs if isinstance(inputs, dict) else None
 
 
 def planned(decision: LayerDecision) -> LayerOutcome:
-    """A decision as `mlorch plan` and a dry run print it."""
+    """A decision as `mlorch plan` and a dry run print it; a build replaces what it does otherwise."""
     digest = None
     if decision.image is not None:
         digest = decision.image.digest
     if decision.registry_image is not None:
         digest = decision.registry_image.reference.digest
-    return outcome(decision.step, decision.action, decision.reason, digest, changed=decision.changed)
-
-
-def outcome(
-    step: LayerStep,
-    state: str,
-    reason: str,
-    digest: str | None,
-    *,
-    seconds: float = 0.0,
-    changed: Changes = (),
-) -> LayerOutcome:
-    """The outcome of a layer."""
+    step = decision.step
     return LayerOutcome(
         name=step.name,
         content_id=step.content_id,
-        state=state,
-        reason=reason,
+        state=decision.action,
+        reason=decision.reason,
         image=step.image,
         digest=digest,
-        seconds=seconds,
-        changed=changed,
+        seconds=0.0,
+        changed=decision.changed,
     )

@@ -52,7 +52,7 @@ class LayerFiles:
 class Differs:
     """Where two images part: ``there`` is the image that was there, ``rebuilt`` the other one.
 
-    ``path`` is a file's, or the place of a field in the configuration (``history.2.created``);
+    ``path`` is a file's, or the path of a field in the configuration (``history.2.created``);
     ``what`` is the field: ``content``, ``mode``, ``mtime``, ``owner``, ``target``, ``kind``,
     ``attributes``, ``present``, ``value``; of a whole layer ``order`` and ``compression``.
     """
@@ -83,7 +83,7 @@ class Differs:
 
 
 def first_unlike(there: Sequence[str], rebuilt: Sequence[str]) -> int | None:
-    """The first place where two lists of digests differ, as far as both go."""
+    """The first index at which two lists of digests differ, as far as both go."""
     pairs = enumerate(zip(there, rebuilt, strict=False))
     return next((index for index, (one, other) in pairs if one != other), None)
 
@@ -163,10 +163,10 @@ def _fields(one: object, other: object, path: str) -> Iterator[Differs]:
         for index, (a, b) in enumerate(zip(one, other, strict=True)):
             yield from _fields(a, b, f"{path}.{index}")
     elif one != other:
-        yield Differs(where="config", path=path, what="value", there=_told(one), rebuilt=_told(other))
+        yield Differs(where="config", path=path, what="value", there=_shown(one), rebuilt=_shown(other))
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     """A value as a message shows it; long ones are cut."""
     text = "missing" if value is None else str(value)
     return text if len(text) <= 200 else f"{text[:200]}…"

@@ -6,7 +6,6 @@ our images or named otherwise carries our labels too, and is left alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError
@@ -18,15 +17,6 @@ if TYPE_CHECKING:
 
 OWN = "localhost/mlorch/"
 ID_LABEL = "org.mlorch.content-id"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
-    """What became of an image: ``removed``, or ``kept`` with the reason."""
-
-    image: ImageFacts
-    state: str
-    why: str = ""
 
 
 def own_images(engine: Engine) -> tuple[ImageFacts, ...]:
@@ -46,10 +36,10 @@ def unneeded(images: Iterable[ImageFacts], needed: Collection[str]) -> tuple[Ima
     return tuple(sorted(going, key=lambda facts: (-len(facts.layers), facts.image)))
 
 
-def freed(going: Sequence[ImageFacts], all_images: Sequence[ImageFacts]) -> int:
-    """Bytes that are given back when `going` are removed: not those of layers that others hold too."""
-    names = {facts.image for facts in going}
+def freed(names: Collection[str], all_images: Sequence[ImageFacts]) -> int:
+    """Bytes that are given back when the images of these names go: not those of layers that others hold too."""
     staying = [facts for facts in all_images if facts.image not in names]
+    going = [facts for facts in all_images if facts.image in names]
     counted = list(staying)
     total = 0
     for facts in sorted(going, key=lambda facts: len(facts.layers)):
@@ -67,16 +57,12 @@ def _is_below(one: ImageFacts, other: ImageFacts) -> bool:
     return other.layers[: len(one.layers)] == one.layers
 
 
-def remove(engine: Engine, going: Iterable[ImageFacts]) -> tuple[Removal, ...]:
-    """Remove images by name; one that a container needs stays, and says so. Raises `EngineError`."""
-    done = []
-    for facts in going:
-        try:
-            engine.remove_image(facts.image)
-        except MlorchError as error:
-            if error.slug != "image-in-use":
-                raise
-            done.append(Removal(image=facts, state="kept", why=error.message))
-        else:
-            done.append(Removal(image=facts, state="removed"))
-    return tuple(done)
+def remove_image(engine: Engine, reference: str) -> str:
+    """Remove an image by name; gives why it stays where a container needs it. Raises `EngineError`."""
+    try:
+        engine.remove_image(reference)
+    except MlorchError as error:
+        if error.slug != "image-in-use":
+            raise
+        return error.message
+    return ""

@@ -1,4 +1,4 @@
-"""Images of layers sent to a registry, each under its content id, and found there again by digest.
+"""Images of layers sent to a registry, each under its content id, and the lists of digests that a site publishes.
 
 What is published stays: an image that lies under the tag already is not replaced, though
 its bytes may differ from those built here (others may have its digest in their lists).
@@ -7,16 +7,18 @@ its bytes may differ from those built here (others may have its digest in their 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import MlorchError, RegistryError
-from orchestrator.images.published_list import Published
+from orchestrator.errors import MlorchError, RegistryError, UsageError
+from orchestrator.host.files import atomic_write_text
 from orchestrator.images.pull import looked_at, require_labels
 from orchestrator.plan.build.layers import set_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from orchestrator.engines import BuildEvent, Engine, ImageFacts
     from orchestrator.facts.build import BuildPlan, LayerStep
@@ -26,6 +28,17 @@ if TYPE_CHECKING:
 
 SET = "org.mlorch.set"
 """The annotation of an index's members: which definitions they were made of, whatever the platform."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """An image of a layer in a registry, by digest."""
+
+    layer: str
+    content_id: str
+    platform: str
+    digest: str
+    registry: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +61,7 @@ class Indexed:
 
 @dataclass(slots=True, kw_only=True)
 class Publisher:
-    """Pushes layers of plans from one engine to one place."""
+    """Pushes layers of plans from one engine to one registry prefix."""
 
     engine: Engine
     prefix: RegistryPrefix
@@ -142,3 +155,46 @@ class Publisher:
                 slug="digest-mismatch",
             )
         return found.digest
+
+
+# -- published lists -----------------------------------------------------------------------
+
+
+def read_published(path: Path) -> dict[str, Published]:
+    """The images of a list by content id.
+
+    Raises:
+        UsageError: `no-published-list`, there is no such file.
+        DefinitionError: faults of the file, located.
+    """
+    from orchestrator.definitions.kinds.settings import PublishedList
+    from orchestrator.definitions.yaml import decode, read_document
+
+    if not path.is_file():
+        raise UsageError(
+            f"there is no list of published images at {path}",
+            hint="`mlorch images push REGISTRY -o FILE` writes one",
+            slug="no-published-list",
+        )
+    found = decode(read_document(path), PublishedList)
+    return {image.content_id: Published(**image.model_dump()) for image in found.images}
+
+
+def write_published(path: Path, images: Iterable[Published]) -> None:
+    """Write a list: JSON where the name ends so, else YAML; what was there before goes.
+
+    Raises `WriteFailed`.
+    """
+    document = {"version": 1, "images": [asdict(image) for image in images]}
+    if path.suffix == ".json":
+        text = json.dumps(document, indent=1) + "\n"
+    else:
+        head = "# Images that were published, by digest. Written by mlorch; `images: FILE` in mlorch.yaml binds them.\n"
+        text = head + "version: 1\nimages:\n" + "".join(_yaml(asdict(image)) for image in images)
+    atomic_write_text(path, text, overwrite=True, mode=0o644)
+
+
+def _yaml(fields: Mapping[str, str]) -> str:
+    """One element; every value is a name, a hash or a host, and JSON's strings are YAML's."""
+    lines = [f"{key}: {json.dumps(value)}" for key, value in fields.items()]
+    return "".join(f"{'- ' if number == 0 else '  '}{line}\n" for number, line in enumerate(lines))

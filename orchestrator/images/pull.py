@@ -1,14 +1,13 @@
 """Images of layers that need not be built, because a registry has them.
 
 A tag only finds an image. What is pulled is a digest, and only after its labels have
-said that it is the layer wanted; where a published list names a digest, no other will do.
+shown that it is the layer wanted; where a published list names a digest, no other will do.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, RegistryError
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.build import BuildPlan, LayerStep
     from orchestrator.facts.references import Reference, RegistryPrefix
     from orchestrator.http.client import Client
-    from orchestrator.images.published_list import Published
+    from orchestrator.images.publish import Published
     from orchestrator.images.registry.client import Registry
 
 _UNREACHED = frozenset({"registry-down", "registry-slow", "registry-ca", "registry-auth", "registry-credentials"})
@@ -127,8 +126,6 @@ class ImageSources:
         Raises:
             RegistryError: as `ImageTransfer.pull`; `digest-mismatch` where the engine holds something else.
         """
-        from dataclasses import replace
-
         reference = str(registry_image.reference)
         try:
             facts = engine.pull(reference, self._client(registry_image.reference.host).auth(), on_event)
@@ -151,7 +148,7 @@ class ImageSources:
         return tuple(prefix for prefix in prefixes if prefix.host not in self._unreached)
 
     def _at(self, prefix: RegistryPrefix, step: LayerStep, bound: Published | None) -> tuple[RegistryImage | None, str]:
-        """The image at a place, and the digest under its tag where that is not the published one."""
+        """The image at a registry prefix, and the digest under its tag where that is not the published one."""
         reference = prefix.image(step.name, step.content_id)
         client = self._client(prefix.host)
         if bound is not None:
@@ -212,30 +209,26 @@ def _drop(engine: ImageTransfer, reference: str) -> None:
 
 
 def looked_at(client: Registry, reference: Reference, digest: str, step: LayerStep, prefix: str) -> RegistryImage:
-    """What lies under a digest, once its own configuration has said that it is the layer.
+    """What lies under a digest, once its own configuration has shown that it is the layer.
 
     Raises:
         RegistryError: `image-mismatch`, it is something else; `digest-mismatch`, its bytes are not its digest's.
     """
+    from orchestrator.images.registry.images import image_config
+
     manifest = client.get_manifest(reference.repository, digest)
     if manifest.is_index:
-        member = next((one for one in manifest.manifests() if one.platform == step.platform), None)
+        member = manifest.member(step.platform)
         if member is None:
             raise mismatch(str(reference), f"it holds no image for {step.platform}")
-        manifest = client.get_manifest(reference.repository, member.digest)
-    config = manifest.config()
-    require_labels(image_labels(client.read_blob(reference.repository, config.digest)), step, str(reference))
-    size = sum(layer.size for layer in manifest.layers())
-    return RegistryImage(reference=reference.at(manifest.digest), config=config.digest, size=size, prefix=prefix)
-
-
-def image_labels(config: bytes) -> dict[str, str]:
-    """The labels in an image's configuration; empty where it has none."""
-    try:
-        found = json.loads(config).get("config", {}).get("Labels") or {}
-        return {str(key): str(value) for key, value in found.items()}
-    except (ValueError, AttributeError):
-        return {}
+        manifest = client.get_manifest(reference.repository, member)
+    require_labels(image_config(client, reference.repository, manifest).labels, step, str(reference))
+    return RegistryImage(
+        reference=reference.at(manifest.digest),
+        config=manifest.config().digest,
+        size=sum(layer.size for layer in manifest.layers()),
+        prefix=prefix,
+    )
 
 
 def require_labels(found_labels: Mapping[str, str], step: LayerStep, reference: str) -> None:

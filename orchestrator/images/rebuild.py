@@ -12,28 +12,24 @@ import tarfile
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
-from orchestrator.images.context import laid_out
+from orchestrator.images.build import LayerBuilder
 from orchestrator.images.difference import File, LayerFiles, first_difference, first_unlike
-from orchestrator.images.layout.archive import BLOCK, CarefulInfo, opened, refused
-from orchestrator.images.layout.layers import unpacked
-from orchestrator.images.layout.read import blob_name, images_of
-from orchestrator.plan.build.layers import labels
+from orchestrator.images.layout.archive import BLOCK, opened
+from orchestrator.images.layout.oci import Unpacked, blob_name, images_of, layer_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from orchestrator.engines import BuildEvent, Engine, ImageFacts
-    from orchestrator.facts.build import BuildSettings, LayerStep
-    from orchestrator.images.context import Parts
+    from orchestrator.engines import ImageFacts
+    from orchestrator.facts.build import LayerStep
     from orchestrator.images.difference import Differs
     from orchestrator.images.layout.archive import Archive
-    from orchestrator.images.layout.layers import LayerBlob
-    from orchestrator.images.layout.read import LaidImage
+    from orchestrator.images.layout.oci import LaidImage, LayerBlob
 
 _KINDS = {
     tarfile.REGTYPE: "file",
@@ -67,15 +63,8 @@ class Rebuilt:
 
 
 @dataclass(slots=True, kw_only=True)
-class Rebuilder:
+class Rebuilder(LayerBuilder):
     """Builds layers again on one engine."""
-
-    engine: Engine
-    settings: BuildSettings
-    parts: Parts
-    cache: Path
-    on_layer: Callable[[LayerStep, str], None] = field(default=lambda _step, _state: None)
-    on_event: Callable[[LayerStep, BuildEvent], None] = field(default=lambda _step, _event: None)
 
     def verify(self, steps: Sequence[LayerStep]) -> tuple[Rebuilt, ...]:
         """Build each of `steps` under a name of its own, compare, and remove that name again.
@@ -93,7 +82,7 @@ class Rebuilder:
         outcomes = []
         for step in steps:
             began = time.monotonic()
-            facts = self._build(step, step)
+            facts = self._build_again(step, step)
             outcomes.append(_outcome(step, "rebuilt", facts.digest, facts.digest, began))
         return tuple(outcomes)
 
@@ -114,7 +103,7 @@ class Rebuilder:
         began = time.monotonic()
         trial = replace(step, content_id=f"rebuild-{step.content_id[:12]}-{secrets.token_hex(4)}")
         try:
-            facts = self._build(step, trial)
+            facts = self._build_again(step, trial)
             if there.image_id == facts.image_id:
                 return _outcome(step, "identical", there.digest, facts.digest, began)
             difference = self._difference(step.image, trial.image)
@@ -123,16 +112,8 @@ class Rebuilder:
         same = difference is not None and difference.what == "compression"
         return _outcome(step, "same-content" if same else "differs", there.digest, facts.digest, began, difference)
 
-    def _build(self, step: LayerStep, named: LayerStep) -> ImageFacts:
-        """Build `step` without a cache, under the name of `named`."""
-
-        def say(event: BuildEvent) -> None:
-            self.on_event(step, event)
-
-        self.on_layer(step, "build")
-        with laid_out(step, self.cache, self.parts, say) as context:
-            settings = replace(self.settings, no_cache=True)
-            facts = self.engine.build(named, context, labels(step), settings, say)
+    def _build_again(self, step: LayerStep, name: LayerStep) -> ImageFacts:
+        facts = self.build_layer(step, name=name, no_cache=True)
         self.on_layer(step, "built")
         return facts
 
@@ -196,22 +177,18 @@ def _layers(archive: Archive, image: LaidImage, wanted: int | None) -> list[Laye
 
 
 def _makers(config: Mapping[str, object]) -> list[str]:
-    """For each layer the instruction that made it, as the image's history tells it."""
+    """For each layer the instruction that made it, as the image's history has it."""
     history = config.get("history")
     entries = history if isinstance(history, list) else []
-    told = [entry for entry in entries if isinstance(entry, dict) and not entry.get("empty_layer")]
-    return [str(entry.get("created_by", "")).removesuffix(" # buildkit") for entry in told]
+    makers = [entry for entry in entries if isinstance(entry, dict) and not entry.get("empty_layer")]
+    return [str(entry.get("created_by", "")).removesuffix(" # buildkit") for entry in makers]
 
 
 def layer_files(archive: Archive, layer: LayerBlob) -> Iterator[File]:
     """The members of a layer in their order, each file hashed. Raises `StepFailed` as `compare`."""
-    with archive.open(blob_name(layer.digest)) as stream, unpacked(stream, layer, archive.path) as content:
-        try:
-            with tarfile.open(fileobj=content, mode="r|", tarinfo=CarefulInfo) as tar:  # type: ignore[call-overload]  # it reads
-                for member in tar:
-                    yield _file(tar, member)
-        except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-            raise refused(archive.path, f"a layer is no tar file ({error})", slug="bad-archive") from None
+    with archive.open(blob_name(layer.digest)) as stream, layer_tar(Unpacked(stream, layer, archive.path)) as tar:
+        for member in tar:
+            yield _file(tar, member)
 
 
 def _file(tar: tarfile.TarFile, member: tarfile.TarInfo) -> File:

@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from orchestrator.lint.shell import INTERPRETERS, variables
+from orchestrator.lint.shell import INTERPRETERS, reads, variables
 from orchestrator.lint.view import Finding, filled, mounts, pairs_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _MOVING = re.compile(
 )
 _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.IGNORECASE)
 _BUILD_TAG = re.compile(r"\b(?:docker|podman|nerdctl|buildx)\b.*\bbuild\b.*?(?:\s-t\s*|\s--tag[= ])(?P<tag>\S+)")
-_PIN_NAME = re.compile(
+PIN_NAME = re.compile(
     r"(?:^|_)(?:VERSION|VER|HASH|SHA|SHA256|COMMIT|TAG|REF|REV|REVISION|BRANCH|DIGEST|CHECKSUM)$", re.IGNORECASE
 )
 _GIT_URL = re.compile(r"(?:git\+|git@|git://|\.git\b)")
@@ -145,9 +145,8 @@ def _may_be_commit(text: str, known: Mapping[str, str | None], script: Script) -
     names = [name for name, _, _ in variables(text)]
     if names and _set_in(script, names):
         return True
-    for name in names:
-        if name not in known or known[name] is None:  # one that is set nowhere is a finding of `pin-unset`
-            return True
+    if any(known.get(name) is None for name in names):  # one that is set nowhere is a finding of `pin-unset`
+        return True
     return _COMMIT.fullmatch(filled(text, known)) is not None
 
 
@@ -204,7 +203,7 @@ def _unset(command: Command, script: Script, view: View) -> Iterator[Finding]:
                 continue
             if name not in known:
                 message = f"`{name}` is set nowhere above, so `{word.text}` is empty where it stands"
-            elif known[name] in {None, ""} and _PIN_NAME.search(name):
+            elif known[name] in {None, ""} and PIN_NAME.search(name):
                 message = f"`{name}` has no value unless the caller gives one"
             else:
                 continue
@@ -220,11 +219,11 @@ def _chooses(command: Command) -> bool:
 def unused(file: File) -> Iterator[Finding]:
     """ENV and ARG that look like a pin and are read by nothing below, in their stage or in those on top of it."""
     for pair in file.global_pairs:
-        if _PIN_NAME.search(pair.name) and not any(_reads(view, pair.name, 0) for view in file.views):
+        if PIN_NAME.search(pair.name) and not any(_reads(view, pair.name, 0) for view in file.views):
             yield _unused(pair)
     for view in file.views:
         for pair in view.pairs:
-            if _PIN_NAME.search(pair.name) and not _is_read(file, view, pair):
+            if PIN_NAME.search(pair.name) and not _is_read(file, view, pair):
                 yield _unused(pair)
 
 
@@ -234,31 +233,22 @@ def _is_read(file: File, view: View, pair: Pair) -> bool:
         return True
     if pair.instruction.keyword != "ENV":
         return False
-    return any(_reads(other, pair.name, 0) for other in file.views if _stands_on(other, view))
+    return any(_reads(other, pair.name, 0) for other in file.views if view in other.below)
 
 
 def _unused(pair: Pair) -> Finding:
     return Finding(rule="pin-unused", span=pair.span, message=f"`{pair.name}` is read by nothing below")
 
 
-def _stands_on(view: View, other: View) -> bool:
-    parent = view.parent
-    return parent is not None and (parent is other or _stands_on(parent, other))
-
-
 def _reads(view: View, name: str, below: int) -> bool:
     """Whether a stage uses a variable after a line; a program that we cannot see into may."""
-    if _names(view.source.text, name):
+    if reads(view.source.text, name):
         return True
     for one in view.body:
-        if one.line > below and (_names(one.text, name) or _takes_over(one, name)):
+        if one.line > below and (reads(one.text, name) or _takes_over(one, name)):
             return True
     scripts = [script for script in view.scripts if script.run.line > below]
     return any(name in script.text or any(_opaque(each) for each in script.commands) for script in scripts)
-
-
-def _names(text: str, name: str) -> bool:
-    return any(found == name for found, _, _ in variables(text))
 
 
 def _takes_over(one: Instruction, name: str) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.lint.bases import _PIN_NAME
-from orchestrator.lint.shell import variables
+from orchestrator.lint.bases import PIN_NAME
+from orchestrator.lint.shell import reads
 from orchestrator.lint.view import Finding
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ _HASH = re.compile(r"[0-9a-f]{7,64}|v?[0-9]+(?:\.[0-9]+)+\S*")
 def copies(file: File) -> Iterator[Finding]:
     """Whole source folders that are copied above a long step which does not read them."""
     for view in file.views:
-        for index, one in enumerate(view.body):
+        for one in view.body:
             broad = _broad_source(one)
             if broad is None:
                 continue
-            below = view.body[index + 1 :]
-            long = next((later for later in below if later.keyword == "RUN" and _is_long(view, later)), None)
+            below = [script for script in view.scripts if script.run.line > one.line]
+            long = next((script for script in below if any(_takes_long(each) for each in script.commands)), None)
             if long is not None:
-                message = f"`{broad.text}` is copied above the long step of line {long.line}"
+                message = f"`{broad.text}` is copied above the long step of line {long.run.line}"
                 yield Finding(rule="copy-before-build", span=one.span(broad.offset, len(broad.text)), message=message)
 
 
@@ -67,10 +67,6 @@ def _is_folder(text: str) -> bool:
     """Whether a source is everything, a folder by its look, or a glob."""
     name = text.rstrip("/").rpartition("/")[2]
     return text in {".", "./", "*", "./*"} or text.endswith("/") or ("." not in name and not text.startswith("$"))
-
-
-def _is_long(view: View, run: Instruction) -> bool:
-    return any(_takes_long(c) for script in view.scripts if script.run is run for c in script.commands)
 
 
 def _takes_long(command: Command) -> bool:
@@ -94,7 +90,7 @@ def pins(file: File) -> Iterator[Finding]:
     """ENV and ARG with a version or hash that stand above an installation of packages which does not read them."""
     for view in file.views:
         for pair in view.pairs:
-            if not (_PIN_NAME.search(pair.name) and _is_pin(view, pair)):
+            if not (PIN_NAME.search(pair.name) and _is_pin(view, pair)):
                 continue
             step = next((s for s in view.scripts if s.run.line > pair.instruction.line and _installs(s)), None)
             if step is None or _used_until(view, pair.name, step):
@@ -114,13 +110,8 @@ def _installs(script: Script) -> bool:
 
 def _used_until(view: View, name: str, step: Script) -> bool:
     """Whether a variable is read by the step itself or between its declaration and it."""
-    return any(
-        found == name
-        for one in view.body
-        if one.line <= step.run.line
-        for text in (one.text, *(here.text for here in one.here))
-        for found, _, _ in variables(text)
-    )
+    above = [one for one in view.body if one.line <= step.run.line]
+    return any(reads(text, name) for one in above for text in (one.text, *(here.text for here in one.here)))
 
 
 def accelerators(file: File) -> Iterator[Finding]:

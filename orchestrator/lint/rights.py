@@ -149,15 +149,11 @@ def _user(file: File) -> Iterator[Finding]:
     """The user that a container starts as: of the last stage, or of the stages that it stands on."""
     if not file.runs or not file.views:
         return
-    view = file.views[-1]
-    while True:
-        users = [one for one in view.body if one.keyword == "USER"]
-        if users or view.parent is None:
-            break
-        view = view.parent
+    last = file.views[-1]
+    users = [one for view in (*reversed(last.below), last) for one in view.body if one.keyword == "USER"]
     if not users:
-        source = file.views[-1].source
-        yield Finding(rule="user-root", span=source.span(), message="there is no USER, so containers start as root")
+        message = "there is no USER, so containers start as root"
+        yield Finding(rule="user-root", span=last.source.span(), message=message)
     elif users[-1].arguments.strip().partition(":")[0] in {"root", "0"}:
         message = f"containers start as `{users[-1].arguments.strip()}`"
         yield Finding(rule="user-root", span=users[-1].span(users[-1].start, len(users[-1].arguments)), message=message)

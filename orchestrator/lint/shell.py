@@ -103,6 +103,11 @@ def variables(text: str) -> Iterator[tuple[str, str, int]]:
         yield match["braced"] or match["plain"], match["rest"] or "", match.start()
 
 
+def reads(text: str, name: str) -> bool:
+    """Whether a text has a variable of this name."""
+    return any(found == name for found, _, _ in variables(text))
+
+
 class _Scanner:
     """Reads words and operators left to right."""
 
@@ -165,20 +170,20 @@ class _Scanner:
             return False
         return any(self.text.startswith(operator, self.at) for operator in self.operators)
 
-    def _piece(self) -> str:
-        """One character, or one quoted or substituted part."""
+    def _piece(self, *, quoted: bool = False) -> str:
+        """One character, or one quoted or substituted part; ``quoted``: in double quotes."""
         text, at = self.text, self.at
         character = text[at]
         if character == "\\" and at + 1 < len(text):
             self.at += 2
             return text[at + 1] if text[at + 1] != "\n" else ""
-        if character == "'":
+        if character == "'" and not quoted:
             end = text.find("'", at + 1)
             self.at = len(text) if end < 0 else end + 1
             return text[at + 1 : self.at - 1] if end >= 0 else text[at + 1 :]
         if character == '"':
             return self._double()
-        if text.startswith(("$(", "<(", ">("), at) and self.operators:
+        if text.startswith("$(" if quoted else ("$(", "<(", ">("), at) and self.operators:
             return self._substitution(text[at : at + 2])
         if character == "`" and self.operators:
             return self._back()
@@ -189,14 +194,7 @@ class _Scanner:
         self.at += 1
         parts = []
         while self.at < len(self.text) and self.text[self.at] != '"':
-            if self.text.startswith("\\", self.at):
-                parts.append(self.text[self.at + 1 : self.at + 2])
-                self.at += 2
-            elif self.text.startswith("$(", self.at) and self.operators:
-                parts.append(self._substitution("$("))
-            else:
-                parts.append(self.text[self.at])
-                self.at += 1
+            parts.append(self._piece(quoted=True))
         self.at += 1
         return "".join(parts)
 

@@ -78,6 +78,11 @@ class View:
     args: Mapping[str, str | None]
     """Global arguments, which an ARG without a default takes its value from."""
 
+    @property
+    def below(self) -> tuple[View, ...]:
+        """The stages that it stands on, the nearest first."""
+        return (self.parent, *self.parent.below) if self.parent else ()
+
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
         return tuple(pair for one in self.body if one.keyword in {"ENV", "ARG"} for pair in pairs_of(one))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,14 @@ from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, image_sourc
 from orchestrator.plan.build.layers import merge_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from orchestrator.engines import BuildEvent
     from orchestrator.errors import MlorchError
-    from orchestrator.facts.build import BuildPlan, LayerStep
+    from orchestrator.facts.build import BuildPlan, LayerStep, SdistPin, TreePin
+    from orchestrator.host.site import SiteConfig
+    from orchestrator.images.context import Parts
     from orchestrator.images.decide import LayerOutcome
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan import LayerPlan
@@ -79,31 +83,37 @@ class _Build:
         self._pull_policy = pull_policy
         self._bases = list(context.bases(selection))
         self._locked_anew: set[str] = set()
+        self._at_work: LayerStep | None = None
+        """The layer that is being built: after a failure, the one that failed."""
 
     def run(self, found: LayerPlan) -> Built:
         """Build until all is there, or nothing is left to try."""
         from orchestrator.errors import AssetError, StepFailed
         from orchestrator.images.build import require_no_build
-        from orchestrator.operations.host_ready import require_platform
+        from orchestrator.operations.target_choice import require_platform
 
         if not self._pull_policy.build:
             require_no_build(found.decisions, asked=found.sources is not None)
         require_platform(found.plans, self._context.engine.facts())
         while True:
-            layers = merge_layers(found.plans)
-            with self._progress.layers(layers) as view:
-                at_work = _LayerAtWork(view)
+            with self._progress.layers(merge_layers(found.plans)) as view:
                 try:
-                    return found.plans, self._make(found, at_work)
+                    return found.plans, self._make(found, view)
                 except (AssetError, StepFailed) as error:
-                    self._mend(error, at_work.step, found.plans[0])
+                    self._mend(error, self._at_work, found.plans[0])
             plans = self._context.plans(self._selection).plans
             found = layer_plan(self._context, plans, found.sources, engine_needed=True)
 
-    def _make(self, found: LayerPlan, view: _LayerAtWork) -> tuple[LayerOutcome, ...]:
+    def _make(self, found: LayerPlan, view: LayerProgress) -> tuple[LayerOutcome, ...]:
         from orchestrator.host.folders import cache_home
         from orchestrator.images.build import Builder
 
+        def on_layer(step: LayerStep, state: str) -> None:
+            if state in {"build", "pull"}:
+                self._at_work = step if state == "build" else None
+            view.layer(step, state)
+
+        self._at_work = None
         context, policy = self._context, self._pull_policy
         with context.build_settings() as settings:
             builder = Builder(
@@ -113,7 +123,7 @@ class _Build:
                 parts=context.parts(),
                 cache=cache_home(),
                 image_sources=found.sources,
-                on_layer=view.layer,
+                on_layer=on_layer,
                 on_event=view.event,
             )
             return builder.build(found.decisions)
@@ -134,7 +144,7 @@ class _Build:
 
         self._locked_anew.add(step.name)
         self._progress.warn(error.message)
-        if self._selection.locked:
+        if self._context.locked:
             require_no_drift(self._context, step, self._progress)
             raise error
         relock(self._context, step, self._progress)
@@ -147,21 +157,32 @@ class _Build:
         self._context.prefer_base(self._selection, plan, works)
 
 
-class _LayerAtWork:
-    """Hands layer progress on, and knows the layer that is being built: after a failure, the one that failed."""
+# -- what contexts are made of --------------------------------------------------------------
 
-    def __init__(self, view: LayerProgress) -> None:
-        self._view = view
-        self.step: LayerStep | None = None
 
-    def layer(self, step: LayerStep, state: str) -> None:
-        """A layer came to a new state."""
-        if state == "build":
-            self.step = step
-        elif state == "pull":
-            self.step = None
-        self._view.layer(step, state)
+def package_parts(site: SiteConfig) -> Parts:
+    """Where the large parts of a context come from: packages by pin, each fetched when a layer that has it is built."""
+    from orchestrator.host.git import export
+    from orchestrator.images.context import Parts
+    from orchestrator.packages.fetch import Fetcher, fetch_sdist, pip_wheel
+    from orchestrator.packages.rootfs import build_rootfs
 
-    def event(self, step: LayerStep, event: BuildEvent) -> None:
-        """The engine said something of a layer's work."""
-        self._view.event(step, event)
+    def rootfs(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
+        fetch = Fetcher(site=site, on_event=on_event)
+        build_rootfs(step.debs, out, base=step.parent is None, fetch=fetch, on_event=on_event, relock=step.name)
+
+    def tools(step: LayerStep, out: Path, on_event: Callable[[BuildEvent], None]) -> None:
+        fetch = Fetcher(site=site, on_event=on_event)
+        build_rootfs(step.tools, out, base=False, fetch=fetch, on_event=on_event, relock=step.toolchain)
+
+    def pip(step: LayerStep, out: Path) -> None:
+        assert step.pip is not None, "only a layer with wheels asks for pip"
+        shutil.copyfile(pip_wheel(step.pip, Fetcher(site=site)), out)
+
+    def sdist(pin: SdistPin, out: Path) -> None:
+        shutil.copyfile(fetch_sdist(pin, Fetcher(site=site)), out)
+
+    def tree(pin: TreePin, out: Path) -> None:
+        export(pin.url, pin.commit, out, paths=pin.paths, mirrors=site.git_mirrors)
+
+    return Parts(rootfs=rootfs, pip=pip, tools=tools, sdist=sdist, tree=tree)

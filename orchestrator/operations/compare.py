@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.facts.containers import RECORD
+from orchestrator.operations.results import latest_session, nothing
 from orchestrator.results.compare import compare, key_of, pairs
 from orchestrator.results.store import Store
 from orchestrator.results.summary import summaries
@@ -20,20 +21,6 @@ if TYPE_CHECKING:
     from orchestrator.results.summary import Summary
 
 LAST, PREVIOUS = "last", "previous"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompareRequest:
-    """Compare ``now`` with ``was``: each a run's id or folder, a session's id, a folder of results, or a word.
-
-    ``tolerance`` is a share of the figure before; with ``if_any`` nothing to compare with is no failure.
-    """
-
-    folder: Path
-    was: str = PREVIOUS
-    now: str = LAST
-    tolerance: float = 0.05
-    if_any: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,65 +44,52 @@ class Compared:
         }
 
 
-def compare_runs(request: CompareRequest) -> Compared:
-    """The comparison that is asked for.
+def compare_runs(
+    folder: Path, was: str = PREVIOUS, now: str = LAST, *, tolerance: float = 0.05, if_any: bool = False
+) -> Compared:
+    """Compare ``now`` with ``was``: each a run's id or folder, a session's id, a folder of results, or a word.
+
+    ``tolerance`` is a share of the figure before; with ``if_any`` nothing to compare with is no failure.
 
     Raises:
         NothingSelectedError: there are no runs. UsageError: as `Store.find`, the runs have nothing in common,
             or a run would be compared with itself (`same-run`).
     """
-    store = Store(request.folder)
-    if request.now == PREVIOUS:
+    store = Store(folder)
+    if now == PREVIOUS:
         raise UsageError("`previous` is what a run is compared with", hint="write `previous` first, then the run")
     try:
-        new = _runs(store, request.now, ())
-        found = pairs(_runs(store, request.was, new), new)
-        _require_others(found)
+        new = _runs(store, now, ())
+        found = pairs(_runs(store, was, new), new)
     except (NothingSelectedError, UsageError) as error:
-        if not request.if_any or error.slug not in {"nothing-selected", "nothing-to-compare"}:
+        if not if_any or error.slug not in {"nothing-selected", "nothing-to-compare"}:
             raise
-        return Compared(tolerance=request.tolerance, why_none=error.message)
-    comparisons = tuple(compare(old, one, tolerance=request.tolerance) for old, one in found)
-    return Compared(tolerance=request.tolerance, comparisons=comparisons)
-
-
-def _require_others(found: Sequence[tuple[Summary, Summary]]) -> None:
-    """A run that is compared with itself is always the same: in CI that would hide every regression."""
-    if found and all(old.folder == new.folder for old, new in found):
-        raise UsageError(
-            "this would compare runs with themselves", hint="name two different runs or sessions", slug="same-run"
-        )
+        return Compared(tolerance=tolerance, why_none=error.message)
+    # A run that is compared with itself is always the same: in CI that would hide every regression.
+    if found and all(old.folder == one.folder for old, one in found):
+        hint = "name two different runs or sessions"
+        raise UsageError("this would compare runs with themselves", hint=hint, slug="same-run")
+    return Compared(tolerance=tolerance, comparisons=tuple(compare(*pair, tolerance=tolerance) for pair in found))
 
 
 def _runs(store: Store, reference: str, new: Sequence[Summary]) -> list[Summary]:
     """The runs that a reference means, newest first; `previous` is judged against ``new``."""
     if reference in {LAST, "latest"}:  # as `results show` calls it
-        return summaries(_last(store))
+        return summaries(latest_session(store)[::-1])
     if reference == PREVIOUS:
         return summaries(_previous(store, new))
     path = Path(reference)
     if path.is_dir() and not (path / RECORD).is_file():
-        return summaries(_all(Store(path)))
+        entries = Store(path).entries()
+        if not entries:
+            raise nothing(path)
+        return summaries(entries)
     session = [entry for entry in store.entries() if entry.record is not None and entry.record.session == reference]
     if session:
         return summaries(session)
     entry = store.find(f"./{reference}" if path.is_dir() and "/" not in reference else reference)
     entry.need()
     return summaries([entry])
-
-
-def _all(store: Store) -> list[Entry]:
-    entries = store.entries()
-    if not entries:
-        raise _nothing(f"no results in {store.root}")
-    return entries
-
-
-def _last(store: Store) -> list[Entry]:
-    for entry in store.entries():
-        if entry.record is not None:
-            return store.session(entry.record)[::-1]
-    raise _nothing(f"no results in {store.root}")
 
 
 def _previous(store: Store, new: Sequence[Summary]) -> list[Entry]:
@@ -129,11 +103,10 @@ def _previous(store: Store, new: Sequence[Summary]) -> list[Entry]:
             continue
         if (*key_of(record), record.target) in wanted:
             return store.session(record)[::-1]
-    raise _nothing(f"no run of the same test before it in {store.root}")
-
-
-def _nothing(what: str) -> NothingSelectedError:
-    return NothingSelectedError(f"there is {what}", hint="run a benchmark: `mlorch run`")
+    raise NothingSelectedError(
+        f"there is no earlier session in {store.root} that ran one of these tests on the same target",
+        hint="run the benchmark again and compare then, or name the run to compare with",
+    )
 
 
 def _document(one: Comparison) -> dict[str, object]:

@@ -6,10 +6,11 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.settings import Settings, pinned, recipe_specs, settings_files
 from orchestrator.engines.access import EngineAccess
 from orchestrator.errors import EngineError, UsageError
 from orchestrator.host.folders import cache_home
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.catalog import Catalog, Root
     from orchestrator.definitions.kinds.recipes import Target
-    from orchestrator.definitions.settings import Settings
     from orchestrator.engines import Engine, EngineFactory, EngineFacts
     from orchestrator.facts.build import BuildPlan, BuildSettings
     from orchestrator.host.accelerators import Machine
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.host.site import SiteConfig
     from orchestrator.http.client import Client
     from orchestrator.images.context import Parts
-    from orchestrator.images.look_up import LookUp
+    from orchestrator.images.decide import LookUp
     from orchestrator.operations.progress import Talk
     from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.build.resolve import Base
@@ -43,43 +43,36 @@ def _settings() -> Settings:
     return read_settings()
 
 
-@dataclass(slots=True)
+@dataclass
 class Context:
     """What a use case works with; everything is made when first asked for, and once."""
 
     recipes: tuple[str, ...] = ()
     settings: Settings = field(default_factory=_settings)
     locked: bool = False
-    """Whether only the locks that came with the definitions count, not this machine's own."""
+    """Whether only the locks that came with the definitions count, not this machine's own, and none is made anew."""
     wanted_engine: str = ""
     """The engine that was named; empty leaves it to the settings."""
     talk: Talk = field(default_factory=Silent)
-    _pinned: tuple[str, ...] | None = field(default=None, repr=False)
-    _catalog: Catalog | None = field(default=None, repr=False)
-    _machine: Machine | None = field(default=None, repr=False)
     _presences: dict[str, Presence] = field(default_factory=dict, repr=False)
     _choices: dict[tuple[str | None, str | None, str | None], TargetChoice] = field(default_factory=dict, repr=False)
     _preferred_bases: dict[tuple[str | None, str | None], str] = field(default_factory=dict, repr=False)
     _signature: str = field(default="", repr=False)
     """Of the files that plans are made of, as they were before the catalogue was read."""
-    _site: SiteConfig | None = field(default=None, repr=False)
-    _http: Client | None = field(default=None, repr=False)
     _engine: Engine | None = field(default=None, repr=False)
     _connecting: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     # -- definitions -------------------------------------------------------------------
 
-    @property
+    @cached_property
     def catalog(self) -> Catalog:
         """All definitions of the built-in and the given recipes, checked."""
-        if self._catalog is None:
-            from orchestrator.definitions.catalog import load
-            from orchestrator.host.signature import signature
+        from orchestrator.definitions.catalog import load
+        from orchestrator.host.signature import signature
 
-            # Before anything is read: a file that is edited meanwhile must not pass for the one that was read.
-            self._signature = signature(self._plan_roots())
-            self._catalog = load(self.roots())
-        return self._catalog
+        # Before anything is read: a file that is edited meanwhile must not pass for the one that was read.
+        self._signature = signature(self._plan_roots())
+        return load(self.roots())
 
     def roots(self) -> tuple[Root, ...]:
         """The folders of definitions, built-in ones first; a repository is fetched once a commit."""
@@ -87,39 +80,49 @@ class Context:
         from orchestrator.host.git import fetch
         from orchestrator.operations.relock import with_own_locks
 
-        found = roots(self.pinned(), partial(fetch, mirrors=self.site.git_mirrors))
+        found = roots(self.pinned, partial(fetch, mirrors=self.site.git_mirrors))
         return found if self.locked else with_own_locks(found)
+
+    def catalog_for(self, benchmarks: Sequence[str], changes: Sequence[str]) -> Catalog:
+        """The catalogue with ``benchmarks`` as ``changes`` (``KEY=VALUE``) want them; the same where there are none.
+
+        Raises `UsageError`, as `definitions.catalog.load_chosen`; `bad-set` for changes of no benchmark.
+        """
+        if not changes:
+            return self.catalog
+        from orchestrator.definitions.catalog.load import load_chosen
+        from orchestrator.definitions.variations import parse_changes
+
+        if not benchmarks:
+            raise UsageError("--set changes a benchmark, and none is named", hint="name one", slug="bad-set")
+        return load_chosen(self.catalog, benchmarks, parse_changes(changes))
 
     def forget(self) -> None:
         """Read definitions and locks again when next asked: a lock was written."""
-        self._catalog = None
+        self.__dict__.pop("catalog", None)
 
+    @cached_property
     def pinned(self) -> tuple[str, ...]:
         """The recipes of the settings and the request, refs of git replaced by their commits, and said so."""
-        if self._pinned is None:
-            self._pinned = ()
-            from orchestrator.definitions.settings import pinned, recipe_specs
+        specs = recipe_specs(self.recipes, self.settings)
+        if not specs:
+            return ()
+        from orchestrator.host.git import commit_of
 
-            specs = recipe_specs(self.recipes, self.settings)
-            if specs:
-                from orchestrator.host.git import commit_of
-
-                self._pinned = pinned(specs, partial(commit_of, mirrors=self.site.git_mirrors))
-                for given, at_commit in zip(specs, self._pinned, strict=True):
-                    if given != at_commit:
-                        self.talk.say(f"recipes {given} are at commit {at_commit.rpartition('@')[2]}")
-        return self._pinned
+        found = pinned(specs, partial(commit_of, mirrors=self.site.git_mirrors))
+        for given, at_commit in zip(specs, found, strict=True):
+            if given != at_commit:
+                self.talk.say(f"recipes {given} are at commit {at_commit.rpartition('@')[2]}")
+        return found
 
     # -- this machine ------------------------------------------------------------------
 
-    @property
+    @cached_property
     def machine(self) -> Machine:
         """What detection looks at, read once."""
-        if self._machine is None:
-            from orchestrator.host.accelerators import this_machine
+        from orchestrator.host.accelerators import this_machine
 
-            self._machine = this_machine()
-        return self._machine
+        return this_machine()
 
     def presence(self, target: Target) -> Presence:
         """What this host has of a target; nothing is said of containers."""
@@ -135,22 +138,19 @@ class Context:
         if key not in self._choices:
             from orchestrator.operations.target_choice import choose_target
 
-            self._choices[key] = choose_target(
-                self.catalog, self.settings, self.presence, requested=requested, platform=platform, arch=arch
-            )
+            self._choices[key] = choose_target(self, requested, platform, arch)
         return self._choices[key]
 
     # -- plans -------------------------------------------------------------------------
 
     def plans(self, selection: Selection) -> CachedPlans:
         """The plans of `selection`, from the cache where nothing changed."""
-        from orchestrator.definitions.settings import settings_files
-
-        wanted = replace(self._with_settings(selection), recipes=self.pinned())
+        wanted = self._with_settings(selection)
         watched = (*settings_files(), *_layout_files(wanted))
         # A cached plan must not outlive the devices that decided its target or its arch.
         machine = "" if wanted.target and wanted.arch else hardware_signature()
-        return cached_plans(wanted, self._make_plans, cache=cache_home(), watched=watched, machine=machine)
+        decided_by = (self.pinned, self.locked, machine)
+        return cached_plans(wanted, self._make_plans, cache=cache_home(), watched=watched, decided_by=decided_by)
 
     def _with_settings(self, selection: Selection) -> Selection:
         """`selection` with what the settings, or an earlier fallback, say where the request is silent."""
@@ -178,12 +178,13 @@ class Context:
             plans: tuple[BuildPlan, ...] = (build_plan(self.catalog, resolution),)
         else:
             plans = build_plans(
-                self.catalog,
+                self.catalog_for(selection.benchmarks, selection.changes),
                 target=target,
                 benchmarks=selection.benchmarks,
                 platform=platform,
                 base=base,
                 arch=chosen.arch,
+                round_name=selection.round,
             )
         return CachedPlans(plans=plans, roots=self._plan_roots(), signature=self._signature)
 
@@ -252,24 +253,20 @@ class Context:
 
     # -- what is outside of this machine -------------------------------------------------
 
-    @property
+    @cached_property
     def site(self) -> SiteConfig:
         """What this site needs to reach anything: certificates, proxies, indexes, archives. Raises `EngineError`."""
-        if self._site is None:
-            from orchestrator.host.site import SETTINGS, discover
+        from orchestrator.host.site import SETTINGS, discover
 
-            given = {name: getattr(self.settings, name) for name in SETTINGS}
-            self._site = discover(os.environ, settings=given, git_mirrors=self.settings.git_mirrors)
-        return self._site
+        given = {name: getattr(self.settings, name) for name in SETTINGS}
+        return discover(os.environ, settings=given, git_mirrors=self.settings.git_mirrors)
 
-    @property
+    @cached_property
     def http(self) -> Client:
         """Asks servers as this site has to."""
-        if self._http is None:
-            from orchestrator.http.client import Client
+        from orchestrator.http.client import Client
 
-            self._http = Client(site=self.site)
-        return self._http
+        return Client(site=self.site)
 
     # -- what a build is given -----------------------------------------------------------
 
@@ -285,7 +282,7 @@ class Context:
 
     def parts(self) -> Parts:
         """Where root file systems and pip come from: packages by pin, from the mirrors of this site."""
-        from orchestrator.operations.build_parts import package_parts
+        from orchestrator.operations.build import package_parts
 
         return package_parts(self.site)
 

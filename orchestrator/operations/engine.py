@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines import engine_factory
+from orchestrator.engines import ENGINES, engine_factory
+from orchestrator.engines.access import Consent, EngineAccess
 from orchestrator.engines.cdi import known
-from orchestrator.operations.sweep import sweep_containers
+from orchestrator.errors import MlorchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from orchestrator.definitions.settings import Settings
     from orchestrator.engines import EngineFacts
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Talk
+
+
+_SHOWN = (
+    "host", "name", "version", "api_version", "platform", "buildx", "containerd_store", "storage_driver", "cdi",
+    "gpus", "cgroup_version", "root_dir", "rootless", "private",
+)  # fmt: skip
+"""The facts that `engine status --json` has under their own names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,49 +42,15 @@ class EngineStatus:
 
     def document(self) -> dict[str, Any]:
         """The JSON of `engine status`."""
-        facts = self.facts
+
         return {
-            "host": facts.host,
-            "name": facts.name,
-            "version": facts.version,
-            "api_version": facts.api_version,
-            "platform": facts.platform,
-            "buildx": facts.buildx,
+            **{name: getattr(self.facts, name) for name in _SHOWN},
+            "runtimes": list(self.facts.runtimes),
+            "cdi_devices": [device.name for device in known(self.facts).devices],
             "builder": self.builder,
-            "containerd_store": facts.containerd_store,
-            "storage_driver": facts.storage_driver,
-            "cdi": facts.cdi,
-            "cdi_devices": [device.name for device in known(facts).devices],
-            "gpus": facts.gpus,
-            "runtimes": list(facts.runtimes),
-            "cgroup_version": facts.cgroup_version,
-            "root_dir": facts.root_dir,
-            "rootless": facts.rootless,
-            "private": facts.private,
             "can_build": not self.why,
             "why": self.why,
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnsuredEngine:
-    """An engine that can build, and what was done to have it: `did` in the JSON of `engine ensure`."""
-
-    status: EngineStatus
-    did: tuple[str, ...]
-
-    def document(self) -> dict[str, Any]:
-        """The JSON of `engine ensure`."""
-        return {**self.status.document(), "did": list(self.did)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoppedEngine:
-    """Whether mlorch's own engine ran and was stopped, and the folder that its images and programs stay in."""
-
-    stopped: bool
-    home: Path | None
-    """None where there is nothing"""
 
 
 def engine_status(context: Context, talk: Talk) -> EngineStatus:
@@ -88,8 +64,10 @@ def engine_status(context: Context, talk: Talk) -> EngineStatus:
     return _status(facts)
 
 
-def ensure_engine(context: Context, *, yes: bool, confirm: Callable[[str], bool] | None, talk: Talk) -> EnsuredEngine:
-    """Make sure that an engine is there; where none can build, get one for mlorch alone.
+def ensure_engine(
+    context: Context, *, yes: bool, confirm: Callable[[str], bool] | None, talk: Talk
+) -> tuple[EngineStatus, tuple[str, ...]]:
+    """Make sure that an engine is there; where none can build, get one for mlorch alone. Gives what was done too.
 
     ``confirm`` asks a person, who is told what is about to be done; None where nobody can be asked:
     then ``yes`` is needed.
@@ -97,22 +75,42 @@ def ensure_engine(context: Context, *, yes: bool, confirm: Callable[[str], bool]
     Raises:
         UsageError: `unknown-engine`. EngineError: `not-asked`, or it cannot be had.
     """
-    facts, did = context.engine_factory.ensure(yes=yes, confirm=confirm, say=talk.say, access=context.engine_access)
-    return EnsuredEngine(status=_status(facts), did=did)
+    consent = Consent(yes=yes, confirm=confirm, say=talk.say)
+    facts, did = context.engine_factory.ensure(consent, context.engine_access)
+    return _status(facts), did
 
 
-def stop_engine() -> StoppedEngine:
-    """Stop mlorch's own Docker engine; its images stay, and another engine is never touched. Raises `EngineError`."""
+def stop_engine() -> tuple[bool, Path | None]:
+    """Stop mlorch's own Docker engine; its images stay, and another engine is never touched. Raises `EngineError`.
+
+    Gives whether it ran, and the folder that its images and programs stay in, None where there is nothing.
+    """
     from orchestrator.engines.private import engine_paths
     from orchestrator.engines.private.daemon import stop
 
     own = engine_paths()
     stopped = stop(own)
-    return StoppedEngine(stopped=stopped, home=own.home if own.home.exists() else None)
+    return stopped, own.home if own.home.exists() else None
+
+
+def sweep_containers(settings: Settings, talk: Talk) -> None:
+    """Remove the containers that a killed mlorch left, on whichever engine of this host they are.
+
+    The quick way of each engine is taken, as commands that find everything there must
+    stay quick; `mlorch run` sweeps engines elsewhere too. Never stops the command.
+    """
+    from orchestrator.runs.sweep import sweep
+
+    access = EngineAccess(host=settings.engine_host)
+    for name in ENGINES:
+        with contextlib.suppress(MlorchError, ValueError):
+            for run_id in sweep(engine_factory(name).sweepable(access)):
+                talk.warn(f"removed the container of {run_id}, whose mlorch is gone")
 
 
 def cdi_words(facts: EngineFacts) -> str:
     """What the engine can be asked for by CDI name."""
+
     if not facts.cdi:
         return "off"
     return ", ".join(device.name for device in known(facts).devices) or "on; no spec names a device"

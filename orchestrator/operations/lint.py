@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.catalog import Root, check, definition_files, gather
+from orchestrator.definitions.catalog.roots import SETTINGS_NAME
 from orchestrator.definitions.kinds.lock import LayerLock
 from orchestrator.definitions.kinds.settings import SettingsFile
 from orchestrator.definitions.yaml import decode, read_document
@@ -42,18 +43,6 @@ class LintResult:
         return any(strict or problem.level == "error" for problem in self.problems)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Files:
-    """The files to check, sorted by how they are read."""
-
-    recipes: tuple[Path, ...]
-    """given one by one, not by their folder"""
-    folders: tuple[Root, ...]
-    others: tuple[Path, ...]
-    """settings and locks"""
-    dockerfiles: tuple[Path, ...]
-
-
 def lint(context: Context, paths: Sequence[Path] = ()) -> LintResult:
     """Check files and folders of recipes and Dockerfiles, or all recipes of the context where none is given.
 
@@ -63,18 +52,20 @@ def lint(context: Context, paths: Sequence[Path] = ()) -> LintResult:
         UsageError: `no-recipes`, a folder of the context does not exist.
     """
     roots = context.roots()
-    files = _sorted(paths)
-    problems = _lint_recipes((*roots, *files.folders), files.recipes)
     if not paths:
-        return LintResult(checked=len(_paths_in(roots)), problems=tuple(problems))
-    wanted = {*map(str, files.recipes), *_paths_in(files.folders)}
-    problems = [problem for problem in problems if _is_in(problem, wanted, files.folders)]
-    for path in files.others:
+        return LintResult(checked=len(_paths_in(roots)), problems=tuple(_lint_recipes(roots, ())))
+    folders = [Root(path=path, origin=f"path:{path}") for path in paths if path.is_dir()]
+    dockerfiles = dockerfiles_of(paths)
+    files = [path for path in paths if path.is_file() and path not in dockerfiles]
+    others = [path for path in files if _is_settings_or_lock(path)]
+    recipes = [path for path in files if path not in others]
+    wanted = {*map(str, recipes), *_paths_in(folders)}
+    problems = [problem for problem in _lint_recipes((*roots, *folders), recipes) if _is_in(problem, wanted, folders)]
+    for path in others:
         problems += _lint_other(path)
-    for path in files.dockerfiles:
+    for path in dockerfiles:
         problems += _lint_dockerfile(path)
-    checked = len(wanted) + len(files.others) + len(files.dockerfiles)
-    return LintResult(checked=checked, problems=tuple(problems))
+    return LintResult(checked=len(wanted) + len(others) + len(dockerfiles), problems=tuple(problems))
 
 
 def _lint_recipes(roots: Sequence[Root], files: Sequence[Path]) -> list[Problem]:
@@ -88,30 +79,8 @@ def _paths_in(roots: Sequence[Root]) -> list[str]:
     return [str(path) for root in roots for path in definition_files(root)]
 
 
-def _sorted(paths: Sequence[Path]) -> _Files:
-    dockerfiles = dockerfiles_of(paths)
-    recipes, others = [], []
-    for path in paths:
-        if not path.is_file() or path in dockerfiles:
-            continue
-        if _is_settings(path) or _is_lock(path):
-            others.append(path)
-        else:
-            recipes.append(path)
-    return _Files(
-        recipes=tuple(recipes),
-        folders=tuple(Root(path=path, origin=f"path:{path}") for path in paths if path.is_dir()),
-        others=tuple(others),
-        dockerfiles=dockerfiles,
-    )
-
-
-def _is_settings(path: Path) -> bool:
-    return path.name == "mlorch.yaml"
-
-
-def _is_lock(path: Path) -> bool:
-    return path.name.endswith(".lock.yaml")
+def _is_settings_or_lock(path: Path) -> bool:
+    return path.name == SETTINGS_NAME or path.name.endswith(".lock.yaml")
 
 
 def _is_in(problem: Problem, wanted: set[str], folders: Sequence[Root]) -> bool:
@@ -125,11 +94,7 @@ def _is_in(problem: Problem, wanted: set[str], folders: Sequence[Root]) -> bool:
 def _lint_other(path: Path) -> tuple[Problem, ...]:
     """What is wrong in settings or a lock."""
     try:
-        document = read_document(path)
-        if _is_settings(path):
-            decode(document, SettingsFile)
-        else:
-            decode(document, LayerLock)
+        decode(read_document(path), SettingsFile if path.name == SETTINGS_NAME else LayerLock)
     except DefinitionError as error:
         return error.problems()
     return ()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.images.decide import planned
-from orchestrator.images.look_up import layer_decisions
+from orchestrator.images.decide import layer_decisions, planned
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, image_sources
 
 if TYPE_CHECKING:

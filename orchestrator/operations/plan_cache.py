@@ -39,11 +39,12 @@ class Selection:
     arch: str | None = None
     """What device code is built for; None means the devices here, else the target's default."""
     base_source: str = ""
-    recipes: tuple[str, ...] = ()
-    locked: bool = False
-    """Whether a build may not pin a successor of a package that is gone."""
+    round: str = ""
+    """The round whose rules hold; empty for the one that each benchmark names."""
     side: str = ""
     """The layer of a side image (`prep`), instead of benchmarks."""
+    changes: tuple[str, ...] = ()
+    """What `--set` says of the benchmarks: ``KEY=VALUE``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +63,14 @@ def cached_plans(
     *,
     cache: Path,
     watched: Sequence[str] = (),
-    machine: str = "",
+    decided_by: Sequence[object] = (),
 ) -> CachedPlans:
     """The plans of `selection`: kept ones when nothing changed, else made by `make` and kept.
 
     `watched` are files that decide which roots there are (mlorch.yaml), in place or not;
-    `machine` stands for the devices that decided the target or its arch.
+    `decided_by` is what else a plan follows: recipes by commit, --locked, the devices that decided target or arch.
     """
-    place = cache / "plans" / f"{_key(selection, watched, machine)}.json"
+    place = cache / "plans" / f"{_key(selection, watched, decided_by)}.json"
     kept = _read(place)
     if kept is not None:
         return kept
@@ -87,10 +88,10 @@ def cached_plans(
     return fresh
 
 
-def _key(selection: Selection, watched: Sequence[str], machine: str) -> str:
+def _key(selection: Selection, watched: Sequence[str], decided_by: Sequence[object]) -> str:
     environment = sorted((k, v) for k, v in os.environ.items() if k.startswith("MLORCH_"))
     stats = [_stat(path) for path in watched]
-    form = [__version__, to_plain(selection), str(Path.cwd()), environment, stats, machine]
+    form = [__version__, to_plain(selection), str(Path.cwd()), environment, stats, list(decided_by)]
     return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
 
 

@@ -5,6 +5,7 @@ The command line's `Console` and views are such watchers; the API's watcher keep
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Progress(Talk, Protocol):
 
 
 class Silent:
-    """A watcher that keeps silent: `Progress` for programs."""
+    """A watcher that keeps silent: `Progress` and `LayerProgress` for programs."""
 
     def say(self, text: str, *, style: str = "") -> None:
         """Nothing."""
@@ -57,13 +58,7 @@ class Silent:
 
     def layers(self, steps: tuple[LayerStep, ...]) -> AbstractContextManager[LayerProgress]:  # noqa: ARG002 (silent)
         """A view that shows nothing."""
-        from contextlib import nullcontext
-
-        return nullcontext(SilentLayers())
-
-
-class SilentLayers:
-    """`LayerProgress` that shows nothing."""
+        return nullcontext(self)
 
     def layer(self, step: LayerStep, state: str) -> None:
         """Nothing."""

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.images.pull import ImageSources
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Talk
+
+
+def option(name: str, default: Any) -> Any:
+    """A field of a request that the command line gives by the option ``name``."""
+    return field(default=default, metadata={"option": name})
+
+
+def words_of(request: Any) -> Iterator[str]:
+    """The options of a command line that say what ``request`` says beyond its defaults."""
+    for known in fields(request):
+        name, value = known.metadata.get("option"), getattr(request, known.name)
+        if not name or value == known.default:
+            continue
+        if isinstance(value, bool):
+            yield name if value else name.replace("--", "--no-")
+        elif isinstance(value, tuple):
+            for each in value:
+                yield from (name, str(each))
+        else:
+            yield from (name, str(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,27 +43,13 @@ class PullPolicy:
     the caches are registry prefixes where BuildKit keeps and finds the results of steps.
     """
 
-    pull: bool | None = None
-    build: bool = True
-    images: str = ""
+    pull: bool | None = option("--pull", None)
+    build: bool = option("--build", default=True)
+    images: str = option("--images", "")
     registries: tuple[str, ...] = ()
-    cache_to: str = ""
-    cache_from: tuple[str, ...] = ()
-
-    def to_argv(self) -> tuple[str, ...]:
-        """The options of a command line that says the same; the registries are settings and have none."""
-        words: list[str] = []
-        if self.pull is not None:
-            words.append("--pull" if self.pull else "--no-pull")
-        if not self.build:
-            words.append("--no-build")
-        if self.images:
-            words += ["--images", self.images]
-        if self.cache_to:
-            words += ["--cache-to", self.cache_to]
-        for cache in self.cache_from:
-            words += ["--cache-from", cache]
-        return tuple(words)
+    """Settings, which have no option."""
+    cache_to: str = option("--cache-to", "")
+    cache_from: tuple[str, ...] = option("--cache-from", ())
 
 
 DEFAULT_PULL_POLICY = PullPolicy()
@@ -72,7 +80,7 @@ def image_sources(context: Context, policy: PullPolicy, talk: Talk) -> ImageSour
             slug="no-registries",
         )
     from orchestrator.facts.references import parse_registry_prefix
-    from orchestrator.images.published_list import read_published
+    from orchestrator.images.publish import read_published
     from orchestrator.images.pull import ImageSources
 
     return ImageSources(

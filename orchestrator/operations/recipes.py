@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.definitions.catalog.choose import chosen, source_of
 from orchestrator.definitions.catalog.load import kind_of
 from orchestrator.definitions.catalog.roots import package_folder
 from orchestrator.definitions.kinds.base import is_name
 from orchestrator.definitions.kinds.recipes import KINDS
+from orchestrator.definitions.variations import leaves, parse_changes
 from orchestrator.definitions.yaml import nearest, suggestion
 from orchestrator.errors import UsageError
-from orchestrator.host.files import atomic_write_text
+from orchestrator.host.files import atomic_write_text, make_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from orchestrator.definitions.catalog import AnyEntry, Catalog
@@ -22,43 +24,8 @@ if TYPE_CHECKING:
 _FOLDERS = {"harness": "harnesses"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipeFacts:
-    """A recipe and where it comes from: an element of `recipes` in the JSON of `recipes list`."""
-
-    kind: str
-    name: str
-    title: str
-    origin: str
-    path: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """One recipe whole."""
-
-    facts: RecipeFacts
-    text: str
-    sha256: str
-    definition: dict[str, Any]
-    """as it was understood, with defaults"""
-
-    def document(self) -> dict[str, Any]:
-        """The JSON of `recipes show`."""
-        facts = self.facts
-        return {
-            "kind": facts.kind,
-            "name": facts.name,
-            "title": facts.title,
-            "origin": facts.origin,
-            "path": str(facts.path),
-            "sha256": self.sha256,
-            "definition": self.definition,
-        }
-
-
-def list_recipes(context: Context, kind: str | None = None) -> tuple[RecipeFacts, ...]:
-    """All recipes, or those of a kind.
+def list_recipes(context: Context, kind: str | None = None) -> tuple[dict[str, str], ...]:
+    """All recipes, or those of a kind, and where each comes from, as the JSON of `recipes list` has them.
 
     Raises:
         UsageError: `unknown-kind`. DefinitionError: invalid recipes.
@@ -68,46 +35,15 @@ def list_recipes(context: Context, kind: str | None = None) -> tuple[RecipeFacts
     return tuple(_facts(entry) for entry in context.catalog.entries(kind))
 
 
-def show_recipe(context: Context, name: str) -> Recipe:
-    """A recipe by NAME, or by KIND/NAME where several kinds have the name.
+def show_recipe(context: Context, name: str, changes: Sequence[str] = ()) -> AnyEntry:
+    """A recipe by NAME, or by KIND/NAME where several kinds have the name, with the choices of ``changes``.
 
     Raises:
-        UsageError: `unknown-recipe`, `ambiguous-recipe`, `unknown-kind`. DefinitionError: invalid recipes.
+        UsageError: `unknown-recipe`, `ambiguous-recipe`, `unknown-kind`; as `catalog.choose.chosen` for the changes.
+        DefinitionError: invalid recipes.
     """
-    entry = _find(context.catalog, name)
-    return Recipe(
-        facts=_facts(entry),
-        text=entry.document.text,
-        sha256=entry.sha256,
-        definition=entry.definition.model_dump(mode="json", by_alias=True, exclude_none=True),
-    )
-
-
-def new_recipe(kind: str, name: str, folder: Path) -> Path:
-    """Start a recipe of a kind below a folder of recipes: a commented file to fill in; gives its path.
-
-    Raises:
-        UsageError: as `skeleton`. WriteFailed: the file exists, or cannot be written.
-    """
-    text = skeleton(kind, name)
-    path = folder / _FOLDERS.get(kind, f"{kind}s") / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(path, text)
-    return path
-
-
-def skeleton(kind: str, name: str) -> str:
-    """The text of a new recipe.
-
-    Raises:
-        UsageError: `unknown-kind`, or `bad-name` for a name that cannot be one.
-    """
-    _require_kind(kind)
-    if not is_name(name):
-        hint = "lower-case letters and digits, joined by `-`, `_` or `.`"
-        raise UsageError(f"`{name[:80]}` cannot be a name", hint=hint, slug="bad-name")
-    text = (package_folder() / "skeletons" / f"{kind}.yaml").read_text(encoding="utf-8")
-    return text.replace("@NAME@", name)
+    found = _find(context.catalog, name)
+    return chosen(context.catalog, found, parse_changes(changes)) if changes else found
 
 
 def _find(catalog: Catalog, name: str) -> AnyEntry:
@@ -126,16 +62,62 @@ def _find(catalog: Catalog, name: str) -> AnyEntry:
     raise UsageError(f"there is no recipe `{name}`", hint=hint, slug="unknown-recipe")
 
 
+def recipe_document(entry: AnyEntry) -> dict[str, Any]:
+    """The JSON of `recipes show`: the recipe as it was understood, with defaults, and where it comes from.
+
+    Of one with axes also what was chosen; ``sources`` says for each value that is written who wrote it.
+    """
+    definition = entry.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
+    document = {**_facts(entry), "sha256": entry.sha256, "definition": definition}
+    if entry.variation is None or not entry.variation.chosen:
+        return document
+    sources = {path: source for path, _, source in resolved_values(entry)}
+    return {**document, "chosen": dict(entry.variation.chosen), "sources": sources}
+
+
+def resolved_values(entry: AnyEntry) -> tuple[tuple[str, str, str], ...]:
+    """Each value of a recipe with its choices made: its dotted path, the text, and what wrote it."""
+    return tuple((path, text, source_of(entry, path)) for path, text in leaves(entry.document))
+
+
+def new_recipe(kind: str, name: str, folder: Path) -> Path:
+    """Start a recipe of a kind below a folder of recipes: a commented file to fill in; gives its path.
+
+    Raises:
+        UsageError: as `skeleton`. WriteFailed: the file exists, or cannot be written.
+    """
+    text = skeleton(kind, name)
+    path = folder / _FOLDERS.get(kind, f"{kind}s") / f"{name}.yaml"
+    make_folder(path.parent)
+    atomic_write_text(path, text)
+    return path
+
+
+def skeleton(kind: str, name: str) -> str:
+    """The text of a new recipe.
+
+    Raises:
+        UsageError: `unknown-kind`, or `bad-name` for a name that cannot be one.
+    """
+    _require_kind(kind)
+    if not is_name(name):
+        hint = "lower-case letters and digits, joined by `-`, `_` or `.`"
+        raise UsageError(f"`{name[:80]}` cannot be a name", hint=hint, slug="bad-name")
+    text = (package_folder() / "skeletons" / f"{kind}.yaml").read_text(encoding="utf-8")
+    return text.replace("@NAME@", name)
+
+
 def _require_kind(kind: str) -> None:
     if kind not in KINDS:
         raise UsageError(f"there is no kind `{kind}`", hint=suggestion(kind, KINDS), slug="unknown-kind")
 
 
-def _facts(entry: AnyEntry) -> RecipeFacts:
-    return RecipeFacts(
-        kind=kind_of(entry),
-        name=entry.definition.name,
-        title=entry.definition.title,
-        origin=entry.origin,
-        path=entry.path,
-    )
+def _facts(entry: AnyEntry) -> dict[str, str]:
+    what = entry.definition
+    return {
+        "kind": kind_of(entry),
+        "name": what.name,
+        "title": what.title,
+        "origin": entry.origin,
+        "path": str(entry.path),
+    }

@@ -81,7 +81,7 @@ def require_no_drift(context: Context, step: LayerStep, talk: Talk) -> None:
 
 def _fresh(context: Context, step: LayerStep, talk: Talk) -> tuple[str, LayerLock]:
     """The layer that pins the packages of `step`, and its lock as the mirrors have it now."""
-    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.fetch import Fetcher
     from orchestrator.packages.locking import Origins, make_lock
     from orchestrator.plan.build.step import PIP_LAYER
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.host.files import atomic_write_text, write_failure
+from orchestrator.host.files import atomic_write_text, make_folder, write_failure
 from orchestrator.plan.build.layers import merge_layers, rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from orchestrator.facts.build import LayerStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Talk
@@ -34,7 +33,7 @@ def write_files(files: Mapping[str, str], folder: Path) -> None:
     """Write rendered files below ``folder``, over those that are there. Raises `WriteFailed`."""
     for name, text in files.items():
         path = folder / name
-        _make_folder(path.parent)
+        make_folder(path.parent)
         atomic_write_text(path, text, overwrite=True)
 
 
@@ -45,27 +44,16 @@ def write_contexts(context: Context, selections: Iterable[Selection], folder: Pa
         AssetError: a package cannot be had.
         WriteFailed: a file cannot be written.
     """
-    for selection in selections:
-        plans = context.plans(selection).plans
-        _write_contexts(context, folder / plans[0].target, merge_layers(plans), talk)
-
-
-def _write_contexts(context: Context, folder: Path, steps: Sequence[LayerStep], talk: Talk) -> None:
     from orchestrator.images.context import lay_out
 
     parts = context.parts()
-    for step in steps:
-        talk.say(f"{step.name}: its context")
-        path = folder / step.name
-        _make_folder(path)
-        try:
-            lay_out(step, path, parts, lambda _event: None)
-        except OSError as error:
-            raise write_failure(path, error) from error
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_failure(path, error) from error
+    for selection in selections:
+        plans = context.plans(selection).plans
+        for step in merge_layers(plans):
+            talk.say(f"{step.name}: its context")
+            path = folder / plans[0].target / step.name
+            make_folder(path)
+            try:
+                lay_out(step, path, parts, lambda _event: None)
+            except OSError as error:
+                raise write_failure(path, error) from error

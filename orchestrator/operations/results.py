@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NothingSelectedError
 from orchestrator.facts.containers import RECORD
-from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
 from orchestrator.results.store import Store
@@ -15,7 +14,7 @@ from orchestrator.results.summary import document, summaries, summarise
 from orchestrator.results.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from orchestrator.operations.progress import Talk
@@ -23,162 +22,120 @@ if TYPE_CHECKING:
     from orchestrator.results.summary import Summary
     from orchestrator.results.verify import Verification
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """One test as programs get it: an element of ``results`` in the JSON of `run` and `results` (design.md)."""
-
-    run_id: str
-    status: str
-    verdict: str
-    valid: bool | None
-    metrics: Mapping[str, object]
-    reasons: list[str]
-    record: str
-    session: str = ""
-    benchmark: str = ""
-    target: str = ""
-    scenario: str = ""
-    mode: str = ""
-    started: str = ""
-    image_digest: str = ""
-    note: str = ""
-
-    @property
-    def good(self) -> bool:
-        """Whether the run ended and its result counts."""
-        return self.verdict in GOOD_VERDICTS
-
-    def document(self) -> dict[str, object]:
-        """For `--json`."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-def run_result(summary: Summary) -> RunResult:
-    """What a run came to."""
-    return RunResult(**document(summary))  # type: ignore[arg-type]  # a test holds the keys equal
-
-
-def _entry_result(entry: Entry) -> RunResult:
-    """The same of a run in a folder; a broken record is one that cannot be read."""
-    if entry.record is not None:
-        return run_result(summarise(entry.record, entry.folder))
-    return RunResult(
-        run_id=entry.run_id,
-        status="unreadable",
-        verdict="UNREADABLE",
-        valid=None,
-        metrics={},
-        reasons=[entry.problem],
-        record=str(entry.folder / RECORD),
-    )
+    RunDocument = dict[str, Any]
+    """One run as programs get it: an element of ``results`` in the JSON of `run` and `results` (design.md)."""
 
 
 # -- list ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListRequest:
-    """Which runs of a folder: the newest ``last`` (None: all) of those that fit ``benchmark`` and count."""
-
-    folder: Path
-    last: int | None = None
-    benchmark: str = ""
-    valid: bool = False
-    """Only runs whose result counts: VALID, and accuracy that was measured and not missed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Runs, newest first, and how many fit the request in all."""
+    """Runs, newest first, as the JSON of `results list` has them, and how many fit the request in all."""
 
-    folder: Path
-    results: tuple[RunResult, ...]
+    results: tuple[RunDocument, ...]
     total: int
+    why_none: str = ""
+    """Where there is no run: whether the folder, a filter, or nothing that ran yet is the cause."""
 
     def document(self) -> dict[str, object]:
         """For `--json`."""
-        return {"results": [one.document() for one in self.results]}
+        return {"results": list(self.results)}
 
 
-def list_runs(request: ListRequest, talk: Talk) -> Listing:
-    """The runs of a folder, newest first."""
-    store = _swept(request.folder, talk)
-    entries = store.entries()
-    if request.benchmark or request.valid:  # else only the records that are shown are read
-        entries = [entry for entry in entries if _fits(entry, request)]
-    results = tuple(map(_entry_result, entries[: request.last]))
-    return Listing(folder=store.root, results=results, total=len(entries))
+def list_runs(
+    folder: Path, talk: Talk, *, last: int | None = None, benchmark: str = "", valid: bool = False
+) -> Listing:
+    """The runs of a folder, newest first: the newest ``last`` (None: all) of those of ``benchmark``.
+
+    With ``valid`` only those whose result counts: VALID, and accuracy that was measured and not missed.
+    """
+    store = _swept(folder, talk)
+    found = entries = store.entries()
+    if benchmark:  # else only the records that are shown are read
+        entries = [entry for entry in entries if entry.record is not None and entry.record.benchmark == benchmark]
+    if valid:
+        entries = [entry for entry in entries if _counts(entry)]
+    results = tuple(map(_document, entries[:last]))
+    why_none = "" if entries else _why_none(folder, benchmark, found)
+    return Listing(results=results, total=len(entries), why_none=why_none)
 
 
-def _fits(entry: Entry, request: ListRequest) -> bool:
-    if entry.record is None:
-        return False
-    if request.benchmark and entry.record.benchmark != request.benchmark:
-        return False
-    return not request.valid or summarise(entry.record, entry.folder).good
+def _counts(entry: Entry) -> bool:
+    return entry.record is not None and summarise(entry.record, entry.folder).good
+
+
+def _why_none(folder: Path, benchmark: str, found: Sequence[Entry]) -> str:
+    """Why none of the runs that were ``found`` is listed, and what to do."""
+    if not found:
+        return f"no results in {_where(folder)}; `mlorch run` makes some"
+    benchmarks = sorted({entry.record.benchmark for entry in found if entry.record is not None})
+    if benchmark and benchmark not in benchmarks:
+        return f"no run of `{benchmark}` in {folder}; there are runs of {', '.join(benchmarks)}"
+    return f"no run in {folder} counts (--valid); without it all are listed"
+
+
+def _document(entry: Entry) -> RunDocument:
+    """A run in a folder; a broken record is a run that cannot be read."""
+    if entry.record is not None:
+        return document(summarise(entry.record, entry.folder))
+    empty = dict.fromkeys(("session", "benchmark", "target", "scenario", "mode", "started", "image_digest", "note"), "")
+    return {
+        **empty,
+        "run_id": entry.run_id,
+        "status": "unreadable",
+        "verdict": "UNREADABLE",
+        "valid": None,
+        "metrics": {},
+        "reasons": [entry.problem],
+        "record": str(entry.folder / RECORD),
+    }
 
 
 # -- show ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownRun:
-    """One run with its settings and where they came from."""
-
-    summary: Summary
-
-    def document(self) -> dict[str, object]:
-        """For `--json`."""
-        settings = {name: asdict(setting) for name, setting in self.summary.record.settings.items()}
-        return {"results": [{**document(self.summary), "settings": settings}]}
-
-
-def show_run(folder: Path, run: str, talk: Talk) -> ShownRun:
+def show_run(folder: Path, run: str, talk: Talk) -> Summary:
     """A run by its id, a part of it, its folder, or `latest`.
 
     Raises:
         UsageError: `unknown-run`, `ambiguous-run`; StepFailed: a record that cannot be read.
     """
     entry = _swept(folder, talk).find(run)
-    return ShownRun(summary=summarise(entry.need(), entry.folder))
+    return summarise(entry.need(), entry.folder)
+
+
+def shown_document(summary: Summary) -> dict[str, object]:
+    """The JSON of `results show`: the run, with its settings and where they came from."""
+    settings = {name: asdict(setting) for name, setting in summary.record.settings.items()}
+    return {"results": [{**document(summary), "settings": settings}]}
 
 
 # -- verify --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
-    """What was checked of each run, and every fault found."""
-
-    results: tuple[Verification, ...]
-
-    @property
-    def ok(self) -> bool:
-        return all(one.ok for one in self.results)
-
-    def document(self) -> dict[str, object]:
-        """For `--json`."""
-        return {
-            "results": [
-                {
-                    "run_id": one.run_id,
-                    "ok": one.ok,
-                    "checked": list(one.checked),
-                    "faults": [{"file": fault.file, "message": fault.message} for fault in one.faults],
-                }
-                for one in self.results
-            ]
-        }
-
-
-def verify_runs(folder: Path, runs: Sequence[str], talk: Talk) -> Verified:
+def verify_runs(folder: Path, runs: Sequence[str], talk: Talk) -> tuple[Verification, ...]:
     """Whether the files of runs (none named: of all) are what was recorded and agree with each other."""
     store = _swept(folder, talk)
     entries = [store.find(run) for run in runs] if runs else store.entries()
     if not entries:
         raise nothing(store.root)
-    return Verified(results=tuple(verify(entry.folder, _labels(entry)) for entry in entries))
+    return tuple(verify(entry.folder, _labels(entry)) for entry in entries)
+
+
+def verified_document(verified: Iterable[Verification]) -> dict[str, object]:
+    """The JSON of `results verify`."""
+    return {
+        "results": [
+            {
+                "run_id": one.run_id,
+                "ok": one.ok,
+                "checked": one.checked,
+                "faults": [asdict(each) for each in one.faults],
+            }
+            for one in verified
+        ]
+    }
 
 
 def _labels(entry: Entry) -> Path | None:
@@ -197,39 +154,27 @@ def _labels(entry: Entry) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportRequest:
-    """The runs of a report (none named: those of the latest session) and where it is written.
-
-    Without ``output`` it is `report-SESSION.html` among the results, and replaces the one that is there.
-    """
-
-    folder: Path
-    runs: tuple[str, ...] = ()
-    output: Path | None = None
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A report that was written."""
+    """The JSON of `results report`: the file that was written, and the runs in it."""
 
     report: Path
     runs: tuple[str, ...]
 
-    def document(self) -> dict[str, object]:
-        """For `--json`."""
-        return {"report": str(self.report), "runs": list(self.runs)}
 
+def write_report(
+    folder: Path, runs: Sequence[str], talk: Talk, *, output: Path | None = None, force: bool = False
+) -> Report:
+    """One HTML file of runs (none named: those of the latest session).
 
-def write_report(request: ReportRequest, talk: Talk) -> Report:
-    """One HTML file of runs."""
+    Without ``output`` it is `report-SESSION.html` among the results, and replaces the one that is there.
+    """
     from orchestrator.results.report import render
 
-    store = _swept(request.folder, talk)
-    chosen = summaries(_chosen(store, request.runs))
+    store = _swept(folder, talk)
+    chosen = summaries(_chosen(store, runs))
     first = chosen[0].record
-    path = request.output or store.root / f"report-{first.session or first.run_id}.html"
-    atomic_write_text(path, render(chosen), overwrite=request.force or request.output is None)
+    path = output or store.root / f"report-{first.session or first.run_id}.html"
+    atomic_write_text(path, render(chosen), overwrite=force or output is None)
     return Report(report=path, runs=tuple(one.record.run_id for one in chosen))
 
 
@@ -237,12 +182,7 @@ def _chosen(store: Store, runs: Iterable[str]) -> list[Entry]:
     entries = [store.find(run) for run in runs]
     for entry in entries:
         entry.need()
-    if entries:
-        return entries
-    for entry in store.entries():
-        if entry.record is not None:
-            return store.session(entry.record)
-    raise nothing(store.root)
+    return entries or latest_session(store)
 
 
 # -- shared --------------------------------------------------------------------------------
@@ -250,7 +190,19 @@ def _chosen(store: Store, runs: Iterable[str]) -> list[Entry]:
 
 def nothing(folder: Path) -> NothingSelectedError:
     """There is no run at all."""
-    return NothingSelectedError(f"there are no results in {folder}", hint="run a benchmark: `mlorch run`")
+    return NothingSelectedError(f"there are no results in {_where(folder)}", hint="run a benchmark: `mlorch run`")
+
+
+def latest_session(store: Store) -> list[Entry]:
+    """The runs of the newest session, oldest first. Raises `NothingSelectedError` where there is none."""
+    for entry in store.entries():
+        if entry.record is not None:
+            return store.session(entry.record)
+    raise nothing(store.root)
+
+
+def _where(folder: Path) -> str:
+    return str(folder) if folder.is_dir() else f"{folder}, which does not exist"
 
 
 def _swept(folder: Path, talk: Talk) -> Store:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import MlorchError, StepFailed
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations import run_plan
-from orchestrator.operations.host_ready import require_host
-from orchestrator.operations.run_records import record_context, session_of
+from orchestrator.operations.run_plan import PlannedRun, record_context, session_of
+from orchestrator.operations.target_choice import require_host
 from orchestrator.plan.run.settings import Choices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.definitions.catalog import Entry
     from orchestrator.definitions.kinds.recipes import Asset
@@ -25,16 +25,13 @@ if TYPE_CHECKING:
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
-    from orchestrator.operations.progress import Progress
-    from orchestrator.operations.run_plan import AssetFolder, PlannedBenchmark
+    from orchestrator.operations.progress import Progress, Talk
+    from orchestrator.operations.run_plan import PlannedBenchmark
     from orchestrator.operations.run_request import RunRequest
-    from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.run.cells import Cell
-    from orchestrator.plan.run.workload import RunEnvironment
     from orchestrator.results.summary import Summary
     from orchestrator.runs.record import RecordContext
     from orchestrator.runs.runner import Outcome, Runner, Watcher
-    from orchestrator.runs.tuning import Tuned
 
     Limits = Mapping[str, int | None]
 
@@ -45,21 +42,18 @@ LEAST_DISK = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedRun:
+class PreparedRun(PlannedRun):
     """Images, assets and engine are there; only the tests are left to run."""
 
-    request: RunRequest
-    planned: tuple[PlannedBenchmark, ...]
     record_contexts: Mapping[str, RecordContext]
-    environment: RunEnvironment
-    tuned: Mapping[str, Tuned]
     runner: Runner
 
-    def step(self, planned: PlannedBenchmark, cell: Cell, **changes: object) -> tuple[RunStep, RecordContext]:
-        """One test of ``planned``, with a fresh id; ``changes`` replace fields of its choices."""
-        choices = run_plan.choices_for(self.request, planned, cell, self.tuned)
-        step = run_plan.step_of(planned, self.environment, cell, replace(choices, **changes))  # type: ignore[arg-type]
-        return step, self.record_contexts[planned.plan.benchmark]
+    def run(
+        self, planned: PlannedBenchmark, cell: Cell, *, number: int = 1, total: int = 0, **changes: object
+    ) -> Outcome:
+        """Run one test; ``changes`` as `step`, a ``total`` of 0 says that nobody knows how many there will be."""
+        step = self.step(planned, cell, **changes)
+        return self.runner.run(step, self.record_contexts[planned.plan.benchmark], number=number, total=total)
 
 
 def run(context: Context, request: RunRequest, progress: Progress, watcher: Watcher) -> Iterator[Summary]:
@@ -104,11 +98,7 @@ def outcomes(prepared: PreparedRun) -> Iterator[Outcome]:
 
         yield from find_all(prepared)
         return
-    tests = [
-        (planned, cell)
-        for planned in prepared.planned
-        for cell in run_plan.cells(prepared.request, planned.workload.benchmark)
-    ]
+    tests = list(prepared.tests())
     for number, (planned, cell) in enumerate(tests, 1):
         yield from _tries(prepared, planned, cell, number=number, total=len(tests))
 
@@ -119,8 +109,7 @@ def _tries(
     """One test, and again at half the rate where the harness had guessed it too high."""
     changes: dict[str, object] = {}
     for _ in range(1 + SLOWER_TRIES):
-        step = prepared.step(planned, cell, **changes)
-        outcome = prepared.runner.run(*step, number=number, total=total)
+        outcome = prepared.run(planned, cell, number=number, total=total, **changes)
         yield outcome
         slower = _slower(outcome)
         if slower is None:
@@ -153,6 +142,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
     from orchestrator.host.folders import data_home
+    from orchestrator.operations.assets.provider import asset_provider, kept_in_use
     from orchestrator.results.store import Store
     from orchestrator.runs.runner import Runner
     from orchestrator.runs.sweep import sweep
@@ -164,7 +154,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         asked = pool.submit(_ask_engine, context)
         chosen = context.target(request.target, arch=request.arch)
         selection = run_plan.selection_of(context, request, chosen)
-        planned = run_plan.planned_benchmarks(context.catalog, context.plans(selection).plans)
+        planned = run_plan.planned_for(context, selection, context.plans(selection).plans)
         require_host(context, chosen, progress)
         host = host_facts()
         engine, facts, limits = asked.result()
@@ -173,45 +163,42 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         progress.warn(f"removed the container of {run_id}, whose mlorch is gone")
     store.sweep()
     environment = run_plan.run_environment(context, request, chosen, host, facts, limits)
-    _preflight(request, planned, environment)
-    _require_assets(context, planned, progress)
+    for one in planned:  # without its assets: limits, groups, devices and memory are checked so
+        run_plan.step_of(one, environment, run_plan.cells(request, one.workload.benchmark)[0], Choices())
+    provider = asset_provider(
+        context, progress, target=chosen.name, base_source=request.base_source, pull_policy=request.pull_policy
+    )
+    # What cannot be had, or does not fit on the disk, is told before anything is built.
+    provider.require_obtainable([entry for one in planned for entry in (one.model, one.dataset)])
     planned, images = _with_images(context, request, selection, planned, progress)
-    folder_of = _asset_folders(context, request, chosen, progress)
-    planned = tuple(run_plan.with_assets(one, folder_of) for one in planned)
+    planned = tuple(run_plan.with_assets(one, lambda entry: kept_in_use(provider.get(entry))) for one in planned)
     Path(environment.artifacts).mkdir(parents=True, exist_ok=True)
     _require_disk(request)
-    runner = Runner(engine=engine, store=store, session=session_of(request, host, facts), watcher=watcher)
-    return PreparedRun(
+    prepared = PreparedRun(
         request=request,
         planned=planned,
-        record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
         environment=environment,
         tuned=load(tuning_file(data_home(), host.system_id)),
-        runner=runner,
+        record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
+        runner=Runner(engine=engine, store=store, session=session_of(request, host, facts), watcher=watcher),
     )
+    if request.find:
+        say_what_is_not_searched(prepared, progress)
+    return prepared
+
+
+def say_what_is_not_searched(planned: PlannedRun, talk: Talk) -> None:
+    """What --find does of a scenario whose rate nobody sets."""
+    cells = [cell for _, cell in planned.tests() if cell.mode == "performance"]
+    names = dict.fromkeys(cell.scenario for cell in cells if not SCENARIOS[cell.scenario].has_searched_rate)
+    if names:
+        talk.say(f"no rate to search in {', '.join(names)}: run once; later runs expect what that measures")
 
 
 def _ask_engine(context: Context) -> tuple[Engine, EngineFacts, Limits]:
     """The engine, what it says of itself, and the most that it can give of each limit (empty: not known)."""
     engine = context.engine
     return engine, engine.facts(), engine.daemon_limits()
-
-
-def _preflight(request: RunRequest, planned: Sequence[PlannedBenchmark], environment: RunEnvironment) -> None:
-    """Plan one test of each benchmark without its assets: limits, groups, devices and memory are checked so."""
-    for one in planned:
-        cell = run_plan.cells(request, one.workload.benchmark)[0]
-        run_plan.step_of(one, environment, cell, Choices())
-
-
-def _require_assets(context: Context, planned: Sequence[PlannedBenchmark], progress: Progress) -> None:
-    """A model or data set that cannot be had here, or does not fit on the disk, is told before anything is built."""
-    from orchestrator.operations.asset_provider import asset_provider
-
-    entries: list[Entry[Asset]] = []
-    for one in planned:
-        entries += [one.model, one.dataset]
-    asset_provider(context, progress).require_obtainable(entries)
 
 
 def _with_images(
@@ -230,27 +217,9 @@ def _with_images(
         from orchestrator.operations.build import build_images
 
         plans, _ = build_images(context, selection, progress, pull_policy=policy)
-        planned = run_plan.planned_benchmarks(context.catalog, plans)
+        planned = run_plan.planned_for(context, selection, plans)
         found = look_up([one.plan.image for one in planned])
     return planned, {image: facts for image, facts in found.items() if facts is not None}
-
-
-def _asset_folders(
-    context: Context, request: RunRequest, chosen: TargetChoice, progress: Progress
-) -> Callable[[Entry[Asset]], AssetFolder]:
-    """Fetches and prepares an asset where it is not cached; gives its folder and size."""
-    from orchestrator.operations.asset_provider import asset_provider, keep_in_use
-
-    provider = asset_provider(
-        context, progress, target=chosen.name, base_source=request.base_source, pull_policy=request.pull_policy
-    )
-
-    def folder_of(entry: Entry[Asset]) -> AssetFolder:
-        stored = provider.get(entry)
-        keep_in_use(stored)
-        return run_plan.AssetFolder(folder=str(stored.folder), size=stored.size)
-
-    return folder_of
 
 
 def _require_disk(request: RunRequest) -> None:
@@ -271,42 +240,44 @@ def _require_disk(request: RunRequest) -> None:
 
 
 def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
-    """The tests that would run, in order; no network, nothing written, and no engine unless devices are passed."""
+    """The tests that would run, in order; no network, nothing written, and no engine unless devices are passed.
+
+    Raises `UsageError` and `DefinitionError` as the run itself, for a pull policy that cannot be kept too.
+    """
     from orchestrator.assets.store import Store, key_of
     from orchestrator.host.facts import host_facts
     from orchestrator.host.folders import cache_home, data_home
+    from orchestrator.operations.pull_policy import image_sources
     from orchestrator.runs.tuning import load, tuning_file
 
     chosen = context.target(request.target, arch=request.arch)
     selection = run_plan.selection_of(context, request, chosen)
-    planned = run_plan.planned_benchmarks(context.catalog, context.plans(selection).plans)
-    host = host_facts()
-    engine = _facts_for_dry_run(context, chosen)
-    environment = run_plan.run_environment(context, request, chosen, host, engine, {}, dry=True)
-    tuned = load(tuning_file(data_home(), host.system_id))
-    assets = Store(cache_home())
+    image_sources(context, request.pull_policy, context.talk)
+    assets, host = Store(cache_home()), host_facts()
 
     def folder(entry: Entry[Asset]) -> str:
         return str(assets.folder_of(entry.definition, key_of(entry, context.catalog)) / "files")
 
-    steps = []
-    for one in planned:
-        workload = replace(one.workload, model_folder=folder(one.model), dataset_folder=folder(one.dataset))
-        known = replace(one, workload=workload)
-        for cell in run_plan.cells(request, workload.benchmark):
-            choices = run_plan.choices_for(request, known, cell, tuned)
-            steps.append(run_plan.step_of(known, environment, cell, choices))
-    return tuple(steps)
-
-
-def _facts_for_dry_run(context: Context, chosen: TargetChoice) -> EngineFacts | None:
-    """The engine's facts where devices are to be passed and an engine answers: it decides how they are."""
-    if context.catalog.target(chosen.name).definition.passthrough.empty:
-        return None
-    try:
-        return context.engine.facts()
-    except MlorchError:
-        return None
+    planned = [
+        replace(
+            one,
+            workload=replace(one.workload, model_folder=folder(one.model), dataset_folder=folder(one.dataset)),
+        )
+        for one in run_plan.planned_for(context, selection, context.plans(selection).plans)
+    ]
+    engine = None
+    if not context.catalog.target(chosen.name).definition.passthrough.empty:
+        with contextlib.suppress(MlorchError):  # where one answers, it decides how devices are passed
+            engine = context.engine.facts()
+    run = PlannedRun(
+        request=request,
+        planned=tuple(planned),
+        environment=run_plan.run_environment(context, request, chosen, host, engine, {}, dry=True),
+        tuned=load(tuning_file(data_home(), host.system_id)),
+    )
+    if request.find:
+        say_what_is_not_searched(run, context.talk)
+    return tuple(run.step(one, cell) for one, cell in run.tests())
 
 
 def dry_run_document(steps: Sequence[RunStep], printer: Printer) -> dict[str, object]:
@@ -316,12 +287,14 @@ def dry_run_document(steps: Sequence[RunStep], printer: Printer) -> dict[str, ob
             {
                 "run_id": step.run_id,
                 "image": step.image,
-                "argv": printer.argv(step.container),
-                "notes": list(printer.notes(step.container)),
+                "argv": printer.argv(container),
+                "notes": list(printer.notes(container)),
                 "settings": dict(step.settings),
                 "provenance": dict(step.provenance),
                 "devices": asdict(step.device_injection),
+                "deviations": list(step.deviations),
             }
             for step in steps
+            for container in step.containers
         ]
     }

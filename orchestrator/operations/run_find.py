@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.operations import run_plan
 from orchestrator.runs.rate_search import Search
 
 if TYPE_CHECKING:
@@ -20,22 +19,21 @@ if TYPE_CHECKING:
 
 def find_all(prepared: PreparedRun) -> Iterator[Outcome]:
     """Every test that the request asks for; in place of Server's one test, a search and its best test."""
-    for planned in prepared.planned:
-        for cell in run_plan.cells(prepared.request, planned.workload.benchmark):
-            if cell.mode == "accuracy":
-                yield prepared.runner.run(*prepared.step(planned, cell), total=0)
-            elif SCENARIOS[cell.scenario].has_searched_rate:
-                yield _find_server(prepared, planned, cell)
-            else:
-                yield _measure(prepared, planned, cell)
+    for planned, cell in prepared.tests():
+        if cell.mode == "accuracy":
+            yield prepared.run(planned, cell)
+        elif SCENARIOS[cell.scenario].has_searched_rate:
+            yield _find_server(prepared, planned, cell)
+        else:
+            yield _measure(prepared, planned, cell)
 
 
 def _measure(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> Outcome:
     """One test; what it measured becomes the expectation of the next, if it was VALID."""
-    outcome = prepared.runner.run(*prepared.step(planned, cell, system={}), total=0)
+    outcome = prepared.run(planned, cell, system={})
     found = expectation(outcome, cell.scenario)
     if outcome.record.valid and found:
-        _keep(prepared, planned, cell, outcome, found | layout(outcome))
+        _keep(prepared, planned, cell, outcome, found)
     return outcome
 
 
@@ -64,8 +62,8 @@ class _Probes:
 
     def test(self, rate: float | None) -> Outcome:
         """One Server test at ``rate``, None for the rate that the harness calibrates."""
-        step = self.prepared.step(self.planned, self.cell, system=self.layout, target_qps=rate)
-        outcome = self.prepared.runner.run(*step, number=len(self.outcomes) + 1, total=0)
+        number = len(self.outcomes) + 1
+        outcome = self.prepared.run(self.planned, self.cell, number=number, system=self.layout, target_qps=rate)
         self.outcomes.append(outcome)
         return outcome
 
@@ -93,7 +91,7 @@ def _find_server(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -
     if found is None:
         return probes.outcomes[-1]
     best = probes.best[found]
-    _keep(prepared, planned, cell, best, {"target_qps": found} | layout(best))
+    _keep(prepared, planned, cell, best, {"target_qps": found})
     return best
 
 

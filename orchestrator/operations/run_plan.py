@@ -1,28 +1,35 @@
-"""From a run request to the steps of its tests: which benchmarks, on what, with which images and assets."""
+"""From a run request to the steps of its tests and what their records tell: benchmarks, devices, images, assets."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator import __version__
+from orchestrator.definitions.asset_locks import source_words
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
+from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, LicenceFact, RecipeId
+from orchestrator.facts.redact import redacted_argv, secret_values
+from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.plan.build.resolve import benchmarks_of, framework_of
+from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
 from orchestrator.plan.run.settings import Choices
 from orchestrator.plan.run.workload import ChosenParameter, RunEnvironment, Workload
+from orchestrator.runs.record import RecordContext, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from orchestrator.assets.store import Stored
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.recipes import Asset, Benchmark, Dataset, Model, Target
-    from orchestrator.engines import EngineFacts
+    from orchestrator.engines import EngineFacts, ImageFacts
     from orchestrator.facts.build import BuildPlan
     from orchestrator.facts.devices import FoundDevice
     from orchestrator.facts.host import HostFacts
@@ -46,58 +53,50 @@ class PlannedBenchmark:
     dataset: Entry[Dataset]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetFolder:
-    """Where an asset lies on this host, and how many bytes it has."""
-
-    folder: str
-    size: int
-
-
 def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) -> Selection:
-    """The images that a run needs.
+    """The images that a run needs: of the benchmarks that are named, else of the target's default ones.
 
     Raises `UsageError` for names that do not exist or do not fit each other, `NothingSelectedError`
     where the target has no default benchmark.
     """
-    names = names_of(context.catalog, request, chosen.name)
+    target = chosen.name
+    names = list(dict.fromkeys(request.benchmarks))
+    catalog = context.catalog_for(names, request.changes)
     for name in names:
-        cells(request, context.catalog.benchmark(name).definition)
-    return Selection(
-        target=chosen.name,
-        benchmarks=names,
-        arch=request.arch,
-        base_source=request.base_source,
-        locked=request.locked,
-    )
-
-
-def names_of(catalog: Catalog, request: RunRequest, target: str) -> tuple[str, ...]:
-    """The benchmarks to run: those named, else the target's default ones.
-
-    Raises `UsageError` with the nearest names for one that does not exist or does
-    not run on ``target``, `NothingSelectedError` when nothing is left.
-    """
-    for name in request.benchmarks:
         framework_of(catalog, target=target, benchmark=name)
-    if request.benchmarks:
-        return tuple(dict.fromkeys(request.benchmarks))
-    found = [name for name in benchmarks_of(catalog, target) if catalog.benchmark(name).definition.default]
-    if not found:
+    if not names:
+        names = [name for name in benchmarks_of(catalog, target) if catalog.benchmark(name).definition.default]
+    if not names:
         raise NothingSelectedError(
             f"no benchmark runs on target `{target}` by default",
             hint="name one: see `mlorch benchmarks list`",
         )
-    return tuple(found)
+    for name in names:
+        cells(request, catalog.benchmark(name).definition)
+    return Selection(
+        target=target,
+        benchmarks=tuple(names),
+        arch=request.arch,
+        base_source=request.base_source,
+        round=request.round,
+        changes=request.changes,
+    )
 
 
-def planned_benchmarks(catalog: Catalog, plans: Sequence[BuildPlan]) -> tuple[PlannedBenchmark, ...]:
-    """The workloads of ``plans``; their asset folders are not known yet."""
-    return tuple(_planned_benchmark(catalog, plan) for plan in plans)
+def planned_for(context: Context, selection: Selection, plans: Sequence[BuildPlan]) -> tuple[PlannedBenchmark, ...]:
+    """The workloads of ``plans``, as the selection wants its benchmarks; their asset folders are not known yet."""
+    return planned_benchmarks(context.catalog_for(selection.benchmarks, selection.changes), plans, selection.round)
 
 
-def _planned_benchmark(catalog: Catalog, plan: BuildPlan) -> PlannedBenchmark:
-    benchmark = catalog.benchmark(plan.benchmark)
+def planned_benchmarks(
+    catalog: Catalog, plans: Sequence[BuildPlan], round_name: str = ""
+) -> tuple[PlannedBenchmark, ...]:
+    """The workloads of ``plans`` by the rules of a round (empty: their own); their asset folders are not known yet."""
+    return tuple(_planned_benchmark(catalog, plan, round_name) for plan in plans)
+
+
+def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str) -> PlannedBenchmark:
+    benchmark = benchmark_in(catalog, plan.benchmark, round_name)
     what = benchmark.definition
     model, dataset = catalog.model(what.model), catalog.dataset(what.dataset)
     workload = Workload(
@@ -110,34 +109,47 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan) -> PlannedBenchmark:
         image=plan.image,
         model_folder=NO_FOLDER,
         dataset_folder=NO_FOLDER,
-        parameters={name: ChosenParameter(value=text, source="recipe") for name, text in what.parameters.items()},
+        arch=plan.arch,
+        loadgen_model=_loadgen_model(catalog, what),
+        parameters=_parameters(benchmark),
     )
     return PlannedBenchmark(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset)
 
 
-def with_assets(planned: PlannedBenchmark, folder_of: Callable[[Entry[Asset]], AssetFolder]) -> PlannedBenchmark:
+def _loadgen_model(catalog: Catalog, what: Benchmark) -> str:
+    """What LoadGen calls the model that a benchmark stands for in its round; empty where it stands for none."""
+    if not what.stands_for:
+        return ""
+    return catalog.round_rules(what.round).models[what.stands_for].loadgen_name or ""
+
+
+def _parameters(benchmark: Entry[Benchmark]) -> dict[str, ChosenParameter]:
+    """The harness's parameters that a benchmark sets, each with who said so."""
+    sources = benchmark.variation.sources if benchmark.variation is not None else {}
+    return {
+        name: ChosenParameter(value=text, source=sources.get(f"parameters.{name}", "recipe"))
+        for name, text in benchmark.definition.parameters.items()
+    }
+
+
+def with_assets(planned: PlannedBenchmark, get: Callable[[Entry[Asset]], Stored]) -> PlannedBenchmark:
     """``planned`` with its model and dataset on this host. Raises `StepFailed` for a folder that is missing."""
-    model, dataset = folder_of(planned.model), folder_of(planned.dataset)
-    for found in (model, dataset):
-        _require_folder(found.folder)
+    model, dataset = get(planned.model), get(planned.dataset)
+    for stored in (model, dataset):
+        if not stored.folder.is_dir():  # an engine would make an empty one
+            raise StepFailed(
+                f"the host folder {stored.folder} does not exist, so it cannot be mounted",
+                hint="it was removed while mlorch ran; fetch it again with `mlorch assets get`",
+                slug="missing-path",
+            )
     workload = replace(
         planned.workload,
-        model_folder=model.folder,
-        dataset_folder=dataset.folder,
+        model_folder=str(model.folder),
+        dataset_folder=str(dataset.folder),
         model_bytes=model.size,
         dataset_bytes=dataset.size,
     )
     return replace(planned, workload=workload)
-
-
-def _require_folder(path: str) -> None:
-    """A missing mount source is an error, never an empty folder made by the engine."""
-    if not Path(path).is_dir():
-        raise StepFailed(
-            f"the host folder {path} does not exist, so it cannot be mounted",
-            hint="it was removed while mlorch ran; fetch it again with `mlorch assets get`",
-            slug="missing-path",
-        )
 
 
 def require_results_folder(results: Path) -> None:
@@ -170,8 +182,7 @@ def run_environment(
 ) -> RunEnvironment:
     """Where the containers run; a dry run for hardware that is not here shows it as with one device."""
     from orchestrator.host.folders import cache_home
-    from orchestrator.host.process import owner_label, this_process, this_user
-    from orchestrator.operations.device_inventory import device_inventory, pretended
+    from orchestrator.operations.targets import device_inventory, pretended
 
     target = context.catalog.target(chosen.name).definition
     devices = device_inventory([target], _devices(context, request, target), engine)
@@ -198,20 +209,6 @@ def _devices(context: Context, request: RunRequest, target: Target) -> tuple[Fou
     return tuple(device for each in targets for device in found_devices(each, context.machine))
 
 
-def choices_for(request: RunRequest, planned: PlannedBenchmark, cell: Cell, tuned: Mapping[str, Tuned]) -> Choices:
-    """What applies to one test: the request, and what this system stored for exactly this image."""
-    from orchestrator.runs.tuning import key_of, settings_for
-
-    key = key_of(planned.plan.benchmark, planned.plan.target, cell.scenario, request.devices)
-    stored = settings_for(tuned, key=key, content_id=planned.plan.layers[-1].content_id)
-    return Choices(
-        min_duration_ms=request.min_duration_ms,
-        official=request.official,
-        target_qps=request.target_qps,
-        system=stored,
-    )
-
-
 def step_of(planned: PlannedBenchmark, environment: RunEnvironment, cell: Cell, choices: Choices) -> RunStep:
     """One test, with a fresh run id."""
     identifier = run_id(stamp(), planned.plan.benchmark, planned.plan.target, cell, secrets.token_hex(2))
@@ -221,3 +218,106 @@ def step_of(planned: PlannedBenchmark, environment: RunEnvironment, cell: Cell, 
 def stamp() -> str:
     """Now, as run ids begin: ``20261124T014100Z``."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRun:
+    """The tests of a request on this host: all that a dry run needs."""
+
+    request: RunRequest
+    planned: tuple[PlannedBenchmark, ...]
+    environment: RunEnvironment
+    tuned: Mapping[str, Tuned]
+
+    def tests(self) -> Iterator[tuple[PlannedBenchmark, Cell]]:
+        """Every test in order, accuracy of a benchmark first."""
+        for planned in self.planned:
+            for cell in cells(self.request, planned.workload.benchmark):
+                yield planned, cell
+
+    def step(self, planned: PlannedBenchmark, cell: Cell, **changes: object) -> RunStep:
+        """One test of ``planned``, with a fresh id; ``changes`` replace fields of its choices."""
+        from orchestrator.runs.tuning import key_of, settings_for
+
+        request, plan = self.request, planned.plan
+        key = key_of(plan.benchmark, plan.target, cell.scenario, request.devices)
+        choices = Choices(
+            min_duration_ms=request.min_duration_ms,
+            official=request.official,
+            target_qps=request.target_qps,
+            # What this system stored for exactly this image.
+            system=settings_for(self.tuned, key=key, content_id=plan.layers[-1].content_id),
+        )
+        return step_of(planned, self.environment, cell, replace(choices, **changes))  # type: ignore[arg-type]
+
+
+# -- what the records of a run tell beyond its steps ---------------------------------------
+
+
+def session_of(request: RunRequest, host: HostFacts, engine: EngineFacts) -> Session:
+    """What all records of this request share, without secrets."""
+    hidden = secret_values(os.environ)
+    facts = asdict(engine)
+    for private in ("host", "root_dir"):  # paths of this machine say nothing about a result
+        facts.pop(private, None)
+    return Session(
+        name=f"{stamp()}-{secrets.token_hex(2)}",
+        owner=this_process(),
+        mlorch_version=__version__,
+        command_line=redacted_argv(request.to_argv(), hidden),
+        engine=facts,
+        host=asdict(host),
+        secrets=hidden,
+    )
+
+
+def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> RecordContext:
+    """What the record tells of the benchmark beyond its step."""
+    what = planned.workload.benchmark
+    layers = tuple(
+        LayerId(name=layer.name, level=layer.level, content_id=layer.content_id) for layer in planned.plan.layers
+    )
+    goal = what.accuracy
+    sbom, provenance = _document_digests(planned, image)
+    return RecordContext(
+        recipe=RecipeId(name=what.name, origin=planned.benchmark.origin, sha256=planned.benchmark.sha256),
+        image=ImageId(
+            reference=planned.plan.image,
+            image_id=image.image_id if image else "",
+            digest=image.digest if image else "",
+            layers=layers,
+            sbom_digest=sbom,
+            provenance_digest=provenance,
+        ),
+        model=_asset_id("model", planned.workload.model, planned.workload.model.trained_by),
+        dataset=_asset_id("dataset", planned.workload.dataset, ""),
+        accuracy_goal=AccuracyGoal(metric=goal.metric, unit=goal.unit, reference=goal.reference, factor=goal.factor),
+        title=what.title,
+        stands_for=what.stands_for,
+        round=what.round,
+        note=what.note,
+    )
+
+
+def _document_digests(planned: PlannedBenchmark, image: ImageFacts | None) -> tuple[str, str]:
+    """The digests of SBOM and provenance of the image that runs; empty where its own is not known."""
+    if image is None or not image.digest:
+        return "", ""
+    from orchestrator.images.attest.documents import digests
+    from orchestrator.images.attest.subject import subject_of
+
+    return digests(subject_of(planned.plan, planned.plan.layers[-1], image.digest, planned.benchmark.sha256))
+
+
+def _asset_id(kind: str, asset: Asset, trained_by: str) -> AssetId:
+    licences = []
+    for source in asset.sources:
+        licences.append(LicenceFact(source=source_words(source), spdx=source.licence.spdx, note=source.licence.note))
+    return AssetId(
+        kind=kind,
+        name=asset.name,
+        files={out.path: out.sha256 for out in asset.outputs},
+        title=asset.title,
+        trained_by=trained_by,
+        licences=tuple(licences),
+    )

@@ -6,31 +6,26 @@ An option of `mlorch run` is one field here and one `click.option` in `commands/
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.plan_cache import AUTO
-from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
+from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy, option, words_of
 from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.devices.choice import parse
 from orchestrator.plan.run.settings import OFFICIAL_MIN_DURATION_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 MODES = ("performance", "accuracy", "all")
 RESULTS = Path("results")
 COMMAND_LINE = ("mlorch", "run")
 API = ("api.run",)
 """How a record's command line begins where a Python program asked for the run."""
-
-
-def _option(name: str, default: Any) -> Any:
-    """A field that the command line gives by the option ``name``."""
-    return field(default=default, metadata={"option": name})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +38,24 @@ class RunRequest:
     """
 
     benchmarks: tuple[str, ...] = ()
-    target: str | None = _option("--target", None)
-    arch: str | None = _option("--arch", None)
-    scenarios: tuple[str, ...] = _option("--scenario", ())
-    mode: str = _option("--mode", "all")
-    duration: str | None = _option("--duration", None)
-    official: bool = _option("--official", default=False)
-    target_qps: float | None = _option("--target-qps", None)
-    find: bool = _option("--find", default=False)
-    devices: str = _option("--devices", "")
-    base_source: str = _option("--base-source", "")
-    locked: bool = _option("--locked", default=False)
+    target: str | None = option("--target", None)
+    arch: str | None = option("--arch", None)
+    scenarios: tuple[str, ...] = option("--scenario", ())
+    mode: str = option("--mode", "all")
+    round: str = option("--round", "")
+    duration: str | None = option("--duration", None)
+    official: bool = option("--official", default=False)
+    target_qps: float | None = option("--target-qps", None)
+    find: bool = option("--find", default=False)
+    devices: str = option("--devices", "")
+    changes: tuple[str, ...] = option("--set", ())
+    """``KEY=VALUE`` each: choices of the benchmark's axes, fields of its recipe, parameters of its harness."""
+    base_source: str = option("--base-source", "")
+    locked: bool = option("--locked", default=False)
     pull_policy: PullPolicy = DEFAULT_PULL_POLICY
-    engine: str = _option("--engine", "")
-    recipes: tuple[str, ...] = _option("--recipes", ())
-    results: Path = _option("--results", RESULTS)  # noqa: RUF009 (a field)
+    engine: str = option("--engine", "")
+    recipes: tuple[str, ...] = option("--recipes", ())
+    results: Path = option("--results", RESULTS)  # noqa: RUF009 (a field)
     caller: tuple[str, ...] = COMMAND_LINE
 
     @property
@@ -67,23 +65,8 @@ class RunRequest:
 
     def to_argv(self) -> tuple[str, ...]:
         """The command line that asks for exactly this: for records, and for a scheduler that starts it elsewhere."""
-        words = [*self.caller, *self.benchmarks]
-        for known in fields(self):
-            option = known.metadata.get("option")
-            value = getattr(self, known.name)
-            if option and (value != known.default or known.name == "results"):
-                words += _words(option, value)
-        return (*words, *self.pull_policy.to_argv())
-
-
-def _words(option: str, value: object) -> Iterator[str]:
-    if value is True:
-        yield option
-    elif isinstance(value, tuple):
-        for each in value:
-            yield from (option, str(each))
-    else:
-        yield from (option, str(value))
+        results = () if self.results != RESULTS else ("--results", str(RESULTS))  # said always: settings have one too
+        return (*self.caller, *self.benchmarks, *words_of(self), *results, *words_of(self.pull_policy))
 
 
 def checked(request: RunRequest) -> RunRequest:
@@ -97,6 +80,7 @@ def checked(request: RunRequest) -> RunRequest:
         request,
         benchmarks=tuple(request.benchmarks),
         recipes=tuple(request.recipes),
+        changes=tuple(request.changes),
         results=Path(request.results),
         target=None if request.target == AUTO else request.target,
         scenarios=tuple(known_name("scenario", name, (*SCENARIOS, "all")) for name in request.scenarios),

@@ -1,8 +1,10 @@
 """Files by hash over HTTP(S) or from this machine, into a cache that processes share.
 
-A transient fault (a broken connection, a server's 5xx) is tried again and said so; a
-file that is gone or has other bytes is not. What came of a file before a process ended
-lies under another name (``….part``) and is gone on with by the next one.
+A file appears there by an atomic rename after its hash was checked, so that what exists is
+right; a lock file keeps two processes from fetching it twice. A transient fault (a broken
+connection, a server's 5xx) is tried again, with a line about it; a file that is gone or has
+other bytes is not. What came of a file before a process ended lies under another name
+(``.part``), and the next one goes on with it.
 """
 
 from __future__ import annotations
@@ -11,10 +13,10 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 import urllib.parse
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,7 +27,6 @@ from orchestrator.host.files import WriteFailed, atomic_write_text, sha256_file,
 from orchestrator.http.answer import LARGEST_DOWNLOAD, Partial
 from orchestrator.http.client import Client, Request, split_credentials
 from orchestrator.http.failures import HttpError, Limits
-from orchestrator.packages.cache import quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,9 +57,34 @@ class Wanted:
 
 
 class GoneError(AssetError):
-    """Every place answered that it does not have the file."""
+    """Every address answered that it does not have the file."""
 
     slug = "gone"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place, on disk, when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def quarantine(root: Path, bad: Path, name: str) -> Path:
+    """Move a file whose hash is wrong aside, under the hash that it has; give its new path."""
+    folder = root / "quarantine"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{sha256_file(bad)[:16]}-{name}"
+    bad.replace(path)
+    return path
 
 
 def ignore(_event: BuildEvent) -> None:
@@ -76,49 +102,47 @@ def answers(url: str, timeout_s: float = 4.0, client: Client | None = None) -> s
     return f"answers {status}" if status in {401, 403, 407} or status >= 500 else ""
 
 
+def download_path(root: Path, sha256: str) -> Path:
+    """Where a file with this hash lies in the download cache below ``root`` once it is there."""
+    return root / "downloads" / sha256[:2] / sha256
+
+
 class Downloads:
     """The download cache below ``root``; safe for threads and processes."""
 
-    def __init__(
-        self, root: Path, on_event: Callable[[BuildEvent], None] = ignore, *, client: Callable[[], Client] = Client
-    ) -> None:
+    def __init__(self, root: Path, client: Client, on_event: Callable[[BuildEvent], None] = ignore) -> None:
         self.root = root
+        self.client = client
         self._on_event = on_event
-        self._make_client = client
-
-    @cached_property
-    def client(self) -> Client:
-        """Asks servers; made when something is not in the cache."""
-        return self._make_client()
 
     def path(self, sha256: str) -> Path:
         """Where a file with this hash lies once it is there."""
-        return self.root / "downloads" / sha256[:2] / sha256
+        return download_path(self.root, sha256)
 
     def has(self, sha256: str) -> bool:
         """Whether a file with this hash is in the cache."""
         return self.path(sha256).is_file()
 
     def get(self, wanted: Wanted) -> Path:
-        """The file, from the cache or from the first place that has it; its bytes are checked either way.
+        """The file, from the cache or from the first address that has it; its bytes are checked either way.
 
         Raises:
-            GoneError: no place has it.
+            GoneError: no address has it.
             AssetError: other bytes (`hash-mismatch`; they are kept in ``quarantine/``) or a
                 fault that did not go away (`download-failed`).
         """
-        place = self.path(wanted.sha256)
-        with locked(place.with_suffix(".lock")):
-            if place.is_file():
-                if sha256_file(place) == wanted.sha256:
-                    return place
-                quarantine(self.root, place, wanted.name)
+        path = self.path(wanted.sha256)
+        with locked(path.with_suffix(".lock")):
+            if path.is_file():
+                if sha256_file(path) == wanted.sha256:
+                    return path
+                quarantine(self.root, path, wanted.name)
             self._event("start", wanted.name, total=wanted.size)
-            with _kept_part(place.with_suffix(".part")) as part:
+            with _kept_part(path.with_suffix(".part")) as part:
                 self._download(wanted, part)
-                part.publish(place)
+                part.publish(path)
             self._event("done", wanted.name, total=wanted.size)
-        return place
+        return path
 
     def get_lazily(self, sha256: str, wanted: Callable[[], Wanted]) -> Path:
         """As `get`; ``wanted``, which may have to ask a server, is called only where the file is not here yet."""
@@ -208,17 +232,20 @@ class Downloads:
         return self.client.patiently(work, on_retry)
 
     def _from_any(self, wanted: Wanted, part: Partial) -> None:
-        """Fetch from the first place that has it; raises the last trouble where one may have it and does not answer."""
+        """Fetch from the first address that has it; raises the last trouble of one that may have it."""
         last: HttpError | None = None
         for url in wanted.urls:
             try:
-                if self._from_one(wanted, url, part):
-                    _require_whole(wanted, part)
-                    return
+                found = self._from_one(wanted, url, part)
             except HttpError as error:
                 last = error
+                continue
+            if found and part.count >= wanted.size:
+                return
+            if found:
+                last = HttpError(wanted.name, f"{part.count} of {wanted.size} bytes came", passing=True)
         if last is None:
-            raise GoneError(f"{wanted.name} is at none of its {len(wanted.urls)} places")
+            raise GoneError(f"{wanted.name} is at none of its {len(wanted.urls)} addresses")
         raise last
 
     def _from_one(self, wanted: Wanted, url: str, part: Partial) -> bool:
@@ -301,11 +328,6 @@ def _kept_part(path: Path) -> Iterator[_KeptPart]:
         finally:
             if not part.count:
                 part.drop()
-
-
-def _require_whole(wanted: Wanted, part: Partial) -> None:
-    if part.count < wanted.size:
-        raise HttpError(wanted.name, f"{part.count} of {wanted.size} bytes came", passing=True)
 
 
 def _failed(name: str, error: HttpError) -> AssetError:

@@ -82,13 +82,12 @@ def drifted(found: Sequence[Change], path: Path | None, *, only: Collection[str]
 
 def _problem(change: Change, document: Document | None) -> Problem:
     what = f"layer `{change.layer}`, {change.platform}: {_KINDS[change.section]} `{change.name}`"
-    message = (
-        f"{what} is not in the lock; there is {change.now}"
-        if change.was is None
-        else f"{what} was {change.was} and is gone"
-        if change.now is None
-        else f"{what} was {change.was}, is {change.now}"
-    )
+    if change.was is None:
+        message = f"{what} is not in the lock; there is {change.now}"
+    elif change.now is None:
+        message = f"{what} was {change.was} and is gone"
+    else:
+        message = f"{what} was {change.was}, is {change.now}"
     name = change.name.rpartition("@")[0] if change.section == "git" else change.name
     moving = f" --update {name}" if change.was is not None and change.now is not None else ""
     hint = f"if that is meant: `mlorch images lock {change.layer}{moving} --no-locked`, and keep the new lock"

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from orchestrator.host.site import SiteConfig
 
+    Read = Callable[[str, str], tuple[bytes, str]]
+    """From an address and an Accept header to a page and its media type; `FileNotFoundError` where there is none."""
+
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.5, */*;q=0.1"
 
 
@@ -54,43 +57,36 @@ def _default_index() -> str:
     return str(PyPI.simple_url)
 
 
-def file_urls(
-    package: str, filename: str, where: Indexes, read: Callable[[str, str], tuple[bytes, str]]
-) -> tuple[str, ...]:
-    """Addresses of one file of a release; empty when no index has it.
-
-    ``read`` takes an address and an Accept header and gives a page and its media type;
-    it raises `FileNotFoundError` for a page that is not there.
-    """
+def file_urls(package: str, filename: str, where: Indexes, read: Read) -> tuple[str, ...]:
+    """Addresses of one file of a release; empty when no index has it."""
     found = []
     for link in where.links:
         folder = Path(link.removeprefix("file://"))
         if (folder / filename).is_file():
             found.append((folder / filename).absolute().as_uri())
-    for index in where.indexes:
-        page = f"{index.rstrip('/')}/{normalised(package)}/"
-        try:
-            body, media = read(page, _ACCEPT)
-        except FileNotFoundError:
-            continue
+    for page, body, media in _pages(package, where, read):
         for name, href in _entries(body, media):
             if name == filename:
                 found.append(_with_credentials(urllib.parse.urljoin(page, href), page))
     return tuple(found)
 
 
-def file_hashes(
-    package: str, where: Indexes, read: Callable[[str, str], tuple[bytes, str]]
-) -> Iterator[tuple[str, str, int]]:
+def file_hashes(package: str, where: Indexes, read: Read) -> Iterator[tuple[str, str, int]]:
     """File name, SHA-256 and size of every file of a project that an index says both of (PEP 691 and 700)."""
-    for index in where.indexes:
-        try:
-            body, media = read(f"{index.rstrip('/')}/{normalised(package)}/", _ACCEPT)
-        except FileNotFoundError:
-            continue
+    for _, body, media in _pages(package, where, read):
         for item in json.loads(body).get("files", []) if "json" in media else ():
             if item.get("hashes", {}).get("sha256") and item.get("size"):
                 yield str(item["filename"]), str(item["hashes"]["sha256"]), int(item["size"])
+
+
+def _pages(package: str, where: Indexes, read: Read) -> Iterator[tuple[str, bytes, str]]:
+    """Address, body and media type of a project's page at every index that has one."""
+    for index in where.indexes:
+        page = f"{index.rstrip('/')}/{normalised(package)}/"
+        try:
+            yield page, *read(page, _ACCEPT)
+        except FileNotFoundError:
+            continue
 
 
 def _entries(body: bytes, media: str) -> Iterator[tuple[str, str]]:

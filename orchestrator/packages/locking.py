@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +23,7 @@ from orchestrator.definitions.locks import compiled_on, normalised, registry_ima
 from orchestrator.errors import AssetError, MlorchError, UsageError
 from orchestrator.facts.redact import redacted_text, secret_values
 from orchestrator.host.site import pip_variables
-from orchestrator.packages.debs import Fetcher
-from orchestrator.packages.sdists import sdist_pin
+from orchestrator.packages.fetch import Fetcher, sdist_pin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,13 +31,15 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Layer
     from orchestrator.host.site import SiteConfig
 
-    Unlocked = Callable[[str, str, MlorchError], None]
-    """Told of a base that stays without a digest: image, platform, and why."""
+    Unlocked = Callable[[str, str, str, MlorchError], None]
+    """Called for a base that no registry answers for: image, platform, the digest that it keeps, and why."""
 
 _ARCH = {"linux/amd64": ("amd64", "x86_64"), "linux/arm64": ("arm64", "aarch64")}
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _GLIBC = 36
 """The minor version of the C library in the images; wheels for this or an older one fit."""
+_SUITE = "bookworm"
+"""Of a layer whose recipe names none."""
 _TIMEOUT_S = 600
 
 
@@ -52,10 +52,10 @@ class Origins:
     and indexes of the site.
     """
 
+    fetch: Fetcher
     digest: Callable[[str, str], str] | None = None
     commit: Callable[[str, str], str] | None = None
-    unlocked: Unlocked = lambda _image, _platform, _error: None
-    fetch: Fetcher = field(default_factory=Fetcher)
+    unlocked: Unlocked = lambda _image, _platform, _digest, _error: None
 
 
 def make_lock(
@@ -64,8 +64,7 @@ def make_lock(
     *,
     platforms: Sequence[str],
     update: Sequence[str] = (),
-    origins: Origins | None = None,
-    default_suite: str = "bookworm",
+    origins: Origins,
     say: Callable[[str], None] = lambda _text: None,
 ) -> LayerLock:
     """The lock of `layer` as of now; with ``update`` only those names move, all other pins stay.
@@ -76,17 +75,11 @@ def make_lock(
         AssetError: apt, pip or git is missing or failed, or a package does not exist.
         UsageError: ``update`` names something that the layer does not have, or a ref is not there.
     """
-    origins = origins or Origins()
     found: dict[str, PlatformLock] = {}
     for platform in platforms:
         pinned = old.platforms.get(platform, PlatformLock()) if old else PlatformLock()
-        found[platform] = PlatformLock(
-            bases=_bases(layer, pinned.bases, platform, update, origins),
-            git=_git(layer, pinned.git, update, origins),
-            debs=_debs(layer, pinned.debs, platform, update, suite(layer) or default_suite, origins.fetch, say),
-            wheels=_wheels(layer, pinned.wheels, platform, update, origins.fetch),
-            sdists=_sdists(layer, pinned.sdists, platform, update, origins.fetch),
-        )
+        locker = _Locker(layer=layer, platform=platform, old=pinned, update=update, origins=origins)
+        found[platform] = locker.lock(say)
     _check_update(layer, found, update)
     others = {name: pins for name, pins in old.platforms.items() if name not in found} if old else {}
     return LayerLock(layer=layer.name, platforms={**others, **found})
@@ -107,24 +100,88 @@ def _check_update(layer: Layer, found: Mapping[str, PlatformLock], update: Seque
             )
 
 
-# -- bases and trees of git ------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Locker:
+    """Looks up what a layer is made of on one platform; ``old`` are the pins that are there."""
 
+    layer: Layer
+    platform: str
+    old: PlatformLock
+    update: Sequence[str]
+    origins: Origins
 
-def _bases(
-    layer: Layer, old: Sequence[BasePin], platform: str, update: Sequence[str], origins: Origins
-) -> tuple[BasePin, ...]:
-    kept = {pin.image: pin for pin in old}
-    found = []
-    for image in registry_images(layer, platform):
-        pin = kept.get(image)
-        if origins.digest is not None and (pin is None or not update or image in update):
-            try:
-                pin = BasePin(image=image, digest=origins.digest(tagged(image), platform))
-            except MlorchError as error:
-                origins.unlocked(image, platform, error)
-        if pin is not None:
-            found.append(pin)
-    return tuple(sorted(found, key=lambda pin: pin.image))
+    def lock(self, say: Callable[[str], None]) -> PlatformLock:
+        """The pins as of now. Raises as `make_lock`."""
+        return PlatformLock(
+            bases=self._bases(),
+            git=self._git(),
+            debs=self._debs(say),
+            wheels=self._wheels(),
+            sdists=self._sdists(),
+        )
+
+    def _bases(self) -> tuple[BasePin, ...]:
+        kept = {pin.image: pin for pin in self.old.bases}
+        found = []
+        for image in registry_images(self.layer, self.platform):
+            pin = kept.get(image)
+            if self.origins.digest is not None and (pin is None or not self.update or image in self.update):
+                try:
+                    pin = BasePin(image=image, digest=self.origins.digest(tagged(image), self.platform))
+                except MlorchError as error:
+                    self.origins.unlocked(image, self.platform, pin.digest if pin is not None else "", error)
+            if pin is not None:
+                found.append(pin)
+        return tuple(sorted(found, key=lambda pin: pin.image))
+
+    def _git(self) -> tuple[GitPin, ...]:
+        kept = {(pin.url, pin.ref): pin for pin in self.old.git}
+        found: dict[tuple[str, str], GitPin] = {}
+        for tree in self.layer.git:
+            pin = kept.get((tree.url, tree.ref))
+            if self.origins.commit is not None and (pin is None or not self.update or tree.url in self.update):
+                pin = GitPin(url=tree.url, ref=tree.ref, commit=self.origins.commit(tree.url, tree.ref))
+            if pin is not None:
+                found[tree.url, tree.ref] = pin
+        return tuple(found[key] for key in sorted(found))
+
+    def _debs(self, say: Callable[[str], None]) -> tuple[Deb, ...]:
+        layer, update, names = self.layer, self.update, wanted_debs(self.layer, self.platform)
+        kept = {deb.name: deb for deb in self.old.debs if update and deb.name not in update and deb.name in names}
+        moving = [name for name in names if name not in kept]
+        say(f"{layer.name} {self.platform}: {len(moving)} Debian packages, {len(layer.python)} Python requirements")
+        fresh = debian_pins(moving, self.platform, suite(layer) or _SUITE, self.origins.fetch) if moving else []
+        return tuple(sorted([*kept.values(), *fresh], key=lambda deb: deb.name))
+
+    def _wheels(self) -> tuple[Wheel, ...]:
+        layer, names = self.layer, self._requirements()
+        compiled = compiled_on(layer, self.platform)
+        requirements = [text for name, text in names.items() if name not in compiled]
+        if not requirements:
+            return ()
+        kept = []
+        for wheel in self.old.wheels:
+            if self._stays(wheel.name) and wheel.name not in names:
+                kept.append(f"{wheel.name}=={wheel.version}")
+        site = self.origins.fetch.site
+        return python_pins(requirements, self.platform, layer.python_version, constraints=kept, site=site)
+
+    def _sdists(self) -> tuple[Sdist, ...]:
+        """The sources of what is compiled; what they need has to be in the recipe, as none of them is run here."""
+        kept = {(sdist.name, sdist.version): sdist for sdist in self.old.sdists if self._stays(sdist.name)}
+        found = []
+        for name, requirement in self._requirements().items():
+            if name in compiled_on(self.layer, self.platform):
+                version = requirement.partition("==")[2]
+                found.append(kept.get((name, version)) or sdist_pin(name, version, self.origins.fetch))
+        return tuple(sorted(found, key=lambda sdist: sdist.name))
+
+    def _requirements(self) -> dict[str, str]:
+        """What the layer asks of the Python index, by name."""
+        return {normalised(text.partition("==")[0]): text for text in self.layer.python}
+
+    def _stays(self, distribution: str) -> bool:
+        return bool(self.update) and distribution not in {normalised(name) for name in self.update}
 
 
 def tagged(image: str) -> str:
@@ -142,36 +199,7 @@ def tagged(image: str) -> str:
     return image
 
 
-def _git(layer: Layer, old: Sequence[GitPin], update: Sequence[str], origins: Origins) -> tuple[GitPin, ...]:
-    kept = {(pin.url, pin.ref): pin for pin in old}
-    found: dict[tuple[str, str], GitPin] = {}
-    for tree in layer.git:
-        pin = kept.get((tree.url, tree.ref))
-        if origins.commit is not None and (pin is None or not update or tree.url in update):
-            pin = GitPin(url=tree.url, ref=tree.ref, commit=origins.commit(tree.url, tree.ref))
-        if pin is not None:
-            found[tree.url, tree.ref] = pin
-    return tuple(found[key] for key in sorted(found))
-
-
 # -- Debian packages -------------------------------------------------------------------------
-
-
-def _debs(
-    layer: Layer,
-    old: Sequence[Deb],
-    platform: str,
-    update: Sequence[str],
-    suite_name: str,
-    fetch: Fetcher,
-    say: Callable[[str], None],
-) -> tuple[Deb, ...]:
-    names = wanted_debs(layer, platform)
-    kept = {deb.name: deb for deb in old if update and deb.name not in update and deb.name in names}
-    moving = [name for name in names if name not in kept]
-    say(f"{layer.name} {platform}: {len(moving)} Debian packages, {len(layer.python)} Python requirements")
-    fresh = debian_pins(moving, platform, suite_name, fetch) if moving else []
-    return tuple(sorted([*kept.values(), *fresh], key=lambda deb: deb.name))
 
 
 def debian_pins(names: Sequence[str], platform: str, suite_name: str, fetch: Fetcher) -> list[Deb]:
@@ -180,6 +208,8 @@ def debian_pins(names: Sequence[str], platform: str, suite_name: str, fetch: Fet
     Raises:
         AssetError: `no-apt`, `no-mirror`, `apt-failed`, or `no-package` naming those that do not exist.
     """
+    from debian.deb822 import Deb822
+
     if shutil.which("apt-get") is None or not _KEYRING.is_file():
         raise AssetError(
             "locking Debian packages needs apt-get and Debian's archive keys on this machine",
@@ -191,8 +221,7 @@ def debian_pins(names: Sequence[str], platform: str, suite_name: str, fetch: Fet
         options = _apt_state(Path(folder), arch, suite_name, fetch.mirrors)
         _apt(["apt-get", *options, "update", "-qq"])
         text = _apt(["apt-cache", *options, "show", "--no-all-versions", *names])
-    stanzas = [dict(_fields(stanza)) for stanza in text.strip().split("\n\n") if stanza.strip()]
-    pins = {stanza["Package"]: _deb(stanza) for stanza in stanzas}
+    pins = {stanza["Package"]: _deb(stanza) for stanza in Deb822.iter_paragraphs(text, use_apt_pkg=False)}
     if missing := sorted(set(names) - pins.keys()):
         raise AssetError(f"suite {suite_name} has no package {', '.join(missing)} for {arch}", slug="no-package")
     return [pins[name] for name in names]
@@ -239,12 +268,8 @@ def _apt(argv: list[str]) -> str:
 
 
 def _tail(text: str) -> str:
-    """The end of what a tool said, without the passwords of addresses."""
+    """The end of what a tool printed, without the passwords of addresses."""
     return redacted_text(text[-2000:], secret_values(os.environ))
-
-
-def _fields(stanza: str) -> list[tuple[str, str]]:
-    return [(key, value.strip()) for key, value in re.findall(r"^([A-Za-z0-9-]+):(.*)$", stanza, re.MULTILINE)]
 
 
 def _deb(stanza: Mapping[str, str]) -> Deb:
@@ -261,38 +286,6 @@ def _deb(stanza: Mapping[str, str]) -> Deb:
 
 
 # -- wheels ----------------------------------------------------------------------------------
-
-
-def _wheels(
-    layer: Layer, old: Sequence[Wheel], platform: str, update: Sequence[str], fetch: Fetcher
-) -> tuple[Wheel, ...]:
-    sources = compiled_on(layer, platform)
-    requirements = [text for text in layer.python if normalised(text.partition("==")[0]) not in sources]
-    if not requirements:
-        return ()
-    moving = {normalised(name) for name in update}
-    asked = {normalised(requirement.partition("==")[0]) for requirement in layer.python}
-    kept = [
-        f"{wheel.name}=={wheel.version}"
-        for wheel in old
-        if update and wheel.name not in moving and wheel.name not in asked
-    ]
-    return python_pins(requirements, platform, layer.python_version, constraints=kept, site=fetch.site)
-
-
-def _sdists(
-    layer: Layer, old: Sequence[Sdist], platform: str, update: Sequence[str], fetch: Fetcher
-) -> tuple[Sdist, ...]:
-    """The sources of what is compiled there; what they need has to be in the recipe, as none of them is run here."""
-    kept = {(sdist.name, sdist.version): sdist for sdist in old} if update else {}
-    moving, found = {normalised(name) for name in update}, []
-    for requirement in layer.python:
-        name, _, version = requirement.partition("==")
-        plain = normalised(name)
-        if plain in compiled_on(layer, platform):
-            pin = kept.get((plain, version)) if plain not in moving else None
-            found.append(pin or sdist_pin(plain, version, fetch))
-    return tuple(sorted(found, key=lambda sdist: sdist.name))
 
 
 def python_pins(

@@ -3,7 +3,7 @@
 The same packages give the same bytes on every machine: sorted names, one time, owner
 0:0. A base also gets what the scripts of its packages would have made: the usr-merge
 links, users, the certificate bundle and the applets of busybox. Later layers hold only
-their own packages' files, at the places that fit under such a base.
+their own packages' files, at the paths that fit under such a base.
 
 What scanners and lawyers need stays in: every package's control stanza below
 ``/var/lib/dpkg/status.d`` and its copyright file.
@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
-from orchestrator.packages.applets import APPLETS
-from orchestrator.packages.cache import replacing
-from orchestrator.packages.download import ignore
+from orchestrator.packages.download import ignore, replacing
 from orchestrator.packages.tree import MERGED, MODES, Tree, write_tar
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.facts.build import DebPin
-    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.fetch import Fetcher
 
 
 def build_rootfs(
@@ -38,8 +36,8 @@ def build_rootfs(
     fetch: Fetcher,
     on_event: Callable[[BuildEvent], None] = ignore,
     relock: str = "",
-) -> str:
-    """Write the tar of ``debs`` to ``out`` (atomically) and give its SHA-256.
+) -> None:
+    """Write the tar of ``debs`` to ``out`` (atomically).
 
     Raises:
         AssetError: a package cannot be had (see `Fetcher.debs`), is hostile or broken
@@ -55,9 +53,8 @@ def build_rootfs(
         if base:
             _finish_base(tree)
         with replacing(out) as temporary:
-            digest = write_tar(tree, temporary)
+            write_tar(tree, temporary)
             temporary.chmod(0o644)
-    return digest
 
 
 def _lay(tree: Tree, pin: DebPin, path: Path) -> None:
@@ -96,6 +93,19 @@ _ETC = {
 _ZONE = "Etc/UTC"
 _CERTIFICATES = "usr/share/ca-certificates/"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+_APPLETS = """
+[ ash awk base64 basename cat chmod chown cmp cp cut date dd df diff dirname dmesg du echo egrep env expr
+false fgrep find fold free getopt grep groups gunzip gzip head hexdump hostname id kill killall less link
+ln logname ls md5sum mkdir mkfifo mktemp more mv nl nologin nproc od paste patch pidof printf ps pwd
+readlink realpath renice reset rev rm rmdir sed seq sh sha1sum sha256sum sha512sum shuf sleep sort
+stat strings stty sync tac tail tar taskset tee test time timeout top touch tr true truncate tty uname
+uniq unlink unzip uptime usleep vi wc which who whoami xargs xxd xzcat yes zcat
+"""
+"""The applets of busybox that a base links: a shell and tools for files, text and processes.
+
+Left out on purpose: servers and clients of the network, mounts, users, kernel modules
+and package tools; a benchmark's container can do nothing with them.
+"""
 
 
 def _finish_base(tree: Tree) -> None:
@@ -107,35 +117,31 @@ def _finish_base(tree: Tree) -> None:
         tree.directory(name)
     for name, mode in MODES.items():
         tree.directory(name, mode)
-    for place, text in _ETC.items():
-        tree.file(place, text.encode())
+    for path, text in _ETC.items():
+        tree.file(path, text.encode())
     if "var/run" not in tree.nodes:
         tree.link("var/run", "/run")
     _bundle_certificates(tree)
-    _set_zone(tree)
-    _link_applets(tree)
-
-
-def _set_zone(tree: Tree) -> None:
     if f"usr/share/zoneinfo/{_ZONE}" in tree.nodes:
         tree.link("etc/localtime", f"/usr/share/zoneinfo/{_ZONE}")
         tree.file("etc/timezone", f"{_ZONE}\n".encode())
+    _link_applets(tree)
 
 
 def _link_applets(tree: Tree) -> None:
     """The applets, each where no package has a program of that name."""
     if "usr/bin/busybox" in tree.nodes:
-        for name in APPLETS:
+        for name in _APPLETS.split():
             if not {f"usr/bin/{name}", f"usr/sbin/{name}"} & tree.nodes.keys():
                 tree.link(f"usr/bin/{name}", "busybox")
 
 
 def _bundle_certificates(tree: Tree) -> None:
     """One file of the certificates of the package itself, never of the host, where OpenSSL looks."""
-    places = sorted(p for p in tree.nodes if p.startswith(_CERTIFICATES) and p.endswith(".crt"))
-    if not places:
+    paths = sorted(path for path in tree.nodes if path.startswith(_CERTIFICATES) and path.endswith(".crt"))
+    if not paths:
         return
-    texts = [tree.read(tree.nodes[place]).strip() + b"\n" for place in places]
+    texts = [tree.read(tree.nodes[path]).strip() + b"\n" for path in paths]
     tree.file(_BUNDLE, b"".join(texts))
     tree.link("usr/lib/ssl/certs", "/etc/ssl/certs")
     tree.link("usr/lib/ssl/cert.pem", f"/{_BUNDLE}")

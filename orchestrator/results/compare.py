@@ -235,16 +235,14 @@ def _facts(record: RunRecord) -> dict[str, object]:
         if asset is not None:
             found |= {f"{asset.kind} {asset.name}/{file}": digest for file, digest in asset.files.items()}
     found |= {f"engine {name}": value for name, value in record.engine.items()}
-    found |= {f"host {name}": value for name, value in _flat(record.host) if _is_steady(name)}
+    for name, value in _flat(record.host):
+        if not any(word in name for word in _PASSING):
+            found[f"host {name}"] = value
     return found
 
 
 _PASSING = ("load", "free", "available", "uptime", "time", "temperature", "boot")
-
-
-def _is_steady(name: str) -> bool:
-    """Whether a fact of a host is one that stays: its load at the time is none."""
-    return not any(word in name for word in _PASSING)
+"""Words of facts of a host that do not stay."""
 
 
 def _flat(value: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

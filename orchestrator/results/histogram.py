@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
+from orchestrator.facts.codec import CodecError, from_plain
 from orchestrator.host.untrusted import UnreadableFile, read_document
 
 if TYPE_CHECKING:
@@ -26,17 +27,15 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """Log-spaced buckets; ``of`` is ``query`` or ``sample``."""
+    """Log-spaced buckets, as the harness writes them; ``of`` is ``query`` or ``sample``."""
 
+    version: int = 1
+    unit: str = "ns"
     of: str
     samples: int
     per_decade: int
     first: int
     counts: tuple[int, ...]
-
-    @property
-    def of_words(self) -> str:
-        return {"query": "queries", "sample": "samples"}[self.of]
 
     def bars(self, most: int) -> tuple[Bar, ...]:
         """At most ``most`` bars of equal width on a log axis: neighbours are merged, never split."""
@@ -58,31 +57,18 @@ def read(folder: Path) -> Histogram | None:
     """The histogram in a run's folder; None where there is none or it is not one (it comes from inside)."""
     try:
         document = read_document(folder, FILE, _LARGEST)
-    except UnreadableFile:
+        found = from_plain(Histogram, document, renamed={"buckets_per_decade": "per_decade"})
+    except (UnreadableFile, CodecError):
         return None
-    return _checked(document)
+    return found if _can_be(found) else None
 
 
-def _checked(document: object) -> Histogram | None:
-    if not isinstance(document, dict) or document.get("version") != 1 or document.get("unit") != "ns":
-        return None
-    counts = _counts(document.get("counts"))
-    samples, per_decade, first = (document.get(name) for name in ("samples", "buckets_per_decade", "first"))
-    if not (counts and _is_count(samples) and _is_count(per_decade) and _is_count(first)):
-        return None
+def _can_be(found: Histogram) -> bool:
+    if (found.version, found.unit) != (1, "ns") or found.of not in {"query", "sample"}:
+        return False
+    if not 0 < len(found.counts) <= _MOST_BUCKETS or min(found.counts) < 0:
+        return False
+    if sum(found.counts) != found.samples or found.samples >= 1 << 62:
+        return False
     # 10**18 ns are 30 years: beyond, the edges would overflow a float one day.
-    if not 0 < per_decade <= 1000 or first + len(counts) > 18 * per_decade or sum(counts) != samples:
-        return None
-    of = "sample" if document.get("of") == "sample" else "query"
-    return Histogram(of=of, samples=samples, per_decade=per_decade, first=first, counts=counts)
-
-
-def _counts(value: object) -> tuple[int, ...]:
-    """The counts of the buckets; none where it is no such list."""
-    if not isinstance(value, list) or len(value) > _MOST_BUCKETS:
-        return ()
-    return tuple(value) if all(map(_is_count, value)) else ()
-
-
-def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and 0 <= value < 1 << 62
+    return 0 < found.per_decade <= 1000 and 0 <= found.first <= 18 * found.per_decade - len(found.counts)

@@ -66,6 +66,7 @@ def parse(folder: Path) -> LoadGenResult:
 def read_summary(folder: Path) -> dict[str, str]:
     """``key: value`` lines of the summary, keys in lower case; empty in accuracy mode.
 
+    A key that stands there twice has both values, joined by `and`: which one a person reads is not known.
     Raises `StepFailed` [loadgen-log] when it is missing or cut off.
     """
     try:
@@ -75,8 +76,13 @@ def read_summary(folder: Path) -> dict[str, str]:
     last = text.rstrip().rpartition("\n")[2].lower()
     if not (text.endswith("\n") and "error" in last and "encountered" in last):
         raise _unreadable(f"{SUMMARY} is cut off", "The test was ended from outside.")
-    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return {key.strip().lower(): value.strip() for key, value in pairs}
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        key, colon, value = line.partition(":")
+        key, value = key.strip().lower(), value.strip()
+        if colon:
+            found[key] = f"{found[key]} and {value}" if key in found else value
+    return found
 
 
 def _not_read(name: str, error: UnreadableFile) -> StepFailed:

@@ -63,9 +63,9 @@ def render(summaries: Sequence[Summary]) -> str:
         right=RIGHT,
         tests=[_test(summary) for summary in summaries],
         not_valid=sum(not summary.good for summary in summaries),
-        benchmarks=_distinct(records, lambda record: record.benchmark),
+        benchmarks=_each_once(records, lambda record: record.benchmark),
         images=_each_once(record.image for record in records),
-        hosts=_distinct(records, lambda record: record.host),
+        hosts=_each_once(records, lambda record: record.host),
         containers=_each_once(limits(record.container) for record in records),
         insides=_each_once(facts(record.container_facts) for record in records if record.container_facts),
         made_by=_once(shlex.join(record.command_line) for record in records),
@@ -109,19 +109,15 @@ def _once(texts: Iterable[str]) -> list[str]:
     return _each_once(text for text in texts if text)
 
 
-def _each_once(values: Iterable[T]) -> list[T]:
-    """The different ones, in their order; they need not be hashable."""
+def _each_once(values: Iterable[T], key: Callable[[T], object] = lambda value: value) -> list[T]:
+    """The first of those with an equal ``key``, in their order; keys need not be hashable."""
     found: list[T] = []
+    keys: list[object] = []
     for value in values:
-        if value not in found:
+        if key(value) not in keys:
+            keys.append(key(value))
             found.append(value)
     return found
-
-
-def _distinct(records: Sequence[RunRecord], key: Callable[[RunRecord], object]) -> list[RunRecord]:
-    """The first record of each group with an equal ``key``."""
-    keys = [key(record) for record in records]
-    return [record for at, record in enumerate(records) if keys[at] not in keys[:at]]
 
 
 # -- one run -------------------------------------------------------------------------------
@@ -177,17 +173,13 @@ def _fact(key: str, value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int) and _is_memory(key):
+    if isinstance(value, int) and ("memory" in key or key in {"shm", "swap_total"}):
         return f"{value / GIB:.1f} GiB" if value >= GIB // 10 else f"{value / MIB:.1f} MiB"
     if isinstance(value, dict):
         return ", ".join(f"{name} {text}" for name, item in value.items() if (text := _fact(str(name), item)))
     if isinstance(value, list | tuple):
         return _list(key, value)
     return str(value)
-
-
-def _is_memory(key: str) -> bool:
-    return "memory" in key or key in {"shm", "swap_total"}
 
 
 def _list(key: str, value: Sequence[object]) -> str:

@@ -140,7 +140,7 @@ class Store:
         for second in sorted(by_second, reverse=True):
             same = by_second[second]
             if len(same) > 1:  # only then does a record have to say which was first
-                same.sort(key=_started, reverse=True)
+                same.sort(key=lambda entry: entry.record.started.unix_ns if entry.record else 0, reverse=True)
             found += same
         return found
 
@@ -175,8 +175,9 @@ class Store:
         if len(near) == 1:
             return near[0]
         if near:
+            some = ", ".join(entry.run_id for entry in near[:3]) + (" …" if len(near) > 3 else "")
             raise UsageError(
-                f"`{reference}` fits {len(near)} runs: {_some([e.run_id for e in near])}",
+                f"`{reference}` fits {len(near)} runs: {some}",
                 slug="ambiguous-run",
                 hint="give more of the id",
             )
@@ -240,11 +241,3 @@ def now() -> Moment:
     unix_ns = time.time_ns()
     stamp = datetime.fromtimestamp(unix_ns // 10**9, tz=UTC)
     return Moment(utc=stamp.strftime("%Y-%m-%dT%H:%M:%SZ"), unix_ns=unix_ns)
-
-
-def _started(entry: Entry) -> int:
-    return entry.record.started.unix_ns if entry.record else 0
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")

@@ -46,12 +46,10 @@ class Summary:
             return self.record.status.upper()
         if self.measured is None:
             return "NO RESULT"
-        return "CHANGED" if self._changed else self.measured.verdict
-
-    @property
-    def _changed(self) -> bool:
         loadgen = self.loadgen
-        return self.record.mode == "performance" and loadgen is not None and loadgen.valid != self.record.valid
+        if self.record.mode == "performance" and loadgen is not None and loadgen.valid != self.record.valid:
+            return "CHANGED"
+        return self.measured.verdict
 
     @property
     def good(self) -> bool:
@@ -149,7 +147,11 @@ def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:
 
 def mark(word: str, *, good: bool, running: bool = False) -> str:
     """``word`` with the colour that says how it ended."""
-    colour = "green" if good else "yellow" if running else "bold red"
+    colour = "bold red"
+    if good:
+        colour = "green"
+    elif running:
+        colour = "yellow"
     return f"[{colour}]{word}[/]"
 
 

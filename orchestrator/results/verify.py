@@ -12,8 +12,16 @@ from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import one_line
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
-from orchestrator.host.untrusted import LARGEST_DOCUMENT, UnreadableFile, hash_file, read_document, read_text
+from orchestrator.host.untrusted import (
+    LARGEST_DOCUMENT,
+    UnreadableFile,
+    hash_file,
+    names_below,
+    read_document,
+    read_text,
+)
 from orchestrator.results import loadgen
+from orchestrator.results.figures import read_figures_again
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import REPORT
 
@@ -70,9 +78,7 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
         record = from_json(text, path=str(path))
     except StepFailed as exc:
         return _without_record(folder, exc.message)
-    checked, faults = ["the record's seal"], [*_seal(document), *_identity(record, folder)]
-    if record.status == "running":
-        faults.append(Fault(file=RECORD, message="the run has not ended: there is nothing to hold it to"))
+    checked, faults = ["the record's seal"], list(_record(document, record, folder))
     checked.append(f"sha256 of {len(record.files)} files")
     faults += _files(record, folder)
     if record.status == "done":
@@ -82,8 +88,6 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
         if record.measured is not None:
             checked.append("every figure of the record against the logs")
             faults += _figures(record, folder, harness)
-        elif document.keys() & {"measured", "left"}:  # which records of mlorch 0.1 do not have
-            faults.append(Fault(file=RECORD, message="the run is done, and its record has no figures (`measured`)"))
         if record.mode == "accuracy":
             faults += _accuracy(folder, labels, harness)
             checked.append("accuracy" if labels else "number and uniqueness of the accuracy log's samples")
@@ -95,14 +99,16 @@ def _without_record(folder: Path, why: str) -> Verification:
     return Verification(run_id=folder.name, folder=folder, checked=("record",), faults=(fault,))
 
 
-def _seal(document: Mapping[str, object]) -> Iterator[Fault]:
+def _record(document: Mapping[str, object], record: RunRecord, folder: Path) -> Iterator[Fault]:
     if document.get("seal") != seal(document):
         yield Fault(file=RECORD, message="the record was changed after mlorch wrote it")
-
-
-def _identity(record: RunRecord, folder: Path) -> Iterator[Fault]:
     if record.run_id != folder.name:
         yield Fault(file=RECORD, message=f"the record is of run {record.run_id}, the folder is not")
+    if record.status == "running":
+        yield Fault(file=RECORD, message="the run has not ended: there is nothing to hold it to")
+    # Records of mlorch 0.1 have neither key.
+    if record.status == "done" and record.measured is None and document.keys() & {"measured", "left"}:
+        yield Fault(file=RECORD, message="the run is done, and its record has no figures (`measured`)")
 
 
 def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
@@ -114,9 +120,9 @@ def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
             if name not in record.files:
                 yield Fault(file=name, message="no hash of it was recorded")
     ours = {RECORD, REPORT, *record.files}
-    for path in sorted(folder.iterdir()) if record.files else ():
-        if path.name not in ours:
-            yield Fault(file=one_line(path.name), message="the file was not there when the run ended")
+    for name in names_below(folder) if record.files else ():
+        if name not in ours:
+            yield Fault(file=one_line(name), message="the file was not there when the run ended")
 
 
 def _difference(folder: Path, name: str, known: FileHash) -> str:
@@ -204,7 +210,8 @@ def _figures(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> 
 def _flat(document: object, prefix: str = "measured") -> dict[str, object]:
     """Each value by its dotted name; a metric by its own, not by its number."""
     if isinstance(document, list):
-        document = {_name_of(item, at): item for at, item in enumerate(document)}
+        named = ((item.get("name", at) if isinstance(item, dict) else at, item) for at, item in enumerate(document))
+        document = {str(name): item for name, item in named}
     if not isinstance(document, dict):
         return {prefix: document}
     found: dict[str, object] = {}
@@ -213,17 +220,16 @@ def _flat(document: object, prefix: str = "measured") -> dict[str, object]:
     return found
 
 
-def _name_of(item: object, at: int) -> str:
-    return str(item.get("name", at) if isinstance(item, dict) else at)
-
-
 def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) -> Iterator[Fault]:
     """The accuracy log holds every sample of the dataset once, and gives the accuracy that was recorded."""
     entries = _json(folder, loadgen.ACCURACY, _LARGEST_ACCURACY)
     if not isinstance(entries, list) or not all(map(_is_entry, entries)):
         yield Fault(file=loadgen.ACCURACY, message="not a list of LoadGen's entries")
         return
-    yield from _samples(entries, folder)
+    if harness.get("external"):
+        yield from _external_accuracy(entries, folder, harness)
+        return
+    yield from _samples(entries, _samples_expected(folder))
     claimed = harness.get("accuracy")
     claimed = claimed if isinstance(claimed, dict) else {}
     if claimed.get("samples") != len(entries):
@@ -233,9 +239,28 @@ def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) 
         yield from _top1(entries, claimed, labels)
 
 
-def _samples(entries: list[dict[str, object]], folder: Path) -> Iterator[Fault]:
+def _external_accuracy(
+    entries: list[dict[str, object]], folder: Path, harness: Mapping[str, object]
+) -> Iterator[Fault]:
+    """What somebody else's script said of the accuracy, read again in its log; its samples are what LoadGen logged."""
+    readings, claimed = harness.get("readings"), harness.get("accuracy")
+    try:
+        (first, *_) = read_figures_again(folder, readings)
+    except (StepFailed, ValueError) as error:
+        yield Fault(file="harness.json", message=f"accuracy cannot be read again: {error}")
+        return
+    yield from _samples(entries, first.samples)
+    said = claimed.get("value") if isinstance(claimed, dict) else None
+    if said != first.value:
+        yield Fault(file="harness.json", message=f"claims an accuracy of {said}, the log says {first.value}")
+
+
+def _samples_expected(folder: Path) -> object:
     settings = _json(folder, "settings.json")
-    expected = _lookup(settings, "dataset.samples") if isinstance(settings, dict) else None
+    return _lookup(settings, "dataset.samples") if isinstance(settings, dict) else None
+
+
+def _samples(entries: list[dict[str, object]], expected: object) -> Iterator[Fault]:
     seen = Counter(int(str(entry["qsl_idx"])) for entry in entries)
     twice = sum(count - 1 for count in seen.values())
     if twice:

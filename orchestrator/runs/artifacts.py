@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,6 +143,27 @@ def sweep_artifacts(root: Path, owner: str) -> None:
             take_back(folder, owner)
             if step.startswith("."):
                 _remove(folder)
+
+
+def sizes_of_artifacts(root: Path) -> dict[str, int]:
+    """Bytes of the artefacts of each image by its content id, the lists of their files among them."""
+    found: dict[str, int] = {}
+    for folder in root.glob("[!.]*"):
+        with suppress(OSError):  # a run may take some away meanwhile
+            found[folder.name] = sum((folder / path).lstat().st_size for path in _files(folder))
+    return found
+
+
+def remove_artifacts(root: Path, content_id: str) -> bool:
+    """Throw away the artefacts of an image; False where a run that lives has some of them, which then stay."""
+    folder = root / content_id
+    for path in [path for path in folder.iterdir() if path.is_dir()]:
+        with locked_if_free(_mark(path)) as free:
+            if free:
+                _remove(path)
+    with suppress(OSError):  # not empty: a run has a folder in it
+        folder.rmdir()
+    return not folder.exists()
 
 
 def _mark(folder: Path) -> Path:

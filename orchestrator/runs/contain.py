@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from contextlib import contextmanager
@@ -11,18 +12,18 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.trees import alone, find_tree, making
 from orchestrator.errors import AssetError, MlorchError, StepFailed
-from orchestrator.facts.containers import ARTIFACTS, Mount
+from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.record import StepFact
 from orchestrator.host.left_behind import give, take_over
 from orchestrator.runs.artifacts import lent
 from orchestrator.runs.console_log import LOG, ConsoleLog, tail
-from orchestrator.runs.external import Output, unmet
+from orchestrator.runs.external import Output, log_of, unmet
 from orchestrator.runs.failures import explanation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from orchestrator.engines import ContainerExit, ContainerFacts, Engine
+    from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
     from orchestrator.facts.runs import RunStep
@@ -38,7 +39,6 @@ class Ended:
     """
 
     exit: ContainerExit
-    container_id: str
     left: Mapping[str, str]
     output: Output | None = None
     steps: tuple[StepFact, ...] = ()
@@ -48,7 +48,6 @@ class Ended:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Followed:
     exit: ContainerExit
-    container_id: str
     seconds: float
     timed_out: bool
 
@@ -71,7 +70,7 @@ class Containers:
                 self.watcher.line(step, text)
             if step.external is None:
                 followed = self._follow(step, artifacts.container, folder / LOG)
-                ended = Ended(exit=followed.exit, container_id=followed.container_id, left={})
+                ended = Ended(exit=followed.exit, left={})
             else:
                 source = next(mount.source for mount in artifacts.container.mounts if mount.target == ARTIFACTS)
                 ended = self._steps(step, step.external, folder, source)
@@ -104,7 +103,6 @@ class Containers:
         assert test is not None  # a program has a LoadGen test, or a step before it failed
         return Ended(
             exit=test.exit,
-            container_id=test.container_id,
             left={},
             output=output,
             steps=tuple(facts),
@@ -144,8 +142,7 @@ class Containers:
             try:
                 with making(path, path.parents[1] / "quarantine", lambda _name: True, _require(artifact)) as made:
                     give(made / "out", planned.container.user)
-                    mount = Mount(source=str(made / "out"), target=artifact.target, read_only=False)
-                    container = replace(planned.container, mounts=(*planned.container.mounts, mount))
+                    container = _made_in(planned.container, artifact.target, made / "out")
                     followed = self._one(step, replace(planned, container=container), folder, output)
                     take_over(made / "out", step.results_owner)
             except AssetError as error:
@@ -165,8 +162,7 @@ class Containers:
         on_text: Callable[[str], None] | None = None,
         limit_s: int | None = None,
     ) -> _Followed:
-        begun: list[str] = []
-        clock = _Limit(self.engine, limit_s)
+        clock = _Limit(self.engine, container.name, limit_s)
         started = time.monotonic()
         with log.open("x", encoding="utf-8") as stream, clock.running():
             console = ConsoleLog(
@@ -184,17 +180,8 @@ class Containers:
                 if on_text is not None:
                     on_text(raw.rstrip("\r\n"))
 
-            def on_started(facts: ContainerFacts) -> None:
-                begun.append(facts.container_id)
-                clock.begin(facts.container_id)
-
-            ended = self.engine.run(container, on_line, on_started)
-        return _Followed(
-            exit=ended,
-            container_id=begun[-1] if begun else ended.container_id,
-            seconds=time.monotonic() - started,
-            timed_out=clock.over,
-        )
+            ended = self.engine.run(container, on_line)
+        return _Followed(exit=ended, seconds=time.monotonic() - started, timed_out=clock.over)
 
 
 class _StepEnded(Exception):
@@ -207,40 +194,31 @@ class _StepEnded(Exception):
 
 
 class _Limit:
-    """Stops a container when its time is over."""
+    """Stops a container, by its name, when its time is over."""
 
-    def __init__(self, engine: Engine, seconds: int | None) -> None:
+    def __init__(self, engine: Engine, name: str, seconds: int | None) -> None:
         self._engine = engine
+        self._name = name
         self._seconds = seconds
-        self._timer: threading.Timer | None = None
         self.over = False
 
     @contextmanager
     def running(self) -> Iterator[None]:
+        if self._seconds is None:
+            yield
+            return
+        timer = threading.Timer(self._seconds, self._stop)
+        timer.daemon = True
+        timer.start()
         try:
             yield
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            timer.cancel()
 
-    def begin(self, container_id: str) -> None:
-        if self._seconds is None:
-            return
-        self._timer = threading.Timer(self._seconds, self._stop, (container_id,))
-        self._timer.daemon = True
-        self._timer.start()
-
-    def _stop(self, container_id: str) -> None:
+    def _stop(self) -> None:
         self.over = True
-        try:
-            self._engine.stop(container_id)
-        except MlorchError:  # whoever follows the container hears of it as well
-            return
-
-
-def log_of(planned: PlannedStep) -> str:
-    """The name of a step's log: of the LoadGen test the usual one."""
-    return LOG if planned.role == "run" else f"console-{planned.name}.log"
+        with contextlib.suppress(MlorchError):  # whoever follows the container hears of it as well
+            self._engine.stop(self._name)
 
 
 def _with_artifacts(container: ContainerSpec, source: str) -> ContainerSpec:
@@ -256,6 +234,12 @@ def _with_artifacts(container: ContainerSpec, source: str) -> ContainerSpec:
         elif mount.target.startswith(f"{ARTIFACTS}/"):  # where an artefact will be, so that no engine makes it as root
             (Path(source) / mount.target.removeprefix(f"{ARTIFACTS}/")).mkdir(exist_ok=True)
         mounts.append(mount)
+    return replace(container, mounts=tuple(mounts))
+
+
+def _made_in(container: ContainerSpec, target: str, folder: Path) -> ContainerSpec:
+    """The container with another folder at ``target``: what it makes is not in its place before it is whole."""
+    mounts = (replace(mount, source=str(folder)) if mount.target == target else mount for mount in container.mounts)
     return replace(container, mounts=tuple(mounts))
 
 

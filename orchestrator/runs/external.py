@@ -17,19 +17,21 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
+from orchestrator.facts.codec import to_plain
 from orchestrator.facts.external import CONFIG_FOLDER
-from orchestrator.facts.measured import Accuracy
 from orchestrator.facts.neutral import neutral
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import give
-from orchestrator.host.untrusted import UnreadableFile, read_document, read_text
+from orchestrator.host.untrusted import UnreadableFile, read_text
+from orchestrator.results.figures import note_numbers, read_figures
+from orchestrator.runs.console_log import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from orchestrator.facts.external import ExternalRun, FigureReading
-    from orchestrator.facts.measured import LoadGenResult
+    from orchestrator.facts.external import ExternalRun, PlannedStep
+    from orchestrator.facts.measured import Accuracy, LoadGenResult
 
 DETAIL = "mlperf_log_detail.txt"
 HARNESS = "harness.json"
@@ -38,7 +40,6 @@ _LONGEST_LINE = 16_384
 _DEEPEST = 8
 """Folders below /results in which LoadGen's logs are looked for."""
 _SHOWN = 160
-_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
 
 def prepare_files(folder: Path, run: ExternalRun, user: str) -> None:
@@ -74,14 +75,7 @@ class Output:
             if pattern not in self.unwanted and re.search(pattern, text):
                 self.unwanted[pattern] = text
         if step == self.run.accuracy_step:
-            for figure in self.run.figures:
-                self._number(figure.pattern, text)
-                self._number(figure.samples, text)
-
-    def _number(self, pattern: str, text: str) -> None:
-        found = re.search(pattern, text) if pattern else None
-        if found is not None and found.group(1) is not None:
-            self.numbers[pattern] = found.group(1)
+            note_numbers(self.run.figures, text, self.numbers)
 
 
 # -- after the run -----------------------------------------------------------------------------
@@ -99,19 +93,30 @@ def external_result(
     figures: tuple[Accuracy, ...] = ()
     if error is None and run.accuracy_step:
         try:
-            figures = accuracies(folder, run, output)
+            figures = read_figures(folder, run.figures, output.numbers, run.data_samples)
         except StepFailed as unread:
             error = unread
     document: dict[str, object] = {"version": 1, "status": "failed" if error else "done", "external": True}
     if figures:
         documents = [{"metric": one.name, "value": one.value, "unit": "", "samples": one.samples} for one in figures]
-        document |= {"accuracy": documents[0], "accuracies": documents}
+        document |= {"accuracy": documents[0], "accuracies": documents, "readings": _readings(run)}
     if error is not None:
         document["error"] = {"message": error.message}
     with contextlib.suppress(OSError):
         remove_any(folder / HARNESS)
         atomic_write_text(folder / HARNESS, json.dumps(document, indent=1) + "\n", overwrite=True)
     return document, error
+
+
+def _readings(run: ExternalRun) -> dict[str, object]:
+    """How the accuracy was read, so that `results verify` can read it again."""
+    log = next(step for step in run.steps if step.name == run.accuracy_step)
+    return {"log": log_of(log), "samples": run.data_samples, "figures": [to_plain(each) for each in run.figures]}
+
+
+def log_of(planned: PlannedStep) -> str:
+    """The name of a step's log: of the LoadGen test the usual one."""
+    return LOG if planned.role == "run" else f"console-{planned.name}.log"
 
 
 def settings_failure(run: ExternalRun, result: LoadGenResult) -> StepFailed | None:
@@ -251,53 +256,3 @@ def _same(wanted: object, used: object) -> bool:
     if isinstance(wanted, int | float) and isinstance(used, int | float):
         return abs(wanted - used) <= 1e-6 * max(1.0, abs(wanted))
     return wanted == used
-
-
-# -- accuracy ----------------------------------------------------------------------------------
-
-
-def accuracies(folder: Path, run: ExternalRun, output: Output) -> tuple[Accuracy, ...]:
-    """The figures that the accuracy step said, as shares where their unit is %.
-
-    Raises `StepFailed` [no-accuracy]: a figure that is not there, or is no finite number.
-    """
-    return tuple(_accuracy(folder, run, output, figure) for figure in run.figures)
-
-
-def _accuracy(folder: Path, run: ExternalRun, output: Output, figure: FigureReading) -> Accuracy:
-    text = output.numbers.get(figure.pattern) if figure.pattern else _from_json(folder, figure)
-    if text is None:
-        where = f"a line like `{figure.pattern}`" if figure.pattern else f"`{'.'.join(figure.key)}` in {figure.file}"
-        raise StepFailed(
-            f"step `{run.accuracy_step}` did not say the accuracy `{figure.name}`: there is no {where}",
-            hint="see its log; `accuracy` of the harness says where the figure is read",
-            slug="no-accuracy",
-        )
-    if _NUMBER.fullmatch(text.strip()) is None:
-        raise StepFailed(
-            f"step `{run.accuracy_step}` says that the accuracy `{figure.name}` is `{neutral(text[:40])}`, no number",
-            slug="no-accuracy",
-        )
-    samples = output.numbers.get(figure.samples, "") if figure.samples else ""
-    return Accuracy(
-        name=figure.name,
-        value=round(float(text) * (0.01 if figure.unit == "%" else 1.0), 12),
-        samples=int(samples) if samples.isdigit() else run.data_samples,
-    )
-
-
-def _from_json(folder: Path, figure: FigureReading) -> str | None:
-    try:
-        at = read_document(folder, figure.file)
-    except UnreadableFile as error:
-        raise StepFailed(f"{figure.file} {error.reason}, so there is no accuracy", slug="no-accuracy") from None
-    for key in figure.key:
-        if isinstance(at, dict):
-            at = at.get(key)
-        elif isinstance(at, list) and key.isdigit() and int(key) < len(at):
-            at = at[int(key)]
-        else:
-            return None
-    if isinstance(at, bool) or not isinstance(at, int | float | str):
-        return None
-    return str(at)

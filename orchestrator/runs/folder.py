@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import RECORD
@@ -11,13 +12,14 @@ from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import FileHash
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import give
-from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file
+from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file, names_below
 from orchestrator.runs.external import prepare_files
 from orchestrator.runs.failures import RESERVE_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
 
 RESERVE = ".reserve"
@@ -39,14 +41,14 @@ def release_reserve(folder: Path) -> None:
         (folder / RESERVE).unlink(missing_ok=True)
 
 
-def file_hashes(folder: Path) -> tuple[dict[str, FileHash], dict[str, str]]:
-    """The regular files of a run (not the record, the report or what begins with a dot) by name.
+def with_files(record: RunRecord, folder: Path) -> RunRecord:
+    """The record with the hashes of the run's regular files (not the record, the report or what begins with a dot).
 
-    Beside them the files that have no hash, each with the reason.
+    Files that have no hash are in its ``left``, each with the reason. Raises OSError.
     """
     hashes: dict[str, FileHash] = {}
     skipped: dict[str, str] = {}
-    for name in sorted(path.name for path in folder.iterdir()):
+    for name in names_below(folder):
         if name.startswith(".") or name in _OURS:
             continue
         if len(hashes) + len(skipped) >= MOST_FILES:
@@ -61,4 +63,4 @@ def file_hashes(folder: Path) -> tuple[dict[str, FileHash], dict[str, str]]:
             skipped[name] = f"{error.reason}; it has no hash"
             continue
         hashes[name] = FileHash(sha256=sha256, size=size)
-    return hashes, skipped
+    return replace(record, files=hashes, left={**record.left, **skipped})

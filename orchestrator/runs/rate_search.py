@@ -23,7 +23,6 @@ class Search:
     """The state of one search: ``valid`` and ``invalid`` are queries a second, in the order of their tests."""
 
     probe: Callable[[float], bool]
-    max_probes: int = MAX_PROBES
     valid: list[float] = field(default_factory=list)
     invalid: list[float] = field(default_factory=list)
 
@@ -32,7 +31,7 @@ class Search:
 
         First up (or down) in growing steps until the verdict changes, then bisection in the
         geometric middle, then a second test of the best, as one verdict near the edge
-        may be luck; at most ``max_probes`` tests before that. ``start_valid`` is the
+        may be luck; at most `MAX_PROBES` tests before that. ``start_valid`` is the
         verdict on ``start`` when that was tested already.
         """
         rate = start
@@ -42,7 +41,7 @@ class Search:
             rate = rate * step if good else rate / step
             good = self._test(rate)
             step **= 2
-        while self.valid and self.invalid and self._gap() > TOLERANCE and self._left():
+        while self.valid and self.invalid and self._worst() / self._best() > TOLERANCE and self._left():
             self._test(math.sqrt(self._best() * self._worst()))
         return self._confirmed() if self.valid else None
 
@@ -61,11 +60,8 @@ class Search:
     def _worst(self) -> float:
         return min(self.invalid, default=math.inf)
 
-    def _gap(self) -> float:
-        return self._worst() / self._best()
-
     def _left(self) -> bool:
-        return len(self.valid) + len(self.invalid) < self.max_probes
+        return len(self.valid) + len(self.invalid) < MAX_PROBES
 
     def _test(self, rate: float) -> bool:
         return self._note(rate, good=self.probe(rate))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.containers import ContainerOptions
 from orchestrator.facts.record import (
+    NOTE,
     AccuracyGoal,
     AssetId,
     ContainerRun,
@@ -49,12 +51,13 @@ class RecordContext:
     accuracy_goal: AccuracyGoal | None = None
     title: str = ""
     stands_for: str = ""
+    round: str = ""
     note: str = ""
 
 
 def first_record(step: RunStep, record_context: RecordContext, session: Session, now: Moment) -> RunRecord:
     """The record with status ``running``, as it is written before anything starts."""
-    record = RunRecord(
+    return RunRecord(
         run_id=step.run_id,
         session=session.name,
         status="running",
@@ -77,9 +80,10 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         host=session.host,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
-        deviations=() if step.external is None else step.external.deviations,
+        deviations=step.deviations,
+        note=record_context.note or NOTE,
+        round=record_context.round,
     )
-    return replace(record, note=record_context.note) if record_context.note else record
 
 
 def settings_with_sources(step: RunStep) -> dict[str, Setting]:
@@ -122,30 +126,9 @@ def container_run(spec: ContainerSpec, step: RunStep, secrets: tuple[str, ...]) 
         )
         for mount in spec.mounts
     )
-    return ContainerRun(
-        name=spec.name,
-        command=spec.command,
-        user=spec.user,
-        network=spec.network,
-        read_only=spec.read_only,
-        mounts=mounts,
-        tmpfs=dict(spec.tmpfs),
-        env=redacted_env(spec.env, secrets),
-        capabilities=spec.capabilities,
-        devices=spec.devices,
-        cdi_devices=spec.cdi_devices,
-        gpus=spec.gpus,
-        runtime=spec.runtime,
-        device_injection=step.device_injection,
-        groups=spec.groups,
-        ulimits={name: tuple(pair) for name, pair in spec.ulimits.items()},
-        cpus=spec.cpus,
-        memory_nodes=spec.memory_nodes,
-        memory=spec.memory,
-        shm=spec.shm,
-        pids=spec.pids,
-        ipc=spec.ipc,
-    )
+    given = {each.name: getattr(spec, each.name) for each in fields(ContainerOptions)}
+    given["env"] = redacted_env(spec.env, secrets)
+    return ContainerRun(**given, mounts=mounts, device_injection=step.device_injection)
 
 
 def _asset(asset: AssetRef) -> AssetId:

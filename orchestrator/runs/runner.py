@@ -19,7 +19,7 @@ from orchestrator.results.store import Store, now
 from orchestrator.runs.contain import Containers
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
-from orchestrator.runs.folder import file_hashes, prepare_folder, release_reserve
+from orchestrator.runs.folder import prepare_folder, release_reserve, with_files
 from orchestrator.runs.record import first_record, with_effective
 from orchestrator.runs.sweep import RUN_LABEL
 
@@ -93,13 +93,13 @@ class Runner:
             ended = containers.run(step, folder)
         except BaseException as exc:  # noqa: BLE001 (always raised again)
             self._cut_short(record, folder, exc, step.results_owner)
-        record = replace(record, container=replace(record.container, container_id=ended.container_id))
-        return self._close(record, folder, ended, step)
+        left = {**ended.left, **take_back(folder, step.results_owner)}
+        container = replace(record.container, container_id=ended.exit.container_id)
+        return self._close(replace(record, container=container, left=left), folder, ended, step)
 
     def _close(self, record: RunRecord, folder: Path, ended: Ended, step: RunStep) -> Outcome:
         """The final record of a container that ran to its own end."""
         owner = step.results_owner
-        left = {**ended.left, **take_back(folder, owner)}
         if step.external is None:
             harness = harness_document(folder)
             error = container_failure(record, folder, ended.exit, harness)
@@ -132,8 +132,7 @@ class Runner:
             valid=valid if record.mode == "performance" else None,
         )
         try:
-            hashes, skipped = file_hashes(folder)
-            final = replace(final, files=hashes, left={**left, **skipped})
+            final = with_files(final, folder)
             release_reserve(folder)
             self.store.finish(final)
             give(folder / RECORD, owner)
@@ -147,19 +146,17 @@ class Runner:
         if isinstance(error, InterruptedRun):
             self._remove_containers(record.run_id)
         release_reserve(folder)
-        left = {**record.left, **take_back(folder, owner)}
         last = replace(
             record,
             status="interrupted" if _interrupts(error) else "failed",
             ended=now(),
             valid=None,
             measured=Measured(verdict="NO RESULT"),
-            left=left,
+            left={**record.left, **take_back(folder, owner)},
             error=failure(error, self.session.secrets),
         )
         with contextlib.suppress(MlorchError, OSError):
-            hashes, skipped = file_hashes(folder)
-            last = replace(last, files=hashes, left={**left, **skipped})
+            last = with_files(last, folder)
         with contextlib.suppress(MlorchError, OSError):
             self.store.finish(last)
             give(folder / RECORD, owner)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError
 from orchestrator.facts.containers import OWNER_LABEL
-from orchestrator.facts.runs import RUN_ID
 from orchestrator.host.folders import cache_home, lent_marks
 from orchestrator.host.process import alive, boot_id, parse_owner_label, pid_namespace, this_user
 
@@ -47,6 +46,7 @@ def _take_back_results(found: ContainerFacts, owner: str) -> None:
 
     A label is only words: no folder is touched whose name is not that of a run.
     """
+    from orchestrator.facts.runs import RUN_ID
     from orchestrator.host.left_behind import take_back
 
     run_id = found.labels.get(RUN_LABEL, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.facts.build import BuildSettings
 from orchestrator.images.build import Builder, require_no_build
-from orchestrator.images.look_up import layer_decisions
+from orchestrator.images.decide import layer_decisions
 
 
 class PlanBuilder:

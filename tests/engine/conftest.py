@@ -25,15 +25,15 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session", autouse=True)
 def _engine_for_all():
     """Tests that start the docker client, or have a MLORCH_HOME of their own, use the same engine."""
-    from orchestrator.engines.private import CLIENT_VARIABLE, client_environment
+    from orchestrator.engines.private import own_client
 
-    extra = client_environment()
+    client = own_client()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", find_host())
         patch.setenv("MLORCH_LOCKED", "0")  # mirrors may have moved on since the locks were made, in CI as well
-        if extra:
-            patch.setenv("DOCKER_CONFIG", extra["DOCKER_CONFIG"])
-            patch.setenv("PATH", f"{Path(extra[CLIENT_VARIABLE]).parent}:{os.environ['PATH']}")
+        if client is not None:
+            patch.setenv("DOCKER_CONFIG", client[1])
+            patch.setenv("PATH", f"{Path(client[0]).parent}:{os.environ['PATH']}")
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from orchestrator.engines.builds import BuildRequest
 from orchestrator.facts.build import BuildSettings, LayerStep
 from orchestrator.facts.containers import ContainerSpec
 
@@ -13,13 +14,14 @@ def busybox() -> bytes:
     """The static busybox that the base layer's lock pins, from the cache or the host's package archives."""
     from debian.debfile import DebFile
 
+    from orchestrator.host.site import this_site
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
-    from orchestrator.packages.debs import Fetcher
+    from orchestrator.packages.fetch import Fetcher
 
     plan = Context().plans(Selection(target="cpu", base_source="bootstrap")).plans[0]
     pin = next(deb for layer in plan.layers for deb in layer.debs if deb.name == "busybox-static")
-    data = DebFile(str(Fetcher().deb(pin))).data
+    data = DebFile(str(Fetcher(this_site()).deb(pin))).data
     return data.get_content("bin/busybox")
 
 
@@ -57,9 +59,9 @@ class Bench:
         """Build it; events go to `on_event`, else to `events`."""
         marks = {"org.mlorch.test": made.name, **labels}
         self.made.append(made.image)
-        return self.engine.build(
-            made, self.context(made), marks, settings or BuildSettings(), on_event or self.events.append
-        )
+        settings = settings or BuildSettings()
+        request = BuildRequest(step=made, context=self.context(made), labels=marks, settings=settings)
+        return self.engine.build(request, on_event or self.events.append)
 
     def clean(self) -> None:
         """Remove what was built: tests leave no images in the engine that a person uses."""
@@ -69,11 +71,11 @@ class Bench:
 
 
 _REMOVE = {
-    "docker": lambda engine, reference: engine._api.remove_image(reference, force=True),
+    "docker": lambda engine, reference: engine.sdk.remove_image(reference, force=True),
     "podman": lambda engine, reference: engine.remove_image(reference),
 }
 _HISTORY = {
-    "docker": lambda engine, reference: engine._api.history(reference),
+    "docker": lambda engine, reference: engine.sdk.history(reference),
     "podman": lambda engine, reference: (
         engine.podman.ask("history", "--no-trunc", reference) + engine.podman.ask("image", "inspect", reference)
     ),

@@ -1,7 +1,8 @@
-"""A harness of somebody else's: a program with a layout and words of its own in a git repository, and its recipes."""
+"""The program of docs/add-a-harness.md: somebody else's, with a layout and words of its own, in a git repository."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -94,98 +95,8 @@ value = "nan" if os.path.exists(os.path.join(sys.argv[1], "nan")) else f"{100.0 
 print(f"TOP1: {value} percent of {len(seen)}", flush=True)
 '''
 
-HARNESS = """\
-kind: harness
-form: external
-name: suite
-title: A suite of somebody else's
-loadgen: loadgen
-deps: harness-deps
-code: suite-code
-backends: {onnxruntime: ort}
-program:
-  source: /opt/suite
-  parameters:
-    threads: {type: int, default: "{cpus}", min: 1, about: threads of the runtime}
-    break: {default: "", about: how it shall misbehave}
-  words:
-    scenario:
-      of: scenario
-      values: {Offline: offline, Server: server, SingleStream: single, MultiStream: multi}
-    phase:
-      of: mode
-      values: {performance: perf, accuracy: acc}
-  files:
-    - {path: user.conf, format: user.conf}
-    - {path: /opt/suite/site.txt, text: "{target} has {cpus} processors\\n"}
-    - {path: /etc/passwd, text: "runner:x:{uid}:{gid}::/scratch:/bin/sh\\n"}
-  writable:
-    - {path: /opt/suite/cache, kind: memory, size: 16m, reason: it keeps its traces there}
-  steps:
-    - name: compile
-      role: prepare
-      argv: [python3, tools/compile_net.py, "{model.file}", "{artifacts}/compile/net.onnx"]
-      workdir: "{source}"
-      artifact: {files: [net.onnx], takes: a second}
-    - name: bench
-      role: run
-      workdir: "{source}"
-      timeout: 5m
-      argv:
-        - python3
-        - app/bench.py
-        - --scen={words.scenario}
-        - --phase={words.phase}
-        - --conf={config}/user.conf
-        - --net={artifacts}/compile
-        - --set={data}
-        - --to={results}/out
-        - --threads={param.threads}
-        - --break={param.break}
-    - name: score
-      role: accuracy
-      when: {mode: accuracy}
-      workdir: "{source}"
-      argv: [python3, tools/score.py, "{results}/out", "{data}/labels.npy"]
-  logs: {folder: out/*}
-  expect:
-    console_has: ["^bench done$"]
-    console_lacks: ["^ERROR "]
-    files: [out/site.txt]
-  accuracy:
-    step: score
-    figures:
-      - {name: top1, pattern: "^TOP1: (\\\\S+) percent", samples: "percent of ([0-9]+)", unit: "%"}
-"""
+DOCS = Path(__file__).parents[2] / "docs" / "add-a-harness.md"
 
-LAYER = """\
-kind: layer
-name: suite-code
-title: The suite's files
-level: code
-template: code.Dockerfile.j2
-git:
-  - {{url: "{url}", ref: {commit}, to: /opt/suite, paths: [app, tools, site.txt, cache]}}
-"""
-
-BENCHMARK = """\
-kind: benchmark
-name: suite-fashion
-title: Fashion-MNIST through somebody else's suite
-task: image-classification
-layer: benchmark
-model: resnet8-fashion
-dataset: fashion-mnist
-harness: suite
-frameworks: [onnxruntime]
-performance_samples: 1024
-scenarios:
-  Offline: {target_qps: 30000}
-  SingleStream: {expected_latency_ns: 200000}
-  MultiStream: {samples_per_query: 8, expected_latency_ns: 900000}
-  Server: {target_qps: 200, target_latency_ns: 100000000}
-accuracy: {metric: top1, reference: 91.54, factor: 0.99}
-"""
 
 FILES = {
     "app/bench.py": BENCH,
@@ -215,10 +126,9 @@ def make_repository(folder: Path) -> str:
     return git("rev-parse", "HEAD")
 
 
-def write_recipes(folder: Path, url: str, commit: str) -> Path:
-    """Recipes of the suite: its harness, the layer with its files, and a benchmark."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "suite.yaml").write_text(HARNESS)
-    (folder / "suite-code.yaml").write_text(LAYER.format(url=url, commit=commit))
-    (folder / "suite-fashion.yaml").write_text(BENCHMARK)
+def write_recipes(folder: Path, commit: str) -> Path:
+    """The files of docs/add-a-harness.md, as its reader writes them; gives the folder to work in."""
+    for name, text in re.findall(r"^```yaml\n# (\S+)\n(.*?)^```$", DOCS.read_text(), re.MULTILINE | re.DOTALL):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text.replace("ref: COMMIT", f"ref: {commit}"))
     return folder

@@ -16,8 +16,7 @@ from orchestrator.errors import EngineError, MlorchError, StepFailed
 from orchestrator.host.folders import cache_home
 from orchestrator.images.prune import ID_LABEL, is_own
 from orchestrator.operations.context import Context
-from orchestrator.operations.images.in_use import current_ids
-from orchestrator.operations.progress import Silent
+from orchestrator.operations.images.listing import current_ids
 from orchestrator.runs.sweep import RUN_LABEL, orphaned
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class LeftOver:
 @functools.cache
 def built_in_ids() -> frozenset[str]:
     """The content ids of everything that the recipes that ship can make on this machine."""
-    return current_ids(Context(), Silent())
+    return current_ids(Context())
 
 
 def running_engines() -> list[Engine]:
@@ -104,7 +103,7 @@ def image_names(engine: Engine) -> set[str]:
 
 
 _LISTED = {
-    "docker": lambda engine: [(one["RepoTags"], one["Labels"]) for one in engine._api.images()],
+    "docker": lambda engine: [(one["RepoTags"], one["Labels"]) for one in engine.sdk.images()],
     "podman": lambda engine: [
         (one.get("Names"), one.get("Labels")) for one in engine.podman.documents("images", "--format", "json")
     ],

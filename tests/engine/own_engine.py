@@ -63,10 +63,16 @@ class Own:
     def docker(self, *arguments: str) -> str:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("MLORCH_HOME", str(self.home))
-            extra = private.client_environment()
-        client = extra.pop(private.CLIENT_VARIABLE)
+            found = private.own_client()
+        assert found is not None
+        client, settings = found
         done = subprocess.run(
-            [client, *arguments], env={**self.env, **extra}, capture_output=True, text=True, timeout=120, check=False
+            [client, *arguments],
+            env={**self.env, "DOCKER_CONFIG": settings},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr

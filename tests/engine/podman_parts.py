@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 from orchestrator.engines import engine_factory
+from orchestrator.engines.access import Consent
 
 
 def podman():
     """The podman engine, got where there is none: nothing is installed, and a second time it is there."""
     chosen = engine_factory("podman")
-    chosen.ensure(yes=True, confirm=None, say=print)
+    chosen.ensure(Consent(yes=True, confirm=None, say=print))
     return chosen.connect()
 
 

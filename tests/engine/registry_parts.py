@@ -226,7 +226,7 @@ class Another:
 
     def names(self) -> list[str]:
         """Every name of an image in it."""
-        return sorted(name for item in self.engine._api.images() for name in item.get("RepoTags") or ())
+        return sorted(name for item in self.engine.sdk.images() for name in item.get("RepoTags") or ())
 
 
 @contextmanager
@@ -360,6 +360,14 @@ def image_sources(registry: Running, path: str = "team", env=None, **more):
     made = ImageSources(prefixes=(RegistryPrefix(host=registry.host, path=path),), **more)
     made._clients[registry.host] = Registry.at(registry.host, client_of(env))
     return made
+
+
+def delete_manifest(client, repository: str, digest: str) -> None:
+    """Remove a manifest, as somebody else may."""
+    from orchestrator.images.registry.transport import Call
+
+    path = f"/v2/{repository}/manifests/{digest}"
+    client.transport.ask(Call(method="DELETE", path=path, what=digest, repository=repository, expect=(200, 202)))
 
 
 def discard(engine, *plans) -> None:

@@ -132,10 +132,10 @@ def test_an_edit_behind_a_link_is_built(site):
 
 def everything(engine, reference: str) -> bytes:
     """All that an image is: configuration, history and every file of every layer, decompressed."""
-    stream = engine._api.get_image(reference)
+    stream = engine.sdk.get_image(reference)
     found = [
-        json.dumps(engine._api.inspect_image(reference)).encode(),
-        json.dumps(engine._api.history(reference)).encode(),
+        json.dumps(engine.sdk.inspect_image(reference)).encode(),
+        json.dumps(engine.sdk.history(reference)).encode(),
     ]
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
         for member in archive:
@@ -170,7 +170,7 @@ def test_ca_proxies_mirrors_and_secrets_of_the_host_leave_no_trace(site, tmp_pat
     content = everything(site.engine, outcome.image)
     for name, mark in marks.items():
         assert mark.encode() not in content, f"{name} of the host is in the image"
-    with tarfile.open(fileobj=io.BytesIO(b"".join(site.engine._api.get_image(outcome.image)))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(site.engine.sdk.get_image(outcome.image)))) as archive:
         names = [name for name in archive.getnames() if "run/mlorch" in name]
     assert names == []
 
@@ -247,7 +247,7 @@ def test_a_base_from_an_oci_archive_is_as_good(site, engine, tmp_path):
     base = site_base(site)
     archive = tmp_path / "base.tar"
     with archive.open("wb") as out:
-        for chunk in engine._api.get_image(base):
+        for chunk in engine.sdk.get_image(base):
             out.write(chunk)
     site.layer("t-oci", "FROM {{ parent }}\nRUN --network=none test -e /usr/bin/python3 && echo " + fresh() + "\n")
     outcomes = site.build("t-oci", base_source=f"oci:{archive}")

@@ -113,7 +113,7 @@ def test_other_tools_read_the_images_of_a_bundle(bundle, engine):
     """It is an OCI layout in a tar: docker itself takes it."""
     folder, written = bundle
     with (folder / "b.tar").open("rb") as stream:
-        said = "".join(str(line) for line in engine._api.load_image(stream, quiet=True))
+        said = "".join(str(line) for line in engine.sdk.load_image(stream, quiet=True))
     assert written["images"][0]["image"] in said
     with tarfile.open(folder / "b.tar") as tar:
         names = tar.getnames()
@@ -202,7 +202,7 @@ def test_recipes_that_this_machine_has_not_come_along(mlorch, engine, tmp_path):
     assert json.loads(done.stdout)["images"] == [image["image"]], done.stderr
 
     with contextlib.suppress(Exception):
-        engine._api.remove_image(image["image"])
+        engine.sdk.remove_image(image["image"])
 
     # Without an engine nothing is taken in, and that is told before anything is written.
     lonely = {**env, "MLORCH_HOME": str(tmp_path / "lonely"), "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}

@@ -21,7 +21,7 @@ from orchestrator.definitions.kinds.recipes import Target
 from orchestrator.engines.cdi import FOLDERS
 from orchestrator.errors import HostLimitError
 from orchestrator.host.accelerators import devices_by_nodes
-from orchestrator.operations.device_inventory import device_inventory
+from orchestrator.operations.targets import device_inventory
 from orchestrator.plan.run.devices import plan_devices
 
 pytestmark = pytest.mark.engine
@@ -254,7 +254,7 @@ def test_a_device_that_is_gone_between_plan_and_start_is_told_and_nothing_is_mad
 
 BUSY = """
 import os, sys
-from orchestrator.engines.nodes import require_nodes
+from orchestrator.engines.containers import require_nodes
 from orchestrator.errors import HostLimitError
 from orchestrator.facts.containers import ContainerSpec
 spec = ContainerSpec(name="x", image="y", command=(), user="0:0", exclusive=(sys.argv[1],))

@@ -123,7 +123,7 @@ def test_old_and_new_clients_tell_the_same_story(engines, tmp_path, program, ver
     context = Bench(engines("docker"), tmp_path, program)  # podman has no client apart from itself
     made = step("story", sh("echo one; echo two >&2"), sh("echo the last words; exit 3"))
     asked = BuildRequest(step=made, context=context.context(made), labels={}, settings=BuildSettings())
-    with whales(context.engine.client(), context.engine.host, {}) as client, pytest.raises(StepFailed) as caught:
+    with whales(context.engine.client, context.engine.host, {}) as client, pytest.raises(StepFailed) as caught:
         buildx.build(client, asked, version, context.events.append)
     kinds = {event.kind for event in context.events}
     assert {"start", "done", "log", "error"} <= kinds

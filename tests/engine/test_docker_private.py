@@ -18,6 +18,7 @@ import pytest
 from docker_parts import Bench, busybox, sh, spec, step
 
 from orchestrator.engines import private
+from orchestrator.engines.access import Consent
 from orchestrator.engines.docker import hosts
 from orchestrator.engines.docker.engine import connect
 from orchestrator.engines.docker.lookup import socket_lookup
@@ -62,7 +63,7 @@ def home():
 
 
 def make_sure():
-    return ensure(yes=True, confirm=None, say=lambda _line: None)
+    return ensure(Consent(yes=True, confirm=None, say=lambda _line: None))
 
 
 @pytest.fixture
@@ -91,12 +92,12 @@ def processes_of(at) -> list[str]:
 
 def test_nothing_is_done_unasked(home):
     with pytest.raises(EngineError) as caught:
-        ensure(yes=False, confirm=None, say=lambda _line: None)
+        ensure(Consent(yes=False, confirm=None, say=lambda _line: None))
     assert caught.value.slug == "not-asked"
     assert "dockerd as root" in caught.value.message
     assert "--yes" in caught.value.hint
     with pytest.raises(EngineError, match="declined"):
-        ensure(yes=False, confirm=lambda _text: False, say=lambda _line: None)
+        ensure(Consent(yes=False, confirm=lambda _text: False, say=lambda _line: None))
     assert private.running_socket() is None
 
 

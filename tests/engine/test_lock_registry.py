@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import tarfile
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -18,8 +19,8 @@ from registry_parts import registry
 from orchestrator.cli import run
 from orchestrator.errors import RegistryError
 from orchestrator.host.folders import cache_home
-from orchestrator.images.base_digest import digest_of
 from orchestrator.images.registry.client import Registry
+from orchestrator.images.registry.images import image_digest
 from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest, index_of
 from orchestrator.operations.context import Context
 from orchestrator.operations.plan_cache import Selection
@@ -61,7 +62,7 @@ class Vendor:
             }
             manifest = Manifest(media_type=OCI_MANIFEST, data=json.dumps(said).encode())
             client.put_manifest("vendor/base", manifest)
-            members.append(manifest.descriptor(platform))
+            members.append(replace(manifest.descriptor(), platform=platform))
         client.put_manifest("vendor/base", index_of(tuple(members)), tag)
         return {member.platform: member.digest for member in members}
 
@@ -196,10 +197,10 @@ def test_a_registry_that_does_not_answer_writes_nothing_and_says_why(site, vendo
 def test_a_platform_that_an_image_has_not_and_an_image_of_one_platform(site, vendor):
     first = vendor.publish("one")
     single = f"{vendor.host}/vendor/base@{first[AMD64]}"
-    assert digest_of(single, AMD64) == first[AMD64]
+    assert image_digest(single, AMD64) == first[AMD64]
     for image, platform, there in ((single, ARM64, AMD64), (vendor.image, "linux/riscv64", f"{AMD64}, {ARM64}")):
         with pytest.raises(RegistryError) as caught:
-            digest_of(image, platform)
+            image_digest(image, platform)
         assert caught.value.slug == "no-platform"
         assert there in caught.value.hint
 
@@ -231,12 +232,12 @@ def test_a_build_stands_on_the_locked_digest_whatever_the_tag_is_now(site, vendo
             made = PlanBuilder(engine, cache_home(), settings=settings, parts=context.parts())
             outcomes = made.build((plan,))
         assert [outcome.state for outcome in outcomes] == ["built"] * 3
-        (diff, *_) = engine._api.inspect_image(plan.image)["RootFS"]["Layers"]
+        (diff, *_) = engine.sdk.inspect_image(plan.image)["RootFS"]["Layers"]
         assert diff == f"sha256:{hashlib.sha256(vendor._layer('one')).hexdigest()}"
     finally:
         for step in reversed(plan.layers):
             if engine.image(step.image) is not None:
-                engine._api.remove_image(step.image, force=True)
+                engine.sdk.remove_image(step.image, force=True)
 
 
 def test_files_of_a_repository_come_at_the_locked_commit_whatever_its_branch_is_now(git_site, tmp_path, engine):
@@ -256,7 +257,7 @@ def test_files_of_a_repository_come_at_the_locked_commit_whatever_its_branch_is_
     try:
         assert outcomes[-1].state == "built"
     finally:
-        engine._api.remove_image(outcomes[-1].image, force=True)
+        engine.sdk.remove_image(outcomes[-1].image, force=True)
 
 
 @pytest.fixture

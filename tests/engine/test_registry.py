@@ -18,6 +18,7 @@ from registry_parts import (
     builder,
     certificates,
     client_of,
+    delete_manifest,
     discard,
     image_sources,
     publisher,
@@ -29,7 +30,7 @@ from test_private_engine import needs_host
 from orchestrator.engines.docker import transfer as docker_transfer
 from orchestrator.errors import EngineError, RegistryError, StepFailed
 from orchestrator.facts.build import BuildSettings
-from orchestrator.images.published_list import Published
+from orchestrator.images.publish import Published
 from orchestrator.images.registry.client import Registry
 from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest, digest_of
 
@@ -142,7 +143,7 @@ def test_another_image_under_the_tag_is_refused(engine, second, plain, published
     found = builder(second.engine, tmp_path, image_sources=image_sources(plain, published=listed(pushed))).build([plan])
     assert found[1].digest == pushed[1].image.digest
     discard(second.engine, plan)
-    client.delete_manifest(repository, pushed[1].image.digest)
+    delete_manifest(client, repository, pushed[1].image.digest)
     error = refused(second, plan, tmp_path, image_sources=image_sources(plain, published=listed(pushed)))
     assert error.slug == "digest-mismatch"
     with pytest.raises(RegistryError, match=r"org\.mlorch"):
@@ -155,7 +156,7 @@ def test_a_published_image_that_is_gone(second, plain, published, tmp_path):
     one = image_sources(plain, published=bound)
     assert refused(second, plan, tmp_path, image_sources=one).slug in {"registry-down", "digest-mismatch"}
     bound = {plan.layers[1].content_id: replace(pushed[1].image, layer="x", digest=f"sha256:{'0' * 64}")}
-    Registry.at(plain.host).delete_manifest(f"team/mlorch/{plan.layers[1].name}", pushed[1].image.digest)
+    delete_manifest(Registry.at(plain.host), f"team/mlorch/{plan.layers[1].name}", pushed[1].image.digest)
     assert (
         refused(second, plan, tmp_path, image_sources=image_sources(plain, published=bound)).slug == "digest-not-found"
     )
@@ -306,7 +307,7 @@ def test_tls_and_a_password(engine, second, guarded, box, tmp_path):
     assert [one.state for one in pushed] == ["pushed", "pushed"]
     # An engine that does not know the CA says so, and holds nothing.
     error = refused(second, plan, tmp_path, image_sources=image_sources(running, env=right))
-    assert (error.slug, "said by the engine" in error.message) == ("registry-ca", True)
+    assert (error.slug, "reported by the engine" in error.message) == ("registry-ca", True)
     discard(trusting.engine, plan)
     outcomes = builder(
         trusting.engine, tmp_path / "b", image_sources=image_sources(running, env=right), may_build=False
@@ -417,7 +418,7 @@ def test_list_and_prune_by_the_command_line(mlorch, second, plain, published, bo
     extra = tiny_plan("held", box)
     builder(second.engine, tmp_path).build([extra])
     second.engine.tag(plan.image, "somebody/tool:1")
-    held = second.engine._api.create_container(extra.image, ["/bin/busybox", "true"])
+    held = second.engine.sdk.create_container(extra.image, ["/bin/busybox", "true"])
     env = second.env(MLORCH_REGISTRIES=f"{plain.host}/team")
 
     def document(*arguments):
@@ -439,7 +440,7 @@ def test_list_and_prune_by_the_command_line(mlorch, second, plain, published, bo
         extra.layers[0].image: "removed",
     }
     assert second.names() == [extra.image, "somebody/tool:1"]
-    second.engine._api.remove_container(held)
+    second.engine.sdk.remove_container(held)
     second.engine.remove_image("somebody/tool:1")
     discard(second.engine, extra)
     assert document("prune", "--yes")["images"] == []
@@ -457,14 +458,14 @@ def test_an_engine_with_the_older_image_store(plain, box, tmp_path):
         pushed = publisher(old.engine, plain).push(plan.layers)
         assert [one.state for one in pushed] == ["there", "there"]
         discard(old.engine, plan)
-        assert old.engine._api.images() == []
+        assert old.engine.sdk.images() == []
         found = image_sources(plain, published=listed(pushed))
         outcomes = builder(old.engine, tmp_path / "b", image_sources=found).build([plan])
         assert [one.state for one in outcomes] == ["hit", "pulled"]
         assert old.engine.image(plan.image).digest == pushed[1].image.digest
         assert builder(old.engine, tmp_path / "b", image_sources=found).build([plan])[1].state == "hit"
         old.engine.remove_image(plan.image)
-        assert old.engine._api.images() == []
+        assert old.engine.sdk.images() == []
         with pytest.raises(EngineError) as caught:
             builder(old.engine, tmp_path / "c", settings=BuildSettings(cache_to=plain.host)).build([plan])
         assert caught.value.slug == "no-cache-export"

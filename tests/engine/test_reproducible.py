@@ -19,7 +19,7 @@ from own_engine import needs_host, second_engine
 from orchestrator.engines.docker.engine import connect
 from orchestrator.errors import StepFailed
 from orchestrator.images.layout.archive import opened
-from orchestrator.images.layout.read import images_of
+from orchestrator.images.layout.oci import images_of
 from orchestrator.images.rebuild import compare, layer_files
 from orchestrator.plan.build.content import EPOCH
 
@@ -132,7 +132,7 @@ def test_docker_build_on_what_was_rendered_gives_the_same_files(built, mlorch, l
         ]
         plain = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert plain.returncode == 0, plain.stderr
-        found = [engine._api.inspect_image(each)["RootFS"]["Layers"] for each in (tag, built[0][name]["image"])]
+        found = [engine.sdk.inspect_image(each)["RootFS"]["Layers"] for each in (tag, built[0][name]["image"])]
         engine.remove_image(tag)
         assert found[0] == found[1], name
 

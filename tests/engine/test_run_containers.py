@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from build_parts import PlanBuilder
 
-from orchestrator.engines.docker.printer import argv as docker_argv
-from orchestrator.engines.podman.printer import argv
+from orchestrator.engines.docker.containers import argv as docker_argv
+from orchestrator.engines.podman.argv import argv
 from orchestrator.errors import StepFailed
 from orchestrator.facts.build import BuildPlan
 from orchestrator.facts.containers import ContainerSpec, Mount
@@ -279,6 +279,7 @@ def test_the_printed_line_makes_the_same_container(context, image, tmp_path):
         return
     run_id = "20260101T000000Z-x"
     (tmp_path / run_id).mkdir()
+    (tmp_path / run_id / "run.json").touch()
     (tmp_path / "artifacts" / "image" / "step").mkdir(parents=True)
     step = a_step(image, tmp_path, run_id, "pass", 64 * MIB)
     spec = replace(
@@ -290,11 +291,9 @@ def test_the_printed_line_makes_the_same_container(context, image, tmp_path):
     )
     seen = []
 
-    def look(facts) -> None:
-        seen.append(inspect(facts.container_id))
-
-    context.engine.run(replace(spec, command=("sleep", "1")), print, look)
-    words = docker_argv(replace(spec, command=("sleep", "1")))
+    spec = replace(spec, command=("sh", "-c", "echo begun; sleep 1"))
+    context.engine.run(spec, lambda _line: seen.append(inspect(spec.name)))
+    words = docker_argv(spec)
     words[words.index("run")] = "create"
     made = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     try:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from registry_parts import cache_home, registry
+from registry_parts import cache_home, delete_manifest, registry
 
 from orchestrator.facts.references import parse_reference
 from orchestrator.images.registry.client import Registry
@@ -62,12 +62,12 @@ def pushed(built, engine, tmp_path_factory):
     layer = built[LAYER]
     with registry(tmp_path_factory.mktemp("registry")) as running:
         repository = f"{running.host}/mlorch/{LAYER}"
-        engine._api.tag(layer["image"], repository, layer["content_id"])
-        for line in engine._api.push(repository, tag=layer["content_id"], stream=True, decode=True):
+        engine.sdk.tag(layer["image"], repository, layer["content_id"])
+        for line in engine.sdk.push(repository, tag=layer["content_id"], stream=True, decode=True):
             assert "error" not in line, line
         yield running, f"{repository}:{layer['content_id']}"
         with suppress(Exception):
-            engine._api.remove_image(f"{repository}:{layer['content_id']}")
+            engine.sdk.remove_image(f"{repository}:{layer['content_id']}")
 
 
 def verify(mlorch, *words):
@@ -273,7 +273,7 @@ def test_tampering_with_anything_in_a_registry_is_found(mlorch, keys, pushed):
         code, checks = found()
         assert code == 1
         assert checks[check]["passed"] is False, checks
-        there.delete_manifest(reference.repository, forged)
+        delete_manifest(there, reference.repository, forged)
         forget(there, reference.repository, row["digest"], forged)
         assert found()[0] == 0
 

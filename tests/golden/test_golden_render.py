@@ -31,7 +31,9 @@ ARM = "cpu-arm64"
 """`cpu` once more, for the platform on which LoadGen is compiled."""
 TARGETS = ("cpu", *sorted({*CATALOG.names("target"), ARM} - {"cpu"}))
 NAMED_BY_TARGET = ("benchmark", "side")
-OWN_TEXT = frozenset(path.read_text(encoding="utf-8") for path in builtin_root().dockerfiles.iterdir())
+OWN_TEXT = frozenset(
+    path.read_text(encoding="utf-8") for path in builtin_root().dockerfiles.iterdir() if path.is_file()
+)
 
 
 @functools.cache

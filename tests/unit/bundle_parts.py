@@ -93,7 +93,7 @@ class FakeEngine:
 
     def load(self, archive: Path):
         from orchestrator.images.layout.archive import opened
-        from orchestrator.images.layout.read import images_of
+        from orchestrator.images.layout.oci import images_of
 
         with opened(archive) as found:
             for image in images_of(found):
@@ -122,7 +122,6 @@ def bundle(folder: Path, made: BuildPlan | None = None, files: dict[str, bytes] 
         (root / "recipes/.secret").write_text("no")
         roots.append(root)
     order = Order(
-        mlorch="1.2.3",
         plans=(bundled_plan(made, ""),),
         assets=(Stored(kind="model", name="net", key="0123", path=place, size=7),),
         definitions=tuple(roots),

@@ -28,6 +28,8 @@ def printed(capsys, *words: str):
         (lambda: api.targets("tpu"), ["targets", "show", "tpu"]),
         (api.benchmarks, ["benchmarks"]),
         (lambda: api.benchmarks("image-smoke"), ["benchmarks", "show", "image-smoke"]),
+        (lambda: api.benchmarks(round="v5.1"), ["benchmarks", "list", "--round", "v5.1"]),
+        (lambda: api.benchmarks("rgat", round="v6.0"), ["benchmarks", "show", "rgat", "--round", "v6.0"]),
         (api.recipes.list, ["recipes", "list"]),
         (lambda: api.recipes.list("target"), ["recipes", "list", "target"]),
         (lambda: api.recipes.show("cpu"), ["recipes", "show", "cpu"]),

@@ -28,7 +28,7 @@ from orchestrator.assets.store import Store
 from orchestrator.definitions.catalog import Root, load
 from orchestrator.engines import ContainerExit
 from orchestrator.host.site import SiteConfig
-from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.fetch import Fetcher
 
 recipes, home, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 
@@ -43,11 +43,11 @@ class Engine:
         print("preparing", flush=True)
         time.sleep(seconds)
         out.write_bytes(data)
-        return ContainerExit(container_id="c", exit_code=0, out_of_memory=False, started="", finished="")
+        return ContainerExit(container_id="c", exit_code=0, out_of_memory=False)
 
 catalog = load([Root(recipes, "path:test")])
 provider = AssetProvider(
-    catalog=catalog, store=Store(home), sources=Sources(catalog, Fetcher(home, site=SiteConfig(), mirrors={})),
+    catalog=catalog, store=Store(home), sources=Sources(catalog, Fetcher(SiteConfig(), home)),
     prep=Prep(engine=Engine, image=lambda layer: "image"),
 )
 print("begun", flush=True)

@@ -21,8 +21,8 @@ from orchestrator.assets.store import Store
 from orchestrator.definitions.catalog import Root, load
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.host.site import SiteConfig
-from orchestrator.packages.debs import Fetcher
 from orchestrator.packages.download import Downloads, Wanted
+from orchestrator.packages.fetch import Fetcher
 
 pytestmark = pytest.mark.sockets
 DATA = bytes(range(256)) * 4000
@@ -67,8 +67,8 @@ class Recipes:
     @property
     def provider(self):
         catalog = load([Root(self.root, "path:test")])
-        fetch = Fetcher(self.home, site=SiteConfig(), mirrors={})
-        fetch.downloads = Downloads(self.home, client=quick_client)
+        fetch = Fetcher(SiteConfig(), self.home)
+        fetch.downloads = Downloads(self.home, quick_client())
         return AssetProvider(
             catalog=catalog,
             store=Store(self.home),

@@ -23,7 +23,7 @@ from orchestrator.engines import ContainerExit
 from orchestrator.errors import AssetError, DefinitionError
 from orchestrator.host.process import this_user
 from orchestrator.host.site import SiteConfig
-from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.fetch import Fetcher
 
 WEIGHTS = b"weights"
 ARRAY = b"array made of the sources"
@@ -57,7 +57,7 @@ class Engine:
         on_line("working\n")
         if self.out is not None:
             (Path(mounts["/out"].source) / "x.npy").write_bytes(self.out)
-        return ContainerExit(container_id="c", exit_code=self.exit_code, out_of_memory=False, started="", finished="")
+        return ContainerExit(container_id="c", exit_code=self.exit_code, out_of_memory=False)
 
 
 class World:
@@ -100,8 +100,8 @@ class World:
     @property
     def asset_provider(self):
         catalog = load([Root(self.root, "path:test")])
-        site = SiteConfig(pip={"no-index": ("1",), "find-links": (str(self.links),)})
-        fetch = Fetcher(self.home, site=site, mirrors=self.shelf.mirrors)
+        pip = {"no-index": ("1",), "find-links": (str(self.links),)}
+        fetch = Fetcher(SiteConfig(pip=pip, archives=self.shelf.mirrors), self.home)
         return AssetProvider(
             catalog=catalog,
             store=Store(self.home),

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.engines import builds
 from orchestrator.engines.docker import buildx
+from orchestrator.engines.docker.buildx import json_documents, plain_documents
 from orchestrator.engines.docker.client import Client, _overlay
-from orchestrator.engines.docker.progress import json_documents, plain_documents
 from orchestrator.errors import EngineError, StepFailed
 from orchestrator.facts.build import BuildSettings, LayerStep
 
@@ -162,14 +162,14 @@ def test_a_client_that_is_not_there_has_no_buildx():
 
 
 def test_lines_are_whole_wherever_chunks_end_and_streams_do_not_mix():
-    from orchestrator.engines.output import lines
+    from orchestrator.engines.containers import lines
 
     chunks = [(b"gr\xc3", None), (None, b"warn"), (b"\xbcn\r\nlast", None), (None, b"ing\n\n"), (b" \xff", None)]
     assert list(lines(chunks)) == ["grün", "warning", "", "last \ufffd"]
 
 
 def test_a_line_without_end_is_cut_and_not_kept_in_memory():
-    from orchestrator.engines.output import lines
+    from orchestrator.engines.containers import lines
 
     found = list(lines([(b"x" * 40_000, None)] * 5))
     assert "".join(found) == "x" * 200_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,8 @@ from orchestrator.console import Console
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import StepFailed
 from orchestrator.facts.build import BuildPlan, LayerStep
+from orchestrator.facts.measured import Measured
+from orchestrator.facts.record import Failure
 from orchestrator.results.store import Store
 from orchestrator.results.summary import summarise
 
@@ -80,3 +83,21 @@ def test_the_results_are_a_table_in_the_summary(github, capsys, tmp_path):
     assert "| image\\-fashion | Offline | performance |" in text
     assert "| INVALID |" in text
     assert "::warning title=mlorch::" in capsys.readouterr().err
+
+
+def test_one_cause_of_several_tests_is_told_once_and_an_estimate_is_called_one(capsys, tmp_path):
+    store = Store(tmp_path / "results")
+    failed = Failure(slug="memory", message="it was killed for memory", hint="")
+    runs = []
+    for second, case in enumerate(("offline", "server", "singlestream")):
+        record, folder = add_run(store, case, second)
+        if case != "singlestream":
+            record = replace(record, status="failed", valid=None, error=failed, measured=Measured(verdict="NO RESULT"))
+        runs.append(summarise(record, folder))
+    show(Console(), runs, "results")
+    out, err = capsys.readouterr()
+    assert err.count("it was killed for memory") == 1
+    assert "warning: 2 tests: FAILED: it was killed for memory" in err
+    assert err.count("a line of the harness") == 1
+    assert all(str(run.folder / "console.log") in err for run in runs[:2])
+    assert "result of SingleStream: 90th percentile latency (early-stopping estimate)" in out

@@ -59,7 +59,7 @@ def test_the_sample_is_found_and_right(tmp_path):
     assert catalog.names("layer") == ("config", "engine", "loads", "needs", "os", "program", "tools", "userland")
     entry = catalog.benchmark("classify")
     assert entry.definition.model == "net"
-    assert entry.folder == tmp_path / "sample/recipes/benchmarks"
+    assert entry.path.parent == tmp_path / "sample/recipes/benchmarks"
     assert [e.definition.name for e in catalog.entries()][:2] == ["chip", "config"]
 
 
@@ -175,6 +175,7 @@ M, D = "recipes/models/net.yaml", "recipes/datasets/photos.yaml"
         (B, "[engine]", "[engines]", "unknown-framework", 9, "did you mean `engine`?"),
         (B, "[engine]", "[engine, motor]", "unknown-framework", 9, "there are: engine"),
         (T, "detect:", "prefer: [engines]\ndetect:", "unknown-framework", 8, "did you mean `engine`?"),
+        (T, "detect:", "host: [clocks]\ndetect:", "unknown-hostchecks", 8, "none is defined"),
         (T, "base: os", "base: userland", "wrong-level", 5, "there are: os"),
         (T, "runtime: userland", "runtime: user", "unknown-layer", 6, "did you mean"),
         (T, "{engine: engine}", "{engine: engin}", "unknown-layer", 7, "did you mean `engine`?"),
@@ -315,7 +316,7 @@ def test_what_a_copied_folder_holds_does_not_lead_out_and_is_no_pipe(tmp_path, p
     catalog = sample(tmp_path)
     entry = catalog.get("dataset", "photos")
     (tmp_path / "secret").write_text("secret")
-    folder = entry.folder / "tools/deep"
+    folder = entry.path.parent / "tools/deep"
     folder.mkdir(parents=True)
     (folder / "fine").write_text("fine")
     (folder / "near").symlink_to("fine")
@@ -329,7 +330,7 @@ def test_what_a_copied_folder_holds_does_not_lead_out_and_is_no_pipe(tmp_path, p
 def test_a_pipe_beside_a_recipe_is_not_read(tmp_path):
     catalog = sample(tmp_path)
     entry = catalog.get("dataset", "photos")
-    os.mkfifo(entry.folder / "pipe")
+    os.mkfifo(entry.path.parent / "pipe")
     with pytest.raises(DefinitionError) as caught:
         catalog.file(entry, "pipe")
     assert caught.value.problems()[0].slug == "file-kind"

@@ -30,12 +30,12 @@ def workflow(**more: str) -> Workflow:
 @pytest.mark.processes
 @pytest.mark.parametrize("system", SCHEMAS)
 def test_every_kind_of_it_is_valid_by_the_official_schema(system, tmp_path):
-    places = []
+    paths = []
     for kind, more in KINDS.items():
-        place = tmp_path / f"{kind}.yml"
-        place.write_text(render(system, workflow(**more)))
-        places.append(str(place))
-    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", *SCHEMAS[system], *places]
+        path = tmp_path / f"{kind}.yml"
+        path.write_text(render(system, workflow(**more)))
+        paths.append(str(path))
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", *SCHEMAS[system], *paths]
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     broken = tmp_path / "broken.yml"
@@ -110,14 +110,14 @@ def test_it_is_written_where_the_system_looks_and_never_over_a_file(system, tmp_
     monkeypatch.chdir(tmp_path)
     assert run(["ci", "init", system, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"path": PATHS[system], "system": system}
-    place = tmp_path / PATHS[system]
-    text = place.read_text()
-    place.write_text("mine")
+    path = tmp_path / PATHS[system]
+    text = path.read_text()
+    path.write_text("mine")
     assert run(["ci", "init", system, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["slug"] == "exists"
-    assert place.read_text() == "mine"
+    assert path.read_text() == "mine"
     assert run(["ci", "init", system, "--force"]) == 0
-    assert place.read_text() == text
+    assert path.read_text() == text
     capsys.readouterr()
     assert run(["ci", "init", system, "-o", "-"]) == 0
     assert capsys.readouterr().out == text

@@ -55,7 +55,7 @@ def test_nobody_elses_text_becomes_a_command(system, read):
     problem = Problem(slug=EVIL, message=EVIL, span=span(EVIL), hint=EVIL)
     assert read(EVIL) != []
     assert read(system.plain(EVIL)) == []
-    for line in (system.opening(EVIL, EVIL, 1), system.closing(EVIL, 1)):
+    for line in (system.opening(EVIL, 1), system.closing(EVIL, 1)):
         assert "\n" not in line
         assert len(read(line)) == 1
     for text in (system.warning(EVIL), system.annotation(problem)):

@@ -180,12 +180,12 @@ def test_what_others_wrote_moves_no_line_of_progress(monkeypatch):
     assert any("[/nothing]" in text and "\x1b" not in text for text in rendered)
 
 
-def test_long_facts_break_between_words_at_a_terminal_only(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "40")
+def test_long_facts_break_between_words_where_the_width_is_known(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
     lines = [("a", "short"), ("long-label", "what it says is longer than this terminal is wide")]
     Console().facts(lines)
     assert capsys.readouterr().out.splitlines()[1] == f"  long-label  {lines[1][1]}"
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
     Console().facts(lines)
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "  a           short"

@@ -11,10 +11,11 @@ from dataclasses import fields, replace
 import pytest
 
 from orchestrator.engines import apptainer, nerdctl
-from orchestrator.engines.docker import printer as docker_printer
+from orchestrator.engines.access import EngineAccess
+from orchestrator.engines.docker import containers as docker
 from orchestrator.engines.docker.containers import create
 from orchestrator.engines.options import container_options
-from orchestrator.engines.podman import printer as podman_printer
+from orchestrator.engines.podman import argv as podman
 from orchestrator.engines.podman.argv import Host, create_words
 from orchestrator.engines.printers import PRINTERS, printer
 from orchestrator.facts.containers import ContainerSpec, Mount
@@ -48,17 +49,17 @@ FULL = ContainerSpec(
 )
 BARE = ContainerSpec(name="bare", image="another:2", command=("true",), user="5:6", read_only=False)
 BEFORE_THE_START = {"expects", "exclusive"}
-"""Fields that are looked at before the start (`orchestrator.engines.nodes`) and that no engine is asked for."""
+"""Fields that are looked at before the start (`orchestrator.engines.containers`) and that no engine is asked for."""
 ROOT = Host(rootless=False, limits={"nofile": None, "nproc": None})
 
 
 def sdk_body(spec: ContainerSpec) -> dict:
     """What Docker's SDK would send to the engine to create the container; no engine is asked."""
-    import docker
+    from docker import APIClient
 
     sent = {}
 
-    class Recording(docker.APIClient):
+    class Recording(APIClient):
         def create_container_from_config(self, config, name=None, platform=None):
             sent.update(config, name=name, platform=platform)
             return {"Id": "1"}
@@ -69,10 +70,10 @@ def sdk_body(spec: ContainerSpec) -> dict:
 
 DIALECTS = {
     "docker's SDK": sdk_body,
-    "docker": docker_printer.argv,
-    "podman": lambda spec: [*create_words(spec, ROOT), *podman_printer.notes(spec)],
+    "docker": docker.argv,
+    "podman": lambda spec: [*create_words(spec, ROOT), *podman.notes(spec)],
     "nerdctl": lambda spec: [*nerdctl.argv(spec), *nerdctl.notes(spec)],
-    "apptainer": lambda spec: [apptainer.line(spec), *apptainer.notes(spec)],
+    "apptainer": lambda spec: [*apptainer.argv(spec), *apptainer.notes(spec)],
 }
 
 DOCKER = """
@@ -115,7 +116,22 @@ oci-archive:x-1.oci.tar /usr/bin/env HOME=/scratch python3 -m harness
 
 
 def test_the_words_of_docker():
-    assert docker_printer.argv(FULL) == DOCKER.split()
+    assert docker.argv(FULL) == DOCKER.split()
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("unix:///var/run/docker.sock", ["docker", "run"]),
+        ("unix:///run/mlorch-1/docker.sock", ["docker", "--host", "unix:///run/mlorch-1/docker.sock", "run"]),
+        ("ssh://lab", ["docker", "--host", "ssh://lab", "run"]),
+    ],
+)
+def test_a_line_of_docker_names_an_engine_that_is_not_the_default_one(host, words):
+    """Pasted into a shell it would start the container elsewhere, where the images are not."""
+    line = printer("docker", EngineAccess(host=host)).line(FULL)
+    assert line.split()[: len(words)] == words
+    assert line.split()[len(words)] == "--rm"
 
 
 def test_what_dockers_sdk_sends_says_the_same():
@@ -159,7 +175,7 @@ def test_the_words_of_nerdctl_are_dockers_but_for_two():
 
 
 def test_the_line_of_apptainer():
-    assert apptainer.line(replace(FULL, network="none")) == " ".join(APPTAINER.split())
+    assert printer("apptainer").line(replace(FULL, network="none")) == " ".join(APPTAINER.split())
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -198,7 +214,7 @@ def test_shared_memory_of_the_host_has_its_size_already():
     spec = replace(FULL, ipc="host")
     assert sdk_body(spec)["HostConfig"]["IpcMode"] == "host"
     assert "ShmSize" not in sdk_body(spec)["HostConfig"]
-    for words in (docker_printer.argv(spec), create_words(spec, ROOT), nerdctl.argv(spec)):
+    for words in (docker.argv(spec), create_words(spec, ROOT), nerdctl.argv(spec)):
         assert "--shm-size" not in words
         assert words[words.index("--ipc") + 1] == "host"
 
@@ -207,14 +223,14 @@ def test_all_gpus_are_asked_for_as_such():
     spec = replace(FULL, gpus=("all",), cdi_devices=())
     (request,) = sdk_body(spec)["HostConfig"]["DeviceRequests"]
     assert (request["Count"], request["DeviceIDs"], request["Capabilities"]) == (-1, [], [["gpu"]])
-    words = docker_printer.argv(spec)
+    words = docker.argv(spec)
     assert words[words.index("--gpus") + 1] == "all"
 
 
 def test_a_bare_spec_is_locked_down_in_every_dialect():
     bare = replace(BARE, read_only=True)
     locked = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt"]
-    for words in (docker_printer.argv(bare), create_words(bare, ROOT), nerdctl.argv(bare)):
+    for words in (docker.argv(bare), create_words(bare, ROOT), nerdctl.argv(bare)):
         assert [word for word in locked if word not in words] == []
         assert words[words.index("--pids-limit") + 1] == "4096"
         assert not any(
@@ -231,7 +247,7 @@ def test_every_line_leaves_out_the_owner_and_every_note_says_something(name):
     shown = printer(name)
     owned = replace(FULL, labels={**FULL.labels, "org.mlorch.owner": "1:2:3:4"})
     assert "1:2:3:4" not in shown.line(owned)
-    assert shown.argv(owned)[0] == name
+    assert name in shown.argv(owned)
     assert all(note.strip() for note in shown.notes(owned))
 
 

@@ -8,15 +8,14 @@ import tarfile
 from dataclasses import replace
 
 import pytest
+from layer_parts import NO_PARTS
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.build import LayerStep, SdistPin
 from orchestrator.images import context
-from orchestrator.images.context import Parts, laid_out
+from orchestrator.images.context import laid_out
 from orchestrator.plan.build.content import EPOCH, context_files, empty_folder, text_file
 from orchestrator.plan.build.layers import rendered
-
-PARTS = Parts(rootfs=lambda *_: None, pip=lambda *_: None)
 
 
 def step(*files, dockerfile: str = "FROM scratch\nADD content.tar /\n") -> LayerStep:
@@ -42,7 +41,7 @@ def files(tmp_path):
 
 def test_what_a_layer_copies_is_one_archive_of_one_time_and_owner(tmp_path, files):
     with (
-        laid_out(step(*files), tmp_path, PARTS, lambda _event: None) as context,
+        laid_out(step(*files), tmp_path, NO_PARTS, lambda _event: None) as context,
         tarfile.open(context / "content.tar") as archive,
     ):
         members = archive.getmembers()
@@ -60,7 +59,7 @@ def test_neither_the_umask_nor_the_clock_changes_a_byte(tmp_path, files):
     for mask in (0o022, 0o077):
         before = os.umask(mask)
         try:
-            with laid_out(step(*files), tmp_path, PARTS, lambda _event: None) as context:
+            with laid_out(step(*files), tmp_path, NO_PARTS, lambda _event: None) as context:
                 paths = sorted(context.rglob("*"))
                 found.append(hashlib.sha256((context / "content.tar").read_bytes()).hexdigest())
                 found.append(
@@ -73,14 +72,14 @@ def test_neither_the_umask_nor_the_clock_changes_a_byte(tmp_path, files):
 
 
 def test_the_archive_is_made_only_where_the_text_names_it(tmp_path, files):
-    with laid_out(step(*files, dockerfile="FROM scratch\n"), tmp_path, PARTS, lambda _event: None) as context:
+    with laid_out(step(*files, dockerfile="FROM scratch\n"), tmp_path, NO_PARTS, lambda _event: None) as context:
         assert not (context / "content.tar").exists()
         assert (context / "content/opt/x/a.txt").exists(), "templates may copy from the folder"
 
 
 def test_a_context_is_removed_and_a_file_that_went_away_is_told(tmp_path, files):
     (tmp_path / "source" / "a.txt").unlink()
-    with pytest.raises(StepFailed) as caught, laid_out(step(*files), tmp_path, PARTS, lambda _event: None):
+    with pytest.raises(StepFailed) as caught, laid_out(step(*files), tmp_path, NO_PARTS, lambda _event: None):
         pass
     assert caught.value.slug == "context"
     assert not list((tmp_path / "contexts").iterdir())
@@ -96,11 +95,11 @@ def test_what_a_killed_build_left_goes_with_a_later_build(tmp_path, files, monke
     left = tmp_path / "contexts" / "other-abc"
     left.mkdir(parents=True)
     (left / "rootfs.tar").write_text("x")
-    with laid_out(step(*files), tmp_path, PARTS, lambda _event: None):
+    with laid_out(step(*files), tmp_path, NO_PARTS, lambda _event: None):
         assert left.is_dir(), "it may be another mlorch's, at work"
     now = context.time.time()
     monkeypatch.setattr(context.time, "time", lambda: now + context.ABANDONED_S + 1)
-    with laid_out(step(*files), tmp_path, PARTS, lambda _event: None) as folder:
+    with laid_out(step(*files), tmp_path, NO_PARTS, lambda _event: None) as folder:
         assert not left.exists()
         assert (folder / "Dockerfile").is_file()
 
@@ -125,7 +124,7 @@ def test_a_file_that_is_edited_while_an_earlier_layer_builds_gets_into_no_image(
     EDITS[edit](edited)
     with (
         pytest.raises(StepFailed) as caught,
-        laid_out(step(*files), tmp_path, PARTS, lambda _event: None),
+        laid_out(step(*files), tmp_path, NO_PARTS, lambda _event: None),
     ):
         pytest.fail("a builder was given a context that the plan does not name")
     assert caught.value.slug == "source-changed"
@@ -136,7 +135,7 @@ def test_a_file_that_is_edited_while_an_earlier_layer_builds_gets_into_no_image(
 
 def test_a_source_distribution_that_differs_from_its_pin_gets_into_no_image(tmp_path):
     pin = SdistPin(name="x", version="1", filename="x-1.tar.gz", sha256=hashlib.sha256(b"x").hexdigest(), size=1)
-    parts = Parts(rootfs=PARTS.rootfs, pip=PARTS.pip, sdist=lambda _pin, out: out.write_bytes(b"y"))
+    parts = replace(NO_PARTS, sdist=lambda _pin, out: out.write_bytes(b"y"))
     with (
         pytest.raises(StepFailed) as caught,
         laid_out(replace(step(dockerfile="FROM scratch\n"), sdists=(pin,)), tmp_path, parts, lambda _event: None),

@@ -67,6 +67,9 @@ def test_a_name_of_two_kinds_asks_which(called, mine):
         (("recipes", "--recipes", "https://host.example/r"), "no ref is given"),
         (("benchmarks", "show", "image-smok"), "did you mean `image-smoke`"),
         (("targets", "show", "cpuu"), "did you mean `cpu`"),
+        (("targets", "show", "gpu"), "did you mean `cuda`?"),
+        (("targets", "show", "Radeon"), "did you mean `rocm`?"),
+        (("plan", "--target", "intel"), "did you mean `xpu`?"),
     ],
 )
 def test_usage_errors_suggest(called, arguments, words):
@@ -150,6 +153,16 @@ def test_schema_and_new(called, tmp_path):
     assert called("recipes", "new", "harness", "own", "-o", tmp_path / "r")[0] == 1
     assert (tmp_path / "r/harnesses/own.yaml").read_text() == before
     assert called("recipes", "lint", tmp_path / "r")[0] == 0
+
+
+def test_a_new_benchmark_can_be_planned_as_it_stands_and_says_what_to_change(called, tmp_path):
+    assert called("recipes", "new", "benchmark", "my-own", "-o", tmp_path / "r/recipes")[0] == 0
+    text = (tmp_path / "r/recipes/benchmarks/my-own.yaml").read_text()
+    before_model = text.partition("model: ")[0]
+    assert "CHANGE: your model" in before_model
+    assert called("recipes", "lint", tmp_path / "r")[0] == 0
+    status, out, _ = called("plan", "--recipes", tmp_path / "r", "--target", "cpu", "--benchmark", "my-own", "--json")
+    assert (status, "mlorch/my-own-cpu:" in json.loads(out)["images"][0]) == (0, True)
 
 
 # -- benchmarks --------------------------------------------------------------------------

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from run_parts import a_target
 
-from orchestrator.commands.device_view import device_injection_lines
-from orchestrator.engines import EngineFacts, cdi, devices
-from orchestrator.engines.nodes import holders, require_nodes
+from orchestrator.commands.targets import device_injection_lines
+from orchestrator.engines import EngineFacts, cdi
+from orchestrator.engines.containers import holders, require_nodes
+from orchestrator.engines.docker import facts as docker_facts
+from orchestrator.engines.refusals import refusal
 from orchestrator.errors import HostLimitError
 from orchestrator.facts.containers import ContainerSpec
 from orchestrator.facts.devices import DeviceInventory, FoundDevice
@@ -20,7 +22,7 @@ from orchestrator.facts.record import ContainerRun
 from orchestrator.facts.runs import DeviceInjection, InjectedDevice
 from orchestrator.host.accelerators import devices_by_nodes
 from orchestrator.host.nodes import host_libraries, node_facts
-from orchestrator.operations.device_inventory import device_inventory, pretended
+from orchestrator.operations.targets import device_inventory, pretended
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.runs.tuning import key_of
 
@@ -229,25 +231,24 @@ def test_holders_are_programs_with_the_file_open(tmp_path):
     ],
 )
 def test_an_engines_refusal_of_a_device_says_what_to_do(said, hint):
-    error = devices.refused_device(said)
-    assert error is not None
+    error = refusal(said)
     assert (error.slug, error.exit_code) == ("device", 4)
     assert hint in error.hint
     assert said in error.message
 
 
 def test_other_words_of_an_engine_are_not_about_devices():
-    assert devices.refused_device("no such image") is None
+    assert refusal("no such thing").slug == "engine-refused"
 
 
 def test_gpus_need_the_hook_that_the_engine_looks_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(devices, "_PATH", str(tmp_path))
-    assert not devices.takes_gpus("unix:///x", ["runc", "nvidia"])
+    monkeypatch.setattr(docker_facts, "_PATH", str(tmp_path))
+    assert not docker_facts.takes_gpus("unix:///x", ["runc", "nvidia"])
     hook = tmp_path / "nvidia-container-runtime-hook"
     hook.touch(mode=0o755)
-    assert devices.takes_gpus("unix:///x", ["runc"])
-    assert devices.takes_gpus("tcp://far:2376", ["nvidia"])
-    assert not devices.takes_gpus("tcp://far:2376", ["runc"])
+    assert docker_facts.takes_gpus("unix:///x", ["runc"])
+    assert docker_facts.takes_gpus("tcp://far:2376", ["nvidia"])
+    assert not docker_facts.takes_gpus("tcp://far:2376", ["runc"])
 
 
 # -- afterwards --------------------------------------------------------------------------

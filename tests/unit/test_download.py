@@ -7,8 +7,9 @@ import pytest
 from deb_parts import Shelf, quick_client, server
 
 from orchestrator.errors import AssetError
-from orchestrator.packages.debs import Fetcher, pip_wheel
+from orchestrator.host.site import SiteConfig
 from orchestrator.packages.download import Downloads, GoneError, Wanted
+from orchestrator.packages.fetch import Fetcher, pip_wheel
 
 DATA = b"bytes of a package " * 1000
 pytestmark = pytest.mark.sockets
@@ -25,7 +26,7 @@ def heard():
 
 @pytest.fixture
 def downloads(tmp_path, heard):
-    return Downloads(tmp_path, heard.append, client=quick_client)
+    return Downloads(tmp_path, quick_client(), heard.append)
 
 
 def test_a_server_that_is_unwell_is_asked_again_and_it_is_said(downloads, heard):
@@ -120,7 +121,7 @@ def test_a_version_that_left_the_mirrors_is_named_with_the_way_out(tmp_path):
     here, gone = shelf.add("here", [("./x", b"1")]), shelf.add("gone", [("./x", b"2")])
     (shelf.root / gone.path).unlink()
     with pytest.raises(AssetError) as caught:
-        Fetcher(tmp_path / "cache", mirrors=shelf.mirrors).debs([here, gone], relock="base-bookworm")
+        Fetcher(SiteConfig(archives=shelf.mirrors), tmp_path / "cache").debs([here, gone], relock="base-bookworm")
     assert caught.value.slug == "lock-drift"
     assert "gone 1.0" in caught.value.message
     assert "here" not in caught.value.message
@@ -140,13 +141,13 @@ def test_pip_comes_out_of_its_package(tmp_path):
     shelf = Shelf(tmp_path / "mirror")
     pin = shelf.add("python3-pip-whl", [("./usr/share/python-wheels/pip-23.0.1-py3-none-any.whl", b"wheel")])
     other = shelf.add("empty", [("./usr/share/python-wheels/evil.whl", b"no")])
-    fetch = Fetcher(tmp_path / "cache", mirrors=shelf.mirrors)
-    wheel = pip_wheel([pin], fetch)
+    fetch = Fetcher(SiteConfig(archives=shelf.mirrors), tmp_path / "cache")
+    wheel = pip_wheel(pin, fetch)
     assert wheel.read_bytes() == b"wheel"
     wheel.write_bytes(b"other")
-    assert pip_wheel([pin], fetch).read_bytes() == b"wheel"
+    assert pip_wheel(pin, fetch).read_bytes() == b"wheel"
     with pytest.raises(AssetError) as caught:
-        pip_wheel([other], fetch)
+        pip_wheel(other, fetch)
     assert caught.value.slug == "no-pip"
 
 

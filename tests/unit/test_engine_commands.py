@@ -32,6 +32,7 @@ def there(monkeypatch):
             return type("Engine", (), {"facts": lambda _self: facts})()
 
         monkeypatch.setattr("orchestrator.engines.docker.engine.connect", connect)
+        monkeypatch.setattr(ensure, "connect", connect)
 
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)

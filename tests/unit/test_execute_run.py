@@ -56,14 +56,11 @@ class FakeEngine:
     record_at_start: str = ""
     name: str = "fake"
 
-    def run(self, spec, on_line, on_started=lambda _facts: None):
+    def run(self, spec, on_line):
         results = Path(next(mount.source for mount in spec.mounts if mount.target == "/results"))
         self.record_at_start = json.loads((results / "run.json").read_text())["status"]
-        on_started(ContainerFacts(container_id="c0ffee", name=spec.name, state="running", labels=spec.labels))
         self.inside(results, on_line)
-        return ContainerExit(
-            container_id="c0ffee", exit_code=self.exit_code, out_of_memory=self.out_of_memory, started="", finished=""
-        )
+        return ContainerExit(container_id="c0ffee", exit_code=self.exit_code, out_of_memory=self.out_of_memory)
 
     def containers(self, label):
         key, _, value = label.partition("=")

@@ -13,8 +13,8 @@ from orchestrator.facts.build import BuildPlan
 from orchestrator.facts.codec import from_plain, to_plain
 from orchestrator.host.site import SiteConfig
 from orchestrator.images.attest.subject import packages_of
-from orchestrator.packages import sdists
-from orchestrator.packages.debs import Fetcher
+from orchestrator.packages import fetch as fetching
+from orchestrator.packages.fetch import Fetcher
 from orchestrator.packages.index import file_hashes
 from orchestrator.plan.build.layers import set_id
 from orchestrator.plan.build.planner import build_plans
@@ -121,18 +121,18 @@ def index(monkeypatch):
     """An index with files of a project, and who asks it."""
     page = json.dumps({"files": FILES}).encode()
     monkeypatch.setattr(
-        sdists, "file_hashes", lambda name, where, _read: file_hashes(name, where, lambda *_: (page, "json"))
+        fetching, "file_hashes", lambda name, where, _read: file_hashes(name, where, lambda *_: (page, "json"))
     )
     return Fetcher(site=SiteConfig(pip={"index-url": ("https://index.test/simple",)}))
 
 
 def test_the_source_of_a_version_is_found(index):
-    found = sdists.sdist_pin("my-pkg", "1.0", index)
+    found = fetching.sdist_pin("my-pkg", "1.0", index)
     assert (found.filename, found.sha256, found.size) == ("my_pkg-1.0.tar.gz", "b" * 64, 2)
 
 
 @pytest.mark.parametrize("version", ["1.1", "2.0"])
 def test_a_source_without_a_hash_or_that_is_not_there_is_refused(index, version):
     with pytest.raises(AssetError) as caught:
-        sdists.sdist_pin("my-pkg", version, index)
+        fetching.sdist_pin("my-pkg", version, index)
     assert caught.value.slug == "no-sdist"

@@ -9,14 +9,14 @@ import pytest
 from orchestrator.cli import run
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import RegistryError, UsageError
+from orchestrator.host.file_lock import locked_if_free as locked
 from orchestrator.host.files import WriteFailed
+from orchestrator.host.folders import cache_home
 from orchestrator.operations.context import Context
 from orchestrator.operations.images import listing
-from orchestrator.operations.images import prune as pruning
-from orchestrator.operations.images.keygen import KeygenRequest, keygen
-from orchestrator.operations.images.listing import ListRequest, list_images
-from orchestrator.operations.images.pick import pick, with_content_id
-from orchestrator.operations.images.prune import PruneRequest, prune
+from orchestrator.operations.images.attestations import keygen
+from orchestrator.operations.images.listing import list_images, prune
+from orchestrator.operations.images.pick import ImageSelection, pick, with_content_id
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.progress import Silent
 
@@ -60,12 +60,16 @@ def context():
     return Context()
 
 
+def picked(context, *names, registry=""):
+    return pick(context, ImageSelection(selections=(SMOKE,), names=names, registry=registry))
+
+
 # -- which images are meant ----------------------------------------------------------------
 
 
 def test_without_a_name_the_finished_images_are_meant(context):
     (plan,) = context.plans(SMOKE).plans
-    (one,) = pick(context, [SMOKE], ())
+    (one,) = picked(context)
     assert (one.reference, one.planned.step, one.local) == (plan.image, plan.layers[-1], True)
 
 
@@ -73,7 +77,7 @@ def test_a_layer_is_meant_by_its_name_its_content_id_or_a_tag_in_a_registry(cont
     (plan,) = context.plans(SMOKE).plans
     step = plan.layers[1]
     far = f"host.example/team/mlorch/{step.name}:{step.content_id}"
-    by_name, by_id, by_tag = pick(context, [SMOKE], (step.name, step.content_id, far))
+    by_name, by_id, by_tag = picked(context, step.name, step.content_id, far)
     assert [one.planned.step for one in (by_name, by_id, by_tag)] == [step, step, step]
     assert (by_name.reference, by_id.reference, by_tag.reference) == (step.image, step.image, far)
     assert not by_tag.local
@@ -81,12 +85,12 @@ def test_a_layer_is_meant_by_its_name_its_content_id_or_a_tag_in_a_registry(cont
 
 def test_with_a_registry_the_images_are_meant_as_they_lie_there(context):
     (plan,) = context.plans(SMOKE).plans
-    (one,) = pick(context, [SMOKE], (), "host.example/team")
+    (one,) = picked(context, registry="host.example/team")
     assert one.reference == f"host.example/team/mlorch/{plan.layers[-1].name}:{plan.layers[-1].content_id}"
 
 
 def test_an_image_that_no_plan_has_can_be_checked_but_not_vouched_for(context):
-    (one,) = pick(context, [SMOKE], ("host.example/other:1",))
+    (one,) = picked(context, "host.example/other:1")
     assert one.planned is None
     assert with_content_id(context, [SMOKE], "0" * 64) is None
     with pytest.raises(UsageError) as caught:
@@ -96,7 +100,7 @@ def test_an_image_that_no_plan_has_can_be_checked_but_not_vouched_for(context):
 
 def test_a_layer_that_no_plan_has_is_told_with_the_nearest_name(context):
     with pytest.raises(UsageError) as caught:
-        pick(context, [SMOKE], ("loadgn",))
+        picked(context, "loadgn")
     assert "`loadgen`" in caught.value.hint
 
 
@@ -107,15 +111,14 @@ def test_a_layer_that_no_plan_has_is_told_with_the_nearest_name(context):
 def in_use(monkeypatch):
     """The plans of this checkout have the images of even numbers."""
     needed = {f"{number:064x}" for number in range(0, 100, 2)}
-    monkeypatch.setattr(listing, "current_ids", lambda *_: needed)
-    monkeypatch.setattr(pruning, "current_ids", lambda *_, **_more: needed)
+    monkeypatch.setattr(listing, "current_ids", lambda *_, **_more: needed)
 
 
 @pytest.mark.usefixtures("in_use")
 def test_a_list_says_what_a_plan_has(context):
     with_engine = Context(_engine=Engine([image(1), image(2)]))
-    every = list_images(with_engine, ListRequest(), Silent())
-    unused = list_images(with_engine, ListRequest(unused=True), Silent())
+    every = list_images(with_engine)
+    unused = list_images(with_engine, unused=True)
     assert [(one.where, one.in_use) for one in every.images] == [("engine", False), ("engine", True)]
     assert [one.content_id for one in unused.images] == [f"{1:064x}"]
     assert every.whole
@@ -128,7 +131,7 @@ def test_a_registry_that_does_not_answer_is_warned_of_and_the_rest_is_listed(mon
 
     monkeypatch.setattr("orchestrator.images.registry.client.Registry.repositories", refuse)
     heard = Heard()
-    found = list_images(Context(_engine=Engine([image(1)])), ListRequest(registries=("down.example",)), heard)
+    found = list_images(Context(_engine=Engine([image(1)]), talk=heard), ("down.example",))
     assert (len(found.images), found.whole) == (1, False)
     assert heard.warned == ["nobody there [registry-down]"]
 
@@ -155,12 +158,39 @@ def test_a_long_list_is_shortened_to_those_in_use_and_says_how_to_see_all(monkey
 @pytest.mark.usefixtures("in_use")
 def test_a_prune_shows_what_it_would_remove_and_removes_it_when_asked():
     engine = Engine([image(1), image(2)])
-    shown = prune(Context(_engine=engine), PruneRequest(), Silent())
+    shown = prune(Context(_engine=engine))
     assert [(one.content_id, one.state) for one in shown.images] == [(f"{1:064x}", "unneeded")]
     assert (len(engine.here), shown.bytes, shown.looked_at) == (2, 1_000_000, 2)
-    done = prune(Context(_engine=engine), PruneRequest(remove=True), Silent())
+    done = prune(Context(_engine=engine), remove=True)
     assert [one.state for one in done.images] == ["removed"]
     assert [facts.image for facts in engine.here] == [image(2).image]
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_prune_takes_the_artefacts_of_images_that_are_gone_and_says_how_much_they_are(capsys, monkeypatch):
+    root = cache_home() / "artifacts"
+    sizes = {1: 1000, 2: 2000, 3: 4000, 5: 8000}  # to go now, in use, gone before, gone but a run works with it
+    for number, size in sizes.items():
+        step = root / f"{number:064x}" / "bench-cpu-offline"
+        step.mkdir(parents=True)
+        (step / "engine.blob").write_bytes(bytes(size))
+    engine = Engine([image(1), image(2)])
+    monkeypatch.setattr("orchestrator.engines.docker.engine.connect", lambda *_: engine)
+    busy = root / ".lent" / f"{5:064x}+bench-cpu-offline"
+    busy.parent.mkdir()
+    with locked(busy):
+        assert prune(Context(_engine=engine)).artifact_bytes == 13_000
+        assert all((root / f"{number:064x}").is_dir() for number in sizes)
+        assert run(["images", "prune", "--yes"]) == 0
+    assert "artefacts of images that are gone: 0.0 MB freed" in capsys.readouterr().out
+    assert sorted(int(path.name, 16) for path in root.glob("[!.]*")) == [2, 5]
+    assert json.loads(json_of(capsys, ["images", "prune", "--yes", "--json"]))["artifact_bytes"] == 8000
+    assert [int(path.name, 16) for path in root.glob("[!.]*")] == [2]
+
+
+def json_of(capsys, words):
+    assert run(words) == 0
+    return capsys.readouterr().out
 
 
 # -- keys ----------------------------------------------------------------------------------
@@ -169,5 +199,5 @@ def test_a_prune_shows_what_it_would_remove_and_removes_it_when_asked():
 def test_half_a_key_pair_is_not_left(tmp_path):
     (tmp_path / "mine.pub").write_text("somebody's")
     with pytest.raises(WriteFailed, match=r"mine\.pub"):
-        keygen(KeygenRequest(prefix=tmp_path / "mine"))
+        keygen(tmp_path / "mine")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.pub"]

@@ -83,7 +83,7 @@ def test_over_the_wire(tmp_path):
     page = json.dumps({"files": [{"filename": NAME, "url": f"/f/{NAME}"}]}).encode()
     answers = {"/simple/some-data/": (200, page, len(page), "application/json"), f"/f/{NAME}": (200, b"x" * 10)}
     with server(lambda path, _: answers.get(path, (404, b""))) as (root, _):
-        downloads = Downloads(tmp_path, client=quick_client)
+        downloads = Downloads(tmp_path, quick_client())
         where = Indexes(indexes=(f"{root}/absent", f"{root}/simple"))
         (url,) = file_urls("some-data", NAME, where, downloads.page)
     assert url == f"{root}/f/{NAME}"

@@ -11,11 +11,9 @@ import pytest
 from bundle_parts import layout, plan, sha, tar_of
 
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.images.base_layout import with_layout
+from orchestrator.images.base_layout import Folder, with_layout
 from orchestrator.images.layout.archive import opened
-from orchestrator.images.layout.folder import Folder
-from orchestrator.images.layout.read import images_of
-from orchestrator.images.layout.write import packing
+from orchestrator.images.layout.oci import images_of, packing
 from orchestrator.images.registry.manifests import Descriptor
 from orchestrator.plan.build.resolve import Base
 

@@ -47,7 +47,7 @@ def test_every_layer_that_ships_is_locked_for_every_platform_of_every_target(cat
     for layer in layers(catalog):
         for platform in used.get(layer.name, {AMD64}):
             pins = platform_lock(catalog, layer, platform)
-            assert (pins is None) == (not wanted_debs(layer, platform) and not layer.python)
+            assert (pins == PlatformLock()) == (not wanted_debs(layer, platform) and not layer.python)
 
 
 def test_locks_that_ship_are_as_they_would_be_written(catalog):

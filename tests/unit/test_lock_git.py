@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import sample_recipes
+from layer_parts import NO_PARTS
 
 from orchestrator.definitions.catalog import Root, check, gather
 from orchestrator.definitions.kinds.lock import LayerLock
@@ -16,14 +17,18 @@ from orchestrator.definitions.yaml import decode, read_document
 from orchestrator.errors import DefinitionError, StepFailed, UsageError
 from orchestrator.facts.build import LayerStep, TreePin
 from orchestrator.host.git import commit_of, export
-from orchestrator.images.context import Parts, lay_out
+from orchestrator.host.site import SiteConfig
+from orchestrator.images.context import lay_out
 from orchestrator.packages.drift import changes, drifted
+from orchestrator.packages.fetch import Fetcher
 from orchestrator.packages.locking import Origins, make_lock
 from orchestrator.plan.build.planner import build_plan
 from orchestrator.plan.build.resolve import resolve
 
 pytestmark = pytest.mark.processes
 AMD64 = "linux/amd64"
+
+FETCH = Fetcher(SiteConfig())
 
 
 def git(folder, *arguments: str) -> str:
@@ -71,7 +76,11 @@ def catalog(folder):
 def lock_layer(folder, **more) -> LayerLock:
     entry = catalog(folder).layer("program")
     lock = make_lock(
-        entry.definition, catalog(folder).lock("program"), platforms=[AMD64], origins=Origins(commit=commit_of), **more
+        entry.definition,
+        catalog(folder).lock("program"),
+        platforms=[AMD64],
+        origins=Origins(fetch=FETCH, commit=commit_of),
+        **more,
     )
     (folder / "images/program.lock.yaml").write_text(lock_text(lock))
     return lock
@@ -96,17 +105,21 @@ def test_the_lock_has_the_commit_and_moves_only_when_asked(recipes, repository):
 
     second = commit(repository, "two")
     entry = catalog(recipes).layer("program")
-    fresh = make_lock(entry.definition, lock, platforms=[AMD64], origins=Origins(commit=commit_of))
+    fresh = make_lock(entry.definition, lock, platforms=[AMD64], origins=Origins(fetch=FETCH, commit=commit_of))
     error = drifted(changes(lock, fresh), path)
     (problem,) = error.problems()
     assert f"was {first}, is {second}" in problem.message
     assert f"--update file://{repository}" in problem.hint
     assert path.read_text().splitlines()[problem.span.line - 1].strip() == f'- url: "file://{repository}"'
-    kept = make_lock(entry.definition, lock, platforms=[AMD64], origins=Origins())
+    kept = make_lock(entry.definition, lock, platforms=[AMD64], origins=Origins(fetch=FETCH))
     assert changes(lock, kept) == ()
     with pytest.raises(UsageError, match="nothing named"):
         make_lock(
-            entry.definition, lock, platforms=[AMD64], origins=Origins(commit=commit_of), update=["file:///other"]
+            entry.definition,
+            lock,
+            platforms=[AMD64],
+            origins=Origins(fetch=FETCH, commit=commit_of),
+            update=["file:///other"],
         )
 
 
@@ -146,7 +159,7 @@ def test_laying_out_a_tree_touches_nothing_that_its_links_point_at(recipes, repo
         dockerfile="FROM scratch\nADD content.tar /\n",
         trees=(tree,),
     )
-    parts = Parts(rootfs=None, pip=None, tree=lambda pin, out: export(pin.url, pin.commit, out))
+    parts = replace(NO_PARTS, tree=lambda pin, out: export(pin.url, pin.commit, out))
     (tmp_path / "context").mkdir()
     lay_out(step, tmp_path / "context", parts, lambda _event: None)
     assert target.stat().st_mtime_ns == before
@@ -167,7 +180,7 @@ def test_no_repository_leads_another_one_out_of_the_context(repository, tmp_path
     step = LayerStep(
         name="x", level="code", platform=AMD64, content_id="0" * 64, parent=None, dockerfile="", trees=trees
     )
-    parts = Parts(rootfs=None, pip=None, tree=lambda pin, out: export(pin.url, pin.commit, out))
+    parts = replace(NO_PARTS, tree=lambda pin, out: export(pin.url, pin.commit, out))
     (tmp_path / "context").mkdir()
     with pytest.raises(StepFailed, match="leads out"):
         lay_out(step, tmp_path / "context", parts, lambda _event: None)

@@ -7,10 +7,11 @@ from orchestrator.definitions.kinds.recipes import Layer
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.host.site import SiteConfig
 from orchestrator.packages import locking
-from orchestrator.packages.debs import Fetcher
+from orchestrator.packages.fetch import Fetcher
 
 AMD64 = "linux/amd64"
-FETCH = Fetcher(site=SiteConfig(archives={"main": ("http://m/debian",)}))
+FETCH = Fetcher(SiteConfig(archives={"main": ("http://m/debian",)}))
+ORIGINS = locking.Origins(fetch=FETCH)
 LAYER = Layer(
     kind="layer",
     name="l",
@@ -73,24 +74,24 @@ def versions(lock, platform=AMD64):
 
 
 def test_everything_moves_unless_told_otherwise(world, old):
-    new = locking.make_lock(LAYER, old, platforms=[AMD64])
+    new = locking.make_lock(LAYER, old, platforms=[AMD64], origins=ORIGINS)
     assert versions(new) == {"alpha": "new", "beta": "new", "numpy": "2.0", "needed": "new"}
 
 
 def test_update_moves_one_package_and_a_package_that_left_the_recipe_goes(world, old):
-    new = locking.make_lock(LAYER, old, platforms=[AMD64], update=["beta"])
+    new = locking.make_lock(LAYER, old, platforms=[AMD64], origins=ORIGINS, update=["beta"])
     assert world["debs"] == ["beta"]
     assert versions(new) == {"alpha": "old", "beta": "new", "numpy": "2.0", "needed": "old"}
 
 
 def test_other_platforms_stay_as_they_are(world, old):
-    new = locking.make_lock(LAYER, old, platforms=[AMD64])
+    new = locking.make_lock(LAYER, old, platforms=[AMD64], origins=ORIGINS)
     assert new.platforms["linux/arm64"] == old.platforms["linux/arm64"]
 
 
 def test_update_of_something_that_is_not_there(world, old):
     with pytest.raises(UsageError) as caught:
-        locking.make_lock(LAYER, old, platforms=[AMD64], update=["gamma"])
+        locking.make_lock(LAYER, old, platforms=[AMD64], origins=ORIGINS, update=["gamma"])
     assert "gamma" in caught.value.message
     assert "alpha" in caught.value.hint
 

@@ -8,7 +8,7 @@ import pytest
 from run_parts import GIB, a_host, a_run_environment, a_target, a_workload
 
 from orchestrator.cli import run
-from orchestrator.engines.docker.printer import argv as docker_argv
+from orchestrator.engines.docker.containers import argv as docker_argv
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.devices import CdiDevice, DeviceInventory, FoundDevice, Node, Part
 from orchestrator.facts.host import NumaNode

@@ -7,8 +7,8 @@ import itertools
 import pytest
 from run_parts import GIB, a_benchmark, a_host, a_run_environment, a_target, a_workload
 
-from orchestrator.engines.docker.printer import argv as docker_argv
-from orchestrator.engines.docker.printer import line as docker_line
+from orchestrator.engines.docker.containers import argv as docker_argv
+from orchestrator.engines.printers import printer
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.host import NumaNode
 from orchestrator.plan.run.cells import Cell, cells_of, duration_ms
@@ -199,15 +199,16 @@ def test_docker_line_is_what_would_run():
         assert pair in pairs
     assert "--read-only" in words
     assert words[-4:] == ["mlorch/image-fashion-cpu:0123", "python3", "-m", "mlorch_harness"]
-    assert "'type=bind,source=/cache/my data,target=/data/fashion,readonly'" in docker_line(planned().container)
+    line = printer("docker").line(planned().container)
+    assert "'type=bind,source=/cache/my data,target=/data/fashion,readonly'" in line
 
 
 def test_the_printed_line_does_not_claim_to_belong_to_this_process():
     """Else the sweep of another mlorch would remove the container of whoever copied the line."""
     container = planned().container
     assert "org.mlorch.owner" in container.labels
-    assert "org.mlorch.owner" not in docker_line(container)
-    assert "org.mlorch.run" in docker_line(container)
+    assert "org.mlorch.owner" not in printer("docker").line(container)
+    assert "org.mlorch.run" in printer("docker").line(container)
 
 
 def test_a_limit_that_the_host_cannot_give_is_told_and_not_lowered():

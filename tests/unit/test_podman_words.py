@@ -10,19 +10,18 @@ import pytest
 
 from orchestrator.definitions.settings import Settings
 from orchestrator.engines import ENGINES, engine_factory
+from orchestrator.engines.access import Consent
 from orchestrator.engines.builds import BuildLog, passing
 from orchestrator.engines.limits import own_limits
+from orchestrator.engines.model import numbers
 from orchestrator.engines.podman import cli as podman_cli
 from orchestrator.engines.podman import runs as podman_runs
-from orchestrator.engines.podman.argv import Host, create_words, tmpfs_options
-from orchestrator.engines.podman.cli import complaint, refused
-from orchestrator.engines.podman.dockerfile import adapt, network_of
-from orchestrator.engines.podman.facts import facts_of
-from orchestrator.engines.podman.host import has_subordinate_ids
+from orchestrator.engines.podman.argv import Host, create_words, has_subordinate_ids, tmpfs_options
+from orchestrator.engines.podman.build import adapt, network_of
+from orchestrator.engines.podman.cli import complaint, facts_of, refused
 from orchestrator.engines.podman.progress import events, failure
 from orchestrator.engines.printers import printer
 from orchestrator.engines.private import podman as own
-from orchestrator.engines.requirements import numbers
 from orchestrator.errors import EngineError, HostLimitError, StepFailed, UsageError
 from orchestrator.facts.build import LayerStep
 from orchestrator.facts.containers import ContainerSpec, Mount
@@ -272,11 +271,11 @@ def test_nothing_is_unpacked_unasked(monkeypatch):
     )
     monkeypatch.setattr("orchestrator.engines.private.ensure.check_folder", lambda *_, **__: None)
     with pytest.raises(EngineError) as caught:
-        own.ensure(yes=False, confirm=None, say=print)
+        own.ensure(Consent(yes=False, confirm=None, say=print))
     assert caught.value.slug == "not-asked"
     assert "archive.test" in caught.value.message
     with pytest.raises(EngineError, match="declined"):
-        own.ensure(yes=False, confirm=lambda _text: False, say=print)
+        own.ensure(Consent(yes=False, confirm=lambda _text: False, say=print))
     assert not own.home().exists()
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engines import EngineFacts, private
+from orchestrator.engines.access import Consent
 from orchestrator.engines.docker import hosts
+from orchestrator.engines.docker.facts import unmet_requirement
 from orchestrator.engines.limits import limits_of
+from orchestrator.engines.model import numbers
 from orchestrator.engines.private import ensure, network
 from orchestrator.engines.private.cleanup import drop_stale_pid, is_rooted_in, mounts_below
 from orchestrator.engines.private.packages import find_origin
-from orchestrator.engines.requirements import numbers, unmet_requirement
 from orchestrator.errors import EngineError
 
 ROUTES = """Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
@@ -217,14 +219,14 @@ def none_here(monkeypatch, found=None, why="no container engine answers"):
 
 def test_an_engine_that_is_fine_is_left_alone(monkeypatch):
     none_here(monkeypatch, facts(), "")
-    assert ensure.ensure(yes=False, confirm=None, say=print) == (facts(), ())
+    assert ensure.ensure(Consent(yes=False, confirm=None, say=print)) == (facts(), ())
 
 
 def test_an_engine_that_the_user_named_is_the_users_business(monkeypatch):
     none_here(monkeypatch)
     monkeypatch.setenv("DOCKER_HOST", "tcp://lab.test:2375")
     with pytest.raises(EngineError, match="DOCKER_HOST") as caught:
-        ensure.ensure(yes=True, confirm=None, say=print)
+        ensure.ensure(Consent(yes=True, confirm=None, say=print))
     assert caught.value.slug == "engine-unfit"
     assert "unset DOCKER_HOST" in caught.value.hint
 
@@ -233,16 +235,16 @@ def test_without_root_it_says_so_before_it_asks(monkeypatch):
     none_here(monkeypatch)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(EngineError, match="takes root") as caught:
-        ensure.ensure(yes=True, confirm=None, say=print)
+        ensure.ensure(Consent(yes=True, confirm=None, say=print))
     assert "sudo" in caught.value.hint
 
 
 def test_root_without_the_capabilities_is_not_enough(monkeypatch):
     none_here(monkeypatch)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(ensure, "_effective", lambda: 1 << 21)
+    monkeypatch.setattr(ensure, "capabilities", lambda _pid: 1 << 21)
     with pytest.raises(EngineError, match="CAP_NET_ADMIN"):
-        ensure.ensure(yes=True, confirm=None, say=print)
+        ensure.ensure(Consent(yes=True, confirm=None, say=print))
 
 
 # -- after a crash -------------------------------------------------------------------------

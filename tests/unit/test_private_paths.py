@@ -63,7 +63,7 @@ def test_a_newer_debian_takes_all_from_itself(tmp_path):
 
 @pytest.mark.parametrize(("kind", "fits"), [("ext4", True), ("xfs", True), ("overlay", False), ("nfs4", False)])
 def test_a_folder_that_cannot_hold_layers_is_refused_before_anything_is_fetched(monkeypatch, tmp_path, kind, fits):
-    monkeypatch.setattr("orchestrator.host.files.file_system", lambda _path: kind)
+    monkeypatch.setattr("orchestrator.engines.private.ensure.file_system", lambda _path: kind)
     monkeypatch.setattr(ensure.shutil, "disk_usage", lambda _path: _Free(100 << 30))
     if fits:
         ensure.check_folder(tmp_path / "not/yet/there", packages=True, daemon=True)
@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_hold_layers_is_refused_before_anything_is_fetched(
 
 
 def test_a_full_disk_is_told_before_anything_is_fetched(monkeypatch, tmp_path):
-    monkeypatch.setattr("orchestrator.host.files.file_system", lambda _path: "ext4")
+    monkeypatch.setattr("orchestrator.engines.private.ensure.file_system", lambda _path: "ext4")
     monkeypatch.setattr(ensure.shutil, "disk_usage", lambda _path: _Free(1 << 30))
     with pytest.raises(EngineError, match=r"1\.0 GiB are free"):
         ensure.check_folder(tmp_path, packages=True, daemon=True)
@@ -113,10 +113,10 @@ def test_credentials_of_registries_are_linked_and_not_copied(monkeypatch, tmp_pa
     users.parent.mkdir()
     monkeypatch.setenv("DOCKER_CONFIG", str(users.parent))
     config = at.client_config / "config.json"
-    assert private.client_environment()["DOCKER_CONFIG"] == str(at.client_config)
+    assert private.own_client() == (str(at.prefix / "usr/bin/docker"), str(at.client_config))
     assert not config.exists()
     users.write_text(json.dumps({"auths": {"registry": {"auth": "c2VjcmV0"}}}))
-    private.client_environment()
+    private.own_client()
     assert config.is_symlink()
     assert config.read_text() == users.read_text()
     assert (at.client_config / "cli-plugins/docker-buildx").exists()

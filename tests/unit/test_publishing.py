@@ -8,16 +8,17 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.cli import run
-from orchestrator.console import Console
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import DefinitionError, Problem, RegistryError, StepFailed, UsageError
 from orchestrator.facts.build import BuildPlan, LayerStep
 from orchestrator.facts.references import RegistryPrefix
-from orchestrator.images.prune import freed, is_own, remove, unneeded
-from orchestrator.images.published_list import Published, read_published, write_published
-from orchestrator.images.pull import ImageSources, image_labels, require_labels
+from orchestrator.images.prune import freed, is_own, remove_image, unneeded
+from orchestrator.images.publish import Published, read_published, write_published
+from orchestrator.images.pull import ImageSources, require_labels
+from orchestrator.images.registry.manifests import config_from
 from orchestrator.operations.context import Context
-from orchestrator.operations.images.in_use import current_ids
+from orchestrator.operations.images.listing import current_ids
+from orchestrator.operations.progress import Silent
 from orchestrator.plan.build.layers import labels, set_id
 
 ONE = Published(
@@ -85,8 +86,9 @@ def test_labels_decide_what_an_image_is():
         assert caught.value.slug == "image-mismatch"
     with pytest.raises(RegistryError):
         require_labels({}, step, "r/x:y")
-    assert image_labels(b"no json") == {}
-    assert image_labels(b'{"config": {"Labels": {"a": "b"}}}') == {"a": "b"}
+    for nothing in (None, [], {"config": []}, {"config": {"Labels": "a=b"}}):
+        assert config_from(nothing).labels == {}
+    assert config_from({"config": {"Labels": {"a": "b"}}}).labels == {"a": "b"}
 
 
 def facts(layer, layers, size, tag="1" * 64, **more):
@@ -140,10 +142,10 @@ def test_only_our_own_names_are_ours():
 def test_what_a_prune_frees_is_what_nobody_else_holds():
     base, middle, top = facts("base", "a", 10), facts("middle", "ab", 15, "2" * 64), facts("top", "abc", 18, "3" * 64)
     every = (base, middle, top)
-    assert freed([top], every) == 3
-    assert freed([middle, top], every) == 8
-    assert freed(every, every) == 18
-    assert freed([base, middle], every) == 0  # the one above holds them
+    assert freed({top.image}, every) == 3
+    assert freed({middle.image, top.image}, every) == 8
+    assert freed({one.image for one in every}, every) == 18
+    assert freed({base.image, middle.image}, every) == 0  # the one above holds them
     assert [one.image for one in unneeded(every, {"1" * 64})] == [top.image, middle.image]
 
 
@@ -153,8 +155,8 @@ def test_an_image_that_a_container_needs_stays():
             if "top" in name:
                 raise StepFailed("a container has it", slug="image-in-use")
 
-    done = remove(Engine(), [facts("top", "ab", 1), facts("base", "a", 1)])
-    assert [(one.state, one.why) for one in done] == [("kept", "a container has it"), ("removed", "")]
+    assert remove_image(Engine(), "top:1") == "a container has it"
+    assert remove_image(Engine(), "base:1") == ""
 
 
 # -- command lines ------------------------------------------------------------------------------------------
@@ -211,6 +213,7 @@ def test_a_prune_does_not_take_what_cannot_be_planned_for_unneeded():
 
     class Broken:
         catalog = Context().catalog
+        talk = Silent()
 
         def bases(self, _selection):
             return ()
@@ -218,7 +221,6 @@ def test_a_prune_does_not_take_what_cannot_be_planned_for_unneeded():
         def plans(self, _selection):
             raise DefinitionError([Problem(slug="lock-missing", message="layer `loadgen` has no pins")])
 
-    console = Console(quiet=True)
-    assert current_ids(Broken(), console) == frozenset()
+    assert current_ids(Broken()) == frozenset()
     with pytest.raises(DefinitionError, match="no pins"):
-        current_ids(Broken(), console, sure_of="linux/amd64")
+        current_ids(Broken(), sure_of="linux/amd64")

@@ -10,11 +10,11 @@ import tarfile
 from dataclasses import dataclass, field, replace
 
 import pytest
+from layer_parts import NO_PARTS
 
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import StepFailed
 from orchestrator.facts.build import BuildSettings, LayerStep
-from orchestrator.images.context import Parts
 from orchestrator.images.difference import File, LayerFiles, first_difference
 from orchestrator.images.layout.archive import opened
 from orchestrator.images.rebuild import Rebuilder, compare
@@ -223,8 +223,9 @@ class FakeEngine:
         found = self.ids.get(reference)
         return found and ImageFacts(image=reference, image_id=found, digest=found, size=1, created="", labels={})
 
-    def build(self, made, context, labels, settings, on_event):
-        self.builds.append((made.image, labels["org.mlorch.content-id"], settings.no_cache))
+    def build(self, request, on_event):
+        made = request.step
+        self.builds.append((made.image, request.labels["org.mlorch.content-id"], request.settings.no_cache))
         self.ids[made.image] = self.gives
         if self.fails:
             raise StepFailed("no", slug="build-failed")
@@ -239,8 +240,7 @@ class FakeEngine:
 
 
 def rebuilder(engine, tmp_path) -> Rebuilder:
-    parts = Parts(rootfs=lambda *_: None, pip=lambda *_: None)
-    return Rebuilder(engine=engine, settings=BuildSettings(), parts=parts, cache=tmp_path)
+    return Rebuilder(engine=engine, settings=BuildSettings(), parts=NO_PARTS, cache=tmp_path)
 
 
 def test_a_rebuild_uses_no_cache_and_another_name_and_leaves_the_engine_as_it_was(tmp_path):

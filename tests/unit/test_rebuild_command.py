@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+from layer_parts import NO_PARTS
 
 from orchestrator.cli import run
 from orchestrator.commands.images.rebuild import show
@@ -89,8 +91,8 @@ def test_layers_that_need_no_package_are_rendered_whole(called, tmp_path, monkey
 
 
 def _no_packages(_bench):
-    from orchestrator.images.context import Parts
-
-    return Parts(
-        rootfs=lambda _step, out, _on_event: out.write_bytes(b"tar"), pip=lambda _step, out: out.write_bytes(b"")
+    return replace(
+        NO_PARTS,
+        rootfs=lambda _step, out, _on_event: out.write_bytes(b"tar"),
+        pip=lambda _step, out: out.write_bytes(b""),
     )

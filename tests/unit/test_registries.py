@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from orchestrator.engines.registry_messages import from_engine
-from orchestrator.engines.registry_trust import certificates, context
+from orchestrator.engines.registry_failures import from_engine
+from orchestrator.engines.registry_trust import context, listed
 from orchestrator.errors import EngineError, RegistryError, StepFailed, UsageError
 from orchestrator.facts.references import RegistryPrefix, is_loopback, parse_reference, parse_registry_prefix
 from orchestrator.host.site import discover
@@ -152,11 +152,11 @@ def test_certificates_are_found_where_engines_have_them(tmp_path):
     folder.mkdir(parents=True)
     (folder / "ca.crt").write_text("no certificate")
     site = discover({"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)})
-    assert certificates("reg.example:5000", site) == (folder / "ca.crt",)
+    assert listed("reg.example:5000", site, ".crt") == [folder / "ca.crt"]
     with pytest.raises(RegistryError) as caught:
         context("reg.example:5000", site)
     assert caught.value.slug == "registry-ca"
-    assert certificates("other", site) == ()
+    assert listed("other", site, ".crt") == []
 
 
 # -- a server ------------------------------------------------------------------------------------------------
@@ -214,14 +214,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return False
 
     def do_GET(self):
-        fake, place = self.fake, urlsplit(self.path)
+        fake, address = self.fake, urlsplit(self.path)
         fake.asked.append(f"{self.command} {self.path}")
-        if place.path == "/token":
+        if address.path == "/token":
             fake.asked.append(self.headers.get("Authorization", ""))
-            assert parse_qs(place.query)["scope"] == ["repository:a:pull"]
+            assert parse_qs(address.query)["scope"] == ["repository:a:pull"]
             self.answer(200, json.dumps({"token": "T"}).encode())
         elif not self.refused():
-            self.found(place.path.removeprefix("/v2/"), place.query)
+            self.found(address.path.removeprefix("/v2/"), address.query)
 
     do_HEAD = do_GET  # noqa: N815  # as the base class calls it
 
@@ -252,14 +252,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(202, Location=f"{self.path}id?state=1")
 
     def do_PUT(self):
-        fake, place = self.fake, urlsplit(self.path)
+        fake, address = self.fake, urlsplit(self.path)
         fake.asked.append(f"PUT {self.path}")
         data = self.rfile.read(int(self.headers["Content-Length"]))
         if self.refused():
             return
-        repository, _, name = place.path.removeprefix("/v2/").partition("/")
+        repository, _, name = address.path.removeprefix("/v2/").partition("/")
         if name.startswith("blobs"):
-            fake.blobs[parse_qs(place.query)["digest"][0]] = data
+            fake.blobs[parse_qs(address.query)["digest"][0]] = data
             self.answer(201)
             return
         tag = name.removeprefix("manifests/")
@@ -296,13 +296,12 @@ def test_manifests_blobs_and_tags(fake, tmp_path):
     assert registry.head_manifest("a", "other") is None
     assert registry.get_manifest("a", "t").is_index
     assert registry.tags("a") == ("a", "b")
-    big = tmp_path / "big"
-    big.write_bytes(bytes(3 << 20))
+    big = bytes(3 << 20)
     put = registry.put_blob("a", big)
     assert registry.put_blob("a", big) == put
     assert sum(line.startswith("POST") for line in fake.asked) == 1  # what is there is not sent again
     registry.get_blob("a", put.digest, tmp_path / "out")
-    assert (tmp_path / "out").read_bytes() == big.read_bytes()
+    assert (tmp_path / "out").read_bytes() == big
     with pytest.raises(RegistryError) as caught:
         registry.get_blob("a", put.digest, tmp_path / "small", limit=10)
     assert caught.value.slug == "blob-size"
@@ -401,7 +400,7 @@ def test_referrers_by_the_api_or_by_their_tag(fake, api):
     for kind in ("x/y", "x/z"):
         text = json.dumps({"artifactType": kind, "subject": subject.descriptor().document()})
         registry.put_manifest("a", Manifest(media_type=OCI_MANIFEST, data=text.encode()))
-    assert [one.artifact_type for one in registry.referrers("a", subject.digest, "x/y")] == ["x/y"]
+    assert "x/y" in {one.artifact_type for one in registry.referrers("a", subject.digest)}
     assert (f"a/{referrers_tag(subject.digest)}" in fake.manifests) is not api
     if not api:
         assert len(registry.referrers("a", subject.digest)) == 2

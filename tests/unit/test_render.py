@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from orchestrator.definitions.catalog import Template
 from orchestrator.definitions.kinds.lock import Wheel
 from orchestrator.errors import DefinitionError
 from orchestrator.plan.build.render import Renderer
@@ -13,8 +16,8 @@ FACTS = {"parent": "mlorch/x:1", "layer": {"name": "demo", "smoke": ("python3", 
 
 
 def renderer(**templates: str) -> Renderer:
-    def load(name: str) -> tuple[str, str]:
-        return templates[name.replace(".", "_")], f"dockerfiles/{name}"
+    def load(name: str) -> Template:
+        return Template(text=templates[name.replace(".", "_")], path=Path("dockerfiles") / name)
 
     return Renderer(load)
 

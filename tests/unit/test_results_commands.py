@@ -89,6 +89,23 @@ def test_list_of_nothing_is_no_failure(mlorch, tmp_path):
     assert mlorch("list", "-o", str(tmp_path / "none"), "--json")[:2] == (0, '{\n  "results": []\n}\n')
 
 
+def test_an_empty_list_says_whether_the_folder_or_a_filter_is_the_cause(mlorch, store, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for options, words in (
+        (("-o", "nowhere"), "no results in nowhere, which does not exist"),
+        (("-o", "empty"), "no results in empty; `mlorch run` makes some"),
+        (("--benchmark", "nope"), "no run of `nope` in results; there are runs of image-fashion"),
+    ):
+        code, out, err = mlorch("list", *options)
+        assert (code, out) == (0, "")
+        assert words in err
+    for entry in store.entries():
+        if entry.record.mode == "accuracy" or entry.record.valid:
+            edited(entry.folder, status="failed", valid=None)
+    assert "counts (--valid)" in mlorch("list", "--valid")[2]
+    assert "nowhere, which does not exist" in mlorch("verify", "-o", "nowhere")[2]
+
+
 def test_a_dead_run_is_found_by_listing(mlorch, store):
     store.begin(record_of("offline", 9))
     _, out, err = mlorch("list")
@@ -103,6 +120,19 @@ def test_show_tells_why_an_invalid_result_is_invalid(mlorch):
     assert "Reduce target QPS to improve latency." in out
     assert "command line" in out
     assert "not an MLPerf submission" in out
+
+
+def test_show_is_the_id_and_a_line_for_each_fact_that_fits_a_narrow_pipe(mlorch, store, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    run_id = next(entry.run_id for entry in store.entries() if "server" in entry.run_id)
+    lines = mlorch("show", run_id)[1].splitlines()
+    assert lines[0] == run_id
+    facts = dict(line.strip().split("  ", 1) for line in lines[1:-1] if line[2] != " ")
+    assert facts["verdict"].strip() == "INVALID"
+    assert facts["execution.batch"].strip() == "16 (recipe)"
+    assert facts["latency p99"].strip().endswith("ms")
+    words = [line for line in lines[1:-1] if " " in line.strip()[40:]]
+    assert all(len(line) <= 80 for line in words)
 
 
 def test_show_json_has_the_settings_with_their_sources(mlorch):

@@ -131,6 +131,7 @@ def test_a_summary_that_contradicts_the_detail_log_is_named(tmp_path):
         ("offline", "Samples per second: 5600.65", "Samples per second: 9600.65"),
         ("server", "Completed samples per second    : 789.96", "Completed samples per second    : 799.96"),
         ("singlestream", "90.0th percentile latency (ns) : 440933", "90.0th percentile latency (ns) : 340933"),
+        ("offline", "Samples per second: 5600.65", "Samples per second: 5600.65\nSamples per second: 9600"),
         ("multistream", "percentile estimate: 1908806", "percentile estimate: fast"),
         ("server", "99.90 percentile latency (ns)   : 4924841", "99.90 percentile latency (ns)   : 924841"),
     ],

@@ -7,7 +7,9 @@ from deb_parts import Shelf, node
 
 from orchestrator.definitions.locks import ROOTFS_SCHEME
 from orchestrator.errors import AssetError
-from orchestrator.packages.debs import Fetcher
+from orchestrator.host.files import sha256_file
+from orchestrator.host.site import SiteConfig
+from orchestrator.packages.fetch import Fetcher
 from orchestrator.packages.rootfs import build_rootfs
 
 BUSYBOX = [("./bin/", 0o755), ("./bin/busybox", b"busybox")]
@@ -22,12 +24,12 @@ def shelf(tmp_path):
 @pytest.fixture
 def build(tmp_path, shelf):
     def run(*pins, base=False, name="rootfs.tar"):
-        fetch = Fetcher(tmp_path / "cache", mirrors=shelf.mirrors)
-        digest = build_rootfs(pins, tmp_path / name, base=base, fetch=fetch, relock="base-x")
+        fetch = Fetcher(SiteConfig(archives=shelf.mirrors), tmp_path / "cache")
+        build_rootfs(pins, tmp_path / name, base=base, fetch=fetch, relock="base-x")
         with tarfile.open(tmp_path / name) as archive:
             members = {member.name: member for member in archive}
             texts = {n: archive.extractfile(m).read() for n, m in members.items() if m.isreg()}
-        return digest, members, texts
+        return sha256_file(tmp_path / name), members, texts
 
     return run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections import Counter
 
@@ -37,7 +38,8 @@ def test_bare_run_is_accuracy_and_four_scenarios_of_each_default_benchmark(capsy
     names = [next(w for w in shlex.split(line) if w.startswith("mlorch-2")).split("-cpu-")[1][:-5] for line in lines]
     one = ["offline-accuracy", *(f"{s}-performance" for s in ("offline", "server", "singlestream", "multistream"))]
     assert names == one * 2
-    assert all(line.startswith("docker run --rm --name mlorch-") for line in lines)
+    engine = os.environ["DOCKER_HOST"]
+    assert all(line.startswith(f"docker --host {engine} run --rm --name mlorch-") for line in lines)
     assert all(line.startswith("mkdir -p ") for line in prepared)
     assert "hf_neverprintthis" not in "".join((*prepared, *lines))
     assert list(tmp_path.iterdir()) == []
@@ -88,7 +90,7 @@ def test_dry_run_document_says_settings_and_where_they_came_from(capsys):
     assert container["settings"]["loadgen"]["target_qps"] == 9
     assert container["settings"]["loadgen"]["min_duration_ms"] == 30_000
     assert container["provenance"]["loadgen.target_qps"] == "command line"
-    assert container["argv"][:2] == ["docker", "run"]
+    assert container["argv"][:4] == ["docker", "--host", os.environ["DOCKER_HOST"], "run"]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,8 @@ def test_dry_run_document_says_settings_and_where_they_came_from(capsys):
         (["--official", "--duration", "10s"], 2, "official-duration", "600"),
         (["--target-qps", "-1"], 2, "target-qps", "positive"),
         (["--find", "--target-qps", "5"], 2, "usage", "exclude"),
+        (["-t", "gpu"], 2, "unknown-target", "did you mean `cuda`?"),
+        (["--pull", "--dry-run"], 2, "no-registries", "no registry is configured"),
         (["image-fashion"], 4, "no-engine", "engine"),
         (["image-fashion", "-o", "/no/such/place/results"], 2, "missing-path", "/no/such/place"),
     ],

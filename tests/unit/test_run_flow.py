@@ -8,7 +8,6 @@ import pytest
 
 from orchestrator.facts.record import Setting
 from orchestrator.operations import run as run_flow
-from orchestrator.operations import run_plan
 from orchestrator.plan.run.cells import Cell
 
 
@@ -19,14 +18,14 @@ class Machine:
         self.limit, self.source, self.first = limit, source, first
         self.rates: list[float] = []
         self.request = SimpleNamespace(find=False)
-        self.planned = (SimpleNamespace(workload=SimpleNamespace(benchmark=None)),)
-        self.runner = self
+        self.scenario = "Server"
 
-    def step(self, _chosen, cell, **changes):
-        return (cell, changes.get("calibrated", {}).get("target_qps", self.first))
+    def tests(self):
+        yield None, Cell(scenario=self.scenario, mode="performance")
 
-    def run(self, cell, rate, *, number, total):
+    def run(self, _planned, cell, *, number, total, calibrated=None):
         assert (number, total) == (1, 1)
+        rate = (calibrated or {}).get("target_qps", self.first)
         self.rates.append(rate)
         record = SimpleNamespace(
             scenario=cell.scenario,
@@ -36,8 +35,8 @@ class Machine:
         return SimpleNamespace(record=record, error=None)
 
 
-def outcomes(machine: Machine, monkeypatch, scenario: str = "Server"):
-    monkeypatch.setattr(run_plan, "cells", lambda _request, _benchmark: (Cell(scenario=scenario, mode="performance"),))
+def outcomes(machine: Machine, scenario: str = "Server"):
+    machine.scenario = scenario
     return [outcome.record.valid for outcome in run_flow.outcomes(machine)]
 
 
@@ -50,18 +49,28 @@ def outcomes(machine: Machine, monkeypatch, scenario: str = "Server"):
         (10, [False, False, False], [800, 400, 200]),
     ],
 )
-def test_a_guess_that_is_too_high_is_halved_twice_at_most(monkeypatch, limit, verdicts, rates):
+def test_a_guess_that_is_too_high_is_halved_twice_at_most(limit, verdicts, rates):
     machine = Machine(limit)
-    assert outcomes(machine, monkeypatch) == verdicts
+    assert outcomes(machine) == verdicts
     assert machine.rates == rates
 
 
 @pytest.mark.parametrize("source", ["command line", "system", "recipe"])
-def test_a_rate_that_somebody_chose_is_never_changed(monkeypatch, source):
+def test_a_rate_that_somebody_chose_is_never_changed(source):
     machine = Machine(10, source=source)
-    assert outcomes(machine, monkeypatch) == [False]
+    assert outcomes(machine) == [False]
 
 
 @pytest.mark.parametrize("scenario", ["Offline", "SingleStream", "MultiStream"])
-def test_other_scenarios_are_run_once(monkeypatch, scenario):
-    assert outcomes(Machine(10), monkeypatch, scenario) == [False]
+def test_other_scenarios_are_run_once(scenario):
+    assert outcomes(Machine(10), scenario) == [False]
+
+
+def test_find_says_what_it_does_where_there_is_no_rate_to_search():
+    said = []
+    machine = Machine(10)
+    talk = SimpleNamespace(say=said.append)
+    run_flow.say_what_is_not_searched(machine, talk)
+    machine.scenario = "Offline"
+    run_flow.say_what_is_not_searched(machine, talk)
+    assert said == ["no rate to search in Offline: run once; later runs expect what that measures"]

@@ -156,3 +156,14 @@ def test_refs_become_commits_and_roots_say_so(tmp_path, monkeypatch):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(UsageError, match="no folder"):
         roots([str(tmp_path / "nowhere")], lambda url, ref: tmp_path)
+
+
+def test_settings_that_are_no_file_are_told_and_never_opened(folder):
+    for make in (Path.mkdir, os.mkfifo):
+        path = folder / "project/mlorch.yaml"
+        make(path)
+        with pytest.raises(DefinitionError) as caught:
+            read(folder)
+        (problem,) = caught.value.problems()
+        assert (problem.slug, problem.span.path) == ("settings-file", str(path))
+        path.rmdir() if path.is_dir() else path.unlink()

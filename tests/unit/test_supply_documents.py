@@ -15,23 +15,37 @@ from orchestrator.images.attest import provenance as origin
 from orchestrator.images.attest.attach import Attached
 from orchestrator.images.attest.check import Evidence, check_all, differences, good
 from orchestrator.images.attest.documents import digests, documents, find_documents, folder_of, keep_documents
-from orchestrator.images.attest.keys import generate, load_signer, load_verifier
-from orchestrator.images.attest.packages_found import from_archive, packages_in
+from orchestrator.images.attest.evidence import packages_in
 from orchestrator.images.attest.sbom import read_sbom, sbom
-from orchestrator.images.attest.signed import BadSignature, check_payload, envelope, image_payload
-from orchestrator.images.attest.signed import opened as unwrapped
+from orchestrator.images.attest.signatures import (
+    BadSignature,
+    Signer,
+    Verifier,
+    check_payload,
+    envelope,
+    generate,
+    image_payload,
+    load_signer,
+    load_verifier,
+)
+from orchestrator.images.attest.signatures import opened as unwrapped
 from orchestrator.images.attest.subject import packages_of, subject_of
 from orchestrator.images.layout.archive import opened
-from orchestrator.images.layout.read import images_of
+from orchestrator.images.layout.oci import images_of
 
 DIGEST = "sha256:" + "7" * 64
+
+
+def verify_with(signer: Signer):
+    """Checks what a signer signs."""
+    return Verifier(signer._key.public_key()).verify
 
 
 def subject(more: str = "", digest: str = DIGEST, base_source: str = "bootstrap"):
     made = plan(more)
     base = dataclasses.replace(made.layers[0], base_source=base_source)
     made = dataclasses.replace(made, layers=(base, made.layers[1]))
-    return subject_of(made, made.layers[-1], digest, ("classify", "9" * 64))
+    return subject_of(made, made.layers[-1], digest, "9" * 64)
 
 
 @pytest.fixture
@@ -132,12 +146,12 @@ def test_a_signature_is_about_one_image_and_by_one_key(keys):
     own, other = keys
     payload = image_payload(DIGEST, "reg.example/x")
     signature = own.sign(payload)
-    verify = own.verifier().verify
+    verify = verify_with(own)
     assert check_payload(payload, signature, DIGEST, verify) == "reg.example/x"
     for wrong in (
         lambda: check_payload(payload, signature, "sha256:" + "8" * 64, verify),
         lambda: check_payload(payload + b" ", signature, DIGEST, verify),
-        lambda: check_payload(payload, signature, DIGEST, other.verifier().verify),
+        lambda: check_payload(payload, signature, DIGEST, verify_with(other)),
         lambda: check_payload(payload, b"", DIGEST, verify),
         lambda: check_payload(b"{}", own.sign(b"{}"), DIGEST, verify),
     ):
@@ -148,14 +162,14 @@ def test_a_signature_is_about_one_image_and_by_one_key(keys):
 def test_an_envelope_opens_for_its_key_only(keys):
     own, other = keys
     wrapped = envelope(b"a statement", own.sign)
-    assert unwrapped(wrapped, own.verifier().verify) == b"a statement"
+    assert unwrapped(wrapped, verify_with(own)) == b"a statement"
     assert unwrapped(wrapped, None) == b"a statement"
     document = json.loads(wrapped)
     document["payload"] = base64.b64encode(b"another").decode()
     for data, verify in (
-        (wrapped, other.verifier().verify),
-        (json.dumps(document).encode(), own.verifier().verify),
-        (b"{}", own.verifier().verify),
+        (wrapped, verify_with(other)),
+        (json.dumps(document).encode(), verify_with(own)),
+        (b"{}", verify_with(own)),
         (b"nonsense", None),
         (json.dumps({**json.loads(wrapped), "payloadType": "text/plain"}).encode(), None),
     ):
@@ -227,7 +241,7 @@ def inside(tmp_path, layers):
     path.write_bytes(tar_of(layout(plan(), layers)))
     with opened(path) as archive:
         (image,) = images_of(archive)
-        return image, packages_in(image, from_archive(archive), path)
+        return image, packages_in(image, archive, path)
 
 
 def test_packages_are_those_that_the_last_layer_leaves(tmp_path):
@@ -265,7 +279,7 @@ def test_a_layer_that_is_no_tar_is_refused_or_empty(tmp_path, layer, monkeypatch
     with opened(path) as archive:
         (image,) = images_of(archive)
         with pytest.raises(StepFailed) as caught:
-            packages_in(image, from_archive(archive), path)
+            packages_in(image, archive, path)
     assert caught.value.slug == "bad-archive"
 
 
@@ -283,7 +297,7 @@ def test_a_file_in_a_layer_that_claims_to_be_huge_ends_the_reading_at_once(tmp_p
     with opened(path) as archive:
         (image,) = images_of(archive)
         with pytest.raises(StepFailed, match="ends inside a file"):
-            packages_in(image, from_archive(archive), path)
+            packages_in(image, archive, path)
 
 
 # -- all checks together ----------------------------------------------------------------------
@@ -310,7 +324,7 @@ def failed(found, about, verify):
 
 def test_an_honest_image_passes_every_check(evidence, keys):
     found, about = evidence
-    checks = check_all(found, about, keys[0].verifier().verify)
+    checks = check_all(found, about, verify_with(keys[0]))
     assert all(check.passed for check in checks), checks
     assert good(checks)
     assert failed(found, about, None) == set()
@@ -322,10 +336,10 @@ def changed(found, **attached):
 
 def test_each_lie_is_found_by_the_check_that_is_about_it(evidence, keys):
     found, about = evidence
-    verify, image = keys[0].verifier().verify, found.image
+    verify, image = verify_with(keys[0]), found.image
     bill, statement = found.attached.sboms[0], found.attached.provenances[0]
     labels = {**image.labels, "org.mlorch.inputs": '{"a":"b"}'}
-    assert failed(found, about, keys[1].verifier().verify) == {"signature"}
+    assert failed(found, about, verify_with(keys[1])) == {"signature"}
     assert failed(dataclasses.replace(found, asked="sha256:" + "0" * 64), about, verify) == {"digest"}
     assert failed(found, None, verify) == {"content-id"}
     assert failed(found, subject("other recipe", image.digest), verify) == {"content-id"}

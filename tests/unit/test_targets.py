@@ -19,8 +19,7 @@ from orchestrator.errors import EngineError, HostLimitError, UsageError
 from orchestrator.host.accelerators import this_machine
 from orchestrator.host.checks import check_host
 from orchestrator.host.detect import presence
-from orchestrator.operations.host_ready import require_platform, require_present, require_settings
-from orchestrator.operations.target_choice import all_targets
+from orchestrator.operations.target_choice import all_targets, require_platform, require_present, require_settings
 from orchestrator.plan.build.layers import merge_layers
 from orchestrator.plan.build.planner import build_plan, build_plans
 from orchestrator.plan.build.resolve import arch_of, base_candidates, benchmarks_of, resolve_framework

@@ -6,7 +6,7 @@ import click
 
 from orchestrator.commands.groups import LazyCommands
 
-COMMANDS: dict[str, str] = {
+SUMMARIES = {
     "list": "Show images of mlorch in the engine and in registries.",
     "lock": "Pin what layers are made of: base digests, commits, packages.",
     "prune": "Remove images that no current plan needs.",
@@ -20,8 +20,18 @@ COMMANDS: dict[str, str] = {
     "bundle": "Write images, models, data, recipes and documents into one file.",
     "load": "Take such a file in, with no network.",
 }
+COMMANDS = {
+    "listing": ("list", "prune"),
+    "lock": ("lock",),
+    "registry": ("pull", "push"),
+    "rebuild": ("rebuild",),
+    "attestations": ("sbom", "keygen", "sign", "verify"),
+    "bundle": ("bundle", "load"),
+}
+"""The commands of each module, functions of the same name there."""
+MODULES = {name: f"images.{module}:{name}" for module, names in COMMANDS.items() for name in names}
 
 
-@click.group("images", cls=LazyCommands, modules={name: f"images.{name}" for name in COMMANDS}, summaries=COMMANDS)
+@click.group("images", cls=LazyCommands, modules=MODULES, summaries=SUMMARIES)
 def command() -> None:
     """Lock, publish, get, list and remove images; say, sign, check and rebuild what is in them."""

@@ -1,4 +1,4 @@
-"""`mlorch images bundle`: everything that benchmarks need, in one file."""
+"""`mlorch images bundle` and `load`: everything that benchmarks need in one file, taken in with no network."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import context_for, json_option, recipes_option, selection_options
+from orchestrator.commands.common import context_options, json_option, recipes_option, selection_options
+from orchestrator.commands.images.options import key_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.console import Console
+    from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
 
 
@@ -24,38 +27,59 @@ if TYPE_CHECKING:
     help="The file to write; one that is there is replaced when the new one is whole.",
 )
 @selection_options
-@recipes_option
-@json_option
-def command(
-    output: Path,
-    chosen: Sequence[Selection],
-    recipes: tuple[str, ...],
-    *,
-    as_json: bool,
-) -> None:
+@context_options
+def bundle(context: Context, console: Console, output: Path, chosen: Sequence[Selection]) -> None:
     """Write images with all layers, models and data, recipes, locks, SBOMs and provenance into one file.
 
     What is missing is built and fetched first. `mlorch images load FILE` takes it in on a
     machine with no network; there `mlorch run` finds everything. The file is an OCI layout
     in a tar, so other tools read its images too.
     """
-    from orchestrator.commands.progress import ConsoleProgress
-    from orchestrator.console import Console
+    from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.host.process import signals_interrupt
-    from orchestrator.operations.images.bundle import BundleRequest, bundle
+    from orchestrator.operations.images.bundle import bundle
 
-    console = Console(quiet=as_json)
-    request = BundleRequest(output=output, selections=tuple(chosen))
     with signals_interrupt():
-        made = bundle(context_for(console, recipes), request, ConsoleProgress(console))
-    if as_json:
+        made = bundle(context, chosen, output, ConsoleProgress(console))
+    if console.quiet:
         console.document(made.document())
         return
-    contents = made.written.contents
-    size = f"{made.written.size / 1e6:.1f} MB"
-    console.result(f"{output}: {size}, {len(contents.files)} files, sha256 {made.written.sha256}")
+    contents = made.contents
+    size = f"{made.size / 1e6:.1f} MB"
+    console.result(f"{output}: {size}, {len(contents.files)} files, sha256 {made.sha256}")
     for image in contents.images:
         console.result(f"  image    {image.reference}")
     for asset in contents.assets:
         console.result(f"  {asset.kind:8} {asset.name}")
     console.result(f"on the other machine: `mlorch images load {output.name}`")
+
+
+@click.command("load")
+@click.argument("file", type=click.Path(path_type=Path))
+@key_option("Public key (PEM) that every image has to be signed with; else nothing is taken in.")
+@recipes_option
+@json_option
+def load(file: Path, key: Path | None, recipes: tuple[str, ...], *, as_json: bool) -> None:
+    """Take images, models, data and documents of a bundle in. Every byte is checked before anything is used.
+
+    Recipes of the bundle are taken along only where those of this machine would plan other images.
+    """
+    from orchestrator.console import Console
+    from orchestrator.host.process import signals_interrupt
+    from orchestrator.images.attest.signatures import verifier_of
+    from orchestrator.operations.images.bundle import load
+
+    console = Console(quiet=as_json)
+    verifier = verifier_of(key)
+    with signals_interrupt():
+        loaded = load(file, console, recipes=recipes, verifier=verifier)
+    if as_json:
+        console.document(loaded)
+        return
+    for image in loaded.images:
+        console.result(f"  image  {image}")
+    for asset in loaded.assets:
+        console.result(f"  asset  {asset}")
+    console.result("ready, with no network:")
+    for line in loaded.run:
+        console.result(f"  {line}")

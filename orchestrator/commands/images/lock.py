@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @locked_option
 @recipes_option
 @json_option
-def command(
+def lock(
     layers: tuple[str, ...],
     update: tuple[str, ...],
     platforms: tuple[str, ...],
@@ -55,7 +55,7 @@ def command(
     context = context_for(console, recipes, locked=wants_locked(locked))
     request = LockRequest(layers=layers, update=update, platforms=platforms, output=output)
     done = []
-    for one in lock(context, request, console):
+    for one in lock(context, request):
         done.append(one)
         if not as_json and not (context.locked and one.changes):
             _show(console, one)

@@ -1,28 +1,39 @@
-"""Options that commands of `mlorch images` share, and the password of a key."""
+"""What commands of `mlorch images` share: which images are meant, keys, where definitions and output are."""
 
 from __future__ import annotations
 
 import os
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.common import is_terminal
+from orchestrator.commands.common import is_terminal, selection_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.operations.plan_cache import Selection
 
     Command = Callable[..., Any]
 
 
-def names_argument(function: Command) -> Command:
-    """Layers and references of images, handed on as ``names``."""
-    return click.argument("names", nargs=-1, metavar="[LAYER|IMAGE]...")(function)
+def images_argument(function: Command) -> Command:
+    """Layers and references of images, and the options of a selection, handed on as ``images``."""
+
+    @wraps(function)
+    def called(*arguments: Any, names: tuple[str, ...], chosen: Sequence[Selection], **more: Any) -> Any:
+        from orchestrator.operations.images.pick import ImageSelection
+
+        images = ImageSelection(selections=tuple(chosen), names=names, registry=more.pop("registry", ""))
+        return function(*arguments, images=images, **more)
+
+    return click.argument("names", nargs=-1, metavar="[LAYER|IMAGE]...")(selection_options(called))
 
 
 def registry_option(function: Command) -> Command:
-    """`--registry`: images as they lie there, not in the engine."""
+    """`--registry`: images as they lie there, not in the engine; for a command with `images_argument`."""
     return click.option("--registry", default="", metavar="HOST[:PORT][/PATH]", help="The images of that registry.")(
         function
     )
@@ -35,7 +46,7 @@ def key_option(text: str) -> Callable[[Command], Command]:
 
 def password() -> str:
     """The password of a key: from the environment, else asked where a person is. Never shown, never kept."""
-    from orchestrator.images.attest.keys import PASSWORD_VARIABLE
+    from orchestrator.images.attest.signatures import PASSWORD_VARIABLE
 
     given = os.environ.get(PASSWORD_VARIABLE)
     if given is not None:

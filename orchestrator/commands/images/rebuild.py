@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import context_for, json_option, recipes_option, selection_options
+from orchestrator.commands.common import context_options, selection_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.console import Console
     from orchestrator.images.rebuild import Rebuilt
+    from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
 
 
@@ -20,15 +21,9 @@ if TYPE_CHECKING:
 @click.argument("layers", nargs=-1, metavar="[LAYER]…")
 @selection_options
 @click.option("--verify", is_flag=True, help="Compare with the images that are there, and leave those as they are.")
-@recipes_option
-@json_option
-def command(
-    layers: tuple[str, ...],
-    chosen: Sequence[Selection],
-    recipes: tuple[str, ...],
-    *,
-    verify: bool,
-    as_json: bool,
+@context_options
+def rebuild(
+    context: Context, console: Console, layers: tuple[str, ...], chosen: Sequence[Selection], *, verify: bool
 ) -> int:
     """Build LAYERs (default: all of the selection) again without any cache.
 
@@ -36,18 +31,15 @@ def command(
     file that differs and in what, or the first field of the configuration. Exit status 1
     when one differs in more than its compression. Without it the new images take the place of the old ones.
     """
-    from orchestrator.commands.progress import ConsoleProgress
-    from orchestrator.console import Console
-    from orchestrator.operations.images.rebuild import RebuildRequest, rebuild
+    from orchestrator.commands.build_view import ConsoleProgress
+    from orchestrator.operations.images.rebuild import rebuild
 
-    console = Console(quiet=as_json)
-    request = RebuildRequest(selections=tuple(chosen), layers=layers, verify=verify)
     done: list[Rebuilt] = []
-    for found in rebuild(context_for(console, recipes), request, ConsoleProgress(console)):
+    for found in rebuild(context, chosen, ConsoleProgress(console), layers=layers, verify=verify):
         done += found
-        if not as_json:
+        if not console.quiet:
             show(console, found)
-    if as_json:
+    if console.quiet:
         console.document({"layers": done})
     return 1 if any(one.state == "differs" for one in done) else 0
 

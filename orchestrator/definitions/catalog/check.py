@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from orchestrator.definitions.catalog.check_assets import check_inputs, check_lock, check_sources
 from orchestrator.definitions.catalog.check_harness import check_interface, check_program
+from orchestrator.definitions.catalog.check_rounds import check_benchmark, check_round
 from orchestrator.definitions.kinds import recipes as d
+from orchestrator.definitions.kinds.rounds import Round
 from orchestrator.definitions.locks import normalised, pinned_locations, unpinned
 from orchestrator.definitions.yaml import suggestion
-from orchestrator.errors import DefinitionError
+from orchestrator.errors import DefinitionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.definitions.catalog.entries import AnyEntry, Catalog
+    from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Entry
     from orchestrator.errors import Problem
 
 Loc = tuple[str | int, ...]
@@ -24,12 +26,47 @@ Loc = tuple[str | int, ...]
 
 def check(catalog: Catalog) -> tuple[Problem, ...]:
     """Every fault between definitions, in the order of kinds and names; reads files and locks."""
-    return (*check_references(catalog), *(p for entry in catalog.entries() for p in _files(catalog, entry)))
+    return (
+        *check_references(catalog),
+        *check_choices(catalog),
+        *(p for entry in catalog.entries() for p in _files(catalog, entry)),
+    )
 
 
 def check_references(catalog: Catalog) -> tuple[Problem, ...]:
     """The part of `check` that needs no file: names that are not defined, layers at the wrong level."""
-    return tuple(problem for entry in catalog.entries() for problem in _names(catalog, entry))
+    return tuple(problem for entry in catalog.entries() for problem in check_entry(catalog, entry))
+
+
+def check_entry(catalog: Catalog, entry: AnyEntry) -> tuple[Problem, ...]:
+    """`check_references` of one definition."""
+    return tuple(_names(catalog, entry))
+
+
+def check_choices(catalog: Catalog) -> tuple[Problem, ...]:
+    """Faults that show only with other choices than the defaults: every value of every axis, one at a time."""
+    from orchestrator.definitions.catalog.choose import chosen
+    from orchestrator.definitions.variations import Change
+
+    problems: dict[Problem, None] = {}
+    for entry in catalog.entries():
+        for axis, value in _other_choices(entry):
+            try:
+                varied = chosen(catalog, entry, [Change(axis, value)])
+            except UsageError as error:
+                if error.slug != "choices-conflict":
+                    place = entry.document.span(("axes", axis, "values", value), key=True)
+                    problems[entry.document.problem(error.slug, error.message, place, error.hint)] = None
+                continue
+            problems |= dict.fromkeys(check_entry(catalog, varied))
+    return tuple(problems)
+
+
+def _other_choices(entry: AnyEntry) -> Iterator[tuple[str, str]]:
+    for name, axis in getattr(entry.definition, "axes", {}).items():
+        for value in axis.values:
+            if value != axis.default:
+                yield name, value
 
 
 # -- names -------------------------------------------------------------------------------
@@ -38,11 +75,7 @@ def check_references(catalog: Catalog) -> tuple[Problem, ...]:
 def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
     match entry.definition:
         case d.Target() as target:
-            yield from _layer(catalog, entry, target.base, ("base",), "base")
-            yield from _layer(catalog, entry, target.runtime, ("runtime",), "runtime")
-            for framework, layer in target.frameworks.items():
-                yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
-            yield from _own_frameworks(entry, target)
+            yield from _target(catalog, entry, target)
         case d.Layer() as layer:
             yield from _over(catalog, entry, layer)
             yield from _from_source(catalog, entry, layer)
@@ -54,10 +87,24 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
                 yield from check_program(entry, harness.program)
         case d.Benchmark() as benchmark:
             yield from _benchmark(catalog, entry, benchmark)
+            yield from check_benchmark(catalog, cast("Entry[d.Benchmark]", entry))
         case d.Model() | d.Dataset() as asset:
             yield from _asset(catalog, entry, asset)
+        case Round() as rules:
+            yield from _layer(catalog, entry, rules.loadgen.layer, ("loadgen", "layer"), "loadgen")
+            yield from check_round(catalog, cast("Entry[Round]", entry))
         case _:
             pass
+
+
+def _target(catalog: Catalog, entry: AnyEntry, target: d.Target) -> Iterator[Problem]:
+    yield from _layer(catalog, entry, target.base, ("base",), "base")
+    yield from _layer(catalog, entry, target.runtime, ("runtime",), "runtime")
+    for framework, layer in target.frameworks.items():
+        yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
+    for index, name in enumerate(target.host):
+        yield from _known(catalog, entry, "hostchecks", name, ("host", index))
+    yield from _own_frameworks(entry, target)
 
 
 def _from_source(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
@@ -155,7 +202,9 @@ def _known(catalog: Catalog, entry: AnyEntry, kind: str, name: str, loc: Loc) ->
         yield entry.document.fault(f"unknown-{kind}", message, loc, suggestion(name, catalog.names(kind)))
 
 
-def _layer(catalog: Catalog, entry: AnyEntry, name: str, loc: Loc, level: str) -> Iterator[Problem]:
+def _layer(catalog: Catalog, entry: AnyEntry, name: str | None, loc: Loc, level: str) -> Iterator[Problem]:
+    if name is None:  # the key was left out, and may be
+        return
     yield from _known(catalog, entry, "layer", name, loc)
     found = catalog.by_key.get(("layer", name))
     if found is None or not isinstance(found.definition, d.Layer) or found.definition.level == level:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 from orchestrator.definitions.asset_locks import lock_name, missing_hashes, with_lock
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
+from orchestrator.definitions.catalog.rounds import round_rules
 from orchestrator.definitions.kinds.base import Definition
 from orchestrator.definitions.kinds.lock import AssetLock, LayerLock
-from orchestrator.definitions.kinds.recipes import KINDS, Asset, Benchmark, Dataset, Harness, Layer, Model, Target
+from orchestrator.definitions.kinds.recipes import (
+    KINDS,
+    Asset,
+    Benchmark,
+    Dataset,
+    Harness,
+    Layer,
+    Model,
+    Round,
+    Target,
+)
 from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.yaml import decode, nearest, read_document, suggestion
 from orchestrator.errors import DefinitionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
+    from orchestrator.definitions.variations import Variation
     from orchestrator.definitions.yaml import Document
     from orchestrator.errors import Span
+    from orchestrator.facts.rounds import RoundRules
 
 _TEMPLATE_NAME = re.compile(r"(?!/)[A-Za-z0-9._/@+-]+")
 Key = tuple[str, str]
@@ -41,11 +53,10 @@ class Entry(Generic[D_co]):
     origin: str
     root: Path
     """The folder of definitions that it belongs to; files that it names must lie inside."""
-
-    @property
-    def folder(self) -> Path:
-        """The folder that its relative paths start from."""
-        return self.path.parent
+    written: Document | None = None
+    """The file as it was written, where ``document`` is that with the choices of its axes made."""
+    variation: Variation | None = None
+    """The choices that were made, and what wrote each value that is not the recipe's own."""
 
     @property
     def sha256(self) -> str:
@@ -75,13 +86,16 @@ class Catalog:
     _locks: dict[str, LayerLock | None] = field(default_factory=dict, repr=False, compare=False)
     _names: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     _with_locks: dict[Key, AnyEntry] = field(default_factory=dict, repr=False, compare=False)
+    _rounds: dict[str, RoundRules] = field(default_factory=dict, repr=False, compare=False)
 
     def get(self, kind: str, name: str) -> AnyEntry:
         """A definition by kind and name; `UsageError` with the nearest names where there is none."""
         if (kind, name) in self.by_key:
             return self._with_lock(kind, name)
         names = self.names(kind)
-        near = nearest(name, names, limit=3)
+        entries = [self.by_key[kind, known] for known in names]
+        called = [e.definition.name for e in entries if name.lower() in getattr(e.definition, "aliases", ())]
+        near = called or nearest(name, names, limit=3)
         hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}? " if near else ""
         hint += f"there are: {', '.join(names)}" if names else f"no {kind} is defined"
         raise UsageError(f"there is no {kind} `{name}`", hint=hint, slug=f"unknown-{kind}")
@@ -106,6 +120,16 @@ class Catalog:
 
     def host_checks(self, name: str) -> Entry[HostChecks]:
         return self._get(HostChecks, name)
+
+    def round(self, name: str) -> Entry[Round]:
+        return self._get(Round, name)
+
+    def round_rules(self, name: str) -> RoundRules:
+        """The rules of a round, whole; `UsageError` (`unknown-round`) where there is none."""
+        if name not in self._rounds:
+            self.round(name)
+            self._rounds[name] = round_rules(self.by_key, name)
+        return self._rounds[name]
 
     def targets(self) -> tuple[Entry[Target], ...]:
         return self._all(Target)
@@ -205,7 +229,11 @@ class Catalog:
             if inside(path, root.dockerfiles) is None:
                 message = f"the template {path} is a link that leads out of {root.dockerfiles}"
                 raise DefinitionError.fault("template-outside", message, "copy the file into `dockerfiles/`")
-            return Template(text=read_text(path), path=path)
+            try:
+                return Template(text=path.read_text(encoding="utf-8"), path=path)
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+                raise DefinitionError.fault("unreadable", f"cannot read {path}: {reason}") from None
         folders = [root.dockerfiles for root in self.roots]
         known = {path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*.j2")}
         hint = suggestion(name, sorted(known))
@@ -221,7 +249,7 @@ class Catalog:
         """
         builtin = source.startswith("builtin:")
         tree = package_folder() if builtin else entry.root
-        path = (tree if builtin else entry.folder) / source.removeprefix("builtin:")
+        path = (tree if builtin else entry.path.parent) / source.removeprefix("builtin:")
         span = entry.document.find(source)
         try:
             real = inside(path, tree)
@@ -236,15 +264,6 @@ class Catalog:
         return real
 
 
-def read_text(path: Path) -> str:
-    """A template's text; `DefinitionError` where it cannot be read or is not UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise DefinitionError.fault("unreadable", f"cannot read {path}: {reason}") from None
-
-
 def _unfit(real: Path, tree: Path) -> Iterator[tuple[str, str, str]]:
     """What must not be read of a file or folder of a recipe: slug, message and hint.
 
@@ -252,24 +271,17 @@ def _unfit(real: Path, tree: Path) -> Iterator[tuple[str, str, str]]:
     an image that is published; a pipe would be read for ever.
     """
     copy = "copy what it leads to beside the recipe"
-    if not real.is_dir():
-        if not real.is_file():
-            yield "file-kind", f"{real} is neither a file nor a folder", "name a plain file"
-        return
-    for at, folders, files in os.walk(real):
-        for name in sorted(folders):
-            if (path := Path(at) / name).is_symlink():
-                yield "file-outside", f"{path} is a link to a folder; none is followed", copy
-        for name in sorted(files):
-            path = Path(at) / name
-            try:
-                within = inside(path, tree)
-            except (OSError, RuntimeError):  # it leads to nothing, or in a loop
-                within = None
-            if within is None:
-                yield "file-outside", f"{path} is a link that leads out of {tree} or to nothing", copy
-            elif not within.is_file():
-                yield "file-kind", f"{path} is neither a file nor a folder", "remove it from the folder"
+    for path in sorted(real.rglob("*")) if real.is_dir() else [real]:
+        try:
+            within = inside(path, tree)
+        except (OSError, RuntimeError):  # it leads to nothing, or in a loop
+            within = None
+        if within is None:
+            yield "file-outside", f"{path} is a link that leads out of {tree} or to nothing", copy
+        elif within.is_dir() and path.is_symlink():
+            yield "file-outside", f"{path} is a link to a folder; none is followed", copy
+        elif not within.is_dir() and not within.is_file():
+            yield "file-kind", f"{path} is neither a file nor a folder", "remove it, or name a plain file"
 
 
 def _missing_file(entry: AnyEntry, source: str, path: Path, span: Span) -> DefinitionError:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 (a field's type)
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.catalog.check import check_references
+from orchestrator.definitions.catalog.check import check_entry, check_references
+from orchestrator.definitions.catalog.choose import with_choices
 from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Entry, Key
 from orchestrator.definitions.catalog.roots import Root, definition_files, inside
 from orchestrator.definitions.kinds.recipes import KINDS
+from orchestrator.definitions.variations import vary
 from orchestrator.definitions.yaml import Document, decode, read_document, suggestion
 from orchestrator.definitions.yaml.nodes import ScalarNode
 from orchestrator.definitions.yaml.text import listing
@@ -17,6 +19,8 @@ from orchestrator.errors import DefinitionError, Problem, Span, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from orchestrator.definitions.variations import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,20 @@ def load(roots: Sequence[Root]) -> Catalog:
     if problems:
         raise DefinitionError(problems)
     return gathered.catalog
+
+
+def load_chosen(catalog: Catalog, names: Sequence[str], changes: Sequence[Change]) -> Catalog:
+    """``catalog`` with the benchmarks ``names`` as ``--set`` wants them.
+
+    Raises as `with_choices`, and `DefinitionError` where a recipe with these choices names what there is not.
+    """
+    if not changes:
+        return catalog
+    varied = with_choices(catalog, names, changes)
+    problems = [found for name in names for found in check_entry(varied, varied.benchmark(name))]
+    if problems:
+        raise DefinitionError(problems)
+    return varied
 
 
 def gather(roots: Sequence[Root], files: Sequence[Path] = ()) -> Gathered:
@@ -78,13 +96,22 @@ def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry:
     document = read_document(path)
     kind = _kind(document)
     try:
-        definition = decode(document, KINDS[kind])
+        variation = vary(document)  # with the defaults of its axes
+        definition = decode(variation.document, KINDS[kind])
     except DefinitionError:
         name = document.node(("name",))
         if isinstance(name, ScalarNode):
             broken.add((kind, name.value))
         raise
-    return Entry(definition=definition, document=document, path=path, origin=root.origin, root=root.path)
+    return Entry(
+        definition=definition,
+        document=variation.document,
+        path=path,
+        origin=root.origin,
+        root=root.path,
+        written=document,
+        variation=variation,
+    )
 
 
 def _kind(document: Document) -> str:

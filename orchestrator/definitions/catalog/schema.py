@@ -52,9 +52,11 @@ def _relax(value: Any) -> Any:
     if isinstance(node.get("pattern"), str):
         node["pattern"] = node["pattern"].replace(r"\Z", "$")
     kind = node.get("type")
-    if isinstance(kind, str) and kind in _TEXT_OF:  # a key of a model may be called `type` too
+    if not isinstance(kind, str):  # a field that is called `type`
+        return node
+    if kind in _TEXT_OF:
         notes = {key: node.pop(key) for key in _NOTES if key in node}
-        return {**notes, "anyOf": [node, {"type": "string", "pattern": _TEXT_OF[kind]}]}
+        return {**notes, "anyOf": [node, {"type": "string", "pattern": _TEXT_OF[str(kind)]}]}
     if kind == "string" and "const" not in node and "enum" not in node:
         node["type"] = ["string", "number", "boolean"]
     return node

@@ -14,13 +14,13 @@ from pydantic import Field, StringConstraints, model_validator
 from orchestrator.definitions.kinds.base import (
     Commit,
     DebName,
-    Definition,
     GitUrl,
     Name,
     RelativePath,
     Sha256,
     Size,
     Strict,
+    Variable,
 )
 
 HashOrNone = Sha256 | Literal[""]
@@ -268,7 +268,7 @@ class Needs(Strict):
     memory: Size | None = None
 
 
-class Asset(Definition):
+class Asset(Variable):
     """Common to models and datasets: where the bytes come from and what they must become."""
 
     sources: tuple[_AnySource, ...] = Field(min_length=1)

@@ -8,7 +8,7 @@ are refused. Names are lower-case words joined by ``-``, ``_`` or ``.``.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -64,6 +64,7 @@ class Strict(BaseModel):
         str_strip_whitespace=False,
         allow_inf_nan=False,
         regex_engine="python-re",  # the Rust engine knows neither look-ahead nor \\Z
+        defer_build=True,
     )
 
 
@@ -73,3 +74,47 @@ class Definition(Strict):
     name: Name
     title: str = Field(min_length=1, max_length=120)
     description: str = ""
+
+
+# -- recipes that vary (`definitions.variations` merges them before they are decoded) --------------------
+
+ChoiceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*\Z", max_length=64)]
+When = dict[Name, ChoiceName | tuple[ChoiceName, ...]]
+"""Axis → the value that must be chosen, or one of several; all of them must hold."""
+
+
+class Choice(Strict):
+    """One value of an axis, and the fields that the recipe has with it."""
+
+    title: str = Field(default="", max_length=120)
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class Axis(Strict):
+    """Something that can be chosen with `--set AXIS=VALUE`."""
+
+    about: str = Field(default="", max_length=200)
+    default: ChoiceName
+    values: dict[ChoiceName, Choice] = Field(min_length=1)
+
+
+class Part(Strict):
+    """Fields that the recipe has where several choices meet."""
+
+    when: When = Field(min_length=1)
+    set: dict[str, Any] = Field(min_length=1)
+
+
+class Conflict(Strict):
+    """Choices that do not go together, and why."""
+
+    when: When = Field(min_length=2)
+    because: str = Field(min_length=8, max_length=300)
+
+
+class Variable(Definition):
+    """A recipe that has choices."""
+
+    axes: dict[Name, Axis] = Field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()

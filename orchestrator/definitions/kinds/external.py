@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from orchestrator.definitions.kinds.base import AbsolutePath, EnvName, RelativePath, Size, Strict
 
 Template = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=16_384)]
 ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*\Z", max_length=80)]
+FilePath = Annotated[str, StringConstraints(pattern=r"^(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+~-]+\Z")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=40)]
 """A name that can stand in a template: no hyphen, which is arithmetic there."""
 Reason = Annotated[str, StringConstraints(min_length=8, max_length=400)]
@@ -107,6 +108,16 @@ class WordsIf(Strict):
     words: tuple[Template, ...] = Field(min_length=1)
 
 
+def _kind_of_word(given: object) -> str:
+    return "[conditional]" if isinstance(given, dict | WordsIf) else "[text]"
+
+
+Word = Annotated[
+    Annotated[Template, Tag("[text]")] | Annotated[WordsIf, Tag("[conditional]")], Discriminator(_kind_of_word)
+]
+"""An argument, or arguments under a condition; pydantic is told which, so that it complains of one only."""
+
+
 class RenderedFile(Strict):
     """A file that mlorch writes for the program, mounted read-only.
 
@@ -114,7 +125,7 @@ class RenderedFile(Strict):
     the settings of the test for LoadGen, ``text`` follows them; ``json`` is made of ``values``.
     """
 
-    path: RelativePath | AbsolutePath
+    path: FilePath
     format: Literal["text", "user.conf", "json"] = "text"
     text: Template = ""
     values: dict[str, object] = Field(default_factory=dict)
@@ -191,7 +202,7 @@ class Step(Strict):
 
     name: Identifier
     role: Literal["prepare", "run", "accuracy"]
-    argv: tuple[Template | WordsIf, ...] = Field(min_length=1)
+    argv: tuple[Word, ...] = Field(min_length=1)
     env: dict[EnvName, Template] = Field(default_factory=dict)
     workdir: Template = "/scratch"
     when: Condition = Field(default_factory=dict)

@@ -27,8 +27,10 @@ from orchestrator.definitions.kinds.base import (
     RelativePath,
     Requirement,
     Strict,
+    Variable,
 )
 from orchestrator.definitions.kinds.external import Identifier, Program, Template  # noqa: TC001 (pydantic reads it)
+from orchestrator.definitions.kinds.rounds import Round as Round  # noqa: PLC0414 (named here for callers)
 from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 from orchestrator.facts.metrics import AccuracyName  # noqa: TC001 (pydantic reads it)
@@ -114,7 +116,7 @@ class Layer(Definition):
 # -- harnesses and benchmarks ------------------------------------------------------------
 
 
-class Harness(Definition):
+class Harness(Variable):
     """The program that drives a model under LoadGen, and the layers that hold it.
 
     Of form `mlorch` it reads the settings of docs/run-contract.md; of form `external` it is somebody else's,
@@ -123,7 +125,8 @@ class Harness(Definition):
 
     kind: Literal["harness"]
     form: Literal["mlorch", "external"] = "mlorch"
-    loadgen: Name
+    loadgen: Name | None = None
+    """The layer with LoadGen; where none is named, the one of the benchmark's round."""
     deps: Name
     code: Name
     command: tuple[str, ...] = ()
@@ -169,13 +172,15 @@ class ScenarioSettings(Strict):
     min_query_count: int | None = Field(default=None, gt=0)
 
 
-class Benchmark(Definition):
+class Benchmark(Variable):
     """A model and a dataset under a harness: what is measured."""
 
     kind: Literal["benchmark"]
     task: Name
     stands_for: str = ""
+    """A model of the round, by the checker's name: what is measured, where official, else what it is like."""
     round: str = "v6.1"
+    """The round of MLPerf Inference whose rules and seeds hold; the harness's LoadGen must be one that it accepts."""
     official: bool = False
     default: bool = False
     layer: Name
@@ -196,7 +201,7 @@ class Benchmark(Definition):
 
 
 AnyDefinition = Annotated[
-    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks,
+    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks | Round,
     Field(discriminator="kind"),
 ]
 KINDS: dict[str, type[Definition]] = {
@@ -207,4 +212,5 @@ KINDS: dict[str, type[Definition]] = {
     "dataset": Dataset,
     "harness": Harness,
     "hostchecks": HostChecks,
+    "round": Round,
 }

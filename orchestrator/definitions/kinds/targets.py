@@ -190,6 +190,8 @@ class Target(Definition):
     """A kind of hardware: its layers and what its containers are given."""
 
     kind: Literal["target"]
+    aliases: tuple[Name, ...] = ()
+    """What people call this hardware, for the hint where a name is not known; none of them is a name itself."""
     platforms: tuple[Platform, ...] = Field(min_length=1)
     base: Name
     runtime: Name

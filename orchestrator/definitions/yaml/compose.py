@@ -1,4 +1,4 @@
-"""Events of the YAML parser -> nodes, without recursion and within limits."""
+"""Events of the YAML parser -> nodes, within limits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from orchestrator.definitions.yaml.nodes import ListNode, MapNode, Node, ScalarN
 from orchestrator.errors import DefinitionError, Problem, Span
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, NoReturn
 
     from orchestrator.definitions.yaml.document import Document
@@ -28,92 +29,90 @@ def compose(bare: Document) -> tuple[Node | None, list[Problem]]:
     """The tree of a text and the faults that did not prevent it; raises `DefinitionError` for those that do."""
     composer = _Composer(bare)
     try:
-        for event in yaml.parse(bare.text, Loader=_LOADER):
-            composer.take(event)
+        root = composer.document()
     except yaml.MarkedYAMLError as error:
         raise DefinitionError([*composer.problems, _syntax(bare, error)]) from None
     except yaml.YAMLError as error:
         raise DefinitionError([bare.problem("yaml-syntax", f"not YAML: {error}", Span.at(bare.path))]) from None
-    return composer.root, composer.problems
+    return root, composer.problems
 
 
 class _Composer:
-    """Takes events one by one; `open` holds the collections that have not ended, each with its waiting key."""
+    """Takes the events in order; in `anchors` is None what has not ended."""
 
     def __init__(self, bare: Document) -> None:
         self.bare = bare
-        self.root: Node | None = None
+        self.events: Iterator[Any] = yaml.parse(bare.text, Loader=_LOADER)
         self.problems: list[Problem] = []
-        self.open: list[ListNode | MapNode] = []
-        self.keys: list[Node | None] = []
-        self.anchors: dict[str, Node] = {}
+        self.anchors: dict[str, Node | None] = {}
         self.nodes = 0
-        self.documents = 0
 
-    def take(self, event: Any) -> None:
-        match event:
-            case yaml.ScalarEvent():
-                null = event.implicit[0] and event.value in _NULLS
-                self._finish(self._start(event, ScalarNode(*_range(event), event.value, null)))
-            case yaml.MappingStartEvent():
-                self._push(event, MapNode(*_range(event)))
-            case yaml.SequenceStartEvent():
-                self._push(event, ListNode(*_range(event)))
-            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                node = self.open.pop()
-                self.keys.pop()
-                node.end_line, node.end_column = _range(event)[2:]
-                self._finish(node)
-            case yaml.AliasEvent():
-                self._alias(event)
-            case yaml.DocumentStartEvent():
-                self.documents += 1
-                if self.documents > 1:
+    def document(self) -> Node | None:
+        """The tree of the only document; None where there is none."""
+        root: Node | None = None
+        documents = 0
+        for event in self.events:
+            if isinstance(event, yaml.NodeEvent):
+                root = self._value(event, 0)
+            elif isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
                     hint = "one file holds one definition"
                     self._stop("yaml-syntax", "a second document begins here", Node(*_range(event)), hint)
-            case _:
-                pass  # the ends of documents and streams
+        return root
 
-    def _start(self, event: Any, node: Any) -> Any:
-        self.nodes += 1
-        if self.nodes > MAX_NODES or len(self.open) >= MAX_DEPTH:
-            self._stop("too-large", _TOO_LARGE, node)
+    def _value(self, event: Any, depth: int) -> Node:
+        """What begins with an event, up to its end; never deeper than `MAX_DEPTH`."""
+        node: Node
+        match event:
+            case yaml.AliasEvent():
+                return self._repeated(event, depth)
+            case yaml.ScalarEvent():
+                null = event.implicit[0] and event.value in _NULLS
+                node = ScalarNode(*_range(event), event.value, null)
+            case yaml.MappingStartEvent():
+                node = MapNode(*_range(event))
+            case _:
+                node = ListNode(*_range(event))
+        self._count(1, depth, node)
         if event.tag is not None and event.tag not in _TEXT_TAGS:
             message = f"the tag `{event.tag[:60]}` is not used here"
             self._note("yaml-tag", message, node, "write the value without a tag")
         if event.anchor is not None:
+            self.anchors[event.anchor] = None
+        self._fill(node, depth + 1)
+        if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node
 
-    def _push(self, event: Any, node: ListNode | MapNode) -> None:
-        self.open.append(self._start(event, node))
-        self.keys.append(None)
-
-    def _alias(self, event: Any) -> None:
-        node, alias = self.anchors.get(event.anchor), Node(*_range(event))
-        if node is None:
-            self._stop("yaml-syntax", f"there is no anchor `&{event.anchor}` before this alias", alias)
-        if node in self.open:
-            self._stop("yaml-syntax", f"the alias `*{event.anchor}` stands inside what it repeats", alias)
-        self.nodes += node.size
-        if self.nodes > MAX_NODES or len(self.open) + node.height >= MAX_DEPTH:
-            self._stop("too-large", _TOO_LARGE, alias)
-        self._finish(node)
-
-    def _finish(self, node: Node) -> None:
-        """A value is complete: hang it below the collection that is open."""
-        if not self.open:
-            self.root = node
+    def _fill(self, node: Node, depth: int) -> None:
+        """Take what a collection holds, and its end."""
+        if isinstance(node, ScalarNode):
             return
-        parent = self.open[-1]
-        if isinstance(parent, ListNode):
-            parent.items.append(node)
-            parent.grow(node)
-        elif self.keys[-1] is None:
-            self.keys[-1] = node
-        else:
-            key, self.keys[-1] = self.keys[-1], None
-            self._entry(parent, key, node)
+        while not isinstance(event := next(self.events), yaml.CollectionEndEvent):
+            found = self._value(event, depth)
+            if isinstance(node, MapNode):
+                self._entry(node, found, self._value(next(self.events), depth))
+            elif isinstance(node, ListNode):
+                node.items.append(found)
+                node.grow(found)
+        node.end_line, node.end_column = _range(event)[2:]
+
+    def _repeated(self, event: Any, depth: int) -> Node:
+        """What an alias stands for."""
+        alias = Node(*_range(event))
+        if event.anchor not in self.anchors:
+            self._stop("yaml-syntax", f"there is no anchor `&{event.anchor}` before this alias", alias)
+        node = self.anchors[event.anchor]
+        if node is None:
+            self._stop("yaml-syntax", f"the alias `*{event.anchor}` stands inside what it repeats", alias)
+        self._count(node.size, depth + node.height, alias)
+        return node
+
+    def _count(self, values: int, depth: int, node: Node) -> None:
+        self.nodes += values
+        if self.nodes > MAX_NODES or depth >= MAX_DEPTH:
+            self._stop("too-large", _TOO_LARGE, node)
 
     def _entry(self, parent: MapNode, key: Node, node: Node) -> None:
         if not isinstance(key, ScalarNode):

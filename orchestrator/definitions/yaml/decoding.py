@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -47,7 +47,7 @@ def decode(document: Document, model: type[M]) -> M:
     except ValidationError as error:
         errors = error.errors(include_url=False)
         faults = [_fault(document, dict(e)) for e in errors[:MAX_FAULTS]]
-        problems += _merge(_translate(document, model, faults))
+        problems += _distinct(_translate(document, model, faults))
         problems.sort(key=_position)
         if len(errors) > MAX_FAULTS:
             message = f"there are {len(errors) - MAX_FAULTS} more faults in this file"
@@ -90,16 +90,12 @@ def _tag(node: Node | None) -> str | None:
 
 
 def _translate(document: Document, model: type[BaseModel], faults: list[_Fault]) -> list[Problem]:
-    problems: list[Problem] = []
-    explained: set[tuple[Loc, str]] = set()
-    for fault in faults:
-        if fault.kind == "extra_forbidden":
-            problem, meant = _unknown_key(document, model, fault)
-            problems.append(problem)
-            explained.add((fault.loc, meant))
+    unknown = [fault for fault in faults if fault.kind == "extra_forbidden"]
+    meant = {(fault.loc, key) for fault in unknown for key in nearest(fault.key, _free_keys(document, model, fault))}
+    problems = [_unknown_key(document, model, fault) for fault in unknown]
     for fault in faults:
         if fault.kind == "missing":
-            if (fault.loc, fault.key) not in explained:
+            if (fault.loc, fault.key) not in meant:
                 problems.append(_missing_key(document, model, fault))
         elif fault.kind in {"union_tag_invalid", "union_tag_not_found"}:
             problems.append(_bad_tag(document, fault))
@@ -114,16 +110,18 @@ def _follows(fault: _Fault) -> bool:
     return fault.kind == "too_short" and isinstance(given, list) and len(given) >= context.get("min_length", 0)
 
 
-def _unknown_key(document: Document, model: type[BaseModel], fault: _Fault) -> tuple[Problem, str]:
-    """The fault and the key that was probably meant ('' where none is near)."""
+def _free_keys(document: Document, model: type[BaseModel], fault: _Fault) -> list[str]:
+    """The keys that could still be given beside an unknown one."""
     node = document.node(fault.loc)
-    given = set(node.entries) if isinstance(node, MapNode) else set()
-    free = [name for name in _keys_at(model, document, fault.loc) if name not in given]
+    return [name for name in _keys_at(model, document, fault.loc) if node is None or node.child(name) is None]
+
+
+def _unknown_key(document: Document, model: type[BaseModel], fault: _Fault) -> Problem:
+    free = _free_keys(document, model, fault)
     where = f" in `{dotted(fault.loc)}`" if fault.loc else ""
     hint = suggestion(fault.key, free, "keys that can still be given") if free else ""
     span = document.span((*fault.loc, fault.key), key=True)
-    problem = document.problem("unknown-key", f"unknown key {quoted(fault.key)}{where}", span, hint)
-    return problem, "".join(nearest(fault.key, free))
+    return document.problem("unknown-key", f"unknown key {quoted(fault.key)}{where}", span, hint)
 
 
 def _missing_key(document: Document, model: type[BaseModel], fault: _Fault) -> Problem:
@@ -163,16 +161,12 @@ def _bad_value(document: Document, model: type[BaseModel], fault: _Fault) -> Pro
     return document.problem("bad-value", where + message, document.span(fault.loc, key=empty), hint)
 
 
-def _merge(problems: list[Problem]) -> list[Problem]:
-    """One fault a value: the arms of a union complain each for itself about the same one."""
-    merged: dict[object, Problem] = {}
+def _distinct(problems: list[Problem]) -> list[Problem]:
+    """One fault a value, which aliases may repeat; of one mapping several keys can be missing."""
+    first: dict[object, Problem] = {}
     for problem in problems:
-        key = (problem.message if problem.slug == "missing-key" else problem.slug, problem.span)
-        first = merged.setdefault(key, problem)
-        if problem.message not in first.message:
-            tail = problem.message.partition(": ")[2] or problem.message
-            merged[key] = replace(first, message=f"{first.message}; or {tail}", hint=first.hint or problem.hint)
-    return list(merged.values())
+        first.setdefault((problem.message if problem.slug == "missing-key" else problem.slug, problem.span), problem)
+    return list(first.values())
 
 
 # -- what a model allows at a location ---------------------------------------------------
@@ -218,6 +212,8 @@ def _choose(shape: Any, node: Node | None) -> Any:
     for arm in arms:
         if _is_model(arm) and tag in _kinds(arm):
             return arm
+    if isinstance(node, MapNode):  # a text or a mapping: it is the mapping
+        arms = [arm for arm in arms if _is_model(arm)] or arms
     return arms[0] if arms else None
 
 

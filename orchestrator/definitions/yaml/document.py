@@ -97,7 +97,9 @@ def read_document(path: Path | str, text: str | None = None) -> Document:
         raise DefinitionError.fault(
             "too-large", f"this file is larger than {MAX_BYTES // 1024} KiB", span=Span.at(name)
         )
-    text = (_decode_utf8(name, data) if text is None else text).removeprefix("\ufeff")
+    if text is None:
+        text = _decode_utf8(name, data)
+    text = text.removeprefix("\ufeff")
     bare = Document(path=name, text=text, root=None, lines=tuple(text.splitlines()))
     bad = _UNPRINTABLE.search(text)
     if bad is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
-from orchestrator.definitions.kinds import assets, base, detection, targets
+from orchestrator.definitions.kinds import assets, base, detection, external, rounds, targets
 from orchestrator.definitions.yaml.text import suggestion
 
 if TYPE_CHECKING:
@@ -70,6 +70,17 @@ PATTERNS: dict[str, tuple[str, str]] = {
         "not a file of the kernel or of its devices",
         "below /sys, /proc, /dev, /etc, /run or /var/run, without `..`; globs and `{facts}` may stand in it",
     ),
+    _pattern(base.ChoiceName): ("not the name of a choice", "letters, digits and `._+-`"),
+    _pattern(external.Template): ("has a control character", "lines of text; `{names}` in braces are filled in"),
+    _pattern(external.ValueName): ("not the name of a value", "lower-case words joined by `.`, such as `model.file`"),
+    _pattern(external.Identifier): ("not a name for a template", "lower-case letters, digits and `_`, no hyphen"),
+    _pattern(external.FilePath): (
+        "not the path of a file",
+        "below /config, or beginning with `/`; letters, digits and `._/@+~-`, no `..`",
+    ),
+    _pattern(rounds.Word): ("not a name of MLPerf", "letters and digits, joined by `-`, `_` or `.`"),
+    _pattern(rounds.Version): ("not a version", "numbers with points between them: `6.0.17`"),
+    _pattern(rounds.Line): ("has a line break or control character", "one line of text"),
     _pattern(targets.GroupName): (
         "not the name of a group",
         "as in /etc/group: lower-case letters, digits, `_` and `-`",
@@ -79,7 +90,6 @@ PATTERNS: dict[str, tuple[str, str]] = {
 _SIMPLE: dict[str, tuple[str, str]] = {
     "int_parsing": ("is not a whole number", ""),
     "int_parsing_size": ("is not a whole number of a sensible size", ""),
-    "int_from_float": ("is not a whole number", ""),
     "int_type": ("is not a whole number", ""),
     "float_parsing": ("is not a number", ""),
     "float_type": ("is not a number", ""),
@@ -88,7 +98,6 @@ _SIMPLE: dict[str, tuple[str, str]] = {
     "bool_type": ("is neither true nor false", "write `true` or `false`"),
     "string_type": ("is not a text", ""),
     "tuple_type": ("is not a list", ""),
-    "list_type": ("is not a list", ""),
     "dict_type": ("is not a mapping", ""),
     "model_type": ("is not a mapping", ""),
     "model_attributes_type": ("is not a mapping", ""),
@@ -121,7 +130,7 @@ def complaint(kind: str, error: Mapping[str, Any], written: str | None) -> tuple
         return _empty(kind)
     if kind in _SIMPLE:
         message, hint = _SIMPLE[kind]
-        if kind in {"tuple_type", "list_type"} and written is not None:
+        if kind == "tuple_type" and written is not None:
             hint = f"write `[{written[:CLIP]}]`"
         return f"{shown} {message}", hint
     if kind == "literal_error":
@@ -141,7 +150,7 @@ def _mismatch(shown: str, pattern: str) -> tuple[str, str]:
 def _empty(kind: str) -> tuple[str, str]:
     if kind == "string_type":
         return "there is no value", 'write the value, or `""` for an empty text'
-    if kind in {"tuple_type", "list_type"}:
+    if kind == "tuple_type":
         return "there is no value", "write `[]` for an empty list, or leave the key out"
     return "there is no value", "write a value, or leave the key out"
 
@@ -164,8 +173,6 @@ def _limit(kind: str, shown: str, context: Mapping[str, Any]) -> tuple[str, str]
     if kind == "too_short":
         least = context.get("min_length", 1)
         return "too few entries", f"at least {least}"
-    if kind == "too_long":
-        return "too many entries", f"at most {context.get('max_length')}"
     return None
 
 

@@ -1,11 +1,14 @@
 """One layer built by BuildKit through python-on-whales, its own events as they come.
 
-The build's raw progress (a stream of JSON documents) becomes `BuildEvent`s.
+buildx 0.13 and newer print BuildKit's status as JSON documents (`--progress=rawjson`). Of an older
+one the plain lines are read (``#7 [2/3] RUN …``, ``#7 0.123 text``, ``#7 DONE 1.2s``) into
+documents of the same form: ``vertexes`` and ``logs``. They become `BuildEvent`s.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import signal
@@ -16,15 +19,13 @@ from orchestrator.engines.builds import (
     LAST_LINES,
     BuildLog,
     build_failed,
-    disk_full,
     engine_gone,
     follow,
     no_base,
     with_attempts,
 )
-from orchestrator.engines.docker.progress import json_documents, plain_documents
-from orchestrator.engines.model import BuildEvent
-from orchestrator.engines.requirements import numbers
+from orchestrator.engines.model import BuildEvent, numbers
+from orchestrator.engines.refusals import disk_full
 from orchestrator.plan.build.content import EPOCH
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ _ENGINE_GONE = re.compile(
 _NO_PARENT = re.compile(r"failed to resolve source metadata for (\S+): (.*)")
 """The FROM cannot be had: a registry that is down, refuses, or has no such image. Not the engine's fault."""
 _NO_SPACE = re.compile(r"no space left on device")
+
+_NUMBERED = re.compile(r"#(?P<number>\d+) (?P<rest>.*)", re.DOTALL)
+_LOGGED = re.compile(r"(?P<seconds>\d+\.\d+) (?P<text>.*)", re.DOTALL)
+_ENDED = re.compile(r"(?P<word>DONE|CACHED|CANCELED|ERROR)\b:? ?(?P<text>.*)", re.DOTALL)
 
 
 def build(client: DockerClient, request: BuildRequest, buildx: str, on_event: Callable[[BuildEvent], None]) -> None:
@@ -109,6 +114,62 @@ def _end_client(context: Path) -> None:
             continue
 
 
+# -- progress ----------------------------------------------------------------------------
+
+
+def json_documents(lines: Iterable[str], plain: list[str]) -> Iterator[dict[str, Any]]:
+    """The JSON documents in a stream of lines (pretty-printed or one a line); other lines go to `plain`."""
+    decoder = json.JSONDecoder()
+    held = ""
+    for line in lines:
+        if not held and not line.lstrip().startswith("{"):
+            if line.strip():
+                plain.append(line.rstrip())
+            continue
+        held += line
+        if not line.rstrip().endswith("}"):  # a document ends with its brace; parsing before is wasted
+            continue
+        try:
+            document, end = decoder.raw_decode(held.lstrip())
+        except ValueError:
+            continue
+        held = held.lstrip()[end:].lstrip()
+        if isinstance(document, dict):
+            yield document
+    if held.strip():
+        plain.append(held.strip())
+
+
+def plain_documents(lines: Iterable[str], plain: list[str]) -> Iterator[dict[str, Any]]:
+    """The same documents out of plain progress lines; what belongs to no step goes to `plain`."""
+    names: dict[str, str] = {}
+    for raw in lines:
+        line = raw.rstrip("\r\n")
+        match = _NUMBERED.fullmatch(line)
+        if match is None:
+            if line.strip():
+                plain.append(line)
+            continue
+        digest, rest = f"#{match['number']}", match["rest"]
+        if digest not in names:
+            names[digest] = rest
+            yield {"vertexes": [{"digest": digest, "name": rest, "started": "1"}]}
+        elif ended := _ENDED.fullmatch(rest):
+            yield {"vertexes": [_end(digest, names[digest], ended["word"], ended["text"])]}
+        elif logged := _LOGGED.fullmatch(rest):
+            data = base64.b64encode(f"{logged['text']}\n".encode()).decode()
+            yield {"logs": [{"vertex": digest, "data": data}]}
+
+
+def _end(digest: str, name: str, word: str, text: str) -> dict[str, Any]:
+    vertex: dict[str, Any] = {"digest": digest, "name": name, "started": "1", "completed": "1"}
+    if word == "CACHED":
+        vertex["cached"] = True
+    elif word in {"ERROR", "CANCELED"}:
+        vertex["error"] = text or word.lower()
+    return vertex
+
+
 def events(documents: Iterable[Mapping[str, Any]], log: BuildLog) -> Iterator[BuildEvent]:
     """What BuildKit's documents say; the log learns names, last lines and the failure."""
     for document in documents:
@@ -162,7 +223,7 @@ def _failure(step: LayerStep, log: BuildLog, client_error: str) -> StepFailed | 
     with log.path.open("a", encoding="utf-8") as out:
         out.write("\n".join([log.error, *log.plain]) + "\n")
     if _NO_SPACE.search(words):
-        return disk_full(step)
+        return disk_full(f"to build `{step.name}`")
     if missing := _NO_PARENT.search(words):
         return no_base(step, f"{missing[1]}: {missing[2]}")
     if not tail and _ENGINE_GONE.search(words):

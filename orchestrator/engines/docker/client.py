@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.host.command import run_program
+from orchestrator.host.folders import docker_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,13 +47,13 @@ class Client:
 
 def choose(host: str) -> Client:
     """The client for the engine at `host`: the prefix's for mlorch's own engine, and where the host's has no buildx."""
-    from orchestrator.engines.private import CLIENT_VARIABLE, client_environment, running_socket
+    from orchestrator.engines.private import own_client, running_socket
 
-    extra = client_environment()
+    found = own_client()
     hosts = Client(command=shutil.which("docker"))
-    if not extra:
+    if found is None:
         return hosts
-    own = Client(command=extra[CLIENT_VARIABLE], config=extra["DOCKER_CONFIG"])
+    own = Client(command=found[0], config=found[1])
     if host == f"unix://{running_socket()}" or hosts.buildx_version() is None:
         return own
     return hosts
@@ -73,14 +74,8 @@ def whales(client: Client, host: str, proxies: Mapping[str, str]) -> Iterator[Do
         return
     with tempfile.TemporaryDirectory(prefix="mlorch-docker-") as text:
         folder = Path(text)
-        _overlay(Path(client.config) if client.config else user_config(), folder, proxies)
+        _overlay(Path(client.config) if client.config else docker_settings(os.environ), folder, proxies)
         yield DockerClient(host=host, client_call=command, config=folder)
-
-
-def user_config(env: Mapping[str, str] | None = None) -> Path:
-    """The folder of the user's docker settings."""
-    env = os.environ if env is None else env
-    return Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker")
 
 
 def _overlay(user: Path, folder: Path, proxies: Mapping[str, str]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines.inventory import ContainerFacts
-from orchestrator.engines.options import container_options
-from orchestrator.engines.output import ended, lines
+from orchestrator.engines.containers import ended, lines
+from orchestrator.engines.docker.hosts import DEFAULT_SOCKET
+from orchestrator.engines.options import container_options, run_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,13 +44,18 @@ def create_arguments(spec: ContainerSpec) -> tuple[dict[str, Any], dict[str, Any
     return arguments, host
 
 
-def follow(
-    api: docker.APIClient,
-    container: str,
-    spec: ContainerSpec,
-    on_line: Callable[[str], None],
-    on_started: Callable[[ContainerFacts], None],
-) -> ContainerExit:
+def argv(spec: ContainerSpec, host: str = "") -> list[str]:
+    """The `docker run` line that would start the same; ``host`` is the engine where it is not the default one."""
+    engine = ["--host", host] if host and host != f"unix://{DEFAULT_SOCKET}" else []
+    return ["docker", *engine, "run", "--rm", *run_words(spec, {})]
+
+
+def notes(_spec: ContainerSpec) -> tuple[str, ...]:
+    """Docker keeps everything that a spec says."""
+    return ()
+
+
+def follow(api: docker.APIClient, container: str, on_line: Callable[[str], None]) -> ContainerExit:
     """Start `container` and hand over its lines until it ends.
 
     The stream is attached before the start, so that no line is lost; the engine keeps
@@ -58,7 +63,6 @@ def follow(
     """
     stream = api.attach(container, stdout=True, stderr=True, stream=True, logs=False, demux=True)
     api.start(container)
-    on_started(ContainerFacts(container_id=container, name=spec.name, state="running", labels=dict(spec.labels)))
     try:
         for line in lines(stream):
             on_line(line)
@@ -66,8 +70,7 @@ def follow(
         # Unread output of a talkative container would block the engine when it is to stop it.
         stream.close()
     api.wait(container, timeout=None)  # a program may close its output and go on
-    state = _last_state(api, container)
-    return ended(container, state)
+    return ended(container, _last_state(api, container))
 
 
 def _last_state(api: docker.APIClient, container: str) -> dict[str, Any]:

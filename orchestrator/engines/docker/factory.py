@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.engines import requirements
 from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.docker.hosts import find_host, require_listener, silence, socket_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
+    from orchestrator.engines.access import Consent
     from orchestrator.engines.docker.engine import DockerEngine
     from orchestrator.engines.docker.lookup import Lookup
-    from orchestrator.engines.inventory import ImageFacts
+    from orchestrator.engines.inventory import LookUp
     from orchestrator.engines.model import EngineFacts
 
 _SWEEP_TIMEOUT_S = 10.0
@@ -26,9 +24,7 @@ def connect(access: EngineAccess = HERE) -> DockerEngine:
     return docker.connect(find_host(access.host))
 
 
-def fast_lookup(
-    access: EngineAccess = HERE,
-) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:
     """Asks for images over the engine's socket; None where it has none on this host.
 
     Raises:
@@ -53,18 +49,18 @@ def sweepable(access: EngineAccess = HERE) -> Lookup | None:
     return socket_lookup(host, _SWEEP_TIMEOUT_S)
 
 
-def ensure(
-    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None], access: EngineAccess = HERE
-) -> tuple[EngineFacts, tuple[str, ...]]:
+def ensure(consent: Consent, access: EngineAccess = HERE) -> tuple[EngineFacts, tuple[str, ...]]:
     """See `orchestrator.engines.private.ensure.ensure`."""
     from orchestrator.engines.private.ensure import ensure as make_sure
 
-    return make_sure(yes=yes, confirm=confirm, say=say, host=access.host)
+    return make_sure(consent, access.host)
 
 
 def unmet_requirement(facts: EngineFacts) -> str:
     """Why mlorch cannot build with this engine; empty where it can."""
-    return requirements.unmet_requirement(facts)
+    from orchestrator.engines.docker.facts import unmet_requirement as why
+
+    return why(facts)
 
 
 def builder(facts: EngineFacts) -> tuple[str, str, str]:

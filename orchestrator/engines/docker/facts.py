@@ -1,14 +1,21 @@
-"""What a Docker daemon says of itself, as the facts that all engines give."""
+"""What a Docker daemon says of itself, as the facts that all engines give; and whether mlorch can build with it."""
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines.devices import takes_gpus
-from orchestrator.engines.model import EngineFacts
+from orchestrator.engines.model import EngineFacts, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+LEAST_API = (1, 42)
+"""Docker 23: the first whose own Dockerfile frontend knows heredocs, `COPY --link` and `ADD --checksum`."""
+LEAST_BUILDX = (0, 10)
+"""The first that knows `--provenance`; what it says of its progress is read either way."""
+_HOOK = "nvidia-container-runtime-hook"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def facts_of(
@@ -44,3 +51,31 @@ def facts_of(
 def _list(info: Mapping[str, Any], name: str) -> list[Any]:
     """A list, or the keys of an object; the daemon writes null for an empty one."""
     return list(info.get(name) or ())
+
+
+def takes_gpus(host: str, runtimes: Iterable[str]) -> bool:
+    """Whether `--gpus` works: the engine looks for the toolkit's hook in its path when it starts.
+
+    Of an engine on another host only the runtimes are known.
+    """
+    if not host.startswith("unix://"):
+        return "nvidia" in runtimes
+    return shutil.which(_HOOK, path=_PATH) is not None
+
+
+def too_old(facts: EngineFacts) -> str:
+    """Why the daemon itself cannot build mlorch's layers; empty where it can."""
+    if numbers(facts.api_version) < LEAST_API:
+        return f"engine {facts.version} (API {facts.api_version}) is too old to build with; it takes Docker 23 or newer"
+    return ""
+
+
+def unmet_requirement(facts: EngineFacts) -> str:
+    """Why mlorch cannot build with this engine and its client; empty where it can."""
+    if why := too_old(facts):
+        return why
+    if facts.buildx is None:
+        return "the docker client has no buildx plugin"
+    if numbers(facts.buildx) < LEAST_BUILDX:
+        return f"buildx {facts.buildx} is too old; it takes 0.10 or newer"
+    return ""

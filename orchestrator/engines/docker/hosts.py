@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError
+from orchestrator.host.folders import docker_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,7 @@ def named_host(setting: str, env: Mapping[str, str]) -> str | None:
 
 def _context_host(env: Mapping[str, str]) -> str | None:
     """The endpoint of the current docker context, where one other than the default is set."""
-    folder = Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    folder = docker_settings(env)
     try:
         name = env.get("DOCKER_CONTEXT") or json.loads((folder / "config.json").read_text())["currentContext"]
         if name == "default":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines.docker.transfer import refusal
-from orchestrator.errors import EngineError, StepFailed
+from orchestrator.engines.docker.transfer import refusal_text
+from orchestrator.engines.refusals import disk_full, no_image
+from orchestrator.errors import StepFailed
 from orchestrator.host.files import write_failure
 
 if TYPE_CHECKING:
@@ -54,11 +55,9 @@ def _write(stream: Any, block: bytes, out: Path) -> None:
 
 
 def _unsaved(references: Sequence[str], answer: requests.Response) -> StepFailed:
-    why, images = refusal(answer), ", ".join(references)
+    why, images = refusal_text(answer), ", ".join(references)
     if answer.status_code == 404 or "No such image" in why or "not found" in why:
-        return StepFailed(
-            f"the engine has not all of {images}: {why}", hint="`mlorch build` makes them", slug="no-image"
-        )
+        return no_image(images, why)
     return StepFailed(f"the engine cannot save {images}: {why}", slug="save-failed")
 
 
@@ -78,12 +77,45 @@ def _names(documents: Iterable[dict[str, Any]]) -> tuple[str, ...]:
     for document in documents:
         if why := document.get("error"):
             if "no space left on device" in why:
-                raise EngineError(
-                    "the engine has no space left to load the images",
-                    hint="free space where the engine keeps images (`mlorch doctor` says where), then run it again",
-                    slug="engine-disk-full",
-                )
+                raise disk_full("to load the images")
             raise StepFailed(f"the engine cannot load the images: {why}", slug="load-failed")
         for line in str(document.get("stream", "")).splitlines():
             found += [line.removeprefix(start).strip() for start in _LOADED if line.startswith(start)]
     return tuple(found)
+
+
+def remove(api: docker.APIClient, reference: str) -> None:
+    """See `Engine.remove_image`.
+
+    Raises:
+        StepFailed: `image-in-use`, a container needs it.
+    """
+    import docker.errors
+
+    try:
+        also = _by_digest_only(api, reference)
+        api.remove_image(reference)
+        for name in also:
+            api.remove_image(name)
+    except docker.errors.ImageNotFound:
+        return
+    except docker.errors.APIError as error:
+        if error.status_code != 409:
+            raise
+        raise StepFailed(f"{reference} is in use: {error.explanation or error}", slug="image-in-use") from None
+
+
+def _by_digest_only(api: docker.APIClient, reference: str) -> list[str]:
+    """The names with a digest under which this very layer was pulled, where `reference` is the last one with a tag.
+
+    The older image store keeps them, and with them the image.
+    """
+    found = api.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs
+    if found.get("RepoTags") != [reference]:
+        return []
+    repository = reference.rpartition(":")[0]
+    tail = repository.removeprefix("localhost")
+    digests = (str(name) for name in found.get("RepoDigests") or ())
+    return [
+        name for name in digests if name.rpartition("@")[0].endswith(tail) and not name.startswith(f"{repository}@")
+    ]

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from orchestrator.engines.docker.hosts import socket_path
-from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+from orchestrator.engines.inventory import container_facts, image_facts
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts
 
 _T = TypeVar("_T")
 _TIMEOUT_S = 30.0
@@ -69,7 +71,10 @@ class Lookup:
     def _image(self, reference: str) -> ImageFacts | None:
         path = f"/images/{quote(reference, safe='/:@')}/json"
         status, body = self._ask("GET", path, frozenset({_OK, _NOT_FOUND}))
-        return None if status == _NOT_FOUND else image_facts(reference, self._parsed(body, dict))
+        if status == _NOT_FOUND:
+            return None
+        answer = self._parsed(body, dict)
+        return image_facts(reference, answer, _own_digest(reference, answer.get("RepoDigests") or ()))
 
     def _ask(self, method: str, path: str, good: frozenset[int]) -> tuple[int, bytes]:
         try:
@@ -137,32 +142,6 @@ def _send(path: str, timeout_s: float, method: str, target: str) -> tuple[int, b
 
 def _filters(**filters: list[str]) -> str:
     return f"filters={quote(json.dumps(filters))}"
-
-
-def container_facts(item: Mapping[str, Any]) -> ContainerFacts:
-    """An element of the engine's list of containers as facts."""
-    names = item.get("Names") or [""]
-    return ContainerFacts(
-        container_id=str(item["Id"]),
-        name=str(names[0]).removeprefix("/"),
-        state=str(item.get("State", "")),
-        labels=dict(item.get("Labels") or {}),
-    )
-
-
-def image_facts(reference: str, answer: Mapping[str, Any]) -> ImageFacts:
-    """The engine's answer to an image inspection as facts."""
-    config, root = answer.get("Config") or {}, answer.get("RootFS") or {}
-    image_id = str(answer.get("Id", ""))
-    return ImageFacts(
-        image=reference,
-        image_id=image_id,
-        digest=_own_digest(reference, answer.get("RepoDigests") or ()) or image_id,
-        size=int(answer.get("Size") or 0),
-        created=str(answer.get("Created", "")),
-        labels=dict(config.get("Labels") or {}),
-        layers=tuple(root.get("Layers") or ()),
-    )
 
 
 def _own_digest(reference: str, names: Sequence[str]) -> str:

@@ -1,14 +1,13 @@
-"""Images between a Docker engine and registries: names, pulls and pushes, followed event by event.
+"""Images between a Docker engine and registries: pulls and pushes, followed event by event.
 
 The engine talks to the registry itself. What it says of a failure are words of several
-programs; `orchestrator.engines.registry_messages` knows what they mean.
+programs; `orchestrator.engines.registry_failures` knows what they mean.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import queue
 import secrets
 import threading
 import time
@@ -16,13 +15,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines.model import BuildEvent
-from orchestrator.errors import MlorchError, RegistryError, StepFailed
+from orchestrator.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import docker
     import requests
+    from docker.types import CancellableStream
 
     from orchestrator.engines.model import RegistryAuth
 
@@ -34,56 +34,13 @@ _DONE = frozenset({
 })  # fmt: skip
 
 
-def tag(api: docker.APIClient, reference: str, new: str) -> None:
-    """Give the image `reference` a second name."""
-    repository, _, name = new.rpartition(":")
-    api.tag(reference, repository, name, force=True)
-
-
-def remove_image(api: docker.APIClient, reference: str) -> None:
-    """See `Engine.remove_image`.
-
-    Raises:
-        StepFailed: `image-in-use`, a container needs it.
-    """
-    import docker.errors
-
-    try:
-        also = _by_digest_only(api, reference)
-        api.remove_image(reference)
-        for name in also:
-            api.remove_image(name)
-    except docker.errors.ImageNotFound:
-        return
-    except docker.errors.APIError as error:
-        if error.status_code != 409:
-            raise
-        raise StepFailed(f"{reference} is in use: {error.explanation or error}", slug="image-in-use") from None
-
-
-def _by_digest_only(api: docker.APIClient, reference: str) -> list[str]:
-    """The names with a digest under which this very layer was pulled, where `reference` is the last one with a tag.
-
-    The older image store keeps them, and with them the image.
-    """
-    found = api.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs
-    if found.get("RepoTags") != [reference]:
-        return []
-    repository = reference.rpartition(":")[0]
-    tail = repository.removeprefix("localhost")
-    digests = (str(name) for name in found.get("RepoDigests") or ())
-    return [
-        name for name in digests if name.rpartition("@")[0].endswith(tail) and not name.startswith(f"{repository}@")
-    ]
-
-
 def pull(
     api: docker.APIClient, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]
 ) -> None:
     """Get an image from its registry; the engine checks every layer against its digest.
 
     Raises:
-        RegistryError: as `registry_messages.from_engine`; `registry-slow` where nothing comes for a minute.
+        RegistryError: as `registry_failures.from_engine`; `registry-slow` where nothing comes for a minute.
         EngineError: `engine-disk-full`, or the engine went away.
     """
     name, at, digest = reference.partition("@")
@@ -100,7 +57,7 @@ def pull(
 def push(
     api: docker.APIClient, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]
 ) -> str:
-    """Send an image to the registry that its name says; gives the manifest's digest, "" where the engine does not tell.
+    """Send an image to the registry that its name says; gives the manifest's digest, "" where it is not reported.
 
     Layers that the registry has are not sent. Raises as `pull`, and `registry-full`.
     """
@@ -138,7 +95,7 @@ def _follow(
     """
     import docker.auth
 
-    from orchestrator.engines.registry_messages import from_engine
+    from orchestrator.engines.registry_failures import from_engine
 
     moving = Moving(reference)
     header = docker.auth.encode_header(_auth_config(auth, reference))
@@ -153,13 +110,13 @@ def _follow(
         for event in _watched(answer, moving):
             on_event(event)
     else:
-        moving.error = refusal(answer)
+        moving.error = refusal_text(answer)
     if moving.error:
         raise from_engine(reference, moving.error, pushing=path.endswith("/push"))
     return moving
 
 
-def refusal(answer: requests.Response) -> str:
+def refusal_text(answer: requests.Response) -> str:
     """Why the engine refuses, in its own words."""
     try:
         return str(answer.json().get("message", ""))
@@ -169,12 +126,17 @@ def refusal(answer: requests.Response) -> str:
 
 @dataclass(slots=True)
 class Moving:
-    """What the engine said of a transfer so far: per layer its state and bytes."""
+    """What the engine reported of a transfer so far: per layer its state and bytes."""
 
     reference: str
     layers: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     digest: str = ""
     error: str = ""
+    over: bool = False
+    """Whether all bytes are there: what is left is the engine's own work."""
+    since: float = field(default_factory=time.monotonic)
+    """When some byte came or went last."""
+    stalled: bool = False
 
     def take(self, document: dict[str, Any]) -> BuildEvent | None:
         """Learn from one document of the stream; the event that it is for others, if any."""
@@ -190,11 +152,15 @@ class Moving:
         return BuildEvent(kind="progress", step=self.reference, text=f"{status} {layer}", **self.progress())
 
     def _progressed(self, layer: str, status: str, detail: dict[str, Any]) -> None:
+        before = self.progress()
         _, current, total = self.layers.get(layer, ("", 0, 0))
         current, total = int(detail.get("current") or current), int(detail.get("total") or total)
         if _is_over(status):
             current = max(current, total)
         self.layers[layer] = (status, current, total)
+        if self.over or self.progress() != before:  # some engines repeat themselves while nothing comes
+            self.since = time.monotonic()
+        self.over = all(_is_over(status) for status, *_ in self.layers.values())
 
     def progress(self) -> dict[str, int]:
         """Bytes moved and to be moved, of all layers known so far."""
@@ -203,12 +169,6 @@ class Moving:
             "total": sum(total for *_, total in self.layers.values()),
         }
 
-    @property
-    def moved(self) -> bool:
-        """Whether all bytes are over: what is left is the engine's own work."""
-        states = [status for status, *_ in self.layers.values()]
-        return bool(states) and all(map(_is_over, states))
-
 
 def _is_over(status: str) -> bool:
     """Whether a layer's bytes are where they belong."""
@@ -216,45 +176,32 @@ def _is_over(status: str) -> bool:
 
 
 def _watched(answer: requests.Response, moving: Moving) -> Iterator[BuildEvent]:
-    """The events of a transfer; given up where nothing moves for too long.
-
-    Read in a thread of its own: some engines repeat what they said while nothing comes, others are silent.
-    """
+    """The events of a transfer; given up where nothing moves for too long."""
     from docker.types import CancellableStream
 
-    from orchestrator.engines.registry_messages import stalled
+    from orchestrator.engines.registry_failures import stalled
 
     stream = CancellableStream(map(json.loads, filter(None, answer.iter_lines())), answer)
-    documents: queue.SimpleQueue[dict[str, Any] | BaseException | None] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(stream, documents), daemon=True).start()
-    before, since = moving.progress(), time.monotonic()
-    try:
-        while True:
-            try:
-                document = documents.get(timeout=1.0)
-            except queue.Empty:
-                document = {}
-            if document is None:
-                return
-            if isinstance(document, BaseException):
-                raise document
-            if (event := moving.take(document)) is not None:
-                yield event
-            if moving.moved or moving.progress() != before:
-                before, since = moving.progress(), time.monotonic()
-            elif time.monotonic() - since > STALLED_S:
-                raise stalled(moving.reference, STALLED_S)
-    finally:
-        stream.close()  # the engine gives up what nobody waits for
-
-
-def _read(stream: Any, documents: queue.SimpleQueue[dict[str, Any] | BaseException | None]) -> None:
+    ended = threading.Event()
+    threading.Thread(target=_end_stalled, args=(stream, moving, ended), daemon=True).start()
     try:
         for document in stream:
-            documents.put(document)
-        documents.put(None)
-    except BaseException as error:  # noqa: BLE001 (raised again by the thread that follows)
-        documents.put(error if isinstance(error, Exception | MlorchError) else None)
+            if (event := moving.take(document)) is not None:
+                yield event
+    finally:
+        ended.set()
+        stream.close()  # the engine gives up what nobody waits for
+    if moving.stalled:
+        raise stalled(moving.reference, STALLED_S)
+
+
+def _end_stalled(stream: CancellableStream[Any], moving: Moving, ended: threading.Event) -> None:
+    """End a stream on which nothing moves; who reads it waits as long as the engine is silent."""
+    while not ended.wait(1.0):
+        if not moving.over and time.monotonic() - moving.since > STALLED_S:
+            moving.stalled = True
+            stream.close()
+            return
 
 
 def _auth_config(auth: RegistryAuth | None, reference: str) -> dict[str, str]:

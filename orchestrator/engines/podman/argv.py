@@ -1,10 +1,14 @@
-"""A container's options in podman's words: what the engine creates, and what a dry run prints. Pure."""
+"""A container's options in podman's words: what the engine creates, and what a dry run prints."""
 
 from __future__ import annotations
 
+import os
+import pwd
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.limits import own_limits
 from orchestrator.engines.options import each, run_words, ulimit_words
 
 if TYPE_CHECKING:
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.containers import ContainerSpec
 
+_SUBUID = Path("/etc/subuid")
 _RAISED = {"nofile": 1 << 20, "nproc": 1 << 22}
 """What podman sets where nobody says anything (its RLimitDefaultValue); refused where the host's bound is lower."""
 
@@ -21,12 +26,50 @@ class Host:
     """What decides how podman is asked.
 
     ``limits`` are the host's bounds of rlimits, None where there is none; ``subordinate``
-    tells whether a plain user has ids beside the own one (/etc/subuid).
+    says whether a plain user has ids beside the own one (/etc/subuid).
     """
 
     rootless: bool
     limits: Mapping[str, int | None]
     subordinate: bool = True
+
+
+def this_host() -> Host:
+    """The facts of this process's user on this host."""
+    return Host(rootless=os.geteuid() != 0, limits=own_limits(), subordinate=has_subordinate_ids(_SUBUID, os.geteuid()))
+
+
+def has_subordinate_ids(table: Path, uid: int) -> bool:
+    """Whether a table such as /etc/subuid (``NAME-OR-UID:FIRST:COUNT``) gives a user more than the own id."""
+    try:
+        names = {str(uid), pwd.getpwuid(uid).pw_name}
+    except KeyError:
+        names = {str(uid)}
+    try:
+        lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.partition(":")[0] in names for line in lines)
+
+
+def argv(spec: ContainerSpec) -> list[str]:
+    """The `podman run` line that would start the same, for this user on this host."""
+    return ["podman", "run", "--rm", *create_words(spec, this_host())]
+
+
+def notes(spec: ContainerSpec) -> tuple[str, ...]:
+    """What podman does otherwise, and a plain user's podman more so."""
+    found = []
+    if why := not_passed(spec):
+        found.append(why)
+    if os.geteuid() == 0:
+        return tuple(found)
+    found.append(
+        "rootless podman limits memory, processors and processes only with cgroup v2 and delegated controllers"
+    )
+    if spec.groups:
+        found.append("the caller's own groups are kept (keep-groups, which takes crun), not those of the target alone")
+    return tuple(found)
 
 
 def create_words(spec: ContainerSpec, host: Host) -> list[str]:
@@ -100,7 +143,7 @@ def tmpfs_options(options: str, user: str) -> str:
     """Docker's options of a tmpfs in podman's words.
 
     podman takes no uid and gid, but gives a folder to the container's user with ``U``;
-    and it copies what the image has there unless told otherwise.
+    and it copies what the image has there unless asked not to.
     """
     given = [word for word in options.split(",") if word]
     owner = {word for word in given if word.startswith(("uid=", "gid="))}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.builds import BuildLog, follow, with_attempts
+from orchestrator.engines.limits import own_limits
+from orchestrator.engines.model import numbers
 from orchestrator.engines.options import ulimit_words
 from orchestrator.engines.podman.argv import bounded
-from orchestrator.engines.podman.cli import extra_environment
-from orchestrator.engines.podman.dockerfile import adapt, network_of
+from orchestrator.engines.podman.cli import extra_environment, refused
 from orchestrator.engines.podman.images import load_manifest
 from orchestrator.engines.podman.progress import events, failure
-from orchestrator.errors import EngineError, UsageError
+from orchestrator.errors import UsageError
 from orchestrator.host.folders import cache_home
 from orchestrator.plan.build.content import EPOCH
 
@@ -31,15 +33,18 @@ if TYPE_CHECKING:
 
     from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.model import BuildEvent
-    from orchestrator.engines.podman.engine import PodmanEngine
+    from orchestrator.engines.podman.cli import Podman
     from orchestrator.facts.build import LayerStep
 
 END_S, KILL_S = 20.0, 5.0
+RUN_NETWORK_SINCE = (4, 5)
+"""The first podman whose RUN knows `--network` (buildah 1.30)."""
+_INSTRUCTION = re.compile(r"[ \t]*(?P<word>[A-Za-z]+)(?P<flags>(?:[ \t]+--\S+)*)")
 _PROC = Path("/proc")
 _PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"})
 
 
-def build(engine: PodmanEngine, request: BuildRequest, version: str, on_event: Callable[[BuildEvent], None]) -> None:
+def build(podman: Podman, request: BuildRequest, version: str, on_event: Callable[[BuildEvent], None]) -> None:
     """Build the step under its content id's tag.
 
     Raises:
@@ -58,18 +63,18 @@ def build(engine: PodmanEngine, request: BuildRequest, version: str, on_event: C
     text = file.read_text(encoding="utf-8")
     adapted.write_text(adapt(text, version), encoding="utf-8")
     with_attempts(
-        lambda: _once(engine, request, adapted, network_of(text, request.settings.network, version), on_event),
+        lambda: _once(podman, request, adapted, network_of(text, request.settings.network, version), on_event),
         request,
         on_event,
     )
 
 
 def _once(
-    engine: PodmanEngine, request: BuildRequest, dockerfile: Path, network: str, on_event: Callable[[BuildEvent], None]
+    podman: Podman, request: BuildRequest, dockerfile: Path, network: str, on_event: Callable[[BuildEvent], None]
 ) -> None:
     log = BuildLog(path=request.log_path)
-    with _bases(engine, request.step) as contexts:
-        argv = [engine.podman.program, *words(request, dockerfile, network, contexts, engine.daemon_limits())]
+    with _bases(podman, request.step) as contexts:
+        argv = [podman.program, *words(request, dockerfile, network, contexts)]
         try:
             process = subprocess.Popen(  # noqa: S603 (an argument list, no shell)
                 argv,
@@ -83,9 +88,7 @@ def _once(
                 errors="replace",
             )
         except OSError as error:
-            raise EngineError(
-                f"podman does not start: {error.strerror}", hint="see `mlorch doctor`", slug="engine-lost"
-            ) from error
+            raise refused(str(error.strerror), code=127) from error
         try:
             assert process.stdout is not None
             with process.stdout as lines:
@@ -98,13 +101,45 @@ def _once(
         raise failure(request.step, log, code)
 
 
-def words(
-    request: BuildRequest,
-    dockerfile: Path,
-    network: str,
-    contexts: Mapping[str, str],
-    limits: Mapping[str, int | None],
-) -> list[str]:
+def adapt(dockerfile: str, version: str) -> str:
+    """A Dockerfile in the words that this podman knows; what it makes is the same.
+
+    ``COPY --link`` and ``ADD --link`` say how a layer is stored, not what is in it: old
+    podmans refuse the word and newer ones ignored it for long, so it goes. ``RUN --network``
+    goes where podman is too old for it; `network_of` then says what holds instead.
+    """
+    keeps_network = numbers(version) >= RUN_NETWORK_SINCE
+    out = []
+    inside = False  # of an instruction that goes on after a line's end
+    for line in dockerfile.splitlines():
+        found = None if inside or line.lstrip().startswith("#") else _INSTRUCTION.match(line)
+        if found:
+            word = found["word"].upper()
+            drop = r"\s--link(?:=\w+)?(?!\S)" if word in {"COPY", "ADD"} else ""
+            drop = r"\s--network=\S+" if word == "RUN" and not keeps_network else drop
+            flags = re.sub(drop, "", found["flags"]) if drop else found["flags"]
+            line = line[: found.start("flags")] + flags + line[found.end("flags") :]  # noqa: PLW2901 (its new form)
+        if not line.lstrip().startswith("#"):
+            inside = line.rstrip().endswith("\\")
+        out.append(line)
+    return "\n".join(out) + "\n"
+
+
+def network_of(dockerfile: str, asked: str, version: str) -> str:
+    """The network of the RUN steps: none where no step needs one, else the host's.
+
+    The host's, as podman's own bridge wants packet filter rules of root's, and a plain user
+    has none at all; the steps are mlorch's own and only fetch what they check by hash.
+    """
+    if asked != "default":
+        return asked
+    steps = [line for line in dockerfile.splitlines() if line.lstrip().upper().startswith("RUN ")]
+    if numbers(version) < RUN_NETWORK_SINCE and all("--network=none" in line for line in steps):
+        return "none"
+    return "host"
+
+
+def words(request: BuildRequest, dockerfile: Path, network: str, contexts: Mapping[str, str]) -> list[str]:
     """The words after `podman`."""
     step = request.step
     argv = ["build", "--file", str(dockerfile), "--tag", step.image, "--platform", step.platform]
@@ -116,7 +151,7 @@ def words(
     argv += [word for name, value in sorted(request.labels.items()) for word in ("--label", f"{name}={value}")]
     for name, path in sorted(request.settings.secrets.items()):
         argv += ["--secret", f"id={name},src={path}"]
-    return [*argv, *ulimit_words(bounded(limits)), str(request.context)]
+    return [*argv, *ulimit_words(bounded(own_limits())), str(request.context)]
 
 
 def environment(proxies: Mapping[str, str]) -> dict[str, str]:
@@ -131,7 +166,7 @@ def environment(proxies: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _bases(engine: PodmanEngine, step: LayerStep) -> Iterator[dict[str, str]]:
+def _bases(podman: Podman, step: LayerStep) -> Iterator[dict[str, str]]:
     """Named contexts as podman takes them: an OCI layout is loaded first, under a name that goes with the build."""
     given: dict[str, str] = {}
     names = []
@@ -145,13 +180,13 @@ def _bases(engine: PodmanEngine, step: LayerStep) -> Iterator[dict[str, str]]:
             reference = f"localhost/mlorch/oci-base:{digest.rpartition(':')[2]}"
             index = json.loads((Path(folder) / "index.json").read_text(encoding="utf-8"))
             entry = next(item for item in index["manifests"] if item["digest"] == digest)
-            load_manifest(engine.podman, Path(folder), entry, reference)
+            load_manifest(podman, Path(folder), entry, reference)
             names.append(reference)
             given[name] = f"container-image://{reference}"
         yield given
     finally:
         for reference in names:
-            engine.podman.call("untag", reference)
+            podman.call("untag", reference)
 
 
 def end(process: subprocess.Popen[str]) -> None:

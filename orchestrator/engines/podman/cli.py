@@ -1,4 +1,4 @@
-"""podman's command line: which program, how it is called, and what its answers and complaints mean.
+"""podman's command line: which program, how it is called, what its answers and complaints mean, and its facts.
 
 There is no daemon to talk to. The program itself is the one way that works for root, for a
 plain user and on a cluster's node where nobody may start a service; its API socket would be
@@ -14,18 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines.devices import refused_device
-from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+from orchestrator.engines.inventory import container_facts, image_facts
+from orchestrator.engines.model import EngineFacts, numbers
 from orchestrator.engines.private.podman import program as own_program
-from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
+from orchestrator.engines.refusals import refusal
+from orchestrator.errors import EngineError
 from orchestrator.host.command import run_program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+    from orchestrator.errors import MlorchError
     from orchestrator.host.command import Done
 
 VARIABLE = "MLORCH_PODMAN"
+CDI_SINCE = (4, 0)
+LEAST = (4, 0)
+"""The first whose build knows secrets, cache mounts and `--build-context`, and whose run knows CDI."""
 _TIMEOUT_S = 120.0
 _GONE = ("no such container", "no container with", "image not known", "no such image", "unable to find")
 
@@ -40,11 +46,11 @@ class Podman:
         """Run it to its end; how it ended is the caller's to judge."""
         return run_program([self.program, *words], env=extra_environment(), timeout_s=timeout_s, cwd=cwd)
 
-    def ask(self, *words: str | Path, timeout_s: float = _TIMEOUT_S) -> str:
-        """What it prints; raises where it failed."""
-        done = self.call(*words, timeout_s=timeout_s)
+    def ask(self, *words: str | Path, timeout_s: float = _TIMEOUT_S, cwd: Path | None = None, image: str = "") -> str:
+        """What it prints; raises where it failed, ``image`` being the one that it is asked about."""
+        done = self.call(*words, timeout_s=timeout_s, cwd=cwd)
         if done.code:
-            raise refused(done.stderr or done.stdout, code=done.code)
+            raise refused(done.stderr or done.stdout, code=done.code, image=image)
         return done.stdout
 
     def documents(self, *words: str | Path) -> list[dict[str, Any]]:
@@ -53,7 +59,7 @@ class Podman:
         try:
             found = json.loads(text or "[]") or []
         except ValueError as error:
-            raise EngineError(f"podman said what cannot be read: {error}", slug="engine-refused") from None
+            raise EngineError(f"podman printed what cannot be read: {error}", slug="engine-refused") from None
         return [item for item in (found if isinstance(found, list) else [found]) if isinstance(item, dict)]
 
     # -- images ------------------------------------------------------------------------
@@ -68,7 +74,8 @@ class Podman:
             raise refused(done.stderr or done.stdout, code=done.code)
         for item in json.loads(done.stdout or "[]") or ():
             names = [*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ())]
-            found |= {name: image_facts(name, item) for name in names if name in found}
+            digest = str(item.get("Digest") or "")
+            found |= {name: image_facts(name, item, digest) for name in names if name in found}
         return found
 
     # -- containers --------------------------------------------------------------------
@@ -91,92 +98,53 @@ def _only_gone(stderr: str) -> bool:
     return all(any(word in line for word in _GONE) for line in complaints)
 
 
-def find() -> Podman:
-    """podman of MLORCH_PODMAN, of PATH, or mlorch's own (`mlorch engine ensure --engine podman`).
+def program() -> str | None:
+    """podman of MLORCH_PODMAN, of PATH, or mlorch's own (`mlorch engine ensure --engine podman`); None without any.
 
     Raises:
-        EngineError: there is none (`no-engine`).
+        EngineError: the one that the user names is no program (`no-engine`).
     """
+    named = os.environ.get(VARIABLE)
+    if named and not os.access(named, os.X_OK):
+        raise _no_engine(f"{VARIABLE} names {named}, which is no program")
     own = own_program()
-    found = os.environ.get(VARIABLE) or shutil.which("podman") or (str(own) if own.exists() else None)
-    if found is None or (os.environ.get(VARIABLE) and not os.access(found, os.X_OK)):
-        where = f"{VARIABLE} names {found}, which is no program" if found else "there is no podman on PATH"
-        raise EngineError(
-            f"no container engine: {where}",
-            hint="install podman, or let mlorch get it for itself: `mlorch engine ensure --engine podman`",
-            slug="no-engine",
-        )
+    return named or shutil.which("podman") or (str(own) if own.exists() else None)
+
+
+def find() -> Podman:
+    """The podman that is there. Raises `EngineError` (`no-engine`)."""
+    found = program()
+    if found is None:
+        raise _no_engine("there is no podman on PATH")
     return Podman(found)
 
 
+def _no_engine(why: str) -> EngineError:
+    return EngineError(
+        f"no container engine: {why}",
+        hint="install podman, or let mlorch get it for itself: `mlorch engine ensure --engine podman`",
+        slug="no-engine",
+    )
+
+
 def extra_environment() -> dict[str, str]:
-    """podman refuses to pull where DOCKER_CONFIG names a folder without credentials; it is then told of none."""
+    """podman refuses to pull where DOCKER_CONFIG names a folder without credentials; the variable is then empty."""
     folder = os.environ.get("DOCKER_CONFIG")
     return {"DOCKER_CONFIG": ""} if folder and not (Path(folder) / "config.json").exists() else {}
-
-
-def image_facts(reference: str, item: dict[str, Any]) -> ImageFacts:
-    """An element of `podman image inspect` as facts."""
-    image_id = f"sha256:{item.get('Id', '')}"
-    return ImageFacts(
-        image=reference,
-        image_id=image_id,
-        digest=str(item.get("Digest") or image_id),
-        size=int(item.get("Size") or 0),
-        created=str(item.get("Created", "")),
-        labels=dict(item.get("Labels") or {}),
-    )
-
-
-def container_facts(item: dict[str, Any]) -> ContainerFacts:
-    """An element of `podman ps --format json` as facts; states by the names that Docker gives them."""
-    names = item.get("Names") or [""]
-    state = str(item.get("State", "")).lower()
-    return ContainerFacts(
-        container_id=str(item["Id"]),
-        name=str(names[0]),
-        state={"configured": "created", "initialized": "created", "stopped": "exited"}.get(state, state),
-        labels=dict(item.get("Labels") or {}),
-    )
 
 
 def refused(output: str, *, code: int = 125, image: str = "") -> MlorchError:
     """What podman's complaint means."""
     text = complaint(output)
-    if code < 0 or code in {124, 127}:
+    if lost(code):
         why = text or f"ended by signal {-code}"
         return EngineError(f"podman did not answer: {why}", hint="see `mlorch doctor`", slug="engine-lost")
-    for words, meaning in _MEANINGS:
-        if any(word in text for word in words):
-            return meaning(text)
-    if device := refused_device(text):
-        return device
-    if text.startswith("statfs "):
-        return missing_mount(f"a folder to be mounted is not there: {text.removeprefix('statfs ')}")
-    if "image not known" in text:
-        return StepFailed(f"the engine has no image {image}: {text}", hint="`mlorch build` makes it", slug="no-image")
-    return StepFailed(f"the engine refused: {text}", slug="engine-refused")
+    return refusal(text, image)
 
 
-def _full(text: str) -> MlorchError:
-    return EngineError(
-        f"the engine has no space left: {text}",
-        hint="free space where the engine keeps images (`mlorch doctor` says where), then run it again",
-        slug="engine-disk-full",
-    )
-
-
-def _limit(text: str) -> MlorchError:
-    return HostLimitError(
-        f"the host refuses a limit that the target asks for: {text}",
-        hint="see `mlorch doctor`: what the engine may raise is limited by the engine's own limits",
-    )
-
-
-_MEANINGS = (
-    (("no space left on device",), _full),
-    (("error setting rlimit", "setrlimit", "can't get final child's PID"), _limit),
-)
+def lost(code: int) -> bool:
+    """Whether podman did not get to say anything: killed, too slow, or not to be started."""
+    return code < 0 or code in {124, 127}
 
 
 def complaint(output: str) -> str:
@@ -186,6 +154,47 @@ def complaint(output: str) -> str:
     return (errors or lines or [""])[-1].removeprefix("Error: ")[:2000]
 
 
-def missing_mount(message: str) -> UsageError:
-    """An input that is to be mounted and is not there."""
-    return UsageError(message, hint="mlorch never creates an input; give an existing path", slug="missing-mount")
+# -- facts -----------------------------------------------------------------------------
+
+
+def too_old(facts: EngineFacts) -> str:
+    """Why mlorch cannot build with this podman; empty where it can."""
+    if numbers(facts.version) < LEAST:
+        return f"podman {facts.version} is too old: it cannot build; 4.0 or newer is needed"
+    return ""
+
+
+def facts_of(info: Mapping[str, Any], program: str, *, private: bool) -> EngineFacts:
+    """The facts in `podman info --format json`."""
+    host, store, version = _part(info, "host"), _part(info, "store"), _part(info, "version")
+    security = _part(host, "security")
+    number = str(version.get("Version", ""))
+    return EngineFacts(
+        name="podman",
+        host=f"exec://{program}",
+        version=number,
+        api_version=str(version.get("APIVersion", "")),
+        platform=f"{host.get('os', 'linux')}/{host.get('arch', '')}",
+        buildx=None,
+        containerd_store=False,
+        cdi=numbers(number) >= CDI_SINCE,
+        storage_driver=str(store.get("graphDriverName", "")),
+        cgroup_version=str(host.get("cgroupVersion", "")).removeprefix("v"),
+        root_dir=str(store.get("graphRoot", "")),
+        rootless=bool(security.get("rootless")),
+        private=private,
+        cpus=int(host.get("cpus", 0)),
+        memory=int(host.get("memTotal", 0)),
+        security=_security(security),
+        builder=f"buildah {host.get('buildahVersion', '')}".strip(),
+    )
+
+
+def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = document.get(name) or {}
+    return found
+
+
+def _security(security: Mapping[str, Any]) -> tuple[str, ...]:
+    names = [name for name in ("seccomp", "apparmor", "selinux") if security.get(f"{name}Enabled")]
+    return (*names, "rootless") if security.get("rootless") else tuple(names)

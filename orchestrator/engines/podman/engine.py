@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+import tarfile
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
-from orchestrator.engines.podman.argv import create_words, not_passed
-from orchestrator.engines.podman.cli import missing_mount, refused
-from orchestrator.engines.podman.host import this_host
-from orchestrator.engines.podman.images import PodmanImages
+from orchestrator.engines.builds import built, held
+from orchestrator.engines.containers import removed_after, require_inputs
+from orchestrator.engines.limits import own_limits
+from orchestrator.engines.model import BuildEvent
+from orchestrator.engines.podman import build as podman_build
+from orchestrator.engines.podman import images
+from orchestrator.engines.podman.argv import create_words, not_passed, this_host
+from orchestrator.engines.podman.cli import complaint, facts_of, lost, refused, too_old
+from orchestrator.engines.podman.run import follow
+from orchestrator.engines.podman.runs import begun
+from orchestrator.engines.private.podman import program
+from orchestrator.engines.registry_failures import from_engine
 from orchestrator.errors import EngineError, HostLimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
+    from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
-    from orchestrator.engines.model import BuildEvent, ContainerExit, EngineFacts
+    from orchestrator.engines.model import ContainerExit, EngineFacts, RegistryAuth
     from orchestrator.engines.podman.cli import Podman
-    from orchestrator.facts.build import BuildSettings, LayerStep
     from orchestrator.facts.containers import ContainerSpec
 
 _STOPPED_S = 30.0
 
 
-def _nothing(_facts: ContainerFacts) -> None:
-    """The default of `on_started`."""
-
-
 @dataclass(slots=True)
-class PodmanEngine(PodmanImages):
+class PodmanEngine:
     """The `Engine` Protocol over one podman program."""
 
     podman: Podman
@@ -43,20 +49,12 @@ class PodmanEngine(PodmanImages):
     def facts(self) -> EngineFacts:
         """What podman reports of itself."""
         if self._facts is None:
-            self._facts = self._ask_facts()
+            (info,) = self.podman.documents("info", "--format", "json")
+            self._facts = facts_of(info, self.podman.program, private=self.podman.program == str(program()))
         return self._facts
-
-    def _ask_facts(self) -> EngineFacts:
-        from orchestrator.engines.podman.facts import facts_of
-        from orchestrator.engines.private.podman import program
-
-        (info,) = self.podman.documents("info", "--format", "json")
-        return facts_of(info, self.podman.program, private=self.podman.program == str(program()))
 
     def daemon_limits(self) -> dict[str, int | None]:
         """The most that a container's rlimits may be: what this very process may give."""
-        from orchestrator.engines.limits import own_limits
-
         return own_limits()
 
     # -- images ------------------------------------------------------------------------
@@ -71,37 +69,91 @@ class PodmanEngine(PodmanImages):
         references = [name for item in self.podman.documents(*words) for name in item.get("Names") or ()]
         return [facts for facts in self.podman.images_by_reference(references).values() if facts is not None]
 
-    def build(
-        self,
-        step: LayerStep,
-        context: Path,
-        labels: Mapping[str, str],
-        settings: BuildSettings,
-        on_event: Callable[[BuildEvent], None],
-    ) -> ImageFacts:
+    def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
         """Build one layer; see `orchestrator.engines.podman.build.build` for what it raises."""
-        from orchestrator.engines.builds import BuildRequest, built
-        from orchestrator.engines.podman import build as podman_build
-        from orchestrator.engines.podman.facts import too_old
-
         if why := too_old(self.facts()):
             raise EngineError(
                 f"mlorch can run containers with this engine but not build: {why}",
                 hint="update podman, or build with another engine: `--engine docker`",
                 slug="no-builder",
             )
-        request = BuildRequest(step=step, context=context, labels=labels, settings=settings)
-        podman_build.build(self, request, self.facts().version, on_event)
-        return built(request, self.image(step.image))
+        podman_build.build(self.podman, request, self.facts().version, on_event)
+        return built(request, self.image(request.step.image))
+
+    def tag(self, reference: str, new: str) -> None:
+        """Give the image `reference` a second name."""
+        self.podman.ask("tag", reference, new, image=reference)
+
+    def pull(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
+        """Get an image from its registry; podman checks every digest.
+
+        Raises:
+            RegistryError, EngineError: as `orchestrator.engines.registry_failures.from_engine`.
+        """
+        self._move("pull", reference, auth, on_event)
+        return held(self.image(reference), reference)
+
+    def push(self, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None]) -> str:
+        """Send an image to the registry that its name says; gives the manifest's digest there.
+
+        It is not the digest that the store has: podman keeps layers as they are and sends them
+        compressed. Raises as `pull`, and `registry-full`.
+        """
+        with tempfile.TemporaryDirectory(prefix="mlorch-") as folder:
+            file = Path(folder) / "digest"
+            self._move("push", reference, auth, on_event, "--digestfile", str(file))
+            return file.read_text(encoding="ascii").strip()
+
+    def _move(
+        self, verb: str, reference: str, auth: RegistryAuth | None, on_event: Callable[[BuildEvent], None], *more: str
+    ) -> None:
+        """One pull or push, with what this registry is believed with and who asks."""
+        on_event(BuildEvent(kind="start", step=f"{verb} {reference}"))
+        with images.registry_options(reference, auth, self.access) as words:
+            done = self.podman.call(verb, "--quiet", *words, *more, reference, timeout_s=images.MOVE_S)
+        if lost(done.code):
+            raise refused(done.stderr, code=done.code)
+        if done.code:
+            raise from_engine(reference, complaint(done.stderr or done.stdout), pushing=verb == "push")
+        on_event(BuildEvent(kind="done", step=f"{verb} {reference}"))
+
+    def remove_image(self, reference: str) -> None:
+        """Remove a name of an image, and the image with its last name; one that is gone is fine."""
+        if self.image(reference) is not None:
+            self.podman.ask("rmi", reference, timeout_s=images.MOVE_S, image=reference)
+
+    def save(self, references: Sequence[str], out: Path) -> None:
+        """Write images with all their layers as an OCI layout in a tar, each blob once."""
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as text:
+            folder = Path(text) / "layout"
+            manifests = []
+            for number, reference in enumerate(references):
+                one = Path(text) / f"image{number}"
+                words = ("save", "--quiet", "--format", "oci-dir", "--output", one, reference)
+                self.podman.ask(*words, timeout_s=images.MOVE_S, image=reference)
+                manifests.append(images.merge(one, folder, reference))
+            images.write_layout(folder, manifests)
+            with tarfile.open(Path(text) / "tar", "w") as tar:
+                for path in sorted(folder.rglob("*")):
+                    tar.add(path, arcname=str(path.relative_to(folder)), recursive=False, filter=images.plain)
+            (Path(text) / "tar").replace(out)
+
+    def load(self, archive: Path) -> tuple[str, ...]:
+        """Take the images of such an archive in (podman's or Docker's); gives their names.
+
+        Raises:
+            StepFailed: not such an archive, or one that is damaged or hostile (`bad-archive`).
+        """
+        with tempfile.TemporaryDirectory(prefix="mlorch-load-") as text:
+            folder = Path(text)
+            manifests = images.unpack(archive, folder)
+            for name, manifest in manifests.items():
+                images.load_manifest(self.podman, folder, manifest, name)
+        return tuple(manifests)
 
     # -- containers --------------------------------------------------------------------
 
-    def run(
-        self,
-        spec: ContainerSpec,
-        on_line: Callable[[str], None],
-        on_started: Callable[[ContainerFacts], None] = _nothing,
-    ) -> ContainerExit:
+    def run(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> ContainerExit:
         """Create, start and follow one container to its end; it is removed whatever happens.
 
         Raises:
@@ -111,14 +163,6 @@ class PodmanEngine(PodmanImages):
             StepFailed: podman cannot create or start the container.
             EngineError: podman went away.
         """
-        from orchestrator.engines.nodes import require_nodes
-        from orchestrator.engines.output import discard
-        from orchestrator.engines.podman.run import PID, follow
-        from orchestrator.engines.podman.runs import begun
-
-        for mount in spec.mounts:
-            if not Path(mount.source).exists():
-                raise missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
         if why := not_passed(spec):
             raise HostLimitError(
                 why,
@@ -126,23 +170,12 @@ class PodmanEngine(PodmanImages):
                 "or amd-ctk cdi generate",
                 slug="device",
             )
-        require_nodes(spec)
-        with begun(spec.name) as folder:
-            ended = False
-            try:
-                container = self._create(spec, folder / PID)
-                outcome = follow(self.podman, container, spec, folder, on_line, on_started)
-                ended = True
-                return outcome
-            finally:
-                discard(self, spec.name, stop=not ended)
-
-    def _create(self, spec: ContainerSpec, pid_file: Path) -> str:
-        words = create_words(spec, this_host())
-        done = self.podman.call("create", "--pidfile", pid_file, *words)
-        if done.code:
-            raise refused(done.stderr, code=done.code, image=spec.image)
-        return done.stdout.strip().splitlines()[-1]
+        require_inputs(spec)
+        with begun(spec.name) as folder, removed_after(self, spec.name):
+            words = create_words(spec, this_host())
+            printed = self.podman.ask("create", *words, image=spec.image)
+            container = printed.strip().splitlines()[-1]
+            return follow(self.podman, container, spec.image, folder, on_line)
 
     def containers(self, label: str) -> list[ContainerFacts]:
         """Containers with this label, running or not."""

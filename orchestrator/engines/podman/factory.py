@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
-from orchestrator.engines.podman.cli import VARIABLE, find
-from orchestrator.engines.podman.facts import too_old
+from orchestrator.engines.podman.cli import VARIABLE, find, program, too_old
 from orchestrator.engines.podman.runs import RunSweep, running
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from orchestrator.engines.inventory import ImageFacts
+    from orchestrator.engines.access import Consent
+    from orchestrator.engines.inventory import LookUp
     from orchestrator.engines.model import EngineFacts
     from orchestrator.engines.podman.engine import PodmanEngine
 
@@ -26,9 +23,7 @@ def connect(access: EngineAccess = HERE) -> PodmanEngine:
     return PodmanEngine(find(), access=access)
 
 
-def fast_lookup(
-    access: EngineAccess = HERE,  # noqa: ARG001 (of the protocol: podman has no host)
-) -> Callable[[Sequence[str]], Mapping[str, ImageFacts | None]] | None:
+def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:  # noqa: ARG001 (of the protocol: podman has no host)
     """One call of podman for all references: there is no daemon to ask."""
     return find().images_by_reference
 
@@ -43,28 +38,15 @@ def unmet_requirement(facts: EngineFacts) -> str:
     return too_old(facts)
 
 
-def ensure(
-    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None], access: EngineAccess = HERE
-) -> tuple[EngineFacts, tuple[str, ...]]:
+def ensure(consent: Consent, access: EngineAccess = HERE) -> tuple[EngineFacts, tuple[str, ...]]:
     """podman, unpacked for mlorch where there is none; see `orchestrator.engines.private.podman.ensure`."""
     from orchestrator.engines.private.podman import ensure as make_sure
 
-    did = () if _is_installed() else make_sure(yes=yes, confirm=confirm, say=say)
+    did = make_sure(consent) if program() is None else ()
     facts = connect(access).facts()
     if why := unmet_requirement(facts):
         raise EngineError(why, hint=f"update podman, or name another program in {VARIABLE}", slug="engine-unfit")
     return facts, did
-
-
-def _is_installed() -> bool:
-    """Whether there is a podman; `EngineError` where the user names one that is no program."""
-    try:
-        find()
-    except EngineError as error:
-        if error.slug != "no-engine" or os.environ.get(VARIABLE):
-            raise
-        return False
-    return True
 
 
 def builder(facts: EngineFacts) -> tuple[str, str, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.builds import build_failed, disk_full, engine_gone, no_base
+from orchestrator.engines.builds import build_failed, engine_gone, no_base
 from orchestrator.engines.model import BuildEvent
 from orchestrator.engines.podman.cli import complaint
+from orchestrator.engines.refusals import disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,7 +66,7 @@ def failure(step: LayerStep, log: BuildLog, code: int) -> StepFailed | EngineErr
     """Why a build failed."""
     tail = log.tail()
     if "no space left on device" in "\n".join([log.error, *tail]):
-        return disk_full(step)
+        return disk_full(f"to build `{step.name}`")
     if code < 0 and not log.error:
         return engine_gone(f"podman was killed (signal {-code}) while `{step.name}` was built", tail)
     if missing := _NO_PARENT.search(log.error):

@@ -1,4 +1,4 @@
-"""One container of podman: created as its spec says, followed line by line to its end."""
+"""One container of podman: started and followed line by line to its end."""
 
 from __future__ import annotations
 
@@ -6,91 +6,31 @@ import contextlib
 import os
 import selectors
 import subprocess
-from dataclasses import dataclass, field
+from collections import deque
 from typing import TYPE_CHECKING
 
-from orchestrator.engines.inventory import ContainerFacts
-from orchestrator.engines.output import ended, lines
+from orchestrator.engines.containers import ended, lines
 from orchestrator.engines.podman.cli import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from typing import Any
 
     from orchestrator.engines.model import ContainerExit
     from orchestrator.engines.podman.cli import Podman
-    from orchestrator.facts.containers import ContainerSpec
 
-PID, OOM = "pid", "oom"
-_LOOK_S = 0.02
+OOM = "oom"
 _NEVER = "0001-01-01"
 """How podman writes the time of what has not happened."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Attached:
-    """`podman start --attach` and what it gives; what it says before the container runs is podman's own."""
+def follow(podman: Podman, container: str, image: str, folder: Path, on_line: Callable[[str], None]) -> ContainerExit:
+    """Start `container` and hand over its lines until it ends, podman's own complaint where it does not start.
 
-    process: subprocess.Popen[bytes]
-    pid_file: Path
-    on_started: Callable[[], None]
-    started: bool = False
-    held: list[tuple[bytes | None, bytes | None]] = field(default_factory=list)
-
-    def chunks(self) -> Iterator[tuple[bytes | None, bytes | None]]:
-        """Output and errors as they come; held back until the container has begun."""
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        with selectors.DefaultSelector() as selector:
-            for number, pipe in enumerate((self.process.stdout, self.process.stderr)):
-                selector.register(pipe, selectors.EVENT_READ, number)
-            while selector.get_map():
-                ready = selector.select(None if self.started else _LOOK_S)
-                self._look()
-                for key, _ in ready:
-                    chunk = os.read(key.fd, 1 << 16)
-                    if not chunk:
-                        selector.unregister(key.fileobj)
-                        continue
-                    self.held.append((None, chunk) if key.data else (chunk, None))
-                if self.started:
-                    yield from self._given()
-
-    def _look(self) -> None:
-        """The file with the pid tells of the start, and is asked for only until then."""
-        if not self.started and self.pid_file.exists():
-            self.begin()
-
-    def begin(self) -> None:
-        """The container runs, or ran."""
-        self.started = True
-        self.on_started()
-
-    def _given(self) -> Iterator[tuple[bytes | None, bytes | None]]:
-        given, self.held = self.held, []
-        yield from given
-
-    def complaints(self) -> str:
-        """What was held back, as text."""
-        return b"".join(err for _, err in self.held if err).decode("utf-8", "replace")
-
-
-def follow(
-    podman: Podman,
-    container: str,
-    spec: ContainerSpec,
-    folder: Path,
-    on_line: Callable[[str], None],
-    on_started: Callable[[ContainerFacts], None],
-) -> ContainerExit:
-    """Start `container` and hand over its lines until it ends.
-
-    podman attaches before it starts, so no line is lost, and keeps no log of its own. In
-    ``folder`` it writes the pid (`PID`), and its monitor a file `OOM` where the kernel killed
-    for memory: podman before 5.0 looks for that elsewhere, and the folder would be the caller's.
+    podman attaches before it starts, so no line is lost, and keeps no log of its own. In ``folder`` its
+    monitor writes a file `OOM` where the kernel killed for memory: podman before 5.0 looks for that
+    elsewhere, and the folder would be the caller's.
     """
-    begun = ContainerFacts(container_id=container, name=spec.name, state="running", labels=dict(spec.labels))
     process = subprocess.Popen(  # noqa: S603 (an argument list, no shell)
         [podman.program, "start", "--attach", "--sig-proxy=false", container],
         stdin=subprocess.DEVNULL,
@@ -99,29 +39,36 @@ def follow(
         cwd=folder,
         start_new_session=True,  # Ctrl-C is for mlorch, which stops the container in order
     )
-    attached = _Attached(process=process, pid_file=folder / PID, on_started=lambda: on_started(begun))
+    last: deque[str] = deque(maxlen=20)
     try:
-        for line in lines(attached.chunks()):
+        for line in lines(_chunks(process)):
+            last.append(line)
             on_line(line)
         code = process.wait()
     finally:
         _end(process)
-    state = _state(podman, container)
+    (found,) = podman.documents("container", "inspect", "--format", "json", container)
+    state = found["State"]
     if str(state.get("StartedAt", _NEVER)).startswith(_NEVER):
-        raise refused(attached.complaints(), code=code if code < 0 else 125, image=spec.image)
+        raise refused("\n".join(last), code=code if code < 0 else 125, image=image)
     if state.get("Running"):  # it lives, but podman's own process did not stay with it
-        raise refused(attached.complaints(), code=min(code, -1), image=spec.image)
-    if not attached.started:  # so quick that its pid was never written where we look
-        attached.begin()
-    for line in lines(iter(attached.held)):
-        on_line(line)
+        raise refused("\n".join(last), code=min(code, -1), image=image)
     return ended(container, state, out_of_memory=(folder / OOM).exists())
 
 
-def _state(podman: Podman, container: str) -> dict[str, Any]:
-    (found,) = podman.documents("container", "inspect", "--format", "json", container)
-    state: dict[str, Any] = found["State"]
-    return state
+def _chunks(process: subprocess.Popen[bytes]) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Output and errors as they come."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with selectors.DefaultSelector() as selector:
+        for number, pipe in enumerate((process.stdout, process.stderr)):
+            selector.register(pipe, selectors.EVENT_READ, number)
+        while selector.get_map():
+            for key, _ in selector.select():
+                chunk = os.read(key.fd, 1 << 16)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                yield (None, chunk) if key.data else (chunk, None)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

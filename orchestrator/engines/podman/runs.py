@@ -1,7 +1,7 @@
 """Which containers of podman this user's mlorch has begun: a folder each for as long as it lasts.
 
 Every command clears what a killed mlorch left. podman has no socket to ask, and a program
-call a command would be too much, so the call is made only where a folder tells of a run.
+call a command would be too much, so the call is made only where the folder of a run is left.
 """
 
 from __future__ import annotations

@@ -15,12 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.host.folders import data_home
+from orchestrator.host.folders import data_home, docker_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-CLIENT_VARIABLE = "MLORCH_DOCKER_CLIENT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +33,7 @@ class EnginePaths:
 
     @property
     def tag(self) -> str:
-        """Eight characters that tell this engine's bridge and folders from another home's."""
+        """The `short_hash` of the home, in the names of the bridge and of ``run``."""
         return self.run.name.rpartition("-")[2]
 
     @property
@@ -53,10 +51,6 @@ class EnginePaths:
     @property
     def state(self) -> Path:
         return self.home / "state.json"
-
-    @property
-    def config(self) -> Path:
-        return self.home / "daemon.json"
 
     @property
     def cdi(self) -> Path:
@@ -80,15 +74,6 @@ class EnginePaths:
         return self.run / "exec"
 
     @property
-    def network_store(self) -> Path:
-        """Where dockerd remembers its networks (libnetwork's local store)."""
-        return self.data / "network/files/local-kv.db"
-
-    @property
-    def containerd_config(self) -> Path:
-        return self.home / "containerd.toml"
-
-    @property
     def containerd_socket(self) -> Path:
         return self.run / "containerd.sock"
 
@@ -99,10 +84,10 @@ class EnginePaths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A daemon that was started. ``start_ticks`` and ``boot_id`` tell its pid from a reused one.
+    """A daemon that was started. By ``start_ticks`` and ``boot_id`` its pid is not taken for a reused one.
 
     ``rules`` are the packet filter rules that were added for ``bridge``, to be taken
-    away with it: argument lists after ``iptables``, with ``-A`` or ``-I`` in place.
+    away with it: argument lists after ``iptables``, as they were added (``-A`` or ``-I``).
     """
 
     pid: int
@@ -116,8 +101,12 @@ class State:
 def engine_paths() -> EnginePaths:
     """The paths of the engine of this MLORCH_HOME or user."""
     home = data_home() / "engine"
-    tag = hashlib.sha256(str(home).encode()).hexdigest()[:8]
-    return EnginePaths(home=home, run=Path(f"/run/mlorch-{tag}"))
+    return EnginePaths(home=home, run=Path(f"/run/mlorch-{short_hash(home)}"))
+
+
+def short_hash(home: Path) -> str:
+    """Eight characters by which the folders and the bridge of one home differ from those of another."""
+    return hashlib.sha256(str(home).encode()).hexdigest()[:8]
 
 
 def read_state(at: EnginePaths) -> State | None:
@@ -139,7 +128,7 @@ def state_text(state: State) -> str:
 def running_socket() -> Path | None:
     """The private engine's socket where its daemon listens now.
 
-    The kernel tells who listens, so neither a left-over file nor a reused pid counts.
+    The kernel knows who listens, so neither a left-over file nor a reused pid counts.
     """
     state = read_state(engine_paths())
     if state is None or listener(state.socket) != state.pid:
@@ -172,15 +161,15 @@ def unpacked(at: EnginePaths | None = None) -> Mapping[str, str]:
         return {}
 
 
-def client_environment() -> dict[str, str]:
-    """What the prefix's docker client needs; its path is in `MLORCH_DOCKER_CLIENT`. Empty without a prefix."""
+def own_client() -> tuple[str, str] | None:
+    """The prefix's docker client and the folder of its settings; None without a prefix."""
     at = engine_paths()
     client = at.prefix / "usr/bin/docker"
     if not unpacked(at) or not os.access(client, os.X_OK):
-        return {}
+        return None
     with contextlib.suppress(OSError):  # a folder that this user may only read serves as it is
         write_client_config(at)
-    return {CLIENT_VARIABLE: str(client), "DOCKER_CONFIG": str(at.client_config)}
+    return str(client), str(at.client_config)
 
 
 def write_client_config(at: EnginePaths) -> None:
@@ -191,7 +180,7 @@ def write_client_config(at: EnginePaths) -> None:
     plugins = at.client_config / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True, mode=0o700)
     _link(plugins / "docker-buildx", at.prefix / "usr/libexec/docker/cli-plugins/docker-buildx")
-    users = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    users = docker_settings(os.environ)
     if users != at.client_config:
         _link(at.client_config / "config.json", users / "config.json")
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.host.command import run_program
+from orchestrator.host.process import start_ticks
+from orchestrator.host.sysfs import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,16 +34,16 @@ def end_leftovers(at: EnginePaths) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     until = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until and any(_lives(pid) for pid in left):
+    while time.monotonic() < until and any(start_ticks(pid) is not None for pid in left):
         time.sleep(0.02)
-    for target in mounts_below(_text(_PROC / "self/mountinfo"), (os.path.realpath(at.data), str(at.run))):
+    for target in mounts_below(text_of(_PROC / "self/mountinfo"), (os.path.realpath(at.data), str(at.run))):
         run_program(["umount", "--lazy", target])
 
 
 def pid_of(pid_file: Path, name: str) -> int | None:
     """The process that a pid file names, where it runs and is the program `name`."""
-    text = _text(pid_file).strip()
-    if not text.isdigit() or _text(_PROC / text / "comm").strip() != name:
+    text = text_of(pid_file).strip()
+    if not text.isdigit() or text_of(_PROC / text / "comm").strip() != name:
         return None
     return int(text)
 
@@ -74,7 +76,7 @@ def is_rooted_in(mountinfo: str, folder: str) -> bool:
 def _rooted_in(at: EnginePaths) -> Iterator[int]:
     folder = os.path.realpath(at.data)
     for pid in _pids():
-        if is_rooted_in(_text(_PROC / str(pid) / "mountinfo"), folder):
+        if is_rooted_in(text_of(_PROC / str(pid) / "mountinfo"), folder):
             yield pid
 
 
@@ -89,15 +91,3 @@ def _shims(at: EnginePaths) -> Iterator[int]:
 
 def _pids() -> list[int]:
     return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit() and int(entry.name) != os.getpid()]
-
-
-def _lives(pid: int) -> bool:
-    state = _text(_PROC / str(pid) / "stat").rpartition(")")[2].split()
-    return bool(state) and state[0] not in {"Z", "X"}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

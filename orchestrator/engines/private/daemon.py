@@ -27,6 +27,7 @@ from orchestrator.facts.containers import Owner
 from orchestrator.host.command import last_lines
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.process import alive, boot_id, start_ticks
+from orchestrator.host.sysfs import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,23 +58,24 @@ def start(at: EnginePaths) -> State:
     at.run.chmod(0o700)  # who may use the socket is root on this host
     # A killed dockerd remembers its bridge's subnet and would put it back over the one chosen now, past the
     # rules: containers and builds without a network. Nothing that it remembers there is of use to mlorch.
-    at.network_store.unlink(missing_ok=True)
-    routes = _text("/proc/net/route")
+    (at.data / "network/files/local-kv.db").unlink(missing_ok=True)
+    routes = text_of(Path("/proc/net/route"))
     bridge = f"mlorch-{at.tag}"
-    subnet = network.free_subnet(routes, _text("/etc/resolv.conf"))
+    subnet = network.free_subnet(routes, text_of(Path("/etc/resolv.conf")))
     rules = network.rules(bridge, subnet)
     network.make_bridge(bridge, subnet)
     network.add_rules(rules, at.prefix)
-    atomic_write_text(at.config, _config(at, bridge, network.default_mtu(routes)), overwrite=True, mode=0o600)
-    atomic_write_text(at.containerd_config, _containerd_config(at), overwrite=True, mode=0o600)
+    dockerd_file, containerd_file = at.home / "daemon.json", at.home / "containerd.toml"
+    atomic_write_text(dockerd_file, _config(at, bridge, network.default_mtu(routes)), overwrite=True, mode=0o600)
+    atomic_write_text(containerd_file, _containerd_config(at), overwrite=True, mode=0o600)
     state = State(pid=0, start_ticks=0, boot_id=boot_id(), socket=str(at.socket), bridge=bridge, rules=rules)
     # Written before anything runs and again before it answers, so that an interrupted start can be taken back.
     _note(at, state)
-    containerd = _spawn(at, "usr/bin/containerd", at.containerd_config)
+    containerd = _spawn(at, "usr/bin/containerd", containerd_file)
     at.containerd_pid.parent.mkdir(parents=True, exist_ok=True)
     at.containerd_pid.write_text(f"{containerd.pid}\n", encoding="ascii")
     _wait(at, "containerd", containerd, lambda: listener(str(at.containerd_socket)) == containerd.pid)
-    dockerd = _spawn(at, "usr/sbin/dockerd", at.config)
+    dockerd = _spawn(at, "usr/sbin/dockerd", dockerd_file)
     state = replace(state, pid=dockerd.pid, start_ticks=start_ticks(dockerd.pid) or 0)
     _note(at, state)
     _wait(at, "dockerd", dockerd, lambda: listener(str(at.socket)) == dockerd.pid and ping(str(at.socket)))
@@ -158,7 +160,7 @@ def _wait(at: EnginePaths, name: str, process: subprocess.Popen[bytes], ready: C
             why = f"{name} ended with status {process.returncode}"
             break
         time.sleep(0.05)
-    detail = last_lines(_text(str(at.log)), 15)
+    detail = last_lines(text_of(at.log), 15)
     stop(at)
     raise EngineError(
         f"the private engine does not start: {why}",
@@ -210,10 +212,3 @@ def _reap(pid: int) -> None:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < until:
             time.sleep(0.01)
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

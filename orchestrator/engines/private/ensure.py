@@ -7,15 +7,22 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.docker.engine import connect
+from orchestrator.engines.docker.facts import too_old, unmet_requirement
+from orchestrator.engines.docker.hosts import find_host, named_host
+from orchestrator.engines.limits import capabilities
 from orchestrator.engines.private import engine_paths, running_socket, unpacked
-from orchestrator.engines.requirements import too_old, unmet_requirement
+from orchestrator.engines.private.daemon import start
+from orchestrator.engines.private.packages import find_origin, unpack
 from orchestrator.errors import EngineError
 from orchestrator.host.file_lock import locked
+from orchestrator.host.files import file_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from orchestrator.engines.access import Consent
     from orchestrator.engines.model import EngineFacts
     from orchestrator.engines.private import EnginePaths
     from orchestrator.engines.private.packages import Origin
@@ -48,13 +55,10 @@ class Need:
     daemon: bool
 
 
-def ensure(
-    *, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None], host: str = ""
-) -> tuple[EngineFacts, tuple[str, ...]]:
+def ensure(consent: Consent, host: str = "") -> tuple[EngineFacts, tuple[str, ...]]:
     """An engine that can build, and what was done for it (nothing where there was one).
 
-    ``host`` is the setting `engine_host`. ``confirm`` shows a text and asks a person; None where
-    nobody can be asked, and then nothing is done without ``yes``.
+    ``host`` is the setting `engine_host`.
 
     Raises:
         EngineError: `not-asked`, `declined`, `needs-root`, `unsupported-host`, `engine-packages`,
@@ -67,8 +71,8 @@ def ensure(
     at = engine_paths()
     need = Need(why=why, packages=not unpacked(at), daemon=facts is None or bool(too_old(facts)))
     origin = _possible(need)
-    allowed(offer(need, at, origin), yes=yes, confirm=confirm)
-    did = _carry_out(at, need, origin, say)
+    consent.require(offer(need, at, origin))
+    did = _carry_out(at, need, origin, consent.say)
     facts, why = current(host)
     if facts is None or why:
         raise EngineError(f"the engine is still not usable: {why}", hint="see `mlorch doctor`", slug="engine-unfit")
@@ -77,9 +81,6 @@ def ensure(
 
 def current(host: str = "") -> tuple[EngineFacts | None, str]:
     """The engine that mlorch would use now and why it is not good enough; "" where it is."""
-    from orchestrator.engines.docker.engine import connect
-    from orchestrator.engines.docker.hosts import find_host
-
     try:
         facts = connect(find_host(host)).facts()
     except EngineError as error:
@@ -89,8 +90,6 @@ def current(host: str = "") -> tuple[EngineFacts | None, str]:
 
 def _refuse_named(host: str, why: str) -> None:
     """An engine that the user named is the user's business, unless it is this very one; another would not be used."""
-    from orchestrator.engines.docker.hosts import named_host
-
     named = named_host(host, os.environ)
     if named and named != f"unix://{engine_paths().socket}":
         raise EngineError(
@@ -102,10 +101,8 @@ def _refuse_named(host: str, why: str) -> None:
 
 def _possible(need: Need) -> Origin | None:
     """Where packages come from; an error before anybody is asked where it cannot work here."""
-    from orchestrator.engines.private.packages import find_origin
-
     if need.daemon:
-        lacking = [name for name, bit in _CAPABILITIES.items() if not _effective() >> bit & 1]
+        lacking = [name for name, bit in _CAPABILITIES.items() if not capabilities("self") >> bit & 1]
         if os.geteuid() != 0 or lacking:
             raise EngineError(
                 f"no usable engine ({need.why}), and starting one takes root"
@@ -126,8 +123,6 @@ def check_folder(folder: Path, *, packages: bool, daemon: bool) -> None:
     Raises:
         EngineError: `engine-folder`, its file system cannot hold images or is nearly full.
     """
-    from orchestrator.host.files import file_system
-
     there = next(path for path in (folder, *folder.parents) if path.exists())
     kind = file_system(there)
     if daemon and (kind in _UNFIT_FILE_SYSTEMS or kind.startswith(("nfs", "fuse"))):
@@ -143,15 +138,6 @@ def check_folder(folder: Path, *, packages: bool, daemon: bool) -> None:
             hint="free some space, or set MLORCH_HOME to a folder on a larger disk",
             slug="engine-folder",
         )
-
-
-def _effective() -> int:
-    """This process's effective capabilities as a bit set."""
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123 (proc, line by line)
-            return next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), 0)
-    except OSError:
-        return 0
 
 
 def offer(need: Need, at: EnginePaths, origin: Origin | None) -> str:
@@ -175,28 +161,7 @@ def offer(need: Need, at: EnginePaths, origin: Origin | None) -> str:
     return "\n".join(lines)
 
 
-def allowed(text: str, *, yes: bool, confirm: Callable[[str], bool] | None) -> None:
-    """Ask, unless it was said already. Raises `EngineError`: `not-asked`, `declined`."""
-    if yes:
-        return
-    if confirm is None:
-        raise EngineError(
-            f"{text}\nNobody is here to ask, so nothing was done",
-            hint="`mlorch engine ensure --yes` allows it",
-            slug="not-asked",
-        )
-    if not confirm(text):
-        raise EngineError(
-            "declined; nothing was done",
-            hint="start an engine of your own, or point DOCKER_HOST at one",
-            slug="declined",
-        )
-
-
 def _carry_out(at: EnginePaths, need: Need, origin: Origin | None, say: Callable[[str], None]) -> tuple[str, ...]:
-    from orchestrator.engines.private.daemon import start
-    from orchestrator.engines.private.packages import unpack
-
     did = []
     with locked(at.home / "lock"):  # one `ensure` at a time for one home
         if origin is not None and not unpacked(at):

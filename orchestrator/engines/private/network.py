@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError
 from orchestrator.host.command import find_program, must_run, run_program
+from orchestrator.host.sysfs import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ _CANDIDATES = (
 )
 
 
-def free_subnet(routes: str, resolv: str, taken: Sequence[str] = ()) -> str:
+def free_subnet(routes: str, resolv: str) -> str:
     """The first candidate that no route of this host and no name server of it lies in.
 
     ``routes`` is the text of /proc/net/route, ``resolv`` of /etc/resolv.conf.
@@ -39,7 +40,7 @@ def free_subnet(routes: str, resolv: str, taken: Sequence[str] = ()) -> str:
     Raises:
         EngineError: `no-subnet`, all candidates are in use.
     """
-    used = [*_routes(routes), *(ipaddress.ip_network(net) for net in taken)]
+    used = [network for _, network in _routes(routes) if network.prefixlen]
     servers = re.findall(r"(?m)^\s*nameserver\s+(\d+\.\d+\.\d+\.\d+)", resolv)
     for text in _CANDIDATES:
         network = ipaddress.ip_network(text)
@@ -53,24 +54,22 @@ def free_subnet(routes: str, resolv: str, taken: Sequence[str] = ()) -> str:
     )
 
 
-def _routes(text: str) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+def _routes(text: str) -> Iterator[tuple[str, ipaddress.IPv4Network | ipaddress.IPv6Network]]:
+    """The lines of /proc/net/route: interface and destination."""
     for line in text.splitlines()[1:]:
         words = line.split()
-        if len(words) > 7 and int(words[7], 16):
+        if len(words) > 7:
             address, mask = (socket.inet_ntoa(struct.pack("<I", int(words[i], 16))) for i in (1, 7))
-            yield ipaddress.ip_network(f"{address}/{mask}", strict=False)
+            yield words[0], ipaddress.ip_network(f"{address}/{mask}", strict=False)
 
 
 def default_mtu(routes: str) -> int | None:
     """The MTU of the interface of the default route, so that containers do not send what it cannot carry."""
-    for line in routes.splitlines()[1:]:
-        words = line.split()
-        if len(words) > 7 and int(words[1], 16) == 0 and int(words[7], 16) == 0:
-            try:
-                return int((_INTERFACES / words[0] / "mtu").read_text())
-            except (OSError, ValueError):
-                return None
-    return None
+    ways_out = [interface for interface, network in _routes(routes) if not network.prefixlen]
+    try:
+        return int(text_of(_INTERFACES / ways_out[0] / "mtu"))
+    except (IndexError, ValueError):
+        return None
 
 
 def make_bridge(name: str, subnet: str) -> None:

@@ -145,7 +145,7 @@ def find_origin(root: Path = Path("/"), by_hand: str = _BY_HAND) -> Origin:
 
 
 def _archives_of(root: Path, suite: str) -> tuple[str, ...]:
-    """The archives of a suite that this host's apt is told of, by network or as files."""
+    """The archives of a suite in the sources of this host's apt, by network or as files."""
     found = [uri for uri, suites in sources(root / "etc/apt") if suite in suites]
     return tuple(dict.fromkeys(uri for uri in found if uri.startswith(("http://", "https://", "file:", "mirror+"))))
 

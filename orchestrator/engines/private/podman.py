@@ -6,18 +6,18 @@ nothing of the host is changed. There is no daemon, so nothing is started or sto
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.private import short_hash
 from orchestrator.host.command import must_run
 from orchestrator.host.folders import data_home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from orchestrator.engines.access import Consent
 
 PACKAGES = (
     "podman", "conmon", "runc", "catatonit", "netavark", "aardvark-dns", "golang-github-containers-common",
@@ -40,10 +40,10 @@ def home() -> Path:
 
 def run_folder() -> Path:
     """What is gone after a boot, as podman learns of a boot by that."""
-    tag = hashlib.sha256(str(home()).encode()).hexdigest()[:8]
+    name = f"mlorch-podman-{short_hash(home())}"
     if os.geteuid() == 0:
-        return Path(f"/run/mlorch-podman-{tag}")
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"mlorch-podman-{tag}-{os.geteuid()}"  # noqa: S108 (0700)
+        return Path("/run") / name
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"{name}-{os.geteuid()}"  # noqa: S108 (0700)
 
 
 def program() -> Path:
@@ -51,29 +51,27 @@ def program() -> Path:
     return home() / "podman"
 
 
-def ensure(*, yes: bool, confirm: Callable[[str], bool] | None, say: Callable[[str], None]) -> tuple[str, ...]:
+def ensure(consent: Consent) -> tuple[str, ...]:
     """Unpack podman where it is not yet; gives what was done for that.
-
-    ``confirm`` shows a text and asks a person; None where nobody can be asked.
 
     Raises:
         EngineError: `not-asked`, `declined`, `unsupported-host`, `engine-packages`, `no-space`.
     """
-    from orchestrator.engines.private.ensure import allowed, check_folder
+    from orchestrator.engines.private.ensure import check_folder
     from orchestrator.engines.private.packages import PackageSet, find_origin, lay_out
     from orchestrator.host.file_lock import locked
 
     origin = find_origin(by_hand=BY_HAND)
     check_folder(home(), packages=True, daemon=True)
-    allowed(_offer(", ".join(origin.uris), origin.suite), yes=yes, confirm=confirm)
+    consent.require(_offer(", ".join(origin.uris), origin.suite))
     wanted = PackageSet(packages=(*PACKAGES, *LIBRARIES), required=REQUIRED, by_hand=BY_HAND)
     with locked(home() / "lock"):
         if program().exists():
             return ()
-        versions = lay_out(home() / "root", wanted, origin, say, _link)
+        versions = lay_out(home() / "root", wanted, origin, consent.say, _link)
         write_settings(home())
     did = f"unpacked podman {versions['podman']} into {home() / 'root'}"
-    say(did)
+    consent.say(did)
     return (did,)
 
 
@@ -91,7 +89,7 @@ def _link(new: Path) -> None:
         if (new / "usr/bin" / name).exists():
             must_run(
                 [new / "usr/bin/patchelf", "--force-rpath", "--set-rpath", rpath, new / "usr/bin" / name],
-                f"tell {name} where its libraries are",
+                f"write into {name} where its libraries are",
                 hint=BY_HAND,
             )
 
@@ -151,12 +149,9 @@ def _containers_conf(root: Path, at: Path) -> str:
 
 
 def _storage_conf(at: Path) -> str:
-    lines = ["[storage]", 'driver = "overlay"']
-    lines += [
-        f"graphroot = {json.dumps(str(at / 'storage'))}",
-        f"runroot = {json.dumps(str(run_folder() / 'storage'))}",
-    ]
-    return "\n".join([*lines, ""])
+    folders = {"graphroot": at / "storage", "runroot": run_folder() / "storage"}
+    lines = [f"{name} = {json.dumps(str(path))}\n" for name, path in folders.items()]
+    return '[storage]\ndriver = "overlay"\n' + "".join(lines)
 
 
 def _program(root: Path, at: Path) -> str:

@@ -10,33 +10,27 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import RegistryError
 from orchestrator.images.attest import provenance, sbom
 from orchestrator.images.attest.documents import Signature
-from orchestrator.images.attest.signed import (
+from orchestrator.images.attest.signatures import (
     ENVELOPE_MEDIA_TYPE,
     PAYLOAD_MEDIA_TYPE,
     SIGNATURE_ANNOTATION,
     SIGNATURE_ARTIFACT,
 )
-from orchestrator.images.registry.manifests import (
-    DOCKER_LIST,
-    EMPTY_CONFIG,
-    OCI_INDEX,
-    OCI_MANIFEST,
-    Descriptor,
-    Manifest,
-    digest_of,
-)
+from orchestrator.images.registry.manifests import EMPTY_CONFIG, OCI_MANIFEST, Manifest, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.images.attest.documents import Documents
     from orchestrator.images.registry.client import Registry
+    from orchestrator.images.registry.manifests import Descriptor
 
 _IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 _ATTESTATION_ARTIFACT = "application/vnd.dev.cosign.artifact.att.v1+json"
@@ -61,6 +55,18 @@ class Attached:
     provenances: tuple[bytes, ...] = ()
     signatures: tuple[Signature, ...] = ()
     envelopes: tuple[bytes, ...] = ()
+
+
+def as_attached(made: Documents | None) -> Attached:
+    """Documents of this machine or of a bundle, as a registry would hold them beside their image."""
+    if made is None:
+        return Attached()
+    return Attached(
+        sboms=(made.sbom,),
+        provenances=(made.provenance,),
+        signatures=(made.signature,) if made.signature else (),
+        envelopes=made.envelopes,
+    )
 
 
 def attach(registry: Registry, repository: str, image: Descriptor, made: Documents) -> tuple[str, ...]:
@@ -98,28 +104,17 @@ def _put(
     """One artifact about ``image``; a tagged one is cosign's and looks like an image, as its readers expect."""
     ids = [digest_of(layer.data) for layer in layers]
     config = json.dumps({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": ids}})
-    body = config.encode() if tag else b"{}"
-    registry.put_blob(repository, body)
+    body, media_type = (config.encode(), _IMAGE_CONFIG) if tag else (b"{}", EMPTY_CONFIG)
+    described = []
     for layer in layers:
-        registry.put_blob(repository, layer.data)
+        blob = registry.put_blob(repository, layer.data)
+        described.append(replace(blob, media_type=layer.media_type, annotations=layer.annotations).document())
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "artifactType": kind,
-        "config": {
-            "mediaType": _IMAGE_CONFIG if tag else EMPTY_CONFIG,
-            "digest": digest_of(body),
-            "size": len(body),
-        },
-        "layers": [
-            Descriptor(
-                media_type=layer.media_type,
-                digest=digest_of(layer.data),
-                size=len(layer.data),
-                annotations=dict(layer.annotations),
-            ).document()
-            for layer in layers
-        ],
+        "config": replace(registry.put_blob(repository, body), media_type=media_type).document(),
+        "layers": described,
         "subject": {"mediaType": image.media_type, "digest": image.digest, "size": image.size},
     }
     manifest = Manifest(media_type=OCI_MANIFEST, data=json.dumps(document, separators=(",", ":")).encode())
@@ -132,22 +127,24 @@ def attached(registry: Registry, repository: str, digest: str) -> Attached:
     Raises:
         RegistryError: as the registry's client; `digest-mismatch` where a document was changed.
     """
-    bills, origins, signed, stated = [], [], [], []
+    documents: defaultdict[str, list[bytes]] = defaultdict(list)
+    signatures = []
     seen: set[str] = set()
     for layer in _layers(registry, repository, digest):
         mark = digest_of(layer.data) + layer.annotations.get(SIGNATURE_ANNOTATION, "")
         if mark in seen:
             continue
         seen.add(mark)
-        if layer.media_type == sbom.MEDIA_TYPE:
-            bills.append(layer.data)
-        elif layer.media_type == provenance.MEDIA_TYPE:
-            origins.append(layer.data)
-        elif layer.media_type == ENVELOPE_MEDIA_TYPE:
-            stated.append(layer.data)
-        elif layer.media_type == PAYLOAD_MEDIA_TYPE:
-            signed.append(Signature(payload=layer.data, signature=_decoded(layer)))
-    return Attached(sboms=tuple(bills), provenances=tuple(origins), signatures=tuple(signed), envelopes=tuple(stated))
+        if layer.media_type == PAYLOAD_MEDIA_TYPE:
+            signatures.append(Signature(payload=layer.data, signature=_decoded(layer)))
+        else:
+            documents[layer.media_type].append(layer.data)
+    return Attached(
+        sboms=tuple(documents[sbom.MEDIA_TYPE]),
+        provenances=tuple(documents[provenance.MEDIA_TYPE]),
+        signatures=tuple(signatures),
+        envelopes=tuple(documents[ENVELOPE_MEDIA_TYPE]),
+    )
 
 
 def _layers(registry: Registry, repository: str, digest: str) -> Iterator[Layer]:
@@ -159,12 +156,12 @@ def _layers(registry: Registry, repository: str, digest: str) -> Iterator[Layer]
             wanted.append(found.digest)
     for reference in list(dict.fromkeys(wanted))[: 4 * _MOST]:
         manifest = registry.get_manifest(repository, reference)
-        if manifest.media_type in {OCI_INDEX, DOCKER_LIST}:
+        if manifest.is_index:
             continue
         about = manifest.document.get("subject")
         if isinstance(about, dict) and about.get("digest") != digest:
             raise RegistryError(
-                f"{repository}@{reference} is listed beside {digest}, but speaks of {about.get('digest')}",
+                f"{repository}@{reference} is listed beside {digest}, but is about {about.get('digest')}",
                 hint="the registry's list was tampered with; push the image's documents again",
                 slug="bad-manifest",
             )

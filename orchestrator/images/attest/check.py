@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from orchestrator.images.attest.provenance import PREDICATE_TYPE, broken_links, layers_of, read_statement
 from orchestrator.images.attest.sbom import PREDICATE_TYPE as SBOM_PREDICATE
 from orchestrator.images.attest.sbom import canonical, read_sbom
-from orchestrator.images.attest.signed import BadSignature, check_payload, opened
-from orchestrator.images.attest.subject import base_image, packages_of
+from orchestrator.images.attest.signatures import BadSignature, check_payload, opened
+from orchestrator.images.attest.subject import base_image, packages_of, pinned_packages
 from orchestrator.plan.build.content import content_id
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.images.attest.attach import Attached
     from orchestrator.images.attest.subject import Subject
-    from orchestrator.images.layout.read import LaidImage
+    from orchestrator.images.layout.oci import LaidImage
 
     Verify = Callable[[bytes, bytes], bool]
     Packages = Mapping[tuple[str, str], str]
@@ -73,12 +73,13 @@ def good(checks: Iterable[Check]) -> bool:
     return all(check.passed is not False for check in checks)
 
 
+def _failed(name: str, detail: str, hint: str = _REBUILD) -> Check:
+    return Check(name=name, passed=False, detail=detail, hint=hint)
+
+
 def _digest(found: Evidence) -> Check:
     if found.asked != found.image.digest:
-        return Check(
-            name="digest", passed=False, hint=_REBUILD,
-            detail=f"it was asked for as {found.asked}, but its manifest is {found.image.digest}",
-        )  # fmt: skip
+        return _failed("digest", f"it was asked for as {found.asked}, but its manifest is {found.image.digest}")
     count = len(found.image.layers)
     return Check(name="digest", passed=True, detail=f"{found.asked}: manifest, configuration and {count} layers hash")
 
@@ -87,24 +88,19 @@ def _content_id(found: Evidence, wanted: Subject | None) -> Check:
     labels = found.image.labels
     label = labels.get("org.mlorch.content-id", "")
     if not label:
-        return Check(name="content-id", passed=False, detail="it has no label of mlorch", hint=_REBUILD)
+        return _failed("content-id", "it has no label of mlorch")
     try:
         inputs = json.loads(labels.get("org.mlorch.inputs", ""))
         hashed = content_id({str(k): str(v) for k, v in inputs.items()})
     except (ValueError, AttributeError):
         hashed = ""
     if hashed != label:
-        detail = f"the inputs in its label do not hash to {label[:12]}, its content id"
-        return Check(name="content-id", passed=False, detail=detail, hint=_REBUILD)
+        return _failed("content-id", f"the inputs in its label do not hash to {label[:12]}, its content id")
     if wanted is None:
-        return Check(
-            name="content-id", passed=False,
-            detail=f"no layer that these recipes plan has the content id {label[:12]}",
-            hint="check with the recipes that it was built from (a tag, --recipes), and the same --base-source",
-        )  # fmt: skip
+        hint = "check with the recipes that it was built from (a tag, --recipes), and the same --base-source"
+        return _failed("content-id", f"no layer that these recipes plan has the content id {label[:12]}", hint)
     if label != wanted.content_id:
-        detail = f"it is {label[:12]}, the plan says {wanted.content_id[:12]}"
-        return Check(name="content-id", passed=False, detail=detail, hint=_REBUILD)
+        return _failed("content-id", f"it is {label[:12]}, the plan says {wanted.content_id[:12]}")
     return Check(name="content-id", passed=True, detail=f"{label[:12]}, as planned, and the hash of its inputs")
 
 
@@ -120,14 +116,13 @@ def _sbom(found: Evidence, wanted: Subject | None) -> Check:
     for data in found.attached.sboms:
         wrong += _wrong_in_sbom(data, found, based=based)
     if wrong:
-        return Check(name="sbom", passed=False, detail=_some(wrong), hint=_REBUILD)
+        return _failed("sbom", _some(wrong))
     inside = f"{len(found.packages)} packages in the image"
     if found.attached.sboms:
-        return Check(
-            name="sbom", passed=True, detail=f"{inside}, listed" if based else f"it lists exactly the {inside}"
-        )
+        detail = f"{inside}, listed" if based else f"it lists exactly the {inside}"
+        return Check(name="sbom", passed=True, detail=detail)
     if found.published:
-        return Check(name="sbom", passed=False, detail="none lies beside the image", hint=_ATTACH)
+        return _failed("sbom", "none lies beside the image", _ATTACH)
     if wanted is None:
         return Check(name="sbom", passed=None, detail="none is kept here", hint=_ATTACH)
     return Check(name="sbom", passed=True, detail=f"none is kept here; the plan pins exactly the {inside}")
@@ -176,28 +171,30 @@ def _provenance(found: Evidence) -> Check:
         except (ValueError, RecursionError) as error:
             wrong.append(f"it cannot be read: {error}")
     if wrong:
-        return Check(name="provenance", passed=False, detail=_some(wrong), hint=_REBUILD)
+        return _failed("provenance", _some(wrong))
     if found.attached.provenances:
         return Check(name="provenance", passed=True, detail="its layers and their inputs hash to the content id")
-    passed = False if found.published else None
-    where = "beside the image" if found.published else "kept here"
-    return Check(name="provenance", passed=passed, detail=f"none is {where}", hint=_ATTACH)
+    if found.published:
+        return _failed("provenance", "none is beside the image", _ATTACH)
+    return Check(name="provenance", passed=None, detail="none is kept here", hint=_ATTACH)
 
 
 def _undeclared(predicate: Mapping[str, object], layers: Iterable[Mapping[str, object]]) -> list[str]:
     """Dependencies that the layers' inputs do not name, and the other way round: both lists have to agree."""
-    from orchestrator.images.attest.subject import rebuilt
-
     definition = predicate.get("buildDefinition")
     given = definition.get("resolvedDependencies") if isinstance(definition, dict) else None
     if not isinstance(given, list):
         return ["it lists no dependencies"]
     declared = {_sha256(each) for each in given}
-    needed = {sha256 for package in packages_of(rebuilt(tuple(layers))) for sha256 in package.sha256}
+    packages: dict[tuple[str, str], tuple[str, ...]] = {}
     hashed: set[str] = set()
     for layer in layers:
-        for value in _values(layer):
+        inputs = layer.get("inputs")
+        texts = {str(key): str(value) for key, value in inputs.items()} if isinstance(inputs, dict) else {}
+        packages |= {(kind, name): sha256 for kind, name, _, sha256 in pinned_packages(texts)}
+        for value in texts.values():
             hashed.update(value.replace("@sha256:", " ").split())
+    needed = {sha256 for hashes in packages.values() for sha256 in hashes}
     wrong = [f"the dependency {each[:12]} is in no layer's inputs" for each in sorted(declared - hashed)]
     return wrong + [f"the package {each[:12]} is not among its dependencies" for each in sorted(needed - declared)]
 
@@ -205,11 +202,6 @@ def _undeclared(predicate: Mapping[str, object], layers: Iterable[Mapping[str, o
 def _sha256(dependency: object) -> str:
     digest = dependency.get("digest") if isinstance(dependency, dict) else None
     return str(digest.get("sha256", "")) if isinstance(digest, dict) else ""
-
-
-def _values(layer: Mapping[str, object]) -> Iterable[str]:
-    inputs = layer.get("inputs")
-    return [str(value) for value in inputs.values()] if isinstance(inputs, dict) else ()
 
 
 # -- who vouches for it --------------------------------------------------------------------
@@ -223,8 +215,7 @@ def check_signature(found: Evidence, verify: Verify | None) -> Check:
             return Check(name="signature", passed=None, detail="it is not signed")
         return Check(name="signature", passed=None, detail="it is signed; --key PUB checks by whom")
     if not signed:
-        hint = "`mlorch images sign IMAGE --key KEY` signs it"
-        return Check(name="signature", passed=False, detail="it is not signed", hint=hint)
+        return _failed("signature", "it is not signed", "`mlorch images sign IMAGE --key KEY` signs it")
     reasons = []
     for each in signed:
         try:
@@ -233,9 +224,9 @@ def check_signature(found: Evidence, verify: Verify | None) -> Check:
         except BadSignature as error:
             reasons.append(str(error))
     else:
-        return Check(name="signature", passed=False, detail=_some(reasons), hint="do not use it: " + _REBUILD)
+        return _failed("signature", _some(reasons), "do not use it: " + _REBUILD)
     if why := _untrue(found, stated, verify):
-        return Check(name="signature", passed=False, detail=why, hint="do not use it: " + _REBUILD)
+        return _failed("signature", why, "do not use it: " + _REBUILD)
     return Check(name="signature", passed=True, detail=f"by this key, as {name}; so are its SBOM and its provenance")
 
 

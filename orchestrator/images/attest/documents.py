@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from orchestrator.host.files import atomic_write_bytes, atomic_write_text
 from orchestrator.host.folders import cache_home, data_home
+from orchestrator.images.registry.manifests import digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.images.attest.keys import Signer
+    from orchestrator.images.attest.signatures import Signer
     from orchestrator.images.attest.subject import Subject
 
 SBOM, PROVENANCE, SIGNATURE = "sbom.json", "provenance.json", "signature.json"
@@ -62,7 +63,7 @@ def documents(subject: Subject, signer: Signer | None = None, reference: str = "
     from orchestrator import __version__
     from orchestrator.images.attest.provenance import provenance, statement
     from orchestrator.images.attest.sbom import PREDICATE_TYPE, sbom
-    from orchestrator.images.attest.signed import envelope, image_payload
+    from orchestrator.images.attest.signatures import envelope, image_payload
 
     bill, origin = sbom(subject), provenance(subject, __version__)
     if signer is None:
@@ -141,12 +142,8 @@ def digests(subject: Subject) -> tuple[str, str]:
         found = json.loads(path.read_bytes())
         return str(found["sbom"]), str(found["provenance"])
     made = documents(subject)
-    fresh = {"sbom": _digest(made.sbom), "provenance": _digest(made.provenance)}
+    fresh = {"sbom": digest_of(made.sbom), "provenance": digest_of(made.provenance)}
     with contextlib.suppress(OSError):  # only saves the next run from computing them again
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_text(path, json.dumps(fresh) + "\n", overwrite=True)
     return fresh["sbom"], fresh["provenance"]
-
-
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -1,4 +1,4 @@
-"""Gathers what is to be checked of an image: out of an engine's store, or out of a registry without an engine."""
+"""Gathers what is to be checked of an image, of an engine or a registry: its parts, and the packages in its files."""
 
 from __future__ import annotations
 
@@ -8,32 +8,42 @@ import re
 import shutil
 import tempfile
 from contextlib import contextmanager
+from email.parser import HeaderParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import RegistryError, StepFailed
+from orchestrator.definitions.locks import normalised
+from orchestrator.errors import StepFailed
 from orchestrator.host.files import write_failure
 from orchestrator.host.folders import cache_home
-from orchestrator.images.attest.attach import Attached, attached
+from orchestrator.images.attest.attach import as_attached, attached
 from orchestrator.images.attest.check import Evidence
 from orchestrator.images.attest.documents import find_documents
-from orchestrator.images.attest.packages_found import from_archive, packages_in
 from orchestrator.images.layout.archive import opened, refused
-from orchestrator.images.layout.read import LaidImage, blob_name, images_of
-from orchestrator.images.layout.write import packing
+from orchestrator.images.layout.oci import LaidImage, Unpacked, blob_name, images_of, layer_tar, packing
+from orchestrator.images.registry.images import image_manifest
 
 if TYPE_CHECKING:
+    import tarfile
     from collections.abc import Iterator
 
     from orchestrator.engines import ImageMoves
     from orchestrator.facts.references import Reference
+    from orchestrator.images.layout.archive import Archive
     from orchestrator.images.registry.client import Registry
-    from orchestrator.images.registry.manifests import Descriptor, Manifest
+    from orchestrator.images.registry.manifests import Manifest
+
+
+_STANZAS = "var/lib/dpkg/status.d/"
+_DATABASE = "var/lib/dpkg/status"
+_METADATA = re.compile(r"(?:^|/)(?:dist|site)-packages/[^/]+\.dist-info/METADATA\Z")
+_HIDDEN, _OPAQUE = ".wh.", ".wh..wh..opq"
+_LARGEST = 32 << 20
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder of the cache for one image, removed afterwards; a full disk is told as that."""
+    """A folder of the cache for one image, removed afterwards; a full disk is an error that says so."""
     parent = cache_home() / "supply"
     parent.mkdir(parents=True, exist_ok=True)
     for left in stale(parent, "image-"):
@@ -71,21 +81,11 @@ def of_engine(engine: ImageMoves, reference: str, digest: str) -> Evidence:
         image, packages = _looked_through(path, reference)
         # An engine without the containerd store makes a manifest anew when it saves: its own id is the configuration's.
         asked = image.digest if digest == image.config_digest else digest
-    known = find_documents(asked)
-    beside = (
-        Attached()
-        if known is None
-        else Attached(
-            sboms=(known.sbom,),
-            provenances=(known.provenance,),
-            signatures=(known.signature,) if known.signature else (),
-            envelopes=known.envelopes,
-        )
-    )
+    beside = as_attached(find_documents(asked))
     return Evidence(image=image, asked=asked, packages=packages, attached=beside, published=False)
 
 
-def of_registry(registry: Registry, reference: Reference, platform: str) -> tuple[Evidence, Descriptor]:
+def of_registry(registry: Registry, reference: Reference, platform: str) -> Evidence:
     """An image of a registry, fetched whole and looked through; of several platforms the one of ``platform``.
 
     Raises:
@@ -97,26 +97,8 @@ def of_registry(registry: Registry, reference: Reference, platform: str) -> tupl
         lay_out(registry, reference.repository, manifest, path)
         image, packages = _looked_through(path, str(reference))
     beside = attached(registry, reference.repository, manifest.digest)
-    asked = reference.digest or manifest.digest
-    if reference.digest and reference.digest != manifest.digest:
-        asked = manifest.digest  # an index was asked for by digest, and the client has checked that
-    evidence = Evidence(image=image, asked=asked, packages=packages, attached=beside, published=True)
-    return evidence, manifest.descriptor()
-
-
-def image_manifest(registry: Registry, reference: Reference, platform: str) -> Manifest:
-    """The manifest that a reference means on ``platform``. Raises `RegistryError` (`no-platform`)."""
-    manifest = registry.get_manifest(reference.repository, reference.wanted)
-    if not manifest.is_index:
-        return manifest
-    for member in manifest.manifests():
-        if member.platform == platform or (member.platform or "").startswith(f"{platform}/"):
-            return registry.get_manifest(reference.repository, member.digest)
-    raise RegistryError(
-        f"{reference} has no image for {platform}",
-        hint="it has: " + (", ".join(member.platform for member in manifest.manifests()) or "none"),
-        slug="no-platform",
-    )
+    # Asked for by its own digest: what a reference's digest names, an index too, the client has checked.
+    return Evidence(image=image, asked=manifest.digest, packages=packages, attached=beside, published=True)
 
 
 def lay_out(registry: Registry, repository: str, manifest: Manifest, out: Path) -> None:
@@ -138,4 +120,77 @@ def _looked_through(path: Path, shown: str) -> tuple[LaidImage, dict[tuple[str, 
         images = images_of(archive)
         if len(images) != 1:
             raise refused(Path(shown), f"it is {len(images)} images", slug="bad-archive")
-        return images[0], packages_in(images[0], from_archive(archive), Path(shown))
+        return images[0], packages_in(images[0], archive, Path(shown))
+
+
+# -- packages ------------------------------------------------------------------------------
+
+
+def packages_in(image: LaidImage, archive: Archive, path: Path) -> dict[tuple[str, str], str]:
+    """Versions of the packages in ``image`` by kind (``deb``, ``pypi``) and name; every layer is hashed on the way.
+
+    ``archive`` holds the image; ``path`` only names it in errors.
+
+    Raises:
+        StepFailed: a layer is broken, hostile, or not what the image's configuration says.
+    """
+    held: dict[str, tuple[int, bytes]] = {}  # as the layers so far leave them, each with the number of its layer
+    for number, layer in enumerate(image.layers):
+        with archive.open(blob_name(layer.digest)) as stream:
+            content = Unpacked(stream, layer, path)
+            with layer_tar(content) as tar:
+                for member in tar:
+                    _consider(tar, member, held, number, path)
+            content.finish()
+    return _packages({name: data for name, (_, data) in held.items()})
+
+
+def _consider(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, held: dict[str, tuple[int, bytes]], number: int, path: Path
+) -> None:
+    name = member.name.removeprefix("./").strip("/")
+    folder, _, last = name.rpartition("/")
+    if last == _OPAQUE:
+        _drop(held, folder, number)
+    elif last.startswith(_HIDDEN):
+        _drop(held, f"{folder}/{last.removeprefix(_HIDDEN)}".lstrip("/"), number)
+    elif not member.isdir() and name in held:
+        _drop(held, name, number)
+    matters = name == _DATABASE or name.startswith(_STANZAS) or _METADATA.search(name)
+    if not member.isreg() or not matters:
+        return
+    if member.size > _LARGEST:
+        raise refused(path, f"`{name[:200]}` in a layer has {member.size} bytes")
+    stream = tar.extractfile(member)
+    held[name] = (number, stream.read() if stream else b"")
+
+
+def _drop(held: dict[str, tuple[int, bytes]], name: str, number: int) -> None:
+    """Remove what layers below ``number`` brought at or below ``name``: what a layer brings itself it does not lose."""
+    for path in [path for path in held if path == name or path.startswith(f"{name}/") or not name]:
+        if held[path][0] < number:
+            del held[path]
+
+
+def _packages(files: dict[str, bytes]) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    for name, data in sorted(files.items()):
+        text = data.decode(errors="replace")
+        if name == _DATABASE or name.startswith(_STANZAS):
+            found |= {("deb", package): version for package, version in _debs(text)}
+        else:
+            fields = HeaderParser().parsestr(text)
+            if "name" in fields:
+                found["pypi", normalised(fields["name"])] = fields.get("version", "")
+    return found
+
+
+def _debs(text: str) -> list[tuple[str, str]]:
+    """Name and version of every installed package of a dpkg database or of a single control stanza."""
+    found = []
+    for stanza in text.split("\n\n"):
+        fields = HeaderParser().parsestr(stanza)
+        # A control stanza has no Status; one of a removed package has another than this.
+        if "package" in fields and fields.get("status", "install ok installed").endswith(" installed"):
+            found.append((fields["package"], fields.get("version", "")))
+    return found

@@ -37,7 +37,7 @@ def provenance(subject: Subject, version: str) -> bytes:
         "base": subject.layers[0].base_source,
     }
     if subject.recipe_sha256:
-        parameters |= {"recipe": subject.recipe, "recipeSha256": subject.recipe_sha256}
+        parameters |= {"recipe": subject.benchmark, "recipeSha256": subject.recipe_sha256}
     predicate = {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
@@ -79,21 +79,17 @@ def _dependencies(subject: Subject) -> Iterator[dict[str, object]]:
     """Everything fetched or copied, each with its hash; a package with several files once a file."""
     found = base_image(subject.layers)
     if found is not None:
-        yield {"name": found[0], "uri": f"oci:{found[0]}@{found[1]}", "digest": _digest(found[1].partition(":")[2])}
+        yield {"name": found[0], "uri": f"oci:{found[0]}@{found[1]}", "digest": {"sha256": found[1].partition(":")[2]}}
     for part in packages_of(subject.layers):
         for sha256 in part.sha256:
-            yield {"name": part.name, "uri": part.purl, "digest": _digest(sha256)}
+            yield {"name": part.name, "uri": part.purl, "digest": {"sha256": sha256}}
     for layer in subject.layers:
         for name, value in sorted(layer.inputs.items()):
-            what, _, place = name.partition(":")
+            what, _, path = name.partition(":")
             if what == "file":
-                yield {"name": f"{layer.name}/{place}", "digest": _digest(value.partition(" ")[0])}
+                yield {"name": f"{layer.name}/{path}", "digest": {"sha256": value.partition(" ")[0]}}
             elif name == "pip":
-                yield {"name": "pip", "annotations": {"use": "build only"}, "digest": _digest(value.split()[-1])}
-
-
-def _digest(sha256: str) -> dict[str, str]:
-    return {"sha256": sha256}
+                yield {"name": "pip", "annotations": {"use": "build only"}, "digest": {"sha256": value.split()[-1]}}
 
 
 # -- reading -----------------------------------------------------------------------------

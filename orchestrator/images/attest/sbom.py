@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from orchestrator.images.attest.subject import base_image, packages_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from cyclonedx.model.component import Component
+    from packageurl import PackageURL
 
     from orchestrator.images.attest.subject import Package, Subject
 
@@ -28,12 +29,13 @@ PREDICATE_TYPE = "https://cyclonedx.org/bom"
 def sbom(subject: Subject) -> bytes:
     """The document, in a canonical form (sorted keys, no spaces, a newline at the end)."""
     from cyclonedx.model.bom import Bom
+    from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output.json import JsonV1Dot6
 
     bom = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"urn:mlorch:sbom:{subject.digest}"))
     whole = _image(subject)
     bom.metadata.component = whole
-    bom.metadata.tools.components.add(_tool())
+    bom.metadata.tools.components.add(Component(name="mlorch", type=ComponentType.APPLICATION, bom_ref="mlorch"))
     contained = [*_base(subject), *(_package(part) for part in packages_of(subject.layers))]
     for component in contained:
         bom.components.add(component)
@@ -49,8 +51,6 @@ def canonical(document: object) -> bytes:
 
 
 def _image(subject: Subject) -> Component:
-    from cyclonedx.model import HashAlgorithm, HashType, Property
-    from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
     purl = PackageURL("oci", None, subject.name.lower(), subject.digest, {"arch": subject.architecture})
@@ -61,26 +61,25 @@ def _image(subject: Subject) -> Component:
         # What a base from a registry brings is listed by its digest alone, so the list is whole only without one.
         "mlorch:packages": "pinned packages and the base image" if base_image(subject.layers) else "complete",
     }
+    return _container(subject.name, subject.content_id, purl, subject.digest, facts)
+
+
+def _container(name: str, version: str, purl: PackageURL, digest: str, facts: Mapping[str, str]) -> Component:
+    from cyclonedx.model import HashAlgorithm, HashType, Property
+    from cyclonedx.model.component import Component, ComponentType
+
     return Component(
-        name=subject.name,
+        name=name,
         type=ComponentType.CONTAINER,
-        version=subject.content_id,
+        version=version,
         purl=purl,
         bom_ref=purl.to_string(),
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=subject.digest.partition(":")[2])],
-        properties=[Property(name=name, value=value) for name, value in facts.items() if value],
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest.partition(":")[2])],
+        properties=[Property(name=key, value=value) for key, value in facts.items() if value],
     )
 
 
-def _tool() -> Component:
-    from cyclonedx.model.component import Component, ComponentType
-
-    return Component(name="mlorch", type=ComponentType.APPLICATION, bom_ref="mlorch")
-
-
 def _base(subject: Subject) -> Iterator[Component]:
-    from cyclonedx.model import HashAlgorithm, HashType
-    from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
     found = base_image(subject.layers)
@@ -88,14 +87,7 @@ def _base(subject: Subject) -> Iterator[Component]:
         return
     name, digest = found
     purl = PackageURL("oci", None, name.rpartition("/")[2].lower(), digest, {"repository_url": name})
-    yield Component(
-        name=name,
-        type=ComponentType.CONTAINER,
-        version=digest,
-        purl=purl,
-        bom_ref=purl.to_string(),
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest.partition(":")[2])],
-    )
+    yield _container(name, digest, purl, digest, {})
 
 
 def _package(part: Package) -> Component:

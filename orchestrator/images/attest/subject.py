@@ -15,15 +15,13 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.build import BuildPlan, LayerStep
 
-_ARCH = {"linux/amd64": "amd64", "linux/arm64": "arm64"}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """A package that a layer puts into an image: ``kind`` is ``deb`` or ``pypi``.
 
     ``sha256`` are the hashes of the files that may satisfy it, ``source`` the source package
-    of a Debian package where its place in the archive tells it.
+    of a Debian package where its path in the archive tells it.
     """
 
     kind: str
@@ -51,8 +49,8 @@ class Package:
 class Subject:
     """An image and the layers that made it, base first: what documents are written about.
 
-    ``digest`` is that of its manifest (``sha256:…``); ``recipe`` and ``recipe_sha256`` name
-    the benchmark's recipe and are empty for an image of no benchmark.
+    ``digest`` is that of its manifest (``sha256:…``); ``recipe_sha256`` is the hash of the
+    benchmark's recipe and empty for an image of no benchmark.
     """
 
     name: str
@@ -61,7 +59,6 @@ class Subject:
     layers: tuple[LayerStep, ...]
     target: str = ""
     benchmark: str = ""
-    recipe: str = ""
     recipe_sha256: str = ""
 
     @property
@@ -77,11 +74,11 @@ class Subject:
 
 def architecture(platform: str) -> str:
     """The name of a platform's processor as Debian and OCI spell it."""
-    return _ARCH.get(platform, platform.partition("/")[2])
+    return platform.partition("/")[2]
 
 
-def subject_of(plan: BuildPlan, step: LayerStep, digest: str, recipe: tuple[str, str] = ("", "")) -> Subject:
-    """The image of ``step``, one of the layers of ``plan``; ``recipe`` is the benchmark recipe's name and hash."""
+def subject_of(plan: BuildPlan, step: LayerStep, digest: str, recipe_sha256: str = "") -> Subject:
+    """The image of ``step``, one of the layers of ``plan``; ``recipe_sha256`` is the hash of the benchmark's recipe."""
     layers = plan.layers[: plan.layers.index(step) + 1]
     whole = len(layers) == len(plan.layers)
     return Subject(
@@ -91,8 +88,7 @@ def subject_of(plan: BuildPlan, step: LayerStep, digest: str, recipe: tuple[str,
         layers=layers,
         target=plan.target,
         benchmark=plan.benchmark if whole else "",
-        recipe=recipe[0] if whole else "",
-        recipe_sha256=recipe[1] if whole else "",
+        recipe_sha256=recipe_sha256 if whole else "",
     )
 
 
@@ -105,29 +101,35 @@ def packages_of(layers: Sequence[LayerStep]) -> tuple[Package, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def _of_layer(layer: LayerStep) -> Iterator[Package]:
-    places = {deb.name: deb.path for deb in layer.debs}
-    for name, value in layer.inputs.items():
-        what, colon, package = name.partition(":")
+def pinned_packages(inputs: Mapping[str, str]) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """Kind (``deb`` or ``pypi``), name, version and hashes of every package that the inputs of a layer name."""
+    kinds = {"deb": "deb", "wheel": "pypi", "sdist": "pypi"}
+    for input_name, value in inputs.items():
+        what, colon, package = input_name.partition(":")
         version, _, hashes = value.partition(" ")
-        if not colon or what not in {"deb", "wheel", "sdist"}:
-            continue
-        place = PurePosixPath(places.get(package, ""))
+        if colon and what in kinds:
+            yield kinds[what], package, version, tuple(sorted(hashes.split()))
+
+
+def _of_layer(layer: LayerStep) -> Iterator[Package]:
+    paths = {deb.name: PurePosixPath(deb.path) for deb in layer.debs}
+    for kind, name, version, sha256 in pinned_packages(layer.inputs):
+        path = paths.get(name, PurePosixPath()) if kind == "deb" else None
         yield Package(
-            kind="deb" if what == "deb" else "pypi",
-            name=package,
+            kind=kind,
+            name=name,
             version=version,
-            sha256=tuple(sorted(hashes.split())),
+            sha256=sha256,
             layer=layer.name,
             level=layer.level,
-            arch=_deb_arch(place, layer.platform) if what == "deb" else "",
-            source=place.parent.name if what == "deb" else "",
+            arch=_deb_arch(path, layer.platform) if path is not None else "",
+            source=path.parent.name if path is not None else "",
         )
 
 
-def _deb_arch(place: PurePosixPath, platform: str) -> str:
+def _deb_arch(path: PurePosixPath, platform: str) -> str:
     """``all`` where the file name says so, else the platform's."""
-    return "all" if place.stem.endswith("_all") else architecture(platform)
+    return "all" if path.stem.endswith("_all") else architecture(platform)
 
 
 def base_image(layers: Sequence[LayerStep]) -> tuple[str, str] | None:
@@ -135,25 +137,3 @@ def base_image(layers: Sequence[LayerStep]) -> tuple[str, str] | None:
     kind, _, rest = layers[0].base_source.partition(":")
     name, at, digest = rest.partition("@")
     return (name or kind, digest) if at else None
-
-
-def rebuilt(described: Sequence[Mapping[str, object]]) -> tuple[LayerStep, ...]:
-    """Layers as a provenance statement describes them (name, level, inputs): enough for `packages_of`."""
-    from orchestrator.facts.build import LayerStep
-
-    steps = []
-    for layer in described:
-        inputs = layer.get("inputs")
-        steps.append(
-            LayerStep(
-                name=str(layer.get("name", "")),
-                level=str(layer.get("level", "")),
-                platform=str(layer.get("platform", "")),
-                content_id=str(layer.get("contentId", "")),
-                parent=None,
-                dockerfile="",
-                inputs={str(k): str(v) for k, v in inputs.items()} if isinstance(inputs, dict) else {},
-                base_source=str(layer.get("base", "")),
-            )
-        )
-    return tuple(steps)

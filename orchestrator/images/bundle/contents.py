@@ -1,4 +1,4 @@
-"""What a bundle says of itself (``mlorch-bundle.json``): images, plans, assets, and the hash of every file in it."""
+"""What is in a bundle (``mlorch-bundle.json``): images, plans, assets, and the hash of every file in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
-from orchestrator.images.layout.archive import refused
+from orchestrator.images.layout.archive import broken, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ class BundledAsset:
 
     @property
     def folder(self) -> str:
-        """Its place in the bundle, with a slash at the end."""
+        """Its path in the bundle, with a slash at the end."""
         return f"{ASSETS}{self.kind}/{self.name}/{self.key}/"
 
 
@@ -68,11 +68,8 @@ class BundledPlan:
     layers: tuple[Mapping[str, object], ...]
     arch: str = ""
     """What device code is built for; empty where the target has no such axis."""
-
-    @property
-    def content_ids(self) -> tuple[str, ...]:
-        """Of its layers, base first."""
-        return tuple(str(layer["content_id"]) for layer in self.layers)
+    round: str = ""
+    """The round that was asked for; empty for the one that the benchmark names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,14 +84,15 @@ class Contents:
     files: Mapping[str, BundledFile]
 
 
-def bundled_plan(plan: BuildPlan, base_source: str) -> BundledPlan:
-    """A plan without paths of this machine."""
+def bundled_plan(plan: BuildPlan, base_source: str, round_name: str = "") -> BundledPlan:
+    """A plan without paths of this machine, and what it was asked for beside its target and benchmark."""
     return BundledPlan(
         target=plan.target,
         benchmark=plan.benchmark,
         platform=plan.platform,
         arch=plan.arch,
         base_source=base_source,
+        round=round_name,
         image=plan.image,
         layers=tuple(
             {"name": step.name, "level": step.level, "content_id": step.content_id, "inputs": dict(step.inputs)}
@@ -127,17 +125,13 @@ def from_bytes(data: bytes, path: Path) -> Contents:
         made = from_plain(Contents, document)
     except CodecError as error:
         raise _broken(path, str(error)) from None
-    if why := _unsound(made):
+    if why := _unsound_names(made) or _unsound_numbers(made):
         raise _broken(path, why)
     return made
 
 
-def _unsound(made: Contents) -> str:
-    """What is wrong in a list whose values all have their types; empty where nothing is."""
-    return _unsound_names(made) or _unsound_numbers(made)
-
-
 def _unsound_names(made: Contents) -> str:
+    """What is wrong in a list whose values all have their types; empty where nothing is."""
     for image in made.images:
         if not _is_image(image):
             return f"{image.reference[:200]!r} is no image of mlorch"
@@ -174,4 +168,4 @@ def _unsound_numbers(made: Contents) -> str:
 
 
 def _broken(path: Path, why: str) -> StepFailed:
-    return refused(path, f"its list of contents ({NAME}) is not right: {why}", slug="bad-archive")
+    return broken(path, f"its list of contents ({NAME}) is not right: {why}")

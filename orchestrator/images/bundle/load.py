@@ -10,40 +10,31 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from orchestrator.assets.store import key_of, kind_of
 from orchestrator.errors import StepFailed
 from orchestrator.images.attest.documents import find_documents, from_files, keep_documents
 from orchestrator.images.attest.evidence import scratch
 from orchestrator.images.bundle.contents import DEFINITIONS
-from orchestrator.images.layout.archive import refused
-from orchestrator.images.layout.read import blob_name
-from orchestrator.images.layout.write import packing
+from orchestrator.images.layout.archive import broken
+from orchestrator.images.layout.oci import blob_name, packing
 from orchestrator.images.registry.manifests import Descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
-    from typing import Protocol
 
     from orchestrator.assets.store import Store
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.recipes import Asset
-    from orchestrator.engines import ImageFacts
+    from orchestrator.engines import Engine
     from orchestrator.images.bundle.contents import BundledAsset
     from orchestrator.images.bundle.read import Bundle
-    from orchestrator.images.layout.read import LaidImage
-
-    class Loads(Protocol):
-        """What is needed of an engine."""
-
-        def image(self, reference: str) -> ImageFacts | None: ...
-
-        def load(self, archive: Path) -> tuple[str, ...]: ...
+    from orchestrator.images.layout.oci import LaidImage
 
 
-def load_images(bundle: Bundle, engine: Loads) -> tuple[str, ...]:
+def load_images(bundle: Bundle, engine: Engine) -> tuple[str, ...]:
     """Load the images that the engine has not; gives their references.
 
     Raises:
@@ -68,7 +59,7 @@ def load_images(bundle: Bundle, engine: Loads) -> tuple[str, ...]:
     return tuple(image.reference for image in missing)
 
 
-def _holds(engine: Loads, image: LaidImage) -> bool:
+def _holds(engine: Engine, image: LaidImage) -> bool:
     """Whether the engine has this very image: by its manifest, or by its configuration where it keeps no manifests."""
     facts = engine.image(image.reference)
     return facts is not None and (facts.digest == image.digest or facts.image_id == image.config_digest)
@@ -135,7 +126,7 @@ def _entry(bundle: Bundle, catalog: Catalog, asset: BundledAsset) -> Entry[Asset
             # Counts and hashes are checked when they are in the store; nothing else comes that far.
             known = all(any(output.has(name) for output in outputs) for name in given)
             if not known or not all(any(output.has(name) for name in given) for output in outputs):
-                raise refused(bundle.archive.path, f"{asset.kind} {asset.name} is {given[:9]}", slug="bad-archive")
+                raise broken(bundle.archive.path, f"{asset.kind} {asset.name} is {given[:9]}")
             return entry
     raise StepFailed(
         f"these recipes have no {asset.kind} `{asset.name}` of the bundle's key {asset.key}",
@@ -145,21 +136,17 @@ def _entry(bundle: Bundle, catalog: Catalog, asset: BundledAsset) -> Entry[Asset
 
 
 def _lay(bundle: Bundle, path: str, folder: Path) -> None:
-    """Write the files below a place of the bundle into a folder; each is hashed as it is written."""
+    """Write the files below a path of the bundle into a folder; each is hashed as it is written."""
     for name, rest in bundle.below(path):
         target = folder / rest
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as out:
-            _copy(bundle, name, out)
-
-
-def _copy(bundle: Bundle, name: str, out: IO[bytes]) -> None:
-    if bundle.archive.copy(name, out) != bundle.contents.files[name].sha256:
-        raise _changed(bundle, name)
+            if bundle.archive.read_through(name, out) != bundle.contents.files[name].sha256:
+                raise _changed(bundle, name)
 
 
 def _changed(bundle: Bundle, name: str) -> StepFailed:
-    return refused(bundle.archive.path, f"`{name}` changed while it was read", slug="bad-archive")
+    return broken(bundle.archive.path, f"`{name}` changed while it was read")
 
 
 def load_documents(bundle: Bundle) -> int:
@@ -198,15 +185,3 @@ def load_definitions(bundle: Bundle, folder: Path) -> tuple[Path, ...]:
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return tuple(folder / str(number) for number in range(bundle.contents.definitions))
-
-
-def changed_inputs(was: Sequence[Mapping[str, object]], now: Sequence[Mapping[str, object]]) -> str:
-    """The first input in which two plans of an image differ, for people."""
-    for old, new in zip(was, now, strict=False):
-        before, after = old["inputs"], new["inputs"]
-        assert isinstance(before, dict), "the bundle's list was checked"
-        assert isinstance(after, dict), "and ours is ours"
-        for name in sorted(before.keys() | after.keys()):
-            if before.get(name) != after.get(name) and name != "parent":
-                return f"{name} of layer `{old['name']}`"
-    return "its layers"

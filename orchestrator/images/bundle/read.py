@@ -21,18 +21,15 @@ from orchestrator.images.bundle.contents import (
     Contents,
     from_bytes,
 )
-from orchestrator.images.layout.archive import LARGEST_JSON, Hashing, opened, refused
-from orchestrator.images.layout.layers import unpacked
-from orchestrator.images.layout.read import BLOBS, INDEX, MARK, blob_name, images_of
+from orchestrator.images.layout.archive import LARGEST_JSON, Hashing, broken, opened, refused
+from orchestrator.images.layout.oci import BLOBS, INDEX, MARK, Unpacked, blob_name, images_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from orchestrator.errors import StepFailed
     from orchestrator.images.layout.archive import Archive
-    from orchestrator.images.layout.layers import LayerBlob
-    from orchestrator.images.layout.read import LaidImage
+    from orchestrator.images.layout.oci import LaidImage, LayerBlob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +41,15 @@ class Bundle:
     images: Mapping[str, LaidImage]
 
     def below(self, path: str) -> Iterator[tuple[str, str]]:
-        """The files below a place (with a slash at its end): whole name, and name below the place."""
+        """The files below a folder (with a slash at its end): whole name, and name below the folder."""
         for name in sorted(self.contents.files):
             if name.startswith(path):
                 yield name, name.removeprefix(path)
 
-    def small(self, name: str) -> bytes:
-        """A small file."""
-        return self.archive.read(name)
-
     def documents(self, digest: str) -> dict[str, bytes]:
         """The files of the documents of an image."""
         path = f"{DOCUMENTS}{digest.removeprefix('sha256:')}/"
-        return {rest: self.small(name) for name, rest in self.below(path)}
+        return {rest: self.archive.read(name) for name, rest in self.below(path)}
 
 
 @contextmanager
@@ -69,7 +62,7 @@ def checked(path: Path, say: Callable[[str], None] = lambda _line: None) -> Iter
     """
     with opened(path) as archive:
         if NAME not in archive.members:
-            raise refused(path, f"it has no {NAME}: it is no bundle, or it is cut short", slug="bad-archive")
+            raise broken(path, f"it has no {NAME}: it is no bundle, or it is cut short")
         contents = from_bytes(archive.read(NAME), path)
         _same_files(archive, contents)
         bundle = Bundle(archive=archive, contents=contents, images=_images(archive, contents))
@@ -80,23 +73,23 @@ def checked(path: Path, say: Callable[[str], None] = lambda _line: None) -> Iter
 
 
 def _same_files(archive: Archive, contents: Contents) -> None:
-    """Exactly the files of the list are there, each below a place that a bundle has, with its size."""
+    """Exactly the files of the list are there, each below a folder that a bundle has, with its size."""
     there = archive.members.keys() - {NAME}
     if extra := sorted(there - contents.files.keys()):
         raise refused(archive.path, f"`{extra[0]}` is in it, but not in its list")
     if missing := sorted(contents.files.keys() - there):
-        raise _broken(archive, f"`{missing[0]}` is in its list, but not in it")
+        raise broken(archive.path, f"`{missing[0]}` is in its list, but not in it")
     folders = {asset.folder for asset in contents.assets}
     for name, file in contents.files.items():
         if archive.size(name) != file.size:
-            raise _broken(archive, f"`{name}` has {archive.size(name)} bytes, its list says {file.size}")
-        if not _has_place(name, folders, contents):
-            raise refused(archive.path, f"`{name}` has no place in a bundle")
+            raise broken(archive.path, f"`{name}` has {archive.size(name)} bytes, its list says {file.size}")
+        if not _belongs(name, folders, contents):
+            raise refused(archive.path, f"`{name}` does not belong in a bundle")
         if not name.startswith((BLOBS, ASSETS)) and file.size > LARGEST_JSON:
             raise refused(archive.path, f"`{name}` has {file.size} bytes, too many for what it is")
 
 
-def _has_place(name: str, folders: set[str], contents: Contents) -> bool:
+def _belongs(name: str, folders: set[str], contents: Contents) -> bool:
     if name in {MARK, INDEX}:
         return True
     top, _, rest = name.partition("/")
@@ -121,14 +114,14 @@ def _images(archive: Archive, contents: Contents) -> dict[str, LaidImage]:
         for image in found.values()
     }
     if listed != set(contents.images):
-        raise _broken(archive, "its images are not those of its list")
+        raise broken(archive.path, "its images are not those of its list")
     needed = {blob_name(blob) for image in found.values() for blob in image.blobs}
     if unknown := sorted(name for name in archive.members if name.startswith("blobs/") and name not in needed):
         raise refused(archive.path, f"no image needs the blob `{unknown[0]}`")
     for image in found.values():
         label = image.labels.get("org.mlorch.content-id")
         if label != image.reference.rpartition(":")[2]:
-            raise _broken(archive, f"{image.reference} says of itself that its content id is {label}")
+            raise broken(archive.path, f"{image.reference} says of itself that its content id is {label}")
     return found
 
 
@@ -137,28 +130,23 @@ def _plans(bundle: Bundle) -> None:
     for plan in bundle.contents.plans:
         described = [{**layer, "contentId": layer["content_id"]} for layer in plan.layers]
         if wrong := broken_links(described, plan.image.rpartition(":")[2]):
-            raise _broken(bundle.archive, f"the plan of {plan.benchmark or plan.image}: {wrong[0]}")
+            raise broken(bundle.archive.path, f"the plan of {plan.benchmark or plan.image}: {wrong[0]}")
 
 
 def _every_byte(bundle: Bundle) -> None:
     layers = {blob_name(layer.digest): layer for image in bundle.images.values() for layer in image.layers}
     for name, file in bundle.contents.files.items():
         layer = layers.get(name)
-        found = _unpacks(bundle.archive, layer) if layer is not None else bundle.archive.sha256(name)
+        found = _unpacks(bundle.archive, layer) if layer is not None else bundle.archive.read_through(name)
         if found != file.sha256 or (name.startswith(BLOBS) and name != f"{BLOBS}{found}"):
-            raise _broken(bundle.archive, f"`{name}` is not what its hash says")
+            raise broken(bundle.archive.path, f"`{name}` is not what its hash says")
 
 
 def _unpacks(archive: Archive, layer: LayerBlob) -> str:
     """The hash of a layer as it is stored, after it unpacked to what its image says."""
     with archive.open(blob_name(layer.digest)) as stream:
         passing = Hashing(stream)
-        with unpacked(passing, layer, archive.path) as content:  # type: ignore[arg-type]  # it reads
-            content.finish()
+        Unpacked(passing, layer, archive.path).finish()  # type: ignore[arg-type]  # it reads
         while passing.read():  # what stands behind the compressed data counts for the hash too
             pass
     return passing.sha256
-
-
-def _broken(archive: Archive, why: str) -> StepFailed:
-    return refused(archive.path, why, slug="bad-archive")

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
+from orchestrator import __version__
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.host.files import write_failure
+from orchestrator.host.files import require_folder, write_failure
 from orchestrator.images.attest.evidence import stale
 from orchestrator.images.bundle.contents import (
     ASSETS,
@@ -25,8 +26,7 @@ from orchestrator.images.bundle.contents import (
     to_bytes,
 )
 from orchestrator.images.layout.archive import Hashing, opened, refused
-from orchestrator.images.layout.read import INDEX, MARK, blob_name, images_of
-from orchestrator.images.layout.write import packing
+from orchestrator.images.layout.oci import INDEX, MARK, blob_name, images_of, packing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import ImageMoves
     from orchestrator.images.bundle.contents import BundledPlan
     from orchestrator.images.layout.archive import Archive
-    from orchestrator.images.layout.read import LaidImage
-    from orchestrator.images.layout.write import Pack
+    from orchestrator.images.layout.oci import LaidImage, Pack
 
 _DEFINITIONS = ("recipes", "dockerfiles", "images")
 _SKIPPED = frozenset({"__pycache__"})
@@ -50,7 +49,6 @@ class Order:
     ``documents`` gives the files of an image's documents by its reference and digest.
     """
 
-    mlorch: str
     plans: tuple[BundledPlan, ...]
     assets: tuple[Stored, ...]
     definitions: tuple[Path, ...]
@@ -62,9 +60,23 @@ class Order:
 class Written:
     """A bundle that is there: bytes, the hash to compare after a transport, and what is in it."""
 
+    path: Path
     size: int
     sha256: str
     contents: Contents
+
+    def document(self) -> dict[str, object]:
+        """The JSON of `images bundle`."""
+        contents = self.contents
+        return {
+            "bundle": str(self.path),
+            "bytes": self.size,
+            "sha256": self.sha256,
+            "images": [{"image": image.reference, "digest": image.digest} for image in contents.images],
+            "benchmarks": [plan.benchmark for plan in contents.plans],
+            "assets": [{"kind": asset.kind, "name": asset.name, "key": asset.key} for asset in contents.assets],
+            "files": len(contents.files),
+        }
 
 
 def write(out: Path, order: Order, engine: ImageMoves) -> Written:
@@ -75,21 +87,18 @@ def write(out: Path, order: Order, engine: ImageMoves) -> Written:
         StepFailed: an image is gone, an asset changed; `write` for a disk that is full.
             What was at ``out`` stays, and nothing is left beside it.
     """
-    if not out.parent.is_dir():
-        raise UsageError(
-            f"the folder {out.parent} does not exist", hint="make it, or choose another", slug="missing-path"
-        )
+    require_folder(out.parent)
     if out.exists() and not out.is_file():
         raise UsageError(f"{out} is there and no file", hint="choose another name with -o", slug="exists")
     for left in stale(out.parent, f".{out.name}."):
         left.unlink(missing_ok=True)
     temporary, images = _beside(out, "new"), _beside(out, "images")
     try:
-        with _told(out):
+        with _write_errors(out):
             order.say("saving the images")
             engine.save(sorted({plan.image for plan in order.plans}), images)
             with temporary.open("xb") as stream:
-                written = _write(stream, order, images)
+                written = _write(stream, order, images, out)
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(out)
@@ -104,7 +113,7 @@ def _beside(out: Path, what: str) -> Path:
 
 
 @contextmanager
-def _told(out: Path) -> Iterator[None]:
+def _write_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except StepFailed:
@@ -115,7 +124,7 @@ def _told(out: Path) -> Iterator[None]:
         raise write_failure(out, error) from error
 
 
-def _write(stream: IO[bytes], order: Order, saved: Path) -> Written:
+def _write(stream: IO[bytes], order: Order, saved: Path, out: Path) -> Written:
     whole = Hashing(stream)
     with packing(whole) as pack:
         with opened(saved) as archive:
@@ -131,7 +140,7 @@ def _write(stream: IO[bytes], order: Order, saved: Path) -> Written:
             for relative in _definition_files(folder):
                 pack.add_path(f"{DEFINITIONS}{number}/{relative}", folder / relative)
         contents = Contents(
-            mlorch=order.mlorch,
+            mlorch=__version__,
             images=tuple(BundledImage(reference=i.reference, digest=i.digest, config=i.config_digest) for i in images),
             plans=order.plans,
             assets=tuple(BundledAsset(kind=a.kind, name=a.name, key=a.key) for a in order.assets),
@@ -139,7 +148,7 @@ def _write(stream: IO[bytes], order: Order, saved: Path) -> Written:
             files={name: BundledFile(sha256=sha256, size=size) for name, (sha256, size) in pack.files.items()},
         )
         pack.add_data(NAME, to_bytes(contents))
-    return Written(size=whole.count, sha256=whole.sha256, contents=contents)
+    return Written(path=out, size=whole.count, sha256=whole.sha256, contents=contents)
 
 
 def _images(archive: Archive, order: Order) -> tuple[LaidImage, ...]:
@@ -165,10 +174,10 @@ def _add_images(pack: Pack, archive: Archive, images: Sequence[LaidImage], say: 
 
 def _add_asset(pack: Pack, asset: Stored) -> None:
     folder = f"{ASSETS}{asset.kind}/{asset.name}/{asset.key}"
-    for part, place in (("files", asset.folder), ("licences", asset.licences)):
-        for path in sorted(place.rglob("*")):
+    for part, source in (("files", asset.folder), ("licences", asset.licences)):
+        for path in sorted(source.rglob("*")):
             if path.is_file() and not path.is_symlink():
-                pack.add_path(f"{folder}/{part}/{path.relative_to(place).as_posix()}", path)
+                pack.add_path(f"{folder}/{part}/{path.relative_to(source).as_posix()}", path)
 
 
 def _definition_files(folder: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """Tar files that somebody else made: looked through whole before anything of them is used.
 
 Only plain files and folders under plain names are let in. Nothing here writes but to
-places that the caller names, so no name in an archive ever becomes a path.
+files that the caller opened, so no name in an archive ever becomes a path.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Unfit(tarfile.ReadError):
 
 def refused(path: Path, why: str, *, slug: str = "hostile-archive") -> StepFailed:
     """The error of an archive that is not used."""
-    hint = "nothing of it was used; get it again from where it was made, and compare its sha256 with the one told there"
+    hint = "nothing of it was used; get it again from where it was made, and compare its sha256 with that given there"
     return StepFailed(f"{path} is refused: {why}", hint=hint, slug=slug)
 
 
@@ -115,26 +115,15 @@ class Archive:
         with self.open(name) as stream, self._whole():
             return stream.read()
 
-    def sha256(self, name: str) -> str:
-        """The hash of a file, as hexadecimal digits."""
+    def read_through(self, name: str, out: IO[bytes] | None = None) -> str:
+        """The hash of a file, as hexadecimal digits; with ``out`` the file is written there as it is read."""
         digest = hashlib.sha256()
         with self.open(name) as stream, self._whole():
             while block := stream.read(BLOCK):
                 digest.update(block)
+                if out is not None:
+                    out.write(block)
         return digest.hexdigest()
-
-    def copy(self, name: str, out: IO[bytes]) -> str:
-        """Write a file to ``out`` and give the hash of what was written."""
-        digest = hashlib.sha256()
-        with self.open(name) as stream:
-            while block := self._block(stream):
-                digest.update(block)
-                out.write(block)
-        return digest.hexdigest()
-
-    def _block(self, stream: IO[bytes]) -> bytes:
-        with self._whole():
-            return stream.read(BLOCK)
 
     def _member(self, name: str) -> tarfile.TarInfo:
         found = self.members.get(name)

@@ -1,5 +1,4 @@
 """Container registries over HTTP, with no engine: the OCI distribution API.
 
-`Registry.at(HOST)` gives the client; `references` takes names apart, `manifests` holds what
-registries hold. Which images mlorch looks for where is `execute`'s business.
+`Registry.at(HOST)` gives the client; `manifests` has what registries hold, `images` finds an image for a platform.
 """

@@ -81,7 +81,7 @@ class Registry:
         if not is_digest(digest):  # a registry need not say it
             return self.get_manifest(repository, reference).descriptor()
         if is_digest(reference) and digest != reference:
-            raise failures.mismatch(f"{self.host}/{repository}@{reference}", digest)
+            raise failures.mismatch(f"{self.host}/{repository}@{reference}", f"it has the digest {digest}")
         return Descriptor(media_type=_media_type(answer), digest=digest, size=_length(answer))
 
     def get_manifest(self, repository: str, reference: str) -> Manifest:
@@ -97,7 +97,7 @@ class Registry:
         announced = answer.headers.get("Docker-Content-Digest", "")
         for wanted in (reference, announced):
             if is_digest(wanted) and (found := _hash(wanted, data)) != wanted:
-                raise failures.mismatch(what, found)
+                raise failures.mismatch(what, f"it has the digest {found}")
         return Manifest(media_type=_media_type(answer), data=data)
 
     def put_manifest(self, repository: str, manifest: Manifest, tag: str = "") -> Descriptor:
@@ -112,16 +112,12 @@ class Registry:
         )  # fmt: skip
         stored = answer.headers.get("Docker-Content-Digest", "")
         if is_digest(stored) and stored.startswith("sha256:") and stored != manifest.digest:
-            raise failures.mismatch(f"what {self.host} stored as {repository}:{reference}", stored)
+            what = f"what {self.host} stored as {repository}:{reference}"
+            raise failures.mismatch(what, f"it has the digest {stored}")
         subject = manifest.document.get("subject")
         if subject is not None and "OCI-Subject" not in answer.headers:
             self._add_referrer(repository, descriptor_from(subject).digest, manifest)
         return manifest.descriptor()
-
-    def delete_manifest(self, repository: str, digest: str) -> bool:
-        """Remove a manifest; False where it was gone already."""
-        answer = self._ask("DELETE", repository, f"/manifests/{_path(digest)}", digest, expect=(200, 202, 404))
-        return answer.status != 404
 
     # -- blobs ---------------------------------------------------------------------------
 
@@ -150,11 +146,10 @@ class Registry:
             out.unlink(missing_ok=True)
             raise
 
-    def put_blob(self, repository: str, source: bytes | Path, digest: str = "") -> Descriptor:
-        """Send a blob unless it is there already; a file is streamed, never held in memory."""
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        digest = digest or (digest_of(source) if isinstance(source, bytes) else _file_digest(source))
-        made = Descriptor(media_type="application/octet-stream", digest=digest, size=size)
+    def put_blob(self, repository: str, data: bytes) -> Descriptor:
+        """Send a blob unless it is there already."""
+        digest = digest_of(data)
+        made = Descriptor(media_type="application/octet-stream", digest=digest, size=len(data))
         if self.head_blob(repository, digest) is not None:
             return made
         begun = self._ask("POST", repository, "/blobs/uploads/", digest, expect=(201, 202), body=lambda: b"")
@@ -168,8 +163,8 @@ class Registry:
                 what=f"the blob {_name(self.host, repository, digest)}",
                 repository=repository,
                 expect=(201, 204),
-                headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
-                body=(lambda: source) if isinstance(source, bytes) else (lambda: source.open("rb")),
+                headers={"Content-Type": "application/octet-stream", "Content-Length": str(len(data))},
+                body=lambda: data,
             )
         )
         return made
@@ -208,16 +203,14 @@ class Registry:
 
     # -- referrers -----------------------------------------------------------------------
 
-    def referrers(self, repository: str, digest: str, artifact_type: str = "") -> tuple[Descriptor, ...]:
+    def referrers(self, repository: str, digest: str) -> tuple[Descriptor, ...]:
         """What was attached to a manifest (SBOM, provenance, signature): by the API of OCI 1.1, else by its tag."""
         answer = self._ask(
             "GET", repository, f"/referrers/{_path(digest)}", digest, expect=(200, 404), headers={"Accept": OCI_INDEX}
         )
         if answer.status == 200 and _media_type(answer) == OCI_INDEX:
-            found = Manifest(media_type=OCI_INDEX, data=answer.content).manifests()
-        else:
-            found = self._tagged_referrers(repository, digest)
-        return tuple(one for one in found if not artifact_type or one.artifact_type == artifact_type)
+            return Manifest(media_type=OCI_INDEX, data=answer.content).manifests()
+        return self._tagged_referrers(repository, digest)
 
     def _tagged_referrers(self, repository: str, digest: str) -> tuple[Descriptor, ...]:
         tag = referrers_tag(digest)
@@ -227,15 +220,7 @@ class Registry:
 
     def _add_referrer(self, repository: str, subject: str, manifest: Manifest) -> None:
         """Note a referrer in the index under the subject's tag, as clients of OCI 1.1 do on older registries."""
-        document = manifest.document
-        config = document.get("config")
-        kind = str(document.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else "") or "")
-        annotations = document.get("annotations")
-        own = replace(
-            manifest.descriptor(),
-            artifact_type=kind,
-            annotations=dict(annotations) if isinstance(annotations, dict) else {},
-        )
+        own = replace(manifest.descriptor(), artifact_type=str(manifest.document.get("artifactType") or ""))
         others = tuple(one for one in self._tagged_referrers(repository, subject) if one.digest != own.digest)
         self.put_manifest(repository, index_of((*others, own)), tag=referrers_tag(subject))
 
@@ -257,7 +242,7 @@ class Registry:
             out.write(block)
         found = f"{algorithm}:{hashed.hexdigest()}"
         if found != digest:
-            raise failures.mismatch(what, found)
+            raise failures.mismatch(what, f"it has the digest {found}")
 
     def _blocks(self, answer: Answer, limit: int | None, what: str) -> Iterator[bytes]:
         """The body as it comes; one that is too large is stopped."""
@@ -299,8 +284,3 @@ def _length(answer: Answer) -> int:
 def _hash(like: str, data: bytes) -> str:
     algorithm = like.partition(":")[0]
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

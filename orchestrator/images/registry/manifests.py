@@ -25,7 +25,7 @@ LARGEST = 4 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """A blob or manifest by its digest; size in bytes; ``platform`` as ``linux/arm64``, empty where not said."""
+    """A blob or manifest by its digest; size in bytes; ``platform`` as ``linux/arm64``, empty where it has none."""
 
     media_type: str
     digest: str
@@ -36,16 +36,16 @@ class Descriptor:
 
     def document(self) -> dict[str, object]:
         """As it stands in a manifest or an index."""
-        said: dict[str, object] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        document: dict[str, object] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         if self.platform:
             system, _, rest = self.platform.partition("/")
             machine, _, variant = rest.partition("/")
-            said["platform"] = {"architecture": machine, "os": system, **({"variant": variant} if variant else {})}
+            document["platform"] = {"architecture": machine, "os": system, **({"variant": variant} if variant else {})}
         if self.artifact_type:
-            said["artifactType"] = self.artifact_type
+            document["artifactType"] = self.artifact_type
         if self.annotations:
-            said["annotations"] = dict(self.annotations)
-        return said
+            document["annotations"] = dict(self.annotations)
+        return document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +74,20 @@ class Manifest:
     def is_index(self) -> bool:
         return self.media_type in INDEXES
 
-    def descriptor(self, platform: str = "") -> Descriptor:
+    def descriptor(self) -> Descriptor:
         """What an index says of it."""
-        return Descriptor(media_type=self.media_type, digest=self.digest, size=len(self.data), platform=platform)
+        return Descriptor(media_type=self.media_type, digest=self.digest, size=len(self.data))
 
     def manifests(self) -> tuple[Descriptor, ...]:
         """The members of an index; empty for an image."""
         return self._descriptors("manifests")
+
+    def member(self, platform: str) -> str | None:
+        """The digest of an index's image for ``platform``; None where it has none."""
+        for one in self.manifests():
+            if one.platform in {platform, f"{platform}/v8"}:  # the variant of 64-bit Arm is always v8
+                return one.digest
+        return None
 
     def layers(self) -> tuple[Descriptor, ...]:
         """The layers of an image; empty for an index."""
@@ -97,15 +104,13 @@ class Manifest:
         return tuple(descriptor_from(item) for item in found)
 
 
-def index_of(members: tuple[Descriptor, ...], annotations: Mapping[str, str] | None = None) -> Manifest:
+def index_of(members: tuple[Descriptor, ...]) -> Manifest:
     """An OCI index; the same members give the same bytes."""
-    document: dict[str, object] = {
+    document = {
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
         "manifests": [member.document() for member in members],
     }
-    if annotations:
-        document["annotations"] = dict(sorted(annotations.items()))
     return Manifest(media_type=OCI_INDEX, data=json.dumps(document, separators=(",", ":")).encode())
 
 
@@ -129,6 +134,25 @@ def descriptor_from(value: object) -> Descriptor:
 def _platform(value: Mapping[str, object]) -> str:
     parts = [str(value.get(key) or "") for key in ("os", "architecture", "variant")]
     return "/".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageConfig:
+    """What an image's configuration says of it: ``platform`` as ``linux/arm64``; both empty where it does not."""
+
+    platform: str
+    labels: Mapping[str, str]
+
+
+def config_from(value: object) -> ImageConfig:
+    """A configuration as anybody may have written it."""
+    config = value if isinstance(value, dict) else {}
+    inner = config.get("config")
+    labels = inner.get("Labels") if isinstance(inner, dict) else None
+    return ImageConfig(
+        platform=_platform({key: config.get(key) for key in ("os", "architecture")}),
+        labels={str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {},
+    )
 
 
 def digest_of(data: bytes) -> str:

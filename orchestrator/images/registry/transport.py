@@ -84,7 +84,9 @@ class Transport:
         """
 
         def once() -> Answer:
-            answer = self._authorized(call)
+            answer = self._send(call)
+            if answer.status == 401 and self._answer_challenge(answer, call.repository):
+                answer = self._send(call)
             if answer.status in call.expect:
                 if not call.stream:
                     answer.content  # noqa: B018 (a body that breaks off is asked for again)
@@ -102,7 +104,7 @@ class Transport:
 
     def failure(self, error: HttpError) -> RegistryError:
         """What broke on the way, as an error of this registry."""
-        return failures.from_http(self.host, error, self.client.limits.idle_s)
+        return failures.from_http(self.host, error)
 
     def address(self, path: str) -> str:
         """A path of this registry as a whole address; one that is whole already stays."""
@@ -125,13 +127,6 @@ class Transport:
 
     # -- one request -------------------------------------------------------------------
 
-    def _authorized(self, call: Call) -> Answer:
-        """One request; where the registry asks who we are, once more with the answer."""
-        answer = self._send(call)
-        if answer.status == 401 and self._answer_challenge(answer, call.repository):
-            answer = self._send(call)
-        return answer
-
     def _send(self, call: Call) -> Answer:
         headers = {**call.headers, **self._authorization(call)}
         return self.client.send(
@@ -152,7 +147,7 @@ class Transport:
         match = _CHALLENGE.match(answer.headers.get("WWW-Authenticate", ""))
         if match is None:
             return False
-        answer.content  # noqa: B018 (read to its end, it gives the connection back; and it may be told later)
+        answer.content  # noqa: B018 (read to its end, it gives the connection back; and it may be shown later)
         auth = self.auth()
         if match["scheme"].lower() == "basic":
             header = basic(auth.username, auth.password) if auth is not None and auth.password else ""
@@ -166,8 +161,8 @@ class Transport:
     def _bearer(self, fields: Mapping[str, str], auth: RegistryAuth | None) -> str:
         """A header with a token of the token server that a challenge names; empty where it gives none."""
         realm = fields.get("realm", "")
-        place = urlsplit(realm)
-        if place.scheme != "https" and not (place.scheme == "http" and is_loopback(place.netloc)):
+        address = urlsplit(realm)
+        if address.scheme != "https" and not (address.scheme == "http" and is_loopback(address.netloc)):
             return ""  # a password never goes over a wire in the clear
         asked = {key: fields[key] for key in ("service", "scope") if fields.get(key)}
         answer = self.client.send(_token_request(realm, asked, auth))

@@ -12,7 +12,7 @@ from orchestrator.definitions.asset_locks import full_name, missing_hashes
 from orchestrator.definitions.yaml import suggestion
 from orchestrator.errors import UsageError
 from orchestrator.host.folders import cache_home
-from orchestrator.packages.download import Downloads
+from orchestrator.packages.download import download_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,8 +67,7 @@ class AssetFacts:
 def facts_of(entry: Entry[Asset], stored: Stored | None) -> AssetFacts:
     """The facts of an asset that is here as ``stored``, or is not here."""
     asset = entry.definition
-    downloads = Downloads(cache_home())
-    room = room_for(asset, downloads.has)
+    room = room_for(asset, lambda sha256: bool(sha256) and download_path(cache_home(), sha256).is_file())
     if stored is not None:
         room = Room(needed=max(room.needed, stored.size), missing=0)
     prepare = asset.prepare

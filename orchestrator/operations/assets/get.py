@@ -37,7 +37,7 @@ def get_assets(
         AssetError: as `assets.provider.AssetProvider.get`; `disk-full` before anything is fetched.
         EngineError: none to prepare it with.
     """
-    from orchestrator.operations.asset_provider import asset_provider
+    from orchestrator.operations.assets.provider import asset_provider
 
     entries = named(context.catalog, names)
     provider = asset_provider(context, progress, target=target, data=data)

@@ -76,7 +76,7 @@ def lock_asset(context: Context, request: AssetLockRequest, progress: Progress) 
         UsageError: `unknown-asset`, `bad-data`, `no-data`; `locked` with --locked, which writes nothing.
         AssetError: as `AssetProvider.get`; `disk-full` before anything is fetched.
     """
-    from orchestrator.operations.asset_provider import asset_provider
+    from orchestrator.operations.assets.provider import asset_provider
 
     entry = named_one(context.catalog, request.name)
     # As the recipe has it: an older lock must not decide what a new one says.

@@ -26,7 +26,7 @@ def verify_assets(context: Context, names: Sequence[str], *, data: Sequence[str]
         UsageError: `unknown-asset`, `bad-data`, `no-data`. DefinitionError.
         AssetError: a user's folder is not what the recipe says (`data-missing`, `data-wrong`).
     """
-    from orchestrator.operations.asset_provider import given_folders
+    from orchestrator.operations.assets.provider import given_folders
 
     catalog, store = context.catalog, this_store()
     given = given_folders(context, data)

@@ -51,7 +51,7 @@ def why(context: Context, name: str, *, data: Sequence[str] = ()) -> AssetWhy:
     Raises:
         UsageError: `unknown-asset`, `bad-data`, `no-data`. DefinitionError.
     """
-    from orchestrator.operations.asset_provider import given_folders
+    from orchestrator.operations.assets.provider import given_folders
 
     catalog, store = context.catalog, this_store()
     entry = named_one(catalog, name)

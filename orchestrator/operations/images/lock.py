@@ -10,9 +10,9 @@ from orchestrator.definitions.locks import has_pins, lock_text
 from orchestrator.errors import DefinitionError
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.git import commit_of
-from orchestrator.images.base_digest import digest_of
-from orchestrator.packages.debs import Fetcher
+from orchestrator.images.registry.images import image_digest
 from orchestrator.packages.drift import Change, changes, drifted
+from orchestrator.packages.fetch import Fetcher
 from orchestrator.packages.locking import Origins, make_lock
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Layer
     from orchestrator.errors import MlorchError, Problem
     from orchestrator.operations.context import Context
-    from orchestrator.operations.progress import Talk
 
 
 _UNREACHABLE = (
@@ -76,7 +75,7 @@ class LockedLayer:
         }
 
 
-def lock(context: Context, request: LockRequest, talk: Talk) -> Iterator[LockedLayer]:
+def lock(context: Context, request: LockRequest) -> Iterator[LockedLayer]:
     """Pin each layer to what there is now and write its lock where a pin changed; gives each as soon as it is done.
 
     What cannot be locked is collected and raised at the end, so that one fault hides no other.
@@ -89,7 +88,7 @@ def lock(context: Context, request: LockRequest, talk: Talk) -> Iterator[LockedL
     """
     problems: list[Problem] = []
     for entry in _entries(context.catalog, request.layers):
-        one = _LayerLocker(context, entry, request, talk)
+        one = _LayerLocker(context, entry, request)
         yield one.lock(strict=context.locked)
         problems += one.problems
     if problems:
@@ -103,7 +102,6 @@ class _LayerLocker:
     context: Context
     entry: Entry[Layer]
     request: LockRequest
-    talk: Talk
     unlocked: list[UnlockedBase] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -117,7 +115,7 @@ class _LayerLocker:
             platforms=self.request.platforms or _platforms(catalog, layer.name, old),
             update=self.request.update,
             origins=self._origins(),
-            say=self.talk.say,
+            say=self.context.talk.say,
         )
         found = changes(old, new)
         path = (self.request.output or self.entry.root / "images") / f"{layer.name}.lock.yaml"
@@ -130,34 +128,25 @@ class _LayerLocker:
 
     def _origins(self) -> Origins:
         return Origins(
-            digest=lambda image, platform: digest_of(image, platform, self.context.http),
+            digest=lambda image, platform: image_digest(image, platform, self.context.http),
             commit=partial(commit_of, mirrors=self.context.site.git_mirrors),
             unlocked=self._no_digest,
             fetch=Fetcher(site=self.context.site),
         )
 
-    def _no_digest(self, image: str, platform: str, error: MlorchError) -> None:
+    def _no_digest(self, image: str, platform: str, digest: str, error: MlorchError) -> None:
         """What to do about a base that no registry answers for: a fault where the layer has no other base."""
         (first, *_) = error.problems()
         layer = self.entry.definition
-        digest = self._locked_digest(image, platform)
         state = f"keeps {digest}" if digest else "stays unlocked"
         message = f"`{image}` of layer `{layer.name}` {state} on {platform}: {error.message}"
         self.unlocked.append(UnlockedBase(layer=layer.name, platform=platform, image=image, why=error.message))
         if digest or any(source.kind != "registry" for source in layer.sources):
-            self.talk.warn(message)
+            self.context.talk.warn(message)
             return
         span = self.entry.document.span(("sources",), key=True)
         hint = _UNREACHABLE if first.slug in {"registry-down", "registry-slow"} else first.hint
         self.problems.append(replace(first, message=message, span=first.span or span, hint=hint))
-
-    def _locked_digest(self, image: str, platform: str) -> str:
-        """The digest that the lock has for a base image; empty where it has none."""
-        old = self.context.catalog.lock(self.entry.definition.name)
-        pins = old.platforms.get(platform) if old is not None else None
-        if pins is None:
-            return ""
-        return next((pin.digest for pin in pins.bases if pin.image == image), "")
 
 
 def _entries(catalog: Catalog, names: tuple[str, ...]) -> list[Entry[Layer]]:

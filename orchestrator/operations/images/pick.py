@@ -10,13 +10,25 @@ from orchestrator.errors import StepFailed, UsageError
 from orchestrator.facts.references import parse_registry_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from orchestrator.facts.build import BuildPlan, LayerStep
     from orchestrator.facts.references import RegistryPrefix
     from orchestrator.images.attest.subject import Subject
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSelection:
+    """Which images a verb means: ``names`` are layers, content ids or references; without any the finished images.
+
+    With ``registry`` (HOST[:PORT][/PATH]) those of plans are meant as they lie there, not in the engine.
+    """
+
+    selections: tuple[Selection, ...]
+    names: tuple[str, ...] = ()
+    registry: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,21 +66,17 @@ class Pick:
         return self.planned
 
 
-def pick(
-    context: Context, selections: Sequence[Selection], names: Sequence[str], registry: str = ""
-) -> tuple[Pick, ...]:
-    """The images of ``names`` (a layer's name or a reference); the finished ones of the selections where none is named.
-
-    With ``registry`` (HOST[:PORT][/PATH]) those of plans are meant as they lie there, not in the engine.
+def pick(context: Context, wanted: ImageSelection) -> tuple[Pick, ...]:
+    """The images that are meant.
 
     Raises:
         UsageError: `unknown-image`, a name that is neither a layer of the plans nor a reference;
             `bad-registry`, no registry prefix.
     """
-    prefix = parse_registry_prefix(registry) if registry else None
-    planned = _all_planned(context, selections)
-    if names:
-        found = [_named(name, planned) for name in names]
+    prefix = parse_registry_prefix(wanted.registry) if wanted.registry else None
+    planned = _all_planned(context, wanted.selections)
+    if wanted.names:
+        found = [_named(name, planned) for name in wanted.names]
     else:
         finished = [one for one in planned if one.step is one.plan.layers[-1]]
         found = [Pick(reference=one.plan.image, planned=one) for one in finished]
@@ -91,11 +99,9 @@ def subject(context: Context, planned: Planned, digest: str) -> Subject:
     """What documents say of an image; the benchmark's recipe is part of it."""
     from orchestrator.images.attest.subject import subject_of
 
-    recipe = ("", "")
-    if planned.plan.benchmark:
-        entry = context.catalog.benchmark(planned.plan.benchmark)
-        recipe = (planned.plan.benchmark, entry.sha256)
-    return subject_of(planned.plan, planned.step, digest, recipe)
+    name = planned.plan.benchmark
+    recipe_sha256 = context.catalog.benchmark(name).sha256 if name else ""
+    return subject_of(planned.plan, planned.step, digest, recipe_sha256)
 
 
 def digest_in_engine(context: Context, reference: str) -> str:
@@ -125,10 +131,8 @@ def _named(name: str, planned: Sequence[Planned]) -> Pick:
 
 def _all_planned(context: Context, selections: Sequence[Selection]) -> list[Planned]:
     """Every layer with each plan of it; a benchmark's own image before what lies below."""
-    return list(_planned(plan for selection in selections for plan in context.plans(selection).plans))
-
-
-def _planned(plans: Iterator[BuildPlan]) -> Iterator[Planned]:
-    for plan in plans:
-        for step in reversed(plan.layers):
-            yield Planned(plan=plan, step=step)
+    found = []
+    for selection in selections:
+        for plan in context.plans(selection).plans:
+            found += [Planned(plan=plan, step=step) for step in reversed(plan.layers)]
+    return found

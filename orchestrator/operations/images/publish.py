@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RegistryError, StepFailed
 from orchestrator.facts.references import parse_registry_prefix
-from orchestrator.images.publish import Indexed, Publisher, Pushed
-from orchestrator.images.published_list import write_published
+from orchestrator.images.publish import Indexed, Publisher, Pushed, write_published
 from orchestrator.images.registry.client import Registry
 from orchestrator.operations.build import build_images
+from orchestrator.operations.images.attestations import SignedImage, sign_one
 from orchestrator.operations.images.pick import Pick, Planned
-from orchestrator.operations.images.sign import SignedImage, sign_one
 from orchestrator.plan.build.layers import merge_layers
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.build import BuildPlan
     from orchestrator.facts.references import RegistryPrefix
-    from orchestrator.images.attest.keys import Signer
+    from orchestrator.images.attest.signatures import Signer
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress, Talk

@@ -30,7 +30,7 @@ def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | No
     Raises:
         DefinitionError: a template, a lock or a copied file is wrong; located.
     """
-    renderer = renderer or catalog_renderer(catalog)
+    renderer = renderer or Renderer(catalog.template)
     steps: list[LayerStep] = []
     try:
         for entry in resolution.layers:
@@ -51,16 +51,6 @@ def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | No
     )
 
 
-def catalog_renderer(catalog: Catalog) -> Renderer:
-    """A renderer over the catalogue's templates."""
-
-    def load(name: str) -> tuple[str, str]:
-        template = catalog.template(name)
-        return template.text, str(template.path)
-
-    return Renderer(load)
-
-
 def build_plans(
     catalog: Catalog,
     *,
@@ -69,16 +59,27 @@ def build_plans(
     platform: str | None = None,
     base: Base | None = None,
     arch: str | None = None,
+    round_name: str = "",
 ) -> tuple[BuildPlan, ...]:
     """A plan for each benchmark (all of the target's when none is named); layers that they share are equal.
 
-    A target that no benchmark can use yet has plans of its frameworks.
+    ``round_name`` is the round whose rules hold instead of those that the benchmarks name. A target that no
+    benchmark can use yet has plans of its frameworks.
     """
-    renderer = catalog_renderer(catalog)
+    renderer = Renderer(catalog.template)
     names = benchmarks or benchmarks_of(catalog, target)
     if names:
         found = [
-            resolve(catalog, target=target, benchmark=name, platform=platform, base=base, arch=arch) for name in names
+            resolve(
+                catalog,
+                target=target,
+                benchmark=name,
+                platform=platform,
+                base=base,
+                arch=arch,
+                round_name=round_name,
+            )
+            for name in names
         ]
     else:
         found = [

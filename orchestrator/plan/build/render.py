@@ -22,6 +22,8 @@ from orchestrator.errors import DefinitionError, Span
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from orchestrator.definitions.catalog import Template
+
 
 class _Bounded(ImmutableSandboxedEnvironment):
     """Neither ``'x' * 10**10`` nor ``'%9999999999d' % 1`` may fill the memory; no template needs them."""
@@ -36,9 +38,9 @@ class _Bounded(ImmutableSandboxedEnvironment):
 
 
 class Renderer:
-    """Renders templates by name; ``load`` gives a template's text and its path."""
+    """Renders templates by name; ``load`` gives them, as `Catalog.template`."""
 
-    def __init__(self, load: Callable[[str], tuple[str, str]]) -> None:
+    def __init__(self, load: Callable[[str], Template]) -> None:
         self._load = load
         self._paths: dict[str, str] = {}
         self._environment = _Bounded(
@@ -78,9 +80,9 @@ class Renderer:
         return _tidy(text)
 
     def _source(self, name: str) -> tuple[str, str, Callable[[], bool]]:
-        text, path = self._load(name)
-        self._paths[name] = path
-        return text, path, lambda: True
+        template = self._load(name)
+        self._paths[name] = path = str(template.path)
+        return template.text, path, lambda: True
 
     def _fault(self, error: Exception | str, name: str, slug: str, line: int | None = None) -> DefinitionError:
         path = self._paths.get(name, name)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.catalog.check_rounds import round_faults
+from orchestrator.definitions.catalog.rounds import loadgen_layer
 from orchestrator.definitions.kinds.recipes import (
     Benchmark,
     BootstrapSource,
@@ -92,6 +94,24 @@ def targets_of(catalog: Catalog, benchmark: Benchmark) -> tuple[str, ...]:
     return tuple(on.name for on in found if shared_frameworks(on, benchmark))
 
 
+def benchmark_in(catalog: Catalog, name: str, round_name: str = "") -> Entry[Benchmark]:
+    """A benchmark by the rules of a round; of the one that its recipe names where none is given.
+
+    Raises:
+        UsageError: `unknown-benchmark`, `unknown-round`; `unknown-round-model`, `loadgen-round`, `loadgen-model`
+            where the round has no such model, or does not accept the LoadGen of the harness.
+    """
+    entry = catalog.benchmark(name)
+    if not round_name:
+        return entry  # checked with the recipe
+    catalog.round(round_name)
+    found = replace(entry, definition=entry.definition.model_copy(update={"round": round_name}))
+    fault = next(round_faults(catalog, found.definition), None)
+    if fault is not None:
+        raise UsageError(f"benchmark `{name}`: {fault.message}", hint=fault.hint, slug=fault.slug)
+    return found
+
+
 def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
     """The framework that `benchmark` uses on `target`.
 
@@ -119,17 +139,20 @@ def resolve(
     platform: str | None = None,
     base: Base | None = None,
     arch: str | None = None,
+    round_name: str = "",
 ) -> Resolution:
     """The chain of layers of `benchmark` on `target`.
 
     Raises:
         UsageError: an unknown name, a benchmark that does not support the target, or a
-            platform or arch that it has nothing for; each with what there is instead.
+            platform or arch that it has nothing for; a round that does not fit (see `benchmark_in`);
+            each with what there is instead.
     """
-    on, what = catalog.target(target).definition, catalog.benchmark(benchmark)
+    on, what = catalog.target(target).definition, benchmark_in(catalog, benchmark, round_name)
     framework = framework_of(catalog, target=target, benchmark=benchmark)
     harness = catalog.harness(what.definition.harness).definition
-    tops = [on.base, on.runtime, on.frameworks[framework], harness.loadgen, harness.deps, harness.code]
+    loadgen = loadgen_layer(catalog, what.definition)
+    tops = [on.base, on.runtime, on.frameworks[framework], loadgen, harness.deps, harness.code]
     names = [name for top in (*tops, what.definition.layer) for name in stack(catalog, top)]
     found = _resolution(catalog, target, names, platform, base)
     name = f"{benchmark}-{target}"
@@ -218,18 +241,14 @@ def base_candidates(catalog: Catalog, target: str, platform: str | None = None, 
         found = [base for base in found if base.kind == kind]
     locked = [base for base in found if not base.unlocked]
     if not found:
-        raise _no_base(layer, at, source)
+        kinds = ", ".join(sorted({one.kind for one in layer.sources})) or "none"
+        which = f"`{source}` " if source else ""
+        raise UsageError(
+            f"no base source {which}can be used for `{layer.name}` on {at}",
+            hint=f"the recipe has: {kinds}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
+            slug="no-base-source",
+        )
     return tuple(locked or found)
-
-
-def _no_base(layer: Layer, platform: str, source: str) -> UsageError:
-    kinds = ", ".join(sorted({one.kind for one in layer.sources})) or "none"
-    which = f"`{source}` " if source else ""
-    return UsageError(
-        f"no base source {which}can be used for `{layer.name}` on {platform}",
-        hint=f"the recipe has: {kinds}; or give --base-source registry:IMAGE@sha256:… or oci:PATH",
-        slug="no-base-source",
-    )
 
 
 def _requested_base(kind: str, rest: str, layer: Layer) -> Base:

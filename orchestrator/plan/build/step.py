@@ -44,9 +44,8 @@ class _Work:
     entry: Entry[Layer]
     parent: LayerStep | None
     lock: PlatformLock
-    """Without any pin where the layer has no lock."""
-    tools: PlatformLock | None
-    """Of the layer that compiles this one's sources; None where nothing is compiled."""
+    tools: PlatformLock
+    """Of the layer that compiles this one's sources; without any pin where nothing is compiled."""
     pip: DebPin | None
 
     @property
@@ -74,6 +73,9 @@ def layer_step(
     text = renderer.render(layer.template, facts)
     files = _context_files(work, text)
     inputs = _inputs(work, text, files)
+    contexts = {}
+    if parent is None and resolution.base.path:  # of a base that comes from an OCI layout on this machine
+        contexts["base"] = f"oci-layout://{resolution.base.path}@{resolution.base.digest}"
     return LayerStep(
         name=resolution.image_name if entry is resolution.layers[-1] else layer.name,
         level=layer.level,
@@ -87,11 +89,11 @@ def layer_step(
         trees=trees,
         sdists=tuple(SdistPin(**sdist.model_dump()) for sdist in lock.sdists),
         toolchain=layer.toolchain or "" if lock.sdists else "",
-        tools=_laid_out(work, work.tools or PlatformLock()),
+        tools=_laid_out(work, work.tools),
         common=_common(renderer, work, facts),
         inputs=inputs,
         base_source="" if parent else resolution.base.identity,
-        contexts=_base_context(work),
+        contexts=contexts,
     )
 
 
@@ -105,29 +107,26 @@ def has_lock(resolution: Resolution, layer: Layer) -> bool:
 
 def _work(catalog: Catalog, resolution: Resolution, entry: Entry[Layer], parent: LayerStep | None) -> _Work:
     layer = entry.definition
-    lock = platform_lock(catalog, layer, resolution.platform) if has_lock(resolution, layer) else None
-    lock = lock or PlatformLock()
+    lock, tools = PlatformLock(), PlatformLock()
+    if has_lock(resolution, layer):
+        lock = platform_lock(catalog, layer, resolution.platform)
+    if lock.sdists:
+        assert layer.toolchain is not None, "checked with the recipe: `from_source` needs a `toolchain`"
+        tools = platform_lock(catalog, catalog.layer(layer.toolchain).definition, resolution.platform)
     return _Work(
         catalog=catalog,
         resolution=resolution,
         entry=entry,
         parent=parent,
         lock=lock,
-        tools=_tools(catalog, resolution, layer) if lock.sdists else None,
+        tools=tools,
         pip=_pip(catalog, resolution.platform) if lock.wheels or lock.sdists else None,
     )
-
-
-def _tools(catalog: Catalog, resolution: Resolution, layer: Layer) -> PlatformLock | None:
-    """The pins of what compiles the layer's sources: Debian packages, and what Python builds with."""
-    assert layer.toolchain is not None, "checked with the recipe: `from_source` needs a `toolchain`"
-    return platform_lock(catalog, catalog.layer(layer.toolchain).definition, resolution.platform)
 
 
 def _pip(catalog: Catalog, platform: str) -> DebPin:
     """The pinned package that holds the pip which installs wheels (layer `pip`, never an image)."""
     lock = platform_lock(catalog, catalog.layer(PIP_LAYER).definition, platform)
-    assert lock is not None, "the pip layer names a package, and platform_lock refuses to do without its lock"
     return DebPin(**lock.debs[0].model_dump())
 
 
@@ -162,7 +161,7 @@ def _content_path(to: str) -> str:
 
 def _template_facts(work: _Work, trees: Sequence[TreePin]) -> dict[str, object]:
     layer, lock, resolution = work.layer, work.lock, work.resolution
-    base, tools = resolution.base, work.tools or PlatformLock()
+    base, tools = resolution.base, work.tools
     command: tuple[str, ...] = ()
     if resolution.benchmark is not None:
         command = work.catalog.harness(resolution.benchmark.definition.harness).definition.command
@@ -213,7 +212,7 @@ def _context_files(work: _Work, text: str) -> list[ContextFile]:
         files += context_files(work.catalog.file(work.entry, copied.source), _content_path(copied.to))
     if work.pip is not None:
         files.append(text_file("requirements.txt", requirements(work.lock.wheels)))
-    if work.tools is not None:
+    if work.lock.sdists:
         files.append(text_file(TOOL_REQUIREMENTS, requirements(work.tools.wheels)))
     if work.layer.level == "benchmark" and work.resolution.benchmark is not None:
         facts = _benchmark_facts(work.catalog, work.resolution.benchmark, work.resolution.framework)
@@ -245,14 +244,6 @@ def _benchmark_facts(catalog: Catalog, entry: Entry[Benchmark], framework: str) 
     return json.dumps(facts, indent=1, sort_keys=True) + "\n"
 
 
-def _base_context(work: _Work) -> dict[str, str]:
-    """The named build context of a base that comes from an OCI layout on this machine."""
-    base = work.resolution.base
-    if work.parent is not None or not base.path:
-        return {}
-    return {"base": f"oci-layout://{base.path}@{base.digest}"}
-
-
 # -- the inputs of the content id --------------------------------------------------------
 
 
@@ -270,8 +261,8 @@ def _inputs(work: _Work, text: str, files: Sequence[ContextFile]) -> dict[str, s
     inputs |= {f"sdist:{sdist.name}": f"{sdist.version} {sdist.sha256}" for sdist in work.lock.sdists}
     if work.lock.debs and work.lays_out_debs:
         inputs["rootfs"] = ROOTFS_SCHEME
-    if work.tools is not None:  # compilers shape what they make, though they are no packages of the image
-        inputs |= _package_inputs(work.tools, "tool-")
+    # Compilers shape what they make, though they are no packages of the image.
+    inputs |= _package_inputs(work.tools, "tool-")
     if work.layer.per_arch:
         inputs["arch"] = work.resolution.arch
     if work.pip is not None:

@@ -336,13 +336,12 @@ def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) 
     container = replace(
         spec, name=name, command=tuple(argv), env=dict(sorted(env.items())), workdir=filler.text(step.workdir)
     )
-    return PlannedStep(
-        name=step.name,
-        role=step.role,
-        container=container,
-        timeout_s=duration_ms(step.timeout) // 1000,
-        artifact=None if step.artifact is None else _artifact(step.name, step.artifact, container, test),
-    )
+    artifact = None if step.artifact is None else _artifact(step.name, step.artifact, container, test)
+    if artifact is not None:
+        made = Mount(source=f"{artifact.path}/files", target=artifact.target, read_only=False)
+        container = replace(container, mounts=(*container.mounts, made))
+    timeout_s = duration_ms(step.timeout) // 1000
+    return PlannedStep(name=step.name, role=step.role, container=container, timeout_s=timeout_s, artifact=artifact)
 
 
 def _artifact(step: str, artifact: Artifact, container: ContainerSpec, test: ExternalTest) -> PlannedArtifact:

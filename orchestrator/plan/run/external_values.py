@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator.facts.containers import ARTIFACTS, RESULTS
 from orchestrator.facts.external import CONFIG
 from orchestrator.plan.run.external import ExternalTest
+from orchestrator.plan.run.settings import weights_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,7 @@ def external_test(
         settings=loadgen,
         chosen={name: chosen.value for name, chosen in workload.parameters.items()},
         folder=f"{environment.results}/{identifier}",
-        artifacts=f"{environment.artifacts}/made",
+        artifacts=f"{environment.artifacts}/.made",
         inputs={**_hashes("model", workload.model), **_hashes("dataset", workload.dataset)},
         device_kinds=tuple(device.product for device in devices.devices),
     )
@@ -75,7 +76,7 @@ def _values(
         "run_id": identifier,
         "loadgen_model": workload.loadgen_model or workload.benchmark.name,
         "model": model,
-        "model.file": f"{model}/{workload.model.outputs[0].path}",
+        "model.file": f"{model}/{weights_file(workload.model)}",
         "data": f"/data/{workload.dataset.name}",
         "data.samples": workload.dataset.samples,
         "results": RESULTS,

@@ -15,7 +15,7 @@ from orchestrator.facts.scenarios import SCENARIOS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.definitions.kinds.recipes import Benchmark, Model
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import Workload
 
@@ -129,15 +129,19 @@ def _official(scenario: str, values: Mapping[str, object]) -> dict[str, object]:
 
 def _model(workload: Workload) -> dict[str, object]:
     benchmark, model = workload.benchmark, workload.model
-    files = [out.path for out in model.outputs]
-    weights = next((name for name in files if name.endswith(f".{model.format}")), files[0])
     given, taken = benchmark.input, benchmark.output
     assert given is not None and taken is not None, "the catalogue's check asks for both"  # noqa: PT018
     return {
-        "path": f"/models/{model.name}/{weights}",
+        "path": f"/models/{model.name}/{weights_file(model)}",
         "input": {"name": given.name, "dtype": given.dtype, "scale": given.scale},
         "output": {"name": taken.name},
     }
+
+
+def weights_file(model: Model) -> str:
+    """The file or folder of a model that a program loads: the first that its format names, else the first."""
+    names = [out.path for out in model.outputs]
+    return next((name for name in names if name.endswith(f".{model.format}")), names[0])
 
 
 def _dataset(workload: Workload) -> dict[str, object]:

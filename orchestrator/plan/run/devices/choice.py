@@ -23,11 +23,12 @@ GRAMMAR = (
     "joined by commas; `mlorch targets show TARGET` lists the devices"
 )
 _INDICES = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
-_PART = re.compile(r"(\d{1,4}):(\d{1,4})")
-_COUNT = re.compile(r"count:(\d{1,4})")
-_UUID = re.compile(r"uuid:([A-Za-z0-9-]{4,80})")
+_OTHER = re.compile(
+    r"(?P<all>all)|(?P<none>none)|(?P<part>\d{1,4}:\d{1,4})|count:(?P<count>(?!0+\Z)\d{1,4})"
+    r"|uuid:(?P<uuid>[A-Za-z0-9-]{4,80})|pci:(?P<pci>(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])"
+)
+"""Named by the kind of `Term`."""
 _UUID_NAME = re.compile(r"[A-Za-z]{2,8}-[0-9a-fA-F]{8}[0-9a-fA-F-]*")
-_PCI = re.compile(r"pci:((?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,35 +59,25 @@ def parse(text: str) -> tuple[Term, ...]:
 
 def _terms(word: str, text: str) -> Iterable[Term]:
     """What one word of `--devices` means: several indices for a range, else one thing."""
+    terms: list[Term] = []
     if match := _INDICES.fullmatch(word):
         first, last = int(match[1]), int(match[2] or match[1])
         terms = [Term("index", str(index)) for index in range(first, last + 1)]
-    else:
-        terms = [term] if (term := _single(word)) else []
+    elif (match := _OTHER.fullmatch(word)) and match.lastgroup is not None:
+        terms = [Term(match.lastgroup, _normalised(match.lastgroup, match[match.lastgroup]))]
     if not terms:
         shown = f"`{word}` in `--devices {text}`" if word != text else f"`--devices {text}`"
         raise UsageError(f"{shown} names no device", hint=GRAMMAR, slug="devices-syntax")
     return terms
 
 
-def _single(word: str) -> Term | None:
-    if word in {"all", "none"}:
-        return Term(word)
-    if match := _PART.fullmatch(word):
-        return Term("part", f"{int(match[1])}:{int(match[2])}")
-    if (match := _COUNT.fullmatch(word)) and int(match[1]):
-        return Term("count", match[1])
-    if match := _UUID.fullmatch(word):
-        return Term("uuid", match[1])
-    if match := _PCI.fullmatch(word):
-        return Term("pci", full_pci(match[1]))
-    return None
-
-
-def full_pci(address: str) -> str:
-    """A PCI address with its domain, in the kernel's spelling."""
-    address = address.lower()
-    return address if address.count(":") == 2 else f"0000:{address}"
+def _normalised(kind: str, value: str) -> str:
+    """A value as devices have it: a PCI address with its domain in the kernel's spelling, numbers without zeros."""
+    if kind == "part":
+        return ":".join(str(int(number)) for number in value.split(":"))
+    if kind == "pci":
+        return value.lower() if value.count(":") == 2 else f"0000:{value.lower()}"
+    return value
 
 
 def choose(text: str, found: Iterable[FoundDevice], target: str, *, required: bool, possible: bool = True) -> Choice:
@@ -110,9 +101,12 @@ def choose(text: str, found: Iterable[FoundDevice], target: str, *, required: bo
     if kind == "none":
         return Choice(whole=not every)
     if kind == "count":
-        chosen = _counted(terms[0], every, target)
-    else:
-        chosen = _named(terms, own, everything, target)
+        wanted = int(terms[0].value)
+        if wanted > len(every):
+            message = f"target `{target}` has {len(every)} devices here, and --devices asks for {wanted}"
+            raise UsageError(message, hint=_available(every), slug="unknown-device")
+        return Choice(units=every[:wanted], whole=wanted == len(every))
+    chosen = _named(terms, own, everything, target)
     units = tuple(unit for unit in every if unit in chosen)  # in the host's order
     return Choice(units=units, whole=len(units) == len(every))
 
@@ -143,17 +137,6 @@ def _learned(device: FoundDevice, named: Sequence[CdiDevice]) -> FoundDevice:
 def _units(device: FoundDevice) -> tuple[Unit, ...]:
     """A device that is cut into parts cannot be used whole."""
     return tuple(Unit(device=device, part=part) for part in device.parts) or (Unit(device=device),)
-
-
-def _counted(term: Term, every: tuple[Unit, ...], target: str) -> tuple[Unit, ...]:
-    wanted = int(term.value)
-    if wanted > len(every):
-        raise UsageError(
-            f"target `{target}` has {len(every)} devices here, and --devices asks for {wanted}",
-            hint=_available(every),
-            slug="unknown-device",
-        )
-    return every[:wanted]
 
 
 def _named(
@@ -197,7 +180,8 @@ def _unknown(term: Term, own: Sequence[FoundDevice], target: str) -> UsageError:
             hint=f"make the instances first (nvidia-smi mig), or take a whole device. {_available(every)}",
             slug="no-parts",
         )
-    if term.kind == "uuid" and _hides_uuids(every, parts_only=wants_part):
+    hidden = [unit for unit in every if not unit.uuid and (unit.part or not wants_part)]
+    if term.kind == "uuid" and hidden:
         return UsageError(
             f"this host does not show the UUIDs of all devices of target `{target}`, so {_shown(term)} may be any",
             hint="choose by index or PCI address, or name devices by UUID in a CDI spec "
@@ -207,16 +191,6 @@ def _unknown(term: Term, own: Sequence[FoundDevice], target: str) -> UsageError:
     return UsageError(
         f"target `{target}` has no device {_shown(term)} on this host", hint=_available(every), slug="unknown-device"
     )
-
-
-def _hides_uuids(units: Iterable[Unit], *, parts_only: bool) -> bool:
-    """Whether the host does not show the UUID of a unit, so that a UUID may be any of them."""
-    for unit in units:
-        if parts_only and unit.part is None:
-            continue
-        if not unit.uuid:
-            return True
-    return False
 
 
 def _of_another(others: dict[str, str], chosen: Sequence[Unit], target: str) -> UsageError:

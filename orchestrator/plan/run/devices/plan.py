@@ -1,6 +1,7 @@
 """How a container gets the devices that were chosen: the first method that the target, the engine and the host share.
 
-In order: CDI names, the engine's `--gpus`, the vendor's OCI runtime, plain device nodes. Pure: what the
+In order: CDI names, the engine's `--gpus`, the vendor's OCI runtime, plain device nodes; and which of the
+host's groups the run's user needs to open what is passed. Pure: what the
 host and its engine have is an argument (`DeviceInventory`).
 """
 
@@ -12,29 +13,27 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError
 from orchestrator.facts.runs import DeviceInjection, InjectedDevice
-from orchestrator.plan.run.devices.cdi import by_cdi
 from orchestrator.plan.run.devices.choice import choose, with_uuids
 from orchestrator.plan.run.devices.methods import (
     Injection,
     Unavailable,
     Wanted,
+    by_cdi,
     by_gpus,
     by_nodes,
     by_runtime,
     own_nodes,
     units_named,
 )
-from orchestrator.plan.run.devices.rights import groups_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from orchestrator.definitions.kinds.targets import DeviceNode, Target
+    from orchestrator.definitions.kinds.targets import DeviceNode, Group, Target
     from orchestrator.facts.containers import Mount
-    from orchestrator.facts.devices import DeviceInventory, Unit
-    from orchestrator.plan.run.devices.methods import Answer
+    from orchestrator.facts.devices import DeviceInventory, Node, Unit
 
-_METHODS: dict[str, Callable[[Wanted], Answer]] = {
+_METHODS: dict[str, Callable[[Wanted], Injection | None]] = {
     "cdi": by_cdi,
     "gpus": by_gpus,
     "runtime": by_runtime,
@@ -69,43 +68,32 @@ def plan_devices(target: Target, inventory: DeviceInventory, selection: str, use
     `HostLimitError` where a device is missing (`device-missing`), no method can pass it (`no-device-way`), or
     the user cannot open it (`group-missing`, `device-rights`).
     """
-    wanted = _wanted(target, inventory, selection)
-    passthrough = wanted.passthrough
+    passthrough = target.passthrough
+    specs = [device for device in inventory.cdi_devices if device.kind == passthrough.cdi]
+    inventory = replace(inventory, found=with_uuids(inventory.found, specs))
+    choice = choose(
+        selection, inventory.found, target.name, required=passthrough.required, possible=not passthrough.empty
+    )
+    wanted = Wanted(passthrough=passthrough, inventory=inventory, choice=choice)
     if passthrough.empty or not (wanted.has_devices or passthrough.required):
         return Devices()
     passed_over: list[str] = []
     for method, ask in _METHODS.items():
-        answer = ask(wanted)
-        if isinstance(answer, Injection):
-            return _devices(wanted, target.name, method, answer, tuple(passed_over), user)
-        if isinstance(answer, Unavailable):
-            passed_over.append(f"{method}: {answer.reason}")
+        try:
+            injection = ask(wanted)
+        except Unavailable as why:
+            passed_over.append(f"{method}: {why}")
+            continue
+        if injection is not None:
+            return _devices(wanted, target.name, method, injection, tuple(passed_over), user)
     if not wanted.has_devices:
         raise HostLimitError(
             f"no device of target `{target.name}` was found on this host",
             hint="check the driver with `mlorch doctor`, or choose another target with --target",
             slug="device-missing",
         )
-    raise _no_method(target, passed_over)
-
-
-def _wanted(target: Target, inventory: DeviceInventory, selection: str) -> Wanted:
-    passthrough = target.passthrough
-    specs = [device for device in inventory.cdi_devices if device.kind == passthrough.cdi]
-    inventory = replace(inventory, found=with_uuids(inventory.found, specs))
-    choice = choose(
-        selection,
-        inventory.found,
-        target.name,
-        required=passthrough.required,
-        possible=not passthrough.empty,
-    )
-    return Wanted(passthrough=passthrough, inventory=inventory, choice=choice)
-
-
-def _no_method(target: Target, passed_over: Iterable[str]) -> HostLimitError:
-    without = "" if target.passthrough.required else ", or run without a device: --devices none"
-    return HostLimitError(
+    without = "" if passthrough.required else ", or run without a device: --devices none"
+    raise HostLimitError(
         f"the devices of target `{target.name}` cannot be passed into a container: {'; '.join(passed_over)}",
         hint=f"one of these must work; `mlorch targets show {target.name}` and docs/devices.md say how{without}",
         slug="no-device-way",
@@ -142,9 +130,8 @@ def _devices(
 
 
 def _groups(wanted: Wanted, target: str, method: str, injection: Injection, user: str) -> tuple[str, ...]:
-    given, inventory = wanted.passthrough.groups, wanted.inventory
     try:
-        return groups_for(given, inventory, target, user, injection.touched, plain=method == "nodes")
+        return _groups_for(wanted, injection, target, user, plain=method == "nodes")
     except HostLimitError as error:
         if not wanted.passthrough.required:
             error.hint += "; or run without a device: --devices none"
@@ -166,7 +153,9 @@ def _is_exclusive(nodes: Iterable[DeviceNode], path: str) -> bool:
 def _near(units: Iterable[Unit]) -> tuple[int, ...]:
     """The memory nodes of the devices; none where one of them is not known."""
     nodes = {unit.device.numa_node for unit in units}
-    return () if None in nodes else tuple(sorted(node for node in nodes if node is not None))
+    if None in nodes:
+        return ()
+    return tuple(sorted(node for node in nodes if node is not None))
 
 
 def _injected(unit: Unit, name: str) -> InjectedDevice:
@@ -177,4 +166,80 @@ def _injected(unit: Unit, name: str) -> InjectedDevice:
         uuid=unit.uuid,
         product=unit.device.product,
         profile=unit.part.profile if unit.part else "",
+    )
+
+
+# -- groups --------------------------------------------------------------------------------
+# A container has no capability that overrides a file's rights, not even as root: the owner, group
+# and mode of a node decide.
+
+
+def _groups_for(wanted: Wanted, injection: Injection, target: str, user: str, *, plain: bool) -> tuple[str, ...]:
+    """The numbers of the groups that the container's user needs to open the nodes that go in.
+
+    Where the nodes are known only the groups that open one are given; where they are not
+    (``touched`` is None) all that the recipe names. With ``plain`` nodes one that stays shut
+    is an error: `group-missing` where the recipe's group is not on this host, else `device-rights`.
+    """
+    named, inventory, touched = wanted.passthrough.groups, wanted.inventory, injection.touched
+    if touched is None or any(path not in inventory.facts for path in touched):
+        _require_groups(named, inventory, target)
+        return _numbers((group.name for group in named), inventory)
+    uid, gid = (int(number) for number in user.split(":"))
+    needed = []
+    for node in (inventory.facts[path] for path in touched):
+        if opens(node, uid, gid):
+            continue
+        name = _opening(node, named, inventory) if node.uid != uid else None
+        if name is not None:
+            needed.append(name)
+        elif plain:
+            _require_groups(named, inventory, target)
+            raise _shut(node, user, named, inventory, target)
+    return _numbers(needed, inventory)
+
+
+def opens(node: Node, uid: int, gid: int) -> bool:
+    """Whether a user without capabilities may read and write a node: owner, else group, else all others count."""
+    if uid == node.uid:
+        shift = 6
+    elif gid == node.gid:
+        shift = 3
+    else:
+        shift = 0
+    return node.mode >> shift & 0o6 == 0o6
+
+
+def _opening(node: Node, named: Iterable[Group], inventory: DeviceInventory) -> str | None:
+    """The group of the recipe that may read and write the node; root's own is never given."""
+    if node.gid == 0 or node.mode & 0o060 != 0o060:
+        return None
+    return next((group.name for group in named if inventory.groups.get(group.name) == str(node.gid)), None)
+
+
+def _numbers(names: Iterable[str], inventory: DeviceInventory) -> tuple[str, ...]:
+    numbers = dict.fromkeys(inventory.groups[name] for name in names if name in inventory.groups)
+    return tuple(number for number in numbers if number != "0")
+
+
+def _require_groups(named: Iterable[Group], inventory: DeviceInventory, target: str) -> None:
+    """Raise `HostLimitError` [group-missing] for a group that the recipe needs and this host does not have."""
+    for group in named:
+        if group.name not in inventory.groups and not group.optional:
+            raise HostLimitError(
+                f"target `{target}` needs the group `{group.name}`, which this host does not have",
+                hint="install the device's driver package (it makes the group), or add the group and give it the nodes",
+                slug="group-missing",
+            )
+
+
+def _shut(node: Node, user: str, named: tuple[Group, ...], inventory: DeviceInventory, target: str) -> HostLimitError:
+    numbers = {group.name: inventory.groups[group.name] for group in named if group.name in inventory.groups}
+    granted = ", ".join(f"{name} ({number})" for name, number in numbers.items()) or "none"
+    return HostLimitError(
+        f"{node.path} belongs to {node.uid}:{node.gid} with mode {node.mode:04o}: the run's user {user} cannot open "
+        f"it, and no group that target `{target}` grants changes that ({granted})",
+        hint="give the node a group by a udev rule of the driver and name that group in the target, "
+        "or run mlorch as a user who may open it",
+        slug="device-rights",
     )

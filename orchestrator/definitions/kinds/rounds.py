@@ -1,0 +1,183 @@
+"""What a round of MLPerf Inference may say: its rules, as a difference to the round before.
+
+A round without `since` says everything. A later one says what it added, changed and removed; fields that
+neither it nor the round before gives are not known. `definitions.catalog.rounds` puts the whole together.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
+
+from orchestrator.definitions.kinds.base import Definition, Name, Strict
+from orchestrator.facts.rounds import CategoryName, RuleScenario
+
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z", max_length=64)]
+"""A name that MLPerf gave, in its own spelling: `llama3_1-8b`, `ROUGE1`, `TEST06`."""
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)*\Z", max_length=32)]
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+\Z", max_length=400)]
+Count = Annotated[int, Field(gt=0)]
+Milliseconds = Annotated[float, Field(gt=0)]
+
+
+class Quality(Strict):
+    """What an accuracy must reach: `factor` (and `max_factor`) times a `reference`, or a bound as it is.
+
+    A source that gives a bound alone (Stable Diffusion's FID) gives `min` and `max`, without a reference.
+    """
+
+    reference: float | None = Field(default=None, gt=0)
+    factor: float | None = Field(default=None, gt=0)
+    max_factor: float | None = Field(default=None, gt=0)
+    minimum: float | None = Field(default=None, alias="min")
+    maximum: float | None = Field(default=None, alias="max")
+
+    @model_validator(mode="after")
+    def _is_a_bound(self) -> Self:
+        if self.reference is None and (self.factor is not None or self.max_factor is not None):
+            raise ValueError("a factor needs the `reference` that it is a share of, or write `min` and `max`")
+        if self.reference is not None and self.factor is None and self.max_factor is None:
+            raise ValueError("a reference alone is no target: add the `factor` of it that a run must reach")
+        if self.factor is not None and self.minimum is not None:
+            raise ValueError("`factor` and `min` are both a lower bound: give one of them")
+        if self.max_factor is not None and self.maximum is not None:
+            raise ValueError("`max_factor` and `max` are both an upper bound: give one of them")
+        if self.reference is None and self.minimum is None and self.maximum is None:
+            raise ValueError("a quality target needs a `reference` and a `factor`, or `min` or `max`")
+        return self
+
+
+class TokenLatency(Strict):
+    """Limits on the 99th percentile in milliseconds: until the first token, and for each token after it."""
+
+    ttft: Milliseconds
+    tpot: Milliseconds
+
+
+class Scenarios(Strict):
+    """The scenarios that a closed submission has to show in a category, and those that it may."""
+
+    required: tuple[RuleScenario, ...] = ()
+    optional: tuple[RuleScenario, ...] = ()
+
+
+def _form(value: object) -> str:
+    return "list" if isinstance(value, list | tuple) else "mapping"
+
+
+Demand = Annotated[
+    Annotated[Scenarios, Tag("mapping")] | Annotated[tuple[RuleScenario, ...], Tag("list")], Discriminator(_form)
+]
+"""A plain list is of required ones. The form is told apart first, so that a fault is told of the one that is meant."""
+
+
+class InScenario(Strict):
+    """What differs in one scenario."""
+
+    accuracy: dict[Word, Quality] | None = None
+    accuracy_samples: Count | None = None
+
+
+class ModelFields(Strict):
+    """Fields of a model; each one that is given replaces the one before, whole."""
+
+    like: Name | None = None
+    """Of a new model: another one, whose fields hold where none is given here."""
+    title: Line | None = None
+    dataset: Line | None = None
+    loadgen: Word | None = None
+    """What LoadGen's mlperf.conf calls the model; absent where it is not run under LoadGen."""
+    loadgen_defaults: Line | None = None
+    """Why it is known and right that LoadGen's conf has no entry, so that LoadGen takes its defaults."""
+    scenarios: dict[CategoryName, Demand] | None = None
+    """By category. Without `datacenter-edge`, a system of both categories
+    runs what either of them asks for."""
+    accuracy: dict[Word, Quality] | None = None
+    in_scenario: dict[RuleScenario, InScenario] | None = None
+    latency_ms: dict[RuleScenario, Milliseconds] | None = None
+    """The checker's limit on the 99th percentile of latency."""
+    token_latency_ms: dict[RuleScenario, TokenLatency] | None = None
+    performance_samples: Count | None = None
+    """The least that LoadGen must keep loaded (`performance_sample_count`)."""
+    dataset_samples: Count | None = None
+    accuracy_samples: Count | None = None
+    """Samples of an accuracy test, where they are not the dataset's."""
+    offline_samples: Count | None = None
+    """The least in the one query of Offline, in the closed division."""
+    min_queries: dict[RuleScenario, Count] | None = None
+    """Where they are not the round's."""
+    min_duration_ms: int | None = Field(default=None, ge=0)
+    """Where it is not the round's; 0 for a test that is one pass over its data."""
+    compliance: tuple[Word, ...] | None = None
+    differs: dict[Line, Line] | None = None
+    """Where another source says something else than the checker, which decides: the source, and what it says."""
+
+
+class LoadGenEntry(Strict):
+    """A name of LoadGen's mlperf.conf, with the limits that it sets for Server; without limits it has the default."""
+
+    since: Version | None = None
+    """The first version that knows it, where that is not the first one of the round."""
+    latency_ms: Milliseconds | None = None
+    ttft_ms: Milliseconds | None = None
+    tpot_ms: Milliseconds | None = None
+
+
+class LoadGen(Strict):
+    """The versions that have the round's seeds and rules compiled in, ends included, and the names that they know."""
+
+    layer: Name | None = None
+    """The layer that installs one of them, for harnesses that name none of their own."""
+    first: Version = Field(alias="from")
+    last: Version = Field(alias="to")
+    why: Line
+    """Where the bounds come from."""
+    server_latency_ms: Milliseconds | None = None
+    """Server's limit for a name that has none of its own, or that the conf does not know."""
+    knows: dict[Word, LoadGenEntry] = Field(default_factory=dict)
+    """Names that are new since the round before."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if version_key(self.first) > version_key(self.last):
+            raise ValueError(f"`from` {self.first} is after `to` {self.last}")
+        return self
+
+
+class Seeds(Strict):
+    """The random seeds of a round, under LoadGen's names."""
+
+    qsl_rng_seed: int = Field(ge=0)
+    sample_index_rng_seed: int = Field(ge=0)
+    schedule_rng_seed: int = Field(ge=0)
+
+
+class Round(Definition):
+    """The rules of a round of MLPerf Inference, as a difference to the round `since`."""
+
+    kind: Literal["round"]
+    since: Name | None = None
+    sources: dict[Name, Line] = Field(min_length=1)
+    """Where the facts of this file come from, once for all of them."""
+    loadgen: LoadGen
+    seeds: Seeds
+    min_duration_ms: Count | None = None
+    min_queries: dict[RuleScenario, Count] | None = None
+    one_of: tuple[RuleScenario, ...] | None = None
+    """Where a model has all of these as optional scenarios, a closed submission has to show one of them."""
+    metrics: dict[Word, Line] = Field(default_factory=dict)
+    """Names of accuracy metrics, as the checker spells them, and what each one is."""
+    compliance_tests: dict[Word, Line] = Field(default_factory=dict)
+    """Names of compliance tests, and what each one shows."""
+    added: dict[Name, ModelFields] = Field(default_factory=dict)
+    """New models, under the checker's names."""
+    changed: dict[Name, ModelFields] = Field(default_factory=dict)
+    removed: tuple[Name, ...] = ()
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """The release of a version, for comparing: ``4.1`` comes before ``4.1.7``, and ``6.0.17+ours`` is ``6.0.17``."""
+    release = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    return tuple(int(part) for part in release.group().split(".")) if release is not None else ()

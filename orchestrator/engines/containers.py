@@ -1,0 +1,153 @@
+"""A container on any engine: what it needs before its start, what it prints line by line, and its end."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.engines.model import ContainerExit
+from orchestrator.engines.refusals import missing_mount
+from orchestrator.errors import HostLimitError, MlorchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from orchestrator.engines.model import Engine
+    from orchestrator.facts.containers import ContainerSpec
+
+_PROC = Path("/proc")
+_MAX_LINE = 64 * 1024
+"""Characters of a line that are given together; a longer one is cut into several."""
+
+# -- before the start --------------------------------------------------------------------------
+
+
+def require_inputs(spec: ContainerSpec) -> None:
+    """Raise `UsageError` (`missing-mount`) for a mount's source that is not there, and as `require_nodes`."""
+    for mount in spec.mounts:
+        if not Path(mount.source).exists():
+            raise missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
+    require_nodes(spec)
+
+
+def require_nodes(spec: ContainerSpec) -> None:
+    """Raise `HostLimitError` for a node that is gone since the plan (`device-gone`) or in use (`device-busy`).
+
+    A node that only one program can open is opened and closed again; where this process
+    may not open it, the container's own attempt has to show it.
+    """
+    for path in dict.fromkeys((*spec.expects, *spec.devices)):
+        if not _is_device(path):
+            raise HostLimitError(
+                f"the device node {path} is gone: it was there when the run was planned",
+                hint="the driver was reset or removed it; see `mlorch doctor` and the kernel's log, then run again",
+                slug="device-gone",
+            )
+    for path in spec.exclusive:
+        if _is_busy(path):
+            users = ", ".join(holders(path)) or "a program that this user may not see"
+            raise HostLimitError(
+                f"the device {path} is in use by {users}, and only one program at a time can have it",
+                hint="end that program, or choose other devices with --devices",
+                slug="device-busy",
+            )
+
+
+def _is_device(path: str) -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)  # noqa: PTH116 (one call, as below)
+    except OSError:
+        return False
+
+
+def _is_busy(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
+
+
+def holders(path: str, proc: Path = _PROC) -> Iterable[str]:
+    """The programs that have a file open, as far as this user may look: ``name (pid)``."""
+    found = []
+    for entry in sorted(proc.iterdir(), key=lambda entry: entry.name):
+        if not entry.name.isdigit():
+            continue
+        try:
+            links = [str(link.readlink()) for link in (entry / "fd").iterdir()]
+            name = (entry / "comm").read_text().strip()
+        except OSError:
+            continue
+        if path in links:
+            found.append(f"{name} ({entry.name})")
+    return found
+
+
+# -- output and end ----------------------------------------------------------------------------
+
+
+def ended(container: str, state: Mapping[str, Any], *, out_of_memory: bool = False) -> ContainerExit:
+    """How a container ended, from the `State` of its inspection, which podman writes as docker does.
+
+    ``out_of_memory`` is what is known of that beside the state.
+    """
+    return ContainerExit(
+        container_id=container,
+        exit_code=int(state["ExitCode"]),
+        out_of_memory=bool(state.get("OOMKilled")) or out_of_memory,
+    )
+
+
+@contextlib.contextmanager
+def removed_after(engine: Engine, container: str) -> Iterator[None]:
+    """Remove a container after the `with`, whatever happens in it; one that did not end by itself is stopped first."""
+    ended = False
+    try:
+        yield
+        ended = True
+    finally:
+        with contextlib.suppress(MlorchError):  # an engine that is gone is in the error that is already on its way
+            if not ended:
+                # The harness ends at once; a first process without a handler ignores the signal.
+                engine.stop(container, grace_s=5)
+            engine.remove(container)
+
+
+def lines(chunks: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[str]:
+    """Lines of standard output and standard error, each whole, in the order in which they end.
+
+    Chunks (of one or the other) end anywhere, also inside a character; what is left
+    at the end without a newline is a line too.
+    """
+    streams = (_Lines(), _Lines())
+    for parts in chunks:
+        for stream, part in zip(streams, parts, strict=True):
+            if part:
+                yield from stream.feed(part)
+    for stream in streams:
+        yield from stream.feed(b"", final=True)
+
+
+class _Lines:
+    """The lines of one stream."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+
+    def feed(self, chunk: bytes, *, final: bool = False) -> Iterator[str]:
+        *whole, self._held = (self._held + self._decoder.decode(chunk, final)).split("\n")
+        for line in whole:
+            yield line.rstrip("\r")
+        while len(self._held) > _MAX_LINE:
+            yield self._held[:_MAX_LINE]
+            self._held = self._held[_MAX_LINE:]
+        if final and self._held:
+            yield self._held
+            self._held = ""

@@ -1,0 +1,205 @@
+"""The rules of a round of MLPerf Inference, whole: frozen values for listing, running and submitting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RuleScenario = Literal["SingleStream", "MultiStream", "Server", "Interactive", "Offline"]
+"""As the checker spells them. Interactive is LoadGen's Server under another name and stricter limits."""
+CategoryName = Literal["datacenter", "edge", "datacenter-edge"]
+"""As the checker spells them; the last one is of a system that is submitted in both categories."""
+CATEGORIES: tuple[str, ...] = get_args(CategoryName)
+INTERACTIVE = "-interactive"
+"""What LoadGen's names of Interactive end with."""
+
+
+class QualityTarget(NamedTuple):
+    """A metric and its bounds, ends included; ``reference`` and the factors where the bounds are shares of it."""
+
+    metric: str
+    minimum: float | None = None
+    maximum: float | None = None
+    reference: float | None = None
+    factor: float | None = None
+    max_factor: float | None = None
+
+    def document(self) -> dict[str, float | None]:
+        """Its JSON, without the name."""
+        return {
+            "min": self.minimum,
+            "max": self.maximum,
+            "reference": self.reference,
+            "factor": self.factor,
+            "max_factor": self.max_factor,
+        }
+
+
+class LatencyLimit(NamedTuple):
+    """Limits on the 99th percentile in milliseconds; ttft and tpot are of the first and of each later token."""
+
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    tpot_ms: float | None = None
+
+    def document(self) -> dict[str, float]:
+        """The limits that there are."""
+        found = {"latency_ms": self.latency_ms, "ttft_ms": self.ttft_ms, "tpot_ms": self.tpot_ms}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class ScenarioRules(NamedTuple):
+    """What a category asks for."""
+
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.required, *self.optional)
+
+    def document(self) -> dict[str, list[str]]:
+        """Its JSON."""
+        return {"required": list(self.required), "optional": list(self.optional)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRules:
+    """The rules of one model in one round; None and absent keys are what no source gives."""
+
+    name: str
+    """The checker's; the folder of a submission."""
+    title: str
+    dataset: str
+    loadgen_name: str | None
+    loadgen_defaults: str
+    """Why LoadGen's defaults are meant where its conf has no entry; empty where it has one."""
+    scenarios: Mapping[str, ScenarioRules]
+    """By category, each of `CATEGORIES`."""
+    accuracy: tuple[QualityTarget, ...]
+    accuracy_in: Mapping[str, tuple[QualityTarget, ...]]
+    """Of the scenarios that have targets of their own."""
+    accuracy_samples: int | None
+    accuracy_samples_in: Mapping[str, int]
+    performance_samples: int
+    dataset_samples: int | None
+    offline_samples: int | None
+    min_queries: Mapping[str, int]
+    min_duration_ms: int
+    limits: Mapping[str, LatencyLimit]
+    """The checker's, by scenario."""
+    loadgen_limits: Mapping[str, LatencyLimit]
+    """What LoadGen's conf sets for the scenarios that run as its Server."""
+    compliance: tuple[str, ...]
+    differs: Mapping[str, str]
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Those of `datacenter` and `edge` that the model can be submitted in."""
+        return tuple(name for name in ("datacenter", "edge") if self.scenarios[name].all)
+
+    @property
+    def all_scenarios(self) -> tuple[str, ...]:
+        """Those of any category, in the order of `RuleScenario`."""
+        found = {name for rules in self.scenarios.values() for name in rules.all}
+        return tuple(name for name in get_args(RuleScenario) if name in found)
+
+    def accuracy_of(self, scenario: str) -> tuple[QualityTarget, ...]:
+        """The targets of a scenario."""
+        return self.accuracy_in.get(scenario, self.accuracy)
+
+    def loadgen_name_of(self, scenario: str) -> str | None:
+        """The name that LoadGen is given in a scenario; None where the model is not run under LoadGen."""
+        if self.loadgen_name is None:
+            return None
+        return f"{self.loadgen_name}{INTERACTIVE}" if scenario == "Interactive" else self.loadgen_name
+
+    def document(self) -> dict[str, Any]:
+        """The JSON of the rules."""
+        return {
+            "loadgen_name": self.loadgen_name,
+            "checker_name": self.name,
+            "categories": list(self.categories),
+            "scenarios": {category: rules.document() for category, rules in self.scenarios.items()},
+            "accuracy": _targets(self.accuracy),
+            "accuracy_in": {scenario: _targets(targets) for scenario, targets in self.accuracy_in.items()},
+            "compliance": list(self.compliance),
+            "latency_limits": {scenario: limit.document() for scenario, limit in self.limits.items()},
+            "loadgen_latency_limits": {name: limit.document() for name, limit in self.loadgen_limits.items()},
+            "performance_samples": self.performance_samples,
+            "dataset": self.dataset,
+            "dataset_samples": self.dataset_samples,
+            "accuracy_samples": self.accuracy_samples,
+            "accuracy_samples_in": dict(self.accuracy_samples_in),
+            "offline_samples": self.offline_samples,
+            "min_queries": dict(self.min_queries),
+            "min_duration_ms": self.min_duration_ms,
+            "loadgen_defaults": self.loadgen_defaults or None,
+            "differs": dict(self.differs),
+        }
+
+
+def _targets(targets: tuple[QualityTarget, ...]) -> dict[str, Any]:
+    return {target.metric: target.document() for target in targets}
+
+
+class LoadGenRules(NamedTuple):
+    """The LoadGen that a round accepts: its versions, ends included, and the model names of its mlperf.conf."""
+
+    first: str
+    last: str
+    why: str
+    layer: str = ""
+    """The layer that installs one of these; empty where the round names none."""
+    server_latency_ms: float | None = None
+    knows: Mapping[str, LatencyLimit] = MappingProxyType({})
+    since: Mapping[str, str] = MappingProxyType({})
+    """Of the names that are younger than ``first``: the first version that knows them."""
+
+    @property
+    def range(self) -> str:
+        """For people."""
+        return f"{self.first} to {self.last}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundRules:
+    """The rules of a round; ``models`` by the checker's name, in the order in which rounds added them."""
+
+    name: str
+    title: str
+    since: tuple[str, ...]
+    """The rounds that it builds on, the nearest first."""
+    sources: Mapping[str, str]
+    loadgen: LoadGenRules
+    seeds: Mapping[str, int]
+    min_duration_ms: int
+    one_of: tuple[str, ...]
+    metrics: Mapping[str, str]
+    compliance_tests: Mapping[str, str]
+    models: Mapping[str, ModelRules]
+
+    def needed_of(self, scenarios: ScenarioRules) -> tuple[str, ...]:
+        """The optional scenarios of which a closed submission has to show one; empty where it need not."""
+        return self.one_of if self.one_of and set(self.one_of) <= set(scenarios.optional) else ()
+
+    def document(self) -> dict[str, Any]:
+        """The JSON of what holds for all models."""
+        return {
+            "title": self.title,
+            "since": self.since[0] if self.since else None,
+            "sources": dict(self.sources),
+            "loadgen": {
+                "from": self.loadgen.first,
+                "to": self.loadgen.last,
+                "why": self.loadgen.why,
+                "layer": self.loadgen.layer or None,
+            },
+            "seeds": dict(self.seeds),
+            "min_duration_ms": self.min_duration_ms,
+            "one_of": list(self.one_of),
+        }

@@ -1,0 +1,92 @@
+"""Figures of accuracy that somebody else's program said: read from its output, or from a JSON file that it wrote."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import StepFailed
+from orchestrator.facts.codec import CodecError, from_plain
+from orchestrator.facts.external import FigureReading
+from orchestrator.facts.measured import Accuracy
+from orchestrator.facts.neutral import neutral
+from orchestrator.host.untrusted import UnreadableFile, read_document, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping, Sequence
+    from pathlib import Path
+
+LONGEST_LINE = 16_384
+_LARGEST_LOG = 64 * 2**20
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
+def note_numbers(figures: Sequence[FigureReading], line: str, numbers: MutableMapping[str, str]) -> None:
+    """What a line of output says of the figures: the last match of a pattern counts."""
+    for figure in figures:
+        for pattern in (figure.pattern, figure.samples):
+            found = re.search(pattern, line[:LONGEST_LINE]) if pattern else None
+            if found is not None and found.group(1) is not None:
+                numbers[pattern] = found.group(1)
+
+
+def read_figures(
+    folder: Path, figures: Sequence[FigureReading], numbers: Mapping[str, str], data_samples: int
+) -> tuple[Accuracy, ...]:
+    """The figures, as shares where their unit is %; ``numbers`` has what each pattern found (`note_numbers`).
+
+    Raises `StepFailed` [no-accuracy]: a figure that is not there, or is no finite number.
+    """
+    return tuple(_accuracy(folder, figure, numbers, data_samples) for figure in figures)
+
+
+def read_figures_again(folder: Path, readings: object) -> tuple[Accuracy, ...]:
+    """The figures by the ``readings`` of harness.json, from the logs as they lie there; raises `StepFailed`."""
+    document = readings if isinstance(readings, dict) else {}
+    try:
+        log, samples = str(document["log"]), int(document["samples"])
+        figures = tuple(from_plain(FigureReading, each) for each in document["figures"])
+        numbers: dict[str, str] = {}
+        for line in read_text(folder, log, _LARGEST_LOG, errors="replace").splitlines():
+            note_numbers(figures, line, numbers)
+    except (CodecError, KeyError, TypeError, ValueError, re.error) as error:
+        raise StepFailed(f"harness.json does not say how the accuracy was read: {error}", slug="no-accuracy") from None
+    return read_figures(folder, figures, numbers, samples)
+
+
+def _accuracy(folder: Path, figure: FigureReading, numbers: Mapping[str, str], data_samples: int) -> Accuracy:
+    text = numbers.get(figure.pattern) if figure.pattern else _from_json(folder, figure)
+    if text is None:
+        where = f"a line like `{figure.pattern}`" if figure.pattern else f"`{'.'.join(figure.key)}` in {figure.file}"
+        raise StepFailed(
+            f"nothing says the accuracy `{figure.name}`: there is no {where}",
+            hint="see the log of the accuracy step; `accuracy` of the harness says where the figure is read",
+            slug="no-accuracy",
+        )
+    if _NUMBER.fullmatch(text.strip()) is None:
+        raise StepFailed(
+            f"the accuracy `{figure.name}` is said to be `{neutral(text[:40])}`, no number", slug="no-accuracy"
+        )
+    samples = numbers.get(figure.samples, "") if figure.samples else ""
+    return Accuracy(
+        name=figure.name,
+        value=round(float(text) * (0.01 if figure.unit == "%" else 1.0), 12),
+        samples=int(samples) if samples.isdigit() else data_samples,
+    )
+
+
+def _from_json(folder: Path, figure: FigureReading) -> str | None:
+    try:
+        at = read_document(folder, figure.file)
+    except UnreadableFile as error:
+        raise StepFailed(f"{figure.file} {error.reason}, so there is no accuracy", slug="no-accuracy") from None
+    for key in figure.key:
+        if isinstance(at, dict):
+            at = at.get(key)
+        elif isinstance(at, list) and key.isdigit() and int(key) < len(at):
+            at = at[int(key)]
+        else:
+            return None
+    if isinstance(at, bool) or not isinstance(at, int | float | str):
+        return None
+    return str(at)

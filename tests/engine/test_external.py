@@ -1,0 +1,113 @@
+"""Somebody else's harness, as docs/add-a-harness.md adds it: real images, containers and LoadGen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from external_parts import make_repository, write_recipes
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder as the reader of the docs has it, with a mirror of the program's repository."""
+    folder = tmp_path_factory.mktemp("site")
+    commit = make_repository(folder / "mirrors" / "org" / "suite")
+    return write_recipes(folder, commit)
+
+
+@pytest.fixture(scope="module")
+def run(mlorch, site):
+    def run(*words: str, code: int = 0):
+        done = mlorch("run", "suite-fashion", "--target", "cpu", "--duration", "1s", *words, "--json", cwd=site)
+        assert done.returncode == code, done.stderr[-4000:]
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def offline(run):
+    return run("-s", "Offline")["results"]
+
+
+def record(result):
+    return json.loads(Path(result["record"]).read_text())
+
+
+def test_the_recipes_of_the_docs_are_valid(mlorch, site):
+    done = mlorch("recipes", "lint", cwd=site)
+    assert done.returncode == 0, done.stderr
+
+
+def test_its_accuracy_script_says_what_ours_says(offline):
+    accuracy = next(each for each in offline if each["mode"] == "accuracy")
+    assert accuracy["metrics"]["accuracy"]["value"] == 0.9154
+    assert accuracy["metrics"]["accuracy"]["samples"] == 10_000
+
+
+def test_loadgen_measured_it_with_the_settings_that_were_asked_for(offline):
+    performance = next(each for each in offline if each["mode"] == "performance")
+    assert performance["metrics"]["result"]["value"] > 0
+    used = record(performance)["measured"]["loadgen"]["effective"]
+    assert (used["min_duration_ms"], used["target_qps"]) == (1000, 30_000)
+
+
+def test_the_record_tells_its_steps_and_that_the_artefact_was_made_once(offline):
+    steps = [[(step["name"], step["reused"]) for step in record(each)["steps"]] for each in offline]
+    assert steps == [
+        [("compile", False), ("bench", False), ("score", False)],
+        [("compile", True), ("bench", False)],
+    ]
+    assert all("it keeps its traces there" in text for each in offline for text in record(each)["deviations"])
+
+
+def test_it_saw_the_files_that_were_rendered_for_it_and_a_name_for_its_user(offline):
+    folder = Path(offline[0]["record"]).parent
+    assert (folder / "out/site.txt").read_text().startswith("cpu has ")
+    assert "bench of runner" in (folder / "console.log").read_text()
+
+
+def test_what_it_measured_is_verified_from_its_logs(mlorch, site, offline):
+    for each in offline:
+        done = mlorch("results", "verify", each["run_id"], cwd=site)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("scenario", ["Server", "SingleStream", "MultiStream"])
+def test_every_scenario_is_called_by_the_programs_own_word(mlorch, site, scenario):
+    words = ("suite-fashion", "--target", "cpu", "--duration", "1s", "-s", scenario, "-m", "performance", "--json")
+    done = mlorch("run", *words, cwd=site)
+    (result,) = json.loads(done.stdout)["results"]
+    summary = (Path(result["record"]).parent / "mlperf_log_summary.txt").read_text()
+    assert f"Scenario : {scenario}" in summary
+    assert result["valid"] is ("Result is : VALID" in summary), done.stderr
+    assert result["metrics"]["result"]["value"] > 0
+
+
+@pytest.mark.parametrize(
+    ("how", "mode", "slug"),
+    [
+        ("no-logs", "performance", "no-loadgen-logs"),
+        ("no-conf", "performance", "other-settings"),
+        ("swallow", "performance", "console"),
+        ("nan", "accuracy", "no-accuracy"),
+    ],
+)
+def test_a_program_that_ends_with_0_and_did_not_do_its_work_is_found_out(run, how, mode, slug):
+    (result,) = run("-s", "Offline", "-m", mode, "--set", f"break={how}", code=1)["results"]
+    kept = record(result)
+    assert (kept["status"], kept["error"]["slug"], result["valid"]) == ("failed", slug, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "slug"),
+    [("threads=0", "bad-parameter"), ("threds=2", "unknown-set"), ("harness=nobody", "unknown-harness")],
+)
+def test_a_mistaken_set_starts_nothing(mlorch, site, change, slug):
+    done = mlorch("run", "suite-fashion", "--target", "cpu", "-s", "Offline", "--set", change, "--json", cwd=site)
+    assert json.loads(done.stdout)["error"]["slug"] == slug
+    assert done.returncode in {2, 3}

@@ -1,0 +1,85 @@
+"""What is wrong with the recipe of an external harness is told where it stands, before anything runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from orchestrator.definitions.catalog import builtin_root
+from orchestrator.definitions.catalog.check import check
+from orchestrator.definitions.catalog.load import gather
+
+DOCS = Path(__file__).parents[2] / "docs" / "add-a-harness.md"
+BLOCK = re.compile(r"^```yaml\n# recipes/(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HARNESS, BENCHMARK = "suite.yaml", "suite-fashion.yaml"
+
+
+@pytest.fixture
+def faults(tmp_path):
+    """Faults of the recipes of the docs where one of them is changed: file, line and message of each."""
+
+    def find(changed="", old="", new=""):
+        paths = []
+        for name, written in BLOCK.findall(DOCS.read_text()):
+            assert name != changed or old in written
+            text = written.replace(old, new, 1) if name == changed else written
+            paths.append(tmp_path / name)
+            paths[-1].write_text(text.replace("ref: COMMIT", "ref: " + "a" * 40))
+        gathered = gather([builtin_root()], paths)
+        problems = gathered.problems or check(gathered.catalog)
+        return [(Path(p.span.path), p.span.line, p.message) for p in problems]
+
+    return find
+
+
+def test_the_recipes_of_the_docs_have_none(faults):
+    assert faults() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (HARNESS, "{words.scenario}", "{words.scenaro}", "there is no value `words.scenaro`"),
+        (HARNESS, "{param.threads}", "{param.treads}", "there is no value `param.treads`"),
+        (HARNESS, "of: mode", "of: modus", "there is no value `modus`"),
+        (HARNESS, 'default: "{cpus}"', 'default: "{param.break}"', "there is no value `param.break`"),
+        (HARNESS, "when: {mode: accuracy}", "when: {mod: accuracy}", "there is no value `mod`"),
+        (HARNESS, 'text: "{target} has', 'text: "{target has', "a single `{`"),
+        (HARNESS, "(\\\\S+) percent", "\\\\S+ percent", "it must have exactly one group: the number"),
+        (HARNESS, "reason: it keeps its traces there", "reason: x", "reason"),
+        (HARNESS, "timeout: 5m", "timeout: soon", "timeout"),
+        (BENCHMARK, "frameworks:", "parameters: {bach: 8}\nframeworks:", "harness `suite` has no parameter `bach`"),
+    ],
+)
+def test_a_mistake_is_told_where_it_stands(faults, name, old, new, message):
+    ((path, line, told),) = faults(name, old, new)
+    assert message in told
+    assert new.splitlines()[0] in path.read_text().splitlines()[line - 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (HARNESS, "role: run", "role: accuracy", "exactly one step has the role `run`"),
+        (HARNESS, "form: external\n", "", "a harness of form mlorch has a `command` and no `program`"),
+        (BENCHMARK, "harness: suite", "harness: loadgen-onnx", "harness `loadgen-onnx` needs the model's `input`"),
+    ],
+)
+def test_what_does_not_go_together_is_told(faults, name, old, new, message):
+    assert any(message in told for _, _, told in faults(name, old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[python3, tools/score.py,", "[{wen: {mode: accuracy}, words: [x]}, tools/score.py,", "unknown key `wen`"),
+        ("[python3, tools/score.py,", "[[python3], tools/score.py,", "is not a text"),
+        ("path: user.conf,", "path: ../user.conf,", "not the path of a file"),
+        ("words:\n    scenario:", "words:\n    the-scenario:", "not a name for a template"),
+    ],
+)
+def test_one_mistake_is_one_fault(faults, old, new, message):
+    ((_, _, told),) = faults(HARNESS, old, new)
+    assert message in told
