@@ -72,7 +72,7 @@ class AssetProvider:
         Raises:
             AssetError: `asset-unlocked`, `data-missing`, `prepare-device`; `disk-full`.
         """
-        self._require_obtainable(self._absent(entries))
+        self._require_obtainable(self.absent(entries))
 
     def _require_obtainable(self, absent: Sequence[Entry[Asset]]) -> None:
         for entry in absent:
@@ -80,7 +80,7 @@ class AssetProvider:
         missing = [(full_name(one.definition), room_for(one.definition, self.sources.has).missing) for one in absent]
         require_room(self.store.root, missing)
 
-    def _absent(self, entries: Sequence[Entry[Asset]]) -> list[Entry[Asset]]:
+    def absent(self, entries: Sequence[Entry[Asset]]) -> list[Entry[Asset]]:
         """Those of some assets that were never made here, with what of their inputs was not."""
         found: dict[str, Entry[Asset]] = {}
         waiting = list(entries)
@@ -102,7 +102,7 @@ class AssetProvider:
 
     def _made(self, entry: Entry[Asset]) -> Stored:
         asset = entry.definition
-        absent = self._absent([entry]) or [entry]  # it was made, and changed on disk since
+        absent = self.absent([entry]) or [entry]  # it was made, and changed on disk since
         self._require_obtainable(absent)
         # The inputs and the image first: they may take minutes, and nobody else should wait for the folder's lock.
         inputs = {each.definition.name: self.get(each) for each in self._inputs(asset)}

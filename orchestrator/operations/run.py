@@ -244,19 +244,19 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
 
     Raises `UsageError` and `DefinitionError` as the run itself, for a pull policy that cannot be kept too.
     """
-    from orchestrator.assets.store import Store, key_of
     from orchestrator.host.facts import host_facts
-    from orchestrator.host.folders import cache_home, data_home
+    from orchestrator.host.folders import data_home
+    from orchestrator.operations.assets.provider import given_folders, planned_folder
     from orchestrator.operations.pull_policy import image_sources
     from orchestrator.runs.tuning import load, tuning_file
 
     chosen = context.target(request.target, arch=request.arch)
     selection = run_plan.selection_of(context, request, chosen)
     image_sources(context, request.pull_policy, context.talk)
-    assets, host = Store(cache_home()), host_facts()
+    given, host = given_folders(context), host_facts()
 
     def folder(entry: Entry[Asset]) -> str:
-        return str(assets.folder_of(entry.definition, key_of(entry, context.catalog)) / "files")
+        return str(planned_folder(context, entry, given))
 
     planned = [
         replace(

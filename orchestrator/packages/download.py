@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 import urllib.parse
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 18
 _GONE = frozenset({403, 404, 410})
 _LOCAL = "file://"
+PROGRESS_S = 10.0
+"""Seconds between two words about a download that takes long."""
 
 T = TypeVar("T")
 
@@ -188,6 +191,9 @@ class Downloads:
 
     def _receive(self, wanted: Wanted, part: _KeptPart) -> None:
         part.limit = wanted.size or LARGEST_DOWNLOAD
+        part.on_progress = lambda count: self._on_event(
+            BuildEvent(kind="progress", step=wanted.name, current=count, total=wanted.size)
+        )
         try:
             self._patiently(wanted.name, lambda: self._from_any(wanted, part))
         except HttpError as error:
@@ -273,6 +279,17 @@ class _KeptPart(Partial):
     path: Path
     resumed: bool = False
     """Whether it holds bytes of an earlier process."""
+    on_progress: Callable[[int], None] = field(default=lambda _count: None, repr=False)
+    """Told the bytes that are here, now and then."""
+    _told: float = field(default_factory=time.monotonic, init=False, repr=False)
+
+    def add(self, block: bytes) -> bool:
+        """As `Partial.add`, and a word about it every few seconds."""
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_S:
+            self._told = now
+            self.on_progress(self.count)
+        return Partial.add(self, block)
 
     @property
     def note(self) -> Path:

@@ -513,3 +513,17 @@ def test_nothing_runs_with_roots_uid(recipes, monkeypatch):
     assert spec.command == ("make",)
     assert (spec.network, spec.read_only) == ("none", True)
     assert os.getuid() == 0 or spec.user != f"{os.getuid()}:{os.getgid()}"
+
+
+def test_a_long_download_says_how_far_it_is(recipes, monkeypatch):
+    from orchestrator.packages import download
+
+    monkeypatch.setattr(download, "PROGRESS_S", 0.0)
+    heard = []
+    with server(lambda h, _: answer(h, body=DATA)) as (url, _asked):
+        downloads = Downloads(recipes.home, quick_client(), heard.append)
+        downloads.get(Wanted(name="net.bin", sha256=sha(DATA), size=len(DATA), urls=(f"{url}/net.bin",)))
+    told = [event for event in heard if event.kind == "progress"]
+    assert told
+    assert {event.total for event in told} == {len(DATA)}
+    assert [event.current for event in told] == sorted(event.current for event in told)

@@ -44,16 +44,15 @@ def get_assets(
     if not names:
         entries = [entry for entry in entries if _can_be_had(entry, provider, progress)]
     provider.require_obtainable(entries)
+    for entry in provider.absent(entries):
+        _tell(entry, progress)
     for entry in entries:
-        _tell(entry, provider, progress)
         yield facts_of(entry, provider.get(entry))
 
 
-def _tell(entry: Entry[Asset], provider: AssetProvider, progress: Progress) -> None:
+def _tell(entry: Entry[Asset], progress: Progress) -> None:
     """What an asset that is not here yet will take, and under which terms it comes."""
     name = full_name(entry.definition)
-    if name in provider.given or provider.store.find(entry, provider.catalog) is not None:
-        return
     facts = facts_of(entry, None)
     words = [f"licence {licence}" for licence in dict.fromkeys(facts.licences)]
     if facts.bytes_missing:

@@ -8,23 +8,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.assets.hub import this_hub
-from orchestrator.assets.provider import AssetProvider, Prep
-from orchestrator.assets.sources import Sources
 from orchestrator.assets.store import Store, key_of
 from orchestrator.assets.use import hold
 from orchestrator.definitions.asset_locks import full_name
 from orchestrator.definitions.yaml import suggestion
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.host.folders import cache_home
-from orchestrator.operations.build import build_images
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
-from orchestrator.packages.fetch import Fetcher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from orchestrator.assets.provider import AssetProvider
     from orchestrator.assets.store import Stored
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.assets import Asset
@@ -47,6 +43,13 @@ def asset_provider(
     ``data`` are ``NAME=FOLDER`` of a user who has them, over those of the settings. Raises as `given_folders`.
     """
 
+    from orchestrator.assets.hub import this_hub
+    from orchestrator.assets.provider import AssetProvider, Prep
+    from orchestrator.assets.room import in_words
+    from orchestrator.assets.sources import Sources
+    from orchestrator.operations.build import build_images
+    from orchestrator.packages.fetch import Fetcher
+
     def image(layer: str) -> str:
         selection = Selection(target=target, base_source=base_source, side=layer)
         plans, _ = build_images(context, selection, progress, pull_policy=pull_policy)
@@ -64,6 +67,9 @@ def asset_provider(
             progress.say(f"{event.step}  fetching")
         elif event.kind == "done":
             progress.say(f"{event.step}  fetched, {event.total / 2**20:.1f} MiB")
+        elif event.kind == "progress":
+            whole = f" of {in_words(event.total)}" if event.total else ""
+            progress.say(f"{event.step}  {in_words(event.current)}{whole}", style="dim")
         elif event.kind == "retry":
             progress.warn(f"{event.step}: {event.text}")
 
