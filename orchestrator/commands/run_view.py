@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from orchestrator.runs.runner import Outcome
 
 
+_NOTE_WIDTH = 60
+"""Of the last line of a program's output, beside the moving line."""
+
+
 class RunView(View, Watcher):
     """Follows the tests of a run by the harness's own events."""
 
@@ -38,11 +42,11 @@ class RunView(View, Watcher):
             return
         self._task = self._progress.add_task(self._title, total=None, note="starting")
 
-    def event(self, step: RunStep, event: Mapping[str, object]) -> None:
+    def event(self, step: RunStep, event: Mapping[str, object]) -> None:  # noqa: ARG002 (of the protocol)
         """Progress and phases move the line; a log line is shown."""
         kind = event.get("event")
         if kind == "log":
-            self.line(step, str(event.get("text", "")))
+            self._show(str(event.get("text", "")))
         elif self._progress is not None and self._task is not None:
             if kind == "phase":
                 self._progress.update(self._task, total=None, completed=0, note=str(event.get("name", "")))
@@ -52,8 +56,17 @@ class RunView(View, Watcher):
                     self._task, completed=_number(event.get("done")) or 0.0, total=total, note=_note(event)
                 )
 
-    def line(self, step: RunStep, text: str) -> None:  # noqa: ARG002 (of the protocol)
-        """Whatever else a container says is shown as it is."""
+    def line(self, step: RunStep, text: str) -> None:
+        """Whatever else a container says is shown as it is; of somebody else's program only how far it is.
+
+        Its whole output is in console.log, and the end of it is shown where the test fails.
+        """
+        if step.external is None:
+            self._show(text)
+        elif self._progress is not None and self._task is not None:
+            self._progress.update(self._task, note=neutral(text)[:_NOTE_WIDTH])
+
+    def _show(self, text: str) -> None:
         if self._progress is not None:
             self._progress.console.print(f"  {neutral(text)}", markup=False, highlight=False, style="dim")
         else:

@@ -6,12 +6,13 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import MlorchError, StepFailed
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations import run_plan
 from orchestrator.operations.run_plan import PlannedRun, record_context, session_of
+from orchestrator.operations.run_rates import lacks_rate, measured_rate, next_rate, rate_from
 from orchestrator.operations.target_choice import require_host
 from orchestrator.plan.run.settings import Choices
 
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
     Limits = Mapping[str, int | None]
 
-SLOWER_TRIES = 2
-"""How often a Server test is repeated at half the rate where the rate was a guess of the harness."""
+MORE_TRIES = 2
+"""How often a test is repeated at another rate where the rate was a guess."""
 LEAST_DISK = 64 * 2**20
 """Bytes that must be free below results: an accuracy log and a detail log of the largest default test."""
 
@@ -49,11 +50,22 @@ class PreparedRun(PlannedRun):
     runner: Runner
 
     def run(
-        self, planned: PlannedBenchmark, cell: Cell, *, number: int = 1, total: int = 0, **changes: object
+        self,
+        planned: PlannedBenchmark,
+        cell: Cell,
+        *,
+        number: int = 1,
+        total: int = 0,
+        note: str = "",
+        **changes: Any,
     ) -> Outcome:
-        """Run one test; ``changes`` as `step`, a ``total`` of 0 says that nobody knows how many there will be."""
+        """Run one test; ``changes`` as `step`, a ``total`` of 0 says that nobody knows how many there will be.
+
+        ``note`` stands in the record in place of the benchmark's.
+        """
         step = self.step(planned, cell, **changes)
-        return self.runner.run(step, self.record_contexts[planned.plan.benchmark], number=number, total=total)
+        about = self.record_contexts[planned.plan.benchmark]
+        return self.runner.run(step, replace(about, note=note or about.note), number=number, total=total)
 
 
 def run(context: Context, request: RunRequest, progress: Progress, watcher: Watcher) -> Iterator[Summary]:
@@ -106,33 +118,22 @@ def outcomes(prepared: PreparedRun) -> Iterator[Outcome]:
 def _tries(
     prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell, *, number: int, total: int
 ) -> Iterator[Outcome]:
-    """One test, and again at half the rate where the harness had guessed it too high."""
-    changes: dict[str, object] = {}
-    for _ in range(1 + SLOWER_TRIES):
+    """One test, and again at another rate where a guessed one was wrong."""
+    changes: dict[str, Any] = {}
+    if lacks_rate(prepared, planned, cell):
+        probe = measured_rate(prepared, planned)
+        rate = rate_from(probe, cell.scenario)
+        if rate is None:  # the test itself would end as this one did
+            yield probe
+            return
+        changes = {"calibrated": {"target_qps": rate}}
+    for _ in range(1 + MORE_TRIES):
         outcome = prepared.run(planned, cell, number=number, total=total, **changes)
         yield outcome
-        slower = _slower(outcome)
-        if slower is None:
+        rate = next_rate(outcome)
+        if rate is None:
             return
-        changes = {"calibrated": {"target_qps": slower}}
-
-
-def _slower(outcome: Outcome) -> float | None:
-    """Half the rate of a Server test that was INVALID at a rate which the harness itself had guessed, else None.
-
-    The guess is a share of what was measured in two seconds before the test; on a machine
-    that others use it can be too high. A rate that somebody asked for is never changed.
-    """
-    from orchestrator.operations.run_find import effective_rate
-
-    record = outcome.record
-    setting = record.settings.get("loadgen.target_qps")
-    guessed = setting is not None and setting.source == "calibrated"
-    searched = SCENARIOS[record.scenario].has_searched_rate
-    if outcome.error is not None or not searched or record.valid is not False or not guessed:
-        return None
-    rate = effective_rate(outcome)
-    return None if rate is None else rate / 2
+        changes = {"calibrated": {"target_qps": rate}}
 
 
 # -- before the first test -------------------------------------------------------------------

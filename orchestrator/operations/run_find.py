@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.operations.run_rates import lacks_rate, measured_rate, rate_from
 from orchestrator.runs.rate_search import Search
 
 if TYPE_CHECKING:
@@ -80,7 +81,13 @@ class _Probes:
 def _find_server(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> Outcome:
     """The search: begins at what the harness calibrates. Its result is the test that confirmed the best rate."""
     probes = _Probes(prepared, planned, cell)
-    first = probes.test(None)
+    rate = None
+    if lacks_rate(prepared, planned, cell):
+        probe = measured_rate(prepared, planned)
+        rate = rate_from(probe, cell.scenario)
+        if rate is None:
+            return probe
+    first = probes.test(rate)
     start = effective_rate(first)
     if first.error is not None or start is None:
         return first

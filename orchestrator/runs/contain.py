@@ -86,7 +86,7 @@ class Containers:
         error: StepFailed | None = None
         for planned in external.steps:
             moved = replace(planned, container=_with_artifacts(planned.container, artifacts))
-            self.watcher.line(step, f"step {planned.name}")
+            self._say(step, f"step {planned.name}")
             followed: _Followed | None = None
             try:
                 if planned.artifact is not None:
@@ -129,11 +129,11 @@ class Containers:
         """Run a step whose artefact is not there; None where it is, or another process made it meanwhile."""
         path = Path(artifact.path)
         if find_tree(path) is not None:
-            self.watcher.line(step, f"step {planned.name}: made before with the same inputs; used again")
+            self._say(step, f"step {planned.name}: made before with the same inputs; used again")
             return None
 
         def waiting() -> None:
-            self.watcher.line(step, f"step {planned.name}: another mlorch makes this; waiting for it")
+            self._say(step, f"step {planned.name}: another mlorch makes this; waiting for it")
 
         with alone(path, on_wait=waiting):
             if find_tree(path) is not None:
@@ -150,6 +150,10 @@ class Containers:
                     raise
                 raise _StepEnded(error, followed) from None
         return followed
+
+    def _say(self, step: RunStep, text: str) -> None:
+        """What mlorch itself does, between the lines of the program."""
+        self.watcher.event(step, {"event": "log", "text": text})
 
     # -- one container -------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -254,5 +255,5 @@ def other_settings(run: ExternalRun, result: LoadGenResult) -> tuple[str, ...]:
 
 def _same(wanted: object, used: object) -> bool:
     if isinstance(wanted, int | float) and isinstance(used, int | float):
-        return abs(wanted - used) <= 1e-6 * max(1.0, abs(wanted))
+        return math.isclose(wanted, used, rel_tol=1e-5)  # LoadGen writes six digits
     return wanted == used

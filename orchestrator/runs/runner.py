@@ -100,13 +100,7 @@ class Runner:
     def _close(self, record: RunRecord, folder: Path, ended: Ended, step: RunStep) -> Outcome:
         """The final record of a container that ran to its own end."""
         owner = step.results_owner
-        if step.external is None:
-            harness = harness_document(folder)
-            error = container_failure(record, folder, ended.exit, harness)
-        else:
-            assert ended.output is not None  # the steps of a program were heard
-            failed = resource_failure(record, folder, ended.exit, failed=ended.error is not None) or ended.error
-            harness, error = external_result(folder, step.external, ended.output, failed)
+        harness, error = _left_by(record, folder, ended, step)
         facts, effective = harness.get("container"), harness.get("effective")
         final = replace(
             record,
@@ -119,10 +113,7 @@ class Runner:
             error=failure(error, self.session.secrets),
         )
         measured, unread = self.measure(final, folder, harness)
-        if error is None and (record.mode == "performance" or step.external is not None):
-            error = unread  # the harness was content, but LoadGen's logs are not whole
-        if error is None and step.external is not None and measured.loadgen is not None:
-            error = settings_failure(step.external, measured.loadgen)
+        error = error or _unmeasured(step, measured, unread)
         valid = measured.loadgen.valid if measured.loadgen and error is None else None
         final = replace(
             final,
@@ -169,6 +160,30 @@ class Runner:
         with contextlib.suppress(MlorchError):
             for found in self.engine.containers(f"{RUN_LABEL}={run_id}"):
                 self.engine.remove(found.container_id)
+
+
+def _left_by(
+    record: RunRecord, folder: Path, ended: Ended, step: RunStep
+) -> tuple[Mapping[str, object], StepFailed | None]:
+    """The harness's own document, and why it did not do its work."""
+    if step.external is None:
+        harness = harness_document(folder)
+        return harness, container_failure(record, folder, ended.exit, harness)
+    assert ended.output is not None  # the steps of a program were heard
+    failed = resource_failure(record, folder, ended.exit, failed=ended.error is not None) or ended.error
+    return external_result(folder, step.external, ended.output, failed)
+
+
+def _unmeasured(step: RunStep, measured: Measured, unread: StepFailed | None) -> StepFailed | None:
+    """Why LoadGen's logs do not count, of a harness that was content: not whole, or of other settings than asked for.
+
+    An accuracy of our own harness needs no log of LoadGen's.
+    """
+    if unread is not None:
+        return unread if step.mode == "performance" or step.external is not None else None
+    if step.external is None or measured.loadgen is None:
+        return None
+    return settings_failure(step.external, measured.loadgen)
 
 
 def _interrupts(error: MlorchError) -> bool:

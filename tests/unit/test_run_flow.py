@@ -1,4 +1,4 @@
-"""A Server rate that was only a guess may be too high: it is halved and tried again, and nothing else is."""
+"""Rates that were only guessed: Server's is halved, Offline's of an external harness raised, and nothing else is."""
 
 from __future__ import annotations
 
@@ -14,25 +14,39 @@ from orchestrator.plan.run.cells import Cell
 class Machine:
     """Stands in for everything ready: a Server test is VALID up to `limit` queries a second."""
 
-    def __init__(self, limit: float, *, source: str = "calibrated", first: float = 800.0) -> None:
-        self.limit, self.source, self.first = limit, source, first
+    def __init__(self, limit: float, *, source: str = "calibrated", first: float = 800.0, external=False) -> None:
+        self.limit, self.source, self.first, self.external = limit, source, first, external
         self.rates: list[float] = []
         self.request = SimpleNamespace(find=False)
         self.scenario = "Server"
 
     def tests(self):
-        yield None, Cell(scenario=self.scenario, mode="performance")
+        harness = SimpleNamespace(program=object() if self.external else None)
+        benchmark = SimpleNamespace(scenarios={"Offline": None, "Server": None})
+        planned = SimpleNamespace(
+            workload=SimpleNamespace(harness=harness, benchmark=benchmark), plan=SimpleNamespace(benchmark="b")
+        )
+        yield planned, Cell(scenario=self.scenario, mode="performance")
 
-    def run(self, _planned, cell, *, number, total, calibrated=None):
-        assert (number, total) == (1, 1)
+    def step(self, _planned, _cell):
+        return SimpleNamespace(settings={"loadgen": {"target_qps": None}})
+
+    def run(self, _planned, cell, *, number=1, total=0, calibrated=None, note="", min_duration_ms=None):
+        assert ((number, total) == (1, 1)) is (note == "")
         rate = (calibrated or {}).get("target_qps", self.first)
         self.rates.append(rate)
         record = SimpleNamespace(
             scenario=cell.scenario,
-            valid=rate <= self.limit,
+            valid=rate <= self.limit if cell.scenario == "Server" or not self.external else rate >= self.limit,
             settings={"loadgen.target_qps": Setting(value=rate, source=self.source)},
+            steps=("test",) if self.external else (),
+            measured=SimpleNamespace(loadgen=SimpleNamespace(metrics=[SimpleNamespace(value=self.reaches(rate))])),
         )
         return SimpleNamespace(record=record, error=None)
+
+    def reaches(self, rate: float) -> float:
+        """Offline measures more the longer its query is, up to the limit and a tenth."""
+        return min(self.limit * 1.1, rate * 8)
 
 
 def outcomes(machine: Machine, scenario: str = "Server"):
@@ -74,3 +88,23 @@ def test_find_says_what_it_does_where_there_is_no_rate_to_search():
     machine.scenario = "Offline"
     run_flow.say_what_is_not_searched(machine, talk)
     assert said == ["no rate to search in Offline: run once; later runs expect what that measures"]
+
+
+def test_a_program_that_does_not_measure_its_rate_is_measured_before_its_test():
+    machine = Machine(300, external=True)
+    assert outcomes(machine, "Offline") == [True]
+    probe, test = machine.rates
+    assert probe < 64
+    assert test == pytest.approx(300 * 1.1 * 1.05)
+
+
+def test_an_offline_query_that_was_too_short_is_made_longer():
+    machine = Machine(3000, external=True)
+    assert outcomes(machine, "Offline") == [False, True]
+
+
+def test_a_server_test_begins_at_a_share_of_what_offline_reaches_and_is_halved_where_it_is_too_much():
+    machine = Machine(100, external=True)
+    machine.reaches = lambda _rate: 400.0
+    assert outcomes(machine, "Server") == [False, True]
+    assert machine.rates[1:] == [160.0, 80.0]

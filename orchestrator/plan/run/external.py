@@ -82,19 +82,11 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
     values |= _words(program, values)
     filler = _Filler(test.harness, values)
     files = _files(program, filler, test)
-    spec = _with_needs(program, filler, test, files)
-    steps: list[PlannedStep] = []
-    for step in program.steps:
-        if holds(step.when, values):
-            planned = _step(step, spec, filler, test)
-            steps.append(planned)
-            if planned.artifact is not None:  # all later steps find it
-                made = Mount(source=f"{planned.artifact.path}/files", target=planned.artifact.target)
-                spec = replace(spec, mounts=(*spec.mounts, made))
+    steps = _steps(program, _with_needs(program, filler, test, files), filler, test)
     names = [step.name for step in steps]
     accuracy = program.accuracy if program.accuracy and program.accuracy.step in names else None
     run = ExternalRun(
-        steps=tuple(steps),
+        steps=steps,
         files=tuple(PlannedFile(name=name, text=text) for name, _, text in files),
         folders=tuple(_folder_name(one.path) for one in program.writable if one.kind == "results"),
         logs_folder=program.logs.folder,
@@ -107,10 +99,32 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
         accuracy_step="" if accuracy is None else accuracy.step,
         figures=() if accuracy is None else tuple(_reading(figure) for figure in accuracy.figures),
         data_samples=int(values.get("data.samples", 0)),
-        deviations=tuple(f"{one.what} {one.value}: {one.reason}" for one in program.deviations)
-        + tuple(f"writable {one.path}{' (exec)' if one.exec else ''}: {one.reason}" for one in program.writable),
+        deviations=_told_deviations(program),
     )
     return run, parameters
+
+
+def _steps(program: Program, spec: ContainerSpec, filler: _Filler, test: ExternalTest) -> tuple[PlannedStep, ...]:
+    """The steps of this test; what one makes, all later ones find."""
+    steps: list[PlannedStep] = []
+    for step in program.steps:
+        if not holds(step.when, filler.values):
+            continue
+        planned = _step(step, spec, filler, test)
+        steps.append(planned)
+        if planned.artifact is not None:
+            made = Mount(source=f"{planned.artifact.path}/files", target=planned.artifact.target)
+            spec = replace(spec, mounts=(*spec.mounts, made))
+    return tuple(steps)
+
+
+def _told_deviations(program: Program) -> tuple[str, ...]:
+    """What the program gets beyond the run contract, for people, each with its reason."""
+    found = [f"{one.what} {one.value}: {one.reason}" for one in program.deviations]
+    for folder in program.writable:
+        execution = " (exec)" if folder.exec else ""
+        found.append(f"writable {folder.path}{execution}: {folder.reason}")
+    return tuple(found)
 
 
 # -- values ------------------------------------------------------------------------------------

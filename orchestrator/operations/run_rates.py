@@ -1,0 +1,83 @@
+"""Rates that nobody gave: measured before a test of somebody else's harness, corrected where a guess was wrong.
+
+Our own harness measures what it does before each test. Somebody else's program is started with a rate, and
+without one LoadGen takes one query a second: an Offline test that ends in a moment, a Server test of hours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import UsageError
+from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.plan.run.cells import Cell
+
+if TYPE_CHECKING:
+    from orchestrator.operations.run import PreparedRun
+    from orchestrator.operations.run_plan import PlannedBenchmark
+    from orchestrator.runs.runner import Outcome
+
+PROBE_SAMPLES = 64
+"""Samples of the test that measures a rate; few, as one may take seconds."""
+SERVER_SHARE = 0.4
+"""Of the rate that Offline reaches: meant to be VALID, not to be the highest (`--find` looks for that)."""
+FASTER = 1.05
+_PROBE_MS = 1000
+_LOADGEN_SLACK = 1.1
+"""LoadGen makes Offline's query this much longer than rate × duration."""
+NOTE = "measures the rate for the test after it; no result of its own"
+
+
+def lacks_rate(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> bool:
+    """Whether a test needs a rate that nobody gave and its harness does not measure."""
+    if planned.workload.harness.program is None or not SCENARIOS[cell.scenario].has_rate:
+        return False
+    if cell.mode == "accuracy" and cell.scenario == "Offline":  # all samples, whatever the rate
+        return False
+    loadgen = prepared.step(planned, cell).settings["loadgen"]
+    return isinstance(loadgen, dict) and loadgen.get("target_qps") is None
+
+
+def measured_rate(prepared: PreparedRun, planned: PlannedBenchmark) -> Outcome:
+    """A short Offline test, whose result says what to expect; `UsageError` [target-qps] without that scenario."""
+    if "Offline" not in planned.workload.benchmark.scenarios:
+        raise UsageError(
+            f"benchmark `{planned.plan.benchmark}` has no rate, and no Offline scenario to measure one",
+            hint="give --target-qps N, or `target_qps` of the scenario in its recipe",
+            slug="target-qps",
+        )
+    rate = PROBE_SAMPLES * 1000 / (_PROBE_MS * _LOADGEN_SLACK)
+    return prepared.run(
+        planned,
+        Cell(scenario="Offline", mode="performance"),
+        note=NOTE,
+        min_duration_ms=_PROBE_MS,
+        calibrated={"target_qps": rate},
+    )
+
+
+def rate_from(outcome: Outcome, scenario: str) -> float | None:
+    """The rate to begin with after the test that measured one; None where it measured nothing."""
+    measured = outcome.record.measured
+    if outcome.error is not None or measured is None or measured.loadgen is None or not measured.loadgen.metrics:
+        return None
+    rate = measured.loadgen.metrics[0].value
+    return rate * SERVER_SHARE if SCENARIOS[scenario].has_searched_rate else rate * FASTER
+
+
+def next_rate(outcome: Outcome) -> float | None:
+    """Another rate after a test that was INVALID at a guessed one, else None. What somebody asked for never changes.
+
+    Server gets half of it: the guess is a share of what was measured in a moment, and too high on a machine that
+    others use. Offline gets what it just reached: its one query was too short.
+    """
+    record = outcome.record
+    setting = record.settings.get("loadgen.target_qps")
+    if outcome.error is not None or record.valid is not False or setting is None or setting.source != "calibrated":
+        return None
+    if not isinstance(setting.value, int | float) or setting.value <= 0:
+        return None
+    if SCENARIOS[record.scenario].has_searched_rate:
+        return float(setting.value) / 2
+    reached = rate_from(outcome, record.scenario)
+    return reached if reached is not None and reached > setting.value and record.steps else None
