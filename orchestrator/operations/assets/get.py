@@ -29,8 +29,8 @@ def get_assets(
     """Fetch, check and prepare the named assets; gives each as soon as it is here.
 
     Where none is named those that can be had without asking anybody are meant: not what is unlocked or gated, nor
-    what only a user can bring and has not named. ``target`` says whose prep image prepares them; None takes the detected one.
-    ``data`` are ``NAME=FOLDER`` of a user who has some already.
+    what only a user can bring and has not named. ``target`` says whose prep image prepares them; None takes the
+    detected one. ``data`` are ``NAME=FOLDER`` of a user who has some already.
 
     Raises:
         UsageError: `unknown-asset`, `bad-data`, `no-data`.
