@@ -70,7 +70,7 @@ class TestANewTargetIsOneFile:
             made = {layer["name"] for layer in plan["layers"]}
             assert {"base-bookworm", "runtime-cpu", "onnxruntime-cpu", f"{name}-abacus"} <= made
         out = tmp_path / "rendered"
-        assert called("render", "--recipes", mine, "--target", "abacus", "-o", str(out))[0] == 0
+        assert called("render", "--all", "--recipes", mine, "--target", "abacus", "-o", str(out))[0] == 0
         for name in names:
             facts = json.loads((out / "abacus" / f"{name}-abacus" / "content/opt/mlorch/benchmark.json").read_text())
             assert facts["framework"] == "onnxruntime"
