@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.commands.common import context_options, locked_option
+from orchestrator.commands.common import context_options, data_option, locked_option
 from orchestrator.commands.groups import ListGroup
 
 if TYPE_CHECKING:
@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 _SHOWN = 12
 """Characters of a hash that tell it from others."""
 
-
-data_option = click.option(
-    "--data",
-    multiple=True,
-    metavar="NAME=FOLDER",
-    help="A folder with this model or dataset: checked, mounted read-only, never copied; repeatable.",
-)
-"""`--data`: the folder of one who has a model or dataset already; repeatable."""
 
 _target_option = click.option(
     "--target", "-t", default=None, metavar="NAME", help="Whose prep image prepares them (default: detected)."

@@ -46,6 +46,14 @@ results_option = click.option(
 )
 """`-o`: where results lie."""
 
+data_option = click.option(
+    "--data",
+    multiple=True,
+    metavar="NAME=FOLDER",
+    help="A folder with this model or dataset: checked, mounted read-only, never copied; repeatable.",
+)
+"""`--data`: the folder of one who has a model or dataset already; repeatable."""
+
 images_option = click.option(
     "--images", default="", metavar="FILE", help="A list of published images; their digests bind."
 )

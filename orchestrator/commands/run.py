@@ -14,6 +14,7 @@ from orchestrator.commands.common import (
     ARCH_HELP,
     ROUND_HELP,
     context_options,
+    data_option,
     engine_option,
     locked_option,
     pull_options,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     help="Devices of the target: all (default), 0,2 or 0-3, 0:1 (a part), count:2, uuid:…, pci:…; none.",
 )
 @set_option
+@data_option
 @click.option("--dry-run", is_flag=True, help="Print the commands that would start each container; run nothing.")
 @click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
 @pull_options

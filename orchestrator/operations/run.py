@@ -167,7 +167,12 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     for one in planned:  # without its assets: limits, groups, devices and memory are checked so
         run_plan.step_of(one, environment, run_plan.cells(request, one.workload.benchmark)[0], Choices())
     provider = asset_provider(
-        context, progress, target=chosen.name, base_source=request.base_source, pull_policy=request.pull_policy
+        context,
+        progress,
+        target=chosen.name,
+        base_source=request.base_source,
+        pull_policy=request.pull_policy,
+        data=request.data,
     )
     # What cannot be had, or does not fit on the disk, is told before anything is built.
     provider.require_obtainable([entry for one in planned for entry in (one.model, one.dataset)])
@@ -254,7 +259,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     chosen = context.target(request.target, arch=request.arch)
     selection = run_plan.selection_of(context, request, chosen)
     image_sources(context, request.pull_policy, context.talk)
-    given, host = given_folders(context), host_facts()
+    given, host = given_folders(context, request.data), host_facts()
 
     def folder(entry: Entry[Asset]) -> str:
         return str(planned_folder(context, entry, given))

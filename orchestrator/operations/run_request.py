@@ -50,6 +50,8 @@ class RunRequest:
     devices: str = option("--devices", "")
     changes: tuple[str, ...] = option("--set", ())
     """``KEY=VALUE`` each: choices of the benchmark's axes, fields of its recipe, parameters of its harness."""
+    data: tuple[str, ...] = option("--data", ())
+    """``NAME=FOLDER`` each: a model or dataset that is on this host already."""
     base_source: str = option("--base-source", "")
     locked: bool = option("--locked", default=False)
     pull_policy: PullPolicy = DEFAULT_PULL_POLICY
@@ -81,6 +83,7 @@ def checked(request: RunRequest) -> RunRequest:
         benchmarks=tuple(request.benchmarks),
         recipes=tuple(request.recipes),
         changes=tuple(request.changes),
+        data=tuple(request.data),
         results=Path(request.results),
         target=None if request.target == AUTO else request.target,
         scenarios=tuple(known_name("scenario", name, (*SCENARIOS, "all")) for name in request.scenarios),

@@ -50,6 +50,13 @@ def _pairs(lines):
     return lines[::2], lines[1::2]
 
 
+def test_a_folder_that_a_user_has_is_mounted_as_it_lies(capsys, tmp_path):
+    (tmp_path / "mine").mkdir()
+    words = ("image-fashion", "-t", "cpu", "-s", "offline", "-m", "accuracy", "--dry-run")
+    _, start = printed(capsys, *words, "--data", f"fashion-mnist={tmp_path}/mine")
+    assert f"type=bind,source={tmp_path}/mine,target=/data/fashion-mnist,readonly" in shlex.split(start)
+
+
 def test_the_lines_of_a_dry_run_can_be_pasted_into_a_shell(capsys, tmp_path):
     (prepare,), (start,) = _pairs(
         printed(capsys, "image-fashion", "-t", "cpu", "-s", "offline", "-m", "accuracy", "--dry-run")

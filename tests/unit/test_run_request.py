@@ -26,6 +26,7 @@ FULL = RunRequest(
     official=True,
     target_qps=12.5,
     devices="0,2",
+    data=("imagenet=/mnt/imagenet", "model/mine=here"),
     base_source="bootstrap",
     locked=True,
     pull_policy=PullPolicy(pull=True, build=False, images="list.yaml"),
