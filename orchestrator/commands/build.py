@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @selection_options
-@click.option("--all", "all_", is_flag=True, help="All benchmarks of the target; the default when none is named.")
+@click.option(
+    "--all",
+    "all_",
+    is_flag=True,
+    help="All benchmarks of the target that can be built; the default when none is named.",
+)
 @locked_option
 @click.option("--dry-run", is_flag=True, help="Show what would be built; build nothing.")
 @engine_option
