@@ -77,13 +77,13 @@ def normalised(name: str) -> str:
 
 
 def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock:
-    """The pins of `layer` on `platform`; without any for a layer that needs none.
+    """The pins of `layer` on `platform`; without any for a layer that needs none, or has none yet and says so.
 
     Raises:
         DefinitionError: there is no lock (`lock-missing`), or it does not fit the recipe
             (`lock-stale`): a package was added, removed or changed its version since.
     """
-    if not wanted_debs(layer, platform) and not layer.python and all(is_commit(t.ref) for t in layer.git):
+    if not _asks_for_pins(layer, platform) or unpinned_packages(catalog, layer, platform):
         return PlatformLock()
     lock = catalog.lock(layer.name)
     pins = lock.platforms.get(platform) if lock is not None else None
@@ -98,6 +98,24 @@ def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock
     if problems:
         raise DefinitionError(problems)
     return pins
+
+
+def _asks_for_pins(layer: Layer, platform: str) -> bool:
+    return bool(wanted_debs(layer, platform) or layer.python or not all(is_commit(tree.ref) for tree in layer.git))
+
+
+def unpinned_packages(catalog: Catalog, layer: Layer, platform: str) -> tuple[str, ...]:
+    """What an unlocked layer asks for, as its recipe writes it; empty for a layer with a lock, or without need of one.
+
+    Unlocked is a layer that says so (`Layer.unlocked`) and has no pins for the platform.
+    """
+    if not layer.unlocked or not _asks_for_pins(layer, platform):
+        return ()
+    lock = catalog.lock(layer.name)
+    if lock is not None and platform in lock.platforms:
+        return ()
+    trees = (f"{tree.url}@{tree.ref}" for tree in layer.git if not is_commit(tree.ref))
+    return (*wanted_debs(layer, platform), *layer.python, *trees)
 
 
 def pinned_locations(layer: Layer) -> Iterator[Loc]:

@@ -90,6 +90,8 @@ class LayerStep:
     """
     contexts: Mapping[str, str] = field(default_factory=dict)
     """Named build contexts; where they lie is no part of the identity."""
+    unpinned: tuple[str, ...] = ()
+    """What the layer asks for and no lock pins: such a step is planned and shown, never built."""
 
     @property
     def unlocked(self) -> str:

@@ -127,7 +127,9 @@ def _decision(
 
 
 def _unlocked(step: LayerStep) -> str:
-    """Why a build will refuse a base whose digest nobody has locked; empty for every other layer."""
+    """Why a build will refuse a layer that nobody has locked; empty for every other layer."""
+    if step.unpinned:
+        return f"unlocked: nothing pins what it asks for yet; `mlorch images lock {step.name}`"
     if not step.unlocked:
         return ""
     return f"unlocked: `{step.unlocked}` has no digest yet; `mlorch images lock {step.name}`"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.engines import BuildEvent
-    from orchestrator.errors import MlorchError
+    from orchestrator.errors import MlorchError, Problem
     from orchestrator.facts.build import BuildPlan, LayerStep, SdistPin, TreePin
     from orchestrator.host.site import SiteConfig
     from orchestrator.images.context import Parts
@@ -37,12 +37,12 @@ def build_images(
     Where a base cannot be had, the next base source is tried, and remembered by ``context``.
 
     Raises:
-        DefinitionError: `base-unlocked` (see `require_digests`); `lock-drift` with --locked.
+        DefinitionError: `base-unlocked`, `layer-unlocked` (see `require_locked`); `lock-drift` with --locked.
         StepFailed: `image-missing`, building is needed and not allowed.
         StepFailed, RegistryError, EngineError: as `images.build.Builder.build`, of the last source tried.
     """
     plans = context.plans(selection).plans
-    require_digests(plans)
+    require_locked(plans)
     found = layer_plan(context, plans, image_sources(context, pull_policy, progress), engine_needed=True)
     if all(decision.action == "hit" for decision in found.decisions):
         # The common case, kept short: every image is there, so no builder, no view, no docker client.
@@ -50,27 +50,43 @@ def build_images(
     return _Build(context, selection, progress, pull_policy).run(found)
 
 
-def require_digests(plans: Sequence[BuildPlan]) -> None:
-    """A base that is a tag only is planned and shown, never built.
+def require_locked(plans: Sequence[BuildPlan]) -> None:
+    """A base that is a tag only, and a layer whose packages nothing pins, are planned and shown, never built.
 
     Raises:
-        DefinitionError: `base-unlocked`, one problem a layer.
+        DefinitionError: `base-unlocked` or `layer-unlocked`, one problem a layer.
     """
-    from orchestrator.errors import DefinitionError, Problem
+    from orchestrator.errors import DefinitionError
 
-    problems = [
-        Problem(
-            slug="base-unlocked",
-            message=f"nobody has looked up the digest of `{step.unlocked}` for {step.platform}, "
-            f"so layer `{step.name}` would be built on whatever the tag is today",
-            hint=f"where its registry can be reached: `mlorch images lock {step.name}`; "
-            f"or give --base-source registry:IMAGE@sha256:…",
-        )
-        for step in merge_layers(plans)
-        if step.unlocked
-    ]
+    steps = merge_layers(plans)
+    problems = [_base_unlocked(step) for step in steps if step.unlocked]
+    problems += [_layer_unlocked(step) for step in steps if step.unpinned]
     if problems:
         raise DefinitionError(problems)
+
+
+def _base_unlocked(step: LayerStep) -> Problem:
+    from orchestrator.errors import Problem
+
+    return Problem(
+        slug="base-unlocked",
+        message=f"nobody has looked up the digest of `{step.unlocked}` for {step.platform}, "
+        f"so layer `{step.name}` would be built on whatever the tag is today",
+        hint=f"where its registry can be reached: `mlorch images lock {step.name}`; "
+        f"or give --base-source registry:IMAGE@sha256:…",
+    )
+
+
+def _layer_unlocked(step: LayerStep) -> Problem:
+    from orchestrator.errors import Problem
+
+    asked = ", ".join(step.unpinned[:6]) + (" …" if len(step.unpinned) > 6 else "")
+    return Problem(
+        slug="layer-unlocked",
+        message=f"nobody has made the lock of layer `{step.name}` for {step.platform}, "
+        f"so it would be built of whatever files the names mean today: {asked}",
+        hint=f"where its packages can be reached: `mlorch images lock {step.name}`; its recipe says why there is none",
+    )
 
 
 class _Build:

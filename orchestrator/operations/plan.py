@@ -75,5 +75,5 @@ def plan_document(plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) 
         "arch": plans[0].arch,
         "layers": [{**asdict(outcome), "changed": list(outcome.changed)} for outcome in outcomes],
         "images": [plan.image for plan in plans],
-        "unlocked": sorted({step.name for plan in plans for step in plan.layers if step.unlocked}),
+        "unlocked": sorted({step.name for plan in plans for step in plan.layers if step.unlocked or step.unpinned}),
     }

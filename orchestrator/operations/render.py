@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.host.files import atomic_write_text, make_folder, write_failure
-from orchestrator.plan.build.layers import merge_layers, rendered
+from orchestrator.plan.build.layers import folder_names, merge_layers, rendered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,9 +49,11 @@ def write_contexts(context: Context, selections: Iterable[Selection], folder: Pa
     parts = context.parts()
     for selection in selections:
         plans = context.plans(selection).plans
-        for step in merge_layers(plans):
+        steps = merge_layers(plans)
+        folders = folder_names(steps)
+        for step in steps:
             talk.say(f"{step.name}: its context")
-            path = folder / plans[0].target / step.name
+            path = folder / plans[0].target / folders[step.image]
             make_folder(path)
             try:
                 lay_out(step, path, parts, lambda _event: None)

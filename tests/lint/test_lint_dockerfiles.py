@@ -121,7 +121,7 @@ def test_hadolint_finds_our_planted_examples_as_well(rule, codes):
 @pytest.mark.parametrize("target", CATALOG.names("target"))
 def test_what_we_render_is_clean_under_hadolint(target, tmp_path):
     for step in merge_layers(plans_of(target)):
-        place = tmp_path / step.name / "Dockerfile"
+        place = tmp_path / f"{step.name}-{step.content_id[:12]}" / "Dockerfile"
         place.parent.mkdir()
         place.write_text(step.dockerfile)
         said = {(line, code) for line, code in hadolint(place) if code not in ACCEPTED}

@@ -252,6 +252,43 @@ def test_a_value_that_the_program_has_no_word_for_is_told_with_those_it_has():
     assert problem.hint == "the program cannot do scenario `MultiStream`: it has words for Server, Offline"
 
 
+def test_a_need_of_one_step_is_given_to_no_other():
+    program = {
+        "deviations": [
+            {"what": "network", "value": "bridge", "steps": ["score"], "reason": "it downloads what it scores with"},
+            {"what": "shm", "value": "1g", "reason": "its workers share memory"},
+        ]
+    }
+    run, _ = plan_external(external(program, mode="accuracy"))
+    test, score = run.steps
+    assert (test.container.network, score.container.network) == ("none", "bridge")
+    assert test.container.shm == score.container.shm == 2**30
+    assert "network bridge (step score): it downloads what it scores with" in run.deviations
+
+
+def test_a_need_of_a_step_that_is_not_there_is_a_fault():
+    deviation = {"what": "network", "value": "bridge", "steps": ["scroe"], "reason": "it downloads weights"}
+    with pytest.raises(ValueError, match="network is for step `scroe`, and there is none"):
+        Program.model_validate({**PROGRAM, "deviations": [deviation]})
+
+
+def test_a_figure_is_read_only_of_the_model_that_has_it():
+    figures = [
+        {"name": "ROUGE1", "pattern": "rouge1=([0-9.]+)", "when": {"param.precision": "fp32"}},
+        {"name": "top1", "pattern": "top1=([0-9.]+)", "when": {"param.precision": "int8"}},
+        {"name": "tokens", "pattern": "tokens=([0-9.]+)"},
+    ]
+    program = {"accuracy": {"step": "score", "figures": figures}}
+    run, _ = plan_external(external(program, mode="accuracy", chosen={"precision": "int8"}))
+    assert [figure.name for figure in run.figures] == ["top1", "tokens"]
+
+
+def test_a_step_may_take_days():
+    steps = [{"name": "test", "role": "run", "argv": ["python3"], "timeout": "240h"}]
+    run, _ = plan_external(external({"steps": steps, "accuracy": None}))
+    assert run.steps[0].timeout_s == 864_000
+
+
 def test_variables_of_the_program_are_those_of_every_step_and_a_steps_own_count_more():
     program = {**PROGRAM, "env": {"THREADS": "1", "OFFLINE": "{param.precision}"}}
     run, _ = plan_external(external(program, mode="accuracy"))

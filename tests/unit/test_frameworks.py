@@ -58,12 +58,16 @@ class TestANewTargetIsOneFile:
         status, document = called("benchmarks", "list", "--recipes", mine)
         assert status == 0
         assert document["benchmarks"]
+        shared = [each for each in document["benchmarks"] if "abacus" in each["targets"]]
+        assert {"image-fashion", "image-smoke"} <= {each["name"] for each in shared}
         for was, now in zip(before["benchmarks"], document["benchmarks"], strict=True):
-            assert set(now["targets"]) - set(was["targets"]) == {"abacus"}
+            assert set(now["targets"]) - set(was["targets"]) == ({"abacus"} if now in shared else set())
             assert now["framework"] == now["frameworks"][0]
+        assert all("onnxruntime" in each["frameworks"] for each in shared)
 
     def test_it_plans_and_renders_all_of_them(self, called, mine, tmp_path):
-        names = [each["name"] for each in called("benchmarks", "list", "--recipes", mine)[1]["benchmarks"]]
+        known = called("benchmarks", "list", "--recipes", mine)[1]["benchmarks"]
+        names = [each["name"] for each in known if "abacus" in each["targets"]]
         for name in names:
             status, plan = called("plan", "--recipes", mine, "--target", "abacus", "--benchmark", name)
             assert status == 0
@@ -200,3 +204,29 @@ class TestNothingShared:
     def test_an_unknown_target_has_no_benchmarks_either(self, catalog):
         with pytest.raises(UsageError, match="no target `chopp`"):
             benchmarks_of(catalog, "chopp")
+
+
+class TestTargetsOfAHarness:
+    """A program that runs on some targets only, whatever frameworks others have."""
+
+    def catalog(self, folder, targets):
+        harness = FILES["recipes/harnesses/drive.yaml"] + f"targets: {targets}\n"
+        chop = FILES["recipes/targets/chip.yaml"].replace("name: chip", "name: chop")
+        changes = {"recipes/harnesses/drive.yaml": harness, "recipes/targets/chop.yaml": chop}
+        return load([Root(path=write(folder, changes=changes), origin="path:x")])
+
+    def test_they_alone_run_its_benchmarks(self, tmp_path):
+        catalog = self.catalog(tmp_path, "[chop]")
+        assert targets_of(catalog, catalog.benchmark("classify").definition) == ("chop",)
+        assert benchmarks_of(catalog, "chip") == ()
+
+    def test_another_is_refused_with_those_that_can(self, tmp_path):
+        with pytest.raises(UsageError) as caught:
+            framework_of(self.catalog(tmp_path, "[chop]"), target="chip", benchmark="classify")
+        assert "its harness `drive` does not run there" in caught.value.message
+        assert caught.value.hint == "it runs on: chop"
+
+    def test_one_that_is_not_defined_is_a_fault(self, tmp_path):
+        with pytest.raises(DefinitionError) as caught:
+            self.catalog(tmp_path, "[chop, chipp]")
+        assert "there is no target `chipp`" in caught.value.message

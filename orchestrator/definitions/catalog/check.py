@@ -83,6 +83,8 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             yield from _layer(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
             yield from _layer(catalog, entry, harness.deps, ("deps",), "harness")
             yield from _layer(catalog, entry, harness.code, ("code",), "code")
+            for index, name in enumerate(harness.targets):
+                yield from _known(catalog, entry, "target", name, ("targets", index))
             if harness.program is not None:
                 yield from check_program(entry, harness.program)
         case d.Benchmark() as benchmark:
@@ -173,7 +175,10 @@ def _somewhere(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
     """Whether any target can run a benchmark; not checked where a target could not be read."""
     if any(kind == "target" for kind, _ in catalog.broken):
         return
-    has = sorted({name for target in catalog.targets() for name in target.definition.frameworks})
+    harness = catalog.by_key.get(("harness", benchmark.harness))
+    only = harness.definition.targets if harness and isinstance(harness.definition, d.Harness) else ()
+    targets = [entry.definition for entry in catalog.targets() if not only or entry.definition.name in only]
+    has = sorted({name for target in targets for name in target.frameworks})
     if not set(benchmark.frameworks).intersection(has):
         message = f"no target has a layer for {' or '.join(f'`{name}`' for name in benchmark.frameworks)}"
         hint = f"targets have: {', '.join(has) or 'none'}; add one under `frameworks` of a target"
@@ -286,6 +291,11 @@ def _lock(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem
         yield from error.problems()
         return
     hint = f"run `mlorch images lock {layer.name}`"
+    if lock is not None and layer.unlocked:
+        message = f"layer `{layer.name}` has a lock, and says that it has none"
+        yield entry.document.fault("lock-stale", message, ("unlocked",), "take `unlocked` out")
+    if lock is None and layer.unlocked:
+        return
     if lock is None:
         message = f"layer `{layer.name}` asks for packages and has no lock `images/{layer.name}.lock.yaml`"
         yield entry.document.fault("lock-missing", message, first, hint)

@@ -304,7 +304,8 @@ class Model(Asset):
 
     kind: Literal["model"]
     format: Literal["onnx", "pytorch", "safetensors", "gguf", "tensorrt", "openvino", "other"]
-    parameters: int = Field(gt=0)
+    parameters: int = Field(default=0, ge=0)
+    """0 where nobody says."""
     trained_by: str
 
 

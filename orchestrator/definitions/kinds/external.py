@@ -161,6 +161,8 @@ class Deviation(Strict):
 
     what: Literal["network", "capability", "ipc", "shm", "ulimit", "pids"]
     value: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_=:.-]+\Z", max_length=80)]
+    steps: tuple[Identifier, ...] = ()
+    """The steps that need it; all of them where none is named."""
     reason: Reason
 
     @model_validator(mode="after")
@@ -240,6 +242,8 @@ class AccuracyFigure(Strict):
     """A pattern for the number of samples; else the dataset's."""
     unit: Literal["%", ""] = "%"
     """Whether the number is a share in percent, or counts as it is."""
+    when: Condition = Field(default_factory=dict)
+    """When the step says it; a program of several models says other figures of each."""
 
     @model_validator(mode="after")
     def _one_way(self) -> AccuracyFigure:
@@ -307,6 +311,10 @@ class Program(Strict):
             raise ValueError("exactly one step has the role `run`")
         if self.accuracy is not None and self.accuracy.step not in names:
             raise ValueError(f"accuracy is read of step `{self.accuracy.step}`, and there is none")
+        for deviation in self.deviations:
+            for step in deviation.steps:
+                if step not in names:
+                    raise ValueError(f"{deviation.what} is for step `{step}`, and there is none")
         order = [_ORDER[step.role] for step in self.steps]
         if order != sorted(order):
             raise ValueError("steps stand in their order: prepare, run, accuracy")

@@ -115,6 +115,8 @@ class Layer(Definition):
     """Whether what is in the layer depends on the target's `arch`; then each arch has images of its own."""
     smoke: tuple[str, ...] = ()
     """A command (argv) that must succeed in the finished layer, e.g. an import."""
+    unlocked: Annotated[str, StringConstraints(pattern=r"^(?:|.{8,400})\Z")] = ""
+    """Why nobody has made its lock yet: such a layer is planned and rendered, never built."""
 
 
 # -- harnesses and benchmarks ------------------------------------------------------------
@@ -136,6 +138,8 @@ class Harness(Variable):
     command: tuple[str, ...] = ()
     backends: dict[Framework, Name] = Field(min_length=1)
     """What the harness calls each framework: the `backend` of its settings, the value `framework` of a program."""
+    targets: tuple[Name, ...] = ()
+    """The targets that its program runs on, where that is not every one with a layer for the framework."""
     program: Program | None = None
 
     @model_validator(mode="after")

@@ -67,8 +67,9 @@ def explain(now: Mapping[str, str], was: Mapping[str, str] | None) -> tuple[Chan
 def rendered(target: str, steps: Sequence[LayerStep]) -> dict[str, str]:
     """What `mlorch render` writes: for every layer its Dockerfile and `layer.json`, by relative path."""
     files: dict[str, str] = {}
+    folders = folder_names(steps)
     for step in steps:
-        folder = f"{target}/{step.name}"
+        folder = f"{target}/{folders[step.image]}"
         files[f"{folder}/Dockerfile"] = step.dockerfile
         facts = {
             "name": step.name,
@@ -83,6 +84,18 @@ def rendered(target: str, steps: Sequence[LayerStep]) -> dict[str, str]:
         texts = {file.path: file.text for file in step.files if file.text is not None}
         files |= {f"{folder}/{path}": text for path, text in texts.items() if not path.endswith("/")}
     return files
+
+
+def folder_names(steps: Sequence[LayerStep]) -> dict[str, str]:
+    """Where each of several layers is written, by its image: a folder of its name, of two of one name with its id.
+
+    LoadGen over one framework and over another are two layers of one name.
+    """
+    names: dict[str, str] = {}
+    for step in steps:
+        name = step.name if step.name not in names.values() else f"{step.name}-{step.content_id[:12]}"
+        names[step.image] = name
+    return names
 
 
 def set_id(plan: BuildPlan) -> str:

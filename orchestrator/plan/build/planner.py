@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.locks import require_locks
+from orchestrator.definitions.locks import require_locks, unpinned_packages
 from orchestrator.errors import DefinitionError
 from orchestrator.facts.build import BuildPlan, LayerStep
 from orchestrator.plan.build.render import Renderer
@@ -61,10 +61,11 @@ def build_plans(
     arch: str | None = None,
     round_name: str = "",
 ) -> tuple[BuildPlan, ...]:
-    """A plan for each benchmark (all of the target's when none is named); layers that they share are equal.
+    """A plan for each benchmark; layers that they share are equal.
 
-    ``round_name`` is the round whose rules hold instead of those that the benchmarks name. A target that no
-    benchmark can use yet has plans of its frameworks.
+    When none is named, of all that the target can build: a benchmark with a layer that nobody has locked yet is
+    planned by its name, or where the target has no other. ``round_name`` is the round whose rules hold instead of
+    those that the benchmarks name. A target that no benchmark can use yet has plans of its frameworks.
     """
     renderer = Renderer(catalog.template)
     names = benchmarks or benchmarks_of(catalog, target)
@@ -81,9 +82,16 @@ def build_plans(
             )
             for name in names
         ]
+        if not benchmarks:
+            found = [resolution for resolution in found if _is_locked(catalog, resolution)] or found
     else:
         found = [
             resolve_framework(catalog, target=target, framework=name, platform=platform, base=base, arch=arch)
             for name in catalog.target(target).definition.frameworks
         ]
     return tuple(build_plan(catalog, resolution, renderer) for resolution in found)
+
+
+def _is_locked(catalog: Catalog, resolution: Resolution) -> bool:
+    layers = (entry.definition for entry in resolution.layers)
+    return not any(unpinned_packages(catalog, layer, resolution.platform) for layer in layers)

@@ -74,24 +74,34 @@ class Resolution:
     """The one that was chosen of those that target and benchmark share; empty for a side image."""
 
 
-def shared_frameworks(target: Target, benchmark: Benchmark) -> tuple[str, ...]:
-    """The frameworks that both have, the one to use first: what the target prefers, then the benchmark's order."""
+def shared_frameworks(target: Target, benchmark: Benchmark, only: Sequence[str] = ()) -> tuple[str, ...]:
+    """The frameworks that both have, the one to use first: what the target prefers, then the benchmark's order.
+
+    ``only`` are the targets that the benchmark's harness runs on, where it does not run on every one.
+    """
+    if only and target.name not in only:
+        return ()
     shared = [name for name in benchmark.frameworks if name in target.frameworks]
     ranks = {name: rank for rank, name in enumerate(target.prefer)}
     return tuple(sorted(shared, key=lambda name: ranks.get(name, len(ranks))))
+
+
+def _harness_targets(catalog: Catalog, benchmark: Benchmark) -> tuple[str, ...]:
+    return catalog.harness(benchmark.harness).definition.targets
 
 
 def benchmarks_of(catalog: Catalog, target: str) -> tuple[str, ...]:
     """The benchmarks that `target` can run, sorted. Raises `UsageError` for an unknown target."""
     on = catalog.target(target).definition
     found = (entry.definition for entry in catalog.benchmarks())
-    return tuple(what.name for what in found if shared_frameworks(on, what))
+    return tuple(what.name for what in found if shared_frameworks(on, what, _harness_targets(catalog, what)))
 
 
 def targets_of(catalog: Catalog, benchmark: Benchmark) -> tuple[str, ...]:
     """The targets that can run `benchmark`, sorted."""
     found = (entry.definition for entry in catalog.targets())
-    return tuple(on.name for on in found if shared_frameworks(on, benchmark))
+    only = _harness_targets(catalog, benchmark)
+    return tuple(on.name for on in found if shared_frameworks(on, benchmark, only))
 
 
 def benchmark_in(catalog: Catalog, name: str, round_name: str = "") -> Entry[Benchmark]:
@@ -119,16 +129,21 @@ def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
         UsageError: an unknown name, or the two share no framework; with what each has.
     """
     on, what = catalog.target(target).definition, catalog.benchmark(benchmark).definition
-    shared = shared_frameworks(on, what)
+    shared = shared_frameworks(on, what, _harness_targets(catalog, what))
     if not shared:
-        raise UsageError(
-            f"benchmark `{benchmark}` does not support target `{target}`, "
-            f"which has no layer for {' or '.join(what.frameworks)}",
-            hint=f"it runs on: {', '.join(targets_of(catalog, what)) or 'no target'}; "
-            f"`{target}` has {', '.join(on.frameworks)}: add another under `frameworks` of its recipe",
-            slug="unsupported-target",
-        )
+        raise _unsupported(catalog, on, what)
     return shared[0]
+
+
+def _unsupported(catalog: Catalog, on: Target, what: Benchmark) -> UsageError:
+    hint = f"it runs on: {', '.join(targets_of(catalog, what)) or 'no target'}"
+    if set(what.frameworks).intersection(on.frameworks):
+        why = f"its harness `{what.harness}` does not run there"
+    else:
+        why = f"which has no layer for {' or '.join(what.frameworks)}"
+        hint += f"; `{on.name}` has {', '.join(on.frameworks)}: add another under `frameworks` of its recipe"
+    message = f"benchmark `{what.name}` does not support target `{on.name}`, {why}"
+    return UsageError(message, hint=hint, slug="unsupported-target")
 
 
 def resolve(

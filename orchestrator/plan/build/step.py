@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds.base import is_commit
 from orchestrator.definitions.kinds.lock import PlatformLock
-from orchestrator.definitions.locks import ROOTFS_SCHEME, platform_lock
+from orchestrator.definitions.locks import ROOTFS_SCHEME, platform_lock, unpinned_packages
 from orchestrator.facts.build import DebPin, LayerStep, SdistPin, TreePin
 from orchestrator.plan.build.content import (
     CONTENT,
@@ -44,6 +44,8 @@ class _Work:
     entry: Entry[Layer]
     parent: LayerStep | None
     lock: PlatformLock
+    unpinned: tuple[str, ...]
+    """What it asks for where that lock is still to be made."""
     tools: PlatformLock
     """Of the layer that compiles this one's sources; without any pin where nothing is compiled."""
     pip: DebPin | None
@@ -94,6 +96,7 @@ def layer_step(
         inputs=inputs,
         base_source="" if parent else resolution.base.identity,
         contexts=contexts,
+        unpinned=work.unpinned,
     )
 
 
@@ -108,8 +111,10 @@ def has_lock(resolution: Resolution, layer: Layer) -> bool:
 def _work(catalog: Catalog, resolution: Resolution, entry: Entry[Layer], parent: LayerStep | None) -> _Work:
     layer = entry.definition
     lock, tools = PlatformLock(), PlatformLock()
+    unpinned: tuple[str, ...] = ()
     if has_lock(resolution, layer):
         lock = platform_lock(catalog, layer, resolution.platform)
+        unpinned = unpinned_packages(catalog, layer, resolution.platform)
     if lock.sdists:
         assert layer.toolchain is not None, "checked with the recipe: `from_source` needs a `toolchain`"
         tools = platform_lock(catalog, catalog.layer(layer.toolchain).definition, resolution.platform)
@@ -119,6 +124,7 @@ def _work(catalog: Catalog, resolution: Resolution, entry: Entry[Layer], parent:
         entry=entry,
         parent=parent,
         lock=lock,
+        unpinned=unpinned,
         tools=tools,
         pip=_pip(catalog, resolution.platform) if lock.wheels or lock.sdists else None,
     )
@@ -144,7 +150,7 @@ def _trees(layer: Layer, lock: PlatformLock) -> tuple[TreePin, ...]:
         TreePin(
             path=_content_path(tree.to),
             url=tree.url,
-            commit=tree.ref if is_commit(tree.ref) else commits[tree.url, tree.ref],
+            commit=tree.ref if is_commit(tree.ref) else commits.get((tree.url, tree.ref), tree.ref),
             paths=tree.paths,
         )
         for tree in layer.git
@@ -178,6 +184,7 @@ def _template_facts(work: _Work, trees: Sequence[TreePin]) -> dict[str, object]:
         "wheels": _versions(lock.wheels),
         "sdists": [{"name": sdist.name, "version": sdist.version, "filename": sdist.filename} for sdist in lock.sdists],
         "tools": {"debs": _versions(tools.debs), "wheels": _versions(tools.wheels)},
+        "unpinned": work.unpinned,
         "env": dict(layer.env),
         "copies": copies,
         "python_version": layer.python_version,
@@ -257,6 +264,7 @@ def _inputs(work: _Work, text: str, files: Sequence[ContextFile]) -> dict[str, s
     for file in files:
         inputs[f"file:{file.path}"] = f"{file.sha256} {file.mode:o}"
     inputs |= _package_inputs(work.lock)
+    inputs |= {f"unpinned:{name}": name for name in work.unpinned}
     for tree, pin in zip(work.layer.git, _trees(work.layer, work.lock), strict=True):
         inputs[f"git:{tree.url}@{tree.ref}"] = " ".join((pin.commit, *pin.paths))
     inputs |= {f"sdist:{sdist.name}": f"{sdist.version} {sdist.sha256}" for sdist in work.lock.sdists}

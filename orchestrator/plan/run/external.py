@@ -20,7 +20,6 @@ from orchestrator.facts.external import (
     PlannedFile,
     PlannedStep,
 )
-from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.loadgen_settings import expected_settings, user_conf
 from orchestrator.plan.run.processors import size_bytes
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from orchestrator.definitions.kinds.external import (
+        AccuracyFigure,
         Artifact,
         Condition,
         Deviation,
@@ -99,7 +99,7 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
         console_has=program.expect.console_has,
         console_lacks=program.expect.console_lacks,
         accuracy_step="" if accuracy is None else accuracy.step,
-        figures=() if accuracy is None else tuple(_reading(figure) for figure in accuracy.figures),
+        figures=() if accuracy is None else _figures(accuracy.figures, values),
         data_samples=int(values.get("data.samples", 0)),
         deviations=_told_deviations(program),
     )
@@ -108,11 +108,17 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
 
 def _told_deviations(program: Program) -> tuple[str, ...]:
     """What the program gets beyond the run contract, for people, each with its reason."""
-    found = [f"{one.what} {one.value}: {one.reason}" for one in program.deviations]
+    found = [_deviation_line(one) for one in program.deviations]
     for folder in program.writable:
         execution = " (exec)" if folder.exec else ""
         found.append(f"writable {folder.path}{execution}: {folder.reason}")
     return tuple(found)
+
+
+def _deviation_line(deviation: Deviation) -> str:
+    """A deviation as people read it, and as the record has it."""
+    only = f" (step {', '.join(deviation.steps)})" if deviation.steps else ""
+    return f"{deviation.what} {deviation.value}{only}: {deviation.reason}"
 
 
 # -- values ------------------------------------------------------------------------------------
@@ -291,8 +297,6 @@ def _with_needs(program: Program, filler: _Filler, test: ExternalTest, files: It
             tmpfs[folder.path] = _tmpfs(folder, filler)
         else:
             mounts.append(_kept_folder(folder, spec, test))
-    for deviation in program.deviations:
-        spec = _deviating(spec, deviation)
     return replace(spec, mounts=tuple(mounts), tmpfs=tmpfs)
 
 
@@ -348,6 +352,11 @@ def _steps(program: Program, spec: ContainerSpec, filler: _Filler, test: Externa
     return tuple(steps)
 
 
+def _seconds(timeout: str) -> int:
+    """``90s``, ``5m`` or ``240h``: a step may take days, unlike the duration that somebody asks of a test."""
+    return int(timeout[:-1]) * {"s": 1, "m": 60, "h": 3600}[timeout[-1]]
+
+
 def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) -> PlannedStep:
     argv: list[str] = []
     for word in step.argv:
@@ -357,6 +366,9 @@ def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) 
             argv += [filler.text(one) for one in word.words]
     given = {**test.program.env, **step.env}
     env = {**spec.env, **{name: filler.text(text) for name, text in given.items()}}
+    for deviation in test.program.deviations:
+        if not deviation.steps or step.name in deviation.steps:
+            spec = _deviating(spec, deviation)
     name = spec.name if step.role == "run" else f"{spec.name}-{step.name}"
     container = replace(
         spec, name=name, command=tuple(argv), env=dict(sorted(env.items())), workdir=filler.text(step.workdir)
@@ -365,7 +377,7 @@ def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) 
     if artifact is not None:
         made = Mount(source=f"{artifact.path}/files", target=artifact.target, read_only=False)
         container = replace(container, mounts=(*container.mounts, made))
-    timeout_s = duration_ms(step.timeout) // 1000
+    timeout_s = _seconds(step.timeout)
     return PlannedStep(name=step.name, role=step.role, container=container, timeout_s=timeout_s, artifact=artifact)
 
 
@@ -390,10 +402,11 @@ def _artifact(step: str, artifact: Artifact, container: ContainerSpec, test: Ext
     )
 
 
-def _reading(figure: object) -> FigureReading:
-    from orchestrator.definitions.kinds.external import AccuracyFigure
+def _figures(figures: Iterable[AccuracyFigure], values: Mapping[str, Value]) -> tuple[FigureReading, ...]:
+    return tuple(_reading(figure) for figure in figures if holds(figure.when, values))
 
-    assert isinstance(figure, AccuracyFigure)
+
+def _reading(figure: AccuracyFigure) -> FigureReading:
     return FigureReading(
         name=figure.name,
         unit=figure.unit,
