@@ -21,6 +21,7 @@ from orchestrator.errors import AssetError
 from orchestrator.facts.neutral import neutral
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
+from orchestrator.host.left_behind import discard
 from orchestrator.host.untrusted import UnreadableFile, hash_file, read_object
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def making(
     """
     folder = path.with_name(f".{path.name}.new")
     try:
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
         for part in ("sources", "out", "licences"):
             (folder / part).mkdir(parents=True)
         yield folder
@@ -147,7 +148,8 @@ def making(
     except OSError as error:
         raise write_failure(folder, error) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            discard(folder)
 
 
 def set_aside(path: Path, quarantine: Path, names: Sequence[str]) -> Path:
