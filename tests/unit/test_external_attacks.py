@@ -43,6 +43,7 @@ def test_a_folder_that_a_later_step_finds_mounted_cannot_become_a_link_of_the_ho
 def test_the_place_of_an_artefact_cannot_become_a_link(run_it):
     def linking(folders, on_line):
         compiled(folders, on_line)
+        (folders["/artifacts"] / "compile").rmdir()
         (folders["/artifacts"] / "compile").symlink_to("/nowhere")
 
     outcome, _ = run_it(programs(compile_it=linking))
