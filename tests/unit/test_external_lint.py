@@ -99,7 +99,7 @@ def test_one_mistake_is_one_fault(faults, old, new, message):
         ("path: /run.json, kind: results", "`/run.json` would be kept as run.json, and that is a name of mlorch's own"),
         ("path: /compile, kind: artifacts", "a name of mlorch's own"),
         (
-            "path: /opt/suite-cache, kind: results, reason: the same name}\n    - {path: /opt/suite/cache, kind: memory",
+            "path: /opt/suite-cache, kind: results, reason: one name}\n    - {path: /opt/suite/cache, kind: memory",
             "would both be kept as opt-suite-cache",
         ),
     ],
