@@ -23,6 +23,7 @@ from orchestrator.errors import AssetError
 from orchestrator.facts.neutral import neutral
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
+from orchestrator.host.left_behind import discard
 from orchestrator.host.untrusted import UnreadableFile, hash_file, read_text
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def making(
         WriteFailed: no space, no rights; nothing is left behind.
     """
     for abandoned in path.parent.glob(f".{path.name}.*.new"):  # of a process that was killed: we are alone here
-        shutil.rmtree(abandoned, ignore_errors=True)
+        discard(abandoned)
     # A name of its own: a container of the killed one may still write into the old folder.
     folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
@@ -154,7 +155,8 @@ def making(
     except OSError as error:
         raise write_failure(folder, error) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            discard(folder)
 
 
 def set_aside(path: Path, quarantine: Path, names: Sequence[str]) -> Path:

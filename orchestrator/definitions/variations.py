@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from orchestrator.definitions.yaml.nodes import Node
     from orchestrator.errors import Problem
 
+_DEEPEST_KEY = 32
+"""Parts of a key; no document is deeper either."""
 COMMAND_LINE = "command line"
 _OWN = ("axes", "parts", "conflicts")
 """Keys of the recipe that say how it varies; all others can be varied."""
@@ -55,7 +57,8 @@ def parse_changes(texts: Iterable[str]) -> tuple[Change, ...]:
     for text in texts:
         key, equals, value = text.partition("=")
         key = key.strip()
-        if not equals or not key or any(not part for part in key.split(".")):
+        parts = key.split(".")
+        if not equals or not all(parts) or len(parts) > _DEEPEST_KEY:
             raise UsageError(
                 f"--set takes KEY=VALUE, not `{text[:80]}`", hint="e.g. --set precision=int8", slug="bad-set"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -70,6 +71,18 @@ def take_back(folder: Path, owner: str) -> dict[str, str]:
         return take_over(folder, owner)
     except OSError as error:
         return {".": f"could not be made harmless: {error.strerror}"}
+
+
+def discard(path: Path) -> None:
+    """Remove what a program left at ``path``: a file, a link, or a folder of any depth and whatever its modes.
+
+    Raises OSError for what cannot be removed; that nothing is there is none.
+    """
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    take_back(path, f"{os.geteuid()}:{os.getegid()}")  # rmtree stops at closed folders, and at a thousand deep
+    shutil.rmtree(path)
 
 
 @dataclass(slots=True, kw_only=True)

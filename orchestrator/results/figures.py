@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 16_384
 _LARGEST_LOG = 64 * 2**20
+_WHOLE = 100
+"""Percent."""
+_COUNT = re.compile("[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
 
@@ -49,7 +53,7 @@ def read_figures(
 ) -> tuple[SaidFigure, ...]:
     """The figures; ``numbers`` has what each pattern found (`note_numbers`).
 
-    Raises `StepFailed` [no-accuracy]: a figure that is not there, or is no finite number.
+    Raises `StepFailed` [no-accuracy]: a figure that is not there, is no finite number, or a share beyond 0 to 100 %.
     """
     return tuple(_accuracy(folder, figure, numbers, data_samples) for figure in figures)
 
@@ -81,12 +85,16 @@ def _accuracy(folder: Path, figure: FigureReading, numbers: Mapping[str, str], d
         raise StepFailed(
             f"the accuracy `{figure.name}` is said to be `{neutral(text[:40])}`, no number", slug="no-accuracy"
         )
+    value = float(text)
+    if not math.isfinite(value) or (figure.unit == "%" and not 0 <= value <= _WHOLE):
+        wanted = "a share in percent is from 0 to 100" if figure.unit == "%" else "it is beyond any number"
+        raise StepFailed(
+            f"the accuracy `{figure.name}` is said to be `{neutral(text[:40])}`, and {wanted}", slug="no-accuracy"
+        )
     samples = numbers.get(figure.samples, "") if figure.samples else ""
+    counted = _COUNT.fullmatch(samples) is not None
     return SaidFigure(
-        name=figure.name,
-        value=float(text),
-        unit=figure.unit,
-        samples=int(samples) if samples.isdigit() else data_samples,
+        name=figure.name, value=value, unit=figure.unit, samples=int(samples) if counted else data_samples
     )
 
 

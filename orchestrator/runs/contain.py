@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 import threading
 import time
 from contextlib import contextmanager
@@ -14,14 +15,15 @@ from orchestrator.assets.trees import alone, find_tree, making
 from orchestrator.errors import AssetError, MlorchError, StepFailed
 from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.record import StepFact
-from orchestrator.host.left_behind import give, take_over
+from orchestrator.host.left_behind import discard, give, take_over
+from orchestrator.host.untrusted import UnreadableFile
 from orchestrator.runs.artifacts import lent
 from orchestrator.runs.console_log import LOG, ConsoleLog, tail
 from orchestrator.runs.external import Output, log_of, unmet
 from orchestrator.runs.failures import explanation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec
@@ -84,7 +86,7 @@ class Containers:
         facts: list[StepFact] = []
         test: _Followed | None = None
         error: StepFailed | None = None
-        for planned in external.steps:
+        for number, planned in enumerate(external.steps, 1):
             moved = replace(planned, container=_with_artifacts(planned.container, artifacts))
             self._say(step, f"step {planned.name}")
             followed: _Followed | None = None
@@ -95,6 +97,8 @@ class Containers:
                     followed = self._one(step, moved, folder, output)
             except _StepEnded as ended:
                 error, followed = ended.error, ended.followed
+            if followed is not None and error is None:
+                error = _moved(planned, external.steps[number:], folder, Path(artifacts))
             facts.append(_fact(planned, followed))
             if followed is not None and (test is None or planned.role == "run" or error is not None):
                 test = followed
@@ -111,6 +115,7 @@ class Containers:
 
     def _one(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> _Followed:
         """One step; raises `_StepEnded` where it did not do its work."""
+        discard(folder / log_of(planned))  # an earlier step may have put something there
         followed = self._follow(
             step,
             planned.container,
@@ -145,7 +150,7 @@ class Containers:
                     container = _made_in(planned.container, artifact.target, made / "out")
                     followed = self._one(step, replace(planned, container=container), folder, output)
                     take_over(made / "out", step.results_owner)
-            except AssetError as error:
+            except (AssetError, UnreadableFile) as error:
                 if followed is None:
                     raise
                 raise _StepEnded(error, followed) from None
@@ -250,6 +255,48 @@ def _with_artifacts(container: ContainerSpec, source: str) -> ContainerSpec:
             (Path(source) / mount.target.removeprefix(f"{ARTIFACTS}/")).mkdir(exist_ok=True)
         mounts.append(mount)
     return replace(container, mounts=tuple(mounts))
+
+
+def _moved(ended: PlannedStep, later: Iterable[PlannedStep], folder: Path, artifacts: Path) -> StepFailed | None:
+    """Whether a step replaced what later steps are to have mounted from its own folders: /results and /artifacts.
+
+    The engine follows a link of a mount's source with all rights that it has, to any place of the host.
+    """
+    for planned in later:
+        lent_folder = Path(next(mount.source for mount in planned.container.mounts if mount.target == ARTIFACTS))
+        for mount in planned.container.mounts:
+            source, target = Path(mount.source), Path(mount.target)
+            if folder in source.parents:
+                own, name, may_lack = folder, source.relative_to(folder), False
+            elif lent_folder in source.parents:
+                own, name, may_lack = artifacts, source.relative_to(lent_folder), True
+            elif Path(ARTIFACTS) in target.parents:
+                own, name, may_lack = artifacts, target.relative_to(ARTIFACTS), True
+            else:
+                continue
+            if not _is_in_its_place(own, name, may_lack=may_lack):
+                return StepFailed(
+                    f"step `{ended.name}` replaced or removed {name} in a folder of its own, which step "
+                    f"`{planned.name}` is to find at {mount.target}",
+                    hint="a program may write there, and must leave the folder or file itself in its place",
+                    slug="mount-changed",
+                )
+    return None
+
+
+def _is_in_its_place(own: Path, name: Path, *, may_lack: bool) -> bool:
+    """Whether every part of ``name`` below ``own`` is a folder, or at its end a regular file; no link."""
+    at = own
+    for part in name.parts:
+        at /= part
+        try:
+            mode = at.lstat().st_mode
+        except OSError:
+            return may_lack
+        is_file = stat.S_ISREG(mode) and at == own / name and not may_lack
+        if not stat.S_ISDIR(mode) and not is_file:
+            return False
+    return True
 
 
 def _made_in(container: ContainerSpec, target: str, folder: Path) -> ContainerSpec:

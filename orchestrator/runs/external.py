@@ -12,7 +12,6 @@ import json
 import math
 import os
 import re
-import shutil
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -20,9 +19,9 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.external import CONFIG_FOLDER
-from orchestrator.facts.neutral import neutral
+from orchestrator.facts.neutral import neutral, one_line
 from orchestrator.host.files import atomic_write_text
-from orchestrator.host.left_behind import give
+from orchestrator.host.left_behind import discard, give
 from orchestrator.host.untrusted import UnreadableFile, read_text
 from orchestrator.results.figures import note_numbers, read_figures
 from orchestrator.runs.console_log import LOG
@@ -107,7 +106,7 @@ def external_result(
     if error is not None:
         document["error"] = {"message": error.message}
     with contextlib.suppress(OSError):
-        remove_any(folder / HARNESS)
+        discard(folder / HARNESS)
         atomic_write_text(folder / HARNESS, json.dumps(document, indent=1) + "\n", overwrite=True)
     return document, error
 
@@ -147,29 +146,22 @@ def collect_logs(folder: Path, run: ExternalRun) -> StepFailed | None:
             slug="no-loadgen-logs",
         )
     if len(found) > 1 and run.logs_pick == "only":
+        names = ", ".join(one_line(name) for name in found[:4])
         return StepFailed(
-            f"the program left LoadGen logs in {len(found)} folders of {where}: {', '.join(found[:4])}",
+            f"the program left LoadGen logs in {len(found)} folders of {where}: {names}",
             hint="make the glob of `logs` narrower, or write `pick: newest`",
             slug="several-loadgen-logs",
         )
     newest = max(found, key=lambda name: os.lstat(folder / name / DETAIL).st_mtime_ns)
     if not run.keep_trace:
-        remove_any(folder / newest / TRACE)
+        discard(folder / newest / TRACE)
     if newest == ".":
         return None
     for path in sorted((folder / newest).iterdir()):
         if path.name.startswith(_LOG):
-            remove_any(folder / path.name)
+            discard(folder / path.name)
             path.replace(folder / path.name)
     return None
-
-
-def remove_any(path: Path) -> None:
-    """Remove what a program put where a file of ours belongs, be it a folder or a link."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _matches(name: str, pattern: str) -> bool:

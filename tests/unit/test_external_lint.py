@@ -50,6 +50,12 @@ def test_the_recipes_of_the_docs_have_none(faults):
         (HARNESS, "(\\\\S+) percent", "\\\\S+ percent", "it must have exactly one group: the number"),
         (HARNESS, "reason: it keeps its traces there", "reason: x", "reason"),
         (HARNESS, "timeout: 5m", "timeout: soon", "timeout"),
+        (HARNESS, "path: /opt/suite/site.txt", "path: /results/run.json", "lies in /results"),
+        (HARNESS, "path: /opt/suite/site.txt", "path: /proc/self/mem", "lies in /proc"),
+        (HARNESS, "path: /opt/suite/site.txt", "path: /", "is no plain path"),
+        (HARNESS, "path: user.conf", "path: a/./user.conf", "is no plain path"),
+        (HARNESS, "path: /opt/suite/cache, kind: memory", "path: /, kind: results", "is no plain path"),
+        (HARNESS, "path: /opt/suite/cache, kind: memory", "path: /results/out, kind: memory", "lies in /results"),
         (BENCHMARK, "{metric: top1,", "{metric: top5,", "harness `suite` has no accuracy `top5`"),
         (BENCHMARK, "{metric: top1,", '{metric: top1, unit: "",', "says `top1` in percent, not as a number"),
         (BENCHMARK, "frameworks:", "parameters: {bach: 8}\nframeworks:", "harness `suite` has no parameter `bach`"),
@@ -84,4 +90,20 @@ def test_what_does_not_go_together_is_told(faults, name, old, new, message):
 )
 def test_one_mistake_is_one_fault(faults, old, new, message):
     ((_, _, told),) = faults(HARNESS, old, new)
+    assert message in told
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ("path: /run.json, kind: results", "`/run.json` would be kept as run.json, and that is a name of mlorch's own"),
+        ("path: /compile, kind: artifacts", "a name of mlorch's own"),
+        (
+            "path: /opt/suite-cache, kind: results, reason: one name}\n    - {path: /opt/suite/cache, kind: memory",
+            "would both be kept as opt-suite-cache",
+        ),
+    ],
+)
+def test_folders_that_would_have_one_name_in_a_run_are_refused(faults, new, message):
+    ((_, _, told),) = faults(HARNESS, "path: /opt/suite/cache, kind: memory", new)
     assert message in told

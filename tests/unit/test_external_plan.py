@@ -295,3 +295,35 @@ def test_variables_of_the_program_are_those_of_every_step_and_a_steps_own_count_
     test, score = (step.container.env for step in run.steps)
     assert (test["THREADS"], test["OFFLINE"]) == ("4", "fp32")
     assert (score["THREADS"], score["OFFLINE"]) == ("1", "fp32")
+
+
+@pytest.mark.parametrize("paths", [("a", "a"), ("a", "a/b"), ("1-x", "/opt/x"), ("/opt/x", "/opt/x")])
+def test_two_files_in_one_place_are_refused(paths):
+    with pytest.raises(DefinitionError) as caught:
+        plan_external(external({"files": [{"path": path, "text": "t"} for path in paths]}))
+    assert "cannot both be there" in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", "1e999", "[" * 9000])
+def test_a_text_that_json_has_no_number_for_stays_text(text):
+    values = {"path": "a.json", "format": "json", "values": {"x": text}}
+    run, _ = plan_external(external({"files": [values]}))
+    assert json.loads(run.files[0].text) == {"x": text}
+
+
+def test_an_artefact_is_another_one_where_a_file_that_its_step_reads_says_something_else():
+    steps = [
+        {"name": "first", "role": "prepare", "argv": ["one", "{param.batch}"], "artifact": {"files": ["x"]}},
+        {"name": "second", "role": "prepare", "argv": ["two"], "artifact": {"files": ["y"]}},
+        *PROGRAM["steps"],
+    ]
+    files = [{"path": "build.txt", "text": "{param.precision}"}, {"path": "user.conf", "format": "user.conf"}]
+
+    def keys(settings=None, **chosen):
+        run, _ = plan_external(external({"steps": steps, "files": files}, chosen=chosen, settings=settings))
+        return [step.artifact.key for step in run.steps if step.artifact]
+
+    first, second = keys()
+    assert keys(settings={"target_qps": 9.0}) == [first, second]
+    assert not {first, second} & set(keys(precision="int8"))
+    assert not {first, second} & set(keys(batch="9"))  # the second step finds what the first one made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -244,3 +245,26 @@ def test_the_longest_prefix_counts():
     assert mirrored("https://git.example/org/suite", known) == "/org/suite"
     assert mirrored("https://git.example/two/suite", known) == "/all/two/suite"
     assert mirrored("https://elsewhere.example/x", known) == "https://elsewhere.example/x"
+
+
+def test_a_mirror_names_no_program_that_is_started(repository, tmp_path):
+    """Its config is somebody else's, as its files are; git would start the filters that both of them name."""
+    odd = os.fsdecode(b"\xff\xfe")
+    (repository / ".gitattributes").write_text("* filter=theirs\n")
+    (repository / odd).write_text("a name that is no UTF-8")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "hostile")
+    started = tmp_path / "started"
+    for name in ("filter.theirs.smudge", "filter.theirs.process", "core.fsmonitor", "core.sshCommand"):
+        git(repository, "config", name, f"touch {started}; cat")
+    commit = git(repository, "rev-parse", "HEAD")
+    tree = fetch(URL, commit, tmp_path / "cache", mirrors={URL: str(repository)})
+    assert {path.name for path in tree.iterdir()} == {".gitattributes", "recipe.yaml", odd}
+    assert not started.exists()
+
+
+def test_a_mirror_may_lie_in_a_folder_of_any_name(repository, tmp_path):
+    odd = tmp_path / 'a:b "c" \\d'
+    repository.rename(odd)
+    tree = fetch(URL, git(odd, "rev-parse", "v1^{commit}"), tmp_path / "cache", mirrors={URL: str(odd)})
+    assert (tree / "recipe.yaml").read_text() == "one"

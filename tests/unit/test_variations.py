@@ -113,6 +113,7 @@ def test_choices_that_exclude_each_other_are_told_with_both_sides_and_the_reason
         ("precision", "bad-set", "e.g. --set precision=int8"),
         ("=1", "bad-set", ""),
         ("a..b=1", "bad-set", ""),
+        ("accuracy" + ".a" * 3000 + "=1", "bad-set", ""),
         ("harness=[unclosed", "bad-set", "the value is YAML"),
     ],
 )

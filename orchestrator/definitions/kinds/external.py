@@ -44,6 +44,32 @@ Pattern = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterV
 ValuePattern = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_one_value)]
 """The same with one group, which is the number."""
 
+_NOT_ITS_OWN = ("/results", "/artifacts", "/scratch", "/models", "/data", "/config", "/proc", "/sys", "/dev")
+"""What a container is given by the run contract or by its engine: nothing of a recipe lies in their place."""
+_FILES_OF_A_RUN = re.compile(r"(?:run|settings|harness)\.json|report\.html|config|console.*|mlperf_log_.*|\..*")
+"""What mlorch itself has at the top of a run's folder."""
+
+
+def folder_name(path: str) -> str:
+    """A folder of the run for a path of the container: ``/work/build`` is ``work-build``."""
+    return path.strip("/").replace("/", "-")
+
+
+def _plain_path(path: str) -> None:
+    """Raise ValueError for a path that says the same as a shorter one (``a//b``, ``./a``), or names the root."""
+    parts = path.removeprefix("/").split("/")
+    if "" in parts or "." in parts:
+        raise ValueError(f"`{path}` is no plain path: it has an empty part or `.` in it")
+
+
+def _own_place(path: str) -> None:
+    """Raise ValueError for a path of the image that is not the program's to replace."""
+    _plain_path(path)
+    for taken in _NOT_ITS_OWN:
+        if path == taken or path.startswith(f"{taken}/"):
+            raise ValueError(f"`{path}` lies in {taken}, which every container is given as the run contract says")
+
+
 VALUE_NAMES = (
     "scenario",
     "mode",
@@ -135,6 +161,9 @@ class RenderedFile(Strict):
 
     @model_validator(mode="after")
     def _content(self) -> RenderedFile:
+        if self.path.startswith("/"):
+            _own_place(self.path)
+        _plain_path(self.path)
         if self.format == "json" and (self.text or not self.values):
             raise ValueError("a json file is made of `values`, not of `text`")
         if self.format != "json" and self.values:
@@ -154,6 +183,11 @@ class WritableFolder(Strict):
     size: Size = "1g"
     exec: bool = False
     reason: Reason
+
+    @model_validator(mode="after")
+    def _its_own(self) -> WritableFolder:
+        _own_place(self.path)
+        return self
 
 
 class Deviation(Strict):
@@ -188,7 +222,8 @@ class Artifact(Strict):
     """What a `prepare` step makes, kept for every run with the same inputs.
 
     The step finds ``/artifacts/STEP`` writable, later steps find it read-only. It is made once for an image, the
-    step's own words, the model, the data and, with ``needs_device``, the kind of device.
+    step's own words, the rendered files (LoadGen's settings aside), the artefacts before it, the model, the data
+    and, with ``needs_device``, the kind of device.
     """
 
     files: tuple[RelativePath, ...] = Field(min_length=1)
@@ -318,6 +353,19 @@ class Program(Strict):
         order = [_ORDER[step.role] for step in self.steps]
         if order != sorted(order):
             raise ValueError("steps stand in their order: prepare, run, accuracy")
+        return self
+
+    @model_validator(mode="after")
+    def _folders_fit(self) -> Program:
+        seen: dict[str, str] = {}
+        steps = {step.name for step in self.steps}
+        for folder in self.writable:
+            name = folder_name(folder.path)
+            if name in seen:
+                raise ValueError(f"`{folder.path}` and `{seen[name]}` would both be kept as {name}")
+            if folder.kind != "memory" and (name in steps or _FILES_OF_A_RUN.fullmatch(name)):
+                raise ValueError(f"`{folder.path}` would be kept as {name}, and that is a name of mlorch's own")
+            seen[name] = folder.path
         return self
 
 

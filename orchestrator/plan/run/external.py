@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.kinds.external import VALUE_NAMES, WordsIf
+from orchestrator.definitions.kinds.external import VALUE_NAMES, WordsIf, folder_name
 from orchestrator.definitions.values import TemplateFault, fill, fill_typed
 from orchestrator.errors import DefinitionError, Problem, UsageError
 from orchestrator.facts.containers import ARTIFACTS, Mount
@@ -83,13 +84,13 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
     values |= words
     filler = _Filler(test.harness, values, wordless)
     files = _files(program, filler, test)
-    steps = _steps(program, _with_needs(program, filler, test, files), filler, test)
+    steps = _steps(program, _with_needs(program, filler, test, files), filler, test, _lasting(program, files))
     names = [step.name for step in steps]
     accuracy = program.accuracy if program.accuracy and program.accuracy.step in names else None
     run = ExternalRun(
         steps=steps,
         files=tuple(PlannedFile(name=name, text=text) for name, _, text in files),
-        folders=tuple(_folder_name(one.path) for one in program.writable if one.kind == "results"),
+        folders=tuple(folder_name(one.path) for one in program.writable if one.kind == "results"),
         logs_folder=program.logs.folder,
         logs_pick=program.logs.pick,
         keep_trace=program.logs.trace,
@@ -247,7 +248,20 @@ def _files(program: Program, filler: _Filler, test: ExternalTest) -> tuple[_File
         name = f"{number}-{file.path.rpartition('/')[2]}" if absolute else file.path
         target = file.path if absolute else f"{CONFIG}/{file.path}"
         found.append((name, target, _content(file, filler, test)))
+    _require_each_once(test.harness, found)
     return tuple(found)
+
+
+def _require_each_once(harness: str, files: Iterable[_File]) -> None:
+    """Raise `DefinitionError` [file-twice] where two files have one place, or one would have to be a folder."""
+    seen: dict[str, str] = {}
+    for name, target, _ in files:
+        for other, where in seen.items():
+            if f"{name}/".startswith(f"{other}/") or f"{other}/".startswith(f"{name}/") or target == where:
+                message = f"harness `{harness}`: the files {where} and {target} cannot both be there"
+                hint = "give one of them another path, or a `when` that excludes the other"
+                raise DefinitionError([Problem(slug="file-twice", message=message, hint=hint)])
+        seen[name] = target
 
 
 def _content(file: RenderedFile, filler: _Filler, test: ExternalTest) -> str:
@@ -268,11 +282,16 @@ def _json(tree: object, filler: _Filler) -> object:
     if tree is None:
         return None
     value = filler.typed(str(tree))
-    if not isinstance(value, str):
-        return value
+    return _plain_json(value) if isinstance(value, str) else value
+
+
+def _plain_json(value: str) -> object:
+    """A number, true, false or null where JSON spells them so; all else, NaN among it, stays text."""
     try:
-        plain = json.loads(value)
-    except ValueError:
+        plain = json.loads(value, parse_constant=str)
+    except (ValueError, RecursionError):
+        return value
+    if isinstance(plain, float) and not math.isfinite(plain):
         return value
     return plain if isinstance(plain, int | float | None) else value
 
@@ -307,16 +326,11 @@ def _tmpfs(folder: WritableFolder, filler: _Filler) -> str:
 
 
 def _kept_folder(folder: WritableFolder, spec: ContainerSpec, test: ExternalTest) -> Mount:
-    name = _folder_name(folder.path)
+    name = folder_name(folder.path)
     if folder.kind == "results":
         return Mount(source=f"{test.folder}/{name}", target=folder.path, read_only=False)
     artifacts = next(mount.source for mount in spec.mounts if mount.target == ARTIFACTS)
     return Mount(source=f"{artifacts}/{name}", target=folder.path, read_only=False)
-
-
-def _folder_name(path: str) -> str:
-    """A folder of the run for a path of the container: ``/work/build`` is ``work-build``."""
-    return path.strip("/").replace("/", "-") or "root"
 
 
 def _deviating(spec: ContainerSpec, deviation: Deviation) -> ContainerSpec:
@@ -338,13 +352,21 @@ def _deviating(spec: ContainerSpec, deviation: Deviation) -> ContainerSpec:
             return replace(spec, ulimits={**spec.ulimits, name: (number, number)})
 
 
-def _steps(program: Program, spec: ContainerSpec, filler: _Filler, test: ExternalTest) -> tuple[PlannedStep, ...]:
+def _lasting(program: Program, files: Iterable[_File]) -> Mapping[str, str]:
+    """The files that a step's artefact may depend on, by their paths: LoadGen's settings are not among them."""
+    settings = {file.path for file in program.files if file.format == "user.conf"}
+    return {target: text for name, target, text in files if target not in settings and name not in settings}
+
+
+def _steps(
+    program: Program, spec: ContainerSpec, filler: _Filler, test: ExternalTest, files: Mapping[str, str]
+) -> tuple[PlannedStep, ...]:
     """The steps that this test has; what one of them makes is mounted in all later ones."""
     steps: list[PlannedStep] = []
     for step in program.steps:
         if not holds(step.when, filler.values):
             continue
-        planned = _step(step, spec, filler, test)
+        planned = _step(step, spec, filler, test, files)
         steps.append(planned)
         if planned.artifact is not None:
             made = Mount(source=f"{planned.artifact.path}/files", target=planned.artifact.target)
@@ -357,7 +379,9 @@ def _seconds(timeout: str) -> int:
     return int(timeout[:-1]) * {"s": 1, "m": 60, "h": 3600}[timeout[-1]]
 
 
-def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) -> PlannedStep:
+def _step(
+    step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest, files: Mapping[str, str]
+) -> PlannedStep:
     argv: list[str] = []
     for word in step.argv:
         if not isinstance(word, WordsIf):
@@ -373,7 +397,7 @@ def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) 
     container = replace(
         spec, name=name, command=tuple(argv), env=dict(sorted(env.items())), workdir=filler.text(step.workdir)
     )
-    artifact = None if step.artifact is None else _artifact(step.name, step.artifact, container, test)
+    artifact = None if step.artifact is None else _artifact(step.name, step.artifact, container, test, files)
     if artifact is not None:
         made = Mount(source=f"{artifact.path}/files", target=artifact.target, read_only=False)
         container = replace(container, mounts=(*container.mounts, made))
@@ -381,13 +405,22 @@ def _step(step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest) 
     return PlannedStep(name=step.name, role=step.role, container=container, timeout_s=timeout_s, artifact=artifact)
 
 
-def _artifact(step: str, artifact: Artifact, container: ContainerSpec, test: ExternalTest) -> PlannedArtifact:
+def _artifact(
+    step: str, artifact: Artifact, container: ContainerSpec, test: ExternalTest, files: Mapping[str, str]
+) -> PlannedArtifact:
     """What the step makes; its key is a hash of everything that determines its bytes, as far as that is known."""
     form = {
         "image": container.image,
         "argv": container.command,
         "env": dict(container.env),
         "files": artifact.files,
+        "workdir": container.workdir,
+        "rendered": dict(files),
+        "made": [
+            mount.source.removeprefix(test.artifacts)
+            for mount in container.mounts
+            if mount.source.startswith(f"{test.artifacts}/")
+        ],
         "inputs": dict(test.inputs),
         "devices": test.device_kinds if artifact.needs_device else (),
     }
