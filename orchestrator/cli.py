@@ -96,6 +96,14 @@ def _help_width() -> int:
     return max(min(columns, 110) - 2, 50)
 
 
+def _start_of_hint(error: click.UsageError) -> str:
+    """`run` takes benchmarks as they are; the commands that take them as an option say so."""
+    options = {word for each in (error.ctx.command.params if error.ctx else ()) for word in each.opts}
+    if error.message.startswith("Got unexpected extra argument") and "--benchmark" in options:
+        return "benchmarks are named with --benchmark; "
+    return ""
+
+
 def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return a kind of failure reads best)
     """Run one command line and give its exit status; nothing but bugs escapes, and those with --debug only."""
     as_json = "--json" in arguments
@@ -107,7 +115,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return a kind of fai
         return 0
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "mlorch"
-        usage = UsageError(error.format_message(), hint=f"see `{command} --help`")
+        usage = UsageError(error.format_message(), hint=f"{_start_of_hint(error)}see `{command} --help`")
         return _report(usage, as_json=as_json, debug=debug)
     except click.exceptions.Exit as error:
         return error.exit_code

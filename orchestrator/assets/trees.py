@@ -139,7 +139,8 @@ def making(
         WriteFailed: no space, no rights; nothing is left behind.
     """
     for abandoned in path.parent.glob(f".{path.name}.*.new"):  # of a process that was killed: we are alone here
-        discard(abandoned)
+        with contextlib.suppress(OSError):
+            discard(abandoned)
     # A name of its own: a container of the killed one may still write into the old folder.
     folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:

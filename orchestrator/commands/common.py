@@ -176,7 +176,7 @@ set_option = click.option(
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A choice, a field or a parameter of the benchmark: implementation=reference, batch=8; repeatable.",
+    help="A choice, a parameter or a field of the benchmark, as in performance_samples=500; repeatable.",
 )
 
 

@@ -28,6 +28,8 @@ COMMAND_LINE = "command line"
 _OWN = ("axes", "parts", "conflicts")
 """Keys of the recipe that say how it varies; all others can be varied."""
 _IDENTITY = ("kind", "name", *_OWN)
+_TEXTS = ("title", "description", "note")
+"""Fields that can be set and that nobody looks for: not in the list of a mistyped key's hint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +313,7 @@ def _set(
     if path[0] not in known and change.key in parameters:
         path = ["parameters", change.key]
     elif path[0] not in known:
-        names = [name for name in dict.fromkeys((*known, *parameters)) if name not in _IDENTITY]
+        names = [name for name in dict.fromkeys((*parameters, *known)) if name not in (*_IDENTITY, *_TEXTS)]
         hint = suggestion(path[0] if len(path) > 1 else change.key, names)
         raise UsageError(f"there is nothing `{change.key[:80]}` to set", hint=hint, slug="unknown-set")
     overlay: Node = value

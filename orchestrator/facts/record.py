@@ -259,6 +259,12 @@ def from_json(text: str, *, path: str) -> RunRecord:
 
 def parse(text: str, *, path: str) -> dict[str, Any]:
     """The JSON object in ``text`` with its version checked, ``seal`` included."""
+    if not text:
+        raise StepFailed(
+            f"{path}: the record is empty: the container was started by hand, from a line of `--dry-run`",
+            slug="record",
+            hint="LoadGen's logs are in the same folder; `mlorch run` keeps a record as well",
+        )
     try:
         document = strict_json(text)
     except ValueError as exc:

@@ -135,7 +135,7 @@ def _refusal(was: Summary, now: Summary) -> str:
     if now.good:
         return f"was {was.verdict}, is {now.verdict}: there is no figure to compare with"
     if was.good:
-        return f"was {was.verdict}, is {now.verdict}: the new run has no figure"
+        return f"was {was.verdict}, is {now.verdict}: the new run's figure does not count"
     return f"was {was.verdict}, is {now.verdict}: neither run has a figure"
 
 

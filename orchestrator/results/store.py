@@ -55,6 +55,14 @@ class Entry:
         return self._read[1]
 
     @property
+    def by_hand(self) -> bool:
+        """Whether the record is the empty file that a pasted line of `--dry-run` leaves."""
+        try:
+            return (self.folder / RECORD).lstat().st_size == 0
+        except OSError:
+            return False
+
+    @property
     def status(self) -> str:
         return self.record.status if self.record else "unreadable"
 
@@ -170,7 +178,7 @@ class Store:
             return Entry(folder=folder)
         entries = self.entries()
         if reference == "latest" and entries:
-            return entries[0]
+            return next((entry for entry in entries if not entry.by_hand), entries[0])
         near = _named(entries, reference)
         if len(near) == 1:
             return near[0]

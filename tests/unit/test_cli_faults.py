@@ -234,3 +234,10 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(tmp_path):
     done = _a_process("benchmarks list --json", cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
     assert done.returncode == 0
     assert json.loads(done.stdout)["benchmarks"]
+
+
+def test_commands_that_take_benchmarks_as_an_option_say_so(capsys):
+    assert run(["plan", "image-smoke", "--json"]) == 2
+    assert error_of(capsys)["hint"] == "benchmarks are named with --benchmark; see `mlorch plan --help`"
+    assert run(["engine", "status", "image-smoke", "--json"]) == 2
+    assert error_of(capsys)["hint"] == "see `mlorch engine status --help`"

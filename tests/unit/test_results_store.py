@@ -135,3 +135,15 @@ def test_a_folder_in_place_of_the_record_does_not_keep_the_record_out(tmp_path):
     assert store.find(record.run_id).record == record
     (aside,) = folder.glob("run.json.folder-*")
     assert (aside / "x").exists()
+
+
+def test_a_run_that_was_started_by_hand_is_told_as_that_and_is_not_the_latest(tmp_path):
+    store = Store(tmp_path)
+    recorded = record_of("offline")
+    store.begin(recorded)
+    pasted = tmp_path / "99991231T235959Z-a-cpu-offline-accuracy-0000"
+    pasted.mkdir()
+    (pasted / "run.json").touch()
+    assert store.find("latest").run_id == recorded.run_id
+    with pytest.raises(StepFailed, match="started by hand, from a line of `--dry-run`"):
+        store.find(pasted.name).need()

@@ -226,3 +226,11 @@ def test_a_harness_with_an_older_loadgen_fits_the_older_round_only(called, tmp_p
     status, out, err = called(*plan, "--round", "v6.1")
     assert status == 2
     assert "LoadGen 6.0.10 does not have the seeds of v6.1" in out + err
+
+
+@pytest.mark.parametrize("words", [("run", "resnet", "--dry-run"), ("plan", "-b", "llama2-70b-99.9")])
+def test_a_model_of_mlperf_that_no_recipe_measures_is_told_apart_from_a_misspelt_name(called, words):
+    status, _, err = called(*words, "--target", "cpu")
+    assert status == 2
+    assert "is a model of MLPerf that no recipe measures: see `mlorch benchmarks list`; " in " ".join(err.split())
+    assert "model of MLPerf" not in called("run", "imag", "--dry-run", "--target", "cpu")[2]

@@ -103,7 +103,13 @@ class Catalog:
         near = called or nearest(name, names, limit=3)
         hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}? " if near else ""
         hint += f"there are: {', '.join(names)}" if names else f"no {kind} is defined"
+        if kind == "benchmark" and self._is_of_a_round(name):
+            hint = f"`{name}` is a model of MLPerf that no recipe measures: see `mlorch benchmarks list`; {hint}"
         raise UsageError(f"there is no {kind} `{name}`", hint=hint, slug=f"unknown-{kind}")
+
+    def _is_of_a_round(self, name: str) -> bool:
+        """Whether a round of MLPerf added a model of this name."""
+        return any(name in self.round(each).definition.added for each in self.names("round"))
 
     def target(self, name: str) -> Entry[Target]:
         return self._get(Target, name)
