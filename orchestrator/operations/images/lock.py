@@ -168,5 +168,10 @@ def _platforms(catalog: Catalog, layer: str, old: LayerLock | None) -> tuple[str
     if old is not None:
         return tuple(sorted(old.platforms))
     targets = [entry.definition for entry in catalog.targets()]
-    using = [one for one in targets if layer in {one.base, one.runtime, *one.frameworks.values()}] or targets
+    images = [image for entry in catalog.harnesses() for image in entry.definition.images.values()]
+    vendors = [image for image in images if layer in {image.base, image.runtime}]
+    using = [one for one in targets if layer in {one.base, one.runtime, *one.frameworks.values()}]
+    if vendors and not using:
+        return tuple(sorted({platform for image in vendors for platform in image.platforms}))
+    using = using or targets
     return tuple(sorted({platform for one in using for platform in one.platforms}))
