@@ -59,7 +59,8 @@ def possible(name, changes):
     try:
         chosen(name, changes)
     except UsageError as error:
-        assert error.slug == "choices-conflict"
+        if error.slug != "choices-conflict":
+            raise
         return False
     else:
         return True
