@@ -198,7 +198,7 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="NAME",
         help="Benchmark; repeatable (default: those of `mlorch run`).",
     )
-    @click.option("--all", "every", is_flag=True, help="Every benchmark that the target can run.")
+    @click.option("--all", "every", is_flag=True, help="Every benchmark of the target whose layers are locked.")
     @click.option(
         "--base-source",
         default="",

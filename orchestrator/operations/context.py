@@ -180,7 +180,7 @@ class Context:
             plans = build_plans(
                 self.catalog_for(selection.benchmarks, selection.changes),
                 target=target,
-                benchmarks=selection.benchmarks or self._unnamed(target, every=selection.every),
+                benchmarks=selection.benchmarks or (() if selection.every else self._default(target)),
                 platform=platform,
                 base=base,
                 arch=chosen.arch,
@@ -188,13 +188,12 @@ class Context:
             )
         return CachedPlans(plans=plans, roots=self._plan_roots(), signature=self._signature)
 
-    def _unnamed(self, target: str, *, every: bool) -> tuple[str, ...]:
-        """The benchmarks of a selection that names none: those that run by default, where the target has such."""
+    def _default(self, target: str) -> tuple[str, ...]:
+        """The benchmarks that run by default on ``target``; of one that has none, all are meant."""
         from orchestrator.plan.build.resolve import benchmarks_of
 
         names = benchmarks_of(self.catalog, target)
-        default = tuple(name for name in names if self.catalog.benchmark(name).definition.default)
-        return names if every else default or names
+        return tuple(name for name in names if self.catalog.benchmark(name).definition.default)
 
     def _plan_roots(self) -> tuple[str, ...]:
         """The folders whose files plans are made of."""

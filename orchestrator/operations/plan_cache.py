@@ -35,7 +35,7 @@ class Selection:
 
     target: str | None = None
     benchmarks: tuple[str, ...] = ()
-    """None of them named means the default ones; `every` all that the target can run."""
+    """None of them named means the default ones; `every` all whose layers are locked."""
     every: bool = False
     platform: str | None = None
     arch: str | None = None

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.definitions.catalog.load import load_chosen
+from orchestrator.definitions.variations import Change
 from orchestrator.plan.build.layers import merge_layers, rendered
 from orchestrator.plan.build.planner import build_plan, build_plans
 from orchestrator.plan.build.resolve import base_candidates, resolve_side
@@ -30,6 +32,8 @@ CATALOG = load([builtin_root()])
 ARM = "cpu-arm64"
 """`cpu` once more, for the platform on which LoadGen is compiled."""
 TARGETS = ("cpu", *sorted({*CATALOG.names("target"), ARM} - {"cpu"}))
+IMPLEMENTATIONS = {"rocm": ("llama2-70b", "amd"), "cpu": ("dlrm-v2", "intel"), "cuda": ("llama3.1-8b", "redhat")}
+"""For a target the vendor's stack that is recorded beside the defaults: a benchmark, and whose program runs it."""
 NAMED_BY_TARGET = ("benchmark", "side")
 OWN_TEXT = frozenset(
     path.read_text(encoding="utf-8") for path in builtin_root().dockerfiles.iterdir() if path.is_file()
@@ -41,7 +45,16 @@ def plans_of(target: str) -> tuple[BuildPlan, ...]:
     """One plan for every benchmark of a target, and one for the image that prepares models and data."""
     name, platform = ("cpu", "linux/arm64") if target == ARM else (target, None)
     side = build_plan(CATALOG, resolve_side(CATALOG, target=name, layer="prep", platform=platform))
-    return (*build_plans(CATALOG, target=name, platform=platform), side)
+    return (*build_plans(CATALOG, target=name, platform=platform), side, *plans_of_vendors(target))
+
+
+def plans_of_vendors(target: str) -> tuple[BuildPlan, ...]:
+    """The plan of a vendor's stack, where one is recorded."""
+    if target not in IMPLEMENTATIONS:
+        return ()
+    benchmark, implementation = IMPLEMENTATIONS[target]
+    catalog = load_chosen(CATALOG, [benchmark], (Change("implementation", implementation),))
+    return build_plans(catalog, target=target, benchmarks=[benchmark])
 
 
 def files_of(step: LayerStep) -> dict[str, str]:
@@ -77,7 +90,7 @@ def now() -> dict[str, str]:
             for above, step in zip((None, *plan.layers), plan.layers, strict=False):
                 assert step.parent == (above.image if above else None)
                 name = step.name.removesuffix(f"-{plan.target}") if step.level in NAMED_BY_TARGET else step.name
-                folder = folder_of(step, folders, (name, f"{name}-on-{target}"))
+                folder = folder_of(step, folders, (name, f"{name}-on-{target}", f"{name}-of-vendor"))
                 listed.append(f"  {step.content_id}  {folder}\n")
         found[f"{target}.txt"] = "".join(listed)
     for folder, files in folders.items():

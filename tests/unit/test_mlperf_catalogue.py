@@ -11,6 +11,7 @@ from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.definitions.catalog.check import check
 from orchestrator.definitions.catalog.load import load_chosen
 from orchestrator.definitions.variations import Change
+from orchestrator.errors import UsageError
 from orchestrator.facts.containers import ContainerSpec, Mount
 from orchestrator.facts.runs import DeviceInjection
 from orchestrator.operations.run_plan import planned_benchmarks
@@ -37,25 +38,44 @@ CONTAINER = ContainerSpec(
 
 
 def choices_of(benchmark):
-    """Its defaults, then each other value of each axis."""
-    yield ()
-    for name, axis in benchmark.axes.items():
-        for value in axis.values:
-            if value != axis.default:
-                yield (Change(name, value),)
-
-
-CELLS = [
-    pytest.param(one.name, target, changes, id="-".join((one.name, target, *(change.value for change in changes))))
-    for one in OFFICIAL
-    for target in targets_of(CATALOG, one)
-    for changes in choices_of(one)
-]
+    """Each implementation by itself, then with each other value of each other axis; not those that conflict."""
+    axes = dict(benchmark.axes)
+    implementation = axes.pop("implementation", None)
+    for whose in implementation.values if implementation else (None,):
+        own = (Change("implementation", whose),) if whose else ()
+        yield own
+        for name, axis in axes.items():
+            for value in axis.values:
+                if value != axis.default and possible(benchmark.name, (*own, Change(name, value))):
+                    yield (*own, Change(name, value))
 
 
 @functools.cache
 def chosen(name, changes):
     return load_chosen(CATALOG, [name], changes)
+
+
+def possible(name, changes):
+    try:
+        chosen(name, changes)
+    except UsageError as error:
+        if error.slug != "choices-conflict":
+            raise
+        return False
+    else:
+        return True
+
+
+def cells():
+    for one in OFFICIAL:
+        for changes in choices_of(one):
+            catalog = chosen(one.name, changes)
+            for target in targets_of(catalog, catalog.benchmark(one.name).definition):
+                words = (one.name, target, *(change.value for change in changes))
+                yield pytest.param(one.name, target, changes, id="-".join(words))
+
+
+CELLS = list(cells())
 
 
 def test_there_is_nothing_wrong_with_what_ships():

@@ -80,7 +80,7 @@ def test_show_says_of_each_value_what_wrote_it(mlorch):
         ("framewrk=openvino", "unknown-set", "did you mean `framework`?"),
         ("framework=openvin", "unknown-choice", "did you mean `openvino`?"),
         ("accuracy.factor=many", "bad-set", ""),
-        ("accuracy.facter=0.9", "bad-set", "did you mean `max_factor`?"),
+        ("accuracy.bound=0.9", "bad-set", "keys that can still be given: unit"),
         ("dataset=fashion-mnits", "unknown-dataset", "did you mean `fashion-mnist`?"),
         ("batch=8", "unknown-set", ""),
     ],

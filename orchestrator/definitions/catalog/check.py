@@ -85,6 +85,7 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             yield from _layer(catalog, entry, harness.code, ("code",), "code")
             for index, name in enumerate(harness.targets):
                 yield from _known(catalog, entry, "target", name, ("targets", index))
+            yield from _images(catalog, entry, harness)
             if harness.program is not None:
                 yield from check_program(entry, harness.program)
         case d.Benchmark() as benchmark:
@@ -107,6 +108,28 @@ def _target(catalog: Catalog, entry: AnyEntry, target: d.Target) -> Iterator[Pro
     for index, name in enumerate(target.host):
         yield from _known(catalog, entry, "hostchecks", name, ("host", index))
     yield from _own_frameworks(entry, target)
+
+
+def _images(catalog: Catalog, entry: AnyEntry, harness: d.Harness) -> Iterator[Problem]:
+    """Whether the vendor's images of a harness are for targets that it runs on, with layers that there are."""
+    for name, image in harness.images.items():
+        loc = ("images", name)
+        yield from _layer(catalog, entry, image.base, (*loc, "base"), "base")
+        yield from _layer(catalog, entry, image.runtime, (*loc, "runtime"), "runtime")
+        if harness.targets and name not in harness.targets:
+            message = f"an image for target `{name}`, which is none of the harness's `targets`"
+            yield entry.document.fault("unknown-target", message, loc, suggestion(name, harness.targets))
+            continue
+        known = catalog.by_key.get(("target", name))
+        if known is None:
+            yield from _known(catalog, entry, "target", name, loc)
+            continue
+        target = cast("d.Target", known.definition)
+        for index, platform in enumerate(image.platforms):
+            if platform not in target.platforms:
+                message = f"target `{name}` has no images for {platform}"
+                hint = f"it has: {', '.join(target.platforms)}"
+                yield entry.document.fault("unsupported-platform", message, (*loc, "platforms", index), hint)
 
 
 def _from_source(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:

@@ -151,6 +151,9 @@ class Catalog:
     def benchmarks(self) -> tuple[Entry[Benchmark], ...]:
         return self._all(Benchmark)
 
+    def harnesses(self) -> tuple[Entry[Harness], ...]:
+        return self._all(Harness)
+
     def assets(self) -> tuple[Entry[Asset], ...]:
         """All models, then all datasets."""
         return (*self._all(Model), *self._all(Dataset))

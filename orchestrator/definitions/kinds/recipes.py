@@ -122,6 +122,15 @@ class Layer(Definition):
 # -- harnesses and benchmarks ------------------------------------------------------------
 
 
+class VendorImage(Strict):
+    """Layers that stand in for a target's own base and runtime: a vendor's image, used as it comes."""
+
+    base: Name
+    runtime: Name = "runtime-vendor"
+    platforms: tuple[Platform, ...] = Field(min_length=1)
+    """Those that the vendor's image is there for; a target may have more."""
+
+
 class Harness(Variable):
     """The program that drives a model under LoadGen, and the layers that hold it.
 
@@ -140,6 +149,8 @@ class Harness(Variable):
     """What the harness calls each framework: the `backend` of its settings, the value `framework` of a program."""
     targets: tuple[Name, ...] = ()
     """The targets that its program runs on, where that is not every one with a layer for the framework."""
+    images: dict[Name, VendorImage] = Field(default_factory=dict)
+    """Target → the vendor's image that the program needs there, where the target's own base will not do."""
     program: Program | None = None
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.base import Platform
     from orchestrator.definitions.kinds.lock import LayerLock
     from orchestrator.definitions.kinds.recipes import Layer
     from orchestrator.errors import MlorchError, Problem
@@ -164,9 +165,19 @@ def _write(path: Path, lock: LayerLock) -> None:
 
 
 def _platforms(catalog: Catalog, layer: str, old: LayerLock | None) -> tuple[str, ...]:
-    """Those that the lock has, else those of the targets that stand on the layer, else those of every target."""
+    """Those that the lock has, else those of the targets that stand on the layer, else those of every target.
+
+    A vendor's image that a harness needs counts as a target does.
+    """
     if old is not None:
         return tuple(sorted(old.platforms))
     targets = [entry.definition for entry in catalog.targets()]
-    using = [one for one in targets if layer in {one.base, one.runtime, *one.frameworks.values()}] or targets
-    return tuple(sorted({platform for one in using for platform in one.platforms}))
+    using = [one for one in targets if layer in {one.base, one.runtime, *one.frameworks.values()}]
+    found = {platform for one in using for platform in one.platforms} | _of_vendors(catalog, layer)
+    return tuple(sorted(found or {platform for one in targets for platform in one.platforms}))
+
+
+def _of_vendors(catalog: Catalog, layer: str) -> set[Platform]:
+    """The platforms of the vendors' images that stand on a layer."""
+    images = [image for entry in catalog.harnesses() for image in entry.definition.images.values()]
+    return {platform for one in images if layer in {one.base, one.runtime} for platform in one.platforms}

@@ -18,6 +18,7 @@ from orchestrator.definitions.kinds.recipes import (
     OciSource,
     RegistrySource,
     Target,
+    VendorImage,
 )
 from orchestrator.definitions.locks import base_digest
 from orchestrator.errors import UsageError
@@ -167,7 +168,13 @@ def resolve(
     framework = framework_of(catalog, target=target, benchmark=benchmark)
     harness = catalog.harness(what.definition.harness).definition
     loadgen = loadgen_layer(catalog, what.definition)
-    tops = [on.base, on.runtime, on.frameworks[framework], loadgen, harness.deps, harness.code]
+    image = harness.images.get(target)
+    lowest = [on.base, on.runtime]
+    if image is not None:
+        lowest = [image.base, image.runtime]
+        platform = _platform_of_image(on, image, platform)
+        base = vendor_base(catalog, on, image, platform, base)
+    tops = [*lowest, on.frameworks[framework], loadgen, harness.deps, harness.code]
     names = [name for top in (*tops, what.definition.layer) for name in stack(catalog, top)]
     found = _resolution(catalog, target, names, platform, base)
     name = f"{benchmark}-{target}"
@@ -264,6 +271,43 @@ def base_candidates(catalog: Catalog, target: str, platform: str | None = None, 
             slug="no-base-source",
         )
     return tuple(locked or found)
+
+
+def vendor_base(catalog: Catalog, on: Target, image: VendorImage, platform: str, asked: Base | None) -> Base:
+    """The base of a harness that brings its vendor's image.
+
+    ``asked`` is what the build would stand on. Where that is one of the target's own bases, nobody asked for it and
+    the vendor's image takes its place; any other was named with --base-source: a copy of the vendor's image.
+    """
+    if asked is not None and not _of_target(catalog, on, platform, asked):
+        return asked
+    own = [_base(catalog, catalog.layer(image.base).definition, one, platform) for one in _sources(catalog, image.base)]
+    return next((base for base in own if not base.unlocked), own[0])
+
+
+def _sources(catalog: Catalog, layer: str) -> tuple[RegistrySource | OciSource | BootstrapSource, ...]:
+    return catalog.layer(layer).definition.sources
+
+
+def _of_target(catalog: Catalog, on: Target, platform: str, base: Base) -> bool:
+    """Whether ``base`` is one that the target's own recipe has; of those on this machine any (`oci`) that it has."""
+    layer = catalog.layer(on.base).definition
+    own = [_base(catalog, layer, one, platform) for one in layer.sources]
+    if base.kind == "registry":
+        return any(base.identity == one.identity for one in own)
+    return any(base.kind == one.kind for one in own)
+
+
+def _platform_of_image(on: Target, image: VendorImage, requested: str | None) -> str:
+    """The platform asked for, if the vendor's image is there for it; the image's first where none was."""
+    platform = _platform(on, requested) if requested else image.platforms[0]
+    if platform not in image.platforms:
+        raise UsageError(
+            f"the vendor's image that the harness needs on `{on.name}` is not there for {platform}",
+            hint=f"it is there for: {', '.join(image.platforms)}",
+            slug="unsupported-platform",
+        )
+    return platform
 
 
 def _requested_base(kind: str, rest: str, layer: Layer) -> Base:
