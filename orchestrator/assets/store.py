@@ -1,29 +1,45 @@
 """Models and datasets as they are mounted into containers, kept by content and shared between runs.
 
-``assets/<kind>/<name>/<key>/`` is a tree of `assets.trees`. The key is a hash of everything that determines the
-bytes; never a time.
+``assets/<kind>/<name>/<key>/`` is a tree of `assets.trees`; ``key.json`` in it says what the key was made of. The key
+is a hash of everything that determines the bytes; never a time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.assets.trees import alone, find_tree, is_kept, making, manifest_sha256, set_aside, wrong_files
+from orchestrator.assets.trees import (
+    LARGEST_MARKER,
+    MARKER,
+    alone,
+    find_tree,
+    is_kept,
+    making,
+    manifest_sha256,
+    set_aside,
+    wrong_files,
+)
+from orchestrator.definitions.asset_locks import full_name, kind_of, source_label
+from orchestrator.definitions.kinds.assets import GitFiles, HubFiles, MlcommonsFiles
 from orchestrator.errors import AssetError
-from orchestrator.host.files import sha256_file
+from orchestrator.host.files import atomic_write_text, sha256_file
+from orchestrator.host.untrusted import UnreadableFile, read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.recipes import Asset, Output
+    from orchestrator.definitions.kinds.assets import Asset, AssetSource, Output
 
-SCHEME = "1"
+SCHEME = "2"
+KEY_FILE = "key.json"
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +52,13 @@ class Stored:
     path: Path
     size: int
     """bytes of all its files"""
+    given: Path | None = field(default=None)
+    """The folder of a user who has the data, where it is not the store's."""
 
     @property
     def folder(self) -> Path:
         """What is mounted."""
-        return self.path / "files"
+        return self.given or self.path / "files"
 
     @property
     def licences(self) -> Path:
@@ -48,21 +66,51 @@ class Stored:
         return self.path / "licences"
 
 
-def kind_of(asset: Asset) -> str:
-    """``model`` or ``dataset``."""
-    return type(asset).__name__.lower()
+def key_parts(entry: Entry[Asset], catalog: Catalog) -> dict[str, str]:
+    """Everything that determines an asset's bytes, each by a name for people: sources, steps, inputs, outputs."""
+    asset = entry.definition
+    parts = {"scheme": SCHEME}
+    parts |= {f"source {source_label(source)}": _source_hash(source) for source in asset.sources}
+    parts |= {f"output {output.path}": _output_hash(output) for output in asset.outputs}
+    prepare = asset.prepare
+    if prepare is None:
+        return parts
+    if prepare.script is not None:
+        parts[f"script {prepare.script}"] = sha256_file(catalog.file(entry, prepare.script))
+    parts["command"] = json.dumps(prepare.command or prepare.args)
+    parts["layer"] = prepare.layer
+    parts |= {f"input {name}": key_of(input_entry(catalog, name), catalog) for name in prepare.inputs}
+    return parts
+
+
+def input_entry(catalog: Catalog, name: str) -> Entry[Asset]:
+    """The definition that ``kind/NAME`` means."""
+    kind, _, rest = name.partition("/")
+    return catalog.model(rest) if kind == "model" else catalog.dataset(rest)
 
 
 def key_of(entry: Entry[Asset], catalog: Catalog) -> str:
-    """The identity of an asset's bytes: its sources, its prepare script, its outputs."""
-    asset = entry.definition
-    form = asset.model_dump(mode="json", include={"sources", "outputs", "prepare"})
-    for source in form["sources"]:
-        source.pop("licence")
-    form["outputs"] = [output.model_dump(mode="json", exclude_none=True) for output in asset.outputs]
-    script = sha256_file(catalog.file(entry, asset.prepare.script)) if asset.prepare else ""
-    text = json.dumps({"scheme": SCHEME, "asset": form, "script": script}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    """The identity of an asset's bytes."""
+    return key_of_parts(key_parts(entry, catalog))
+
+
+def key_of_parts(parts: Mapping[str, str]) -> str:
+    """The key of what `key_parts` gives."""
+    return hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _source_hash(source: AssetSource) -> str:
+    match source:
+        case HubFiles() | MlcommonsFiles():
+            return manifest_sha256({file.path: file.sha256 for file in source.files})
+        case GitFiles():
+            return " ".join((source.commit, *source.paths))
+        case _:
+            return getattr(source, "sha256", "")
+
+
+def _output_hash(output: Output) -> str:
+    return output.sha256 if output.files is None else f"{output.sha256} {output.files} files"
 
 
 class Store:
@@ -71,9 +119,14 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @property
+    def assets(self) -> Path:
+        """Where all of them lie."""
+        return self.root / "assets"
+
     def folder_of(self, asset: Asset, key: str) -> Path:
         """Where an asset lies once it is there."""
-        return self.root / "assets" / kind_of(asset) / asset.name / key
+        return self.assets / kind_of(asset) / asset.name / key
 
     def find(self, entry: Entry[Asset], catalog: Catalog) -> Stored | None:
         """The asset if it is there and unchanged since it was checked (`trees.find_tree`)."""
@@ -82,6 +135,10 @@ class Store:
         if tree is None:
             return None
         return Stored(kind=kind_of(asset), name=asset.name, key=key, path=tree.path, size=tree.size)
+
+    def was_made(self, entry: Entry[Asset], catalog: Catalog) -> bool:
+        """Whether the asset was made here; a quick look that says nothing of its files."""
+        return (self.folder_of(entry.definition, key_of(entry, catalog)) / MARKER).is_file()
 
     def verify(self, entry: Entry[Asset], catalog: Catalog) -> tuple[Stored | None, tuple[str, ...]]:
         """Hash every file: the asset (None when it is not there) and the names of files that are wrong."""
@@ -92,6 +149,13 @@ class Store:
         size = sum(file.stat().st_size for file in (path / "files").rglob("*") if file.is_file())
         return Stored(kind=kind_of(asset), name=asset.name, key=key, path=path, size=size), wrong_files(path)
 
+    def kept(self, asset: Asset) -> dict[str, dict[str, str]]:
+        """What the keys of an asset's trees were made of, by key, newest first; empty where a tree does not say."""
+        folder = self.assets / kind_of(asset) / asset.name
+        paths = [path for path in folder.glob("[0-9a-f]*") if path.is_dir()] if folder.is_dir() else []
+        paths.sort(key=lambda path: -path.stat().st_mtime_ns)
+        return {path.name: read_parts(path) for path in paths}
+
     @contextmanager
     def alone(self, asset: Asset, key: str) -> Iterator[None]:
         """While this is held, no other process makes this asset."""
@@ -99,44 +163,56 @@ class Store:
             yield
 
     @contextmanager
-    def making(self, asset: Asset, key: str) -> Iterator[Path]:
-        """A folder to fill, under `alone`; in place, whole, when the block ends well (`trees.making`)."""
+    def making(
+        self, asset: Asset, key: str, *, note: Callable[[Path], None] | None = None, found: dict[str, str] | None = None
+    ) -> Iterator[Path]:
+        """A folder to fill, under `alone`; in place, whole, when the block ends well (`trees.making`).
+
+        ``note`` gets the folder to keep in it what it was made of (`write_parts`). ``found`` takes the hash of
+        each file; an output without a hash is then taken as it is.
+        """
         path = self.folder_of(asset, key)
-        folder = path.with_name(f".{key}.new")
+        places: list[Path] = []
 
         def check(hashes: Mapping[str, str]) -> None:
             for output in asset.outputs:
-                self._check(asset, output, hashes, folder / "out")
+                self._check(asset, output, hashes, places[0] / "out", trusting=found is not None)
+            if found is not None:
+                found.update(hashes)
 
         def wanted(name: str) -> bool:
-            return any(name == out.path or (out.folder and name.startswith(f"{out.path}/")) for out in asset.outputs)
+            return any(output.has(name) for output in asset.outputs)
 
         with making(path, self.root / "quarantine", wanted, check) as made:
+            places.append(made)
             yield made
+            if note is not None:
+                note(made)
 
     def set_aside(self, path: Path, names: tuple[str, ...]) -> Path:
         """Move a folder with wrong files out of the way, for a look at it."""
         return set_aside(path, self.root / "quarantine", names)
 
-    def _check(self, asset: Asset, output: Output, hashes: Mapping[str, str], out: Path) -> None:
+    def _check(self, asset: Asset, output: Output, hashes: Mapping[str, str], out: Path, *, trusting: bool) -> None:
         """Raises `AssetError`: `output-missing`, `hash-mismatch` (the file is kept in quarantine)."""
-        if not output.folder:
-            if output.path not in hashes:
-                raise AssetError(f"{asset.name}: `{output.path}` was not made", slug="output-missing")
-            if hashes[output.path] != output.sha256:
-                raise self._mismatch(asset, out / output.path, hashes[output.path], output.sha256)
+        mine = {output.inside(name): found for name, found in hashes.items() if output.has(name)}
+        if not mine:
+            raise AssetError(f"{asset.name}: `{output.path}` was not made", slug="output-missing")
+        if trusting and not output.sha256:
             return
-        prefix = f"{output.path}/"
-        inside = {name.removeprefix(prefix): found for name, found in hashes.items() if name.startswith(prefix)}
-        if len(inside) != output.files:
+        if output.file is not None:
+            if hashes[output.file] != output.sha256:
+                raise self._mismatch(asset, out / output.file, hashes[output.file], output.sha256)
+            return
+        if len(mine) != output.files:
             raise AssetError(
-                f"{asset.name}: the folder `{output.path}` has {len(inside):,} files where the recipe says "
-                f"{output.files:,}",
+                f"{asset.name}: the folder `{output.path}` has {len(mine):,} files where the recipe says "
+                f"{output.files or 0:,}",
                 slug="output-missing",
             )
-        if manifest_sha256(inside) != output.sha256:
+        if manifest_sha256(mine) != output.sha256:
             raise AssetError(
-                f"{asset.name}: the files of `{output.path}` have the manifest {manifest_sha256(inside)}, "
+                f"{asset.name}: the files of `{output.path}` have the manifest {manifest_sha256(mine)}, "
                 f"expected {output.sha256}",
                 hint="the prepared files are not those that the recipe pins; nothing was cached",
                 slug="hash-mismatch",
@@ -151,3 +227,54 @@ class Store:
             hint="the prepared bytes are not those that the recipe pins; nothing was cached",
             slug="hash-mismatch",
         )
+
+
+def downloads_of(asset: Asset) -> list[str]:
+    """The sha256 of every file that an asset is fetched as."""
+    found: list[str] = []
+    for source in asset.sources:
+        files = source.files if isinstance(source, HubFiles | MlcommonsFiles) else (source,)
+        found += [sha256 for file in files if (sha256 := getattr(file, "sha256", ""))]
+    return found
+
+
+def recipes_label(origin: str, root: Path) -> str:
+    """Whose recipes a folder of definitions holds: the folder, or the repository, whatever its commit."""
+    return origin.rpartition("@")[0] if origin.startswith("git:") else str(root)
+
+
+def write_parts(path: Path, entry: Entry[Asset], parts: Mapping[str, str]) -> None:
+    """Keep beside a tree what its key was made of, what was fetched for it, and whose recipe it is."""
+    document = {
+        "inputs": dict(parts),
+        "downloads": downloads_of(entry.definition),
+        "recipes": recipes_label(entry.origin, entry.root),
+    }
+    atomic_write_text(path / KEY_FILE, json.dumps(document, indent=1) + "\n", overwrite=True)
+
+
+def read_parts(path: Path) -> dict[str, str]:
+    """What the key of a tree was made of; empty where the tree does not say."""
+    inputs = _key_document(path).get("inputs")
+    return {name: str(value) for name, value in inputs.items()} if isinstance(inputs, dict) else {}
+
+
+def read_recipes(path: Path) -> str:
+    """Whose recipe a tree was made of (`recipes_label`); empty where it does not say."""
+    return str(_key_document(path).get("recipes", ""))
+
+
+def read_downloads(path: Path) -> list[str]:
+    """The sha256 of what was fetched for a tree; empty where it does not say."""
+    found = _key_document(path).get("downloads")
+    return [each for each in found if _SHA256.fullmatch(str(each))] if isinstance(found, list) else []
+
+
+def _key_document(path: Path) -> dict[str, object]:
+    try:
+        return read_object(path, KEY_FILE, LARGEST_MARKER)
+    except UnreadableFile:
+        return {}
+
+
+__all__ = ["Store", "Stored", "full_name", "key_of", "key_parts", "kind_of"]

@@ -1,8 +1,9 @@
 """Folders of files that are made once by a key, appear whole or not at all, and are checked on every use.
 
 ``<kind>/<name>/<key>/`` holds ``files/`` (what a container sees), ``licences/`` and ``complete.json`` with the
-facts of each file. What wrote the files is input: only regular files are taken, their modes are ours. Several
-processes may use a store at once; one that is killed leaves nothing that counts.
+facts of each file, as ``NAME: [SHA256, SIZE, MTIME_NS, INODE]``. What wrote the files is input: only regular files
+are taken, their modes are ours. Several processes may use a store at once; one that is killed leaves nothing that
+counts.
 """
 
 from __future__ import annotations
@@ -11,29 +12,33 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import AssetError
 from orchestrator.facts.neutral import neutral
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
-from orchestrator.host.untrusted import UnreadableFile, hash_file, read_object
+from orchestrator.host.untrusted import UnreadableFile, hash_file, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 MARKER = "complete.json"
-_LARGEST_MARKER = 256 * 2**20
+LARGEST_MARKER = 256 * 2**20
 """A data set of a million files has a list of some 150 MiB."""
+_DEEPEST = 100
+"""Folders in one another; a loop of links would never end."""
+LARGEST_FILE = 1 << 44
+"""Bytes of the largest file that is hashed: weights of one file have hundreds of GiB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileFacts:
+class FileFacts(NamedTuple):
     """A file as it was when it was hashed: bytes, nanoseconds, inode."""
 
     sha256: str
@@ -82,17 +87,17 @@ def find_tree(path: Path) -> KeptTree | None:
     noted = _read_marker(path)
     if noted is None:
         return None
-    found = _walk(path / "files")
-    if found is None or set(found) != set(noted):
+    found = walk(path / "files")
+    if found is None or found.keys() != noted.keys():
         return None
-    touched = [name for name, facts in found.items() if not _same(facts, noted[name])]
+    touched = [name for name, facts in found.items() if not is_same(facts, noted[name])]
     if not touched:
         return KeptTree(path=path, files=noted)
     if any(_hash(path / "files", name) != noted[name].sha256 for name in touched):
         return None
-    files = {name: _facts(facts, noted[name].sha256) for name, facts in found.items()}
+    files = {name: facts_of(facts, noted[name].sha256) for name, facts in found.items()}
     with contextlib.suppress(WriteFailed):  # only saves the next one from hashing again
-        _write_marker(path, files)
+        write_marker(path / MARKER, files)
     return KeptTree(path=path, files=files)
 
 
@@ -101,7 +106,7 @@ def wrong_files(path: Path) -> tuple[str, ...]:
     noted = _read_marker(path)
     if noted is None:
         return ()
-    found = _walk(path / "files") or {}
+    found = walk(path / "files") or {}
     wrong = set(found) ^ set(noted)
     wrong |= {name for name in set(found) & set(noted) if _hash(path / "files", name) != noted[name].sha256}
     return tuple(sorted(wrong))
@@ -132,9 +137,11 @@ def making(
     Raises:
         WriteFailed: no space, no rights; nothing is left behind.
     """
-    folder = path.with_name(f".{path.name}.new")
+    for abandoned in path.parent.glob(f".{path.name}.*.new"):  # of a process that was killed: we are alone here
+        shutil.rmtree(abandoned, ignore_errors=True)
+    # A name of its own: a container of the killed one may still write into the old folder.
+    folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
-        shutil.rmtree(folder, ignore_errors=True)
         for part in ("sources", "out", "licences"):
             (folder / part).mkdir(parents=True)
         yield folder
@@ -166,7 +173,7 @@ def _take(folder: Path, wanted: Callable[[str], bool], check: Callable[[Mapping[
     hashes: dict[str, str] = {}
     for name in sorted(_regular_files(out)):
         if wanted(name):
-            hashes[name] = hash_file(out, name)[0]
+            hashes[name] = hash_file(out, name, LARGEST_FILE)[0]
     check(hashes)
     for name in hashes:
         target = files / name
@@ -180,8 +187,8 @@ def _take(folder: Path, wanted: Callable[[str], bool], check: Callable[[Mapping[
     files.chmod(0o755)  # a run of root's reads it as a user without rights, whatever root's umask is
     shutil.rmtree(folder / "sources")
     shutil.rmtree(out)
-    found = _walk(files) or {}
-    _write_marker(folder, {name: _facts(found[name], sha256) for name, sha256 in hashes.items()})
+    found = walk(files) or {}
+    write_marker(folder / MARKER, {name: facts_of(found[name], sha256) for name, sha256 in hashes.items()})
 
 
 def _regular_files(folder: Path) -> Iterator[str]:
@@ -200,8 +207,11 @@ def _regular_files(folder: Path) -> Iterator[str]:
             yield relative
 
 
-def _walk(folder: Path) -> dict[str, os.stat_result] | None:
-    """Every file below ``folder`` by its relative name; None where something there is no plain file."""
+def walk(folder: Path, *, follow: bool = False) -> dict[str, os.stat_result] | None:
+    """Every file below ``folder`` by its relative name; None where something there is no plain file.
+
+    With ``follow`` links count as what they lead to.
+    """
     found: dict[str, os.stat_result] = {}
     waiting = [""]
     try:
@@ -210,11 +220,11 @@ def _walk(folder: Path) -> dict[str, os.stat_result] | None:
             with os.scandir(folder / below) as entries:
                 for entry in entries:
                     name = below + entry.name
-                    facts = entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(facts.st_mode):
-                        waiting.append(f"{name}/")
-                    elif stat.S_ISREG(facts.st_mode):
+                    facts = entry.stat(follow_symlinks=follow)
+                    if stat.S_ISREG(facts.st_mode):
                         found[name] = facts
+                    elif stat.S_ISDIR(facts.st_mode) and below.count("/") < _DEEPEST:
+                        waiting.append(f"{name}/")
                     else:
                         return None
     except OSError:
@@ -222,33 +232,37 @@ def _walk(folder: Path) -> dict[str, os.stat_result] | None:
     return found
 
 
-def _same(facts: os.stat_result, noted: FileFacts) -> bool:
+def is_same(facts: os.stat_result, noted: FileFacts) -> bool:
+    """Whether a file looks as it did when it was hashed."""
     return (facts.st_size, facts.st_mtime_ns, facts.st_ino) == (noted.size, noted.mtime_ns, noted.inode)
 
 
-def _facts(facts: os.stat_result, sha256: str) -> FileFacts:
+def facts_of(facts: os.stat_result, sha256: str) -> FileFacts:
+    """What is noted of a file."""
     return FileFacts(sha256=sha256, size=facts.st_size, mtime_ns=facts.st_mtime_ns, inode=facts.st_ino)
 
 
 def _hash(folder: Path, name: str) -> str:
     try:
-        return hash_file(folder, name)[0]
+        return hash_file(folder, name, LARGEST_FILE)[0]
     except UnreadableFile:
         return ""
 
 
-def _read_marker(path: Path) -> dict[str, FileFacts] | None:
+def _read_marker(path: Path) -> Mapping[str, FileFacts] | None:
+    return read_marker(path / MARKER)
+
+
+def read_marker(path: Path) -> dict[str, FileFacts] | None:
     """The facts of each file; None where there is no marker that can be read."""
     try:
-        noted = read_object(path, MARKER, _LARGEST_MARKER)
-        return {name: FileFacts(**facts) for name, facts in noted.items()}  # type: ignore[arg-type]
-    except (UnreadableFile, TypeError):
+        noted = json.loads(read_text(path.parent, path.name, LARGEST_MARKER))
+        return {name: FileFacts(*facts) for name, facts in noted.items()}
+    except (UnreadableFile, ValueError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def _write_marker(path: Path, files: Mapping[str, FileFacts]) -> None:
-    plain = {
-        name: {"sha256": one.sha256, "size": one.size, "mtime_ns": one.mtime_ns, "inode": one.inode}
-        for name, one in files.items()
-    }
-    atomic_write_text(path / MARKER, json.dumps(plain, indent=1, sort_keys=True) + "\n", overwrite=True)
+def write_marker(path: Path, files: Mapping[str, FileFacts]) -> None:
+    """Note the facts of each file, a line a file."""
+    lines = (f"{json.dumps(name)}: {json.dumps(files[name])}" for name in sorted(files))
+    atomic_write_text(path, "{\n" + ",\n".join(lines) + "\n}\n", overwrite=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Root
 
 FILE_NAME = "mlorch.yaml"
-_LISTS = frozenset({"recipes", "registries", "git_mirrors"})
+_LISTS = frozenset({"recipes", "registries", "git_mirrors", "data"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,9 @@ class Settings:
     debian_security_mirror: str = ""
     git_mirrors: tuple[str, ...] = ()
     """``PREFIX=ADDRESS`` each; `mirrors: git:` of a file."""
+    hf_endpoint: str = ""
+    data: tuple[str, ...] = ()
+    """``NAME=FOLDER`` each: models and datasets that somebody has already."""
     engine: str = ""
     engine_host: str = ""
     target: str = ""
@@ -113,7 +116,9 @@ def _with_file(settings: Settings, path: Path) -> Settings:
             values["git_mirrors"] = tuple(f"{prefix}={_beside(at, path.parent)}" for prefix, at in value.git.items())
             sources["git_mirrors"] = str(document.span((name,), key=True))
             continue
-        if name == "recipes":
+        if name == "data":
+            value = tuple(f"{asset}={path.parent / Path(at).expanduser()}" for asset, at in value.items())
+        elif name == "recipes":
             # Recipes of several files add up, the nearer file's later: they lay over one another anyway.
             value = (*settings.recipes, *(_absolute_spec(item, path.parent) for item in value))
         elif name in {"ca_bundle", "results", "images"}:

@@ -97,16 +97,20 @@ def read_tail(folder: Path, name: str, *, lines: int = 20, size: int = 16_384) -
     return neutral("\n".join(text.splitlines()[-lines:]))
 
 
-def hash_file(folder: Path, name: str) -> tuple[str, int]:
-    """The sha256 of a file (hex) and the number of bytes that it is of; raises `UnreadableFile`."""
+def hash_file(folder: Path, name: str, limit: int | None = None) -> tuple[str, int]:
+    """The sha256 of a file (hex) and the number of bytes that it is of; raises `UnreadableFile`.
+
+    ``limit`` is the most bytes that it may have, `LARGEST_HASHED` where it is left out.
+    """
+    limit = LARGEST_HASHED if limit is None else limit
     digest, size = hashlib.sha256(), 0
-    with opened(folder, name, LARGEST_HASHED) as stream:
+    with opened(folder, name, limit) as stream:
         if _holes(stream.fileno(), MOST_HOLES) > MOST_HOLES:
             raise UnreadableFile(folder, name, f"is sparse: more than {MOST_HOLES:,} of its bytes lie nowhere")
         while block := stream.read(_BLOCK):
             digest.update(block)
             size += len(block)
-            if size > LARGEST_HASHED:
+            if size > limit:
                 raise UnreadableFile(folder, name, "grows while it is read")
     return digest.hexdigest(), size
 

@@ -114,6 +114,15 @@ class Partial:
         """Of what came so far."""
         return str(self._digest.hexdigest())
 
+    def resume(self, url: str, validator: str) -> None:
+        """Go on where an earlier process stopped: ``out`` holds the beginning of what ``url`` had, at ``validator``."""
+        self.out.seek(0)
+        self.count, self._digest = 0, hashlib.sha256()
+        while block := self.out.read(_BLOCK):
+            self._digest.update(block)
+            self.count += len(block)
+        self._url, self._validator = url, validator
+
     def restart(self, url: str = "", answer: Answer | None = None) -> None:
         """Forget what came; the next bytes are those of ``answer``, from their first."""
         self.out.seek(0)
@@ -122,6 +131,10 @@ class Partial:
         tag = answer.headers.get("ETag", "") if answer is not None else ""
         date = answer.headers.get("Last-Modified", "") if answer is not None else ""
         self._validator = tag if tag and not tag.startswith("W/") else date
+        self.on_begin(self._url, self._validator)
+
+    def on_begin(self, url: str, validator: str) -> None:
+        """Called before the first byte of an answer; `resume` takes the same two."""
 
     def add(self, block: bytes) -> bool:
         """Take more bytes; False where these are too many already."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _MOST_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SECRET_HEADERS = frozenset({"authorization", "cf-access-token", "cf-access-client-id", "cf-access-client-secret"})
+"""What only the server gets that was asked."""
 _ALWAYS = {"User-Agent": f"mlorch/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 T = TypeVar("T")
@@ -65,8 +67,8 @@ class Client:
     def send(self, request: Request) -> Answer:
         """The answer, whatever its status; redirects are followed, https never to http.
 
-        Credentials (of the address, or an `Authorization` header) go to the server that was
-        asked, to no other that it sends us to.
+        Credentials (of the address, or a header that is known to hold some) go to the server that
+        was asked, to no other that it sends us to.
 
         Raises:
             HttpError: there is no answer.
@@ -160,14 +162,14 @@ class Client:
 
     # -- files -----------------------------------------------------------------------------
 
-    def receive(self, url: str, part: Partial) -> None:
-        """Bring a file: what ``part`` has already of the same one is not asked for again.
+    def receive(self, url: str, part: Partial, headers: Mapping[str, str] | None = None) -> None:
+        """Bring a file: what ``part`` has already of the same one is not asked for again. ``headers`` are sent along.
 
         Raises:
             HttpError: it did not come whole; ``part`` holds what came.
         """
         wanted = part.range_of(url)
-        with self.send(Request(url=url, headers=wanted)) as answer:
+        with self.send(Request(url=url, headers={**(headers or {}), **wanted})) as answer:
             if answer.status == 200:
                 part.restart(url, answer)
             elif answer.status != 206 or not wanted or not part.fits(answer):
@@ -199,7 +201,7 @@ def _redirected(url: str, following: str, headers: Mapping[str, str]) -> dict[st
         raise HttpError(before.hostname or "", f"it redirects to {after.hostname} without TLS", slug="http-unsafe")
     if (before.scheme, before.hostname, before.port) == (after.scheme, after.hostname, after.port):
         return dict(headers)
-    return {name: value for name, value in headers.items() if name.lower() != "authorization"}
+    return {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
 
 
 def _error_of(state: RetryCallState) -> HttpError:

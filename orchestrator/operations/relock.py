@@ -27,10 +27,16 @@ if TYPE_CHECKING:
 def with_own_locks(roots: tuple[Root, ...]) -> tuple[Root, ...]:
     """`roots` with this machine's own locks above the built-in ones and below all others."""
     builtin, *others = roots
-    own = own_locks(builtin)
-    if not own.is_dir():
-        return roots
-    return (builtin, replace(builtin, path=own, origin="path:own locks"), *others)
+    own = [folder for folder in (own_asset_locks(), own_locks(builtin)) if folder.is_dir()]
+    return (builtin, *(replace(builtin, path=folder, origin="path:own locks") for folder in own), *others)
+
+
+def own_asset_locks() -> Path:
+    """The folder of this machine's own locks of models and datasets; it need not be there.
+
+    They outlive a release of mlorch: each says for which recipe it is, and counts for no other.
+    """
+    return data_home() / "locks" / "assets"
 
 
 def own_locks(builtin: Root) -> Path:

@@ -143,7 +143,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
     from orchestrator.host.folders import data_home
-    from orchestrator.operations.assets import asset_provider
+    from orchestrator.operations.assets.provider import asset_provider, kept_in_use
     from orchestrator.results.store import Store
     from orchestrator.runs.runner import Runner
     from orchestrator.runs.sweep import sweep
@@ -166,11 +166,13 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     environment = run_plan.run_environment(context, request, chosen, host, facts, limits)
     for one in planned:  # without its assets: limits, groups, devices and memory are checked so
         run_plan.step_of(one, environment, run_plan.cells(request, one.workload.benchmark)[0], Choices())
-    planned, images = _with_images(context, request, selection, planned, progress)
     provider = asset_provider(
         context, progress, target=chosen.name, base_source=request.base_source, pull_policy=request.pull_policy
     )
-    planned = tuple(run_plan.with_assets(one, provider.get) for one in planned)
+    # What cannot be had, or does not fit on the disk, is told before anything is built.
+    provider.require_obtainable([entry for one in planned for entry in (one.model, one.dataset)])
+    planned, images = _with_images(context, request, selection, planned, progress)
+    planned = tuple(run_plan.with_assets(one, lambda entry: kept_in_use(provider.get(entry))) for one in planned)
     Path(environment.artifacts).mkdir(parents=True, exist_ok=True)
     _require_disk(request)
     prepared = PreparedRun(
@@ -243,19 +245,19 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
 
     Raises `UsageError` and `DefinitionError` as the run itself, for a pull policy that cannot be kept too.
     """
-    from orchestrator.assets.store import Store, key_of
     from orchestrator.host.facts import host_facts
-    from orchestrator.host.folders import cache_home, data_home
+    from orchestrator.host.folders import data_home
+    from orchestrator.operations.assets.provider import given_folders, planned_folder
     from orchestrator.operations.pull_policy import image_sources
     from orchestrator.runs.tuning import load, tuning_file
 
     chosen = context.target(request.target, arch=request.arch)
     selection = run_plan.selection_of(context, request, chosen)
     image_sources(context, request.pull_policy, context.talk)
-    assets, host = Store(cache_home()), host_facts()
+    given, host = given_folders(context), host_facts()
 
     def folder(entry: Entry[Asset]) -> str:
-        return str(assets.folder_of(entry.definition, key_of(entry, context.catalog)) / "files")
+        return str(planned_folder(context, entry, given))
 
     planned = [
         replace(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator import __version__
+from orchestrator.definitions.asset_locks import source_words
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
 from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, LicenceFact, RecipeId
 from orchestrator.facts.redact import redacted_argv, secret_values
@@ -323,8 +324,7 @@ def _document_digests(planned: PlannedBenchmark, image: ImageFacts | None) -> tu
 def _asset_id(kind: str, asset: Asset, trained_by: str) -> AssetId:
     licences = []
     for source in asset.sources:
-        name = source.path if source.kind == "recipe" else f"{source.package} {source.version}"
-        licences.append(LicenceFact(source=name, spdx=source.licence.spdx, note=source.licence.note))
+        licences.append(LicenceFact(source=source_words(source), spdx=source.licence.spdx, note=source.licence.note))
     return AssetId(
         kind=kind,
         name=asset.name,

@@ -3,47 +3,60 @@
 A file appears there by an atomic rename after its hash was checked, so that what exists is
 right; a lock file keeps two processes from fetching it twice. A transient fault (a broken
 connection, a server's 5xx) is tried again, with a line about it; a file that is gone or has
-other bytes is not.
+other bytes is not. What came of a file before a process ended lies under another name
+(``.part``), and the next one goes on with it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
 import tempfile
+import time
 import urllib.parse
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
 from orchestrator.host.file_lock import locked
-from orchestrator.host.files import sha256_file
+from orchestrator.host.files import WriteFailed, atomic_write_text, sha256_file, write_failure
 from orchestrator.http.answer import LARGEST_DOWNLOAD, Partial
 from orchestrator.http.client import Client, Request, split_credentials
 from orchestrator.http.failures import HttpError, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.http.answer import Answer
 
 _BLOCK = 1 << 18
 _GONE = frozenset({403, 404, 410})
 _LOCAL = "file://"
+PROGRESS_S = 10.0
+"""Seconds between two words about a download that takes long."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One file: its name, its hash, its size in bytes (0 when unknown) and where it may be, best first."""
+    """One file: its name, its hash (empty when unknown), its size in bytes (0 when unknown) and where it may be.
+
+    ``urls`` are best first; ``headers`` are sent to each of them; ``gone`` are the answers that say that
+    the file is not there.
+    """
 
     name: str
     sha256: str
     size: int
     urls: tuple[str, ...]
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    gone: frozenset[int] = _GONE
 
 
 class GoneError(AssetError):
@@ -92,6 +105,11 @@ def answers(url: str, timeout_s: float = 4.0, client: Client | None = None) -> s
     return f"answers {status}" if status in {401, 403, 407} or status >= 500 else ""
 
 
+def download_path(root: Path, sha256: str) -> Path:
+    """Where a file with this hash lies in the download cache below ``root`` once it is there."""
+    return root / "downloads" / sha256[:2] / sha256
+
+
 class Downloads:
     """The download cache below ``root``; safe for threads and processes."""
 
@@ -102,7 +120,7 @@ class Downloads:
 
     def path(self, sha256: str) -> Path:
         """Where a file with this hash lies once it is there."""
-        return self.root / "downloads" / sha256[:2] / sha256
+        return download_path(self.root, sha256)
 
     def has(self, sha256: str) -> bool:
         """Whether a file with this hash is in the cache."""
@@ -123,27 +141,68 @@ class Downloads:
                     return path
                 quarantine(self.root, path, wanted.name)
             self._event("start", wanted.name, total=wanted.size)
-            with replacing(path) as temporary:
-                self._download(wanted, temporary)
-                temporary.chmod(0o644)
+            with _kept_part(path.with_suffix(".part")) as part:
+                self._download(wanted, part)
+                part.publish(path)
             self._event("done", wanted.name, total=wanted.size)
         return path
 
-    def _download(self, wanted: Wanted, temporary: Path) -> None:
-        with temporary.open("wb") as out:
-            part = Partial(out=out, limit=wanted.size or LARGEST_DOWNLOAD)
-            try:
-                self._patiently(wanted.name, lambda: self._from_any(wanted, part))
-            except HttpError as error:
-                raise _failed(wanted.name, error) from error
+    def get_lazily(self, sha256: str, wanted: Callable[[], Wanted]) -> Path:
+        """As `get`; ``wanted``, which may have to ask a server, is called only where the file is not here yet."""
+        if self.has(sha256):
+            return self.get(Wanted(name=sha256, sha256=sha256, size=0, urls=()))
+        return self.get(wanted())
+
+    def get_unpinned(self, wanted: Wanted, check: Callable[[Path], None]) -> tuple[Path, str, int]:
+        """A file that nobody has hashed, as it comes: where it lies, the sha256 and the size that it has.
+
+        ``check`` gets it before it counts, and raises where it is not what is known of it. Raises as `get`.
+        """
+        label = hashlib.sha256(" ".join(wanted.urls).encode()).hexdigest()
+        pending = self.root / "downloads" / "unpinned" / label
+        with locked(pending.with_suffix(".lock")):
+            self._event("start", wanted.name, total=wanted.size)
+            with _kept_part(pending.with_suffix(".part")) as part:
+                self._receive(wanted, part)
+                with part.dropped_on_failure():
+                    part.out.flush()
+                    check(part.path)
+                place = self.path(part.sha256)
+                part.publish(place)
+            self._event("done", wanted.name, total=part.count)
+        return place, part.sha256, part.count
+
+    def _download(self, wanted: Wanted, part: _KeptPart) -> None:
+        if part.sha256 != wanted.sha256:  # else an earlier process had it all, and was killed right then
+            self._receive(wanted, part)
+        if part.sha256 != wanted.sha256 and part.resumed:  # what lay there may have been damaged: once more, whole
+            part.resumed = False
+            part.restart()
+            self._receive(wanted, part)
         if part.sha256 != wanted.sha256:
-            aside = quarantine(self.root, temporary, wanted.name)
-            temporary.touch()
+            part.out.flush()
+            aside = quarantine(self.root, part.path, wanted.name)
+            part.drop()
             raise AssetError(
                 f"{wanted.name} has sha256 {part.sha256}, expected {wanted.sha256}; it is kept at {aside}",
                 hint="the source has changed or was tampered with; nothing was cached",
                 slug="hash-mismatch",
             )
+
+    def _receive(self, wanted: Wanted, part: _KeptPart) -> None:
+        part.limit = wanted.size or LARGEST_DOWNLOAD
+        part.on_progress = lambda count: self._on_event(
+            BuildEvent(kind="progress", step=wanted.name, current=count, total=wanted.size)
+        )
+        try:
+            self._patiently(wanted.name, lambda: self._from_any(wanted, part))
+        except HttpError as error:
+            raise _failed(wanted.name, error) from error
+        except WriteFailed:
+            raise
+        except OSError as error:
+            part.drop()  # on a full disk it would only keep it full
+            raise write_failure(part.path, error) from error
 
     def page(self, url: str, accept: str) -> tuple[bytes, str]:
         """A small page of an index and its media type; never cached.
@@ -183,7 +242,7 @@ class Downloads:
         last: HttpError | None = None
         for url in wanted.urls:
             try:
-                found = self._from_one(url, part)
+                found = self._from_one(wanted, url, part)
             except HttpError as error:
                 last = error
                 continue
@@ -195,22 +254,97 @@ class Downloads:
             raise GoneError(f"{wanted.name} is at none of its {len(wanted.urls)} addresses")
         raise last
 
-    def _from_one(self, url: str, part: Partial) -> bool:
+    def _from_one(self, wanted: Wanted, url: str, part: Partial) -> bool:
         """Whether the file is there; it is in ``part`` then."""
         if url.startswith(_LOCAL):
             return _copy_local(_local_path(url), part)
         if not url.startswith(("http://", "https://")):
             raise AssetError("cannot fetch what is not an http, https or file address", slug="bad-url")
         try:
-            self.client.receive(url, part)
+            self.client.receive(url, part, wanted.headers)
         except HttpError as error:
-            if error.status in _GONE:
+            if error.status in wanted.gone:
                 return False
             raise
         return True
 
     def _event(self, kind: str, step: str, text: str = "", total: int = 0) -> None:
         self._on_event(BuildEvent(kind=kind, step=step, text=text, total=total))
+
+
+@dataclass(slots=True, kw_only=True)
+class _KeptPart(Partial):
+    """A file as far as it came, on disk at ``path``; beside it stands what it is the beginning of."""
+
+    path: Path
+    resumed: bool = False
+    """Whether it holds bytes of an earlier process."""
+    on_progress: Callable[[int], None] = field(default=lambda _count: None, repr=False)
+    """Told the bytes that are here, now and then."""
+    _told: float = field(default_factory=time.monotonic, init=False, repr=False)
+
+    def add(self, block: bytes) -> bool:
+        """As `Partial.add`, and a word about it every few seconds."""
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_S:
+            self._told = now
+            self.on_progress(self.count)
+        return Partial.add(self, block)
+
+    @property
+    def note(self) -> Path:
+        """The file that says where the part is from."""
+        return self.path.with_suffix(".json")
+
+    def on_begin(self, url: str, validator: str) -> None:
+        """Noted before the first byte, so that a part is never taken for that of another file."""
+        self.note.unlink(missing_ok=True)
+        if url and validator:
+            text = json.dumps({"url": split_credentials(url)[0], "validator": validator})
+            atomic_write_text(self.note, text, overwrite=True)
+
+    def publish(self, place: Path) -> None:
+        """The whole file takes its place."""
+        self.out.flush()
+        os.fsync(self.out.fileno())
+        self.path.chmod(0o644)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self.path.replace(place)
+        self.drop()
+
+    def drop(self) -> None:
+        """Nothing is left of it."""
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+    @contextmanager
+    def dropped_on_failure(self) -> Iterator[None]:
+        """Whatever is raised inside says that the file is a wrong one."""
+        try:
+            yield
+        except BaseException:
+            self.drop()
+            raise
+
+
+@contextmanager
+def _kept_part(path: Path) -> Iterator[_KeptPart]:
+    """The part of a download at ``path``, with what an earlier process left there; the caller has its lock."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "r+b") as out:
+        part = _KeptPart(out=out, path=path)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            noted = json.loads(part.note.read_text(encoding="utf-8"))
+            part.resume(str(noted["url"]), str(noted["validator"]))
+        part.resumed = part.count > 0
+        if not part.resumed:
+            part.restart()
+        try:
+            yield part
+        finally:
+            if not part.count:
+                part.drop()
 
 
 def _failed(name: str, error: HttpError) -> AssetError:

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from orchestrator.assets import trees
 from orchestrator.assets.provider import AssetProvider, Prep
 from orchestrator.assets.sources import Sources
 from orchestrator.assets.store import Store
+from orchestrator.assets.use import unused
 from orchestrator.definitions.catalog import Root, load
 from orchestrator.engines import ContainerExit
-from orchestrator.errors import AssetError
+from orchestrator.errors import AssetError, DefinitionError
+from orchestrator.host.process import this_user
 from orchestrator.host.site import SiteConfig
 from orchestrator.packages.fetch import Fetcher
 
@@ -138,7 +141,7 @@ def test_the_script_sees_the_checked_sources_and_nothing_else(world):
     assert world.engine.seen["photos-1.0-py3-none-any.whl"] == WHEEL
     assert sorted(world.engine.seen) == ["more-photos_1.0_amd64.deb", "photos-1.0-py3-none-any.whl"]
     assert spec.command == ("python3", "/script/prepare.py", "--sources", "/sources", "--out", "/out", "--fast")
-    assert (spec.network, spec.read_only, spec.user) == ("none", True, f"{os.getuid()}:{os.getgid()}")
+    assert (spec.network, spec.read_only, spec.user) == ("none", True, this_user().inside)
     assert [m.target for m in spec.mounts if not m.read_only] == ["/out"]
     assert spec.image == "img:tools"
     assert not spec.capabilities
@@ -297,7 +300,7 @@ def test_an_interrupted_preparation_leaves_nothing_that_counts(world):
 
 def test_the_marker_names_every_file_and_its_hash(world):
     marker = json.loads((world.get("photos").path / "complete.json").read_text())
-    assert {name: facts["sha256"] for name, facts in marker.items()} == {"x.npy": sha(ARRAY)}
+    assert {name: facts[0] for name, facts in marker.items()} == {"x.npy": sha(ARRAY)}
 
 
 def manifest(files):
@@ -377,3 +380,114 @@ def test_a_file_added_to_a_kept_folder_or_taken_from_it_is_noticed_without_hashi
     monkeypatch.setattr(trees, "hash_file", lambda *args: pytest.fail("a file was hashed"))
     provider = many.asset_provider
     assert provider.store.find(provider.catalog.dataset("photos"), provider.catalog) is None
+
+
+# -- steps over other assets ---------------------------------------------------------------
+
+SPLIT = b"an asset made of another"
+
+
+def second(world, *, args="[]"):
+    """A data set that is made of the first one."""
+    world.write("split/split.py", b"pass\n")
+    world.write(
+        "split.yaml",
+        "kind: dataset\nname: split\ntitle: Split\nsamples: 2\n"
+        "sources:\n  - {kind: generated, licence: {spdx: MIT}}\n"
+        f"prepare: {{script: split/split.py, layer: tools, inputs: [dataset/photos, model/net], args: {args}}}\n"
+        f"outputs:\n  - {{file: x.npy, sha256: {sha(SPLIT)}}}\n",
+    )
+
+
+class TwoSteps(Engine):
+    """Makes the first asset, then the second one of it."""
+
+    def run(self, spec, on_line, on_started=None):
+        given = {m.target: m for m in spec.mounts}
+        self.out = ARRAY
+        if "/inputs/photos" in given:
+            assert given["/inputs/photos"].read_only
+            assert (Path(given["/inputs/photos"].source) / "x.npy").read_bytes() == ARRAY
+            assert (Path(given["/inputs/net"].source) / "net.onnx").read_bytes() == WEIGHTS
+            self.out = SPLIT
+        return super().run(spec, on_line, on_started)
+
+
+def test_a_step_gets_other_assets_read_only_which_are_made_first(world):
+    second(world)
+    world.engine = TwoSteps()
+    stored = world.get("split")
+    assert (stored.folder / "x.npy").read_bytes() == SPLIT
+    assert len(world.engine.specs) == 2
+    assert world.get("split") == stored
+    assert len(world.engine.specs) == 2
+
+
+def test_the_key_covers_the_inputs_and_the_words_of_a_step(world):
+    second(world)
+    world.engine = TwoSteps()
+    first = world.get("split")
+    world.write("photos/prepare.py", b"pass  # changed\n")
+    after = world.get("split")
+    assert first.key != after.key
+    second(world, args="[--other]")
+    assert world.get("split").key not in {first.key, after.key}
+
+
+def test_a_users_folder_is_an_input_like_any_other(world, tmp_path):
+    second(world)
+    world.engine = TwoSteps()
+    folder = tmp_path / "mnt"
+    folder.mkdir()
+    (folder / "x.npy").write_bytes(ARRAY)
+    provider = replace(world.asset_provider, given={"dataset/photos": folder})
+    assert provider.get(provider.catalog.dataset("split")).size == len(SPLIT)
+    (spec,) = world.engine.specs
+    assert {m.source for m in spec.mounts if m.target == "/inputs/photos"} == {str(folder)}
+
+
+@pytest.mark.parametrize(
+    ("change", "slug"),
+    [
+        (("inputs: [dataset/photos, model/net]", "inputs: [dataset/fotos]"), "unknown-dataset"),
+        (("inputs: [dataset/photos, model/net]", "inputs: [dataset/split]"), "asset-circle"),
+        (("inputs: [dataset/photos, model/net]", "inputs: [model/photos, dataset/photos]"), "bad-value"),
+        (("script: split/split.py, ", ""), "bad-value"),
+        (("kind: generated", "kind: local, where: x, looks_like: y"), "bad-value"),
+    ],
+)
+def test_a_step_that_cannot_be_is_a_fault_of_its_recipe(world, change, slug):
+    second(world)
+    text = (world.root / "recipes/split.yaml").read_text()
+    assert change[0] in text
+    world.write("split.yaml", text.replace(*change))
+    with pytest.raises(DefinitionError) as caught:
+        load([Root(world.root, "path:test")])
+    assert slug in {problem.slug for problem in caught.value.problems()}, caught.value.problems()
+
+
+def test_two_sources_at_one_place_are_a_fault(world):
+    text = (world.root / "recipes/net.yaml").read_text()
+    again = "  - {kind: http, urls: ['https://example.test/net.onnx'], licence: {spdx: MIT}}\n"
+    world.write("net.yaml", text.replace("outputs:", f"{again}outputs:"))
+    with pytest.raises(DefinitionError) as caught:
+        load([Root(world.root, "path:test")])
+    assert [problem.slug for problem in caught.value.problems()] == ["duplicate-source"]
+
+
+def test_inputs_are_held_while_a_step_uses_them(world):
+    second(world)
+
+    class Looking(TwoSteps):
+        def run(self, spec, on_line, on_started=None):
+            for mount in spec.mounts:
+                if mount.target.startswith("/inputs/"):
+                    with unused(Path(mount.source).parent) as free:
+                        assert not free
+            return super().run(spec, on_line, on_started)
+
+    world.engine = Looking()
+    photos = world.get("photos")
+    world.get("split")
+    with unused(photos.path) as free:
+        assert free

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, cast
 
+from orchestrator.definitions.catalog.check_assets import check_inputs, check_lock, check_sources
 from orchestrator.definitions.catalog.check_harness import check_interface, check_program
 from orchestrator.definitions.catalog.check_rounds import check_benchmark, check_round
 from orchestrator.definitions.kinds import recipes as d
@@ -182,13 +183,15 @@ def _somewhere(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
 def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Iterator[Problem]:
     if asset.prepare is not None:
         yield from _layer(catalog, entry, asset.prepare.layer, ("prepare", "layer"), "side")
+        yield from check_inputs(catalog, entry, asset.prepare)
+    yield from check_sources(entry, asset)
     files = [output.path for output in asset.outputs]
     for index, file in enumerate(files):
         if file in files[:index]:
             yield entry.document.fault("duplicate-output", f"a second output `{file}`", ("outputs", index, "file"))
     if isinstance(asset, d.Dataset):
         for key, name in (("inputs", asset.inputs), ("labels", asset.labels)):
-            if name is not None and name not in files:
+            if name is not None and not any(output.has(name) for output in asset.outputs):
                 message = f"`{name}` is not among the outputs"
                 yield entry.document.fault("unknown-output", message, (key,), suggestion(name, files))
 
@@ -222,8 +225,12 @@ def _files(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
                 yield from _exists(catalog, entry, copied.source)
             yield from _lock(catalog, entry, layer)
         case d.Model() | d.Dataset() as asset:
-            if asset.prepare is not None:
+            if asset.prepare is not None and asset.prepare.script is not None:
                 yield from _exists(catalog, entry, asset.prepare.script)
+            yield from check_lock(catalog, entry, asset)
+            for output in asset.outputs:
+                if output.manifest is not None:
+                    yield from _exists(catalog, entry, output.manifest)
             for index, source in enumerate(asset.sources):
                 if isinstance(source, d.RecipeFile):
                     yield from _hashes(catalog, entry, asset, source, index)

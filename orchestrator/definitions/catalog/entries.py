@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
+from orchestrator.definitions.asset_locks import lock_name, missing_hashes, with_lock
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
 from orchestrator.definitions.catalog.rounds import round_rules
 from orchestrator.definitions.kinds.base import Definition
-from orchestrator.definitions.kinds.lock import LayerLock
+from orchestrator.definitions.kinds.lock import AssetLock, LayerLock
 from orchestrator.definitions.kinds.recipes import (
     KINDS,
     Asset,
@@ -84,13 +85,13 @@ class Catalog:
     """Definitions that are there and could not be decoded; only a linter's catalogue has them."""
     _locks: dict[str, LayerLock | None] = field(default_factory=dict, repr=False, compare=False)
     _names: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _with_locks: dict[Key, AnyEntry] = field(default_factory=dict, repr=False, compare=False)
     _rounds: dict[str, RoundRules] = field(default_factory=dict, repr=False, compare=False)
 
     def get(self, kind: str, name: str) -> AnyEntry:
         """A definition by kind and name; `UsageError` with the nearest names where there is none."""
-        entry = self.by_key.get((kind, name))
-        if entry is not None:
-            return entry
+        if (kind, name) in self.by_key:
+            return self._with_lock(kind, name)
         names = self.names(kind)
         entries = [self.by_key[kind, known] for known in names]
         called = [e.definition.name for e in entries if name.lower() in getattr(e.definition, "aliases", ())]
@@ -158,7 +159,18 @@ class Catalog:
     def entries(self, kind: str | None = None) -> tuple[AnyEntry, ...]:
         """The definitions of a kind sorted by name, or all of them by kind, then name."""
         kinds = tuple(KINDS) if kind is None else (kind,)
-        return tuple(self.by_key[wanted, name] for wanted in kinds for name in self.names(wanted))
+        return tuple(self._with_lock(wanted, name) for wanted in kinds for name in self.names(wanted))
+
+    def _with_lock(self, kind: str, name: str) -> AnyEntry:
+        """A definition; a model or dataset without hashes has those of its lock, which is read only then."""
+        entry = self.by_key[kind, name]
+        if not isinstance(entry.definition, Asset) or not missing_hashes(entry.definition):
+            return entry
+        if (kind, name) not in self._with_locks:
+            lock = self.asset_lock(kind, name)
+            changed = entry if lock is None else replace(entry, definition=with_lock(entry.definition, lock))
+            self._with_locks[kind, name] = changed
+        return self._with_locks[kind, name]
 
     # -- locks -------------------------------------------------------------------------
 
@@ -168,8 +180,20 @@ class Catalog:
             self._locks[layer] = self._read_lock(layer)
         return self._locks[layer]
 
+    def asset_lock(self, kind: str, name: str) -> AssetLock | None:
+        """The lock of a model or dataset from the last root that has one; `DefinitionError` where it is invalid."""
+        path = self.lock_path(lock_name(kind, name))
+        if path is None:
+            return None
+        document = read_document(path)
+        lock = decode(document, AssetLock)
+        if (lock.kind, lock.name) != (kind, name):
+            message = f"this is the lock of {lock.kind} `{lock.name}`, but the file is named for {kind} `{name}`"
+            raise DefinitionError([document.fault("lock-name", message, ("name",))])
+        return lock
+
     def lock_path(self, layer: str) -> Path | None:
-        """The file that `lock` reads."""
+        """The lock file of a layer, or of what `asset_locks.lock_name` gives."""
         for root in reversed(self.roots):
             path = root.images / f"{layer}{LOCK_SUFFIX}"
             if path.is_file():

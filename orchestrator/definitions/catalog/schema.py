@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from orchestrator.definitions.kinds.lock import LayerLock
+from orchestrator.definitions.kinds.lock import AssetLock, LayerLock
 from orchestrator.definitions.kinds.recipes import KINDS, AnyDefinition
 from orchestrator.definitions.kinds.settings import SettingsFile
 from orchestrator.definitions.yaml import suggestion
@@ -26,11 +26,11 @@ _TEXT_OF = {
     "boolean": r"^\s*([Tt]rue|TRUE|[Ff]alse|FALSE|[Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF|[01tfynTFYN])\s*$",
 }
 _NOTES = ("title", "description", "default", "examples")
-SCHEMAS: dict[str, Any] = {**KINDS, "settings": SettingsFile, "lock": LayerLock}
+SCHEMAS: dict[str, Any] = {**KINDS, "settings": SettingsFile, "lock": LayerLock, "asset-lock": AssetLock}
 
 
 def schema(kind: str | None = None) -> dict[str, Any]:
-    """The schema of one kind, or of any recipe by its `kind`; also of `settings` and `lock`.
+    """The schema of one kind, or of any recipe by its `kind`; also of `settings`, `lock` and `asset-lock`.
 
     Raises `UsageError` for an unknown kind.
     """

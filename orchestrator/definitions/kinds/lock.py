@@ -1,4 +1,7 @@
-"""What `images/*.lock.yaml` holds: base digests, commits, exact packages with their hashes; one file per layer."""
+"""What `images/*.lock.yaml` holds: base digests, commits, exact packages with their hashes; one file per layer.
+
+A model or dataset whose recipe has no hashes has a file of its own, ``images/model-NAME.lock.yaml``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from orchestrator.definitions.kinds.assets import FilePath  # noqa: TC001 (pydantic reads it)
 from orchestrator.definitions.kinds.base import (
     Commit,
     DebName,
@@ -81,3 +85,41 @@ class LayerLock(Strict):
     version: Literal["1"] = "1"
     layer: Name
     platforms: dict[Platform, PlatformLock] = Field(min_length=1)
+
+
+class LockedFile(Strict):
+    """A file of a source, as it was when it was first fetched."""
+
+    path: FilePath
+    sha256: Sha256
+    size: int = Field(ge=0)
+
+
+class LockedSource(Strict):
+    """The files that a source gave; ``source`` names it as messages do."""
+
+    source: str
+    files: tuple[LockedFile, ...] = ()
+
+
+class LockedOutput(Strict):
+    """What an output was: the hash of a file, or of a folder's manifest with the number of its files."""
+
+    path: RelativePath
+    sha256: Sha256
+    files: int | None = Field(default=None, gt=0)
+    size: int = Field(ge=0)
+
+
+class AssetLock(Strict):
+    """The hashes of a model or dataset whose recipe has none: of what came when somebody fetched it first.
+
+    ``recipe`` is a hash of what the recipe says of sources, steps and outputs; of another one the lock is void.
+    """
+
+    version: Literal["1"] = "1"
+    kind: Literal["model", "dataset"]
+    name: Name
+    recipe: Sha256
+    sources: tuple[LockedSource, ...] = ()
+    outputs: tuple[LockedOutput, ...] = Field(min_length=1)

@@ -6,6 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from orchestrator.definitions.kinds.assets import Asset as Asset  # noqa: PLC0414 (named here for callers)
+from orchestrator.definitions.kinds.assets import Dataset as Dataset  # noqa: PLC0414
+from orchestrator.definitions.kinds.assets import Model as Model  # noqa: PLC0414
+from orchestrator.definitions.kinds.assets import RecipeFile as RecipeFile  # noqa: PLC0414
 from orchestrator.definitions.kinds.base import (
     AbsolutePath,
     DebName,
@@ -22,7 +26,6 @@ from orchestrator.definitions.kinds.base import (
     Platform,
     RelativePath,
     Requirement,
-    Sha256,
     Strict,
     Variable,
 )
@@ -112,117 +115,6 @@ class Layer(Definition):
     """Whether what is in the layer depends on the target's `arch`; then each arch has images of its own."""
     smoke: tuple[str, ...] = ()
     """A command (argv) that must succeed in the finished layer, e.g. an import."""
-
-
-# -- models and datasets -----------------------------------------------------------------
-
-
-class Licence(Strict):
-    """Under which terms the bytes come, and where the text lies inside the source."""
-
-    spdx: str
-    note: str = ""
-    file: str = ""
-
-
-class PypiPackage(Strict):
-    """One file of a PyPI release (a wheel or an sdist), by hash."""
-
-    kind: Literal["pypi"]
-    package: str
-    version: str
-    filename: RelativePath
-    sha256: Sha256
-    size: int = Field(gt=0)
-    licence: Licence
-
-
-class DebianPackage(Strict):
-    """One Debian package, by hash; ``path`` is its path in the archive's pool."""
-
-    kind: Literal["debian"]
-    package: DebName
-    version: str
-    path: RelativePath
-    sha256: Sha256
-    size: int = Field(gt=0)
-    licence: Licence
-
-
-class RecipeFile(Strict):
-    """A file that ships beside the recipe."""
-
-    kind: Literal["recipe"]
-    path: RelativePath
-    sha256: Sha256
-    licence: Licence
-
-
-PackageSource = Annotated[PypiPackage | DebianPackage | RecipeFile, Field(discriminator="kind")]
-
-
-class Output(Strict):
-    """A file that an asset consists of, as mounted into the container; or a folder of many files.
-
-    The hash of a folder is that of its manifest: the lines ``SHA256  NAME`` of its files, sorted by name.
-    """
-
-    file: RelativePath | None = None
-    folder: RelativePath | None = None
-    files: int | None = Field(default=None, gt=0)
-    """How many files the folder has."""
-    sha256: Sha256
-
-    @property
-    def path(self) -> str:
-        """Its name below the asset's folder."""
-        return self.file or self.folder or ""
-
-    @model_validator(mode="after")
-    def _file_or_folder(self) -> Output:
-        if (self.file is None) == (self.folder is None):
-            raise ValueError("an output is a `file`, or a `folder` with the number of its `files`")
-        if (self.folder is None) != (self.files is None):
-            raise ValueError("a `folder` says how many `files` it has, a `file` does not")
-        return self
-
-
-class Prepare(Strict):
-    """How to turn fetched packages into the asset: a script that runs in the prep image."""
-
-    script: RelativePath
-    layer: Name
-    args: tuple[str, ...] = ()
-
-
-class Asset(Variable):
-    """Common to models and datasets: where the bytes come from and what they must become."""
-
-    sources: tuple[PackageSource, ...] = Field(min_length=1)
-    prepare: Prepare | None = None
-    outputs: tuple[Output, ...] = Field(min_length=1)
-
-
-class Model(Asset):
-    """Weights in a form that a backend loads."""
-
-    kind: Literal["model"]
-    format: Literal["onnx", "pytorch", "safetensors", "gguf", "tensorrt", "openvino", "other"]
-    parameters: int = Field(gt=0)
-    trained_by: str
-
-
-class Dataset(Asset):
-    """Samples and their labels.
-
-    `inputs` and `labels` name arrays (``.npy``, sample axis first) for a harness of form `mlorch`; an external
-    one reads the folder as its author laid it out.
-    """
-
-    kind: Literal["dataset"]
-    samples: int = Field(gt=0)
-    inputs: RelativePath | None = None
-    labels: RelativePath | None = None
 
 
 # -- harnesses and benchmarks ------------------------------------------------------------

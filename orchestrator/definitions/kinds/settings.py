@@ -24,6 +24,11 @@ MirrorAddress = Annotated[
 ]
 
 
+DataName = Annotated[
+    str, StringConstraints(pattern=r"^(?:(?:model|dataset)/)?[a-z0-9]+(?:[._-][a-z0-9]+)*\Z", max_length=80)
+]
+
+
 class Mirrors(Strict):
     """What stands for addresses that this site does not reach."""
 
@@ -48,6 +53,10 @@ class SettingsFile(Strict):
     pip_index: Url = Field(default="", description="address of a Python package index")
     debian_mirror: Url = Field(default="", description="address of a mirror of the Debian archive")
     debian_security_mirror: Url = Field(default="", description="the same for security updates")
+    hf_endpoint: Url = Field(default="", description="address of the Hugging Face hub, or of a mirror of it")
+    data: dict[DataName, str] = Field(
+        default_factory=dict, description="model or dataset → the folder of one who has it already"
+    )
     mirrors: Mirrors = Field(default=Mirrors(), description="git: beginnings of addresses, and what stands for each")
     engine: Name = Field(default="", description="container engine")
     engine_host: EngineHost = Field(

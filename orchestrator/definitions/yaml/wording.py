@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
-from orchestrator.definitions.kinds import base, detection, external, rounds, targets
+from orchestrator.definitions.kinds import assets, base, detection, external, rounds, targets
 from orchestrator.definitions.yaml.text import suggestion
 
 if TYPE_CHECKING:
@@ -44,6 +44,18 @@ PATTERNS: dict[str, tuple[str, str]] = {
     ),
     _pattern(base.GitRef): ("not a ref of git", "a tag, a branch or a commit"),
     _pattern(base.Size): ("not a size", "a whole number and `k`, `m`, `g` or `t`: `64m`"),
+    _pattern(assets.WebUrl): ("not the address of a file", "https:// or http://, a host, a path, and no credentials"),
+    _pattern(assets.FilePath): (
+        "not the name of a file of a source",
+        "as the source lists it; no `..`, no leading `/` or `-`, no control characters",
+    ),
+    _pattern(assets.Md5): ("not an MD5 sum", "32 hexadecimal digits in lower case"),
+    _pattern(assets.AssetName): ("not a model or dataset", "`model/NAME` or `dataset/NAME`"),
+    _pattern(assets.HubRepo): ("not a repository of the Hugging Face hub", "`OWNER/NAME`"),
+    _pattern(assets.MetadataUri): (
+        "not the address of MLCommons' metadata",
+        "the address that their R2 downloader takes, which ends with `.uri`",
+    ),
     _pattern(targets.NodePattern): (
         "not a device node that can be passed",
         "below /dev, letters, digits and `_.-`, globs as `*` and `[0-9]` after its first character; never /dev/mem",

@@ -22,7 +22,7 @@ from orchestrator.images.bundle.load import (
 )
 from orchestrator.images.bundle.read import checked
 from orchestrator.images.bundle.write import Order, Written, write
-from orchestrator.operations.assets import asset_provider
+from orchestrator.operations.assets.provider import asset_provider
 from orchestrator.operations.build import build_images
 from orchestrator.operations.context import Context
 from orchestrator.operations.images.pick import Planned, subject

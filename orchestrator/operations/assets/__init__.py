@@ -1,0 +1,1 @@
+"""The verbs of `mlorch assets`, one module a verb."""
