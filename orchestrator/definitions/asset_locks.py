@@ -38,9 +38,13 @@ def full_name(asset: Asset) -> str:
     return f"{kind_of(asset)}/{asset.name}"
 
 
-def lock_name(kind: str, name: str) -> str:
-    """The name of an asset's lock in `images/`, without its suffix."""
-    return f"{kind}-{name}"
+def lock_name(asset: Asset, *, varies: bool = False) -> str:
+    """The name of an asset's lock in `images/`, without its suffix.
+
+    A recipe that ``varies`` (it has axes) has a lock for each of its forms, by the hash of what they say.
+    """
+    form = f"-{recipe_sha256(asset)[:12]}" if varies else ""
+    return f"{kind_of(asset)}-{asset.name}{form}"
 
 
 def source_label(source: AssetSource) -> str:

@@ -193,6 +193,27 @@ def test_a_lock_that_is_stale_is_a_fault_of_lint(site, capsys):
     assert "[lock-stale]" in "".join(capsys.readouterr())
 
 
+@pytest.mark.sockets
+def test_a_recipe_with_axes_has_a_lock_for_each_form(site):
+    with server(lambda h, _: answer(h, body=DATA + h.path.encode())) as (url, _asked):
+        forms = {
+            form: {
+                "set": {"sources": [{"kind": "http", "urls": [f"{url}/{form}/net.bin"], "licence": {"spdx": "MIT"}}]}
+            }
+            for form in ("fp32", "int8")
+        }
+        paths = []
+        for default in forms:
+            axes = {"precision": {"default": default, "values": forms}}
+            site.write("model", "net", [{"kind": "generated"}], [{"file": "net.bin"}], axes=axes)
+            status, done, text = site("lock", "net", "--json")
+            assert status == 0, text
+            paths.append(done["path"])
+            assert site("get", "net")[0] == 0
+    assert len(set(paths)) == 2
+    assert all(Path(path).name.startswith("model-net-") and Path(path).is_file() for path in paths)
+
+
 def test_a_recipe_with_every_hash_needs_no_lock(site):
     local_recipe(site, site.root)
     status, done, _ = site("lock", "net", "--json")

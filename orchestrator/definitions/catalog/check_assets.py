@@ -41,10 +41,11 @@ def _place(source: a.AssetSource) -> str:
 
 def check_lock(catalog: Catalog, entry: AnyEntry, asset: a.Asset) -> Iterator[Problem]:
     """Whether the lock of an asset without hashes, if it has one, is for the recipe as it is now."""
-    written = catalog.by_key[kind_of(asset), asset.name].definition
+    entry = catalog.by_key[kind_of(asset), asset.name]
+    written = entry.definition
     if not isinstance(written, a.Asset) or not missing_hashes(written):
         return
-    lock = catalog.asset_lock(kind_of(asset), asset.name)
+    lock = catalog.asset_lock(entry)
     if lock is not None and lock.recipe != recipe_sha256(written):
         message = f"the lock of {full_name(asset)} was made of another recipe, so it does not count"
         yield entry.document.fault("lock-stale", message, ("name",), f"run `mlorch assets lock {full_name(asset)}`")

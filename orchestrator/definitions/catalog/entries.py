@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
-from orchestrator.definitions.asset_locks import lock_name, missing_hashes, with_lock
+from orchestrator.definitions.asset_locks import full_name, kind_of, lock_name, missing_hashes, with_lock
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
 from orchestrator.definitions.catalog.rounds import round_rules
 from orchestrator.definitions.kinds.base import Definition
@@ -59,6 +59,11 @@ class Entry(Generic[D_co]):
     """The choices that were made, and what wrote each value that is not the recipe's own."""
 
     @property
+    def varies(self) -> bool:
+        """Whether the recipe has axes, so that there are several forms of it."""
+        return self.variation is not None and bool(self.variation.chosen)
+
+    @property
     def sha256(self) -> str:
         """Of the file's bytes."""
         return self.document.sha256
@@ -85,7 +90,7 @@ class Catalog:
     """Definitions that are there and could not be decoded; only a linter's catalogue has them."""
     _locks: dict[str, LayerLock | None] = field(default_factory=dict, repr=False, compare=False)
     _names: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
-    _with_locks: dict[Key, AnyEntry] = field(default_factory=dict, repr=False, compare=False)
+    _with_locks: dict[Key, tuple[AnyEntry, AnyEntry]] = field(default_factory=dict, repr=False, compare=False)
     _rounds: dict[str, RoundRules] = field(default_factory=dict, repr=False, compare=False)
 
     def get(self, kind: str, name: str) -> AnyEntry:
@@ -166,11 +171,12 @@ class Catalog:
         entry = self.by_key[kind, name]
         if not isinstance(entry.definition, Asset) or not missing_hashes(entry.definition):
             return entry
-        if (kind, name) not in self._with_locks:
-            lock = self.asset_lock(kind, name)
-            changed = entry if lock is None else replace(entry, definition=with_lock(entry.definition, lock))
-            self._with_locks[kind, name] = changed
-        return self._with_locks[kind, name]
+        known = self._with_locks.get((kind, name))
+        if known is None or known[0] is not entry:  # another catalogue with other choices shares this memory
+            lock = self.asset_lock(entry)
+            locked = entry if lock is None else replace(entry, definition=with_lock(entry.definition, lock))
+            known = self._with_locks[kind, name] = (entry, locked)
+        return known[1]
 
     # -- locks -------------------------------------------------------------------------
 
@@ -180,15 +186,18 @@ class Catalog:
             self._locks[layer] = self._read_lock(layer)
         return self._locks[layer]
 
-    def asset_lock(self, kind: str, name: str) -> AssetLock | None:
+    def asset_lock(self, entry: AnyEntry) -> AssetLock | None:
         """The lock of a model or dataset from the last root that has one; `DefinitionError` where it is invalid."""
-        path = self.lock_path(lock_name(kind, name))
+        asset = entry.definition
+        if not isinstance(asset, Asset):
+            return None
+        path = self.lock_path(lock_name(asset, varies=entry.varies))
         if path is None:
             return None
         document = read_document(path)
         lock = decode(document, AssetLock)
-        if (lock.kind, lock.name) != (kind, name):
-            message = f"this is the lock of {lock.kind} `{lock.name}`, but the file is named for {kind} `{name}`"
+        if (lock.kind, lock.name) != (kind_of(asset), asset.name):
+            message = f"this is the lock of {lock.kind} `{lock.name}`, but the file is named for {full_name(asset)}"
             raise DefinitionError([document.fault("lock-name", message, ("name",))])
         return lock
 

@@ -28,9 +28,9 @@ def get_assets(
 ) -> Iterator[AssetFacts]:
     """Fetch, check and prepare the named assets; gives each as soon as it is here.
 
-    Where none is named those that can be had without asking anybody are meant: not what is unlocked, nor what only
-    a user can bring and has not named. ``target`` says whose prep image prepares them; None takes the detected one.
-    ``data`` are ``NAME=FOLDER`` of a user who has some already.
+    Where none is named those that can be had without asking anybody are meant: not what is unlocked or gated, nor
+    what only a user can bring and has not named. ``target`` says whose prep image prepares them; None takes the
+    detected one. ``data`` are ``NAME=FOLDER`` of a user who has some already.
 
     Raises:
         UsageError: `unknown-asset`, `bad-data`, `no-data`.
@@ -74,6 +74,9 @@ def _can_be_had(entry: Entry[Asset], provider: AssetProvider, progress: Progress
         return False
     if asset.local is not None:
         progress.say(f"{name}  left out: only who has it can bring it (--data {asset.name}=FOLDER)", style="dim")
+        return False
+    if any(getattr(source, "gated", False) for source in asset.sources):
+        progress.say(f"{name}  left out: its terms must be accepted first (name it to fetch it)", style="dim")
         return False
     needs_more = asset.prepare is not None and asset.prepare.needs_device
     if needs_more:

@@ -23,6 +23,7 @@ from orchestrator.definitions.asset_locks import (
     with_lock,
 )
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX
+from orchestrator.definitions.kinds.assets import Asset
 from orchestrator.definitions.kinds.lock import AssetLock, LockedFile, LockedOutput, LockedSource
 from orchestrator.errors import UsageError
 from orchestrator.host.files import atomic_write_text
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from orchestrator.assets.listed import ListedFile
     from orchestrator.assets.provider import AssetProvider
     from orchestrator.definitions.catalog import Entry
-    from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Progress
 
@@ -81,7 +81,8 @@ def lock_asset(context: Context, request: AssetLockRequest, progress: Progress) 
     entry = named_one(context.catalog, request.name)
     # As the recipe has it: an older lock must not decide what a new one says.
     asset = context.catalog.by_key[kind_of(entry.definition), entry.definition.name].definition
-    entry = replace(entry, definition=asset)  # type: ignore[arg-type]
+    assert isinstance(asset, Asset)
+    entry = replace(entry, definition=asset)
     name, missing = full_name(entry.definition), missing_hashes(entry.definition)
     if not missing:
         return LockedAsset(
@@ -99,7 +100,7 @@ def lock_asset(context: Context, request: AssetLockRequest, progress: Progress) 
     else:
         lock = _fetched(provider, entry, progress)
     images = _images(entry, request)
-    path = images / f"{lock_name(lock.kind, lock.name)}{LOCK_SUFFIX}"
+    path = images / f"{lock_name(asset, varies=entry.varies)}{LOCK_SUFFIX}"
     images.mkdir(parents=True, exist_ok=True)
     atomic_write_text(path, asset_lock_text(lock), overwrite=True)
     context.forget()
