@@ -121,7 +121,8 @@ def model_of(document: Document, file: File, path: Path, root: Root) -> AnyEntry
         "sources": [source],
         "outputs": [output],
     }
-    own = replace(document, root=_tree(recipe, file.node), notes={}, problems=())
+    notes = dict.fromkeys(recipe, f"the file {file.name}")
+    own = replace(document, root=_tree(recipe, file.node), notes=notes, problems=())
     return Entry(definition=decode(own, Model), document=own, path=path, origin=root.origin, root=root.path)
 
 
