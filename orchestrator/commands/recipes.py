@@ -9,10 +9,16 @@ import click
 
 from orchestrator.commands.common import context_options, counted, set_option
 from orchestrator.commands.groups import ListGroup
+from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.console import Console
     from orchestrator.operations.context import Context
+
+
+def _root_of(folder: Path) -> Path:
+    """What `--recipes` takes of a folder of recipes."""
+    return folder.parent if folder.name == "recipes" else folder
 
 
 @click.group("recipes", cls=ListGroup)
@@ -41,15 +47,15 @@ def list_command(kind: str | None, context: Context, console: Console) -> None:
 def show_command(name: str, changes: tuple[str, ...], context: Context, console: Console) -> None:
     """Show a recipe by NAME, or by KIND/NAME where several kinds have the name.
 
-    With --set it is shown with these choices made, and each value with what wrote it.
+    One that is like another, or with --set, is shown with all that it comes to say, and each value with what wrote it.
     """
-    from orchestrator.operations.recipes import recipe_document, resolved_values, show_recipe
+    from orchestrator.operations.recipes import is_written_out, recipe_document, resolved_values, show_recipe
 
     found = show_recipe(context, name, changes)
     if console.quiet:
         console.document(recipe_document(found))
         return
-    if changes:
+    if changes or is_written_out(found):
         console.table(("key", "value", "from"), resolved_values(found))
         return
     console.say(f"{found.path} ({found.origin})", style="dim")
@@ -102,12 +108,30 @@ def schema_command(kind: str | None) -> None:
     default=Path("recipes"),
     help="Folder of recipes (default: ./recipes).",
 )
-def new_command(kind: str, name: str, folder: Path) -> None:
+@click.option(
+    "--model",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of a benchmark: an ONNX file, copied beside the recipe; nothing needs to be filled in then.",
+)
+@click.option(
+    "--like",
+    default="image-fashion",
+    show_default=True,
+    help="With --model: the benchmark whose data, scenarios and goals it takes.",
+)
+def new_command(kind: str, name: str, folder: Path, model: Path | None, like: str) -> None:
     """Start a recipe of a KIND: a commented file to fill in."""
     from orchestrator.console import Console
-    from orchestrator.operations.recipes import new_recipe
+    from orchestrator.operations.recipes import new_benchmark, new_recipe
 
     console = Console()
+    if model is not None:
+        if kind != "benchmark":
+            raise UsageError("--model goes with a benchmark", hint="leave it out", slug="model-unwanted")
+        path, beside = new_benchmark(name, model, like, folder)
+        console.result(str(path))
+        console.say(f"its model is {beside}; run it: mlorch run {name} --recipes {_root_of(folder)}")
+        return
     path = new_recipe(kind, name, folder)
     console.result(str(path))
     console.say(f"fill it in, then: mlorch recipes lint {path}")

@@ -27,7 +27,7 @@ _DEEPEST_KEY = 32
 COMMAND_LINE = "command line"
 _OWN = ("axes", "parts", "conflicts")
 """Keys of the recipe that say how it varies; all others can be varied."""
-_IDENTITY = ("kind", "name", *_OWN)
+_IDENTITY = ("kind", "name", "like", *_OWN)
 _TEXTS = ("title", "description", "note")
 """Fields that can be set and that nobody looks for: not in the list of a mistyped key's hint."""
 
@@ -45,7 +45,7 @@ class Variation:
     """A recipe with its choices made.
 
     ``document`` is the merged tree, ``chosen`` maps each axis to its value, ``sources`` a dotted path to what wrote
-    the value there last: ``recipe``, ``AXIS=VALUE``, ``AXIS=VALUE AXIS=VALUE`` or ``command line``.
+    the value there last: a note of the document, ``AXIS=VALUE``, ``AXIS=VALUE AXIS=VALUE`` or ``command line``.
     """
 
     document: Document
@@ -92,16 +92,16 @@ def vary(
         return Variation(document=document)
     axes = _axes(document, root)
     chosen = _choose(axes, changes)
-    sources: dict[str, str] = {}
-    merged: Node = _without(root, ())
+    sources = dict(document.notes)
+    merged: Node = _copy(root)
     for axis, value in chosen.items():
         overlay = axes[axis].values[value]
         if overlay is not None:
-            merged = _merge(merged, overlay, sources, f"{axis}={value}", "")
+            merged = merge(merged, overlay, sources, f"{axis}={value}", "")
     for when, overlay in _parts(document, root, axes):
         if all(chosen[axis] in values for axis, values in when.items()):
             label = " ".join(f"{axis}={chosen[axis]}" for axis in when)
-            merged = _merge(merged, overlay, sources, label, "")
+            merged = merge(merged, overlay, sources, label, "")
     _require_compatible(document, root, axes, chosen)
     varied = replace(document, root=merged)
     for change in changes:
@@ -261,18 +261,12 @@ def _items(node: Node | None) -> list[Node]:
 def _copy(node: MapNode) -> MapNode:
     """A map of its own with the same entries, where it stood."""
     copy = MapNode(node.line, node.column, node.end_line, node.end_column)
+    copy.path = node.path
     copy.entries = dict(node.entries)
     return copy
 
 
-def _without(root: MapNode, keys: Iterable[str]) -> MapNode:
-    copy = _copy(root)
-    for key in keys:
-        copy.entries.pop(key, None)
-    return copy
-
-
-def _merge(base: Node, over: Node, sources: dict[str, str], label: str, path: str) -> Node:
+def merge(base: Node, over: Node, sources: dict[str, str], label: str, path: str) -> Node:
     """``over`` laid over ``base``: maps by their keys, all else replaced; a null takes the key away."""
     if not isinstance(base, MapNode) or not isinstance(over, MapNode):
         _note(sources, path, label)
@@ -284,7 +278,7 @@ def _merge(base: Node, over: Node, sources: dict[str, str], label: str, path: st
             merged.entries.pop(key, None)
             _note(sources, at, label)
         elif key in merged.entries:
-            merged.entries[key] = (key_node, _merge(merged.entries[key][1], value, sources, label, at))
+            merged.entries[key] = (key_node, merge(merged.entries[key][1], value, sources, label, at))
         else:
             merged.entries[key] = (key_node, value)
             _note(sources, at, label)
@@ -321,7 +315,7 @@ def _set(
         outer = MapNode(1, 1, 1, 2)
         outer.entries[key] = (ScalarNode(1, 1, 1, 2, key, null=False), overlay)
         overlay = outer
-    return replace(document, root=_merge(root, overlay, sources, COMMAND_LINE, ""))
+    return replace(document, root=merge(root, overlay, sources, COMMAND_LINE, ""))
 
 
 def _value(change: Change) -> Node:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import time
 from pathlib import Path
@@ -46,10 +47,34 @@ def atomic_write_bytes(path: Path | str, data: bytes, *, overwrite: bool = False
             raise
         _sync_folder(path.parent)
     except FileExistsError:
-        hint = "Results and downloads are never overwritten; move it away or choose another folder."
-        raise WriteFailed(f"{path} exists already", slug="exists", hint=hint) from None
+        raise _exists(path) from None
     except OSError as exc:
         raise write_failure(path, exc) from exc
+
+
+def _exists(path: Path) -> WriteFailed:
+    hint = "Results and downloads are never overwritten; move it away or choose another folder."
+    return WriteFailed(f"{path} exists already", slug="exists", hint=hint)
+
+
+def require_new(path: Path) -> None:
+    """Raise `WriteFailed` [exists] where something is already, before any work is done."""
+    if os.path.lexists(path):
+        raise _exists(path)
+
+
+def copy_new(source: Path, path: Path) -> None:
+    """Copy a file to a place where none is, whole or not at all; raises `WriteFailed`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(source, temporary)
+        _publish(temporary, path, overwrite=False)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError as exc:
+        raise write_failure(path, exc) from exc
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def require_folder(path: Path) -> None:

@@ -12,7 +12,9 @@ from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.variations import leaves, parse_changes
 from orchestrator.definitions.yaml import nearest, suggestion
 from orchestrator.errors import UsageError
-from orchestrator.host.files import atomic_write_text, make_folder
+from orchestrator.facts.model_file import FileFault
+from orchestrator.host.files import atomic_write_text, copy_new, make_folder, require_new
+from orchestrator.host.model_files import look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +54,9 @@ def _find(catalog: Catalog, name: str) -> AnyEntry:
         _require_kind(kind)
         return catalog.get(kind, rest)
     found = [catalog.by_key[kind, name] for kind in KINDS if (kind, name) in catalog.by_key]
-    if len(found) == 1:
-        return found[0]
+    if found and all(each.path == found[0].path for each in found):
+        # A benchmark and the model that its file implies are one recipe.
+        return catalog.by_key.get(("benchmark", name), found[0])
     if found:
         names = " or ".join(f"`{kind_of(entry)}/{name}`" for entry in found)
         raise UsageError(f"several recipes are named `{name}`", hint=f"say {names}", slug="ambiguous-recipe")
@@ -65,14 +68,20 @@ def _find(catalog: Catalog, name: str) -> AnyEntry:
 def recipe_document(entry: AnyEntry) -> dict[str, Any]:
     """The JSON of `recipes show`: the recipe as it was understood, with defaults, and where it comes from.
 
-    Of one with axes also what was chosen; ``sources`` says for each value that is written who wrote it.
+    Of one with axes also what was chosen; ``sources`` says for each value that is written who wrote it, where that
+    is not the recipe alone.
     """
     definition = entry.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
     document = {**_facts(entry), "sha256": entry.sha256, "definition": definition}
-    if entry.variation is None or not entry.variation.chosen:
+    if entry.variation is None or (not entry.variation.chosen and not is_written_out(entry)):
         return document
     sources = {path: source for path, _, source in resolved_values(entry)}
     return {**document, "chosen": dict(entry.variation.chosen), "sources": sources}
+
+
+def is_written_out(entry: AnyEntry) -> bool:
+    """Whether a recipe says less than it means: it is like another, or its model is a file."""
+    return bool(entry.document.notes)
 
 
 def resolved_values(entry: AnyEntry) -> tuple[tuple[str, str, str], ...]:
@@ -93,6 +102,31 @@ def new_recipe(kind: str, name: str, folder: Path) -> Path:
     return path
 
 
+def new_benchmark(name: str, model: Path, like: str, folder: Path) -> tuple[Path, Path]:
+    """Start a benchmark over an ONNX file, like another benchmark; gives its path and that of the model beside it.
+
+    The file is copied unless it lies there already: what is outside of a recipe tree is never read.
+
+    Raises:
+        UsageError: `bad-name`; `bad-model`, the file is none that can be named. WriteFailed: a file exists, or cannot
+            be written.
+    """
+    for text in (name, like):
+        _require_name(text)
+    path = folder / "benchmarks" / f"{name}.yaml"
+    beside = path.parent / f"{name}.onnx"
+    found = look(model.absolute().parent.resolve(), model.name)
+    if isinstance(found, FileFault):
+        raise UsageError(f"{model}: {found.message}", hint=found.hint or "name an ONNX file", slug="bad-model")
+    make_folder(path.parent)
+    require_new(path)
+    if not (beside.exists() and beside.samefile(model)):
+        copy_new(model, beside)
+    text = (package_folder() / "skeletons" / "short" / "benchmark.yaml").read_text(encoding="utf-8")
+    atomic_write_text(path, text.replace("@NAME@", name).replace("@LIKE@", like))
+    return path, beside
+
+
 def skeleton(kind: str, name: str) -> str:
     """The text of a new recipe.
 
@@ -100,11 +134,15 @@ def skeleton(kind: str, name: str) -> str:
         UsageError: `unknown-kind`, or `bad-name` for a name that cannot be one.
     """
     _require_kind(kind)
+    _require_name(name)
+    text = (package_folder() / "skeletons" / f"{kind}.yaml").read_text(encoding="utf-8")
+    return text.replace("@NAME@", name)
+
+
+def _require_name(name: str) -> None:
     if not is_name(name):
         hint = "lower-case letters and digits, joined by `-`, `_` or `.`"
         raise UsageError(f"`{name[:80]}` cannot be a name", hint=hint, slug="bad-name")
-    text = (package_folder() / "skeletons" / f"{kind}.yaml").read_text(encoding="utf-8")
-    return text.replace("@NAME@", name)
 
 
 def _require_kind(kind: str) -> None:

@@ -10,6 +10,7 @@ from orchestrator.definitions.catalog.check import check_entry, check_references
 from orchestrator.definitions.catalog.choose import with_choices
 from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Entry, Key
 from orchestrator.definitions.catalog.roots import Root, definition_files, inside
+from orchestrator.definitions.catalog.short import Short, is_short, write_out
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.variations import vary
 from orchestrator.definitions.yaml import Document, decode, read_document, suggestion
@@ -20,6 +21,7 @@ from orchestrator.errors import DefinitionError, Problem, Span, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.definitions.catalog.by_file import Look
     from orchestrator.definitions.variations import Change
 
 
@@ -31,13 +33,15 @@ class Gathered:
     problems: tuple[Problem, ...]
 
 
-def load(roots: Sequence[Root]) -> Catalog:
+def load(roots: Sequence[Root], look: Look | None = None) -> Catalog:
     """The catalogue of some roots; later ones replace equal (kind, name) of earlier ones.
+
+    ``look`` reads the files that benchmarks name as their models.
 
     Raises `DefinitionError` with every fault of every file: what cannot be decoded,
     or else names that are not defined. `check` looks at files and locks too.
     """
-    gathered = gather(roots)
+    gathered = gather(roots, look=look)
     problems = gathered.problems or check_references(gathered.catalog)
     if problems:
         raise DefinitionError(problems)
@@ -58,9 +62,9 @@ def load_chosen(catalog: Catalog, names: Sequence[str], changes: Sequence[Change
     return varied
 
 
-def gather(roots: Sequence[Root], files: Sequence[Path] = ()) -> Gathered:
+def gather(roots: Sequence[Root], files: Sequence[Path] = (), look: Look | None = None) -> Gathered:
     """As `load`, without raising; `files` are single recipes laid over the roots."""
-    entries: dict[Key, AnyEntry] = {}
+    entries: dict[Key, AnyEntry | Short] = {}
     problems: list[Problem] = []
     broken: set[Key] = set()
     for root in roots:
@@ -69,23 +73,31 @@ def gather(roots: Sequence[Root], files: Sequence[Path] = ()) -> Gathered:
     found = [(root, definition_files(root)) for root in roots]
     found += [(Root(path.absolute().parent, f"path:{path}"), iter([path])) for path in files]
     for root, paths in found:
-        mine: dict[Key, AnyEntry] = {}
+        mine: dict[Key, AnyEntry | Short] = {}
         for path in paths:
             try:
                 entry = _read(root, path, broken)
             except DefinitionError as error:
                 problems += error.problems()
                 continue
-            key = (kind_of(entry), entry.definition.name)
+            key = _key(entry)
             if key in mine:
                 problems.append(_twice(mine[key], entry))
             else:
                 mine[key] = entry
         entries.update(mine)
-    return Gathered(Catalog(by_key=entries, roots=tuple(roots), broken=frozenset(broken)), tuple(problems))
+    shorts = [entry for entry in entries.values() if isinstance(entry, Short)]
+    whole = {key: entry for key, entry in entries.items() if not isinstance(entry, Short)}
+    done = write_out(shorts, whole, broken, look)
+    catalog = Catalog(by_key=done.entries, roots=tuple(roots), broken=frozenset(done.broken))
+    return Gathered(catalog, (*problems, *done.problems))
 
 
-def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry:
+def _key(entry: AnyEntry | Short) -> Key:
+    return ("benchmark", entry.name) if isinstance(entry, Short) else (kind_of(entry), entry.definition.name)
+
+
+def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry | Short:
     try:
         within = inside(path, root.path)
     except (OSError, RuntimeError):
@@ -95,13 +107,13 @@ def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry:
         raise DefinitionError.fault("file-outside", message, "copy the file", Span.at(str(path)))
     document = read_document(path)
     kind = _kind(document)
+    if is_short(document):
+        return Short(name=_key_name(document), document=document, path=path, root=root)
     try:
         variation = vary(document)  # with the defaults of its axes
         definition = decode(variation.document, KINDS[kind])
     except DefinitionError:
-        name = document.node(("name",))
-        if isinstance(name, ScalarNode):
-            broken.add((kind, name.value))
+        broken.add((kind, _key_name(document)))
         raise
     return Entry(
         definition=definition,
@@ -112,6 +124,12 @@ def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry:
         written=document,
         variation=variation,
     )
+
+
+def _key_name(document: Document) -> str:
+    """The name that a file says, valid or not; empty where it says none."""
+    node = document.node(("name",))
+    return node.value if isinstance(node, ScalarNode) else ""
 
 
 def _kind(document: Document) -> str:
@@ -136,7 +154,8 @@ def kind_of(entry: AnyEntry) -> str:
     return str(getattr(entry.definition, "kind", ""))
 
 
-def _twice(first: AnyEntry, second: AnyEntry) -> Problem:
-    message = f"a second {kind_of(second)} `{second.definition.name}`"
+def _twice(first: AnyEntry | Short, second: AnyEntry | Short) -> Problem:
+    kind, name = _key(second)
+    message = f"a second {kind} `{name}`"
     hint = f"first defined at {first.document.span(('name',))}"
     return second.document.fault("duplicate-definition", message, ("name",), hint)

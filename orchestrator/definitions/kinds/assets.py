@@ -304,9 +304,18 @@ class Model(Asset):
 
     kind: Literal["model"]
     format: Literal["onnx", "pytorch", "safetensors", "gguf", "tensorrt", "openvino", "other"]
-    parameters: int = Field(default=0, ge=0)
-    """0 where nobody says."""
+    parameters: int | None = Field(default=None, gt=0)
+    """left out where nobody says"""
     trained_by: str
+
+
+class ModelFile(Strict):
+    """A file beside a benchmark as its model, which then needs no recipe of its own."""
+
+    file: str = Field(min_length=1, max_length=1000)
+    title: str = Field(default="", max_length=120)
+    trained_by: str = ""
+    licence: Licence | None = None
 
 
 class Dataset(Asset):

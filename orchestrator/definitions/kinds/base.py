@@ -36,7 +36,8 @@ Requirement = Annotated[
         pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.+!_-]+\Z"
     ),
 ]
-RelativePath = Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+~-]+\Z")]
+_RELATIVE_PATH = r"^(?!/)(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+~-]+\Z"
+RelativePath = Annotated[str, StringConstraints(pattern=_RELATIVE_PATH)]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+-]*\Z")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")]
 EnvValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*\Z", max_length=4096)]
@@ -53,6 +54,11 @@ def is_commit(ref: str) -> bool:
 def is_name(text: str) -> bool:
     """Whether a text can be a `Name`."""
     return len(text) <= 64 and re.fullmatch(_NAME, text) is not None
+
+
+def is_relative_path(text: str) -> bool:
+    """Whether a text can be a `RelativePath`."""
+    return re.fullmatch(_RELATIVE_PATH, text) is not None
 
 
 class Strict(BaseModel):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from orchestrator.definitions.kinds.assets import Asset as Asset  # noqa: PLC0414 (named here for callers)
 from orchestrator.definitions.kinds.assets import Dataset as Dataset  # noqa: PLC0414
 from orchestrator.definitions.kinds.assets import Model as Model  # noqa: PLC0414
+from orchestrator.definitions.kinds.assets import ModelFile
 from orchestrator.definitions.kinds.assets import RecipeFile as RecipeFile  # noqa: PLC0414
 from orchestrator.definitions.kinds.base import (
     AbsolutePath,
@@ -224,10 +225,28 @@ class ScenarioSettings(Strict):
     min_query_count: int | None = Field(default=None, gt=0)
 
 
+def _in_short(schema: dict[str, Any]) -> None:
+    """What an editor takes beyond a benchmark that is written out: `like`, and a model by its file."""
+    whole = schema["required"]
+    schema["required"] = ["kind", "name", "title"]
+    schema["anyOf"] = [{"required": ["like"]}, {"required": whole}]
+    path = {"type": "string", "pattern": r"^\./"}
+    by_file = TypeAdapter(ModelFile).json_schema(ref_template="#/$defs/{model}")
+    licence = by_file.pop("$defs")["Licence"]
+    by_file["properties"]["licence"] = licence
+    named = schema["properties"]["model"]
+    about = {key: named.pop(key) for key in ("title", "description") if key in named}
+    schema["properties"]["model"] = {**about, "anyOf": [named, path, by_file]}
+
+
 class Benchmark(Variable):
     """A model and a dataset under a harness: what is measured."""
 
+    model_config = ConfigDict(json_schema_extra=_in_short)
+
     kind: Literal["benchmark"]
+    like: Name | None = None
+    """Another benchmark: its fields hold where this one says nothing, but for what says which one it is."""
     task: Name
     stands_for: str = ""
     """A model of the round, by the checker's name: what is measured, where official, else what it is like."""
@@ -237,6 +256,7 @@ class Benchmark(Variable):
     default: bool = False
     layer: Name
     model: Name
+    """A model's recipe; or a file beside this one: `./net.onnx`, or `{file: net.onnx, trained_by: …, licence: …}`"""
     dataset: Name
     harness: Name
     frameworks: tuple[Framework, ...] = Field(min_length=1)

@@ -18,7 +18,7 @@ from orchestrator.definitions.yaml.nodes import ListNode, MapNode, Node, ScalarN
 from orchestrator.errors import DefinitionError, Problem, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 MAX_BYTES = 1024 * 1024
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -35,6 +35,10 @@ class Document:
     lines: tuple[str, ...] = field(default=(), repr=False)
     sha256: str = ""
     """Of the file's bytes."""
+    notes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of a tree that was written out: a dotted path to what brought the value there; empty for the file itself."""
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    """The lines of other files that values of the tree stand in."""
 
     def node(self, loc: Sequence[str | int]) -> Node | None:
         """The node at a location such as ``("sources", 0, "suite")``."""
@@ -77,7 +81,8 @@ class Document:
 
     def problem(self, slug: str, message: str, span: Span, hint: str = "") -> Problem:
         """A fault of this document with the line that it stands on."""
-        line = self.lines[span.line - 1] if span.line <= len(self.lines) else ""
+        lines = self.lines if span.path == self.path else self.others.get(span.path, ())
+        line = lines[span.line - 1] if span.line <= len(lines) else ""
         return Problem(slug=slug, message=message, span=span, hint=hint, source_line=line)
 
     def fault(self, slug: str, message: str, loc: Sequence[str | int] = (), hint: str = "") -> Problem:

@@ -17,10 +17,18 @@ class Node:
     end_column: int
     size: int = field(default=1, init=False)
     height: int = field(default=0, init=False)
+    path: str = field(default="", init=False)
+    """The file that it stands in, where a tree has values of several."""
 
     def span(self, path: str) -> Span:
-        """Where it stands in the file of this path."""
-        return Span(path=path, line=self.line, column=self.column, end_line=self.end_line, end_column=self.end_column)
+        """Where it stands: in the file of this path, unless it knows its own."""
+        return Span(
+            path=self.path or path,
+            line=self.line,
+            column=self.column,
+            end_line=self.end_line,
+            end_column=self.end_column,
+        )
 
     def child(self, item: str | int) -> Node | None:  # noqa: ARG002 (the scalar's answer)
         """The value below, by key or by index from 0; None where there is none."""
