@@ -7,7 +7,7 @@ MLORCH := $(BIN)/mlorch
 YES    := $(shell test -t 0 || echo --yes)
 ARGS   ?=
 # Two processes: one has all tests of the engine, the other the rest.
-PYTEST := -m pytest -n 2 --dist loadgroup
+PYTEST := -m pytest -n 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
