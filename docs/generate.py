@@ -18,12 +18,19 @@ import click
 from orchestrator import api, errors
 from orchestrator.api import calls
 from orchestrator.cli import COMMANDS, cli
+from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.definitions.catalog.load import load_chosen
 from orchestrator.definitions.catalog.schema import SCHEMAS, schema
 from orchestrator.definitions.kinds.recipes import KINDS
+from orchestrator.definitions.variations import Change
 from orchestrator.errors import BUG_EXIT_CODE
+from orchestrator.plan.build.planner import build_plans
+from orchestrator.plan.build.resolve import targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from orchestrator.definitions.catalog import Catalog
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -33,7 +40,13 @@ NOTE = "<!-- Written by `make docs`; do not edit. -->\n"
 
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
-    return {"cli.md": cli_page(), "api.md": api_page(), "recipes.md": recipes_page(), "errors.md": errors_page()}
+    return {
+        "cli.md": cli_page(),
+        "api.md": api_page(),
+        "recipes.md": recipes_page(),
+        "coverage.md": coverage_page(),
+        "errors.md": errors_page(),
+    }
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -234,6 +247,41 @@ def alias(field: ast.AnnAssign) -> str:
     """The key of a field whose Python name is another."""
     given = field.value.keywords if isinstance(field.value, ast.Call) else []
     return next((str(ast.literal_eval(word.value)) for word in given if word.arg == "alias"), "")
+
+
+# -- coverage ----------------------------------------------------------------------------
+
+
+def coverage_page() -> str:
+    """Which benchmark is there with whose program, for which target, and whether its image can be built."""
+    catalog = load([builtin_root()])
+    targets = [entry.definition.name for entry in catalog.targets()]
+    rows = []
+    for entry in catalog.benchmarks():
+        axis = entry.definition.axes.get("implementation")
+        for whose in axis.values if axis else ("",):
+            changes = (Change("implementation", whose),) if whose else ()
+            chosen = load_chosen(catalog, [entry.definition.name], changes)
+            benchmark = chosen.benchmark(entry.definition.name).definition
+            can = targets_of(chosen, benchmark)
+            cells = [
+                coverage_cell(chosen, entry.definition.name, target) if target in can else "" for target in targets
+            ]
+            rows.append((entry.definition.name, whose, benchmark.harness, benchmark.stands_for or "", *cells))
+    text = f"# Benchmarks by implementation and target\n\n{NOTE}\n"
+    text += (
+        "**builds**: every layer is locked. **plans**: it plans and renders; `build` refuses it until what is named "
+    )
+    text += "as unlocked has been locked. Where a model or data is unlocked, `run` "
+    text += "refuses it too. What has run: "
+    text += "[MLPerf's benchmarks](../../recipes/benchmarks/mlperf/README.md) and [targets](../targets.md).\n\n"
+    return text + table(("benchmark", "implementation", "harness", "stands for", *targets), rows)
+
+
+def coverage_cell(catalog: Catalog, benchmark: str, target: str) -> str:
+    """What can be done with the image of a benchmark for a target, on its first platform."""
+    (plan,) = build_plans(catalog, target=target, benchmarks=[benchmark])
+    return "plans" if any(step.unlocked or step.unpinned for step in plan.layers) else "builds"
 
 
 # -- errors ------------------------------------------------------------------------------
