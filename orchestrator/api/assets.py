@@ -28,7 +28,7 @@ def get(
     talk: bool = False,
     **options: Any,
 ) -> Document:
-    """Fetch, check and prepare assets, all that can be had where none is named.
+    """Fetch, check and prepare assets, those of the default benchmarks where none is named.
 
     ``data`` are ``NAME=FOLDER`` of a user who has some. Raises `UsageError`, `AssetError`, `EngineError`.
     """

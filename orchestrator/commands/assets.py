@@ -64,7 +64,7 @@ def list_command(context: Context, console: Console) -> None:
 def get_command(
     names: tuple[str, ...], target: str | None, data: tuple[str, ...], context: Context, console: Console
 ) -> None:
-    """Fetch, check and prepare models and datasets; all that can be had where none is named."""
+    """Fetch, check and prepare models and datasets; those of the default benchmarks where none is named."""
     from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.operations.assets.get import get_assets
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orchestrator.assets.provider import AssetProvider
-    from orchestrator.definitions.catalog import Entry
+    from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Progress
@@ -28,9 +28,9 @@ def get_assets(
 ) -> Iterator[AssetFacts]:
     """Fetch, check and prepare the named assets; gives each as soon as it is here.
 
-    Where none is named those that can be had without asking anybody are meant: not what is unlocked or gated, nor
-    what only a user can bring and has not named. ``target`` says whose prep image prepares them; None takes the
-    detected one. ``data`` are ``NAME=FOLDER`` of a user who has some already.
+    Where none is named those of the benchmarks that run by default are meant, as far as they can be had without asking
+    anybody: not what is unlocked or gated, nor what only a user can bring and has not named. ``target`` says whose prep
+    image prepares them; None takes the detected one. ``data`` are ``NAME=FOLDER`` of a user who has some already.
 
     Raises:
         UsageError: `unknown-asset`, `bad-data`, `no-data`.
@@ -39,8 +39,9 @@ def get_assets(
     """
     from orchestrator.operations.assets.provider import asset_provider
 
-    entries = named(context.catalog, names)
     provider = asset_provider(context, progress, target=target, data=data)
+    wanted = names or _by_default(context.catalog)
+    entries = named(context.catalog, wanted) if wanted else []
     if not names:
         entries = [entry for entry in entries if _can_be_had(entry, provider, progress)]
     provider.require_obtainable(entries)
@@ -48,6 +49,13 @@ def get_assets(
         _tell(entry, progress)
     for entry in entries:
         yield facts_of(entry, provider.get(entry))
+
+
+def _by_default(catalog: Catalog) -> tuple[str, ...]:
+    """The assets of the benchmarks that run by default; the catalogue holds others of a terabyte."""
+    benchmarks = [entry.definition for entry in catalog.benchmarks() if entry.definition.default]
+    kinds = (*(f"model/{each.model}" for each in benchmarks), *(f"dataset/{each.dataset}" for each in benchmarks))
+    return tuple(dict.fromkeys(kinds))
 
 
 def _tell(entry: Entry[Asset], progress: Progress) -> None:
