@@ -166,17 +166,15 @@ def _show_pruned(console: Console, result: PruneResult) -> None:
     console.result(f"{_megabytes(result.bytes)} MB {verb}")
 
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
 def _seconds(text: str) -> float:
     """A time in seconds. Raises `UsageError`."""
     from orchestrator.errors import UsageError
+    from orchestrator.facts.times import seconds_of
 
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not number.isdigit():
-        raise UsageError(f"`{text[:40]}` is no time", hint="write 30d, 12h, 90m or 10s", slug="bad-time")
-    return float(int(number) * _UNITS[unit])
+    try:
+        return float(seconds_of(text))
+    except ValueError:
+        raise UsageError(f"`{text[:40]}` is no time", hint="write 30d, 12h, 90m or 10s", slug="bad-time") from None
 
 
 @command.command("export")

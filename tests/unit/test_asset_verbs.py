@@ -436,6 +436,7 @@ def test_prune_by_age(site):
     assert site("prune", "--all", "--older-than", "1h", "--json")[1]["removed"] == []
     assert len(site("prune", "--all", "--older-than", "0s", "--json")[1]["removed"]) == 1
     assert site("prune", "--older-than", "soon")[0] == 2
+    assert site("prune", "--older-than", "²d")[0] == 2
 
 
 @pytest.mark.sockets

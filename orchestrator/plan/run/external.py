@@ -8,9 +8,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.kinds.external import VALUE_NAMES, WordsIf, folder_name
-from orchestrator.definitions.values import TemplateFault, fill, fill_typed
-from orchestrator.errors import DefinitionError, Problem, UsageError
+from orchestrator.definitions.kinds.external import WordsIf, folder_name
+from orchestrator.errors import DefinitionError, Problem
 from orchestrator.facts.containers import ARTIFACTS, Mount
 from orchestrator.facts.external import (
     CONFIG,
@@ -21,6 +20,8 @@ from orchestrator.facts.external import (
     PlannedFile,
     PlannedStep,
 )
+from orchestrator.facts.times import seconds_of
+from orchestrator.plan.run.external_texts import Filler, holds, parameters_of, words_of
 from orchestrator.plan.run.loadgen_settings import expected_settings, user_conf
 from orchestrator.plan.run.processors import size_bytes
 
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.external import (
         AccuracyFigure,
         Artifact,
-        Condition,
         Deviation,
-        Parameter,
         Program,
         RenderedFile,
         Step,
@@ -78,11 +77,11 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
         UsageError: `unknown-parameter`, `bad-parameter`.
     """
     program = test.program
-    parameters = parameters_of(test)
+    parameters = parameters_of(test.harness, program, test.values, test.chosen)
     values = {**test.values, **{f"param.{name}": value for name, value in parameters.items()}}
-    words, wordless = _words(program, values)
+    words, wordless = words_of(program, values)
     values |= words
-    filler = _Filler(test.harness, values, wordless)
+    filler = Filler(test.harness, values, wordless)
     files = _files(program, filler, test)
     steps = _steps(program, _with_needs(program, filler, test, files), filler, test, _lasting(program, files))
     names = [step.name for step in steps]
@@ -122,124 +121,13 @@ def _deviation_line(deviation: Deviation) -> str:
     return f"{deviation.what} {deviation.value}{only}: {deviation.reason}"
 
 
-# -- values ------------------------------------------------------------------------------------
-
-
-def holds(condition: Condition, values: Mapping[str, Value]) -> bool:
-    """Whether every value of a condition is the one wanted, or one of those wanted."""
-    for name, wanted in condition.items():
-        allowed = (wanted,) if isinstance(wanted, str) else wanted
-        if _text(values.get(name, "")) not in allowed:
-            return False
-    return True
-
-
-def _text(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def parameters_of(test: ExternalTest) -> dict[str, Value]:
-    """The program's parameters: default < overlays in their order < what was chosen."""
-    program = test.program
-    for name in test.chosen:
-        if name not in program.parameters:
-            raise _unknown_parameter(test.harness, name, program.parameters)
-    texts = {name: parameter.default for name, parameter in program.parameters.items()}
-    for overlay in program.overlays:
-        if holds(overlay.when, test.values):
-            texts |= overlay.parameters
-    texts |= test.chosen
-    filler = _Filler(test.harness, test.values)
-    return {name: _typed(name, program.parameters[name], filler.text(text)) for name, text in texts.items()}
-
-
-def _unknown_parameter(harness: str, name: str, known: Iterable[str]) -> UsageError:
-    from orchestrator.definitions.yaml.text import suggestion
-
-    return UsageError(
-        f"harness `{harness}` has no parameter `{name}`", hint=suggestion(name, known), slug="unknown-parameter"
-    )
-
-
-def _typed(name: str, parameter: Parameter, text: str) -> Value:
-    """The value of a parameter as its type says. Raises `UsageError` [bad-parameter]."""
-    if parameter.choices and text not in parameter.choices:
-        raise _bad_parameter(name, text, f"one of {', '.join(parameter.choices)}")
-    if parameter.type == "bool":
-        if text not in {"true", "false"}:
-            raise _bad_parameter(name, text, "true or false")
-        return text
-    if parameter.type == "text":
-        return text
-    try:
-        number: int | float = int(text) if parameter.type == "int" else float(text)
-    except ValueError:
-        raise _bad_parameter(name, text, "a whole number" if parameter.type == "int" else "a number") from None
-    if not (number == number and abs(number) < 2**63):  # noqa: PLR0124 (NaN)
-        raise _bad_parameter(name, text, "a finite number")
-    if parameter.min is not None and number < parameter.min:
-        raise _bad_parameter(name, text, f"at least {parameter.min}")
-    if parameter.max is not None and number > parameter.max:
-        raise _bad_parameter(name, text, f"at most {parameter.max}")
-    return number
-
-
-def _bad_parameter(name: str, text: str, wanted: str) -> UsageError:
-    return UsageError(f"`{text[:60]}` is no value for `{name}`", hint=f"it takes {wanted}", slug="bad-parameter")
-
-
-def _words(program: Program, values: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, str]]:
-    """The program's own words; and where it has none for a value, why a text that needs it cannot be filled."""
-    found: dict[str, Value] = {}
-    wordless: dict[str, str] = {}
-    for name, words in program.words.items():
-        value = _text(values.get(words.of, ""))
-        if value in words.values:
-            found[f"words.{name}"] = words.values[value]
-        else:
-            known = ", ".join(words.values)
-            wordless[f"words.{name}"] = f"the program cannot do {words.of} `{value}`: it has words for {known}"
-    return found, wordless
-
-
-class _Filler:
-    """Fills templates of one harness; a fault says which harness it is of."""
-
-    def __init__(self, harness: str, values: Mapping[str, Value], absent: Mapping[str, str] | None = None) -> None:
-        self._harness = harness
-        self._absent = absent or {}
-        self.values = values
-
-    def text(self, template: str) -> str:
-        try:
-            return fill(template, self.values)
-        except TemplateFault as fault:
-            raise self._error(fault) from None
-
-    def typed(self, template: str) -> Value:
-        try:
-            return fill_typed(template, self.values)
-        except TemplateFault as fault:
-            raise self._error(fault) from None
-
-    def _error(self, fault: TemplateFault) -> DefinitionError:
-        hint = fault.hint
-        if fault.message.startswith("there is no value `settings."):
-            hint = "this test leaves that setting to the harness; give the argument a `when`, or set it"
-        for name, why in self._absent.items():
-            if fault.message.startswith(f"there is no value `{name}`"):
-                hint = why
-        message = f"harness `{self._harness}`: {fault.message}"
-        return DefinitionError([Problem(slug="template", message=message, hint=hint)])
-
-
 # -- files -------------------------------------------------------------------------------------
 
 _File = tuple[str, str, str]
 """Its name below the config folder, its path in the container, its text."""
 
 
-def _files(program: Program, filler: _Filler, test: ExternalTest) -> tuple[_File, ...]:
+def _files(program: Program, filler: Filler, test: ExternalTest) -> tuple[_File, ...]:
     found = []
     for number, file in enumerate(program.files):
         if not holds(file.when, filler.values):
@@ -264,7 +152,7 @@ def _require_each_once(harness: str, files: Iterable[_File]) -> None:
         seen[name] = target
 
 
-def _content(file: RenderedFile, filler: _Filler, test: ExternalTest) -> str:
+def _content(file: RenderedFile, filler: Filler, test: ExternalTest) -> str:
     if file.format == "json":
         return json.dumps(_json(file.values, filler), indent=2) + "\n"
     text = filler.text(file.text)
@@ -273,7 +161,7 @@ def _content(file: RenderedFile, filler: _Filler, test: ExternalTest) -> str:
     return text
 
 
-def _json(tree: object, filler: _Filler) -> object:
+def _json(tree: object, filler: Filler) -> object:
     """A tree of templates as JSON: numbers, true, false and null as JSON spells them, all else text."""
     if isinstance(tree, dict):
         return {key: _json(value, filler) for key, value in tree.items()}
@@ -299,7 +187,7 @@ def _plain_json(value: str) -> object:
 # -- containers --------------------------------------------------------------------------------
 
 
-def _with_needs(program: Program, filler: _Filler, test: ExternalTest, files: Iterable[_File]) -> ContainerSpec:
+def _with_needs(program: Program, filler: Filler, test: ExternalTest, files: Iterable[_File]) -> ContainerSpec:
     """The container with the program's files, writable folders and deviations."""
     spec = test.container
     config = f"{test.folder}/{CONFIG_FOLDER}"
@@ -319,7 +207,7 @@ def _with_needs(program: Program, filler: _Filler, test: ExternalTest, files: It
     return replace(spec, mounts=tuple(mounts), tmpfs=tmpfs)
 
 
-def _tmpfs(folder: WritableFolder, filler: _Filler) -> str:
+def _tmpfs(folder: WritableFolder, filler: Filler) -> str:
     execution = "exec" if folder.exec else "noexec"
     owner = f"uid={filler.values['uid']},gid={filler.values['gid']}"
     return f"{_SCRATCH_OPTIONS},{execution},{owner},size={size_bytes(folder.size)}"
@@ -359,7 +247,7 @@ def _lasting(program: Program, files: Iterable[_File]) -> Mapping[str, str]:
 
 
 def _steps(
-    program: Program, spec: ContainerSpec, filler: _Filler, test: ExternalTest, files: Mapping[str, str]
+    program: Program, spec: ContainerSpec, filler: Filler, test: ExternalTest, files: Mapping[str, str]
 ) -> tuple[PlannedStep, ...]:
     """The steps that this test has; what one of them makes is mounted in all later ones."""
     steps: list[PlannedStep] = []
@@ -374,14 +262,7 @@ def _steps(
     return tuple(steps)
 
 
-def _seconds(timeout: str) -> int:
-    """``90s``, ``5m`` or ``240h``: a step may take days, unlike the duration that somebody asks of a test."""
-    return int(timeout[:-1]) * {"s": 1, "m": 60, "h": 3600}[timeout[-1]]
-
-
-def _step(
-    step: Step, spec: ContainerSpec, filler: _Filler, test: ExternalTest, files: Mapping[str, str]
-) -> PlannedStep:
+def _step(step: Step, spec: ContainerSpec, filler: Filler, test: ExternalTest, files: Mapping[str, str]) -> PlannedStep:
     argv: list[str] = []
     for word in step.argv:
         if not isinstance(word, WordsIf):
@@ -401,7 +282,7 @@ def _step(
     if artifact is not None:
         made = Mount(source=f"{artifact.path}/files", target=artifact.target, read_only=False)
         container = replace(container, mounts=(*container.mounts, made))
-    timeout_s = _seconds(step.timeout)
+    timeout_s = seconds_of(step.timeout)
     return PlannedStep(name=step.name, role=step.role, container=container, timeout_s=timeout_s, artifact=artifact)
 
 
@@ -448,6 +329,3 @@ def _reading(figure: AccuracyFigure) -> FigureReading:
         key=figure.key,
         samples=figure.samples or "",
     )
-
-
-__all__ = ["VALUE_NAMES", "ExternalTest", "holds", "parameters_of", "plan_external"]

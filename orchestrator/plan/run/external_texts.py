@@ -1,0 +1,128 @@
+"""What the texts of an external harness are filled with: its parameters, its own words, and its conditions. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.definitions.values import TemplateFault, fill, fill_typed
+from orchestrator.errors import DefinitionError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from orchestrator.definitions.kinds.external import Condition, Parameter, Program
+    from orchestrator.definitions.values import Value
+
+
+def holds(condition: Condition, values: Mapping[str, Value]) -> bool:
+    """Whether every value of a condition is the one wanted, or one of those wanted."""
+    for name, wanted in condition.items():
+        allowed = (wanted,) if isinstance(wanted, str) else wanted
+        if _text(values.get(name, "")) not in allowed:
+            return False
+    return True
+
+
+def _text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parameters_of(
+    harness: str, program: Program, values: Mapping[str, Value], chosen: Mapping[str, str]
+) -> dict[str, Value]:
+    """The program's parameters: default < overlays in their order < what was chosen.
+
+    Raises:
+        DefinitionError: `template`, a text of the recipe that cannot be filled.
+        UsageError: `unknown-parameter`, `bad-parameter`.
+    """
+    for name in chosen:
+        if name not in program.parameters:
+            raise _unknown_parameter(harness, name, program.parameters)
+    texts = {name: parameter.default for name, parameter in program.parameters.items()}
+    for overlay in program.overlays:
+        if holds(overlay.when, values):
+            texts |= overlay.parameters
+    texts |= chosen
+    filler = Filler(harness, values)
+    return {name: _typed(name, program.parameters[name], filler.text(text)) for name, text in texts.items()}
+
+
+def _unknown_parameter(harness: str, name: str, known: Iterable[str]) -> UsageError:
+    from orchestrator.definitions.yaml.text import suggestion
+
+    return UsageError(
+        f"harness `{harness}` has no parameter `{name}`", hint=suggestion(name, known), slug="unknown-parameter"
+    )
+
+
+def _typed(name: str, parameter: Parameter, text: str) -> Value:
+    """The value of a parameter as its type says. Raises `UsageError` [bad-parameter]."""
+    if parameter.choices and text not in parameter.choices:
+        raise _bad_parameter(name, text, f"one of {', '.join(parameter.choices)}")
+    if parameter.type == "bool":
+        if text not in {"true", "false"}:
+            raise _bad_parameter(name, text, "true or false")
+        return text
+    if parameter.type == "text":
+        return text
+    try:
+        number: int | float = int(text) if parameter.type == "int" else float(text)
+    except ValueError:
+        raise _bad_parameter(name, text, "a whole number" if parameter.type == "int" else "a number") from None
+    if not (number == number and abs(number) < 2**63):  # noqa: PLR0124 (NaN)
+        raise _bad_parameter(name, text, "a finite number")
+    if parameter.min is not None and number < parameter.min:
+        raise _bad_parameter(name, text, f"at least {parameter.min}")
+    if parameter.max is not None and number > parameter.max:
+        raise _bad_parameter(name, text, f"at most {parameter.max}")
+    return number
+
+
+def _bad_parameter(name: str, text: str, wanted: str) -> UsageError:
+    return UsageError(f"`{text[:60]}` is no value for `{name}`", hint=f"it takes {wanted}", slug="bad-parameter")
+
+
+def words_of(program: Program, values: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, str]]:
+    """The program's own words; and where it has none for a value, why a text that needs it cannot be filled."""
+    found: dict[str, Value] = {}
+    wordless: dict[str, str] = {}
+    for name, words in program.words.items():
+        value = _text(values.get(words.of, ""))
+        if value in words.values:
+            found[f"words.{name}"] = words.values[value]
+        else:
+            known = ", ".join(words.values)
+            wordless[f"words.{name}"] = f"the program cannot do {words.of} `{value}`: it has words for {known}"
+    return found, wordless
+
+
+class Filler:
+    """Fills templates of one harness; a fault says which harness it is of."""
+
+    def __init__(self, harness: str, values: Mapping[str, Value], absent: Mapping[str, str] | None = None) -> None:
+        self._harness = harness
+        self._absent = absent or {}
+        self.values = values
+
+    def text(self, template: str) -> str:
+        try:
+            return fill(template, self.values)
+        except TemplateFault as fault:
+            raise self._error(fault) from None
+
+    def typed(self, template: str) -> Value:
+        try:
+            return fill_typed(template, self.values)
+        except TemplateFault as fault:
+            raise self._error(fault) from None
+
+    def _error(self, fault: TemplateFault) -> DefinitionError:
+        hint = fault.hint
+        if fault.message.startswith("there is no value `settings."):
+            hint = "this test leaves that setting to the harness; give the argument a `when`, or set it"
+        for name, why in self._absent.items():
+            if fault.message.startswith(f"there is no value `{name}`"):
+                hint = why
+        message = f"harness `{self._harness}`: {fault.message}"
+        return DefinitionError([Problem(slug="template", message=message, hint=hint)])
