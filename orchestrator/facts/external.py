@@ -19,6 +19,7 @@ class PlannedFile:
 
     name: str
     text: str
+    executable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,11 @@ class PlannedArtifact:
     files: tuple[str, ...]
     needs_device: bool = False
     takes: str = ""
+
+    @property
+    def source(self) -> str:
+        """The folder on the host that is mounted at ``target``."""
+        return f"{self.path}/files"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,7 +147,7 @@ class Containers:
             try:
                 with making(path, path.parents[1] / "quarantine", lambda _name: True, _require(artifact)) as made:
                     give(made / "out", planned.container.user)
-                    container = _made_in(planned.container, artifact.target, made / "out")
+                    container = _made_in(planned.container, artifact, made / "out")
                     followed = self._one(step, replace(planned, container=container), folder, output)
                     take_over(made / "out", step.results_owner)
             except (AssetError, UnreadableFile) as error:
@@ -299,9 +299,12 @@ def _is_in_its_place(own: Path, name: Path, *, may_lack: bool) -> bool:
     return True
 
 
-def _made_in(container: ContainerSpec, target: str, folder: Path) -> ContainerSpec:
-    """The container with another folder at ``target``: what it makes is not in its place before it is whole."""
-    mounts = (replace(mount, source=str(folder)) if mount.target == target else mount for mount in container.mounts)
+def _made_in(container: ContainerSpec, artifact: PlannedArtifact, folder: Path) -> ContainerSpec:
+    """The container with another folder for what it makes, which is not in its place before it is whole."""
+    mounts = []
+    for mount in container.mounts:
+        is_made = mount.source == artifact.source
+        mounts.append(replace(mount, source=str(folder)) if is_made else mount)
     return replace(container, mounts=tuple(mounts))
 
 

@@ -52,7 +52,7 @@ def prepare_files(folder: Path, run: ExternalRun, user: str) -> None:
     for file in run.files:
         path = folder / CONFIG_FOLDER / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(path, file.text, mode=0o444)
+        atomic_write_text(path, file.text, mode=0o555 if file.executable else 0o444)
 
 
 @dataclass(slots=True, kw_only=True)

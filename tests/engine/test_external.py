@@ -111,3 +111,39 @@ def test_a_mistaken_set_starts_nothing(mlorch, site, change, slug):
     done = mlorch("run", "suite-fashion", "--target", "cpu", "-s", "Offline", "--set", change, "--json", cwd=site)
     assert json.loads(done.stdout)["error"]["slug"] == slug
     assert done.returncode in {2, 3}
+
+
+SUDO = '{path: /usr/bin/sudo, text: "#!/bin/sh\\nexit 0\\n", executable: true}'
+PLACES = (
+    ("  user: runner\n", f"    - {SUDO}\n  user: runner\n  links:\n    - {{path: /opt/suite/build/set, to: \"{{data}}\"}}\n"
+     '    - {path: /opt/suite/build/net, to: "{artifacts}/compile"}\n'),
+    ("kind: memory, size: 16m,", "kind: results, seeded: true,"),
+    ('"{artifacts}/compile/net.onnx"', "build/net/net.onnx"),
+    ("argv:\n        - python3\n        - app/bench.py", "argv:\n        - sh\n        - -c\n"
+     '        - sudo clocks && id -un && echo more >> cache/README && exec "$@"\n'
+     "        - run\n        - python3\n        - app/bench.py"),
+    ("--net={artifacts}/compile", "--net=build/net"),
+    ("--set={data}", "--set=build/set"),
+)  # fmt: skip
+"""What the harness of the docs becomes when its program looks at fixed places, and writes into its own folder."""
+
+
+def test_a_program_finds_its_files_at_fixed_places_and_writes_beside_what_its_image_has(mlorch, site):
+    text = (site / "recipes/suite.yaml").read_text()
+    for old, new in PLACES:
+        assert old in text
+        text = text.replace(old, new)
+    (site / "recipes/suite-places.yaml").write_text(text.replace("name: suite\n", "name: suite-places\n"))
+    words = ("suite-fashion", "--target", "cpu", "--duration", "1s", "-s", "Offline", "-m", "performance")
+    try:
+        for _ in range(2):
+            done = mlorch("run", *words, "--set", "harness=suite-places", "--json", cwd=site)
+            assert done.returncode == 0, done.stderr[-4000:]
+            (result,) = json.loads(done.stdout)["results"]
+            folder = Path(result["record"]).parent
+            assert "\nrunner\n" in (folder / "console.log").read_text()
+            assert (folder / "opt-suite-cache/README").read_text() == "traces\nmore\n"
+    finally:
+        (site / "recipes/suite-places.yaml").unlink()
+    steps = [(step["name"], step["reused"]) for step in record(result)["steps"]]
+    assert steps == [("copy-opt-suite-cache", False), ("compile", True), ("bench", False)]

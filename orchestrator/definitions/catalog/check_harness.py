@@ -157,6 +157,8 @@ def _conditions(program: e.Program) -> Iterator[tuple[Loc, e.Condition]]:
         yield ("program", "overlays", index, "when"), overlay.when
     for index, file in enumerate(program.files):
         yield ("program", "files", index, "when"), file.when
+    for index, link in enumerate(program.links):
+        yield ("program", "links", index, "when"), link.when
     for index, figure in enumerate(program.accuracy.figures if program.accuracy else ()):
         yield ("program", "accuracy", "figures", index, "when"), figure.when
     for index, step in enumerate(program.steps):

@@ -18,6 +18,8 @@ ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(?:\.[a-z
 FilePath = Annotated[str, StringConstraints(pattern=r"^(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+~-]+\Z")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=40)]
 """A name that can stand in a template: no hyphen, which is arithmetic there."""
+UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,30}\Z")]
+"""A name as /etc/passwd has it."""
 MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@.-]*\Z", max_length=40)]
 """What a figure of accuracy is called: ``top1``, ``F1``, ``mAP@0.5``."""
 Reason = Annotated[str, StringConstraints(min_length=8, max_length=400)]
@@ -150,13 +152,15 @@ class RenderedFile(Strict):
     """A file that mlorch writes for the program, mounted read-only.
 
     A relative ``path`` lies below ``/config``, an absolute one replaces that file of the image. ``user.conf`` holds
-    the settings of the test for LoadGen, ``text`` follows them; ``json`` is made of ``values``.
+    the settings of the test for LoadGen, ``text`` follows them; ``json`` is made of ``values``. ``executable`` is for
+    a command that the program calls and that must not do here what it does elsewhere.
     """
 
     path: FilePath
     format: Literal["text", "user.conf", "json"] = "text"
     text: Template = ""
     values: dict[str, object] = Field(default_factory=dict)
+    executable: bool = False
     when: Condition = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -176,18 +180,50 @@ class WritableFolder(Strict):
 
     ``memory`` is gone after the step, ``results`` stays with the run, ``artifacts`` is kept for the next run of
     the same image. Programs can be started from it only with ``exec`` (a JIT compiler), which needs its reason.
+    It is empty, or ``seeded``: a step of its own copies what the image has there, for each run anew.
     """
 
     path: AbsolutePath
     kind: Literal["memory", "results", "artifacts"] = "memory"
     size: Size = "1g"
     exec: bool = False
+    seeded: bool = False
     reason: Reason
 
     @model_validator(mode="after")
     def _its_own(self) -> WritableFolder:
         _own_place(self.path)
+        if self.seeded and self.kind != "results":
+            raise ValueError(
+                f"a seeded folder is copied for each run and stays with it: `kind: results`, not {self.kind}"
+            )
         return self
+
+
+class Link(Strict):
+    """A second place of a folder that containers have: the model, the data, or what a `prepare` step made.
+
+    For programs that look for their files at a fixed path of the image; what the image has there is hidden. The
+    folder is read-only at both places, and writable at both for the step that makes it.
+    """
+
+    path: AbsolutePath
+    to: Annotated[
+        str, StringConstraints(pattern=r"^\{(?:model|data)\}\Z|^\{artifacts\}/[a-z][a-z0-9_]*\Z", max_length=60)
+    ]
+    """``{model}``, ``{data}`` or ``{artifacts}/STEP``."""
+    when: Condition = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _its_own(self) -> Link:
+        _own_place(self.path)
+        _plain_path(self.path)
+        return self
+
+    @property
+    def step(self) -> str:
+        """The step whose artefact it is; empty for the model and the data."""
+        return self.to.partition("}/")[2]
 
 
 class Deviation(Strict):
@@ -328,7 +364,11 @@ class Program(Strict):
     words: dict[Identifier, Words] = Field(default_factory=dict)
     overlays: tuple[Overlay, ...] = ()
     files: tuple[RenderedFile, ...] = ()
+    links: tuple[Link, ...] = ()
     writable: tuple[WritableFolder, ...] = ()
+    user: UserName | None = None
+    """A name for the user that the program runs as, for programs that ask who they are; the number is the caller's,
+    and never root's."""
     deviations: tuple[Deviation, ...] = ()
     env: dict[EnvName, Template] = Field(default_factory=dict)
     """For every step; what a step says itself counts more."""
@@ -353,6 +393,23 @@ class Program(Strict):
         order = [_ORDER[step.role] for step in self.steps]
         if order != sorted(order):
             raise ValueError("steps stand in their order: prepare, run, accuracy")
+        return self
+
+    @model_validator(mode="after")
+    def _links_fit(self) -> Program:
+        makers = {step.name for step in self.steps if step.artifact is not None}
+        paths = [folder.path for folder in self.writable]
+        for link in self.links:
+            if link.step and link.step not in makers:
+                raise ValueError(f"`{link.to}` is what step `{link.step}` makes, and no such step makes an artefact")
+            if link.path in paths:
+                raise ValueError(f"`{link.path}` is both a link and something else")
+            for folder in self.writable:
+                if folder.kind != "memory" and link.path.startswith(f"{folder.path}/"):
+                    raise ValueError(
+                        f"`{link.path}` lies in {folder.path}, which is kept: an engine would write into it"
+                    )
+            paths.append(link.path)
         return self
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds.external import WordsIf, folder_name
 from orchestrator.errors import DefinitionError, Problem
-from orchestrator.facts.containers import ARTIFACTS, Mount
+from orchestrator.facts.containers import ARTIFACTS, RESULTS, Mount
 from orchestrator.facts.external import (
     CONFIG,
     CONFIG_FOLDER,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec
 
 _SCRATCH_OPTIONS = "rw,nosuid,nodev,mode=1777"
+_COPY_TIMEOUT_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +84,13 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
     values |= words
     filler = Filler(test.harness, values, wordless)
     files = _files(program, filler, test)
-    steps = _steps(program, _with_needs(program, filler, test, files), filler, test, _lasting(program, files))
+    spec = _with_needs(program, filler, test, files)
+    steps = (*_seeds(program, test), *_steps(program, spec, filler, test, _lasting(program, files)))
     names = [step.name for step in steps]
     accuracy = program.accuracy if program.accuracy and program.accuracy.step in names else None
     run = ExternalRun(
         steps=steps,
-        files=tuple(PlannedFile(name=name, text=text) for name, _, text in files),
+        files=tuple(PlannedFile(name=one.name, text=one.text, executable=one.executable) for one in files),
         folders=tuple(folder_name(one.path) for one in program.writable if one.kind == "results"),
         logs_folder=program.logs.folder,
         logs_pick=program.logs.pick,
@@ -111,7 +113,8 @@ def _told_deviations(program: Program) -> tuple[str, ...]:
     found = [_deviation_line(one) for one in program.deviations]
     for folder in program.writable:
         execution = " (exec)" if folder.exec else ""
-        found.append(f"writable {folder.path}{execution}: {folder.reason}")
+        seeded = " (a copy of the image's)" if folder.seeded else ""
+        found.append(f"writable {folder.path}{execution}{seeded}: {folder.reason}")
     return tuple(found)
 
 
@@ -123,8 +126,15 @@ def _deviation_line(deviation: Deviation) -> str:
 
 # -- files -------------------------------------------------------------------------------------
 
-_File = tuple[str, str, str]
-"""Its name below the config folder, its path in the container, its text."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A rendered file: ``name`` below the config folder, ``target`` in the container."""
+
+    name: str
+    target: str
+    text: str
+    executable: bool = False
 
 
 def _files(program: Program, filler: Filler, test: ExternalTest) -> tuple[_File, ...]:
@@ -135,15 +145,30 @@ def _files(program: Program, filler: Filler, test: ExternalTest) -> tuple[_File,
         absolute = file.path.startswith("/")
         name = f"{number}-{file.path.rpartition('/')[2]}" if absolute else file.path
         target = file.path if absolute else f"{CONFIG}/{file.path}"
-        found.append((name, target, _content(file, filler, test)))
+        text = _content(file, filler, test)
+        found.append(_File(name=name, target=target, text=text, executable=file.executable))
+    if program.user is not None:
+        found += _user_files(program.user, filler)
     _require_each_once(test.harness, found)
     return tuple(found)
+
+
+def _user_files(name: str, filler: Filler) -> tuple[_File, ...]:
+    """The lists of users and groups with a name for the user of the run, which no image knows."""
+    uid, gid = filler.values["uid"], filler.values["gid"]
+    users = f"root:x:0:0:root:/root:/bin/sh\n{name}:x:{uid}:{gid}::/scratch:/bin/sh\n"
+    groups = f"root:x:0:\n{name}:x:{gid}:\n"
+    return (
+        _File(name="user-passwd", target="/etc/passwd", text=users),
+        _File(name="user-group", target="/etc/group", text=groups),
+    )
 
 
 def _require_each_once(harness: str, files: Iterable[_File]) -> None:
     """Raise `DefinitionError` [file-twice] where two files have one place, or one would have to be a folder."""
     seen: dict[str, str] = {}
-    for name, target, _ in files:
+    for file in files:
+        name, target = file.name, file.target
         for other, where in seen.items():
             if f"{name}/".startswith(f"{other}/") or f"{other}/".startswith(f"{name}/") or target == where:
                 message = f"harness `{harness}`: the files {where} and {target} cannot both be there"
@@ -195,9 +220,9 @@ def _with_needs(program: Program, filler: Filler, test: ExternalTest, files: Ite
     files = tuple(files)
     if files:
         mounts.append(Mount(source=config, target=CONFIG))
-    for name, target, _ in files:
-        if not target.startswith(f"{CONFIG}/"):
-            mounts.append(Mount(source=f"{config}/{name}", target=target))
+    for file in files:
+        if not file.target.startswith(f"{CONFIG}/"):
+            mounts.append(Mount(source=f"{config}/{file.name}", target=file.target))
     tmpfs = dict(spec.tmpfs)
     for folder in program.writable:
         if folder.kind == "memory":
@@ -219,6 +244,36 @@ def _kept_folder(folder: WritableFolder, spec: ContainerSpec, test: ExternalTest
         return Mount(source=f"{test.folder}/{name}", target=folder.path, read_only=False)
     artifacts = next(mount.source for mount in spec.mounts if mount.target == ARTIFACTS)
     return Mount(source=f"{artifacts}/{name}", target=folder.path, read_only=False)
+
+
+def _seeds(program: Program, test: ExternalTest) -> tuple[PlannedStep, ...]:
+    """For each writable folder that starts with what the image has there, the step that copies it.
+
+    The container copies it itself, as the user of the run and before anything of the program is mounted: mlorch
+    follows no link of an image, and the copies are the user's on every engine.
+    """
+    found = []
+    for folder in program.writable:
+        if not folder.seeded:
+            continue
+        name = f"copy-{folder_name(folder.path)}"
+        command = ("cp", "-dRp", f"{folder.path}/.", f"{RESULTS}/{folder_name(folder.path)}/")
+        container = replace(test.container, name=f"{test.container.name}-{name}", command=command)
+        found.append(PlannedStep(name=name, role="prepare", container=container, timeout_s=_COPY_TIMEOUT_S))
+    return tuple(found)
+
+
+def _linked(spec: ContainerSpec, program: Program, filler: Filler) -> ContainerSpec:
+    """The container with its folders also at the fixed places where the program looks for them."""
+    by_target = {mount.target: mount for mount in spec.mounts}
+    links = []
+    for link in program.links:
+        if not holds(link.when, filler.values):
+            continue
+        mount = by_target.get(filler.text(link.to))
+        if mount is not None:  # else it is of a step that comes later, or that this test has not
+            links.append(replace(mount, target=link.path))
+    return replace(spec, mounts=(*spec.mounts, *links))
 
 
 def _deviating(spec: ContainerSpec, deviation: Deviation) -> ContainerSpec:
@@ -243,7 +298,7 @@ def _deviating(spec: ContainerSpec, deviation: Deviation) -> ContainerSpec:
 def _lasting(program: Program, files: Iterable[_File]) -> Mapping[str, str]:
     """The files that a step's artefact may depend on, by their paths: LoadGen's settings are not among them."""
     settings = {file.path for file in program.files if file.format == "user.conf"}
-    return {target: text for name, target, text in files if target not in settings and name not in settings}
+    return {file.target: file.text for file in files if file.target not in settings and file.name not in settings}
 
 
 def _steps(
@@ -257,7 +312,7 @@ def _steps(
         planned = _step(step, spec, filler, test, files)
         steps.append(planned)
         if planned.artifact is not None:
-            made = Mount(source=f"{planned.artifact.path}/files", target=planned.artifact.target)
+            made = Mount(source=planned.artifact.source, target=planned.artifact.target)
             spec = replace(spec, mounts=(*spec.mounts, made))
     return tuple(steps)
 
@@ -280,8 +335,9 @@ def _step(step: Step, spec: ContainerSpec, filler: Filler, test: ExternalTest, f
     )
     artifact = None if step.artifact is None else _artifact(step.name, step.artifact, container, test, files)
     if artifact is not None:
-        made = Mount(source=f"{artifact.path}/files", target=artifact.target, read_only=False)
+        made = Mount(source=artifact.source, target=artifact.target, read_only=False)
         container = replace(container, mounts=(*container.mounts, made))
+    container = _linked(container, test.program, filler)
     timeout_s = seconds_of(step.timeout)
     return PlannedStep(name=step.name, role=step.role, container=container, timeout_s=timeout_s, artifact=artifact)
 
@@ -290,7 +346,7 @@ def _artifact(
     step: str, artifact: Artifact, container: ContainerSpec, test: ExternalTest, files: Mapping[str, str]
 ) -> PlannedArtifact:
     """What the step makes; its key is a hash of everything that determines its bytes, as far as that is known."""
-    form = {
+    form: dict[str, object] = {
         "image": container.image,
         "argv": container.command,
         "env": dict(container.env),
@@ -305,6 +361,8 @@ def _artifact(
         "inputs": dict(test.inputs),
         "devices": test.device_kinds if artifact.needs_device else (),
     }
+    if test.program.links:
+        form["links"] = [(link.path, link.to) for link in test.program.links]
     key = hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()[:24]
     return PlannedArtifact(
         key=key,
