@@ -113,18 +113,29 @@ def test_a_mistaken_set_starts_nothing(mlorch, site, change, slug):
     assert done.returncode in {2, 3}
 
 
-SUDO = '{path: /usr/bin/sudo, text: "#!/bin/sh\\nexit 0\\n", executable: true}'
+LINKS = """\
+    - {path: /usr/bin/sudo, text: "#!/bin/sh\\nexit 0\\n", executable: true}
+  user: runner
+  links:
+    - {path: /opt/suite/build/set, to: "{data}"}
+    - {path: /opt/suite/build/net, to: "{artifacts}/compile"}
+"""
+BENCH = """\
+        - sh
+        - -c
+        - sudo clocks && id -un && echo more >> cache/README && exec "$@"
+        - run
+        - python3
+        - app/bench.py
+"""
 PLACES = (
-    ("  user: runner\n", f"    - {SUDO}\n  user: runner\n  links:\n    - {{path: /opt/suite/build/set, to: \"{{data}}\"}}\n"
-     '    - {path: /opt/suite/build/net, to: "{artifacts}/compile"}\n'),
+    ("  user: runner\n", LINKS),
+    ("        - python3\n        - app/bench.py\n", BENCH),
     ("kind: memory, size: 16m,", "kind: results, seeded: true,"),
     ('"{artifacts}/compile/net.onnx"', "build/net/net.onnx"),
-    ("argv:\n        - python3\n        - app/bench.py", "argv:\n        - sh\n        - -c\n"
-     '        - sudo clocks && id -un && echo more >> cache/README && exec "$@"\n'
-     "        - run\n        - python3\n        - app/bench.py"),
     ("--net={artifacts}/compile", "--net=build/net"),
     ("--set={data}", "--set=build/set"),
-)  # fmt: skip
+)
 """What the harness of the docs becomes when its program looks at fixed places, and writes into its own folder."""
 
 

@@ -32,8 +32,12 @@ CATALOG = load([builtin_root()])
 ARM = "cpu-arm64"
 """`cpu` once more, for the platform on which LoadGen is compiled."""
 TARGETS = ("cpu", *sorted({*CATALOG.names("target"), ARM} - {"cpu"}))
-IMPLEMENTATIONS = {"rocm": ("llama2-70b", "amd"), "cpu": ("dlrm-v2", "intel"), "cuda": ("llama3.1-8b", "redhat")}
-"""For a target the vendor's stack that is recorded beside the defaults: a benchmark, and whose program runs it."""
+IMPLEMENTATIONS = {
+    "rocm": (("llama2-70b", "amd"),),
+    "cpu": (("dlrm-v2", "intel"),),
+    "cuda": (("llama3.1-8b", "redhat"), ("resnet50", "nvidia")),
+}
+"""For a target the vendors' stacks that are recorded beside the defaults: a benchmark, and whose program runs it."""
 NAMED_BY_TARGET = ("benchmark", "side")
 OWN_TEXT = frozenset(
     path.read_text(encoding="utf-8") for path in builtin_root().dockerfiles.iterdir() if path.is_file()
@@ -49,12 +53,12 @@ def plans_of(target: str) -> tuple[BuildPlan, ...]:
 
 
 def plans_of_vendors(target: str) -> tuple[BuildPlan, ...]:
-    """The plan of a vendor's stack, where one is recorded."""
-    if target not in IMPLEMENTATIONS:
-        return ()
-    benchmark, implementation = IMPLEMENTATIONS[target]
-    catalog = load_chosen(CATALOG, [benchmark], (Change("implementation", implementation),))
-    return build_plans(catalog, target=target, benchmarks=[benchmark])
+    """The plan of each vendor's stack that is recorded."""
+    plans: list[BuildPlan] = []
+    for benchmark, implementation in IMPLEMENTATIONS.get(target, ()):
+        catalog = load_chosen(CATALOG, [benchmark], (Change("implementation", implementation),))
+        plans += build_plans(catalog, target=target, benchmarks=[benchmark])
+    return tuple(plans)
 
 
 def files_of(step: LayerStep) -> dict[str, str]:

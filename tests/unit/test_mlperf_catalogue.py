@@ -76,6 +76,8 @@ def cells():
 
 
 CELLS = list(cells())
+MORE = {"nvidia-tensorrt": (2048,)}
+"""Performance samples of a program that loads more of them than its round asks."""
 
 
 def test_there_is_nothing_wrong_with_what_ships():
@@ -90,7 +92,8 @@ def test_the_models_of_the_rounds_are_among_them():
 def test_it_is_a_model_of_its_round_and_asks_what_the_round_asks(name, target, changes):
     benchmark = chosen(name, changes).benchmark(name).definition
     rules = CATALOG.round_rules(benchmark.round).models[benchmark.stands_for]
-    assert rules.performance_samples in {benchmark.performance_samples, 0}
+    least = rules.performance_samples
+    assert benchmark.performance_samples in {least or benchmark.performance_samples, *MORE.get(benchmark.harness, ())}
     assert {scenario.partition(" ")[0] for scenario in benchmark.scenarios} & set(rules.all_scenarios)
 
 
