@@ -17,13 +17,15 @@ from orchestrator.host.folders import cache_home
 from orchestrator.host.pci import hardware_signature
 from orchestrator.operations.plan_cache import AUTO, CachedPlans, Selection, cached_plans
 from orchestrator.operations.progress import Silent
+from orchestrator.operations.recipe_cache import slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
     from orchestrator.definitions.catalog import Catalog, Root
     from orchestrator.definitions.kinds.recipes import Target
-    from orchestrator.engines import Engine, EngineFactory, EngineFacts
+    from orchestrator.engines import Engine, EngineFactory, EngineFacts, ImageFacts
     from orchestrator.facts.build import BuildPlan, BuildSettings
     from orchestrator.host.accelerators import Machine
     from orchestrator.host.detect import Presence
@@ -54,6 +56,8 @@ class Context:
     wanted_engine: str = ""
     """The engine that was named; empty leaves it to the settings."""
     talk: Talk = field(default_factory=Silent)
+    kinds: frozenset[str] = frozenset()
+    """The kinds of definitions that the catalogue is read for; all of them where none is named."""
     _presences: dict[str, Presence] = field(default_factory=dict, repr=False)
     _choices: dict[tuple[str | None, str | None, str | None], TargetChoice] = field(default_factory=dict, repr=False)
     _preferred_bases: dict[tuple[str | None, str | None], str] = field(default_factory=dict, repr=False)
@@ -73,7 +77,7 @@ class Context:
 
         # Before anything is read: a file that is edited meanwhile must not pass for the one that was read.
         self._signature = signature(self._plan_roots())
-        return load(self.roots(), look)
+        return load(self.roots(), look, self.kinds)
 
     def roots(self) -> tuple[Root, ...]:
         """The folders of definitions, built-in ones first; a repository is fetched once a commit."""
@@ -152,6 +156,16 @@ class Context:
         machine = "" if wanted.target and wanted.arch else hardware_signature()
         decided_by = (self.pinned, self.locked, machine)
         return cached_plans(wanted, self._make_plans, cache=cache_home(), watched=watched, decided_by=decided_by)
+
+    def kept_document(self, asked: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What ``make`` makes of the catalogue alone, from the cache where nothing changed; a form of JSON."""
+        place = slot(cache_home() / "lists", asked, watched=settings_files(), decided_by=(self.pinned, self.locked))
+        kept = place.read()
+        if kept is not None and isinstance(kept.form, dict):
+            return kept.form
+        document = make()
+        place.write(document, self._plan_roots(), self._signature)
+        return document
 
     def _with_settings(self, selection: Selection) -> Selection:
         """`selection` with what the settings, or an earlier fallback, say where the request is silent."""
@@ -252,6 +266,11 @@ class Context:
         engine = self.engine
         return lambda references: {reference: engine.image(reference) for reference in references}
 
+    def labelled_images(self, label: str) -> Sequence[ImageFacts]:
+        """Every tagged image with a label (``name`` or ``name=value``): the quick way where the engine has one."""
+        fast = self.engine_factory.fast_labelled(self.engine_access)
+        return self.engine.images(label) if fast is None else fast(label)
+
     def try_look_up(self) -> LookUp | None:
         """The same, or None where no engine answers: a plan then says `unknown`."""
         try:
@@ -300,11 +319,11 @@ def engine_name(settings: Settings, wanted: str, known: Sequence[str]) -> str:
 
     Raises `UsageError` for one that is not known: no other is used silently.
     """
-    from orchestrator.engines.printers import PRINTERS
-
     name = wanted or settings.engine or known[0]
     if name in known:
         return name
+    from orchestrator.engines.printers import PRINTERS
+
     hint = f"known: {', '.join(known)}"
     if name in PRINTERS:
         hint += f"; `mlorch run --dry-run --engine {name}` prints what it would run"

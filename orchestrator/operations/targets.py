@@ -163,7 +163,8 @@ class TargetReport:
 
 
 def list_targets(context: Context) -> TargetList:
-    """Every target in its three states, as ``mlorch targets`` shows them."""
+    """Every target in its three states, as ``mlorch targets`` shows them; recipes of other kinds are not read."""
+    context = replace(context, kinds=frozenset({"target", "hostchecks"}))
     targets = all_targets(context.catalog)
     judged = judge(context.try_facts())
     return TargetList(

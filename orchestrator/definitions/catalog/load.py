@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 (a field's type)
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from orchestrator.definitions.catalog.short import Short, is_short, write_out
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.variations import vary
 from orchestrator.definitions.yaml import Document, decode, read_document, suggestion
+from orchestrator.definitions.yaml.document import MAX_BYTES
 from orchestrator.definitions.yaml.nodes import ScalarNode
 from orchestrator.definitions.yaml.text import listing
 from orchestrator.errors import DefinitionError, Problem, Span, UsageError
@@ -33,16 +35,21 @@ class Gathered:
     problems: tuple[Problem, ...]
 
 
-def load(roots: Sequence[Root], look: Look | None = None) -> Catalog:
+_KIND = re.compile(rb"^kind:[ \t]*([a-z]+)[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+"""The line of a recipe that says its kind, in its plain form."""
+
+
+def load(roots: Sequence[Root], look: Look | None = None, kinds: frozenset[str] = frozenset()) -> Catalog:
     """The catalogue of some roots; later ones replace equal (kind, name) of earlier ones.
 
-    ``look`` reads the files that benchmarks name as their models.
+    ``look`` reads the files that benchmarks name as their models. With ``kinds``, files that plainly say that they
+    are of another kind are left unread, and so are the names that lead to them unchecked.
 
     Raises `DefinitionError` with every fault of every file: what cannot be decoded,
     or else names that are not defined. `check` looks at files and locks too.
     """
-    gathered = gather(roots, look=look)
-    problems = gathered.problems or check_references(gathered.catalog)
+    gathered = gather(roots, look=look, kinds=kinds)
+    problems = gathered.problems or (() if kinds else check_references(gathered.catalog))
     if problems:
         raise DefinitionError(problems)
     return gathered.catalog
@@ -62,7 +69,12 @@ def load_chosen(catalog: Catalog, names: Sequence[str], changes: Sequence[Change
     return varied
 
 
-def gather(roots: Sequence[Root], files: Sequence[Path] = (), look: Look | None = None) -> Gathered:
+def gather(
+    roots: Sequence[Root],
+    files: Sequence[Path] = (),
+    look: Look | None = None,
+    kinds: frozenset[str] = frozenset(),
+) -> Gathered:
     """As `load`, without raising; `files` are single recipes laid over the roots."""
     entries: dict[Key, AnyEntry | Short] = {}
     problems: list[Problem] = []
@@ -75,6 +87,8 @@ def gather(roots: Sequence[Root], files: Sequence[Path] = (), look: Look | None 
     for root, paths in found:
         mine: dict[Key, AnyEntry | Short] = {}
         for path in paths:
+            if kinds and _is_of_another_kind(path, kinds):
+                continue
             try:
                 entry = _read(root, path, broken)
             except DefinitionError as error:
@@ -91,6 +105,16 @@ def gather(roots: Sequence[Root], files: Sequence[Path] = (), look: Look | None 
     done = write_out(shorts, whole, broken, look)
     catalog = Catalog(by_key=done.entries, roots=tuple(roots), broken=frozenset(done.broken))
     return Gathered(catalog, (*problems, *done.problems))
+
+
+def _is_of_another_kind(path: Path, kinds: frozenset[str]) -> bool:
+    """Whether a file says on a plain line that it is of none of ``kinds``; one that is in doubt is read."""
+    try:
+        with path.open("rb") as file:
+            said = set(_KIND.findall(file.read(MAX_BYTES)))
+    except OSError:
+        return False
+    return len(said) == 1 and said.pop().decode("ascii") not in kinds
 
 
 def _key(entry: AnyEntry | Short) -> Key:
