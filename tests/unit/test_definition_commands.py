@@ -208,6 +208,47 @@ def target(**more: object) -> Target:
     return Target.model_validate({**base, **more})
 
 
+def test_a_list_of_benchmarks_follows_every_edit_though_it_is_kept(called, mine):
+    first = called("benchmarks", "list", "--recipes", mine, "--json")
+    assert called("benchmarks", "list", "--recipes", mine, "--json") == first
+    (mine / "recipes" / "other.yaml").write_text(
+        (mine / "recipes" / "benchmarks" / "classify.yaml").read_text().replace("name: classify", "name: other", 1)
+    )
+    names = [
+        each["name"] for each in json.loads(called("benchmarks", "list", "--recipes", mine, "--json")[1])["benchmarks"]
+    ]
+    assert {"classify", "other"} <= set(names)
+    (mine / "recipes" / "other.yaml").write_text("kind: benchmark\nname: other\ntitel: x\n")
+    status, _, err = called("benchmarks", "list", "--recipes", mine, "--json")
+    assert status == 3
+    assert "other.yaml" in err
+
+
+def test_a_kept_list_needs_no_recipe_to_be_read(called, mine, monkeypatch):
+    first = called("benchmarks", "list", "--recipes", mine)
+    monkeypatch.setattr("orchestrator.definitions.catalog.load", lambda *_: pytest.fail("the recipes were read again"))
+    assert called("benchmarks", "list", "--recipes", mine) == first
+
+
+def test_targets_are_listed_though_a_benchmark_is_broken_and_not_though_a_target_is(called, mine):
+    (mine / "recipes" / "broken.yaml").write_text("kind: benchmark\nname: broken\n")
+    assert called("targets", "--recipes", mine)[0] == 0
+    (mine / "recipes" / "broken.yaml").write_text("kind: target # mine\nname: broken\n")
+    status, _, err = called("targets", "--recipes", mine)
+    assert status == 3
+    assert "broken.yaml" in err
+
+
+def test_benchmarks_are_words_of_plan_build_and_render_as_of_run(called):
+    named = called("plan", "image-fashion", "--target", "cpu", "--json")
+    assert named == called("plan", "-b", "image-fashion", "--target", "cpu", "--json")
+    assert called("plan", "image-fashion", "-b", "image-fashion", "--target", "cpu", "--json") == named
+    assert called("render", "image-fashion", "--target", "cpu", "--json")[0] == 0
+    status, _, err = called("plan", "cuda")
+    assert status == 2
+    assert "--target cuda" in err
+
+
 def test_targets_as_json_keep_their_contract(called):
     status, out, _ = called("targets", "--json")
     found = {each["name"]: each for each in json.loads(out)["targets"]}

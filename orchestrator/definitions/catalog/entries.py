@@ -103,6 +103,8 @@ class Catalog:
         near = called or nearest(name, names, limit=3)
         hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}? " if near else ""
         hint += f"there are: {', '.join(names)}" if names else f"no {kind} is defined"
+        if kind == "benchmark" and ("target", name) in self.by_key:
+            hint = f"`{name}` is a target: write `--target {name}`; {hint}"
         if kind == "benchmark" and self._is_of_a_round(name):
             hint = f"`{name}` is a model of MLPerf that no recipe measures: see `mlorch benchmarks list`; {hint}"
         raise UsageError(f"there is no {kind} `{name}`", hint=hint, slug=f"unknown-{kind}")
