@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from orchestrator.definitions.settings import Settings, pinned, recipe_specs, settings_files
 from orchestrator.engines.access import EngineAccess
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.images.context import Parts
     from orchestrator.images.decide import LookUp
     from orchestrator.operations.progress import Talk
+    from orchestrator.operations.recipe_cache import Slot
     from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.build.resolve import Base
 
@@ -56,8 +57,6 @@ class Context:
     wanted_engine: str = ""
     """The engine that was named; empty leaves it to the settings."""
     talk: Talk = field(default_factory=Silent)
-    kinds: frozenset[str] = frozenset()
-    """The kinds of definitions that the catalogue is read for; all of them where none is named."""
     _presences: dict[str, Presence] = field(default_factory=dict, repr=False)
     _choices: dict[tuple[str | None, str | None, str | None], TargetChoice] = field(default_factory=dict, repr=False)
     _preferred_bases: dict[tuple[str | None, str | None], str] = field(default_factory=dict, repr=False)
@@ -70,14 +69,28 @@ class Context:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """All definitions of the built-in and the given recipes, checked."""
-        from orchestrator.definitions.catalog import load
+        """All definitions of the built-in and the given recipes, checked.
+
+        While no file changes, they are checked once: later a recipe is read only when it is asked for.
+        """
+        from orchestrator.definitions.catalog import index_of, load, load_indexed
         from orchestrator.host.model_files import look
         from orchestrator.host.signature import signature
 
         # Before anything is read: a file that is edited meanwhile must not pass for the one that was read.
         self._signature = signature(self._plan_roots())
-        return load(self.roots(), look, self.kinds)
+        roots, place = self.roots(), self._slot("catalogs", "index")
+        kept = place.read(self._signature)
+        if kept is not None:
+            try:
+                return load_indexed(roots, cast("list[list[Any]]", kept.form))
+            except (ValueError, TypeError, IndexError):
+                pass  # of another version: read them all
+        catalog = load(roots, look)
+        index = index_of(catalog)
+        if index is not None:
+            place.write(index, self._plan_roots(), self._signature)
+        return catalog
 
     def roots(self) -> tuple[Root, ...]:
         """The folders of definitions, built-in ones first; a repository is fetched once a commit."""
@@ -159,13 +172,18 @@ class Context:
 
     def kept_document(self, asked: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What ``make`` makes of the catalogue alone, from the cache where nothing changed; a form of JSON."""
-        place = slot(cache_home() / "lists", asked, watched=settings_files(), decided_by=(self.pinned, self.locked))
+        place = self._slot("lists", asked)
         kept = place.read()
         if kept is not None and isinstance(kept.form, dict):
             return kept.form
         document = make()
         place.write(document, self._plan_roots(), self._signature)
         return document
+
+    def _slot(self, folder: str, asked: str) -> Slot:
+        """The place in the cache of what follows from the definitions alone."""
+        decided_by = (self.pinned, self.locked)
+        return slot(cache_home() / folder, asked, watched=settings_files(), decided_by=decided_by)
 
     def _with_settings(self, selection: Selection) -> Selection:
         """`selection` with what the settings, or an earlier fallback, say where the request is silent."""

@@ -37,12 +37,15 @@ class Slot:
 
     path: Path
 
-    def read(self) -> Kept | None:
-        """What is kept; None where it is absent, torn, of another version, or a file has changed since."""
+    def read(self, of_files: str = "") -> Kept | None:
+        """What is kept; None where it is absent, torn, of another version, or a file has changed since.
+
+        ``of_files`` is the signature of the roots' files where it is known already.
+        """
         try:
             document = json.loads(self.path.read_text(encoding="utf-8"))
             roots = tuple(document["roots"])
-            if document["signature"] != signature(roots):
+            if document["signature"] != (of_files or signature(roots)):
                 return None
             return Kept(form=document["form"], roots=roots)
         except (OSError, ValueError, KeyError, TypeError):

@@ -163,8 +163,7 @@ class TargetReport:
 
 
 def list_targets(context: Context) -> TargetList:
-    """Every target in its three states, as ``mlorch targets`` shows them; recipes of other kinds are not read."""
-    context = replace(context, kinds=frozenset({"target", "hostchecks"}))
+    """Every target in its three states, as ``mlorch targets`` shows them."""
     targets = all_targets(context.catalog)
     judged = judge(context.try_facts())
     return TargetList(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from sample_recipes import FILES, layer, write
@@ -230,13 +231,31 @@ def test_a_kept_list_needs_no_recipe_to_be_read(called, mine, monkeypatch):
     assert called("benchmarks", "list", "--recipes", mine) == first
 
 
-def test_targets_are_listed_though_a_benchmark_is_broken_and_not_though_a_target_is(called, mine):
-    (mine / "recipes" / "broken.yaml").write_text("kind: benchmark\nname: broken\n")
+def test_recipes_that_were_checked_once_are_read_when_they_are_asked_for(called, mine, monkeypatch):
+    first = called("targets", "--recipes", mine)
+    read = []
+    module = sys.modules["orchestrator.definitions.catalog.load"]  # the package has a function of the same name
+    real = module.read_document
+    monkeypatch.setattr(module, "read_document", lambda path: read.append(str(path)) or real(path))
+    assert called("targets", "--recipes", mine) == first
+    assert any(path.endswith("targets/chip.yaml") for path in read)
+    assert not any("/models/" in path or "/benchmarks/" in path for path in read)
+
+
+def test_a_fault_in_any_recipe_is_told_though_all_were_checked_before(called, mine):
     assert called("targets", "--recipes", mine)[0] == 0
-    (mine / "recipes" / "broken.yaml").write_text("kind: target # mine\nname: broken\n")
+    (mine / "recipes" / "models" / "net.yaml").write_text("kind: model\nname: net\ntitel: x\n")
     status, _, err = called("targets", "--recipes", mine)
     assert status == 3
-    assert "broken.yaml" in err
+    assert "net.yaml:3:1" in err
+
+
+def test_a_benchmark_in_short_is_found_though_the_recipes_were_checked_before(called, mine):
+    assert called("targets", "--recipes", mine)[0] == 0
+    (mine / "recipes" / "short.yaml").write_text("kind: benchmark\nname: short\ntitle: Short\nlike: classify\n")
+    for _ in range(2):
+        status, out, _ = called("benchmarks", "show", "short", "--recipes", mine, "--json")
+        assert (status, json.loads(out)["definition"]["name"]) == (0, "short")
 
 
 def test_benchmarks_are_words_of_plan_build_and_render_as_of_run(called):
