@@ -70,10 +70,10 @@ def _measured(second, running, sent: dict) -> Bar:
 
 def _empty(second) -> None:
     """Every name off, so that the engine drops its layers."""
-    for item in second.engine._api.images():  # noqa: SLF001
+    for item in second.engine.sdk.images():
         for name in (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ())):
             second.engine.remove_image(name)
-    left = second.engine._api.images()  # noqa: SLF001
+    left = second.engine.sdk.images()
     if left:
         raise RuntimeError(f"the second engine is not empty: {left}")
     os.sync()  # what was thrown away is not to be written while a clock runs

@@ -106,10 +106,10 @@ def _bytes(target: str, recipes: tuple[str, ...] | list[str], which: str) -> Bar
 
 
 def _plans(target: str, recipes: tuple[str, ...] | list[str]) -> list[dict]:
-    """For each benchmark its image and the images of its layers, parents first."""
+    """For each benchmark that a bare `mlorch run` measures its image and the images of its layers, parents first."""
     found = mlorch_json("benchmarks", "list", *recipes)["benchmarks"]
     plans = []
-    for benchmark in (each["name"] for each in found if target in each["targets"]):
+    for benchmark in (each["name"] for each in found if each["default"] and target in each["targets"]):
         layers = mlorch_json("plan", "--target", target, "--benchmark", benchmark, *recipes)["layers"]
         images = [layer["image"] for layer in layers]
         plans.append({"image": images[-1], "layers": images})

@@ -155,7 +155,8 @@ def benchmarks(name: str = "", *, round: str = "", **options: Any) -> Document: 
 
     ``round`` asks for the models and rules of a round of MLPerf Inference, such as v6.0.
     """
-    from orchestrator.operations.benchmarks import list_benchmarks, list_models, show_benchmark
+    from orchestrator.operations.benchmark_lists import list_benchmarks, list_models
+    from orchestrator.operations.benchmarks import show_benchmark
 
     context = context_of(progress_of(talk=False), options)
     if name:

@@ -40,24 +40,24 @@ def list_command(round_name: str, recipes: tuple[str, ...], *, as_json: bool) ->
     """
     from orchestrator.commands.benchmarks_view import print_benchmarks, print_models
     from orchestrator.console import Console
-    from orchestrator.operations.benchmarks import list_benchmarks, list_models
+    from orchestrator.operations.benchmark_lists import list_benchmarks, list_models
 
     console = Console(quiet=as_json)
     context = context_for(console, recipes)
     if round_name:
         models = list_models(context, round_name)
         if as_json:
-            console.document(models.document())
+            console.document(models)
         else:
-            print_models(console, models)
+            print_models(console, models["benchmarks"], models, models)
         return
     found = list_benchmarks(context)
     if as_json:
-        console.document(found.document())
+        console.document(found)
         return
-    print_benchmarks(console, found.benchmarks)
-    if found.newest is not None:
-        print_models(console, found.newest)
+    print_benchmarks(console, found["benchmarks"])
+    if found["round_rules"] is not None:
+        print_models(console, found["models"], found["round_rules"], found)
 
 
 @command.command("show")

@@ -2,63 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orchestrator.console import Console
-    from orchestrator.definitions.kinds.recipes import AccuracyGoal, Benchmark
+    from orchestrator.definitions.kinds.recipes import AccuracyGoal
     from orchestrator.facts.rounds import LatencyLimit, ModelRules, QualityTarget, RoundRules, ScenarioRules
-    from orchestrator.operations.benchmarks import BenchmarkFacts, ModelFacts, RoundModels
+    from orchestrator.operations.benchmarks import BenchmarkFacts, ModelFacts
+
+    Document = dict[str, Any]
+    """An object of the JSON of `benchmarks list`."""
 
 # -- lists ---------------------------------------------------------------------------------
 
 
-def print_benchmarks(console: Console, found: Sequence[BenchmarkFacts]) -> None:
-    """The benchmarks that `mlorch run` takes."""
+def print_benchmarks(console: Console, found: Sequence[Document]) -> None:
+    """The benchmarks that `mlorch run` takes, each as in the JSON of `benchmarks list`."""
     columns = ("benchmark", "model", "dataset", "scenarios", "targets", "MLPerf")
     console.table(columns, [_row(each) for each in found])
 
 
-def _row(each: BenchmarkFacts) -> tuple[str, ...]:
-    what = each.definition
+def _row(each: Document) -> tuple[str, ...]:
+    stands_for = each["stands_for"] or ""
     return (
-        f"{what.name} *" if what.default else what.name,
-        what.model,
-        what.dataset,
-        " ".join(what.scenarios),
-        " ".join(each.targets),
-        what.stands_for if what.official else f"no (reference workload{_stands_for(what)})",
+        f"{each['name']} *" if each["default"] else each["name"],
+        each["model"],
+        each["dataset"],
+        " ".join(each["runs"]),
+        " ".join(each["targets"]),
+        stands_for if each["official"] else f"no (reference workload{_stands_for(stands_for)})",
     )
 
 
-def print_models(console: Console, found: RoundModels) -> None:
-    """The models of a round; scenarios in brackets are optional."""
-    rules = found.rules
-    others = ", ".join(name for name in found.rounds if name != rules.name)
+def print_models(console: Console, models: Sequence[Document], rules: Document, listing: Document) -> None:
+    """The models of a round; scenarios in brackets are optional.
+
+    ``rules`` is what holds for all of them, ``listing`` names the round and the rounds that there are.
+    """
+    name = listing["round"]
+    others = ", ".join(each for each in listing["rounds"] if each != name)
     rows = [
         (
-            each.rules.name,
-            _scenarios(each.rules.scenarios["datacenter"]),
-            _scenarios(each.rules.scenarios["edge"]),
-            " ".join(test.removeprefix("TEST") for test in each.rules.compliance) or "–",
+            each["name"],
+            _scenarios(each["scenarios"]["datacenter"]),
+            _scenarios(each["scenarios"]["edge"]),
+            " ".join(test.removeprefix("TEST") for test in each["compliance"]) or "–",
         )
-        for each in found.models
+        for each in models
     ]
-    console.table(("model", "datacenter", "edge", "TEST"), rows, title=rules.title)
-    if rules.one_of:
-        console.say(f"where {_listed(rules.one_of)} are both optional, a closed submission shows one of them")
-    console.say(f"rules of a model: mlorch benchmarks show MODEL --round {rules.name}")
+    console.table(("model", "datacenter", "edge", "TEST"), rows, title=rules["title"])
+    if rules["one_of"]:
+        console.say(f"where {_listed(rules['one_of'])} are both optional, a closed submission shows one of them")
+    console.say(f"rules of a model: mlorch benchmarks show MODEL --round {name}")
     if others:
         console.say(f"other rounds, with --round: {others}")
 
 
-def _scenarios(rules: ScenarioRules) -> str:
-    required = " ".join(rules.required)
-    if not rules.optional:
+def _scenarios(rules: Document) -> str:
+    required = " ".join(rules["required"])
+    if not rules["optional"]:
         return required or "–"
-    return f"{required} ({' '.join(rules.optional)})".strip()
+    return f"{required} ({' '.join(rules['optional'])})".strip()
 
 
 # -- a benchmark -----------------------------------------------------------------------------
@@ -71,7 +77,7 @@ def print_benchmark(console: Console, found: BenchmarkFacts) -> None:
     if what.description:
         console.result(what.description.strip())
     lines = [
-        ("MLPerf", what.stands_for if what.official else f"{what.note}{_stands_for(what)}"),
+        ("MLPerf", what.stands_for if what.official else f"{what.note}{_stands_for(what.stands_for)}"),
         ("model", f"{what.model}: {found.model_title}"),
         ("dataset", f"{what.dataset}: {found.dataset_title}"),
         ("harness", f"{what.harness} with {' or '.join(what.frameworks)}"),
@@ -94,8 +100,8 @@ def _goal(goal: AccuracyGoal) -> str:
     return f"{goal.metric} of at least {goal.minimum:.4g}{most} {goal.unit}".rstrip()
 
 
-def _stands_for(what: Benchmark) -> str:
-    return f", stands for {what.stands_for}" if what.stands_for else ""
+def _stands_for(model: str) -> str:
+    return f", stands for {model}" if model else ""
 
 
 # -- a model of a round ------------------------------------------------------------------------

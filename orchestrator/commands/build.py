@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.commands.common import (
+    benchmark_arguments,
     context_options,
     engine_option,
     locked_option,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 
 @click.command("build")
+@benchmark_arguments
 @selection_options
 @locked_option
 @click.option("--dry-run", is_flag=True, help="Show what would be built; build nothing.")
@@ -163,6 +165,7 @@ def show_published(console: Console, published: Publication, output: str) -> Non
 
 
 @click.command("plan")
+@benchmark_arguments
 @selection_options
 @click.option("--explain", is_flag=True, help="Name every input that changed since the nearest image of the layer.")
 @engine_option
@@ -205,6 +208,7 @@ def _show_plan(console: Console, found: LayerPlan, *, explain: bool) -> None:
 
 
 @click.command("render")
+@benchmark_arguments
 @selection_options
 @click.option(
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=None, help="Folder to write to."

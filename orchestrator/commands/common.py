@@ -227,6 +227,17 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return collected
 
 
+def benchmark_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Benchmarks as plain words, as `run` takes them, beside `-b`; stands above `selection_options`."""
+
+    @click.argument("words", nargs=-1, metavar="[BENCHMARK]...")
+    @wraps(function)
+    def collected(*arguments: Any, words: tuple[str, ...], benchmark: tuple[str, ...], **more: Any) -> Any:
+        return function(*arguments, benchmark=tuple(dict.fromkeys((*words, *benchmark))), **more)
+
+    return collected
+
+
 # -- lists that shorten --------------------------------------------------------------------
 
 SHOWN = 20

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     LookUp = Callable[[Sequence[str]], Mapping[str, "ImageFacts | None"]]
     """Asks for images by their references."""
+    LabelLookUp = Callable[[str], Sequence["ImageFacts"]]
+    """Asks for all tagged images with a label (``name`` or ``name=value``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engines.access import Consent, EngineAccess
     from orchestrator.engines.builds import BuildRequest
-    from orchestrator.engines.inventory import ContainerFacts, ImageFacts, LookUp
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts, LabelLookUp, LookUp
     from orchestrator.facts.containers import ContainerSpec
 
 
@@ -165,6 +165,10 @@ class EngineFactory(Protocol):
 
         `EngineError` where no engine answers, as far as that is known without a client.
         """
+        ...
+
+    def fast_labelled(self, access: EngineAccess = ...) -> LabelLookUp | None:
+        """Asks for images by a label without the engine's client; None and `EngineError` as `fast_lookup`."""
         ...
 
     def sweepable(self, access: EngineAccess = ...) -> Sweepable | None:

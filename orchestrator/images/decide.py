@@ -82,9 +82,13 @@ def layer_decisions(
         registry_images = sources.registry_images(plans, present)
     decisions = decide(plans, found, registry_images)
     return tuple(
-        explained(decision, images_of_layer(decision.step.name)) if decision.action == "build" else decision
+        explained(decision, images_of_layer(decision.step.name)) if _unexplained(decision) else decision
         for decision in decisions
     )
+
+
+def _unexplained(decision: LayerDecision) -> bool:
+    return decision.action == "build" and not decision.reason
 
 
 def decide(
@@ -137,8 +141,6 @@ def _unlocked(step: LayerStep) -> str:
 
 def explained(decision: LayerDecision, images: Sequence[ImageFacts]) -> LayerDecision:
     """``decision`` to build, with its reason: what differs from the nearest of the layer's ``images``."""
-    if decision.reason:
-        return decision
     reason, changed = why_built(decision.step, images)
     return replace(decision, reason=reason, changed=changed)
 

@@ -156,7 +156,12 @@ class RoundModels:
     def document(self) -> dict[str, Any]:
         """The JSON of `benchmarks list --round`."""
         models = [each.document() for each in self.models]
-        return {"round": self.rules.name, **self.rules.document(), "benchmarks": models}
+        return {
+            "round": self.rules.name,
+            "rounds": list(self.rounds),
+            **self.rules.document(),
+            "benchmarks": models,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,24 +173,28 @@ class BenchmarkList:
 
     def document(self) -> dict[str, Any]:
         """The JSON of `benchmarks list`: what `mlorch run` takes, and apart from it what MLPerf asks for."""
+        document: dict[str, Any] = {"round": None, "benchmarks": [each.document() for each in self.benchmarks]}
+        if self.newest is None:
+            return {**document, "rounds": [], "round_rules": None, "models": []}
         return {
-            "round": self.newest.rules.name if self.newest is not None else None,
-            "benchmarks": [each.document() for each in self.benchmarks],
-            "models": [each.document() for each in self.newest.models] if self.newest is not None else [],
+            **document,
+            "round": self.newest.rules.name,
+            "rounds": list(self.newest.rounds),
+            "round_rules": self.newest.rules.document(),
+            "models": [each.document() for each in self.newest.models],
         }
 
 
-def list_benchmarks(context: Context) -> BenchmarkList:
-    """Every benchmark of the recipes, and the newest round. Raises `DefinitionError` for invalid ones."""
-    catalog = context.catalog
+def all_benchmarks(catalog: Catalog) -> BenchmarkList:
+    """Every benchmark of the recipes, and the newest round."""
     found = _benchmarks(catalog)
     name = newest_round(catalog)
     return BenchmarkList(benchmarks=found, newest=_models(catalog, name, found) if name is not None else None)
 
 
-def list_models(context: Context, round_name: str) -> RoundModels:
+def models_of(catalog: Catalog, round_name: str) -> RoundModels:
     """The models of a round. Raises `UsageError` (`unknown-round`)."""
-    return _models(context.catalog, round_name, _benchmarks(context.catalog))
+    return _models(catalog, round_name, _benchmarks(catalog))
 
 
 def show_benchmark(context: Context, name: str, round_name: str = "") -> BenchmarkFacts | ModelFacts:

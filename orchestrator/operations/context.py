@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from orchestrator.definitions.settings import Settings, pinned, recipe_specs, settings_files
 from orchestrator.engines.access import EngineAccess
@@ -17,13 +17,15 @@ from orchestrator.host.folders import cache_home
 from orchestrator.host.pci import hardware_signature
 from orchestrator.operations.plan_cache import AUTO, CachedPlans, Selection, cached_plans
 from orchestrator.operations.progress import Silent
+from orchestrator.operations.recipe_cache import slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
     from orchestrator.definitions.catalog import Catalog, Root
     from orchestrator.definitions.kinds.recipes import Target
-    from orchestrator.engines import Engine, EngineFactory, EngineFacts
+    from orchestrator.engines import Engine, EngineFactory, EngineFacts, ImageFacts
     from orchestrator.facts.build import BuildPlan, BuildSettings
     from orchestrator.host.accelerators import Machine
     from orchestrator.host.detect import Presence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.images.context import Parts
     from orchestrator.images.decide import LookUp
     from orchestrator.operations.progress import Talk
+    from orchestrator.operations.recipe_cache import Slot
     from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.build.resolve import Base
 
@@ -66,14 +69,28 @@ class Context:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """All definitions of the built-in and the given recipes, checked."""
-        from orchestrator.definitions.catalog import load
+        """All definitions of the built-in and the given recipes, checked.
+
+        While no file changes, they are checked once: later a recipe is read only when it is asked for.
+        """
+        from orchestrator.definitions.catalog import index_of, load, load_indexed
         from orchestrator.host.model_files import look
         from orchestrator.host.signature import signature
 
         # Before anything is read: a file that is edited meanwhile must not pass for the one that was read.
         self._signature = signature(self._plan_roots())
-        return load(self.roots(), look)
+        roots, place = self.roots(), self._slot("catalogs", "index")
+        kept = place.read(self._signature)
+        if kept is not None:
+            try:
+                return load_indexed(roots, cast("list[list[Any]]", kept.form))
+            except (ValueError, TypeError, IndexError):
+                pass  # of another version: read them all
+        catalog = load(roots, look)
+        index = index_of(catalog)
+        if index is not None:
+            place.write(index, self._plan_roots(), self._signature)
+        return catalog
 
     def roots(self) -> tuple[Root, ...]:
         """The folders of definitions, built-in ones first; a repository is fetched once a commit."""
@@ -152,6 +169,21 @@ class Context:
         machine = "" if wanted.target and wanted.arch else hardware_signature()
         decided_by = (self.pinned, self.locked, machine)
         return cached_plans(wanted, self._make_plans, cache=cache_home(), watched=watched, decided_by=decided_by)
+
+    def kept_document(self, asked: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What ``make`` makes of the catalogue alone, from the cache where nothing changed; a form of JSON."""
+        place = self._slot("lists", asked)
+        kept = place.read()
+        if kept is not None and isinstance(kept.form, dict):
+            return kept.form
+        document = make()
+        place.write(document, self._plan_roots(), self._signature)
+        return document
+
+    def _slot(self, folder: str, asked: str) -> Slot:
+        """The place in the cache of what follows from the definitions alone."""
+        decided_by = (self.pinned, self.locked)
+        return slot(cache_home() / folder, asked, watched=settings_files(), decided_by=decided_by)
 
     def _with_settings(self, selection: Selection) -> Selection:
         """`selection` with what the settings, or an earlier fallback, say where the request is silent."""
@@ -252,6 +284,11 @@ class Context:
         engine = self.engine
         return lambda references: {reference: engine.image(reference) for reference in references}
 
+    def labelled_images(self, label: str) -> Sequence[ImageFacts]:
+        """Every tagged image with a label (``name`` or ``name=value``): the quick way where the engine has one."""
+        fast = self.engine_factory.fast_labelled(self.engine_access)
+        return self.engine.images(label) if fast is None else fast(label)
+
     def try_look_up(self) -> LookUp | None:
         """The same, or None where no engine answers: a plan then says `unknown`."""
         try:
@@ -300,11 +337,11 @@ def engine_name(settings: Settings, wanted: str, known: Sequence[str]) -> str:
 
     Raises `UsageError` for one that is not known: no other is used silently.
     """
-    from orchestrator.engines.printers import PRINTERS
-
     name = wanted or settings.engine or known[0]
     if name in known:
         return name
+    from orchestrator.engines.printers import PRINTERS
+
     hint = f"known: {', '.join(known)}"
     if name in PRINTERS:
         hint += f"; `mlorch run --dry-run --engine {name}` prints what it would run"

@@ -47,7 +47,7 @@ def layer_plan(
     """
 
     def images_of_layer(name: str) -> Sequence[ImageFacts]:
-        return context.engine.images(f"org.mlorch.layer={name}")
+        return context.labelled_images(f"org.mlorch.layer={name}")
 
     look_up = context.look_up() if engine_needed else context.try_look_up()
     decisions = layer_decisions(plans, look_up, images_of_layer, sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from sample_recipes import FILES, layer, write
@@ -206,6 +207,65 @@ def target(**more: object) -> Target:
         "frameworks": {"engine": "engine"},
     }
     return Target.model_validate({**base, **more})
+
+
+def test_a_list_of_benchmarks_follows_every_edit_though_it_is_kept(called, mine):
+    first = called("benchmarks", "list", "--recipes", mine, "--json")
+    assert called("benchmarks", "list", "--recipes", mine, "--json") == first
+    (mine / "recipes" / "other.yaml").write_text(
+        (mine / "recipes" / "benchmarks" / "classify.yaml").read_text().replace("name: classify", "name: other", 1)
+    )
+    names = [
+        each["name"] for each in json.loads(called("benchmarks", "list", "--recipes", mine, "--json")[1])["benchmarks"]
+    ]
+    assert {"classify", "other"} <= set(names)
+    (mine / "recipes" / "other.yaml").write_text("kind: benchmark\nname: other\ntitel: x\n")
+    status, _, err = called("benchmarks", "list", "--recipes", mine, "--json")
+    assert status == 3
+    assert "other.yaml" in err
+
+
+def test_a_kept_list_needs_no_recipe_to_be_read(called, mine, monkeypatch):
+    first = called("benchmarks", "list", "--recipes", mine)
+    monkeypatch.setattr("orchestrator.definitions.catalog.load", lambda *_: pytest.fail("the recipes were read again"))
+    assert called("benchmarks", "list", "--recipes", mine) == first
+
+
+def test_recipes_that_were_checked_once_are_read_when_they_are_asked_for(called, mine, monkeypatch):
+    first = called("targets", "--recipes", mine)
+    read = []
+    module = sys.modules["orchestrator.definitions.catalog.load"]  # the package has a function of the same name
+    real = module.read_document
+    monkeypatch.setattr(module, "read_document", lambda path: read.append(str(path)) or real(path))
+    assert called("targets", "--recipes", mine) == first
+    assert any(path.endswith("targets/chip.yaml") for path in read)
+    assert not any("/models/" in path or "/benchmarks/" in path for path in read)
+
+
+def test_a_fault_in_any_recipe_is_told_though_all_were_checked_before(called, mine):
+    assert called("targets", "--recipes", mine)[0] == 0
+    (mine / "recipes" / "models" / "net.yaml").write_text("kind: model\nname: net\ntitel: x\n")
+    status, _, err = called("targets", "--recipes", mine)
+    assert status == 3
+    assert "net.yaml:3:1" in err
+
+
+def test_a_benchmark_in_short_is_found_though_the_recipes_were_checked_before(called, mine):
+    assert called("targets", "--recipes", mine)[0] == 0
+    (mine / "recipes" / "short.yaml").write_text("kind: benchmark\nname: short\ntitle: Short\nlike: classify\n")
+    for _ in range(2):
+        status, out, _ = called("benchmarks", "show", "short", "--recipes", mine, "--json")
+        assert (status, json.loads(out)["definition"]["name"]) == (0, "short")
+
+
+def test_benchmarks_are_words_of_plan_build_and_render_as_of_run(called):
+    named = called("plan", "image-fashion", "--target", "cpu", "--json")
+    assert named == called("plan", "-b", "image-fashion", "--target", "cpu", "--json")
+    assert called("plan", "image-fashion", "-b", "image-fashion", "--target", "cpu", "--json") == named
+    assert called("render", "image-fashion", "--target", "cpu", "--json")[0] == 0
+    status, _, err = called("plan", "cuda")
+    assert status == 2
+    assert "--target cuda" in err
 
 
 def test_targets_as_json_keep_their_contract(called):

@@ -129,6 +129,7 @@ def test_a_fault_in_what_comes_from_another_recipe_shows_the_line_there(tmp_path
         (SHORT.replace("image-fashion", "image-fashon"), None, ("unknown-benchmark", 4, 7), "no benchmark"),
         (SHORT.replace("like: image-fashion", "like: mine"), None, ("like-circle", 4, 7), "mine like mine"),
         (SHORT.replace("image-fashion", "[a]"), None, ("bad-value", 4, 7), "name of a benchmark"),
+        (SHORT.replace("title: Mine\n", ""), None, ("missing-key", 1, 1), "`title` is missing"),
         (SHORT, b"", ("file-missing", 5, 8), "no file `net.onnx`"),
         (SHORT, b"<html>not found</html>", ("not-onnx", 5, 8), "no ONNX model"),
         (SHORT, NET.read_bytes()[:5000], ("not-onnx", 5, 8), "in the middle"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.definitions.catalog.check import check
 from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Entry, Template
-from orchestrator.definitions.catalog.load import Gathered, gather, load
+from orchestrator.definitions.catalog.load import Gathered, gather, index_of, load, load_indexed
 from orchestrator.definitions.catalog.roots import Root, builtin_root, data_root, definition_files
 
 __all__ = [
@@ -19,5 +19,7 @@ __all__ = [
     "data_root",
     "definition_files",
     "gather",
+    "index_of",
     "load",
+    "load_indexed",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -14,7 +15,7 @@ from orchestrator.errors import DefinitionError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from orchestrator.definitions.catalog.entries import AnyEntry, Catalog
+    from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Key
     from orchestrator.definitions.variations import Change
     from orchestrator.definitions.yaml import Document
 
@@ -25,10 +26,10 @@ def with_choices(catalog: Catalog, names: Iterable[str], changes: Sequence[Chang
     Raises:
         UsageError: as `variations.vary`; `bad-set`, a value that the recipe cannot have.
     """
-    by_key = dict(catalog.by_key)
-    for name in names:
-        by_key["benchmark", name] = chosen(catalog, catalog.get("benchmark", name), changes)
-    return replace(catalog, by_key=by_key)
+    mine = {("benchmark", name): chosen(catalog, catalog.get("benchmark", name), changes) for name in names}
+    return replace(
+        catalog, by_key=ChainMap(mine, cast("dict[Key, AnyEntry]", catalog.by_key))
+    )  # the others stay unread
 
 
 def chosen(catalog: Catalog, entry: AnyEntry, changes: Sequence[Change]) -> AnyEntry:

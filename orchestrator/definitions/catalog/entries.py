@@ -88,6 +88,8 @@ class Catalog:
     roots: tuple[Root, ...]
     broken: frozenset[Key] = frozenset()
     """Definitions that are there and could not be decoded; only a linter's catalogue has them."""
+    written_out: bool = False
+    """Whether benchmarks in short are among them, which were written out from others."""
     _locks: dict[str, LayerLock | None] = field(default_factory=dict, repr=False, compare=False)
     _names: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     _with_locks: dict[Key, tuple[AnyEntry, AnyEntry]] = field(default_factory=dict, repr=False, compare=False)
@@ -103,6 +105,8 @@ class Catalog:
         near = called or nearest(name, names, limit=3)
         hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}? " if near else ""
         hint += f"there are: {', '.join(names)}" if names else f"no {kind} is defined"
+        if kind == "benchmark" and ("target", name) in self.by_key:
+            hint = f"`{name}` is a target: write `--target {name}`; {hint}"
         if kind == "benchmark" and self._is_of_a_round(name):
             hint = f"`{name}` is a model of MLPerf that no recipe measures: see `mlorch benchmarks list`; {hint}"
         raise UsageError(f"there is no {kind} `{name}`", hint=hint, slug=f"unknown-{kind}")

@@ -50,6 +50,9 @@ def laid_over(document: Document, base: AnyEntry) -> Document:
     tree.entries = {key: each for key, each in below.entries.items() if key not in left_out}
     notes = dict.fromkeys(tree.entries, f"like {base.definition.name}")
     merged = merge(tree, root, notes, "", "")
+    assert isinstance(merged, MapNode)
+    # Its own fields first: what is said of the whole (a key that is missing) is said of this file, not of the base's.
+    merged.entries = {**{key: merged.entries[key] for key in root.entries if key in merged.entries}, **merged.entries}
     lines = {**base.document.others, base.document.path: base.document.lines}
     return replace(document, root=merged, notes=notes, others=lines)
 

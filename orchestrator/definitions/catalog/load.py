@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 (a field's type)
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.catalog.check import check_entry, check_references
@@ -19,7 +20,8 @@ from orchestrator.definitions.yaml.text import listing
 from orchestrator.errors import DefinitionError, Problem, Span, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from orchestrator.definitions.catalog.by_file import Look
     from orchestrator.definitions.variations import Change
@@ -62,6 +64,57 @@ def load_chosen(catalog: Catalog, names: Sequence[str], changes: Sequence[Change
     return varied
 
 
+def index_of(catalog: Catalog) -> list[list[str | int]] | None:
+    """Where each definition of a whole catalogue was written, as a form of JSON: kind, name, number of root, path.
+
+    None where a benchmark in short is among them, which cannot be read alone.
+    """
+    if catalog.written_out:
+        return None
+    numbers = {(root.path, root.origin): number for number, root in enumerate(catalog.roots)}
+    return [
+        [kind, name, numbers[entry.root, entry.origin], str(entry.path)]
+        for (kind, name), entry in catalog.by_key.items()
+    ]
+
+
+def load_indexed(roots: Sequence[Root], index: Sequence[Sequence[Any]]) -> Catalog:
+    """A catalogue that `load` found to be without faults, by its `index_of`: a recipe is read when it is asked for.
+
+    Raises ValueError for an index that is none; the look-ups of the catalogue raise `DefinitionError` for a file
+    that is not any more what it was.
+    """
+    places = {(str(kind), str(name)): (roots[number], Path(path)) for kind, name, number, path in index}
+    return Catalog(by_key=OnDemand(places), roots=tuple(roots))
+
+
+class OnDemand(Mapping[Key, AnyEntry]):
+    """Definitions by kind and name, each read from its file when it is first asked for."""
+
+    def __init__(self, places: Mapping[Key, tuple[Root, Path]]) -> None:
+        self._places = places
+        self._read: dict[Key, AnyEntry] = {}
+
+    def __getitem__(self, key: Key) -> AnyEntry:
+        if key not in self._read:
+            root, path = self._places[key]
+            entry = _read(root, path, set())
+            if isinstance(entry, Short) or _key(entry) != key:
+                message = f"{path} has changed while mlorch reads it"
+                raise DefinitionError.fault("recipe-changed", message, "try again", Span.at(str(path)))
+            self._read[key] = entry
+        return self._read[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
 def gather(roots: Sequence[Root], files: Sequence[Path] = (), look: Look | None = None) -> Gathered:
     """As `load`, without raising; `files` are single recipes laid over the roots."""
     entries: dict[Key, AnyEntry | Short] = {}
@@ -89,7 +142,12 @@ def gather(roots: Sequence[Root], files: Sequence[Path] = (), look: Look | None 
     shorts = [entry for entry in entries.values() if isinstance(entry, Short)]
     whole = {key: entry for key, entry in entries.items() if not isinstance(entry, Short)}
     done = write_out(shorts, whole, broken, look)
-    catalog = Catalog(by_key=done.entries, roots=tuple(roots), broken=frozenset(done.broken))
+    catalog = Catalog(
+        by_key=done.entries,
+        roots=tuple(roots),
+        broken=frozenset(done.broken),
+        written_out=bool(shorts),
+    )
     return Gathered(catalog, (*problems, *done.problems))
 
 

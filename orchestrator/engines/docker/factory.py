@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.access import Consent
     from orchestrator.engines.docker.engine import DockerEngine
     from orchestrator.engines.docker.lookup import Lookup
-    from orchestrator.engines.inventory import LookUp
+    from orchestrator.engines.inventory import LabelLookUp, LookUp
     from orchestrator.engines.model import EngineFacts
 
 _SWEEP_TIMEOUT_S = 10.0
@@ -30,12 +30,22 @@ def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:
     Raises:
         EngineError: nobody listens there (`no-engine`).
     """
+    lookup = _socket_lookup(access)
+    return None if lookup is None else lookup.images
+
+
+def fast_labelled(access: EngineAccess = HERE) -> LabelLookUp | None:
+    """Asks for images by a label over the engine's socket; None and `EngineError` as `fast_lookup`."""
+    lookup = _socket_lookup(access)
+    return None if lookup is None else lookup.labelled
+
+
+def _socket_lookup(access: EngineAccess) -> Lookup | None:
     host = find_host(access.host)
     require_listener(host)
     from orchestrator.engines.docker.lookup import socket_lookup
 
-    lookup = socket_lookup(host)
-    return None if lookup is None else lookup.images
+    return socket_lookup(host)
 
 
 def sweepable(access: EngineAccess = HERE) -> Lookup | None:

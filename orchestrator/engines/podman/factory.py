@@ -11,7 +11,7 @@ from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
     from orchestrator.engines.access import Consent
-    from orchestrator.engines.inventory import LookUp
+    from orchestrator.engines.inventory import LabelLookUp, LookUp
     from orchestrator.engines.model import EngineFacts
     from orchestrator.engines.podman.engine import PodmanEngine
 
@@ -26,6 +26,11 @@ def connect(access: EngineAccess = HERE) -> PodmanEngine:
 def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:  # noqa: ARG001 (of the protocol: podman has no host)
     """One call of podman for all references: there is no daemon to ask."""
     return find().images_by_reference
+
+
+def fast_labelled(access: EngineAccess = HERE) -> LabelLookUp | None:  # noqa: ARG001 (of the protocol)
+    """None: podman's client is the engine itself."""
+    return None
 
 
 def sweepable(access: EngineAccess = HERE) -> RunSweep | None:  # noqa: ARG001 (of the protocol)
