@@ -166,15 +166,18 @@ def prepared(step: RunStep) -> str:
 
     mounts = [mount for container in step.containers for mount in container.mounts]
     writable = {mount.target: mount.source for mount in mounts if not mount.read_only}
-    folders = shlex.join(["mkdir", "-p", *writable.values()])
+    sources = list(dict.fromkeys(writable.values()))
+    folders = shlex.join(["mkdir", "-p", *sources])
     settings = json.dumps(dict(step.settings), separators=(",", ":"))
     record, path = (shlex.quote(f"{writable[RESULTS]}/{name}") for name in (RECORD, "settings.json"))
     line = f"{folders} && touch {record} && printf %s {shlex.quote(settings)} > {path}"
     for file in step.external.files if step.external is not None else ():
         path = shlex.quote(f"{writable[RESULTS]}/{CONFIG_FOLDER}/{file.name}")
         line += f" && mkdir -p $(dirname {path}) && printf %s {shlex.quote(file.text)} > {path}"
+        if file.executable:
+            line += f" && chmod +x {path}"
     if step.container.user != step.results_owner:
-        line += f" && {shlex.join(['chown', step.container.user, *writable.values()])}"
+        line += f" && {shlex.join(['chown', step.container.user, *sources])}"
     return line
 
 

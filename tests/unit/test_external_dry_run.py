@@ -60,3 +60,12 @@ def test_the_lines_make_the_files_and_start_the_containers_one_after_the_other(p
     assert made[at - 1] == ">"
     assert "*.Offline.target_qps = 30000\n" in made[at - 2]
     assert "beyond the run contract: writable /opt/suite/cache: it keeps its traces there" in shown.err
+
+
+def test_the_lines_make_a_file_that_stands_in_for_a_command_executable(printed, tmp_path):
+    recipe = tmp_path / "recipes/suite.yaml"
+    stand_in = '    - {path: /usr/bin/sudo, text: "exit 0", executable: true}\n  user: runner\n'
+    recipe.write_text(recipe.read_text().replace("  user: runner\n", stand_in))
+    before, _, _ = printed().out.partition("\ndocker ")
+    made = shlex.split(before)
+    assert made[made.index("chmod") + 2].endswith("/config/2-sudo")
