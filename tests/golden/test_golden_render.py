@@ -35,7 +35,8 @@ TARGETS = ("cpu", *sorted({*CATALOG.names("target"), ARM} - {"cpu"}))
 IMPLEMENTATIONS = {
     "rocm": (("llama2-70b", "amd"),),
     "cpu": (("dlrm-v2", "intel"),),
-    "cuda": (("llama3.1-8b", "redhat"), ("resnet50", "nvidia")),
+    "cuda": (("llama3.1-8b", "redhat"), ("resnet50", "nvidia"), ("llama2-70b", "nvidia")),
+    "xpu": (("llama2-70b", "intel"),),
 }
 """For a target the vendors' stacks that are recorded beside the defaults: a benchmark, and whose program runs it."""
 NAMED_BY_TARGET = ("benchmark", "side")

@@ -22,7 +22,7 @@ CATALOG = load([builtin_root()])
 
 def test_every_piece_says_where_it_is_from():
     assert len(PIECES) == TEXT.count("```yaml") >= 10
-    assert len(IMPLEMENTATIONS) == 5
+    assert len(IMPLEMENTATIONS) == 6
 
 
 @pytest.mark.parametrize(("file", "piece"), PIECES)
@@ -52,6 +52,7 @@ def test_all_ten_cases_are_there():
         (("-b", "resnet50", "-t", "cuda", "--set", "implementation=nvidia"), "base-unlocked"),
         (("-b", "llama2-70b", "-t", "cuda", "--set", "implementation=nvidia"), "base-unlocked"),
         (("-b", "dlrm-v2", "-t", "cpu", "--set", "implementation=intel"), "base-unlocked"),
+        (("-b", "llama2-70b", "-t", "xpu", "--set", "implementation=intel"), "base-unlocked"),
         (("-b", "llama3.1-8b", "-t", "cuda", "--set", "implementation=redhat"), "layer-unlocked"),
     ],
 )
