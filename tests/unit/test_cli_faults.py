@@ -237,7 +237,7 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(tmp_path):
 
 
 def test_commands_that_take_benchmarks_as_an_option_say_so(capsys):
-    assert run(["plan", "image-smoke", "--json"]) == 2
-    assert error_of(capsys)["hint"] == "benchmarks are named with --benchmark; see `mlorch plan --help`"
+    assert run(["images", "bundle", "-o", "x.tar", "image-smoke", "--json"]) == 2
+    assert error_of(capsys)["hint"] == "benchmarks are named with --benchmark; see `mlorch images bundle --help`"
     assert run(["engine", "status", "image-smoke", "--json"]) == 2
     assert error_of(capsys)["hint"] == "see `mlorch engine status --help`"

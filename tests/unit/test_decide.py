@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
+import pytest
+
 from orchestrator.engines import ImageFacts
 from orchestrator.facts.build import BuildPlan, LayerStep
-from orchestrator.images.decide import decide, explained, planned
+from orchestrator.images.decide import decide, explained, layer_decisions, planned
 
 
 def layer(name: str, parent: LayerStep | None = None, **more) -> LayerStep:
@@ -58,7 +60,9 @@ def test_a_base_that_nobody_locked_says_so_with_and_without_an_engine():
     for found in (None, {base.image: None}):
         (decision,) = decide(plans, found, {})
         assert decision.reason.startswith("unlocked: `vendor/image` has no digest yet")
-        assert explained(decision, [image(base)]).reason == decision.reason
+        look_up = None if found is None else lambda _: {base.image: None}
+        (whole,) = layer_decisions(plans, look_up, lambda _: pytest.fail("its other images explain nothing"), None)
+        assert whole.reason == decision.reason
 
 
 def test_the_reason_names_what_differs_from_the_nearest_image():
