@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from orchestrator.definitions.kinds.base import AbsolutePath, EnvName, RelativePath, Size, Strict
+from orchestrator.facts.patterns import compiled
 
 Template = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=16_384)]
 ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*\Z", max_length=80)]
@@ -26,21 +27,18 @@ Condition = dict[ValueName, str | tuple[str, ...]]
 
 
 def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"it is no regular expression: {error}") from None
+    compiled(text)
     return text
 
 
 def _one_value(text: str) -> str:
-    if re.compile(_pattern(text)).groups != 1:
+    if compiled(text).groups != 1:
         raise ValueError("it must have exactly one group: the number")
     return text
 
 
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_pattern)]
-"""A regular expression of Python, searched in each line."""
+"""A regular expression of RE2, searched in each line."""
 ValuePattern = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_one_value)]
 """The same with one group, which is the number."""
 
