@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from orchestrator.definitions.kinds.external import Program
+from orchestrator.definitions.kinds.external import Parameter, Program
 from orchestrator.errors import DefinitionError, UsageError
 from orchestrator.facts.containers import ContainerSpec, Mount
 from orchestrator.plan.run.external import ExternalTest, plan_external
@@ -327,3 +328,20 @@ def test_an_artefact_is_another_one_where_a_file_that_its_step_reads_says_someth
     assert keys(settings={"target_qps": 9.0}) == [first, second]
     assert not {first, second} & set(keys(precision="int8"))
     assert not {first, second} & set(keys(batch="9"))  # the second step finds what the first one made
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ({"type": "int", "default": "many"}, "it cannot be `many`: it takes a whole number"),
+        ({"type": "int", "default": "0", "min": 1}, "at least 1"),
+        ({"type": "int", "default": "1", "min": 3, "max": 2}, "`min` 3 is above `max` 2"),
+        ({"default": "x", "max": 2}, "`min` and `max` are for numbers, this is text"),
+        ({"default": "c", "choices": ["a", "b"]}, "it takes one of a, b"),
+        ({"default": "a", "choices": ["a", "a"]}, "twice"),
+        ({"type": "bool", "default": "yes"}, "true or false"),
+    ],
+)
+def test_a_parameter_that_its_own_default_does_not_fit_is_refused(parameter, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Parameter.model_validate(parameter)
