@@ -44,11 +44,14 @@ class Variation:
 
     ``document`` is the merged tree, ``chosen`` maps each axis to its value, ``sources`` a dotted path to what wrote
     the value there last: a note of the document, ``AXIS=VALUE``, ``AXIS=VALUE AXIS=VALUE`` or ``command line``.
+    ``by_hand`` maps the path of each value that the command line made another, without being an axis, to what it was
+    and what it is; empty where there is none.
     """
 
     document: Document
     chosen: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
+    by_hand: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def parse_changes(texts: Iterable[str]) -> tuple[Change, ...]:
@@ -102,12 +105,19 @@ def vary(
             label = " ".join(f"{axis}={chosen[axis]}" for axis in part.when)
             merged = merge(merged, part.overlay, sources, label, "")
     _require_compatible(found, chosen)
-    varied = replace(document, root=merged)
+    chosen_only = varied = replace(document, root=merged)
     for change in changes:
         if change.key not in axes:
             free = () if parameters is None else tuple(parameters(varied))
             varied = _set(varied, change, sources, [*axes, *root.entries, *fields], free)
-    return Variation(document=varied, chosen=chosen, sources=sources)
+    by_hand = _differences(chosen_only, varied) if varied is not chosen_only else {}
+    return Variation(document=varied, chosen=chosen, sources=sources, by_hand=by_hand)
+
+
+def _differences(before: Document, after: Document) -> dict[str, tuple[str, str]]:
+    was, now = dict(leaves(before)), dict(leaves(after))
+    changed = [path for path in {**was, **now} if was.get(path) != now.get(path)]
+    return {path: (was.get(path, ""), now.get(path, "")) for path in changed}
 
 
 def leaves(document: Document) -> tuple[tuple[str, str], ...]:
