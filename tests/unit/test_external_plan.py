@@ -180,6 +180,19 @@ def test_deviations_are_given_and_told_with_their_reasons():
 @pytest.mark.parametrize(
     ("deviation", "message"),
     [
+        ({"what": "shm", "value": "0", "reason": "it has none at all"}, "a size of `0` cannot be meant"),
+        ({"what": "shm", "value": "32", "reason": "it lacks a unit"}, "a size of `32` cannot be meant"),
+        ({"what": "shm", "value": "99t", "reason": "it wants a lot"}, "a size of `99t` cannot be meant"),
+        ({"what": "shm", "value": "32GB", "reason": "it wants a lot"}, "`32GB` is no size"),
+        ({"what": "pids", "value": "0", "reason": "it wants no process"}, "pids cannot be `0`"),
+        ({"what": "pids", "value": "9999999", "reason": "it wants a lot"}, "from 16 to 4,194,304"),
+        ({"what": "pids", "value": "unlimited", "reason": "it wants a lot"}, "pids cannot be `unlimited`"),
+        ({"what": "ulimit", "value": "memlock", "reason": "it forgot the number"}, "write NAME=NUMBER"),
+        ({"what": "ulimit", "value": "memlock=10", "reason": "it wants little"}, "ulimit memlock cannot be `10`"),
+        ({"what": "ulimit", "value": "nofile=unlimited", "reason": "it wants all"}, "nofile cannot be unlimited"),
+        ({"what": "ulimit", "value": "stack=" + "9" * 40, "reason": "it wants all"}, "ulimit stack cannot be"),
+        ({"what": "ulimit", "value": "rtprio=100", "reason": "it wants all"}, "from 0 to 99"),
+        ({"what": "ulimit", "value": "nproc=5", "reason": "it wants few"}, "there is no ulimit `nproc`"),
         (
             {"what": "capability", "value": "SYS_ADMIN", "reason": "it mounts things"},
             "capability cannot be `SYS_ADMIN`",
@@ -345,3 +358,31 @@ def test_an_artefact_is_another_one_where_a_file_that_its_step_reads_says_someth
 def test_a_parameter_that_its_own_default_does_not_fit_is_refused(parameter, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         Parameter.model_validate(parameter)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"writable": [{"path": "/opt/a", "size": "0", "reason": "it writes there"}]}, "a size of `0`"),
+        ({"writable": [{"path": "/opt/a", "size": "99t", "reason": "it writes there"}]}, "at most 16t"),
+        ({"steps": [{"name": "t", "role": "run", "argv": ["t"], "timeout": "0s"}]}, "`0s` is no time limit"),
+        ({"steps": [{"name": "t", "role": "run", "argv": ["t"], "timeout": "99999h"}]}, "at most 90 days"),
+        ({"steps": [{"name": "t", "role": "run", "argv": ["t"], "workdir": "build"}]}, "`build` is no folder"),
+        ({"steps": [{"name": "t", "role": "run", "argv": ["t"], "workdir": "/opt/../etc"}]}, "is no folder"),
+        ({"expect": {"exit_codes": []}}, "exit_codes"),
+        ({"expect": {"exit_codes": [256]}}, "exit_codes"),
+        (
+            {"deviations": [{"what": "shm", "value": f"{size}g", "reason": "it shares"} for size in (1, 2)]},
+            "two deviations give step `test` its shm",
+        ),
+    ],
+)
+def test_limits_that_cannot_be_meant_are_refused(change, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Program.model_validate({**PROGRAM, **change})
+
+
+def test_a_folder_to_start_in_that_is_none_once_it_is_filled_is_told():
+    steps = [{"name": "t", "role": "run", "argv": ["t"], "workdir": "{scenario}"}]
+    with pytest.raises(DefinitionError, match="is `Server` here, no folder of the container"):
+        plan_external(external({"steps": steps, "accuracy": None}))

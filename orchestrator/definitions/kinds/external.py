@@ -9,9 +9,19 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.definitions.kinds.base import AbsolutePath, EnvName, RelativePath, Size, Strict
+from orchestrator.definitions.kinds.limits import require_deviation, require_limit_of_time, require_memory
 from orchestrator.facts.patterns import compiled
 
 Template = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=16_384)]
@@ -66,6 +76,13 @@ def _own_place(path: str) -> None:
     for taken in _NOT_ITS_OWN:
         if path == taken or path.startswith(f"{taken}/"):
             raise ValueError(f"`{path}` lies in {taken}, which every container is given as the run contract says")
+
+
+def _workdir(text: str) -> str:
+    """Raise ValueError for a folder in which no step can start; what begins with a name is looked at when filled."""
+    if not text.startswith(("/", "{")) or "/../" in f"{text}/":
+        raise ValueError(f"`{text[:60]}` is no folder of the container: it begins with `/` or a name in braces")
+    return text
 
 
 VALUE_NAMES = (
@@ -221,7 +238,7 @@ class WritableFolder(Strict):
 
     path: AbsolutePath
     kind: Literal["memory", "results", "artifacts"] = "memory"
-    size: Size = "1g"
+    size: Annotated[Size, AfterValidator(require_memory)] = "1g"
     exec: bool = False
     reason: Reason
 
@@ -240,23 +257,17 @@ class Deviation(Strict):
     """The steps that need it; all of them where none is named."""
     reason: Reason
 
-    @model_validator(mode="after")
-    def _possible(self) -> Deviation:
-        pattern, example = _DEVIATIONS[self.what]
-        if re.fullmatch(pattern, self.value) is None:
-            raise ValueError(f"{self.what} cannot be `{self.value}`; e.g. `{example}`")
-        return self
+    @field_validator("value")
+    @classmethod
+    def _possible(cls, value: str, info: ValidationInfo) -> str:
+        return require_deviation(info.data["what"], value) if "what" in info.data else value
 
-
-_DEVIATIONS = {
-    "network": ("bridge", "bridge"),
-    "capability": ("IPC_LOCK|PERFMON|SYS_NICE|SYS_PTRACE|SYS_RESOURCE", "SYS_NICE"),
-    "ipc": ("host", "host"),
-    "shm": ("[0-9]+[kmgt]?", "32g"),
-    "ulimit": ("(?:memlock|stack|nofile|core|rtprio)=(?:unlimited|[0-9]+)", "memlock=unlimited"),
-    "pids": ("[1-9][0-9]{0,6}", "32768"),
-}
-"""Per kind of deviation what it may be, and an example."""
+    @property
+    def limits(self) -> str:
+        """What can be given once only: ``ulimit memlock``, ``shm``; capabilities are each their own."""
+        if self.what == "capability":
+            return f"capability {self.value}"
+        return f"ulimit {self.value.partition('=')[0]}" if self.what == "ulimit" else self.what
 
 
 class Artifact(Strict):
@@ -284,9 +295,9 @@ class Step(Strict):
     role: Literal["prepare", "run", "accuracy"]
     argv: tuple[Word, ...] = Field(min_length=1)
     env: dict[EnvName, Template] = Field(default_factory=dict)
-    workdir: Template = "/scratch"
+    workdir: Annotated[Template, AfterValidator(_workdir)] = "/scratch"
     when: Condition = Field(default_factory=dict)
-    timeout: Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:s|m|h)\Z")] = "24h"
+    timeout: Annotated[str, AfterValidator(require_limit_of_time)] = "24h"
     artifact: Artifact | None = None
 
     @model_validator(mode="after")
@@ -299,7 +310,7 @@ class Step(Strict):
 class Expectation(Strict):
     """How a run is known to have done its work, beyond LoadGen's logs."""
 
-    exit_codes: tuple[int, ...] = (0,)
+    exit_codes: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(default=(0,), min_length=1)
     files: tuple[RelativePath, ...] = ()
     """Below /results."""
     console_has: tuple[Pattern, ...] = ()
@@ -387,10 +398,15 @@ class Program(Strict):
             raise ValueError("exactly one step has the role `run`")
         if self.accuracy is not None and self.accuracy.step not in names:
             raise ValueError(f"accuracy is read of step `{self.accuracy.step}`, and there is none")
+        given: set[tuple[str, str]] = set()
         for deviation in self.deviations:
             for step in deviation.steps:
                 if step not in names:
                     raise ValueError(f"{deviation.what} is for step `{step}`, and there is none")
+            for step in deviation.steps or names:
+                if (deviation.limits, step) in given:
+                    raise ValueError(f"two deviations give step `{step}` its {deviation.limits}")
+                given.add((deviation.limits, step))
         order = [_ORDER[step.role] for step in self.steps]
         if order != sorted(order):
             raise ValueError("steps stand in their order: prepare, run, accuracy")

@@ -94,6 +94,13 @@ class Filler:
         except TemplateFault as fault:
             raise self._error(fault) from None
 
+    def folder(self, template: str) -> str:
+        """An absolute path of the container; raises `DefinitionError` where the text is none once it is filled."""
+        path = self.text(template)
+        if not path.startswith("/") or "\n" in path or "/../" in f"{path}/":
+            raise self._error(TemplateFault(f"`{template}` is `{path[:80]}` here, no folder of the container"))
+        return path
+
     def typed(self, template: str) -> Value:
         try:
             return fill_typed(template, self.values)
