@@ -16,6 +16,7 @@ from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, L
 from orchestrator.facts.redact import redacted_argv, secret_values
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
+from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
@@ -116,6 +117,7 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str) -> Pl
         arch=plan.arch,
         loadgen_model=_loadgen_model(catalog, what),
         parameters=_parameters(benchmark),
+        program_id=program_id(plan),
     )
     return PlannedBenchmark(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset)
 

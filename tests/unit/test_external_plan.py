@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+from orchestrator.definitions.catalog import builtin_root
+from orchestrator.definitions.catalog.choose import with_choices
+from orchestrator.definitions.catalog.load import gather
 from orchestrator.definitions.kinds.external import Parameter, Program
+from orchestrator.definitions.variations import parse_changes
 from orchestrator.errors import DefinitionError, UsageError
 from orchestrator.facts.containers import ContainerSpec, Mount
+from orchestrator.plan.build.content import program_id
+from orchestrator.plan.build.planner import build_plans
 from orchestrator.plan.run.external import ExternalTest, plan_external
 
 BASE = ContainerSpec(
@@ -386,3 +393,35 @@ def test_a_folder_to_start_in_that_is_none_once_it_is_filled_is_told():
     steps = [{"name": "t", "role": "run", "argv": ["t"], "workdir": "{scenario}"}]
     with pytest.raises(DefinitionError, match="is `Server` here, no folder of the container"):
         plan_external(external({"steps": steps, "accuracy": None}))
+
+
+def test_an_artefact_outlives_another_title_and_no_other_program():
+    """A title stands in the image, so it is another image; what a step makes in it is the same."""
+
+    def planned(*changes):
+        catalog = gather([builtin_root()]).catalog
+        catalog = with_choices(catalog, ["resnet50"], parse_changes(changes)) if changes else catalog
+        (plan,) = build_plans(catalog, target="cpu", benchmarks=["resnet50"])
+        return plan
+
+    plain, titled = planned(), planned("title=Another title", "note=another note", "accuracy.factor=0.9")
+    assert plain.image != titled.image
+    assert program_id(plain) == program_id(titled)
+
+    steps = [
+        {"name": "first", "role": "prepare", "argv": ["one"], "artifact": {"files": ["x"]}},
+        *PROGRAM["steps"],
+    ]
+
+    last = plain.layers[-1]
+    upon_another = replace(last, inputs={**last.inputs, "parent": "0" * 64})
+    assert program_id(replace(plain, layers=(*plain.layers[:-1], upon_another))) != program_id(plain)
+
+    def key(identity, image):
+        test = external({"steps": steps})
+        test = replace(test, program_id=identity, container=replace(test.container, image=image))
+        return plan_external(test)[0].steps[0].artifact.key
+
+    assert key("p1", "i1") == key("p1", "i2")
+    assert key("p1", "i1") != key("p2", "i1")
+    assert key("", "i1") != key("", "i2")

@@ -273,9 +273,9 @@ class Deviation(Strict):
 class Artifact(Strict):
     """What a `prepare` step makes, kept for every run with the same inputs.
 
-    The step finds ``/artifacts/STEP`` writable, later steps find it read-only. It is made once for an image, the
-    step's own words, the rendered files (LoadGen's settings aside), the artefacts before it, the model, the data
-    and, with ``needs_device``, the kind of device.
+    The step finds ``/artifacts/STEP`` writable, later steps find it read-only. It is made once for an image (titles
+    and goals of its benchmark aside), the step's own words, the rendered files (LoadGen's settings aside), the
+    artefacts before it, the model, the data and, with ``needs_device``, the kind of device.
     """
 
     files: tuple[RelativePath, ...] = Field(min_length=1)

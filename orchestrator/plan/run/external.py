@@ -61,6 +61,8 @@ class ExternalTest:
     settings: Mapping[str, object]
     chosen: Mapping[str, str]
     folder: str
+    program_id: str = ""
+    """The image without what it says of its benchmark; empty where the whole image counts."""
     artifacts: str = ""
     """The host's folder of artefacts of all runs."""
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -290,7 +292,7 @@ def _artifact(
 ) -> PlannedArtifact:
     """What the step makes; its key is a hash of everything that determines its bytes, as far as that is known."""
     form = {
-        "image": container.image,
+        "image": test.program_id or container.image,
         "argv": container.command,
         "env": dict(container.env),
         "files": artifact.files,
