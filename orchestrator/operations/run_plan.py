@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator import __version__
 from orchestrator.definitions.asset_locks import source_words
+from orchestrator.definitions.catalog.judged import changed_rules, require_rules
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
 from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, LicenceFact, RecipeId
 from orchestrator.facts.redact import redacted_argv, secret_values
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
+from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
@@ -74,6 +76,8 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         )
     for name in names:
         cells(request, catalog.benchmark(name).definition)
+        if request.official:
+            require_rules(catalog.benchmark(name))
     return Selection(
         target=target,
         benchmarks=tuple(names),
@@ -113,6 +117,7 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str) -> Pl
         arch=plan.arch,
         loadgen_model=_loadgen_model(catalog, what),
         parameters=_parameters(benchmark),
+        program_id=program_id(plan),
     )
     return PlannedBenchmark(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset)
 
@@ -279,6 +284,7 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
         LayerId(name=layer.name, level=layer.level, content_id=layer.content_id) for layer in planned.plan.layers
     )
     goals = tuple(_goal(goal) for goal in what.accuracy.goals)
+    changed = changed_rules(planned.benchmark)
     sbom, provenance = _document_digests(planned, image)
     return RecordContext(
         recipe=RecipeId(name=what.name, origin=planned.benchmark.origin, sha256=planned.benchmark.sha256),
@@ -298,6 +304,7 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
         stands_for=what.stands_for,
         round=what.round,
         note=what.note,
+        changed_rules=changed,
     )
 
 

@@ -29,7 +29,7 @@ _LARGEST_INT = 2**64
 _PREFIX = b':::MLLOG {"key": "'
 _WANTED = (
     b"result_", b"effective_", b"early_stopping_", b"num_", b"power_", b"error_", b"warning_", b"generated_",
-    b"loadgen_version",
+    b"loadgen_version", b"qsl_reported_total_count",
 )  # fmt: skip
 """Beginnings of the keys that are read; the rest (such as `loaded_qsl_set`) is up to 70 % of the bytes."""
 _MODES = {"PerformanceOnly": "performance", "AccuracyOnly": "accuracy"}
@@ -153,6 +153,7 @@ def _result(scenario: str, mode: str, log: _Log, summary: Mapping[str, str]) -> 
         warnings=tuple(log.warnings),
         num_errors=_int(values.get("num_errors", len(log.errors))),
         loadgen_version=str(values.get("loadgen_version", "")),
+        total_samples=_int(values["qsl_reported_total_count"]) if "qsl_reported_total_count" in values else None,
     )
 
 
@@ -225,6 +226,14 @@ def _latencies(scenario: str, values: Mapping[str, object]) -> dict[str, int]:
 def _percentile(name: str) -> str:
     """How LoadGen writes the percentile ``p99.9`` (``99.90``); empty for min, max and mean."""
     return f"{float(name[1:]):.2f}" if name.startswith("p") else ""
+
+
+def other_sample_count(result: LoadGenResult, expected: object) -> str:
+    """Why LoadGen did not run over the data set that was meant, by the counts of samples; empty where it did."""
+    told = result.total_samples
+    if told is None or not isinstance(expected, int) or told == expected:
+        return ""
+    return f"the program told LoadGen of {told:,} samples, and the data set has {expected:,}"
 
 
 def summary_lines(result: LoadGenResult) -> dict[str, float]:

@@ -58,6 +58,7 @@ OUTSIDE: dict[str, set[str]] = {
     "urllib3": {"http"},
     "certifi": {"http"},
     "debian": {"assets", "definitions", "packages"},
+    "re2": {"facts"},
     "tenacity": {"engines", "http"},
     "subprocess": {"host", "engines", "packages"},
     "socket": {"host", "engines"},

@@ -25,6 +25,7 @@ def with_choices(catalog: Catalog, names: Iterable[str], changes: Sequence[Chang
 
     Raises:
         UsageError: as `variations.vary`; `bad-set`, a value that the recipe cannot have.
+        DefinitionError: what an axis of the recipe lays over it is wrong.
     """
     mine = {("benchmark", name): chosen(catalog, catalog.get("benchmark", name), changes) for name in names}
     return replace(
@@ -34,6 +35,17 @@ def with_choices(catalog: Catalog, names: Iterable[str], changes: Sequence[Chang
 
 def chosen(catalog: Catalog, entry: AnyEntry, changes: Sequence[Change]) -> AnyEntry:
     """A recipe with the choices of ``changes``; raises as `with_choices`."""
+    try:
+        return varied(catalog, entry, changes)
+    except DefinitionError as error:
+        axes = getattr(entry.definition, "axes", {})
+        if all(change.key in axes for change in changes):
+            raise  # the recipe itself says what is wrong, and it is told where
+        raise _said_by(error, changes) from None
+
+
+def varied(catalog: Catalog, entry: AnyEntry, changes: Sequence[Change]) -> AnyEntry:
+    """As `chosen`; raises `DefinitionError`, located, where the recipe with these choices cannot be decoded."""
     kind = str(getattr(entry.definition, "kind", ""))
     model = KINDS[kind]
     fields = [info.alias or name for name, info in model.model_fields.items()]
@@ -43,10 +55,7 @@ def chosen(catalog: Catalog, entry: AnyEntry, changes: Sequence[Change]) -> AnyE
         return _parameters(catalog, merged)
 
     variation = vary(document, changes, fields=fields, parameters=parameters)
-    try:
-        definition = decode(variation.document, model)
-    except DefinitionError as error:
-        raise _said_by(error, changes) from None
+    definition = decode(variation.document, model)
     return replace(entry, definition=definition, document=variation.document, variation=variation)
 
 

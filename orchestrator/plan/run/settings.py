@@ -67,7 +67,8 @@ def settings_of(
     if workload.harness.program is not None:
         loadgen["performance_samples"] = _performance_samples(workload)
         sources["performance_samples"] = "recipe"
-        return {**document, "loadgen": loadgen}, {f"loadgen.{key}": sources.get(key, "default") for key in loadgen}
+        document |= {"loadgen": loadgen, "dataset": {"samples": workload.dataset.samples}}
+        return document, {f"loadgen.{key}": sources.get(key, "default") for key in loadgen}
     document |= {
         "backend": workload.harness.backends[workload.framework],
         "providers": list(workload.target.providers.get(workload.framework, ())),

@@ -41,6 +41,8 @@ class Workload:
     arch: str = ""
     loadgen_model: str = ""
     """What LoadGen calls the model in the benchmark's round."""
+    program_id: str = ""
+    """What the image is without what it says of its benchmark (`plan.build.content.program_id`)."""
     parameters: Mapping[str, ChosenParameter] = field(default_factory=dict)
 
 
