@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import __version__
 from orchestrator.definitions.asset_locks import source_words
+from orchestrator.definitions.catalog.rounds import round_names
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
 from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, LicenceFact, RecipeId
 from orchestrator.facts.redact import redacted_argv, secret_values
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.build import BuildPlan
     from orchestrator.facts.devices import FoundDevice
     from orchestrator.facts.host import HostFacts
+    from orchestrator.facts.rounds import OfficialTest
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.run_request import RunRequest
@@ -73,7 +75,9 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
             hint="name one: see `mlorch benchmarks list`",
         )
     for name in names:
-        cells(request, catalog.benchmark(name).definition)
+        what = benchmark_in(catalog, name, request.round).definition
+        cells(request, what)
+        _require_official(catalog, request, what)
     return Selection(
         target=target,
         benchmarks=tuple(names),
@@ -82,6 +86,32 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         round=request.round,
         changes=request.changes,
     )
+
+
+def _require_official(catalog: Catalog, request: RunRequest, what: Benchmark) -> None:
+    """Whether --official can be meant. Raises `UsageError`: `unknown-round`, `official-duration`."""
+    if not request.official:
+        return
+    rules = _official_test(catalog, what)
+    if rules is None:
+        raise UsageError(
+            f"there is no round `{what.round}`, so nothing says what --official asks of {what.name}",
+            hint=f"name one with --round: {', '.join(round_names(catalog)) or 'none is defined'}",
+            slug="unknown-round",
+        )
+    shortest = request.min_duration_ms
+    if shortest is not None and shortest < rules.min_duration_ms:
+        raise UsageError(
+            f"--official needs a duration of at least {rules.min_duration_ms / 1000:g} s, as {rules.round} has it",
+            hint="leave --duration out",
+            slug="official-duration",
+        )
+
+
+def _official_test(catalog: Catalog, what: Benchmark) -> OfficialTest | None:
+    if ("round", what.round) not in catalog.by_key:
+        return None
+    return catalog.round_rules(what.round).official(what.stands_for)
 
 
 def planned_for(context: Context, selection: Selection, plans: Sequence[BuildPlan]) -> tuple[PlannedBenchmark, ...]:
@@ -112,6 +142,7 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str) -> Pl
         dataset_folder=NO_FOLDER,
         arch=plan.arch,
         loadgen_model=_loadgen_model(catalog, what),
+        official=_official_test(catalog, what),
         parameters=_parameters(benchmark),
     )
     return PlannedBenchmark(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset)

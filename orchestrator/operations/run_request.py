@@ -16,7 +16,6 @@ from orchestrator.operations.plan_cache import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy, option, words_of
 from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.devices.choice import parse
-from orchestrator.plan.run.settings import OFFICIAL_MIN_DURATION_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,8 +74,8 @@ def checked(request: RunRequest) -> RunRequest:
     """``request`` with its words as mlorch spells them.
 
     Raises:
-        UsageError: `unknown-scenario`, `unknown-mode`, `duration`, `target-qps`, `devices-syntax`,
-            `official-duration`; options that exclude each other.
+        UsageError: `unknown-scenario`, `unknown-mode`, `target-qps`, `devices-syntax`,
+            `duration`; options that exclude each other.
     """
     request = replace(
         request,
@@ -95,11 +94,7 @@ def checked(request: RunRequest) -> RunRequest:
     if request.find and request.target_qps is not None:
         raise UsageError("--find and --target-qps exclude each other", hint="give one of them")
     parse(request.devices)
-    shortest = request.min_duration_ms
-    if request.official and shortest is not None and shortest < OFFICIAL_MIN_DURATION_MS:
-        raise UsageError(
-            "--official needs a duration of at least 600 s", hint="leave --duration out", slug="official-duration"
-        )
+    _ = request.min_duration_ms  # refuses what is no duration
     if request.find and request.mode == "accuracy":
         raise UsageError("--find measures performance, and --mode says accuracy only", hint="leave --mode out")
     return request
