@@ -162,7 +162,7 @@ def test_run_id_says_all():
 
 
 @pytest.mark.parametrize(
-    ("text", "ms"), [("10m", 600_000), ("30s", 30_000), ("600", 600_000), ("250ms", 250), ("1.5h", 5_400_000)]
+    ("text", "ms"), [("10m", 600_000), ("30s", 30_000), ("600s", 600_000), ("250ms", 250), ("1.5h", 5_400_000)]
 )
 def test_durations(text, ms):
     assert duration_ms(text) == ms
