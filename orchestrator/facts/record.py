@@ -99,7 +99,7 @@ class AssetId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A resolved setting and its source: default, recipe, system, command line or calibrated."""
+    """A resolved setting and its source: default, recipe, system, round NAME, command line or calibrated."""
 
     value: object
     source: str

@@ -304,7 +304,8 @@ class Context:
         from orchestrator.host.site import SETTINGS, discover
 
         given = {name: getattr(self.settings, name) for name in SETTINGS}
-        return discover(os.environ, settings=given, git_mirrors=self.settings.git_mirrors)
+        mirrors, source = self.settings.git_mirrors, self.settings.sources.get("git_mirrors", "")
+        return discover(os.environ, settings=given, git_mirrors=mirrors, git_mirrors_source=source)
 
     @cached_property
     def http(self) -> Client:

@@ -77,7 +77,8 @@ def next_rate(outcome: Outcome) -> float | None:
         return None
     if not isinstance(setting.value, int | float) or setting.value <= 0:
         return None
-    if SCENARIOS[record.scenario].has_searched_rate:
+    scenario = SCENARIOS[record.scenario]
+    if scenario.has_searched_rate:
         return float(setting.value) / 2
-    reached = rate_from(outcome, record.scenario)
-    return reached if reached is not None and reached > setting.value and record.steps else None
+    reached = rate_from(outcome, record.scenario) if scenario.has_rate else None
+    return reached if reached is not None and reached > setting.value else None
