@@ -8,12 +8,13 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.assets.beside import folder_beside, hash_folder
 from orchestrator.assets.given import require_given
 from orchestrator.assets.room import in_bytes, require_room, room_for
 from orchestrator.assets.sources import data_missing, licence_text, source_name
 from orchestrator.assets.store import input_entry, key_of, key_parts, write_parts
 from orchestrator.assets.use import held
-from orchestrator.definitions.asset_locks import full_name, kind_of, missing_hashes
+from orchestrator.definitions.asset_locks import full_name, kind_of, missing_hashes, source_label
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
 from orchestrator.facts.containers import OWNER_LABEL, ContainerSpec, Mount
@@ -114,6 +115,7 @@ class AssetProvider:
                 self.on_event(BuildEvent(kind="start", step=asset.name))
                 with self.store.making(asset, key, note=lambda made: write_parts(made, entry, parts)) as folder:
                     self.fill(entry, folder, image, inputs)
+                    _require_same(entry, parts)
                 found = self.store.find(entry, self.catalog)
         if found is None:
             raise AssetError(f"{asset.name} changed on disk right after it was made", slug="asset")
@@ -166,7 +168,8 @@ class AssetProvider:
             script.parent.mkdir()
             shutil.copyfile(source, script)
             script.chmod(0o644)
-        spec = prep_spec(asset, prepare, image, folder, script, inputs)
+        sources = folder / "sources" if asset.beside is None else folder_beside(entry, asset.beside)
+        spec = prep_spec(asset, prepare, image, folder, script, inputs, sources)
         tail: list[str] = []
 
         def on_line(line: str) -> None:
@@ -183,6 +186,20 @@ class AssetProvider:
         if ended.exit_code != 0:
             why = "was killed for its memory" if ended.out_of_memory else f"ended with status {ended.exit_code}"
             raise AssetError(f"{asset.name}: {what} {why}", slug="prepare-failed", detail="\n".join(tail))
+
+
+def _require_same(entry: Entry[Asset], parts: Mapping[str, str]) -> None:
+    """Raises `AssetError` [data-changed] where the folder that a step has read is no longer what its key says."""
+    source = entry.definition.beside
+    if source is None:
+        return
+    name = full_name(entry.definition)
+    if hash_folder(folder_beside(entry, source), name) != parts[f"source {source_label(source)}"]:
+        raise AssetError(
+            f"{name}: files below `{source.path}` changed while they were read",
+            hint="run it again once nobody writes there",
+            slug="data-changed",
+        )
 
 
 def _take_back(folder: Path) -> None:
@@ -226,11 +243,17 @@ def require_locked(asset: Asset) -> None:
 
 
 def prep_spec(
-    asset: Asset, prepare: Prepare, image: str, folder: Path, script: Path | None, inputs: Mapping[str, Stored]
+    asset: Asset,
+    prepare: Prepare,
+    image: str,
+    folder: Path,
+    script: Path | None,
+    inputs: Mapping[str, Stored],
+    sources: Path | None = None,
 ) -> ContainerSpec:
     """The container of a prepare step: no network, a read-only root, a user without rights, everything but /out ro."""
     command = prepare.command
-    mounts = [Mount(source=str(folder / "sources"), target="/sources")]
+    mounts = [Mount(source=str(sources or folder / "sources"), target="/sources")]
     mounts += [Mount(source=str(stored.folder), target=f"/inputs/{name}") for name, stored in inputs.items()]
     if script is not None:
         command = ("python3", f"/script/{script.name}", "--sources", "/sources", "--out", "/out", *prepare.args)

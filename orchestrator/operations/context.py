@@ -68,12 +68,12 @@ class Context:
     def catalog(self) -> Catalog:
         """All definitions of the built-in and the given recipes, checked."""
         from orchestrator.definitions.catalog import load
-        from orchestrator.host.model_files import look
+        from orchestrator.host import recipe_files
         from orchestrator.host.signature import signature
 
         # Before anything is read: a file that is edited meanwhile must not pass for the one that was read.
         self._signature = signature(self._plan_roots())
-        return load(self.roots(), look)
+        return load(self.roots(), recipe_files)
 
     def roots(self) -> tuple[Root, ...]:
         """The folders of definitions, built-in ones first; a repository is fetched once a commit."""

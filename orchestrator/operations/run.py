@@ -12,7 +12,7 @@ from orchestrator.errors import MlorchError, StepFailed
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations import run_plan
 from orchestrator.operations.run_plan import PlannedRun, record_context, session_of
-from orchestrator.operations.run_rates import lacks_rate, measured_rate, next_rate, rate_from
+from orchestrator.operations.run_rates import lacks_rate, measured_rate, next_settings, rate_from
 from orchestrator.operations.target_choice import require_host
 from orchestrator.plan.run.settings import Choices
 
@@ -118,7 +118,7 @@ def outcomes(prepared: PreparedRun) -> Iterator[Outcome]:
 def _tries(
     prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell, *, number: int, total: int
 ) -> Iterator[Outcome]:
-    """One test, and again at another rate where a guessed one was wrong."""
+    """One test, and again with another rate or latency where a guessed one was wrong."""
     changes: dict[str, Any] = {}
     if lacks_rate(prepared, planned, cell):
         probe = measured_rate(prepared, planned)
@@ -130,10 +130,10 @@ def _tries(
     for _ in range(1 + MORE_TRIES):
         outcome = prepared.run(planned, cell, number=number, total=total, **changes)
         yield outcome
-        rate = next_rate(outcome)
-        if rate is None:
+        settings = next_settings(outcome)
+        if settings is None:
             return
-        changes = {"calibrated": {"target_qps": rate}}
+        changes = {"calibrated": settings}
 
 
 # -- before the first test -------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from orchestrator.definitions.catalog.follow import with_what_follows
 from orchestrator.definitions.kinds.recipes import KINDS, Harness
 from orchestrator.definitions.variations import COMMAND_LINE, vary
 from orchestrator.definitions.yaml import decode
@@ -23,7 +24,8 @@ def with_choices(catalog: Catalog, names: Iterable[str], changes: Sequence[Chang
     """The catalogue in which the benchmarks ``names`` are as ``changes`` say; `load.load_chosen` checks it.
 
     Raises:
-        UsageError: as `variations.vary`; `bad-set`, a value that the recipe cannot have.
+        UsageError: as `variations.vary`; `bad-set`, a value that the recipe cannot have; `accuracy-unknown`, another
+            model or data set of which nobody says what it reaches.
     """
     by_key = dict(catalog.by_key)
     for name in names:
@@ -42,6 +44,10 @@ def chosen(catalog: Catalog, entry: AnyEntry, changes: Sequence[Change]) -> AnyE
         return _parameters(catalog, merged)
 
     variation = vary(document, changes, fields=fields, parameters=parameters)
+    if kind == "benchmark":
+        axes = getattr(entry.definition, "axes", {})
+        before = vary(document, [change for change in changes if change.key in axes])
+        variation = with_what_follows(variation, before, changes, catalog.by_key)
     try:
         definition = decode(variation.document, model)
     except DefinitionError as error:
