@@ -52,7 +52,7 @@ def measure() -> list[Bar]:
 
 
 def _first(site: Path) -> Path:
-    """A run that makes what is missing, with mlorch's own client; gives its record, beside which rendered files stay."""
+    """A run that makes what is missing, with the client that can build; gives its record, with the files beside it."""
     done = subprocess.run(mlorch("run", *TEST, "--json"), cwd=site, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"mlorch run ended with {done.returncode}:\n{done.stderr[-2000:]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.beside import folder_beside, hash_folder
@@ -20,6 +20,7 @@ from orchestrator.errors import AssetError
 from orchestrator.facts.containers import OWNER_LABEL, ContainerSpec, Mount
 from orchestrator.host.left_behind import give, take_over
 from orchestrator.host.process import owner_label, this_process, this_user
+from orchestrator.plan.run.devices.plan import Devices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,8 @@ class Prep:
 
     engine: Callable[[], Engine]
     image: Callable[[str], str]
+    devices: Callable[[], Devices] = Devices
+    """What a step that computes on a device is given; asked before anything is made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +63,8 @@ class AssetProvider:
 
         Raises:
             AssetError: nobody has hashed it yet (`asset-unlocked`); there is no room (`disk-full`); a source
-                cannot be had or has other bytes; a step failed (`prepare-failed`), needs a device
-                (`prepare-device`), or made something else (`hash-mismatch`); a given folder is not what the
+                cannot be had or has other bytes; a step failed (`prepare-failed`), computes on a device for a target
+                without one (`prepare-device`), or made something else (`hash-mismatch`); a given folder is not what the
                 recipe says (`data-missing`, `data-wrong`).
             EngineError: a step has to run and no engine answers.
         """
@@ -72,12 +75,15 @@ class AssetProvider:
 
         Raises:
             AssetError: `asset-unlocked`, `data-missing`, `prepare-device`; `disk-full`.
+            UsageError, HostLimitError: a step computes on a device, and none can be given to it.
         """
         self._require_obtainable(self.absent(entries))
 
     def _require_obtainable(self, absent: Sequence[Entry[Asset]]) -> None:
         for entry in absent:
             _require_no_obstacle(entry.definition)
+        if any(entry.definition.prepare is not None and entry.definition.prepare.needs_device for entry in absent):
+            self.prep.devices()
         missing = [(full_name(one.definition), room_for(one.definition, self.sources.has).missing) for one in absent]
         require_room(self.store.root, missing)
 
@@ -169,7 +175,10 @@ class AssetProvider:
             shutil.copyfile(source, script)
             script.chmod(0o644)
         sources = folder / "sources" if asset.beside is None else folder_beside(entry, asset.beside)
-        spec = prep_spec(asset, prepare, image, folder, script, inputs, sources)
+        folders = {name: stored.folder for name, stored in inputs.items()}
+        spec = prep_spec(asset, prepare, image, folder, script, folders, sources)
+        if prepare.needs_device:
+            spec = with_devices(spec, self.prep.devices())
         tail: list[str] = []
 
         def on_line(line: str) -> None:
@@ -213,12 +222,6 @@ def _require_no_obstacle(asset: Asset) -> None:
     require_locked(asset)
     if asset.local is not None:
         raise data_missing(asset, asset.local)
-    if asset.prepare is not None and asset.prepare.needs_device:
-        raise AssetError(
-            f"the prepare step of {full_name(asset)} computes on a device, and such steps are given none yet",
-            hint=f"make it where the device is, and name its folder with --data {asset.name}=FOLDER",
-            slug="prepare-device",
-        )
 
 
 def require_locked(asset: Asset) -> None:
@@ -248,13 +251,16 @@ def prep_spec(
     image: str,
     folder: Path,
     script: Path | None,
-    inputs: Mapping[str, Stored],
+    inputs: Mapping[str, Path],
     sources: Path | None = None,
 ) -> ContainerSpec:
-    """The container of a prepare step: no network, a read-only root, a user without rights, everything but /out ro."""
+    """The container of a prepare step: no network, a read-only root, a user without rights, everything but /out ro.
+
+    ``inputs`` are the folders of the assets that it reads.
+    """
     command = prepare.command
     mounts = [Mount(source=str(sources or folder / "sources"), target="/sources")]
-    mounts += [Mount(source=str(stored.folder), target=f"/inputs/{name}") for name, stored in inputs.items()]
+    mounts += [Mount(source=str(path), target=f"/inputs/{name}") for name, path in inputs.items()]
     if script is not None:
         command = ("python3", f"/script/{script.name}", "--sources", "/sources", "--out", "/out", *prepare.args)
         mounts.insert(0, Mount(source=str(script), target=f"/script/{script.name}"))
@@ -273,6 +279,22 @@ def prep_spec(
         memory=max(_MEMORY, _stated_memory(asset)),
         pids=256,
         workdir="/out",
+    )
+
+
+def with_devices(spec: ContainerSpec, devices: Devices) -> ContainerSpec:
+    """The container of a step with the devices that it computes on."""
+    return replace(
+        spec,
+        mounts=(*spec.mounts, *devices.mounts),
+        env={**spec.env, **devices.env},
+        groups=devices.groups,
+        devices=devices.nodes,
+        cdi_devices=devices.cdi,
+        gpus=devices.gpus,
+        runtime=devices.runtime,
+        expects=devices.expects,
+        exclusive=devices.exclusive,
     )
 
 
