@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator import __version__
+from orchestrator.assets.trees import find_tree
 from orchestrator.definitions.asset_locks import source_words
 from orchestrator.definitions.catalog.judged import changed_rules, require_rules
 from orchestrator.definitions.catalog.rounds import newest_round, round_names
@@ -200,12 +201,22 @@ def with_assets(planned: PlannedBenchmark, get: Callable[[Entry[Asset]], Stored]
             )
     workload = replace(
         planned.workload,
+        dataset=_with_hashes(planned.workload.dataset, dataset),
         model_folder=str(model.folder),
         dataset_folder=str(dataset.folder),
         model_bytes=model.size,
         dataset_bytes=dataset.size,
     )
     return replace(planned, workload=workload)
+
+
+def _with_hashes(made: Dataset, stored: Stored) -> Dataset:
+    """A data set that is made of a folder of the user's, with the hashes of what was made of it."""
+    tree = find_tree(stored.path) if made.beside is not None else None
+    if tree is None:
+        return made
+    outputs = tuple(each.model_copy(update={"sha256": tree.hashes[each.path]}) for each in made.outputs)
+    return made.model_copy(update={"outputs": outputs})
 
 
 def require_results_folder(results: Path) -> None:

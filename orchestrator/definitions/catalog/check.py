@@ -192,11 +192,16 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
     for index, file in enumerate(files):
         if file in files[:index]:
             yield entry.document.fault("duplicate-output", f"a second output `{file}`", ("outputs", index, "file"))
+    if isinstance(asset, d.Model):
+        for name in asset.reaches:
+            yield from _known(catalog, entry, "dataset", name, ("reaches", name))
     if isinstance(asset, d.Dataset):
-        for key, name in (("inputs", asset.inputs), ("labels", asset.labels)):
-            if name is not None and not any(output.has(name) for output in asset.outputs):
-                message = f"`{name}` is not among the outputs"
-                yield entry.document.fault("unknown-output", message, (key,), suggestion(name, files))
+        for name in asset.parameters:
+            yield from _known(catalog, entry, "harness", name, ("parameters", name))
+        for key, array in (("inputs", asset.inputs), ("labels", asset.labels)):
+            if array is not None and not any(output.has(array) for output in asset.outputs):
+                message = f"`{array}` is not among the outputs"
+                yield entry.document.fault("unknown-output", message, (key,), suggestion(array, files))
 
 
 def _known(catalog: Catalog, entry: AnyEntry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:
