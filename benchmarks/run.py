@@ -18,7 +18,7 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-PARTS = ("startup", "results", "assets", "build", "harness", "launch", "registry", "sharing")
+PARTS = ("startup", "results", "assets", "build", "harness", "launch", "external", "registry", "sharing")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.assets.beside import folder_beside, hash_folder
 from orchestrator.assets.given import require_given
 from orchestrator.assets.room import in_bytes, require_room, room_for
 from orchestrator.assets.sources import data_missing, licence_text, source_name
 from orchestrator.assets.store import input_entry, key_of, key_parts, write_parts
 from orchestrator.assets.use import held
-from orchestrator.definitions.asset_locks import full_name, kind_of, missing_hashes
+from orchestrator.definitions.asset_locks import full_name, kind_of, missing_hashes, source_label
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
 from orchestrator.facts.containers import OWNER_LABEL, ContainerSpec, Mount
 from orchestrator.host.left_behind import give, take_over
 from orchestrator.host.process import owner_label, this_process, this_user
+from orchestrator.plan.run.devices.plan import Devices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +43,8 @@ class Prep:
 
     engine: Callable[[], Engine]
     image: Callable[[str], str]
+    devices: Callable[[], Devices] = Devices
+    """What a step that computes on a device is given; asked before anything is made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +63,8 @@ class AssetProvider:
 
         Raises:
             AssetError: nobody has hashed it yet (`asset-unlocked`); there is no room (`disk-full`); a source
-                cannot be had or has other bytes; a step failed (`prepare-failed`), needs a device
-                (`prepare-device`), or made something else (`hash-mismatch`); a given folder is not what the
+                cannot be had or has other bytes; a step failed (`prepare-failed`), computes on a device for a target
+                without one (`prepare-device`), or made something else (`hash-mismatch`); a given folder is not what the
                 recipe says (`data-missing`, `data-wrong`).
             EngineError: a step has to run and no engine answers.
         """
@@ -71,12 +75,15 @@ class AssetProvider:
 
         Raises:
             AssetError: `asset-unlocked`, `data-missing`, `prepare-device`; `disk-full`.
+            UsageError, HostLimitError: a step computes on a device, and none can be given to it.
         """
         self._require_obtainable(self.absent(entries))
 
     def _require_obtainable(self, absent: Sequence[Entry[Asset]]) -> None:
         for entry in absent:
             _require_no_obstacle(entry.definition)
+        if any(entry.definition.prepare is not None and entry.definition.prepare.needs_device for entry in absent):
+            self.prep.devices()
         missing = [(full_name(one.definition), room_for(one.definition, self.sources.has).missing) for one in absent]
         require_room(self.store.root, missing)
 
@@ -114,6 +121,7 @@ class AssetProvider:
                 self.on_event(BuildEvent(kind="start", step=asset.name))
                 with self.store.making(asset, key, note=lambda made: write_parts(made, entry, parts)) as folder:
                     self.fill(entry, folder, image, inputs)
+                    _require_same(entry, parts)
                 found = self.store.find(entry, self.catalog)
         if found is None:
             raise AssetError(f"{asset.name} changed on disk right after it was made", slug="asset")
@@ -166,7 +174,11 @@ class AssetProvider:
             script.parent.mkdir()
             shutil.copyfile(source, script)
             script.chmod(0o644)
-        spec = prep_spec(asset, prepare, image, folder, script, inputs)
+        sources = folder / "sources" if asset.beside is None else folder_beside(entry, asset.beside)
+        folders = {name: stored.folder for name, stored in inputs.items()}
+        spec = prep_spec(asset, prepare, image, folder, script, folders, sources)
+        if prepare.needs_device:
+            spec = with_devices(spec, self.prep.devices())
         tail: list[str] = []
 
         def on_line(line: str) -> None:
@@ -185,6 +197,20 @@ class AssetProvider:
             raise AssetError(f"{asset.name}: {what} {why}", slug="prepare-failed", detail="\n".join(tail))
 
 
+def _require_same(entry: Entry[Asset], parts: Mapping[str, str]) -> None:
+    """Raises `AssetError` [data-changed] where the folder that a step has read is no longer what its key says."""
+    source = entry.definition.beside
+    if source is None:
+        return
+    name = full_name(entry.definition)
+    if hash_folder(folder_beside(entry, source), name) != parts[f"source {source_label(source)}"]:
+        raise AssetError(
+            f"{name}: files below `{source.path}` changed while they were read",
+            hint="run it again once nobody writes there",
+            slug="data-changed",
+        )
+
+
 def _take_back(folder: Path) -> None:
     """What a step left belongs to this process, whatever it did to its rights; its script goes."""
     take_over(folder / "out", f"{os.getuid()}:{os.getgid()}")
@@ -196,12 +222,6 @@ def _require_no_obstacle(asset: Asset) -> None:
     require_locked(asset)
     if asset.local is not None:
         raise data_missing(asset, asset.local)
-    if asset.prepare is not None and asset.prepare.needs_device:
-        raise AssetError(
-            f"the prepare step of {full_name(asset)} computes on a device, and such steps are given none yet",
-            hint=f"make it where the device is, and name its folder with --data {asset.name}=FOLDER",
-            slug="prepare-device",
-        )
 
 
 def require_locked(asset: Asset) -> None:
@@ -226,12 +246,21 @@ def require_locked(asset: Asset) -> None:
 
 
 def prep_spec(
-    asset: Asset, prepare: Prepare, image: str, folder: Path, script: Path | None, inputs: Mapping[str, Stored]
+    asset: Asset,
+    prepare: Prepare,
+    image: str,
+    folder: Path,
+    script: Path | None,
+    inputs: Mapping[str, Path],
+    sources: Path | None = None,
 ) -> ContainerSpec:
-    """The container of a prepare step: no network, a read-only root, a user without rights, everything but /out ro."""
+    """The container of a prepare step: no network, a read-only root, a user without rights, everything but /out ro.
+
+    ``inputs`` are the folders of the assets that it reads.
+    """
     command = prepare.command
-    mounts = [Mount(source=str(folder / "sources"), target="/sources")]
-    mounts += [Mount(source=str(stored.folder), target=f"/inputs/{name}") for name, stored in inputs.items()]
+    mounts = [Mount(source=str(sources or folder / "sources"), target="/sources")]
+    mounts += [Mount(source=str(path), target=f"/inputs/{name}") for name, path in inputs.items()]
     if script is not None:
         command = ("python3", f"/script/{script.name}", "--sources", "/sources", "--out", "/out", *prepare.args)
         mounts.insert(0, Mount(source=str(script), target=f"/script/{script.name}"))
@@ -250,6 +279,22 @@ def prep_spec(
         memory=max(_MEMORY, _stated_memory(asset)),
         pids=256,
         workdir="/out",
+    )
+
+
+def with_devices(spec: ContainerSpec, devices: Devices) -> ContainerSpec:
+    """The container of a step with the devices that it computes on."""
+    return replace(
+        spec,
+        mounts=(*spec.mounts, *devices.mounts),
+        env={**spec.env, **devices.env},
+        groups=devices.groups,
+        devices=devices.nodes,
+        cdi_devices=devices.cdi,
+        gpus=devices.gpus,
+        runtime=devices.runtime,
+        expects=devices.expects,
+        exclusive=devices.exclusive,
     )
 
 

@@ -91,7 +91,8 @@ class Sources:
                 `terms-not-accepted`, `data-missing`), or its bytes are not those of the recipe
                 (`hash-mismatch`); nothing counts then.
         """
-        return [self._one(entry, asset, source, folder) for source in asset.sources if source.kind != "generated"]
+        fetched = [source for source in asset.sources if source.kind not in {"generated", "folder"}]
+        return [self._one(entry, asset, source, folder) for source in fetched]
 
     def _one(self, entry: Entry[Asset], asset: Asset, source: AssetSource, folder: Path) -> Path:
         match source:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.assets.beside import folder_sha256
 from orchestrator.assets.trees import (
     LARGEST_MARKER,
     MARKER,
@@ -71,6 +72,8 @@ def key_parts(entry: Entry[Asset], catalog: Catalog) -> dict[str, str]:
     asset = entry.definition
     parts = {"scheme": SCHEME}
     parts |= {f"source {source_label(source)}": _source_hash(source) for source in asset.sources}
+    if asset.beside is not None:
+        parts[f"source {source_label(asset.beside)}"] = folder_sha256(entry, asset.beside, catalog)
     parts |= {f"output {output.path}": _output_hash(output) for output in asset.outputs}
     prepare = asset.prepare
     if prepare is None:
@@ -198,7 +201,7 @@ class Store:
         mine = {output.inside(name): found for name, found in hashes.items() if output.has(name)}
         if not mine:
             raise AssetError(f"{asset.name}: `{output.path}` was not made", slug="output-missing")
-        if trusting and not output.sha256:
+        if not output.sha256 and (trusting or asset.beside is not None):
             return
         if output.file is not None:
             if hashes[output.file] != output.sha256:

@@ -110,27 +110,43 @@ def schema_command(kind: str | None) -> None:
 )
 @click.option(
     "--model",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Of a benchmark: an ONNX file, copied beside the recipe; nothing needs to be filled in then.",
+    metavar="PATH|NAME",
+    help="Of a benchmark: an ONNX file, or a Hugging Face-style folder, copied beside the recipe; or a model's recipe.",
+)
+@click.option(
+    "--dataset",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Of a benchmark: a folder of photos or arrays, laid beside the recipe.",
 )
 @click.option(
     "--like",
-    default="image-fashion",
-    show_default=True,
-    help="With --model: the benchmark whose data, scenarios and goals it takes.",
+    help="Of a benchmark: another one, whose data, scenarios and goals it takes  [default: image-fashion].",
 )
-def new_command(kind: str, name: str, folder: Path, model: Path | None, like: str) -> None:
-    """Start a recipe of a KIND: a commented file to fill in."""
+def new_command(kind: str, name: str, folder: Path, model: str | None, dataset: Path | None, like: str | None) -> None:
+    """Start a recipe of a KIND: a commented file to fill in.
+
+    With --model, --dataset or --like a benchmark is started in short, and runs as it is.
+    """
     from orchestrator.console import Console
     from orchestrator.operations.recipes import new_benchmark, new_recipe
 
     console = Console()
-    if model is not None:
+    given = [
+        option for option, value in (("--model", model), ("--dataset", dataset), ("--like", like)) if value is not None
+    ]
+    if given:
         if kind != "benchmark":
-            raise UsageError("--model goes with a benchmark", hint="leave it out", slug="model-unwanted")
-        path, beside = new_benchmark(name, model, like, folder)
-        console.result(str(path))
-        console.say(f"its model is {beside}; run it: mlorch run {name} --recipes {_root_of(folder)}")
+            message = f"{given[0]} goes with a benchmark, not with a {kind}"
+            raise UsageError(message, hint="leave it out", slug="benchmark-only")
+        if model is None:
+            raise UsageError(
+                f"{given[0]} needs --model", hint="name a file, a folder or a recipe", slug="model-missing"
+            )
+        made = new_benchmark(name, model, dataset, like or "image-fashion", folder)
+        console.result(str(made.path))
+        beside = f"beside it are {', '.join(str(each) for each in made.beside)}; " if made.beside else ""
+        console.say(f"{beside}see what it comes to: mlorch recipes show {name} --recipes {_root_of(folder)}")
+        console.say(f"run it: mlorch run {name} --recipes {_root_of(folder)}")
         return
     path = new_recipe(kind, name, folder)
     console.result(str(path))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.pull_policy import PullPolicy
+    from orchestrator.operations.run_prepares import PlannedPrepare
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.results.summary import Summary
 
@@ -105,12 +106,14 @@ def command(
     from orchestrator.operations.context import engine_name
     from orchestrator.operations.run import dry_run as dry
     from orchestrator.operations.run import dry_run_document
+    from orchestrator.operations.run_prepares import planned_prepares
 
     show = printer(engine_name(context.settings, request.engine, tuple(PRINTERS)), context.engine_access)
-    steps = dry(context, request)
+    steps, prepares = dry(context, request), planned_prepares(context, request)
     if console.quiet:
-        console.document(dry_run_document(steps, show))
+        console.document(dry_run_document(steps, show, prepares))
     else:
+        show_prepares(console, prepares, show)
         show_dry(console, steps, show)
     return 0
 
@@ -138,6 +141,18 @@ def _run(context: Context, request: RunRequest, console: Console) -> int:
 
 
 # -- a dry run: a script of each test's container, to read or to paste into a shell ---------
+
+
+def show_prepares(console: Console, prepares: Sequence[PlannedPrepare], show: Printer) -> None:
+    """What is not here yet and is made first; of a step on a device, how it is passed and the line that starts it."""
+    from orchestrator.commands.targets import device_injection_lines
+
+    for step in prepares:
+        console.say(f"note: {step.asset} is not here: its prepare step runs first")
+        if step.devices.method != "none":
+            for line in device_injection_lines(step.devices):
+                console.say(f"  {line}")
+            console.say(f"  {shlex.join(show.argv(step.container))}")
 
 
 def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:

@@ -61,6 +61,7 @@ _PLACE_OF: dict[str, tuple[str, ...]] = {
     "huggingface": ("repo", "revision"),
     "mlcommons": ("uri",),
     "git": ("url", "commit"),
+    "folder": ("path",),
     "local": ("kind",),
     "generated": ("kind",),
 }
@@ -75,6 +76,8 @@ def source_words(source: AssetSource) -> str:
 
 def missing_hashes(asset: Asset) -> tuple[str, ...]:
     """What of an asset has no hash: sources and outputs by their names; empty for one that is locked."""
+    if asset.beside is not None:  # its files are hashed where they lie, and what a step makes of them when it is made
+        return ()
     sources = [f"source {source_label(source)}" for source in asset.sources if not is_source_locked(source)]
     return (*sources, *(f"output {output.path}" for output in asset.outputs if not output.sha256))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.axes import IDENTITY, OWN, meets, read_axes
 from orchestrator.definitions.yaml.document import read_document
 from orchestrator.definitions.yaml.nodes import ListNode, MapNode, ScalarNode
 from orchestrator.definitions.yaml.text import suggestion
@@ -18,16 +19,13 @@ from orchestrator.errors import DefinitionError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from orchestrator.definitions.axes import Axes, Axis
     from orchestrator.definitions.yaml.document import Document
     from orchestrator.definitions.yaml.nodes import Node
-    from orchestrator.errors import Problem
 
 _DEEPEST_KEY = 32
 """Parts of a key; no document is deeper either."""
 COMMAND_LINE = "command line"
-_OWN = ("axes", "parts", "conflicts")
-"""Keys of the recipe that say how it varies; all others can be varied."""
-_IDENTITY = ("kind", "name", "like", *_OWN)
 _TEXTS = ("title", "description", "note")
 """Fields that can be set and that nobody looks for: not in the list of a mistyped key's hint."""
 
@@ -46,11 +44,14 @@ class Variation:
 
     ``document`` is the merged tree, ``chosen`` maps each axis to its value, ``sources`` a dotted path to what wrote
     the value there last: a note of the document, ``AXIS=VALUE``, ``AXIS=VALUE AXIS=VALUE`` or ``command line``.
+    ``by_hand`` maps the path of each value that the command line made another, without being an axis, to what it was
+    and what it is; empty where there is none.
     """
 
     document: Document
     chosen: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
+    by_hand: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def parse_changes(texts: Iterable[str]) -> tuple[Change, ...]:
@@ -90,7 +91,8 @@ def vary(
     root = document.root
     if not isinstance(root, MapNode):
         return Variation(document=document)
-    axes = _axes(document, root)
+    found = read_axes(document, root)
+    axes = found.axes
     chosen = _choose(axes, changes)
     sources = dict(document.notes)
     merged: Node = _copy(root)
@@ -98,17 +100,24 @@ def vary(
         overlay = axes[axis].values[value]
         if overlay is not None:
             merged = merge(merged, overlay, sources, f"{axis}={value}", "")
-    for when, overlay in _parts(document, root, axes):
-        if all(chosen[axis] in values for axis, values in when.items()):
-            label = " ".join(f"{axis}={chosen[axis]}" for axis in when)
-            merged = merge(merged, overlay, sources, label, "")
-    _require_compatible(document, root, axes, chosen)
-    varied = replace(document, root=merged)
+    for part in found.parts:
+        if meets(part.when, chosen):
+            label = " ".join(f"{axis}={chosen[axis]}" for axis in part.when)
+            merged = merge(merged, part.overlay, sources, label, "")
+    _require_compatible(found, chosen)
+    chosen_only = varied = replace(document, root=merged)
     for change in changes:
         if change.key not in axes:
             free = () if parameters is None else tuple(parameters(varied))
             varied = _set(varied, change, sources, [*axes, *root.entries, *fields], free)
-    return Variation(document=varied, chosen=chosen, sources=sources)
+    by_hand = _differences(chosen_only, varied) if varied is not chosen_only else {}
+    return Variation(document=varied, chosen=chosen, sources=sources, by_hand=by_hand)
+
+
+def _differences(before: Document, after: Document) -> dict[str, tuple[str, str]]:
+    was, now = dict(leaves(before)), dict(leaves(after))
+    changed = [path for path in {**was, **now} if was.get(path) != now.get(path)]
+    return {path: (was.get(path, ""), now.get(path, "")) for path in changed}
 
 
 def leaves(document: Document) -> tuple[tuple[str, str], ...]:
@@ -119,7 +128,7 @@ def leaves(document: Document) -> tuple[tuple[str, str], ...]:
 def _leaves(node: Node, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, MapNode):
         for key, (_, value) in node.entries.items():
-            if path or key not in _OWN:
+            if path or key not in OWN:
                 yield from _leaves(value, f"{path}.{key}" if path else key)
     elif isinstance(node, ListNode):
         for index, item in enumerate(node.items):
@@ -128,63 +137,10 @@ def _leaves(node: Node, path: str) -> Iterator[tuple[str, str]]:
         yield path, "" if node.null else node.value
 
 
-# -- axes --------------------------------------------------------------------------------------
+# -- choices -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Axis:
-    default: str
-    values: Mapping[str, MapNode | None]
-    """Value → the tree that it lays over the recipe."""
-
-
-def _axes(document: Document, root: MapNode) -> dict[str, _Axis]:
-    """The axes of a recipe; raises `DefinitionError` for what is not well formed, located."""
-    node = root.child("axes")
-    if node is None:
-        return {}
-    problems: list[Problem] = []
-    found: dict[str, _Axis] = {}
-    for name, (_, axis) in node.entries.items() if isinstance(node, MapNode) else ():
-        values = axis.child("values")
-        default = axis.child("default")
-        if not isinstance(values, MapNode) or not values.entries or not isinstance(default, ScalarNode):
-            message = f"axis `{name}` has no `default` and `values`"
-            problems.append(document.fault("axis", message, ("axes", name), "write `default: A` and `values: {A: …}`"))
-            continue
-        if default.value not in values.entries:
-            message = f"the default `{default.value}` of axis `{name}` is none of its values"
-            hint = suggestion(default.value, values.entries)
-            problems.append(document.fault("axis", message, ("axes", name, "default"), hint))
-            continue
-        overlays = {value: entry.child("set") for value, (_, entry) in values.entries.items()}
-        for value, overlay in overlays.items():
-            problems += _bad_overlay(document, overlay, ("axes", name, "values", value, "set"))
-        found[name] = _Axis(
-            default=default.value,
-            values={key: each if isinstance(each, MapNode) else None for key, each in overlays.items()},
-        )
-    if not isinstance(node, MapNode):
-        problems.append(document.fault("axis", "`axes` is a map of axes by name", ("axes",)))
-    if problems:
-        raise DefinitionError(problems)
-    return found
-
-
-def _bad_overlay(document: Document, overlay: Node | None, loc: tuple[str, ...]) -> list[Problem]:
-    """What may not be laid over a recipe: no map, or what says which recipe it is."""
-    if overlay is None:
-        return []
-    if not isinstance(overlay, MapNode):
-        return [document.fault("axis", "`set` is a map of the recipe's fields", loc)]
-    return [
-        document.fault("axis", f"`{key}` cannot be varied", (*loc, key), "it says which recipe this is")
-        for key in overlay.entries
-        if key in _IDENTITY
-    ]
-
-
-def _choose(axes: Mapping[str, _Axis], changes: Sequence[Change]) -> dict[str, str]:
+def _choose(axes: Mapping[str, Axis], changes: Sequence[Change]) -> dict[str, str]:
     chosen = {name: axis.default for name, axis in axes.items()}
     for change in changes:
         axis = axes.get(change.key)
@@ -200,59 +156,20 @@ def _choose(axes: Mapping[str, _Axis], changes: Sequence[Change]) -> dict[str, s
     return chosen
 
 
-def _conditions(
-    document: Document, entry: Node, axes: Mapping[str, _Axis], loc: tuple[str | int, ...]
-) -> dict[str, tuple[str, ...]]:
-    """``when`` of a part or a conflict; raises `DefinitionError` for an axis or a value that is not there."""
-    when = entry.child("when")
-    if not isinstance(when, MapNode) or not when.entries:
-        raise DefinitionError([document.fault("axis", "it has no `when: {AXIS: VALUE}`", loc)])
-    found = {}
-    for name, (_, node) in when.entries.items():
-        at = (*loc, "when", name)
-        if name not in axes:
-            raise DefinitionError([document.fault("axis", f"there is no axis `{name}`", at, suggestion(name, axes))])
-        values = (node.value,) if isinstance(node, ScalarNode) else tuple(str(each) for each in node.plain())  # type: ignore[attr-defined]
-        for value in values:
-            if value not in axes[name].values:
-                hint = suggestion(value, axes[name].values)
-                raise DefinitionError([document.fault("axis", f"axis `{name}` has no value `{value}`", at, hint)])
-        found[name] = values
-    return found
-
-
-def _parts(
-    document: Document, root: MapNode, axes: Mapping[str, _Axis]
-) -> list[tuple[dict[str, tuple[str, ...]], MapNode]]:
-    found = []
-    for index, entry in enumerate(_items(root.child("parts"))):
-        overlay = entry.child("set")
-        problems = _bad_overlay(document, overlay, ("parts", index, "set"))  # type: ignore[arg-type]
-        if problems or not isinstance(overlay, MapNode):
-            raise DefinitionError(problems or [document.fault("axis", "a part has no `set`", ("parts", index))])
-        found.append((_conditions(document, entry, axes, ("parts", index)), overlay))
-    return found
-
-
-def _require_compatible(
-    document: Document, root: MapNode, axes: Mapping[str, _Axis], chosen: Mapping[str, str]
-) -> None:
-    for index, entry in enumerate(_items(root.child("conflicts"))):
-        when = _conditions(document, entry, axes, ("conflicts", index))
-        if not all(chosen[axis] in values for axis, values in when.items()):
+def _require_compatible(found: Axes, chosen: Mapping[str, str]) -> None:
+    for conflict in found.conflicts:
+        when = conflict.when
+        if not meets(when, chosen):
             continue
-        reason = entry.child("because")
         sides = " and ".join(f"`{axis}={chosen[axis]}`" for axis in when)
-        why = f": {reason.value}" if isinstance(reason, ScalarNode) else ""
         others = [
-            f"{axis}={value}" for axis, values in when.items() for value in axes[axis].values if value not in values
+            f"{axis}={value}"
+            for axis, values in when.items()
+            for value in found.axes[axis].values
+            if value not in values
         ]
         hint = f"choose another: {', '.join(f'--set {each}' for each in others[:6])}" if others else ""
-        raise UsageError(f"{sides} exclude each other{why}", hint=hint, slug="choices-conflict")
-
-
-def _items(node: Node | None) -> list[Node]:
-    return list(getattr(node, "items", ()))
+        raise UsageError(f"{sides} exclude each other: {conflict.because}", hint=hint, slug="choices-conflict")
 
 
 # -- trees -------------------------------------------------------------------------------------
@@ -302,12 +219,12 @@ def _set(
     assert isinstance(root, MapNode)  # `vary` looked
     value = _value(change)
     path = change.key.split(".")
-    if path[0] in _IDENTITY:
+    if path[0] in IDENTITY:
         raise UsageError(f"`{path[0]}` cannot be set", hint="it says which recipe this is", slug="unknown-set")
     if path[0] not in known and change.key in parameters:
         path = ["parameters", change.key]
     elif path[0] not in known:
-        names = [name for name in dict.fromkeys((*parameters, *known)) if name not in (*_IDENTITY, *_TEXTS)]
+        names = [name for name in dict.fromkeys((*parameters, *known)) if name not in (*IDENTITY, *_TEXTS)]
         hint = suggestion(path[0] if len(path) > 1 else change.key, names)
         raise UsageError(f"there is nothing `{change.key[:80]}` to set", hint=hint, slug="unknown-set")
     overlay: Node = value

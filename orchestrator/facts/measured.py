@@ -65,6 +65,8 @@ class LoadGenResult:
     warnings: tuple[str, ...] = ()
     num_errors: int = 0
     loadgen_version: str = ""
+    total_samples: int | None = None
+    """How many samples the program told LoadGen that the data set has; None where the log does not say."""
 
     @property
     def valid(self) -> bool | None:

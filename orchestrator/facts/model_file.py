@@ -11,6 +11,8 @@ class TensorFacts:
 
     name: str
     dtype: str = ""
+    shape: tuple[int, ...] = ()
+    """with the batch; 0 for a dimension that is not fixed, empty where nothing is said"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,7 +99,7 @@ class AssetId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A resolved setting and its source: default, recipe, system, command line or calibrated."""
+    """A resolved setting and its source: default, recipe, system, round NAME, command line or calibrated."""
 
     value: object
     source: str
@@ -223,6 +223,8 @@ class RunRecord:
     steps: tuple[StepFact, ...] = ()
     deviations: tuple[str, ...] = ()
     """What the harness was given beyond the run contract, each with its reason."""
+    changed_rules: tuple[str, ...] = ()
+    """What ``--set`` made another of what a result is judged by: ``accuracy.factor=0 (0.99 in the recipe)``."""
     version: int = VERSION
 
 

@@ -89,6 +89,8 @@ class ModelRules:
     dataset_samples: int | None
     offline_samples: int | None
     min_queries: Mapping[str, int]
+    early_stopping: Mapping[str, int]
+    """By scenario, the least queries from which LoadGen's early stopping can tell the percentile that decides."""
     min_duration_ms: int
     limits: Mapping[str, LatencyLimit]
     """The checker's, by scenario."""
@@ -137,6 +139,7 @@ class ModelRules:
             "accuracy_samples_in": dict(self.accuracy_samples_in),
             "offline_samples": self.offline_samples,
             "min_queries": dict(self.min_queries),
+            "early_stopping": dict(self.early_stopping),
             "min_duration_ms": self.min_duration_ms,
             "loadgen_defaults": self.loadgen_defaults or None,
             "differs": dict(self.differs),
@@ -145,6 +148,16 @@ class ModelRules:
 
 def _targets(targets: tuple[QualityTarget, ...]) -> dict[str, Any]:
     return {target.metric: target.document() for target in targets}
+
+
+class OfficialTest(NamedTuple):
+    """How long a round asks a performance test to be."""
+
+    round: str
+    min_duration_ms: int
+    """0 for one pass over the data."""
+    min_queries: Mapping[str, int]
+    """By scenario: of queries what early stopping needs, of Offline the samples in its one query."""
 
 
 class LoadGenRules(NamedTuple):
@@ -178,6 +191,10 @@ class RoundRules:
     loadgen: LoadGenRules
     seeds: Mapping[str, int]
     min_duration_ms: int
+    early_stopping: Mapping[str, int]
+    """As of a model, where it says nothing else."""
+    offline_samples: int | None
+    """The least in Offline's one query of a workload that is no model of the round."""
     one_of: tuple[str, ...]
     metrics: Mapping[str, str]
     compliance_tests: Mapping[str, str]
@@ -186,6 +203,16 @@ class RoundRules:
     def needed_of(self, scenarios: ScenarioRules) -> tuple[str, ...]:
         """The optional scenarios of which a closed submission has to show one; empty where it need not."""
         return self.one_of if self.one_of and set(self.one_of) <= set(scenarios.optional) else ()
+
+    def official(self, model: str) -> OfficialTest:
+        """What an official performance test of a model is; of another workload what holds for all models."""
+        rules = self.models.get(model)
+        offline = rules.offline_samples if rules is not None else self.offline_samples
+        queries = dict(rules.early_stopping if rules is not None else self.early_stopping)
+        if offline is not None:
+            queries["Offline"] = offline
+        duration = rules.min_duration_ms if rules is not None else self.min_duration_ms
+        return OfficialTest(round=self.name, min_duration_ms=duration, min_queries=queries)
 
     def document(self) -> dict[str, Any]:
         """The JSON of what holds for all models."""

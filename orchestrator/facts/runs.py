@@ -60,7 +60,8 @@ class RunStep:
 
     ``settings`` is the document that the harness reads (docs/run-contract.md);
     ``provenance`` says for each setting where it came from: ``default``,
-    ``recipe``, ``system`` (stored by --find), ``command line`` or ``calibrated``.
+    ``recipe``, ``system`` (stored by --find), ``round NAME`` (with --official),
+    ``command line`` or ``calibrated``.
     ``results_owner`` (``uid:gid``) gets what the container leaves, when it has ended.
     """
 

@@ -28,9 +28,7 @@ class Scenario:
     latency_of: str
     """What a latency is counted from and to, for people."""
     min_queries: int
-    """The least number of queries of a performance test by default (early stopping asks for as many)."""
-    official_queries: int
-    """The same by the rules of a round; in Offline the samples of its one query."""
+    """The least number of queries of a performance test by default; a round says that of an official one."""
     percentile: float | None = None
     """The percentile of latency that decides, if one does."""
     samples_per_query: int | None = None
@@ -56,7 +54,6 @@ SCENARIOS: Mapping[str, Scenario] = {
             metrics=("samples_per_second",),
             latency_of="from the issue of the one query until a sample completed",
             min_queries=1,
-            official_queries=24_576,
             rate_title="Expected rate",
         ),
         Scenario(
@@ -64,7 +61,6 @@ SCENARIOS: Mapping[str, Scenario] = {
             metrics=("completed_samples_per_second", "scheduled_samples_per_second"),
             latency_of="per sample, from its scheduled arrival",
             min_queries=662,
-            official_queries=662,
             percentile=0.99,
             rate_title="Target rate",
             has_latency_limit=True,
@@ -75,7 +71,6 @@ SCENARIOS: Mapping[str, Scenario] = {
             metrics=("latency_p90_early_stopping", "latency_p90", "queries_per_second"),
             latency_of="per query, one sample each",
             min_queries=64,
-            official_queries=64,
             percentile=0.9,
         ),
         Scenario(
@@ -83,7 +78,6 @@ SCENARIOS: Mapping[str, Scenario] = {
             metrics=("latency_p99_early_stopping", "latency_p99"),
             latency_of="per query",
             min_queries=662,
-            official_queries=662,
             percentile=0.99,
             samples_per_query=8,
             latency_per_query=True,

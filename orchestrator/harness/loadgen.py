@@ -33,9 +33,7 @@ MODES = {"performance": "PerformanceOnly", "accuracy": "AccuracyOnly"}
 def test_settings(settings: Settings, effective: Effective) -> lg.TestSettings:
     """LoadGen's settings: the seeds of the round from the conf in its wheel, the rest from ours."""
     result = lg.TestSettings()
-    # A model name that the conf does not know takes its defaults; the file is not read
-    # for type 0. The second FromConfig of a process is an error, so this is the only one.
-    if result.FromConfig("", settings.benchmark, settings.scenario, EMBEDDED_CONF) != 0:
+    if _read_embedded_conf(result, settings) != 0:
         raise RuntimeError("LoadGen could not read its embedded mlperf.conf")
     result.scenario = getattr(lg.TestScenario, settings.scenario)
     result.mode = getattr(lg.TestMode, MODES[settings.mode])
@@ -52,6 +50,20 @@ def test_settings(settings: Settings, effective: Effective) -> lg.TestSettings:
     if scenario.at_a_rate and settings.mode == "performance":
         result.server_max_async_queries = most_waiting(settings, effective)
     return result
+
+
+def _read_embedded_conf(result: lg.TestSettings, settings: Settings) -> int:
+    """Take the seeds of the conf in LoadGen's wheel, no file; gives LoadGen's status, 0 for done.
+
+    A model name that the conf does not know takes its defaults. LoadGen takes two user.confs of a
+    process for an error, so this is called once.
+    """
+    asked = ("", settings.benchmark, settings.scenario)
+    try:
+        status = result.FromConfig(*asked, conf_type=EMBEDDED_CONF)
+    except TypeError:  # the LoadGen of v4.1 does not know `conf_type`
+        status = result.FromConfig(*asked, is_mlperf_conf=True)
+    return int(status)
 
 
 def most_waiting(settings: Settings, effective: Effective) -> int:

@@ -77,6 +77,19 @@ def copy_new(source: Path, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def link_or_copy(source: Path, path: Path) -> None:
+    """The file ``source`` at ``path`` as well: the same one where the file system can, else a copy.
+
+    Raises `WriteFailed`.
+    """
+    try:
+        path.hardlink_to(source)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError:  # another file system, or one without links
+        copy_new(source, path)
+
+
 def require_folder(path: Path) -> None:
     """A folder to write to has to be there: a mistyped path must not make a tree.
 

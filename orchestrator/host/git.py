@@ -7,6 +7,7 @@ history, no transport but https, ssh and file.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -23,9 +24,17 @@ from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 NO_MIRRORS: Mapping[str, str] = MappingProxyType({})
+
+
+class GitMirrors(dict[str, str]):
+    """Beginnings of addresses, what stands for each here, and who said so: a place in a file, or a variable."""
+
+    source = ""
+
+
 TIMEOUT_S = 300
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SHA256_DIGITS = 64
@@ -53,6 +62,20 @@ def mirrored(url: str, mirrors: Mapping[str, str]) -> str:
     return mirrors[prefix] + url.removeprefix(prefix) if prefix else url
 
 
+@contextlib.contextmanager
+def _naming_the_mirror(url: str, mirrors: Mapping[str, str]) -> Iterator[None]:
+    """Where a mirror is asked, its errors say which one, and who named it."""
+    source = mirrored(url, mirrors)
+    try:
+        yield
+    except AssetError as error:
+        if source == url:
+            raise
+        who = getattr(mirrors, "source", "") or "`mirrors: git:` of mlorch.yaml, or MLORCH_GIT_MIRRORS,"
+        hint = f"{who} says that {url} is fetched from {source}: put the repository there, or change that line"
+        raise AssetError(error.message, slug=error.slug, hint=hint, detail=error.detail) from None
+
+
 def commit_of(url: str, ref: str, mirrors: Mapping[str, str] = NO_MIRRORS) -> str:
     """The commit that a ref names now; a commit names itself, without the network.
 
@@ -62,7 +85,8 @@ def commit_of(url: str, ref: str, mirrors: Mapping[str, str] = NO_MIRRORS) -> st
     if _COMMIT.fullmatch(ref):
         return ref
     names = (f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}")
-    answer = _git("ls-remote", "--", _address(mirrored(url, mirrors)), *names)
+    with _naming_the_mirror(url, mirrors):
+        answer = _git("ls-remote", "--", _address(mirrored(url, mirrors)), *names)
     found = {name: commit for commit, _, name in (line.partition("\t") for line in answer.splitlines())}
     for name in names:
         if name in found and _COMMIT.fullmatch(found[name]):
@@ -114,10 +138,11 @@ def _cached(wanted: _Wanted, cache: Path, mirrors: Mapping[str, str]) -> Path:
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent) as scratch:
         tree = Path(scratch) / "tree"
         source = mirrored(wanted.url, mirrors)
-        if source.startswith("/"):
-            _from_folder(Path(_address(source)), wanted, tree)
-        else:
-            _from_remote(source, wanted, tree)
+        with _naming_the_mirror(wanted.url, mirrors):
+            if source.startswith("/"):
+                _from_folder(Path(_address(source)), wanted, tree)
+            else:
+                _from_remote(source, wanted, tree)
         if kept.is_dir() and not _note_of(kept).is_file():
             kept.rename(Path(scratch) / "unknown")
         atomic_write_text(_note_of(kept), _tree_sha256(tree), overwrite=True)
@@ -151,7 +176,6 @@ def _from_folder(repository: Path, wanted: _Wanted, tree: Path) -> None:
     if not repository.is_dir():
         raise AssetError(
             f"the mirror {repository} of {wanted.url} is not there",
-            hint="`mirrors: git:` of mlorch.yaml, or MLORCH_GIT_MIRRORS, says where it should be",
             slug="git",
         )
     tree.mkdir()
@@ -247,7 +271,9 @@ def _git(*arguments: str, env: Mapping[str, str] = NO_MIRRORS) -> str:
     if done.code == TIMED_OUT:
         raise AssetError(f"git did not answer within {TIMEOUT_S} s", slug="git", hint="check the network")
     if done.code != 0:
-        last = done.tail(1) or f"exit status {done.code}"
+        # git's last line is often advice ("and the repository exists."): its first `fatal:` says what was wrong.
+        fatal = next((line for line in done.stderr.splitlines() if line.startswith("fatal: ")), "")
+        last = fatal or done.tail(1) or f"exit status {done.code}"
         verb = next(word for word in arguments if not word.startswith(("-", "/")))
         message = f"git {verb}: {last.removeprefix('fatal: ')}"
         raise AssetError(message, slug="git", hint="check the address and your access", detail=done.stderr[-2000:])

@@ -22,7 +22,7 @@ from orchestrator.host.untrusted import UnreadableFile, hash_file, opened
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SCHEME = 1
+_SCHEME = 2
 _SETTLED_NS = 2_000_000_000
 """A file that changed less than this before could change again within one tick of the file system's clock."""
 

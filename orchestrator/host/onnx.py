@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 MOST_FIELDS = 2_000_000
 """Of one file; the largest graphs have some hundred thousand."""
 _LONGEST_TEXT = 4096
+_MOST_DIMENSIONS, _LARGEST = 64, 2**31
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # onnx.proto: Model{ir_version=1, graph=7}, Graph{node=1, initializer=5, input=11, output=12},
-# Tensor{name=8, data_location=14}, ValueInfo{name=1, type=2}, Type{tensor_type=1}, TensorType{elem_type=1}.
+# Tensor{name=8, data_location=14}, ValueInfo{name=1, type=2}, Type{tensor_type=1}, TensorType{elem_type=1,
+# shape=2}, Shape{dim=1}, Dim{dim_value=1}.
 _IR_VERSION, _GRAPH = 1, 7
 _INITIALIZER, _INPUT, _OUTPUT = 5, 11, 12
 _TENSOR_NAME, _DATA_LOCATION, _EXTERNAL = 8, 14, 1
@@ -170,4 +172,16 @@ def _tensor(reader: _Reader, info: _Field) -> TensorFacts:
     array = reader.child(reader.child(info, 2), 1)
     elements = reader.child(array, 1)
     dtype = "" if elements is None else _DTYPES.get(elements.value, f"type {elements.value}")
-    return TensorFacts(name=reader.text(name), dtype=dtype)
+    return TensorFacts(name=reader.text(name), dtype=dtype, shape=_shape(reader, reader.child(array, 2)))
+
+
+def _shape(reader: _Reader, shape: _Field | None) -> tuple[int, ...]:
+    """The dimensions of a tensor, 0 for one that is not fixed; empty where nothing is said."""
+    found: list[int] = []
+    for field in reader.fields(shape.value, shape.end) if shape is not None and shape.is_bytes else ():
+        if field.number == 1 and field.is_bytes:
+            size = reader.child(field, 1)
+            found.append(size.value if size is not None and not size.is_bytes and size.value < _LARGEST else 0)
+        if len(found) > _MOST_DIMENSIONS:
+            raise NotOnnxError("an input or output has too many dimensions")
+    return tuple(found)

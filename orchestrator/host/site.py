@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import EngineError
 from orchestrator.facts.build import BuildSettings
 from orchestrator.host.files import atomic_write_text
+from orchestrator.host.git import GitMirrors
 from orchestrator.host.mirrors import debian_mirrors
 from orchestrator.host.pip_config import LISTS, NUMBERS, read_pip_config
 
@@ -40,6 +41,7 @@ _SHORTER = {"site-ca": "set MLORCH_CA_BUNDLE to a bundle with only the certifica
 _DEBIAN_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
+GIT_MIRRORS = "MLORCH_GIT_MIRRORS"
 SETTINGS = ("ca_bundle", "pip_index", "debian_mirror", "debian_security_mirror")
 """Settings of mlorch that say something of the site; each has a variable too, `MLORCH_…`."""
 
@@ -80,10 +82,11 @@ def discover(
     *,
     settings: Mapping[str, str] | None = None,
     git_mirrors: Sequence[str] = (),
+    git_mirrors_source: str = "",
 ) -> SiteConfig:
     """Read the site from `env`, from `settings` (of `SETTINGS`, by name) and from the files below `root`.
 
-    ``git_mirrors`` are ``PREFIX=ADDRESS``.
+    ``git_mirrors`` are ``PREFIX=ADDRESS``, ``git_mirrors_source`` is the place in the file that names them.
 
     A variable `MLORCH_…` counts more than a setting; a setting more than what the host has for
     all programs, but for `PIP_INDEX_URL`.
@@ -108,15 +111,16 @@ def discover(
         apt_sources=_apt_sources(env),
         registry_logins=_registry_logins(env),
         registry_certificates=_registry_certificates(env),
-        git_mirrors=_git_mirrors(env.get("MLORCH_GIT_MIRRORS", "").split() or git_mirrors),
+        git_mirrors=_git_mirrors(env.get(GIT_MIRRORS, "").split(), git_mirrors, git_mirrors_source),
         notes=tuple(notes),
     )
 
 
-def _git_mirrors(texts: Sequence[str]) -> dict[str, str]:
-    """Raises `EngineError` [git-mirrors] for a text that is not ``PREFIX=ADDRESS``."""
-    found = {}
-    for text in texts:
+def _git_mirrors(variable: Sequence[str], settings: Sequence[str], settings_source: str) -> GitMirrors:
+    """Those of the variable, else of the settings. Raises `EngineError` [git-mirrors] for what is no PREFIX=ADDRESS."""
+    found = GitMirrors()
+    found.source = GIT_MIRRORS if variable else f"`mirrors: git:` ({settings_source})" if settings_source else ""
+    for text in variable or settings:
         prefix, equals, address = text.partition("=")
         if not equals or not prefix or not address.startswith(("/", "https://", "ssh://", "file:///")):
             raise EngineError(

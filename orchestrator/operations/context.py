@@ -74,7 +74,7 @@ class Context:
         While no file changes, they are checked once: later a recipe is read only when it is asked for.
         """
         from orchestrator.definitions.catalog import index_of, load, load_indexed
-        from orchestrator.host.model_files import look
+        from orchestrator.host import recipe_files
         from orchestrator.host.signature import signature
 
         # Before anything is read: a file that is edited meanwhile must not pass for the one that was read.
@@ -86,7 +86,7 @@ class Context:
                 return load_indexed(roots, cast("list[list[Any]]", kept.form))
             except (ValueError, TypeError, IndexError):
                 pass  # of another version: read them all
-        catalog = load(roots, look)
+        catalog = load(roots, recipe_files)
         index = index_of(catalog)
         if index is not None:
             place.write(index, self._plan_roots(), self._signature)
@@ -304,7 +304,8 @@ class Context:
         from orchestrator.host.site import SETTINGS, discover
 
         given = {name: getattr(self.settings, name) for name in SETTINGS}
-        return discover(os.environ, settings=given, git_mirrors=self.settings.git_mirrors)
+        mirrors, source = self.settings.git_mirrors, self.settings.sources.get("git_mirrors", "")
+        return discover(os.environ, settings=given, git_mirrors=mirrors, git_mirrors_source=source)
 
     @cached_property
     def http(self) -> Client:

@@ -13,7 +13,7 @@ from orchestrator.definitions.kinds.lock import LayerLock
 from orchestrator.definitions.kinds.settings import SettingsFile
 from orchestrator.definitions.yaml import decode, read_document
 from orchestrator.errors import DefinitionError, Problem, Span, UsageError
-from orchestrator.host.model_files import look
+from orchestrator.host import recipe_files
 from orchestrator.lint.check import lint as lint_text
 from orchestrator.plan.build.layers import merge_layers
 from orchestrator.plan.build.planner import build_plans
@@ -71,7 +71,7 @@ def lint(context: Context, paths: Sequence[Path] = ()) -> LintResult:
 
 def _lint_recipes(roots: Sequence[Root], files: Sequence[Path]) -> list[Problem]:
     """What is wrong in all recipes; in what is rendered from them only where they are right."""
-    gathered = gather(roots, files, look)
+    gathered = gather(roots, files, recipe_files)
     problems = [*gathered.problems, *check(gathered.catalog)]
     return problems or _lint_all_rendered(gathered.catalog)
 

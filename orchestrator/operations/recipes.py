@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.definitions.catalog.choose import chosen, source_of
@@ -13,12 +15,11 @@ from orchestrator.definitions.variations import leaves, parse_changes
 from orchestrator.definitions.yaml import nearest, suggestion
 from orchestrator.errors import UsageError
 from orchestrator.facts.model_file import FileFault
-from orchestrator.host.files import atomic_write_text, copy_new, make_folder, require_new
-from orchestrator.host.model_files import look
+from orchestrator.host import recipe_files
+from orchestrator.host.files import atomic_write_text, copy_new, link_or_copy, make_folder, require_new
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from orchestrator.definitions.catalog import AnyEntry, Catalog
     from orchestrator.operations.context import Context
@@ -102,29 +103,89 @@ def new_recipe(kind: str, name: str, folder: Path) -> Path:
     return path
 
 
-def new_benchmark(name: str, model: Path, like: str, folder: Path) -> tuple[Path, Path]:
-    """Start a benchmark over an ONNX file, like another benchmark; gives its path and that of the model beside it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBenchmark:
+    """A benchmark that was started: its recipe, and what was laid beside it."""
 
-    The file is copied unless it lies there already: what is outside of a recipe tree is never read.
+    path: Path
+    beside: tuple[Path, ...]
+
+
+def new_benchmark(name: str, model: str, dataset: Path | None, like: str, folder: Path) -> NewBenchmark:
+    """Start a benchmark, like another one, over a model or data of the caller's.
+
+    ``model`` is an ONNX file, a Hugging Face-style folder, or the name of a recipe; ``dataset`` a folder of samples,
+    None for the data of the other benchmark. What is no recipe is laid beside the new one unless it lies there
+    already: what is outside of a recipe tree is never read. Files of a data set are linked where the file system can.
 
     Raises:
-        UsageError: `bad-name`; `bad-model`, the file is none that can be named. WriteFailed: a file exists, or cannot
-            be written.
+        UsageError: `bad-name`; `bad-model`, `bad-dataset`, what is given is none that can be named. WriteFailed: a
+            file exists, or cannot be written.
     """
     for text in (name, like):
         _require_name(text)
     path = folder / "benchmarks" / f"{name}.yaml"
-    beside = path.parent / f"{name}.onnx"
-    found = look(model.absolute().parent.resolve(), model.name)
-    if isinstance(found, FileFault):
-        raise UsageError(f"{model}: {found.message}", hint=found.hint or "name an ONNX file", slug="bad-model")
+    words = {"NAME": name, "LIKE": like, "MODEL": model}
+    copies: list[tuple[Path, Path, tuple[str, ...]]] = []
+    if Path(model).exists():
+        target, files = _model_files(Path(model), path.parent, name)
+        words["MODEL"] = f"./{target.name}"
+        copies.append((Path(model), target, files))
+    else:
+        _require_name(model)
+    if dataset is not None:
+        target = path.parent / f"{name}-samples"
+        words["DATASET"] = f"./{target.name}"
+        copies.append((dataset, target, _sample_files(dataset)))
     make_folder(path.parent)
     require_new(path)
-    if not (beside.exists() and beside.samefile(model)):
-        copy_new(model, beside)
-    text = (package_folder() / "skeletons" / "short" / "benchmark.yaml").read_text(encoding="utf-8")
-    atomic_write_text(path, text.replace("@NAME@", name).replace("@LIKE@", like))
-    return path, beside
+    for source, target, files in copies:
+        _lay_beside(source, target, files)
+    template = "benchmark" if dataset is None else "samples"
+    text = (package_folder() / "skeletons" / "short" / f"{template}.yaml").read_text(encoding="utf-8")
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    atomic_write_text(path, text)
+    return NewBenchmark(path=path, beside=tuple(target for _, target, _ in copies))
+
+
+def _model_files(model: Path, folder: Path, name: str) -> tuple[Path, tuple[str, ...]]:
+    """Where a model is to lie beside its recipe, and which of its files; none for a file that is the model."""
+    place = model.absolute()
+    if model.is_dir():
+        found = recipe_files.hub(place.parent.resolve(), place.name)
+        if not isinstance(found, FileFault):
+            return folder / f"{name}-model", (found.model, *found.files)
+    else:
+        facts = recipe_files.file(place.parent.resolve(), place.name)
+        if not isinstance(facts, FileFault):
+            return folder / f"{name}.onnx", ()
+        found = facts
+    raise UsageError(f"{model}: {found.message}", hint=found.hint or "name an ONNX file", slug="bad-model")
+
+
+def _sample_files(dataset: Path) -> tuple[str, ...]:
+    """Every file of a folder of samples by its name; hidden ones are left out."""
+    place = dataset.absolute()
+    found = recipe_files.samples(place.parent.resolve(), place.name)
+    if isinstance(found, FileFault):
+        raise UsageError(f"{dataset}: {found.message}", hint=found.hint, slug="bad-dataset")
+    below = place / found.below
+    names = (path.relative_to(place) for path in sorted(below.rglob("*")) if path.is_file())
+    return tuple(str(name) for name in names if not any(part.startswith(".") for part in name.parts))
+
+
+def _lay_beside(source: Path, target: Path, files: tuple[str, ...]) -> None:
+    """A file, or the named files of a folder, at ``target``; nothing where it lies there already."""
+    if target.exists() and target.samefile(source):
+        return
+    if not files:
+        copy_new(source, target)
+        return
+    require_new(target)
+    for name in files:
+        make_folder((target / name).parent)
+        link_or_copy(source / name, target / name)
 
 
 def skeleton(kind: str, name: str) -> str:

@@ -79,15 +79,16 @@ def _document(entry: Entry) -> RunDocument:
     """A run in a folder; a broken record is a run that cannot be read."""
     if entry.record is not None:
         return document(summarise(entry.record, entry.folder))
-    empty = dict.fromkeys(("session", "benchmark", "target", "scenario", "mode", "started", "image_digest", "note"), "")
+    texts = ("session", "benchmark", "target", "scenario", "mode", "started", "image_digest", "note")
     return {
-        **empty,
+        **dict.fromkeys(texts, ""),
         "run_id": entry.run_id,
         "status": "unreadable",
         "verdict": "UNREADABLE",
         "valid": None,
         "metrics": {},
         "reasons": [entry.problem],
+        "changed_rules": [],
         "record": str(entry.folder / RECORD),
     }
 

@@ -12,7 +12,7 @@ from orchestrator.errors import MlorchError, StepFailed
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations import run_plan
 from orchestrator.operations.run_plan import PlannedRun, record_context, session_of
-from orchestrator.operations.run_rates import lacks_rate, measured_rate, next_rate, rate_from
+from orchestrator.operations.run_rates import lacks_rate, measured_rate, next_settings, rate_from
 from orchestrator.operations.target_choice import require_host
 from orchestrator.plan.run.settings import Choices
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress, Talk
     from orchestrator.operations.run_plan import PlannedBenchmark
+    from orchestrator.operations.run_prepares import PlannedPrepare
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.results.summary import Summary
@@ -118,7 +119,7 @@ def outcomes(prepared: PreparedRun) -> Iterator[Outcome]:
 def _tries(
     prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell, *, number: int, total: int
 ) -> Iterator[Outcome]:
-    """One test, and again at another rate where a guessed one was wrong."""
+    """One test, and again with another rate or latency where a guessed one was wrong."""
     changes: dict[str, Any] = {}
     if lacks_rate(prepared, planned, cell):
         probe = measured_rate(prepared, planned)
@@ -130,10 +131,10 @@ def _tries(
     for _ in range(1 + MORE_TRIES):
         outcome = prepared.run(planned, cell, number=number, total=total, **changes)
         yield outcome
-        rate = next_rate(outcome)
-        if rate is None:
+        settings = next_settings(outcome)
+        if settings is None:
             return
-        changes = {"calibrated": {"target_qps": rate}}
+        changes = {"calibrated": settings}
 
 
 # -- before the first test -------------------------------------------------------------------
@@ -173,6 +174,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         base_source=request.base_source,
         pull_policy=request.pull_policy,
         data=request.data,
+        devices=request.devices,
     )
     # What cannot be had, or does not fit on the disk, is told before anything is built.
     provider.require_obtainable([entry for one in planned for entry in (one.model, one.dataset)])
@@ -286,9 +288,14 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     return tuple(run.step(one, cell) for one, cell in run.tests())
 
 
-def dry_run_document(steps: Sequence[RunStep], printer: Printer) -> dict[str, object]:
-    """The JSON of a dry run: each container's argv and what its harness would be told."""
+def dry_run_document(
+    steps: Sequence[RunStep], printer: Printer, prepares: Sequence[PlannedPrepare] = ()
+) -> dict[str, object]:
+    """The JSON of a dry run: each container's argv and what its harness would be told, and what is prepared before."""
+    from orchestrator.operations.run_prepares import prepares_document
+
     return {
+        "prepares": prepares_document(prepares, printer) if prepares else [],
         "containers": [
             {
                 "run_id": step.run_id,
@@ -302,5 +309,5 @@ def dry_run_document(steps: Sequence[RunStep], printer: Printer) -> dict[str, ob
             }
             for step in steps
             for container in step.containers
-        ]
+        ],
     }

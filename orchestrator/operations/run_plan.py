@@ -9,12 +9,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator import __version__
+from orchestrator.assets.trees import find_tree
 from orchestrator.definitions.asset_locks import source_words
+from orchestrator.definitions.catalog.judged import changed_rules, require_rules
+from orchestrator.definitions.catalog.rounds import newest_round, round_names
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
 from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, LicenceFact, RecipeId
 from orchestrator.facts.redact import redacted_argv, secret_values
+from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
+from orchestrator.operations.run_request import NOT_RUN
+from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.build import BuildPlan
     from orchestrator.facts.devices import FoundDevice
     from orchestrator.facts.host import HostFacts
+    from orchestrator.facts.rounds import OfficialTest
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.run_request import RunRequest
@@ -63,6 +70,7 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
     target = chosen.name
     names = list(dict.fromkeys(request.benchmarks))
     catalog = context.catalog_for(names, request.changes)
+    _require_scenarios(catalog, request)
     for name in names:
         framework_of(catalog, target=target, benchmark=name)
     if not names:
@@ -73,7 +81,11 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
             hint="name one: see `mlorch benchmarks list`",
         )
     for name in names:
-        cells(request, catalog.benchmark(name).definition)
+        what = benchmark_in(catalog, name, request.round).definition
+        cells(request, what)
+        _require_official(catalog, request, what)
+        if request.official:
+            require_rules(catalog.benchmark(name))
     return Selection(
         target=target,
         benchmarks=tuple(names),
@@ -82,6 +94,48 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         round=request.round,
         changes=request.changes,
     )
+
+
+def _require_scenarios(catalog: Catalog, request: RunRequest) -> None:
+    """Raises `UsageError` [scenario-not-run] for a scenario of MLPerf that mlorch cannot run: which models have it."""
+    asked = [name for name in request.scenarios if name in NOT_RUN]
+    name = request.round or newest_round(catalog)
+    if not asked or name is None or ("round", name) not in catalog.by_key:
+        return
+    models = catalog.round_rules(name).models.values()
+    having = [model.name for model in models if asked[0] in model.all_scenarios]
+    where = f"has it for {', '.join(having)}" if having else "has it for no model"
+    raise UsageError(
+        f"mlorch cannot run the scenario {asked[0]} yet; MLPerf {name} {where}",
+        hint=f"mlorch runs {', '.join(SCENARIOS)}; see `mlorch benchmarks list --round {name}`",
+        slug="scenario-not-run",
+    )
+
+
+def _require_official(catalog: Catalog, request: RunRequest, what: Benchmark) -> None:
+    """Whether --official can be meant. Raises `UsageError`: `unknown-round`, `official-duration`."""
+    if not request.official:
+        return
+    rules = _official_test(catalog, what)
+    if rules is None:
+        raise UsageError(
+            f"there is no round `{what.round}`, so nothing says what --official asks of {what.name}",
+            hint=f"name one with --round: {', '.join(round_names(catalog)) or 'none is defined'}",
+            slug="unknown-round",
+        )
+    shortest = request.min_duration_ms
+    if shortest is not None and shortest < rules.min_duration_ms:
+        raise UsageError(
+            f"--official needs a duration of at least {rules.min_duration_ms / 1000:g} s, as {rules.round} has it",
+            hint="leave --duration out",
+            slug="official-duration",
+        )
+
+
+def _official_test(catalog: Catalog, what: Benchmark) -> OfficialTest | None:
+    if ("round", what.round) not in catalog.by_key:
+        return None
+    return catalog.round_rules(what.round).official(what.stands_for)
 
 
 def planned_for(context: Context, selection: Selection, plans: Sequence[BuildPlan]) -> tuple[PlannedBenchmark, ...]:
@@ -112,7 +166,9 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str) -> Pl
         dataset_folder=NO_FOLDER,
         arch=plan.arch,
         loadgen_model=_loadgen_model(catalog, what),
+        official=_official_test(catalog, what),
         parameters=_parameters(benchmark),
+        program_id=program_id(plan),
     )
     return PlannedBenchmark(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset)
 
@@ -145,12 +201,22 @@ def with_assets(planned: PlannedBenchmark, get: Callable[[Entry[Asset]], Stored]
             )
     workload = replace(
         planned.workload,
+        dataset=_with_hashes(planned.workload.dataset, dataset),
         model_folder=str(model.folder),
         dataset_folder=str(dataset.folder),
         model_bytes=model.size,
         dataset_bytes=dataset.size,
     )
     return replace(planned, workload=workload)
+
+
+def _with_hashes(made: Dataset, stored: Stored) -> Dataset:
+    """A data set that is made of a folder of the user's, with the hashes of what was made of it."""
+    tree = find_tree(stored.path) if made.beside is not None else None
+    if tree is None:
+        return made
+    outputs = tuple(each.model_copy(update={"sha256": tree.hashes[each.path]}) for each in made.outputs)
+    return made.model_copy(update={"outputs": outputs})
 
 
 def require_results_folder(results: Path) -> None:
@@ -279,6 +345,7 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
         LayerId(name=layer.name, level=layer.level, content_id=layer.content_id) for layer in planned.plan.layers
     )
     goals = tuple(_goal(goal) for goal in what.accuracy.goals)
+    changed = changed_rules(planned.benchmark)
     sbom, provenance = _document_digests(planned, image)
     return RecordContext(
         recipe=RecipeId(name=what.name, origin=planned.benchmark.origin, sha256=planned.benchmark.sha256),
@@ -298,6 +365,7 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
         stands_for=what.stands_for,
         round=what.round,
         note=what.note,
+        changed_rules=changed,
     )
 
 

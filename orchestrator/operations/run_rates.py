@@ -65,19 +65,36 @@ def rate_from(outcome: Outcome, scenario: str) -> float | None:
     return rate * SERVER_SHARE if SCENARIOS[scenario].has_searched_rate else rate * FASTER
 
 
-def next_rate(outcome: Outcome) -> float | None:
-    """Another rate after a test that was INVALID at a guessed one, else None. What somebody asked for never changes.
+def next_settings(outcome: Outcome) -> dict[str, float | int] | None:
+    """What to try instead after a test that was INVALID with a guess, else None. What somebody asked for never changes.
 
-    Server gets half of it: the guess is a share of what was measured in a moment, and too high on a machine that
-    others use. Offline gets what it just reached: its one query was too short.
+    Server gets half of its rate: the guess is a share of what was measured in a moment, and too high on a machine that
+    others use. Offline gets what it just reached: its one query was too short. The streams of a program that was told
+    no latency get half of what they just had: LoadGen makes 2 × duration ÷ latency queries, and ran out of them.
     """
     record = outcome.record
+    if outcome.error is not None or record.valid is not False:
+        return None
+    if not SCENARIOS[record.scenario].has_rate:
+        return _expected_latency(outcome)
     setting = record.settings.get("loadgen.target_qps")
-    if outcome.error is not None or record.valid is not False or setting is None or setting.source != "calibrated":
+    if setting is None or setting.source != "calibrated":
         return None
     if not isinstance(setting.value, int | float) or setting.value <= 0:
         return None
     if SCENARIOS[record.scenario].has_searched_rate:
-        return float(setting.value) / 2
+        return {"target_qps": float(setting.value) / 2}
     reached = rate_from(outcome, record.scenario)
-    return reached if reached is not None and reached > setting.value and record.steps else None
+    return {"target_qps": reached} if reached is not None and reached > setting.value else None
+
+
+def _expected_latency(outcome: Outcome) -> dict[str, float | int] | None:
+    record, measured = outcome.record, outcome.record.measured
+    setting = record.settings.get("loadgen.expected_latency_ns")
+    told = setting is not None and setting.value is not None and setting.source != "calibrated"
+    if told or not record.steps or measured is None or measured.loadgen is None:
+        return None
+    mean = measured.loadgen.latency_ns.get("mean")
+    if not mean or (setting is not None and isinstance(setting.value, int) and setting.value <= mean / 2):
+        return None  # it had enough queries: it was INVALID for another reason
+    return {"expected_latency_ns": max(1, int(mean / 2))}

@@ -8,19 +8,21 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.rounds import RuleScenario
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.plan_cache import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy, option, words_of
 from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.devices.choice import parse
-from orchestrator.plan.run.settings import OFFICIAL_MIN_DURATION_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+NOT_RUN = tuple(name for name in get_args(RuleScenario) if name not in SCENARIOS)
+"""Scenarios that MLPerf has and mlorch cannot run yet."""
 MODES = ("performance", "accuracy", "all")
 RESULTS = Path("results")
 COMMAND_LINE = ("mlorch", "run")
@@ -75,8 +77,8 @@ def checked(request: RunRequest) -> RunRequest:
     """``request`` with its words as mlorch spells them.
 
     Raises:
-        UsageError: `unknown-scenario`, `unknown-mode`, `duration`, `target-qps`, `devices-syntax`,
-            `official-duration`; options that exclude each other.
+        UsageError: `unknown-scenario`, `unknown-mode`, `target-qps`, `devices-syntax`,
+            `duration`; options that exclude each other.
     """
     request = replace(
         request,
@@ -86,23 +88,27 @@ def checked(request: RunRequest) -> RunRequest:
         data=tuple(request.data),
         results=Path(request.results),
         target=None if request.target == AUTO else request.target,
-        scenarios=tuple(known_name("scenario", name, (*SCENARIOS, "all")) for name in request.scenarios),
+        scenarios=tuple(_scenario(name) for name in request.scenarios),
         mode=known_name("mode", request.mode, MODES),
         devices=request.devices.strip(),
     )
     if request.target_qps is not None and not 0 < request.target_qps < 1e9:
-        raise UsageError("--target-qps must be a positive number", slug="target-qps")
+        hint = "give a rate in samples a second, such as 50 or 0.5; without it the rate is measured before the test"
+        raise UsageError(f"--target-qps {request.target_qps:g} is no rate", hint=hint, slug="target-qps")
     if request.find and request.target_qps is not None:
         raise UsageError("--find and --target-qps exclude each other", hint="give one of them")
     parse(request.devices)
-    shortest = request.min_duration_ms
-    if request.official and shortest is not None and shortest < OFFICIAL_MIN_DURATION_MS:
-        raise UsageError(
-            "--official needs a duration of at least 600 s", hint="leave --duration out", slug="official-duration"
-        )
+    _ = request.min_duration_ms  # refuses what is no duration
     if request.find and request.mode == "accuracy":
         raise UsageError("--find measures performance, and --mode says accuracy only", hint="leave --mode out")
     return request
+
+
+def _scenario(word: str) -> str:
+    """A scenario as LoadGen spells it; one of MLPerf that mlorch cannot run is refused where the round is known."""
+    if word.casefold() in {name.casefold() for name in NOT_RUN}:
+        return word.capitalize()
+    return known_name("scenario", word, (*SCENARIOS, "all"))
 
 
 def known_name(what: str, word: str, known: Sequence[str]) -> str:

@@ -11,14 +11,16 @@ from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain
 from orchestrator.facts.external import FigureReading
 from orchestrator.facts.neutral import neutral
+from orchestrator.host.line_search import LineSearch
 from orchestrator.host.untrusted import UnreadableFile, read_document, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
     from pathlib import Path
 
-LONGEST_LINE = 16_384
 _LARGEST_LOG = 64 * 2**20
+_LONGEST_READING_S = 60.0
+"""Processor seconds for all patterns of a harness.json, which a container may have written, over its whole log."""
 _WHOLE = 100
 """Percent."""
 _COUNT = re.compile("[0-9]{1,18}")
@@ -39,13 +41,15 @@ class SaidFigure:
         return {"metric": self.name, "value": self.value, "unit": self.unit, "samples": self.samples}
 
 
-def note_numbers(figures: Sequence[FigureReading], line: str, numbers: MutableMapping[str, str]) -> None:
-    """What a line of output says of the figures: the last match of a pattern counts."""
+def note_numbers(
+    figures: Sequence[FigureReading], line: str, numbers: MutableMapping[str, str], search: LineSearch
+) -> None:
+    """What a line of output says of the figures: the last match of a pattern counts; raises `PatternError`."""
     for figure in figures:
-        for pattern in (figure.pattern, figure.samples):
-            found = re.search(pattern, line[:LONGEST_LINE]) if pattern else None
-            if found is not None and found.group(1) is not None:
-                numbers[pattern] = found.group(1)
+        for pattern in filter(None, (figure.pattern, figure.samples)):
+            found = search.group(pattern, line)
+            if found is not None:
+                numbers[pattern] = found
 
 
 def read_figures(
@@ -65,9 +69,10 @@ def read_figures_again(folder: Path, readings: object) -> tuple[SaidFigure, ...]
         log, samples = str(document["log"]), int(document["samples"])
         figures = tuple(from_plain(FigureReading, each) for each in document["figures"])
         numbers: dict[str, str] = {}
+        search = LineSearch(limit_s=_LONGEST_READING_S)
         for line in read_text(folder, log, _LARGEST_LOG, errors="replace").splitlines():
-            note_numbers(figures, line, numbers)
-    except (CodecError, KeyError, TypeError, ValueError, re.error) as error:
+            note_numbers(figures, line, numbers, search)
+    except (CodecError, KeyError, TypeError, ValueError) as error:
         raise StepFailed(f"harness.json does not say how the accuracy was read: {error}", slug="no-accuracy") from None
     return read_figures(folder, figures, numbers, samples)
 

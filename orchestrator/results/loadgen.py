@@ -6,6 +6,7 @@ checked against recorded logs in `tests/fixtures/loadgen`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,12 @@ _LARGEST_INT = 2**64
 _PREFIX = b':::MLLOG {"key": "'
 _WANTED = (
     b"result_", b"effective_", b"early_stopping_", b"num_", b"power_", b"error_", b"warning_", b"generated_",
-    b"loadgen_version",
+    b"loadgen_version", b"qsl_reported_total_count",
 )  # fmt: skip
 """Beginnings of the keys that are read; the rest (such as `loaded_qsl_set`) is up to 70 % of the bytes."""
+_RELEASE = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})")
+_COUNTS_ERRORS = (5, 0, 17)
+"""The LoadGen that writes `num_errors` at the end; 5.0.14 and those before it do not, as running them showed."""
 _MODES = {"PerformanceOnly": "performance", "AccuracyOnly": "accuracy"}
 
 
@@ -54,13 +58,23 @@ def parse(folder: Path) -> LoadGenResult:
     scenario = log.values.get("effective_scenario")
     if mode is None or not isinstance(scenario, str):
         raise _unreadable(f"{DETAIL} ends before LoadGen wrote its settings", "The test did not start.")
-    last = "num_errors" if mode == "performance" else "power_end"
+    last = _last_key(mode, str(log.values.get("loadgen_version", "")))
     if last not in log.values:
         raise _unreadable(
             f"{DETAIL} has no `{last}`: the log is cut off",
             "The test was ended from outside, or the disk was full.",
         )
     return _result(scenario, mode, log, summary)
+
+
+def _last_key(mode: str, version: str) -> str:
+    """The key that LoadGen's detail log ends with, which tells that the log is whole."""
+    if mode == "accuracy":
+        return "power_end"
+    release = _RELEASE.match(version)
+    if release is not None and tuple(map(int, release.groups())) < _COUNTS_ERRORS:
+        return "result_99.90_percentile_latency_ns"
+    return "num_errors"
 
 
 def read_summary(folder: Path) -> dict[str, str]:
@@ -153,6 +167,7 @@ def _result(scenario: str, mode: str, log: _Log, summary: Mapping[str, str]) -> 
         warnings=tuple(log.warnings),
         num_errors=_int(values.get("num_errors", len(log.errors))),
         loadgen_version=str(values.get("loadgen_version", "")),
+        total_samples=_int(values["qsl_reported_total_count"]) if "qsl_reported_total_count" in values else None,
     )
 
 
@@ -225,6 +240,14 @@ def _latencies(scenario: str, values: Mapping[str, object]) -> dict[str, int]:
 def _percentile(name: str) -> str:
     """How LoadGen writes the percentile ``p99.9`` (``99.90``); empty for min, max and mean."""
     return f"{float(name[1:]):.2f}" if name.startswith("p") else ""
+
+
+def other_sample_count(result: LoadGenResult, expected: object) -> str:
+    """Why LoadGen did not run over the data set that was meant, by the counts of samples; empty where it did."""
+    told = result.total_samples
+    if told is None or not isinstance(expected, int) or told == expected:
+        return ""
+    return f"the program told LoadGen of {told:,} samples, and the data set has {expected:,}"
 
 
 def summary_lines(result: LoadGenResult) -> dict[str, float]:

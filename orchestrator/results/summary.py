@@ -106,6 +106,7 @@ def document(summary: Summary) -> dict[str, object]:
         "image_digest": record.image.digest or record.image.image_id,
         "record": str(summary.folder / RECORD),
         "note": record.note,
+        "changed_rules": list(record.changed_rules),
     }
 
 

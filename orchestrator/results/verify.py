@@ -36,6 +36,8 @@ _REQUIRED = {
     "accuracy": (loadgen.SUMMARY, loadgen.DETAIL, loadgen.ACCURACY, "settings.json", "harness.json"),
 }
 _LARGEST_ACCURACY = 2**30
+_KEPT_LATER = "measured.loadgen.total_samples"
+"""A figure that older records do not have."""
 _SETTINGS = ("run_id", "benchmark", "scenario", "mode")
 
 
@@ -175,6 +177,8 @@ def _loadgen(record: RunRecord, folder: Path) -> Iterator[Fault]:
         if value != getattr(record, key):
             message = f"LoadGen says {key} {value!r}, the record {getattr(record, key)!r}"
             yield Fault(file=RECORD, message=message)
+    if why := loadgen.other_sample_count(result, _samples_expected(folder)):
+        yield Fault(file=loadgen.DETAIL, message=why)
     if result.mode == "performance":
         yield from _summary(summary, result)
 
@@ -202,6 +206,8 @@ def _figures(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> 
     recorded = _flat(to_plain(record.measured))
     logged = _flat(to_plain(measure(record, folder, harness)[0]))
     for name in sorted(recorded.keys() | logged.keys()):
+        if name == _KEPT_LATER and recorded.get(name) is None:
+            continue
         if recorded.get(name) != logged.get(name):
             message = f"{name} is {recorded.get(name)!r}, the logs give {logged.get(name)!r}"
             yield Fault(file=RECORD, message=message)

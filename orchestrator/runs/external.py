@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import os
-import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -20,8 +19,10 @@ from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.external import CONFIG_FOLDER
 from orchestrator.facts.neutral import neutral, one_line
+from orchestrator.facts.patterns import PatternError
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import discard, give
+from orchestrator.host.line_search import LONGEST_LINE, LineSearch
 from orchestrator.host.untrusted import UnreadableFile, read_text
 from orchestrator.results.figures import note_numbers, read_figures
 from orchestrator.runs.console_log import LOG
@@ -38,7 +39,6 @@ DETAIL = "mlperf_log_detail.txt"
 TRACE = "mlperf_log_trace.json"
 HARNESS = "harness.json"
 _LOG = "mlperf_log_"
-_LONGEST_LINE = 16_384
 _DEEPEST = 8
 """Folders below /results in which LoadGen's logs are looked for."""
 _SHOWN = 160
@@ -66,19 +66,28 @@ class Output:
     """Patterns of ``console_lacks`` and the first line that had each."""
     numbers: dict[str, str] = field(default_factory=dict)
     """Pattern of a figure → the last number that it found."""
+    slow: str = ""
+    """Why no more lines are searched: a pattern that takes too long."""
+    _search: LineSearch = field(default_factory=LineSearch)
 
     def line(self, step: str, text: str) -> bool:
         """One line that ``step`` printed; whether it is one that no run may print, so that the step has failed."""
-        text = text[:_LONGEST_LINE]
+        if not self.slow:
+            try:
+                self._judge(step, text)
+            except PatternError as error:
+                self.slow = str(error)
+        return bool(self.unwanted or self.slow)
+
+    def _judge(self, step: str, text: str) -> None:
         for pattern in self.run.console_has:
-            if pattern not in self.seen and re.search(pattern, text):
+            if pattern not in self.seen and self._search.has(pattern, text):
                 self.seen.add(pattern)
         for pattern in self.run.console_lacks:
-            if pattern not in self.unwanted and re.search(pattern, text):
-                self.unwanted[pattern] = text
+            if pattern not in self.unwanted and self._search.has(pattern, text):
+                self.unwanted[pattern] = text[:LONGEST_LINE]
         if step == self.run.accuracy_step:
-            note_numbers(self.run.figures, text, self.numbers)
-        return bool(self.unwanted)
+            note_numbers(self.run.figures, text, self.numbers, self._search)
 
 
 # -- after the run -----------------------------------------------------------------------------
@@ -198,6 +207,12 @@ def _listing(folder: Path) -> str:
 
 def unmet(run: ExternalRun, output: Output, step: str, exit_code: int) -> StepFailed | None:
     """Why a step that ended did not do its work, by its exit code and its output; None if it did."""
+    if output.slow:
+        return StepFailed(
+            f"step `{step}` was stopped: {output.slow}",
+            hint="write the pattern in the harness's recipe so that it counts less: `[^,]*,` for `.*,`, no `{500}`",
+            slug="pattern-slow",
+        )
     for pattern, line in output.unwanted.items():
         return StepFailed(
             f"step `{step}` printed `{neutral(line[:_SHOWN])}` and was stopped",

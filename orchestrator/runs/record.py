@@ -54,6 +54,7 @@ class RecordContext:
     stands_for: str = ""
     round: str = ""
     note: str = ""
+    changed_rules: tuple[str, ...] = ()
 
 
 def first_record(step: RunStep, record_context: RecordContext, session: Session, now: Moment) -> RunRecord:
@@ -83,9 +84,18 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
         deviations=step.deviations,
-        note=record_context.note or NOTE,
+        note=_note(record_context),
+        changed_rules=record_context.changed_rules,
         round=record_context.round,
     )
+
+
+def _note(context: RecordContext) -> str:
+    """What every view of a result tells beside it."""
+    note = context.note or NOTE
+    if not context.changed_rules:
+        return note
+    return f"{note}; not by its own rules, --set changed: {'; '.join(context.changed_rules)}"
 
 
 def settings_with_sources(step: RunStep) -> dict[str, Setting]:

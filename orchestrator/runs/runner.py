@@ -14,6 +14,7 @@ from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, Mlo
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import Measured
 from orchestrator.host.left_behind import give, take_back
+from orchestrator.results.loadgen import other_sample_count
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import Store, now
 from orchestrator.runs.contain import Containers
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from orchestrator.engines import Engine
+    from orchestrator.facts.measured import LoadGenResult
     from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
     from orchestrator.runs.contain import Ended
@@ -181,9 +183,23 @@ def _unmeasured(step: RunStep, measured: Measured, unread: StepFailed | None) ->
     """
     if unread is not None:
         return unread if step.mode == "performance" or step.external is not None else None
-    if step.external is None or measured.loadgen is None:
+    if measured.loadgen is None:
         return None
-    return settings_failure(step.external, measured.loadgen)
+    error = None if step.external is None else settings_failure(step.external, measured.loadgen)
+    return error or _sample_failure(step, measured.loadgen)
+
+
+def _sample_failure(step: RunStep, result: LoadGenResult) -> StepFailed | None:
+    """Whether LoadGen ran over another number of samples than the data set of the recipe has."""
+    dataset = step.settings.get("dataset")
+    why = other_sample_count(result, dataset.get("samples") if isinstance(dataset, dict) else None)
+    if not why:
+        return None
+    return StepFailed(
+        why,
+        hint=f"an argument of the program limits its samples, or `samples` of dataset `{step.dataset.name}` is wrong",
+        slug="sample-count",
+    )
 
 
 def _interrupts(error: MlorchError) -> bool:

@@ -118,3 +118,14 @@ def test_the_report_shows_the_latency_distribution_as_a_picture(mlorch, results)
         assert "not an MLPerf submission" in text
         assert "<script" not in text
         assert "://" not in text.replace("http://www.w3.org/", "")
+
+
+@pytest.mark.parametrize(("name", "version"), [("v4.1", "4.1.30"), ("v5.0", "5.0.21")])
+def test_an_older_round_runs_with_its_own_loadgen(mlorch, results, name, version):
+    """The two that differ from the newest most: another word for the conf, and no count of errors in the log."""
+    short = ("-s", "SingleStream", "-m", "performance", "--duration", "1s")
+    (result,) = run(mlorch, results, "image-fashion", *short, "--round", name)
+    record = json.loads(Path(result["record"]).read_text())
+    assert record["round"] == name
+    assert record["measured"]["loadgen"]["loadgen_version"].startswith(version)
+    assert result["valid"] is True

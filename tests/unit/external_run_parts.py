@@ -96,7 +96,7 @@ def make_run(tmp_path):
     """A function that runs one test of the program whose steps do ``steps``; gives what came of it."""
     numbers = iter(range(100))
 
-    def run(engine, *, mode="performance", program=None, goals=()):
+    def run(engine, *, mode="performance", program=None, goals=(), samples=None):
         harness = Harness.model_validate(
             {
                 "kind": "harness", "form": "external", "name": "theirs", "title": "t", "loadgen": "l", "deps": "d",
@@ -111,7 +111,11 @@ def make_run(tmp_path):
         identifier = f"2026010{next(numbers)}T000000Z-x"
         step = plan_run(workload, environment, Cell(scenario="Offline", mode=mode), identifier, Choices())
         assert step.external is not None
-        step = replace(step, external=replace(step.external, expected={"scenario": "Offline"}))
+        step = replace(
+            step,
+            external=replace(step.external, expected={"scenario": "Offline"}),
+            settings={**step.settings, "dataset": {"samples": samples}},
+        )
         session = Session(name="s", owner=this_process(), mlorch_version="0", command_line=("mlorch", "run"))
         context = RecordContext(
             recipe=RecipeId(name="b", origin="builtin", sha256=SHA),

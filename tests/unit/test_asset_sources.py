@@ -23,6 +23,7 @@ from orchestrator.errors import AssetError, UsageError
 from orchestrator.host.site import SiteConfig
 from orchestrator.packages.download import Downloads, Wanted
 from orchestrator.packages.fetch import Fetcher
+from orchestrator.plan.run.devices.plan import Devices
 
 pytestmark = pytest.mark.sockets
 DATA = bytes(range(256)) * 4000
@@ -45,6 +46,7 @@ class Recipes:
         self.root, self.home = tmp_path / "recipes-root", tmp_path / "home"
         self.root.mkdir()
         self.hub = Hub()
+        self.devices = Devices
 
     def model(self, sources, outputs, name="net", **more):
         definition = {
@@ -73,7 +75,9 @@ class Recipes:
             catalog=catalog,
             store=Store(self.home),
             sources=Sources(catalog, fetch, hub=lambda: self.hub),
-            prep=Prep(engine=lambda: pytest.fail("no step runs here"), image=lambda _layer: "image"),
+            prep=Prep(
+                engine=lambda: pytest.fail("no step runs here"), image=lambda _layer: "image", devices=self.devices
+            ),
         )
 
     def get(self, name="net"):
@@ -489,14 +493,29 @@ def test_the_files_of_a_commit_come_through_git(recipes, tmp_path):
     assert not (stored.folder / "tree/other.txt").exists()
 
 
-def test_a_step_on_a_device_is_refused_plainly(recipes):
+def on_a_device(recipes):
     layer = "kind: layer\nname: tools\ntitle: T\nlevel: side\ntemplate: python.Dockerfile.j2\n"
     (recipes.root / "tools.yaml").write_text(layer)
     prepare = {"command": ["quantise"], "layer": "tools", "needs_device": True}
-    recipes.model([{"kind": "generated"}], FILE, prepare=prepare)
-    error = recipes.refused()
-    assert error.slug == "prepare-device"
-    assert "--data net=FOLDER" in error.hint
+    return recipes.model([{"kind": "generated"}], FILE, prepare=prepare)
+
+
+def test_a_step_on_a_device_is_told_before_anything_is_made_where_none_can_be_given(recipes):
+    def none():
+        raise AssetError("target `cpu` has none", slug="prepare-device")
+
+    recipes.devices = none
+    on_a_device(recipes)
+    assert recipes.refused().slug == "prepare-device"
+
+
+def test_a_step_on_a_device_is_given_it(recipes):
+    entry = on_a_device(recipes)
+    asset = entry.definition
+    spec = provider_module.prep_spec(asset, asset.prepare, "image", recipes.home, None, {})
+    found = provider_module.with_devices(spec, Devices(nodes=("/dev/x0",), groups=("44",), env={"X": "0"}))
+    assert (found.devices, found.groups, found.env["X"]) == (("/dev/x0",), ("44",), "0")
+    assert (found.network, found.read_only, found.mounts) == ("none", True, spec.mounts)
 
 
 def test_nothing_runs_with_roots_uid(recipes, monkeypatch):

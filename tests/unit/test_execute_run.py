@@ -96,6 +96,7 @@ def run_it(tmp_path):
             "20260101T000000Z-x",
             Choices(),
         )
+        step = replace(step, settings={**step.settings, "dataset": {"samples": 64}})  # as the recorded logs have it
         session = Session(
             name="s", owner=this_process(), mlorch_version="0", command_line=("mlorch", "run"), secrets=secrets
         )

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
-from orchestrator.definitions.kinds.external import Program
+from orchestrator.definitions.catalog import builtin_root
+from orchestrator.definitions.catalog.choose import with_choices
+from orchestrator.definitions.catalog.load import gather
+from orchestrator.definitions.kinds.external import Parameter, Program
+from orchestrator.definitions.variations import parse_changes
 from orchestrator.errors import DefinitionError, UsageError
 from orchestrator.facts.containers import ContainerSpec, Mount
+from orchestrator.plan.build.content import program_id
+from orchestrator.plan.build.planner import build_plans
 from orchestrator.plan.run.external import ExternalTest, plan_external
 
 BASE = ContainerSpec(
@@ -180,6 +188,19 @@ def test_deviations_are_given_and_told_with_their_reasons():
 @pytest.mark.parametrize(
     ("deviation", "message"),
     [
+        ({"what": "shm", "value": "0", "reason": "it has none at all"}, "a size of `0` cannot be meant"),
+        ({"what": "shm", "value": "32", "reason": "it lacks a unit"}, "a size of `32` cannot be meant"),
+        ({"what": "shm", "value": "99t", "reason": "it wants a lot"}, "a size of `99t` cannot be meant"),
+        ({"what": "shm", "value": "32GB", "reason": "it wants a lot"}, "`32GB` is no size"),
+        ({"what": "pids", "value": "0", "reason": "it wants no process"}, "pids cannot be `0`"),
+        ({"what": "pids", "value": "9999999", "reason": "it wants a lot"}, "from 16 to 4,194,304"),
+        ({"what": "pids", "value": "unlimited", "reason": "it wants a lot"}, "pids cannot be `unlimited`"),
+        ({"what": "ulimit", "value": "memlock", "reason": "it forgot the number"}, "write NAME=NUMBER"),
+        ({"what": "ulimit", "value": "memlock=10", "reason": "it wants little"}, "ulimit memlock cannot be `10`"),
+        ({"what": "ulimit", "value": "nofile=unlimited", "reason": "it wants all"}, "nofile cannot be unlimited"),
+        ({"what": "ulimit", "value": "stack=" + "9" * 40, "reason": "it wants all"}, "ulimit stack cannot be"),
+        ({"what": "ulimit", "value": "rtprio=100", "reason": "it wants all"}, "from 0 to 99"),
+        ({"what": "ulimit", "value": "nproc=5", "reason": "it wants few"}, "there is no ulimit `nproc`"),
         (
             {"what": "capability", "value": "SYS_ADMIN", "reason": "it mounts things"},
             "capability cannot be `SYS_ADMIN`",
@@ -328,3 +349,80 @@ def test_an_artefact_is_another_one_where_a_file_that_its_step_reads_says_someth
     assert keys(settings={"target_qps": 9.0}) == [first, second]
     assert not {first, second} & set(keys(precision="int8"))
     assert not {first, second} & set(keys(batch="9"))  # the second step finds what the first one made
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ({"type": "int", "default": "many"}, "it cannot be `many`: it takes a whole number"),
+        ({"type": "int", "default": "0", "min": 1}, "at least 1"),
+        ({"type": "int", "default": "1", "min": 3, "max": 2}, "`min` 3 is above `max` 2"),
+        ({"default": "x", "max": 2}, "`min` and `max` are for numbers, this is text"),
+        ({"default": "c", "choices": ["a", "b"]}, "it takes one of a, b"),
+        ({"default": "a", "choices": ["a", "a"]}, "twice"),
+        ({"type": "bool", "default": "yes"}, "true or false"),
+    ],
+)
+def test_a_parameter_that_its_own_default_does_not_fit_is_refused(parameter, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Parameter.model_validate(parameter)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"writable": [{"path": "/opt/a", "size": "0", "reason": "it writes there"}]}, "a size of `0`"),
+        ({"writable": [{"path": "/opt/a", "size": "99t", "reason": "it writes there"}]}, "at most 16t"),
+        ({"steps": [{"name": "t", "role": "run", "argv": ["t"], "timeout": "0s"}]}, "`0s` is no time limit"),
+        ({"steps": [{"name": "t", "role": "run", "argv": ["t"], "timeout": "99999h"}]}, "at most 90 days"),
+        ({"steps": [{"name": "t", "role": "run", "argv": ["t"], "workdir": "build"}]}, "`build` is no folder"),
+        ({"steps": [{"name": "t", "role": "run", "argv": ["t"], "workdir": "/opt/../etc"}]}, "is no folder"),
+        ({"expect": {"exit_codes": []}}, "exit_codes"),
+        ({"expect": {"exit_codes": [256]}}, "exit_codes"),
+        (
+            {"deviations": [{"what": "shm", "value": f"{size}g", "reason": "it shares"} for size in (1, 2)]},
+            "two deviations give step `test` its shm",
+        ),
+    ],
+)
+def test_limits_that_cannot_be_meant_are_refused(change, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Program.model_validate({**PROGRAM, **change})
+
+
+def test_a_folder_to_start_in_that_is_none_once_it_is_filled_is_told():
+    steps = [{"name": "t", "role": "run", "argv": ["t"], "workdir": "{scenario}"}]
+    with pytest.raises(DefinitionError, match="is `Server` here, no folder of the container"):
+        plan_external(external({"steps": steps, "accuracy": None}))
+
+
+def test_an_artefact_outlives_another_title_and_no_other_program():
+    """A title stands in the image, so it is another image; what a step makes in it is the same."""
+
+    def planned(*changes):
+        catalog = gather([builtin_root()]).catalog
+        catalog = with_choices(catalog, ["resnet50"], parse_changes(changes)) if changes else catalog
+        (plan,) = build_plans(catalog, target="cpu", benchmarks=["resnet50"])
+        return plan
+
+    plain, titled = planned(), planned("title=Another title", "note=another note", "accuracy.factor=0.9")
+    assert plain.image != titled.image
+    assert program_id(plain) == program_id(titled)
+
+    steps = [
+        {"name": "first", "role": "prepare", "argv": ["one"], "artifact": {"files": ["x"]}},
+        *PROGRAM["steps"],
+    ]
+
+    last = plain.layers[-1]
+    upon_another = replace(last, inputs={**last.inputs, "parent": "0" * 64})
+    assert program_id(replace(plain, layers=(*plain.layers[:-1], upon_another))) != program_id(plain)
+
+    def key(identity, image):
+        test = external({"steps": steps})
+        test = replace(test, program_id=identity, container=replace(test.container, image=image))
+        return plan_external(test)[0].steps[0].artifact.key
+
+    assert key("p1", "i1") == key("p1", "i2")
+    assert key("p1", "i1") != key("p2", "i1")
+    assert key("", "i1") != key("", "i2")

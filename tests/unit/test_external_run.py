@@ -257,3 +257,13 @@ def test_a_step_beyond_its_time_is_stopped_and_told(run_it):
     assert outcome.error.slug == "timeout"
     assert "stopped after 1 s" in outcome.error.message
     assert record.status == "failed"
+
+
+@pytest.mark.parametrize("mode", ["performance", "accuracy"])
+def test_a_program_that_runs_over_other_samples_than_the_data_set_has_is_told_with_both_numbers(run_it, mode):
+    kind = "offline" if mode == "performance" else "accuracy"
+    outcome, record = run_it(programs(test=leaving(kind)), mode=mode, samples=10_000)
+    assert (outcome.error.slug, record.status, record.valid) == ("sample-count", "failed", None)
+    assert "told LoadGen of 64 samples, and the data set has 10,000" in outcome.error.message
+    outcome, _ = run_it(programs(test=leaving(kind)), mode=mode, samples=64)
+    assert outcome.error is None

@@ -43,7 +43,7 @@ FLOORS: dict[str, int] = {
     "commands": 7,
     "__main__": 7,
 }
-ALONE = "harness"
+ALONE = frozenset(("harness", "prepare"))
 """Runs inside images: imports nothing of the rest, and nothing of the rest imports it."""
 
 OUTSIDE: dict[str, set[str]] = {
@@ -58,6 +58,7 @@ OUTSIDE: dict[str, set[str]] = {
     "urllib3": {"http"},
     "certifi": {"http"},
     "debian": {"assets", "definitions", "packages"},
+    "re2": {"facts"},
     "tenacity": {"engines", "http"},
     "subprocess": {"host", "engines", "packages"},
     "socket": {"host", "engines"},
@@ -85,7 +86,7 @@ def breaches(package: Path) -> list[str]:
             continue
         room = path.relative_to(package).parts[0].removesuffix(".py")
         for line, name in imports(path):
-            why = harness_breach(name) if room == ALONE else breach(room, name)
+            why = harness_breach(name) if room in ALONE else breach(room, name)
             if why:
                 found.append(f"{path.relative_to(package)}:{line}: {why}")
     return found
@@ -173,7 +174,7 @@ def test_the_house_keeps_its_floors():
 
 def test_the_table_of_floors_is_neither_stale_nor_short():
     rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")}
-    assert rooms - {ALONE, "_data"} == FLOORS.keys(), "a room without a floor, or a floor without a room"
+    assert rooms - {*ALONE, "_data"} == FLOORS.keys(), "a room without a floor, or a floor without a room"
 
 
 def test_no_module_imports_itself_by_way_of_others():

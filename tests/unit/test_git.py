@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from orchestrator.errors import AssetError, UsageError
-from orchestrator.host.git import commit_of, export, fetch, mirrored
+from orchestrator.host.git import GitMirrors, commit_of, export, fetch, mirrored
 
 pytestmark = pytest.mark.processes
 
@@ -238,6 +238,23 @@ def test_what_a_mirror_has_not_is_said(upstream, tmp_path, paths, at, message):
     commit = git(upstream, "rev-parse", "main")
     with pytest.raises(AssetError, match=message.replace("(", ".")):
         export(URL, commit, tmp_path / "out", paths=paths, mirrors={"https://git.example/": f"{tmp_path}/{at}"})
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda url, path, known: fetch(url, "main", path / "cache", mirrors=known),
+        lambda url, path, known: export(url, "0" * 40, path / "out", mirrors=known),
+    ],
+)
+def test_a_mirror_that_is_not_there_is_told_with_who_named_it(tmp_path, ask):
+    known = GitMirrors({"https://git.example/": f"{tmp_path}/nowhere/"})
+    known.source = "`mirrors: git:` (/site/mlorch.yaml:4:3)"
+    with pytest.raises(AssetError) as caught:
+        ask("https://git.example/org/suite", tmp_path, known)
+    assert "nowhere/org/suite" in caught.value.message
+    assert "exists." not in caught.value.message, "that is git's last line: advice, not the reason"
+    assert "`mirrors: git:` (/site/mlorch.yaml:4:3) says that https://git.example/org/suite" in caught.value.hint
 
 
 def test_the_longest_prefix_counts():

@@ -263,6 +263,31 @@ def test_a_broken_model_is_told_once_and_every_query_is_still_answered(loadgen, 
     assert set(loadgen.got.values()) == {0}
 
 
+def _loadgen_with(test_settings, monkeypatch):
+    """The harness's module of LoadGen, over a LoadGen with these settings."""
+    fake = sys.modules["mlperf_loadgen"]
+    fake.TestSettings = test_settings
+    fake.TestScenario = fake.TestMode = types.SimpleNamespace(Server=0, Offline=1, PerformanceOnly=2)
+    monkeypatch.delitem(sys.modules, "orchestrator.harness.loadgen", raising=False)
+    module = importlib.import_module("orchestrator.harness.loadgen")
+    monkeypatch.delitem(sys.modules, "orchestrator.harness.loadgen")
+    return module
+
+
+def test_the_loadgen_of_v4_1_is_asked_for_its_conf_in_its_own_word(loadgen, monkeypatch):
+    class TestSettings(types.SimpleNamespace):
+        """As LoadGen 4.1.30 has it: False, or 0, would open a user.conf."""
+
+        def FromConfig(self, path, _model, _scenario, is_mlperf_conf=False):  # noqa: N802 (LoadGen's)
+            return 0 if is_mlperf_conf and path == "" else -2
+
+    module = _loadgen_with(TestSettings, monkeypatch)
+    asked = types.SimpleNamespace(min_duration_ms=2_000, max_duration_ms=0)
+    settings = types.SimpleNamespace(benchmark="b", scenario="Offline", mode="performance", loadgen=asked)
+    effective = types.SimpleNamespace(values={"min_query_count": 1}, calibration=None)
+    assert module.test_settings(settings, effective).min_duration_ms == 2_000
+
+
 @pytest.mark.parametrize(
     ("scenario", "rate", "duration_ms", "most"),
     [
@@ -276,15 +301,10 @@ def test_an_overloaded_server_test_ends_instead_of_working_for_hours(
     scenario, rate, duration_ms, most, loadgen, monkeypatch
 ):
     class TestSettings(types.SimpleNamespace):
-        def FromConfig(self, *_args):  # noqa: N802 (LoadGen's name)
-            return 0
+        def FromConfig(self, *_args, conf_type):  # noqa: N802 (LoadGen's name)
+            return conf_type
 
-    fake = sys.modules["mlperf_loadgen"]
-    fake.TestSettings = TestSettings
-    fake.TestScenario = fake.TestMode = types.SimpleNamespace(Server=0, Offline=1, PerformanceOnly=2)
-    monkeypatch.delitem(sys.modules, "orchestrator.harness.loadgen", raising=False)
-    module = importlib.import_module("orchestrator.harness.loadgen")
-    monkeypatch.delitem(sys.modules, "orchestrator.harness.loadgen")
+    module = _loadgen_with(TestSettings, monkeypatch)
     effective = types.SimpleNamespace(
         values={"min_query_count": 1, "target_qps": 1e6},
         calibration=None if rate is None else {"samples_per_second": rate},

@@ -11,6 +11,7 @@ from orchestrator.engines.docker.containers import argv as docker_argv
 from orchestrator.engines.printers import printer
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.host import NumaNode
+from orchestrator.facts.rounds import OfficialTest
 from orchestrator.plan.run.cells import Cell, cells_of, duration_ms
 from orchestrator.plan.run.planner import plan_run, run_id
 from orchestrator.plan.run.processors import cpu_set, memory_limit, memory_nodes
@@ -122,10 +123,17 @@ def test_a_recipe_may_set_the_duration():
     ("scenario", "queries"), [("SingleStream", 64), ("MultiStream", 662), ("Server", 662), ("Offline", 24576)]
 )
 def test_official_is_600_seconds_and_the_rounds_least_counts(scenario, queries):
-    step = planned(Cell(scenario=scenario, mode="performance"), Choices(official=True))
+    counts = {"SingleStream": 64, "MultiStream": 662, "Server": 662, "Offline": 24576}
+    rules = OfficialTest(round="v9", min_duration_ms=600_000, min_queries=counts)
+    workload = a_workload(official=rules)
+    step = planned(Cell(scenario=scenario, mode="performance"), Choices(official=True), workload=workload)
     assert step.settings["loadgen"]["min_duration_ms"] == 600_000
     assert step.settings["loadgen"]["max_duration_ms"] == 0
     assert step.settings["loadgen"]["min_query_count"] == queries
+    assert step.provenance["loadgen.min_duration_ms"] == "round v9"
+    longer = Choices(official=True, min_duration_ms=900_000)
+    step = planned(Cell(scenario=scenario, mode="performance"), longer, workload=workload)
+    assert step.settings["loadgen"]["min_duration_ms"] == 900_000
     assert step.provenance["loadgen.min_duration_ms"] == "command line"
 
 
@@ -154,7 +162,7 @@ def test_run_id_says_all():
 
 
 @pytest.mark.parametrize(
-    ("text", "ms"), [("10m", 600_000), ("30s", 30_000), ("600", 600_000), ("250ms", 250), ("1.5h", 5_400_000)]
+    ("text", "ms"), [("10m", 600_000), ("30s", 30_000), ("600s", 600_000), ("250ms", 250), ("1.5h", 5_400_000)]
 )
 def test_durations(text, ms):
     assert duration_ms(text) == ms

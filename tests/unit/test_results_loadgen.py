@@ -98,6 +98,30 @@ def test_a_log_that_is_cut_off_gives_no_result(tmp_path, name, share, case):
     assert caught.value.slug == "loadgen-log"
 
 
+def _of_version(folder, version: str) -> None:
+    """The detail log as a LoadGen of ``version`` ends it, without its count of errors."""
+    path = folder / loadgen.DETAIL
+    lines = [line for line in path.read_text().splitlines(keepends=True) if '"num_errors"' not in line]
+    path.write_text("".join(lines).replace('"6.0.17', f'"{version}'))
+
+
+@pytest.mark.parametrize(("version", "whole"), [("4.1.30", True), ("5.0.9", True), ("5.0.21", False)])
+def test_an_older_loadgen_does_not_count_its_errors(tmp_path, version, whole):
+    folder = shutil.copytree(LOGS / "offline", tmp_path / "run")
+    _of_version(folder, version)
+    if not whole:
+        with pytest.raises(StepFailed, match="num_errors"):
+            loadgen.parse(folder)
+        return
+    found = loadgen.parse(folder)
+    assert (found.valid, found.num_errors) == (True, 0)
+    assert found.loadgen_version.startswith(version)
+    text = (folder / loadgen.DETAIL).read_text()
+    (folder / loadgen.DETAIL).write_text(text[: text.index('"result_99.90')])
+    with pytest.raises(StepFailed, match="cut off"):
+        loadgen.parse(folder)
+
+
 def test_lines_that_are_not_utf8_or_not_json_are_stepped_over(tmp_path):
     folder = shutil.copytree(LOGS / "server", tmp_path / "run")
     path = folder / loadgen.DETAIL

@@ -167,6 +167,17 @@ def test_settings_of_another_run_are_named(tmp_path):
     assert "execution.batch is 8, in the record 16" in messages
 
 
+def test_a_data_set_of_another_size_than_loadgen_was_told_of_is_named(tmp_path):
+    _, folder = add_run(Store(tmp_path), "offline")
+    settings = json.loads((folder / "settings.json").read_text())
+    settings["dataset"]["samples"] = 10_000
+    (folder / "settings.json").write_text(json.dumps(settings))
+    _rehash(folder)
+    assert ("mlperf_log_detail.txt", "the program told LoadGen of 64 samples, and the data set has 10,000") in _faults(
+        folder
+    )
+
+
 def test_a_setting_that_the_harness_measured_must_be_the_recorded_one(tmp_path):
     record, folder = add_run(Store(tmp_path), "offline")
     _rehash(folder, settings={**record.settings, "loadgen.target_qps": Setting(value=9000.0, source="calibrated")})

@@ -157,10 +157,15 @@ def test_a_benchmark_that_is_official_has_the_rules_of_its_model(called, tmp_pat
         ("run", "image-smoke", "--target", "cpu", "--dry-run"),
     ],
 )
-def test_a_round_without_a_loadgen_is_refused_when_planning(called, words):
-    status, _, err = called(*words, "--round", "v4.1")
+def test_a_round_without_a_loadgen_is_refused_when_planning(called, words, tmp_path):
+    (tmp_path / "v6.2.yaml").write_text(
+        "kind: round\nname: v6.2\ntitle: The next round\nsince: v6.1\nsources: {rules: not written yet}\n"
+        'loadgen: {from: "7.0", to: "7.1", why: not released yet}\n'
+        "seeds: {qsl_rng_seed: 1, sample_index_rng_seed: 2, schedule_rng_seed: 3}\n"
+    )
+    status, _, err = called(*words, "--round", "v6.2", "--recipes", str(tmp_path))
     assert status == 2
-    assert "neither harness `loadgen-onnx` nor v4.1 names a layer with LoadGen [loadgen-layer]" in err
+    assert "neither harness `loadgen-onnx` nor v6.2 names a layer with LoadGen [loadgen-layer]" in err
     assert called(*words, "--round", "v6.0")[0] == 0
 
 

@@ -1,4 +1,4 @@
-"""Rates that were only guessed: Server's is halved, Offline's of an external harness raised, and nothing else is."""
+"""Rates that were only guessed: Server's is halved, Offline's raised, and nothing else is."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Machine:
         self.rates.append(rate)
         record = SimpleNamespace(
             scenario=cell.scenario,
-            valid=rate <= self.limit if cell.scenario == "Server" or not self.external else rate >= self.limit,
+            valid=rate >= self.limit if cell.scenario == "Offline" else rate <= self.limit,
             settings={"loadgen.target_qps": Setting(value=rate, source=self.source)},
             steps=("test",) if self.external else (),
             measured=SimpleNamespace(loadgen=SimpleNamespace(metrics=[SimpleNamespace(value=self.reaches(rate))])),
@@ -75,8 +75,8 @@ def test_a_rate_that_somebody_chose_is_never_changed(source):
     assert outcomes(machine) == [False]
 
 
-@pytest.mark.parametrize("scenario", ["Offline", "SingleStream", "MultiStream"])
-def test_other_scenarios_are_run_once(scenario):
+@pytest.mark.parametrize("scenario", ["SingleStream", "MultiStream"])
+def test_scenarios_without_a_rate_are_run_once(scenario):
     assert outcomes(Machine(10), scenario) == [False]
 
 
@@ -98,9 +98,17 @@ def test_a_program_that_does_not_measure_its_rate_is_measured_before_its_test():
     assert test == pytest.approx(300 * 1.1 * 1.05)
 
 
-def test_an_offline_query_that_was_too_short_is_made_longer():
-    machine = Machine(3000, external=True)
+@pytest.mark.parametrize("external", [True, False])
+def test_an_offline_query_that_was_too_short_is_made_longer(external):
+    machine = Machine(3000, external=external)
     assert outcomes(machine, "Offline") == [False, True]
+
+
+def test_an_offline_query_that_was_long_enough_is_not_tried_again():
+    """INVALID for another reason: a longer query would not help."""
+    machine = Machine(3000, first=900.0)
+    machine.reaches = lambda rate: rate * 0.9
+    assert outcomes(machine, "Offline") == [False]
 
 
 def test_a_server_test_begins_at_a_share_of_what_offline_reaches_and_is_halved_where_it_is_too_much():

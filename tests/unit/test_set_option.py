@@ -5,8 +5,23 @@ from __future__ import annotations
 import json
 
 import pytest
+from run_parts import SHA, a_run_environment, a_workload
 
 from orchestrator.cli import run
+from orchestrator.definitions.catalog import builtin_root
+from orchestrator.definitions.catalog.choose import chosen
+from orchestrator.definitions.catalog.judged import FREE, JUDGED_BY, changed_rules, require_rules
+from orchestrator.definitions.catalog.load import gather
+from orchestrator.definitions.kinds.recipes import Benchmark
+from orchestrator.definitions.variations import parse_changes
+from orchestrator.facts.record import ImageId, Moment, RecipeId, from_json, to_json
+from orchestrator.host.process import this_process
+from orchestrator.plan.run.cells import Cell
+from orchestrator.plan.run.planner import plan_run
+from orchestrator.plan.run.settings import Choices
+from orchestrator.results.report import render
+from orchestrator.results.summary import document, summarise
+from orchestrator.runs.record import RecordContext, Session, first_record
 
 RECIPE = """\
 kind: benchmark
@@ -94,3 +109,69 @@ def test_a_mistake_is_answered_with_what_there_is(mlorch, change, slug, hint):
 def test_a_change_of_no_benchmark_in_particular_is_refused(mlorch):
     code, document = mlorch("plan", "-t", "cpu", "--set", "framework=openvino")
     assert (code, document["error"]["slug"]) == (2, "bad-set")
+
+
+# -- what a result is judged by ------------------------------------------------------------
+
+WEAKER = (
+    "accuracy.reference=1",
+    "accuracy.factor=0.5",
+    "accuracy={metric: top1, reference: 1, factor: 0.1}",
+    "performance_samples=16",
+    "round=v5.0",
+    "scenarios.Offline.min_query_count=1",
+    "scenarios.Offline.min_duration_ms=1",
+    "scenarios={Offline: {target_latency_ns: 1000000000000}}",
+    "note=an official result",
+    "stands_for=resnet",
+)
+
+
+@pytest.mark.parametrize("change", WEAKER)
+def test_an_official_run_is_held_to_its_rules(mlorch, change):
+    code, document = mlorch("run", "classify", "-t", "cpu", "--official", "--dry-run", "--set", change)
+    assert (code, document["error"]["slug"]) == (2, "official-set")
+    assert f"--set changes them: {change.split('=')[0]}" in document["error"]["message"]
+
+
+@pytest.fixture
+def classify(tmp_path):
+    def varied(*changes):
+        (tmp_path / "classify.yaml").write_text(RECIPE)
+        catalog = gather([builtin_root()], [tmp_path / "classify.yaml"]).catalog
+        return chosen(catalog, catalog.benchmark("classify"), parse_changes(changes))
+
+    return varied
+
+
+@pytest.mark.parametrize("change", ["framework=openvino", "scenarios.Offline.target_qps=9", "accuracy.factor=0.99"])
+def test_choices_and_tuning_change_no_rules(classify, change):
+    assert changed_rules(classify(change)) == ()
+    require_rules(classify(change))
+
+
+def test_a_changed_rule_is_told_with_what_the_recipe_has(classify):
+    (text,) = changed_rules(classify("accuracy.reference=1"))
+    assert text == "accuracy.reference=1 (91.54 in the recipe)"
+
+
+def test_every_field_of_a_benchmark_is_judged_by_or_free():
+    fields = set(Benchmark.model_fields) - {"kind", "name", "like", "axes", "parts", "conflicts"}
+    assert fields == JUDGED_BY | FREE
+    assert not JUDGED_BY & FREE
+
+
+def test_record_listing_and_report_say_that_the_bar_was_changed(classify, tmp_path):
+    changed = changed_rules(classify("accuracy.reference=1"))
+    context = RecordContext(
+        recipe=RecipeId(name="b", origin="builtin", sha256=SHA), image=ImageId(reference="i"), changed_rules=changed
+    )
+    step = plan_run(a_workload(), a_run_environment(), Cell(scenario="Offline", mode="accuracy"), "id", Choices())
+    session = Session(name="s", owner=this_process(), mlorch_version="0", command_line=("mlorch", "run"))
+    record = from_json(
+        to_json(first_record(step, context, session, Moment(utc="2026-01-01T00:00:00Z", unix_ns=0))), path="run.json"
+    )
+    summary = summarise(record, tmp_path)
+    assert record.changed_rules == changed
+    assert "--set changed: accuracy.reference=1 (91.54 in the recipe)" in render([summary])
+    assert document(summary)["changed_rules"] == list(changed)

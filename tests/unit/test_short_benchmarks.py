@@ -12,7 +12,7 @@ from orchestrator.cli import run
 from orchestrator.definitions.catalog import Root, builtin_root, check, gather
 from orchestrator.definitions.catalog.choose import chosen, source_of
 from orchestrator.definitions.variations import Change
-from orchestrator.host import model_files
+from orchestrator.host import model_files, recipe_files
 from orchestrator.host.model_files import look
 
 NET = Path(__file__).parents[2] / "recipes/models/resnet8-fashion/model.onnx"
@@ -58,7 +58,7 @@ def gathered(tmp_path, text: str = SHORT, net: bytes | None = None, **others: st
         (folder / f"{name}.yaml").write_text(other)
     if net != b"":
         (folder / "net.onnx").write_bytes(NET.read_bytes() if net is None else net)
-    return gather([builtin_root(), Root(folder, f"path:{folder}")], look=look)
+    return gather([builtin_root(), Root(folder, f"path:{folder}")], look=recipe_files)
 
 
 def fault(found):
@@ -215,7 +215,7 @@ def test_new_writes_a_benchmark_that_is_right_at_once(tmp_path, monkeypatch, cap
     [
         (("benchmark", "mine", "--model", "junk.onnx"), "bad-model", 2),
         (("benchmark", "Mine!", "--model", "junk.onnx"), "bad-name", 2),
-        (("model", "mine", "--model", "junk.onnx"), "model-unwanted", 2),
+        (("model", "mine", "--model", "junk.onnx"), "benchmark-only", 2),
     ],
 )
 def test_new_says_what_cannot_be_and_writes_nothing(tmp_path, monkeypatch, capsys, words, slug, code):

@@ -12,6 +12,7 @@ from results_parts import LOGS, add_run
 
 from orchestrator.facts import metrics, scenarios
 from orchestrator.facts.metrics import METRICS, MetricKind, text
+from orchestrator.facts.rounds import OfficialTest
 from orchestrator.facts.scenarios import SCENARIOS, Scenario
 from orchestrator.harness import backend
 from orchestrator.harness import scenarios as inside
@@ -69,7 +70,6 @@ BURST = Scenario(
     metrics=("bursts_per_minute",),
     latency_of="from the first query of a burst to its last answer",
     min_queries=7,
-    official_queries=700,
     rate_title="Rate of bursts",
 )
 BURSTS = MetricKind(name="bursts_per_minute", title="Bursts per minute", unit="bursts/min", key="result_bursts")
@@ -81,7 +81,8 @@ def test_a_new_scenario_with_a_new_metric_is_a_line_in_each_table(monkeypatch, t
     assert checked(RunRequest(scenarios=("burst",))).scenarios == ("Burst",)
     assert [cell.scenario for cell in cells_of(["Burst", "Offline"], mode="performance")] == ["Offline", "Burst"]
     assert _defaults("Burst")["min_query_count"] == 7
-    assert _official("Burst", {})["min_query_count"] == 700
+    official = OfficialTest(round="r1", min_duration_ms=5, min_queries={"Burst": 700})
+    assert _official("Burst", official, {})["min_query_count"] == 700
 
     record, folder = add_run(Store(tmp_path), "offline")
     detail = folder / loadgen.DETAIL

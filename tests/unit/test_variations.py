@@ -133,7 +133,7 @@ def test_the_same_key_twice_is_refused():
     ("old", "new", "message", "where"),
     [
         ("default: fp32", "default: fp64", "the default `fp64` of axis `precision`", "r.yaml:16:14"),
-        ("    default: fp32\n", "", "axis `precision` has no `default` and `values`", "r.yaml"),
+        ("    default: fp32\n", "", "axis `precision` has no `default`: one of its values", "r.yaml"),
         ("{implementation: vendor, p", "{implementations: vendor, p", "there is no axis `implementations`", "r.yaml"),
         ("[int8, fp8]}", "[int8, fp9]}", "axis `precision` has no value `fp9`", "r.yaml"),
         ("set: {layer: vendor-low}", "set: [layer]", "`set` is a map of the recipe's fields", "r.yaml"),

@@ -1,4 +1,4 @@
-"""A benchmark whose model is a file beside the recipe: the model's own recipe is made of what the file says.
+"""A benchmark whose model is a file, or a folder, beside the recipe: the model's own recipe is made of what it says.
 
 What nobody said stays unsaid (`NOASSERTION` is SPDX's word for it), and what the file says of its tensors needs not
 be written: each such value stands at the place that names the file.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from orchestrator.definitions.catalog.entries import AnyEntry, Entry
+from orchestrator.definitions.catalog.hub_words import CONFIG, labels_of
+from orchestrator.definitions.catalog.preparation import PreparationFault
 from orchestrator.definitions.kinds.assets import Model, ModelFile
 from orchestrator.definitions.kinds.base import is_name, is_relative_path
 from orchestrator.definitions.yaml import decode, nearest, suggestion
@@ -19,16 +21,28 @@ from orchestrator.errors import DefinitionError
 from orchestrator.facts.model_file import FileFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+    from typing import Protocol
 
     from orchestrator.definitions.catalog.roots import Root
     from orchestrator.definitions.yaml import Document
     from orchestrator.errors import Problem
     from orchestrator.facts.model_file import FileFacts, TensorFacts
+    from orchestrator.facts.sample_folder import HubFacts, SampleFacts
 
-    Look: TypeAlias = Callable[[Path, str], FileFacts | FileFault]
-    """What the file NAME below a folder is: `host.model_files.look`."""
+    class Look(Protocol):
+        """What a file or folder NAME below a folder is: the module `host.recipe_files`."""
+
+        def file(self, folder: Path, name: str, /) -> FileFacts | FileFault:
+            """An ONNX file."""
+
+        def hub(self, folder: Path, name: str, /) -> HubFacts | FileFault:
+            """A model as Hugging Face lays it out."""
+
+        def samples(self, folder: Path, name: str, /) -> SampleFacts | FileFault:
+            """A folder of samples."""
+
 
 NOT_SAID = "not said"
 _DTYPES = ("float32", "uint8", "int64")
@@ -44,6 +58,15 @@ class File:
     name: str
     """below the recipe's folder"""
     facts: FileFacts
+    hub: HubFacts | None = None
+    """of a folder: all that it says"""
+    labels: tuple[str, ...] = ()
+    """of a folder: what its answers mean"""
+
+
+def is_url(node: Node | None) -> bool:
+    """Whether `model` is the address of a server."""
+    return isinstance(node, ScalarNode) and node.value.startswith(("http://", "https://"))
 
 
 def is_file(node: Node | None) -> bool:
@@ -56,9 +79,16 @@ def is_file(node: Node | None) -> bool:
 def file_of(document: Document, path: Path, look: Look | None) -> File | None:
     """The file that a benchmark names as its model; None where it names a recipe.
 
-    Raises `DefinitionError`: `file-outside`, `file-missing`, `file-kind`, `model-folder`, `not-onnx`, `model-parts`.
+    Raises `DefinitionError`: `file-outside`, `file-missing`, `file-kind`, `model-folder`, `model-url`, `not-onnx`,
+    `model-parts`.
     """
     node = document.node(("model",))
+    if is_url(node):
+        hint = (
+            "mlorch runs models in its own containers; name an ONNX file, a folder or a recipe: docs/add-a-benchmark.md"
+        )
+        message = "there is no harness yet for an OpenAI-compatible server at a URL"
+        raise DefinitionError([document.fault("model-url", message, ("model",), hint)])
     if node is None or not is_file(node):
         return None
     if isinstance(node, MapNode):
@@ -67,33 +97,51 @@ def file_of(document: Document, path: Path, look: Look | None) -> File | None:
     else:
         assert isinstance(node, ScalarNode)  # `is_file` knows no other
         said = ModelFile(file=node.value)
-
-    def fault(slug: str, message: str, hint: str) -> DefinitionError:
-        return DefinitionError([document.problem(slug, message, node.span(document.path), hint)])
-
-    given = PurePosixPath(said.file)
-    if given.is_absolute() or ".." in given.parts:
-        hint = "copy the file beside the recipe: files outside of a recipe tree are never read"
-        raise fault("file-outside", f"`{said.file[:200]}` leads out of the recipe's folder", hint)
-    name = str(given)
-    if not is_relative_path(name):
-        hint = "letters, digits and `._/@+~-`: give the file another name"
-        raise fault("bad-value", f"`{said.file[:200]}` is not a relative path", hint)
+    name = beside(document, node, said.file)
     if look is None:
-        raise fault("file-missing", f"`{name}` cannot be read here", "name a recipe of the model")
+        raise fault("file-missing", f"`{name}` cannot be read here", "name a recipe of the model", document, node)
     if (path.parent / name).is_dir():
-        hint = (
-            "mlorch's own harness runs one ONNX file; a folder of weights is a model recipe of source `local` under "
-            "a harness of your own: docs/add-a-benchmark.md"
-        )
-        raise fault("model-folder", f"`{name}` is a folder, and nothing that comes with mlorch runs one", hint)
-    found = look(path.parent, name)
+        return _hub_file(document, said, node, name, look.hub(path.parent, name))
+    found = look.file(path.parent, name)
     if isinstance(found, FileFault):
-        raise fault(found.slug, found.message, found.hint or _near(path.parent / name))
+        raise fault(found.slug, found.message, found.hint or near_file(path.parent / name), document, node)
     return File(said=said, node=node, name=name, facts=found)
 
 
-def _near(path: Path) -> str:
+def _hub_file(document: Document, said: ModelFile, node: Node, name: str, found: HubFacts | FileFault) -> File:
+    """The model in a Hugging Face-style folder, whose descriptions are honoured."""
+    if isinstance(found, FileFault):
+        raise fault(found.slug, found.message, found.hint, document, node)
+    try:
+        labels = labels_of(found.config)
+    except PreparationFault as unfit:
+        raise fault("model-folder", f"`{name}`: {unfit.message}", unfit.hint, document, node) from None
+    (output, *more) = found.facts.outputs
+    answers = output.shape[-1] if len(output.shape) == 2 and not more else 0
+    if answers and answers != len(labels):
+        message = f"`{name}`: the model gives {answers} answers, and {CONFIG} has {len(labels)} labels"
+        raise fault("model-folder", message, "they are not of the same model: export it again", document, node)
+    return File(said=said, node=node, name=name, facts=found.facts, hub=found, labels=labels)
+
+
+def fault(slug: str, message: str, hint: str, document: Document, node: Node) -> DefinitionError:
+    """A fault at a value of a recipe."""
+    return DefinitionError([document.problem(slug, message, node.span(document.path), hint)])
+
+
+def beside(document: Document, node: Node, text: str) -> str:
+    """The name of a file or folder beside a recipe. Raises `DefinitionError`: `file-outside`, `bad-value`."""
+    given = PurePosixPath(text)
+    if given.is_absolute() or ".." in given.parts:
+        hint = "copy it beside the recipe: files outside of a recipe tree are never read"
+        raise fault("file-outside", f"`{text[:200]}` leads out of the recipe's folder", hint, document, node)
+    if not is_relative_path(str(given)):
+        hint = "letters, digits and `._/@+~-`: give it another name"
+        raise fault("bad-value", f"`{text[:200]}` is not a relative path", hint, document, node)
+    return str(given)
+
+
+def near_file(path: Path) -> str:
     folder = path.parent
     near = nearest(path.name, [other.name for other in folder.iterdir()]) if folder.is_dir() else []
     return f"did you mean `{near[0]}`?" if near else f"looked for {path}"
@@ -110,52 +158,57 @@ def model_of(document: Document, file: File, path: Path, root: Root) -> AnyEntry
     licence = file.said.licence
     terms = {"spdx": "NOASSERTION", "note": NOT_SAID} if licence is None else licence.model_dump(exclude_defaults=True)
     base = PurePosixPath(file.name).name
-    source = {"kind": "recipe", "path": file.name, "sha256": file.facts.sha256, "licence": terms}
-    output = {"file": base, "sha256": file.facts.sha256, "size": str(file.facts.size)}
+    files = {file.name: file.facts.sha256}
+    if file.hub is not None:
+        files = {f"{file.name}/{file.hub.model}": file.facts.sha256}
+        files |= {f"{file.name}/{each}": sha256 for each, sha256 in file.hub.files.items()}
+    sources = [{"kind": "recipe", "path": each, "sha256": sha256, "licence": terms} for each, sha256 in files.items()]
+    outputs = [{"file": PurePosixPath(each).name, "sha256": sha256} for each, sha256 in files.items()]
+    outputs[0]["size"] = str(file.facts.size)
     recipe = {
         "kind": "model",
         "name": name.value,
         "title": file.said.title or f"{base}, the model of benchmark {name.value}"[:120],
         "format": "onnx",
         "trained_by": file.said.trained_by or NOT_SAID,
-        "sources": [source],
-        "outputs": [output],
+        "sources": sources,
+        "outputs": outputs,
     }
     notes = dict.fromkeys(recipe, f"the file {file.name}")
-    own = replace(document, root=_tree(recipe, file.node), notes=notes, problems=())
+    own = replace(document, root=tree_of(recipe, file.node), notes=notes, problems=())
     return Entry(definition=decode(own, Model), document=own, path=path, origin=root.origin, root=root.path)
 
 
 def named(document: Document, file: File, name: str) -> Document:
     """The benchmark with the name of its model where the file stood."""
-    return _set(document, ("model",), name, file, f"the file {file.name}")
+    return with_value(document, ("model",), name, file.node, f"the file {file.name}")
 
 
-def _tree(value: object, at: Node) -> Node:
+def tree_of(value: object, place: Node) -> Node:
     """Plain maps, lists and texts as a tree, all of it at one place."""
-    range_ = (at.line, at.column, at.end_line, at.end_column)
+    range_ = (place.line, place.column, place.end_line, place.end_column)
     node: Node
     if isinstance(value, dict):
         node = MapNode(*range_)
         for key, each in value.items():
-            node.entries[key] = (ScalarNode(*range_, key, null=False), _tree(each, at))
+            node.entries[key] = (ScalarNode(*range_, key, null=False), tree_of(each, place))
     elif isinstance(value, list):
         node = ListNode(*range_)
-        node.items = [_tree(each, at) for each in value]
+        node.items = [tree_of(each, place) for each in value]
     else:
         node = ScalarNode(*range_, str(value), null=False)
-    node.path = at.path
+    node.path = place.path
     return node
 
 
-def _set(document: Document, loc: tuple[str, ...], value: str, file: File, note: str) -> Document:
+def with_value(document: Document, loc: tuple[str, ...], value: str, place: Node, note: str) -> Document:
     """The document with a value at a place of one or two keys, and what brought it."""
     root = document.root
     assert isinstance(root, MapNode)  # it has a `model`
     tree: object = value
     for key in reversed(loc[1:]):
         tree = {key: tree}
-    node = _tree(tree, file.node)
+    node = tree_of(tree, place)
     outer = root.child(loc[0])
     copy = MapNode(root.line, root.column, root.end_line, root.end_column)
     copy.path = root.path
@@ -186,9 +239,10 @@ def with_tensors(document: Document, file: File) -> Document:
         raise DefinitionError(problems)
     for key, tensors in (("input", file.facts.inputs), ("output", file.facts.outputs)):
         if document.node((key, "name")) is None:
-            document = _set(document, (key, "name"), tensors[0].name, file, f"read from {file.name}")
+            document = with_value(document, (key, "name"), tensors[0].name, file.node, f"read from {file.name}")
     if document.node(("input", "dtype")) is None:
-        document = _set(document, ("input", "dtype"), file.facts.inputs[0].dtype, file, f"read from {file.name}")
+        dtype = file.facts.inputs[0].dtype
+        document = with_value(document, ("input", "dtype"), dtype, file.node, f"read from {file.name}")
     return document
 
 

@@ -7,13 +7,14 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.definitions.catalog.check_assets import check_inputs, check_lock, check_sources
+from orchestrator.definitions.catalog.check_choices import check_choices
 from orchestrator.definitions.catalog.check_harness import check_interface, check_program
 from orchestrator.definitions.catalog.check_rounds import check_benchmark, check_round
 from orchestrator.definitions.kinds import recipes as d
 from orchestrator.definitions.kinds.rounds import Round
 from orchestrator.definitions.locks import normalised, pinned_locations, unpinned
 from orchestrator.definitions.yaml import suggestion
-from orchestrator.errors import DefinitionError, UsageError
+from orchestrator.errors import DefinitionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ def check(catalog: Catalog) -> tuple[Problem, ...]:
     """Every fault between definitions, in the order of kinds and names; reads files and locks."""
     return (
         *check_references(catalog),
-        *check_choices(catalog),
+        *check_choices(catalog, check_entry),
         *(p for entry in catalog.entries() for p in _files(catalog, entry)),
     )
 
@@ -41,32 +42,6 @@ def check_references(catalog: Catalog) -> tuple[Problem, ...]:
 def check_entry(catalog: Catalog, entry: AnyEntry) -> tuple[Problem, ...]:
     """`check_references` of one definition."""
     return tuple(_names(catalog, entry))
-
-
-def check_choices(catalog: Catalog) -> tuple[Problem, ...]:
-    """Faults that show only with other choices than the defaults: every value of every axis, one at a time."""
-    from orchestrator.definitions.catalog.choose import chosen
-    from orchestrator.definitions.variations import Change
-
-    problems: dict[Problem, None] = {}
-    for entry in catalog.entries():
-        for axis, value in _other_choices(entry):
-            try:
-                varied = chosen(catalog, entry, [Change(axis, value)])
-            except UsageError as error:
-                if error.slug != "choices-conflict":
-                    place = entry.document.span(("axes", axis, "values", value), key=True)
-                    problems[entry.document.problem(error.slug, error.message, place, error.hint)] = None
-                continue
-            problems |= dict.fromkeys(check_entry(catalog, varied))
-    return tuple(problems)
-
-
-def _other_choices(entry: AnyEntry) -> Iterator[tuple[str, str]]:
-    for name, axis in getattr(entry.definition, "axes", {}).items():
-        for value in axis.values:
-            if value != axis.default:
-                yield name, value
 
 
 # -- names -------------------------------------------------------------------------------
@@ -87,7 +62,7 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
                 yield from _known(catalog, entry, "target", name, ("targets", index))
             yield from _images(catalog, entry, harness)
             if harness.program is not None:
-                yield from check_program(entry, harness.program)
+                yield from check_program(catalog, entry, harness.program)
         case d.Benchmark() as benchmark:
             yield from _benchmark(catalog, entry, benchmark)
             yield from check_benchmark(catalog, cast("Entry[d.Benchmark]", entry))
@@ -217,11 +192,16 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
     for index, file in enumerate(files):
         if file in files[:index]:
             yield entry.document.fault("duplicate-output", f"a second output `{file}`", ("outputs", index, "file"))
+    if isinstance(asset, d.Model):
+        for name in asset.reaches:
+            yield from _known(catalog, entry, "dataset", name, ("reaches", name))
     if isinstance(asset, d.Dataset):
-        for key, name in (("inputs", asset.inputs), ("labels", asset.labels)):
-            if name is not None and not any(output.has(name) for output in asset.outputs):
-                message = f"`{name}` is not among the outputs"
-                yield entry.document.fault("unknown-output", message, (key,), suggestion(name, files))
+        for name in asset.parameters:
+            yield from _known(catalog, entry, "harness", name, ("parameters", name))
+        for key, array in (("inputs", asset.inputs), ("labels", asset.labels)):
+            if array is not None and not any(output.has(array) for output in asset.outputs):
+                message = f"`{array}` is not among the outputs"
+                yield entry.document.fault("unknown-output", message, (key,), suggestion(array, files))
 
 
 def _known(catalog: Catalog, entry: AnyEntry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:

@@ -9,9 +9,10 @@ from orchestrator.definitions.kinds import recipes as d
 from orchestrator.definitions.values import TemplateFault, check_template
 from orchestrator.definitions.yaml import suggestion
 from orchestrator.facts.metrics import ACCURACIES
+from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.definitions.catalog.entries import AnyEntry, Catalog
     from orchestrator.errors import Problem
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Loc = tuple[str | int, ...]
 
 
-def check_program(entry: AnyEntry, program: e.Program) -> Iterator[Problem]:
+def check_program(catalog: Catalog, entry: AnyEntry, program: e.Program) -> Iterator[Problem]:
     """Every fault in the texts and conditions of somebody else's program, each where it stands."""
     base = set(e.VALUE_NAMES)
     parameters = base | {f"param.{name}" for name in program.parameters}
@@ -31,11 +32,52 @@ def check_program(entry: AnyEntry, program: e.Program) -> Iterator[Problem]:
     for loc, condition in _conditions(program):
         for name in condition:
             yield from _name(entry, (*loc, name), name, base if loc[1] == "overlays" else parameters)
+        yield from _condition_values(catalog, entry, program, loc, condition)
     for name, word in program.words.items():
         yield from _name(entry, ("program", "words", name, "of"), word.of, parameters)
+        known = _values_of(catalog, entry, program, word.of)
+        for value in word.values if known is not None else ():
+            yield from _value(entry, ("program", "words", name, "values", value), word.of, value, known or ())
     for index, overlay in enumerate(program.overlays):
         at = ("program", "overlays", index, "parameters")
         yield from _parameters(entry, at, overlay.parameters, program, "this program")
+
+
+def _condition_values(
+    catalog: Catalog, entry: AnyEntry, program: e.Program, loc: Loc, condition: e.Condition
+) -> Iterator[Problem]:
+    """Values that a condition waits for and that there are not, so that it would never hold."""
+    for name, wanted in condition.items():
+        if not wanted:
+            yield entry.document.fault("template", f"`{name}` is to be one of no values", (*loc, name))
+        known = _values_of(catalog, entry, program, name)
+        for value in (wanted,) if isinstance(wanted, str) else wanted:
+            if known is not None:
+                yield from _value(entry, (*loc, name), name, value, known)
+
+
+def _value(entry: AnyEntry, loc: Loc, name: str, value: str, known: Sequence[str]) -> Iterator[Problem]:
+    if value not in known:
+        message = f"`{name}` is never `{value[:60]}`"
+        yield entry.document.fault("template", message, loc, suggestion(value, known))
+
+
+def _values_of(catalog: Catalog, entry: AnyEntry, program: e.Program, name: str) -> Sequence[str] | None:
+    """All values that something can have, where they are known."""
+    parameter = program.parameters.get(name.removeprefix("param.")) if name.startswith("param.") else None
+    if parameter is not None:
+        return ("true", "false") if parameter.type == "bool" else parameter.choices or None
+    match name:
+        case "scenario":
+            return tuple(SCENARIOS)
+        case "mode":
+            return ("performance", "accuracy")
+        case "target":
+            return tuple(each for kind, each in catalog.by_key if kind == "target")
+        case "framework" if isinstance(entry.definition, d.Harness):
+            return tuple(entry.definition.backends.values())
+        case _:
+            return None
 
 
 def check_interface(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
@@ -93,12 +135,21 @@ def _tensors(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Itera
             yield entry.document.fault("missing-key", message, ("dataset",), f"write `{key}: FILE.npy` there")
 
 
-def _parameters(entry: AnyEntry, loc: Loc, given: Iterable[str], program: e.Program, whose: str) -> Iterator[Problem]:
-    for name in given:
+def _parameters(
+    entry: AnyEntry, loc: Loc, given: Mapping[str, str], program: e.Program, whose: str
+) -> Iterator[Problem]:
+    for name, text in given.items():
         if name not in program.parameters:
             message = f"{whose} has no parameter `{name}`"
             hint = suggestion(name, program.parameters)
             yield entry.document.fault("unknown-parameter", message, (*loc, name), hint)
+            continue
+        try:
+            if "{" not in text:  # else the host says what it is
+                program.parameters[name].value(text)
+        except e.NoValue as error:
+            message = f"`{text[:60]}` is no value for `{name}`"
+            yield entry.document.fault("bad-parameter", message, (*loc, name), f"it takes {error.wanted}")
 
 
 def _name(entry: AnyEntry, loc: Loc, name: str, known: set[str]) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from collections import ChainMap
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from orchestrator.definitions.catalog.follow import with_what_follows
 from orchestrator.definitions.kinds.recipes import KINDS, Harness
 from orchestrator.definitions.variations import COMMAND_LINE, vary
 from orchestrator.definitions.yaml import decode
@@ -24,16 +25,28 @@ def with_choices(catalog: Catalog, names: Iterable[str], changes: Sequence[Chang
     """The catalogue in which the benchmarks ``names`` are as ``changes`` say; `load.load_chosen` checks it.
 
     Raises:
-        UsageError: as `variations.vary`; `bad-set`, a value that the recipe cannot have.
+        UsageError: as `variations.vary`; `bad-set`, a value that the recipe cannot have; `accuracy-unknown`, another
+            model or data set of which nobody says what it reaches.
+        DefinitionError: what an axis of the recipe lays over it is wrong.
     """
     mine = {("benchmark", name): chosen(catalog, catalog.get("benchmark", name), changes) for name in names}
-    return replace(
-        catalog, by_key=ChainMap(mine, cast("dict[Key, AnyEntry]", catalog.by_key))
-    )  # the others stay unread
+    others = cast("dict[Key, AnyEntry]", catalog.by_key)
+    return replace(catalog, by_key=ChainMap(mine, others))  # the others are read when they are asked for
 
 
 def chosen(catalog: Catalog, entry: AnyEntry, changes: Sequence[Change]) -> AnyEntry:
     """A recipe with the choices of ``changes``; raises as `with_choices`."""
+    try:
+        return varied(catalog, entry, changes)
+    except DefinitionError as error:
+        axes = getattr(entry.definition, "axes", {})
+        if all(change.key in axes for change in changes):
+            raise  # the recipe itself says what is wrong, and it is told where
+        raise _said_by(error, changes) from None
+
+
+def varied(catalog: Catalog, entry: AnyEntry, changes: Sequence[Change]) -> AnyEntry:
+    """As `chosen`; raises `DefinitionError`, located, where the recipe with these choices cannot be decoded."""
     kind = str(getattr(entry.definition, "kind", ""))
     model = KINDS[kind]
     fields = [info.alias or name for name, info in model.model_fields.items()]
@@ -43,10 +56,11 @@ def chosen(catalog: Catalog, entry: AnyEntry, changes: Sequence[Change]) -> AnyE
         return _parameters(catalog, merged)
 
     variation = vary(document, changes, fields=fields, parameters=parameters)
-    try:
-        definition = decode(variation.document, model)
-    except DefinitionError as error:
-        raise _said_by(error, changes) from None
+    if kind == "benchmark":
+        axes = getattr(entry.definition, "axes", {})
+        before = vary(document, [change for change in changes if change.key in axes])
+        variation = with_what_follows(variation, before, changes, catalog.by_key)
+    definition = decode(variation.document, model)
     return replace(entry, definition=definition, document=variation.document, variation=variation)
 
 

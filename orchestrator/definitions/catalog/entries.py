@@ -90,6 +90,8 @@ class Catalog:
     """Definitions that are there and could not be decoded; only a linter's catalogue has them."""
     written_out: bool = False
     """Whether benchmarks in short are among them, which were written out from others."""
+    folders: dict[Path, str] = field(default_factory=dict, repr=False, compare=False)
+    """The hash of each folder beside a recipe that was looked at (`assets.beside`)."""
     _locks: dict[str, LayerLock | None] = field(default_factory=dict, repr=False, compare=False)
     _names: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     _with_locks: dict[Key, tuple[AnyEntry, AnyEntry]] = field(default_factory=dict, repr=False, compare=False)

@@ -44,7 +44,7 @@ def laid_over(document: Document, base: AnyEntry) -> Document:
     root, below = document.root, base.document.root
     if not isinstance(root, MapNode) or not isinstance(below, MapNode):
         return document
-    _place(below, base.document.path)
+    place(below, base.document.path)
     left_out = _ITS_OWN | _OF_THE_MODEL if is_file(document.node(("model",))) else _ITS_OWN
     tree = MapNode(root.line, root.column, root.end_line, root.end_column)
     tree.entries = {key: each for key, each in below.entries.items() if key not in left_out}
@@ -57,7 +57,7 @@ def laid_over(document: Document, base: AnyEntry) -> Document:
     return replace(document, root=merged, notes=notes, others=lines)
 
 
-def _place(root: Node, path: str) -> None:
+def place(root: Node, path: str) -> None:
     """Let every value of a file know that file; those that know another keep it."""
     waiting = [root]
     while waiting:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from orchestrator.definitions.kinds.recipes import Harness
 from orchestrator.definitions.kinds.rounds import ModelFields, Round, Scenarios, version_key
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog.entries import AnyEntry, Catalog, Entry, Key
     from orchestrator.definitions.kinds.recipes import Benchmark, Layer
     from orchestrator.definitions.kinds.rounds import LoadGenEntry, Quality
+    from orchestrator.facts.rounds import RuleScenario
 
 LOADGEN = "mlcommons-loadgen"
 """The distribution that LoadGen comes in."""
@@ -203,13 +204,11 @@ def _with(model: ModelFields, change: ModelFields) -> ModelFields:
 def _rules(chain: Chain) -> RoundRules:
     rounds = chain.rounds
     wanted, state = rounds[0], state_after(reversed(rounds))
-    durations = [each.min_duration_ms for each in rounds if each.min_duration_ms is not None]
-    queries = [each.min_queries for each in rounds if each.min_queries is not None]
-    one_of = [each.one_of for each in rounds if each.one_of is not None]
     whole = _Whole(
         loadgen=_loadgen(rounds, state.knows),
-        min_duration_ms=durations[0] if durations else 0,
-        min_queries=cast("Mapping[str, int]", queries[0]) if queries else {},
+        min_duration_ms=_newest(rounds, "min_duration_ms", 0),
+        min_queries=_newest(rounds, "min_queries", {}),
+        early_stopping=_newest(rounds, "early_stopping", {}),
     )
     return RoundRules(
         name=wanted.name,
@@ -219,11 +218,19 @@ def _rules(chain: Chain) -> RoundRules:
         loadgen=whole.loadgen,
         seeds=wanted.seeds.model_dump(),
         min_duration_ms=whole.min_duration_ms,
-        one_of=one_of[0] if one_of else (),
+        early_stopping=whole.early_stopping,
+        offline_samples=_newest(rounds, "offline_samples", None),
+        one_of=_newest(rounds, "one_of", ()),
         metrics=state.metrics,
         compliance_tests=state.compliance_tests,
         models={name: _model(name, model, whole) for name, model in state.models.items()},
     )
+
+
+def _newest(rounds: tuple[Round, ...], field: str, otherwise: Any) -> Any:
+    """A field of the nearest round that gives it."""
+    given = (getattr(each, field) for each in rounds)
+    return next((value for value in given if value is not None), otherwise)
 
 
 class _Whole(NamedTuple):
@@ -232,6 +239,7 @@ class _Whole(NamedTuple):
     loadgen: LoadGenRules
     min_duration_ms: int
     min_queries: Mapping[str, int]
+    early_stopping: Mapping[str, int]
 
 
 def _loadgen(rounds: tuple[Round, ...], knows: Mapping[str, LoadGenEntry]) -> LoadGenRules:
@@ -273,7 +281,8 @@ def _model(name: str, model: ModelFields, whole: _Whole) -> ModelRules:
         performance_samples=model.performance_samples or 0,
         dataset_samples=model.dataset_samples,
         offline_samples=model.offline_samples,
-        min_queries=_min_queries(model, shown, whole),
+        min_queries=_of(shown, model.min_queries, whole.min_queries),
+        early_stopping=_of(shown, model.early_stopping, whole.early_stopping),
         min_duration_ms=model.min_duration_ms if model.min_duration_ms is not None else whole.min_duration_ms,
         limits=_limits(model),
         loadgen_limits=_loadgen_limits(model, shown, whole.loadgen),
@@ -292,10 +301,10 @@ def _accuracy_samples_in(model: ModelFields) -> dict[str, int]:
     return {name: each.accuracy_samples for name, each in apart.items() if each.accuracy_samples is not None}
 
 
-def _min_queries(model: ModelFields, shown: Collection[str], whole: _Whole) -> dict[str, int]:
-    """Of the scenarios that the model is run in."""
-    queries = model.min_queries if model.min_queries is not None else whole.min_queries
-    return {scenario: count for scenario, count in queries.items() if scenario in shown}
+def _of(shown: Collection[str], own: Mapping[RuleScenario, int] | None, rounds: Mapping[str, int]) -> dict[str, int]:
+    """Counts by scenario, of those that the model is run in: its own, else the round's."""
+    counts = cast("Mapping[str, int]", own) if own is not None else rounds
+    return {scenario: count for scenario, count in counts.items() if scenario in shown}
 
 
 def scenarios_of(model: ModelFields) -> dict[str, ScenarioRules]:

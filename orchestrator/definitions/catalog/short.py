@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.catalog.by_file import file_of, is_file, model_of, named, with_tensors
+from orchestrator.definitions.catalog.by_file import fault, file_of, is_file, is_url, model_of, named, with_tensors
+from orchestrator.definitions.catalog.by_folder import dataset_of, samples_of, with_samples
 from orchestrator.definitions.catalog.entries import AnyEntry, Entry, Key
 from orchestrator.definitions.catalog.like import base_name, laid_over
 from orchestrator.definitions.kinds.recipes import Benchmark, Harness
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from orchestrator.definitions.catalog.by_file import File, Look
+    from orchestrator.definitions.catalog.by_file import Look
     from orchestrator.definitions.catalog.roots import Root
     from orchestrator.definitions.yaml import Document
+    from orchestrator.definitions.yaml.nodes import Node
     from orchestrator.errors import Problem
 
 
@@ -39,7 +41,8 @@ def is_short(document: Document) -> bool:
     kind, name = document.node(("kind",)), document.node(("name",))
     if not isinstance(kind, ScalarNode) or kind.value != "benchmark" or not isinstance(name, ScalarNode):
         return False
-    return document.node(("like",)) is not None or is_file(document.node(("model",)))
+    model, dataset = document.node(("model",)), document.node(("dataset",))
+    return document.node(("like",)) is not None or is_file(model) or is_url(model) or is_file(dataset)
 
 
 @dataclass(slots=True)
@@ -100,13 +103,7 @@ def _write_out(short: Short, done: WrittenOut, look: Look | None) -> None:
             done.broken.add(("benchmark", short.name))
             return
         document = laid_over(document, _base(document, base, done.entries))
-    file = file_of(document, short.path, look)
-    model = None if file is None else model_of(document, file, short.path, short.root)
-    if file is not None and model is not None:
-        _require_free(document, file, model, done.entries)
-        document = named(document, file, model.definition.name)
-        if _is_ours(document, done.entries):
-            document = with_tensors(document, file)
+    document, implied = _with_files(short, document, done.entries, look)
     variation = vary(document)
     definition = decode(variation.document, Benchmark)
     done.entries["benchmark", short.name] = Entry(
@@ -118,8 +115,37 @@ def _write_out(short: Short, done: WrittenOut, look: Look | None) -> None:
         written=document,
         variation=variation,
     )
-    if model is not None:
-        done.entries["model", model.definition.name] = model
+    done.entries |= implied
+
+
+def _with_files(
+    short: Short, document: Document, entries: Mapping[Key, AnyEntry], look: Look | None
+) -> tuple[Document, dict[Key, AnyEntry]]:
+    """The benchmark with names where it named a file or a folder, and the recipes of the model and data that these are.
+
+    Whatever is at fault elsewhere, nothing is made for a benchmark without a name: decoding it tells that.
+    """
+    implied: dict[Key, AnyEntry] = {}
+    file = file_of(document, short.path, look)
+    samples = samples_of(document, short.path, look)
+    model = None if file is None else model_of(document, file, short.path, short.root)
+    if file is not None and model is not None:
+        name = _free(document, file.node, "model", model, entries)
+        implied["model", name] = model
+        document = named(document, file, name)
+        if _is_ours(document, entries):
+            document = with_tensors(document, file)
+    if samples is not None:
+        dataset = dataset_of(document, samples, file, short.path, short.root)
+        if dataset is not None:
+            name = _free(document, samples.node, "dataset", dataset, entries)
+            implied["dataset", name] = dataset
+            document = with_samples(document, short.document, samples, name)
+    elif file is not None and file.hub is not None and file.hub.preprocessor is not None:
+        message = f"`{file.name}` says how photos are prepared, and the data set here is prepared already"
+        hint = "name a folder of photos: `dataset: ./photos`; or take preprocessor_config.json away"
+        raise fault("preparation", message, hint, document, file.node)
+    return document, implied
 
 
 def _base(document: Document, name: str, entries: Mapping[Key, AnyEntry]) -> AnyEntry:
@@ -131,13 +157,17 @@ def _base(document: Document, name: str, entries: Mapping[Key, AnyEntry]) -> Any
     return found
 
 
-def _require_free(document: Document, file: File, model: AnyEntry, entries: Mapping[Key, AnyEntry]) -> None:
-    name = model.definition.name
-    if ("model", name) in entries:
-        message = f"there is a model `{name}`, and the one of this file would be called the same"
-        hint = f"write `model: {name}`, or give the benchmark another name"
-        span = file.node.span(document.path)
-        raise DefinitionError([document.problem("duplicate-definition", message, span, hint)])
+def _free(document: Document, node: Node, kind: str, entry: AnyEntry, entries: Mapping[Key, AnyEntry]) -> str:
+    """The name of a model or data set that a file or folder implies, which no other may have."""
+    name = entry.definition.name
+    if (kind, name) in entries:
+        message = f"there is a {kind} `{name}`, and the one of this {_IS[kind]} would be called the same"
+        hint = f"write `{kind}: {name}`, or give the benchmark another name"
+        raise fault("duplicate-definition", message, hint, document, node)
+    return name
+
+
+_IS = {"model": "file", "dataset": "folder"}
 
 
 def _is_ours(document: Document, entries: Mapping[Key, AnyEntry]) -> bool:

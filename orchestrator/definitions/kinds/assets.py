@@ -36,8 +36,18 @@ FilePath = Annotated[
 HubRepo = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
 MetadataUri = Annotated[str, StringConstraints(pattern=r"^https?://(?![^/]*@)[A-Za-z0-9.:-]+/[A-Za-z0-9._/-]+\.uri\Z")]
 Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}\Z")]
+ScriptPath = Annotated[
+    str, StringConstraints(pattern=r"^(?:builtin:)?(?!/)(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+~-]+\Z")
+]
+"""Of a script beside the recipe, or of one that comes with mlorch."""
 AssetName = Annotated[str, StringConstraints(pattern=r"^(?:model|dataset)/[a-z0-9]+(?:[._-][a-z0-9]+)*\Z")]
 """``model/NAME`` or ``dataset/NAME``."""
+
+
+Side = Annotated[int, Field(gt=0, le=16384)]
+Positive = Annotated[float, Field(gt=0)]
+Layout = Literal["NCHW", "NHWC"]
+Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 
 class Licence(Strict):
@@ -167,6 +177,14 @@ class GitFiles(Strict):
         return self.to or PurePosixPath(self.url).name.removesuffix(".git")
 
 
+class FolderFiles(Strict):
+    """A folder beside the recipe, mounted where it lies; every file is hashed before a step reads it."""
+
+    kind: Literal["folder"]
+    path: RelativePath
+    licence: Licence
+
+
 class LocalFiles(Strict):
     """Bytes that nobody may hand on: whoever has them names their folder with ``--data NAME=FOLDER``."""
 
@@ -186,7 +204,16 @@ class Generated(Strict):
 
 
 AssetSource: TypeAlias = (
-    PypiPackage | DebianPackage | RecipeFile | HttpFile | HubFiles | MlcommonsFiles | GitFiles | LocalFiles | Generated
+    PypiPackage
+    | DebianPackage
+    | RecipeFile
+    | HttpFile
+    | HubFiles
+    | MlcommonsFiles
+    | GitFiles
+    | FolderFiles
+    | LocalFiles
+    | Generated
 )
 _AnySource = Annotated[AssetSource, Field(discriminator="kind")]
 
@@ -241,7 +268,7 @@ class Prepare(Strict):
     ``/out``. `inputs` are mounted read-only under ``/inputs/NAME``.
     """
 
-    script: RelativePath | None = None
+    script: ScriptPath | None = None
     command: tuple[str, ...] = ()
     layer: Name
     args: tuple[str, ...] = ()
@@ -288,9 +315,17 @@ class Asset(Variable):
                 "what a user has (`local`) is used as it is: it stands alone, and an asset that is made of it "
                 "names it under `inputs` of `prepare`"
             )
+        if "folder" in kinds and (self.prepare is None or len(self.sources) > 1):
+            raise ValueError("a `folder` is read by a `prepare` step, and stands alone")
         if len(self.outputs) > 1 and any(output.folder == "." for output in self.outputs):
             raise ValueError("the folder `.` is everything, so it is the only output")
         return self
+
+    @property
+    def beside(self) -> FolderFiles | None:
+        """The folder beside the recipe that it is made of, if it is. What comes of it has no hash of its own."""
+        (first, *_) = self.sources
+        return first if isinstance(first, FolderFiles) else None
 
     @property
     def local(self) -> LocalFiles | None:
@@ -307,6 +342,9 @@ class Model(Asset):
     parameters: int | None = Field(default=None, gt=0)
     """left out where nobody says"""
     trained_by: str
+    reaches: dict[Name, dict[str, float]] = Field(default_factory=dict)
+    """Data set → metric → what the model reached on it, in the metric's unit. A benchmark with another model or data
+    set (`--set`) has its `accuracy.reference` from here."""
 
 
 class ModelFile(Strict):
@@ -316,6 +354,38 @@ class ModelFile(Strict):
     title: str = Field(default="", max_length=120)
     trained_by: str = ""
     licence: Licence | None = None
+
+
+class SampleFolder(Strict):
+    """A folder beside a benchmark as its data set, which then needs no recipe of its own.
+
+    Photos are resized, cut to the middle, and each value v of a pixel becomes (v × scale − mean) ÷ std; arrays are
+    taken as they are. What is left out is read from the model where that is certain.
+    """
+
+    folder: str = Field(min_length=1, max_length=1000)
+    title: str = Field(default="", max_length=120)
+    licence: Licence | None = None
+    size: tuple[Side, Side] | None = None
+    """Height and width that the model takes, in pixels."""
+    short_side: Side | None = None
+    """Photos are resized so that their short side has so many pixels; 8/7 of the size where nothing is said."""
+    resize: tuple[Side, Side] | None = None
+    """Height and width that photos are stretched to, instead of `short_side`."""
+    resample: Resample = "bilinear"
+    scale: float | None = Field(default=None, gt=0)
+    mean: tuple[float, ...] = ()
+    std: tuple[Positive, ...] = ()
+    layout: Layout | None = None
+    channels: Literal["RGB", "BGR", "L"] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> SampleFolder:
+        if self.short_side is not None and self.resize is not None:
+            raise ValueError("`short_side` keeps the shape of a photo and `resize` does not: say one of them")
+        if bool(self.mean) != bool(self.std) or len(self.mean) not in {0, 1, 3} or len(self.std) != len(self.mean):
+            raise ValueError("`mean` and `std` go together, with one number or three each")
+        return self
 
 
 class Dataset(Asset):
@@ -329,3 +399,5 @@ class Dataset(Asset):
     samples: int = Field(gt=0)
     inputs: RelativePath | None = None
     labels: RelativePath | None = None
+    parameters: dict[Name, dict[str, str]] = Field(default_factory=dict)
+    """Harness → parameter → its value for these samples. A benchmark that `--set` gives this data set has them."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from orchestrator.definitions.kinds.limits import require_size
 
 _NAME = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*\Z"
 Name = Annotated[str, StringConstraints(pattern=_NAME, max_length=64)]
@@ -41,7 +43,7 @@ RelativePath = Annotated[str, StringConstraints(pattern=_RELATIVE_PATH)]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+-]*\Z")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")]
 EnvValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*\Z", max_length=4096)]
-Size = Annotated[str, StringConstraints(pattern=r"^[0-9]+[kmgt]?\Z")]
+Size = Annotated[str, StringConstraints(pattern=r"^[0-9]+[kmgt]?\Z"), AfterValidator(require_size)]
 Level = Literal["base", "runtime", "framework", "loadgen", "harness", "code", "benchmark", "side"]
 Framework = Name
 

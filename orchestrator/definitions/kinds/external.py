@@ -9,9 +9,20 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.definitions.kinds.base import AbsolutePath, EnvName, RelativePath, Size, Strict
+from orchestrator.definitions.kinds.limits import require_deviation, require_limit_of_time, require_memory
+from orchestrator.facts.patterns import compiled
 
 Template = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=16_384)]
 ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*\Z", max_length=80)]
@@ -28,21 +39,18 @@ Condition = dict[ValueName, str | tuple[str, ...]]
 
 
 def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"it is no regular expression: {error}") from None
+    compiled(text)
     return text
 
 
 def _one_value(text: str) -> str:
-    if re.compile(_pattern(text)).groups != 1:
+    if compiled(text).groups != 1:
         raise ValueError("it must have exactly one group: the number")
     return text
 
 
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_pattern)]
-"""A regular expression of Python, searched in each line."""
+"""A regular expression of RE2, searched in each line."""
 ValuePattern = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_one_value)]
 """The same with one group, which is the number."""
 
@@ -70,6 +78,13 @@ def _own_place(path: str) -> None:
     for taken in _NOT_ITS_OWN:
         if path == taken or path.startswith(f"{taken}/"):
             raise ValueError(f"`{path}` lies in {taken}, which every container is given as the run contract says")
+
+
+def _workdir(text: str) -> str:
+    """Raise ValueError for a folder in which no step can start; what begins with a name is looked at when filled."""
+    if not text.startswith(("/", "{")) or "/../" in f"{text}/":
+        raise ValueError(f"`{text[:60]}` is no folder of the container: it begins with `/` or a name in braces")
+    return text
 
 
 VALUE_NAMES = (
@@ -113,6 +128,14 @@ VALUE_NAMES = (
 A LoadGen setting that a test leaves open is absent: a template that needs it is refused."""
 
 
+class NoValue(ValueError):
+    """A text that a parameter cannot be; ``wanted`` is what it takes."""
+
+    def __init__(self, text: str, wanted: str) -> None:
+        super().__init__(f"it cannot be `{text[:60]}`: it takes {wanted}")
+        self.wanted = wanted
+
+
 class Parameter(Strict):
     """Something of the program that may be changed with ``--set NAME=VALUE``."""
 
@@ -122,6 +145,41 @@ class Parameter(Strict):
     min: int | None = None
     max: int | None = None
     about: str = Field(default="", max_length=200)
+
+    @model_validator(mode="after")
+    def _can_be_chosen(self) -> Parameter:
+        if self.type not in {"int", "float"} and (self.min is not None or self.max is not None):
+            raise ValueError(f"`min` and `max` are for numbers, this is {self.type}")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"`min` {self.min} is above `max` {self.max}")
+        if len(set(self.choices)) != len(self.choices):
+            raise ValueError("a value stands in `choices` twice")
+        for text in (*self.choices, self.default):
+            if "{" not in text:  # else the host says what it is
+                self.value(text)
+        return self
+
+    def value(self, text: str) -> str | int | float:
+        """What a text means; raises `NoValue`."""
+        if self.choices and text not in self.choices:
+            raise NoValue(text, f"one of {', '.join(self.choices)}")
+        if self.type == "text":
+            return text
+        if self.type == "bool":
+            if text not in {"true", "false"}:
+                raise NoValue(text, "true or false")
+            return text
+        try:
+            number: int | float = int(text) if self.type == "int" else float(text)
+        except ValueError:
+            raise NoValue(text, "a whole number" if self.type == "int" else "a number") from None
+        if not (number == number and abs(number) < 2**63):  # noqa: PLR0124 (NaN)
+            raise NoValue(text, "a finite number")
+        if self.min is not None and number < self.min:
+            raise NoValue(text, f"at least {self.min}")
+        if self.max is not None and number > self.max:
+            raise NoValue(text, f"at most {self.max}")
+        return number
 
 
 class Words(Strict):
@@ -185,7 +243,7 @@ class WritableFolder(Strict):
 
     path: AbsolutePath
     kind: Literal["memory", "results", "artifacts"] = "memory"
-    size: Size = "1g"
+    size: Annotated[Size, AfterValidator(require_memory)] = "1g"
     exec: bool = False
     seeded: bool = False
     reason: Reason
@@ -235,31 +293,25 @@ class Deviation(Strict):
     """The steps that need it; all of them where none is named."""
     reason: Reason
 
-    @model_validator(mode="after")
-    def _possible(self) -> Deviation:
-        pattern, example = _DEVIATIONS[self.what]
-        if re.fullmatch(pattern, self.value) is None:
-            raise ValueError(f"{self.what} cannot be `{self.value}`; e.g. `{example}`")
-        return self
+    @field_validator("value")
+    @classmethod
+    def _possible(cls, value: str, info: ValidationInfo) -> str:
+        return require_deviation(info.data["what"], value) if "what" in info.data else value
 
-
-_DEVIATIONS = {
-    "network": ("bridge", "bridge"),
-    "capability": ("IPC_LOCK|PERFMON|SYS_NICE|SYS_PTRACE|SYS_RESOURCE", "SYS_NICE"),
-    "ipc": ("host", "host"),
-    "shm": ("[0-9]+[kmgt]?", "32g"),
-    "ulimit": ("(?:memlock|stack|nofile|core|rtprio)=(?:unlimited|[0-9]+)", "memlock=unlimited"),
-    "pids": ("[1-9][0-9]{0,6}", "32768"),
-}
-"""Per kind of deviation what it may be, and an example."""
+    @property
+    def limits(self) -> str:
+        """What can be given once only: ``ulimit memlock``, ``shm``; capabilities are each their own."""
+        if self.what == "capability":
+            return f"capability {self.value}"
+        return f"ulimit {self.value.partition('=')[0]}" if self.what == "ulimit" else self.what
 
 
 class Artifact(Strict):
     """What a `prepare` step makes, kept for every run with the same inputs.
 
-    The step finds ``/artifacts/STEP`` writable, later steps find it read-only. It is made once for an image, the
-    step's own words, the rendered files (LoadGen's settings aside), the artefacts before it, the model, the data
-    and, with ``needs_device``, the kind of device.
+    The step finds ``/artifacts/STEP`` writable, later steps find it read-only. It is made once for an image (titles
+    and goals of its benchmark aside), the step's own words, the rendered files (LoadGen's settings aside), the
+    artefacts before it, the model, the data and, with ``needs_device``, the kind of device.
     """
 
     files: tuple[RelativePath, ...] = Field(min_length=1)
@@ -279,9 +331,9 @@ class Step(Strict):
     role: Literal["prepare", "run", "accuracy"]
     argv: tuple[Word, ...] = Field(min_length=1)
     env: dict[EnvName, Template] = Field(default_factory=dict)
-    workdir: Template = "/scratch"
+    workdir: Annotated[Template, AfterValidator(_workdir)] = "/scratch"
     when: Condition = Field(default_factory=dict)
-    timeout: Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:s|m|h)\Z")] = "24h"
+    timeout: Annotated[str, AfterValidator(require_limit_of_time)] = "24h"
     artifact: Artifact | None = None
 
     @model_validator(mode="after")
@@ -294,7 +346,7 @@ class Step(Strict):
 class Expectation(Strict):
     """How a run is known to have done its work, beyond LoadGen's logs."""
 
-    exit_codes: tuple[int, ...] = (0,)
+    exit_codes: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(default=(0,), min_length=1)
     files: tuple[RelativePath, ...] = ()
     """Below /results."""
     console_has: tuple[Pattern, ...] = ()
@@ -386,10 +438,15 @@ class Program(Strict):
             raise ValueError("exactly one step has the role `run`")
         if self.accuracy is not None and self.accuracy.step not in names:
             raise ValueError(f"accuracy is read of step `{self.accuracy.step}`, and there is none")
+        given: set[tuple[str, str]] = set()
         for deviation in self.deviations:
             for step in deviation.steps:
                 if step not in names:
                     raise ValueError(f"{deviation.what} is for step `{step}`, and there is none")
+            for step in deviation.steps or names:
+                if (deviation.limits, step) in given:
+                    raise ValueError(f"two deviations give step `{step}` its {deviation.limits}")
+                given.add((deviation.limits, step))
         order = [_ORDER[step.role] for step in self.steps]
         if order != sorted(order):
             raise ValueError("steps stand in their order: prepare, run, accuracy")

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, model_va
 from orchestrator.definitions.kinds.assets import Asset as Asset  # noqa: PLC0414 (named here for callers)
 from orchestrator.definitions.kinds.assets import Dataset as Dataset  # noqa: PLC0414
 from orchestrator.definitions.kinds.assets import Model as Model  # noqa: PLC0414
-from orchestrator.definitions.kinds.assets import ModelFile
+from orchestrator.definitions.kinds.assets import ModelFile, SampleFolder
 from orchestrator.definitions.kinds.assets import RecipeFile as RecipeFile  # noqa: PLC0414
 from orchestrator.definitions.kinds.base import (
     AbsolutePath,
@@ -226,17 +226,18 @@ class ScenarioSettings(Strict):
 
 
 def _in_short(schema: dict[str, Any]) -> None:
-    """What an editor takes beyond a benchmark that is written out: `like`, and a model by its file."""
+    """What an editor takes beyond a benchmark that is written out: `like`, and model and data by file or folder."""
     whole = schema["required"]
     schema["required"] = ["kind", "name", "title"]
     schema["anyOf"] = [{"required": ["like"]}, {"required": whole}]
     path = {"type": "string", "pattern": r"^\./"}
-    by_file = TypeAdapter(ModelFile).json_schema(ref_template="#/$defs/{model}")
-    licence = by_file.pop("$defs")["Licence"]
-    by_file["properties"]["licence"] = licence
-    named = schema["properties"]["model"]
-    about = {key: named.pop(key) for key in ("title", "description") if key in named}
-    schema["properties"]["model"] = {**about, "anyOf": [named, path, by_file]}
+    for field, model in (("model", ModelFile), ("dataset", SampleFolder)):
+        by_file = TypeAdapter(model).json_schema(ref_template="#/$defs/{model}")
+        licence = by_file.pop("$defs")["Licence"]
+        by_file["properties"]["licence"] = licence
+        named = schema["properties"][field]
+        about = {key: named.pop(key) for key in ("title", "description") if key in named}
+        schema["properties"][field] = {**about, "anyOf": [named, path, by_file]}
 
 
 class Benchmark(Variable):
@@ -258,6 +259,7 @@ class Benchmark(Variable):
     model: Name
     """A model's recipe; or a file beside this one: `./net.onnx`, or `{file: net.onnx, trained_by: …, licence: …}`"""
     dataset: Name
+    """A recipe; or a folder of samples beside this one: `./photos`, or `{folder: photos, mean: …, std: …}`"""
     harness: Name
     frameworks: tuple[Framework, ...] = Field(min_length=1)
     """In order of preference; every target that has a layer for one of them can run the benchmark."""

@@ -108,6 +108,8 @@ class ModelFields(Strict):
     """The least in the one query of Offline, in the closed division."""
     min_queries: dict[RuleScenario, Count] | None = None
     """Where they are not the round's."""
+    early_stopping: dict[RuleScenario, Count] | None = None
+    """Where they are not the round's."""
     min_duration_ms: int | None = Field(default=None, ge=0)
     """Where it is not the round's; 0 for a test that is one pass over its data."""
     compliance: tuple[Word, ...] | None = None
@@ -165,6 +167,11 @@ class Round(Definition):
     seeds: Seeds
     min_duration_ms: Count | None = None
     min_queries: dict[RuleScenario, Count] | None = None
+    """The checker's, which hold where a test ends without early stopping."""
+    early_stopping: dict[RuleScenario, Count] | None = None
+    """The least queries from which LoadGen's early stopping can tell the percentile that decides."""
+    offline_samples: Count | None = None
+    """The least in the one query of Offline, for a workload that is no model of the round."""
     one_of: tuple[RuleScenario, ...] | None = None
     """Where a model has all of these as optional scenarios, a closed submission has to show one of them."""
     metrics: dict[Word, Line] = Field(default_factory=dict)

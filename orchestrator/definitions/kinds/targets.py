@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from orchestrator.definitions.kinds.base import (
     Definition,
@@ -22,6 +22,7 @@ from orchestrator.definitions.kinds.base import (
     Strict,
 )
 from orchestrator.definitions.kinds.detection import Arch, Detect, HostPath, Note, Pattern, Variant
+from orchestrator.definitions.kinds.limits import require_memory, require_ulimit
 
 Why = Annotated[str, StringConstraints(min_length=8, max_length=400)]
 NodePattern = Annotated[
@@ -210,9 +211,14 @@ class Target(Definition):
     notes: tuple[Note, ...] = ()
     passthrough: Passthrough = Passthrough()
     capabilities: tuple[Capability, ...] = ()
-    ulimits: dict[Name, Annotated[str, StringConstraints(pattern=r"^(?:unlimited|[0-9]+)\Z")]] = Field(
-        default_factory=dict
-    )
-    shm: Size = "64m"
+    ulimits: dict[Name, str] = Field(default_factory=dict)
+    shm: Annotated[Size, AfterValidator(require_memory)] = "64m"
     ipc: Literal["private", "host"] = "private"
     env: dict[EnvName, EnvValue] = Field(default_factory=dict)
+
+    @field_validator("ulimits")
+    @classmethod
+    def _possible(cls, ulimits: dict[str, str]) -> dict[str, str]:
+        for name, number in ulimits.items():
+            require_ulimit(name, number)
+        return ulimits

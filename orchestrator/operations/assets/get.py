@@ -88,5 +88,5 @@ def _can_be_had(entry: Entry[Asset], provider: AssetProvider, progress: Progress
         return False
     needs_more = asset.prepare is not None and asset.prepare.needs_device
     if needs_more:
-        progress.say(f"{name}  left out: its prepare step needs a device", style="dim")
+        progress.say(f"{name}  left out: its prepare step needs a device (name it, with --target)", style="dim")
     return not needs_more

@@ -5,6 +5,7 @@ A user who has the data already names its folder, on the command line or in the 
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import BuildEvent, Engine
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Progress
+    from orchestrator.plan.run.devices.plan import Devices
 
 
 def asset_provider(
@@ -37,9 +39,11 @@ def asset_provider(
     base_source: str = "",
     pull_policy: PullPolicy = DEFAULT_PULL_POLICY,
     data: Sequence[str] = (),
+    devices: str = "",
 ) -> AssetProvider:
     """Gets assets; the image that prepares them is built when the first asset needs it.
 
+    A step that computes on a device gets those of the target that ``devices`` chooses, said before it is made.
     ``data`` are ``NAME=FOLDER`` of a user who has them, over those of the settings. Raises as `given_folders`.
     """
 
@@ -62,6 +66,16 @@ def asset_provider(
             progress.warn(f"removed the container of {run_id}, whose mlorch is gone")
         return context.engine
 
+    @functools.cache
+    def step_devices() -> Devices:
+        from orchestrator.operations.assets.devices import prepare_devices
+
+        found = prepare_devices(context, target, devices, context.engine.facts())
+        how = found.device_injection
+        names = ", ".join(f"{each.product or 'device'} {each.index}" for each in how.devices) or "all devices"
+        progress.say(f"a prepare step computes on {names}, passed by {how.method}")
+        return found
+
     def on_event(event: BuildEvent) -> None:
         if event.kind == "start":
             progress.say(f"{event.step}  fetching")
@@ -78,7 +92,7 @@ def asset_provider(
         catalog=context.catalog,
         store=Store(cache_home()),
         sources=Sources(context.catalog, fetcher, hub=lambda: this_hub(context.settings.hf_endpoint)),
-        prep=Prep(engine=engine, image=image),
+        prep=Prep(engine=engine, image=image, devices=step_devices),
         on_event=on_event,
         given=given_folders(context, data),
     )

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from orchestrator.facts.build import BuildPlan
+
 SCHEME = "2"
 """The version of the hashed form. A change of it renames every image, so it is part of the id."""
 EPOCH = 1_700_000_000
@@ -22,6 +24,8 @@ built, so a SOURCE_DATE_EPOCH of the user is ignored. Another value wants anothe
 """
 CONTENT = "content"
 """The folder of a context with what a layer copies, at the paths that it has in the image."""
+BENCHMARK_FACTS = f"{CONTENT}/opt/mlorch/benchmark.json"
+"""What an image says of its benchmark: titles, goals, scenarios, the hashes of model and data."""
 CONTENT_TAR = "content.tar"
 """The same as one archive, made when the context is laid out: what the templates add."""
 NORMALISE = "normalise.py"
@@ -39,6 +43,15 @@ def content_id(inputs: Mapping[str, str]) -> str:
     """The identity of a layer: a hash over its named inputs in one canonical form."""
     form = {"scheme": SCHEME, "inputs": dict(sorted(inputs.items()))}
     return sha256_text(json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=True))
+
+
+def program_id(plan: BuildPlan) -> str:
+    """The identity of all that an image holds but what it says of its benchmark (title, note, goals, scenarios).
+
+    A program does the same in two images that differ in nothing else.
+    """
+    last = plan.layers[-1]
+    return content_id({name: text for name, text in last.inputs.items() if name != f"file:{BENCHMARK_FACTS}"})
 
 
 def context_files(source: Path, into: str) -> tuple[ContextFile, ...]:

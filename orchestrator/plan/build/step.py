@@ -11,6 +11,7 @@ from orchestrator.definitions.kinds.lock import PlatformLock
 from orchestrator.definitions.locks import ROOTFS_SCHEME, platform_lock, unpinned_packages
 from orchestrator.facts.build import DebPin, LayerStep, SdistPin, TreePin
 from orchestrator.plan.build.content import (
+    BENCHMARK_FACTS,
     CONTENT,
     NORMALISE,
     content_id,
@@ -223,7 +224,7 @@ def _context_files(work: _Work, text: str) -> list[ContextFile]:
         files.append(text_file(TOOL_REQUIREMENTS, requirements(work.tools.wheels)))
     if work.layer.level == "benchmark" and work.resolution.benchmark is not None:
         facts = _benchmark_facts(work.catalog, work.resolution.benchmark, work.resolution.framework)
-        files.append(text_file(f"{CONTENT}/opt/mlorch/benchmark.json", facts))
+        files.append(text_file(BENCHMARK_FACTS, facts))
         files.append(empty_folder(f"{CONTENT}/results"))  # else WORKDIR makes it, with the time of the build
     if NORMALISE in text:
         files.append(text_file(NORMALISE, work.catalog.template(NORMALISE).text))

@@ -12,7 +12,8 @@ from orchestrator.facts.scenarios import SCENARIOS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 
 
@@ -59,9 +60,12 @@ def _wanted(available: set[str], asked: Sequence[str]) -> list[str]:
 
 
 def duration_ms(text: str) -> int:
-    """Milliseconds of ``10m``, ``30s``, ``1.5h``, ``500ms`` or plain seconds; raises `UsageError`."""
+    """Milliseconds of ``10m``, ``30s``, ``1.5h`` or ``500ms``; raises `UsageError`, for a number without unit too."""
     match = _DURATION.fullmatch(text.strip().lower())
-    value = round(float(match[1]) * _UNITS[match[2] or "s"]) if match else 0
+    if match is None and _NUMBER.fullmatch(text.strip()):
+        message = f"the duration `{text}` has no unit"
+        raise UsageError(message, hint=f"write {text}s for seconds, or {text}m for minutes", slug="duration")
+    value = round(float(match[1]) * _UNITS[match[2]]) if match else 0
     if not 1 <= value <= 24 * 3_600_000:
         message = f"`{text}` is not a duration between 1 ms and 24 h"
         raise UsageError(message, hint="write 30s, 10m or 600s", slug="duration")

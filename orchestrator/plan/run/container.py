@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError
 from orchestrator.facts.containers import ARTIFACTS, OWNER_LABEL, RECORD, RESULTS, ContainerSpec, Mount
-from orchestrator.plan.run.processors import memory_limit, memory_nodes, preflight_memory, size_bytes
+from orchestrator.facts.sizes import size_bytes
+from orchestrator.plan.run.processors import memory_limit, memory_nodes, preflight_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,10 +20,10 @@ from orchestrator.facts.external import (
     PlannedFile,
     PlannedStep,
 )
+from orchestrator.facts.sizes import size_bytes
 from orchestrator.facts.times import seconds_of
 from orchestrator.plan.run.external_texts import Filler, holds, parameters_of, words_of
 from orchestrator.plan.run.loadgen_settings import expected_settings, user_conf
-from orchestrator.plan.run.processors import size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,6 +62,8 @@ class ExternalTest:
     settings: Mapping[str, object]
     chosen: Mapping[str, str]
     folder: str
+    program_id: str = ""
+    """The image without what it says of its benchmark; empty where the whole image counts."""
     artifacts: str = ""
     """The host's folder of artefacts of all runs."""
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -330,9 +332,8 @@ def _step(step: Step, spec: ContainerSpec, filler: Filler, test: ExternalTest, f
         if not deviation.steps or step.name in deviation.steps:
             spec = _deviating(spec, deviation)
     name = spec.name if step.role == "run" else f"{spec.name}-{step.name}"
-    container = replace(
-        spec, name=name, command=tuple(argv), env=dict(sorted(env.items())), workdir=filler.text(step.workdir)
-    )
+    workdir = filler.folder(step.workdir)
+    container = replace(spec, name=name, command=tuple(argv), env=dict(sorted(env.items())), workdir=workdir)
     artifact = None if step.artifact is None else _artifact(step.name, step.artifact, container, test, files)
     if artifact is not None:
         made = Mount(source=artifact.source, target=artifact.target, read_only=False)
@@ -347,7 +348,7 @@ def _artifact(
 ) -> PlannedArtifact:
     """What the step makes; its key is a hash of everything that determines its bytes, as far as that is known."""
     form = {
-        "image": container.image,
+        "image": test.program_id or container.image,
         "argv": container.command,
         "env": dict(container.env),
         "files": artifact.files,

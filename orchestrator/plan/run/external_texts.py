@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.kinds.external import NoValue
 from orchestrator.definitions.values import TemplateFault, fill, fill_typed
 from orchestrator.errors import DefinitionError, Problem, UsageError
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from orchestrator.definitions.kinds.external import Condition, Parameter, Program
-    from orchestrator.definitions.values import Value
+from orchestrator.definitions.values import Value
 
 
 def holds(condition: Condition, values: Mapping[str, Value]) -> bool:
@@ -58,29 +59,11 @@ def _unknown_parameter(harness: str, name: str, known: Iterable[str]) -> UsageEr
 
 def _typed(name: str, parameter: Parameter, text: str) -> Value:
     """The value of a parameter as its type says. Raises `UsageError` [bad-parameter]."""
-    if parameter.choices and text not in parameter.choices:
-        raise _bad_parameter(name, text, f"one of {', '.join(parameter.choices)}")
-    if parameter.type == "bool":
-        if text not in {"true", "false"}:
-            raise _bad_parameter(name, text, "true or false")
-        return text
-    if parameter.type == "text":
-        return text
     try:
-        number: int | float = int(text) if parameter.type == "int" else float(text)
-    except ValueError:
-        raise _bad_parameter(name, text, "a whole number" if parameter.type == "int" else "a number") from None
-    if not (number == number and abs(number) < 2**63):  # noqa: PLR0124 (NaN)
-        raise _bad_parameter(name, text, "a finite number")
-    if parameter.min is not None and number < parameter.min:
-        raise _bad_parameter(name, text, f"at least {parameter.min}")
-    if parameter.max is not None and number > parameter.max:
-        raise _bad_parameter(name, text, f"at most {parameter.max}")
-    return number
-
-
-def _bad_parameter(name: str, text: str, wanted: str) -> UsageError:
-    return UsageError(f"`{text[:60]}` is no value for `{name}`", hint=f"it takes {wanted}", slug="bad-parameter")
+        return parameter.value(text)
+    except NoValue as error:
+        message = f"`{text[:60]}` is no value for `{name}`"
+        raise UsageError(message, hint=f"it takes {error.wanted}", slug="bad-parameter") from None
 
 
 def words_of(program: Program, values: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, str]]:
@@ -110,6 +93,13 @@ class Filler:
             return fill(template, self.values)
         except TemplateFault as fault:
             raise self._error(fault) from None
+
+    def folder(self, template: str) -> str:
+        """An absolute path of the container; raises `DefinitionError` where the text is none once it is filled."""
+        path = self.text(template)
+        if not path.startswith("/") or "\n" in path or "/../" in f"{path}/":
+            raise self._error(TemplateFault(f"`{template}` is `{path[:80]}` here, no folder of the container"))
+        return path
 
     def typed(self, template: str) -> Value:
         try:

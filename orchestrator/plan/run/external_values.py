@@ -46,6 +46,7 @@ def external_test(
         settings=loadgen,
         chosen={name: chosen.value for name, chosen in workload.parameters.items()},
         folder=f"{environment.results}/{identifier}",
+        program_id=workload.program_id,
         artifacts=f"{environment.artifacts}/.made",
         inputs={**_hashes("model", workload.model), **_hashes("dataset", workload.dataset)},
         device_kinds=tuple(device.product for device in devices.devices),

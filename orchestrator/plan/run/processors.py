@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from orchestrator.facts.host import HostFacts
 
 _GIB = 2**30
-_SUFFIXES = {"": 1, "k": 2**10, "m": 2**20, "g": _GIB, "t": 2**40}
 
 
 def cpu_set(host: HostFacts, near: tuple[int, ...] = ()) -> tuple[int, ...]:
@@ -74,9 +73,3 @@ def preflight_memory(host: HostFacts, *, need: int, limit: int) -> None:
 def gib(size: int) -> str:
     """Bytes for people."""
     return f"{size / _GIB:.1f} GiB"
-
-
-def size_bytes(text: str) -> int:
-    """Bytes of a size such as ``64m``."""
-    suffix = text[-1:] if text[-1:] in _SUFFIXES else ""
-    return int(text.removesuffix(suffix)) * _SUFFIXES[suffix]

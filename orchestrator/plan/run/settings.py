@@ -1,7 +1,7 @@
 """The settings of one LoadGen test and where each came from; pure.
 
 Sources in order, later ones win: default < recipe < system (what `--find` stored)
-< command line. What stays null the harness measures before the test and reports
+< the round, where the test is official < command line. What stays null the harness measures before the test and reports
 (docs/run-contract.md).
 """
 
@@ -15,13 +15,13 @@ from orchestrator.facts.scenarios import SCENARIOS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.definitions.kinds.recipes import Benchmark, Model
+    from orchestrator.definitions.kinds.recipes import Model
+    from orchestrator.facts.rounds import OfficialTest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import Workload
 
 SETTINGS_VERSION = 1
 DEFAULT_MIN_DURATION_MS = 10_000
-OFFICIAL_MIN_DURATION_MS = 600_000
 _KEYS = (
     "min_duration_ms",
     "max_duration_ms",
@@ -55,7 +55,7 @@ def settings_of(
 ) -> tuple[dict[str, object], dict[str, str]]:
     """The harness's document, and the provenance of each of its free settings by dotted name."""
     benchmark = workload.benchmark
-    values, sources = _resolve(benchmark, cell, choices, len(cpus))
+    values, sources = _resolve(workload, cell, choices, len(cpus))
     document: dict[str, object] = {
         "version": SETTINGS_VERSION,
         "run_id": identifier,
@@ -67,7 +67,8 @@ def settings_of(
     if workload.harness.program is not None:
         loadgen["performance_samples"] = _performance_samples(workload)
         sources["performance_samples"] = "recipe"
-        return {**document, "loadgen": loadgen}, {f"loadgen.{key}": sources.get(key, "default") for key in loadgen}
+        document |= {"loadgen": loadgen, "dataset": {"samples": workload.dataset.samples}}
+        return document, {f"loadgen.{key}": sources.get(key, "default") for key in loadgen}
     document |= {
         "backend": workload.harness.backends[workload.framework],
         "providers": list(workload.target.providers.get(workload.framework, ())),
@@ -83,7 +84,7 @@ def settings_of(
     return document, provenance
 
 
-def _resolve(benchmark: Benchmark, cell: Cell, choices: Choices, cpus: int) -> tuple[dict[str, object], dict[str, str]]:
+def _resolve(workload: Workload, cell: Cell, choices: Choices, cpus: int) -> tuple[dict[str, object], dict[str, str]]:
     values: dict[str, object] = {}
     sources: dict[str, str] = {}
 
@@ -94,14 +95,14 @@ def _resolve(benchmark: Benchmark, cell: Cell, choices: Choices, cpus: int) -> t
                 sources[key] = source
 
     lay("default", _defaults(cell.scenario))
-    recipe = benchmark.scenarios.get(cell.scenario)  # type: ignore[call-overload]  # a Scenario by its check
+    recipe = workload.benchmark.scenarios.get(cell.scenario)  # type: ignore[call-overload]  # a Scenario by its check
     lay("recipe", {} if recipe is None else recipe.model_dump())
     # What was found on another number of processors says nothing about this one.
     if choices.system.get("cpus", cpus) == cpus:
         lay("system", {key: value for key, value in choices.system.items() if key in (*_KEYS, *_EXECUTION)})
     lay("calibrated", choices.calibrated)
-    if choices.official:
-        lay("command line", _official(cell.scenario, values))
+    if choices.official and workload.official is not None:
+        lay(f"round {workload.official.round}", _official(cell.scenario, workload.official, values))
     lay("command line", {"min_duration_ms": choices.min_duration_ms})
     if SCENARIOS[cell.scenario].has_rate:
         lay("command line", {"target_qps": choices.target_qps})
@@ -119,12 +120,12 @@ def _defaults(name: str) -> dict[str, object]:
     }
 
 
-def _official(scenario: str, values: Mapping[str, object]) -> dict[str, object]:
-    """The closed division's rules: 600 s, no upper bound, and at least 24,576 samples in Offline's query."""
-    at_least = SCENARIOS[scenario].official_queries
+def _official(scenario: str, rules: OfficialTest, values: Mapping[str, object]) -> dict[str, object]:
+    """The round's least duration and queries, and no upper bound; a recipe may ask for more queries."""
+    at_least = rules.min_queries.get(scenario, 1)
     given = values.get("min_query_count")
     count = max(at_least, given) if isinstance(given, int) else at_least
-    return {"min_duration_ms": OFFICIAL_MIN_DURATION_MS, "max_duration_ms": 0, "min_query_count": count}
+    return {"min_duration_ms": rules.min_duration_ms, "max_duration_ms": 0, "min_query_count": count}
 
 
 def _model(workload: Workload) -> dict[str, object]:

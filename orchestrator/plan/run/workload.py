@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Model, Target
     from orchestrator.facts.host import HostFacts
+    from orchestrator.facts.rounds import OfficialTest
     from orchestrator.plan.run.user import RunUser
 
 
@@ -41,6 +42,10 @@ class Workload:
     arch: str = ""
     loadgen_model: str = ""
     """What LoadGen calls the model in the benchmark's round."""
+    program_id: str = ""
+    """What the image is without what it says of its benchmark (`plan.build.content.program_id`)."""
+    official: OfficialTest | None = None
+    """What the benchmark's round asks of an official test; None where the round is not defined."""
     parameters: Mapping[str, ChosenParameter] = field(default_factory=dict)
 
 

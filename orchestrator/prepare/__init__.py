@@ -1,0 +1,1 @@
+"""Steps that come with mlorch and run inside the image of a side layer; they import nothing of the rest."""
