@@ -347,7 +347,7 @@ def _artifact(
     step: str, artifact: Artifact, container: ContainerSpec, test: ExternalTest, files: Mapping[str, str]
 ) -> PlannedArtifact:
     """What the step makes; its key is a hash of everything that determines its bytes, as far as that is known."""
-    form: dict[str, object] = {
+    form = {
         "image": test.program_id or container.image,
         "argv": container.command,
         "env": dict(container.env),
@@ -355,15 +355,16 @@ def _artifact(
         "workdir": container.workdir,
         "rendered": dict(files),
         "made": [
-            mount.source.removeprefix(test.artifacts)
-            for mount in container.mounts
-            if mount.source.startswith(f"{test.artifacts}/")
+            *(
+                mount.source.removeprefix(test.artifacts)
+                for mount in container.mounts
+                if mount.source.startswith(f"{test.artifacts}/")
+            ),
+            *(f"{link.to} at {link.path}" for link in test.program.links),
         ],
         "inputs": dict(test.inputs),
         "devices": test.device_kinds if artifact.needs_device else (),
     }
-    if test.program.links:
-        form["links"] = [(link.path, link.to) for link in test.program.links]
     key = hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()[:24]
     return PlannedArtifact(
         key=key,
