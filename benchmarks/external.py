@@ -9,6 +9,7 @@ the comparison of the container with the plan, reading LoadGen's logs, the repor
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ def measure() -> list[Bar]:
         ours, bare = [], []
         for turn in range(REPETITIONS):
             note(f"external: turn {turn + 1} of {REPETITIONS}")
+            shutil.rmtree(record.parent / "out")  # what the program left there before; it belongs to the caller now
             _give(record.parent, line)
             bare.append(wall_seconds(line, env=env))
             ours.append(wall_seconds(mlorch("run", *TEST, "--json"), env=env, cwd=str(site)))
@@ -78,7 +80,12 @@ def _docker_line(site: Path, env: dict[str, str], record: Path) -> list[str]:
 
 
 def _give(folder: Path, line: list[str]) -> None:
-    """The container's user may write there, as in a run."""
+    """What the container's user may write or read in a run is theirs: the results, and what steps before it made."""
     from orchestrator.host.left_behind import give
 
-    give(folder, line[line.index("--user") + 1])
+    user = line[line.index("--user") + 1]
+    give(folder, user)
+    for word in line:
+        source = dict(part.partition("=")[::2] for part in word.split(","))
+        if source.get("type") == "bind" and source.get("target", "").startswith("/artifacts"):
+            give(Path(source["source"]), user)

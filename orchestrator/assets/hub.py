@@ -123,17 +123,25 @@ class Hub:
             gone=_ABSENT,
         )
 
+    def stranger(self, source: HubFiles) -> AssetError | None:
+        """What the hub itself would say of a gated repository to one without a token; a mirror may not ask for one."""
+        known = bool(self.headers) or self.endpoint.rstrip("/") != HUB
+        return None if known or not source.gated else self._token_missing(source, _page(source))
+
+    def _token_missing(self, source: HubFiles, page: str) -> AssetError:
+        return AssetError(
+            f"{source.repo} is given to nobody unknown, and there is no token of the Hugging Face hub here",
+            hint=f"accept its terms at {page}, make a token with the right to read at {_TOKENS}, and set HF_TOKEN "
+            "(or log in with the hub's own tool, which keeps it in a file)",
+            slug="token-missing",
+        )
+
     def explained(self, source: HubFiles, error: HttpError) -> AssetError:
         """What the hub's refusal means, and what to do about it."""
-        page = f"{HUB}/{'datasets/' if source.repo_type == 'dataset' else ''}{source.repo}"
+        page = _page(source)
         refused = error.status in {401, 403}
         if refused and not self.headers:
-            return AssetError(
-                f"{source.repo} is given to nobody unknown, and there is no token of the Hugging Face hub here",
-                hint=f"accept its terms at {page}, make a token with the right to read at {_TOKENS}, and set HF_TOKEN "
-                "(or log in with the hub's own tool, which keeps it in a file)",
-                slug="token-missing",
-            )
+            return self._token_missing(source, page)
         if refused:
             return AssetError(
                 f"the hub does not give {source.repo} to the owner of this token (HTTP {error.status})",
@@ -148,6 +156,11 @@ class Hub:
                 slug="source-gone",
             )
         return AssetError(f"{source.repo} cannot be asked for: {error.reason}", hint=error.hint, slug="download-failed")
+
+
+def _page(source: HubFiles) -> str:
+    """Where its terms are accepted."""
+    return f"{HUB}/{'datasets/' if source.repo_type == 'dataset' else ''}{source.repo}"
 
 
 def _left_out(path: str, patterns: tuple[str, ...]) -> bool:

@@ -123,6 +123,10 @@ class Mlcommons:
             return AssetError(f"MLCommons has nothing at {source.uri}", slug="source-gone")
         return AssetError(f"{source.uri} cannot be fetched: {error.reason}", hint=error.hint, slug="download-failed")
 
+    def stranger(self, source: MlcommonsFiles) -> AssetError | None:
+        """What MLCommons would say of a file for members to one who shows nothing."""
+        return self._refused(source) if source.gated and not self.headers else None
+
     def _refused(self, source: MlcommonsFiles) -> AssetError:
         if self.headers:
             return AssetError(

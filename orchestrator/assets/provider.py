@@ -74,7 +74,7 @@ class AssetProvider:
         """Whether assets, and what they are made of, can be had at all; told before anything is built or fetched.
 
         Raises:
-            AssetError: `asset-unlocked`, `data-missing`, `prepare-device`; `disk-full`.
+            AssetError: `asset-unlocked`, `data-missing`, `prepare-device`, `token-missing`; `disk-full`.
             UsageError, HostLimitError: a step computes on a device, and none can be given to it.
         """
         self._require_obtainable(self.absent(entries))
@@ -82,6 +82,7 @@ class AssetProvider:
     def _require_obtainable(self, absent: Sequence[Entry[Asset]]) -> None:
         for entry in absent:
             _require_no_obstacle(entry.definition)
+            self.sources.require_access(entry.definition)
         if any(entry.definition.prepare is not None and entry.definition.prepare.needs_device for entry in absent):
             self.prep.devices()
         missing = [(full_name(one.definition), room_for(one.definition, self.sources.has).missing) for one in absent]

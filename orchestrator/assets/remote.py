@@ -35,6 +35,10 @@ class HubRemote:
         """What the hub lists. Raises `AssetError`."""
         return self.hub.files(self.source, self.client)
 
+    def stranger(self) -> AssetError | None:
+        """Why nothing will come, known without asking: terms, and no sign of who accepted them."""
+        return self.hub.stranger(self.source)
+
     def wanted(self, file: ListedFile) -> Wanted:
         """How one of the files is fetched."""
         return self.hub.wanted(self.source, file)
@@ -59,6 +63,10 @@ class MlcommonsRemote:
     def files(self) -> tuple[ListedFile, ...]:
         """What the metadata lists. Raises `AssetError`."""
         return self.storage.files(self.source, self.client)
+
+    def stranger(self) -> AssetError | None:
+        """Why nothing will come, known without asking: only for members, and no sign of one."""
+        return self.storage.stranger(self.source)
 
     def wanted(self, file: ListedFile) -> Wanted:
         """How one of the files is fetched. Raises `AssetError`."""

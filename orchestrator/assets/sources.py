@@ -79,6 +79,20 @@ class Sources:
             return HubRemote(source, client, self._hub)
         return MlcommonsRemote(source, client, Mlcommons(headers=access_headers()))
 
+    def require_access(self, asset: Asset) -> None:
+        """Whether what is given to some only can come to this caller, as far as that is known without asking.
+
+        Raises:
+            AssetError: `token-missing`, which one and where the terms are accepted.
+        """
+        for source in asset.sources:
+            if isinstance(source, HubFiles | MlcommonsFiles) and not all(
+                self.has(file.sha256) for file in source.files
+            ):
+                refusal = self._remote(source).stranger()
+                if refusal is not None:
+                    raise refusal
+
     def has(self, sha256: str) -> bool:
         """Whether a file with this hash is here already."""
         return bool(sha256) and self._fetch.downloads.has(sha256)

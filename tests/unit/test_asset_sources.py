@@ -546,3 +546,19 @@ def test_a_long_download_says_how_far_it_is(recipes, monkeypatch):
     assert told
     assert {event.total for event in told} == {len(DATA)}
     assert [event.current for event in told] == sorted(event.current for event in told)
+
+
+@pytest.mark.parametrize("kind", ["huggingface", "mlcommons"])
+def test_what_is_gated_is_told_before_anything_else_is_fetched(recipes, monkeypatch, kind):
+    for name in ("CF_ACCESS_CLIENT_ID", "CF_ACCESS_CLIENT_SECRET", "CF_ACCESS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    files = [{"path": "net.bin", "sha256": sha(DATA), "size": len(DATA)}]
+    gated = {"kind": "huggingface", "repo": "org/net", "revision": REVISION, "gated": True, "files": files}
+    if kind == "mlcommons":
+        gated = {"kind": kind, "uri": "https://members.example/metadata/net.uri", "gated": True, "files": files}
+    free = recipes.model([http_source("https://nobody.example/net.bin")], FILE, name="free")
+    entry = recipes.model([gated], [{"file": "net/net.bin", "sha256": sha(DATA)}])
+    with pytest.raises(AssetError) as caught:  # no server was asked for either: there is none
+        recipes.provider.require_obtainable([free, entry])
+    assert caught.value.slug == "token-missing"
+    assert "token" in caught.value.hint
