@@ -157,7 +157,8 @@ class AssetProvider:
         paths = self.sources.fetch_into(entry, asset, into)
         for number, source in enumerate(asset.sources, start=1):
             text = licence_text(source, paths[number - 1] if paths else None)  # what is generated has no source
-            (folder / "licences" / f"{number}-{source_name(source)}.txt").write_text(text, encoding="utf-8")
+            name = source_name(source).replace("/", "-")
+            (folder / "licences" / f"{number}-{name}.txt").write_text(text, encoding="utf-8")
         if asset.prepare:
             with held([stored.path for stored in inputs.values() if stored.given is None]):
                 self._prepare(entry, asset.prepare, folder, image, inputs)

@@ -159,6 +159,10 @@ class Sources:
             _copy_or_link(path, target, link=True)
 
         _in_parallel(bring, listed)
+        if isinstance(source, HubFiles) and source.ref is not None:
+            ref = folder / source.ref
+            ref.parent.mkdir(parents=True, exist_ok=True)
+            ref.write_text(source.revision, encoding="ascii")
         return folder / source.folder
 
     def _tree(self, source: GitFiles, folder: Path) -> Path:

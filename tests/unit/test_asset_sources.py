@@ -297,6 +297,22 @@ def test_a_repository_comes_by_its_hashes_and_the_token_stays_at_the_hub(recipes
         assert not path.is_file() or SECRET.encode() not in path.read_bytes()
 
 
+def test_a_repository_that_a_program_names_lies_as_in_the_hubs_own_cache(recipes):
+    snapshot = f"models--them--Net/snapshots/{REVISION}"
+    laid_out = {f"{snapshot}/{name}": FILES[name] for name in list(FILES)[:2]}
+    laid_out["models--them--Net/refs/main"] = REVISION.encode()
+    with server(storage) as (far, _), server(HubServer(far)) as (url, _asked):
+        recipes.hub = Hub(endpoint=url)
+        source = hub_source(files=locked_files(), layout="cache")
+        recipes.model([source], [{"folder": "hub", "files": 3, "sha256": manifest(laid_out)}])
+        stored = recipes.get()
+    found = {path.relative_to(stored.folder / "hub").as_posix() for path in stored.folder.rglob("*") if path.is_file()}
+    assert found == set(laid_out)
+    assert (stored.folder / "hub/models--them--Net/refs/main").read_text() == REVISION
+    assert (stored.folder / "hub" / snapshot / "config.json").read_bytes() == b"{}"
+    assert len(list((stored.path / "licences").iterdir())) == 1
+
+
 def test_a_gated_repository_without_a_token_says_where_to_accept_and_which_token(recipes):
     with server(storage) as (far, _), server(HubServer(far, gated=True)) as (url, _asked):
         recipes.hub = Hub(endpoint=url)

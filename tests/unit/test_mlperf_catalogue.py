@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+from dataclasses import replace
 
 import pytest
 from run_parts import a_run_environment
@@ -86,6 +88,7 @@ def test_there_is_nothing_wrong_with_what_ships():
 
 def test_the_models_of_the_rounds_are_among_them():
     assert {one.name for one in OFFICIAL} >= {"resnet50", "retinanet", "3d-unet", "bert", "llama2-70b", "llama3.1-8b"}
+    assert {one.name for one in OFFICIAL} >= {"gptj", "mixtral-8x7b", "whisper", "pointpainting", "dlrm-v3"}
 
 
 @pytest.mark.parametrize(("name", "target", "changes"), CELLS)
@@ -120,7 +123,41 @@ def test_every_step_of_every_test_gets_its_arguments(name, target, changes):
             assert mode == "performance" or goals <= {figure.name for figure in run.figures}
 
 
-def the_test(workload, cell):
-    settings, _ = settings_of(workload, cell, "r1", Choices(), CONTAINER.cpus)
+def the_test(workload, cell, container=CONTAINER):
+    settings, _ = settings_of(workload, cell, "r1", Choices(), container.cpus)
     environment = a_run_environment()
-    return external_test(workload, environment, cell, "r1", settings, CONTAINER, DeviceInjection())
+    return external_test(workload, environment, cell, "r1", settings, container, DeviceInjection())
+
+
+def the_run(name, target, scenario="Offline", container=CONTAINER):
+    """The plan of an accuracy test, which has every step, and the workload that it is of."""
+    plans = build_plans(CATALOG, target=target, benchmarks=[name])
+    (planned,) = planned_benchmarks(CATALOG, plans)
+    run, _ = plan_external(the_test(planned.workload, Cell(scenario=scenario, mode="accuracy"), container))
+    return planned.workload, run
+
+
+def test_gptj_finds_its_tokeniser_by_its_name_without_a_network():
+    workload, run = the_run("gptj", "cpu")
+    (source,) = (source for source in workload.model.sources if source.kind == "huggingface")
+    cache = f"/models/{workload.model.name}/hub"
+    assert source.folder == f"hub/models--EleutherAI--gpt-j-6B/snapshots/{source.revision}"
+    for step in run.steps:
+        assert step.container.network == "none"
+        assert step.container.env["HF_HUB_CACHE"] == step.container.env["HUGGINGFACE_HUB_CACHE"] == cache
+        assert step.container.env["HF_HUB_OFFLINE"] == "1"
+
+
+def test_dlrm_v3_gets_a_login_name_where_there_is_no_terminal(monkeypatch):
+    _, run = the_run("dlrm-v3", "cuda")
+    (text,) = (file.text for file in run.files if file.name == "sitecustomize.py")
+    monkeypatch.setattr(os, "getlogin", lambda: pytest.fail("there is no terminal"))
+    exec(text, {})
+    assert os.getlogin()
+    assert run.steps[0].container.env["PYTHONPATH"] == "/config"
+
+
+def test_whisper_binds_itself_to_processors_that_it_may_use():
+    _, run = the_run("whisper", "cuda", container=replace(CONTAINER, cpus=(8, 9, 10, 11)))
+    env = run.steps[0].container.env
+    assert (env["START_CORES"], env["CORES_PER_INST"]) == ("8", "4")

@@ -124,6 +124,8 @@ class HubFiles(Strict):
     """Files of a Hugging Face repository at a commit; all of them where `files` is left out.
 
     They lie in the folder `to`. A gated one needs a token: HF_TOKEN, or the file that the hub's own tools write.
+    For a program that takes a repository by its name alone `to` is the hub's own cache (`layout: cache`): with
+    HF_HUB_CACHE at that folder and HF_HUB_OFFLINE=1 it finds the repository there, and asks nobody.
     """
 
     kind: Literal["huggingface"]
@@ -136,12 +138,26 @@ class HubFiles(Strict):
     gated: bool = False
     """Whether somebody has to accept terms before."""
     to: RelativePath | None = None
+    layout: Literal["files", "cache"] = "files"
     licence: Licence
 
     @property
     def folder(self) -> str:
         """Where its files lie among the sources."""
+        if self.layout == "cache":
+            return f"{self._cached}/snapshots/{self.revision}"
         return self.to or self.repo.partition("/")[2]
+
+    @property
+    def ref(self) -> str | None:
+        """The file that says which commit a program gets which names none, `main`; None where there is no cache."""
+        return f"{self._cached}/refs/main" if self.layout == "cache" else None
+
+    @property
+    def _cached(self) -> str:
+        """The repository's folder in the hub's cache."""
+        name = self.repo.replace("/", "--")
+        return f"{self.to or 'hub'}/{self.repo_type}s--{name}"
 
 
 class MlcommonsFiles(Strict):

@@ -107,6 +107,7 @@ VALUE_NAMES = (
     "source",
     "cpus",
     "cpu_list",
+    "cpu_first",
     "devices.count",
     "devices.list",
     "numa.nodes",

@@ -87,6 +87,7 @@ def _values(
         "source": "" if program is None else program.source,
         "cpus": cpus,
         "cpu_list": ",".join(str(cpu) for cpu in container.cpus),
+        "cpu_first": min(container.cpus, default=0),
         "devices.count": len(indices),
         "devices.list": ",".join(indices),
         "numa.nodes": nodes,
