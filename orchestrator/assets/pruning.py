@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.store import read_downloads, read_recipes
 from orchestrator.assets.use import free, unused
+from orchestrator.host.left_behind import discard
 from orchestrator.packages.download import download_path
 
 if TYPE_CHECKING:
@@ -58,6 +60,18 @@ def leftovers(root: Path, needed: Needed | None, *, before: float | None = None)
     for one in (*_trees(root, needed), *_parts(root), *_aside(root)):
         if before is None or _last_used(one.path) < before:
             yield one
+
+
+def remove_unfinished(root: Path) -> None:
+    """Remove the folders that killed processes were filling, below ``root/NAME/``; those of live ones stay.
+
+    Call it when no container of a killed one is left: it would go on writing into nowhere.
+    """
+    for unfinished in sorted(root.glob("*/.*.new")):
+        key = unfinished.name.split(".")[1]
+        with contextlib.suppress(OSError), free(unfinished.with_name(f"{key}.lock")) as ours:
+            if ours:
+                discard(unfinished)
 
 
 def remove(one: Leftover, *, dry_run: bool = False) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from orchestrator.facts.containers import ContainerSpec  # noqa: TC001
 
+MADE = ".made"
+"""The folder beside the artefacts of images for what steps made: shared by its inputs, of no image."""
 CONFIG = "/config"
 """Where a container finds the files that mlorch wrote for it, read-only."""
 CONFIG_FOLDER = "config"

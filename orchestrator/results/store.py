@@ -22,8 +22,17 @@ from orchestrator.host.process import alive, boot_id, this_user
 from orchestrator.host.untrusted import UnreadableFile, read_bytes, read_text
 
 REPORT = "report.html"
+RESERVE = ".reserve"
+_BEGINNING_S = 60
+"""A run's folder has its record long before."""
 _SECOND = len("20261124T014100Z")
 """Ids begin with the second of their start."""
+
+
+def release_reserve(folder: Path) -> None:
+    """Free what was held back for the record."""
+    with contextlib.suppress(OSError):
+        (folder / RESERVE).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +129,7 @@ class Store:
         A record that cannot be replaced (read-only folder) is given too: it is interrupted whether or not
         that can be written down. What their containers left is made harmless.
         """
+        self._remove_unbegun()
         marked, owner = [], this_user().owner
         for folder in self._closed_folders():
             take_back(folder, owner)
@@ -130,12 +140,30 @@ class Store:
             message = f"mlorch (process {record.owner.pid}) was gone when looked for at {now().utc}"
             hint = "Run the benchmark again; the files of this run are incomplete."
             error = Failure(slug="interrupted", message=message, hint=hint)
+            release_reserve(folder)
             ended = replace(record, status="interrupted", valid=None, error=error, left=take_back(folder, owner))
             with contextlib.suppress(MlorchError, OSError):
                 self.finish(ended)
                 give(folder / RECORD, owner)
             marked.append(ended)
         return marked
+
+    def _remove_unbegun(self) -> None:
+        """Folders of runs that were killed before they had a record: they hold nothing but the start of one."""
+        try:
+            with os.scandir(self.root) as found:
+                named = [Path(one.path) for one in found if RUN_ID.fullmatch(one.name)]
+        except OSError:
+            return
+        for folder in named:
+            with contextlib.suppress(OSError):
+                if os.path.lexists(folder / RECORD) or time.time() - folder.lstat().st_mtime < _BEGINNING_S:
+                    continue
+                names = [path.name for path in folder.iterdir()]
+                if all(name.startswith(f".{RECORD}.") and name.endswith(".tmp") for name in names):
+                    for name in names:
+                        (folder / name).unlink()
+                    folder.rmdir()
 
     # -- reading -----------------------------------------------------------------------
 

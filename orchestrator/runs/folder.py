@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from orchestrator.facts.record import FileHash
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import give
 from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file, names_below
+from orchestrator.results.store import RESERVE
 from orchestrator.runs.external import prepare_files
 from orchestrator.runs.failures import RESERVE_BYTES
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
 
-RESERVE = ".reserve"
 _OURS = frozenset({RECORD, "report.html"})
 
 
@@ -33,12 +32,6 @@ def prepare_folder(folder: Path, step: RunStep) -> None:
     if step.external is not None:
         prepare_files(folder, step.external, step.container.user)
     give(folder, step.container.user)
-
-
-def release_reserve(folder: Path) -> None:
-    """Free what was held back for the record."""
-    with contextlib.suppress(OSError):
-        (folder / RESERVE).unlink(missing_ok=True)
 
 
 def with_files(record: RunRecord, folder: Path) -> RunRecord:

@@ -16,11 +16,11 @@ from orchestrator.facts.measured import Measured
 from orchestrator.host.left_behind import give, take_back
 from orchestrator.results.loadgen import other_sample_count
 from orchestrator.results.measure import harness_document, measure
-from orchestrator.results.store import Store, now
+from orchestrator.results.store import Store, now, release_reserve
 from orchestrator.runs.contain import Containers
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
-from orchestrator.runs.folder import prepare_folder, release_reserve, with_files
+from orchestrator.runs.folder import prepare_folder, with_files
 from orchestrator.runs.record import first_record, with_effective
 from orchestrator.runs.sweep import RUN_LABEL
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError
 from orchestrator.facts.containers import OWNER_LABEL
+from orchestrator.facts.external import MADE
 from orchestrator.host.folders import cache_home, lent_marks
 from orchestrator.host.process import alive, boot_id, parse_owner_label, pid_namespace, this_user
 
@@ -27,6 +28,8 @@ def sweep(engine: Sweepable | None) -> list[str]:
     owner = this_user().owner
     swept = _remove_orphans(engine, owner) if engine is not None else []
     _take_back_artifacts(owner)
+    if engine is not None:
+        _remove_unfinished()
     return swept
 
 
@@ -62,6 +65,15 @@ def _take_back_artifacts(owner: str) -> None:
         from orchestrator.runs.artifacts import sweep_artifacts
 
         sweep_artifacts(root, owner)
+
+
+def _remove_unfinished() -> None:
+    """What a step of a dead run did not finish making: nobody else would, unless he makes the very same."""
+    root = cache_home() / "artifacts" / MADE
+    if any(root.glob("*/.*.new")):
+        from orchestrator.assets.pruning import remove_unfinished
+
+        remove_unfinished(root)
 
 
 def orphaned(found: ContainerFacts) -> bool:

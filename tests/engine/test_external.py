@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from external_parts import make_repository, write_recipes
+from socket_proxy import SocketProxy
+
+from orchestrator.engines.docker.engine import connect, find_host
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -158,3 +166,47 @@ def test_a_program_finds_its_files_at_fixed_places_and_writes_beside_what_its_im
         (site / "recipes/suite-places.yaml").unlink()
     steps = [(step["name"], step["reused"]) for step in record(result)["steps"]]
     assert steps == [("copy-opt-suite-cache", False), ("compile", True), ("bench", False)]
+
+
+def test_a_kill_while_the_engine_is_gone_leaves_a_record_and_no_container_once_it_is_back(site, tmp_path):
+    proxy = SocketProxy(tmp_path / "engine.sock", find_host())
+    proxy.open()
+    environment = {**os.environ, "DOCKER_HOST": proxy.host, "PYTHONPATH": str(Path(__file__).parents[2])}
+    results = tmp_path / "results"
+
+    def mlorch(*words, **more):
+        argv = [sys.executable, "-m", "orchestrator", *words, "-o", str(results)]
+        return subprocess.Popen(argv, cwd=site, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+    def said(*words):
+        process = mlorch(*words, text=True)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    words = ("run", "suite-fashion", "--target", "cpu", "-s", "Offline", "-m", "performance", "--duration", "1s")
+    running = mlorch(*words, "--set", "break=sleep")
+    try:
+        deadline = time.monotonic() + 120
+        while not any("bench of" in log.read_text() for log in results.glob("*/console.log")):
+            assert running.poll() is None, running.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        running.send_signal(signal.SIGSTOP)  # so that it does not hear that the engine is gone
+        proxy.cut()
+    finally:
+        running.kill()
+        running.communicate()
+    (run_id,) = (folder.name for folder in results.iterdir())
+
+    code, out, _ = said("results", "list", "--json")
+    (listed,) = json.loads(out)["results"]
+    assert (code, listed["run_id"], listed["status"]) == (0, run_id, "interrupted")
+    assert said(*words)[0] == 4
+    assert connect().containers(f"org.mlorch.run={run_id}")
+
+    proxy.open()
+    code, _, err = said("results", "list")
+    assert (code, f"removed the container of {run_id}" in err) == (0, True)
+    assert not connect().containers(f"org.mlorch.run={run_id}")
+    assert said("results", "verify", run_id)[0] == 0
+    proxy.cut()

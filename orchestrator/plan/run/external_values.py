@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import ARTIFACTS, RESULTS
-from orchestrator.facts.external import CONFIG
+from orchestrator.facts.external import CONFIG, MADE
 from orchestrator.plan.run.external import ExternalTest
 from orchestrator.plan.run.settings import weights_file
 
@@ -47,7 +47,7 @@ def external_test(
         chosen={name: chosen.value for name, chosen in workload.parameters.items()},
         folder=f"{environment.results}/{identifier}",
         program_id=workload.program_id,
-        artifacts=f"{environment.artifacts}/.made",
+        artifacts=f"{environment.artifacts}/{MADE}",
         inputs={**_hashes("model", workload.model), **_hashes("dataset", workload.dataset)},
         device_kinds=tuple(device.product for device in devices.devices),
     )
