@@ -14,6 +14,8 @@ INTERPRETERS = SHELLS | {"python", "python3", "perl", "ruby", "node"}
 _OPERATORS = ("&&", "||", ";;", "|&", ";", "|", "&", "\n", "(", ")")
 _RESERVED = frozenset({"if", "then", "else", "elif", "fi", "do", "done", "while", "until", "!", "{", "}", "time"})
 _WRAPPERS = frozenset({"sudo", "env", "exec", "nice", "nohup", "xargs", "eatmydata", "command", "busybox"})
+_PLAIN = re.compile(r"[A-Za-z0-9_./:=,+@%^~{}\[\]-]+")
+"""Characters that mean themselves wherever they stand in a word: most of a script is read in runs of them."""
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 VARIABLE = re.compile(r"\$(?:\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)(?P<rest>[^}]*)\}|(?P<plain>[A-Za-z_][A-Za-z0-9_]*))")
 
@@ -171,7 +173,15 @@ class _Scanner:
         return any(self.text.startswith(operator, self.at) for operator in self.operators)
 
     def _piece(self, *, quoted: bool = False) -> str:
-        """One character, or one quoted or substituted part; ``quoted``: in double quotes."""
+        """A run of plain characters, or one quoted or substituted part; ``quoted``: in double quotes."""
+        plain = _PLAIN.match(self.text, self.at)
+        if plain is None:
+            return self._special(quoted=quoted)
+        self.at = plain.end()
+        return plain.group()
+
+    def _special(self, *, quoted: bool) -> str:
+        """A part that begins with a character of some meaning, or that character alone."""
         text, at = self.text, self.at
         character = text[at]
         if character == "\\" and at + 1 < len(text):

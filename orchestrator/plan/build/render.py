@@ -21,6 +21,9 @@ from orchestrator.errors import DefinitionError, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import CodeType
+
+    from jinja2.bccache import Bucket
 
     from orchestrator.definitions.catalog import Template
 
@@ -37,6 +40,25 @@ class _Bounded(ImmutableSandboxedEnvironment):
         return self.binop_table[operator](left, right)
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """What templates compile to, by name and text: every plan has its own renderer, and most templates are shared."""
+
+    def __init__(self) -> None:
+        self._code: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Fill in what was compiled of the same text under the same path."""
+        bucket.code = self._code.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what was compiled."""
+        if bucket.code is not None:
+            self._code[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = _Compiled()
+
+
 class Renderer:
     """Renders templates by name; ``load`` gives them, as `Catalog.template`."""
 
@@ -50,6 +72,7 @@ class Renderer:
             lstrip_blocks=True,
             keep_trailing_newline=True,
             autoescape=False,
+            bytecode_cache=_COMPILED,
         )
         self._environment.filters.update(
             sh=shlex.quote, json=_json, dockerenv=_docker_env, exec=_json, jsonlist=_json_pair
