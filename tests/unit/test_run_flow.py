@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.facts.record import Setting
 from orchestrator.operations import run as run_flow
+from orchestrator.operations.run_rates import next_settings
 from orchestrator.plan.run.cells import Cell
 
 
@@ -116,3 +117,33 @@ def test_a_server_test_begins_at_a_share_of_what_offline_reaches_and_is_halved_w
     machine.reaches = lambda _rate: 400.0
     assert outcomes(machine, "Server") == [False, True]
     assert machine.rates[1:] == [160.0, 80.0]
+
+
+def stream(mean: float, told: Setting | None, *, steps=("test",), valid=False):
+    """A SingleStream test of somebody else's program that had ``mean`` nanoseconds a query."""
+    record = SimpleNamespace(
+        scenario="SingleStream",
+        valid=valid,
+        settings={"loadgen.expected_latency_ns": told} if told else {},
+        steps=steps,
+        measured=SimpleNamespace(loadgen=SimpleNamespace(latency_ns={"mean": mean})),
+    )
+    return SimpleNamespace(record=record, error=None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "settings"),
+    [
+        (stream(400_000, None), {"expected_latency_ns": 200_000}),
+        (stream(400_000, Setting(value=None, source="default")), {"expected_latency_ns": 200_000}),
+        (stream(400_000, Setting(value=300_000, source="calibrated")), {"expected_latency_ns": 200_000}),
+        (stream(400_000, Setting(value=200_000, source="calibrated")), None),
+        (stream(400_000, Setting(value=900_000, source="recipe")), None),
+        (stream(400_000, Setting(value=900_000, source="command line")), None),
+        (stream(400_000, None, valid=True), None),
+        (stream(400_000, None, steps=()), None),
+        (stream(0, None), None),
+    ],
+)
+def test_a_stream_that_was_told_no_latency_is_told_what_it_just_had(outcome, settings):
+    assert next_settings(outcome) == settings
