@@ -71,14 +71,21 @@ def parse_changes(texts: Iterable[str], document: Document | None = None) -> tup
     return tuple(found.values())
 
 
+def choices_of(document: Document) -> tuple[Change, ...]:
+    """Every choice that a recipe offers, in the order of its text."""
+    if not isinstance(document.root, MapNode):
+        return ()
+    axes = _axes(document, document.root)
+    return tuple(Change(name, value) for name, axis in axes.items() for value in axis.values)
+
+
 def _example(document: Document | None) -> str:
     """A hint: a choice that this recipe has."""
-    root = document.root if document is not None else None
-    axes = _axes(document, root) if document is not None and isinstance(root, MapNode) else {}
+    choices = choices_of(document) if document is not None else ()
     example = "performance_samples=64"
-    if axes:
-        name, axis = next(iter(axes.items()))
-        example = f"{name}={list(axis.values)[-1]}"
+    if choices:
+        of_first = [choice for choice in choices if choice.key == choices[0].key]
+        example = f"{of_first[-1].key}={of_first[-1].value}"
     return f"e.g. --set {example}; `mlorch recipes show NAME` has what can be set"
 
 
