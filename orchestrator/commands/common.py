@@ -32,7 +32,10 @@ recipes_option = click.option(
 """`--recipes`: definitions that lay over the built-in ones; repeatable, later ones win."""
 
 engine_option = click.option(
-    "--engine", default="", metavar="NAME", help="Container engine: docker (default) or podman."
+    "--engine",
+    default="",
+    metavar="NAME",
+    help="Container engine: docker (default) or podman; `run --dry-run` prints for nerdctl and apptainer too.",
 )
 """`--engine`: which container engine; checked where it is used, so that `--help` imports none."""
 

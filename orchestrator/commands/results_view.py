@@ -29,7 +29,8 @@ def show_listing(console: Console, listing: Listing) -> None:
     console.table(("run", "target", "result", "verdict"), rows, right=(2,), drop=(1,))
     for one in listing.results:
         if one["status"] == "unreadable":
-            console.warn(one["reasons"][0])
+            tell = console.say if one["verdict"] == "BY HAND" else console.warn
+            tell(one["reasons"][0])
 
 
 def _list_row(one: RunDocument) -> tuple[str, ...]:

@@ -89,8 +89,8 @@ def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock
     pins = lock.platforms.get(platform) if lock is not None else None
     if pins is None:
         first = next(pinned_locations(layer))
-        message = f"layer `{layer.name}` has no pins for {platform}"
-        raise DefinitionError([_problem(catalog, layer, "lock-missing", message, first[:1])])
+        message = f"layer `{layer.name}` has no pins for {platform}" if lock is not None else no_lock(layer)
+        raise DefinitionError([_problem(catalog, layer, "lock-missing", message, first)])
     problems = [
         _problem(catalog, layer, "lock-stale", message, loc)
         for message, loc in (*unpinned(layer, pins, platform), *_unwanted(layer, pins, platform))
@@ -98,6 +98,11 @@ def platform_lock(catalog: Catalog, layer: Layer, platform: str) -> PlatformLock
     if problems:
         raise DefinitionError(problems)
     return pins
+
+
+def no_lock(layer: Layer) -> str:
+    """The message for a layer that needs a lock and has none: the same whoever finds it."""
+    return f"layer `{layer.name}` asks for packages and has no lock `images/{layer.name}.lock.yaml`"
 
 
 def _asks_for_pins(layer: Layer, platform: str) -> bool:

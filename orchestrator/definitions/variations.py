@@ -54,21 +54,40 @@ class Variation:
     by_hand: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def parse_changes(texts: Iterable[str]) -> tuple[Change, ...]:
-    """``KEY=VALUE`` texts; raises `UsageError` [bad-set] for one without a key or said twice."""
+def parse_changes(texts: Iterable[str], document: Document | None = None) -> tuple[Change, ...]:
+    """``KEY=VALUE`` texts; raises `UsageError` [bad-set] for one without a key or said twice.
+
+    ``document`` is the recipe that they change: the hint takes its example from there.
+    """
     found: dict[str, Change] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         key = key.strip()
         parts = key.split(".")
         if not equals or not all(parts) or len(parts) > _DEEPEST_KEY:
-            raise UsageError(
-                f"--set takes KEY=VALUE, not `{text[:80]}`", hint="e.g. --set precision=int8", slug="bad-set"
-            )
+            raise UsageError(f"--set takes KEY=VALUE, not `{text[:80]}`", hint=_example(document), slug="bad-set")
         if key in found:
             raise UsageError(f"--set says `{key}` twice", hint="say it once", slug="bad-set")
         found[key] = Change(key, value.strip())
     return tuple(found.values())
+
+
+def choices_of(document: Document) -> tuple[Change, ...]:
+    """Every choice that a recipe offers, in the order of its text."""
+    if not isinstance(document.root, MapNode):
+        return ()
+    axes = _axes(document, document.root)
+    return tuple(Change(name, value) for name, axis in axes.items() for value in axis.values)
+
+
+def _example(document: Document | None) -> str:
+    """A hint: a choice that this recipe has."""
+    choices = choices_of(document) if document is not None else ()
+    example = "performance_samples=64"
+    if choices:
+        of_first = [choice for choice in choices if choice.key == choices[0].key]
+        example = f"{of_first[-1].key}={of_first[-1].value}"
+    return f"e.g. --set {example}; `mlorch recipes show NAME` has what can be set"
 
 
 def vary(

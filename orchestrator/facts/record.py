@@ -263,7 +263,7 @@ def parse(text: str, *, path: str) -> dict[str, Any]:
     """The JSON object in ``text`` with its version checked, ``seal`` included."""
     if not text:
         raise StepFailed(
-            f"{path}: the record is empty: the container was started by hand, from a line of `--dry-run`",
+            f"{path}: no record: the run was started by hand, from a line of `--dry-run`",
             slug="record",
             hint="LoadGen's logs are in the same folder; `mlorch run` keeps a record as well",
         )

@@ -153,16 +153,28 @@ def why_built(step: LayerStep, images: Sequence[ImageFacts]) -> tuple[str, Chang
     if not images:
         return "no image of this layer yet", ()
     ordered = sorted(images, key=lambda facts: facts.image)  # of several that are as near always the same one
-    known = [was for facts in ordered if (was := _inputs(facts)) is not None]
+    known = [(explain(step.inputs, was), facts) for facts in ordered if (was := _inputs(facts)) is not None]
     if not known:
         return "no image of this layer carries its inputs", ()
-    changes = min((explain(step.inputs, was) for was in known), key=len)
+    changes, nearest = min(known, key=lambda each: (len(each[0]), _parent(each[1]) != _name(step.parent)))
     if not changes:
         return "an image of the same inputs was removed", ()
     names = ", ".join(change.input for change in changes[:4])
     if len(changes) > 4:
         names += " …"
+    if _parent(nearest) and _parent(nearest) != _name(step.parent):
+        names += f" (the nearest image lies over {_parent(nearest)})"
     return f"changed: {names}", tuple({"input": c.input, "was": c.was, "is": c.now} for c in changes)
+
+
+def _parent(facts: ImageFacts) -> str:
+    """The layer that an image lies over, as its labels say."""
+    return _name(facts.labels.get("org.mlorch.parent"))
+
+
+def _name(image: str | None) -> str:
+    """The layer of an image: its reference without registry and tag."""
+    return (image or "").rpartition("/")[2].partition(":")[0]
 
 
 def _inputs(facts: ImageFacts) -> dict[str, str] | None:

@@ -113,7 +113,8 @@ class Context:
 
         if not benchmarks:
             raise UsageError("--set changes a benchmark, and none is named", hint="name one", slug="bad-set")
-        return load_chosen(self.catalog, benchmarks, parse_changes(changes))
+        first = self.catalog.get("benchmark", benchmarks[0])
+        return load_chosen(self.catalog, benchmarks, parse_changes(changes, first.written or first.document))
 
     def forget(self) -> None:
         """Read definitions and locks again when next asked: a lock was written."""
@@ -341,9 +342,10 @@ def engine_name(settings: Settings, wanted: str, known: Sequence[str]) -> str:
     name = wanted or settings.engine or known[0]
     if name in known:
         return name
+    from orchestrator.definitions.yaml import suggestion
     from orchestrator.engines.printers import PRINTERS
 
-    hint = f"known: {', '.join(known)}"
+    hint = suggestion(name, known, "known")
     if name in PRINTERS:
         hint += f"; `mlorch run --dry-run --engine {name}` prints what it would run"
     source = "--engine" if wanted else settings.sources.get("engine", "settings")

@@ -72,7 +72,7 @@ def lint(context: Context, paths: Sequence[Path] = ()) -> LintResult:
 def _lint_recipes(roots: Sequence[Root], files: Sequence[Path]) -> list[Problem]:
     """What is wrong in all recipes; in what is rendered from them only where they are right."""
     gathered = gather(roots, files, recipe_files)
-    problems = [*gathered.problems, *check(gathered.catalog)]
+    problems = list(dict.fromkeys([*gathered.problems, *check(gathered.catalog)]))
     return problems or _lint_all_rendered(gathered.catalog)
 
 

@@ -46,7 +46,9 @@ def show_recipe(context: Context, name: str, changes: Sequence[str] = ()) -> Any
         DefinitionError: invalid recipes.
     """
     found = _find(context.catalog, name)
-    return chosen(context.catalog, found, parse_changes(changes)) if changes else found
+    if not changes:
+        return found
+    return chosen(context.catalog, found, parse_changes(changes, found.written or found.document))
 
 
 def _find(catalog: Catalog, name: str) -> AnyEntry:
@@ -62,7 +64,8 @@ def _find(catalog: Catalog, name: str) -> AnyEntry:
         names = " or ".join(f"`{kind_of(entry)}/{name}`" for entry in found)
         raise UsageError(f"several recipes are named `{name}`", hint=f"say {names}", slug="ambiguous-recipe")
     near = nearest(name, [known for _, known in catalog.by_key], limit=3)
-    hint = f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "see `mlorch recipes list`"
+    meant = f"did you mean {' or '.join(f'`{n}`' for n in near)}? " if near else ""
+    hint = f"{meant}see `mlorch recipes list`; recipes of your own: --recipes FOLDER, or in the folder of mlorch.yaml"
     raise UsageError(f"there is no recipe `{name}`", hint=hint, slug="unknown-recipe")
 
 

@@ -84,7 +84,7 @@ def _document(entry: Entry) -> RunDocument:
         **dict.fromkeys(texts, ""),
         "run_id": entry.run_id,
         "status": "unreadable",
-        "verdict": "UNREADABLE",
+        "verdict": "BY HAND" if entry.by_hand else "UNREADABLE",
         "valid": None,
         "metrics": {},
         "reasons": [entry.problem],

@@ -234,7 +234,13 @@ def require_results_folder(results: Path) -> None:
 
 def cells(request: RunRequest, benchmark: Benchmark) -> tuple[Cell, ...]:
     """The tests of one benchmark, accuracy first."""
-    return cells_of(benchmark.scenarios, asked=request.scenarios, mode=request.mode, every_accuracy=request.official)
+    return cells_of(
+        benchmark.scenarios,
+        asked=request.scenarios,
+        mode=request.mode,
+        every_accuracy=request.official,
+        benchmark=benchmark.name,
+    )
 
 
 def run_environment(

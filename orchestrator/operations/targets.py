@@ -14,6 +14,7 @@ from orchestrator.host.detect import Passable, presence
 from orchestrator.host.process import this_user
 from orchestrator.operations.target_choice import all_targets, findings
 from orchestrator.plan.run.devices import plan_devices
+from orchestrator.plan.run.devices.methods import LIBRARIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -103,6 +104,7 @@ def pretended(inventory: DeviceInventory, target: Target) -> DeviceInventory:
     given = target.passthrough
     if given.empty or not given.required or any(device.target == target.name for device in inventory.found):
         return inventory
+    folder = LIBRARIES.format(machine=inventory.machine)
     device = FoundDevice(
         target=target.name,
         index=0,
@@ -116,7 +118,7 @@ def pretended(inventory: DeviceInventory, target: Target) -> DeviceInventory:
             node.name: inventory.nodes.get(node.name) or (_sample(node.name),) for node in given.nodes if not node.each
         },
         groups={**{group.name: group.name for group in given.groups}, **inventory.groups},
-        libraries={**{lib.name: lib.name for lib in given.libraries}, **inventory.libraries},
+        libraries={**{lib.name: f"{folder}/{lib.name}" for lib in given.libraries}, **inventory.libraries},
     )
 
 

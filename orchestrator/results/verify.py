@@ -97,7 +97,7 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
 
 
 def _without_record(folder: Path, why: str) -> Verification:
-    fault = Fault(file=RECORD, message=why)
+    fault = Fault(file=RECORD, message=why.removeprefix(f"{folder / RECORD}: "))
     return Verification(run_id=folder.name, folder=folder, checked=("record",), faults=(fault,))
 
 

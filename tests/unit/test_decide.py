@@ -74,6 +74,17 @@ def test_the_reason_names_what_differs_from_the_nearest_image():
     assert found.changed == ({"input": "dockerfile", "was": "0", "is": "2"},)
 
 
+def test_the_nearest_image_over_another_parent_is_named_as_that():
+    """Of another target: its framework lies below, and `changed: parent` alone would send a person looking."""
+    (_, top) = decide(PLANS, {TOP.image: None, BASE.image: image(BASE)}, {})
+    other = image(TOP, {**TOP.inputs, "parent": "x"})
+    other.labels["org.mlorch.parent"] = "localhost/mlorch/base-of-cuda:0123"
+    own = image(TOP, {**TOP.inputs, "parent": "y"})
+    own.labels["org.mlorch.parent"] = TOP.parent
+    assert explained(top, [other]).reason == "changed: parent (the nearest image lies over base-of-cuda)"
+    assert explained(top, [other, own]).reason == "changed: parent"
+
+
 def test_images_that_say_nothing_of_their_inputs_explain_nothing():
     (_, top) = decide(PLANS, {TOP.image: None, BASE.image: image(BASE)}, {})
     assert explained(top, []).reason == "no image of this layer yet"

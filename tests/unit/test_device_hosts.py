@@ -164,7 +164,7 @@ def test_a_dry_run_shows_absent_hardware_as_with_one_device():
     devices_ = plan_devices(target, site, "", "1:1")
     assert devices_.nodes == ("/dev/chip0", "/dev/ctl")
     assert devices_.groups == ("chips",)
-    assert devices_.mounts[0].source == "libchip.so.1"
+    assert devices_.mounts[0].source == "/usr/lib/x86_64-linux-gnu/libchip.so.1"
     assert "none here" in "\n".join(device_injection_lines(devices_.device_injection))
     here = DeviceInventory(found=(FoundDevice(target="chip", index=0),))
     assert pretended(here, target) is here

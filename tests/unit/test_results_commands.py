@@ -44,6 +44,19 @@ def test_list_shows_every_run_with_verdict_and_units(mlorch, store):
     assert "warning" in err
 
 
+def test_a_run_by_hand_is_listed_as_that_and_verified_with_its_path_once(mlorch, store):
+    folder = store.root / "20261124T014109Z-x"
+    folder.mkdir()
+    (folder / "run.json").touch()
+    _, out, err = mlorch("list")
+    assert next(line for line in out.splitlines() if "014109Z" in line).rstrip().endswith("BY HAND")
+    assert "started by hand" in err
+    assert "warning" not in err
+    code, out, _ = mlorch("verify", folder.name)
+    assert code == 1
+    assert out.count(f"{folder.name}/run.json") == 1
+
+
 def test_list_json_is_one_document_newest_first(mlorch):
     code, out, _ = mlorch("list", "--json")
     results = json.loads(out)["results"]

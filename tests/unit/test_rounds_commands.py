@@ -169,6 +169,23 @@ def test_a_round_without_a_loadgen_is_refused_when_planning(called, words, tmp_p
     assert called(*words, "--round", "v6.0")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("plan", "--benchmark", "retinanet", "--target", "cpu", "--round", "v6.1"), "it is in v4.1, v5.0, v5.1, v6.0"),
+        (
+            ("plan", "--benchmark", "llama2-70b", "--target", "rocm"),
+            "on `rocm` it runs with `--set implementation=amd`",
+        ),
+        (("run", "rgat", "-t", "cpu", "-s", "Server", "--dry-run"), "benchmark `rgat` has no scenario Server"),
+    ],
+)
+def test_what_cannot_run_says_what_would(called, words, said):
+    status, _, err = called(*words)
+    assert status == 2
+    assert said in err
+
+
 def test_another_round_changes_loadgen_and_what_lies_over_it(called):
     plan = ("plan", "--target", "cpu", "--benchmark", "image-smoke", "--json")
     newest = json.loads(called(*plan)[1])["layers"]

@@ -41,7 +41,8 @@ conflicts:
 
 
 def varied(*texts, parameters=None, recipe=RECIPE):
-    return vary(read_document("r.yaml", recipe), parse_changes(texts), parameters=parameters)
+    document = read_document("r.yaml", recipe)
+    return vary(document, parse_changes(texts, document), parameters=parameters)
 
 
 def plain(*texts, **more):
@@ -102,6 +103,16 @@ def test_choices_that_exclude_each_other_are_told_with_both_sides_and_the_reason
     assert "--set implementation=vendor" in caught.value.hint
 
 
+def test_the_example_of_a_hint_is_a_choice_that_the_recipe_has():
+    with pytest.raises(UsageError) as caught:
+        varied("nonsense")
+    example = caught.value.hint.partition("--set ")[2].partition(";")[0]
+    assert varied(example).chosen.items() >= {tuple(example.split("="))}
+    with pytest.raises(UsageError) as caught:
+        varied("nonsense", recipe="kind: benchmark\nname: b\ntitle: B\n")
+    assert "precision" not in caught.value.hint, "a recipe without axes has none to choose from"
+
+
 @pytest.mark.parametrize(
     ("text", "slug", "hint"),
     [
@@ -110,7 +121,7 @@ def test_choices_that_exclude_each_other_are_told_with_both_sides_and_the_reason
         ("acuracy.reference=1", "unknown-set", "accuracy"),
         ("name=other", "unknown-set", "it says which recipe this is"),
         ("axes.precision.default=int8", "unknown-set", "it says which recipe this is"),
-        ("precision", "bad-set", "e.g. --set precision=int8"),
+        ("precision", "bad-set", "e.g. --set "),
         ("=1", "bad-set", ""),
         ("a..b=1", "bad-set", ""),
         ("accuracy" + ".a" * 3000 + "=1", "bad-set", ""),

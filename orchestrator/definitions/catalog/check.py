@@ -12,7 +12,7 @@ from orchestrator.definitions.catalog.check_harness import check_interface, chec
 from orchestrator.definitions.catalog.check_rounds import check_benchmark, check_round
 from orchestrator.definitions.kinds import recipes as d
 from orchestrator.definitions.kinds.rounds import Round
-from orchestrator.definitions.locks import normalised, pinned_locations, unpinned
+from orchestrator.definitions.locks import no_lock, normalised, pinned_locations, unpinned
 from orchestrator.definitions.yaml import suggestion
 from orchestrator.errors import DefinitionError
 
@@ -300,8 +300,7 @@ def _lock(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem
     if lock is None and layer.unlocked:
         return
     if lock is None:
-        message = f"layer `{layer.name}` asks for packages and has no lock `images/{layer.name}.lock.yaml`"
-        yield entry.document.fault("lock-missing", message, first, hint)
+        yield entry.document.fault("lock-missing", no_lock(layer), first, hint)
         return
     for platform, pins in lock.platforms.items():
         for message, loc in unpinned(layer, pins, platform):

@@ -12,6 +12,7 @@ from orchestrator.definitions.catalog.rounds import (
     loadgen_version,
     model_hint,
     near,
+    rounds_with,
     scenarios_of,
     state_after,
     unknown_to_loadgen,
@@ -202,7 +203,9 @@ def round_faults(catalog: Catalog, what: Benchmark) -> Iterator[RoundFault]:
         hint = f"name another `round`, or a `harness` whose layer (`{layer}` here) has such a LoadGen"
         yield RoundFault(slug="loadgen-round", message=message, key="round", hint=hint)
         return
-    yield from _model_faults(rules, what, version)
+    for found in _model_faults(rules, what, version):
+        having = rounds_with(catalog, what.stands_for) if found.slug == "unknown-round-model" else ()
+        yield found._replace(hint=f"it is in {', '.join(having)}") if having else found
 
 
 def _model_faults(rules: RoundRules, what: Benchmark, version: str | None) -> Iterator[RoundFault]:

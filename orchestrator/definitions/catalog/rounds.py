@@ -64,11 +64,17 @@ def model_rules(catalog: Catalog, round_name: str, name: str) -> ModelRules:
     found = rules.models.get(name)
     if found is not None:
         return found
-    having = [other for other in round_names(catalog) if name in catalog.round_rules(other).models]
+    having = rounds_with(catalog, name)
     there = f"it is in {', '.join(having)}; " if having else ""
     raise UsageError(
         f"{rules.name} has no model `{name}`", hint=there + model_hint(rules, name), slug="unknown-round-model"
     )
+
+
+def rounds_with(catalog: Catalog, model: str) -> tuple[str, ...]:
+    """The rounds that have a model, by the checker's name, the oldest first."""
+    whole = [name for name in round_names(catalog) if chain_of(catalog.by_key, name).whole]
+    return tuple(name for name in whole if model in catalog.round_rules(name).models)
 
 
 def model_hint(rules: RoundRules, name: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.catalog.check_rounds import round_faults
+from orchestrator.definitions.catalog.choose import chosen
 from orchestrator.definitions.catalog.rounds import loadgen_layer
 from orchestrator.definitions.kinds.recipes import (
     Benchmark,
@@ -21,7 +22,8 @@ from orchestrator.definitions.kinds.recipes import (
     VendorImage,
 )
 from orchestrator.definitions.locks import base_digest
-from orchestrator.errors import UsageError
+from orchestrator.definitions.variations import choices_of
+from orchestrator.errors import MlorchError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,8 +145,25 @@ def _unsupported(catalog: Catalog, on: Target, what: Benchmark) -> UsageError:
     else:
         why = f"which has no layer for {' or '.join(what.frameworks)}"
         hint += f"; `{on.name}` has {', '.join(on.frameworks)}: add another under `frameworks` of its recipe"
+    choices = _choices_that_run(catalog, on, what)
+    if choices:
+        hint = f"on `{on.name}` it runs with {' or '.join(choices)}; as it is, {hint.partition(';')[0]}"
     message = f"benchmark `{what.name}` does not support target `{on.name}`, {why}"
     return UsageError(message, hint=hint, slug="unsupported-target")
+
+
+def _choices_that_run(catalog: Catalog, on: Target, what: Benchmark) -> list[str]:
+    """The choices, one each, with which a benchmark runs on a target that it does not run on by default."""
+    entry = catalog.benchmark(what.name)
+    found = []
+    for choice in choices_of(entry.written or entry.document):
+        try:
+            other = chosen(catalog, entry, (choice,)).definition
+        except MlorchError:  # what it excludes has to be chosen as well
+            continue
+        if shared_frameworks(on, other, _harness_targets(catalog, other)):  # type: ignore[arg-type]  # a benchmark
+            found.append(f"`--set {choice.key}={choice.value}`")
+    return found
 
 
 def resolve(

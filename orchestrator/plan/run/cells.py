@@ -26,16 +26,22 @@ class Cell:
 
 
 def cells_of(
-    scenarios: Iterable[str], *, asked: Sequence[str] = (), mode: str = "all", every_accuracy: bool = False
+    scenarios: Iterable[str],
+    *,
+    asked: Sequence[str] = (),
+    mode: str = "all",
+    every_accuracy: bool = False,
+    benchmark: str = "",
 ) -> tuple[Cell, ...]:
     """The tests that a benchmark with ``scenarios`` runs, accuracy first.
 
     ``asked`` names scenarios (none or ``all``: every one that the benchmark has).
     Accuracy is a property of the model, not of the scenario, so one accuracy test
     in the first scenario serves them all, unless ``every_accuracy``: an official
-    submission has one in each. Raises `UsageError` for a scenario that the benchmark does not have.
+    submission has one in each. ``benchmark`` is its name in errors.
+    Raises `UsageError` for a scenario that the benchmark does not have.
     """
-    wanted = _wanted(set(scenarios), asked)
+    wanted = _wanted(set(scenarios), asked, f"benchmark `{benchmark}`" if benchmark else "the benchmark")
     tests: list[Cell] = []
     if mode in {"accuracy", "all"}:
         measured = wanted if every_accuracy else wanted[:1]
@@ -45,7 +51,7 @@ def cells_of(
     return tuple(tests)
 
 
-def _wanted(available: set[str], asked: Sequence[str]) -> list[str]:
+def _wanted(available: set[str], asked: Sequence[str], of: str) -> list[str]:
     """The scenarios to run, in MLPerf's order."""
     has = [name for name in SCENARIOS if name in available]
     if not asked or "all" in asked:
@@ -53,9 +59,7 @@ def _wanted(available: set[str], asked: Sequence[str]) -> list[str]:
     wanted = [name for name in SCENARIOS if name in asked]
     for name in wanted:
         if name not in available:
-            raise UsageError(
-                f"the benchmark has no scenario {name}", hint=f"it has {', '.join(has)}", slug="unknown-scenario"
-            )
+            raise UsageError(f"{of} has no scenario {name}", hint=f"it has {', '.join(has)}", slug="unknown-scenario")
     return wanted
 
 
