@@ -130,6 +130,17 @@ def _graph(graph: bytes, size: int) -> bytes:
     return before + _constant("half_range", 127.5) + rest + _field(11, taken)
 
 
+def stub(dtype: int = 2, shape: tuple[int, ...] = (0, 224, 224, 3), answers: int = 1000) -> bytes:
+    """An ONNX model without weights: an input and an output of these shapes; 0 is a dimension that is not fixed."""
+
+    def info(name: str, kind: int, sides: tuple[int, ...]) -> bytes:
+        dims = b"".join(_field(1, _field(1, side) if side else _field(2, b"N")) for side in sides)
+        return _field(1, name.encode()) + _field(2, _field(1, _field(1, kind) + _field(2, dims)))
+
+    graph = _field(11, info("x", dtype, shape)) + _field(12, info("logits", 1, (0, answers)))
+    return _field(1, 8) + _field(7, graph)
+
+
 CONFIG = {
     "architectures": ["EfficientNetForImageClassification"],
     "id2label": {str(number): f"class {number}" for number in range(1000)},

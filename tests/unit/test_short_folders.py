@@ -9,7 +9,7 @@ from pathlib import Path
 import photo_parts
 import pytest
 from photo_parts import CONFIG, PREPROCESSOR, hub_folder, png, write_array
-from test_short_benchmarks import field, onnx
+from photo_parts import stub as net
 
 from orchestrator.assets.beside import folder_sha256, hash_folder
 from orchestrator.assets.store import key_of
@@ -29,17 +29,6 @@ PHOTO = png(2, 2, bytes(12))
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "home"))
-
-
-def net(dtype: int = 2, shape: tuple[int, ...] = (0, 224, 224, 3), answers: int = 1000) -> bytes:
-    """An ONNX model with one input and one output of these shapes; 0 is a dimension that is not fixed."""
-
-    def info(name: str, kind: int, sides: tuple[int, ...]) -> bytes:
-        dims = b"".join(field(1, field(1, side) if side else field(2, b"N")) for side in sides)
-        return field(1, name.encode()) + field(2, field(1, field(1, kind) + field(2, dims)))
-
-    graph = field(11, info("x", dtype, shape)) + field(12, info("logits", 1, (0, answers)))
-    return field(1, 8) + field(7, graph)
 
 
 FLOAT = net(1, (0, 3, 224, 224))
@@ -392,7 +381,11 @@ def test_new_says_what_cannot_be_and_writes_nothing(tmp_path, monkeypatch, capsy
 # -- the tests' own model ------------------------------------------------------------------
 
 
-def test_the_model_of_the_engine_tests_takes_what_a_processor_gives():
-    with_shape = photo_parts.takes_normalised(net(), 224)
-    assert with_shape != net()
-    assert onnx() != with_shape
+def test_the_model_of_the_engine_tests_takes_what_a_processor_gives(own):
+    (own / "net.onnx").write_bytes(photo_parts.takes_normalised(net(), 224))
+    found = recipe_files.file(own, "net.onnx")
+    assert (found.inputs[0].name, found.inputs[0].dtype, found.inputs[0].shape) == (
+        "pixel_values",
+        "float32",
+        (0, 3, 224, 224),
+    )
