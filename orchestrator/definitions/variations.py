@@ -76,7 +76,7 @@ def choices_of(document: Document) -> tuple[Change, ...]:
     """Every choice that a recipe offers, in the order of its text."""
     if not isinstance(document.root, MapNode):
         return ()
-    axes = _axes(document, document.root)
+    axes = read_axes(document, document.root).axes
     return tuple(Change(name, value) for name, axis in axes.items() for value in axis.values)
 
 
