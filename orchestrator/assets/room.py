@@ -65,19 +65,30 @@ def _files(source: AssetSource) -> list[tuple[str, int]]:
 
 def free_bytes(folder: Path) -> int:
     """What may still be written below ``folder``, or below its nearest parent that is there."""
+    facts = os.statvfs(_there(folder))
+    return facts.f_bavail * facts.f_frsize
+
+
+def _there(folder: Path) -> Path:
     while not folder.exists() and folder.parent != folder:
         folder = folder.parent
-    facts = os.statvfs(folder)
-    return facts.f_bavail * facts.f_frsize
+    return folder
 
 
 def require_room(folder: Path, needs: Sequence[tuple[str, int]]) -> None:
     """Whether what is named with its bytes fits below ``folder``.
 
     Raises:
-        AssetError: `disk-full`, with the bytes of each and those that are free.
+        AssetError: `disk-full`, with the bytes of each and those that are free; `read-only`, where nothing can be
+            written.
     """
     needed, free = sum(size for _, size in needs), free_bytes(folder)
+    if needed and not _can_be_written(_there(folder)):
+        raise AssetError(
+            f"{folder} cannot be written to, and models and data are kept there",
+            hint="set MLORCH_HOME or XDG_CACHE_HOME to a folder of yours",
+            slug="read-only",
+        )
     if not needed or needed + MARGIN <= free:
         return
     what = ", ".join(f"{name} {in_words(size)}" for name, size in needs if size)
@@ -87,6 +98,12 @@ def require_room(folder: Path, needs: Sequence[tuple[str, int]]) -> None:
         "larger disk, or name the folder of one who has the data with --data NAME=FOLDER",
         slug="disk-full",
     )
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Root may write wherever it likes, but not to a file system that is read-only or the kernel's own."""
+    facts = os.statvfs(folder)
+    return os.access(folder, os.W_OK | os.X_OK) and not facts.f_flag & os.ST_RDONLY and facts.f_blocks > 0
 
 
 def in_words(size: int) -> str:

@@ -105,14 +105,19 @@ def hash_file(folder: Path, name: str, limit: int | None = None) -> tuple[str, i
     limit = LARGEST_HASHED if limit is None else limit
     digest, size = hashlib.sha256(), 0
     with opened(folder, name, limit) as stream:
-        if _holes(stream.fileno(), MOST_HOLES) > MOST_HOLES:
-            raise UnreadableFile(folder, name, f"is sparse: more than {MOST_HOLES:,} of its bytes lie nowhere")
+        require_dense(stream, folder, name)
         while block := stream.read(_BLOCK):
             digest.update(block)
             size += len(block)
             if size > limit:
                 raise UnreadableFile(folder, name, "grows while it is read")
     return digest.hexdigest(), size
+
+
+def require_dense(stream: BinaryIO, folder: Path, name: str) -> None:
+    """Raise `UnreadableFile` for an open file that is mostly holes."""
+    if _holes(stream.fileno(), MOST_HOLES) > MOST_HOLES:
+        raise UnreadableFile(folder, name, f"is sparse: more than {MOST_HOLES:,} of its bytes lie nowhere")
 
 
 def names_below(folder: Path) -> list[str]:

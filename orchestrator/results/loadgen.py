@@ -15,7 +15,7 @@ from orchestrator.facts.measured import LoadGenResult, Metric
 from orchestrator.facts.metrics import ALL_LATENCIES, METRICS
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.facts.strict_json import strict_json
-from orchestrator.host.untrusted import UnreadableFile, opened, read_text
+from orchestrator.host.untrusted import UnreadableFile, opened, read_text, require_dense
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,6 +36,8 @@ _WANTED = (
 _RELEASE = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})")
 _COUNTS_ERRORS = (5, 0, 17)
 """The LoadGen that writes `num_errors` at the end; 5.0.14 and those before it do not, as running them showed."""
+_ONCE = ("result_", "effective_", "generated_query_count", "loadgen_version", "qsl_reported_")
+"""Beginnings of the keys that LoadGen writes once for a test."""
 _MODES = {"PerformanceOnly": "performance", "AccuracyOnly": "accuracy"}
 
 
@@ -44,6 +46,8 @@ class _Log:
     values: dict[str, object] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    twice: str = ""
+    """What the log says twice and otherwise, of what LoadGen writes once a test."""
 
 
 def parse(folder: Path) -> LoadGenResult:
@@ -53,6 +57,8 @@ def parse(folder: Path) -> LoadGenResult:
     LoadGen's last line, naming what is there and what that usually means.
     """
     log = _read_detail(folder)
+    if log.twice:
+        raise _unreadable(f"{DETAIL} holds more than one test: {log.twice}", "Each test needs a folder of its own.")
     summary = read_summary(folder)
     mode = _MODES.get(str(log.values.get("effective_test_mode")))
     scenario = log.values.get("effective_scenario")
@@ -129,6 +135,8 @@ def _take(log: _Log, key: str, line: str) -> None:
     # LoadGen logs scalars; a record with something deep in it could not be read again.
     if isinstance(value, dict | list) or (isinstance(value, int) and abs(value) > _LARGEST_INT):
         return
+    if key.startswith(_ONCE) and log.values.get(key, value) != value and not log.twice:
+        log.twice = f"`{key}` is {log.values[key]} and {value}"
     log.values[key] = value
     if is_error:
         log.errors.append(f"{key}: {value}")
@@ -139,6 +147,7 @@ def _take(log: _Log, key: str, line: str) -> None:
 def _entries(folder: Path) -> Iterator[tuple[str, str]]:
     start = len(_PREFIX)
     with opened(folder, DETAIL, _LARGEST_DETAIL) as stream:
+        require_dense(stream, folder, DETAIL)
         for line in iter(lambda: stream.readline(_LONGEST_LINE), b""):
             if not line.startswith(_PREFIX):
                 continue

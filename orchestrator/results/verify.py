@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
-from orchestrator.facts.neutral import one_line
+from orchestrator.facts.neutral import neutral, one_line
 from orchestrator.facts.record import RunRecord, from_json, parse, seal
 from orchestrator.host.untrusted import (
     LARGEST_DOCUMENT,
@@ -38,6 +38,8 @@ _REQUIRED = {
 _LARGEST_ACCURACY = 2**30
 _KEPT_LATER = "measured.loadgen.total_samples"
 """A figure that older records do not have."""
+_MOST_NAMED = 100
+"""Files too many that are named one by one."""
 _SETTINGS = ("run_id", "benchmark", "scenario", "mode")
 
 
@@ -121,10 +123,21 @@ def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
         for name in _REQUIRED.get(record.mode, ()):
             if name not in record.files:
                 yield Fault(file=name, message="no hash of it was recorded")
+    if record.files:
+        yield from _added(record, folder)
+
+
+def _added(record: RunRecord, folder: Path) -> Iterator[Fault]:
+    """Files that the record does not know, neither with a hash nor as something that has none."""
     ours = {RECORD, REPORT, *record.files}
-    for name in names_below(folder) if record.files else ():
-        if name not in ours:
-            yield Fault(file=one_line(name), message="the file was not there when the run ended")
+    names = [name for name in names_below(folder) if name not in ours and neutral(name) not in record.left]
+    if len(names) > _MOST_NAMED and "…" in record.left:
+        return  # there were more files at its end than are hashed
+    for name in names[:_MOST_NAMED]:
+        yield Fault(file=one_line(name), message="the file was not there when the run ended")
+    if len(names) > _MOST_NAMED:
+        message = f"{len(names) - _MOST_NAMED:,} more files were not there when the run ended"
+        yield Fault(file=".", message=message)
 
 
 def _difference(folder: Path, name: str, known: FileHash) -> str:

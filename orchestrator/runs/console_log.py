@@ -15,27 +15,42 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 LOG = "console.log"
+LARGEST_LOG = 60 * 10**6
+"""Bytes that are kept; `results verify` reads a log of 64 MiB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ConsoleLog:
     """Follows one container: ``stream`` gets every line, without secrets."""
 
     stream: TextIO
     secrets: tuple[str, ...]
-    on_event: Callable[[Mapping[str, object]], None]
+    on_event: Callable[[Mapping[str, object]], None] | None
+    """None where no line is an event: of a program that is not ours."""
     on_line: Callable[[str], None]
+    largest: int
+    """Bytes of the log."""
+    _written: int = 0
 
     def line(self, raw: str) -> None:
         """One line of the container. Raises OSError when the log cannot be written."""
         text = redacted_text(raw.rstrip("\r\n"), self.secrets)
-        self.stream.write(text + "\n")
-        self.stream.flush()
-        event = parse_event(text)
-        if event is None:
+        self._keep(text)
+        event = None if self.on_event is None else parse_event(text)
+        if event is None or self.on_event is None:
             self.on_line(text)
         else:
             self.on_event(event)
+
+    def _keep(self, text: str) -> None:
+        """Write a line to the log, which holds so much and no more: a program may print for hours."""
+        if self._written > self.largest:
+            return
+        self._written += len(text.encode(errors="replace")) + 1
+        if self._written > self.largest:
+            text = f"[mlorch: more than {self.largest:,} bytes; what came after this is not kept]"
+        self.stream.write(text + "\n")
+        self.stream.flush()
 
 
 def parse_event(line: str) -> dict[str, object] | None:

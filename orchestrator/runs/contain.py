@@ -18,7 +18,7 @@ from orchestrator.facts.record import StepFact
 from orchestrator.host.left_behind import discard, give, take_over
 from orchestrator.host.untrusted import UnreadableFile
 from orchestrator.runs.artifacts import lent
-from orchestrator.runs.console_log import LOG, ConsoleLog, tail
+from orchestrator.runs.console_log import LARGEST_LOG, LOG, ConsoleLog, tail
 from orchestrator.runs.external import Output, log_of, unmet
 from orchestrator.runs.failures import explanation
 
@@ -178,8 +178,9 @@ class Containers:
             console = ConsoleLog(
                 stream=stream,
                 secrets=self.secrets,
-                on_event=lambda event: self.watcher.event(step, event),
+                on_event=None if step.external is not None else lambda event: self.watcher.event(step, event),
                 on_line=lambda text: self.watcher.line(step, text),
+                largest=LARGEST_LOG,
             )
 
             def on_line(raw: str) -> None:

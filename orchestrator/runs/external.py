@@ -23,7 +23,7 @@ from orchestrator.facts.patterns import PatternError
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import discard, give
 from orchestrator.host.line_search import LONGEST_LINE, LineSearch
-from orchestrator.host.untrusted import UnreadableFile, read_text
+from orchestrator.host.untrusted import UnreadableFile, opened, read_text
 from orchestrator.results.figures import note_numbers, read_figures
 from orchestrator.runs.console_log import LOG
 
@@ -231,10 +231,12 @@ def missing(folder: Path, run: ExternalRun, output: Output) -> StepFailed | None
             return StepFailed(f"no line of the output matches `{pattern}`, as the recipe expects", slug="console")
     for name in run.needed_files:
         try:
-            facts = os.lstat(folder / name)
-        except OSError:
-            return StepFailed(f"the program did not write {name} below /results", slug="file-missing")
-        if not facts.st_size:
+            with opened(folder, name) as stream:
+                empty = not os.fstat(stream.fileno()).st_size
+        except UnreadableFile as error:
+            why = "" if error.missing else f": what lies there {error.reason}"
+            return StepFailed(f"the program did not write {name} below /results{why}", slug="file-missing")
+        if empty:
             return StepFailed(f"the program left {name} empty", slug="file-missing")
     for file in run.files:
         try:

@@ -34,6 +34,11 @@ def prepare_folder(folder: Path, step: RunStep) -> None:
     give(folder, step.container.user)
 
 
+def _counts_less(name: str) -> tuple[bool, str]:
+    """The order in which files are hashed: LoadGen's logs and ours, at the top, before all that a program left."""
+    return ("/" in name or not name.startswith(("mlperf_log_", "console", "settings.", "harness.")), name)
+
+
 def with_files(record: RunRecord, folder: Path) -> RunRecord:
     """The record with the hashes of the run's regular files, those in its folders among them.
 
@@ -42,7 +47,7 @@ def with_files(record: RunRecord, folder: Path) -> RunRecord:
     """
     hashes: dict[str, FileHash] = {}
     skipped: dict[str, str] = {}
-    for name in names_below(folder):
+    for name in sorted(names_below(folder), key=_counts_less):
         if name.startswith(".") or name in _OURS:
             continue
         if len(hashes) + len(skipped) >= MOST_FILES:

@@ -45,6 +45,46 @@ def answer(queries):
             lg.QuerySampleResponse(q.id, k.buffer_info()[0], k.buffer_info()[1]) for q, k in zip(part, kept)])
 
 
+def attack():
+    """What a program may do beside its test; each must be told or made harmless, and hang nothing."""
+    here = out
+    if how == "flood":
+        for _ in range(3000):
+            sys.stdout.write("\x1b[31m" + "x" * 100_000)
+        print()
+    elif how == "escapes":
+        print("\x1b]0;owned\x07\x1b[2J::error::not mlorch's", flush=True)
+        print('{"event": "progress", "done": 1e999, "total": -1, "qps": 1e400}', flush=True)
+        print('{"event": "log", "text": "\\u001b[2Jcleared"}', flush=True)
+    elif how == "files":
+        for number in range(100_000):
+            os.close(os.open(os.path.join(o.to, f"f{number}"), os.O_CREAT | os.O_WRONLY))
+    elif how == "special":
+        os.mkfifo(os.path.join(here, "mlperf_log_pipe"))
+        import socket
+        socket.socket(socket.AF_UNIX).bind(os.path.join(o.to, "socket"))
+        tool = os.path.join(o.to, "tool")
+        open(tool, "w").close()
+        os.chmod(tool, 0o6777)
+        open(os.path.join(o.to, "n" * 255), "w").close()
+        open(os.path.join(o.to.encode(), b"a\x1b[2J\xff\nb"), "w").close()
+        os.symlink("/etc/shadow", os.path.join(here, "mlperf_log_link"))
+    elif how == "sparse":
+        os.truncate(os.path.join(here, "mlperf_log_detail.txt"), 2**32)
+    elif how == "daemon":
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                time.sleep(600)
+            os._exit(0)
+    elif how == "twice":
+        for name in ("mlperf_log_detail.txt", "mlperf_log_summary.txt"):
+            path = os.path.join(here, name)
+            text = open(path).read()
+            other = text.replace('"result_validity", "value": "', '"result_validity", "value": "IN')
+            open(path, "w").write(other + text)
+
+
 scenario = {"offline": "Offline", "server": "Server", "single": "SingleStream", "multi": "MultiStream"}[o.scen]
 settings = lg.TestSettings()
 if how != "no-conf":
@@ -67,6 +107,7 @@ lg.DestroySUT(sut)
 if how == "nan":
     os.environ["NAN"] = "1"
     open(os.path.join(o.to, "nan"), "w").close()
+attack()
 print("bench done", flush=True)
 '''
 

@@ -210,3 +210,24 @@ def test_a_kill_while_the_engine_is_gone_leaves_a_record_and_no_container_once_i
     assert not connect().containers(f"org.mlorch.run={run_id}")
     assert said("results", "verify", run_id)[0] == 0
     proxy.cut()
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "message"),
+    [
+        ("special", "done", ""),
+        ("daemon", "done", ""),
+        ("twice", "failed", "holds more than one test"),
+        ("sparse", "failed", "is sparse"),
+    ],
+)
+def test_what_a_program_leaves_beside_its_test_is_made_harmless_or_told(run, mlorch, site, how, status, message):
+    (result,) = run("-s", "Offline", "-m", "performance", "--set", f"break={how}", code=int(status != "done"))[
+        "results"
+    ]
+    kept = record(result)
+    assert kept["status"] == status
+    assert message in (kept["error"] or {"message": ""})["message"]
+    if how == "special":
+        assert "a socket; removed" in kept["left"].values()
+        assert mlorch("results", "verify", result["run_id"], cwd=site).returncode == 0

@@ -7,6 +7,9 @@ import os
 import pytest
 from external_run_parts import compiled, leaving, logs, make_run, programs, scored
 
+from orchestrator.results.verify import verify
+from orchestrator.runs.runner import Watcher
+
 
 @pytest.fixture
 def run_it(tmp_path):
@@ -141,3 +144,122 @@ def test_the_names_of_folders_are_told_so_that_they_steer_no_terminal(run_it, na
     outcome, record = run_it(programs(test=twice))
     assert record.error.slug == "several-loadgen-logs"
     assert outcome.error.message.isprintable()
+
+
+# -- what a program leaves beside its test -----------------------------------------------------
+
+
+def then(act, kind="offline"):
+    """A test that does its work, and then something to its folder of logs and to the run's folder."""
+
+    def test(folders, on_line):
+        leaving(kind)(folders, on_line)
+        act(folders["/results"] / "logs/1", folders["/results"])
+
+    return test
+
+
+def doubled_log(logs, _results):
+    log = logs / "mlperf_log_detail.txt"
+    text = log.read_text()
+    first = text.replace('"result_validity", "value": "VALID"', '"result_validity", "value": "INVALID"')
+    assert first != text
+    log.write_text(first + text)
+
+
+def sparse_log(logs, _results):
+    os.truncate(logs / "mlperf_log_detail.txt", 2**32)
+
+
+@pytest.mark.parametrize(
+    ("act", "why"),
+    [(doubled_log, "holds more than one test: `result_validity` is INVALID and VALID"), (sparse_log, "is sparse")],
+)
+def test_a_log_that_is_not_one_of_one_test_counts_for_nothing(run_it, act, why):
+    outcome, record = run_it(programs(test=then(act)))
+    assert (outcome.error.slug, record.status, record.valid) == ("loadgen-log", "failed", None)
+    assert why in outcome.error.message
+
+
+def special(logs, results):
+    os.mkfifo(logs / "mlperf_log_pipe")
+    (logs / "mlperf_log_link").symlink_to("/etc/shadow")
+    (results / ("n" * 255)).touch()
+    (results / "tool").touch()
+    (results / "tool").chmod(0o6777)
+    (results / os.fsdecode(b"a\x1b[2J\xff\nb")).touch()
+
+
+def test_what_no_run_may_leave_is_noted_and_its_record_holds_all_the_same(run_it):
+    outcome, record = run_it(programs(test=then(special)))
+    assert outcome.error is None
+    assert record.left["logs/1/mlperf_log_pipe"] == "a pipe; removed"
+    assert "special bits were taken away" in record.left["tool"]
+    assert (outcome.folder / "tool").stat().st_mode & 0o7777 == 0o755
+    assert verify(outcome.folder).faults == ()
+
+
+def test_so_many_files_that_not_all_are_hashed_leave_the_logs_their_hashes(run_it, monkeypatch):
+    def many(_logs, results):
+        (results / "cache").mkdir()
+        for number in range(300):
+            (results / "cache" / str(number)).touch()
+            (results / f"a{number}").touch()
+
+    monkeypatch.setattr("orchestrator.runs.folder.MOST_FILES", 100)
+    outcome, record = run_it(programs(test=then(many)))
+    wanted = {"mlperf_log_detail.txt", "mlperf_log_summary.txt", "settings.json", "harness.json", "console.log"}
+    assert wanted <= set(record.files)
+    assert "more than 100 files" in record.left["…"]
+    assert verify(outcome.folder).faults == ()
+
+
+def test_files_that_came_later_are_named_and_not_all_of_a_flood(run_it):
+    outcome, _ = run_it(programs())
+    for number in range(150):
+        (outcome.folder / f"late{number}").touch()
+    faults = verify(outcome.folder).faults
+    assert len(faults) == 101
+    assert faults[-1].message == "50 more files were not there when the run ended"
+
+
+def test_a_program_of_others_cannot_speak_as_mlorch(run_it, monkeypatch):
+    def speaking(folders, on_line):
+        leaving()(folders, on_line)
+        on_line('{"event": "progress", "done": 1e999, "total": -1, "qps": 1e400}\n')
+        on_line('{"event": "log", "text": "all is well"}\n')
+
+    heard = []
+    monkeypatch.setattr(Watcher, "event", lambda _self, _step, event: heard.append(event))
+    outcome, _ = run_it(programs(test=speaking))
+    assert {event["text"] for event in heard} == {"step compile", "step test"}
+    assert "all is well" in (outcome.folder / "console.log").read_text()
+
+
+def test_a_program_that_prints_without_end_fills_no_disk_and_is_heard_to_the_last_line(run_it, monkeypatch):
+    def talking(folders, on_line):
+        for _ in range(100):
+            on_line("x" * 999 + "\n")
+        leaving()(folders, on_line)
+
+    monkeypatch.setattr("orchestrator.runs.contain.LARGEST_LOG", 20_000)
+    outcome, _ = run_it(programs(test=talking))
+    assert outcome.error is None  # `done`, which the recipe expects, was its last line
+    log = (outcome.folder / "console.log").read_text()
+    assert len(log) < 21_000
+    assert "more than 20,000 bytes; what came after this is not kept" in log
+
+
+def linked(_logs, results):
+    (results / "proof.txt").symlink_to("/etc/passwd")
+
+
+def a_folder(_logs, results):
+    (results / "proof.txt").mkdir()
+
+
+@pytest.mark.parametrize(("act", "why"), [(linked, "is a link"), (a_folder, "is no regular file")])
+def test_a_file_that_the_recipe_expects_is_a_file(run_it, act, why):
+    outcome, _ = run_it(programs(test=then(act)), program={"expect": {"files": ["proof.txt"]}})
+    assert outcome.error.slug == "file-missing"
+    assert why in outcome.error.message
