@@ -36,12 +36,15 @@ def measure() -> list[Bar]:
         record = _first(site)
         line = _docker_line(site, env, record)
         ours, bare = [], []
-        for turn in range(REPETITIONS):
-            note(f"external: turn {turn + 1} of {REPETITIONS}")
-            shutil.rmtree(record.parent / "out")  # what the program left there before; it belongs to the caller now
-            _give(record.parent, line)
-            bare.append(wall_seconds(line, env=env))
-            ours.append(wall_seconds(mlorch("run", *TEST, "--json"), env=env, cwd=str(site)))
+        try:
+            for turn in range(REPETITIONS):
+                note(f"external: turn {turn + 1} of {REPETITIONS}")
+                shutil.rmtree(record.parent / "out")  # what the program left there before; it is the caller's now
+                _give(record.parent, line)
+                bare.append(wall_seconds(line, env=env))
+                ours.append(wall_seconds(mlorch("run", *TEST, "--json"), env=env, cwd=str(site)))
+        finally:
+            _remove_images(record, env)
     return [
         Bar(
             what="`mlorch run` of somebody else's harness, beyond `docker run` of it",
@@ -89,3 +92,11 @@ def _give(folder: Path, line: list[str]) -> None:
         source = dict(part.partition("=")[::2] for part in word.split(","))
         if source.get("type") == "bind" and source.get("target", "").startswith("/artifacts"):
             give(Path(source["source"]), user)
+
+
+def _remove_images(record: Path, env: dict[str, str]) -> None:
+    """The layers of the program: its repository is another one next time, and nobody would use them again."""
+    layers = json.loads(record.read_text(encoding="utf-8"))["image"]["layers"]
+    names = [f"localhost/mlorch/{each['name']}:{each['content_id']}" for each in reversed(layers)]
+    ours = [name for name in names if "/suite-" in name]
+    subprocess.run([docker(), "image", "rm", *ours], env=env, capture_output=True, check=False)
