@@ -174,8 +174,9 @@ def test_a_bundle_signed_by_somebody_else_or_damaged_is_not_taken_in(mlorch, bun
 
 
 def left_in(home: Path) -> list[Path]:
-    """The files that a command left in a home, but for kept plans."""
-    return [path for path in home.rglob("*") if path.is_file() and "plans" not in path.parts]
+    """The files that a command left in a home, but for what is kept of recipes that were read."""
+    kept = {"plans", "catalogs"}
+    return [path for path in home.rglob("*") if path.is_file() and not kept & set(path.parts)]
 
 
 def test_recipes_that_this_machine_has_not_come_along(mlorch, engine, tmp_path):
