@@ -13,7 +13,7 @@ from pathlib import Path
 from common import Bar, cpu_seconds, least, mlorch, mlorch_json
 
 REPETITIONS = 15
-PLANS = 9
+PLANS = 5
 INVENTED = 2000
 
 
