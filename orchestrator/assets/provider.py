@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.beside import folder_beside, hash_folder
@@ -180,7 +180,7 @@ class AssetProvider:
         folders = {name: stored.folder for name, stored in inputs.items()}
         spec = prep_spec(asset, prepare, image, folder, script, folders, sources)
         if prepare.needs_device:
-            spec = with_devices(spec, self.prep.devices())
+            spec = self.prep.devices().given_to(spec)
         tail: list[str] = []
 
         def on_line(line: str) -> None:
@@ -281,22 +281,6 @@ def prep_spec(
         memory=max(_MEMORY, _stated_memory(asset)),
         pids=256,
         workdir="/out",
-    )
-
-
-def with_devices(spec: ContainerSpec, devices: Devices) -> ContainerSpec:
-    """The container of a step with the devices that it computes on."""
-    return replace(
-        spec,
-        mounts=(*spec.mounts, *devices.mounts),
-        env={**spec.env, **devices.env},
-        groups=devices.groups,
-        devices=devices.nodes,
-        cdi_devices=devices.cdi,
-        gpus=devices.gpus,
-        runtime=devices.runtime,
-        expects=devices.expects,
-        exclusive=devices.exclusive,
     )
 
 

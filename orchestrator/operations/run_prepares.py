@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.beside import folder_beside
-from orchestrator.assets.provider import prep_spec, with_devices
+from orchestrator.assets.provider import prep_spec
 from orchestrator.assets.store import input_entry
 from orchestrator.definitions.asset_locks import full_name
 from orchestrator.errors import MlorchError
@@ -79,8 +79,7 @@ def _planned(
     }
     sources = None if asset.beside is None else folder_beside(entry, asset.beside)
     spec = prep_spec(asset, prepare, image, folder, _script(folder, prepare), inputs, sources)
-    container = with_devices(spec, devices)
-    return PlannedPrepare(asset=full_name(asset), container=container, devices=devices.device_injection)
+    return PlannedPrepare(asset=full_name(asset), container=devices.given_to(spec), devices=devices.device_injection)
 
 
 def _script(folder: Path, prepare: Prepare) -> Path | None:

@@ -529,7 +529,7 @@ def test_a_step_on_a_device_is_given_it(recipes):
     entry = on_a_device(recipes)
     asset = entry.definition
     spec = provider_module.prep_spec(asset, asset.prepare, "image", recipes.home, None, {})
-    found = provider_module.with_devices(spec, Devices(nodes=("/dev/x0",), groups=("44",), env={"X": "0"}))
+    found = Devices(nodes=("/dev/x0",), groups=("44",), env={"X": "0"}).given_to(spec)
     assert (found.devices, found.groups, found.env["X"]) == (("/dev/x0",), ("44",), "0")
     assert (found.network, found.read_only, found.mounts) == ("none", True, spec.mounts)
 

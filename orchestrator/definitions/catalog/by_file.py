@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.definitions.catalog.entries import AnyEntry, Entry
 from orchestrator.definitions.catalog.hub_words import CONFIG, labels_of
 from orchestrator.definitions.catalog.preparation import PreparationFault
 from orchestrator.definitions.kinds.assets import Model, ModelFile
-from orchestrator.definitions.kinds.base import is_name, is_relative_path
+from orchestrator.definitions.kinds.base import Strict, is_name, is_relative_path
 from orchestrator.definitions.yaml import decode, nearest, suggestion
 from orchestrator.definitions.yaml.nodes import ListNode, MapNode, Node, ScalarNode
 from orchestrator.errors import DefinitionError
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
             """A folder of samples."""
 
 
+S = TypeVar("S", bound=Strict)
 NOT_SAID = "not said"
 _DTYPES = ("float32", "uint8", "int64")
 """What a benchmark can say of its input."""
@@ -91,12 +92,7 @@ def file_of(document: Document, path: Path, look: Look | None) -> File | None:
         raise DefinitionError([document.fault("model-url", message, ("model",), hint)])
     if node is None or not is_file(node):
         return None
-    if isinstance(node, MapNode):
-        said = decode(replace(document, root=node, problems=()), ModelFile)
-        node = node.child("file") or node
-    else:
-        assert isinstance(node, ScalarNode)  # `is_file` knows no other
-        said = ModelFile(file=node.value)
+    said, node = said_of(document, node, ModelFile, "file")
     name = beside(document, node, said.file)
     if look is None:
         raise fault("file-missing", f"`{name}` cannot be read here", "name a recipe of the model", document, node)
@@ -127,6 +123,14 @@ def _hub_file(document: Document, said: ModelFile, node: Node, name: str, found:
 def fault(slug: str, message: str, hint: str, document: Document, node: Node) -> DefinitionError:
     """A fault at a value of a recipe."""
     return DefinitionError([document.problem(slug, message, node.span(document.path), hint)])
+
+
+def said_of(document: Document, node: Node, kind: type[S], key: str) -> tuple[S, Node]:
+    """What a recipe says of a file or folder beside it, and the node of its name: a name, or a map with ``key``."""
+    if isinstance(node, MapNode):
+        return decode(replace(document, root=node, problems=()), kind), node.child(key) or node
+    assert isinstance(node, ScalarNode)  # `is_file` knows no other
+    return kind.model_validate({key: node.value}), node
 
 
 def beside(document: Document, node: Node, text: str) -> str:

@@ -12,14 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.catalog.by_file import NOT_SAID, beside, fault, is_file, near_file, tree_of, with_value
+from orchestrator.definitions.catalog.by_file import (
+    NOT_SAID,
+    beside,
+    fault,
+    is_file,
+    near_file,
+    said_of,
+    tree_of,
+    with_value,
+)
 from orchestrator.definitions.catalog.entries import AnyEntry, Entry
 from orchestrator.definitions.catalog.hub_words import described
 from orchestrator.definitions.catalog.preparation import PreparationFault, prepared
 from orchestrator.definitions.kinds.assets import Dataset, SampleFolder
 from orchestrator.definitions.kinds.base import is_name
 from orchestrator.definitions.yaml import decode
-from orchestrator.definitions.yaml.nodes import MapNode, Node, ScalarNode
+from orchestrator.definitions.yaml.nodes import Node, ScalarNode
 from orchestrator.facts.model_file import FileFault, TensorFacts
 
 if TYPE_CHECKING:
@@ -59,12 +68,7 @@ def samples_of(document: Document, path: Path, look: Look | None) -> Samples | N
     node = document.node(("dataset",))
     if node is None or not is_file(node):
         return None
-    if isinstance(node, MapNode):
-        said = decode(replace(document, root=node, problems=()), SampleFolder)
-        node = node.child("folder") or node
-    else:
-        assert isinstance(node, ScalarNode)  # `is_file` knows no other
-        said = SampleFolder(folder=node.value)
+    said, node = said_of(document, node, SampleFolder, "folder")
     name = beside(document, node, said.folder)
     if look is None:
         raise fault("file-missing", f"`{name}` cannot be read here", "name a recipe of the data", document, node)

@@ -32,14 +32,14 @@ def container_of(
     memory = memory_limit(host)
     shm = size_bytes(target.shm)
     preflight_memory(host, need=_memory_need(workload, shm), limit=memory)
-    return ContainerSpec(
+    spec = ContainerSpec(
         name=f"mlorch-{identifier}",
         image=workload.image,
         command=workload.harness.command,
         user=environment.user.inside,
-        mounts=(*_mounts(workload, environment, cell, identifier), *devices.mounts),
+        mounts=_mounts(workload, environment, cell, identifier),
         tmpfs=_tmpfs(memory, environment.user.inside),
-        env=_env({**target.env, **devices.env}, len(cpus)),
+        env=_env(target.env, len(cpus)),
         labels={
             "org.mlorch.run": identifier,
             OWNER_LABEL: environment.owner,
@@ -53,17 +53,11 @@ def container_of(
         shm=shm,
         pids=PIDS,
         ulimits=_ulimits(target.ulimits, environment.limits, target.name),
-        groups=devices.groups,
         capabilities=tuple(c.name for c in target.capabilities),
-        devices=devices.nodes,
-        cdi_devices=devices.cdi,
-        gpus=devices.gpus,
-        runtime=devices.runtime,
-        expects=devices.expects,
-        exclusive=devices.exclusive,
         ipc=target.ipc,
         workdir="/scratch",
     )
+    return devices.given_to(spec)
 
 
 def _memory_need(workload: Workload, shm: int) -> int:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from orchestrator.definitions.kinds.targets import DeviceNode, Group, Target
-    from orchestrator.facts.containers import Mount
+    from orchestrator.facts.containers import ContainerSpec, Mount
     from orchestrator.facts.devices import DeviceInventory, Node, Unit
 
 _METHODS: dict[str, Callable[[Wanted], Injection | None]] = {
@@ -59,6 +59,21 @@ class Devices:
     exclusive: tuple[str, ...] = ()
     near: tuple[int, ...] = ()
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)
+
+    def given_to(self, spec: ContainerSpec) -> ContainerSpec:
+        """The container with these devices: what a run's container and a prepare step's get of them."""
+        return replace(
+            spec,
+            mounts=(*spec.mounts, *self.mounts),
+            env=dict(sorted({**spec.env, **self.env}.items())),
+            groups=self.groups,
+            devices=self.nodes,
+            cdi_devices=self.cdi,
+            gpus=self.gpus,
+            runtime=self.runtime,
+            expects=self.expects,
+            exclusive=self.exclusive,
+        )
 
 
 def plan_devices(target: Target, inventory: DeviceInventory, selection: str, user: str) -> Devices:
