@@ -60,6 +60,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
     # Recipes become some 100,000 values that are needed until the end: looking for garbage among them costs
     # every short command a tenth of its time.
     gc.set_threshold(100_000, 20, 20)
+    # Recipes mean what mlorch says, not what a plugin of another package adds; and looking for one takes 10 ms.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     _make_streams_usable()
     arguments = sys.argv[1:] if argv is None else argv
     sys.exit(run(arguments))

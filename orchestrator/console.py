@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from orchestrator.ci.markers import SUMMARY_LIMIT, detect
+from orchestrator.ci import detect
 from orchestrator.facts.neutral import neutral, neutral_json
 
 if TYPE_CHECKING:
@@ -170,6 +170,8 @@ class Console:
         path = self.ci.summary if self.ci is not None else ""
         if not path:
             return
+        from orchestrator.ci.markers import SUMMARY_LIMIT
+
         try:
             with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123 (appended; the file is the system's)
                 if file.tell() + len(text.encode()) < SUMMARY_LIMIT:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from orchestrator.facts.neutral import neutral
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from orchestrator.errors import Problem
 
@@ -23,16 +23,6 @@ _OLD_COMMAND = "##["
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+.!|~&@:-])")
 SUMMARY_LIMIT = 900_000
 """Bytes; GitHub takes 1 MiB a step and drops what is larger."""
-
-
-def detect(environ: Mapping[str, str], folder: str) -> GitHub | GitLab | None:
-    """The CI system that this process runs in, ``folder`` being where; None elsewhere."""
-    if environ.get("GITHUB_ACTIONS") == "true":
-        workspace, summary = environ.get("GITHUB_WORKSPACE", ""), environ.get("GITHUB_STEP_SUMMARY", "")
-        return GitHub(workspace=workspace, folder=folder, summary=summary)
-    if environ.get("GITLAB_CI") == "true":
-        return GitLab()
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from orchestrator.errors import HostLimitError, MlorchError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from orchestrator.engines.model import Engine
+    from orchestrator.engines.model import Engine, Sweepable
     from orchestrator.facts.containers import ContainerSpec
 
 _PROC = Path("/proc")
@@ -104,9 +105,38 @@ def ended(container: str, state: Mapping[str, Any], *, out_of_memory: bool = Fal
     )
 
 
+class Removals:
+    """Containers that ended and are being removed while their results are read: an engine takes a quarter second.
+
+    Nothing is left to chance: the threads are no daemons, so this process does not end before they do, and the
+    container of a process that is killed is swept by the next one.
+    """
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, engine: Sweepable, container: str) -> None:
+        thread = threading.Thread(target=self._remove, args=(engine, container))
+        self._threads.append(thread)
+        thread.start()
+
+    def wait(self) -> None:
+        """Until none is left that began before."""
+        while self._threads:
+            self._threads.pop().join()
+
+    @staticmethod
+    def _remove(engine: Sweepable, container: str) -> None:
+        with contextlib.suppress(MlorchError):  # an engine that is gone is told by whoever asks it next
+            engine.remove(container)
+
+
 @contextlib.contextmanager
-def removed_after(engine: Engine, container: str) -> Iterator[None]:
-    """Remove a container after the `with`, whatever happens in it; one that did not end by itself is stopped first."""
+def removed_after(engine: Engine, container: str, removals: Removals | None = None) -> Iterator[None]:
+    """Remove a container after the `with`, whatever happens in it; one that did not end by itself is stopped first.
+
+    With ``removals`` one that ended is removed while the caller goes on.
+    """
     ended = False
     try:
         yield
@@ -116,7 +146,10 @@ def removed_after(engine: Engine, container: str) -> Iterator[None]:
             if not ended:
                 # The harness ends at once; a first process without a handler ignores the signal.
                 engine.stop(container, grace_s=5)
-            engine.remove(container)
+            if ended and removals is not None:
+                removals.begin(engine, container)
+            else:
+                engine.remove(container)
 
 
 def lines(chunks: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[str]:

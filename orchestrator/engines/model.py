@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from orchestrator.engines.access import Consent, EngineAccess
+    from orchestrator.engines.access import EngineAccess
     from orchestrator.engines.builds import BuildRequest
+    from orchestrator.engines.consent import Consent
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts, LabelLookUp, LookUp
     from orchestrator.facts.containers import ContainerSpec
 
@@ -147,7 +148,11 @@ class Engine(ImageMoves, Sweepable, Protocol):
     def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts: ...
 
     def run(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> ContainerExit:
-        """Create, start and wait; the container is removed afterwards, whatever happens."""
+        """Create, start and wait; the container is removed afterwards, whatever happens (see `wait_removed`)."""
+        ...
+
+    def wait_removed(self) -> None:
+        """Until the containers that ended are gone: an engine may remove them while their results are read."""
         ...
 
     def stop(self, container_id: str, grace_s: int = 10) -> None: ...

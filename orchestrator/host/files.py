@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 import stat
 import time
 from pathlib import Path
@@ -65,6 +64,8 @@ def require_new(path: Path) -> None:
 
 def copy_new(source: Path, path: Path) -> None:
     """Copy a file to a place where none is, whole or not at all; raises `WriteFailed`."""
+    import shutil  # which imports every compressor, and most commands copy nothing
+
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         shutil.copyfile(source, temporary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,23 +32,6 @@ def pci_devices(root: Path = Path("/")) -> tuple[PciDevice, ...]:
         return ()
     found = (_device(bus / name) for name in sorted(names, key=_order))
     return tuple(device for device in found if device is not None)
-
-
-def hardware_signature(root: Path = Path("/")) -> str:
-    """Changes when a device, its driver or a device node comes or goes; cheap enough for every command."""
-    bus, dev = os.path.join(root, "sys/bus/pci/devices"), os.path.join(root, "dev")  # noqa: PTH118 (on the hot path)
-    parts = []
-    try:
-        for name in sorted(os.listdir(bus)):  # noqa: PTH208
-            try:
-                driver = os.readlink(f"{bus}/{name}/driver").rpartition("/")[2]  # noqa: PTH115
-            except OSError:
-                driver = ""
-            parts.append(f"{name}={driver}")
-        parts.append(str(os.stat(dev).st_mtime_ns))  # noqa: PTH116
-    except OSError:
-        pass
-    return " ".join(parts)
 
 
 def _order(address: str) -> tuple[int, ...]:

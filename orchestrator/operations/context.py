@@ -14,7 +14,7 @@ from orchestrator.definitions.settings import Settings, pinned, recipe_specs, se
 from orchestrator.engines.access import EngineAccess
 from orchestrator.errors import EngineError, UsageError
 from orchestrator.host.folders import cache_home
-from orchestrator.host.pci import hardware_signature
+from orchestrator.host.sysfs import hardware_signature
 from orchestrator.operations.plan_cache import AUTO, CachedPlans, Selection, cached_plans
 from orchestrator.operations.progress import Silent
 from orchestrator.operations.recipe_cache import slot
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog, Root
     from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.engines import Engine, EngineFactory, EngineFacts, ImageFacts
+    from orchestrator.engines.inventory import LabelLookUp
     from orchestrator.facts.build import BuildPlan, BuildSettings
     from orchestrator.host.accelerators import Machine
     from orchestrator.host.detect import Presence
@@ -287,8 +288,12 @@ class Context:
 
     def labelled_images(self, label: str) -> Sequence[ImageFacts]:
         """Every tagged image with a label (``name`` or ``name=value``): the quick way where the engine has one."""
-        fast = self.engine_factory.fast_labelled(self.engine_access)
-        return self.engine.images(label) if fast is None else fast(label)
+        return self._labelled(label)
+
+    @cached_property
+    def _labelled(self) -> LabelLookUp:
+        """Found once: where the engine listens is asked of files and sockets, and a plan asks for every layer."""
+        return self.engine_factory.fast_labelled(self.engine_access) or self.engine.images
 
     def try_look_up(self) -> LookUp | None:
         """The same, or None where no engine answers: a plan then says `unknown`."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines import ENGINES, engine_factory
-from orchestrator.engines.access import Consent, EngineAccess
+from orchestrator.engines.access import EngineAccess
 from orchestrator.engines.cdi import known
+from orchestrator.engines.consent import Consent
 from orchestrator.errors import MlorchError
 
 if TYPE_CHECKING:

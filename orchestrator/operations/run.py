@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 MORE_TRIES = 2
 """How often a test is repeated at another rate where the rate was a guess."""
+WARM_AFTER_S = 0.5
+"""Seconds until the first container is up: mlorch itself has nothing to do then."""
 LEAST_DISK = 64 * 2**20
 """Bytes that must be free below results: an accuracy log and a detail log of the largest default test."""
 
@@ -78,8 +81,21 @@ def run(context: Context, request: RunRequest, progress: Progress, watcher: Watc
     from orchestrator.host.process import signals_interrupt
 
     with signals_interrupt():
-        for outcome in outcomes(prepare(context, request, progress, watcher)):
-            yield _reported(outcome)
+        prepared = prepare(context, request, progress, watcher)
+        _warm_report_later()
+        for outcome in outcomes(prepared):
+            summary = _reported(outcome)
+            prepared.runner.engine.wait_removed()
+            yield summary
+
+
+def _warm_report_later() -> None:
+    """Have what reports are made with at hand when the first test ends; by then its harness is still loading."""
+    from orchestrator.results.report import warm
+
+    timer = threading.Timer(WARM_AFTER_S, warm)
+    timer.daemon = True
+    timer.start()
 
 
 def _reported(outcome: Outcome) -> Summary:
@@ -156,7 +172,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         asked = pool.submit(_ask_engine, context)
         chosen = context.target(request.target, arch=request.arch)
         selection = run_plan.selection_of(context, request, chosen)
-        planned = run_plan.planned_for(context, selection, context.plans(selection).plans)
+        planned = run_plan.planned_for(context, selection, context.plans(selection).plans, official=request.official)
         require_host(context, chosen, progress)
         host = host_facts()
         engine, facts, limits = asked.result()
@@ -225,7 +241,7 @@ def _with_images(
         from orchestrator.operations.build import build_images
 
         plans, _ = build_images(context, selection, progress, pull_policy=policy)
-        planned = run_plan.planned_for(context, selection, plans)
+        planned = run_plan.planned_for(context, selection, plans, official=request.official)
         found = look_up([one.plan.image for one in planned])
     return planned, {image: facts for image, facts in found.items() if facts is not None}
 
@@ -271,7 +287,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
             one,
             workload=replace(one.workload, model_folder=folder(one.model), dataset_folder=folder(one.dataset)),
         )
-        for one in run_plan.planned_for(context, selection, context.plans(selection).plans)
+        for one in run_plan.planned_for(context, selection, context.plans(selection).plans, official=request.official)
     ]
     engine = None
     if not context.catalog.target(chosen.name).definition.passthrough.empty:

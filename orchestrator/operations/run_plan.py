@@ -138,19 +138,25 @@ def _official_test(catalog: Catalog, what: Benchmark) -> OfficialTest | None:
     return catalog.round_rules(what.round).official(what.stands_for)
 
 
-def planned_for(context: Context, selection: Selection, plans: Sequence[BuildPlan]) -> tuple[PlannedBenchmark, ...]:
-    """The workloads of ``plans``, as the selection wants its benchmarks; their asset folders are not known yet."""
-    return planned_benchmarks(context.catalog_for(selection.benchmarks, selection.changes), plans, selection.round)
+def planned_for(
+    context: Context, selection: Selection, plans: Sequence[BuildPlan], *, official: bool
+) -> tuple[PlannedBenchmark, ...]:
+    """The workloads of ``plans``, as the selection wants its benchmarks: `planned_benchmarks`."""
+    catalog = context.catalog_for(selection.benchmarks, selection.changes)
+    return planned_benchmarks(catalog, plans, selection.round, official=official)
 
 
 def planned_benchmarks(
-    catalog: Catalog, plans: Sequence[BuildPlan], round_name: str = ""
+    catalog: Catalog, plans: Sequence[BuildPlan], round_name: str = "", *, official: bool = True
 ) -> tuple[PlannedBenchmark, ...]:
-    """The workloads of ``plans`` by the rules of a round (empty: their own); their asset folders are not known yet."""
-    return tuple(_planned_benchmark(catalog, plan, round_name) for plan in plans)
+    """The workloads of ``plans`` by the rules of a round (empty: their own); their asset folders are not known yet.
+
+    ``official`` says that what the round asks of a test is wanted: reading a round takes its time.
+    """
+    return tuple(_planned_benchmark(catalog, plan, round_name, official=official) for plan in plans)
 
 
-def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str) -> PlannedBenchmark:
+def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str, *, official: bool) -> PlannedBenchmark:
     benchmark = benchmark_in(catalog, plan.benchmark, round_name)
     what = benchmark.definition
     model, dataset = catalog.model(what.model), catalog.dataset(what.dataset)
@@ -166,7 +172,7 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str) -> Pl
         dataset_folder=NO_FOLDER,
         arch=plan.arch,
         loadgen_model=_loadgen_model(catalog, what),
-        official=_official_test(catalog, what),
+        official=_official_test(catalog, what) if official else None,
         parameters=_parameters(benchmark),
         program_id=program_id(plan),
     )

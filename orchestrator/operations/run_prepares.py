@@ -50,7 +50,7 @@ def planned_prepares(context: Context, request: RunRequest) -> tuple[PlannedPrep
     """
     chosen = context.target(request.target, arch=request.arch)
     selection = run_plan.selection_of(context, request, chosen)
-    planned = run_plan.planned_for(context, selection, context.plans(selection).plans)
+    planned = run_plan.planned_for(context, selection, context.plans(selection).plans, official=False)
     provider = asset_provider(context, Silent(), target=chosen.name, data=request.data)
     entries: list[Entry[Asset]] = []
     for one in planned:

@@ -90,6 +90,12 @@ def templates() -> Environment:
     return found
 
 
+def warm() -> None:
+    """Compile what a page is made of: that takes longer than making one."""
+    for name in ("_parts.html.j2", "_test.html.j2", "chart.svg.j2", "report.html.j2"):
+        templates().get_template(name)
+
+
 @cache
 def _css() -> str:
     """The style sheet; our own text, so it is not escaped."""

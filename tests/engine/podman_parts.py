@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from orchestrator.engines import engine_factory
-from orchestrator.engines.access import Consent
+from orchestrator.engines.consent import Consent
 
 
 def podman():

@@ -18,7 +18,7 @@ import pytest
 from docker_parts import Bench, busybox, sh, spec, step
 
 from orchestrator.engines import private
-from orchestrator.engines.access import Consent
+from orchestrator.engines.consent import Consent
 from orchestrator.engines.docker import hosts
 from orchestrator.engines.docker.engine import connect
 from orchestrator.engines.docker.lookup import socket_lookup

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.ci.markers import GitHub, GitLab, detect, markdown, markdown_table
+from orchestrator.ci import detect
+from orchestrator.ci.markers import GitHub, GitLab, markdown, markdown_table
 from orchestrator.cli import run
 from orchestrator.console import Console
 from orchestrator.errors import Problem, Span

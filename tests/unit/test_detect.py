@@ -14,7 +14,8 @@ from orchestrator.facts.devices import FoundDevice
 from orchestrator.host.accelerators import found_devices, this_machine
 from orchestrator.host.checks import check_host, checks_of
 from orchestrator.host.detect import Passable, best, presence, presences
-from orchestrator.host.pci import hardware_signature, pci_devices
+from orchestrator.host.pci import pci_devices
+from orchestrator.host.sysfs import hardware_signature
 from orchestrator.operations.target_choice import all_targets, choice_message
 
 CATALOG = load([builtin_root()])

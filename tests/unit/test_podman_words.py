@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.definitions.settings import Settings
 from orchestrator.engines import ENGINES, engine_factory
-from orchestrator.engines.access import Consent
 from orchestrator.engines.builds import BuildLog, passing
+from orchestrator.engines.consent import Consent
 from orchestrator.engines.limits import own_limits
 from orchestrator.engines.model import numbers
 from orchestrator.engines.podman import cli as podman_cli

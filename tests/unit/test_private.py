@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engines import EngineFacts, private
-from orchestrator.engines.access import Consent
+from orchestrator.engines.consent import Consent
 from orchestrator.engines.docker import hosts
 from orchestrator.engines.docker.facts import unmet_requirement
 from orchestrator.engines.limits import limits_of

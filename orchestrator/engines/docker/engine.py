@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.builds import built, held
-from orchestrator.engines.containers import removed_after, require_inputs
+from orchestrator.engines.containers import Removals, removed_after, require_inputs
 from orchestrator.engines.docker import images, transfer
 from orchestrator.engines.docker.client import choose, whales
 from orchestrator.engines.docker.containers import create, follow
@@ -60,6 +60,8 @@ class DockerEngine:
 
     def __init__(self, host: str) -> None:
         self.host = host
+        # Elsewhere the questions go through the SDK's session, which is for one thread.
+        self._removals = None if socket_path(host) is None else Removals()
 
     @cached_property
     def sdk(self) -> docker.APIClient:
@@ -190,7 +192,7 @@ class DockerEngine:
             require_inputs(spec)
         with self._answers(spec.image):
             container = create(self.sdk, spec)
-            with removed_after(self, container):
+            with removed_after(self, container, self._removals):
                 return follow(self.sdk, container, on_line)
 
     def containers(self, label: str) -> list[ContainerFacts]:
@@ -210,6 +212,11 @@ class DockerEngine:
     def remove(self, container_id: str) -> None:
         """Remove a container, running or not; one that is gone is fine."""
         self.lookup.remove(container_id)
+
+    def wait_removed(self) -> None:
+        """Until the containers that ended are removed."""
+        if self._removals is not None:
+            self._removals.wait()
 
     @contextmanager
     def _answers(self, image: str = "") -> Iterator[None]:

@@ -8,7 +8,7 @@ from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.docker.hosts import find_host, require_listener, silence, socket_path
 
 if TYPE_CHECKING:
-    from orchestrator.engines.access import Consent
+    from orchestrator.engines.consent import Consent
     from orchestrator.engines.docker.engine import DockerEngine
     from orchestrator.engines.docker.lookup import Lookup
     from orchestrator.engines.inventory import LabelLookUp, LookUp

@@ -189,3 +189,6 @@ class PodmanEngine:
     def remove(self, container_id: str) -> None:
         """Remove a container, running or not; one that is gone is fine."""
         self.podman.remove(container_id)
+
+    def wait_removed(self) -> None:
+        """Nothing to wait for: `run` waits for it, as what sweeps a killed mlorch must know the container till then."""

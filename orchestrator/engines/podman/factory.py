@@ -10,7 +10,7 @@ from orchestrator.engines.podman.runs import RunSweep, running
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
-    from orchestrator.engines.access import Consent
+    from orchestrator.engines.consent import Consent
     from orchestrator.engines.inventory import LabelLookUp, LookUp
     from orchestrator.engines.model import EngineFacts
     from orchestrator.engines.podman.engine import PodmanEngine

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from orchestrator.engines.access import Consent
+    from orchestrator.engines.consent import Consent
     from orchestrator.engines.model import EngineFacts
     from orchestrator.engines.private import EnginePaths
     from orchestrator.engines.private.packages import Origin

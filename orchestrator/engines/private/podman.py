@@ -17,7 +17,7 @@ from orchestrator.host.command import must_run
 from orchestrator.host.folders import data_home
 
 if TYPE_CHECKING:
-    from orchestrator.engines.access import Consent
+    from orchestrator.engines.consent import Consent
 
 PACKAGES = (
     "podman", "conmon", "runc", "catatonit", "netavark", "aardvark-dns", "golang-github-containers-common",
