@@ -142,9 +142,10 @@ def _in_container(shape: Container, settings: dict, favoured: Weight) -> dict:
 def _on_host(shape: Container, settings: dict, python: Path, favoured: Weight) -> dict:
     """The same on the same processors; the paths are those that the container mounts."""
     here = json.loads(json.dumps(settings))
-    for part, key in (("model", "path"), ("dataset", "inputs"), ("dataset", "labels")):
-        inside = Path(here[part][key])
-        here[part][key] = str(Path(shape.source(str(inside.parent))) / inside.name)
+    arrays = here["dataset"]["arrays"]
+    for document, key in ((here["model"], "path"), *((arrays, name) for name in arrays)):
+        inside = Path(document[key])
+        document[key] = str(Path(shape.source(str(inside.parent))) / inside.name)
 
     def before() -> None:
         favoured.enter()

@@ -187,21 +187,21 @@ def settings_for(name: str, scenario: str, options: argparse.Namespace, cpus: li
     data = options.data / workload.dataset
     unset = ("target_qps", "expected_latency_ns", "target_latency_ns", "target_latency_percentile")
     return {
-        "version": 1,
+        "version": 2,
         "run_id": "harness-efficiency",
         "benchmark": name,
+        "task": "image-classification",
         "scenario": scenario,
         "mode": "performance",
         "backend": options.framework,
         "providers": [options.provider],
         "model": {
             "path": str(options.models / workload.model / "model.onnx"),
-            "input": {"name": workload.input, "dtype": "uint8", "scale": 1.0},
-            "output": {"name": "logits"},
+            "inputs": [{"name": workload.input, "array": "inputs", "dtype": "uint8", "scale": 1.0, "varies": False}],
+            "outputs": ["logits"],
         },
         "dataset": {
-            "inputs": str(data / "images.npy"),
-            "labels": str(data / "labels.npy"),
+            "arrays": {"inputs": str(data / "images.npy"), "labels": str(data / "labels.npy")},
             "samples": workload.samples,
             "performance_samples": workload.samples,
         },

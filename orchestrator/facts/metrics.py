@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-ACCURACIES = ("top1",)
-"""The accuracies that our own harness can count; `harness/accuracy.py` has the same names."""
 LATENCIES = ("p50", "p90", "p97", "p99", "mean")
 """The latencies that every document of a result has; others may stand beside them."""
 ALL_LATENCIES = ("min", "p50", "p90", "p95", "p97", "p99", "p99.9", "max", "mean")

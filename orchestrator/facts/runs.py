@@ -80,12 +80,14 @@ class RunStep:
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)
     external: ExternalRun | None = None
     """Of a harness that is not ours; ``container`` is then the one of its LoadGen test."""
+    scoring: ContainerSpec | None = None
+    """What counts the accuracy after the test; None where the harness does that itself."""
 
     @property
     def containers(self) -> tuple[ContainerSpec, ...]:
         """All of its containers, in the order in which they run."""
         if self.external is None:
-            return (self.container,)
+            return (self.container,) if self.scoring is None else (self.container, self.scoring)
         return tuple(step.container for step in self.external.steps)
 
     @property

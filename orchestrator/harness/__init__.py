@@ -6,5 +6,5 @@ docs/run-contract.md and imports nothing of the orchestrator; numpy, mlperf_load
 framework of its backend and the standard library are all that it needs.
 """
 
-VERSION = 1
+VERSION = 2
 """The version of settings.json and harness.json."""

@@ -126,32 +126,34 @@ def _leave(error: BaseException, report: Report) -> None:
 
 def _run(settings: Settings, report: Report) -> None:
     phase("load")
-    from . import effective, loadgen, sut, trials
+    from . import effective, loadgen, sut, tasks, trials
     from .instances import Instances
     from .samples import Samples
+    from .work import Work
 
     report.stamp("imported")
-    samples, instances = Samples(settings), Instances(settings)
+    samples, instances, task = Samples(settings), Instances(settings), tasks.create(settings)
+    work = Work(instances, samples, task)
     samples.load(range(settings.dataset.performance_samples))
     report.backend = instances.get(1, 0).describe()
     report.stamp("model_loaded")
 
     phase("calibrate")
     loaded, seconds = settings.dataset.performance_samples, effective.CALIBRATION_SECONDS
-    chosen = effective.resolve(settings, trials.Trials(instances, samples, loaded, seconds))
+    chosen = effective.resolve(settings, trials.Trials(work, loaded, seconds))
     report.calibration, report.effective = chosen.calibration, chosen.document()
     instances.tune(chosen.layout)
     report.stamp("calibrated")
     log(f"{chosen.layout.instances} x {chosen.layout.threads} threads, batch {chosen.layout.batch}")
 
     phase("warmup")
-    trials.warm_up(instances, samples, chosen.layout)
+    trials.warm_up(work, chosen.layout)
 
     phase("accuracy" if settings.mode == "accuracy" else "test")
     largest = max(chosen.layout.batch, effective.samples_per_query(settings))
-    pool = sut.ResponsePool(chosen.layout.instances, largest, lambda error: _end_soon(error, report))
+    pool = sut.ResponsePool(chosen.layout.instances, largest, task.answer, lambda error: _end_soon(error, report))
     delay = chosen.values.get("batch_delay_us", 0) / 1e6
-    system = sut.create(settings.scenario, instances, samples, chosen.layout, pool, delay)
+    system = sut.create(settings.scenario, work, chosen.layout, pool, delay)
     system.start()
     with ProgressLines(lambda: _progress(settings, chosen, pool)):
         loadgen.run(settings, chosen, samples, system, report.folder)
@@ -163,9 +165,7 @@ def _run(settings: Settings, report: Report) -> None:
         pool.latencies.write(report.folder, of="query" if settings.scenario.endswith("Stream") else "sample")
     emit("progress", done=pool.done, total=pool.done, qps=None, left_s=0.0)
     if settings.mode == "accuracy":
-        from .accuracy import score
-
-        report.accuracy = score(report.folder / "mlperf_log_accuracy.json", samples.labels, settings)
+        report.accuracy = task.accuracy(report.folder / "mlperf_log_accuracy.json")
 
 
 def _end_soon(error: BaseException, report: Report) -> None:

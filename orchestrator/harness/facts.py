@@ -9,7 +9,7 @@ import socket
 from importlib import metadata
 from pathlib import Path
 
-from .backend import FRAMEWORKS
+from .backends import FRAMEWORKS
 
 PACKAGES = ("numpy", *(name for one in FRAMEWORKS.values() for name in one.packages), "mlcommons-loadgen")
 LIMITS = ("nofile", "nproc", "memlock", "stack", "core")

@@ -7,12 +7,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import backend
+from . import backends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .backend import Backend
+    from .backends import Backend
     from .settings import Settings
 
 
@@ -39,7 +39,7 @@ class Instances:
         if missing := sorted(set(self.cpus) - allowed):
             raise ValueError(f"processors {missing} were planned, but only {sorted(allowed)} may be used")
         self._settings = settings
-        self._model = backend.create(settings.backend)
+        self._model = backends.create(settings.backend)
         self._loaded: dict[tuple[int, ...], Backend] = {}
 
     def group(self, threads: int, instance: int) -> tuple[int, ...]:
@@ -59,7 +59,7 @@ class Instances:
         return () if self._model.shares(self._settings, threads) else self.group(threads, instance)
 
     def _load(self, key: tuple[int, ...], threads: int) -> None:
-        model = backend.create(self._settings.backend)
+        model = backends.create(self._settings.backend)
         model.load(self._settings, threads)
         self._loaded[key] = model
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import types
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -11,7 +12,6 @@ from . import VERSION
 from .scenarios import SCENARIOS, ScenarioName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -21,31 +21,30 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """The model's input; stored samples are multiplied by ``scale`` on loading."""
+    """An input of the model, from an array of the dataset whose values are multiplied by ``scale`` on loading.
+
+    Where it ``varies``, the array's second axis is padded, and the array ``lengths`` says how long each sample is.
+    """
 
     name: str
-    dtype: Literal["float32", "uint8", "int64"]
+    array: str
+    dtype: Literal["float32", "uint8", "int32", "int64"]
     scale: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    name: str
+    varies: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
     path: str
-    input: Input
-    output: Output
+    inputs: tuple[Input, ...]
+    outputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Two ``.npy`` files with the sample axis first."""
+    """Arrays by name: ``.npy`` files with the sample axis first."""
 
-    inputs: str
-    labels: str
+    arrays: Mapping[str, str]
     samples: int
     performance_samples: int
 
@@ -77,7 +76,7 @@ class Execution:
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    metric: Literal["top1"]
+    metric: str
     unit: str
 
 
@@ -88,6 +87,7 @@ class Settings:
     version: int
     run_id: str
     benchmark: str
+    task: str
     scenario: ScenarioName
     mode: Literal["performance", "accuracy"]
     backend: str
@@ -145,8 +145,8 @@ def _value(kind: Any, value: object, where: str) -> Any:
         return None if value is None else _value(args[0], value, where)
     if origin is Literal:
         return _literal(args, value, where)
-    if origin is tuple:
-        return _tuple(args[0], value, where)
+    if origin in {tuple, Mapping}:
+        return _tuple(args[0], value, where) if origin is tuple else _mapping(args[1], value, where)
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
@@ -166,6 +166,12 @@ def _tuple(kind: Any, value: object, where: str) -> tuple[Any, ...]:
     return tuple(_value(kind, item, f"{where}[{at}]") for at, item in enumerate(value))
 
 
+def _mapping(kind: Any, value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{where}: an object was expected")
+    return {key: _value(kind, item, f"{where}.{key}") for key, item in value.items()}
+
+
 def _check(settings: Settings) -> None:
     """What the types cannot say: values that are too small and settings that need each other."""
     _check_positive(settings)
@@ -178,6 +184,7 @@ def _check(settings: Settings) -> None:
         raise SettingsError("dataset.performance_samples: more than dataset.samples")
     if SCENARIOS[settings.scenario].at_a_rate and loadgen.target_latency_ns is None:
         raise SettingsError(f"loadgen.target_latency_ns: the {settings.scenario} scenario needs it")
+    _check_arrays(settings)
     _check_processors(execution)
 
 
@@ -200,6 +207,16 @@ def _check_positive(settings: Settings) -> None:
     for name, value in positive.items():
         if value is not None and not value > 0:
             raise SettingsError(f"{name}: {value} is not above zero")
+
+
+def _check_arrays(settings: Settings) -> None:
+    inputs = settings.model.inputs
+    wanted = [each.array for each in inputs] + ["lengths" for each in inputs if each.varies]
+    for name in wanted:
+        if name not in settings.dataset.arrays:
+            raise SettingsError(f"dataset.arrays.{name}: missing, and model.inputs need it")
+    if not inputs or not settings.model.outputs:
+        raise SettingsError("model: an input and an output at least were expected")
 
 
 def _check_processors(execution: Execution) -> None:

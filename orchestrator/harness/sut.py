@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING
 import mlperf_loadgen as lg
 import numpy as np
 
-from .accuracy import ANSWER
 from .instances import pin
 from .latencies import Latencies
 from .scenarios import SCENARIOS
-from .work import Team, runner
+from .work import Team
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
-    from .accuracy import Answers
-    from .instances import Instances, Layout
-    from .samples import Samples
+    from .instances import Layout
     from .scenarios import ScenarioName
-    from .work import Run
+    from .tasks import Answers
+    from .work import Run, Work
 
     Item = tuple[list[int], list[int], list[int]]
     """Ids and indexes of samples that LoadGen waits for, and when they arrived: one time each, or one for all."""
@@ -36,20 +35,22 @@ class ResponsePool:
 
     Each worker has a slot with a buffer for a batch of answers and a response object for
     each place in it: only the ids change from call to call, which costs a third of making
-    new objects. After a failure every query is answered at once with what the buffer
-    holds, so that LoadGen ends by itself: an exception that reaches it aborts the process
+    new objects. Answers without one size (``answer`` None) lie where they were made, and their
+    places and sizes change too. After a failure every query is answered at once with what the
+    buffer holds, so that LoadGen ends by itself: an exception that reaches it aborts the process
     (LoadGen 6.0.17).
     """
 
-    def __init__(self, slots: int, largest: int, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, slots: int, largest: int, answer: np.dtype[Any] | None, on_failure: Callable[[BaseException], None]
+    ) -> None:
         self._done = [0] * slots  # one writer each
         self.latencies = Latencies(slots)
-        self._answers = [np.zeros(largest, ANSWER) for _ in range(slots)]
+        self._sizeless = answer is None
+        size = 0 if answer is None else answer.itemsize
+        self._answers = [np.zeros(largest if size else 0, answer or "u1") for _ in range(slots)]
         self._responses = [
-            [
-                lg.QuerySampleResponse(0, row.ctypes.data + ANSWER.itemsize * at, ANSWER.itemsize)
-                for at in range(largest)
-            ]
+            [lg.QuerySampleResponse(0, row.ctypes.data + size * at, size) for at in range(largest)]
             for row in self._answers
         ]
         self._on_failure = on_failure
@@ -64,8 +65,16 @@ class ResponsePool:
 
     def complete(self, slot: int, ids: list[int], answers: Answers) -> None:
         """One call into LoadGen for a batch; it copies the answers before it returns."""
-        self._answers[slot][: len(ids)] = answers
+        if isinstance(answers, list):
+            self._point_at(slot, answers)
+        else:
+            self._answers[slot][: len(ids)] = answers
         self._send(slot, ids)
+
+    def _point_at(self, slot: int, answers: list[bytes]) -> None:
+        """The responses of a slot hold these answers; `answers` outlives the call that sends them."""
+        for response, data in zip(self._responses[slot], answers, strict=False):
+            response.data, response.size = _address(data), len(data)
 
     def _send(self, slot: int, ids: list[int]) -> None:
         responses = self._responses[slot][: len(ids)]
@@ -87,14 +96,16 @@ class ResponsePool:
 
     def give_up(self, slot: int, ids: list[int]) -> None:
         """Answer without the model."""
+        if self._sizeless:
+            self._point_at(slot, [b""] * len(ids))
         self._send(slot, ids)
 
 
 class Direct:
     """SingleStream and MultiStream: the model runs in LoadGen's own thread, helped by the other instances."""
 
-    def __init__(self, instances: Instances, samples: Samples, layout: Layout, pool: ResponsePool) -> None:
-        self._team, self.pool = Team(instances, samples, layout), pool
+    def __init__(self, work: Work, layout: Layout, pool: ResponsePool) -> None:
+        self._team, self.pool = Team(work, layout), pool
         self._started = False
 
     def issue(self, ids: list[int], indexes: list[int]) -> None:
@@ -131,20 +142,19 @@ class Queued:
 
     Offline (``delay`` None) puts whole batches in. Server puts samples in one by one as
     they come; a worker takes what waits, up to the batch, after at most ``delay`` seconds.
+    Whole batches are made of samples of like length, as a batch computes its longest one's padding.
     """
 
-    def __init__(
-        self, instances: Instances, samples: Samples, layout: Layout, pool: ResponsePool, delay: float | None
-    ) -> None:
-        self._instances, self._layout, self.pool = instances, layout, pool
+    def __init__(self, work: Work, layout: Layout, pool: ResponsePool, delay: float | None) -> None:
+        self._work, self._layout, self.pool = work, layout, pool
         self._delay, self._item = delay or 0.0, layout.batch if delay is None else 1
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
-        self._runs = [runner(instances, samples, layout, at) for at in range(layout.instances)]
+        self._runs = [work.runner(layout, at) for at in range(layout.instances)]
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         for slot, run in enumerate(self._runs):
-            thread = threading.Thread(target=self._work, args=(slot, run), name=f"worker-{slot}", daemon=True)
+            thread = threading.Thread(target=self._serve, args=(slot, run), name=f"worker-{slot}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
@@ -158,6 +168,9 @@ class Queued:
         if len(ids) <= size:
             put((ids, indexes, [arrived]))
             return
+        order = self._work.samples.by_length(indexes)
+        if order is not None:
+            ids, indexes = [ids[at] for at in order], [indexes[at] for at in order]
         for start in range(0, len(ids), size):
             put((ids[start : start + size], indexes[start : start + size], [arrived]))
 
@@ -167,8 +180,8 @@ class Queued:
         for thread in self._threads:
             thread.join()
 
-    def _work(self, slot: int, run: Run) -> None:
-        pin(self._instances.group(self._layout.threads, slot))
+    def _serve(self, slot: int, run: Run) -> None:
+        pin(self._work.instances.group(self._layout.threads, slot))
         pool, queued, fill = self.pool, self._queue, self._item < self._layout.batch
         while (item := queued.get()) is not None:
             ids, indexes, arrived = self._fill(*item) if fill else item
@@ -205,10 +218,13 @@ def _left(end: float) -> float:
     return max(end - time.perf_counter(), 0.0)
 
 
-def create(
-    scenario: ScenarioName, instances: Instances, samples: Samples, layout: Layout, pool: ResponsePool, delay: float
-) -> Direct | Queued:
+def _address(data: bytes) -> int:
+    """Where the bytes lie; 0 where there are none."""
+    return np.frombuffer(data, np.uint8).ctypes.data if data else 0
+
+
+def create(scenario: ScenarioName, work: Work, layout: Layout, pool: ResponsePool, delay: float) -> Direct | Queued:
     """The system for a scenario; ``delay`` in seconds, for Server."""
     if SCENARIOS[scenario].one_by_one:
-        return Direct(instances, samples, layout, pool)
-    return Queued(instances, samples, layout, pool, delay if SCENARIOS[scenario].at_a_rate else None)
+        return Direct(work, layout, pool)
+    return Queued(work, layout, pool, delay if SCENARIOS[scenario].at_a_rate else None)

@@ -11,14 +11,13 @@ import numpy as np
 
 from .calibrate import Trial
 from .instances import run_pinned
-from .work import Team, runner
+from .work import Team
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .instances import Instances, Layout
-    from .samples import Samples
-    from .work import Run
+    from .instances import Layout
+    from .work import Run, Work
 
 TRIAL_SECONDS = 0.1
 QUERY_TRIAL_SECONDS = 0.12
@@ -29,8 +28,8 @@ INDEXES = 4096
 class Trials:
     """Measures layouts on samples that are loaded; ``seconds`` is the budget of the whole calibration."""
 
-    def __init__(self, instances: Instances, samples: Samples, loaded: int, seconds: float) -> None:
-        self._instances, self._samples = instances, samples
+    def __init__(self, work: Work, loaded: int, seconds: float) -> None:
+        self._work, self._instances = work, work.instances
         order = np.random.default_rng(1).permutation(loaded)
         self._indexes: list[int] = np.resize(order, max(INDEXES, loaded)).tolist()
         self._started = time.monotonic()
@@ -45,7 +44,7 @@ class Trials:
     def throughput(self, layout: Layout) -> Trial:
         """All instances of a layout at once, each as fast as it can."""
         calls: list[list[float]] = [[] for _ in range(layout.instances)]
-        runs = [runner(self._instances, self._samples, layout, at) for at in range(layout.instances)]
+        runs = [self._work.runner(layout, at) for at in range(layout.instances)]
         barrier = threading.Barrier(layout.instances)
 
         def work(number: int) -> None:
@@ -61,7 +60,7 @@ class Trials:
 
     def query(self, layout: Layout, samples: int) -> Trial:
         """Queries of ``samples`` samples one after the other, as SingleStream and MultiStream make them."""
-        team = Team(self._instances, self._samples, layout)
+        team = Team(self._work, layout)
         calls: list[float] = []
 
         def work(_: int) -> None:
@@ -111,15 +110,15 @@ def _trial(layout: Layout, samples: int, rate: float, calls: list[float]) -> Tri
     )
 
 
-def warm_up(instances: Instances, samples: Samples, layout: Layout) -> None:
+def warm_up(work: Work, layout: Layout) -> None:
     """Run every instance on each power of two up to the batch, so that no first call falls into the test."""
     indexes = [0] * layout.batch
 
-    def work(number: int) -> None:
-        run = runner(instances, samples, layout, number)
+    def warm(number: int) -> None:
+        run = work.runner(layout, number)
         size = layout.batch
         while size:
             run(indexes[:size])
             size //= 2
 
-    run_pinned([instances.group(layout.threads, at) for at in range(layout.instances)], work)
+    run_pinned([work.instances.group(layout.threads, at) for at in range(layout.instances)], warm)

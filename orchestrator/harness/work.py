@@ -5,41 +5,53 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .accuracy import ANSWER, top1
 from .instances import pin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from .accuracy import Answers
     from .instances import Instances, Layout
     from .samples import Samples
+    from .tasks import Answers, Task
 
     Run = Callable[[Sequence[int]], Answers]
-    """Answers, int64 [n], for the samples of n indexes."""
+    """Answers for the samples of n indexes."""
 
 
-def runner(instances: Instances, samples: Samples, layout: Layout, instance: int) -> Run:
-    """What one instance does with a batch; has a buffer of its own, so it belongs to one thread."""
-    predict = instances.get(layout.threads, instance).predict
-    take, buffer = samples.batch, samples.buffer(layout.batch)
+@dataclass(frozen=True)
+class Work:
+    """What is done with samples: a batch of them, the model, and what its outputs mean."""
 
-    def run(indexes: Sequence[int]) -> Answers:
-        return top1(predict(take(indexes, buffer)))
+    instances: Instances
+    samples: Samples
+    task: Task
 
-    return run
+    def runner(self, layout: Layout, instance: int) -> Run:
+        """What one instance does with a batch; has a buffer of its own, so it belongs to one thread."""
+        predict, answers = self.instances.get(layout.threads, instance).predict, self.task.answers
+        take, buffer = self.samples.batch, self.samples.buffer(layout.batch)
+
+        def run(indexes: Sequence[int]) -> Answers:
+            return answers(predict(take(indexes, buffer)))
+
+        return run
+
+    def room(self, count: int) -> Answers:
+        """Room for the answers to ``count`` samples."""
+        return [b""] * count if self.task.answer is None else np.empty(count, self.task.answer)
 
 
 class _Query:
     """A query under way; whoever is free takes the next part of ``batch`` samples."""
 
-    def __init__(self, indexes: Sequence[int], batch: int) -> None:
+    def __init__(self, indexes: Sequence[int], batch: int, room: Answers) -> None:
         self.indexes, self._batch = indexes, batch
-        self.answers = np.empty(len(indexes), ANSWER)
+        self.answers = room
         self.count = -(-len(indexes) // batch)
         self.finished: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._starts = itertools.count(0, batch)  # next() is one step under the interpreter's lock
@@ -61,15 +73,15 @@ class Team:
     With one instance and one batch a query this is a plain call: no queue, no lock.
     """
 
-    def __init__(self, instances: Instances, samples: Samples, layout: Layout) -> None:
-        self._batch = layout.batch
-        self._group = instances.group(layout.threads, 0)
-        self._run = runner(instances, samples, layout, 0)
+    def __init__(self, work: Work, layout: Layout) -> None:
+        self._batch, self._room = layout.batch, work.room
+        self._group = work.instances.group(layout.threads, 0)
+        self._run = work.runner(layout, 0)
         self._inboxes: list[queue.SimpleQueue[_Query | None]] = []
         for instance in range(1, layout.instances):
             inbox: queue.SimpleQueue[_Query | None] = queue.SimpleQueue()
-            run = runner(instances, samples, layout, instance)
-            group = instances.group(layout.threads, instance)
+            run = work.runner(layout, instance)
+            group = work.instances.group(layout.threads, instance)
             threading.Thread(target=self._help, args=(group, inbox, run), daemon=True).start()
             self._inboxes.append(inbox)
 
@@ -78,10 +90,10 @@ class Team:
         pin(self._group)
 
     def answer(self, indexes: Sequence[int]) -> Answers:
-        """Answers, int64 [n], in the order of ``indexes``."""
+        """Answers in the order of ``indexes``."""
         if len(indexes) <= self._batch:
             return self._run(indexes)
-        query = _Query(indexes, self._batch)
+        query = _Query(indexes, self._batch, self._room(len(indexes)))
         for inbox in self._inboxes:
             inbox.put(query)
         own = 0

@@ -195,6 +195,14 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     # What cannot be had, or does not fit on the disk, is told before anything is built.
     provider.require_obtainable([entry for one in planned for entry in (one.model, one.dataset)])
     planned, images = _with_images(context, request, selection, planned, progress)
+
+    def scoring_image(side: Selection) -> str:
+        from orchestrator.operations.build import build_images
+
+        plans, _ = build_images(context, side, progress, pull_policy=request.pull_policy)
+        return plans[0].image
+
+    planned = run_plan.with_scoring(request, selection, planned, scoring_image)
     planned = tuple(run_plan.with_assets(one, lambda entry: kept_in_use(provider.get(entry))) for one in planned)
     Path(environment.artifacts).mkdir(parents=True, exist_ok=True)
     _require_disk(request)
@@ -282,20 +290,21 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     def folder(entry: Entry[Asset]) -> str:
         return str(planned_folder(context, entry, given))
 
-    planned = [
+    planned = tuple(
         replace(
             one,
             workload=replace(one.workload, model_folder=folder(one.model), dataset_folder=folder(one.dataset)),
         )
         for one in run_plan.planned_for(context, selection, context.plans(selection).plans, official=request.official)
-    ]
+    )
+    planned = run_plan.with_scoring(request, selection, planned, lambda side: context.plans(side).plans[0].image)
     engine = None
     if not context.catalog.target(chosen.name).definition.passthrough.empty:
         with contextlib.suppress(MlorchError):  # where one answers, it decides how devices are passed
             engine = context.engine.facts()
     run = PlannedRun(
         request=request,
-        planned=tuple(planned),
+        planned=planned,
         environment=run_plan.run_environment(context, request, chosen, host, engine, {}, dry=True),
         tuned=load(tuning_file(data_home(), host.system_id)),
     )

@@ -24,6 +24,8 @@ from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
+from orchestrator.plan.run.scoring import LAYER as SCORING_LAYER
+from orchestrator.plan.run.scoring import is_scored
 from orchestrator.plan.run.settings import Choices
 from orchestrator.plan.run.workload import ChosenParameter, RunEnvironment, Workload
 from orchestrator.runs.record import RecordContext, Session
@@ -286,6 +288,33 @@ def _devices(context: Context, request: RunRequest, target: Target) -> tuple[Fou
 
     targets = all_targets(context.catalog) if ":" in request.devices else (target,)
     return tuple(device for each in targets for device in found_devices(each, context.machine))
+
+
+def with_scoring(
+    request: RunRequest,
+    selection: Selection,
+    planned: Sequence[PlannedBenchmark],
+    image_of: Callable[[Selection], str],
+) -> tuple[PlannedBenchmark, ...]:
+    """The workloads with the image that counts their accuracy, where one does and ``request`` asks for an accuracy.
+
+    ``image_of`` gives the side image of a selection, built or only planned.
+    """
+
+    def needs(one: PlannedBenchmark) -> bool:
+        what = one.workload.benchmark
+        wanted = any(cell.mode == "accuracy" for cell in cells(request, what))
+        return wanted and is_scored(what, one.workload.harness)
+
+    if not any(needs(one) for one in planned):
+        return tuple(planned)
+    side = Selection(
+        target=selection.target, platform=selection.platform, base_source=selection.base_source, side=SCORING_LAYER
+    )
+    image = image_of(side)
+    return tuple(
+        replace(one, workload=replace(one.workload, scoring_image=image)) if needs(one) else one for one in planned
+    )
 
 
 def step_of(planned: PlannedBenchmark, environment: RunEnvironment, cell: Cell, choices: Choices) -> RunStep:

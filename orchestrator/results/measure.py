@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.record import AccuracyGoal, RunRecord
 
-HARNESS = "harness.json"
+HARNESS, ACCURACY = "harness.json", "accuracy.json"
 _LARGEST = 2**63
 
 
@@ -62,11 +63,15 @@ def measured_of(record: RunRecord, folder: Path) -> Measured:
 
 
 def harness_document(folder: Path) -> dict[str, object]:
-    """What the harness wrote last; empty where it did not, or wrote something else."""
+    """What the harness wrote last, with what counted its accuracy; empty where it did not, or wrote something else."""
     try:
-        return read_object(folder, HARNESS)
+        found = read_object(folder, HARNESS)
     except UnreadableFile:
         return {}
+    if found.get("accuracy") is None and found.get("status") == "done":
+        with contextlib.suppress(UnreadableFile):
+            found["accuracies"] = read_object(folder, ACCURACY).get("accuracies")
+    return found
 
 
 def verdict_of(mode: str, result: LoadGenResult | None, accuracies: Sequence[Accuracy]) -> str:

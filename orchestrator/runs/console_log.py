@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-LOG = "console.log"
+LOG, ACCURACY_LOG = "console.log", "console-accuracy.log"
 LARGEST_LOG = 60 * 10**6
 """Bytes that are kept; `results verify` reads a log of 64 MiB."""
 

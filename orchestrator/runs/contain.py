@@ -17,8 +17,9 @@ from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.record import StepFact
 from orchestrator.host.left_behind import discard, give, take_over
 from orchestrator.host.untrusted import UnreadableFile
+from orchestrator.results.measure import ACCURACY
 from orchestrator.runs.artifacts import lent
-from orchestrator.runs.console_log import LARGEST_LOG, LOG, ConsoleLog, tail
+from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, ConsoleLog, tail
 from orchestrator.runs.external import Output, log_of, unmet
 from orchestrator.runs.failures import explanation
 
@@ -72,12 +73,28 @@ class Containers:
                 self.watcher.line(step, text)
             if step.external is None:
                 followed = self._follow(step, artifacts.container, folder / LOG)
-                ended = Ended(exit=followed.exit, left={})
+                ended = Ended(exit=followed.exit, left={}, error=self._scored(step, followed, folder))
             else:
                 source = next(mount.source for mount in artifacts.container.mounts if mount.target == ARTIFACTS)
                 ended = self._steps(step, step.external, folder, source)
             artifacts.keep = ended.exit.exit_code == 0 and ended.error is None
         return replace(ended, left=artifacts.left)
+
+    def _scored(self, step: RunStep, test: _Followed, folder: Path) -> StepFailed | None:
+        """Count the accuracy of a test that ran to its end, where a container of its own does; why it could not be."""
+        if step.scoring is None or test.exit.exit_code != 0:
+            return None
+        discard(folder / ACCURACY)  # only what is counted now is believed
+        self._say(step, "counting the accuracy")
+        followed = self._follow(step, step.scoring, folder / ACCURACY_LOG)
+        if followed.exit.exit_code == 0:
+            return None
+        return StepFailed(
+            f"the accuracy could not be counted (exit status {followed.exit.exit_code}): "
+            f"{tail(folder / ACCURACY_LOG) or 'nothing was said'}",
+            hint=f"{ACCURACY_LOG} has all that it said",
+            slug="accuracy-failed",
+        )
 
     # -- somebody else's harness ---------------------------------------------------------------
 

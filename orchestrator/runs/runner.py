@@ -170,7 +170,7 @@ def _left_by(
     """The harness's own document, and why it did not do its work."""
     if step.external is None:
         harness = harness_document(folder)
-        return harness, container_failure(record, folder, ended.exit, harness)
+        return harness, container_failure(record, folder, ended.exit, harness) or ended.error
     assert ended.output is not None  # the steps of a program were heard
     failed = resource_failure(record, folder, ended.exit, failed=ended.error is not None) or ended.error
     return external_result(folder, step.external, ended.output, failed)

@@ -14,7 +14,7 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("onnxruntime")
 
-from orchestrator.harness import backend  # noqa: E402
+from orchestrator.harness import backends  # noqa: E402
 from orchestrator.harness.instances import Instances, Layout  # noqa: E402
 from orchestrator.harness.settings import parse  # noqa: E402
 
@@ -39,21 +39,21 @@ def pictures():
 def document(name: str, folder: Path = Path("/nowhere"), **changes: object) -> dict:
     unset = dict.fromkeys(("expected_latency_ns", "target_latency_ns", "target_latency_percentile"))
     return {
-        "version": 1,
+        "version": 2,
         "run_id": "test",
         "benchmark": "image-fashion",
+        "task": "image-classification",
         "scenario": "Offline",
         "mode": "performance",
         "backend": name,
         "providers": PROVIDERS[name],
         "model": {
             "path": str(MODEL),
-            "input": {"name": "x", "dtype": "uint8", "scale": 1.0},
-            "output": {"name": "logits"},
+            "inputs": [{"name": "x", "dtype": "uint8", "scale": 1.0, "array": "inputs", "varies": False}],
+            "outputs": ["logits"],
         },
         "dataset": {
-            "inputs": str(folder / "images.npy"),
-            "labels": str(folder / "labels.npy"),
+            "arrays": {"inputs": str(folder / "images.npy"), "labels": str(folder / "labels.npy")},
             "samples": SAMPLES,
             "performance_samples": SAMPLES,
         },
@@ -78,7 +78,7 @@ def document(name: str, folder: Path = Path("/nowhere"), **changes: object) -> d
 
 
 def loaded(name: str, threads: int, **changes: object):
-    model = backend.create(name)
+    model = backends.create(name)
     model.load(parse(document(name, **changes)), threads)
     return model
 
@@ -98,7 +98,7 @@ def test_answers_are_those_of_the_model_for_every_batch(name, threads, tuned, pi
         assert model.tune(7) == (name == "openvino")
         assert not model.tune(7), "there is nothing more to do"
     for batch in (1, 7, SAMPLES):
-        np.testing.assert_allclose(model.predict(pictures[:batch]), expected[:batch], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(model.predict([pictures[:batch]])[0], expected[:batch], rtol=1e-3, atol=1e-3)
 
 
 def test_one_copy_answers_several_threads_at_once(name, pictures):
@@ -107,7 +107,7 @@ def test_one_copy_answers_several_threads_at_once(name, pictures):
 
     def work(start: int) -> None:
         for at in [*range(start, SAMPLES), *range(start)] * 5:
-            if model.predict(pictures[at : at + 1]).argmax() != expected[at]:
+            if model.predict([pictures[at : at + 1]])[0].argmax() != expected[at]:
                 wrong.append(at)
 
     threads = [threading.Thread(target=work, args=(start,)) for start in range(0, SAMPLES, 10)]

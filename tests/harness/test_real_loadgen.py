@@ -33,21 +33,21 @@ def document(tmp_path) -> dict:
     np.save(tmp_path / "labels.npy", np.zeros(SAMPLES, np.int32))
     cpus = sorted(os.sched_getaffinity(0))[:2]
     return {
-        "version": 1,
+        "version": 2,
         "run_id": "test",
         "benchmark": "image-fashion",
+        "task": "image-classification",
         "scenario": "Offline",
         "mode": "performance",
         "backend": "onnxruntime",
         "providers": ["CPUExecutionProvider"],
         "model": {
             "path": str(MODEL),
-            "input": {"name": "x", "dtype": "uint8", "scale": 1.0},
-            "output": {"name": "logits"},
+            "inputs": [{"name": "x", "dtype": "uint8", "scale": 1.0, "array": "inputs", "varies": False}],
+            "outputs": ["logits"],
         },
         "dataset": {
-            "inputs": str(tmp_path / "images.npy"),
-            "labels": str(tmp_path / "labels.npy"),
+            "arrays": {"inputs": str(tmp_path / "images.npy"), "labels": str(tmp_path / "labels.npy")},
             "samples": SAMPLES,
             "performance_samples": SAMPLES,
         },

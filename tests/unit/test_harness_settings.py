@@ -26,7 +26,7 @@ def test_the_example_of_the_contract_is_read(document):
     assert settings.scenario == "Offline"
     assert settings.execution.cpus == (0, 1)
     assert settings.loadgen.target_qps is None
-    assert settings.model.input.scale == pytest.approx(1 / 255)
+    assert settings.model.inputs[0].scale == pytest.approx(1 / 255)
 
 
 def test_a_whole_number_may_stand_for_a_rate(document):
@@ -37,7 +37,7 @@ def test_a_whole_number_may_stand_for_a_rate(document):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("version", 2, "version: 2"),
+        ("version", 1, "version: 1"),
         ("version", None, "version: None"),
         ("surprise", 1, "surprise: unknown key"),
         ("loadgen.min_duration", 1, "loadgen.min_duration: unknown key"),
@@ -48,8 +48,11 @@ def test_a_whole_number_may_stand_for_a_rate(document):
         ("loadgen.min_query_count", None, "loadgen.min_query_count: None is not of type int"),
         ("loadgen.target_qps", 0, "loadgen.target_qps: 0.0 is not above zero"),
         ("loadgen.target_latency_percentile", 99, "loadgen.target_latency_percentile"),
-        ("model.input", "x", "model.input.: an object was expected"),
-        ("model.input.dtype", "float16", "model.input.dtype: 'float16'"),
+        ("model.inputs", "x", "model.inputs: a list was expected"),
+        ("model.inputs", [], "model: an input and an output at least"),
+        ("model.inputs", ["x"], r"model\.inputs\[0\]\.: an object was expected"),
+        ("dataset.arrays", {"labels": "l.npy"}, "dataset.arrays.inputs: missing"),
+        ("dataset.arrays", [], "dataset.arrays: an object was expected"),
         ("dataset.performance_samples", 10_001, "more than dataset.samples"),
         ("execution.cpus", [], "execution.cpus"),
         ("execution.cpus", [1, 1], "execution.cpus"),

@@ -15,11 +15,11 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
-from orchestrator.harness.accuracy import score, top1  # noqa: E402
 from orchestrator.harness.instances import Layout  # noqa: E402
 from orchestrator.harness.samples import Samples  # noqa: E402
 from orchestrator.harness.settings import parse  # noqa: E402
-from orchestrator.harness.work import Team  # noqa: E402
+from orchestrator.harness.tasks import create  # noqa: E402
+from orchestrator.harness.work import Team, Work  # noqa: E402
 
 COUNT = 12
 
@@ -31,21 +31,21 @@ def settings(tmp_path):
     unset = ("target_qps", "expected_latency_ns", "target_latency_ns", "target_latency_percentile")
     return parse(
         {
-            "version": 1,
+            "version": 2,
             "run_id": "r",
             "benchmark": "b",
+            "task": "image-classification",
             "scenario": "Offline",
             "mode": "accuracy",
             "backend": "onnxruntime",
             "providers": [],
             "model": {
                 "path": "m",
-                "input": {"name": "x", "dtype": "float32", "scale": 0.5},
-                "output": {"name": "y"},
+                "inputs": [{"name": "x", "dtype": "float32", "scale": 0.5, "array": "inputs", "varies": False}],
+                "outputs": ["y"],
             },
             "dataset": {
-                "inputs": str(tmp_path / "images.npy"),
-                "labels": str(tmp_path / "labels.npy"),
+                "arrays": {"inputs": str(tmp_path / "images.npy"), "labels": str(tmp_path / "labels.npy")},
                 "samples": COUNT,
                 "performance_samples": COUNT,
             },
@@ -71,31 +71,31 @@ def samples(settings):
 
 def test_samples_are_scaled_once_and_neighbours_are_not_copied(samples):
     buffer = samples.buffer(4)
-    whole = samples.batch([0, 1, 2, 3], buffer)
+    (whole,) = samples.batch([0, 1, 2, 3], buffer)
     assert whole.dtype == np.float32
     assert whole[3].tolist() == [4.5, 5.0, 5.5]
-    assert not np.shares_memory(whole, buffer)
-    assert np.shares_memory(whole, samples.batch([2], buffer))
+    assert not np.shares_memory(whole, buffer[0])
+    assert np.shares_memory(whole, samples.batch([2], buffer)[0])
 
 
 def test_scattered_and_repeated_samples_are_gathered_into_the_buffer(samples):
     buffer = samples.buffer(4)
     for indexes in ([7, 0, 7], [2, 1, 0], [3, 3, 3, 3], [0, 2, 1, 3]):
-        found = samples.batch(indexes, buffer)
-        assert np.shares_memory(found, buffer)
+        (found,) = samples.batch(indexes, buffer)
+        assert np.shares_memory(found, buffer[0])
         assert found[:, 0].tolist() == [index * 1.5 for index in indexes]
 
 
 def test_loading_a_part_keeps_the_numbers_of_the_samples(samples, settings):
     other = Samples(settings)
     other.load([9, 4, 4, 2])
-    assert other.batch([4, 9], other.buffer(2))[:, 0].tolist() == [6.0, 13.5]
+    assert other.batch([4, 9], other.buffer(2))[0][:, 0].tolist() == [6.0, 13.5]
 
 
 def test_a_dataset_of_another_size_is_refused(settings, tmp_path):
     np.save(tmp_path / "labels.npy", np.zeros(COUNT - 1, np.int32))
     with pytest.raises(ValueError, match="labels hold 11 samples, the settings say 12"):
-        Samples(settings)
+        create(settings)
 
 
 class EchoInstances:
@@ -112,17 +112,30 @@ class EchoInstances:
         return self
 
     def predict(self, batch):
-        indexes = [round(value / 1.5) for value in batch[:, 0].tolist()]
+        indexes = [round(value / 1.5) for value in batch[0][:, 0].tolist()]
         self.seen.append(indexes)
         time.sleep(self._wait)
         if self._fail_on in indexes:
             raise RuntimeError("the model broke")
-        return np.eye(COUNT, dtype=np.float32)[indexes]
+        return [np.eye(COUNT, dtype=np.float32)[indexes]]
+
+
+class Classes:
+    """The task: the largest logit."""
+
+    answer = np.dtype("<i8")
+
+    def answers(self, outputs):
+        return outputs[0].argmax(axis=1)
+
+
+def work(model, samples) -> Work:
+    return Work(model, samples, Classes())
 
 
 @pytest.mark.parametrize(("instances", "batch"), [(1, 8), (1, 3), (2, 4), (2, 1), (3, 5)])
 def test_a_team_answers_every_sample_in_its_place(samples, instances, batch):
-    team = Team(EchoInstances(), samples, Layout(instances, 1, batch))
+    team = Team(work(EchoInstances(), samples), Layout(instances, 1, batch))
     for query in ([5, 1, 9, 0, 11, 5, 2, 3], [7], list(range(8))):
         assert team.answer(query).tolist() == query
     team.close()
@@ -130,14 +143,14 @@ def test_a_team_answers_every_sample_in_its_place(samples, instances, batch):
 
 def test_a_failing_helper_fails_the_query(samples):
     model = EchoInstances(fail_on=6, wait=0.005)
-    team = Team(model, samples, Layout(2, 1, 1))
+    team = Team(work(model, samples), Layout(2, 1, 1))
     with pytest.raises(RuntimeError, match="the model broke"):
         team.answer([1, 2, 3, 4, 5, 6, 7, 8])
     team.close()
 
 
 def test_accuracy_counts_the_first_answer_and_wants_every_sample(settings, tmp_path):
-    labels = np.arange(COUNT)
+    task = create(settings)
     answers = [(index, 0 if index == 3 else index) for index in range(COUNT)] + [(3, 3)]
     log = tmp_path / "log.json"
 
@@ -149,15 +162,15 @@ def test_accuracy_counts_the_first_answer_and_wants_every_sample(settings, tmp_p
         log.write_text(json.dumps(rows))
 
     write(answers)
-    found = score(log, labels, settings)
+    found = task.accuracy(log)
     assert (found["correct"], found["samples"], found["value"]) == (11, COUNT, pytest.approx(91.6667))
     write(answers[:5])
     with pytest.raises(ValueError, match="5 of 12 samples"):
-        score(log, labels, settings)
+        task.accuracy(log)
 
 
-def test_top1_is_the_largest_logit():
-    assert top1(np.array([[0.1, 0.9, 0.0], [2.0, -1.0, 1.0]])).tolist() == [1, 0]
+def test_the_class_of_a_picture_is_its_largest_logit(settings):
+    assert create(settings).answers([np.array([[0.1, 0.9, 0.0], [2.0, -1.0, 1.0]])]).tolist() == [1, 0]
 
 
 # -- the queue, over a LoadGen that only takes answers -----------------------------------
@@ -206,8 +219,8 @@ def loadgen(monkeypatch):
 def queued(model, samples, batch, delay, errors=None):
     sut = importlib.import_module("orchestrator.harness.sut")
     layout = Layout(1, 1, batch)
-    pool = sut.ResponsePool(1, batch, (errors if errors is not None else []).append)
-    return sut.Queued(model, samples, layout, pool, delay)
+    pool = sut.ResponsePool(1, batch, Classes.answer, (errors if errors is not None else []).append)
+    return sut.Queued(work(model, samples), layout, pool, delay)
 
 
 def test_offline_answers_every_sample_in_whole_batches(loadgen, samples):

@@ -10,13 +10,14 @@ from types import SimpleNamespace
 import pytest
 from results_parts import LOGS, add_run
 
-from orchestrator.facts import metrics, scenarios
+from orchestrator.facts import scenarios
 from orchestrator.facts.metrics import METRICS, MetricKind, text
 from orchestrator.facts.rounds import OfficialTest
 from orchestrator.facts.scenarios import SCENARIOS, Scenario
-from orchestrator.harness import backend
+from orchestrator.facts.tasks import TASKS
+from orchestrator.harness import backends
 from orchestrator.harness import scenarios as inside
-from orchestrator.harness import settings as inside_settings
+from orchestrator.harness import tasks as inside_tasks
 from orchestrator.operations.context import Context
 from orchestrator.operations.run_request import RunRequest, checked
 from orchestrator.plan.run.cells import cells_of
@@ -37,14 +38,13 @@ def test_the_harness_knows_the_same_scenarios():
         assert theirs.at_a_rate == ours.has_latency_limit, name
 
 
-def test_the_harness_counts_the_same_accuracies():
-    hints = typing.get_type_hints(inside_settings.Accuracy)
-    assert typing.get_args(hints["metric"]) == metrics.ACCURACIES
+def test_the_harness_knows_the_same_tasks():
+    assert set(inside_tasks.TASKS) == set(TASKS)
 
 
 def test_the_recipe_of_the_harness_names_the_frameworks_that_it_has():
     harness = Context().catalog.harness("loadgen-onnx").definition
-    assert set(harness.backends.values()) == set(backend.FRAMEWORKS)
+    assert set(harness.backends.values()) == set(backends.FRAMEWORKS)
 
 
 def test_loadgen_has_every_scenario_and_setting_that_the_harness_names():

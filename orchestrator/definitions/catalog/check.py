@@ -198,10 +198,11 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
     if isinstance(asset, d.Dataset):
         for name in asset.parameters:
             yield from _known(catalog, entry, "harness", name, ("parameters", name))
-        for key, array in (("inputs", asset.inputs), ("labels", asset.labels)):
-            if array is not None and not any(output.has(array) for output in asset.outputs):
+        for key, array in asset.all_arrays.items():
+            if not any(output.has(array) for output in asset.outputs):
                 message = f"`{array}` is not among the outputs"
-                yield entry.document.fault("unknown-output", message, (key,), suggestion(array, files))
+                loc = ("arrays", key) if key in asset.arrays else (key,)
+                yield entry.document.fault("unknown-output", message, loc, suggestion(array, files))
 
 
 def _known(catalog: Catalog, entry: AnyEntry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:

@@ -8,8 +8,8 @@ from orchestrator.definitions.kinds import external as e
 from orchestrator.definitions.kinds import recipes as d
 from orchestrator.definitions.values import TemplateFault, check_template
 from orchestrator.definitions.yaml import suggestion
-from orchestrator.facts.metrics import ACCURACIES
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.facts.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -95,7 +95,12 @@ def check_interface(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -
     for name in benchmark.parameters:
         message = f"harness `{harness.name}` takes no parameters: it is mlorch's own"
         yield entry.document.fault("unknown-parameter", message, ("parameters", name))
-    yield from _goals(entry, benchmark.accuracy, dict.fromkeys(ACCURACIES, "%"), harness.name)
+    task = TASKS.get(benchmark.task)
+    if task is None:
+        message = f"harness `{harness.name}` knows no task `{benchmark.task}`"
+        yield entry.document.fault("unknown-task", message, ("task",), suggestion(benchmark.task, TASKS))
+    else:
+        yield from _goals(entry, benchmark.accuracy, task.units, f"{harness.name}` for `{benchmark.task}")
     yield from _tensors(catalog, entry, benchmark)
 
 
@@ -122,17 +127,22 @@ _UNITS = {"%": "in percent", "": "as a number without a unit"}
 
 def _tensors(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
     """What a harness of form `mlorch` reads of a model and a data set."""
-    for key in ("input", "output"):
-        if getattr(benchmark, key) is None:
+    for key, found in (("input", benchmark.tensors), ("output", benchmark.output_names)):
+        if not found:
             message = f"harness `{benchmark.harness}` needs the model's `{key}`"
-            yield entry.document.fault("missing-key", message, (), f"write `{key}: {{name: TENSOR}}`")
+            yield entry.document.fault("missing-key", message, (), f"write `{key}: {{name: TENSOR}}`, or `{key}s`")
     dataset = catalog.by_key.get(("dataset", benchmark.dataset))
     if dataset is None or not isinstance(dataset.definition, d.Dataset):
         return
-    for key in ("inputs", "labels"):
-        if getattr(dataset.definition, key) is None:
-            message = f"dataset `{benchmark.dataset}` names no `{key}` array, and `{benchmark.harness}` needs it"
-            yield entry.document.fault("missing-key", message, ("dataset",), f"write `{key}: FILE.npy` there")
+    arrays = dataset.definition.all_arrays
+    wanted = {each.array for each in benchmark.tensors}
+    wanted |= {"lengths" for each in benchmark.tensors if each.varies}
+    task = TASKS.get(benchmark.task)
+    wanted |= set(task.arrays) if task is not None else set()
+    for key in sorted(wanted - arrays.keys()):
+        message = f"dataset `{benchmark.dataset}` names no `{key}` array, and `{benchmark.harness}` needs it"
+        line = f"write `{key}: FILE.npy` there" if key in {"inputs", "labels"} else "write it there below `arrays`"
+        yield entry.document.fault("missing-key", message, ("dataset",), line)
 
 
 def _parameters(

@@ -15,6 +15,7 @@ from orchestrator.definitions.kinds.base import (
     Commit,
     DebName,
     GitUrl,
+    Identifier,
     Name,
     RelativePath,
     Sha256,
@@ -407,13 +408,21 @@ class SampleFolder(Strict):
 class Dataset(Asset):
     """Samples and their labels.
 
-    `inputs` and `labels` name arrays (``.npy``, sample axis first) for a harness of form `mlorch`; an external
-    one reads the folder as its author laid it out.
+    `inputs`, `labels` and `arrays` name arrays (``.npy``, sample axis first) for a harness of form `mlorch`; an
+    external one reads the folder as its author laid it out.
     """
 
     kind: Literal["dataset"]
     samples: int = Field(gt=0)
     inputs: RelativePath | None = None
     labels: RelativePath | None = None
+    arrays: dict[Identifier, RelativePath] = Field(default_factory=dict)
+    """Further arrays by name, for models of several inputs; `lengths` says how long each sample of a padded one is."""
     parameters: dict[Name, dict[str, str]] = Field(default_factory=dict)
     """Harness → parameter → its value for these samples. A benchmark that `--set` gives this data set has them."""
+
+    @property
+    def all_arrays(self) -> dict[str, str]:
+        """Every array by its name, `inputs` and `labels` among them where they are said."""
+        named = {"inputs": self.inputs, "labels": self.labels}
+        return {name: path for name, path in named.items() if path is not None} | self.arrays

@@ -58,6 +58,10 @@ def is_name(text: str) -> bool:
     return len(text) <= 64 and re.fullmatch(_NAME, text) is not None
 
 
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=40)]
+"""A name that can stand in a template: no hyphen, which is arithmetic there."""
+
+
 def is_relative_path(text: str) -> bool:
     """Whether a text can be a `RelativePath`."""
     return re.fullmatch(_RELATIVE_PATH, text) is not None

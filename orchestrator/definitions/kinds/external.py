@@ -20,15 +20,13 @@ from pydantic import (
     model_validator,
 )
 
-from orchestrator.definitions.kinds.base import AbsolutePath, EnvName, RelativePath, Size, Strict
+from orchestrator.definitions.kinds.base import AbsolutePath, EnvName, Identifier, RelativePath, Size, Strict
 from orchestrator.definitions.kinds.limits import require_deviation, require_limit_of_time, require_memory
 from orchestrator.facts.patterns import compiled
 
 Template = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=16_384)]
 ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*\Z", max_length=80)]
 FilePath = Annotated[str, StringConstraints(pattern=r"^(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+~-]+\Z")]
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=40)]
-"""A name that can stand in a template: no hyphen, which is arithmetic there."""
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,30}\Z")]
 """A name as /etc/passwd has it."""
 MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_@.-]*\Z", max_length=40)]

@@ -21,6 +21,7 @@ from orchestrator.definitions.kinds.base import (
     Framework,
     GitRef,
     GitUrl,
+    Identifier,
     ImageName,
     Level,
     Name,
@@ -31,7 +32,6 @@ from orchestrator.definitions.kinds.base import (
     Variable,
 )
 from orchestrator.definitions.kinds.external import (  # noqa: TC001 (pydantic reads them)
-    Identifier,
     MetricName,
     Program,
     Template,
@@ -167,8 +167,12 @@ class Tensor(Strict):
     """One tensor of a model's interface; ``scale`` multiplies stored samples on loading."""
 
     name: str
-    dtype: Literal["float32", "uint8", "int64"] = "float32"
+    dtype: Literal["float32", "uint8", "int32", "int64"] = "float32"
     scale: float = 1.0
+    array: Identifier = "inputs"
+    """The dataset's array that it is given; that of `inputs` where none is named."""
+    varies: bool = False
+    """Whether samples differ in length: the array is padded, and a batch is as long as its longest sample."""
 
 
 class AccuracyGoal(Strict):
@@ -266,12 +270,31 @@ class Benchmark(Variable):
     scenarios: dict[ScenarioName, ScenarioSettings] = Field(min_length=1)
     performance_samples: int = Field(gt=0)
     input: Tensor | None = None
-    """The model's interface, for a harness of form `mlorch`."""
+    """The model's interface, for a harness of form `mlorch`; of a model with several: `inputs` and `outputs`."""
     output: Tensor | None = None
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[str, ...] = ()
     parameters: dict[Identifier, Template] = Field(default_factory=dict)
     """Parameters of an external harness that this benchmark sets."""
     accuracy: Accuracy
     note: str = "mlorch reference workload, not an MLPerf submission"
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What the model takes: `inputs`, or the one of `input`."""
+        return self.inputs or (() if self.input is None else (self.input,))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What the model gives: `outputs`, or the one of `output`."""
+        return self.outputs or (() if self.output is None else (self.output.name,))
+
+    @model_validator(mode="after")
+    def _interface_once(self) -> Benchmark:
+        for one, several in (("input", "inputs"), ("output", "outputs")):
+            if getattr(self, one) is not None and getattr(self, several):
+                raise ValueError(f"`{one}` and `{several}` say the same thing: leave one out")
+        return self
 
 
 AnyDefinition = Annotated[

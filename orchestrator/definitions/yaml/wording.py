@@ -73,7 +73,7 @@ PATTERNS: dict[str, tuple[str, str]] = {
     _pattern(base.ChoiceName): ("not the name of a choice", "letters, digits and `._+-`"),
     _pattern(external.Template): ("has a control character", "lines of text; `{names}` in braces are filled in"),
     _pattern(external.ValueName): ("not the name of a value", "lower-case words joined by `.`, such as `model.file`"),
-    _pattern(external.Identifier): ("not a name for a template", "lower-case letters, digits and `_`, no hyphen"),
+    _pattern(base.Identifier): ("not a name for a template", "lower-case letters, digits and `_`, no hyphen"),
     _pattern(external.FilePath): (
         "not the path of a file",
         "below /config, or beginning with `/`; letters, digits and `._/@+~-`, no `..`",

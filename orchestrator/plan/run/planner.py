@@ -14,6 +14,7 @@ from orchestrator.plan.run.devices import plan_devices
 from orchestrator.plan.run.external import plan_external
 from orchestrator.plan.run.external_values import external_test
 from orchestrator.plan.run.processors import cpu_set
+from orchestrator.plan.run.scoring import scoring_container
 from orchestrator.plan.run.settings import settings_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         results_owner=environment.user.owner,
         device_injection=devices.device_injection,
         external=external,
+        scoring=(
+            scoring_container(workload, environment, cell, identifier, cpus)
+            if cell.mode == "accuracy" and workload.scoring_image
+            else None
+        ),
     )
 
 

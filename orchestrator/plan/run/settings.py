@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import Workload
 
-SETTINGS_VERSION = 1
+SETTINGS_VERSION = 2
 DEFAULT_MIN_DURATION_MS = 10_000
 _KEYS = (
     "min_duration_ms",
@@ -60,6 +60,7 @@ def settings_of(
         "version": SETTINGS_VERSION,
         "run_id": identifier,
         "benchmark": benchmark.name,
+        "task": benchmark.task,
         "scenario": cell.scenario,
         "mode": cell.mode,
     }
@@ -130,12 +131,10 @@ def _official(scenario: str, rules: OfficialTest, values: Mapping[str, object]) 
 
 def _model(workload: Workload) -> dict[str, object]:
     benchmark, model = workload.benchmark, workload.model
-    given, taken = benchmark.input, benchmark.output
-    assert given is not None and taken is not None, "the catalogue's check asks for both"  # noqa: PT018
     return {
         "path": f"/models/{model.name}/{weights_file(model)}",
-        "input": {"name": given.name, "dtype": given.dtype, "scale": given.scale},
-        "output": {"name": taken.name},
+        "inputs": [each.model_dump() for each in benchmark.tensors],
+        "outputs": list(benchmark.output_names),
     }
 
 
@@ -148,8 +147,7 @@ def weights_file(model: Model) -> str:
 def _dataset(workload: Workload) -> dict[str, object]:
     dataset = workload.dataset
     return {
-        "inputs": f"/data/{dataset.name}/{dataset.inputs}",
-        "labels": f"/data/{dataset.name}/{dataset.labels}",
+        "arrays": {name: f"/data/{dataset.name}/{path}" for name, path in dataset.all_arrays.items()},
         "samples": dataset.samples,
         "performance_samples": _performance_samples(workload),
     }

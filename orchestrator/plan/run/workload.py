@@ -42,6 +42,8 @@ class Workload:
     arch: str = ""
     loadgen_model: str = ""
     """What LoadGen calls the model in the benchmark's round."""
+    scoring_image: str = ""
+    """The image that counts its accuracy, where the harness does not do that itself."""
     program_id: str = ""
     """What the image is without what it says of its benchmark (`plan.build.content.program_id`)."""
     official: OfficialTest | None = None

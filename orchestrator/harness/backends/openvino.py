@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import openvino
 
-from .scenarios import SCENARIOS
+from ..scenarios import SCENARIOS
 
 if TYPE_CHECKING:
-    from .backend import Array
-    from .settings import Settings
+    from collections.abc import Sequence
+
+    from ..settings import Settings
+    from . import Array
 
 CACHE = "/artifacts/openvino"
 """Compiled models, for the next run: OpenVINO names them by model, device, version and properties."""
@@ -45,28 +47,31 @@ class OpenvinoBackend:
         _check_device(self._device)
         self._properties = _properties(settings, self._device, threads)
         compiled = _core().compile_model(self._path, self._device, self._properties)
-        self._name = settings.model.input.name
-        self._input = _index("input", self._name, [port.names for port in compiled.inputs])
-        self._output = _index("output", settings.model.output.name, [port.names for port in compiled.outputs])
+        self._names = [each.name for each in settings.model.inputs]
+        self._whole = not any(each.varies for each in settings.model.inputs)
+        taken, given = [port.names for port in compiled.inputs], [port.names for port in compiled.outputs]
+        self._inputs = [_index("input", name, taken) for name in self._names]
+        self._outputs = [_index("output", name, given) for name in settings.model.outputs]
         self._compiled = {ANY: compiled}
         self._own = threading.local()
 
     def tune(self, batch: int) -> bool:
-        if batch in self._compiled:
+        if batch in self._compiled or not self._whole:  # samples of other lengths have other shapes
             return False
         model = _core().read_model(self._path)
-        shape = model.input(self._name).get_partial_shape()
-        shape[0] = batch
-        model.reshape({self._name: shape})
+        shapes = {name: model.input(name).get_partial_shape() for name in self._names}
+        for shape in shapes.values():
+            shape[0] = batch
+        model.reshape(shapes)
         self._compiled[batch] = _core().compile_model(model, self._device, self._properties)
         return True
 
-    def predict(self, batch: Array) -> Array:
-        request = self._request(len(batch))
-        request.set_input_tensor(self._input, openvino.Tensor(batch, shared_memory=True))
+    def predict(self, batch: Sequence[Array]) -> Sequence[Array]:
+        request = self._request(len(batch[0]))
+        for index, array in zip(self._inputs, batch, strict=True):
+            request.set_input_tensor(index, openvino.Tensor(array, shared_memory=True))
         request.infer(share_outputs=True)
-        output: Array = request.get_output_tensor(self._output).data  # a view into the request
-        return output
+        return [request.get_output_tensor(index).data for index in self._outputs]  # views into the request
 
     def describe(self) -> dict[str, object]:
         compiled = self._compiled[ANY]

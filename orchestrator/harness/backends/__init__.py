@@ -7,10 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
 
-    from .settings import Settings
+    from ..settings import Settings
 
     Array = npt.NDArray[np.generic]
 
@@ -47,8 +49,11 @@ class Backend(Protocol):
         """Make batches of this size quicker where the framework can; whether anything changed."""
         ...
 
-    def predict(self, batch: Array) -> Array:
-        """The output [n, ...] for a batch [n, ...] of the model's input; good until the thread's next call."""
+    def predict(self, batch: Sequence[Array]) -> Sequence[Array]:
+        """The outputs [n, ...], in the settings' order, for the inputs [n, ...] in theirs.
+
+        Good until the thread's next call.
+        """
         ...
 
     def describe(self) -> dict[str, object]:

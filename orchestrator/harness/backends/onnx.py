@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import onnxruntime
 
 if TYPE_CHECKING:
-    from .backend import Array
-    from .settings import Settings
+    from collections.abc import Sequence
+
+    from ..settings import Settings
+    from . import Array
 
 
 class OnnxBackend:
@@ -34,17 +36,17 @@ class OnnxBackend:
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(settings.model.path, options, providers=list(settings.providers))
         _check_providers(list(settings.providers), session.get_providers())
-        self._input, self._outputs = settings.model.input.name, [settings.model.output.name]
-        _check_name("input", self._input, [node.name for node in session.get_inputs()])
-        _check_name("output", self._outputs[0], [node.name for node in session.get_outputs()])
+        self._inputs, self._outputs = [each.name for each in settings.model.inputs], list(settings.model.outputs)
+        _check_names("input", self._inputs, [node.name for node in session.get_inputs()])
+        _check_names("output", self._outputs, [node.name for node in session.get_outputs()])
         self._session = session
 
     def tune(self, batch: int) -> bool:  # noqa: ARG002 (a session takes any size equally well)
         return False
 
-    def predict(self, batch: Array) -> Array:
-        output: Array = self._session.run(self._outputs, {self._input: batch})[0]
-        return output
+    def predict(self, batch: Sequence[Array]) -> Sequence[Array]:
+        outputs: list[Array] = self._session.run(self._outputs, dict(zip(self._inputs, batch, strict=True)))
+        return outputs
 
     def describe(self) -> dict[str, object]:
         return {"framework": "onnxruntime", "providers": self._session.get_providers()}
@@ -60,9 +62,10 @@ def _check_providers(asked: list[str], given: list[str]) -> None:
         )
 
 
-def _check_name(what: str, name: str, names: list[str]) -> None:
-    if name not in names:
-        raise ValueError(f"the model has no {what} {name!r}; it has {', '.join(names)}")
+def _check_names(what: str, wanted: Sequence[str], names: list[str]) -> None:
+    for name in wanted:
+        if name not in names:
+            raise ValueError(f"the model has no {what} {name!r}; it has {', '.join(names)}")
 
 
 def create() -> OnnxBackend:

@@ -1,0 +1,31 @@
+"""The tasks of our own harness: what each needs of a data set, and which accuracies are counted of it. Pure.
+
+A line here, a module below `harness/tasks/`, and, where the accuracy is counted by a library of the field, one
+below `harness/metrics/`: that is all that a new task is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """``arrays`` are those of the data set beside what the model is given; ``units`` the accuracies, each in its unit.
+
+    ``scored`` says that a step in an image of its own counts the accuracy, after the test.
+    """
+
+    arrays: tuple[str, ...]
+    units: Mapping[str, str]
+    scored: bool = True
+
+
+TASKS: Mapping[str, Task] = {
+    "image-classification": Task(arrays=("labels",), units={"top1": "%"}, scored=False),
+}
+"""By the name that recipes call it; `harness/tasks/` has the same names."""

@@ -1,0 +1,49 @@
+"""Tasks behind one Protocol: what a model's outputs mean, and what LoadGen is answered. A name maps to a module."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+
+    from ..backends import Array
+    from ..settings import Settings
+
+    Answers = Array | list[bytes]
+    """Answers to n samples: an array [n] of the task's `answer`, or the bytes of each where they have no one size."""
+
+TASKS = {
+    "image-classification": ".image_classification",
+}
+"""By the name that recipes and settings call it."""
+
+
+class Task(Protocol):
+    """What is done with a model's outputs."""
+
+    answer: np.dtype[Any] | None
+    """What LoadGen is answered for a sample, as it logs it; None where answers have no one size."""
+
+    def answers(self, outputs: Sequence[Array]) -> Answers:
+        """The answers for a batch, from the outputs [n, ...] in the settings' order. Called by several threads."""
+        ...
+
+    def accuracy(self, log: Path) -> dict[str, object] | None:
+        """The accuracy for harness.json, from LoadGen's accuracy log; None where a step of its own counts it.
+
+        Raises `ValueError` where the log does not hold every sample.
+        """
+        ...
+
+
+def create(settings: Settings) -> Task:
+    """The task of the settings; raises `ValueError` for a name that is not known."""
+    if settings.task not in TASKS:
+        raise ValueError(f"task {settings.task!r} is none of {', '.join(TASKS)}")
+    task: Task = import_module(TASKS[settings.task], __package__).create(settings)
+    return task
