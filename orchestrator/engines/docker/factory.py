@@ -37,7 +37,7 @@ def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:
 def fast_labelled(access: EngineAccess = HERE) -> LabelLookUp | None:
     """Asks for images by a label over the engine's socket; None and `EngineError` as `fast_lookup`."""
     lookup = _socket_lookup(access)
-    return None if lookup is None else lookup.labelled
+    return None if lookup is None else lookup.label_lookup()
 
 
 def _socket_lookup(access: EngineAccess) -> Lookup | None:
