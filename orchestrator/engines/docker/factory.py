@@ -24,6 +24,11 @@ def connect(access: EngineAccess = HERE) -> DockerEngine:
     return docker.connect(find_host(access.host))
 
 
+def warm() -> None:
+    """Import Docker's SDK, which runs containers: beside other work it costs nothing."""
+    import docker  # noqa: F401
+
+
 def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:
     """Asks for images over the engine's socket; None where it has none on this host.
 
