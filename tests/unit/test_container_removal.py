@@ -37,6 +37,16 @@ def test_a_container_that_ended_is_removed_while_the_caller_goes_on():
     assert engine.done == [("remove", "c")]
 
 
+def test_a_name_is_free_once_its_container_is_gone():
+    engine, removals = Engine(), Removals()
+    for container in ("c1", "c2"):
+        removals.wait("name")
+        assert engine.done == ([] if container == "c1" else [("remove", "c1")])
+        with removed_after(engine, container, removals, name="name"):
+            pass
+    removals.wait()
+
+
 @pytest.mark.parametrize("removals", [None, Removals()])
 def test_a_container_that_did_not_end_is_stopped_and_removed_before_the_error_is_seen(removals):
     engine = Engine()

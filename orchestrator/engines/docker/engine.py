@@ -190,9 +190,11 @@ class DockerEngine:
         """
         if self.host.startswith("unix://"):
             require_inputs(spec)
+        if self._removals is not None:
+            self._removals.wait(spec.name)
         with self._answers(spec.image):
             container = create(self.sdk, spec)
-            with removed_after(self, container, self._removals):
+            with removed_after(self, container, self._removals, name=spec.name):
                 return follow(self.sdk, container, on_line)
 
     def containers(self, label: str) -> list[ContainerFacts]:
