@@ -15,6 +15,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+# As a user has it, who compiles each module once and not on every call.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
@@ -51,13 +54,6 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _with_bytecode(env: dict[str, str] | None) -> dict[str, str]:
-    """The environment of a user, who compiles each module once and not on every call."""
-    found = dict(os.environ if env is None else env)
-    found.pop("PYTHONDONTWRITEBYTECODE", None)
-    return found
-
-
 def cpu_seconds(argv: list[str], *, env: dict[str, str] | None = None, cwd: str | None = None) -> float:
     """User + system time of one run of `argv` and its children, in seconds, to the microsecond.
 
@@ -67,7 +63,7 @@ def cpu_seconds(argv: list[str], *, env: dict[str, str] | None = None, cwd: str 
         RuntimeError: the command failed; a bar over a failing command would mean nothing.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(argv, env=_with_bytecode(env), cwd=cwd, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, env=env, cwd=cwd, capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         raise RuntimeError(f"{argv} ended with {done.returncode}:\n{done.stderr[-2000:]}")
@@ -77,7 +73,7 @@ def cpu_seconds(argv: list[str], *, env: dict[str, str] | None = None, cwd: str 
 def wall_seconds(argv: list[str], *, env: dict[str, str] | None = None, cwd: str | None = None) -> float:
     """Wall time of one run of `argv`, in seconds; RuntimeError as `cpu_seconds`."""
     began = time.perf_counter()
-    done = subprocess.run(argv, env=_with_bytecode(env), cwd=cwd, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, env=env, cwd=cwd, capture_output=True, text=True, check=False)
     took = time.perf_counter() - began
     if done.returncode != 0:
         raise RuntimeError(f"{argv} ended with {done.returncode}:\n{done.stderr[-2000:]}")

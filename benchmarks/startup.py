@@ -47,7 +47,7 @@ LISTS = {"benchmarks list": 14, "targets": 40, "results list": 14}
 def _lists() -> list[Bar]:
     """What lists costs. Benchmarks are kept between calls as plans are; targets are not, and pay for pydantic."""
     with tempfile.TemporaryDirectory() as folder:
-        env = {**os.environ, "MLORCH_HOME": str(Path(folder) / "home"), "PYTHONDONTWRITEBYTECODE": ""}
+        env = {**os.environ, "MLORCH_HOME": str(Path(folder) / "home")}
         lines = {name: mlorch(*name.split(), "--json") for name in LISTS}
         lines["results list"] += ["-o", folder]
         samples: dict[str, list[float]] = {name: [] for name in ("bare", *lines)}
@@ -84,8 +84,8 @@ def _plan() -> list[Bar]:
     with tempfile.TemporaryDirectory() as folder:
         crowd = Path(folder) / "crowd"
         _invent(crowd)
-        # A home where no engine is known, and the same with the engine that is here; bytecode is kept, as installed.
-        env = {**os.environ, "MLORCH_HOME": str(Path(folder) / "home"), "PYTHONDONTWRITEBYTECODE": ""}
+        # A home where no engine is known, and the same with the engine that is here.
+        env = {**os.environ, "MLORCH_HOME": str(Path(folder) / "home")}
         asking = {**env, "DOCKER_HOST": mlorch_json("engine", "status")["host"]}
         for pair in _selections():
             found[pair] = _measured(*pair, crowd, env, asking, PLANS)

@@ -113,17 +113,19 @@ class Removals:
     """
 
     def __init__(self) -> None:
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[str, threading.Thread] = {}
 
-    def begin(self, engine: Sweepable, container: str) -> None:
+    def begin(self, engine: Sweepable, container: str, name: str) -> None:
         thread = threading.Thread(target=self._remove, args=(engine, container))
-        self._threads.append(thread)
+        self._threads[name] = thread
         thread.start()
 
-    def wait(self) -> None:
-        """Until none is left that began before."""
-        while self._threads:
-            self._threads.pop().join()
+    def wait(self, name: str = "") -> None:
+        """Until none is left that began before, or the one of this name is gone: its name is free then."""
+        for each in [name] if name else list(self._threads):
+            thread = self._threads.pop(each, None)
+            if thread is not None:
+                thread.join()
 
     @staticmethod
     def _remove(engine: Sweepable, container: str) -> None:
@@ -132,10 +134,12 @@ class Removals:
 
 
 @contextlib.contextmanager
-def removed_after(engine: Engine, container: str, removals: Removals | None = None) -> Iterator[None]:
+def removed_after(
+    engine: Engine, container: str, removals: Removals | None = None, *, name: str = ""
+) -> Iterator[None]:
     """Remove a container after the `with`, whatever happens in it; one that did not end by itself is stopped first.
 
-    With ``removals`` one that ended is removed while the caller goes on.
+    With ``removals`` one that ended is removed while the caller goes on, under the ``name`` that it had.
     """
     ended = False
     try:
@@ -147,7 +151,7 @@ def removed_after(engine: Engine, container: str, removals: Removals | None = No
                 # The harness ends at once; a first process without a handler ignores the signal.
                 engine.stop(container, grace_s=5)
             if ended and removals is not None:
-                removals.begin(engine, container)
+                removals.begin(engine, container, name or container)
             else:
                 engine.remove(container)
 

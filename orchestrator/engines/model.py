@@ -165,6 +165,10 @@ class EngineFactory(Protocol):
         """The engine; `EngineError` where none answers."""
         ...
 
+    def warm(self) -> None:
+        """Import what runs containers, while the engine is still being asked what it is."""
+        ...
+
     def fast_lookup(self, access: EngineAccess = ...) -> LookUp | None:
         """Asks for images without the engine's client; None where only `Engine.image` can.
 

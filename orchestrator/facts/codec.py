@@ -66,11 +66,21 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 
 @cache
-def _shape(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
-    """The types of a dataclass's fields by name, and the names of those that it needs."""
+def _shape(kind: Any) -> tuple[dict[str, Any], dict[str, frozenset[Any]], frozenset[str]]:
+    """The types of a dataclass's fields by name, of each the scalars that are taken as they are, and what it needs."""
     known = fields(kind)
     needed = (each.name for each in known if each.default is MISSING and each.default_factory is MISSING)
-    return {each.name: _hint(kind, each.type) for each in known}, frozenset(needed)
+    hints = {each.name: _hint(kind, each.type) for each in known}
+    return hints, {name: _as_they_are(hint) for name, hint in hints.items()}, frozenset(needed)
+
+
+@cache
+def _as_they_are(hint: Any) -> frozenset[Any]:
+    """The types of JSON whose values are of the annotated type already."""
+    if hint is object:
+        return _SCALARS | {dict, list}
+    alternatives = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    return _SCALARS.intersection(kind for kind in alternatives if isinstance(kind, type))
 
 
 _PLAIN_HINTS: dict[str, Any] = {"str": str, "int": int, "bool": bool, "float": float, "object": object}
@@ -88,12 +98,12 @@ def _hint(kind: type, annotation: object) -> Any:
 def _instance(kind: type, document: Any, renamed: Mapping[str, str]) -> Any:
     if type(document) is not dict:
         raise CodecError("is not an object")
-    hints, needed = _shape(kind)
+    hints, scalars, needed = _shape(kind)
     changed: dict[str, Any] = {}
     for key, item in document.items():
-        hint = hints.get(key)
-        if hint is object or type(item) is hint:  # by far the most common cases: nothing to do
+        if key in scalars and type(item) in scalars[key]:  # by far the most common case: nothing to do
             continue
+        hint = hints.get(key)
         if hint is None:
             aliases = {old: new for old, new in renamed.items() if old in document and new in hints}
             if aliases:
@@ -120,16 +130,30 @@ def _value(hint: Any, value: Any, renamed: Mapping[str, str]) -> Any:
         return float(value)
     if hasattr(hint, "__dataclass_fields__"):
         return _instance(hint, value, renamed)
-    origin, args = _parts(hint)
+    return _container(*_parts(hint), value, renamed)
+
+
+def _container(origin: Any, args: tuple[Any, ...], value: Any, renamed: Mapping[str, str]) -> Any:
     if origin is UnionType:
         return _alternative(args, value, renamed)
     if origin is Mapping and type(value) is dict:
+        if _as_they_are(args[1]).issuperset(map(type, value.values())):
+            return value
         return {key: _inside(key, args[1], each, renamed) for key, each in value.items()}
     if origin is tuple and type(value) is list:
-        kinds = args[:1] * len(value) if args[1:] == (...,) else args
-        if len(kinds) == len(value):
-            return tuple([_value(kind, each, renamed) for kind, each in zip(kinds, value, strict=True)])
+        return _items(args, value, renamed)
     raise CodecError("has the wrong type")
+
+
+def _items(kinds: tuple[Any, ...], value: list[Any], renamed: Mapping[str, str]) -> tuple[Any, ...]:
+    """A list as ``tuple[X, ...]``, or as a tuple of so many types."""
+    if kinds[1:] == (...,):
+        if _as_they_are(kinds[0]).issuperset(map(type, value)):
+            return tuple(value)
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        raise CodecError("has the wrong type")
+    return tuple([_value(kind, each, renamed) for kind, each in zip(kinds, value, strict=True)])
 
 
 @cache

@@ -175,6 +175,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         planned = run_plan.planned_for(context, selection, context.plans(selection).plans, official=request.official)
         require_host(context, chosen, progress)
         host = host_facts()
+        context.engine_factory.warm()
         engine, facts, limits = asked.result()
     store = Store(request.results.absolute())
     for run_id in sweep(engine):

@@ -58,6 +58,7 @@ class LeftOver:
         found = [f"the folder {path}" for path in sorted(folders_of_tests()) if path not in self.folders]
         for engine in running_engines():
             found += [f"the image {facts.image} in {engine.name}" for facts in self.new_images(engine)]
+            engine.wait_removed()
             containers = [*engine.containers(TEST_LABEL), *filter(orphaned, engine.containers(RUN_LABEL))]
             found += [f"the container {facts.name} in {engine.name}" for facts in containers]
         return found

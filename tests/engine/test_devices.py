@@ -125,6 +125,7 @@ def image(engine, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _nothing_stays(engine):
     yield
+    engine.wait_removed()
     assert engine.containers(f"org.mlorch.test={MARK['org.mlorch.test']}") == []
 
 

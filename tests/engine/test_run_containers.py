@@ -217,6 +217,7 @@ def test_a_crash_is_kept_and_its_container_is_gone(start, context):
     outcome = start("import sys; print('before'); sys.exit('on purpose')")
     assert (outcome.record.status, outcome.record.exit_code, outcome.error.slug) == ("failed", 1, "harness-failed")
     assert set(outcome.error.detail.splitlines()) == {"before", "on purpose"}
+    context.engine.wait_removed()
     assert context.engine.containers(f"org.mlorch.run={outcome.record.run_id}") == []
 
 
@@ -293,6 +294,7 @@ def test_the_printed_line_makes_the_same_container(context, image, tmp_path):
 
     spec = replace(spec, command=("sh", "-c", "echo begun; sleep 1"))
     context.engine.run(spec, lambda _line: seen.append(inspect(spec.name)))
+    context.engine.wait_removed()  # the line has the same name
     words = docker_argv(spec)
     words[words.index("run")] = "create"
     made = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.engines.builds import built, held
 from orchestrator.engines.containers import Removals, removed_after, require_inputs
@@ -57,11 +57,16 @@ class DockerEngine:
     """
 
     name = "docker"
+    _all_removals: ClassVar[Removals] = Removals()
+    """Of this process, whichever object began them."""
 
     def __init__(self, host: str) -> None:
         self.host = host
-        # Elsewhere the questions go through the SDK's session, which is for one thread.
-        self._removals = None if socket_path(host) is None else Removals()
+
+    @property
+    def _removals(self) -> Removals | None:
+        """None for an engine elsewhere: questions to it go through the SDK's session, which is for one thread."""
+        return None if socket_path(self.host) is None else self._all_removals
 
     @cached_property
     def sdk(self) -> docker.APIClient:
@@ -190,9 +195,11 @@ class DockerEngine:
         """
         if self.host.startswith("unix://"):
             require_inputs(spec)
+        if self._removals is not None:
+            self._removals.wait(spec.name)
         with self._answers(spec.image):
             container = create(self.sdk, spec)
-            with removed_after(self, container, self._removals):
+            with removed_after(self, container, self._removals, name=spec.name):
                 return follow(self.sdk, container, on_line)
 
     def containers(self, label: str) -> list[ContainerFacts]:

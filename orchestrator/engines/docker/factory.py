@@ -24,6 +24,11 @@ def connect(access: EngineAccess = HERE) -> DockerEngine:
     return docker.connect(find_host(access.host))
 
 
+def warm() -> None:
+    """Import Docker's SDK, which runs containers: beside other work it costs nothing."""
+    import docker  # noqa: F401
+
+
 def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:
     """Asks for images over the engine's socket; None where it has none on this host.
 
@@ -37,7 +42,7 @@ def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:
 def fast_labelled(access: EngineAccess = HERE) -> LabelLookUp | None:
     """Asks for images by a label over the engine's socket; None and `EngineError` as `fast_lookup`."""
     lookup = _socket_lookup(access)
-    return None if lookup is None else lookup.labelled
+    return None if lookup is None else lookup.label_lookup()
 
 
 def _socket_lookup(access: EngineAccess) -> Lookup | None:

@@ -21,7 +21,7 @@ from orchestrator.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.engines.inventory import ContainerFacts, ImageFacts
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts, LabelLookUp
 
 _T = TypeVar("_T")
 _TIMEOUT_S = 30.0
@@ -46,7 +46,25 @@ class Lookup:
 
     def labelled(self, label: str) -> list[ImageFacts]:
         """Every tagged image with this label (``name`` or ``name=value``)."""
-        found = self._list(f"/images/json?{_filters(label=[label], dangling=['false'])}")
+        return self._inspected(self._labelled(label))
+
+    def label_lookup(self) -> LabelLookUp:
+        """Asks as `labelled`; which images have a label of one name is asked once, whatever values follow."""
+        lists: dict[str, list[dict[str, Any]]] = {}
+
+        def look_up(label: str) -> list[ImageFacts]:
+            name, equals, value = label.partition("=")
+            if name not in lists:
+                lists[name] = self._labelled(name)
+            items = lists[name]
+            return self._inspected([one for one in items if not equals or (one.get("Labels") or {}).get(name) == value])
+
+        return look_up
+
+    def _labelled(self, label: str) -> list[dict[str, Any]]:
+        return self._list(f"/images/json?{_filters(label=[label], dangling=['false'])}")
+
+    def _inspected(self, found: list[dict[str, Any]]) -> list[ImageFacts]:
         # The list counts what an image takes on disk; an inspection may count only what was sent.
         sizes = {tag: int(item.get("Size") or 0) for item in found for tag in item.get("RepoTags") or ()}
         images = self.images(list(sizes))

@@ -23,6 +23,10 @@ def connect(access: EngineAccess = HERE) -> PodmanEngine:
     return PodmanEngine(find(), access=access)
 
 
+def warm() -> None:
+    """Nothing: podman is a program."""
+
+
 def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:  # noqa: ARG001 (of the protocol: podman has no host)
     """One call of podman for all references: there is no daemon to ask."""
     return find().images_by_reference
