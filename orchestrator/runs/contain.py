@@ -90,9 +90,9 @@ class Containers:
         if followed.exit.exit_code == 0:
             return None
         return StepFailed(
-            f"the accuracy could not be counted (exit status {followed.exit.exit_code}): "
-            f"{tail(folder / ACCURACY_LOG) or 'nothing was said'}",
-            hint=f"{ACCURACY_LOG} has all that it said",
+            f"the accuracy could not be counted: its container ended with {followed.exit.exit_code}",
+            hint=f"{folder / ACCURACY_LOG} has all that it said",
+            detail=tail(folder / ACCURACY_LOG),
             slug="accuracy-failed",
         )
 
