@@ -56,7 +56,7 @@ FILES: dict[str, str] = {
         "command: [python3, main.py]\nbackends: {engine: engine}\n"
     ),
     "recipes/benchmarks/classify.yaml": (
-        "kind: benchmark\nname: classify\ntitle: Classify\ntask: classification\nlayer: config\nmodel: net\n"
+        "kind: benchmark\nname: classify\ntitle: Classify\ntask: image-classification\nlayer: config\nmodel: net\n"
         "dataset: photos\nharness: drive\nframeworks: [engine]\n"
         "scenarios:\n  Offline: {}\n  Server: {target_latency_ns: 1000}\nperformance_samples: 2\n"
         "input: {name: x}\noutput: {name: y}\naccuracy: {metric: top1, reference: 90.0, factor: 0.99}\n"

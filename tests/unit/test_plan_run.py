@@ -69,17 +69,17 @@ def test_too_little_memory_is_told_before_the_start():
 
 def test_settings_document_is_the_contract():
     document = planned().settings
-    assert document["version"] == 1
+    assert document["version"] == 2
+    assert document["task"] == "image-classification"
     assert document["backend"] == "onnxruntime"
     assert document["providers"] == ["CPUExecutionProvider"]
     assert document["model"] == {
         "path": "/models/resnet8/model.onnx",
-        "input": {"name": "x", "dtype": "float32", "scale": 0.5},
-        "output": {"name": "logits"},
+        "inputs": [{"name": "x", "dtype": "float32", "scale": 0.5, "array": "inputs", "varies": False}],
+        "outputs": ["logits"],
     }
     assert document["dataset"] == {
-        "inputs": "/data/fashion/images.npy",
-        "labels": "/data/fashion/labels.npy",
+        "arrays": {"inputs": "/data/fashion/images.npy", "labels": "/data/fashion/labels.npy"},
         "samples": 10000,
         "performance_samples": 10000,
     }

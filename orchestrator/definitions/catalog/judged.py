@@ -17,7 +17,8 @@ JUDGED_BY = frozenset({
 })  # fmt: skip
 """Fields of a benchmark that say what its result is worth."""
 FREE = frozenset({
-    "default", "description", "frameworks", "harness", "input", "layer", "model", "output", "parameters", "title"
+    "default", "description", "frameworks", "harness", "input", "inputs", "layer", "model", "output", "outputs",
+    "parameters", "title"
 })  # fmt: skip
 """Fields that say what is run: any of them may be tuned, and the result is judged as before."""
 _TUNED = ("target_qps", "expected_latency_ns")
