@@ -82,7 +82,27 @@ def _target(catalog: Catalog, entry: AnyEntry, target: d.Target) -> Iterator[Pro
         yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
     for index, name in enumerate(target.host):
         yield from _known(catalog, entry, "hostchecks", name, ("host", index))
+    for name, other in target.instead.items():
+        yield from _instead(catalog, entry, name, other)
+    if target.side is not None:
+        yield from _known(catalog, entry, "target", target.side, ("side",))
     yield from _own_frameworks(entry, target)
+
+
+def _instead(catalog: Catalog, entry: AnyEntry, name: str, other: str) -> Iterator[Problem]:
+    """Whether a layer that takes another's place is of its level and holds the same packages."""
+    loc: Loc = ("instead", name)
+    yield from _known(catalog, entry, "layer", name, loc)
+    own = catalog.by_key.get(("layer", name))
+    if own is None or not isinstance(own.definition, d.Layer):
+        return
+    yield from _layer(catalog, entry, other, loc, own.definition.level)
+    found = catalog.by_key.get(("layer", other))
+    if found is None or not isinstance(found.definition, d.Layer):
+        return
+    if set(found.definition.python) != set(own.definition.python):
+        message = f"layer `{other}` does not hold what `{name}` does: {', '.join(own.definition.python) or 'nothing'}"
+        yield entry.document.fault("instead-differs", message, loc, "the rules of a round ask for this version")
 
 
 def _images(catalog: Catalog, entry: AnyEntry, harness: d.Harness) -> Iterator[Problem]:
@@ -177,10 +197,23 @@ def _somewhere(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
     only = harness.definition.targets if harness and isinstance(harness.definition, d.Harness) else ()
     targets = [entry.definition for entry in catalog.targets() if not only or entry.definition.name in only]
     has = sorted({name for target in targets for name in target.frameworks})
+    if harness is not None and isinstance(harness.definition, d.Harness) and harness.definition.program is None:
+        yield from _loadable(catalog, entry, benchmark, harness.definition)
     if not set(benchmark.frameworks).intersection(has):
         message = f"no target has a layer for {' or '.join(f'`{name}`' for name in benchmark.frameworks)}"
         hint = f"targets have: {', '.join(has) or 'none'}; add one under `frameworks` of a target"
         yield entry.document.fault("unsupported-framework", message, ("frameworks",), hint)
+
+
+def _loadable(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark, harness: d.Harness) -> Iterator[Problem]:
+    """Whether any of the frameworks finds a file of the model that it can load."""
+    model = catalog.by_key.get(("model", benchmark.model))
+    if model is None or not isinstance(model.definition, d.Model):
+        return
+    if not any(model.definition.is_for(harness.backends[name]) for name in benchmark.frameworks):
+        message = f"model `{benchmark.model}` has no file that {' or '.join(benchmark.frameworks)} loads"
+        hint = "take another framework, or write the file under `files` of the model's recipe"
+        yield entry.document.fault("unloadable-model", message, ("model",), hint)
 
 
 def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Iterator[Problem]:
@@ -193,6 +226,10 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
         if file in files[:index]:
             yield entry.document.fault("duplicate-output", f"a second output `{file}`", ("outputs", index, "file"))
     if isinstance(asset, d.Model):
+        for backend, file in asset.files.items():
+            if not any(output.has(file) for output in asset.outputs):
+                message = f"`{file}` is not among the outputs"
+                yield entry.document.fault("unknown-output", message, ("files", backend), suggestion(file, files))
         for name in asset.reaches:
             yield from _known(catalog, entry, "dataset", name, ("reaches", name))
     if isinstance(asset, d.Dataset):
