@@ -185,6 +185,8 @@ def _benchmark(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
             yield entry.document.fault("unknown-framework", message, ("frameworks", index), suggestion(name, backends))
         if unknown:
             return
+        if harness.definition.program is None:
+            yield from _loadable(catalog, entry, benchmark, harness.definition)
     yield from check_interface(catalog, entry, benchmark)
     yield from _somewhere(catalog, entry, benchmark)
 
@@ -197,8 +199,6 @@ def _somewhere(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
     only = harness.definition.targets if harness and isinstance(harness.definition, d.Harness) else ()
     targets = [entry.definition for entry in catalog.targets() if not only or entry.definition.name in only]
     has = sorted({name for target in targets for name in target.frameworks})
-    if harness is not None and isinstance(harness.definition, d.Harness) and harness.definition.program is None:
-        yield from _loadable(catalog, entry, benchmark, harness.definition)
     if not set(benchmark.frameworks).intersection(has):
         message = f"no target has a layer for {' or '.join(f'`{name}`' for name in benchmark.frameworks)}"
         hint = f"targets have: {', '.join(has) or 'none'}; add one under `frameworks` of a target"
@@ -225,21 +225,21 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
     for index, file in enumerate(files):
         if file in files[:index]:
             yield entry.document.fault("duplicate-output", f"a second output `{file}`", ("outputs", index, "file"))
+    named: dict[Loc, str] = {}
     if isinstance(asset, d.Model):
-        for backend, file in asset.files.items():
-            if not any(output.has(file) for output in asset.outputs):
-                message = f"`{file}` is not among the outputs"
-                yield entry.document.fault("unknown-output", message, ("files", backend), suggestion(file, files))
+        named |= {("files", backend): file for backend, file in asset.files.items()}
         for name in asset.reaches:
             yield from _known(catalog, entry, "dataset", name, ("reaches", name))
     if isinstance(asset, d.Dataset):
         for name in asset.parameters:
             yield from _known(catalog, entry, "harness", name, ("parameters", name))
-        for key, array in asset.all_arrays.items():
-            if not any(output.has(array) for output in asset.outputs):
-                message = f"`{array}` is not among the outputs"
-                loc = ("arrays", key) if key in asset.arrays else (key,)
-                yield entry.document.fault("unknown-output", message, loc, suggestion(array, files))
+        arrays = asset.all_arrays
+        named |= {("arrays", key) if key in asset.arrays else (key,): arrays[key] for key in arrays}
+    for loc, file in named.items():
+        if not any(output.has(file) for output in asset.outputs):
+            yield entry.document.fault(
+                "unknown-output", f"`{file}` is not among the outputs", loc, suggestion(file, files)
+            )
 
 
 def _known(catalog: Catalog, entry: AnyEntry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:

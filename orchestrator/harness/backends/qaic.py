@@ -1,4 +1,4 @@
-"""ONNX Runtime on Qualcomm's Cloud AI cards: a session for each size of a batch, as the card's programs have fixed ones.
+"""ONNX Runtime on Qualcomm's Cloud AI cards: a session for each size of a batch, as a card's program has one size.
 
 From Qualcomm's documentation (docs.qualcomm.com/doc/80-99100-3, "ONNX Runtime"): the provider needs the path of a file
 of model settings, and compiles the model when a session is made. Nobody has run it on a card yet.
@@ -43,7 +43,8 @@ class QaicBackend:
         check_names("output", self._outputs, [node.name for node in described.get_outputs()])
         first = described.get_inputs()[0].shape[0]
         if not isinstance(first, str):
-            raise ValueError(f"the model takes batches of {first} only; qaic needs one whose batch has a name")
+            why = f"the model takes batches of {first} only; qaic needs one whose batch has a name"
+            raise ValueError(why)  # noqa: TRY004 (the Protocol's)
         self._symbol = first
         self._sessions = {1: self._session(1)}
 

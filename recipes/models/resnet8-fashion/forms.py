@@ -16,11 +16,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 from onnx import numpy_helper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 SHAPE = (1, 28, 28)
@@ -44,6 +48,15 @@ def pytorch(path: Path, out: Path) -> None:
     from torch.export import Dim
 
     nodes, weights = read(path)
+    operations: dict[str, Callable[..., torch.Tensor]] = {
+        "Cast": lambda x, to: x.to(torch.float32),  # noqa: ARG005
+        "Conv": lambda *given, kernel_shape, strides, pads: F.conv2d(*given, stride=strides, padding=pads[:2]),  # noqa: ARG005
+        "Relu": F.relu,
+        "Add": torch.add,
+        "GlobalAveragePool": lambda x: x.mean((2, 3), keepdim=True),
+        "Flatten": lambda x: x.flatten(1),
+        "Gemm": lambda x, weight, bias, transB: F.linear(x, weight, bias),  # noqa: ARG005, N803 - ONNX's own name
+    }
 
     class Network(torch.nn.Module):
         def __init__(self) -> None:
@@ -54,27 +67,8 @@ def pytorch(path: Path, out: Path) -> None:
         def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
             values = {"x": x, **{name: getattr(self, name.replace(".", "_")) for name in weights}}
             for kind, names, output, attributes in nodes:
-                values[output] = self.apply_node(kind, [values[name] for name in names], attributes)
+                values[output] = operations[kind](*(values[name] for name in names), **attributes)
             return {"logits": values["logits"]}
-
-        @staticmethod
-        def apply_node(kind: str, given: list[torch.Tensor], attributes: dict[str, Any]) -> torch.Tensor:
-            match kind:
-                case "Cast":
-                    return given[0].to(torch.float32)
-                case "Conv":
-                    return F.conv2d(*given, stride=attributes["strides"], padding=attributes["pads"][:2])
-                case "Relu":
-                    return F.relu(given[0])
-                case "Add":
-                    return given[0] + given[1]
-                case "GlobalAveragePool":
-                    return given[0].mean((2, 3), keepdim=True)
-                case "Flatten":
-                    return given[0].flatten(1)
-                case "Gemm":
-                    return F.linear(*given)
-            raise ValueError(f"no {kind} here")
 
     example = (torch.zeros(2, *SHAPE, dtype=torch.uint8),)
     batch = Dim("n", min=1, max=LARGEST)
@@ -86,52 +80,39 @@ def pytorch(path: Path, out: Path) -> None:
 
 
 def jax(path: Path, out: Path) -> None:
-    import jax as _jax
-
-    _jax.config.update("jax_traceback_in_locations_limit", 0)  # the file says nothing of the machine that made it
+    import jax as jax_
     import jax.numpy as jnp
     from jax import lax
 
+    jax_.config.update("jax_traceback_in_locations_limit", 0)  # they name files of the machine that made it
     nodes, weights = read(path)
+    exact = lax.Precision.HIGHEST  # float32 on a TPU too
 
-    def apply_node(kind: str, given: list[Any], attributes: dict[str, Any]) -> Any:
-        match kind:
-            case "Cast":
-                return given[0].astype(jnp.float32)
-            case "Conv":
-                x, kernel, *bias = given
-                pads = [(pad, pad) for pad in attributes["pads"][:2]]
-                y = lax.conv_general_dilated(
-                    x,
-                    kernel,
-                    attributes["strides"],
-                    pads,
-                    dimension_numbers=("NCHW", "OIHW", "NCHW"),
-                    precision=lax.Precision.HIGHEST,  # float32 on a TPU too
-                )
-                return y + bias[0][:, None, None] if bias else y
-            case "Relu":
-                return jnp.maximum(given[0], 0)
-            case "Add":
-                return given[0] + given[1]
-            case "GlobalAveragePool":
-                return given[0].mean((2, 3), keepdims=True)
-            case "Flatten":
-                return given[0].reshape(given[0].shape[0], -1)
-            case "Gemm":
-                x, kernel, bias = given
-                return jnp.matmul(x, kernel.T, precision=lax.Precision.HIGHEST) + bias
-        raise ValueError(f"no {kind} here")
+    def conv(x: Any, kernel: Any, *bias: Any, strides: list[int], pads: list[int], kernel_shape: list[int]) -> Any:  # noqa: ARG001
+        sides = [(pad, pad) for pad in pads[:2]]
+        layout = ("NCHW", "OIHW", "NCHW")
+        y = lax.conv_general_dilated(x, kernel, strides, sides, dimension_numbers=layout, precision=exact)
+        return y + bias[0][:, None, None] if bias else y
+
+    operations: dict[str, Callable[..., Any]] = {
+        "Cast": lambda x, to: x.astype(jnp.float32),  # noqa: ARG005
+        "Conv": conv,
+        "Relu": lambda x: jnp.maximum(x, 0),
+        "Add": jnp.add,
+        "GlobalAveragePool": lambda x: x.mean((2, 3), keepdims=True),
+        "Flatten": lambda x: x.reshape(x.shape[0], -1),
+        "Gemm": lambda x, weight, bias, transB: jnp.matmul(x, weight.T, precision=exact) + bias,  # noqa: ARG005, N803
+    }
 
     def logits(inputs: dict[str, Any]) -> dict[str, Any]:
         values = {**inputs, **weights}
         for kind, names, output, attributes in nodes:
-            values[output] = apply_node(kind, [values[name] for name in names], attributes)
+            values[output] = operations[kind](*(values[name] for name in names), **attributes)
         return {"logits": values["logits"]}
 
-    (batch,) = _jax.export.symbolic_shape("n")
-    example = {"x": _jax.ShapeDtypeStruct((batch, *SHAPE), jnp.uint8)}
-    out.write_bytes(_jax.export.export(_jax.jit(logits), platforms=PLATFORMS)(example).serialize())
+    (batch,) = jax_.export.symbolic_shape("n")
+    example = {"x": jax_.ShapeDtypeStruct((batch, *SHAPE), jnp.uint8)}
+    out.write_bytes(jax_.export.export(jax_.jit(logits), platforms=PLATFORMS)(example).serialize())
 
 
 def main() -> None:
