@@ -22,6 +22,9 @@ PLUGINS = {"hpu": "habana_frameworks.torch", "xla": "torch_xla"}
 COMPILED = frozenset({"hpu", "xla"})
 """Devices that compile a graph for every size of a batch: they get few sizes."""
 
+_LOADING = threading.Lock()
+"""PyTorch reads one program at a time."""
+
 
 class PytorchBackend:
     """The module of an exported program, in inference mode.
@@ -42,7 +45,8 @@ class PytorchBackend:
         self._threads, self._own = threads, threading.local()
         # An archive of others could hold a pickle; this makes every one in it plain data or an error.
         os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-        program = torch.export.load(settings.model.path)
+        with _LOADING:
+            program = torch.export.load(settings.model.path)
         wanted = [each.name for each in settings.model.inputs]
         names = _names(program)
         for what, each in (("input", wanted), ("output", settings.model.outputs)):
