@@ -43,6 +43,7 @@ class PytorchBackend:
         """Raises `ValueError` when the model or the device is not what the settings say."""
         self._device = _device(settings.providers)
         self._threads, self._own = threads, threading.local()
+        _take_threads(threads)
         # An archive of others could hold a pickle; this makes every one in it plain data or an error.
         os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
         with _LOADING:
@@ -86,7 +87,7 @@ class PytorchBackend:
 
     def _on_processor(self, batch: Sequence[Array]) -> Sequence[Array]:
         if not hasattr(self._own, "ready"):
-            torch.set_num_threads(self._threads)
+            _take_threads(self._threads)
             self._own.ready = True
         with torch.inference_mode():
             return [value.numpy() for value in self._values([torch.from_numpy(array) for array in batch])]
@@ -103,6 +104,16 @@ class PytorchBackend:
         if self._device.type == "cuda":
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)
+
+
+def _take_threads(count: int) -> None:
+    """How many threads the calling thread computes with.
+
+    A thread that has not asked yet would take the number that any other thread set last, when it first
+    computes: after this call. So it asks first.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(count)
 
 
 def _device(providers: Sequence[str]) -> torch.device:
