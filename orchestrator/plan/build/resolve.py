@@ -262,7 +262,7 @@ def resolve_side(
     on = catalog.target(target).definition
     if on.side is not None:
         found = resolve_side(catalog, target=on.side, layer=layer, platform=platform or on.platforms[0])
-        return replace(found, target=catalog.target(target))
+        return replace(found, target=catalog.target(target), image_name=f"{layer}-{target}")
     names = (*stack(catalog, on.base), stack(catalog, on.runtime)[0], *stack(catalog, layer))
     return _resolution(catalog, target, names, platform, base)
 
