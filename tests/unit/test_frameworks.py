@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import ChainMap
+from dataclasses import replace
 
 import pytest
 from run_parts import a_benchmark, a_run_environment, a_target, a_workload
@@ -230,3 +232,55 @@ class TestTargetsOfAHarness:
         with pytest.raises(DefinitionError) as caught:
             self.catalog(tmp_path, "[chop, chipp]")
         assert "there is no target `chipp`" in caught.value.message
+
+
+class TestAModelInTheFormOfEachFramework:
+    @pytest.fixture
+    def catalog(self):
+        return load([builtin_root()])
+
+    @pytest.mark.parametrize(
+        ("target", "layer", "loadgen"),
+        [
+            ("gaudi", "pytorch-gaudi", "loadgen-py310"),
+            ("neuron", "pytorch-neuron", "loadgen-py312"),
+            ("tpu", "jax-tpu", "loadgen"),
+            ("jetson", "onnxruntime-jetson", "loadgen-py310"),
+            ("qaic", "onnxruntime-qaic", "loadgen-py310"),
+        ],
+    )
+    def test_a_target_without_onnx_plans_with_its_own_framework_and_loadgen(self, catalog, target, layer, loadgen):
+        assert "image-fashion" in benchmarks_of(catalog, target)
+        (plan,) = build_plans(catalog, target=target, benchmarks=["image-fashion"])
+        assert [step.name for step in plan.layers[2:4]] == [layer, loadgen]
+
+    def test_every_target_has_a_benchmark(self, catalog):
+        assert [name for name in catalog.names("target") if not benchmarks_of(catalog, name)] == []
+
+    def test_a_framework_that_the_model_has_no_file_for_is_not_taken(self, catalog):
+        benchmark = catalog.benchmark("image-fashion").definition
+        only_onnx = catalog.model("resnet8-fashion").definition.model_copy(update={"files": {}})
+        changed = replace(catalog.model("resnet8-fashion"), definition=only_onnx)
+        without = replace(catalog, by_key=ChainMap({("model", "resnet8-fashion"): changed}, catalog.by_key))
+        assert {"gaudi", "tpu"} <= set(targets_of(catalog, benchmark))
+        assert not {"gaudi", "neuron", "tpu"} & set(targets_of(without, benchmark))
+        assert "cpu" in targets_of(without, benchmark)
+        with pytest.raises(UsageError, match="model `resnet8-fashion` has no file that pytorch loads"):
+            framework_of(without, target="gaudi", benchmark="image-fashion")
+
+    @pytest.mark.parametrize(("backend", "file"), [("torch", "model.pt2"), ("onnxruntime", "model.onnx")])
+    def test_the_settings_name_the_file_of_the_backend(self, backend, file):
+        from orchestrator.plan.run.settings import settings_of
+
+        workload = a_workload()
+        model = workload.model.model_copy(update={"files": {"torch": "model.pt2"}})
+        harness = workload.harness.model_copy(update={"backends": {workload.framework: backend}})
+        workload = replace(workload, model=model, harness=harness)
+        document, _ = settings_of(workload, Cell(scenario="Offline", mode="accuracy"), "id", Choices(), (0,))
+        assert document["model"]["path"] == f"/models/{model.name}/{file}"
+
+    def test_side_images_of_a_vendors_target_stand_on_the_python_that_they_are_locked_for(self, catalog):
+        found = resolve_side(catalog, target="gaudi", layer="prep")
+        assert [entry.definition.name for entry in found.layers] == ["base-bookworm", "runtime-cpu", "prep"]
+        assert (found.target.definition.name, found.image_name) == ("gaudi", "prep-gaudi")
+        assert resolve_side(catalog, target="jetson", layer="prep").platform == "linux/arm64"

@@ -82,7 +82,27 @@ def _target(catalog: Catalog, entry: AnyEntry, target: d.Target) -> Iterator[Pro
         yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
     for index, name in enumerate(target.host):
         yield from _known(catalog, entry, "hostchecks", name, ("host", index))
+    for name, other in target.instead.items():
+        yield from _instead(catalog, entry, name, other)
+    if target.side is not None:
+        yield from _known(catalog, entry, "target", target.side, ("side",))
     yield from _own_frameworks(entry, target)
+
+
+def _instead(catalog: Catalog, entry: AnyEntry, name: str, other: str) -> Iterator[Problem]:
+    """Whether a layer that takes another's place is of its level and holds the same packages."""
+    loc: Loc = ("instead", name)
+    yield from _known(catalog, entry, "layer", name, loc)
+    own = catalog.by_key.get(("layer", name))
+    if own is None or not isinstance(own.definition, d.Layer):
+        return
+    yield from _layer(catalog, entry, other, loc, own.definition.level)
+    found = catalog.by_key.get(("layer", other))
+    if found is None or not isinstance(found.definition, d.Layer):
+        return
+    if set(found.definition.python) != set(own.definition.python):
+        message = f"layer `{other}` does not hold what `{name}` does: {', '.join(own.definition.python) or 'nothing'}"
+        yield entry.document.fault("instead-differs", message, loc, "the rules of a round ask for this version")
 
 
 def _images(catalog: Catalog, entry: AnyEntry, harness: d.Harness) -> Iterator[Problem]:
@@ -165,6 +185,8 @@ def _benchmark(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
             yield entry.document.fault("unknown-framework", message, ("frameworks", index), suggestion(name, backends))
         if unknown:
             return
+        if harness.definition.program is None:
+            yield from _loadable(catalog, entry, benchmark, harness.definition)
     yield from check_interface(catalog, entry, benchmark)
     yield from _somewhere(catalog, entry, benchmark)
 
@@ -183,6 +205,17 @@ def _somewhere(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
         yield entry.document.fault("unsupported-framework", message, ("frameworks",), hint)
 
 
+def _loadable(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark, harness: d.Harness) -> Iterator[Problem]:
+    """Whether any of the frameworks finds a file of the model that it can load."""
+    model = catalog.by_key.get(("model", benchmark.model))
+    if model is None or not isinstance(model.definition, d.Model):
+        return
+    if not any(model.definition.is_for(harness.backends[name]) for name in benchmark.frameworks):
+        message = f"model `{benchmark.model}` has no file that {' or '.join(benchmark.frameworks)} loads"
+        hint = "take another framework, or write the file under `files` of the model's recipe"
+        yield entry.document.fault("unloadable-model", message, ("model",), hint)
+
+
 def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Iterator[Problem]:
     if asset.prepare is not None:
         yield from _layer(catalog, entry, asset.prepare.layer, ("prepare", "layer"), "side")
@@ -192,17 +225,21 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
     for index, file in enumerate(files):
         if file in files[:index]:
             yield entry.document.fault("duplicate-output", f"a second output `{file}`", ("outputs", index, "file"))
+    named: dict[Loc, str] = {}
     if isinstance(asset, d.Model):
+        named |= {("files", backend): file for backend, file in asset.files.items()}
         for name in asset.reaches:
             yield from _known(catalog, entry, "dataset", name, ("reaches", name))
     if isinstance(asset, d.Dataset):
         for name in asset.parameters:
             yield from _known(catalog, entry, "harness", name, ("parameters", name))
-        for key, array in asset.all_arrays.items():
-            if not any(output.has(array) for output in asset.outputs):
-                message = f"`{array}` is not among the outputs"
-                loc = ("arrays", key) if key in asset.arrays else (key,)
-                yield entry.document.fault("unknown-output", message, loc, suggestion(array, files))
+        arrays = asset.all_arrays
+        named |= {("arrays", key) if key in asset.arrays else (key,): arrays[key] for key in arrays}
+    for loc, file in named.items():
+        if not any(output.has(file) for output in asset.outputs):
+            yield entry.document.fault(
+                "unknown-output", f"`{file}` is not among the outputs", loc, suggestion(file, files)
+            )
 
 
 def _known(catalog: Catalog, entry: AnyEntry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:

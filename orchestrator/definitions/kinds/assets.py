@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints, model_validator
 from orchestrator.definitions.kinds.base import (
     Commit,
     DebName,
+    Framework,
     GitUrl,
     Identifier,
     Name,
@@ -351,17 +352,28 @@ class Asset(Variable):
         return first if isinstance(first, LocalFiles) else None
 
 
+_READS = {"onnxruntime": "onnx", "qaic": "onnx", "openvino": "onnx", "pytorch": "pt2", "jax": "stablehlo"}
+"""Backend of mlorch's harness → the format that it loads; one that is not here is taken at its word."""
+
+
 class Model(Asset):
     """Weights in a form that a backend loads."""
 
     kind: Literal["model"]
-    format: Literal["onnx", "pytorch", "safetensors", "gguf", "tensorrt", "openvino", "other"]
+    format: Literal["onnx", "pt2", "stablehlo", "pytorch", "safetensors", "gguf", "tensorrt", "openvino", "other"]
     parameters: int | None = Field(default=None, gt=0)
     """left out where nobody says"""
+    files: dict[Framework, RelativePath] = Field(default_factory=dict)
+    """Backend of mlorch's harness → the output that it loads, where it is not the one of `format`: the same weights
+    in another form, with the same names of inputs and outputs."""
     trained_by: str
     reaches: dict[Name, dict[str, float]] = Field(default_factory=dict)
     """Data set → metric → what the model reached on it, in the metric's unit. A benchmark with another model or data
     set (`--set`) has its `accuracy.reference` from here."""
+
+    def is_for(self, backend: str) -> bool:
+        """Whether a backend of mlorch's harness finds something here that it can load."""
+        return backend in self.files or _READS.get(backend, self.format) == self.format
 
 
 class ModelFile(Strict):

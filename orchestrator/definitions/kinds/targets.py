@@ -198,6 +198,10 @@ class Target(Definition):
     runtime: Name
     frameworks: dict[Framework, Name] = Field(min_length=1)
     """Framework → its layer here; a benchmark that can use one of them runs on this target."""
+    instead: dict[Name, Name] = Field(default_factory=dict)
+    """Layer → the one that takes its place here, with the same packages: LoadGen for the Python of a vendor's image."""
+    side: Name | None = None
+    """The target whose base and runtime side images stand on, where a vendor's image has another Python than they."""
     prefer: tuple[Framework, ...] = ()
     """Frameworks that count before the benchmark's own order, best first."""
     providers: dict[Framework, tuple[str, ...]] = Field(default_factory=dict)

@@ -27,7 +27,10 @@ class Framework:
 
 FRAMEWORKS = {
     "onnxruntime": Framework(module=".onnx", packages=("onnxruntime", "onnxruntime-gpu")),
+    "qaic": Framework(module=".qaic", packages=("onnxruntime-qaic",)),
     "openvino": Framework(module=".openvino", packages=("openvino",)),
+    "pytorch": Framework(module=".pytorch", packages=("torch", "torch-xla", "torch-neuronx", "habana-torch-plugin")),
+    "jax": Framework(module=".jax", packages=("jax", "jaxlib", "libtpu")),
 }
 """By the name that the settings call it."""
 

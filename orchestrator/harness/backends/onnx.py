@@ -27,18 +27,16 @@ class OnnxBackend:
     def load(self, settings: Settings, threads: int) -> None:
         """Raises `ValueError` when the model or the providers are not what the settings say."""
         onnxruntime.disable_telemetry_events()  # a run reports to nobody, and shares its processors with nothing
-        available = onnxruntime.get_available_providers()
-        if missing := [name for name in settings.providers if name not in available]:
-            raise ValueError(f"onnxruntime has no provider {missing[0]}; it has {', '.join(available)}")
+        check_available(settings.providers)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(settings.model.path, options, providers=list(settings.providers))
-        _check_providers(list(settings.providers), session.get_providers())
+        check_started(list(settings.providers), session.get_providers())
         self._inputs, self._outputs = [each.name for each in settings.model.inputs], list(settings.model.outputs)
-        _check_names("input", self._inputs, [node.name for node in session.get_inputs()])
-        _check_names("output", self._outputs, [node.name for node in session.get_outputs()])
+        check_names("input", self._inputs, [node.name for node in session.get_inputs()])
+        check_names("output", self._outputs, [node.name for node in session.get_outputs()])
         self._session = session
 
     def tune(self, batch: int) -> bool:  # noqa: ARG002 (a session takes any size equally well)
@@ -52,7 +50,13 @@ class OnnxBackend:
         return {"framework": "onnxruntime", "providers": self._session.get_providers()}
 
 
-def _check_providers(asked: list[str], given: list[str]) -> None:
+def check_available(providers: Sequence[str]) -> None:
+    available = onnxruntime.get_available_providers()
+    if missing := [name for name in providers if name not in available]:
+        raise ValueError(f"onnxruntime has no provider {missing[0]}; it has {', '.join(available)}")
+
+
+def check_started(asked: list[str], given: list[str]) -> None:
     """onnxruntime drops a provider whose libraries or device it cannot have, and goes on with the processor."""
     if given[: len(asked)] != asked:
         missing = next((name for name in asked if name not in given), asked[0])
@@ -62,7 +66,7 @@ def _check_providers(asked: list[str], given: list[str]) -> None:
         )
 
 
-def _check_names(what: str, wanted: Sequence[str], names: list[str]) -> None:
+def check_names(what: str, wanted: Sequence[str], names: list[str]) -> None:
     for name in wanted:
         if name not in names:
             raise ValueError(f"the model has no {what} {name!r}; it has {', '.join(names)}")

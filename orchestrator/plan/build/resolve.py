@@ -89,22 +89,27 @@ def shared_frameworks(target: Target, benchmark: Benchmark, only: Sequence[str] 
     return tuple(sorted(shared, key=lambda name: ranks.get(name, len(ranks))))
 
 
-def _harness_targets(catalog: Catalog, benchmark: Benchmark) -> tuple[str, ...]:
-    return catalog.harness(benchmark.harness).definition.targets
+def _shared(catalog: Catalog, target: Target, benchmark: Benchmark) -> tuple[str, ...]:
+    """As `shared_frameworks`, of those that can load the benchmark's model under its harness."""
+    harness = catalog.harness(benchmark.harness).definition
+    found = shared_frameworks(target, benchmark, harness.targets)
+    if harness.program is not None:
+        return found
+    model = catalog.model(benchmark.model).definition
+    return tuple(name for name in found if model.is_for(harness.backends[name]))
 
 
 def benchmarks_of(catalog: Catalog, target: str) -> tuple[str, ...]:
     """The benchmarks that `target` can run, sorted. Raises `UsageError` for an unknown target."""
     on = catalog.target(target).definition
     found = (entry.definition for entry in catalog.benchmarks())
-    return tuple(what.name for what in found if shared_frameworks(on, what, _harness_targets(catalog, what)))
+    return tuple(what.name for what in found if _shared(catalog, on, what))
 
 
 def targets_of(catalog: Catalog, benchmark: Benchmark) -> tuple[str, ...]:
     """The targets that can run `benchmark`, sorted."""
     found = (entry.definition for entry in catalog.targets())
-    only = _harness_targets(catalog, benchmark)
-    return tuple(on.name for on in found if shared_frameworks(on, benchmark, only))
+    return tuple(on.name for on in found if _shared(catalog, on, benchmark))
 
 
 def benchmark_in(catalog: Catalog, name: str, round_name: str = "") -> Entry[Benchmark]:
@@ -132,7 +137,7 @@ def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
         UsageError: an unknown name, or the two share no framework; with what each has.
     """
     on, what = catalog.target(target).definition, catalog.benchmark(benchmark).definition
-    shared = shared_frameworks(on, what, _harness_targets(catalog, what))
+    shared = _shared(catalog, on, what)
     if not shared:
         raise _unsupported(catalog, on, what)
     return shared[0]
@@ -140,8 +145,13 @@ def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
 
 def _unsupported(catalog: Catalog, on: Target, what: Benchmark) -> UsageError:
     hint = f"it runs on: {', '.join(targets_of(catalog, what)) or 'no target'}"
-    if set(what.frameworks).intersection(on.frameworks):
+    both = [name for name in what.frameworks if name in on.frameworks]
+    only = catalog.harness(what.harness).definition.targets
+    if both and only and on.name not in only:
         why = f"its harness `{what.harness}` does not run there"
+    elif both:
+        why = f"and its model `{what.model}` has no file that {' or '.join(both)} loads"
+        hint += "; write one under `files` of the model's recipe"
     else:
         why = f"which has no layer for {' or '.join(what.frameworks)}"
         hint += f"; `{on.name}` has {', '.join(on.frameworks)}: add another under `frameworks` of its recipe"
@@ -161,7 +171,7 @@ def _choices_that_run(catalog: Catalog, on: Target, what: Benchmark) -> list[str
             other = chosen(catalog, entry, (choice,)).definition
         except MlorchError:  # what it excludes has to be chosen as well
             continue
-        if shared_frameworks(on, other, _harness_targets(catalog, other)):  # type: ignore[arg-type]  # a benchmark
+        if _shared(catalog, on, other):  # type: ignore[arg-type]  # a benchmark
             found.append(f"`--set {choice.key}={choice.value}`")
     return found
 
@@ -193,8 +203,10 @@ def resolve(
         lowest = [image.base, image.runtime]
         platform = _platform_of_image(on, image, platform)
         base = vendor_base(catalog, on, image, platform, base)
-    tops = [*lowest, on.frameworks[framework], loadgen, harness.deps, harness.code]
-    names = [name for top in (*tops, what.definition.layer) for name in stack(catalog, top)]
+    tops = [*lowest, on.frameworks[framework], loadgen, harness.deps, harness.code, what.definition.layer]
+    if image is None:  # with a vendor's image the harness names what fits it
+        tops = [on.instead.get(top, top) for top in tops]
+    names = [name for top in tops for name in stack(catalog, top)]
     found = _resolution(catalog, target, names, platform, base)
     name = f"{benchmark}-{target}"
     return replace(found, benchmark=what, framework=framework, arch=arch_of(on, arch), image_name=name)
@@ -244,9 +256,13 @@ def resolve_side(
 ) -> Resolution:
     """The chain of a side image: the target's base, the lowest layer of its runtime, then `layer`.
 
-    What a vendor adds to the runtime is for the device, and a side image never sees one.
+    What a vendor adds to the runtime is for the device, and a side image never sees one. Where the target names
+    another one for its `side`, those of that one are taken.
     """
     on = catalog.target(target).definition
+    if on.side is not None:
+        found = resolve_side(catalog, target=on.side, layer=layer, platform=platform or on.platforms[0])
+        return replace(found, target=catalog.target(target), image_name=f"{layer}-{target}")
     names = (*stack(catalog, on.base), stack(catalog, on.runtime)[0], *stack(catalog, layer))
     return _resolution(catalog, target, names, platform, base)
 

@@ -131,8 +131,9 @@ def _official(scenario: str, rules: OfficialTest, values: Mapping[str, object]) 
 
 def _model(workload: Workload) -> dict[str, object]:
     benchmark, model = workload.benchmark, workload.model
+    backend = workload.harness.backends[workload.framework]
     return {
-        "path": f"/models/{model.name}/{weights_file(model)}",
+        "path": f"/models/{model.name}/{model.files.get(backend) or weights_file(model)}",
         "inputs": [each.model_dump() for each in benchmark.tensors],
         "outputs": list(benchmark.output_names),
     }
