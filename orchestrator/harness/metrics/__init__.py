@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
 
-METRICS: dict[str, str] = {}
+METRICS: dict[str, str] = {
+    "embedding-classification": ".embedding_classification",
+    "embedding-similarity": ".embedding_similarity",
+    "recommendation": ".recommendation",
+}
 """Task → the module that counts its accuracies."""
 
 
@@ -56,6 +60,6 @@ class Counter(Protocol):
 def counter(task: str) -> Counter:
     """What counts the accuracies of a task; raises `ValueError` where nothing does."""
     if task not in METRICS:
-        raise ValueError(f"nothing counts accuracies of the task {task!r}; known: {', '.join(METRICS) or 'none'}")
+        raise ValueError(f"nothing counts accuracies of the task {task!r}; known: {', '.join(METRICS)}")
     found: Counter = import_module(METRICS[task], __package__)
     return found
