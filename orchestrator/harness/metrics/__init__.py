@@ -6,6 +6,7 @@ accuracy.json beside the settings. It imports no framework and sees no device.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
@@ -44,6 +45,13 @@ class Figure:
         if self.interval is not None:
             found["interval"] = [round(end, 6) for end in self.interval]
         return found
+
+
+def interval(low: float, high: float, scale: float = 1.0) -> tuple[float, float] | None:
+    """The ends of an interval times ``scale``; None where they are none, as of resamples of a few samples."""
+    if not math.isfinite(low) or not math.isfinite(high):
+        return None
+    return scale * float(low), scale * float(high)
 
 
 class Counter(Protocol):

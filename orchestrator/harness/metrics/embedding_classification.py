@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score
 
-from . import Figure
+from . import Figure, interval
 from .answers import array, vectors
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
     found = vectors(answers, len(head) - 1)
     predicted = found.astype(float) @ head[:-1] + head[-1] > 0
     correct = int(accuracy_score(labels, predicted, normalize=False))
-    interval = binomtest(correct, len(labels)).proportion_ci(method="wilson")
+    ends = binomtest(correct, len(labels)).proportion_ci(method="wilson")
     return [
         Figure(
             metric="accuracy",
             value=100 * correct / len(labels),
             unit="%",
             samples=len(labels),
-            interval=(100 * float(interval.low), 100 * float(interval.high)),
+            interval=interval(ends.low, ends.high, 100),
         )
     ]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import bootstrap, spearmanr
 from sklearn.metrics.pairwise import paired_cosine_distances
 
-from . import Figure
+from . import Figure, interval
 from .answers import array, vectors
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
     value = _correlation(alike, scores)
     if not np.isfinite(value):
         raise ValueError("all pairs are equally alike: no rank correlation is defined")
-    interval = bootstrap(
+    ends = bootstrap(
         (alike, scores), _correlation, paired=True, vectorized=False, n_resamples=RESAMPLES, rng=SEED
     ).confidence_interval
     return [
@@ -44,7 +44,7 @@ def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
             value=value,
             unit="",
             samples=len(scores),
-            interval=(float(interval.low), float(interval.high)),
+            interval=interval(ends.low, ends.high),
         )
     ]
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
 
-from . import Figure
+from . import Figure, interval
 from .answers import array, vectors
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
     given = vectors(answers, 1)[:, 0]
     if len(np.unique(labels)) != 2:
         raise ValueError("dataset.arrays.labels holds one class: no AUC is defined")
-    interval = bootstrap(
+    ends = bootstrap(
         (labels, given),
         roc_auc_score,
         paired=True,
@@ -43,6 +43,6 @@ def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
             value=100 * float(roc_auc_score(labels, given)),
             unit="%",
             samples=len(labels),
-            interval=(100 * float(interval.low), 100 * float(interval.high)),
+            interval=interval(ends.low, ends.high, 100),
         )
     ]
