@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator.commands.common import counted, shortened
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.metrics import nanoseconds, text
-from orchestrator.results.summary import accuracy_text, mark, metric_text
+from orchestrator.results.summary import accuracy_text, interval_text, mark, metric_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,10 @@ def show_summary(console: Console, summary: Summary) -> None:
     rows = [("verdict", summary.verdict), *(("why", reason) for reason in summary.reasons)]
     if result is not None:
         rows += _reported(result)
-    rows += [(one.name, f"{accuracy_text(one)} of {one.samples:,} samples{_goal(one)}") for one in summary.accuracies]
+    for one in summary.accuracies:
+        rows.append((one.name, f"{accuracy_text(one)} of {one.samples:,} samples{_goal(one)}"))
+        if one.interval is not None:
+            rows.append((f"{one.name}, 95 % interval", interval_text(one)))
     rows += _origin(summary)
     latencies = summary.loadgen.latency_ns if summary.loadgen is not None else {}
     rows += [(f"latency {name}", nanoseconds(value)) for name, value in latencies.items()]

@@ -22,7 +22,7 @@ class Accuracy:
     """A figure of accuracy over ``samples``; ``minimum`` and ``maximum`` are the goal, if any.
 
     ``value`` is a share of right answers, between 0 and 1, unless ``unit`` is empty: then it is a number as its
-    program said it.
+    program said it. ``interval`` are the ends of its 95 % interval, on the same scale, where somebody counted it.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Accuracy:
     minimum: float | None = None
     maximum: float | None = None
     unit: str = "fraction"
+    interval: tuple[float, float] | None = None
 
     @property
     def reached(self) -> bool | None:

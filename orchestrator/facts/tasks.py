@@ -26,6 +26,9 @@ class Task:
 
 
 TASKS: Mapping[str, Task] = {
+    "embedding-classification": Task(arrays=("head", "labels"), units={"accuracy": "%"}),
+    "embedding-similarity": Task(arrays=("pairs", "scores"), units={"spearman": ""}),
     "image-classification": Task(arrays=("labels",), units={"top1": "%"}, scored=False),
+    "recommendation": Task(arrays=("labels",), units={"AUC": "%"}),
 }
 """By the name that recipes call it; `harness/tasks/` has the same names."""

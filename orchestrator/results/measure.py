@@ -135,7 +135,20 @@ def _figure(document: object, goals: Mapping[str, AccuracyGoal]) -> Accuracy | N
         minimum=None if goal is None else _scaled(goal.minimum, goal.unit),
         maximum=None if goal is None or goal.maximum is None else _scaled(goal.maximum, goal.unit),
         unit="" if document.get("unit") == "" else "fraction",
+        interval=_interval(document),
     )
+
+
+def _interval(document: Mapping[str, object]) -> tuple[float, float] | None:
+    """The 95 % interval of a figure on the scale of its value; None where it says none, or no two ends in order."""
+    ends = document.get("interval")
+    if not isinstance(ends, list) or len(ends) != 2:
+        return None
+    low, high = _number(ends[0]), _number(ends[1])
+    if low is None or high is None or not low <= high:
+        return None
+    unit = document.get("unit")
+    return _scaled(low, unit), _scaled(high, unit)
 
 
 def _scaled(value: float, unit: object) -> float:

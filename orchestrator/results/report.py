@@ -17,7 +17,7 @@ from orchestrator.facts.metrics import nanoseconds, percent, text
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results import histogram
 from orchestrator.results.charts import latency_chart
-from orchestrator.results.summary import COLUMNS, RIGHT, metric_text, row
+from orchestrator.results.summary import COLUMNS, RIGHT, interval_text, metric_text, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -85,7 +85,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    words = (facts, metric_text, nanoseconds, percent, setting_text, text)
+    words = (facts, interval_text, metric_text, nanoseconds, percent, setting_text, text)
     found.filters.update({each.__name__: each for each in words})
     return found
 

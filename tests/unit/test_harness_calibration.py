@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -118,6 +119,8 @@ def test_early_stopping_needs_as_many_queries_as_loadgen_says(percentile, late, 
 def test_the_offline_query_is_sized_by_the_undisturbed_rate():
     busy = Trial(Layout(2, 1, 1), rate=60.0, undisturbed=120.0, latency=0.02, shortest=0.01)
     assert effective.offline_qps(busy) == 120.0
+    tiny = replace(busy, undisturbed=5e6)
+    assert effective.offline_qps(tiny) == 1 / effective.OFFLINE_SAMPLE_SECONDS, "answering costs time too"
 
 
 def test_the_server_rate_leaves_room_and_counts_what_a_query_costs_beside_the_model():

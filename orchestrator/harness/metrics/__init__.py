@@ -6,6 +6,7 @@ accuracy.json beside the settings. It imports no framework and sees no device.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
 
-METRICS: dict[str, str] = {}
+METRICS: dict[str, str] = {
+    "embedding-classification": ".embedding_classification",
+    "embedding-similarity": ".embedding_similarity",
+    "recommendation": ".recommendation",
+}
 """Task → the module that counts its accuracies."""
 
 
@@ -42,6 +47,13 @@ class Figure:
         return found
 
 
+def interval(low: float, high: float, scale: float = 1.0) -> tuple[float, float] | None:
+    """The ends of an interval times ``scale``; None where they are none, as of resamples of a few samples."""
+    if not math.isfinite(low) or not math.isfinite(high):
+        return None
+    return scale * float(low), scale * float(high)
+
+
 class Counter(Protocol):
     """What a module of `METRICS` offers."""
 
@@ -56,6 +68,6 @@ class Counter(Protocol):
 def counter(task: str) -> Counter:
     """What counts the accuracies of a task; raises `ValueError` where nothing does."""
     if task not in METRICS:
-        raise ValueError(f"nothing counts accuracies of the task {task!r}; known: {', '.join(METRICS) or 'none'}")
+        raise ValueError(f"nothing counts accuracies of the task {task!r}; known: {', '.join(METRICS)}")
     found: Counter = import_module(METRICS[task], __package__)
     return found

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     """Answers to n samples: an array [n] of the task's `answer`, or the bytes of each where they have no one size."""
 
 TASKS = {
+    "embedding-classification": ".text_embedding",
+    "embedding-similarity": ".text_embedding",
     "image-classification": ".image_classification",
+    "recommendation": ".recommendation",
 }
 """By the name that recipes and settings call it."""
 
