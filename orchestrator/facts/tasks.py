@@ -17,15 +17,22 @@ if TYPE_CHECKING:
 class Task:
     """``arrays`` are those of the data set beside what the model is given; ``units`` the accuracies, each in its unit.
 
-    ``scored`` says that a step in an image of its own counts the accuracy, after the test.
+    ``generates`` says that the model answers with tokens, of which a benchmark allows so many; ``scored`` that a step
+    in an image of its own counts the accuracy, after the test.
     """
 
     arrays: tuple[str, ...]
     units: Mapping[str, str]
+    generates: bool = False
     scored: bool = True
 
 
 TASKS: Mapping[str, Task] = {
     "image-classification": Task(arrays=("labels",), units={"top1": "%"}, scored=False),
+    "text-generation": Task(
+        arrays=("references", "pieces", "piece_ends"),
+        units={"rouge1": "", "rouge2": "", "rougeL": "", "tokens_per_sample": ""},
+        generates=True,
+    ),
 }
 """By the name that recipes call it; `harness/tasks/` has the same names."""

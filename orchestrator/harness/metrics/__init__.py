@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
 
-METRICS: dict[str, str] = {}
+METRICS: dict[str, str] = {
+    "text-generation": ".text_generation",
+}
 """Task → the module that counts its accuracies."""
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TASKS = {
     "image-classification": ".image_classification",
+    "text-generation": ".text_generation",
 }
 """By the name that recipes and settings call it."""
 
