@@ -15,7 +15,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("mlperf_loadgen")
 
 ROOT = Path(__file__).parents[2]
-SAMPLES, LONGEST, LIMIT = 40, 12, 6
+SAMPLES, LONGEST, LIMIT = 64, 12, 6
 pytestmark = pytest.mark.slow
 MODEL = """
 import os, sys, time
