@@ -80,6 +80,11 @@ class LoadGenResult:
         return self.metrics[0] if self.metrics else None
 
     @property
+    def rate(self) -> float | None:
+        """Samples a second, where the scenario has a rate; beside it, tokens may be what the result counts."""
+        return next((one.value for one in self.metrics if one.unit == "samples/s"), None)
+
+    @property
     def sample_count(self) -> int:
         return self.query_count * self.samples_per_query
 

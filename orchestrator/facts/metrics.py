@@ -26,6 +26,8 @@ class MetricKind:
     higher_is_better: bool = True
     zero_is_none: bool = False
     """Whether LoadGen writes 0 for what it could not estimate."""
+    with_tokens: bool | None = None
+    """Whether the key says this only in a test whose tokens were timed, or only in others; None where in both."""
 
 
 METRICS: Mapping[str, MetricKind] = {
@@ -41,7 +43,7 @@ METRICS: Mapping[str, MetricKind] = {
                    "result_qps_with_loadgen_overhead", "qps w/ loadgen overhead"),
         MetricKind("latency_p90_early_stopping", "90th percentile latency (early-stopping estimate)", "ns",
                    "early_stopping_latency_ss", "* early stopping 90.0th percentile estimate",
-                   higher_is_better=False, zero_is_none=True),
+                   higher_is_better=False, zero_is_none=True, with_tokens=False),
         MetricKind("latency_p90", "90th percentile latency (measured)", "ns",
                    "result_90.00_percentile_latency_ns", "90.0th percentile latency (ns)",
                    higher_is_better=False),
@@ -50,6 +52,20 @@ METRICS: Mapping[str, MetricKind] = {
                    higher_is_better=False, zero_is_none=True),
         MetricKind("latency_p99", "99th percentile latency (measured)", "ns",
                    "result_99.00_percentile_per_query_latency_ns", "99.0th percentile latency (ns)",
+                   higher_is_better=False),
+        MetricKind("tokens_per_second", "Tokens per second", "tokens/s",
+                   "result_tokens_per_second", "tokens per second"),
+        MetricKind("completed_tokens_per_second", "Completed tokens per second", "tokens/s",
+                   "result_completed_tokens_per_second", "completed tokens per second"),
+        # The same key as that of whole queries: LoadGen writes there what it estimates of first tokens.
+        MetricKind("ttft_p90_early_stopping", "90th percentile time to first token (early-stopping estimate)", "ns",
+                   "early_stopping_latency_ss",
+                   higher_is_better=False, zero_is_none=True, with_tokens=True),
+        MetricKind("ttft_p99", "99th percentile time to first token (measured)", "ns",
+                   "result_first_token_99.00_percentile_latency_ns", "99.00 percentile first token latency (ns)",
+                   higher_is_better=False),
+        MetricKind("tpot_p99", "99th percentile time per output token (measured)", "ns",
+                   "result_time_per_output_token_99.00_percentile_ns", "99.00 percentile time to output token (ns)",
                    higher_is_better=False),
     )
 }  # fmt: skip

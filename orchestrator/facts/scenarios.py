@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ScenarioName = Literal["Offline", "Server", "SingleStream", "MultiStream"]
-"""As LoadGen's `TestScenario` spells them."""
+ScenarioName = Literal["Offline", "Server", "Interactive", "SingleStream", "MultiStream"]
+"""As MLPerf spells them; LoadGen's `TestScenario` has the same names but for Interactive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,25 +40,38 @@ class Scenario:
     """Whether the highest valid rate can be searched, and halved where the harness guessed too much."""
     latency_per_query: bool = False
     """Whether LoadGen's keys of latencies say `per query`."""
+    loadgen: str = ""
+    """What LoadGen calls it, where that is another name."""
+
+    @property
+    def loadgen_name(self) -> str:
+        return self.loadgen or self.name
 
     @property
     def has_rate(self) -> bool:
         return bool(self.rate_title)
 
 
+_AT_A_RATE = (
+    "completed_tokens_per_second",
+    "completed_samples_per_second",
+    "scheduled_samples_per_second",
+    "ttft_p99",
+    "tpot_p99",
+)
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         Scenario(
             name="Offline",
-            metrics=("samples_per_second",),
+            metrics=("tokens_per_second", "samples_per_second"),
             latency_of="from the issue of the one query until a sample completed",
             min_queries=1,
             rate_title="Expected rate",
         ),
         Scenario(
             name="Server",
-            metrics=("completed_samples_per_second", "scheduled_samples_per_second"),
+            metrics=_AT_A_RATE,
             latency_of="per sample, from its scheduled arrival",
             min_queries=662,
             percentile=0.99,
@@ -66,9 +79,28 @@ SCENARIOS: Mapping[str, Scenario] = {
             has_latency_limit=True,
             has_searched_rate=True,
         ),
+        Scenario(  # Server with narrower limits of the first token and of each later one
+            name="Interactive",
+            metrics=_AT_A_RATE,
+            latency_of="per sample, from its scheduled arrival",
+            min_queries=662,
+            percentile=0.99,
+            rate_title="Target rate",
+            has_latency_limit=True,
+            has_searched_rate=True,
+            loadgen="Server",
+        ),
         Scenario(
             name="SingleStream",
-            metrics=("latency_p90_early_stopping", "latency_p90", "queries_per_second"),
+            metrics=(
+                "latency_p90_early_stopping",
+                "latency_p90",
+                "queries_per_second",
+                "completed_tokens_per_second",
+                "ttft_p90_early_stopping",
+                "ttft_p99",
+                "tpot_p99",
+            ),
             latency_of="per query, one sample each",
             min_queries=64,
             percentile=0.9,

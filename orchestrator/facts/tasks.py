@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 class Task:
     """``arrays`` are those of the data set beside what the model is given; ``units`` the accuracies, each in its unit.
 
-    ``scored`` says that a step in an image of its own counts the accuracy, after the test.
+    ``generates`` says that the model answers with tokens, of which a benchmark allows so many; ``scored`` that a step
+    in an image of its own counts the accuracy, after the test.
     """
 
     arrays: tuple[str, ...]
     units: Mapping[str, str]
+    generates: bool = False
     scored: bool = True
 
 
@@ -30,5 +32,10 @@ TASKS: Mapping[str, Task] = {
     "embedding-similarity": Task(arrays=("pairs", "scores"), units={"spearman": ""}),
     "image-classification": Task(arrays=("labels",), units={"top1": "%"}, scored=False),
     "recommendation": Task(arrays=("labels",), units={"AUC": "%"}),
+    "text-generation": Task(
+        arrays=("references", "pieces", "piece_ends"),
+        units={"rouge1": "", "rouge2": "", "rougeL": "", "tokens_per_sample": ""},
+        generates=True,
+    ),
 }
 """By the name that recipes call it; `harness/tasks/` has the same names."""

@@ -9,17 +9,22 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from . import VERSION
+from .backends import generates
 from .lines import ProgressLines, emit, log, phase, write_json
 from .scenarios import SCENARIOS
 from .settings import Settings, SettingsError, read
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .effective import Effective
     from .lines import Progress
-    from .sut import ResponsePool
+    from .samples import Samples
+    from .sut import System, Tally
+    from .tasks import Task
 
 DONE, FAILED, REFUSED = 0, 1, 2
 GRACE_SECONDS = 5.0
@@ -66,6 +71,22 @@ class Report:
             "accuracy": self.accuracy,
             "times": self.times,
         }
+
+
+class Model(Protocol):
+    """A loaded model, driven through a test in this order."""
+
+    def describe(self) -> dict[str, object]: ...
+
+    def calibrate(self) -> Effective:
+        """What the test runs with; the settings' gaps are measured."""
+        ...
+
+    def warm_up(self) -> None: ...
+
+    def system(self, on_failure: Callable[[BaseException], None]) -> System:
+        """What LoadGen tests; the first failure is told at once, from any thread."""
+        ...
 
 
 class Stopped(Exception):
@@ -126,34 +147,28 @@ def _leave(error: BaseException, report: Report) -> None:
 
 def _run(settings: Settings, report: Report) -> None:
     phase("load")
-    from . import effective, loadgen, sut, tasks, trials
-    from .instances import Instances
+    from . import loadgen, tasks
     from .samples import Samples
-    from .work import Work
 
     report.stamp("imported")
-    samples, instances, task = Samples(settings), Instances(settings), tasks.create(settings)
-    work = Work(instances, samples, task)
+    samples, task = Samples(settings), tasks.create(settings)
     samples.load(range(settings.dataset.performance_samples))
-    report.backend = instances.get(1, 0).describe()
+    model = _model(settings, samples, task)
+    report.backend = model.describe()
     report.stamp("model_loaded")
 
     phase("calibrate")
-    loaded, seconds = settings.dataset.performance_samples, effective.CALIBRATION_SECONDS
-    chosen = effective.resolve(settings, trials.Trials(work, loaded, seconds))
+    chosen = model.calibrate()
     report.calibration, report.effective = chosen.calibration, chosen.document()
-    instances.tune(chosen.layout)
     report.stamp("calibrated")
     log(f"{chosen.layout.instances} x {chosen.layout.threads} threads, batch {chosen.layout.batch}")
 
     phase("warmup")
-    trials.warm_up(work, chosen.layout)
+    model.warm_up()
 
     phase("accuracy" if settings.mode == "accuracy" else "test")
-    largest = max(chosen.layout.batch, effective.samples_per_query(settings))
-    pool = sut.ResponsePool(chosen.layout.instances, largest, task.answer, lambda error: _end_soon(error, report))
-    delay = chosen.values.get("batch_delay_us", 0) / 1e6
-    system = sut.create(settings.scenario, work, chosen.layout, pool, delay)
+    system = model.system(lambda error: _end_soon(error, report))
+    pool = system.pool
     system.start()
     with ProgressLines(lambda: _progress(settings, chosen, pool)):
         loadgen.run(settings, chosen, samples, system, report.folder)
@@ -168,6 +183,17 @@ def _run(settings: Settings, report: Report) -> None:
         report.accuracy = task.accuracy(report.folder / "mlperf_log_accuracy.json")
 
 
+def _model(settings: Settings, samples: Samples, task: Task) -> Model:
+    """The model, loaded; raises what loading it raises."""
+    if generates(settings.backend):
+        from .generation import Streamed
+
+        return Streamed(settings, samples, task)
+    from .batches import Batched
+
+    return Batched(settings, samples, task)
+
+
 def _end_soon(error: BaseException, report: Report) -> None:
     """After a failure LoadGen is given a moment to end, then the process leaves without it."""
     timer = threading.Timer(GRACE_SECONDS, _leave, (error, report))
@@ -175,7 +201,7 @@ def _end_soon(error: BaseException, report: Report) -> None:
     timer.start()
 
 
-def _progress(settings: Settings, chosen: Effective, pool: ResponsePool) -> Progress:
+def _progress(settings: Settings, chosen: Effective, pool: Tally) -> Progress:
     """Samples done, how many there are, seconds left; None where only LoadGen knows."""
     done = pool.done
     if not pool.first_query_ns:

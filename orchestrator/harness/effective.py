@@ -64,16 +64,21 @@ def resolve(settings: Settings, trials: Trials) -> Effective:
         measured = "calibrated" if trial else "default"
         effective.put(name, getattr(effective.layout, name), "settings" if given else measured)
     if trial:
-        effective.calibration = {
-            "batch": trial.layout.batch,
-            "instances": trial.layout.instances,
-            "threads": trial.layout.threads,
-            "samples_per_second": round(trial.rate, 1),
-            "latency_ns": round(trial.latency * 1e9),
-            "seconds": round(trials.spent(), 2),
-        }
-    _scenario_values(settings, effective, trial)
+        effective.calibration = calibration(trial, trials.spent())
+    put_scenario_values(settings, effective, trial)
     return effective
+
+
+def calibration(trial: Trial, seconds: float) -> dict[str, object]:
+    """What was measured before the test, in so many seconds: for harness.json."""
+    return {
+        "batch": trial.layout.batch,
+        "instances": trial.layout.instances,
+        "threads": trial.layout.threads,
+        "samples_per_second": round(trial.rate, 3 if trial.rate < 10 else 1),
+        "latency_ns": round(trial.latency * 1e9),
+        "seconds": round(seconds, 2),
+    }
 
 
 def samples_per_query(settings: Settings) -> int:
@@ -146,12 +151,16 @@ def _default_layout(settings: Settings) -> Layout:
     return Layout(instances, threads, batch)
 
 
-def _scenario_values(settings: Settings, effective: Effective, trial: Trial | None) -> None:
+def put_scenario_values(settings: Settings, effective: Effective, trial: Trial | None) -> None:
+    """What LoadGen is told of the scenario: from the settings, else measured, else the default."""
     loadgen, scenario = settings.loadgen, SCENARIOS[settings.scenario]
     effective.put("min_duration_ms", loadgen.min_duration_ms, "settings")
     effective.put("min_query_count", loadgen.min_query_count, "settings")
     _expected_load(settings, effective, trial)
-    if scenario.at_a_rate:
+    if scenario.at_a_rate and settings.generation is not None:
+        effective.put("ttft_latency_ns", loadgen.ttft_latency_ns or 0, "settings")
+        effective.put("tpot_latency_ns", loadgen.tpot_latency_ns or 0, "settings")
+    elif scenario.at_a_rate:
         effective.put("target_latency_ns", loadgen.target_latency_ns or 0, "settings")
         effective.put_given("batch_delay_us", settings.execution.batch_delay_us, 0)
     if scenario.samples_per_query is not None:
@@ -181,7 +190,9 @@ def _raise_query_count(settings: Settings, effective: Effective, percentile: flo
     """Fewer queries than early stopping needs would be INVALID by construction."""
     if settings.mode != "performance":
         return
-    late = SERVER_LATE_QUERIES if SCENARIOS[settings.scenario].at_a_rate else 1
+    # An answer of many tokens takes seconds, and so would have to be waited for by the hundred.
+    several = SCENARIOS[settings.scenario].at_a_rate and settings.generation is None
+    late = SERVER_LATE_QUERIES if several else 1
     if (least := queries_for(percentile, late)) > effective.values["min_query_count"]:
         effective.put("min_query_count", least, "early stopping")
 

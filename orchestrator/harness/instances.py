@@ -34,10 +34,8 @@ class Instances:
     """
 
     def __init__(self, settings: Settings) -> None:
-        allowed = os.sched_getaffinity(0)
+        check_allowed(settings)
         self.cpus = settings.execution.cpus
-        if missing := sorted(set(self.cpus) - allowed):
-            raise ValueError(f"processors {missing} were planned, but only {sorted(allowed)} may be used")
         self._settings = settings
         self._model = backends.create(settings.backend)
         self._loaded: dict[tuple[int, ...], Backend] = {}
@@ -73,6 +71,13 @@ class Instances:
         changed: list[bool] = []
         run_pinned([key or self.cpus for key, _ in copies], lambda at: changed.append(copies[at][1].tune(layout.batch)))
         return any(changed)
+
+
+def check_allowed(settings: Settings) -> None:
+    """Raises `ValueError` where processors were planned that this process may not use."""
+    allowed = os.sched_getaffinity(0)
+    if missing := sorted(set(settings.execution.cpus) - allowed):
+        raise ValueError(f"processors {missing} were planned, but only {sorted(allowed)} may be used")
 
 
 def pin(cpus: Sequence[int]) -> None:

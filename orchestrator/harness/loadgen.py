@@ -14,13 +14,13 @@ import mlperf_loadgen as lg
 from .scenarios import SCENARIOS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from .effective import Effective
     from .samples import Samples
     from .settings import Settings
-    from .sut import Direct, Queued
+    from .sut import System
 
 EMBEDDED_CONF = 0
 OVERLOAD_SECONDS = 30
@@ -35,21 +35,30 @@ def test_settings(settings: Settings, effective: Effective) -> lg.TestSettings:
     result = lg.TestSettings()
     if _read_embedded_conf(result, settings) != 0:
         raise RuntimeError("LoadGen could not read its embedded mlperf.conf")
-    result.scenario = getattr(lg.TestScenario, settings.scenario)
+    scenario = SCENARIOS[settings.scenario]
+    result.scenario = getattr(lg.TestScenario, scenario.loadgen_name)
     result.mode = getattr(lg.TestMode, MODES[settings.mode])
     values = effective.values
     result.min_duration_ms = settings.loadgen.min_duration_ms
     result.max_duration_ms = settings.loadgen.max_duration_ms
     result.min_query_count = int(values["min_query_count"])
-    scenario = SCENARIOS[settings.scenario]
     if "target_qps" in values:
         setattr(result, scenario.rate, values["target_qps"])
     for name in ("target_latency_ns", "samples_per_query", "expected_latency_ns", "target_latency_percentile"):
         if name in values:
             setattr(result, f"{scenario.prefix}_{name}", values[name])
+    if settings.generation is not None:
+        _time_tokens(result, values)
     if scenario.at_a_rate and settings.mode == "performance":
         result.server_max_async_queries = most_waiting(settings, effective)
     return result
+
+
+def _time_tokens(result: lg.TestSettings, values: Mapping[str, float | int]) -> None:
+    """LoadGen counts tokens, and holds queries that come at a rate to the limits of the first and of each later one."""
+    result.use_token_latencies = True
+    if "ttft_latency_ns" in values:
+        result.ttft_latency, result.tpot_latency = int(values["ttft_latency_ns"]), int(values["tpot_latency_ns"])
 
 
 def _read_embedded_conf(result: lg.TestSettings, settings: Settings) -> int:
@@ -58,7 +67,7 @@ def _read_embedded_conf(result: lg.TestSettings, settings: Settings) -> int:
     A model name that the conf does not know takes its defaults. LoadGen takes two user.confs of a
     process for an error, so this is called once.
     """
-    asked = ("", settings.benchmark, settings.scenario)
+    asked = ("", settings.benchmark, SCENARIOS[settings.scenario].loadgen_name)
     try:
         status = result.FromConfig(*asked, conf_type=EMBEDDED_CONF)
     except TypeError:  # the LoadGen of v4.1 does not know `conf_type`
@@ -74,7 +83,7 @@ def most_waiting(settings: Settings, effective: Effective) -> int:
     return math.ceil(rate * max(OVERLOAD_SECONDS, OVERLOAD_SHARE * settings.loadgen.min_duration_ms / 1000))
 
 
-def run(settings: Settings, effective: Effective, samples: Samples, sut: Direct | Queued, folder: Path) -> None:
+def run(settings: Settings, effective: Effective, samples: Samples, sut: System, folder: Path) -> None:
     """Run the test; LoadGen's logs are in ``folder`` afterwards, which must exist."""
     log = lg.LogSettings()
     log.log_output.outdir = str(folder)

@@ -61,11 +61,25 @@ class LoadGen:
     target_latency_ns: int | None
     target_latency_percentile: float | None
     samples_per_query: int | None
+    ttft_latency_ns: int | None = None
+    """Where tokens come one by one and queries at a rate: the limit of the first one, from the query's arrival."""
+    tpot_latency_ns: int | None = None
+    """The limit of each later one: the mean over an answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """For a model that answers with tokens: at most ``limit`` of them; it may end before."""
+
+    limit: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """Where and how the model runs; None: measured before the test."""
+    """Where and how the model runs; None: measured before the test.
+
+    Of a model that generates, ``batch`` is how many answers each instance has under way at once.
+    """
 
     cpus: tuple[int, ...]
     instances: int | None
@@ -97,6 +111,7 @@ class Settings:
     loadgen: LoadGen
     execution: Execution
     accuracy: Accuracy
+    generation: Generation | None = None
 
 
 def read(path: Path) -> Settings:
@@ -182,10 +197,20 @@ def _check(settings: Settings) -> None:
         raise SettingsError("loadgen.target_latency_percentile: a share below 1 was expected")
     if data.performance_samples > data.samples:
         raise SettingsError("dataset.performance_samples: more than dataset.samples")
-    if SCENARIOS[settings.scenario].at_a_rate and loadgen.target_latency_ns is None:
-        raise SettingsError(f"loadgen.target_latency_ns: the {settings.scenario} scenario needs it")
+    if SCENARIOS[settings.scenario].at_a_rate:
+        _check_limits(settings)
+    if settings.generation is not None and settings.generation.limit < 2:
+        raise SettingsError("generation.limit: LoadGen times answers of two tokens or more")
     _check_arrays(settings)
     _check_processors(execution)
+
+
+def _check_limits(settings: Settings) -> None:
+    """Whether there is a latency to keep where queries come at a rate."""
+    wanted = ("target_latency_ns",) if settings.generation is None else ("ttft_latency_ns", "tpot_latency_ns")
+    for name in wanted:
+        if getattr(settings.loadgen, name) is None:
+            raise SettingsError(f"loadgen.{name}: the {settings.scenario} scenario needs it")
 
 
 def _check_positive(settings: Settings) -> None:
@@ -200,6 +225,8 @@ def _check_positive(settings: Settings) -> None:
         "loadgen.target_latency_ns": loadgen.target_latency_ns,
         "loadgen.target_latency_percentile": loadgen.target_latency_percentile,
         "loadgen.samples_per_query": loadgen.samples_per_query,
+        "loadgen.ttft_latency_ns": loadgen.ttft_latency_ns,
+        "loadgen.tpot_latency_ns": loadgen.tpot_latency_ns,
         "execution.instances": execution.instances,
         "execution.threads": execution.threads,
         "execution.batch": execution.batch,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import mlperf_loadgen as lg
 import numpy as np
@@ -30,8 +30,50 @@ if TYPE_CHECKING:
 FAILED_QUERY_SECONDS = 0.005
 
 
-class ResponsePool:
-    """Hands answers to LoadGen, counts them, and remembers the first failure.
+class Tally:
+    """What happened in a test: how many samples were issued and answered, how long each took, the first failure.
+
+    Each worker has a slot of its own.
+    """
+
+    def __init__(self, slots: int, on_failure: Callable[[BaseException], None]) -> None:
+        self._done = [0] * slots  # one writer each
+        self.latencies = Latencies(slots)
+        self._on_failure = on_failure
+        self._lock = threading.Lock()
+        self.error: BaseException | None = None
+        self.first_query_ns = 0
+        self.issued = 0
+
+    @property
+    def done(self) -> int:
+        return sum(self._done)
+
+    def note(self, error: BaseException) -> None:
+        """Remember a failure; the first one is reported."""
+        with self._lock:
+            first, self.error = self.error is None, self.error or error
+        if first:
+            self._on_failure(error)
+
+
+class System(Protocol):
+    """A system under test, as LoadGen drives it."""
+
+    @property
+    def pool(self) -> Tally: ...
+
+    def start(self) -> None: ...
+
+    def issue(self, ids: list[int], indexes: list[int]) -> None:
+        """Samples to answer, each with LoadGen's id and its number in the data set. Raises nothing."""
+        ...
+
+    def stop(self) -> None: ...
+
+
+class ResponsePool(Tally):
+    """Hands answers to LoadGen, a call for a batch.
 
     Each worker has a slot with a buffer for a batch of answers and a response object for
     each place in it: only the ids change from call to call, which costs a third of making
@@ -44,8 +86,7 @@ class ResponsePool:
     def __init__(
         self, slots: int, largest: int, answer: np.dtype[Any] | None, on_failure: Callable[[BaseException], None]
     ) -> None:
-        self._done = [0] * slots  # one writer each
-        self.latencies = Latencies(slots)
+        super().__init__(slots, on_failure)
         self._sizeless = answer is None
         size = 0 if answer is None else answer.itemsize
         self._answers = [np.zeros(largest if size else 0, answer or "u1") for _ in range(slots)]
@@ -53,15 +94,6 @@ class ResponsePool:
             [lg.QuerySampleResponse(0, row.ctypes.data + size * at, size) for at in range(largest)]
             for row in self._answers
         ]
-        self._on_failure = on_failure
-        self._lock = threading.Lock()
-        self.error: BaseException | None = None
-        self.first_query_ns = 0
-        self.issued = 0
-
-    @property
-    def done(self) -> int:
-        return sum(self._done)
 
     def complete(self, slot: int, ids: list[int], answers: Answers) -> None:
         """One call into LoadGen for a batch; it copies the answers before it returns."""
@@ -74,7 +106,7 @@ class ResponsePool:
     def _point_at(self, slot: int, answers: list[bytes]) -> None:
         """The responses of a slot hold these answers; `answers` outlives the call that sends them."""
         for response, data in zip(self._responses[slot], answers, strict=False):
-            response.data, response.size = _address(data), len(data)
+            response.data, response.size = address(data), len(data)
 
     def _send(self, slot: int, ids: list[int]) -> None:
         responses = self._responses[slot][: len(ids)]
@@ -82,13 +114,6 @@ class ResponsePool:
             response.id = sample
         lg.QuerySamplesComplete(responses)
         self._done[slot] += len(ids)
-
-    def note(self, error: BaseException) -> None:
-        """Remember a failure; the first one is reported."""
-        with self._lock:
-            first, self.error = self.error is None, self.error or error
-        if first:
-            self._on_failure(error)
 
     def fail(self, slot: int, error: BaseException, ids: list[int]) -> None:
         self.note(error)
@@ -218,7 +243,7 @@ def _left(end: float) -> float:
     return max(end - time.perf_counter(), 0.0)
 
 
-def _address(data: bytes) -> int:
+def address(data: bytes) -> int:
     """Where the bytes lie; 0 where there are none."""
     return np.frombuffer(data, np.uint8).ctypes.data if data else 0
 

@@ -45,7 +45,7 @@ def expectation(outcome: Outcome, scenario: str) -> dict[str, float | int]:
         return {}
     result = measured.loadgen
     if SCENARIOS[scenario].has_rate:
-        return {"target_qps": round(result.metrics[0].value, 3)} if result.metrics else {}
+        return {} if result.rate is None else {"target_qps": round(result.rate, 3)}
     mean = result.latency_ns.get("mean")
     return {"expected_latency_ns": int(mean)} if mean else {}
 

@@ -12,14 +12,12 @@ from orchestrator import __version__
 from orchestrator.assets.trees import find_tree
 from orchestrator.definitions.asset_locks import source_words
 from orchestrator.definitions.catalog.judged import changed_rules, require_rules
-from orchestrator.definitions.catalog.rounds import newest_round, round_names
+from orchestrator.definitions.catalog.rounds import round_names
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
 from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, LicenceFact, RecipeId
 from orchestrator.facts.redact import redacted_argv, secret_values
-from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.operations.run_request import NOT_RUN
 from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
@@ -72,7 +70,6 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
     target = chosen.name
     names = list(dict.fromkeys(request.benchmarks))
     catalog = context.catalog_for(names, request.changes)
-    _require_scenarios(catalog, request)
     for name in names:
         framework_of(catalog, target=target, benchmark=name)
     if not names:
@@ -95,22 +92,6 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         base_source=request.base_source,
         round=request.round,
         changes=request.changes,
-    )
-
-
-def _require_scenarios(catalog: Catalog, request: RunRequest) -> None:
-    """Raises `UsageError` [scenario-not-run] for a scenario of MLPerf that mlorch cannot run: which models have it."""
-    asked = [name for name in request.scenarios if name in NOT_RUN]
-    name = request.round or newest_round(catalog)
-    if not asked or name is None or ("round", name) not in catalog.by_key:
-        return
-    models = catalog.round_rules(name).models.values()
-    having = [model.name for model in models if asked[0] in model.all_scenarios]
-    where = f"has it for {', '.join(having)}" if having else "has it for no model"
-    raise UsageError(
-        f"mlorch cannot run the scenario {asked[0]} yet; MLPerf {name} {where}",
-        hint=f"mlorch runs {', '.join(SCENARIOS)}; see `mlorch benchmarks list --round {name}`",
-        slug="scenario-not-run",
     )
 
 

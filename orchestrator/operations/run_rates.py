@@ -59,9 +59,9 @@ def measured_rate(prepared: PreparedRun, planned: PlannedBenchmark) -> Outcome:
 def rate_from(outcome: Outcome, scenario: str) -> float | None:
     """The rate to begin with after the test that measured one; None where it measured nothing."""
     measured = outcome.record.measured
-    if outcome.error is not None or measured is None or measured.loadgen is None or not measured.loadgen.metrics:
+    if outcome.error is not None or measured is None or measured.loadgen is None or measured.loadgen.rate is None:
         return None
-    rate = measured.loadgen.metrics[0].value
+    rate = measured.loadgen.rate
     return rate * SERVER_SHARE if SCENARIOS[scenario].has_searched_rate else rate * FASTER
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
-from orchestrator.facts.rounds import RuleScenario
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.plan_cache import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy, option, words_of
@@ -21,8 +20,6 @@ from orchestrator.plan.run.devices.choice import parse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NOT_RUN = tuple(name for name in get_args(RuleScenario) if name not in SCENARIOS)
-"""Scenarios that MLPerf has and mlorch cannot run yet."""
 MODES = ("performance", "accuracy", "all")
 RESULTS = Path("results")
 COMMAND_LINE = ("mlorch", "run")
@@ -105,9 +102,7 @@ def checked(request: RunRequest) -> RunRequest:
 
 
 def _scenario(word: str) -> str:
-    """A scenario as LoadGen spells it; one of MLPerf that mlorch cannot run is refused where the round is known."""
-    if word.casefold() in {name.casefold() for name in NOT_RUN}:
-        return word.capitalize()
+    """A scenario as MLPerf spells it."""
     return known_name("scenario", word, (*SCENARIOS, "all"))
 
 

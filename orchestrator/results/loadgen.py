@@ -38,6 +38,8 @@ _COUNTS_ERRORS = (5, 0, 17)
 """The LoadGen that writes `num_errors` at the end; 5.0.14 and those before it do not, as running them showed."""
 _ONCE = ("result_", "effective_", "generated_query_count", "loadgen_version", "qsl_reported_")
 """Beginnings of the keys that LoadGen writes once for a test."""
+_TOKENS = "result_first_token_"
+"""How the keys begin that LoadGen writes where it timed tokens."""
 _MODES = {"PerformanceOnly": "performance", "AccuracyOnly": "accuracy"}
 
 
@@ -215,8 +217,11 @@ def _metrics(scenario: str, values: Mapping[str, object]) -> tuple[Metric, ...]:
     if scenario not in SCENARIOS:
         return ()
     found = []
+    tokens = any(key.startswith(_TOKENS) for key in values)
     for name in SCENARIOS[scenario].metrics:
         kind = METRICS[name]
+        if kind.with_tokens is not None and kind.with_tokens != tokens:
+            continue
         value = values.get(kind.key)
         if not isinstance(value, int | float) or (kind.zero_is_none and value <= 0):
             continue
@@ -261,7 +266,8 @@ def other_sample_count(result: LoadGenResult, expected: object) -> str:
 
 def summary_lines(result: LoadGenResult) -> dict[str, float]:
     """The figures of a result by the words that the summary has for them (keys of `read_summary`)."""
-    lines = {METRICS[metric.name].summary: metric.value for metric in result.metrics if metric.name in METRICS}
+    named = [(METRICS[metric.name].summary, metric.value) for metric in result.metrics if metric.name in METRICS]
+    lines = {line: value for line, value in named if line}
     for name, value in result.latency_ns.items():
         percentile = _percentile(name)
         lines[f"{percentile} percentile latency (ns)" if percentile else f"{name} latency (ns)"] = value

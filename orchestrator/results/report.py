@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.facts.metrics import nanoseconds, percent, text
+from orchestrator.facts.metrics import METRICS, nanoseconds, percent, text
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results import histogram
 from orchestrator.results.charts import latency_chart
@@ -150,6 +150,8 @@ def _kind(summary: Summary) -> str:
 
 def _charts(result: LoadGenResult, counted: histogram.Histogram | None) -> dict[str, Chart]:
     scenario, limit = SCENARIOS.get(result.scenario), result.effective.get("target_latency_ns")
+    if any(METRICS[one.name].unit == "tokens/s" for one in result.metrics if one.name in METRICS):
+        limit = None  # LoadGen held the test to other limits: of the first token and of the later ones
     limit_ns = None
     if scenario is not None and scenario.has_latency_limit and isinstance(limit, int | float) and limit > 0:
         limit_ns = float(limit)

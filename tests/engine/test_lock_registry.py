@@ -158,7 +158,8 @@ def test_a_base_that_nobody_looked_up_is_planned_and_marked_and_never_built(site
         assert base.image == vendor.image
     assert not any(base.unlocked for base in base_candidates(catalog, "cpu"))
     (site / "recipes/vendor-check.yaml").write_text(
-        "kind: benchmark\nname: vendor-check\ntitle: t\ntask: image-classification\nlayer: benchmark\nmodel: resnet8-fashion\n"
+        "kind: benchmark\nname: vendor-check\ntitle: t\ntask: image-classification\n"
+        "layer: benchmark\nmodel: resnet8-fashion\n"
         "dataset: fashion-mnist\nharness: loadgen-onnx\nframeworks: [onnxruntime]\n"
         "scenarios: {Offline: {}}\nperformance_samples: 2\ninput: {name: x}\noutput: {name: y}\n"
         "accuracy: {metric: top1, reference: 90.0, factor: 0.99}\n"

@@ -40,6 +40,9 @@ CASES = {
     "server": ("Server", "performance", True),
     "server-invalid": ("Server", "performance", False),
     "singlestream-short": ("SingleStream", "performance", False),
+    "offline-tokens": ("Offline", "performance", True),
+    "server-tokens": ("Server", "performance", True),
+    "singlestream-tokens": ("SingleStream", "performance", True),
     "accuracy": ("Offline", "accuracy", None),
 }
 SAMPLES, RIGHT = 64, 58

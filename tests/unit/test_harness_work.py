@@ -296,7 +296,9 @@ def test_the_loadgen_of_v4_1_is_asked_for_its_conf_in_its_own_word(loadgen, monk
 
     module = _loadgen_with(TestSettings, monkeypatch)
     asked = types.SimpleNamespace(min_duration_ms=2_000, max_duration_ms=0)
-    settings = types.SimpleNamespace(benchmark="b", scenario="Offline", mode="performance", loadgen=asked)
+    settings = types.SimpleNamespace(
+        benchmark="b", scenario="Offline", mode="performance", loadgen=asked, generation=None
+    )
     effective = types.SimpleNamespace(values={"min_query_count": 1}, calibration=None)
     assert module.test_settings(settings, effective).min_duration_ms == 2_000
 
@@ -323,6 +325,8 @@ def test_an_overloaded_server_test_ends_instead_of_working_for_hours(
         calibration=None if rate is None else {"samples_per_second": rate},
     )
     asked = types.SimpleNamespace(min_duration_ms=duration_ms, max_duration_ms=0)
-    settings = types.SimpleNamespace(benchmark="b", scenario=scenario, mode="performance", loadgen=asked)
+    settings = types.SimpleNamespace(
+        benchmark="b", scenario=scenario, mode="performance", loadgen=asked, generation=None
+    )
     made = module.test_settings(settings, effective)
     assert getattr(made, "server_max_async_queries", None) == most

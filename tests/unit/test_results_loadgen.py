@@ -35,12 +35,35 @@ def _said(case: str, label: str) -> float:
         ("singlestream", "latency_p90_early_stopping", "ns", "Early stopping 90.0th percentile estimate"),
         ("multistream", "latency_p99_early_stopping", "ns", "Early stopping 99.0th percentile estimate"),
         ("singlestream-short", "latency_p90", "ns", "90.00 percentile latency (ns)"),
+        ("offline-tokens", "tokens_per_second", "tokens/s", "Tokens per second"),
+        ("server-tokens", "completed_tokens_per_second", "tokens/s", "Completed tokens per second"),
+        # Where tokens are timed, LoadGen's estimate is one of first tokens, and no result of whole queries.
+        ("singlestream-tokens", "latency_p90", "ns", "90.00 percentile latency (ns)"),
     ],
 )
 def test_the_result_is_the_number_of_the_summary(case, name, unit, label):
     result = loadgen.parse(LOGS / case).result
     assert (result.name, result.unit) == (name, unit)
     assert result.value == pytest.approx(_said(case, label), rel=1e-4)
+
+
+@pytest.mark.parametrize("case", ["server-tokens", "singlestream-tokens"])
+def test_first_and_later_tokens_are_timed_apart(case):
+    result = loadgen.parse(LOGS / case)
+    found = {metric.name: metric.value for metric in result.metrics}
+    assert found["ttft_p99"] == _said(case, "99.00 percentile first token latency (ns)")
+    assert found["tpot_p99"] == _said(case, "99.00 percentile time to output token (ns)")
+    assert not {"latency_p90_early_stopping"} & found.keys()
+    if case.startswith("single"):
+        assert found["ttft_p90_early_stopping"] == _said(case, "Early stopping 90.0th percentile estimate")
+
+
+def test_a_rate_is_one_of_samples_whatever_the_result_counts():
+    for case, name in (("offline-tokens", "samples_per_second"), ("server-tokens", "completed_samples_per_second")):
+        result = loadgen.parse(LOGS / case)
+        assert result.result.unit == "tokens/s"
+        assert result.rate == next(one.value for one in result.metrics if one.name == name)
+    assert loadgen.parse(LOGS / "singlestream").rate is None
 
 
 @pytest.mark.parametrize("case", [case for case, (_, mode, _) in CASES.items() if mode == "performance"])

@@ -106,7 +106,7 @@ def test_dry_run_document_says_settings_and_where_they_came_from(capsys):
         (["image-fashon"], 2, "unknown-benchmark", "image-fashion"),
         (["-t", "cpuu"], 2, "unknown-target", "cpu"),
         (["-s", "Sever"], 2, "unknown-scenario", "Server"),
-        (["-s", "interactive"], 2, "scenario-not-run", "has it for llama2-70b-99.9, llama3.1-8b, deepseek-r1"),
+        (["image-fashion", "-s", "interactive"], 2, "unknown-scenario", "it has Offline, Server, SingleStream"),
         (["--duration", "10"], 2, "duration", "write 10s for seconds"),
         (["--target-qps", "0"], 2, "target-qps", "without it the rate is measured"),
         (["-m", "acuracy"], 2, "unknown-mode", "accuracy"),

@@ -36,6 +36,7 @@ def test_the_harness_knows_the_same_scenarios():
         assert (theirs.percentile, theirs.samples_per_query) == (ours.percentile, ours.samples_per_query), name
         assert bool(theirs.rate) == ours.has_rate == (not theirs.one_by_one), name
         assert theirs.at_a_rate == ours.has_latency_limit, name
+        assert theirs.loadgen_name == ours.loadgen_name, name
 
 
 def test_the_harness_knows_the_same_tasks():
@@ -50,12 +51,13 @@ def test_the_recipe_of_the_harness_names_the_frameworks_that_it_has():
 def test_loadgen_has_every_scenario_and_setting_that_the_harness_names():
     lg = pytest.importorskip("mlperf_loadgen")
     for name, scenario in inside.SCENARIOS.items():
-        assert hasattr(lg.TestScenario, name)
+        assert hasattr(lg.TestScenario, scenario.loadgen_name), name
         known = lg.TestSettings()
         fields = [scenario.rate] if scenario.rate else [f"{scenario.prefix}_expected_latency_ns"]
         fields += [f"{scenario.prefix}_target_latency_percentile"] if scenario.percentile else []
         fields += [f"{scenario.prefix}_target_latency_ns"] if scenario.at_a_rate else []
         fields += [f"{scenario.prefix}_samples_per_query"] if scenario.samples_per_query else []
+        fields += ["use_token_latencies", "ttft_latency", "tpot_latency"]
         assert [field for field in fields if not hasattr(known, field)] == []
 
 

@@ -101,7 +101,26 @@ def check_interface(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -
         yield entry.document.fault("unknown-task", message, ("task",), suggestion(benchmark.task, TASKS))
     else:
         yield from _goals(entry, benchmark.accuracy, task.units, f"{harness.name}` for `{benchmark.task}")
+        yield from _generation(entry, benchmark, generates=task.generates)
     yield from _tensors(catalog, entry, benchmark)
+
+
+def _generation(entry: AnyEntry, benchmark: d.Benchmark, *, generates: bool) -> Iterator[Problem]:
+    """Whether a benchmark that generates says how much, and within which time; and no other does."""
+    if not generates:
+        if benchmark.generation is not None:
+            message = f"task `{benchmark.task}` generates nothing"
+            yield entry.document.fault("generation", message, ("generation",), "take `generation` out")
+        return
+    if benchmark.generation is None:
+        message = f"task `{benchmark.task}` needs to know how many tokens an answer may have"
+        yield entry.document.fault("missing-key", message, ("task",), "write `generation: {limit: TOKENS}`")
+    for name, settings in benchmark.scenarios.items():
+        limits = (settings.ttft_latency_ns, settings.tpot_latency_ns)
+        if SCENARIOS[name].has_latency_limit and None in limits:
+            message = f"scenario {name} has no limits of the first token and of each later one"
+            hint = "write `ttft_latency_ns` and `tpot_latency_ns` there"
+            yield entry.document.fault("missing-key", message, ("scenarios", name), hint)
 
 
 def _units(program: e.Program) -> dict[str, str]:

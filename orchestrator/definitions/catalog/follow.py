@@ -29,7 +29,7 @@ _TRUE = frozenset(("true", "yes", "on"))
 _LONGEST_TITLE = 120
 _RATES = ("target_qps", "expected_latency_ns")
 """What one model does on one machine: of another model it is measured before the test."""
-_LATENCY = ("target_latency_ns", "target_latency_percentile")
+_LATENCY = ("target_latency_ns", "target_latency_percentile", "ttft_latency_ns", "tpot_latency_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

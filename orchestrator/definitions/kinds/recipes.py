@@ -225,8 +225,24 @@ class ScenarioSettings(Strict):
     target_latency_ns: int | None = Field(default=None, gt=0)
     target_latency_percentile: float | None = Field(default=None, gt=0, lt=1)
     samples_per_query: int | None = Field(default=None, gt=0)
+    ttft_latency_ns: int | None = Field(default=None, gt=0)
+    """Of a model that generates, in place of `target_latency_ns`: how late the first token may come,"""
+    tpot_latency_ns: int | None = Field(default=None, gt=0)
+    """and how long each later one may take, in the mean of an answer."""
     min_duration_ms: int | None = Field(default=None, gt=0)
     min_query_count: int | None = Field(default=None, gt=0)
+    instances: int | None = Field(default=None, gt=0)
+    """Copies of the model. These three are measured or chosen by the number of processors where nothing is said."""
+    threads: int | None = Field(default=None, gt=0)
+    """Threads of each copy."""
+    batch: int | None = Field(default=None, gt=0)
+    """Samples of a batch; of a model that generates, answers that a copy has under way at once."""
+
+
+class Generation(Strict):
+    """How a model generates: the likeliest token each time, and at most ``limit`` of them an answer."""
+
+    limit: int = Field(ge=2)
 
 
 def _in_short(schema: dict[str, Any]) -> None:
@@ -274,6 +290,8 @@ class Benchmark(Variable):
     output: Tensor | None = None
     inputs: tuple[Tensor, ...] = ()
     outputs: tuple[str, ...] = ()
+    generation: Generation | None = None
+    """Of a task that generates, under a harness of form `mlorch`."""
     parameters: dict[Identifier, Template] = Field(default_factory=dict)
     """Parameters of an external harness that this benchmark sets."""
     accuracy: Accuracy

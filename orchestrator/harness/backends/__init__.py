@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Framework:
-    """A framework: the module of its backend, and the distributions whose versions are worth knowing."""
+    """A framework: the module of its backend, and the distributions whose versions are worth knowing.
+
+    One that ``generates`` has a `Generator`, which answers a prompt token by token; the others have a `Backend`.
+    """
 
     module: str
     packages: tuple[str, ...]
+    generates: bool = False
 
 
 FRAMEWORKS = {
@@ -31,6 +35,7 @@ FRAMEWORKS = {
     "openvino": Framework(module=".openvino", packages=("openvino",)),
     "pytorch": Framework(module=".pytorch", packages=("torch", "torch-xla", "torch-neuronx", "habana-torch-plugin")),
     "jax": Framework(module=".jax", packages=("jax", "jaxlib", "libtpu")),
+    "llamacpp": Framework(module=".llamacpp", packages=("xllamacpp",), generates=True),
 }
 """By the name that the settings call it."""
 
@@ -64,9 +69,54 @@ class Backend(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What a loaded copy has to hold: ``streams`` answers at once, each of ``tokens`` with its prompt."""
+
+    streams: int
+    tokens: int
+
+
+class Generator(Protocol):
+    """A model that writes on, token by token, and has several answers under way at once.
+
+    ``load`` makes one copy that computes in ``threads`` threads, on the device that the settings' providers name.
+    """
+
+    def load(self, settings: Settings, threads: int, room: Room) -> None: ...
+
+    def generate(self, prompt: Array, limit: int, first: Callable[[Array], None]) -> Array:
+        """The answer to a prompt: at most ``limit`` tokens int32 [n], the model's end of a turn among them.
+
+        ``first`` is called once with the first of them (int32 [1]) as soon as it is there, in the caller's thread.
+        The token at each place is the likeliest. Called by up to `Room.streams` threads at once; raises
+        `RuntimeError` where the framework fails, also after ``first``.
+        """
+        ...
+
+    def describe(self) -> dict[str, object]:
+        """As `Backend.describe`."""
+        ...
+
+
+def generates(name: str) -> bool:
+    """Whether the backend of that name is a `Generator`; raises `ValueError` for a name that is not known."""
+    return _framework(name).generates
+
+
 def create(name: str) -> Backend:
     """An unloaded backend; raises `ValueError` for a name that is not known."""
+    backend: Backend = import_module(_framework(name).module, __package__).create()
+    return backend
+
+
+def generator(name: str) -> Generator:
+    """An unloaded generator; raises `ValueError` for a name that is not known."""
+    found: Generator = import_module(_framework(name).module, __package__).create()
+    return found
+
+
+def _framework(name: str) -> Framework:
     if name not in FRAMEWORKS:
         raise ValueError(f"backend {name!r} is none of {', '.join(FRAMEWORKS)}")
-    backend: Backend = import_module(FRAMEWORKS[name].module, __package__).create()
-    return backend
+    return FRAMEWORKS[name]

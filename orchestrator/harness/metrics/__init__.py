@@ -20,6 +20,7 @@ METRICS: dict[str, str] = {
     "embedding-classification": ".embedding_classification",
     "embedding-similarity": ".embedding_similarity",
     "recommendation": ".recommendation",
+    "text-generation": ".text_generation",
 }
 """Task → the module that counts its accuracies."""
 

@@ -22,6 +22,7 @@ TASKS = {
     "embedding-similarity": ".text_embedding",
     "image-classification": ".image_classification",
     "recommendation": ".recommendation",
+    "text-generation": ".text_generation",
 }
 """By the name that recipes and settings call it."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ def user_conf(scenario: str, settings: Mapping[str, object]) -> str:
     ``*`` in the second replaces a model's line of the first.
     Raises `UsageError` [latency-ms] for a Server limit that is no whole number of milliseconds.
     """
+    scenario = SCENARIOS[scenario].loadgen_name
     lines = [f"*.{scenario}.{key} = {value}" for key, value in _conf(scenario, settings).items()]
     return "".join(f"{line}\n" for line in lines)
 
@@ -72,6 +74,7 @@ def expected_settings(scenario: str, mode: str, settings: Mapping[str, object]) 
 
     An accuracy test runs over all samples whatever the settings of time are.
     """
+    scenario = SCENARIOS[scenario].loadgen_name
     expected: dict[str, object] = {"scenario": scenario, "test_mode": _MODES[mode]}
     if mode == "accuracy":
         return expected

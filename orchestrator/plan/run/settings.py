@@ -31,6 +31,8 @@ _KEYS = (
     "target_latency_ns",
     "target_latency_percentile",
     "samples_per_query",
+    "ttft_latency_ns",
+    "tpot_latency_ns",
 )
 _EXECUTION = ("instances", "threads", "batch", "batch_delay_us")
 
@@ -79,6 +81,8 @@ def settings_of(
         "execution": {"cpus": list(cpus), **{key: values.get(key) for key in _EXECUTION}},
         "accuracy": {"metric": benchmark.accuracy.metric, "unit": benchmark.accuracy.unit},
     }
+    if benchmark.generation is not None:
+        document["generation"] = benchmark.generation.model_dump()
     provenance = {f"loadgen.{key}": sources.get(key, "default") for key in _KEYS}
     provenance |= {f"execution.{key}": sources.get(key, "default") for key in _EXECUTION}
     provenance["execution.cpus"] = "system"
