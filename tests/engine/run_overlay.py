@@ -48,7 +48,8 @@ def write_overlay(folder: Path, harness: str = HARNESS) -> Path:
         + source + outputs,
         "harness.yaml": "kind: harness\nname: faulty\ntitle: h\nloadgen: loadgen\ndeps: harness-deps\n"
         "code: harness-code\nbackends: {onnxruntime: onnxruntime}\n" + command,
-        "benchmark.yaml": "kind: benchmark\nname: faulty\ntitle: b\ntask: image-classification\nlayer: benchmark\nmodel: faulty\n"
+        "benchmark.yaml": "kind: benchmark\nname: faulty\ntitle: b\ntask: image-classification\n"
+        "layer: benchmark\nmodel: faulty\n"
         "dataset: faulty\nharness: faulty\nframeworks: [onnxruntime]\nperformance_samples: 1\n"
         "scenarios: {Offline: {}, SingleStream: {}, MultiStream: {}}\ninput: {name: x}\noutput: {name: y}\n"
         "accuracy: {metric: top1, reference: 50, factor: 0.9}\n",
