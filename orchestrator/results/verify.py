@@ -257,12 +257,24 @@ def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) 
         return
     yield from _samples(entries, _samples_expected(folder))
     claimed = harness.get("accuracy")
+    if claimed is None and isinstance(harness.get("accuracies"), list):
+        yield from _counted_accuracy(entries, harness["accuracies"])
+        return
     claimed = claimed if isinstance(claimed, dict) else {}
     if claimed.get("samples") != len(entries):
         message = f"claims {claimed.get('samples')} samples, LoadGen logged {len(entries)}"
         yield Fault(file="harness.json", message=message)
     if labels is not None:
         yield from _top1(entries, claimed, labels)
+
+
+def _counted_accuracy(entries: list[dict[str, object]], figures: object) -> Iterator[Fault]:
+    """What a container of its own counted is of every sample that LoadGen logged."""
+    samples = len({str(entry["qsl_idx"]) for entry in entries})
+    for figure in figures if isinstance(figures, list) else ():
+        if _lookup(figure, "samples") != samples:
+            message = f"claims {_lookup(figure, 'samples')} samples, LoadGen logged {samples}"
+            yield Fault(file="accuracy.json", message=message)
 
 
 def _external_accuracy(

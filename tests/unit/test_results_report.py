@@ -220,6 +220,14 @@ def test_an_accuracy_below_its_goal_fails_and_says_so(tmp_path):
     assert summary.reasons == ("90.62 % is below 94.05 %",)
 
 
+def test_an_accuracy_without_a_unit_is_shown_as_the_number_that_it_is(tmp_path):
+    record, folder = add_run(Store(tmp_path), "accuracy")
+    rouge = replace(record.measured.accuracy, name="rouge1", value=27.05, unit="", minimum=25.7)
+    page = render([summarise(replace(record, measured=replace(record.measured, accuracy=rouge)), folder)])
+    assert '<p class="headline">27.05</p>' in page
+    assert "rouge1 over 64 samples" in page
+
+
 def test_every_cell_of_a_table_carries_its_unit(session):
     cells = row(session[1], marks=False)
     assert cells[3] == metric_text(session[1].loadgen.metrics[0])

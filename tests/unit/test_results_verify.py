@@ -195,6 +195,20 @@ def test_an_accuracy_log_must_hold_every_sample_once(tmp_path, change, says):
     assert any(says in message for _, message in _faults(folder))
 
 
+@pytest.mark.parametrize(("samples", "says"), [(64, ()), (63, ("claims 63 samples, LoadGen logged 64",))])
+def test_an_accuracy_that_a_container_of_its_own_counted_is_of_every_sample(tmp_path, samples, says):
+    record, folder = add_run(Store(tmp_path), "accuracy")
+    harness = json.loads((folder / "harness.json").read_text())
+    figure = {**harness["accuracy"], "samples": samples}
+    (folder / "harness.json").write_text(json.dumps(harness | {"accuracy": None}))
+    (folder / "accuracy.json").write_text(json.dumps({"version": 1, "accuracies": [figure]}))
+    measured = replace(record.measured, accuracy=replace(record.measured.accuracy, samples=samples))
+    _rehash(folder, measured=measured)
+    found = [message for file, message in _faults(folder) if file == "accuracy.json" and "claims" in message]
+    assert tuple(found) == says
+    assert "harness.json" not in dict(_faults(folder))
+
+
 @pytest.mark.parametrize("descr", ["<i4", "|u1", "<i8"])
 def test_accuracy_is_computed_again_from_labels(tmp_path, descr):
     _, folder = add_run(Store(tmp_path / "results"), "accuracy")

@@ -31,9 +31,9 @@ _KEYS = (
     "target_latency_ns",
     "target_latency_percentile",
     "samples_per_query",
-    "ttft_latency_ns",
-    "tpot_latency_ns",
 )
+_TOKEN_KEYS = ("ttft_latency_ns", "tpot_latency_ns")
+"""Beside them where a model generates."""
 _EXECUTION = ("instances", "threads", "batch", "batch_delay_us")
 
 
@@ -66,7 +66,8 @@ def settings_of(
         "scenario": cell.scenario,
         "mode": cell.mode,
     }
-    loadgen = {key: values.get(key) for key in _KEYS}
+    keys = _KEYS if benchmark.generation is None else (*_KEYS, *_TOKEN_KEYS)
+    loadgen = {key: values.get(key) for key in keys}
     if workload.harness.program is not None:
         loadgen["performance_samples"] = _performance_samples(workload)
         sources["performance_samples"] = "recipe"
@@ -83,7 +84,7 @@ def settings_of(
     }
     if benchmark.generation is not None:
         document["generation"] = benchmark.generation.model_dump()
-    provenance = {f"loadgen.{key}": sources.get(key, "default") for key in _KEYS}
+    provenance = {f"loadgen.{key}": sources.get(key, "default") for key in keys}
     provenance |= {f"execution.{key}": sources.get(key, "default") for key in _EXECUTION}
     provenance["execution.cpus"] = "system"
     return document, provenance
