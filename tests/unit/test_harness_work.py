@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import importlib
 import json
 import os
@@ -171,6 +172,27 @@ def test_accuracy_counts_the_first_answer_and_wants_every_sample(settings, tmp_p
 
 def test_the_class_of_a_picture_is_its_largest_logit(settings):
     assert create(settings).answers([np.array([[0.1, 0.9, 0.0], [2.0, -1.0, 1.0]])]).tolist() == [1, 0]
+
+
+def of_task(settings, name):
+    return create(dataclasses.replace(settings, task=name))
+
+
+@pytest.mark.parametrize("name", ["embedding-classification", "embedding-similarity"])
+def test_the_embedding_of_a_text_is_answered_as_float32_bytes(settings, tmp_path, name):
+    task = of_task(settings, name)
+    rows = np.array([[0.6, 0.8], [1, 0]])
+    assert task.answers([rows]) == [np.array(row, "<f4").tobytes() for row in rows]
+    assert task.accuracy(tmp_path) is None, "the accuracy image counts it"
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_a_recommendation_is_answered_as_one_probability_each(settings, tmp_path, shape):
+    task = of_task(settings, "recommendation")
+    room = np.zeros(3, task.answer)
+    room[:] = task.answers([np.array([0.25, 0.5, 0.75], np.float32).reshape(shape)])
+    assert (room.tolist(), task.answer.itemsize) == ([0.25, 0.5, 0.75], 4)
+    assert task.accuracy(tmp_path) is None, "the accuracy image counts it"
 
 
 # -- the queue, over a LoadGen that only takes answers -----------------------------------

@@ -16,6 +16,7 @@ from orchestrator.facts.rounds import OfficialTest
 from orchestrator.facts.scenarios import SCENARIOS, Scenario
 from orchestrator.facts.tasks import TASKS
 from orchestrator.harness import backends
+from orchestrator.harness import metrics as inside_metrics
 from orchestrator.harness import scenarios as inside
 from orchestrator.harness import tasks as inside_tasks
 from orchestrator.operations.context import Context
@@ -41,6 +42,10 @@ def test_the_harness_knows_the_same_scenarios():
 
 def test_the_harness_knows_the_same_tasks():
     assert set(inside_tasks.TASKS) == set(TASKS)
+
+
+def test_what_is_scored_is_what_the_accuracy_image_counts():
+    assert set(inside_metrics.METRICS) == {name for name, task in TASKS.items() if task.scored}
 
 
 def test_the_recipe_of_the_harness_names_the_frameworks_that_it_has():
