@@ -134,7 +134,8 @@ def test_pictures_that_do_not_fit_the_model_are_a_failure_with_a_record(document
 
 BREAKS = """
 import os, sys
-from orchestrator.harness import app, onnx
+from orchestrator.harness import app
+from orchestrator.harness.backends import onnx
 whole, calls = onnx.OnnxBackend.predict, []
 def breaks(self, batch):
     calls.append(1)

@@ -204,7 +204,7 @@ def test_with_a_benchmark_goes_the_image_that_prepares_its_data():
     prep = prep_selection(context, chosen, context.plans(chosen).plans)
     assert prep is not None
     assert [plan.layers[-1].name for plan in context.plans(prep).plans] == ["prep-cpu"]
-    bare = Selection(target="tpu")  # no benchmark, so nothing to prepare
+    bare = Selection(target="cpu", side="prep")  # no benchmark, so nothing to prepare
     assert prep_selection(context, bare, context.plans(bare).plans) is None
 
 

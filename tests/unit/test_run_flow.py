@@ -41,7 +41,7 @@ class Machine:
             valid=rate >= self.limit if cell.scenario == "Offline" else rate <= self.limit,
             settings={"loadgen.target_qps": Setting(value=rate, source=self.source)},
             steps=("test",) if self.external else (),
-            measured=SimpleNamespace(loadgen=SimpleNamespace(metrics=[SimpleNamespace(value=self.reaches(rate))])),
+            measured=SimpleNamespace(loadgen=SimpleNamespace(rate=self.reaches(rate))),
         )
         return SimpleNamespace(record=record, error=None)
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Benchmark
 
 JUDGED_BY = frozenset({
-    "accuracy", "dataset", "note", "official", "performance_samples", "round", "scenarios", "stands_for", "task"
+    "accuracy", "dataset", "generation", "note", "official", "performance_samples", "round", "scenarios",
+    "stands_for", "task",
 })  # fmt: skip
 """Fields of a benchmark that say what its result is worth."""
 FREE = frozenset({

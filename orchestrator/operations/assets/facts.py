@@ -90,7 +90,7 @@ def facts_of(entry: Entry[Asset], stored: Stored | None) -> AssetFacts:
         files={output.path: output.sha256 for output in asset.outputs},
         unlocked=missing_hashes(asset),
         sources=tuple(source_name(source) for source in asset.sources),
-        licences=tuple(source.licence.spdx for source in asset.sources),
+        licences=tuple(dict.fromkeys(source.licence.spdx for source in asset.sources)),
     )
 
 
