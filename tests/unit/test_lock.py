@@ -38,7 +38,7 @@ def layers(catalog):
 
 
 ONLY = {"pytorch-cpu": AMD64, "toolchain-in-image": "linux/arm64"}
-"""Layers whose packages are pinned for one platform alone: nobody has wheels for the other, or it is not needed there."""
+"""Layers whose packages are pinned for one platform alone: the other has no wheels, or no use for them."""
 
 
 def test_every_layer_that_ships_is_locked_for_every_platform_of_every_target(catalog):
