@@ -54,6 +54,8 @@ def test_openvino_embeds_as_well(mlorch, results):
     assert result["metrics"]["accuracy"]["value"] == pytest.approx(0.7295, abs=0.003)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("scenario", ["SingleStream", "MultiStream", "Server"])
 @pytest.mark.parametrize("name", ["language-embed", "recommend"])
 def test_every_scenario_is_measured(mlorch, results, name, scenario):
