@@ -194,18 +194,21 @@ def test_settings_name_registries_and_a_list(tmp_path, monkeypatch, capsys):
 # -- what others need to run it without building --------------------------------------------------------------
 
 
-def test_with_a_benchmark_goes_the_image_that_prepares_its_data():
+def test_with_a_benchmark_go_the_images_that_prepare_its_data_and_count_its_accuracy():
     from orchestrator.operations.context import Context
-    from orchestrator.operations.images.publish import prep_selection
+    from orchestrator.operations.images.publish import side_selections
     from orchestrator.operations.plan_cache import Selection
 
     context = Context(())
     chosen = Selection(target="cpu", benchmarks=("image-smoke",))
-    prep = prep_selection(context, chosen, context.plans(chosen).plans)
-    assert prep is not None
+    (prep,) = side_selections(context, chosen, context.plans(chosen).plans)
     assert [plan.layers[-1].name for plan in context.plans(prep).plans] == ["prep-cpu"]
     bare = Selection(target="cpu", side="prep")  # no benchmark, so nothing to prepare
-    assert prep_selection(context, bare, context.plans(bare).plans) is None
+    assert side_selections(context, bare, context.plans(bare).plans) == ()
+    text = Selection(target="cpu", benchmarks=("language-embed",))
+    sides = side_selections(context, text, context.plans(text).plans)
+    assert [side.side for side in sides][-1] == "accuracy"
+    assert "prep-text" in {side.side for side in sides}
 
 
 def test_a_prune_does_not_take_what_cannot_be_planned_for_unneeded():

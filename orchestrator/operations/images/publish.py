@@ -13,6 +13,8 @@ from orchestrator.operations.build import build_images
 from orchestrator.operations.images.attestations import SignedImage, sign_one
 from orchestrator.operations.images.pick import Pick, Planned
 from orchestrator.plan.build.layers import merge_layers
+from orchestrator.plan.run.scoring import LAYER as SCORING_LAYER
+from orchestrator.plan.run.scoring import is_scored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,24 +64,24 @@ class Publication:
 def push(context: Context, selection: Selection, request: PublishRequest, progress: Progress) -> Publication:
     """Publish the images of a selection that the engine has; builds nothing. Raises as `publish`."""
     plans = context.plans(selection).plans
-    prep = prep_selection(context, selection, plans)
-    sides = context.plans(prep).plans if prep is not None else ()
+    sides = [plan for side in side_selections(context, selection, plans) for plan in context.plans(side).plans]
     found = context.look_up()([side.image for side in sides]) if sides else {}
     if any(found[side.image] is None for side in sides):
-        progress.warn("the image that prepares models and data is not here; `mlorch build --push` publishes it too")
-        sides = ()
+        progress.warn("what prepares models and data is not here; `mlorch build --push` publishes it too")
+        sides = []
     return publish(context, plans, request, progress, sides=sides)
 
 
 def publish_built(
     context: Context, selection: Selection, plans: Sequence[BuildPlan], request: PublishRequest, progress: Progress
 ) -> Publication:
-    """Publish what a build of the selection made, and the image that prepares its data, built here if need be.
+    """Publish what a build of the selection made, and the images that work beside it, built here if need be.
 
     Raises as `publish` and `build_images`.
     """
-    prep = prep_selection(context, selection, plans)
-    sides = build_images(context, prep, progress)[0] if prep is not None else ()
+    sides = [
+        plan for side in side_selections(context, selection, plans) for plan in build_images(context, side, progress)[0]
+    ]
     return publish(context, plans, request, progress, sides=sides)
 
 
@@ -93,7 +95,7 @@ def publish(
 ) -> Publication:
     """Push the layers of `plans`, name the finished images and put SBOM and provenance beside them.
 
-    `sides` (see `prep_selection`) are pushed by their content ids only.
+    `sides` (see `side_selections`) are pushed by their content ids only.
 
     Raises:
         UsageError: `bad-registry`, `request.registry` is no registry prefix.
@@ -126,17 +128,19 @@ def publish(
     )
 
 
-def prep_selection(context: Context, selection: Selection, plans: Sequence[BuildPlan]) -> Selection | None:
-    """The side image that prepares models and data of the plans' benchmarks; None where all come prepared.
+def side_selections(context: Context, selection: Selection, plans: Sequence[BuildPlan]) -> tuple[Selection, ...]:
+    """The side images of the plans' benchmarks: what prepares models and data, and what counts accuracies.
 
-    Without it `mlorch run --no-build` could not work on a machine that has no models and data yet.
+    Without them `mlorch run --no-build` could not work on a machine that has no models and data yet.
     """
+    layers: dict[str, None] = {}
     for name in dict.fromkeys(plan.benchmark for plan in plans if plan.benchmark):
         benchmark = context.catalog.benchmark(name).definition
-        model, dataset = context.catalog.model(benchmark.model), context.catalog.dataset(benchmark.dataset)
-        if model.definition.prepare or dataset.definition.prepare:
-            return replace(selection, benchmarks=(), side="prep")
-    return None
+        assets = (context.catalog.model(benchmark.model), context.catalog.dataset(benchmark.dataset))
+        layers |= {each.definition.prepare.layer: None for each in assets if each.definition.prepare is not None}
+        if is_scored(benchmark, context.catalog.harness(benchmark.harness).definition):
+            layers[SCORING_LAYER] = None
+    return tuple(replace(selection, benchmarks=(), every=False, changes=(), side=layer) for layer in layers)
 
 
 def write_list(path: Path, publications: Sequence[Publication]) -> None:
