@@ -27,5 +27,6 @@ class Task:
 
 TASKS: Mapping[str, Task] = {
     "image-classification": Task(arrays=("labels",), units={"top1": "%"}, scored=False),
+    "object-detection": Task(arrays=("boxes", "classes", "counts"), units={"mAP": "%", "mAP50": "%"}),
 }
 """By the name that recipes call it; `harness/tasks/` has the same names."""

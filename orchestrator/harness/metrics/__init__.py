@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
 
-METRICS: dict[str, str] = {}
+METRICS: dict[str, str] = {
+    "object-detection": ".object_detection",
+}
 """Task → the module that counts its accuracies."""
 
 
