@@ -37,5 +37,6 @@ TASKS: Mapping[str, Task] = {
         units={"rouge1": "", "rouge2": "", "rougeL": "", "tokens_per_sample": ""},
         generates=True,
     ),
+    "object-detection": Task(arrays=("boxes", "classes", "counts"), units={"mAP": "%", "mAP50": "%"}),
 }
 """By the name that recipes call it; `harness/tasks/` has the same names."""

@@ -21,6 +21,7 @@ METRICS: dict[str, str] = {
     "embedding-similarity": ".embedding_similarity",
     "recommendation": ".recommendation",
     "text-generation": ".text_generation",
+    "object-detection": ".object_detection",
 }
 """Task → the module that counts its accuracies."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ TASKS = {
     "image-classification": ".image_classification",
     "recommendation": ".recommendation",
     "text-generation": ".text_generation",
+    "object-detection": ".object_detection",
 }
 """By the name that recipes and settings call it."""
 
@@ -42,6 +43,15 @@ class Task(Protocol):
 
         Raises `ValueError` where the log does not hold every sample.
         """
+        ...
+
+
+@runtime_checkable
+class NamesSamples(Protocol):
+    """What a task offers besides, whose answers say which samples they are of: it is asked instead of `answers`."""
+
+    def answers_for(self, outputs: Sequence[Array], indexes: Sequence[int]) -> Answers:
+        """The answers for the samples ``indexes`` of the data set, from the outputs for that batch."""
         ...
 
 

@@ -1,0 +1,35 @@
+"""Object detection in its images: composed scenes, the detector, and the mAP that the accuracy image counts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+
+def run(mlorch, results, *arguments: str) -> tuple[dict, Path]:
+    done = mlorch("run", "detect-fashion", "--target", "cpu", *arguments, "-o", str(results), "--json", timeout=900)
+    assert done.returncode == 0, done.stderr[-4000:]
+    result = json.loads(done.stdout)["results"][-1]
+    return result, Path(result["record"]).parent
+
+
+def test_its_map_is_that_of_the_recipe_with_its_interval(mlorch, tmp_path):
+    result, folder = run(mlorch, tmp_path, "-s", "Offline", "-m", "accuracy")
+    assert result["metrics"]["accuracy"]["name"] == "mAP"
+    mean, at_half = json.loads((folder / "accuracy.json").read_text())["accuracies"]
+    assert (mean["metric"], at_half["metric"]) == ("mAP", "mAP50")
+    assert mean["samples"] == at_half["samples"] == 1000
+    assert mean["value"] == pytest.approx(62.96, abs=0.2)
+    low, high = mean["interval"]
+    assert low < mean["value"] < high < low + 5
+    assert mean["value"] < at_half["value"]
+
+
+def test_single_stream_is_measured_by_loadgen(mlorch, tmp_path):
+    result, folder = run(mlorch, tmp_path, "-s", "SingleStream", "-m", "performance", "--duration", "2s")
+    assert "Result is : VALID" in (folder / "mlperf_log_summary.txt").read_text()
+    assert result["metrics"]["result"]["value"] > 0
