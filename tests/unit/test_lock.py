@@ -37,7 +37,7 @@ def layers(catalog):
     return [e.definition for e in catalog.entries("layer") if isinstance(e.definition, Layer)]
 
 
-ONLY = {"pytorch-cpu": AMD64, "toolchain-in-image": "linux/arm64"}
+ONLY = {"pytorch-cpu": AMD64}
 """Layers whose packages are pinned for one platform alone: the other has no wheels, or no use for them."""
 
 

@@ -163,6 +163,7 @@ class DockerEngine:
 
     def remove_image(self, reference: str) -> None:
         """Remove a name of an image; see `orchestrator.engines.docker.images.remove`."""
+        self.wait_removed()  # a container that is going still holds its image
         with self._answers():
             images.remove(self.sdk, reference)
 

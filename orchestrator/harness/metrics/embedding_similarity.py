@@ -43,7 +43,7 @@ def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
             metric="spearman",
             value=value,
             unit="",
-            samples=len(scores),
+            samples=len(found),
             interval=interval(ends.low, ends.high),
         )
     ]
