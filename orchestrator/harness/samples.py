@@ -27,11 +27,11 @@ class Samples:
     def __init__(self, settings: Settings) -> None:
         """Open the arrays; raises `ValueError` when they are not as the settings say."""
         data = settings.dataset
-        self._columns = [_Column(each, _opened(settings, each.array)) for each in settings.model.inputs]
+        self._columns = [_Column(each, opened(settings, each.array)) for each in settings.model.inputs]
         self.lengths: npt.NDArray[np.int64] | None = None
         """The length of each sample, where inputs vary."""
         if any(each.varies for each in settings.model.inputs):
-            self.lengths = np.asarray(_opened(settings, "lengths")).astype(np.int64)
+            self.lengths = np.asarray(opened(settings, "lengths")).astype(np.int64)
         self._rows = np.full(data.samples, -1, np.int64)
         self._in_place = False  # sample i is row i
 
@@ -111,7 +111,8 @@ class _Column:
         return gathered
 
 
-def _opened(settings: Settings, name: str) -> Array:
+def opened(settings: Settings, name: str) -> Array:
+    """An array of the data set; raises `ValueError` where it has not a row for each sample."""
     data = settings.dataset
     found: Array = np.load(data.arrays[name], mmap_mode="r", allow_pickle=False)
     if len(found) != data.samples:

@@ -132,7 +132,7 @@ class StreamSystem:
                 raise ValueError(f"the answer to sample {index} is {_tokens(len(tokens))}; LoadGen times two or more")  # noqa: TRY301
             if not begun:
                 first(tokens[:1])
-            (data,) = self._task.answers([tokens])
+            (data,) = self._task.answers([tokens], [index])
             pool.complete(slot, sample, data, len(tokens))
         except BaseException as error:  # noqa: BLE001 - LoadGen waits for an answer
             pool.note(error)

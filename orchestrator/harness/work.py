@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .instances import pin
-from .tasks import NamesSamples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,12 +35,9 @@ class Work:
         """What one instance does with a batch; has a buffer of its own, so it belongs to one thread."""
         predict, answers = self.instances.get(layout.threads, instance).predict, self.task.answers
         take, buffer = self.samples.batch, self.samples.buffer(layout.batch)
-        if isinstance(self.task, NamesSamples):
-            named = self.task.answers_for
-            return lambda indexes: named(predict(take(indexes, buffer)), indexes)
 
         def run(indexes: Sequence[int]) -> Answers:
-            return answers(predict(take(indexes, buffer)))
+            return answers(predict(take(indexes, buffer)), indexes)
 
         return run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.facts.build import BuildPlan
@@ -38,6 +38,10 @@ class Selection:
     """The layer of a side image (`prep`), instead of benchmarks."""
     changes: tuple[str, ...] = ()
     """What `--set` says of the benchmarks: ``KEY=VALUE``."""
+
+    def beside(self, layer: str) -> Selection:
+        """The side image ``layer`` that works beside what is selected: the same target, platform and base."""
+        return replace(self, benchmarks=(), every=False, changes=(), side=layer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

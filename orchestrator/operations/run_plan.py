@@ -289,10 +289,7 @@ def with_scoring(
 
     if not any(needs(one) for one in planned):
         return tuple(planned)
-    side = Selection(
-        target=selection.target, platform=selection.platform, base_source=selection.base_source, side=SCORING_LAYER
-    )
-    image = image_of(side)
+    image = image_of(selection.beside(SCORING_LAYER))
     return tuple(
         replace(one, workload=replace(one.workload, scoring_image=image)) if needs(one) else one for one in planned
     )

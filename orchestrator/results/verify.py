@@ -257,8 +257,9 @@ def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) 
         return
     yield from _samples(entries, _samples_expected(folder))
     claimed = harness.get("accuracy")
-    if claimed is None and isinstance(harness.get("accuracies"), list):
-        yield from _counted_accuracy(entries, harness["accuracies"])
+    figures = harness.get("accuracies")
+    if claimed is None and isinstance(figures, list):
+        yield from _counted_accuracy(entries, figures)
         return
     claimed = claimed if isinstance(claimed, dict) else {}
     if claimed.get("samples") != len(entries):
@@ -268,10 +269,10 @@ def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) 
         yield from _top1(entries, claimed, labels)
 
 
-def _counted_accuracy(entries: list[dict[str, object]], figures: object) -> Iterator[Fault]:
+def _counted_accuracy(entries: list[dict[str, object]], figures: list[object]) -> Iterator[Fault]:
     """What a container of its own counted is of every sample that LoadGen logged."""
     samples = len({str(entry["qsl_idx"]) for entry in entries})
-    for figure in figures if isinstance(figures, list) else ():
+    for figure in figures:
         if _lookup(figure, "samples") != samples:
             message = f"claims {_lookup(figure, 'samples')} samples, LoadGen logged {samples}"
             yield Fault(file="accuracy.json", message=message)

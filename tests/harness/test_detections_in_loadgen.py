@@ -128,7 +128,7 @@ def test_both_frameworks_find_the_same_boxes(document):
         settings = parse({**document, "backend": name, "providers": PROVIDERS[name]})
         backend = backends.create(name)
         backend.load(settings, 1)
-        answers = create(settings).answers_for(backend.predict([scenes()]), range(SAMPLES))
+        answers = create(settings).answers(backend.predict([scenes()]), range(SAMPLES))
         found.append([np.frombuffer(each, ROW) for each in answers])
     for one, other in zip(*found, strict=True):
         assert one.shape == other.shape

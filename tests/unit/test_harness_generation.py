@@ -184,6 +184,6 @@ def test_a_limit_that_cannot_be_is_refused(limit, says):
 def test_the_task_needs_to_know_how_much_to_generate():
     from orchestrator.harness.tasks import create
 
-    assert create(parse(document())).answers([np.array([1, 2])]) == [b"\x01\0\0\0\x02\0\0\0"]
+    assert create(parse(document())).answers([np.array([1, 2])], [0]) == [b"\x01\0\0\0\x02\0\0\0"]
     with pytest.raises(ValueError, match="needs the settings' `generation`"):
         create(parse(document(generation=None, scenario="Offline")))

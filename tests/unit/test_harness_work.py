@@ -126,7 +126,7 @@ class Classes:
 
     answer = np.dtype("<i8")
 
-    def answers(self, outputs):
+    def answers(self, outputs, indexes):
         return outputs[0].argmax(axis=1)
 
 
@@ -171,7 +171,7 @@ def test_accuracy_counts_the_first_answer_and_wants_every_sample(settings, tmp_p
 
 
 def test_the_class_of_a_picture_is_its_largest_logit(settings):
-    assert create(settings).answers([np.array([[0.1, 0.9, 0.0], [2.0, -1.0, 1.0]])]).tolist() == [1, 0]
+    assert create(settings).answers([np.array([[0.1, 0.9, 0.0], [2.0, -1.0, 1.0]])], [0, 1]).tolist() == [1, 0]
 
 
 def of_task(settings, name):
@@ -182,7 +182,7 @@ def of_task(settings, name):
 def test_the_embedding_of_a_text_is_answered_as_float32_bytes(settings, tmp_path, name):
     task = of_task(settings, name)
     rows = np.array([[0.6, 0.8], [1, 0]])
-    assert task.answers([rows]) == [np.array(row, "<f4").tobytes() for row in rows]
+    assert task.answers([rows], range(len(rows))) == [np.array(row, "<f4").tobytes() for row in rows]
     assert task.accuracy(tmp_path) is None, "the accuracy image counts it"
 
 
@@ -190,7 +190,7 @@ def test_the_embedding_of_a_text_is_answered_as_float32_bytes(settings, tmp_path
 def test_a_recommendation_is_answered_as_one_probability_each(settings, tmp_path, shape):
     task = of_task(settings, "recommendation")
     room = np.zeros(3, task.answer)
-    room[:] = task.answers([np.array([0.25, 0.5, 0.75], np.float32).reshape(shape)])
+    room[:] = task.answers([np.array([0.25, 0.5, 0.75], np.float32).reshape(shape)], [0, 1, 2])
     assert (room.tolist(), task.answer.itemsize) == ([0.25, 0.5, 0.75], 4)
     assert task.accuracy(tmp_path) is None, "the accuracy image counts it"
 

@@ -12,7 +12,6 @@ import pytest
 np = pytest.importorskip("numpy")
 
 from orchestrator.harness.samples import Samples  # noqa: E402
-from orchestrator.harness.tasks import NamesSamples  # noqa: E402
 from orchestrator.harness.tasks.object_detection import EXACT, MOST, ROW, create  # noqa: E402
 from orchestrator.harness.work import Work  # noqa: E402
 
@@ -43,20 +42,20 @@ def rows(answer: bytes):
 
 def test_a_picture_is_answered_with_its_own_rows_the_best_first(task):
     given = output((1, TRUE_BOX, 0.5, 3), (0, TRUE_BOX, 0.25, 2), (1, TRUE_BOX, 0.75, 4))
-    first, second = task.answers_for(given, [40, 7])
+    first, second = task.answers(given, [40, 7])
     assert rows(first) == [[40, *TRUE_BOX, 0.25, 2]]
     assert rows(second) == [[7, *TRUE_BOX, 0.75, 4], [7, *TRUE_BOX, 0.5, 3]]
 
 
 def test_a_picture_without_a_box_is_answered_with_no_bytes(task):
-    answers = task.answers_for(output((1, TRUE_BOX, 0.5, 3)), [5, 6, 7])
+    answers = task.answers(output((1, TRUE_BOX, 0.5, 3)), [5, 6, 7])
     assert [len(answer) for answer in answers] == [0, ROW.itemsize, 0]
-    assert task.answers_for(output(), [5, 6]) == [b"", b""]
+    assert task.answers(output(), [5, 6]) == [b"", b""]
 
 
 def test_no_more_than_the_best_boxes_are_answered(task):
     scores = np.linspace(0.1, 0.9, MOST + 50, dtype=np.float32)
-    (answer,) = task.answers_for(output(*((0, TRUE_BOX, score, 1) for score in scores)), [3])
+    (answer,) = task.answers(output(*((0, TRUE_BOX, score, 1) for score in scores)), [3])
     kept = np.frombuffer(answer, ROW)[:, 5]
     assert kept.tolist() == sorted(scores.tolist(), reverse=True)[:MOST]
 
@@ -64,7 +63,7 @@ def test_no_more_than_the_best_boxes_are_answered(task):
 def test_the_models_own_array_is_left_as_it_is(task):
     given = output((0, TRUE_BOX, 0.5, 3))
     before = given[0].copy()
-    task.answers_for(given, [9])
+    task.answers(given, [9])
     assert (given[0] == before).all()
 
 
@@ -74,15 +73,15 @@ def test_boxes_that_are_no_finite_numbers_are_refused(task, wrong, column):
     (given,) = output((0, TRUE_BOX, 0.5, 3), (0, TRUE_BOX, 0.6, 3))
     given[1, column] = wrong
     with pytest.raises(ValueError, match=r"a box that is no finite numbers: \[.*(nan|inf)"):
-        task.answers_for([given], [1])
+        task.answers([given], [1])
 
 
 def test_boxes_of_no_picture_and_of_another_shape_are_refused(task):
     for place in (-1, 2):
         with pytest.raises(ValueError, match=f"boxes of picture .*{place}.* of 2"):
-            task.answers_for(output((place, TRUE_BOX, 0.5, 3)), [1, 2])
+            task.answers(output((place, TRUE_BOX, 0.5, 3)), [1, 2])
     with pytest.raises(ValueError, match=r"shape \[4, 6\]; \[k, 7\] was expected"):
-        task.answers_for([np.zeros((4, 6), np.float32)], [1])
+        task.answers([np.zeros((4, 6), np.float32)], [1])
 
 
 def test_a_data_set_whose_samples_float32_cannot_name_is_refused():
@@ -102,7 +101,6 @@ def test_the_runner_tells_the_task_which_samples_it_answers(task, tmp_path):
     def predict(batch):  # a box in each picture, as tall as the picture's number
         return output(*((at, (0, 0, value / 8, 1), 1, 0) for at, value in enumerate(batch[0][:, 0].tolist())))
 
-    assert isinstance(task, NamesSamples)
     instances = SimpleNamespace(get=lambda threads, instance: SimpleNamespace(predict=predict))
     run = Work(instances, samples, task).runner(SimpleNamespace(batch=4, threads=1), 0)
     assert [rows(answer)[0][:4] for answer in run([6, 1, 4])] == [[n, 0, 0, n / 8] for n in (6, 1, 4)]

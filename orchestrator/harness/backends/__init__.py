@@ -116,6 +116,20 @@ def generator(name: str) -> Generator:
     return found
 
 
+def check_names(what: str, wanted: Sequence[str], names: Sequence[str]) -> None:
+    """Raises `ValueError` where the model has no input or output of a name that the settings want."""
+    for name in wanted:
+        if name not in names:
+            raise ValueError(f"the model has no {what} {name!r}; it has {', '.join(names)}")
+
+
+def only_provider(framework: str, what: str, providers: Sequence[str]) -> str:
+    """The one device or platform that the settings name; raises `ValueError` for none and for several."""
+    if len(providers) != 1:
+        raise ValueError(f"{framework} needs one {what} as its provider, not {', '.join(providers) or 'none'}")
+    return providers[0]
+
+
 def _framework(name: str) -> Framework:
     if name not in FRAMEWORKS:
         raise ValueError(f"backend {name!r} is none of {', '.join(FRAMEWORKS)}")

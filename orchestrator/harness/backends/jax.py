@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import check_names, only_provider
 from .shapes import fitted
 
 if TYPE_CHECKING:
@@ -32,9 +33,8 @@ class JaxBackend:
 
     def load(self, settings: Settings, threads: int) -> None:  # noqa: ARG002 (see the class)
         """Raises `ValueError` when the model or the platform is not what the settings say."""
-        if len(settings.providers) != 1:
-            raise ValueError(f"jax needs one platform as its provider, not {', '.join(settings.providers) or 'none'}")
-        os.environ["JAX_PLATFORMS"] = settings.providers[0]  # no other is tried
+        platform = only_provider("jax", "platform", settings.providers)
+        os.environ["JAX_PLATFORMS"] = platform  # no other is tried
         import jax
         from jax import export
 
@@ -42,19 +42,19 @@ class JaxBackend:
             jax.config.update("jax_compilation_cache_dir", CACHE)
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         try:
-            self._device = jax.devices(settings.providers[0])[0]
+            self._device = jax.devices(platform)[0]
         except RuntimeError as error:
             why = str(error).strip().partition("\n")[0]
-            raise ValueError(f"jax has no platform {settings.providers[0]} here: {why}") from error
+            raise ValueError(f"jax has no platform {platform} here: {why}") from error
         exported = export.deserialize(bytearray(Path(settings.model.path).read_bytes()))
-        if settings.providers[0] not in exported.platforms:
+        if platform not in exported.platforms:
             made_for = ", ".join(exported.platforms)
-            raise ValueError(f"the model was exported for {made_for}, not for {settings.providers[0]}")
+            raise ValueError(f"the model was exported for {made_for}, not for {platform}")
         self._names, self._outputs = [each.name for each in settings.model.inputs], list(settings.model.outputs)
         (inputs,), _ = jax.tree.unflatten(exported.in_tree, list(exported.in_avals))
         outputs = jax.tree.unflatten(exported.out_tree, list(exported.out_avals))
-        _check_names("input", self._names, list(inputs))
-        _check_names("output", self._outputs, list(outputs))
+        check_names("input", self._names, list(inputs))
+        check_names("output", self._outputs, list(outputs))
         self._jax, self._call = jax, jax.jit(exported.call)
 
     def tune(self, batch: int) -> bool:  # noqa: ARG002 (each size is compiled when it first comes)
@@ -67,12 +67,6 @@ class JaxBackend:
 
     def describe(self) -> dict[str, object]:
         return {"framework": "jax", "devices": [self._device.platform], "kind": self._device.device_kind}
-
-
-def _check_names(what: str, wanted: Sequence[str], names: list[str]) -> None:
-    for name in wanted:
-        if name not in names:
-            raise ValueError(f"the model has no {what} {name!r}; it has {', '.join(names)}")
 
 
 def create() -> JaxBackend:

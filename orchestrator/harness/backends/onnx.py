@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import onnxruntime
 
+from . import check_names
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -64,12 +66,6 @@ def check_started(asked: list[str], given: list[str]) -> None:
             f"onnxruntime could not start {missing} and would run on {', '.join(given)}: "
             "the device, its driver or a library is missing; see its own messages above"
         )
-
-
-def check_names(what: str, wanted: Sequence[str], names: list[str]) -> None:
-    for name in wanted:
-        if name not in names:
-            raise ValueError(f"the model has no {what} {name!r}; it has {', '.join(names)}")
 
 
 def create() -> OnnxBackend:

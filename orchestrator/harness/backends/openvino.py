@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import openvino
 
 from ..scenarios import SCENARIOS
+from . import only_provider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,10 +41,7 @@ class OpenvinoBackend:
 
     def load(self, settings: Settings, threads: int) -> None:
         """Raises `ValueError` when the model or the device is not what the settings say."""
-        if len(settings.providers) != 1:
-            asked = ", ".join(settings.providers) or "none"
-            raise ValueError(f"openvino needs one device as its provider, not {asked}")
-        self._path, self._device = settings.model.path, settings.providers[0]
+        self._path, self._device = settings.model.path, only_provider("openvino", "device", settings.providers)
         _check_device(self._device)
         self._properties = _properties(settings, self._device, threads)
         compiled = _core().compile_model(self._path, self._device, self._properties)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from . import check_names, only_provider
 from .shapes import fitted
 
 if TYPE_CHECKING:
@@ -118,20 +119,19 @@ def _take_threads(count: int) -> None:
 
 def _device(providers: Sequence[str]) -> torch.device:
     """The one device that is asked for. No other device ever replaces it."""
-    if len(providers) != 1:
-        raise ValueError(f"pytorch needs one device as its provider, not {', '.join(providers) or 'none'}")
-    kind = providers[0].partition(":")[0]
+    name = only_provider("pytorch", "device", providers)
+    kind = name.partition(":")[0]
     if kind in PLUGINS:
         try:
             importlib.import_module(PLUGINS[kind])
         except ImportError as error:
             raise ValueError(f"pytorch has no device {kind} without {PLUGINS[kind]}: {error}; it has cpu") from error
     try:
-        device = torch.device(providers[0])
+        device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         why = str(error).strip().partition("\n")[0]
-        raise ValueError(f"pytorch has no device {providers[0]} here: {why}; it has {_others()}") from error
+        raise ValueError(f"pytorch has no device {name} here: {why}; it has {_others()}") from error
     return device
 
 
@@ -150,9 +150,7 @@ def _names(program: torch.export.ExportedProgram) -> dict[str, list[str]]:
 
 
 def _check_names(what: str, wanted: Sequence[str], names: list[str]) -> None:
-    for name in wanted:
-        if name not in names:
-            raise ValueError(f"the model has no {what} {name!r}; it has {', '.join(names)}")
+    check_names(what, wanted, names)
     if what == "input" and len(wanted) != len(names):
         raise ValueError(f"the model takes {', '.join(names)}, the settings name {', '.join(wanted)}")
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import onnxruntime
 
-from .onnx import check_available, check_names, check_started
+from . import check_names
+from .onnx import check_available, check_started
 from .shapes import fitted
 
 if TYPE_CHECKING:

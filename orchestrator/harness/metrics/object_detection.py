@@ -15,7 +15,8 @@ from pycocotools.cocoeval import COCOeval
 from scipy.stats import bootstrap
 
 from ..tasks.object_detection import COLUMNS, ROW
-from . import Figure
+from . import Figure, interval
+from .answers import array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,24 +44,19 @@ def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
         counted.evaluate()
         counted.accumulate()
         counted.summarize()
-        interval = _interval(counted)
+        ends = _ends(counted)
     mean, at_half = (float(value) for value in counted.stats[:2])
-    return [_figure("mAP", mean, len(answers), interval), _figure("mAP50", at_half, len(answers))]
+    return [_figure("mAP", mean, len(answers), interval(*ends, 100)), _figure("mAP50", at_half, len(answers))]
 
 
-def _figure(metric: str, share: float, samples: int, interval: tuple[float, float] | None = None) -> Figure:
-    ends = None if interval is None else (100 * interval[0], 100 * interval[1])
+def _figure(metric: str, share: float, samples: int, ends: tuple[float, float] | None = None) -> Figure:
     return Figure(metric=metric, value=100 * share, unit="%", samples=samples, interval=ends)
 
 
 def _truth(settings: Settings) -> COCO:
     """The boxes of the data set."""
-    boxes, classes, counts = (
-        np.load(settings.dataset.arrays[name], allow_pickle=False) for name in ("boxes", "classes", "counts")
-    )
     pictures = settings.dataset.samples
-    if not len(boxes) == len(classes) == len(counts) == pictures:
-        raise ValueError(f"dataset.arrays hold boxes of other than {pictures} samples")
+    boxes, classes, counts = (array(settings, name, pictures) for name in ("boxes", "classes", "counts"))
     annotations: list[dict[str, Any]] = []
     for picture in range(pictures):
         for number in range(int(counts[picture])):
@@ -106,7 +102,7 @@ def _found(answers: Sequence[bytes]) -> npt.NDArray[np.float64]:
     return np.stack([sample, left, top, right - left, bottom - top, score, kind], axis=1)
 
 
-def _interval(counted: COCOeval) -> tuple[float, float]:
+def _ends(counted: COCOeval) -> tuple[float, float]:
     """Where mAP lies with 95 % confidence, by drawing the pictures anew with replacement (basic bootstrap).
 
     The basic one, as a picture drawn twice brings its boxes with the same scores twice, which raises mAP on average:

@@ -12,7 +12,8 @@ import numpy as np
 from rouge_score import rouge_scorer, scoring
 
 from ..tasks.text_generation import TOKEN
-from . import Figure
+from . import Figure, interval
+from .answers import array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +47,8 @@ class Vocabulary:
 
 def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
     """ROUGE as MLPerf has it: the mean F-measure × 100, words stemmed; with a bootstrap's interval."""
-    arrays = settings.dataset.arrays
-    references = np.load(arrays["references"], allow_pickle=False).tolist()
-    if len(references) != len(answers):
-        raise ValueError(f"there are {len(references)} references for {len(answers)} answers")
-    vocabulary = Vocabulary(
-        np.load(arrays["pieces"], allow_pickle=False), np.load(arrays["piece_ends"], allow_pickle=False)
-    )
+    references = array(settings, "references", len(answers)).tolist()
+    vocabulary = Vocabulary(array(settings, "pieces"), array(settings, "piece_ends"))
     tokens = [_tokens(number, data) for number, data in enumerate(answers)]
     scorer = rouge_scorer.RougeScorer(list(KINDS), use_stemmer=True)
     scores = [
@@ -70,7 +66,7 @@ def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
             value=100 * float(np.mean([score[kind].fmeasure for score in scores])),
             unit="",
             samples=count,
-            interval=(100 * float(bounds[kind].low.fmeasure), 100 * float(bounds[kind].high.fmeasure)),
+            interval=interval(bounds[kind].low.fmeasure, bounds[kind].high.fmeasure, 100),
         )
         for kind in KINDS
     ]

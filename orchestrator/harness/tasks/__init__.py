@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,25 +34,19 @@ class Task(Protocol):
     answer: np.dtype[Any] | None
     """What LoadGen is answered for a sample, as it logs it; None where answers have no one size."""
 
-    def answers(self, outputs: Sequence[Array]) -> Answers:
-        """The answers for a batch, from the outputs [n, ...] in the settings' order. Called by several threads."""
-        ...
+    def answers(self, outputs: Sequence[Array], indexes: Sequence[int]) -> Answers:
+        """The answers for the samples ``indexes`` of the data set, from the outputs for that batch.
 
-    def accuracy(self, log: Path) -> dict[str, object] | None:
-        """The accuracy for harness.json, from LoadGen's accuracy log; None where a step of its own counts it.
-
-        Raises `ValueError` where the log does not hold every sample.
+        Outputs are in the settings' order. Called by several threads.
         """
         ...
 
+    def accuracy(self, log: Path) -> dict[str, object] | None:  # noqa: ARG002 (for those that count it)
+        """The accuracy for harness.json, from LoadGen's accuracy log; None where `metrics` counts it afterwards.
 
-@runtime_checkable
-class NamesSamples(Protocol):
-    """What a task offers besides, whose answers say which samples they are of: it is asked instead of `answers`."""
-
-    def answers_for(self, outputs: Sequence[Array], indexes: Sequence[int]) -> Answers:
-        """The answers for the samples ``indexes`` of the data set, from the outputs for that batch."""
-        ...
+        Raises `ValueError` where the log does not hold every sample.
+        """
+        return None
 
 
 def create(settings: Settings) -> Task:

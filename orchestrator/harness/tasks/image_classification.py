@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..samples import opened
+from . import Task
 from .log import logged
 
 if TYPE_CHECKING:
@@ -18,20 +20,16 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 
-class ImageClassification:
+class ImageClassification(Task):
     """The first output is logits [n, classes]; the answer is the class as argmax gives it, not converted."""
 
     answer = np.dtype("<i8")
 
     def __init__(self, settings: Settings) -> None:
         self._metric, self._unit = settings.accuracy.metric, settings.accuracy.unit
-        path = settings.dataset.arrays["labels"]
-        self._labels: npt.NDArray[np.int64] = np.load(path, allow_pickle=False).astype(np.int64)
-        if len(self._labels) != settings.dataset.samples:
-            found = f"{len(self._labels)} samples, the settings say {settings.dataset.samples}"
-            raise ValueError(f"dataset.arrays.labels hold {found}")
+        self._labels: npt.NDArray[np.int64] = opened(settings, "labels").astype(np.int64)
 
-    def answers(self, outputs: Sequence[Array]) -> Array:
+    def answers(self, outputs: Sequence[Array], indexes: Sequence[int]) -> Array:  # noqa: ARG002 (for answers that name their samples)
         classes: Array = outputs[0].argmax(axis=1)
         return classes
 

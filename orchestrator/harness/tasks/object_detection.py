@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import Task
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from ..backends import Array
     from ..settings import Settings
@@ -22,7 +23,7 @@ EXACT = 2**24
 """Whole numbers up to here are exact in float32."""
 
 
-class ObjectDetection:
+class ObjectDetection(Task):
     """The first output has a row for each box of the batch: [k, 7], in any order, any number for a picture.
 
     Its columns are those of an answer, but the first says the picture's place in the batch. The answer to a picture
@@ -35,10 +36,7 @@ class ObjectDetection:
         if settings.dataset.samples > EXACT:
             raise ValueError(f"dataset.samples: answers name samples as float32, which is exact up to {EXACT}")
 
-    def answers(self, outputs: Sequence[Array]) -> list[bytes]:
-        raise NotImplementedError("rows name their sample: `answers_for` is asked")
-
-    def answers_for(self, outputs: Sequence[Array], indexes: Sequence[int]) -> list[bytes]:
+    def answers(self, outputs: Sequence[Array], indexes: Sequence[int]) -> list[bytes]:
         """Raises `ValueError` for an output of another shape, or with rows that are of no picture or no numbers."""
         rows, places = self._rows(outputs[0], len(indexes))
         order = np.lexsort((-rows[:, 5], places))
@@ -63,9 +61,6 @@ class ObjectDetection:
         if len(places) and not 0 <= places.min() <= places.max() < pictures:
             raise ValueError(f"the model gives boxes of picture {places.max()} or {places.min()} of {pictures}")
         return rows, places
-
-    def accuracy(self, log: Path) -> None:  # noqa: ARG002 (counted by `metrics`)
-        return None
 
 
 def create(settings: Settings) -> ObjectDetection:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import Task
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from ..backends import Array
     from ..settings import Settings
 
 
-class TextEmbedding:
+class TextEmbedding(Task):
     """The first output is [n, width]; the answer to a sample is its row, as little-endian float32.
 
     ``answer`` is None although rows have one size: the width is the model's, and neither the settings nor the data
@@ -21,11 +22,8 @@ class TextEmbedding:
 
     answer = None
 
-    def answers(self, outputs: Sequence[Array]) -> list[bytes]:
+    def answers(self, outputs: Sequence[Array], indexes: Sequence[int]) -> list[bytes]:  # noqa: ARG002 (for answers that name their samples)
         return [row.tobytes() for row in outputs[0].astype("<f4", copy=False)]
-
-    def accuracy(self, log: Path) -> None:  # noqa: ARG002 (the Protocol's: `metrics` counts it)
-        return None
 
 
 def create(settings: Settings) -> TextEmbedding:  # noqa: ARG001 (the table's)

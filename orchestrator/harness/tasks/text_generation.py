@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import Task
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from ..backends import Array
     from ..settings import Settings
@@ -20,16 +21,13 @@ TOKEN = np.dtype("<i4")
 """A token as LoadGen logs it."""
 
 
-class TextGeneration:
+class TextGeneration(Task):
     """The outputs are the tokens of each answer, int32 [n] of any n; logged are their bytes."""
 
     answer = None
 
-    def answers(self, outputs: Sequence[Array]) -> list[bytes]:
+    def answers(self, outputs: Sequence[Array], indexes: Sequence[int]) -> list[bytes]:  # noqa: ARG002 (for answers that name their samples)
         return [np.asarray(tokens, TOKEN).tobytes() for tokens in outputs]
-
-    def accuracy(self, log: Path) -> None:  # noqa: ARG002 (the Protocol's; a step of its own counts it)
-        return None
 
 
 def create(settings: Settings) -> TextGeneration:

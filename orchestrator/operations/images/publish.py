@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RegistryError, StepFailed
@@ -140,7 +140,7 @@ def side_selections(context: Context, selection: Selection, plans: Sequence[Buil
         layers |= {each.definition.prepare.layer: None for each in assets if each.definition.prepare is not None}
         if is_scored(benchmark, context.catalog.harness(benchmark.harness).definition):
             layers[SCORING_LAYER] = None
-    return tuple(replace(selection, benchmarks=(), every=False, changes=(), side=layer) for layer in layers)
+    return tuple(selection.beside(layer) for layer in layers)
 
 
 def write_list(path: Path, publications: Sequence[Publication]) -> None:
