@@ -182,6 +182,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         progress.warn(f"removed the container of {run_id}, whose mlorch is gone")
     store.sweep()
     environment = run_plan.run_environment(context, request, chosen, host, facts, limits)
+    planned = run_plan.with_server_images(selection, planned, lambda side: context.plans(side).plans[0].image)
     for one in planned:  # without its assets: limits, groups, devices and memory are checked so
         run_plan.step_of(one, environment, run_plan.cells(request, one.workload.benchmark)[0], Choices())
     provider = asset_provider(
@@ -197,13 +198,14 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     provider.require_obtainable([entry for one in planned for entry in (one.model, one.dataset)])
     planned, images = _with_images(context, request, selection, planned, progress)
 
-    def scoring_image(side: Selection) -> str:
+    def built(side: Selection) -> str:
         from orchestrator.operations.build import build_images
 
         plans, _ = build_images(context, side, progress, pull_policy=request.pull_policy)
         return plans[0].image
 
-    planned = run_plan.with_scoring(request, selection, planned, scoring_image)
+    planned = run_plan.with_scoring(request, selection, planned, built)
+    planned = run_plan.with_server_images(selection, planned, built)
     planned = tuple(run_plan.with_assets(one, lambda entry: kept_in_use(provider.get(entry))) for one in planned)
     Path(environment.artifacts).mkdir(parents=True, exist_ok=True)
     _require_disk(request)
@@ -288,6 +290,9 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     image_sources(context, request.pull_policy, context.talk)
     given, host = given_folders(context, request.data), host_facts()
 
+    def planned_image(side: Selection) -> str:
+        return context.plans(side).plans[0].image
+
     def folder(entry: Entry[Asset]) -> str:
         return str(planned_folder(context, entry, given))
 
@@ -298,7 +303,8 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
         )
         for one in run_plan.planned_for(context, selection, context.plans(selection).plans, official=request.official)
     )
-    planned = run_plan.with_scoring(request, selection, planned, lambda side: context.plans(side).plans[0].image)
+    planned = run_plan.with_scoring(request, selection, planned, planned_image)
+    planned = run_plan.with_server_images(selection, planned, planned_image)
     engine = None
     if not context.catalog.target(chosen.name).definition.passthrough.empty:
         with contextlib.suppress(MlorchError):  # where one answers, it decides how devices are passed

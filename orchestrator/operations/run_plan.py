@@ -18,6 +18,7 @@ from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, L
 from orchestrator.facts.redact import redacted_argv, secret_values
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
+from orchestrator.operations.run_roles import changes_of
 from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
@@ -69,7 +70,8 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
     """
     target = chosen.name
     names = list(dict.fromkeys(request.benchmarks))
-    catalog = context.catalog_for(names, request.changes)
+    changes = changes_of(context, request, names)
+    catalog = context.catalog_for(names, changes)
     for name in names:
         framework_of(catalog, target=target, benchmark=name)
     if not names:
@@ -91,7 +93,7 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         arch=request.arch,
         base_source=request.base_source,
         round=request.round,
-        changes=request.changes,
+        changes=changes,
     )
 
 
@@ -157,6 +159,7 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str, *, of
         loadgen_model=_loadgen_model(catalog, what),
         official=_official_test(catalog, what) if official else None,
         parameters=_parameters(benchmark),
+        servers={name: catalog.server(name).definition for name in what.server_names},
         program_id=program_id(plan),
     )
     return PlannedBenchmark(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset)
@@ -293,6 +296,35 @@ def with_scoring(
     return tuple(
         replace(one, workload=replace(one.workload, scoring_image=image)) if needs(one) else one for one in planned
     )
+
+
+def with_server_images(
+    selection: Selection, planned: Sequence[PlannedBenchmark], image_of: Callable[[Selection], str]
+) -> tuple[PlannedBenchmark, ...]:
+    """The workloads with the images of the servers that their roles name; ``image_of`` as in `with_scoring`.
+
+    Raises `UsageError` (`no-server-image`) for a server that the target has no image of.
+    """
+    found: dict[str, str] = {}
+
+    def image(server: recipes.Server, target: str) -> str:
+        layer = server.images.get(target)
+        if layer is None:
+            raise UsageError(
+                f"server `{server.name}` has no image for target `{target}`",
+                hint=f"it has one for {', '.join(server.images)}; `mlorch recipes show` has the benchmark's choices",
+                slug="no-server-image",
+            )
+        if layer not in found:
+            found[layer] = image_of(selection.beside(layer))
+        return found[layer]
+
+    def with_images(one: PlannedBenchmark) -> PlannedBenchmark:
+        load = one.workload
+        images = {name: image(server, load.target.name) for name, server in load.servers.items()}
+        return replace(one, workload=replace(load, server_images=images)) if images else one
+
+    return tuple(with_images(one) for one in planned)
 
 
 def step_of(planned: PlannedBenchmark, environment: RunEnvironment, cell: Cell, choices: Choices) -> RunStep:

@@ -49,6 +49,8 @@ class RunRequest:
     devices: str = option("--devices", "")
     changes: tuple[str, ...] = option("--set", ())
     """``KEY=VALUE`` each: choices of the benchmark's axes, fields of its recipe, parameters of its harness."""
+    roles: str = option("--roles", "")
+    """The parts that the run is to have, each in containers of its own: ``server,client``; empty: as the recipe has."""
     data: tuple[str, ...] = option("--data", ())
     """``NAME=FOLDER`` each: a model or dataset that is on this host already."""
     base_source: str = option("--base-source", "")
@@ -63,6 +65,11 @@ class RunRequest:
     def min_duration_ms(self) -> int | None:
         """The least duration of a performance test in milliseconds; None where nothing was said."""
         return None if self.duration is None else duration_ms(self.duration)
+
+    @property
+    def role_names(self) -> frozenset[str]:
+        """The roles that were named."""
+        return frozenset(name.strip() for name in self.roles.split(",") if name.strip())
 
     def to_argv(self) -> tuple[str, ...]:
         """The command line that asks for exactly this: for records, and for a scheduler that starts it elsewhere."""

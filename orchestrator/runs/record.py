@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import ContainerOptions
@@ -15,6 +15,7 @@ from orchestrator.facts.record import (
     Moment,
     MountFact,
     RecipeId,
+    RoleFact,
     RunRecord,
     Setting,
 )
@@ -84,6 +85,7 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
         deviations=step.deviations,
+        roles=_planned_roles(step, session.secrets),
         note=_note(record_context),
         changed_rules=record_context.changed_rules,
         round=record_context.round,
@@ -141,6 +143,25 @@ def container_run(spec: ContainerSpec, step: RunStep, secrets: tuple[str, ...]) 
     given = {each.name: getattr(spec, each.name) for each in fields(ContainerOptions)}
     given["env"] = redacted_env(spec.env, secrets)
     return ContainerRun(**given, mounts=mounts, device_injection=step.device_injection)
+
+
+def _planned_roles(step: RunStep, secrets: tuple[str, ...]) -> tuple[RoleFact, ...]:
+    servers = () if step.roles is None else step.roles.servers
+    return tuple(
+        RoleFact(
+            name=one.name,
+            role=one.role,
+            image=one.container.image,
+            container=container_run(one.container, step, secrets),
+        )
+        for one in servers
+    )
+
+
+def with_ends(planned: tuple[RoleFact, ...], ended: tuple[RoleFact, ...]) -> tuple[RoleFact, ...]:
+    """The servers of a record with what became of those that were started."""
+    by_name = {one.name: one for one in ended}
+    return tuple(replace(by_name[one.name], container=one.container) if one.name in by_name else one for one in planned)
 
 
 def _asset(asset: AssetRef) -> AssetId:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from orchestrator.facts.runs import AssetRef, RunStep
 from orchestrator.plan.run.container import container_of
-from orchestrator.plan.run.devices import plan_devices
+from orchestrator.plan.run.devices import Devices, plan_devices
 from orchestrator.plan.run.external import plan_external
 from orchestrator.plan.run.external_values import external_test
 from orchestrator.plan.run.processors import cpu_set
+from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, plan_roles
 from orchestrator.plan.run.scoring import scoring_container
 from orchestrator.plan.run.settings import settings_of
 
@@ -38,8 +39,16 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
     benchmark, target = workload.benchmark, workload.target
     devices = plan_devices(target, environment.devices, environment.device_selection, environment.user.inside)
     cpus = cpu_set(environment.host, devices.near)
-    settings, provenance = settings_of(workload, cell, identifier, choices, cpus)
-    container = container_of(workload, environment, cell, identifier, cpus, devices)
+    own_cpus = client_cpus(workload, cpus)
+    settings, provenance = settings_of(workload, cell, identifier, choices, own_cpus)
+    container = container_of(
+        workload, environment, cell, identifier, own_cpus, Devices() if benchmark.roles else devices
+    )
+    roles = None
+    if benchmark.roles:
+        container = as_client(container, workload)
+        settings["endpoint"] = endpoint(workload)
+        roles = plan_roles(workload, environment, cell, identifier, cpus, container)
     external = None
     if workload.harness.program is not None:
         test = external_test(workload, environment, cell, identifier, settings, container, devices.device_injection)
@@ -69,6 +78,8 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
             if cell.mode == "accuracy" and workload.scoring_image
             else None
         ),
+        roles=roles,
+        role_deviations=deviations(workload),
     )
 
 
