@@ -257,6 +257,10 @@ class RunRecord:
         """What happened to servers while the client measured, and makes its test INVALID."""
         return tuple(fault for role in self.roles for fault in role.faults)
 
+    def counted(self, valid: bool | None) -> bool | None:
+        """LoadGen's verdict, which counts only where nothing happened to the servers."""
+        return False if valid and self.role_faults else valid
+
 
 RENAMED_KEYS = {"passage": "device_injection", "way": "method"}
 """Keys that records of mlorch 0.1 have, and what they are called now."""

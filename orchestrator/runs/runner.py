@@ -119,9 +119,7 @@ class Runner:
         )
         measured, unread = self.measure(final, folder, harness)
         error = error or _unmeasured(step, measured, unread)
-        valid = measured.loadgen.valid if measured.loadgen and error is None else None
-        if valid and final.role_faults:
-            valid = False
+        valid = final.counted(measured.loadgen.valid) if measured.loadgen and error is None else None
         final = replace(
             final,
             status="failed" if error else "done",
