@@ -16,7 +16,7 @@ from typing import Any
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
 from orchestrator.facts.containers import ContainerOptions, Deployed, Owner
-from orchestrator.facts.measured import Measured  # noqa: TC001 (the codec reads the annotations)
+from orchestrator.facts.measured import LoadGenResult, Measured  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.runs import DeviceInjection
 from orchestrator.facts.strict_json import strict_json
 
@@ -257,9 +257,9 @@ class RunRecord:
         """What happened to servers while the client measured, and makes its test INVALID."""
         return tuple(fault for role in self.roles for fault in role.faults)
 
-    def counted(self, valid: bool | None) -> bool | None:
+    def counted(self, result: LoadGenResult) -> bool | None:
         """LoadGen's verdict, which counts only where nothing happened to the servers."""
-        return False if valid and self.role_faults else valid
+        return False if result.valid and self.role_faults else result.valid
 
 
 RENAMED_KEYS = {"passage": "device_injection", "way": "method"}

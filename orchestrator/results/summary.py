@@ -51,9 +51,9 @@ class Summary:
         if self.measured is None:
             return "NO RESULT"
         loadgen = self.loadgen
-        if self.record.mode == "performance" and loadgen is not None:
-            if self.record.counted(loadgen.valid) != self.record.valid:
-                return "CHANGED"
+        is_judged = self.record.mode == "performance" and loadgen is not None
+        if is_judged and self.record.counted(loadgen) != self.record.valid:
+            return "CHANGED"
         return self.measured.verdict
 
     @property

@@ -192,7 +192,7 @@ def _loadgen(record: RunRecord, folder: Path) -> Iterator[Fault]:
         "mode": record.mode,
         "valid": record.valid,
     }
-    said = {"scenario": result.scenario, "mode": result.mode, "valid": record.counted(result.valid)}
+    said = {"scenario": result.scenario, "mode": result.mode, "valid": record.counted(result)}
     for key, value in recorded.items():
         if said[key] != value:
             message = f"LoadGen says {key} {said[key]!r}, the record {value!r}"

@@ -119,7 +119,7 @@ class Runner:
         )
         measured, unread = self.measure(final, folder, harness)
         error = error or _unmeasured(step, measured, unread)
-        valid = final.counted(measured.loadgen.valid) if measured.loadgen and error is None else None
+        valid = final.counted(measured.loadgen) if measured.loadgen and error is None else None
         final = replace(
             final,
             status="failed" if error else "done",
