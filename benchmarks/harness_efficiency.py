@@ -225,7 +225,7 @@ def compare(name: str, scenario: str, options: argparse.Namespace) -> dict:
     settings = settings_for(name, scenario, options, cpus)
     base = {
         "model": settings["model"]["path"],
-        "inputs": settings["dataset"]["inputs"],
+        "inputs": settings["dataset"]["arrays"]["inputs"],
         "input": WORKLOADS[name].input,
         "framework": options.framework,
         "provider": options.provider,

@@ -19,7 +19,7 @@ from pathlib import Path
 from common import Bar, mlorch, note
 from docker_side import container, own_home
 
-REPETITIONS = 5
+REPETITIONS = 10
 TESTS = (
     ("image-fashion", "SingleStream"),
     ("image-fashion", "Offline"),

@@ -5,7 +5,8 @@
 
 `--target cuda` measures the harness against the bare framework on that target's device.
 
-`--write` puts the table into docs/benchmarks.md.
+`--write` puts the table into docs/benchmarks.md; of some parts it replaces their rows. A part that fails is told, and
+hides nothing of the others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import platform
 import sys
+import traceback
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -37,26 +39,57 @@ def main() -> int:
         parser.error("--write is for the table of this machine's default target")
     parts = ["harness"] if arguments.target else arguments.parts
     given = {"target": arguments.target} if arguments.target else {}
-    bars = [bar for part in parts for bar in import_module(part).measure(**given)]
+    bars, failed = measured(parts, given)
     table = render(bars)
     if arguments.json:
         print(json.dumps([{**asdict(bar), "kept": bar.kept} for bar in bars], indent=2))
     else:
         print(table)
     if arguments.write:
-        write(table)
-    return 0 if all(bar.kept for bar in bars) else 1
+        whole = not failed and tuple(arguments.parts) == PARTS
+        write(table if whole else merged(DOCUMENT.read_text(encoding="utf-8"), bars))
+    return 0 if all(bar.kept for bar in bars) and not failed else 1
+
+
+def measured(parts: list[str], given: dict) -> tuple[list, list[str]]:
+    """The bars of every part, told as each part ends, and the parts that failed."""
+    bars, failed = [], []
+    for part in parts:
+        try:
+            found = list(import_module(part).measure(**given))
+        except Exception:  # noqa: BLE001 (whatever it is: the other parts are measured all the same)
+            failed.append(part)
+            print(f"part {part} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+            continue
+        print("\n".join(rows(found)), file=sys.stderr, flush=True)
+        bars += found
+    return bars, failed
+
+
+def merged(document: str, bars: list) -> str:
+    """The table of the document with the rows of ``bars`` in place of those about the same, or after them."""
+    old = document.partition(BEGIN)[2].partition(END)[0]
+    found = {line.split(" | ")[0]: line for line in old.splitlines() if line.startswith("| ") and line not in HEAD}
+    found |= {line.split(" | ")[0]: line for line in rows(bars)}
+    return "\n".join([*HEAD, *found.values()])
+
+
+HEAD = ("| what | measured | bar | kept | |", "|---|--:|--:|---|---|")
 
 
 def render(bars: list) -> str:
-    rows = ["| what | measured | bar | kept | |", "|---|--:|--:|---|---|"]
+    return "\n".join([*HEAD, *rows(bars)])
+
+
+def rows(bars: list) -> list[str]:
+    rows = []
     for bar in bars:
         sign = "≥" if bar.at_least else "≤"
         limit = f"{bar.bar:g} {bar.unit}".rstrip()
         measured = f"{bar.value:.2f} {bar.unit}" if bar.unit else f"{bar.value:g}"
         kept = "yes" if bar.kept else "**no**"
         rows.append(f"| {bar.what} | {measured} | {sign} {limit} | {kept} | {bar.detail} |")
-    return "\n".join(rows)
+    return rows
 
 
 def write(table: str) -> None:
