@@ -51,8 +51,8 @@ class Summary:
         if self.measured is None:
             return "NO RESULT"
         loadgen = self.loadgen
-        is_judged = self.record.mode == "performance" and loadgen is not None
-        if is_judged and self.record.counted(loadgen) != self.record.valid:
+        judged = None if loadgen is None or self.record.mode != "performance" else loadgen
+        if judged is not None and self.record.counted(judged) != self.record.valid:
             return "CHANGED"
         return self.measured.verdict
 
