@@ -37,7 +37,7 @@ def main() -> int:
     options = xllamacpp.CommonParams()
     options.model.path = given.model
     options.model_alias = {given.name}
-    options.hostname, options.port = "127.0.0.1", given.port
+    options.hostnames, options.port = ["127.0.0.1"], given.port
     options.n_parallel = given.streams
     options.n_ctx = -(-given.context // CONTEXT_STEP) * CONTEXT_STEP * given.streams
     options.n_batch = options.n_ubatch = max(PROMPT_STEP, given.streams)
@@ -45,6 +45,7 @@ def main() -> int:
     options.n_gpu_layers = 0
     options.fit_params = False  # the numbers are the recipe's, not what llama.cpp finds fitting
     options.cache_prompt, options.cache_ram_mib = False, 0  # no query profits from another
+    options.verbosity = -1  # lines about every request would cost it time
     server = xllamacpp.Server(options)
     sys.stdout.write(f"port {given.port}: {given.name}, {given.threads} threads, {given.streams} streams\n")
     sys.stdout.flush()
