@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from orchestrator.definitions.kinds.servers import CLIENT
 from orchestrator.errors import UsageError
 from orchestrator.facts.containers import RECORD
+from orchestrator.host.left_behind import take_back
 from orchestrator.operations.run import prepare
+from orchestrator.results.store import release_reserve
 from orchestrator.runs.artifacts import lent
 from orchestrator.runs.folder import prepare_folder
 from orchestrator.runs.roles import Servers
@@ -59,7 +61,9 @@ def shell(
     folder.mkdir(parents=True)
     (folder / RECORD).touch()
     prepare_folder(folder, step)
+    release_reserve(folder)
     with ExitStack() as stack:
+        stack.callback(take_back, folder, step.results_owner)
         spec = stack.enter_context(lent(spec, step.results_owner)).container
         _start_beside(prepared, step, role, folder, progress, stack)
         asked = replace(spec, command=tuple(command) or SHELL)
