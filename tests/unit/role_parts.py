@@ -19,7 +19,7 @@ def a_server(**changes: object) -> Server:
     fields = {
         "kind": "server", "name": "llamacpp", "title": "a server", "backend": "llamacpp",
         "images": {"cpu": "serve-llamacpp"},
-        "command": ["serve", "{model.file}", "--port", "{port}", "--threads", "{param.threads}", "--cpus", "{cpu_list}"],
+        "command": ["serve", "{model.file}", "--port", "{port}", "--threads={param.threads}", "--cpus={cpu_list}"],
         "env": {"REPLICA": "{replica}"},
         "parameters": {"threads": {"type": "int", "default": "{cpus}"}},
     }  # fmt: skip
