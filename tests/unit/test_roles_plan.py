@@ -54,16 +54,8 @@ def test_servers_and_client_are_in_the_namespace_of_the_probes():
 def test_a_server_sees_the_model_and_neither_data_nor_results():
     (server,) = a_served_step().roles.servers
     assert [(mount.target, mount.read_only) for mount in server.container.mounts] == [("/models/resnet8", True)]
-    assert server.container.command == (
-        "serve",
-        "/models/resnet8/model.onnx",
-        "--port",
-        "8000",
-        "--threads",
-        "1",
-        "--cpus",
-        "1",
-    )
+    words = ("serve", "/models/resnet8/model.onnx", "--port", "8000", "--threads=1", "--cpus=1")
+    assert server.container.command == words
     assert server.container.env["REPLICA"] == "0"
     assert server.container.image == "mlorch/serve-llamacpp-cpu:0123"
 
