@@ -151,8 +151,8 @@ class Engine(ImageMoves, Sweepable, Protocol):
         """Create, start and wait; the container is removed afterwards, whatever happens (see `wait_removed`)."""
         ...
 
-    def attached(self, spec: ContainerSpec, *, terminal: bool) -> list[str]:
-        """The command that runs the container of ``spec`` with this process's input and output, as words."""
+    def attach(self, spec: ContainerSpec) -> int:
+        """Run a container with this process's input, output and terminal, if any; gives its exit status."""
         ...
 
     def deployed(self, name: str) -> Deployed | None:

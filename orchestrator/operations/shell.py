@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -66,10 +64,8 @@ def shell(
         stack.callback(take_back, folder, step.results_owner)
         spec = stack.enter_context(lent(spec, step.results_owner)).container
         _start_beside(prepared, step, role, folder, progress, stack)
-        asked = replace(spec, command=tuple(command) or SHELL)
-        words = prepared.runner.engine.attached(asked, terminal=sys.stdin.isatty())
-        ended = subprocess.run(words, check=False)  # noqa: S603 (the engine's own words)
-    return Shell(step=step, role=role or CLIENT, folder=folder, exit_code=ended.returncode)
+        code = prepared.runner.engine.attach(replace(spec, command=tuple(command) or SHELL))
+    return Shell(step=step, role=role or CLIENT, folder=folder, exit_code=code)
 
 
 def container_of_role(step: RunStep, role: str) -> ContainerSpec:

@@ -20,11 +20,16 @@ Loc = tuple[str | int, ...]
 
 
 def check_server(catalog: Catalog, entry: AnyEntry, server: d.Server) -> Iterator[Problem]:
-    """Whether its images are side layers of targets that there are, and its texts name values that there are."""
+    """Whether its texts name values that there are, and its images are side layers of targets that there are.
+
+    A framework that serves a model by itself is an image too.
+    """
     for target, layer in server.images.items():
         loc: Loc = ("images", target)
         yield from exists(catalog, entry, "target", target, loc)
-        yield from of_level(catalog, entry, layer, loc, "side")
+        found = catalog.by_key.get(("layer", layer))
+        serves_by_itself = found is not None and getattr(found.definition, "level", "") == "framework"
+        yield from of_level(catalog, entry, layer, loc, "framework" if serves_by_itself else "side")
     base, names = set(SERVER_VALUES), {*SERVER_VALUES, *(f"param.{name}" for name in server.parameters)}
     for name, parameter in server.parameters.items():
         yield from _text(entry, ("parameters", name, "default"), parameter.default, base)

@@ -44,7 +44,7 @@ class Server(Definition):
     backend: Framework
     """Which of the model's files it loads: as the harness calls its frameworks."""
     images: dict[Name, Name] = Field(min_length=1)
-    """Target → the side layer that holds it there."""
+    """Target → the side layer that holds it there, or the framework's own where that serves a model by itself."""
     command: tuple[Template, ...] = Field(min_length=1)
     env: dict[EnvName, Template] = Field(default_factory=dict)
     parameters: dict[Identifier, Parameter] = Field(default_factory=dict)

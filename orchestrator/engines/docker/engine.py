@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.engines.builds import built, held
-from orchestrator.engines.containers import Removals, removed_after, require_inputs
+from orchestrator.engines.containers import Removals, on_this_terminal, removed_after, require_inputs
 from orchestrator.engines.deployed import deployed
 from orchestrator.engines.docker import images, transfer
 from orchestrator.engines.docker.client import choose, whales
@@ -222,8 +222,11 @@ class DockerEngine:
         """Remove a container, running or not; one that is gone is fine."""
         self.lookup.remove(container_id)
 
-    def attached(self, spec: ContainerSpec, *, terminal: bool) -> list[str]:
-        """The command that runs the container with this process's input and output. Raises `EngineError`."""
+    def attach(self, spec: ContainerSpec) -> int:
+        """Run a container with this process's input and output; gives its exit status.
+
+        Raises `EngineError` [no-client] without a docker client, `UsageError` as `run`.
+        """
         command = self.client.command
         if command is None:
             raise EngineError(
@@ -233,7 +236,8 @@ class DockerEngine:
             )
         _, *words = argv(spec, self.host)
         at = words.index("run") + 1
-        return [command, *words[:at], "-i", *(["-t"] if terminal else []), *words[at:]]
+        require_inputs(spec)
+        return on_this_terminal([command, *words[:at]], words[at:])
 
     def deployed(self, name: str) -> Deployed | None:
         """A container that runs, as the engine tells it; None where none of this name is running."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.builds import built, held
-from orchestrator.engines.containers import removed_after, require_inputs
+from orchestrator.engines.containers import on_this_terminal, removed_after, require_inputs
 from orchestrator.engines.deployed import deployed
 from orchestrator.engines.limits import own_limits
 from orchestrator.engines.model import BuildEvent
@@ -191,10 +191,10 @@ class PodmanEngine:
         """Remove a container, running or not; one that is gone is fine."""
         self.podman.remove(container_id)
 
-    def attached(self, spec: ContainerSpec, *, terminal: bool) -> list[str]:
-        """The command that runs the container with this process's input and output."""
-        words = create_words(spec, this_host())
-        return [self.podman.program, "run", "--rm", "-i", *(["-t"] if terminal else []), *words]
+    def attach(self, spec: ContainerSpec) -> int:
+        """Run a container with this process's input and output; gives its exit status. Raises `UsageError` as `run`."""
+        require_inputs(spec)
+        return on_this_terminal([self.podman.program, "run", "--rm"], create_words(spec, this_host()))
 
     def deployed(self, name: str) -> Deployed | None:
         """A container that runs, as podman tells it; None for one that does not. Raises where there is none."""
