@@ -37,7 +37,7 @@ def main() -> int:
     options = xllamacpp.CommonParams()
     options.model.path = given.model
     options.model_alias = {given.name}
-    options.hostname, options.port = "127.0.0.1", given.port
+    options.hostnames, options.port = ["127.0.0.1"], given.port
     options.n_parallel = given.streams
     options.n_ctx = -(-given.context // CONTEXT_STEP) * CONTEXT_STEP * given.streams
     options.n_batch = options.n_ubatch = max(PROMPT_STEP, given.streams)
