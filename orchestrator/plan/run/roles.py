@@ -176,7 +176,7 @@ def _told(role: PlannedRole) -> dict[str, object]:
     return {
         "name": role.name,
         "url": f"http://127.0.0.1:{probe.port}{probe.path}",
-        "every_s": probe.every_s,
+        "every_s": None if role.role == CEILING else probe.every_s,
         "timeout_s": probe.timeout_s,
         "misses": probe.misses,
     }
