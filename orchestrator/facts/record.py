@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
 from orchestrator.facts.containers import ContainerOptions, Deployed, Owner
+from orchestrator.facts.endpoints import EndpointFact  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.measured import LoadGenResult, Measured  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.runs import DeviceInjection
 from orchestrator.facts.strict_json import strict_json
@@ -250,6 +251,8 @@ class RunRecord:
     """What ``--set`` made another of what a result is judged by: ``accuracy.factor=0 (0.99 in the recipe)``."""
     roles: tuple[RoleFact, ...] = ()
     """The servers of a run of several containers; ``container`` is then the client's."""
+    endpoint: EndpointFact | None = None
+    """The system under test, where it was there already and nothing of it is mlorch's."""
     version: int = VERSION
 
     @property

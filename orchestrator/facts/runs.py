@@ -7,6 +7,7 @@ from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotati
 from dataclasses import dataclass, field
 
 from orchestrator.facts.containers import ContainerSpec  # noqa: TC001
+from orchestrator.facts.endpoints import Endpoint  # noqa: TC001
 from orchestrator.facts.external import ExternalRun  # noqa: TC001
 from orchestrator.facts.roles import PlannedRoles  # noqa: TC001
 
@@ -86,6 +87,8 @@ class RunStep:
     roles: PlannedRoles | None = None
     """What runs beside the harness, which is then the client; ``container`` is the client's."""
     role_deviations: tuple[str, ...] = ()
+    endpoint: Endpoint | None = None
+    """The server that is measured, where it is there already and nothing of it is mlorch's."""
 
     @property
     def containers(self) -> tuple[ContainerSpec, ...]:

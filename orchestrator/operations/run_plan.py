@@ -181,10 +181,15 @@ def _parameters(benchmark: Entry[Benchmark]) -> dict[str, ChosenParameter]:
     }
 
 
-def with_assets(planned: PlannedBenchmark, get: Callable[[Entry[Asset]], Stored]) -> PlannedBenchmark:
-    """``planned`` with its model and dataset on this host. Raises `StepFailed` for a folder that is missing."""
-    model, dataset = get(planned.model), get(planned.dataset)
-    for stored in (model, dataset):
+def with_assets(
+    planned: PlannedBenchmark, get: Callable[[Entry[Asset]], Stored], *, with_model: bool = True
+) -> PlannedBenchmark:
+    """``planned`` with its dataset and, unless it is behind an endpoint, its model on this host.
+
+    Raises `StepFailed` for a folder that is missing.
+    """
+    model, dataset = (get(planned.model) if with_model else None), get(planned.dataset)
+    for stored in filter(None, (model, dataset)):
         if not stored.folder.is_dir():  # an engine would make an empty one
             raise StepFailed(
                 f"the host folder {stored.folder} does not exist, so it cannot be mounted",
@@ -194,9 +199,9 @@ def with_assets(planned: PlannedBenchmark, get: Callable[[Entry[Asset]], Stored]
     workload = replace(
         planned.workload,
         dataset=_with_hashes(planned.workload.dataset, dataset),
-        model_folder=str(model.folder),
+        model_folder=NO_FOLDER if model is None else str(model.folder),
         dataset_folder=str(dataset.folder),
-        model_bytes=model.size,
+        model_bytes=0 if model is None else model.size,
         dataset_bytes=dataset.size,
     )
     return replace(planned, workload=workload)
@@ -355,7 +360,7 @@ class PlannedRun:
 
     def step(self, planned: PlannedBenchmark, cell: Cell, **changes: object) -> RunStep:
         """One test of ``planned``, with a fresh id; ``changes`` replace fields of its choices."""
-        from orchestrator.runs.tuning import key_of, settings_for
+        from orchestrator.runs.tuning import key_of
 
         request, plan = self.request, planned.plan
         key = key_of(plan.benchmark, plan.target, cell.scenario, request.devices)
@@ -363,18 +368,25 @@ class PlannedRun:
             min_duration_ms=request.min_duration_ms,
             official=request.official,
             target_qps=request.target_qps,
-            # What this system stored for exactly this image.
-            system=settings_for(self.tuned, key=key, content_id=plan.layers[-1].content_id),
+            system=self._stored(key, plan),
         )
         return step_of(planned, self.environment, cell, replace(choices, **changes))  # type: ignore[arg-type]
+
+    def _stored(self, key: str, plan: BuildPlan) -> Mapping[str, object]:
+        """What this system stored for exactly this image; of an endpoint nothing, as it is another system."""
+        from orchestrator.runs.tuning import settings_for
+
+        if self.request.endpoint:
+            return {}
+        return settings_for(self.tuned, key=key, content_id=plan.layers[-1].content_id)
 
 
 # -- what the records of a run tell beyond its steps ---------------------------------------
 
 
-def session_of(request: RunRequest, host: HostFacts, engine: EngineFacts) -> Session:
-    """What all records of this request share, without secrets."""
-    hidden = secret_values(os.environ)
+def session_of(request: RunRequest, host: HostFacts, engine: EngineFacts, key: str = "") -> Session:
+    """What all records of this request share, without secrets; ``key`` is an endpoint's."""
+    hidden = (*((key,) if key else ()), *secret_values(os.environ))
     facts = asdict(engine)
     for private in ("host", "root_dir"):  # paths of this machine say nothing about a result
         facts.pop(private, None)

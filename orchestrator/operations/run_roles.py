@@ -8,6 +8,7 @@ from orchestrator.definitions.axes import read_axes
 from orchestrator.definitions.kinds.servers import CLIENT
 from orchestrator.definitions.yaml.nodes import MapNode
 from orchestrator.errors import UsageError
+from orchestrator.facts.endpoints import FRAMEWORK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ def changes_of(context: Context, request: RunRequest, names: Sequence[str]) -> t
 
     Raises `UsageError` [unknown-roles] where a benchmark cannot be run as these, or two need other choices.
     """
+    if request.endpoint:
+        return (*request.changes, f"frameworks=[{FRAMEWORK}]")
     asked = request.role_names
     if not asked:
         return request.changes

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import ContainerOptions
+from orchestrator.facts.endpoints import EndpointFact
+from orchestrator.facts.neutral import one_line
 from orchestrator.facts.record import (
     NOTE,
     AccuracyGoal,
@@ -76,25 +78,28 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         recipe=record_context.recipe,
         container=container_run(step.container, step, session.secrets),
         settings=settings_with_sources(step),
-        model=record_context.model or _asset(step.model),
+        model=(record_context.model if step.endpoint is None else None) or _asset(step.model),
         dataset=record_context.dataset or _asset(step.dataset),
-        accuracy_goal=record_context.accuracy_goal,
-        other_goals=record_context.other_goals,
+        accuracy_goal=record_context.accuracy_goal if step.endpoint is None else None,
+        other_goals=record_context.other_goals if step.endpoint is None else (),
         engine=session.engine,
         host=session.host,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
         deviations=step.deviations,
         roles=_planned_roles(step, session.secrets),
-        note=_note(record_context),
+        endpoint=None if step.endpoint is None else EndpointFact(url=step.endpoint.url, model=step.endpoint.model),
+        note=_note(record_context, step),
         changed_rules=record_context.changed_rules,
         round=record_context.round,
     )
 
 
-def _note(context: RecordContext) -> str:
+def _note(context: RecordContext, step: RunStep) -> str:
     """What every view of a result tells beside it."""
     note = context.note or NOTE
+    if step.endpoint is not None:
+        note += f"; the system under test is {step.endpoint.url}, which mlorch neither built nor started"
     if not context.changed_rules:
         return note
     return f"{note}; not by its own rules, --set changed: {'; '.join(context.changed_rules)}"
@@ -166,3 +171,26 @@ def with_ends(planned: tuple[RoleFact, ...], ended: tuple[RoleFact, ...]) -> tup
 
 def _asset(asset: AssetRef) -> AssetId:
     return AssetId(**asdict(asset))
+
+
+_MOST_SAID, _LONGEST_SAID = 8, 2000
+"""Things that an endpoint says of itself, and characters of each."""
+
+
+def with_said(endpoint: EndpointFact | None, harness: Mapping[str, object]) -> EndpointFact | None:
+    """The endpoint with what its server said of itself, as the client wrote it down: input, so limited and neutral."""
+    if endpoint is None:
+        return None
+    said: dict[str, str] = {}
+    backend = harness.get("backend")
+    servers = backend.get("servers") if isinstance(backend, dict) else None
+    server = servers[0] if isinstance(servers, list) and servers else None
+    if isinstance(server, dict):
+        pages = server.get("said")
+        found = {"server": server.get("server"), "owner": server.get("owner"), "models": server.get("models")}
+        found |= pages if isinstance(pages, dict) else {}
+        for name, value in list(found.items())[:_MOST_SAID]:
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+            if text:
+                said[one_line(str(name))[:100]] = one_line(text)[:_LONGEST_SAID]
+    return replace(endpoint, said=said)

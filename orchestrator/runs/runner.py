@@ -21,7 +21,7 @@ from orchestrator.runs.contain import Containers
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
 from orchestrator.runs.folder import prepare_folder, with_files
-from orchestrator.runs.record import first_record, with_effective, with_ends
+from orchestrator.runs.record import first_record, with_effective, with_ends, with_said
 from orchestrator.runs.sweep import RUN_LABEL
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class Runner:
             exit_code=None if ended.exit is None else ended.exit.exit_code,
             out_of_memory=ended.exit is not None and ended.exit.out_of_memory,
             container_facts=facts if isinstance(facts, dict) else {},
+            endpoint=with_said(record.endpoint, harness),
             settings=with_effective(record.settings, effective if isinstance(effective, dict) else {}),
             steps=ended.steps,
             error=failure(error, self.session.secrets),

@@ -9,7 +9,7 @@ server-sent events; vLLM's ``token_ids`` (``return_token_ids``), llama.cpp's ``l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -63,7 +63,7 @@ class Event(msgspec.Struct):
     choices: list[_Choice] = []
     model: str | None = None
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 _DECODER = msgspec.json.Decoder(Event)
@@ -127,8 +127,9 @@ class Answer:
             raise EndpointError(
                 f"an event of its answer is no JSON of OpenAI's interface: {error}; {_said(data)}"
             ) from error
-        if event.error is not None and bytes(event.error) != b"null":
-            raise EndpointError(f"it failed in the middle of an answer: {error_text(bytes(event.error))}")
+        if event.error is not None:
+            said = printable(" ".join(_messages(event.error))) or "it does not say why"
+            raise EndpointError(f"it failed in the middle of an answer: {said}")
         if event.model is not None and self.model is None:
             self.model = event.model
         if event.usage is not None:

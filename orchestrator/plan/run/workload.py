@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Model, Server, Target
+    from orchestrator.facts.endpoints import Endpoint
     from orchestrator.facts.host import HostFacts
     from orchestrator.facts.rounds import OfficialTest
     from orchestrator.plan.run.user import RunUser
@@ -72,3 +73,5 @@ class RunEnvironment:
     devices: DeviceInventory = field(default_factory=DeviceInventory)
     device_selection: str = ""
     limits: Mapping[str, int | None] = field(default_factory=dict)
+    endpoint: Endpoint | None = None
+    """The server that is measured, where it is there already."""
