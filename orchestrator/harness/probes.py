@@ -1,8 +1,7 @@
 """The container that holds a run's network namespace: it asks the servers whether they are there, until it is stopped.
 
-Called with one argument, a JSON list of servers: ``name``, ``url``, ``every_s``, ``timeout_s``, ``misses``; one whose ``every_s`` is null is
-asked until it has answered and no more. Events on
-standard output, one JSON object a line:
+Called with one argument, a JSON list of servers: ``name``, ``url``, ``every_s``, ``timeout_s``, ``misses``; one whose
+``every_s`` is null is asked until it has answered, and no more. Events on standard output, one JSON object a line:
 - ``holding``: the namespace is there;
 - ``ready`` {name, seconds}: the server answered for the first time, so long after this process began;
 - ``missed`` {name, why, row}: an answer did not come, the ``row``-th in a row;
