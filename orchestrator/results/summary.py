@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
-from orchestrator.facts.measured import GOOD_VERDICTS
+from orchestrator.facts.measured import GOOD_VERDICTS, NEAR
 from orchestrator.facts.metrics import LATENCIES, nanoseconds, text
 from orchestrator.results.measure import measured_of
 
@@ -51,7 +51,8 @@ class Summary:
         if self.measured is None:
             return "NO RESULT"
         loadgen = self.loadgen
-        if self.record.mode == "performance" and loadgen is not None and loadgen.valid != self.record.valid:
+        judged = None if loadgen is None or self.record.mode != "performance" else loadgen
+        if judged is not None and self.record.counted(judged) != self.record.valid:
             return "CHANGED"
         return self.measured.verdict
 
@@ -69,6 +70,18 @@ class Summary:
         if self.measured is not None:
             found += self.measured.reasons
         return tuple(dict.fromkeys(found))
+
+
+def ceiling_text(measured: Measured) -> str:
+    """What the client itself could do, and how near the result comes to it; empty where nobody measured that."""
+    ceiling, share = measured.ceiling, measured.share_of_ceiling
+    if ceiling is None:
+        return ""
+    words = f"{ceiling.requests_per_s:,.0f} requests/s, {ceiling.tokens_per_s:,.0f} tokens/s"
+    if share is None:
+        return words
+    near = ": the client may be what was measured, not the server" if share >= NEAR else ""
+    return f"{words}; the result is {share:.1%} of it{near}"
 
 
 def summarise(record: RunRecord, folder: Path) -> Summary:
