@@ -7,7 +7,7 @@ import stat
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,6 @@ class Ended:
     output: Output | None = None
     deployed: Deployed | None = None
     steps: tuple[StepFact, ...] = ()
-    roles: tuple[RoleFact, ...] = ()
     error: StepFailed | None = None
 
     @property
@@ -70,11 +69,15 @@ class _Followed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Containers:
-    """Runs the containers of tests on one engine; ``secrets`` are taken out of what they print."""
+    """Runs the containers of one test on one engine; ``secrets`` are taken out of what they print.
+
+    ``roles`` has what became of the servers beside a client, also where the run is cut short.
+    """
 
     engine: Engine
     watcher: Watcher
     secrets: tuple[str, ...]
+    roles: list[RoleFact] = field(default_factory=list)
 
     def run(self, step: RunStep, folder: Path) -> Ended:
         """Every container of the test, one after the other; what they print goes to logs in ``folder``.
@@ -101,23 +104,23 @@ class Containers:
         servers = Servers(self.engine, roles, folder, self.secrets, lambda text: self._say(step, text))
         test: _Followed | None = None
         error: StepFailed | None = None
-        with servers.started():
-            try:
-                servers.measure_ceiling(lambda spec: self._follow(step, spec, folder / log_of_role(CEILING)).exit)
-                servers.start_servers()
-                with servers.watched(_Limit(self.engine, client.name, None).stop):
-                    test = self._follow(step, client, folder / LOG)
-                    if test.exit.exit_code != 0:
-                        servers.wait_for_end()
-                error = servers.gone
-            except StepFailed as failed:
-                error = failed
-        if test is not None and error is None:
-            error = self._scored(step, test, folder)
-        roles_facts = servers.facts()
+        try:
+            with servers.started():
+                try:
+                    servers.measure_ceiling(lambda spec: self._follow(step, spec, folder / log_of_role(CEILING)).exit)
+                    servers.start_servers()
+                    with servers.watched(_Limit(self.engine, client.name, None).stop):
+                        test = self._follow(step, client, folder / LOG)
+                        if test.exit.exit_code != 0:
+                            servers.wait_for_end()
+                    error = servers.gone
+                except StepFailed as failed:
+                    error = failed
+        finally:
+            self.roles.extend(servers.facts())
         if test is None:
-            return Ended(exit=None, left={}, roles=roles_facts, error=error)
-        return Ended(exit=test.exit, left={}, deployed=test.deployed, roles=roles_facts, error=error)
+            return Ended(exit=None, left={}, error=error)
+        return Ended(exit=test.exit, left={}, deployed=test.deployed, error=error or self._scored(step, test, folder))
 
     def _scored(self, step: RunStep, test: _Followed, folder: Path) -> StepFailed | None:
         """Count the accuracy of a test that ran to its end, where a container of its own does; why it could not be."""

@@ -24,7 +24,7 @@ from orchestrator.facts.record import (
 from orchestrator.facts.redact import redacted_env
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.facts.containers import ContainerSpec, Owner
     from orchestrator.facts.runs import AssetRef, RunStep
@@ -163,7 +163,7 @@ def _planned_roles(step: RunStep, secrets: tuple[str, ...]) -> tuple[RoleFact, .
     )
 
 
-def with_ends(planned: tuple[RoleFact, ...], ended: tuple[RoleFact, ...]) -> tuple[RoleFact, ...]:
+def with_ends(planned: tuple[RoleFact, ...], ended: Sequence[RoleFact]) -> tuple[RoleFact, ...]:
     """The servers of a record with what became of those that were started."""
     by_name = {one.name: one for one in ended}
     return tuple(replace(by_name[one.name], container=one.container) if one.name in by_name else one for one in planned)

@@ -89,17 +89,18 @@ class Runner:
     def _run(self, step: RunStep, record_context: RecordContext) -> Outcome:
         record = first_record(step, record_context, self.session, now())
         folder = self.store.begin(record)
+        containers = Containers(engine=self.engine, watcher=self.watcher, secrets=self.session.secrets)
         try:
             prepare_folder(folder, step)
-            containers = Containers(engine=self.engine, watcher=self.watcher, secrets=self.session.secrets)
             ended = containers.run(step, folder)
         except BaseException as exc:  # noqa: BLE001 (always raised again)
+            record = replace(record, roles=with_ends(record.roles, containers.roles))
             self._cut_short(record, folder, exc, step.results_owner)
         left = {**ended.left, **take_back(folder, step.results_owner)}
         if ended.exit is not None:
             ran = replace(record.container, container_id=ended.exit.container_id, deployed=ended.deployed)
             record = replace(record, container=ran)
-        record = replace(record, left=left, roles=with_ends(record.roles, ended.roles))
+        record = replace(record, left=left, roles=with_ends(record.roles, containers.roles))
         return self._close(record, folder, ended, step)
 
     def _close(self, record: RunRecord, folder: Path, ended: Ended, step: RunStep) -> Outcome:

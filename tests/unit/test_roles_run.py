@@ -12,8 +12,9 @@ import pytest
 from role_parts import a_served_step
 
 from orchestrator.engines import ContainerExit
+from orchestrator.errors import InterruptedRun
 from orchestrator.facts.measured import LoadGenResult, Measured
-from orchestrator.facts.record import ImageId, RecipeId
+from orchestrator.facts.record import ImageId, RecipeId, from_json
 from orchestrator.host.process import this_process
 from orchestrator.plan.run.user import RunUser
 from orchestrator.results.store import Store
@@ -179,3 +180,16 @@ def test_a_server_that_ends_before_it_is_ready_is_a_failed_test_and_no_crash(run
     assert "before it was ready" in outcome.record.error.message
     assert outcome.record.exit_code is None
     assert "client" not in engine.order
+
+
+def test_a_run_that_is_cut_short_still_tells_of_its_servers(run_it, tmp_path):
+    def interrupted(_engine, _results, _end):
+        raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRun):
+        run_it(FakeEngine(interrupted))
+    place = next(tmp_path.glob("*/run.json"))
+    record = from_json(place.read_text(), path=str(place))
+    assert record.status == "interrupted"
+    assert record.roles[0].ready_s is not None
+    assert record.roles[0].exit_code == 0
