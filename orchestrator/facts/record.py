@@ -17,6 +17,7 @@ from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
 from orchestrator.facts.containers import ContainerOptions, Owner
 from orchestrator.facts.measured import Measured  # noqa: TC001 (the codec reads the annotations)
+from orchestrator.facts.processors import Disturbance, Reservation  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.runs import DeviceInjection
 from orchestrator.facts.strict_json import strict_json
 
@@ -225,6 +226,10 @@ class RunRecord:
     """What the harness was given beyond the run contract, each with its reason."""
     changed_rules: tuple[str, ...] = ()
     """What ``--set`` made another of what a result is judged by: ``accuracy.factor=0 (0.99 in the recipe)``."""
+    reservation: Reservation | None = None
+    """The processors kept from other runs of mlorch, and how long it waited for them; None in older records."""
+    disturbance: Disturbance | None = None
+    """What else happened on its processors while it was measured; None where nobody looked."""
     version: int = VERSION
 
 

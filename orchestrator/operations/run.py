@@ -13,6 +13,7 @@ from orchestrator.errors import MlorchError, StepFailed
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations import run_plan
 from orchestrator.operations.run_plan import PlannedRun, record_context, session_of
+from orchestrator.operations.run_processors import check_processors, with_processors
 from orchestrator.operations.run_rates import lacks_rate, measured_rate, next_settings, rate_from
 from orchestrator.operations.target_choice import require_host
 from orchestrator.plan.run.settings import Choices
@@ -82,11 +83,12 @@ def run(context: Context, request: RunRequest, progress: Progress, watcher: Watc
 
     with signals_interrupt():
         prepared = prepare(context, request, progress, watcher)
-        _warm_report_later()
-        for outcome in outcomes(prepared):
-            summary = _reported(outcome)
-            prepared.runner.engine.wait_removed()
-            yield summary
+        with with_processors(prepared, progress) as ready:
+            _warm_report_later()
+            for outcome in outcomes(ready):
+                summary = _reported(outcome)
+                ready.runner.engine.wait_removed()
+                yield summary
 
 
 def _warm_report_later() -> None:
@@ -182,6 +184,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         progress.warn(f"removed the container of {run_id}, whose mlorch is gone")
     store.sweep()
     environment = run_plan.run_environment(context, request, chosen, host, facts, limits)
+    check_processors(environment, progress)
     for one in planned:  # without its assets: limits, groups, devices and memory are checked so
         run_plan.step_of(one, environment, run_plan.cells(request, one.workload.benchmark)[0], Choices())
     provider = asset_provider(
@@ -303,10 +306,12 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     if not context.catalog.target(chosen.name).definition.passthrough.empty:
         with contextlib.suppress(MlorchError):  # where one answers, it decides how devices are passed
             engine = context.engine.facts()
+    environment = run_plan.run_environment(context, request, chosen, host, engine, {}, dry=True)
+    check_processors(environment, context.talk)
     run = PlannedRun(
         request=request,
         planned=planned,
-        environment=run_plan.run_environment(context, request, chosen, host, engine, {}, dry=True),
+        environment=environment,
         tuned=load(tuning_file(data_home(), host.system_id)),
     )
     if request.find:

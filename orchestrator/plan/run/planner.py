@@ -37,8 +37,10 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
     """
     benchmark, target = workload.benchmark, workload.target
     devices = plan_devices(target, environment.devices, environment.device_selection, environment.user.inside)
-    cpus = cpu_set(environment.host, devices.near)
+    cpus = cpu_set(environment.host, devices.near, environment.cpus)
     settings, provenance = settings_of(workload, cell, identifier, choices, cpus)
+    if environment.cpus and "execution.cpus" in provenance:
+        provenance["execution.cpus"] = "command line"
     container = container_of(workload, environment, cell, identifier, cpus, devices)
     external = None
     if workload.harness.program is not None:
