@@ -57,18 +57,24 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """The most of something that a result may have had beside it, as a share of its processors' time, and why so."""
+    """The most of something that a result may have had beside it, and why so.
+
+    ``share`` is of the time of all its processors (of the window, for ``throttled``), ``processors`` the same in whole
+    processors: on a large machine a program on one of them is a small share, and slows down all that waits for it.
+    """
 
     share: float
     words: str
     why: str
+    processors: float = float("inf")
 
 
 LIMITS = {
     "others": Limit(
         share=0.05,
         words="other programs used {value} of its processors",
-        why="mlorch, the engine and the kernel themselves take up to 2 % of two processors while a test runs",
+        why="mlorch, the engine and the kernel's own threads were measured to take 1.2 % of two processors in a test",
+        processors=1.0,
     ),
     "siblings": Limit(
         share=0.10,
@@ -127,9 +133,10 @@ def reasons(found: Disturbance) -> tuple[str, ...]:
     said = []
     for name, limit in LIMITS.items():
         value = getattr(found, name)
-        if value is not None and value > limit.share:
+        most = min(limit.share, limit.processors / max(1, len(found.cpus)))
+        if value is not None and value > most:
             what = limit.words.format(value=f"{value * 100:.1f} %")
-            said.append(f"{what} (more than {limit.share * 100:g} %)")
+            said.append(f"{what} (more than {most * 100:.3g} %)")
     if found.thermal:
         said.append(f"its cores slowed down for heat {found.thermal:,} times")
     return tuple(said)
