@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import Owner  # noqa: TC001 (the codec reads the annotations)
@@ -124,8 +124,15 @@ class Disturbance:
     other_runs: tuple[Holder, ...] = ()
     """Other mlorchs that had processors of this machine reserved meanwhile."""
     unknown: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = field(default=())
+    reasons: tuple[str, ...] = ()
     """Why the result counts as disturbed; empty where it does not."""
+
+    @property
+    def disturbed(self) -> bool | None:
+        """Whether the result is marked; None where nothing marks it, and not everything is known."""
+        if self.reasons:
+            return True
+        return None if self.unknown else False
 
 
 def reasons(found: Disturbance) -> tuple[str, ...]:

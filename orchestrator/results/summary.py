@@ -114,7 +114,7 @@ def document(summary: Summary) -> dict[str, object]:
         "record": str(summary.folder / RECORD),
         "note": record.note,
         "changed_rules": list(record.changed_rules),
-        "disturbed": None if record.disturbance is None else bool(record.disturbance.reasons),
+        "disturbed": None if record.disturbance is None else record.disturbance.disturbed,
         "disturbance": None if record.disturbance is None else to_plain(record.disturbance),
         "reservation": None if record.reservation is None else to_plain(record.reservation),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from orchestrator.plan.run.settings import Choices
 from orchestrator.runs import disturbance
 from orchestrator.runs.disturbance import Meter
 
+PAGE = Path(__file__).parents[2] / "docs/processors.md"
 ID = "c0ffee" * 10 + "beef"
 HZ = 100
 
@@ -220,3 +222,10 @@ def test_a_whole_busy_processor_counts_on_a_large_machine_too():
 
 def test_every_limit_says_why_it_is_where_it_is():
     assert all(limit.why and 0 < limit.share < 1 for limit in LIMITS.values())
+
+
+def test_the_documentation_has_the_limits_that_count():
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    limits = [row.split("|")[2] for row in rows]
+    for limit in LIMITS.values():
+        assert any(f"{limit.share * 100:g} %" in cell for cell in limits)
