@@ -59,7 +59,7 @@ def reserve(
         folder=shared_folder(),
     )
     try:
-        _take_all(reserved, wait=wait, say=say)
+        _take_all(reserved, wait=wait, say=say, warn=warn)
         if reserved.facts.unreserved:
             warn(f"other runs may use the same processors: {'; '.join(reserved.facts.unreserved)}")
         reserved.at("")
@@ -70,13 +70,13 @@ def reserve(
         reserved.locks.clear()
 
 
-def _take_all(reserved: Reserved, *, wait: bool, say: Callable[[str], None]) -> None:
+def _take_all(reserved: Reserved, *, wait: bool, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
     facts, folder = reserved.facts, reserved.folder
     if folder is None:
         why = "no folder of this system is open to all its users, as /run/lock is, so nothing was reserved"
         reserved.facts = replace(facts, cpus=(), unreserved=(why,))
         return
-    wait_of = _Wait(cpus=facts.cpus, say=say)
+    wait_of = _Wait(cpus=facts.cpus, tell=warn)
     unreserved: list[str] = []
     started = time.monotonic()
     for cpu in facts.cpus:
@@ -106,7 +106,8 @@ class _Wait:
     """Tells for whom a run waits, each of them once."""
 
     cpus: tuple[int, ...]
-    say: Callable[[str], None]
+    tell: Callable[[str], None]
+    """Seen by those too who want one document and no talk: else nothing would tell a wait from a hang."""
     cpu: int = 0
     whom: str = "another mlorch"
     told: list[str] = field(default_factory=list)
@@ -122,4 +123,4 @@ class _Wait:
         if self.whom not in self.told:
             self.told.append(self.whom)
             wanted = f"waiting for processors {cpu_list(self.cpus)}"
-            self.say(f"{wanted}: {self.whom} has {self.cpu}; --cpus takes others, --no-wait does not wait")
+            self.tell(f"{wanted}: {self.whom} has {self.cpu}; --cpus takes others, --no-wait does not wait")
