@@ -13,6 +13,7 @@ import json
 import os
 import pwd
 import stat
+import threading
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from orchestrator.facts.strict_json import strict_json
 from orchestrator.host.process import PROC, alive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 FOLDERS = (Path("/run/lock"), Path("/dev/shm"), Path("/tmp"))  # noqa: S108 (checked before use)
 """Where the locks may lie, the first that fits. Some distributions let only root into /run/lock; logind removes files
@@ -37,6 +38,8 @@ _WORDS = 1024
 _LONGEST = 120
 """Characters of one thing that a holder says."""
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LOOK_AGAIN_S = 0.5
+"""Seconds between two looks at who has a lock that is waited for."""
 _TRIES = 10
 _TRY_AGAIN_S = 0.02
 """A file that another user makes at this moment is open to all only a moment later."""
@@ -89,7 +92,7 @@ class ProcessorLock:
 
 
 def lock(folder: Path, cpu: int, *, on_wait: Callable[[Holder | None], None], wait: bool = True) -> ProcessorLock:
-    """Lock a processor; ``on_wait`` hears of who has it, before the wait.
+    """Lock a processor; ``on_wait`` hears of who has it, before the wait and when that changes.
 
     Raises:
         NoLock: its file is of a kind that cannot be locked, or closed to this user.
@@ -123,7 +126,32 @@ def _take(descriptor: int, cpu: int, on_wait: Callable[[Holder | None], None], *
                 slug="cpus-busy",
             ) from None
         on_wait(holder)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # a signal's exception ends it
+        with _telling_of_others(descriptor, holder, on_wait):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # a signal's exception ends it
+
+
+@contextlib.contextmanager
+def _telling_of_others(
+    descriptor: int, holder: Holder | None, on_wait: Callable[[Holder | None], None]
+) -> Iterator[None]:
+    """While the block lasts, ``on_wait`` hears of each that gets the lock instead: those who waited before."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        known = holder
+        while not ended.wait(_LOOK_AGAIN_S):
+            now = _holder(descriptor)
+            if now is not None and (known is None or now.session != known.session) and alive(now.owner):
+                known = now
+                on_wait(now)
+
+    thread = threading.Thread(target=watch, name="waiting", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def holders(folder: Path, cpus: Sequence[int]) -> tuple[Holder, ...]:

@@ -83,6 +83,7 @@ def _take_all(reserved: Reserved, *, wait: bool, say: Callable[[str], None], war
         wait_of.cpu = cpu
         try:
             reserved.locks.append(lock(folder, cpu, on_wait=wait_of.begins, wait=wait))
+            reserved.locks[-1].tell(reserved.holder)  # it may wait for the next one for long
         except NoLock as error:
             unreserved.append(str(error))
         except KeyboardInterrupt:

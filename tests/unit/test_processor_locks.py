@@ -105,6 +105,29 @@ def test_a_killed_run_frees_its_processors(child):
     assert second.line() == "has 0"
 
 
+def test_who_waits_hears_of_another_that_came_first(child):
+    first = child("0", "one")
+    first.line()
+    second = child("0", "two")
+    assert "run-of-one" in second.line()
+    third = child("0", "three")
+    assert "run-of-one" in third.line()
+    first.end()
+    said = {"two": second.line(), "three": third.line()}
+    got = "two" if said["two"].startswith("waited") else "three"
+    assert said.pop(got).startswith("waited")
+    assert said.popitem()[1].startswith(
+        ("waiting for processors 0: run run-of-" + got, f"waiting for processors 0: session {got}")
+    )
+
+
+def test_who_has_one_and_waits_for_the_next_is_told_as_well(child):
+    child("1", "one").line()
+    second = child("0,1", "two")
+    assert second.line().startswith("waiting")
+    assert child("0", "three").line().startswith("waiting for processors 0: session two of user ")
+
+
 def test_without_waiting_it_fails_at_once_and_names_the_holder(child):
     first = child("0", "one")
     first.line()
