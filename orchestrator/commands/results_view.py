@@ -10,6 +10,7 @@ from orchestrator.facts.metrics import nanoseconds, text
 from orchestrator.results.summary import (
     accuracy_text,
     beside,
+    ceiling_text,
     interval_text,
     mark,
     metric_text,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.facts.measured import Accuracy, LoadGenResult
+    from orchestrator.facts.record import RunRecord
     from orchestrator.operations.results import Listing, RunDocument
     from orchestrator.results.compare import Comparison
     from orchestrator.results.summary import Summary
@@ -77,6 +79,9 @@ def show_summary(console: Console, summary: Summary) -> None:
         rows.append((one.name, f"{accuracy_text(one)} of {one.samples:,} samples{_goal(one)}"))
         if one.interval is not None:
             rows.append((f"{one.name}, 95 % interval", interval_text(one)))
+    ceiling = ceiling_text(summary.measured) if summary.measured is not None else ""
+    rows += [("client's ceiling", ceiling)] if ceiling else []
+    rows += _roles(record)
     rows += _origin(summary)
     if record.reservation is not None:
         rows.append(("processors reserved", reserved_text(record.reservation)))
@@ -106,6 +111,21 @@ def _reported(result: LoadGenResult) -> list[tuple[str, str]]:
         rows.append(("queries", f"{result.query_count:,} of {result.samples_per_query:,} samples"))
     rows += [("early stopping", point) for point in result.early_stopping]
     rows += [("LoadGen warning", warning) for warning in result.warnings]
+    return rows
+
+
+def _roles(record: RunRecord) -> list[tuple[str, str]]:
+    """The servers of a run of several containers, and what does not run as it was planned."""
+    rows = []
+    for one in record.roles:
+        ready = "never ready" if one.ready_s is None else f"ready after {one.ready_s:.1f} s"
+        cpus = one.container.cpus if one.container is not None else ()
+        ended = "" if one.exit_code is None else f", ended with {one.exit_code}"
+        where = f" on processors {', '.join(map(str, cpus))}" if cpus else ""
+        rows.append((f"role {one.name}", f"{one.image}{where}, {ready}{ended}"))
+    seen = [("client" if record.roles else "container", record.container.deployed)]
+    seen += [(one.name, one.deployed) for one in record.roles]
+    rows += [(f"{name} differs", text) for name, found in seen if found is not None for text in found.differences]
     return rows
 
 

@@ -79,6 +79,13 @@ if TYPE_CHECKING:
     help="Wait for processors that another run on this host has (default), or fail at once.",
 )
 @set_option
+@click.option("--roles", default="", metavar="A,B", help="Parts in containers of their own: server,client.")
+@click.option("--endpoint", default="", metavar="URL", help="A server of OpenAI's interface that is there already.")
+@click.option("--model", "endpoint_model", default="", metavar="NAME", help="What the endpoint calls its model.")
+@click.option("--dataset", "endpoint_dataset", default="", metavar="NAME", help="Whose questions it gets: llm-chat.")
+@click.option("--endpoint-key-file", default="", metavar="FILE", help="The key that the endpoint wants.")
+@click.option("--endpoint-key-env", default="", metavar="NAME", help="The variable that holds it.")
+@click.option("--endpoint-ca-file", default="", metavar="FILE", help="Who vouches for its certificate (PEM).")
 @data_option
 @click.option("--dry-run", is_flag=True, help="Print the commands that would start each container; run nothing.")
 @click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
@@ -177,7 +184,9 @@ def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:
     for step in steps:
         console.result(prepared(step))
         for container in step.containers:
-            console.result(show.line(container))
+            console.result(show.line(container) + (" &" if container in step.beside else ""))
+        if step.beside:
+            console.result(show.stop_line(step.beside))
     for words in dict.fromkeys(line for step in steps for line in device_injection_lines(step.device_injection)):
         console.say(words)
 

@@ -109,6 +109,8 @@ def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
     summarise_step(console, summaries)
     for estimate in dict.fromkeys(filter(None, map(_estimate, summaries))):
         console.result(estimate)
+    for near in dict.fromkeys(filter(None, map(_near_ceiling, summaries))):
+        console.warn(near)
     causes: dict[tuple[str, tuple[str, ...]], list[Summary]] = {}
     for summary in summaries:
         if not summary.good:
@@ -142,6 +144,17 @@ def _estimate(summary: Summary) -> str:
     if result is None or "estimate" not in result.title:
         return ""
     return f"result of {summary.record.scenario}: {result.title}"
+
+
+def _near_ceiling(summary: Summary) -> str:
+    """That the client may be what was measured; empty where it could do much more."""
+    from orchestrator.facts.measured import NEAR
+    from orchestrator.results.summary import ceiling_text
+
+    share = summary.measured.share_of_ceiling if summary.measured is not None else None
+    if share is None or summary.measured is None or share < NEAR:
+        return ""
+    return f"{summary.record.run_id}: the client alone reaches {ceiling_text(summary.measured)}"
 
 
 def _complain(console: Console, alike: Sequence[Summary]) -> None:

@@ -7,6 +7,8 @@ import contextlib
 import errno
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from orchestrator.engines.refusals import missing_mount
 from orchestrator.errors import HostLimitError, MlorchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from orchestrator.engines.model import Engine, Sweepable
     from orchestrator.facts.containers import ContainerSpec
@@ -88,6 +90,15 @@ def holders(path: str, proc: Path = _PROC) -> Iterable[str]:
         if path in links:
             found.append(f"{name} ({entry.name})")
     return found
+
+
+def on_this_terminal(run: Sequence[str], words: Sequence[str]) -> int:
+    """Run an engine's client in the foreground: ``run`` ends with its verb, ``words`` are the container's.
+
+    It gets a terminal where this process has one. The exit status is the container's.
+    """
+    terminal = ["-t"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+    return subprocess.run([*run, "-i", *terminal, *words], check=False).returncode  # noqa: S603 (no shell)
 
 
 # -- output and end ----------------------------------------------------------------------------

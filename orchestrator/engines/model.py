@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.consent import Consent
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts, LabelLookUp, LookUp
-    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec, Deployed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +149,14 @@ class Engine(ImageMoves, Sweepable, Protocol):
 
     def run(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> ContainerExit:
         """Create, start and wait; the container is removed afterwards, whatever happens (see `wait_removed`)."""
+        ...
+
+    def attach(self, spec: ContainerSpec) -> int:
+        """Run a container with this process's input, output and terminal, if any; gives its exit status."""
+        ...
+
+    def deployed(self, name: str) -> Deployed | None:
+        """A container that runs, as the engine tells it; None where none of this name is running (any more)."""
         ...
 
     def wait_removed(self) -> None:

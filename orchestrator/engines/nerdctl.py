@@ -36,7 +36,7 @@ def notes(spec: ContainerSpec) -> tuple[str, ...]:
         found.append("devices are passed by CDI specs, which the vendor's toolkit has to write for containerd")
     if spec.runtime:
         found.append(f"containerd must know the runtime `{spec.runtime}`; Docker's settings name it for Docker alone")
-    if spec.network != "none":
+    if spec.network == "bridge":
         found.append("a network takes the CNI plugins")
     if os.geteuid() != 0:
         found.append("rootless containerd limits memory, processors and processes only with delegated cgroups (v2)")

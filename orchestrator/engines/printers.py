@@ -12,7 +12,7 @@ from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.options import unowned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from orchestrator.facts.containers import ContainerSpec
 
@@ -37,6 +37,13 @@ class Printer:
     def line(self, spec: ContainerSpec) -> str:
         """The command for a person to run, quoted for a shell; it claims no owner."""
         return shlex.join(self.argv(unowned(spec)))
+
+    def stop_line(self, specs: Sequence[ContainerSpec]) -> str:
+        """The command that ends containers which were started in the background; empty where there is none."""
+        words = self.argv(specs[0]) if specs else []
+        if "run" not in words:
+            return ""
+        return shlex.join([*words[: words.index("run")], "stop", *(spec.name for spec in specs)])
 
 
 def printer(name: str, access: EngineAccess = HERE) -> Printer:

@@ -70,6 +70,31 @@ class ContainerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """A container that runs, as its engine tells it.
+
+    ``mounts`` maps each mount's place to whether it is read-only; ``env`` are names only; ``image_id`` is what the
+    engine calls the image that was started. ``differences`` are what is not as it was planned.
+    """
+
+    image_id: str
+    command: tuple[str, ...]
+    user: str
+    network: str
+    read_only: bool
+    privileged: bool
+    env: tuple[str, ...]
+    mounts: Mapping[str, bool]
+    capabilities: tuple[str, ...]
+    dropped: tuple[str, ...]
+    devices: tuple[str, ...]
+    cpus: str
+    memory: int
+    pids: int
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec(ContainerOptions):
     """Everything an engine needs to run one container, and nothing it may decide itself.
 

@@ -90,6 +90,18 @@ class LoadGenResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """What a client reached against a server that answers at once, just before its test: a second."""
+
+    requests_per_s: float
+    tokens_per_s: float
+
+
+NEAR = 0.8
+"""From this share of its ceiling on, a client may be what was measured and not the server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What the files of a run held when it ended, read once.
 
@@ -103,6 +115,21 @@ class Measured:
     accuracy: Accuracy | None = None
     other_accuracies: tuple[Accuracy, ...] = ()
     """Further figures that the accuracy step of an external harness said, each with its goal if it has one."""
+    ceiling: Ceiling | None = None
+    """Of the client, in a run of several containers."""
+
+    @property
+    def share_of_ceiling(self) -> float | None:
+        """How near the result comes to what the client itself can do: 1 is all of it. None where it is not known."""
+        if self.ceiling is None or self.loadgen is None:
+            return None
+        tokens = [one.value for one in self.loadgen.metrics if one.unit == "tokens/s"]
+        shares = []
+        if self.loadgen.rate is not None and self.ceiling.requests_per_s > 0:
+            shares.append(self.loadgen.rate / self.ceiling.requests_per_s)
+        if tokens and self.ceiling.tokens_per_s > 0:
+            shares.append(max(tokens) / self.ceiling.tokens_per_s)
+        return max(shares, default=None)
 
     @property
     def accuracies(self) -> tuple[Accuracy, ...]:

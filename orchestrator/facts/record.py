@@ -15,8 +15,9 @@ from typing import Any
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
-from orchestrator.facts.containers import ContainerOptions, Owner
-from orchestrator.facts.measured import Measured  # noqa: TC001 (the codec reads the annotations)
+from orchestrator.facts.containers import ContainerOptions, Deployed, Owner
+from orchestrator.facts.endpoints import EndpointFact  # noqa: TC001 (the codec reads the annotations)
+from orchestrator.facts.measured import LoadGenResult, Measured  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.processors import Disturbance, Reservation  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.runs import DeviceInjection
 from orchestrator.facts.strict_json import strict_json
@@ -123,6 +124,8 @@ class ContainerRun(ContainerOptions):
     mounts: tuple[MountFact, ...] = ()
     device_injection: DeviceInjection = field(default_factory=DeviceInjection)
     container_id: str = ""
+    deployed: Deployed | None = None
+    """How its engine says that it ran; None where it was not seen running."""
 
     @property
     def given_devices(self) -> str:
@@ -177,6 +180,27 @@ class StepFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoleFact:
+    """A server of a run of several containers as it ran: ``container`` as it was planned.
+
+    ``ready_s`` are the seconds from its start to its first answer, ``missed`` the probes that had no answer while the
+    client measured; ``faults`` what makes the test INVALID.
+    """
+
+    name: str
+    role: str
+    image: str
+    container: ContainerRun | None = None
+    deployed: Deployed | None = None
+    container_id: str = ""
+    exit_code: int | None = None
+    out_of_memory: bool = False
+    ready_s: float | None = None
+    missed: int = 0
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One run. ``valid`` is LoadGen's verdict; null where it gives none (accuracy mode, no result).
 
@@ -226,11 +250,24 @@ class RunRecord:
     """What the harness was given beyond the run contract, each with its reason."""
     changed_rules: tuple[str, ...] = ()
     """What ``--set`` made another of what a result is judged by: ``accuracy.factor=0 (0.99 in the recipe)``."""
+    roles: tuple[RoleFact, ...] = ()
+    """The servers of a run of several containers; ``container`` is then the client's."""
+    endpoint: EndpointFact | None = None
+    """The system under test, where it was there already and nothing of it is mlorch's."""
     reservation: Reservation | None = None
     """The processors kept from other runs of mlorch, and how long it waited for them; None in older records."""
     disturbance: Disturbance | None = None
     """What else happened on its processors while it was measured; None where nobody looked."""
     version: int = VERSION
+
+    @property
+    def role_faults(self) -> tuple[str, ...]:
+        """What happened to servers while the client measured, and makes its test INVALID."""
+        return tuple(fault for role in self.roles for fault in role.faults)
+
+    def counted(self, result: LoadGenResult) -> bool | None:
+        """LoadGen's verdict, which counts only where nothing happened to the servers."""
+        return False if result.valid and self.role_faults else result.valid
 
 
 RENAMED_KEYS = {"passage": "device_injection", "way": "method"}

@@ -7,7 +7,9 @@ from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotati
 from dataclasses import dataclass, field
 
 from orchestrator.facts.containers import ContainerSpec  # noqa: TC001
+from orchestrator.facts.endpoints import Endpoint  # noqa: TC001
 from orchestrator.facts.external import ExternalRun  # noqa: TC001
+from orchestrator.facts.roles import PlannedRoles  # noqa: TC001
 
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[\w.-]+", re.ASCII)
 """The name of a run, and of its folder."""
@@ -82,15 +84,30 @@ class RunStep:
     """Of a harness that is not ours; ``container`` is then the one of its LoadGen test."""
     scoring: ContainerSpec | None = None
     """What counts the accuracy after the test; None where the harness does that itself."""
+    roles: PlannedRoles | None = None
+    """What runs beside the harness, which is then the client; ``container`` is the client's."""
+    role_deviations: tuple[str, ...] = ()
+    endpoint: Endpoint | None = None
+    """The server that is measured, where it is there already and nothing of it is mlorch's."""
 
     @property
     def containers(self) -> tuple[ContainerSpec, ...]:
         """All of its containers, in the order in which they run."""
-        if self.external is None:
-            return (self.container,) if self.scoring is None else (self.container, self.scoring)
-        return tuple(step.container for step in self.external.steps)
+        if self.external is not None:
+            return tuple(step.container for step in self.external.steps)
+        beside = () if self.roles is None else self.roles.containers
+        after = () if self.scoring is None else (self.scoring,)
+        return (*beside, self.container, *after)
+
+    @property
+    def beside(self) -> tuple[ContainerSpec, ...]:
+        """Those that run beside its client, until they are stopped."""
+        if self.roles is None:
+            return ()
+        null = () if self.roles.null_server is None else (self.roles.null_server.container,)
+        return (self.roles.probes, *null, *(one.container for one in self.roles.servers))
 
     @property
     def deviations(self) -> tuple[str, ...]:
-        """What the harness is given beyond the run contract, each with its reason."""
-        return () if self.external is None else self.external.deviations
+        """What its containers are given beyond the run contract, each with its reason."""
+        return self.role_deviations if self.external is None else self.external.deviations

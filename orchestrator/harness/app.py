@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from . import VERSION
-from .backends import generates
+from .backends import kind
 from .lines import ProgressLines, emit, log, phase, write_json
 from .scenarios import SCENARIOS
 from .settings import Settings, SettingsError, read
@@ -185,7 +185,12 @@ def _run(settings: Settings, report: Report) -> None:
 
 def _model(settings: Settings, samples: Samples, task: Task) -> Model:
     """The model, loaded; raises what loading it raises."""
-    if generates(settings.backend):
+    what = kind(settings.backend)
+    if what == "served":
+        from .served import Served
+
+        return Served(settings, samples, task)
+    if what == "generates":
         from .generation import Streamed
 
         return Streamed(settings, samples, task)

@@ -61,16 +61,7 @@ class Streamed:
 
     def calibrate(self) -> Effective:
         """The layout is declared, not searched; the rate or latency that LoadGen expects is measured."""
-        started = time.monotonic()
-        trial = self._trial() if needs_trial(self._settings) else None
-        effective = Effective(layout=self._layout)
-        for name in ("instances", "threads", "batch"):
-            given = getattr(self._settings.execution, name) is not None
-            effective.put(name, getattr(self._layout, name), "settings" if given else "default")
-        if trial is not None:
-            effective.calibration = calibration(trial, time.monotonic() - started)
-        put_scenario_values(self._settings, effective, trial)
-        return effective
+        return declared(self._settings, self._layout, self._trial)
 
     def _trial(self) -> Trial:
         """An answer on each stream, all at once, to samples in an order that is always the same."""
@@ -101,6 +92,20 @@ class Streamed:
 
     def system(self, on_failure: Callable[[BaseException], None]) -> StreamSystem:
         return streams.create(self._copies, self._layout.batch, self._prompts, self._task, on_failure)
+
+
+def declared(settings: Settings, layout: Layout, measure: Callable[[], Trial]) -> Effective:
+    """What a test of a declared layout runs with; ``measure`` is called where LoadGen needs an expectation."""
+    started = time.monotonic()
+    trial = measure() if needs_trial(settings) else None
+    effective = Effective(layout=layout)
+    for name in ("instances", "threads", "batch"):
+        given = getattr(settings.execution, name) is not None
+        effective.put(name, getattr(layout, name), "settings" if given else "default")
+    if trial is not None:
+        effective.calibration = calibration(trial, time.monotonic() - started)
+    put_scenario_values(settings, effective, trial)
+    return effective
 
 
 def default_layout(settings: Settings) -> Layout:

@@ -7,6 +7,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 from . import VERSION
 from .scenarios import SCENARIOS, ScenarioName
@@ -75,10 +76,30 @@ class Generation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Servers of OpenAI's interface that answer in place of a model in this process, all with the same one.
+
+    ``key_file`` has the key that they want; ``ca_file`` the authorities that vouch for their certificates, in place of
+    the usual ones. ``prompts`` is the form of what they are asked; None: found out, for a model that is perhaps not the
+    data set's. A server that is silent for ``stall_s`` seconds in the middle of an answer, or altogether while it has
+    something to do, has failed; it has ``ready_s`` to answer at all.
+    """
+
+    urls: tuple[str, ...]
+    model: str
+    key_file: str | None = None
+    ca_file: str | None = None
+    prompts: Literal["tokens", "messages", "text"] | None = "tokens"
+    ready_s: float = 30.0
+    stall_s: float = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Execution:
     """Where and how the model runs; None: measured before the test.
 
-    Of a model that generates, ``batch`` is how many answers each instance has under way at once.
+    Of a model that generates, ``batch`` is how many answers each instance has under way at once; of an endpoint, each
+    of its servers.
     """
 
     cpus: tuple[int, ...]
@@ -112,6 +133,7 @@ class Settings:
     execution: Execution
     accuracy: Accuracy
     generation: Generation | None = None
+    endpoint: Endpoint | None = None
 
 
 def read(path: Path) -> Settings:
@@ -202,7 +224,10 @@ def _check(settings: Settings) -> None:
     if settings.generation is not None and settings.generation.limit < 2:
         raise SettingsError("generation.limit: LoadGen times answers of two tokens or more")
     _check_arrays(settings)
-    _check_processors(execution)
+    if settings.endpoint is None:
+        _check_processors(execution)
+    else:
+        _check_endpoint(settings.endpoint, execution)
 
 
 def _check_limits(settings: Settings) -> None:
@@ -246,10 +271,28 @@ def _check_arrays(settings: Settings) -> None:
         raise SettingsError("model: an input and an output at least were expected")
 
 
-def _check_processors(execution: Execution) -> None:
+def _check_endpoint(endpoint: Endpoint, execution: Execution) -> None:
+    """Copies of the model are the servers, so processors here do not bound them."""
+    _check_cpus(execution)
+    if not endpoint.urls or not endpoint.model:
+        raise SettingsError("endpoint: an address at least, and the name of a model were expected")
+    for url in endpoint.urls:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+            raise SettingsError("endpoint.urls: plain addresses of HTTP were expected, without user and query")
+    if endpoint.ready_s < 0 or endpoint.stall_s <= 0:
+        raise SettingsError("endpoint.ready_s, endpoint.stall_s: times above zero were expected")
+
+
+def _check_cpus(execution: Execution) -> None:
     cpus = execution.cpus
     if not cpus or len(set(cpus)) != len(cpus) or min(cpus) < 0:
         raise SettingsError("execution.cpus: distinct processor numbers were expected")
+
+
+def _check_processors(execution: Execution) -> None:
+    _check_cpus(execution)
+    cpus = execution.cpus
     instances, threads = execution.instances or 1, execution.threads or 1
     if instances * threads > len(cpus):
         raise SettingsError(

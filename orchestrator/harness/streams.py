@@ -128,8 +128,7 @@ class StreamSystem:
             return
         try:
             tokens = self._copies[at].generate(self._prompts.of(index), self._prompts.limit, first)
-            if len(tokens) < LEAST_TOKENS:
-                raise ValueError(f"the answer to sample {index} is {_tokens(len(tokens))}; LoadGen times two or more")  # noqa: TRY301
+            check_length(index, len(tokens))
             if not begun:
                 first(tokens[:1])
             (data,) = self._task.answers([tokens], [index])
@@ -139,8 +138,11 @@ class StreamSystem:
             pool.give_up(slot, sample, begun=begun)
 
 
-def _tokens(count: int) -> str:
-    return "empty" if count == 0 else "one token"
+def check_length(index: int, count: int) -> None:
+    """Raises `ValueError` for an answer of fewer tokens than LoadGen can time."""
+    if count < LEAST_TOKENS:
+        said = "empty" if count == 0 else "one token"
+        raise ValueError(f"the answer to sample {index} is {said}; LoadGen times two or more")
 
 
 def create(

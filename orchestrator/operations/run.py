@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
     from orchestrator.operations.progress import Progress, Talk
+    from orchestrator.operations.run_endpoint import ReadyEndpoint
     from orchestrator.operations.run_plan import PlannedBenchmark
     from orchestrator.operations.run_prepares import PlannedPrepare
     from orchestrator.operations.run_request import RunRequest
@@ -79,10 +80,11 @@ def run(context: Context, request: RunRequest, progress: Progress, watcher: Watc
     A test that fails or is INVALID has a summary that says so. Raises whatever stops the whole
     (`MlorchError`); a Ctrl-C or SIGTERM as `InterruptedRun`, with its record written.
     """
-    from orchestrator.host.process import signals_interrupt
+    from orchestrator.host.process import signals_interrupt, this_user
+    from orchestrator.operations.run_endpoint import ready_endpoint
 
-    with signals_interrupt():
-        prepared = prepare(context, request, progress, watcher)
+    with signals_interrupt(), ready_endpoint(request, this_user().inside) as endpoint:
+        prepared = prepare(context, request, progress, watcher, endpoint)
         with with_processors(prepared, progress) as ready:
             _warm_report_later()
             for outcome in outcomes(ready):
@@ -158,7 +160,13 @@ def _tries(
 # -- before the first test -------------------------------------------------------------------
 
 
-def prepare(context: Context, request: RunRequest, progress: Progress, watcher: Watcher) -> PreparedRun:
+def prepare(
+    context: Context,
+    request: RunRequest,
+    progress: Progress,
+    watcher: Watcher,
+    ready: ReadyEndpoint | None = None,
+) -> PreparedRun:
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
     from orchestrator.host.folders import data_home
@@ -183,8 +191,11 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
     for run_id in sweep(engine):
         progress.warn(f"removed the container of {run_id}, whose mlorch is gone")
     store.sweep()
+    endpoint, key = (None, "") if ready is None else (ready.endpoint, ready.key)
     environment = run_plan.run_environment(context, request, chosen, host, facts, limits)
     check_processors(environment, progress)
+    environment = replace(environment, endpoint=endpoint)
+    planned = run_plan.with_server_images(selection, planned, lambda side: context.plans(side).plans[0].image)
     for one in planned:  # without its assets: limits, groups, devices and memory are checked so
         run_plan.step_of(one, environment, run_plan.cells(request, one.workload.benchmark)[0], Choices())
     provider = asset_provider(
@@ -197,17 +208,23 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         devices=request.devices,
     )
     # What cannot be had, or does not fit on the disk, is told before anything is built.
-    provider.require_obtainable([entry for one in planned for entry in (one.model, one.dataset)])
+    has_model = endpoint is None
+    wanted = [entry for one in planned for entry in ((one.model, one.dataset) if has_model else (one.dataset,))]
+    provider.require_obtainable(wanted)
     planned, images = _with_images(context, request, selection, planned, progress)
 
-    def scoring_image(side: Selection) -> str:
+    def built(side: Selection) -> str:
         from orchestrator.operations.build import build_images
 
         plans, _ = build_images(context, side, progress, pull_policy=request.pull_policy)
         return plans[0].image
 
-    planned = run_plan.with_scoring(request, selection, planned, scoring_image)
-    planned = tuple(run_plan.with_assets(one, lambda entry: kept_in_use(provider.get(entry))) for one in planned)
+    planned = run_plan.with_scoring(request, selection, planned, built)
+    planned = run_plan.with_server_images(selection, planned, built)
+    planned = tuple(
+        run_plan.with_assets(one, lambda entry: kept_in_use(provider.get(entry)), with_model=has_model)
+        for one in planned
+    )
     Path(environment.artifacts).mkdir(parents=True, exist_ok=True)
     _require_disk(request)
     prepared = PreparedRun(
@@ -216,7 +233,7 @@ def prepare(context: Context, request: RunRequest, progress: Progress, watcher: 
         environment=environment,
         tuned=load(tuning_file(data_home(), host.system_id)),
         record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
-        runner=Runner(engine=engine, store=store, session=session_of(request, host, facts), watcher=watcher),
+        runner=Runner(engine=engine, store=store, session=session_of(request, host, facts, key), watcher=watcher),
     )
     if request.find:
         say_what_is_not_searched(prepared, progress)
@@ -284,12 +301,16 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     from orchestrator.host.folders import data_home
     from orchestrator.operations.assets.provider import given_folders, planned_folder
     from orchestrator.operations.pull_policy import image_sources
+    from orchestrator.operations.run_endpoint import planned_endpoint
     from orchestrator.runs.tuning import load, tuning_file
 
     chosen = context.target(request.target, arch=request.arch)
     selection = run_plan.selection_of(context, request, chosen)
     image_sources(context, request.pull_policy, context.talk)
     given, host = given_folders(context, request.data), host_facts()
+
+    def planned_image(side: Selection) -> str:
+        return context.plans(side).plans[0].image
 
     def folder(entry: Entry[Asset]) -> str:
         return str(planned_folder(context, entry, given))
@@ -301,7 +322,8 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
         )
         for one in run_plan.planned_for(context, selection, context.plans(selection).plans, official=request.official)
     )
-    planned = run_plan.with_scoring(request, selection, planned, lambda side: context.plans(side).plans[0].image)
+    planned = run_plan.with_scoring(request, selection, planned, planned_image)
+    planned = run_plan.with_server_images(selection, planned, planned_image)
     engine = None
     if not context.catalog.target(chosen.name).definition.passthrough.empty:
         with contextlib.suppress(MlorchError):  # where one answers, it decides how devices are passed
@@ -311,7 +333,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     run = PlannedRun(
         request=request,
         planned=planned,
-        environment=environment,
+        environment=replace(environment, endpoint=planned_endpoint(request)),
         tuned=load(tuning_file(data_home(), host.system_id)),
     )
     if request.find:

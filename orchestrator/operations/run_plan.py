@@ -18,6 +18,7 @@ from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, L
 from orchestrator.facts.redact import redacted_argv, secret_values
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
+from orchestrator.operations.run_roles import changes_of
 from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
@@ -70,7 +71,8 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
     """
     target = chosen.name
     names = list(dict.fromkeys(request.benchmarks))
-    catalog = context.catalog_for(names, request.changes)
+    changes = changes_of(context, request, names)
+    catalog = context.catalog_for(names, changes)
     for name in names:
         framework_of(catalog, target=target, benchmark=name)
     if not names:
@@ -92,7 +94,7 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         arch=request.arch,
         base_source=request.base_source,
         round=request.round,
-        changes=request.changes,
+        changes=changes,
     )
 
 
@@ -158,6 +160,7 @@ def _planned_benchmark(catalog: Catalog, plan: BuildPlan, round_name: str, *, of
         loadgen_model=_loadgen_model(catalog, what),
         official=_official_test(catalog, what) if official else None,
         parameters=_parameters(benchmark),
+        servers={name: catalog.server(name).definition for name in what.server_names},
         program_id=program_id(plan),
     )
     return PlannedBenchmark(workload=workload, plan=plan, benchmark=benchmark, model=model, dataset=dataset)
@@ -179,10 +182,15 @@ def _parameters(benchmark: Entry[Benchmark]) -> dict[str, ChosenParameter]:
     }
 
 
-def with_assets(planned: PlannedBenchmark, get: Callable[[Entry[Asset]], Stored]) -> PlannedBenchmark:
-    """``planned`` with its model and dataset on this host. Raises `StepFailed` for a folder that is missing."""
-    model, dataset = get(planned.model), get(planned.dataset)
-    for stored in (model, dataset):
+def with_assets(
+    planned: PlannedBenchmark, get: Callable[[Entry[Asset]], Stored], *, with_model: bool = True
+) -> PlannedBenchmark:
+    """``planned`` with its dataset and, unless it is behind an endpoint, its model on this host.
+
+    Raises `StepFailed` for a folder that is missing.
+    """
+    model, dataset = (get(planned.model) if with_model else None), get(planned.dataset)
+    for stored in filter(None, (model, dataset)):
         if not stored.folder.is_dir():  # an engine would make an empty one
             raise StepFailed(
                 f"the host folder {stored.folder} does not exist, so it cannot be mounted",
@@ -192,9 +200,9 @@ def with_assets(planned: PlannedBenchmark, get: Callable[[Entry[Asset]], Stored]
     workload = replace(
         planned.workload,
         dataset=_with_hashes(planned.workload.dataset, dataset),
-        model_folder=str(model.folder),
+        model_folder=NO_FOLDER if model is None else str(model.folder),
         dataset_folder=str(dataset.folder),
-        model_bytes=model.size,
+        model_bytes=0 if model is None else model.size,
         dataset_bytes=dataset.size,
     )
     return replace(planned, workload=workload)
@@ -297,6 +305,35 @@ def with_scoring(
     )
 
 
+def with_server_images(
+    selection: Selection, planned: Sequence[PlannedBenchmark], image_of: Callable[[Selection], str]
+) -> tuple[PlannedBenchmark, ...]:
+    """The workloads with the images of the servers that their roles name; ``image_of`` as in `with_scoring`.
+
+    Raises `UsageError` (`no-server-image`) for a server that the target has no image of.
+    """
+    found: dict[str, str] = {}
+
+    def image(server: recipes.Server, target: str) -> str:
+        layer = server.images.get(target)
+        if layer is None:
+            raise UsageError(
+                f"server `{server.name}` has no image for target `{target}`",
+                hint=f"it has one for {', '.join(server.images)}; `mlorch recipes show` has the benchmark's choices",
+                slug="no-server-image",
+            )
+        if layer not in found:
+            found[layer] = image_of(selection.beside(layer))
+        return found[layer]
+
+    def with_images(one: PlannedBenchmark) -> PlannedBenchmark:
+        load = one.workload
+        images = {name: image(server, load.target.name) for name, server in load.servers.items()}
+        return replace(one, workload=replace(load, server_images=images)) if images else one
+
+    return tuple(with_images(one) for one in planned)
+
+
 def step_of(planned: PlannedBenchmark, environment: RunEnvironment, cell: Cell, choices: Choices) -> RunStep:
     """One test, with a fresh run id."""
     identifier = run_id(stamp(), planned.plan.benchmark, planned.plan.target, cell, secrets.token_hex(2))
@@ -325,7 +362,7 @@ class PlannedRun:
 
     def step(self, planned: PlannedBenchmark, cell: Cell, **changes: object) -> RunStep:
         """One test of ``planned``, with a fresh id; ``changes`` replace fields of its choices."""
-        from orchestrator.runs.tuning import key_of, settings_for
+        from orchestrator.runs.tuning import key_of
 
         request, plan = self.request, planned.plan
         key = key_of(plan.benchmark, plan.target, cell.scenario, request.devices)
@@ -333,18 +370,25 @@ class PlannedRun:
             min_duration_ms=request.min_duration_ms,
             official=request.official,
             target_qps=request.target_qps,
-            # What this system stored for exactly this image.
-            system=settings_for(self.tuned, key=key, content_id=plan.layers[-1].content_id),
+            system=self._stored(key, plan),
         )
         return step_of(planned, self.environment, cell, replace(choices, **changes))  # type: ignore[arg-type]
+
+    def _stored(self, key: str, plan: BuildPlan) -> Mapping[str, object]:
+        """What this system stored for exactly this image; of an endpoint nothing, as it is another system."""
+        from orchestrator.runs.tuning import settings_for
+
+        if self.request.endpoint:
+            return {}
+        return settings_for(self.tuned, key=key, content_id=plan.layers[-1].content_id)
 
 
 # -- what the records of a run tell beyond its steps ---------------------------------------
 
 
-def session_of(request: RunRequest, host: HostFacts, engine: EngineFacts) -> Session:
-    """What all records of this request share, without secrets."""
-    hidden = secret_values(os.environ)
+def session_of(request: RunRequest, host: HostFacts, engine: EngineFacts, key: str = "") -> Session:
+    """What all records of this request share, without secrets; ``key`` is an endpoint's."""
+    hidden = (*((key,) if key else ()), *secret_values(os.environ))
     facts = asdict(engine)
     for private in ("host", "root_dir"):  # paths of this machine say nothing about a result
         facts.pop(private, None)

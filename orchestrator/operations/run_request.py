@@ -15,6 +15,7 @@ from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.plan_cache import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy, option, words_of
+from orchestrator.operations.run_endpoint import check_endpoint
 from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.devices.choice import parse
 from orchestrator.plan.run.processors import parse_cpus
@@ -55,6 +56,16 @@ class RunRequest:
     """Whether to wait for processors that another mlorch on this host has, or fail at once."""
     changes: tuple[str, ...] = option("--set", ())
     """``KEY=VALUE`` each: choices of the benchmark's axes, fields of its recipe, parameters of its harness."""
+    roles: str = option("--roles", "")
+    """The parts that the run is to have, each in containers of its own: ``server,client``; empty: as the recipe has."""
+    endpoint: str = option("--endpoint", "")
+    """The address of a server that is there already; its key is named by file or variable, and never here."""
+    endpoint_model: str = option("--model", "")
+    endpoint_dataset: str = option("--dataset", "")
+    """The benchmark whose questions it is asked; another way to name one."""
+    endpoint_key_file: str = option("--endpoint-key-file", "")
+    endpoint_key_env: str = option("--endpoint-key-env", "")
+    endpoint_ca_file: str = option("--endpoint-ca-file", "")
     data: tuple[str, ...] = option("--data", ())
     """``NAME=FOLDER`` each: a model or dataset that is on this host already."""
     base_source: str = option("--base-source", "")
@@ -69,6 +80,11 @@ class RunRequest:
     def min_duration_ms(self) -> int | None:
         """The least duration of a performance test in milliseconds; None where nothing was said."""
         return None if self.duration is None else duration_ms(self.duration)
+
+    @property
+    def role_names(self) -> frozenset[str]:
+        """The roles that were named."""
+        return frozenset(name.strip() for name in self.roles.split(",") if name.strip())
 
     def to_argv(self) -> tuple[str, ...]:
         """The command line that asks for exactly this: for records, and for a scheduler that starts it elsewhere."""
@@ -85,7 +101,8 @@ def checked(request: RunRequest) -> RunRequest:
     """
     request = replace(
         request,
-        benchmarks=tuple(request.benchmarks),
+        benchmarks=tuple(dict.fromkeys((*request.benchmarks, *filter(None, [request.endpoint_dataset])))),
+        endpoint_dataset="" if request.endpoint else request.endpoint_dataset,
         recipes=tuple(request.recipes),
         changes=tuple(request.changes),
         data=tuple(request.data),
@@ -101,6 +118,7 @@ def checked(request: RunRequest) -> RunRequest:
         raise UsageError(f"--target-qps {request.target_qps:g} is no rate", hint=hint, slug="target-qps")
     if request.find and request.target_qps is not None:
         raise UsageError("--find and --target-qps exclude each other", hint="give one of them")
+    check_endpoint(request)
     parse(request.devices)
     _ = request.min_duration_ms  # refuses what is no duration
     if request.find and request.mode == "accuracy":

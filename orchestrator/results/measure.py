@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
-from orchestrator.facts.measured import GOOD_VERDICTS, Accuracy, LoadGenResult, Measured
+from orchestrator.facts.measured import GOOD_VERDICTS, Accuracy, Ceiling, LoadGenResult, Measured
 from orchestrator.facts.metrics import ALL_LATENCIES, text
 from orchestrator.host.untrusted import UnreadableFile, read_object
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.record import AccuracyGoal, RunRecord
 
-HARNESS, ACCURACY = "harness.json", "accuracy.json"
+HARNESS, ACCURACY, CEILING = "harness.json", "accuracy.json", "ceiling.json"
 _LARGEST = 2**63
 
 
@@ -38,16 +38,31 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
     if record.mode == "accuracy" and not accuracies:
         problem = problem or f"{HARNESS} holds no accuracy"
     verdict = verdict_of(record.mode, result, accuracies)
+    if record.role_faults and verdict in GOOD_VERDICTS:
+        verdict = "FAILED" if record.mode == "accuracy" else "INVALID"
     problems = () if record.error is not None or not problem else (problem,)
-    reasons = (*problems, *_reasons(verdict, result, accuracies))
+    reasons = (*problems, *record.role_faults, *_reasons(verdict, result, accuracies))
     measured = Measured(
         verdict=verdict,
         reasons=reasons,
         loadgen=result,
         accuracy=accuracies[0] if accuracies else None,
         other_accuracies=accuracies[1:],
+        ceiling=_ceiling(folder) if record.roles and record.mode == "performance" else None,
     )
     return measured, unread
+
+
+def _ceiling(folder: Path) -> Ceiling | None:
+    """What the client reached against a server that answers at once; None where nobody measured it."""
+    try:
+        found = read_object(folder, CEILING)
+    except UnreadableFile:
+        return None
+    requests, tokens = _number(found.get("requests_per_s")), _number(found.get("tokens_per_s"))
+    if requests is None or tokens is None or requests < 0 or tokens < 0:
+        return None
+    return Ceiling(requests_per_s=requests, tokens_per_s=tokens)
 
 
 def measured_of(record: RunRecord, folder: Path) -> Measured:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
-from orchestrator.facts.measured import GOOD_VERDICTS
+from orchestrator.facts.measured import GOOD_VERDICTS, NEAR
 from orchestrator.facts.metrics import LATENCIES, nanoseconds, percent, text
 from orchestrator.facts.processors import cpu_list
 from orchestrator.results.measure import measured_of
@@ -53,7 +53,8 @@ class Summary:
         if self.measured is None:
             return "NO RESULT"
         loadgen = self.loadgen
-        if self.record.mode == "performance" and loadgen is not None and loadgen.valid != self.record.valid:
+        judged = None if loadgen is None or self.record.mode != "performance" else loadgen
+        if judged is not None and self.record.counted(judged) != self.record.valid:
             return "CHANGED"
         return self.measured.verdict
 
@@ -76,6 +77,18 @@ class Summary:
     def disturbed(self) -> tuple[str, ...]:
         """Why its figures may be others than on a quiet machine; empty where they are not, or nobody knows."""
         return self.record.disturbance.reasons if self.record.disturbance is not None else ()
+
+
+def ceiling_text(measured: Measured) -> str:
+    """What the client itself could do, and how near the result comes to it; empty where nobody measured that."""
+    ceiling, share = measured.ceiling, measured.share_of_ceiling
+    if ceiling is None:
+        return ""
+    words = f"{ceiling.requests_per_s:,.0f} requests/s, {ceiling.tokens_per_s:,.0f} tokens/s"
+    if share is None:
+        return words
+    near = ": the client may be what was measured, not the server" if share >= NEAR else ""
+    return f"{words}; the result is {share:.1%} of it{near}"
 
 
 def summarise(record: RunRecord, folder: Path) -> Summary:

@@ -192,9 +192,10 @@ def _loadgen(record: RunRecord, folder: Path) -> Iterator[Fault]:
         "mode": record.mode,
         "valid": record.valid,
     }
+    said = {"scenario": result.scenario, "mode": result.mode, "valid": record.counted(result)}
     for key, value in recorded.items():
-        if getattr(result, key) != value:
-            message = f"LoadGen says {key} {getattr(result, key)!r}, the record {value!r}"
+        if said[key] != value:
+            message = f"LoadGen says {key} {said[key]!r}, the record {value!r}"
             yield Fault(file=RECORD, message=message)
     if why := loadgen.other_sample_count(result, _samples_expected(folder)):
         yield Fault(file=loadgen.DETAIL, message=why)

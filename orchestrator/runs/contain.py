@@ -15,20 +15,25 @@ from orchestrator.assets.trees import alone, find_tree, making
 from orchestrator.errors import AssetError, MlorchError, StepFailed
 from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.record import StepFact
+from orchestrator.facts.roles import CEILING, log_of_role
 from orchestrator.host.left_behind import discard, give, take_over
 from orchestrator.host.untrusted import UnreadableFile
 from orchestrator.results.measure import ACCURACY
 from orchestrator.runs.artifacts import lent
 from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, ConsoleLog, tail
+from orchestrator.runs.deployed import looked_at
 from orchestrator.runs.external import Output, log_of, unmet
 from orchestrator.runs.failures import explanation
+from orchestrator.runs.roles import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from orchestrator.engines import ContainerExit, Engine
-    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec, Deployed
     from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
+    from orchestrator.facts.record import RoleFact
+    from orchestrator.facts.roles import PlannedRoles
     from orchestrator.facts.runs import RunStep
     from orchestrator.runs.runner import Watcher
 
@@ -38,14 +43,21 @@ class Ended:
     """The containers of a test that ran to their end; ``left`` is what was done to its artefacts, by file.
 
     Of an external harness ``output`` is what its steps printed, ``steps`` what ran, and ``error`` why a step did not
-    do its work; ``exit`` is then the one of the LoadGen test, or of the step before it that failed.
+    do its work; ``exit`` is then the one of the LoadGen test, or of the step before it that failed. Where the servers
+    of a client were not ready there is none, and ``error`` says why.
     """
 
-    exit: ContainerExit
+    exit: ContainerExit | None
     left: Mapping[str, str]
     output: Output | None = None
+    deployed: Deployed | None = None
     steps: tuple[StepFact, ...] = ()
+    roles: tuple[RoleFact, ...] = ()
     error: StepFailed | None = None
+
+    @property
+    def did_its_work(self) -> bool:
+        return self.error is None and self.exit is not None and self.exit.exit_code == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +65,7 @@ class _Followed:
     exit: ContainerExit
     seconds: float
     timed_out: bool
+    deployed: Deployed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +84,40 @@ class Containers:
         with lent(step.container, step.results_owner) as artifacts:
             for text in artifacts.warnings:
                 self.watcher.line(step, text)
-            if step.external is None:
+            if step.roles is not None:
+                ended = self._served(step, step.roles, artifacts.container, folder)
+            elif step.external is None:
                 followed = self._follow(step, artifacts.container, folder / LOG)
-                ended = Ended(exit=followed.exit, left={}, error=self._scored(step, followed, folder))
+                error = self._scored(step, followed, folder)
+                ended = Ended(exit=followed.exit, left={}, deployed=followed.deployed, error=error)
             else:
                 source = next(mount.source for mount in artifacts.container.mounts if mount.target == ARTIFACTS)
                 ended = self._steps(step, step.external, folder, source)
-            artifacts.keep = ended.exit.exit_code == 0 and ended.error is None
+            artifacts.keep = ended.did_its_work
         return replace(ended, left=artifacts.left)
+
+    def _served(self, step: RunStep, roles: PlannedRoles, client: ContainerSpec, folder: Path) -> Ended:
+        """A client and its servers. A server that is not ready, or ends too early, is told in `Ended`."""
+        servers = Servers(self.engine, roles, folder, self.secrets, lambda text: self._say(step, text))
+        test: _Followed | None = None
+        error: StepFailed | None = None
+        with servers.started():
+            try:
+                servers.measure_ceiling(lambda spec: self._follow(step, spec, folder / log_of_role(CEILING)).exit)
+                servers.start_servers()
+                with servers.watched(_Limit(self.engine, client.name, None).stop):
+                    test = self._follow(step, client, folder / LOG)
+                    if test.exit.exit_code != 0:
+                        servers.wait_for_end()
+                error = servers.gone
+            except StepFailed as failed:
+                error = failed
+        if test is not None and error is None:
+            error = self._scored(step, test, folder)
+        roles_facts = servers.facts()
+        if test is None:
+            return Ended(exit=None, left={}, roles=roles_facts, error=error)
+        return Ended(exit=test.exit, left={}, deployed=test.deployed, roles=roles_facts, error=error)
 
     def _scored(self, step: RunStep, test: _Followed, folder: Path) -> StepFailed | None:
         """Count the accuracy of a test that ran to its end, where a container of its own does; why it could not be."""
@@ -125,6 +164,7 @@ class Containers:
         return Ended(
             exit=test.exit,
             left={},
+            deployed=test.deployed,
             output=output,
             steps=tuple(facts),
             error=error,
@@ -208,8 +248,10 @@ class Containers:
                 if judge is not None and judge(raw.rstrip("\r\n")):
                     clock.stop()
 
-            ended = self.engine.run(container, on_line)
-        return _Followed(exit=ended, seconds=time.monotonic() - started, timed_out=clock.timed_out)
+            with looked_at(self.engine, container) as look:
+                ended = self.engine.run(container, on_line)
+        seconds = time.monotonic() - started
+        return _Followed(exit=ended, seconds=seconds, timed_out=clock.timed_out, deployed=look.deployed)
 
 
 class _StepEnded(Exception):

@@ -145,8 +145,12 @@ class Meter:
                     "what its own containers used is not known (their control groups cannot be seen from here), so "
                     "neither is what others did"
                 )
+        judged = found
+        if self.step.endpoint is not None:
+            judged = replace(found, others=None, siblings=None)
+            unknown.append("the endpoint may be one of the other programs here, so what they used marks nothing")
         if self.step.mode == "performance":
-            found = replace(found, reasons=reasons(found))
+            found = replace(found, reasons=reasons(judged))
         return replace(found, unknown=tuple(unknown))
 
     # -- the window --------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import ContainerOptions
+from orchestrator.facts.endpoints import EndpointFact
+from orchestrator.facts.neutral import one_line
 from orchestrator.facts.record import (
     NOTE,
     AccuracyGoal,
@@ -15,6 +17,7 @@ from orchestrator.facts.record import (
     Moment,
     MountFact,
     RecipeId,
+    RoleFact,
     RunRecord,
     Setting,
 )
@@ -75,24 +78,28 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         recipe=record_context.recipe,
         container=container_run(step.container, step, session.secrets),
         settings=settings_with_sources(step),
-        model=record_context.model or _asset(step.model),
+        model=(record_context.model if step.endpoint is None else None) or _asset(step.model),
         dataset=record_context.dataset or _asset(step.dataset),
-        accuracy_goal=record_context.accuracy_goal,
-        other_goals=record_context.other_goals,
+        accuracy_goal=record_context.accuracy_goal if step.endpoint is None else None,
+        other_goals=record_context.other_goals if step.endpoint is None else (),
         engine=session.engine,
         host=session.host,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
         deviations=step.deviations,
-        note=_note(record_context),
+        roles=_planned_roles(step, session.secrets),
+        endpoint=None if step.endpoint is None else EndpointFact(url=step.endpoint.url, model=step.endpoint.model),
+        note=_note(record_context, step),
         changed_rules=record_context.changed_rules,
         round=record_context.round,
     )
 
 
-def _note(context: RecordContext) -> str:
+def _note(context: RecordContext, step: RunStep) -> str:
     """What every view of a result tells beside it."""
     note = context.note or NOTE
+    if step.endpoint is not None:
+        note += f"; the system under test is {step.endpoint.url}, which mlorch neither built nor started"
     if not context.changed_rules:
         return note
     return f"{note}; not by its own rules, --set changed: {'; '.join(context.changed_rules)}"
@@ -143,5 +150,47 @@ def container_run(spec: ContainerSpec, step: RunStep, secrets: tuple[str, ...]) 
     return ContainerRun(**given, mounts=mounts, device_injection=step.device_injection)
 
 
+def _planned_roles(step: RunStep, secrets: tuple[str, ...]) -> tuple[RoleFact, ...]:
+    servers = () if step.roles is None else step.roles.servers
+    return tuple(
+        RoleFact(
+            name=one.name,
+            role=one.role,
+            image=one.container.image,
+            container=container_run(one.container, step, secrets),
+        )
+        for one in servers
+    )
+
+
+def with_ends(planned: tuple[RoleFact, ...], ended: tuple[RoleFact, ...]) -> tuple[RoleFact, ...]:
+    """The servers of a record with what became of those that were started."""
+    by_name = {one.name: one for one in ended}
+    return tuple(replace(by_name[one.name], container=one.container) if one.name in by_name else one for one in planned)
+
+
 def _asset(asset: AssetRef) -> AssetId:
     return AssetId(**asdict(asset))
+
+
+_MOST_SAID, _LONGEST_SAID = 8, 2000
+"""Things that an endpoint says of itself, and characters of each."""
+
+
+def with_said(endpoint: EndpointFact | None, harness: Mapping[str, object]) -> EndpointFact | None:
+    """The endpoint with what its server said of itself, as the client wrote it down: input, so limited and neutral."""
+    if endpoint is None:
+        return None
+    said: dict[str, str] = {}
+    backend = harness.get("backend")
+    servers = backend.get("servers") if isinstance(backend, dict) else None
+    server = servers[0] if isinstance(servers, list) and servers else None
+    if isinstance(server, dict):
+        pages = server.get("said")
+        found = {"server": server.get("server"), "owner": server.get("owner"), "models": server.get("models")}
+        found |= pages if isinstance(pages, dict) else {}
+        for name, value in list(found.items())[:_MOST_SAID]:
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+            if text:
+                said[one_line(str(name))[:100]] = one_line(text)[:_LONGEST_SAID]
+    return replace(endpoint, said=said)

@@ -22,7 +22,7 @@ from orchestrator.runs.disturbance import Meter
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
 from orchestrator.runs.folder import prepare_folder, with_files
-from orchestrator.runs.record import first_record, with_effective
+from orchestrator.runs.record import first_record, with_effective, with_ends, with_said
 from orchestrator.runs.sweep import RUN_LABEL
 
 if TYPE_CHECKING:
@@ -121,8 +121,11 @@ class Runner:
         except BaseException as exc:  # noqa: BLE001 (always raised again)
             self._cut_short(record, folder, exc, step.results_owner)
         left = {**ended.left, **take_back(folder, step.results_owner)}
-        container = replace(record.container, container_id=ended.exit.container_id)
-        return self._close(replace(record, container=container, left=left), folder, ended, step)
+        if ended.exit is not None:
+            ran = replace(record.container, container_id=ended.exit.container_id, deployed=ended.deployed)
+            record = replace(record, container=ran)
+        record = replace(record, left=left, roles=with_ends(record.roles, ended.roles))
+        return self._close(record, folder, ended, step)
 
     def _meter(self, step: RunStep) -> Meter:
         """What watches the test's processors."""
@@ -142,16 +145,17 @@ class Runner:
         final = replace(
             record,
             ended=now(),
-            exit_code=ended.exit.exit_code,
-            out_of_memory=ended.exit.out_of_memory,
+            exit_code=None if ended.exit is None else ended.exit.exit_code,
+            out_of_memory=ended.exit is not None and ended.exit.out_of_memory,
             container_facts=facts if isinstance(facts, dict) else {},
+            endpoint=with_said(record.endpoint, harness),
             settings=with_effective(record.settings, effective if isinstance(effective, dict) else {}),
             steps=ended.steps,
             error=failure(error, self.session.secrets),
         )
         measured, unread = self.measure(final, folder, harness)
         error = error or _unmeasured(step, measured, unread)
-        valid = measured.loadgen.valid if measured.loadgen and error is None else None
+        valid = final.counted(measured.loadgen) if measured.loadgen and error is None else None
         final = replace(
             final,
             status="failed" if error else "done",
@@ -205,8 +209,11 @@ def _left_by(
     """The harness's own document, and why it did not do its work."""
     if step.external is None:
         harness = harness_document(folder)
+        if ended.exit is None or (step.roles is not None and ended.error is not None):
+            return harness, ended.error  # of its servers: what the client says follows from that
         return harness, container_failure(record, folder, ended.exit, harness) or ended.error
     assert ended.output is not None  # the steps of a program were heard
+    assert ended.exit is not None
     failed = resource_failure(record, folder, ended.exit, failed=ended.error is not None) or ended.error
     return external_result(folder, step.external, ended.output, failed)
 

@@ -41,7 +41,7 @@ def _remove_orphans(engine: Sweepable, owner: str) -> list[str]:
                 engine.remove(found.container_id)
                 swept.append(found.labels.get(RUN_LABEL, ""))
                 _take_back_results(found, owner)
-    return swept
+    return list(dict.fromkeys(swept))  # a run may have several containers
 
 
 def _take_back_results(found: ContainerFacts, owner: str) -> None:

@@ -67,6 +67,9 @@ class Programs:
         code = 137 if self.stopped.is_set() else self.codes.get(name, 0)
         return ContainerExit(container_id=name, exit_code=code, out_of_memory=False)
 
+    def deployed(self, _name):
+        return None
+
     def stop(self, _container_id, _grace_s=10):
         self.stopped.set()
 

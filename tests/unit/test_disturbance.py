@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from run_parts import a_run_environment, a_workload
 
+from orchestrator.facts.endpoints import Endpoint
 from orchestrator.facts.processors import LIMITS, Disturbance, reasons
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
@@ -101,7 +102,7 @@ def phase(meter: Meter, name: str) -> None:
     meter.event({"event": "phase", "name": name})
 
 
-def watched(machine: Machine, *, mode="performance", ids=(ID,), seen=True, **happened):
+def watched(machine: Machine, *, mode="performance", ids=(ID,), seen=True, endpoint=None, **happened):
     """What a meter says of a test of ten seconds on processors 0 and 1, with busy seconds before and after it."""
     asked = []
 
@@ -109,7 +110,8 @@ def watched(machine: Machine, *, mode="performance", ids=(ID,), seen=True, **hap
         asked.append(1)
         return ids
 
-    with Meter(step=a_step(mode), containers=containers, root=machine.root, every_s=1e-3) as meter:
+    step = replace(a_step(mode), endpoint=endpoint)
+    with Meter(step=step, containers=containers, root=machine.root, every_s=1e-3) as meter:
         phase(meter, "load")
         limit = time.monotonic() + 60
         while len(asked) < 2 and not (seen and meter._groups):
@@ -155,6 +157,14 @@ def test_too_much_of_anything_marks_the_result_with_the_figure(tmp_path, monkeyp
 def test_an_accuracy_is_the_same_on_a_busy_machine(machine):
     found = watched(machine, mode="accuracy", own=4, others=8)
     assert (found.others, found.reasons) == (0.4, ())
+
+
+def test_an_endpoint_on_this_machine_is_no_disturbance_of_its_own_test(machine):
+    endpoint = Endpoint(url="http://127.0.0.1:8000/v1", model="m")
+    found = watched(machine, endpoint=endpoint, own=4, others=10, steal=1.2)
+    assert found.others == 0.5
+    assert "the endpoint may be one of the other programs" in found.unknown[0]
+    assert found.reasons == ("the hypervisor gave 6.0 % of its processors to other machines (more than 5 %)",)
 
 
 def test_what_the_test_used_is_not_guessed_where_it_cannot_be_seen(machine):

@@ -62,6 +62,9 @@ class FakeEngine:
         self.inside(results, on_line)
         return ContainerExit(container_id="c0ffee", exit_code=self.exit_code, out_of_memory=self.out_of_memory)
 
+    def deployed(self, name):
+        return None
+
     def containers(self, label):
         key, _, value = label.partition("=")
         return [c for c in self.left if key in c.labels and value in {"", c.labels[key]}]

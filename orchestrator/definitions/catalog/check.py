@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, cast
 from orchestrator.definitions.catalog.check_assets import check_inputs, check_lock, check_sources
 from orchestrator.definitions.catalog.check_choices import check_choices
 from orchestrator.definitions.catalog.check_harness import check_interface, check_program
+from orchestrator.definitions.catalog.check_names import exists, of_level
 from orchestrator.definitions.catalog.check_rounds import check_benchmark, check_round
+from orchestrator.definitions.catalog.check_servers import check_roles, check_server
 from orchestrator.definitions.kinds import recipes as d
 from orchestrator.definitions.kinds.rounds import Round
 from orchestrator.definitions.locks import no_lock, normalised, pinned_locations, unpinned
@@ -55,48 +57,51 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             yield from _over(catalog, entry, layer)
             yield from _from_source(catalog, entry, layer)
         case d.Harness() as harness:
-            yield from _layer(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
-            yield from _layer(catalog, entry, harness.deps, ("deps",), "harness")
-            yield from _layer(catalog, entry, harness.code, ("code",), "code")
+            yield from of_level(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
+            yield from of_level(catalog, entry, harness.deps, ("deps",), "harness")
+            yield from of_level(catalog, entry, harness.code, ("code",), "code")
             for index, name in enumerate(harness.targets):
-                yield from _known(catalog, entry, "target", name, ("targets", index))
+                yield from exists(catalog, entry, "target", name, ("targets", index))
             yield from _images(catalog, entry, harness)
             if harness.program is not None:
                 yield from check_program(catalog, entry, harness.program)
         case d.Benchmark() as benchmark:
             yield from _benchmark(catalog, entry, benchmark)
+            yield from check_roles(catalog, entry, benchmark)
             yield from check_benchmark(catalog, cast("Entry[d.Benchmark]", entry))
+        case d.Server() as server:
+            yield from check_server(catalog, entry, server)
         case d.Model() | d.Dataset() as asset:
             yield from _asset(catalog, entry, asset)
         case Round() as rules:
-            yield from _layer(catalog, entry, rules.loadgen.layer, ("loadgen", "layer"), "loadgen")
+            yield from of_level(catalog, entry, rules.loadgen.layer, ("loadgen", "layer"), "loadgen")
             yield from check_round(catalog, cast("Entry[Round]", entry))
         case _:
             pass
 
 
 def _target(catalog: Catalog, entry: AnyEntry, target: d.Target) -> Iterator[Problem]:
-    yield from _layer(catalog, entry, target.base, ("base",), "base")
-    yield from _layer(catalog, entry, target.runtime, ("runtime",), "runtime")
+    yield from of_level(catalog, entry, target.base, ("base",), "base")
+    yield from of_level(catalog, entry, target.runtime, ("runtime",), "runtime")
     for framework, layer in target.frameworks.items():
-        yield from _layer(catalog, entry, layer, ("frameworks", framework), "framework")
+        yield from of_level(catalog, entry, layer, ("frameworks", framework), "framework")
     for index, name in enumerate(target.host):
-        yield from _known(catalog, entry, "hostchecks", name, ("host", index))
+        yield from exists(catalog, entry, "hostchecks", name, ("host", index))
     for name, other in target.instead.items():
         yield from _instead(catalog, entry, name, other)
     if target.side is not None:
-        yield from _known(catalog, entry, "target", target.side, ("side",))
+        yield from exists(catalog, entry, "target", target.side, ("side",))
     yield from _own_frameworks(entry, target)
 
 
 def _instead(catalog: Catalog, entry: AnyEntry, name: str, other: str) -> Iterator[Problem]:
     """Whether a layer that takes another's place is of its level and holds the same packages."""
     loc: Loc = ("instead", name)
-    yield from _known(catalog, entry, "layer", name, loc)
+    yield from exists(catalog, entry, "layer", name, loc)
     own = catalog.by_key.get(("layer", name))
     if own is None or not isinstance(own.definition, d.Layer):
         return
-    yield from _layer(catalog, entry, other, loc, own.definition.level)
+    yield from of_level(catalog, entry, other, loc, own.definition.level)
     found = catalog.by_key.get(("layer", other))
     if found is None or not isinstance(found.definition, d.Layer):
         return
@@ -109,15 +114,15 @@ def _images(catalog: Catalog, entry: AnyEntry, harness: d.Harness) -> Iterator[P
     """Whether the vendor's images of a harness are for targets that it runs on, with layers that there are."""
     for name, image in harness.images.items():
         loc = ("images", name)
-        yield from _layer(catalog, entry, image.base, (*loc, "base"), "base")
-        yield from _layer(catalog, entry, image.runtime, (*loc, "runtime"), "runtime")
+        yield from of_level(catalog, entry, image.base, (*loc, "base"), "base")
+        yield from of_level(catalog, entry, image.runtime, (*loc, "runtime"), "runtime")
         if harness.targets and name not in harness.targets:
             message = f"an image for target `{name}`, which is none of the harness's `targets`"
             yield entry.document.fault("unknown-target", message, loc, suggestion(name, harness.targets))
             continue
         known = catalog.by_key.get(("target", name))
         if known is None:
-            yield from _known(catalog, entry, "target", name, loc)
+            yield from exists(catalog, entry, "target", name, loc)
             continue
         target = cast("d.Target", known.definition)
         for index, platform in enumerate(image.platforms):
@@ -130,7 +135,7 @@ def _images(catalog: Catalog, entry: AnyEntry, harness: d.Harness) -> Iterator[P
 def _from_source(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
     """Whether what is compiled is a requirement of the layer, and the layer names a toolchain."""
     if layer.toolchain is not None:
-        yield from _layer(catalog, entry, layer.toolchain, ("toolchain",), "side")
+        yield from of_level(catalog, entry, layer.toolchain, ("toolchain",), "side")
     asked = {normalised(text.partition("==")[0]) for text in layer.python}
     for platform, names in layer.from_source.items():
         if names and layer.toolchain is None:
@@ -145,10 +150,12 @@ def _from_source(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[
 
 
 def _over(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
-    """Whether the layers below exist, are of the same level, and form no circle."""
+    """Whether the layers below exist, are of the same level (of a server's image: a framework), and form no circle."""
     if layer.over is None:
         return
-    yield from _layer(catalog, entry, layer.over, ("over",), layer.level)
+    over = catalog.by_key.get(("layer", layer.over))
+    serves = layer.level == "side" and over is not None and getattr(over.definition, "level", "") == "framework"
+    yield from of_level(catalog, entry, layer.over, ("over",), "framework" if serves else layer.level)
     seen, at = [layer.name], layer.over
     while at not in seen:
         below = catalog.by_key.get(("layer", at))
@@ -172,10 +179,10 @@ def _own_frameworks(entry: AnyEntry, target: d.Target) -> Iterator[Problem]:
 
 
 def _benchmark(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
-    yield from _layer(catalog, entry, benchmark.layer, ("layer",), "benchmark")
-    yield from _known(catalog, entry, "model", benchmark.model, ("model",))
-    yield from _known(catalog, entry, "dataset", benchmark.dataset, ("dataset",))
-    yield from _known(catalog, entry, "harness", benchmark.harness, ("harness",))
+    yield from of_level(catalog, entry, benchmark.layer, ("layer",), "benchmark")
+    yield from exists(catalog, entry, "model", benchmark.model, ("model",))
+    yield from exists(catalog, entry, "dataset", benchmark.dataset, ("dataset",))
+    yield from exists(catalog, entry, "harness", benchmark.harness, ("harness",))
     harness = catalog.by_key.get(("harness", benchmark.harness))
     if harness is not None and isinstance(harness.definition, d.Harness):
         backends = harness.definition.backends
@@ -218,7 +225,7 @@ def _loadable(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark, harness
 
 def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Iterator[Problem]:
     if asset.prepare is not None:
-        yield from _layer(catalog, entry, asset.prepare.layer, ("prepare", "layer"), "side")
+        yield from of_level(catalog, entry, asset.prepare.layer, ("prepare", "layer"), "side")
         yield from check_inputs(catalog, entry, asset.prepare)
     yield from check_sources(entry, asset)
     files = [output.path for output in asset.outputs]
@@ -229,10 +236,10 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
     if isinstance(asset, d.Model):
         named |= {("files", backend): file for backend, file in asset.files.items()}
         for name in asset.reaches:
-            yield from _known(catalog, entry, "dataset", name, ("reaches", name))
+            yield from exists(catalog, entry, "dataset", name, ("reaches", name))
     if isinstance(asset, d.Dataset):
         for name in asset.parameters:
-            yield from _known(catalog, entry, "harness", name, ("parameters", name))
+            yield from exists(catalog, entry, "harness", name, ("parameters", name))
         arrays = asset.all_arrays
         named |= {("arrays", key) if key in asset.arrays else (key,): arrays[key] for key in arrays}
     for loc, file in named.items():
@@ -240,24 +247,6 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
             yield entry.document.fault(
                 "unknown-output", f"`{file}` is not among the outputs", loc, suggestion(file, files)
             )
-
-
-def _known(catalog: Catalog, entry: AnyEntry, kind: str, name: str, loc: Loc) -> Iterator[Problem]:
-    if (kind, name) not in catalog.by_key and (kind, name) not in catalog.broken:
-        message = f"there is no {kind} `{name}`"
-        yield entry.document.fault(f"unknown-{kind}", message, loc, suggestion(name, catalog.names(kind)))
-
-
-def _layer(catalog: Catalog, entry: AnyEntry, name: str | None, loc: Loc, level: str) -> Iterator[Problem]:
-    if name is None:  # the key was left out, and may be
-        return
-    yield from _known(catalog, entry, "layer", name, loc)
-    found = catalog.by_key.get(("layer", name))
-    if found is None or not isinstance(found.definition, d.Layer) or found.definition.level == level:
-        return
-    message = f"layer `{name}` is of level `{found.definition.level}`; a layer of level `{level}` belongs here"
-    fitting = [other.definition.name for other in catalog.layers() if other.definition.level == level]
-    yield entry.document.fault("wrong-level", message, loc, suggestion(name, fitting))
 
 
 # -- files, hashes, locks ----------------------------------------------------------------

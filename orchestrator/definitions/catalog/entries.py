@@ -20,6 +20,7 @@ from orchestrator.definitions.kinds.recipes import (
     Layer,
     Model,
     Round,
+    Server,
     Target,
 )
 from orchestrator.definitions.kinds.targets import HostChecks
@@ -135,6 +136,9 @@ class Catalog:
     def harness(self, name: str) -> Entry[Harness]:
         return self._get(Harness, name)
 
+    def server(self, name: str) -> Entry[Server]:
+        return self._get(Server, name)
+
     def host_checks(self, name: str) -> Entry[HostChecks]:
         return self._get(HostChecks, name)
 
@@ -159,6 +163,9 @@ class Catalog:
 
     def harnesses(self) -> tuple[Entry[Harness], ...]:
         return self._all(Harness)
+
+    def servers(self) -> tuple[Entry[Server], ...]:
+        return self._all(Server)
 
     def assets(self) -> tuple[Entry[Asset], ...]:
         """All models, then all datasets."""

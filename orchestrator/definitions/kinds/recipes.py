@@ -37,6 +37,8 @@ from orchestrator.definitions.kinds.external import (  # noqa: TC001 (pydantic r
     Template,
 )
 from orchestrator.definitions.kinds.rounds import Round as Round  # noqa: PLC0414 (named here for callers)
+from orchestrator.definitions.kinds.servers import CLIENT, Role
+from orchestrator.definitions.kinds.servers import Server as Server  # noqa: PLC0414 (named here for callers)
 from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
 from orchestrator.facts.scenarios import ScenarioName  # noqa: TC001 (pydantic reads it)
@@ -294,6 +296,8 @@ class Benchmark(Variable):
     """Of a task that generates, under a harness of form `mlorch`."""
     parameters: dict[Identifier, Template] = Field(default_factory=dict)
     """Parameters of an external harness that this benchmark sets."""
+    roles: dict[Identifier, Role] = Field(default_factory=dict)
+    """Of a run of several containers: its parts in the order of their start, ``client`` (the harness) among them."""
     accuracy: Accuracy
     note: str = "mlorch reference workload, not an MLPerf submission"
 
@@ -307,6 +311,24 @@ class Benchmark(Variable):
         """What the model gives: `outputs`, or the one of `output`."""
         return self.outputs or (() if self.output is None else (self.output.name,))
 
+    @property
+    def server_names(self) -> tuple[str, ...]:
+        """The servers that its roles name, each once."""
+        return tuple(dict.fromkeys(role.server for role in self.roles.values() if role.server is not None))
+
+    @model_validator(mode="after")
+    def _client_and_servers(self) -> Benchmark:
+        if self.roles and CLIENT not in self.roles:
+            raise ValueError(f"`roles` lack `{CLIENT}`, which is the harness")
+        for name, role in self.roles.items():
+            if (role.server is None) != (name == CLIENT):
+                why = "is the harness and has no `server`" if name == CLIENT else "names no `server`"
+                raise ValueError(f"role `{name}` {why}")
+        client = self.roles.get(CLIENT)
+        if client is not None and (client.replicas != 1 or client.parameters):
+            raise ValueError(f"role `{CLIENT}` has one container, and the parameters of its harness")
+        return self
+
     @model_validator(mode="after")
     def _interface_once(self) -> Benchmark:
         for one, several in (("input", "inputs"), ("output", "outputs")):
@@ -316,7 +338,7 @@ class Benchmark(Variable):
 
 
 AnyDefinition = Annotated[
-    Target | Layer | Benchmark | Model | Dataset | Harness | HostChecks | Round,
+    Target | Layer | Benchmark | Model | Dataset | Harness | Server | HostChecks | Round,
     Field(discriminator="kind"),
 ]
 KINDS: dict[str, type[Definition]] = {
@@ -326,6 +348,7 @@ KINDS: dict[str, type[Definition]] = {
     "model": Model,
     "dataset": Dataset,
     "harness": Harness,
+    "server": Server,
     "hostchecks": HostChecks,
     "round": Round,
 }

@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.engines.builds import built, held
-from orchestrator.engines.containers import Removals, removed_after, require_inputs
+from orchestrator.engines.containers import Removals, on_this_terminal, removed_after, require_inputs
+from orchestrator.engines.deployed import deployed
 from orchestrator.engines.docker import images, transfer
 from orchestrator.engines.docker.client import choose, whales
-from orchestrator.engines.docker.containers import create, follow
+from orchestrator.engines.docker.containers import argv, create, follow
 from orchestrator.engines.docker.facts import facts_of, unmet_requirement
 from orchestrator.engines.docker.hosts import find_host, no_engine, require_listener, socket_path
 from orchestrator.engines.docker.lookup import Lookup, engine_lost, socket_lookup
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.docker.client import Client
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.engines.model import BuildEvent, ContainerExit, EngineFacts, RegistryAuth
-    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec, Deployed
 
 _TIMEOUT_S = 120
 
@@ -220,6 +221,28 @@ class DockerEngine:
     def remove(self, container_id: str) -> None:
         """Remove a container, running or not; one that is gone is fine."""
         self.lookup.remove(container_id)
+
+    def attach(self, spec: ContainerSpec) -> int:
+        """Run a container with this process's input and output; gives its exit status.
+
+        Raises `EngineError` [no-client] without a docker client, `UsageError` as `run`.
+        """
+        command = self.client.command
+        if command is None:
+            raise EngineError(
+                "no docker client is here, and only that can bring a container to a terminal",
+                hint="install the package docker-cli, or let `mlorch engine ensure` get it",
+                slug="no-client",
+            )
+        _, *words = argv(spec, self.host)
+        at = words.index("run") + 1
+        require_inputs(spec)
+        return on_this_terminal([command, *words[:at]], words[at:])
+
+    def deployed(self, name: str) -> Deployed | None:
+        """A container that runs, as the engine tells it; None where none of this name is running."""
+        found = self.lookup.container(name)
+        return None if found is None else deployed(found)
 
     def wait_removed(self) -> None:
         """Until the containers that ended are removed."""

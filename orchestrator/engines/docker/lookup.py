@@ -79,6 +79,11 @@ class Lookup:
         """Remove a container, running or not; one that is gone is fine."""
         self._ask("DELETE", f"/containers/{quote(container_id)}?force=1&v=1", _REMOVED)
 
+    def container(self, name: str) -> dict[str, Any] | None:
+        """The engine's answer to the inspection of a container; None where there is none of this name or id."""
+        status, body = self._ask("GET", f"/containers/{quote(name)}/json", frozenset({_OK, _NOT_FOUND}))
+        return None if status == _NOT_FOUND else self._parsed(body, dict)
+
     def document(self, path: str) -> dict[str, Any]:
         """The object that the engine answers with."""
         return self._parsed(self._ask("GET", path, frozenset({_OK}))[1], dict)

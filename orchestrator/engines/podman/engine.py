@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.builds import built, held
-from orchestrator.engines.containers import removed_after, require_inputs
+from orchestrator.engines.containers import on_this_terminal, removed_after, require_inputs
+from orchestrator.engines.deployed import deployed
 from orchestrator.engines.limits import own_limits
 from orchestrator.engines.model import BuildEvent
 from orchestrator.engines.podman import build as podman_build
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.engines.model import ContainerExit, EngineFacts, RegistryAuth
     from orchestrator.engines.podman.cli import Podman
-    from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.containers import ContainerSpec, Deployed
 
 _STOPPED_S = 30.0
 
@@ -189,6 +190,16 @@ class PodmanEngine:
     def remove(self, container_id: str) -> None:
         """Remove a container, running or not; one that is gone is fine."""
         self.podman.remove(container_id)
+
+    def attach(self, spec: ContainerSpec) -> int:
+        """Run a container with this process's input and output; gives its exit status. Raises `UsageError` as `run`."""
+        require_inputs(spec)
+        return on_this_terminal([self.podman.program, "run", "--rm"], create_words(spec, this_host()))
+
+    def deployed(self, name: str) -> Deployed | None:
+        """A container that runs, as podman tells it; None for one that does not. Raises where there is none."""
+        found = self.podman.documents("container", "inspect", "--format", "json", name)
+        return deployed(found[0]) if found else None
 
     def wait_removed(self) -> None:
         """Nothing to wait for: `run` waits for it, as what sweeps a killed mlorch must know the container till then."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,16 +17,20 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.generic]
 
 
+Kind = Literal["predicts", "generates", "served"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Framework:
     """A framework: the module of its backend, and the distributions whose versions are worth knowing.
 
-    One that ``generates`` has a `Generator`, which answers a prompt token by token; the others have a `Backend`.
+    One that ``generates`` has a `Generator`, which answers a prompt token by token; those that ``predict`` have a
+    `Backend`. Of one that is ``served`` the model is elsewhere, and the package `client` asks for its answers.
     """
 
     module: str
     packages: tuple[str, ...]
-    generates: bool = False
+    kind: Kind = "predicts"
 
 
 FRAMEWORKS = {
@@ -35,7 +39,8 @@ FRAMEWORKS = {
     "openvino": Framework(module=".openvino", packages=("openvino",)),
     "pytorch": Framework(module=".pytorch", packages=("torch", "torch-xla", "torch-neuronx", "habana-torch-plugin")),
     "jax": Framework(module=".jax", packages=("jax", "jaxlib", "libtpu")),
-    "llamacpp": Framework(module=".llamacpp", packages=("xllamacpp",), generates=True),
+    "llamacpp": Framework(module=".llamacpp", packages=("xllamacpp",), kind="generates"),
+    "openai": Framework(module="..served", packages=("aiohttp", "msgspec", "uvloop"), kind="served"),
 }
 """By the name that the settings call it."""
 
@@ -99,9 +104,9 @@ class Generator(Protocol):
         ...
 
 
-def generates(name: str) -> bool:
-    """Whether the backend of that name is a `Generator`; raises `ValueError` for a name that is not known."""
-    return _framework(name).generates
+def kind(name: str) -> Kind:
+    """What the backend of that name is; raises `ValueError` for a name that is not known."""
+    return _framework(name).kind
 
 
 def create(name: str) -> Backend:

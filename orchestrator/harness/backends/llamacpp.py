@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xllamacpp
 
+from ..pieces import Pieces
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,8 +26,6 @@ On a processor a token of a prompt costs what one of an answer does (measured), 
 """
 CONTEXT_STEP = 256
 """llama.cpp rounds the context of a stream up to a multiple of this."""
-LOST = -1
-"""Stands for a token that llama.cpp gave no number of: one of several that make up a character (see `_Stream`)."""
 
 
 class LlamacppGenerator:
@@ -81,17 +81,11 @@ class LlamacppGenerator:
 
 
 class _Stream:
-    """The tokens of one answer, from the pieces that the server calls `take` with.
-
-    A piece is a token's text. Where a character is made of several tokens (an emoji) the server holds them back until
-    it is whole, and gives the number of the last one only: its text is then longer than that token. The final piece
-    says how many tokens there were, so that `LOST` can stand for those without a number.
-    """
+    """The tokens of one answer, from the pieces that the server calls `take` with; the final one has their number."""
 
     def __init__(self, first: Callable[[Array], None]) -> None:
         self._first = first
-        self._tokens: list[int] = []
-        self._gaps: list[int] = []
+        self._pieces = Pieces()
         self._count: int | None = None
         self._error: BaseException | None = None
 
@@ -109,11 +103,9 @@ class _Stream:
         (choice,) = piece["choices"]
         for entry in (choice["logprobs"] or {}).get("content", ()):
             own = sum(len(each["bytes"]) for each in entry["top_probs"] if each["id"] == entry["id"])
-            if len(choice["text"].encode()) > own > 0:
-                self._gaps.append(len(self._tokens))
-            self._tokens.append(entry["id"])
-            if len(self._tokens) == 1:
-                self._first(np.array(self._tokens, np.int32))
+            self._pieces.add(entry["id"], own, len(choice["text"].encode()))
+            if len(self._pieces) == 1:
+                self._first(np.array(self._pieces.first(), np.int32))
         if choice["finish_reason"]:
             self._count = piece["usage"]["completion_tokens"]
 
@@ -128,13 +120,7 @@ class _Stream:
 
     def answer(self) -> Array:
         """As many tokens as the server counted."""
-        tokens = self._tokens
-        lost = (self._count or 0) - len(tokens)
-        gaps = self._gaps or [len(tokens)]
-        for number, at in enumerate(reversed(gaps)):  # from the end, so that the places before stay where they are
-            share = lost // len(gaps) + (number < lost % len(gaps))
-            tokens = [*tokens[:at], *[LOST] * share, *tokens[at:]]
-        return np.array(tokens, np.int32)
+        return np.array(self._pieces.tokens(self._count or 0), np.int32)
 
 
 def _failure(document: dict[str, Any]) -> RuntimeError:

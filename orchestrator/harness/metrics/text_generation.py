@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rouge_score import rouge_scorer, scoring
 
-from ..tasks.text_generation import TOKEN
+from ..tasks.text_generation import TOKEN, read_text
+from ..vocabulary import Vocabulary
 from . import Figure, interval
 from .answers import array
 
@@ -24,36 +25,15 @@ KINDS = ("rouge1", "rouge2", "rougeL")
 INTERVAL = 0.95
 RESAMPLES = 1000
 SEED = 42
-LOST = -1
-"""A token of which the framework gave no number: a part of a character that is left out of the text."""
-
-
-class Vocabulary:
-    """What each token stands for."""
-
-    def __init__(self, pieces: np.ndarray, ends: np.ndarray) -> None:
-        self._bytes, self._ends = pieces.tobytes(), ends.tolist()
-
-    def text(self, tokens: Sequence[int]) -> str:
-        """The text of an answer. Raises `ValueError` for a token that is none of the vocabulary."""
-        parts = []
-        for token in tokens:
-            if not LOST <= token < len(self._ends):
-                raise ValueError(f"token {token} is none of the vocabulary's {len(self._ends)}")
-            if token != LOST:
-                parts.append(self._bytes[self._ends[token - 1] if token else 0 : self._ends[token]])
-        return b"".join(parts).decode(errors="replace")
 
 
 def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
     """ROUGE as MLPerf has it: the mean F-measure × 100, words stemmed; with a bootstrap's interval."""
     references = array(settings, "references", len(answers)).tolist()
     vocabulary = Vocabulary(array(settings, "pieces"), array(settings, "piece_ends"))
-    tokens = [_tokens(number, data) for number, data in enumerate(answers)]
+    read = [_text(number, data, vocabulary) for number, data in enumerate(answers)]
     scorer = rouge_scorer.RougeScorer(list(KINDS), use_stemmer=True)
-    scores = [
-        scorer.score(reference, vocabulary.text(each)) for reference, each in zip(references, tokens, strict=True)
-    ]
+    scores = [scorer.score(reference, text) for reference, (text, _) in zip(references, read, strict=True)]
     np.random.seed(SEED)  # noqa: NPY002 (the library draws from numpy's global generator)
     aggregator = scoring.BootstrapAggregator(confidence_interval=INTERVAL, n_samples=RESAMPLES)
     for score in scores:
@@ -70,8 +50,17 @@ def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
         )
         for kind in KINDS
     ]
-    mean = float(np.mean([len(each) for each in tokens]))
+    mean = float(np.mean([tokens for _, tokens in read]))
     return [*found, Figure(metric="tokens_per_sample", value=mean, unit="", samples=count)]
+
+
+def _text(number: int, data: bytes, vocabulary: Vocabulary) -> tuple[str, int]:
+    """An answer's text and its number of tokens. Raises `ValueError`."""
+    found = read_text(data)
+    if found is not None:
+        return found
+    tokens = _tokens(number, data)
+    return vocabulary.text(tokens), len(tokens)
 
 
 def _tokens(number: int, data: bytes) -> list[int]:

@@ -1,6 +1,7 @@
 """Text generation: the tokens that a model writes after a prompt.
 
 Tokens come in and tokens go out, as MLPerf has it: what turns text into tokens and back is no part of what is timed.
+A server that keeps its tokens' numbers to itself answers with text and their count.
 """
 
 from __future__ import annotations
@@ -19,6 +20,26 @@ if TYPE_CHECKING:
 
 TOKEN = np.dtype("<i4")
 """A token as LoadGen logs it."""
+
+
+TEXT = -2
+"""In place of a first token: what follows is the number of tokens, then the answer as text (UTF-8)."""
+
+
+def logged_text(text: str, count: int) -> bytes:
+    """An answer of ``count`` tokens of which only the text is known, as LoadGen logs it."""
+    return np.array([TEXT, count], TOKEN).tobytes() + text.encode()
+
+
+def read_text(data: bytes) -> tuple[str, int] | None:
+    """The text and number of tokens of such an answer; None for one of tokens. Raises `ValueError`."""
+    begin = 2 * TOKEN.itemsize
+    if len(data) < begin:
+        return None
+    mark, count = np.frombuffer(data[:begin], TOKEN).tolist()
+    if mark != TEXT:
+        return None
+    return data[begin:].decode(), count
 
 
 class TextGeneration(Task):

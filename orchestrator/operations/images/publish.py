@@ -129,17 +129,20 @@ def publish(
 
 
 def side_selections(context: Context, selection: Selection, plans: Sequence[BuildPlan]) -> tuple[Selection, ...]:
-    """The side images of the plans' benchmarks: what prepares models and data, and what counts accuracies.
+    """The side images of the plans' benchmarks: what prepares models and data, counts accuracies, and serves.
 
     Without them `mlorch run --no-build` could not work on a machine that has no models and data yet.
     """
     layers: dict[str, None] = {}
-    for name in dict.fromkeys(plan.benchmark for plan in plans if plan.benchmark):
-        benchmark = context.catalog.benchmark(name).definition
-        assets = (context.catalog.model(benchmark.model), context.catalog.dataset(benchmark.dataset))
+    catalog = context.catalog_for(selection.benchmarks, selection.changes)
+    for name, target in dict.fromkeys((plan.benchmark, plan.target) for plan in plans if plan.benchmark):
+        benchmark = catalog.benchmark(name).definition
+        assets = (catalog.model(benchmark.model), catalog.dataset(benchmark.dataset))
         layers |= {each.definition.prepare.layer: None for each in assets if each.definition.prepare is not None}
-        if is_scored(benchmark, context.catalog.harness(benchmark.harness).definition):
+        if is_scored(benchmark, catalog.harness(benchmark.harness).definition):
             layers[SCORING_LAYER] = None
+        servers = (catalog.server(server).definition.images.get(target) for server in benchmark.server_names)
+        layers |= {layer: None for layer in servers if layer is not None}
     return tuple(selection.beside(layer) for layer in layers)
 
 

@@ -257,13 +257,19 @@ def resolve_side(
     """The chain of a side image: the target's base, the lowest layer of its runtime, then `layer`.
 
     What a vendor adds to the runtime is for the device, and a side image never sees one. Where the target names
-    another one for its `side`, those of that one are taken.
+    another one for its `side`, those of that one are taken. The image of a server is another thing: it lies over a
+    framework of the target's and sees its devices, so it has the whole runtime.
     """
     on = catalog.target(target).definition
+    own = stack(catalog, layer)
+    if catalog.layer(own[0]).definition.level == "framework":
+        return _resolution(
+            catalog, target, (*stack(catalog, on.base), *stack(catalog, on.runtime), *own), platform, base
+        )
     if on.side is not None:
         found = resolve_side(catalog, target=on.side, layer=layer, platform=platform or on.platforms[0])
         return replace(found, target=catalog.target(target), image_name=f"{layer}-{target}")
-    names = (*stack(catalog, on.base), stack(catalog, on.runtime)[0], *stack(catalog, layer))
+    names = (*stack(catalog, on.base), stack(catalog, on.runtime)[0], *own)
     return _resolution(catalog, target, names, platform, base)
 
 

@@ -84,7 +84,7 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
     values = {**test.values, **{f"param.{name}": value for name, value in parameters.items()}}
     words, wordless = words_of(program, values)
     values |= words
-    filler = Filler(test.harness, values, wordless)
+    filler = Filler(f"harness `{test.harness}`", values, wordless)
     files = _files(program, filler, test)
     spec = _with_needs(program, filler, test, files)
     steps = (*_seeds(program, test), *_steps(program, spec, filler, test, _lasting(program, files)))

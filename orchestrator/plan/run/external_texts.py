@@ -39,22 +39,29 @@ def parameters_of(
     """
     for name in chosen:
         if name not in program.parameters:
-            raise _unknown_parameter(harness, name, program.parameters)
+            raise _unknown_parameter(f"harness `{harness}`", name, program.parameters)
     texts = {name: parameter.default for name, parameter in program.parameters.items()}
     for overlay in program.overlays:
         if holds(overlay.when, values):
             texts |= overlay.parameters
     texts |= chosen
-    filler = Filler(harness, values)
+    filler = Filler(f"harness `{harness}`", values)
     return {name: _typed(name, program.parameters[name], filler.text(text)) for name, text in texts.items()}
 
 
-def _unknown_parameter(harness: str, name: str, known: Iterable[str]) -> UsageError:
+def typed_parameters(filler: Filler, known: Mapping[str, Parameter], chosen: Mapping[str, str]) -> dict[str, Value]:
+    """A server's parameters as its texts name them (``param.NAME``); errors as `parameters_of`."""
+    for name in chosen:
+        if name not in known:
+            raise _unknown_parameter(filler.owner, name, known)
+    texts = {**{name: parameter.default for name, parameter in known.items()}, **chosen}
+    return {f"param.{name}": _typed(name, known[name], filler.text(text)) for name, text in texts.items()}
+
+
+def _unknown_parameter(owner: str, name: str, known: Iterable[str]) -> UsageError:
     from orchestrator.definitions.yaml.text import suggestion
 
-    return UsageError(
-        f"harness `{harness}` has no parameter `{name}`", hint=suggestion(name, known), slug="unknown-parameter"
-    )
+    return UsageError(f"{owner} has no parameter `{name}`", hint=suggestion(name, known), slug="unknown-parameter")
 
 
 def _typed(name: str, parameter: Parameter, text: str) -> Value:
@@ -81,10 +88,10 @@ def words_of(program: Program, values: Mapping[str, Value]) -> tuple[dict[str, V
 
 
 class Filler:
-    """Fills templates of one harness; a fault says which harness it is of."""
+    """Fills templates of one recipe; a fault says whose they are (``owner``: ``harness `NAME` ``)."""
 
-    def __init__(self, harness: str, values: Mapping[str, Value], absent: Mapping[str, str] | None = None) -> None:
-        self._harness = harness
+    def __init__(self, owner: str, values: Mapping[str, Value], absent: Mapping[str, str] | None = None) -> None:
+        self.owner = owner
         self._absent = absent or {}
         self.values = values
 
@@ -114,5 +121,5 @@ class Filler:
         for name, why in self._absent.items():
             if fault.message.startswith(f"there is no value `{name}`"):
                 hint = why
-        message = f"harness `{self._harness}`: {fault.message}"
+        message = f"{self.owner}: {fault.message}"
         return DefinitionError([Problem(slug="template", message=message, hint=hint)])

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from orchestrator.facts.runs import AssetRef, RunStep
 from orchestrator.plan.run.container import container_of
-from orchestrator.plan.run.devices import plan_devices
+from orchestrator.plan.run.devices import Devices, plan_devices
+from orchestrator.plan.run.endpoint import as_endpoint_client, endpoint_deviations, endpoint_settings
 from orchestrator.plan.run.external import plan_external
 from orchestrator.plan.run.external_values import external_test
 from orchestrator.plan.run.processors import cpu_set
+from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, plan_roles
 from orchestrator.plan.run.scoring import scoring_container
 from orchestrator.plan.run.settings import settings_of
 
@@ -38,10 +40,20 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
     benchmark, target = workload.benchmark, workload.target
     devices = plan_devices(target, environment.devices, environment.device_selection, environment.user.inside)
     cpus = cpu_set(environment.host, devices.near, environment.cpus)
-    settings, provenance = settings_of(workload, cell, identifier, choices, cpus)
+    own_cpus = client_cpus(workload, cpus)
+    is_client = bool(benchmark.roles) or environment.endpoint is not None
+    settings, provenance = settings_of(workload, cell, identifier, choices, own_cpus)
     if environment.cpus and "execution.cpus" in provenance:
         provenance["execution.cpus"] = "command line"
-    container = container_of(workload, environment, cell, identifier, cpus, devices)
+    container = container_of(workload, environment, cell, identifier, own_cpus, Devices() if is_client else devices)
+    roles = None
+    if benchmark.roles:
+        container = as_client(container, workload)
+        settings["endpoint"] = endpoint(workload)
+        roles = plan_roles(workload, environment, cell, identifier, cpus, container)
+    elif environment.endpoint is not None:
+        container = as_endpoint_client(container, workload, environment.endpoint)
+        settings["endpoint"] = endpoint_settings(environment.endpoint)
     external = None
     if workload.harness.program is not None:
         test = external_test(workload, environment, cell, identifier, settings, container, devices.device_injection)
@@ -61,7 +73,7 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         container=container,
         settings=settings,
         provenance=provenance,
-        model=asset_ref("model", workload.model),
+        model=_model_ref(workload, environment),
         dataset=asset_ref("dataset", workload.dataset),
         results_owner=environment.user.owner,
         device_injection=devices.device_injection,
@@ -71,7 +83,23 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
             if cell.mode == "accuracy" and workload.scoring_image
             else None
         ),
+        roles=roles,
+        endpoint=environment.endpoint,
+        role_deviations=_deviations(workload, environment),
     )
+
+
+def _deviations(workload: Workload, environment: RunEnvironment) -> tuple[str, ...]:
+    if environment.endpoint is not None:
+        return endpoint_deviations(environment.endpoint)
+    return deviations(workload)
+
+
+def _model_ref(workload: Workload, environment: RunEnvironment) -> AssetRef:
+    """Of an endpoint nobody here knows the files."""
+    if environment.endpoint is not None:
+        return AssetRef(kind="model", name=environment.endpoint.model, files={})
+    return asset_ref("model", workload.model)
 
 
 def asset_ref(kind: str, asset: Asset) -> AssetRef:

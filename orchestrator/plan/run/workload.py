@@ -10,7 +10,8 @@ from orchestrator.facts.devices import DeviceInventory
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Model, Target
+    from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Model, Server, Target
+    from orchestrator.facts.endpoints import Endpoint
     from orchestrator.facts.host import HostFacts
     from orchestrator.facts.rounds import OfficialTest
     from orchestrator.plan.run.user import RunUser
@@ -49,6 +50,9 @@ class Workload:
     official: OfficialTest | None = None
     """What the benchmark's round asks of an official test; None where the round is not defined."""
     parameters: Mapping[str, ChosenParameter] = field(default_factory=dict)
+    servers: Mapping[str, Server] = field(default_factory=dict)
+    """The servers that the benchmark's roles name, and which image each of them runs in."""
+    server_images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +74,5 @@ class RunEnvironment:
     device_selection: str = ""
     cpus: tuple[int, ...] = ()
     limits: Mapping[str, int | None] = field(default_factory=dict)
+    endpoint: Endpoint | None = None
+    """The server that is measured, where it is there already."""

@@ -6,6 +6,7 @@ Writes, for n = 100 samples:
 
 - ``prompts.npy`` int32 [n, longest]: the question in the model's own chat template, as tokens, padded with 0;
 - ``lengths.npy`` int32 [n]: how many of them are the prompt's;
+- ``questions.npy`` text [n]: the question as a person asks it, for servers that are given no tokens;
 - ``references.npy`` text [n]: the worked answer, without the calculator's notes and the bare result;
 - ``pieces.npy`` uint8 [bytes] and ``piece_ends.npy`` int64 [tokens]: what each token of the vocabulary stands for,
   so that whoever counts the accuracy turns tokens into text without a tokenizer;
@@ -113,6 +114,7 @@ def main() -> None:
     arrays = {
         "prompts": padded,
         "lengths": lengths,
+        "questions": np.array([case["prompt"] for case in cases]),
         "references": np.array([reference(case["upstream_answer"]) for case in cases]),
         "pieces": np.frombuffer(b"".join(pieces), np.uint8),
         "piece_ends": np.cumsum([len(piece) for piece in pieces], dtype=np.int64),

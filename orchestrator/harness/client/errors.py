@@ -1,0 +1,22 @@
+"""What can be wrong with a server, told in words that a person can act on."""
+
+from __future__ import annotations
+
+LONGEST = 300
+"""Characters of a server's own words that are repeated."""
+
+
+class EndpointError(RuntimeError):
+    """A server that does not do what OpenAI's interface says; the message names its address."""
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """What a server wrote, on one line, without control characters, cut."""
+    line = " ".join(text.split())
+    shown = "".join(letter if letter.isprintable() else "?" for letter in line[: longest + 1])
+    return shown if len(shown) <= longest else f"{shown[:longest]}…"
+
+
+def without(secret: str | None, text: str) -> str:
+    """A server's words without the key, which some of them repeat."""
+    return text.replace(secret, "***") if secret else text

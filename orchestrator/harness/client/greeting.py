@@ -1,0 +1,168 @@
+"""Before a test: whether a server is there, what it says of itself, and how it wants to be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .dialects import Dialect, dialects
+from .errors import EndpointError, printable
+from .requests import Refused, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .dialects import Form
+    from .events import Answer
+    from .requests import Requests, Server
+
+AGAIN_S = 0.25
+LONGEST_FACT = 2000
+"""Characters of what a server says of itself that are kept."""
+TOKENS = 2
+"""Of the answer that shows how a server is asked."""
+ABOUT = ("/version", "/props")
+"""Where vLLM and SGLang, and llama.cpp, say what they are."""
+
+
+@dataclass
+class About:
+    """What a server said of itself, for the record: limited, without control characters."""
+
+    url: str
+    server: str = ""
+    models: list[str] = field(default_factory=list)
+    owner: str = ""
+    names: list[str] = field(default_factory=list)
+    """What it calls the model that is asked for."""
+    said: dict[str, str] = field(default_factory=dict)
+
+    def document(self) -> dict[str, object]:
+        return {
+            "url": self.url,
+            "server": self.server,
+            "models": self.models[:50],
+            "owner": self.owner,
+            "said": self.said,
+        }
+
+
+class _Model(msgspec.Struct):
+    id: str
+    owned_by: str | None = None
+    root: str | None = None
+    aliases: list[str] = []
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model]
+
+
+async def meet(requests: Requests, server: Server, model: str, ready_s: float) -> About:
+    """Wait until a server answers, and read what it says. Raises `EndpointError`."""
+    about = About(url=server.url)
+    status, headers, body = await _ready(requests, server, ready_s)
+    about.server = printable(headers.get("Server", ""), 100)
+    if status == 200:
+        _read_models(server, about, model, body)
+    elif status not in {404, 405}:
+        raise server.wrong(
+            f"answers {status} when it is asked for its models: {printable(body[:500].decode(errors='replace'))}"
+        )
+    for path in ABOUT:
+        status, headers, body = await requests.get(server, path)
+        if status == 200 and "json" in headers.get("Content-Type", ""):
+            about.said[path] = printable(body[: 4 * LONGEST_FACT].decode(errors="replace"), LONGEST_FACT)
+    return about
+
+
+async def _ready(requests: Requests, server: Server, ready_s: float) -> tuple[int, Any, bytes]:
+    """The list of models, as soon as there is one: a server that loads refuses connections or answers 503."""
+    until = time.monotonic() + ready_s
+    while True:
+        late = time.monotonic() + AGAIN_S > until
+        try:
+            found = await requests.get(server, "/v1/models")
+            if found[0] != 503 or late:
+                return found
+        except Unreachable as error:
+            if late:
+                raise Unreachable(f"{error} (for {ready_s:g} s)") from error
+        await asyncio.sleep(AGAIN_S)
+
+
+def _read_models(server: Server, about: About, model: str, body: bytes) -> None:
+    try:
+        listed = msgspec.json.decode(body, type=_Models).data
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise server.wrong(
+            "gives no list of models, so that it is no server of OpenAI's interface: "
+            f"{printable(body[:300].decode(errors='replace'))}"
+        ) from error
+    about.models = [printable(each.id, 200) for each in listed]
+    found = next((each for each in listed if model in {each.id, *each.aliases}), None)
+    if found is None:
+        known = ", ".join(about.models[:10]) or "none"
+        raise server.wrong(f"has no model `{printable(model, 200)}`; it has: {known}")
+    about.owner = printable(found.owned_by or "", 100)
+    about.names = [found.id, *found.aliases, *([found.root] if found.root else [])]
+
+
+def is_model(asked: str, names: Sequence[str], answered: str) -> bool:
+    """Whether an answer's model is the one asked for: by a name of it, or a version (``gpt-4o-2024-08-06``)."""
+    return answered == asked or answered in names or answered.startswith(tuple(asked + mark for mark in "-@:"))
+
+
+async def agree(
+    requests: Requests,
+    server: Server,
+    about: About,
+    model: str,
+    forms: Sequence[Form],
+    prompt: Callable[[Form], Sequence[int] | str],
+) -> Dialect:
+    """The first way to ask that the server takes; raises `EndpointError` where it takes none."""
+    refused: list[str] = []
+    for dialect in dialects(forms, about.owner):
+        given = prompt(dialect.form)
+        try:
+            answer = await requests.answer(server, dialect.path, dialect.body(model, given, TOKENS), TOKENS, _ignore)
+        except Refused as error:
+            if error.status not in {400, 404, 405, 415, 422, 500, 501}:
+                raise
+            refused.append(f"{dialect.path} with {dialect.form}: {error}")
+            continue
+        reason = _unusable(dialect, answer, given)
+        if not reason:
+            return dialect
+        refused.append(f"{dialect.path} with {dialect.form}: {reason}")
+    raise EndpointError(f"{server.url} takes no request of OpenAI's interface; {'; '.join(dict.fromkeys(refused))}")
+
+
+def _unusable(dialect: Dialect, answer: Answer, given: Sequence[int] | str) -> str:
+    if dialect.form == "tokens" and answer.prompt_tokens not in {None, len(given)}:
+        return f"it takes a prompt of {len(given)} tokens for one of {answer.prompt_tokens}"
+    if not answer.numbered and answer.count is None:
+        return "it says neither the tokens' numbers nor how many there are (stream_options.include_usage)"
+    return ""
+
+
+async def reads_alike(requests: Requests, server: Server, model: str, tokens: Sequence[int], text: str) -> bool:
+    """Whether the server's vocabulary has ``text`` for these tokens, as far as it says so (``/detokenize``)."""
+    body = msgspec.json.encode({"model": model, "tokens": list(tokens)})
+    status, _, answered = await requests.get(server, "/detokenize", post=body)
+    if status != 200:
+        return False
+    try:
+        found = msgspec.json.decode(answered)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(found, dict) and text in {found.get("content"), found.get("prompt")}
+
+
+def _ignore(_: Answer) -> None:
+    """The first token of an answer that nobody waits for."""

@@ -1,0 +1,225 @@
+"""One request after another or thousands at once: an answer streamed from a server, with its limits."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from .errors import EndpointError, printable, without
+from .events import Answer, error_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+CONNECT_S = 30.0
+KEEP_S = 2.0
+"""An idle connection is used again for so long: servers close theirs after five seconds (uvicorn, cpp-httplib)."""
+LARGEST_ERROR = 4096
+"""Bytes that are read of what comes in place of an answer."""
+LARGEST_DOCUMENT = 2**20
+"""Bytes of what a server says of itself; a list of models with their cards can be long."""
+_ASK = aiohttp.ClientTimeout(total=10.0)
+READ = 2**17
+STREAM, JSON = "text/event-stream", "application/json"
+HEADERS = {"Content-Type": JSON, "Accept": STREAM, "User-Agent": "mlorch"}
+
+
+@dataclass(eq=False)
+class Under:
+    """A request under way at a server; times from `time.monotonic`."""
+
+    begun: bool
+    heard: float
+
+
+class Server:
+    """One server's address, what is under way at it, and when it was last heard of."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self.waiting = 0
+        """Tokens that it has to do: of prompts, and the longest answers to them."""
+        self.under: set[Under] = set()
+        self.heard = 0.0
+        self.retried = 0
+
+    def wrong(self, text: str) -> EndpointError:
+        return EndpointError(f"{self.url} {text}")
+
+
+def session(key: str | None, ca_file: str | None) -> aiohttp.ClientSession:
+    """To be made in the loop that uses it. Raises `EndpointError` for a file that holds no certificates.
+
+    Proxies and passwords of the environment are not used, cookies not kept.
+    """
+    import certifi  # mlorch's own modules, which the rule is for, read no certificates at their import
+
+    try:
+        context = ssl.create_default_context(cafile=ca_file or certifi.where())
+    except (OSError, ssl.SSLError) as error:
+        raise EndpointError(f"the file of certificates cannot be read: {error}") from error
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=KEEP_S, ttl_dns_cache=300),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+        headers={**HEADERS, **({} if key is None else {"Authorization": f"Bearer {key}"})},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        read_bufsize=READ,
+        trust_env=False,
+    )
+
+
+class Requests:
+    """Answers from servers, through one session."""
+
+    def __init__(self, opened: aiohttp.ClientSession, key: str | None) -> None:
+        self._session, self._key = opened, key
+
+    async def answer(
+        self, server: Server, path: str, body: bytes, limit: int, first: Callable[[Answer], None]
+    ) -> Answer:
+        """The whole answer; ``first`` is called once, when there is something of it. Raises `EndpointError`."""
+        under = Under(begun=False, heard=time.monotonic())
+        server.under.add(under)
+        try:
+            return await self._answer(server, path, body, Answer(limit), under, first)
+        except EndpointError as error:
+            if not str(error).startswith(server.url):
+                error.args = (f"{server.url}: {error}",)
+            raise redacted(error, self._key) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise EndpointError(without(self._key, f"{server.url} {broken(error)}")) from error
+        finally:
+            server.under.discard(under)
+
+    async def _answer(
+        self, server: Server, path: str, body: bytes, answer: Answer, under: Under, first: Callable[[Answer], None]
+    ) -> Answer:
+        response = await self._post(server, path, body)
+        async with response:
+            if response.status != 200 or not response.content_type == STREAM:
+                raise await refusal(server, response)
+            read, feed = response.content.readany, answer.feed
+            while data := await read():
+                under.heard = server.heard = time.monotonic()
+                feed(data)
+                if not under.begun and answer.begun:
+                    under.begun = True
+                    first(answer)
+            answer.close()
+        return answer
+
+    async def get(self, server: Server, path: str, post: bytes | None = None) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and the first bytes of what a server says of itself. Raises `EndpointError`."""
+        method, url = ("GET" if post is None else "POST"), server.url + path
+        try:
+            async with self._session.request(method, url, data=post, allow_redirects=False, timeout=_ASK) as response:
+                if 300 <= response.status < 400 or response.status in {401, 403, 407}:
+                    raise await refusal(server, response)
+                return response.status, response.headers, await _read(response, LARGEST_DOCUMENT)
+        except EndpointError as error:
+            raise redacted(error, self._key) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(without(self._key, f"{server.url} {broken(error)}")) from error
+
+    async def _post(self, server: Server, path: str, body: bytes) -> aiohttp.ClientResponse:
+        """One try, and a second where a connection that was used before was closed under it, unanswered."""
+        url = server.url + path
+        try:
+            return await self._session.post(url, data=body, allow_redirects=False)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            server.retried += 1
+        return await self._session.post(url, data=body, allow_redirects=False)
+
+
+def broken(error: BaseException) -> str:
+    """How a connection failed, after the server's address."""
+    for kind, how in _BROKEN:
+        if isinstance(error, kind):
+            return how(error)
+    return f"broke the connection: {type(error).__name__} {printable(str(error))}".rstrip()
+
+
+_BROKEN: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
+    (
+        aiohttp.ClientConnectorCertificateError,
+        lambda error: (
+            f"has a certificate that nobody here vouches for ({printable(str(error.certificate_error))}); "
+            "give its authority's certificate with --endpoint-ca-file"
+        ),
+    ),
+    (aiohttp.ClientConnectorError, lambda error: f"cannot be reached: {printable(str(error.os_error))}"),
+    (aiohttp.ClientPayloadError, lambda _: "closed the connection in the middle of an answer"),
+    (aiohttp.ServerDisconnectedError, lambda _: "closed the connection without an answer"),
+    (aiohttp.ClientResponseError, lambda error: f"does not speak HTTP as it should: {printable(error.message)}"),
+    (aiohttp.http_exceptions.HttpProcessingError, lambda error: f"does not speak HTTP: {printable(error.message)}"),
+    (TimeoutError, lambda _: "did not answer in time"),
+)
+"""From the special to the general."""
+
+
+async def refusal(server: Server, response: aiohttp.ClientResponse) -> EndpointError:
+    """What came in place of a stream."""
+    status, kind = response.status, response.content_type
+    body = await response.content.read(LARGEST_ERROR)
+    said = error_text(body)
+    if 300 <= status < 400:
+        to = urlsplit(response.headers.get("Location", "")).netloc
+        where = f" to {printable(to, 100)}" if to else ""
+        return server.wrong(f"redirects{where} ({status}), which is not followed: give the address that answers itself")
+    if status in {401, 403}:
+        return Refused(f"{server.url} refuses the key, or wants one ({status}): {said}", status)
+    if status == 407:
+        return server.wrong("is behind a proxy that wants a password (407)")
+    if status == 200 and kind == JSON:
+        return server.wrong(f"gives its answer in one piece though a stream was asked for: {said}")
+    if kind not in {JSON, STREAM}:
+        return Refused(
+            f"{server.url} answered {status} with {printable(kind, 60)}, which is not OpenAI's interface "
+            f"(another program, or a proxy that answers in its place): {said}",
+            status,
+        )
+    return Refused(f"{server.url} answered {status}: {said}", status)
+
+
+def redacted(error: EndpointError, key: str | None) -> EndpointError:
+    """The same error, without the key that a server may have repeated."""
+    error.args = (without(key, str(error)),)
+    return error
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """A body up to ``most`` bytes."""
+    data = b""
+    while len(data) < most and (more := await response.content.read(most - len(data))):
+        data += more
+    return data
+
+
+class Unreachable(EndpointError):
+    """A server that does not answer at all, or not yet."""
+
+
+class Refused(EndpointError):
+    """A server that answered, with another status than 200."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def checked_url(url: str) -> str:
+    """``url`` where it is a plain address of HTTP; raises `ValueError`."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{printable(url)!r} is no address of HTTP")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("an endpoint's address has no user, password, query or fragment")
+    _ = parts.port  # raises `ValueError` itself
+    return url

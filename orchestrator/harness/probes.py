@@ -1,0 +1,92 @@
+"""The container that holds a run's network namespace: it asks the servers whether they are there, until it is stopped.
+
+Called with one argument, a JSON list of servers: ``name``, ``url``, ``every_s``, ``timeout_s``, ``misses``; one whose
+``every_s`` is null is asked until it has answered, and no more. Events on standard output, one JSON object a line:
+- ``holding``: the namespace is there;
+- ``ready`` {name, seconds}: the server answered for the first time, so long after this process began;
+- ``missed`` {name, why, row}: an answer did not come, the ``row``-th in a row;
+- ``unhealthy`` {name, why}: too many in a row did not come; ``healthy`` {name}: one came after that.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from .lines import emit
+
+STARTING_S = 0.2
+"""Seconds between two questions until the first answer."""
+STARTING_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One server; times in seconds."""
+
+    name: str
+    url: str
+    every_s: float | None
+    timeout_s: float
+    misses: int
+
+
+def question(url: str, timeout_s: float) -> str:
+    """Ask once; empty where the answer is 2xx, else why it is not. No redirect is followed, no body read."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    try:
+        connection.request("GET", parts.path or "/", headers={"Connection": "close"})
+        status = connection.getresponse().status
+    except TimeoutError:
+        return f"no answer within {timeout_s:g} s"
+    except (OSError, http.client.HTTPException) as error:
+        return f"{type(error).__name__}: {error}"[:200]
+    finally:
+        connection.close()
+    return "" if 200 <= status < 300 else f"it answered {status}"
+
+
+def watch(server: Asked, ended: threading.Event) -> None:
+    """Ask one server until ``ended``."""
+    began = time.monotonic()
+    while question(server.url, STARTING_TIMEOUT_S):
+        if ended.wait(STARTING_S):
+            return
+    emit("ready", name=server.name, seconds=round(time.monotonic() - began, 3))
+    row = 0
+    while server.every_s is not None and not ended.wait(server.every_s):
+        why = question(server.url, server.timeout_s)
+        if not why:
+            if row >= server.misses:
+                emit("healthy", name=server.name)
+            row = 0
+            continue
+        row += 1
+        emit("missed", name=server.name, why=why, row=row)
+        if row == server.misses:
+            emit("unhealthy", name=server.name, why=why)
+
+
+def main() -> int:
+    """Until SIGTERM or SIGINT."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    servers = [Asked(**each) for each in json.loads(sys.argv[1])]
+    emit("holding")
+    for server in servers:
+        threading.Thread(target=watch, args=(server, ended), name=server.name, daemon=True).start()
+    while not ended.wait(3600):
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

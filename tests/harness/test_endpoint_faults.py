@@ -1,0 +1,312 @@
+"""The client against servers that misbehave: a clear error that names the server, and nothing that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from dataclasses import replace
+
+import pytest
+
+for _name in ("aiohttp", "msgspec", "uvloop"):
+    pytest.importorskip(_name)
+
+from orchestrator.harness.client.asking import Asking, Target
+from orchestrator.harness.client.errors import EndpointError
+from little_servers import MODELS, STREAM, Script, chunk, end, event, good, plain, serving
+
+NEVER = threading.Event()
+LIMIT = 4
+
+
+class Heard:
+    """What a listener was told; ``over`` when every request has had its end."""
+
+    def __init__(self, count: int) -> None:
+        self.firsts: list = []
+        self.replies: dict = {}
+        self.lost_ones: list = []
+        self.error: BaseException | None = None
+        self._count, self.over = count, asyncio.Event()
+
+    def _one(self) -> None:
+        self._count -= 1
+        if not self._count:
+            self.over.set()
+
+    def first(self, number, tokens):
+        self.firsts.append((number, tokens))
+
+    def done(self, number, index, reply):
+        self.replies[number] = reply
+        self._one()
+
+    def failed(self, error):
+        assert self.error is None, "only the first failure is told"
+        self.error = error
+
+    def lost(self, number, *, begun):
+        self.lost_ones.append((number, begun))
+        self._one()
+
+
+async def _talk(target: Target, count: int, forms, in_flight: int) -> Heard:
+    asking = Asking(target, in_flight)
+    try:
+        abouts = await asking.open()
+        dialect = await asking.agree(abouts, forms, lambda form: [1, 2, 3] if form == "tokens" else "why?")
+        heard = Heard(count)
+        asking.listen(dialect, lambda index: dialect.body("small", [1, 2, 3 + index], LIMIT), lambda _: 7, heard)
+        for number in range(count):
+            asking.submit(number, number)
+        await heard.over.wait()
+        return heard
+    finally:
+        await asking.close()
+
+
+def talk(url: str | tuple, count: int = 1, *, forms=("tokens",), in_flight: int = 64, **more) -> Heard:
+    """Meet the servers, ask for ``count`` answers, wait for all; raises what meeting them raises."""
+    urls = (url,) if isinstance(url, str) else url
+    target = Target(urls=urls, model="small", limit=LIMIT, **{"ready_s": 1.0, "stall_s": 0.6, **more})
+    return asyncio.run(asyncio.wait_for(_talk(target, count, forms, in_flight), 20))
+
+
+def after_greeting(answer):
+    """A server whose first answer, which shows how it is asked, is good."""
+    greeted = threading.Event()
+
+    def parts(asked):
+        if not greeted.is_set():
+            greeted.set()
+            return good(asked)
+        return answer(asked)
+
+    return Script(parts)
+
+
+def test_good_answers_come_back_with_their_tokens():
+    with serving(Script(good)) as url:
+        heard = talk(url, 3)
+    assert heard.error is None
+    assert [heard.replies[number].tokens for number in range(3)] == [[100, 101, 102, 103]] * 3
+    assert sorted(heard.firsts) == [(number, [100]) for number in range(3)]
+
+
+def test_an_answer_without_numbers_has_its_text_and_the_count_of_usage():
+    with serving(Script(lambda asked: good(asked, numbers=False))) as url:
+        heard = talk(url)
+    assert (heard.replies[0].tokens, heard.replies[0].text, heard.replies[0].count) == (None, " 0 1 2 3", 4)
+    assert heard.firsts == [(0, None)]
+
+
+def _answer(*parts):
+    return lambda _: [STREAM, *parts]
+
+
+HALF = chunk(event("a", 1))[:-20]
+FAULTS = {
+    "500": (lambda _: [plain(500, {"error": {"message": "out of memory"}})], "answered 500: out of memory"),
+    "context": (
+        lambda _: [plain(400, {"error": {"message": "request (600 tokens) exceeds the context (512)"}})],
+        "answered 400: request (600 tokens) exceeds the context (512)",
+    ),
+    "error in the stream": (
+        _answer(chunk(event("a", 1)), chunk(b'data: {"error": {"message": "the engine died"}}\n\n'), b"0\r\n\r\n"),
+        "failed in the middle of an answer: the engine died",
+    ),
+    "stalls": (_answer(chunk(event("a", 1)), NEVER), "stopped in the middle of an answer for 0.6 s"),
+    "never begins": (lambda _: [NEVER], "said nothing for 0.6 s"),
+    "half a chunk": (_answer(HALF, b""), "closed the connection in the middle of an answer"),
+    "closes early": (_answer(chunk(event("a", 1)), b""), "closed the connection in the middle of an answer"),
+    "ends early": (_answer(chunk(event("a", 1)), b"0\r\n\r\n"), "closed the connection before its answer ended"),
+    "half an event": (
+        _answer(chunk(event("a", 1)[:-9]), b"0\r\n\r\n"),
+        "closed the connection before its answer ended",
+    ),
+    "only empty tokens": (_answer(chunk(event("")), chunk(end(0)), b"0\r\n\r\n"), "gives an empty answer"),
+    "another model": (
+        _answer(chunk(event("a", 1, model="large\x1b[2J")), chunk(end(1)), b"0\r\n\r\n"),
+        "was asked for the model `small` and answers with `large?[2J`",
+    ),
+    "NaN": (
+        _answer(chunk(b'data: {"choices": [{"text": "a", "index": NaN}]}\n\n'), b"0\r\n\r\n"),
+        "no JSON of OpenAI's interface",
+    ),
+    "no JSON": (_answer(chunk(b"data: <html>\x00\n\n"), b"0\r\n\r\n"), "no JSON of OpenAI's interface"),
+    "another type": (
+        _answer(chunk(b'data: {"choices": [{"text": 7}]}\n\n'), b"0\r\n\r\n"),
+        "no JSON of OpenAI's interface",
+    ),
+    "endless line": (_answer(*[chunk(b"data: " + b"a" * 2**16)] * 40, b"0\r\n\r\n"), "longer than 1048576 bytes"),
+    "too many tokens": (
+        _answer(*[chunk(event("a", 1))] * 5, chunk(end(5)), b"0\r\n\r\n"),
+        "asked for at most 4 tokens and gives more",
+    ),
+    "in one piece": (
+        lambda _: [plain(200, {"choices": [{"text": "all of it"}]})],
+        "in one piece though a stream was asked for",
+    ),
+    "redirect": (
+        lambda _: [plain(302, b"", more="Location: http://elsewhere.example/v1\r\n")],
+        "redirects to elsewhere.example (302), which is not followed",
+    ),
+    "a proxy": (
+        lambda _: [plain(502, b"<h1>Bad gateway</h1>", kind="text/html")],
+        "answered 502 with text/html, which is not OpenAI's interface",
+    ),
+    "no HTTP": (lambda _: [b"SSH-2.0-OpenSSH\r\n", b""], "does not speak HTTP"),
+    "hangs up": (lambda _: [b""], "closed the connection without an answer"),
+    "usage alone": (_answer(chunk(event("a")), chunk(b"data: [DONE]\n\n"), b"0\r\n\r\n"), "nor how many there are"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_in_an_answer_ends_all_and_is_told_once(name):
+    answer, words = FAULTS[name]
+    with serving(after_greeting(answer)) as url:
+        heard = talk(url, 5, in_flight=2)
+        assert isinstance(heard.error, EndpointError)
+        assert url in str(heard.error)
+        assert words in str(heard.error)
+        assert not any(ord(letter) < 32 for letter in str(heard.error))
+        assert len(heard.lost_ones) + len(heard.replies) == 5
+
+
+def test_a_server_that_is_not_there_is_waited_for_so_long():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(EndpointError, match=r"cannot be reached: .* \(for 0.4 s\)"):
+        talk(url, ready_s=0.4)
+
+
+def test_a_server_that_loads_is_waited_for():
+    times = []
+
+    def models(_):
+        times.append(1)
+        return [plain(503, {"error": {"message": "Loading model"}}) if len(times) < 3 else plain(200, MODELS)]
+
+    with serving(replace(Script(good), pages={"/v1/models": models})) as url:
+        assert talk(url, ready_s=10).error is None
+
+
+def test_one_that_loads_for_ever_is_told():
+    pages = {"/v1/models": lambda _: [plain(503, {"error": {"message": "Loading model"}})]}
+    with serving(replace(Script(good), pages=pages)) as url, pytest.raises(EndpointError, match="answers 503"):
+        talk(url, ready_s=0.4)
+
+
+def test_a_server_without_the_model_says_which_it_has():
+    models = {"data": [{"id": "other"}, {"id": "an\x1bother"}]}
+    with serving(Script(good, models=models)) as url:
+        with pytest.raises(EndpointError, match="has no model `small`; it has: other, an.other"):
+            talk(url)
+
+
+@pytest.mark.parametrize(
+    "models", [[1, 2], {"data": [{"name": "small"}]}, b"<html>hello</html>", {"data": NotImplemented}]
+)
+def test_a_server_that_is_no_openai_api_is_told(models):
+    document = b'{"data": NaN}' if models == {"data": NotImplemented} else models
+    with serving(Script(good, models=document)) as url, pytest.raises(EndpointError, match="no server of OpenAI's"):
+        talk(url)
+
+
+def test_a_wrong_key_is_refused_and_never_repeated():
+    with serving(Script(good, wants_key="sk-right")) as url:
+        with pytest.raises(EndpointError, match=r"refuses the key, or wants one \(401\)") as caught:
+            talk(url, key="sk-wrong")
+        assert "sk-wrong" not in str(caught.value)
+        assert talk(url, key="sk-right").error is None
+
+
+def test_a_redirect_of_the_greeting_is_not_followed():
+    asked = Script(good)
+    with serving(asked) as elsewhere:
+        pages = {"/v1/models": lambda _: [plain(307, b"", more=f"Location: {elsewhere}/v1/models\r\n")]}
+        with serving(Script(good, pages=pages)) as url, pytest.raises(EndpointError, match="not followed"):
+            talk(url, key="sk-right")
+    assert not asked.asked
+
+
+def test_a_certificate_that_nobody_knows_is_refused_and_one_that_is_given_is_taken(tmp_path):
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with serving(Script(good), context) as url:
+        with pytest.raises(EndpointError, match="certificate that nobody here vouches for"):
+            talk(url, ready_s=0.3)
+        assert talk(url, ca_file=str(tmp_path / "ca.pem")).error is None
+
+
+def test_proxies_of_the_environment_are_not_used(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with serving(Script(good)) as url:
+        assert talk(url).error is None
+
+
+def test_strict_servers_are_asked_without_what_openai_does_not_have():
+    def strict(asked):
+        if "return_token_ids" in asked.body:
+            return [plain(422, {"detail": [{"msg": "extra fields not permitted"}]})]
+        return good(asked, numbers=False)
+
+    with serving(Script(strict)) as url:
+        assert talk(url).replies[0].text == " 0 1 2 3"
+
+
+def test_a_server_that_takes_no_tokens_is_asked_with_text():
+    def texts(asked):
+        if isinstance(asked.body["prompt"], list):
+            return [plain(400, {"error": {"message": "prompt must be a string"}})]
+        return good(asked)
+
+    script = Script(texts)
+    with serving(script) as url:
+        target = Target(urls=(url,), model="small", limit=LIMIT)
+        dialect = asyncio.run(_agreed(target, ("tokens", "text")))
+    assert dialect.form == "text"
+
+
+def test_a_server_that_counts_the_prompts_tokens_otherwise_reads_no_tokens():
+    def misread(asked):
+        usage = {"prompt_tokens": 17, "completion_tokens": 2}
+        return [STREAM, chunk(event("a", 1)), chunk(event("b", 2, finish="stop", usage=usage)), b"0\r\n\r\n"]
+
+    with serving(Script(misread)) as url, pytest.raises(EndpointError, match="a prompt of 3 tokens for one of 17"):
+        asyncio.run(_agreed(Target(urls=(url,), model="small", limit=LIMIT), ("tokens",)))
+
+
+async def _agreed(target, forms):
+    asking = Asking(target, 1)
+    try:
+        return await asking.agree(await asking.open(), forms, lambda form: [1, 2, 3] if form == "tokens" else "why?")
+    finally:
+        await asking.close()
+
+
+def test_requests_go_to_the_server_with_the_least_to_do():
+    stuck, scripts = threading.Event(), []
+    slow = after_greeting(lambda asked: [STREAM, chunk(event("a", 1)), stuck, *good(asked)[2:]])
+    quick = Script(good)
+    scripts += [slow, quick]
+    with serving(slow) as first, serving(quick) as second:
+        threading.Timer(0.4, stuck.set).start()
+        heard = talk((first, second), 6, in_flight=1, stall_s=5)
+    assert heard.error is None
+    completions = [sum(asked.path == "/v1/completions" for asked in script.asked) for script in scripts]
+    assert completions == [1 + 3, 1 + 3], "spread evenly, as all came at once; one of each was the greeting"
+
+
+def test_a_connection_that_was_closed_while_idle_is_no_fault():
+    def once(asked):
+        return [*good(asked), b""]  # closes although it did not say so
+
+    with serving(Script(once)) as url:
+        assert talk(url, 3, in_flight=1).error is None
