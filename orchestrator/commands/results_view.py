@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 from orchestrator.commands.common import counted, shortened
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.metrics import nanoseconds, text
-from orchestrator.results.summary import accuracy_text, ceiling_text, interval_text, mark, metric_text
+from orchestrator.results.summary import (
+    accuracy_text,
+    beside,
+    ceiling_text,
+    interval_text,
+    mark,
+    metric_text,
+    reserved_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +44,8 @@ def show_listing(console: Console, listing: Listing) -> None:
 
 def _list_row(one: RunDocument) -> tuple[str, ...]:
     verdict = mark(one["verdict"], good=one["verdict"] in GOOD_VERDICTS, running=one["status"] == "running")
+    if one.get("disturbed"):
+        verdict += ", disturbed"
     return (one["run_id"], one["target"] or "–", _outcome(one["metrics"]), verdict)
 
 
@@ -62,6 +72,7 @@ def show_summary(console: Console, summary: Summary) -> None:
     """Verdict first, then numbers with units, then what they were measured with."""
     record, result = summary.record, summary.loadgen
     rows = [("verdict", summary.verdict), *(("why", reason) for reason in summary.reasons)]
+    rows += [("disturbed", reason) for reason in summary.disturbed]
     if result is not None:
         rows += _reported(result)
     for one in summary.accuracies:
@@ -72,6 +83,10 @@ def show_summary(console: Console, summary: Summary) -> None:
     rows += [("client's ceiling", ceiling)] if ceiling else []
     rows += _roles(record)
     rows += _origin(summary)
+    if record.reservation is not None:
+        rows.append(("processors reserved", reserved_text(record.reservation)))
+    if record.disturbance is not None:
+        rows += [(f"processors: {name}", value) for name, value in beside(record.disturbance)]
     latencies = summary.loadgen.latency_ns if summary.loadgen is not None else {}
     rows += [(f"latency {name}", nanoseconds(value)) for name, value in latencies.items()]
     rows += [(name, f"{_value(one.value)} ({one.source})") for name, one in record.settings.items()]
@@ -162,6 +177,10 @@ def show_comparisons(console: Console, comparisons: Sequence[Comparison], allowe
     console.summary(markdown_table(f"mlorch: {title}", _COLUMNS, rows, right=(2, 3, 4), note=note))
     for one in comparisons:
         _differences(console, one)
+    for one in comparisons:
+        for when, summary in (("before", one.was), ("now", one.now)):
+            if summary.disturbed:
+                console.warn(f"{_test(one)}: the run {when} was disturbed: {'; '.join(summary.disturbed)}")
     for one in comparisons:
         if one.regressed:
             name = _test(one)

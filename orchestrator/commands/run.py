@@ -67,6 +67,17 @@ if TYPE_CHECKING:
     metavar="WHICH",
     help="Devices of the target: all (default), 0,2 or 0-3, 0:1 (a part), count:2, uuid:…, pci:…; none.",
 )
+@click.option(
+    "--cpus",
+    default="",
+    metavar="LIST",
+    help="This host's processors to run on, as the kernel lists them: 0-3,8 (default: one thread of every core).",
+)
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    help="Wait for processors that another run on this host has (default), or fail at once.",
+)
 @set_option
 @click.option("--roles", default="", metavar="A,B", help="Parts in containers of their own: server,client.")
 @click.option("--endpoint", default="", metavar="URL", help="A server of OpenAI's interface that is there already.")

@@ -89,7 +89,7 @@ def headline(summary: Summary) -> str:
     """One test in a few words: ``VALID, 2,275 samples/s``."""
     from orchestrator.results.summary import accuracy_text, metric_text
 
-    words = [summary.verdict]
+    words = [summary.verdict, *(["disturbed"] if summary.disturbed else [])]
     if summary.accuracy is not None:
         words.append(f"{accuracy_text(summary.accuracy)} of {summary.accuracy.samples:,} samples")
     elif summary.loadgen is not None and summary.loadgen.result is not None:
@@ -117,6 +117,11 @@ def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
             causes.setdefault((summary.verdict, summary.reasons), []).append(summary)
     for alike in causes.values():
         _complain(console, alike)
+    for summary in summaries:
+        if summary.disturbed:
+            record = summary.record
+            what = f"{record.benchmark} {record.scenario} {record.mode}"
+            console.warn(f"{what} was disturbed: {'; '.join(summary.disturbed)}")
     for note in dict.fromkeys(summary.record.note for summary in summaries):
         console.result(note)
     console.say(f"records and reports: {results}")

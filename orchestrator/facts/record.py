@@ -18,6 +18,7 @@ from orchestrator.facts.codec import CodecError, from_plain, to_plain
 from orchestrator.facts.containers import ContainerOptions, Deployed, Owner
 from orchestrator.facts.endpoints import EndpointFact  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.measured import LoadGenResult, Measured  # noqa: TC001 (the codec reads the annotations)
+from orchestrator.facts.processors import Disturbance, Reservation  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.runs import DeviceInjection
 from orchestrator.facts.strict_json import strict_json
 
@@ -253,6 +254,10 @@ class RunRecord:
     """The servers of a run of several containers; ``container`` is then the client's."""
     endpoint: EndpointFact | None = None
     """The system under test, where it was there already and nothing of it is mlorch's."""
+    reservation: Reservation | None = None
+    """The processors kept from other runs of mlorch, and how long it waited for them; None in older records."""
+    disturbance: Disturbance | None = None
+    """What else happened on its processors while it was measured; None where nobody looked."""
     version: int = VERSION
 
     @property

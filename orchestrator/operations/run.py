@@ -13,6 +13,7 @@ from orchestrator.errors import MlorchError, StepFailed
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations import run_plan
 from orchestrator.operations.run_plan import PlannedRun, record_context, session_of
+from orchestrator.operations.run_processors import check_processors, with_processors
 from orchestrator.operations.run_rates import lacks_rate, measured_rate, next_settings, rate_from
 from orchestrator.operations.target_choice import require_host
 from orchestrator.plan.run.settings import Choices
@@ -84,11 +85,12 @@ def run(context: Context, request: RunRequest, progress: Progress, watcher: Watc
 
     with signals_interrupt(), ready_endpoint(request, this_user().inside) as endpoint:
         prepared = prepare(context, request, progress, watcher, endpoint)
-        _warm_report_later()
-        for outcome in outcomes(prepared):
-            summary = _reported(outcome)
-            prepared.runner.engine.wait_removed()
-            yield summary
+        with with_processors(prepared, progress) as ready:
+            _warm_report_later()
+            for outcome in outcomes(ready):
+                summary = _reported(outcome)
+                ready.runner.engine.wait_removed()
+                yield summary
 
 
 def _warm_report_later() -> None:
@@ -191,6 +193,7 @@ def prepare(
     store.sweep()
     endpoint, key = (None, "") if ready is None else (ready.endpoint, ready.key)
     environment = run_plan.run_environment(context, request, chosen, host, facts, limits)
+    check_processors(environment, progress)
     environment = replace(environment, endpoint=endpoint)
     planned = run_plan.with_server_images(selection, planned, lambda side: context.plans(side).plans[0].image)
     for one in planned:  # without its assets: limits, groups, devices and memory are checked so
@@ -326,6 +329,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
         with contextlib.suppress(MlorchError):  # where one answers, it decides how devices are passed
             engine = context.engine.facts()
     environment = run_plan.run_environment(context, request, chosen, host, engine, {}, dry=True)
+    check_processors(environment, context.talk)
     run = PlannedRun(
         request=request,
         planned=planned,

@@ -23,6 +23,7 @@ from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 from orchestrator.plan.run.planner import plan_run, run_id
+from orchestrator.plan.run.processors import parse_cpus
 from orchestrator.plan.run.scoring import LAYER as SCORING_LAYER
 from orchestrator.plan.run.scoring import is_scored
 from orchestrator.plan.run.settings import Choices
@@ -266,6 +267,7 @@ def run_environment(
         owner=owner_label(this_process()),
         devices=devices,
         device_selection=request.devices,
+        cpus=parse_cpus(request.cpus),
         limits=limits,
     )
 

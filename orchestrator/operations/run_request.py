@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.plan_cache import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy, option, words_of
 from orchestrator.operations.run_endpoint import check_endpoint
 from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.devices.choice import parse
+from orchestrator.plan.run.processors import parse_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +50,10 @@ class RunRequest:
     target_qps: float | None = option("--target-qps", None)
     find: bool = option("--find", default=False)
     devices: str = option("--devices", "")
+    cpus: str = option("--cpus", "")
+    """The host's processors to run on, as the kernel lists them (``0-3,8``); empty: one thread of every core."""
+    wait: bool = option("--wait", default=True)
+    """Whether to wait for processors that another mlorch on this host has, or fail at once."""
     changes: tuple[str, ...] = option("--set", ())
     """``KEY=VALUE`` each: choices of the benchmark's axes, fields of its recipe, parameters of its harness."""
     roles: str = option("--roles", "")
@@ -91,7 +97,7 @@ def checked(request: RunRequest) -> RunRequest:
 
     Raises:
         UsageError: `unknown-scenario`, `unknown-mode`, `target-qps`, `devices-syntax`,
-            `duration`; options that exclude each other.
+            `cpus-syntax`, `duration`; options that exclude each other.
     """
     request = replace(
         request,
@@ -105,6 +111,7 @@ def checked(request: RunRequest) -> RunRequest:
         scenarios=tuple(_scenario(name) for name in request.scenarios),
         mode=known_name("mode", request.mode, MODES),
         devices=request.devices.strip(),
+        cpus=cpu_list(parse_cpus(request.cpus)),
     )
     if request.target_qps is not None and not 0 < request.target_qps < 1e9:
         hint = "give a rate in samples a second, such as 50 or 0.5; without it the rate is measured before the test"

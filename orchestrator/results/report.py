@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.facts.metrics import METRICS, nanoseconds, percent, text
+from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results import histogram
 from orchestrator.results.charts import latency_chart
-from orchestrator.results.summary import COLUMNS, RIGHT, interval_text, metric_text, row
+from orchestrator.results.summary import COLUMNS, RIGHT, beside, interval_text, metric_text, reserved_text, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -85,7 +86,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    words = (facts, interval_text, metric_text, nanoseconds, percent, setting_text, text)
+    words = (beside, facts, interval_text, metric_text, nanoseconds, percent, reserved_text, setting_text, text)
     found.filters.update({each.__name__: each for each in words})
     return found
 
@@ -202,13 +203,7 @@ def spans(numbers: Sequence[int]) -> str:
     ordered = sorted(set(numbers))
     if list(numbers) != ordered:
         return ", ".join(map(str, numbers))
-    parts: list[list[int]] = []
-    for number in ordered:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+    return cpu_list(ordered).replace(",", ", ")
 
 
 def limits(container: ContainerRun) -> list[tuple[str, str]]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import GOOD_VERDICTS, NEAR
-from orchestrator.facts.metrics import LATENCIES, nanoseconds, text
+from orchestrator.facts.metrics import LATENCIES, nanoseconds, percent, text
+from orchestrator.facts.processors import cpu_list
 from orchestrator.results.measure import measured_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.facts.measured import Accuracy, LoadGenResult, Measured, Metric
+    from orchestrator.facts.processors import Disturbance, Reservation
     from orchestrator.facts.record import RunRecord
     from orchestrator.results.store import Entry
 
@@ -71,6 +73,11 @@ class Summary:
             found += self.measured.reasons
         return tuple(dict.fromkeys(found))
 
+    @property
+    def disturbed(self) -> tuple[str, ...]:
+        """Why its figures may be others than on a quiet machine; empty where they are not, or nobody knows."""
+        return self.record.disturbance.reasons if self.record.disturbance is not None else ()
+
 
 def ceiling_text(measured: Measured) -> str:
     """What the client itself could do, and how near the result comes to it; empty where nobody measured that."""
@@ -120,6 +127,9 @@ def document(summary: Summary) -> dict[str, object]:
         "record": str(summary.folder / RECORD),
         "note": record.note,
         "changed_rules": list(record.changed_rules),
+        "disturbed": None if record.disturbance is None else record.disturbance.disturbed,
+        "disturbance": None if record.disturbance is None else to_plain(record.disturbance),
+        "reservation": None if record.reservation is None else to_plain(record.reservation),
     }
 
 
@@ -153,7 +163,7 @@ def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:
     latency = result.latency_ns if result else {}
     headline = metric_text(result.result) if result and result.result else "–"
     accuracy = summary.accuracy
-    word = summary.verdict
+    word, disturbed = summary.verdict, ", disturbed" if summary.disturbed else ""
     return (
         record.benchmark,
         record.scenario,
@@ -161,7 +171,7 @@ def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:
         headline,
         *(nanoseconds(latency[name]) if name in latency else "–" for name in ("p50", "p90", "p99")),
         f"{accuracy_text(accuracy)} of {accuracy.samples:,}" if accuracy else "–",
-        mark(word, good=summary.good, running=record.status == "running") if marks else word,
+        f"{mark(word, good=summary.good, running=record.status == 'running') if marks else word}{disturbed}",
     )
 
 
@@ -186,6 +196,38 @@ def interval_text(accuracy: Accuracy) -> str:
         return ""
     low, high = accuracy.interval
     return f"{text(low, accuracy.unit)} to {text(high, accuracy.unit)}"
+
+
+def beside(disturbance: Disturbance) -> list[tuple[str, str]]:
+    """What else happened on a test's processors, as names and values in words; what is not known is said."""
+    shares = {
+        "used by the test": disturbance.own,
+        "by other programs": disturbance.others,
+        "in the worst second": disturbance.worst_others,
+        "other threads of its cores": disturbance.siblings,
+        "stolen by the hypervisor": disturbance.steal,
+        "stopped by a quota": disturbance.throttled,
+        "some task waited for a processor": disturbance.pressure,
+    }
+    rows = [(name, percent(value)) for name, value in shares.items() if value is not None]
+    if disturbance.thermal is not None:
+        rows.append(("slowed down for heat", f"{disturbance.thermal:,} times"))
+    if disturbance.load:
+        rows.append(("load average before and after", ", ".join(f"{value:.2f}" for value in disturbance.load)))
+    rows += [
+        ("another mlorch meanwhile", f"{one.words()}, on processors {cpu_list(one.cpus)}")
+        for one in disturbance.other_runs
+    ]
+    return [*rows, *(("not known", why) for why in disturbance.unknown)]
+
+
+def reserved_text(reservation: Reservation) -> str:
+    """Which processors were kept from other runs, and how long it waited for them."""
+    words = [cpu_list(reservation.cpus) or "none"]
+    if reservation.waited_s:
+        words.append(f"after {reservation.waited_s:.1f} s")
+    words += [f"waited for {holder.words()}" for holder in reservation.waited_for]
+    return "; ".join((*words, *reservation.unreserved))
 
 
 def metric_text(metric: Metric) -> str:

@@ -18,6 +18,7 @@ from orchestrator.results.loadgen import other_sample_count
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import Store, now, release_reserve
 from orchestrator.runs.contain import Containers
+from orchestrator.runs.disturbance import Meter
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
 from orchestrator.runs.folder import prepare_folder, with_files
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.runs import RunStep
     from orchestrator.runs.contain import Ended
     from orchestrator.runs.record import RecordContext, Session
+    from orchestrator.runs.reservation import Reserved
 
     Measure = Callable[[RunRecord, Path, Mapping[str, object]], tuple[Measured, StepFailed | None]]
     """Reads what a run measured, and says why LoadGen's logs could not be read if they could not."""
@@ -56,6 +58,21 @@ class Watcher:
         """A test ended."""
 
 
+class _Metered(Watcher):
+    """Hands on what happens, and tells a meter of it."""
+
+    def __init__(self, watcher: Watcher, meter: Meter) -> None:
+        self._watcher = watcher
+        self._meter = meter
+
+    def event(self, step: RunStep, event: Mapping[str, object]) -> None:
+        self._meter.event(event)
+        self._watcher.event(step, event)
+
+    def line(self, step: RunStep, text: str) -> None:
+        self._watcher.line(step, text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of one test: its record, its folder, and why it failed if it did."""
@@ -74,6 +91,8 @@ class Runner:
     session: Session
     watcher: Watcher
     measure: Measure = measure
+    reserved: Reserved | None = None
+    """The processors that are reserved for its tests; None where nobody reserved any."""
 
     def run(self, step: RunStep, record_context: RecordContext, *, number: int = 1, total: int = 1) -> Outcome:
         """One step; the watcher hears of it. A test that fails or is INVALID is an outcome, no error.
@@ -88,11 +107,18 @@ class Runner:
 
     def _run(self, step: RunStep, record_context: RecordContext) -> Outcome:
         record = first_record(step, record_context, self.session, now())
+        if self.reserved is not None:
+            self.reserved.at(step.run_id)
+            record = replace(record, reservation=self.reserved.facts)
         folder = self.store.begin(record)
-        containers = Containers(engine=self.engine, watcher=self.watcher, secrets=self.session.secrets)
+        meter = self._meter(step)
+        watcher = _Metered(self.watcher, meter)
+        containers = Containers(engine=self.engine, watcher=watcher, secrets=self.session.secrets)
         try:
             prepare_folder(folder, step)
-            ended = containers.run(step, folder)
+            with meter:
+                ended = containers.run(step, folder)
+            record = replace(record, disturbance=meter.found())
         except BaseException as exc:  # noqa: BLE001 (always raised again)
             record = replace(record, roles=with_ends(record.roles, containers.roles))
             self._cut_short(record, folder, exc, step.results_owner)
@@ -102,6 +128,16 @@ class Runner:
             record = replace(record, container=ran)
         record = replace(record, left=left, roles=with_ends(record.roles, containers.roles))
         return self._close(record, folder, ended, step)
+
+    def _meter(self, step: RunStep) -> Meter:
+        """What watches the test's processors."""
+
+        def containers() -> list[str]:
+            return [found.container_id for found in self.engine.containers(f"{RUN_LABEL}={step.run_id}")]
+
+        if self.reserved is None:
+            return Meter(step=step, containers=containers)
+        return Meter(step=step, containers=containers, other_runs=self.reserved.other_runs)
 
     def _close(self, record: RunRecord, folder: Path, ended: Ended, step: RunStep) -> Outcome:
         """The final record of a container that ran to its own end."""

@@ -39,10 +39,12 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
     """
     benchmark, target = workload.benchmark, workload.target
     devices = plan_devices(target, environment.devices, environment.device_selection, environment.user.inside)
-    cpus = cpu_set(environment.host, devices.near)
+    cpus = cpu_set(environment.host, devices.near, environment.cpus)
     own_cpus = client_cpus(workload, cpus)
     is_client = bool(benchmark.roles) or environment.endpoint is not None
     settings, provenance = settings_of(workload, cell, identifier, choices, own_cpus)
+    if environment.cpus and "execution.cpus" in provenance:
+        provenance["execution.cpus"] = "command line"
     container = container_of(workload, environment, cell, identifier, own_cpus, Devices() if is_client else devices)
     roles = None
     if benchmark.roles:

@@ -4,16 +4,85 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import HostLimitError
+from orchestrator.errors import HostLimitError, UsageError
+from orchestrator.facts.processors import cpu_list
 
 if TYPE_CHECKING:
     from orchestrator.facts.host import HostFacts
 
 _GIB = 2**30
+_MOST_CPUS = 1 << 16
+"""Beyond any kernel's NR_CPUS: a larger number is a slip of the keys, and a range of it would fill the memory."""
 
 
-def cpu_set(host: HostFacts, near: tuple[int, ...] = ()) -> tuple[int, ...]:
-    """One hardware thread of every physical core that may be used, node by node.
+def parse_cpus(text: str) -> tuple[int, ...]:
+    """The processors of a Linux cpuset list, ``0-3,8``; empty text names none, which stands for mlorch's choice.
+
+    Raises:
+        UsageError: `cpus-syntax`.
+    """
+    if not text.strip():
+        return ()
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = (word.strip() for word in part.partition("-"))
+        ends = [first, last] if dash else [first]
+        if not all(word.isascii() and word.isdigit() and int(word) < _MOST_CPUS for word in ends):
+            raise _no_cpus(f"`{part.strip()}` is neither a processor's number nor a range of them")
+        low, high = int(first), int(ends[-1])
+        if high < low:
+            raise _no_cpus(f"the range `{part.strip()}` ends before it begins")
+        found.update(range(low, high + 1))
+    return tuple(sorted(found))
+
+
+def _no_cpus(why: str) -> UsageError:
+    hint = "give numbers and ranges of them, as the kernel's lists have them: --cpus 0-3,8"
+    return UsageError(f"--cpus: {why}", hint=hint, slug="cpus-syntax")
+
+
+def require_allowed(host: HostFacts, asked: tuple[int, ...]) -> None:
+    """Whether the processors that were asked for can be had.
+
+    Raises:
+        UsageError: `cpus-not-allowed`, which tells what this host does not have from what this process may not use.
+    """
+    absent = [cpu for cpu in asked if cpu not in host.online_cpus]
+    barred = [cpu for cpu in asked if cpu in host.online_cpus and cpu not in host.allowed_cpus]
+    why = []
+    if absent:
+        why.append(f"this host has no processor {cpu_list(absent)} (it has {cpu_list(host.online_cpus)})")
+    if barred:
+        why.append(f"{cpu_list(barred)} may not be used from here: its affinity or control group leaves it out")
+    if why:
+        raise UsageError(
+            f"--cpus {cpu_list(asked)}: {'; '.join(why)}",
+            hint=f"choose from {cpu_list(host.allowed_cpus)}",
+            slug="cpus-not-allowed",
+        )
+
+
+def core_advice(host: HostFacts, asked: tuple[int, ...]) -> str:
+    """What to know of processors that were asked for and are threads of one core; empty where none are."""
+    shared = [core for core in host.cores if len(set(core) & set(asked)) > 1]
+    if not shared:
+        return ""
+    pairs = ", ".join(cpu_list(set(core) & set(asked)) for core in shared[:4])
+    more = " …" if len(shared) > 4 else ""
+    better = [next(cpu for cpu in core if cpu in asked) for core in host.cores if set(core) & set(asked)]
+    return (
+        f"--cpus {cpu_list(asked)} has several threads of one core ({pairs}{more}), which share its units: times vary "
+        f"more; one thread of each is --cpus {cpu_list(better)}"
+    )
+
+
+def whole_cores(host: HostFacts, cpus: tuple[int, ...]) -> tuple[int, ...]:
+    """``cpus`` and the other threads of their cores: what another test on them would disturb."""
+    return tuple(sorted({thread for core in host.cores if set(core) & set(cpus) for thread in core} | set(cpus)))
+
+
+def cpu_set(host: HostFacts, near: tuple[int, ...] = (), asked: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """One hardware thread of every physical core that may be used, node by node; those that were asked for, if any.
 
     ``near`` are memory nodes to stay on, those of the devices that are used; it restricts
     nothing where none of their cores may be used, or the host has one node only.
@@ -21,7 +90,12 @@ def cpu_set(host: HostFacts, near: tuple[int, ...] = ()) -> tuple[int, ...]:
     A second thread of a core shares its vector units, so for dense arithmetic it
     adds little and makes times vary. Where a core's first thread is not allowed,
     its first allowed one is taken; all nodes with an allowed core are used whole.
+
+    Raises `HostLimitError` where none may be used; of those asked for as `require_allowed`.
     """
+    if asked:
+        require_allowed(host, asked)
+        return asked
     allowed = _allowed_cpus(host, near)
     chosen = []
     for core in host.cores:

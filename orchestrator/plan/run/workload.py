@@ -62,7 +62,7 @@ class RunEnvironment:
     ``results`` and ``artifacts`` are absolute host folders, ``user`` says who containers are (`plan.run.user`);
     ``devices`` is what the host and its engine have for devices, ``device_selection`` which of them
     to use (`--devices`, empty: all), ``limits`` the most that a container's rlimit may be (None: no bound; a name
-    that is absent is not known and not checked).
+    that is absent is not known and not checked), ``cpus`` the host's processors that were asked for (empty: chosen).
     """
 
     host: HostFacts
@@ -72,6 +72,7 @@ class RunEnvironment:
     owner: str
     devices: DeviceInventory = field(default_factory=DeviceInventory)
     device_selection: str = ""
+    cpus: tuple[int, ...] = ()
     limits: Mapping[str, int | None] = field(default_factory=dict)
     endpoint: Endpoint | None = None
     """The server that is measured, where it is there already."""

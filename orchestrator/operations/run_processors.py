@@ -1,0 +1,56 @@
+"""The processors of a run: what is said of those that were asked for, and the reservation around its tests."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.plan.run.processors import core_advice, require_allowed, whole_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.operations.progress import Talk
+    from orchestrator.operations.run import PreparedRun
+    from orchestrator.operations.run_plan import PlannedRun
+    from orchestrator.plan.run.workload import RunEnvironment
+
+
+def check_processors(environment: RunEnvironment, talk: Talk) -> None:
+    """Refuse processors that cannot be had (`UsageError` [cpus-not-allowed]), and advise on threads of one core."""
+    require_allowed(environment.host, environment.cpus)
+    advice = core_advice(environment.host, environment.cpus)
+    if advice:
+        talk.warn(advice)
+
+
+def processors_of(run: PlannedRun) -> tuple[int, ...]:
+    """All processors that the tests of a run are given, and the other threads of their cores."""
+    host = run.environment.host
+    # What memory another run has now says nothing of what is free when this one's turn comes.
+    idle = replace(run, environment=replace(run.environment, host=replace(host, memory_available=host.memory_total)))
+    first_tests = {planned.plan.benchmark: (planned, cell) for planned, cell in reversed(list(run.tests()))}
+    cpus: set[int] = set()
+    for planned, cell in first_tests.values():  # all tests of a benchmark have the same processors
+        for container in idle.step(planned, cell).containers:
+            cpus.update(container.cpus or host.allowed_cpus)  # a container that is not limited uses all
+    return whole_cores(host, tuple(sorted(cpus)))
+
+
+@contextmanager
+def with_processors(prepared: PreparedRun, talk: Talk) -> Iterator[PreparedRun]:
+    """The run with its processors reserved for as long as the block lasts. Raises as `reserve`."""
+    from orchestrator.host.facts import host_facts
+    from orchestrator.runs.reservation import reserve
+    from orchestrator.runs.sweep import sweep
+
+    runner, request = prepared.runner, prepared.request
+    cpus = processors_of(prepared)
+    with reserve(cpus, runner.session.name, wait=request.wait, say=talk.say, warn=talk.warn) as reserved:
+        if reserved.facts.waited_s:
+            # Whom it waited for may have been killed, and its container still run; what was free then is not what is.
+            for run_id in sweep(runner.engine):
+                talk.warn(f"removed the container of {run_id}, whose mlorch is gone")
+            prepared = replace(prepared, environment=replace(prepared.environment, host=host_facts()))
+        yield replace(prepared, runner=replace(runner, reserved=reserved))
