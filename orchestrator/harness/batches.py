@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import effective, sut, trials
+from .backends import PageLocking
 from .instances import Instances
 from .work import Work
 
@@ -26,7 +27,11 @@ class Batched:
         self._settings = settings
         self._instances = Instances(settings)
         self._work = Work(self._instances, samples, task)
-        self._facts = self._instances.get(1, 0).describe()
+        first = self._instances.get(1, 0)
+        room = first.page_locked() if isinstance(first, PageLocking) else None
+        if room is not None:
+            samples.move(room)
+        self._facts = first.describe()
         self._chosen: Effective | None = None
 
     def describe(self) -> dict[str, object]:
