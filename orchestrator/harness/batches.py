@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from . import effective, sut, trials
 from .backends import PageLocking
 from .instances import Instances
+from .scenarios import SCENARIOS
 from .work import Work
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Batched:
     def calibrate(self) -> Effective:
         """Measure what the settings leave open, and keep the copies that are needed for it."""
         loaded = self._settings.dataset.performance_samples
-        measuring = trials.Trials(self._work, loaded, effective.CALIBRATION_SECONDS)
+        whole = SCENARIOS[self._settings.scenario].arrival == "all at once"
+        measuring = trials.Trials(self._work, loaded, effective.CALIBRATION_SECONDS, whole=whole)
         self._chosen = chosen = effective.resolve(self._settings, measuring)
         self._instances.tune(chosen.layout)
         return chosen
