@@ -96,24 +96,20 @@ def layouts(settings: dict) -> list[list[dict]]:
     """What the sweep tries: rows of loops whose batch grows."""
     cpus = len(settings["execution"]["cpus"])
     splits = [(cpus // each, each) for each in range(1, cpus + 1) if cpus % each == 0]
-    if settings["backend"] == "llamacpp":
-        return [
-            [{"instances": i, "threads": t, "step": step, "batch": b} for b in (1, 2, 4)]
-            for i, t in splits
-            for step in PROMPT_STEPS
-        ]
-    styles = ["graph", "plain"] if on_card(settings) else ["plain"]
-    if settings["scenario"] == "SingleStream":
-        threads = [1] if on_card(settings) else range(1, cpus + 1)
-        return [[{"instances": 1, "threads": each, "batch": 1, "style": style}] for each in threads for style in styles]
-    if on_card(settings):
-        splits = [(each, 1) for each in CARD_INSTANCES if each <= cpus]
     batches = BATCHES + (LARGE_BATCHES if settings["task"] == "recommendation" else ())
-    return [
-        [{"instances": i, "threads": t, "batch": b, "style": style} for b in batches]
-        for i, t in splits
-        for style in styles
-    ]
+    styles = ["plain"]
+    if settings["backend"] == "llamacpp":
+        return [_row(split, batches[:3], step=step) for split in splits for step in PROMPT_STEPS]
+    if on_card(settings):
+        splits, styles = [(each, 1) for each in CARD_INSTANCES if each <= cpus], ["graph", "plain"]
+    if settings["scenario"] == "SingleStream":
+        batches = BATCHES[:1]
+        splits = [(1, 1)] if on_card(settings) else [(1, each) for each in range(1, cpus + 1)]
+    return [_row(split, batches, style=style) for split in splits for style in styles]
+
+
+def _row(split: tuple[int, int], batches: tuple[int, ...], **more: object) -> list[dict]:
+    return [{"instances": split[0], "threads": split[1], "batch": batch, **more} for batch in batches]
 
 
 def best(base: dict, rows: list[list[dict]]) -> dict:

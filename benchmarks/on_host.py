@@ -1,8 +1,8 @@
 """The harness without containers against the bare framework on the same device: a lent GPU, a cloud notebook.
 
 `harness_efficiency.py` with the Python, the framework and LoadGen's wheel that are there, for each framework that has
-the device. Networks are those of `networks.py`, with weights from a seed, so that nothing needs to be fetched: what they
-have learnt makes no difference to their speed.
+the device. Networks are those of `networks.py`, with weights from a seed, so that nothing needs to be fetched: what
+they have learnt makes no difference to their speed.
 """
 
 from __future__ import annotations

@@ -37,25 +37,28 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    unknown = set(arguments.parts) - set(PARTS)
-    if unknown:
-        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    if arguments.target and arguments.write and not arguments.on_host:
-        parser.error("--write is for the table of this machine's default target")
-    parts = arguments.parts
-    if arguments.target or arguments.on_host:
-        parts = ["on_host" if arguments.on_host else "harness"]
+    parts = chosen(parser, arguments)
     given = {"target": arguments.target} if arguments.target else {}
     bars, failed = measured(parts, given)
-    table = render(bars)
     if arguments.json:
         print(json.dumps([{**asdict(bar), "kept": bar.kept} for bar in bars], indent=2))
     else:
-        print(table)
+        print(render(bars))
     if arguments.write:
         whole = not failed and tuple(parts) == PARTS
-        write(table if whole else merged(DOCUMENT.read_text(encoding="utf-8"), bars))
+        write(render(bars) if whole else merged(DOCUMENT.read_text(encoding="utf-8"), bars))
     return 0 if all(bar.kept for bar in bars) and not failed else 1
+
+
+def chosen(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> list[str]:
+    """The parts to measure; ends with usage where there is none of a name."""
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if arguments.on_host:
+        return ["on_host"]
+    if arguments.target and arguments.write:
+        parser.error("--write is for the table of this machine's default target")
+    return ["harness"] if arguments.target else list(arguments.parts)
 
 
 def measured(parts: list[str], given: dict) -> tuple[list, list[str]]:
