@@ -101,11 +101,16 @@ def openvino_call(job: dict, largest: list[np.ndarray]) -> Call:
     return call
 
 
+_ONE_BY_ONE = threading.Lock()
+"""PyTorch reads one program, and records one graph, at a time."""
+
+
 def pytorch_call(job: dict, largest: list[np.ndarray]) -> Call:
     """The module of an exported program, as one would call it: on a card in a stream of this thread's own."""
     import torch
 
-    program = torch.export.load(job["model"])
+    with _ONE_BY_ONE:
+        program = torch.export.load(job["model"])
     if job["provider"] == "cpu":
         torch.get_num_threads()
         torch.set_num_threads(job["threads"])
@@ -121,17 +126,13 @@ def pytorch_call(job: dict, largest: list[np.ndarray]) -> Call:
     return _pytorch_stream(module, job, largest)
 
 
-_RECORDING = threading.Lock()
-"""PyTorch records one graph at a time."""
-
-
 def _pytorch_stream(module, job: dict, largest: list[np.ndarray]) -> Call:
     """Copies from page-locked memory, the module (``graph``: recorded once), and copies back, in one stream."""
     import torch
 
     stream = torch.cuda.Stream(job["provider"])
     hosts = [torch.from_numpy(array).pin_memory() for array in largest]
-    with torch.inference_mode(), torch.cuda.stream(stream), _RECORDING:
+    with torch.inference_mode(), torch.cuda.stream(stream), _ONE_BY_ONE:
         given = [host.to(job["provider"]) for host in hosts]
         for _ in range(3):
             found = module(*given)
@@ -297,7 +298,8 @@ def generate(job: dict) -> dict:
     start = time.perf_counter()
     run_threads(len(tokens), work)
     seconds = time.perf_counter() - start
-    return {"rate": len(order) / seconds, "latency_ns": 1e9 * seconds / len(order), "tokens": sum(tokens)}
+    rate = {"rate": len(order) / seconds, "latency_ns": 1e9 * seconds / len(order)}
+    return rate | {"tokens": sum(tokens), "samples": len(order)}
 
 
 def _server(job: dict, room: int):

@@ -158,10 +158,12 @@ def test_the_fastest_loop_wins_and_a_way_of_calling_that_fails_is_left_out(bench
 
     monkeypatch.setattr(efficiency, "bare", bare)
     rows = [[{"style": style, "batch": batch} for batch in (1, 2, 4, 8, 16)] for style in ("graph", "plain")]
-    assert efficiency.best({}, rows) == {"style": "plain", "batch": 2}
+    assert efficiency.best({"provider": "cuda"}, rows) == {"provider": "cuda", "style": "plain", "batch": 2}
     assert asked == [("graph", 1), ("plain", 1), ("plain", 2), ("plain", 4), ("plain", 8)]
     with pytest.raises(RuntimeError, match="no bare loop runs:\ncannot be recorded"):
-        efficiency.best({}, rows[:1])
+        efficiency.best({"provider": "cuda"}, rows[:1])
+    with pytest.raises(RuntimeError, match="cannot be recorded"):  # on a processor nothing may fail
+        efficiency.best({"provider": "cpu"}, rows)
 
 
 @pytest.mark.parametrize(
