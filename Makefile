@@ -51,8 +51,10 @@ coverage: $(VENV)/.dev engine ## branch coverage of all tests; the figure is the
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --sort=-cover
 
-bench: $(VENV)/.dev engine ## measure the speed bars of docs/benchmarks.md
-	$(BIN)/python benchmarks/run.py $(ARGS)
+# --on-host needs no engine and nothing from an index: the Python of the virtual environment, or the machine's own.
+ON_HOST := $(findstring --on-host,$(ARGS))
+bench: $(if $(ON_HOST),,$(VENV)/.dev engine) ## measure the speed bars of docs/benchmarks.md
+	$(if $(ON_HOST),$(or $(wildcard $(BIN)/python),$(PYTHON)),$(BIN)/python) benchmarks/run.py $(ARGS)
 
 pictures: $(VENV)/.dev engine ## draw the pictures of README and docs from what mlorch prints; runs a short benchmark
 	$(BIN)/python docs/pictures.py

@@ -19,6 +19,10 @@ from pathlib import Path
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+class NotHereError(RuntimeError):
+    """What a part measures is not on this machine; the message says what lacks."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
     """One row of docs/benchmarks.md: a ratio (or seconds), and the bar that it has to keep."""

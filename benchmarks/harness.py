@@ -28,7 +28,6 @@ BENCHMARKS = ("image-fashion", "image-smoke")
 SCENARIOS = ("Offline", "SingleStream")
 SECONDS, ROUNDS = 1.0, 8
 PAIRS = 14
-EXTRA_NS = 60_000
 ROOT = Path(__file__).parents[1]
 
 
@@ -39,7 +38,7 @@ def measure(target: str = "cpu") -> list[Bar]:
     mlorch_json("assets", "get")
     with own_home() as env, weight() as favoured, tempfile.TemporaryDirectory() as folder:
         tests = {(b, s): container(b, s, env, target) for b in BENCHMARKS for s in SCENARIOS}
-        bars = [_against_loop(b, s, shape, Path(folder), favoured) for (b, s), shape in tests.items()]
+        bars = [against_loop(shape, Path(folder), favoured, SECONDS, ROUNDS) for shape in tests.values()]
         if target != "cpu":
             return bars
         with _host_python(next(iter(tests.values())), Path(folder)) as python:
@@ -50,34 +49,45 @@ def measure(target: str = "cpu") -> list[Bar]:
 # -- the bare loop -------------------------------------------------------------------------
 
 
-def _against_loop(benchmark: str, scenario: str, shape: Container, folder: Path, favoured: Weight) -> Bar:
-    note(f"{benchmark} {scenario}: the harness and a bare loop in the image")
-    script = ROOT / "benchmarks" / "harness_efficiency.py"
-    framework, (provider, *_) = shape.settings["backend"], shape.settings["providers"]
-    command = ("python3", "/bench/harness_efficiency.py", "--benchmark", benchmark, "--scenario", scenario)
-    command += ("--framework", framework, "--provider", provider)
+def against_loop(shape: Container, folder: Path, favoured: Weight, seconds: float, rounds: int) -> Bar:
+    """One test in its container, against a bare loop there."""
+    settings = shape.settings
+    note(f"{settings['benchmark']} {settings['scenario']}: the harness and a bare loop in the image")
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    command = ("python3", "/bench/harness_efficiency.py", "/results/settings.json", "--json")
+    mounts: list[str] = []
+    for name in ("harness_efficiency.py", "harness_loops.py"):
+        mounts += ["--mount", f"type=bind,source={ROOT / 'benchmarks' / name},target=/bench/{name},readonly"]
     line = shape.line(
-        *(*command, "--seconds", str(SECONDS), "--rounds", str(ROUNDS), "--json"),
+        *(*command, "--seconds", str(seconds), "--rounds", str(rounds)),
         results=folder,
-        more=(*favoured.options, "--mount", f"type=bind,source={script},target=/bench/{script.name},readonly"),
+        more=(*favoured.options, *mounts),
     )
     done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
     try:
         (row,) = json.loads(done.stdout)["rows"]
     except ValueError:
-        raise RuntimeError(f"{script.name} ended with {done.returncode}:\n{done.stderr[-2000:]}") from None
-    layouts = f"loop {_layout(row['loop_layout'])}, harness {_layout(row['layout'])}"
-    if scenario == "Offline":
+        raise RuntimeError(f"harness_efficiency.py ended with {done.returncode}:\n{done.stderr[-2000:]}") from None
+    return loop_bar(row, settings["backend"], settings["providers"][0])
+
+
+def loop_bar(row: dict, framework: str, provider: str, name: str = "") -> Bar:
+    """The row of a comparison as `harness_efficiency.py` gives it; ``name`` in place of the benchmark's."""
+    name, style = name or row["benchmark"], "" if row["style"] == "plain" else f" ({row['style']})"
+    layouts = f"loop {_layout(row['loop_layout'])}{style}, harness {_layout(row['layout'])}"
+    if row["scenario"] == "Offline":
         return Bar(
-            what=f"{benchmark} Offline: samples/s against a bare {framework} loop on {provider}, best layout",
+            what=f"{name} Offline: {row['unit']} against a bare {framework} loop on {provider}, best layout",
             value=row["ratio"],
-            bar=0.95,
+            bar=row["bar"],
             at_least=True,
-            detail=f"{row['harness']:,.0f} / {row['loop']:,.0f} samples/s; {layouts}",
+            detail=f"{row['harness']:,.0f} / {row['loop']:,.0f} {row['unit']}; {layouts}",
         )
+    factor, extra = row["bar"]["factor"], row["bar"]["extra_ns"]
+    limit = f"{factor:g} × the bare call + {extra / 1000:g} µs"
     return Bar(
-        what=f"{benchmark} SingleStream ({framework} on {provider}): mean latency against 1.05 × the bare call + 60 µs",
-        value=row["harness"] / (1.05 * row["loop"] + EXTRA_NS),
+        what=f"{name} SingleStream ({framework} on {provider}): mean latency against {limit}",
+        value=row["harness"] / (factor * row["loop"] + extra),
         bar=1,
         detail=f"{row['harness'] / 1000:,.1f} µs, bare {row['loop'] / 1000:,.1f} µs ({row['ratio']:.2f} ×); {layouts}",
     )

@@ -1,9 +1,10 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
-    python benchmarks/run.py [startup] [results] [assets] [build] [harness] [launch] [registry] [sharing]
-        [--target T] [--json] [--write]
+    python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [launch] [registry] [sharing]
+        [--target T [--on-host]] [--json] [--write]
 
-`--target cuda` measures the harness against the bare framework on that target's device.
+`--target cuda` measures the harness against the bare framework on that target's device, with `--on-host` without
+containers, by the Python that runs this (docs/measure-on-a-bare-gpu.md).
 
 `--write` puts the table into docs/benchmarks.md; of some parts it replaces their rows. A part that fails is told, and
 hides nothing of the others.
@@ -20,7 +21,10 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-PARTS = ("startup", "results", "assets", "build", "harness", "launch", "external", "registry", "sharing")
+sys.path.insert(0, str(Path(__file__).parent))
+from common import NotHereError
+
+PARTS = ("startup", "results", "assets", "build", "harness", "workloads", "launch", "external", "registry", "sharing")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"
 
@@ -29,26 +33,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--target", help="measure the harness (only) on this target")
+    parser.add_argument("--on-host", action="store_true", help="without containers, with what this Python has")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    unknown = set(arguments.parts) - set(PARTS)
-    if unknown:
-        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    if arguments.target and arguments.write:
-        parser.error("--write is for the table of this machine's default target")
-    parts = ["harness"] if arguments.target else arguments.parts
+    parts = chosen(parser, arguments)
     given = {"target": arguments.target} if arguments.target else {}
     bars, failed = measured(parts, given)
-    table = render(bars)
     if arguments.json:
         print(json.dumps([{**asdict(bar), "kept": bar.kept} for bar in bars], indent=2))
     else:
-        print(table)
+        print(render(bars))
     if arguments.write:
-        whole = not failed and tuple(arguments.parts) == PARTS
-        write(table if whole else merged(DOCUMENT.read_text(encoding="utf-8"), bars))
+        whole = not failed and tuple(parts) == PARTS
+        write(render(bars) if whole else merged(DOCUMENT.read_text(encoding="utf-8"), bars))
     return 0 if all(bar.kept for bar in bars) and not failed else 1
+
+
+def chosen(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> list[str]:
+    """The parts to measure; ends with usage where there is none of a name."""
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if arguments.on_host:
+        return ["on_host"]
+    if arguments.target and arguments.write:
+        parser.error("--write is for the table of this machine's default target")
+    return ["harness"] if arguments.target else list(arguments.parts)
 
 
 def measured(parts: list[str], given: dict) -> tuple[list, list[str]]:
@@ -57,6 +67,10 @@ def measured(parts: list[str], given: dict) -> tuple[list, list[str]]:
     for part in parts:
         try:
             found = list(import_module(part).measure(**given))
+        except NotHereError as error:
+            failed.append(part)
+            print(f"part {part} cannot be measured here: {error}", file=sys.stderr, flush=True)
+            continue
         except Exception:  # noqa: BLE001 (whatever it is: the other parts are measured all the same)
             failed.append(part)
             print(f"part {part} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
@@ -101,5 +115,4 @@ def write(table: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     sys.exit(main())

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import effective, sut, trials
+from .backends import PageLocking
 from .instances import Instances
+from .scenarios import SCENARIOS
 from .work import Work
 
 if TYPE_CHECKING:
@@ -26,7 +28,11 @@ class Batched:
         self._settings = settings
         self._instances = Instances(settings)
         self._work = Work(self._instances, samples, task)
-        self._facts = self._instances.get(1, 0).describe()
+        first = self._instances.get(1, 0)
+        room = first.page_locked() if isinstance(first, PageLocking) else None
+        if room is not None:
+            samples.move(room)
+        self._facts = first.describe()
         self._chosen: Effective | None = None
 
     def describe(self) -> dict[str, object]:
@@ -35,7 +41,8 @@ class Batched:
     def calibrate(self) -> Effective:
         """Measure what the settings leave open, and keep the copies that are needed for it."""
         loaded = self._settings.dataset.performance_samples
-        measuring = trials.Trials(self._work, loaded, effective.CALIBRATION_SECONDS)
+        whole = SCENARIOS[self._settings.scenario].arrival == "all at once"
+        measuring = trials.Trials(self._work, loaded, effective.CALIBRATION_SECONDS, whole=whole)
         self._chosen = chosen = effective.resolve(self._settings, measuring)
         self._instances.tune(chosen.layout)
         return chosen

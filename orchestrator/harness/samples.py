@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -34,6 +34,11 @@ class Samples:
             self.lengths = np.asarray(opened(settings, "lengths")).astype(np.int64)
         self._rows = np.full(data.samples, -1, np.int64)
         self._in_place = False  # sample i is row i
+
+    def move(self, room: Callable[[tuple[int, ...], np.dtype[Any]], Array]) -> None:
+        """Have what is loaded, and the buffers of batches from here on, in memory that ``room`` gives."""
+        for column in self._columns:
+            column.move(room)
 
     def load(self, indexes: Sequence[int]) -> None:
         """Have ``indexes`` in memory, in ascending order and without repeats; nothing to do if they are."""
@@ -84,10 +89,19 @@ class _Column:
     def __init__(self, given: Input, stored: Array) -> None:
         self._stored = stored
         self._dtype, self._scale, self._varies = np.dtype(given.dtype), given.scale, given.varies
-        self._loaded = np.empty((0, *stored.shape[1:]), self._dtype)
+        self._room: Callable[[tuple[int, ...], np.dtype[Any]], Array] = np.empty
+        self._loaded = self._rows(0)
+
+    def move(self, room: Callable[[tuple[int, ...], np.dtype[Any]], Array]) -> None:
+        self._room, loaded = room, self._loaded
+        self._loaded = self._rows(len(loaded))
+        self._loaded[...] = loaded
+
+    def _rows(self, count: int) -> Array:
+        return self._room((count, *self._stored.shape[1:]), self._dtype)
 
     def load(self, wanted: npt.NDArray[np.int64]) -> None:
-        self._loaded = np.empty((len(wanted), *self._stored.shape[1:]), self._dtype)
+        self._loaded = self._rows(len(wanted))
         for start in range(0, len(wanted), PART):
             part = wanted[start : start + PART]
             self._scaled(self._stored[part], self._loaded[start : start + len(part)])
@@ -99,7 +113,7 @@ class _Column:
             np.multiply(stored, self._dtype.type(self._scale), out=out, casting="unsafe")
 
     def buffer(self, batch: int) -> Array:
-        return np.empty((0 if self._varies else batch, *self._stored.shape[1:]), self._dtype)
+        return self._rows(0 if self._varies else batch)
 
     def taken(self, rows: slice | Array, longest: int | None, room: Array) -> Array:
         if self._varies:

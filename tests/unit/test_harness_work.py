@@ -352,3 +352,51 @@ def test_an_overloaded_server_test_ends_instead_of_working_for_hours(
     )
     made = module.test_settings(settings, effective)
     assert getattr(made, "server_max_async_queries", None) == most
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, [0]), (2, [1, 0]), (7, [3, 1, 5, 0, 2, 4, 6])])
+def test_the_first_few_of_many_stand_for_all(count, expected):
+    from orchestrator.harness.trials import halving
+
+    assert halving(count) == expected
+
+
+class _Noting:
+    """Instances whose model notes the shape of each batch."""
+
+    def __init__(self) -> None:
+        self.shapes: set[tuple[int, ...]] = set()
+
+    def get(self, threads: int, instance: int):
+        return self
+
+    def group(self, threads: int, instance: int) -> list[int]:
+        return sorted(os.sched_getaffinity(0))[:1]
+
+    def predict(self, batch):
+        self.shapes.add(batch[0].shape)
+        time.sleep(0.001)
+        return [np.zeros((len(batch[0]), 1), np.float32)]
+
+
+@pytest.mark.parametrize(("whole", "expected"), [(True, {(3, 1), (3, 9)}), (False, {(3, 9)})])
+def test_offline_is_tried_with_batches_of_like_length(whole, expected, settings, tmp_path):
+    """Half of the samples have one token, half have nine: a batch of both would be padded."""
+    from orchestrator.harness.trials import Trials
+
+    np.save(tmp_path / "images.npy", np.zeros((COUNT, 9), np.int64))
+    np.save(tmp_path / "lengths.npy", np.array([1, 9] * (COUNT // 2)))
+    varied = dataclasses.replace(settings.model.inputs[0], varies=True, dtype="int64", scale=1.0)
+    arrays = dict(settings.dataset.arrays) | {"lengths": str(tmp_path / "lengths.npy")}
+    changed = dataclasses.replace(
+        settings,
+        model=dataclasses.replace(settings.model, inputs=(varied,)),
+        dataset=dataclasses.replace(settings.dataset, arrays=arrays),
+    )
+    samples = Samples(changed)
+    samples.load(range(COUNT))
+    noted = _Noting()
+    work = Work(noted, samples, types.SimpleNamespace(answer=None, answers=lambda outputs, _: [b""] * len(outputs[0])))
+    trials = Trials(work, COUNT, 10, whole=whole)
+    trials.throughput(Layout(1, 1, 3))
+    assert noted.shapes == expected

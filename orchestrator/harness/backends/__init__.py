@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,6 +71,15 @@ class Backend(Protocol):
 
     def describe(self) -> dict[str, object]:
         """The devices that it really runs on, as the framework reports after loading: for harness.json."""
+        ...
+
+
+@runtime_checkable
+class PageLocking(Protocol):
+    """A `Backend` whose device copies quicker, and by itself, out of memory of a certain kind."""
+
+    def page_locked(self) -> Callable[[tuple[int, ...], np.dtype[Any]], Array] | None:
+        """How such memory is had, by shape and type; None where this device gains nothing. Asked after ``load``."""
         ...
 
 

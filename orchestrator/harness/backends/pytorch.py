@@ -7,13 +7,16 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from . import check_names, only_provider
+from .cuda_graphs import StreamLane, room
+from .lanes import Lanes, recorded_size
 from .shapes import fitted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..settings import Settings
     from . import Array
@@ -34,6 +37,9 @@ class PytorchBackend:
     size PyTorch keeps for the thread that sets it and whose helpers take the processors of the thread
     that starts them. So every thread says once how many it wants, after it was pinned: instances
     neither share threads nor leave their processors.
+
+    On CUDA callers have streams of their own, so that the copies of one overlap with the work of another, and
+    where only the batch varies in shape the work is a CUDA graph (`cuda_graphs`).
     """
 
     def shares(self, settings: Settings, threads: int) -> bool:
@@ -60,17 +66,34 @@ class PytorchBackend:
             self._module = program.module().to(memory_format=torch.channels_last)
         else:
             self._module = torch.export.passes.move_to_device_pass(program, str(self._device)).module()
+        if self._device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # the quickest convolution of each shape, found when it first comes
+            self._shapes = _fixed_shapes(program, wanted)
+            self._tuned: int | None = None
+            self._lanes = Lanes(lambda: StreamLane(self._device, self._values, self._shapes))
 
-    def tune(self, batch: int) -> bool:  # noqa: ARG002 (operations are looked up by size as they come)
-        return False
+    def tune(self, batch: int) -> bool:
+        """On CUDA each caller's graph for the batch; elsewhere operations are looked up by size as they come."""
+        if self._device.type != "cuda" or self._shapes is None:
+            return False
+        self._tuned = batch
+        return self._lanes.prepare(batch)
+
+    def page_locked(self) -> Callable[[tuple[int, ...], np.dtype[Any]], Array] | None:
+        """How to have memory that the device reads by itself; None where it makes no difference."""
+        if self._device.type != "cuda":
+            return None
+        return lambda shape, dtype: room(shape, torch.from_numpy(np.empty(0, dtype)).dtype)
 
     def predict(self, batch: Sequence[Array]) -> Sequence[Array]:
         if self._device.type == "cpu":
             return self._on_processor(batch)
+        if self._device.type == "cuda":
+            return self._in_stream(batch)
         size = len(batch[0])
         given = fitted(batch) if self._device.type in COMPILED else batch
         with torch.inference_mode():
-            tensors = [self._moved(torch.from_numpy(array)) for array in given]
+            tensors = [torch.from_numpy(array).to(self._device) for array in given]
             values = self._values(tensors)
             return [value.cpu().numpy()[:size] for value in values]  # `cpu` waits for the device
 
@@ -93,18 +116,17 @@ class PytorchBackend:
         with torch.inference_mode():
             return [value.numpy() for value in self._values([torch.from_numpy(array) for array in batch])]
 
+    def _in_stream(self, batch: Sequence[Array]) -> Sequence[Array]:
+        size = None if self._shapes is None else recorded_size(len(batch[0]), self._tuned)
+        with self._lanes.one(size) as lane:
+            return lane.predict(batch, size)
+
     def _values(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The outputs in the settings' order."""
         found: Any = self._module(*(tensors[at] for at in self._order))
         given = list(found.values()) if isinstance(found, dict) else found
         given = [given] if isinstance(given, torch.Tensor) else given
         return [given[at] for at in self._outputs]
-
-    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A tensor on the device; from pinned memory where the device can read that by itself."""
-        if self._device.type == "cuda":
-            return tensor.pin_memory().to(self._device, non_blocking=True)
-        return tensor.to(self._device)
 
 
 def _take_threads(count: int) -> None:
@@ -147,6 +169,18 @@ def _names(program: torch.export.ExportedProgram) -> dict[str, list[str]]:
     spec = program.call_spec.out_spec
     outputs = spec.context if spec is not None and spec.type is dict else program.graph_signature.user_outputs
     return {"input": [str(name) for name in inputs], "output": [str(name) for name in outputs]}
+
+
+def _fixed_shapes(
+    program: torch.export.ExportedProgram, wanted: Sequence[str]
+) -> list[tuple[tuple[int, ...], torch.dtype]] | None:
+    """Each input's dimensions after the batch, and its type; None where any of them is not fixed."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    found = [values.get(name) for name in wanted]
+    if not all(isinstance(value, torch.Tensor) and value.dim() for value in found):
+        return None
+    shapes = [(tuple(value.shape[1:]), value.dtype) for value in found if value is not None]
+    return shapes if all(isinstance(size, int) for rest, _ in shapes for size in rest) else None
 
 
 def _check_names(what: str, wanted: Sequence[str], names: list[str]) -> None:
