@@ -87,6 +87,9 @@ def _item(item: Item, names: Sequence[str]) -> ShownItem:
     if item.labels is not None:
         rows.append(("predicted", label_name(item.labels.predicted, names)))
         rows.append(("expected", label_name(item.labels.expected, names)))
+    for of in ("predicted", "expected"):
+        if item.boxes:
+            rows.append((of, ", ".join(_said(box, names) for box in item.boxes if box.of == of) or "nothing"))
     score = "" if item.score is None else number(item.score)
     return ShownItem(sample=item.sample, right=item.right, score=score, picture=_picture(item, names), rows=tuple(rows))
 
@@ -111,15 +114,20 @@ def _picture(item: Item, names: Sequence[str]) -> ShownPicture | None:
 
 def _box(box: Box, width: int, height: int, names: Sequence[str]) -> ShownBox:
     top, left, bottom, right = box.corners
-    sure = "" if box.score is None else f", {box.score:.2f}"
     return ShownBox(
         of=box.of,
         x=left * width,
         y=top * height,
         width=(right - left) * width,
         height=(bottom - top) * height,
-        title=f"{box.of}: {label_name(box.label, names)}{sure}",
+        title=f"{box.of}: {_said(box, names)}",
     )
+
+
+def _said(box: Box, names: Sequence[str]) -> str:
+    """What a box is of, with its score: ``bag 0.98``."""
+    name = label_name(box.label, names)
+    return name if box.score is None else f"{name} {box.score:.2f}"
 
 
 def _points(curve: Curve | None) -> tuple[tuple[float, float], ...]:

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
     from orchestrator.results.timeline import Timeline
 
+Points = tuple[tuple[float, float], ...]
 _LEFT, _RIGHT, _TOP, _FLOOR, _HEIGHT = 68, 14, 10, 150, 178
 _MOST_BARS = 40
 _ROUND = (1, 2, 5)
+_LONGEST_GAP = 8
+"""Steps from one answer to the next, a twentieth of the picture, from which on no line joins them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,8 @@ class Dot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeChart:
-    """All parts of one picture in user units. ``lines`` are points of the medians; ``dots`` the slowest of a step."""
+    """All parts of one picture in user units. ``lines`` join the medians of steps, and break where nothing was
+    answered; ``dots`` are the slowest of a step."""
 
     width: int
     height: int = _HEIGHT
@@ -50,7 +54,7 @@ class TimeChart:
     floor: float = _FLOOR
     x_ticks: tuple[AxisTick, ...]
     y_ticks: tuple[AxisTick, ...]
-    line: tuple[tuple[float, float], ...]
+    lines: tuple[Points, ...]
     dots: tuple[Dot, ...] = ()
     label: str
     """The picture in words."""
@@ -75,9 +79,7 @@ def rate_chart(timeline: Timeline, *, width: int) -> TimeChart:
         right=x.right,
         x_ticks=_seconds_ticks(timeline, x),
         y_ticks=tuple(AxisTick(at=y(tick), text=number(tick) if tick else "0") for tick in ticks),
-        line=tuple(
-            (x.at((at * merged + end) / 2), y(rate)) for at, (end, rate) in enumerate(zip(ends, rates, strict=True))
-        ),
+        lines=(tuple((x.at((at * merged + ends[at]) / 2), y(rate)) for at, rate in enumerate(rates)),),
         label=f"samples a second, {_drift(rates, number)}",
     )
 
@@ -99,10 +101,22 @@ def latency_time_chart(timeline: Timeline, *, width: int) -> TimeChart:
         right=x.right,
         x_ticks=_seconds_ticks(timeline, x),
         y_ticks=tuple(AxisTick(at=y(tick), text=nanoseconds(tick, _short)) for tick in _log_ticks(low, high)),
-        line=tuple((x.at(at + 0.5), y(p50)) for at, p50, _ in known if p50 is not None),
+        lines=_unbroken([(at, (x.at(at + 0.5), y(p50))) for at, p50, _ in known if p50 is not None]),
         dots=tuple(Dot(x=x.at(at + 0.5), y=y(most), title=_dot_title(timeline, at, most)) for at, _, most in known),
         label=f"median latency, {_drift(medians, nanoseconds)}; slowest {nanoseconds(max(m for _, _, m in known))}",
     )
+
+
+def _unbroken(points: Sequence[tuple[int, tuple[float, float]]]) -> tuple[Points, ...]:
+    """The points of neighbouring steps together; a query that takes longer than some steps leaves them empty."""
+    lines: list[list[tuple[float, float]]] = []
+    before = -_LONGEST_GAP
+    for at, point in points:
+        if at - before >= _LONGEST_GAP:
+            lines.append([])
+        lines[-1].append(point)
+        before = at
+    return tuple(map(tuple, lines))
 
 
 def _dot_title(timeline: Timeline, at: int, slowest: int) -> str:

@@ -37,7 +37,11 @@ _REQUIRED = {
     "accuracy": (loadgen.SUMMARY, loadgen.DETAIL, loadgen.ACCURACY, "settings.json", "harness.json"),
 }
 _LARGEST_ACCURACY = 2**30
-_KEPT_LATER = ("measured.loadgen.total_samples", "measured.loadgen.token_latency_ns.")
+_KEPT_LATER = (
+    "measured.loadgen.total_samples",
+    "measured.loadgen.token_latency_ns.",
+    "measured.accuracy.interval.",
+)
 """How the names of figures begin that older records do not have."""
 _MOST_NAMED = 100
 """Files too many that are named one by one."""
