@@ -175,6 +175,18 @@ def test_a_reply_stands_beside_the_expected_one(tmp_path):
     assert (good.right, good.score, bad.right, bad.score) == (True, 100, False, 0)
 
 
+def test_a_transcript_stands_beside_its_reference(tmp_path):
+    pytest.importorskip("jiwer")
+    said = np.array(["yes", "Turn left", "stop", "go on"])
+    settings = settings_with(tmp_path, "speech-recognition", references=said)
+    made.write(tmp_path, settings, [b"yes", b"turn right", b"", b"go  on"])
+    found = {one.sample: one for one in examples.read(tmp_path).items}
+    assert {at: one.right for at, one in found.items()} == {0: True, 3: True, 1: False, 2: False}
+    assert [(one.name, one.text) for one in found[1].texts] == [("predicted", "turn right"), ("expected", "turn left")]
+    assert (found[0].score, found[1].score, found[2].score) == (0, 50, 100)
+    assert found[2].texts[0].text == "(nothing)"
+
+
 def test_texts_and_labels_of_embeddings(tmp_path):
     pytest.importorskip("sklearn.metrics")
     settings = settings_with(

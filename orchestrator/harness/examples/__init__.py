@@ -29,6 +29,7 @@ EXAMPLES = {
     "image-classification": ".image_classification",
     "object-detection": ".object_detection",
     "recommendation": ".recommendation",
+    "speech-recognition": ".speech_recognition",
     "text-generation": ".text_generation",
 }
 """Task → the module that makes its examples."""
