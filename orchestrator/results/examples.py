@@ -22,6 +22,7 @@ _LARGEST = 1 << 20
 _MOST_ITEMS, _MOST_BOXES, _MOST_TEXTS, _MOST_POINTS = 12, 200, 4, 256
 _LONGEST_TEXT, _LONGEST_NAME = 4000, 40
 _LARGEST_LABEL = 2**31
+RIGHT_OR_WRONG = ("right", "wrong")
 _BOXES = ("predicted", "expected")
 
 
@@ -81,11 +82,12 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """``rule`` says in words which samples were taken."""
+    """``rule`` says in words which samples were taken, ``words`` what is said of a right one and of another."""
 
     version: int
     rule: str
     items: tuple[Item, ...]
+    words: tuple[str, str] = RIGHT_OR_WRONG
     curve: Curve | None = None
 
 
@@ -100,6 +102,8 @@ def read(folder: Path) -> Examples | None:
 
 def _can_be(found: Examples) -> bool:
     if found.version != 1 or not _is_text(found.rule) or len(found.items) > _MOST_ITEMS:
+        return False
+    if not all(map(_is_name, found.words)):
         return False
     if found.curve is not None and not _is_curve(found.curve):
         return False

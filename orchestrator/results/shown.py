@@ -45,10 +45,14 @@ class ShownPicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownItem:
-    """``rows`` are names and texts, what was predicted beside what was expected."""
+    """``rows`` are names and texts, what was predicted beside what was expected.
+
+    ``word`` says how good the answer is; ``kind``, good or bad, is empty where that is so by degrees only.
+    """
 
     sample: int
-    right: bool
+    word: str
+    kind: str
     score: str
     picture: ShownPicture | None
     rows: tuple[tuple[str, str], ...]
@@ -77,12 +81,12 @@ def shown(summary: Summary) -> Shown | None:
     if found is None:
         return Shown(withheld=withheld) if withheld else None
     names = () if dataset is None else dataset.label_names
-    items = () if withheld else tuple(_item(one, names) for one in found.items)
+    items = () if withheld else tuple(_item(one, names, found.words) for one in found.items)
     rule = neutral(found.rule) if items else ""
     return Shown(rule=rule, items=items, withheld=withheld, roc=_points(found.curve))
 
 
-def _item(item: Item, names: Sequence[str]) -> ShownItem:
+def _item(item: Item, names: Sequence[str], words: tuple[str, str]) -> ShownItem:
     rows = [(one.name, neutral(one.text)) for one in item.texts]
     if item.labels is not None:
         rows.append(("predicted", label_name(item.labels.predicted, names)))
@@ -91,7 +95,17 @@ def _item(item: Item, names: Sequence[str]) -> ShownItem:
         if item.boxes:
             rows.append((of, ", ".join(_said(box, names) for box in item.boxes if box.of == of) or "nothing"))
     score = "" if item.score is None else number(item.score)
-    return ShownItem(sample=item.sample, right=item.right, score=score, picture=_picture(item, names), rows=tuple(rows))
+    kind = ""
+    if words == examples.RIGHT_OR_WRONG:
+        kind = "good" if item.right else "bad"
+    return ShownItem(
+        sample=item.sample,
+        word=words[0] if item.right else words[1],
+        kind=kind,
+        score=score,
+        picture=_picture(item, names),
+        rows=tuple(rows),
+    )
 
 
 def label_name(label: int, names: Sequence[str]) -> str:

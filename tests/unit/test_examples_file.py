@@ -135,6 +135,8 @@ def test_examples_are_read_as_they_are(tmp_path):
         DOCUMENT | {"more": 1},
         DOCUMENT | {"rule": "x" * 5000},
         DOCUMENT | {"items": [ITEM] * 13},
+        DOCUMENT | {"words": ["right"]},
+        DOCUMENT | {"words": ["right", "x" * 41]},
         DOCUMENT | {"curve": {"kind": "roc", "points": [[0, 0]]}},
         DOCUMENT | {"curve": {"kind": "roc", "points": [[0, 0], [1, 1.5]]}},
         DOCUMENT | {"curve": {"kind": "roc", "points": [[1, 1], [0, 0]]}},
@@ -203,6 +205,12 @@ def test_samples_stand_in_the_report_with_labels_by_name_and_boxes_in_two_colour
     assert '<span class="badge good">right</span> sample 7' in page
     assert '<span class="badge bad">wrong</span>' in page
     assert "the first ones" in page
+
+
+def test_answers_that_are_good_by_degrees_are_called_neither_right_nor_wrong(run):
+    page = render([run(DOCUMENT | {"words": ["above the mean", "below the mean"]})])
+    assert '<span class="badge ">above the mean</span> sample 7' in page
+    assert '<span class="badge good">right</span>' not in page
 
 
 def test_text_of_a_container_stays_text(run):

@@ -168,6 +168,7 @@ def test_a_reply_stands_beside_the_expected_one(tmp_path):
     )
     replies = ([0, 1, 2, 3, 4], [0, 0])
     made.write(tmp_path, settings, [np.array(each, "<i4").tobytes() for each in replies])
+    assert examples.read(tmp_path).words == ("above the mean", "below the mean")
     good, bad = examples.read(tmp_path).items
     assert [(one.name, one.text) for one in good.texts] == [
         ("prompt", "two and three"), ("predicted", "two and three is five"), ("expected", "two and three is five"),

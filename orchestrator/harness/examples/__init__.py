@@ -6,7 +6,7 @@ module here has none.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
@@ -97,9 +97,13 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """``rule`` says which samples were taken, so that nobody thinks that they were picked by hand."""
+    """``rule`` says which samples were taken, so that nobody thinks that they were picked by hand.
+
+    ``words`` are what a ``right`` item is called and one that is not: where answers are good by degrees, none is right.
+    """
 
     rule: str = FIRST
+    words: tuple[str, str] = ("right", "wrong")
     items: tuple[Item, ...] = ()
     curve: Curve | None = None
 
@@ -127,9 +131,7 @@ def write(folder: Path, settings: Settings, answers: Sequence[bytes]) -> None:
     found = maker.examples(settings, answers)
     items = found.items if settings.dataset.show else ()
     if items or found.curve is not None:
-        document = {"version": 1, "rule": found.rule, "items": [asdict(each) for each in items]}
-        document["curve"] = None if found.curve is None else asdict(found.curve)
-        write_json(folder / FILE, document)
+        write_json(folder / FILE, {"version": 1, **asdict(replace(found, items=items))})
 
 
 def first_of_each(right: Iterable[bool] | npt.NDArray[np.bool_]) -> list[int]:

@@ -41,4 +41,4 @@ def examples(settings: Settings, answers: Sequence[bytes]) -> Examples:
             text("expected", f"{scores[at]:g}, rank {people[at]:g} of {len(pairs)}"),
         )
         items.append(Item(sample=int(at), right=bool(near[at]), texts=shown))
-    return Examples(rule=RULE, items=tuple(items))
+    return Examples(rule=RULE, words=("near", "far"), items=tuple(items))

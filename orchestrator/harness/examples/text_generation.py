@@ -43,7 +43,7 @@ def examples(settings: Settings, answers: Sequence[bytes]) -> Examples:
             text("expected", references[sample]),
         )
         items.append(Item(sample=sample, right=bool(good[sample]), score=round(scores[sample], 2), texts=texts))
-    return Examples(rule=RULE, items=tuple(items))
+    return Examples(rule=RULE, words=("above the mean", "below the mean"), items=tuple(items))
 
 
 def _prompt(settings: Settings, vocabulary: Vocabulary, sample: int) -> str:
