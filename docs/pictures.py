@@ -33,7 +33,7 @@ BENCHMARK = "image-smoke"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = {
     "report": (["run", "image-fashion", "-s", "SingleStream", "--duration", "5s"], 1180),
-    "report-llm": (["run", "llm-chat", "-s", "Interactive"], 1500),
+    "report-llm": (["run", "llm-chat", "-s", "Server"], 1950),
 }
 """Reports of a session by the name of their picture: what is run, and how many pixels of the page are shown."""
 PAGE_WIDTH = 1000
@@ -64,8 +64,8 @@ def page(name: str, words: list[str], height: int, folder: Path) -> None:
 
 
 def last_session(results: Path) -> list[Summary]:
-    """The tests of a folder in the order in which they ran."""
-    return sorted(summaries(Store(results).entries()), key=lambda one: one.record.started.unix_ns)
+    """The tests of a folder, what was measured before what was right: the upper part of the page is what is shown."""
+    return sorted(summaries(Store(results).entries()), key=lambda one: one.record.mode == "accuracy")
 
 
 def shot(browser: str, html: Path, path: Path, height: int) -> None:

@@ -20,6 +20,7 @@ from orchestrator.results.charts import latency_chart
 from orchestrator.results.shown import shown
 from orchestrator.results.summary import COLUMNS, RIGHT, accuracy_text, goal_text, interval_text, metric_text, row
 from orchestrator.results.time_chart import latency_time_chart, rate_chart
+from orchestrator.results.tokens import COLUMNS as TOKEN_COLUMNS
 from orchestrator.results.tokens import token_rows
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def render(summaries: Sequence[Summary]) -> str:
         notes=_once(record.note for record in records),
         columns=_COLUMNS,
         right=RIGHT,
+        token_columns=TOKEN_COLUMNS,
         tests=[_test(summary) for summary in summaries],
         not_valid=sum(not summary.good for summary in summaries),
         benchmarks=_each_once(records, lambda record: record.benchmark),

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from orchestrator.results.summary import Summary
 
 
+COLUMNS = ("p50", "p90", "p97", "p99", "p99.9", "max", "mean")
+"""What a report has room for beside the limits; `results show` has all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRow:
     """``values`` are ns by percentile, from the least to the most; the limit holds for ``percentile`` (``p99``)."""
@@ -31,6 +35,11 @@ class TokenRow:
         if self.limit_ns is None or self.percentile not in self.values:
             return None
         return self.values[self.percentile] <= self.limit_ns
+
+    @property
+    def shown(self) -> tuple[int | None, ...]:
+        """The values of `COLUMNS`; None for one that LoadGen did not report."""
+        return tuple(self.values.get(name) for name in COLUMNS)
 
     @property
     def limit(self) -> str:

@@ -39,6 +39,8 @@ def test_tokens_have_their_percentiles_beside_the_limit_of_the_test(tmp_path):
     assert (later.limit, later.kept) == ("1.000 ms at p90", False), "its 90th percentile is 1.1 ms"
     page = render([summary])
     assert "Time to first token" in page
+    assert "1.429 ms" in page
+    assert '<th class="n">p99.9</th>' in page
     assert "50.00 ms at p90" in page
     assert '<span class="bad">no</span>' in page
 
