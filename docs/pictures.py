@@ -33,7 +33,8 @@ BENCHMARK = "image-smoke"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = {
     "report": (["run", "image-fashion", "-s", "SingleStream", "--duration", "5s"], 1180),
-    "report-llm": (["run", "llm-chat", "-s", "Server"], 1950),
+    "report-llm": (["run", "llm-chat", "-s", "Server"], 2250),
+    "report-pictures": (["run", "image-fashion", "-s", "Offline", "-m", "accuracy"], 800),
 }
 """Reports of a session by the name of their picture: what is run, and how many pixels of the page are shown."""
 PAGE_WIDTH = 1000
