@@ -1,7 +1,8 @@
 """Draw the pictures of README and docs from what mlorch really prints: `make pictures`.
 
-Runs a short benchmark, so it needs an engine. The terminal pictures are SVG by rich, without fonts
-from the network; the chart is the one of the report.
+Runs benchmarks, the longest of them some minutes, so it needs an engine. The terminal pictures are SVG by rich,
+without fonts from the network; the chart is the one of the report; whole reports are drawn by a browser without a
+window (Chromium), and stay as they are where there is none.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,12 +24,20 @@ from rich.text import Text
 from orchestrator.results import histogram, report
 from orchestrator.results.charts import latency_chart
 from orchestrator.results.store import Store
-from orchestrator.results.summary import summaries
+from orchestrator.results.summary import Summary, summaries
 
 IMAGES = Path(__file__).with_name("images")
 WIDTH = 128
 """Characters: the table of results needs 124 for all its columns."""
 BENCHMARK = "image-smoke"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PAGES = {
+    "report": (["run", "image-fashion", "-s", "SingleStream", "--duration", "5s"], 1180),
+    "report-llm": (["run", "llm-chat", "-s", "Server"], 2250),
+    "report-pictures": (["run", "image-fashion", "-s", "Offline", "-m", "accuracy"], 800),
+}
+"""Reports of a session by the name of their picture: what is run, and how many pixels of the page are shown."""
+PAGE_WIDTH = 1000
 
 
 def main() -> None:
@@ -37,6 +47,33 @@ def main() -> None:
         draw("run", {shlex.join(["mlorch", *run]): output_of([*run, "-o", folder])})
         draw("plan", {f"mlorch plan -b {BENCHMARK}": output_of(["plan", "-b", BENCHMARK])})
         chart(Path(folder))
+    for name, (words, height) in PAGES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            page(name, words, height, Path(folder))
+
+
+def page(name: str, words: list[str], height: int, folder: Path) -> None:
+    """A picture of the report of a run, as a browser shows its upper ``height`` pixels."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        print(f"{name}.png: left as it is; none of {', '.join(BROWSERS)} is here")
+        return
+    output_of([*words, "-o", str(folder / "results")])
+    written = folder / "report.html"
+    written.write_text(report.render(last_session(folder / "results")), encoding="utf-8")
+    shot(browser, written, IMAGES / f"{name}.png", height)
+
+
+def last_session(results: Path) -> list[Summary]:
+    """The tests of a folder, what was measured before what was right: the upper part of the page is what is shown."""
+    return sorted(summaries(Store(results).entries()), key=lambda one: one.record.mode == "accuracy")
+
+
+def shot(browser: str, html: Path, path: Path, height: int) -> None:
+    """The upper part of a page as PNG; it asks for nothing from outside, so it needs no sandbox, which root has not."""
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={PAGE_WIDTH},{height}"]
+    subprocess.run([browser, *words, f"--screenshot={path}", html.as_uri()], check=True, capture_output=True)
+    print(path)
 
 
 def output_of(words: list[str]) -> str:

@@ -11,17 +11,19 @@ from orchestrator.results.summary import (
     accuracy_text,
     beside,
     ceiling_text,
+    goal_text,
     interval_text,
     mark,
     metric_text,
     reserved_text,
 )
+from orchestrator.results.tokens import token_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.console import Console
-    from orchestrator.facts.measured import Accuracy, LoadGenResult
+    from orchestrator.facts.measured import LoadGenResult
     from orchestrator.facts.record import RunRecord
     from orchestrator.operations.results import Listing, RunDocument
     from orchestrator.results.compare import Comparison
@@ -76,7 +78,7 @@ def show_summary(console: Console, summary: Summary) -> None:
     if result is not None:
         rows += _reported(result)
     for one in summary.accuracies:
-        rows.append((one.name, f"{accuracy_text(one)} of {one.samples:,} samples{_goal(one)}"))
+        rows.append((one.name, f"{accuracy_text(one)} of {one.samples:,} samples{_in_brackets(goal_text(one))}"))
         if one.interval is not None:
             rows.append((f"{one.name}, 95 % interval", interval_text(one)))
     ceiling = ceiling_text(summary.measured) if summary.measured is not None else ""
@@ -89,18 +91,18 @@ def show_summary(console: Console, summary: Summary) -> None:
         rows += [(f"processors: {name}", value) for name, value in beside(record.disturbance)]
     latencies = summary.loadgen.latency_ns if summary.loadgen is not None else {}
     rows += [(f"latency {name}", nanoseconds(value)) for name, value in latencies.items()]
+    for token in token_rows(summary):
+        rows += [(f"{token.title.lower()} {name}", nanoseconds(value)) for name, value in token.values.items()]
+        if token.limit_ns is not None:
+            rows.append((f"{token.title.lower()}, limit", token.limit))
     rows += [(name, f"{_value(one.value)} ({one.source})") for name, one in record.settings.items()]
     console.result(record.run_id)
     console.facts(rows)
     console.result(record.note)
 
 
-def _goal(accuracy: Accuracy) -> str:
-    """What a figure had to reach: ``(at least 90.63 %)``."""
-    if accuracy.minimum is None:
-        return ""
-    most = "" if accuracy.maximum is None else f", at most {text(accuracy.maximum, accuracy.unit)}"
-    return f" (at least {text(accuracy.minimum, accuracy.unit)}{most})"
+def _in_brackets(words: str) -> str:
+    return f" ({words})" if words else ""
 
 
 def _reported(result: LoadGenResult) -> list[tuple[str, str]]:

@@ -66,6 +66,8 @@ class LoadGenResult:
     warnings: tuple[str, ...] = ()
     num_errors: int = 0
     loadgen_version: str = ""
+    token_latency_ns: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Where tokens were timed: ``ttft`` and ``tpot``, each as ``latency_ns``; without it in older records."""
     total_samples: int | None = None
     """How many samples the program told LoadGen that the data set has; None where the log does not say."""
 

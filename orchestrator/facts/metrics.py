@@ -71,6 +71,32 @@ METRICS: Mapping[str, MetricKind] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class TokenLatency:
+    """A latency of tokens: how LoadGen's keys of its percentiles and of its other figures read, and its limit's name.
+
+    ``{}`` stands for the percentile (``99.00``), or for min, max or mean.
+    """
+
+    title: str
+    percentile: str
+    other: str
+    limit: str
+
+
+TOKEN_LATENCIES: Mapping[str, TokenLatency] = {
+    "ttft": TokenLatency(
+        "Time to first token", "result_first_token_{}_percentile_latency_ns", "result_first_token_{}_latency_ns",
+        "loadgen.ttft_latency_ns",
+    ),
+    "tpot": TokenLatency(
+        "Time per output token", "result_time_per_output_token_{}_percentile_ns", "result_time_to_output_token_{}",
+        "loadgen.tpot_latency_ns",
+    ),
+}  # fmt: skip
+"""By the short names that MLPerf has for them."""
+
+
 # -- for people ----------------------------------------------------------------------------
 
 

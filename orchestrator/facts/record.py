@@ -89,7 +89,11 @@ class LicenceFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetId:
-    """A model or dataset as mounted: sha256 of each file by its name, and its terms."""
+    """A model or dataset as mounted: sha256 of each file by its name, and its terms.
+
+    Of a dataset ``label_names`` are what its labels are called, and ``not_shown`` is why its terms keep its samples
+    out of reports (empty where they may be shown).
+    """
 
     kind: str
     name: str
@@ -97,6 +101,8 @@ class AssetId:
     title: str = ""
     trained_by: str = ""
     licences: tuple[LicenceFact, ...] = ()
+    label_names: tuple[str, ...] = ()
+    not_shown: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

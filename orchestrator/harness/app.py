@@ -181,6 +181,8 @@ def _run(settings: Settings, report: Report) -> None:
     emit("progress", done=pool.done, total=pool.done, qps=None, left_s=0.0)
     if settings.mode == "accuracy":
         report.accuracy = task.accuracy(report.folder / "mlperf_log_accuracy.json")
+        if report.accuracy is not None:
+            _write_examples(settings, report.folder)
 
 
 def _model(settings: Settings, samples: Samples, task: Task) -> Model:
@@ -197,6 +199,17 @@ def _model(settings: Settings, samples: Samples, task: Task) -> Model:
     from .batches import Batched
 
     return Batched(settings, samples, task)
+
+
+def _write_examples(settings: Settings, folder: Path) -> None:
+    """Where the accuracy is counted here, its examples are made here too; the figure stands without them."""
+    from . import examples
+    from .tasks.log import logged
+
+    try:
+        examples.write(folder, settings, logged(folder / "mlperf_log_accuracy.json", settings.dataset.samples))
+    except (ValueError, OSError) as error:
+        log(f"there are no examples: {error}")
 
 
 def _end_soon(error: BaseException, report: Report) -> None:

@@ -48,6 +48,8 @@ class Dataset:
     arrays: Mapping[str, str]
     samples: int
     performance_samples: int
+    show: bool = False
+    """Whether some samples may stand in a report: that is for its terms to say (the orchestrator has read them)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from orchestrator.plan.run.processors import parse_cpus
 from orchestrator.plan.run.scoring import LAYER as SCORING_LAYER
 from orchestrator.plan.run.scoring import is_scored
 from orchestrator.plan.run.settings import Choices
+from orchestrator.plan.run.showing import why_not_shown
 from orchestrator.plan.run.workload import ChosenParameter, RunEnvironment, Workload
 from orchestrator.runs.record import RecordContext, Session
 
@@ -423,7 +424,7 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
             provenance_digest=provenance,
         ),
         model=_asset_id("model", planned.workload.model, planned.workload.model.trained_by),
-        dataset=_asset_id("dataset", planned.workload.dataset, ""),
+        dataset=_dataset_id(planned.workload.dataset),
         accuracy_goal=goals[0],
         other_goals=goals[1:],
         title=what.title,
@@ -466,3 +467,7 @@ def _asset_id(kind: str, asset: Asset, trained_by: str) -> AssetId:
         trained_by=trained_by,
         licences=tuple(licences),
     )
+
+
+def _dataset_id(dataset: Dataset) -> AssetId:
+    return replace(_asset_id("dataset", dataset, ""), label_names=dataset.label_names, not_shown=why_not_shown(dataset))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import LoadGenResult, Metric
-from orchestrator.facts.metrics import ALL_LATENCIES, METRICS
+from orchestrator.facts.metrics import ALL_LATENCIES, METRICS, TOKEN_LATENCIES
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.facts.strict_json import strict_json
 from orchestrator.host.untrusted import UnreadableFile, opened, read_text, require_dense
@@ -171,6 +171,7 @@ def _result(scenario: str, mode: str, log: _Log, summary: Mapping[str, str]) -> 
         early_stopping=_split_points(str(values.get("early_stopping_result", ""))),
         metrics=_metrics(scenario, values) if mode == "performance" else (),
         latency_ns=_latencies(scenario, values),
+        token_latency_ns=_token_latencies(values),
         query_count=_int(values.get("result_query_count", 0)),
         samples_per_query=_int(values.get("generated_samples_per_query", per_query)),
         effective=effective,
@@ -248,6 +249,19 @@ def _latencies(scenario: str, values: Mapping[str, object]) -> dict[str, int]:
             key = f"result_{name}{'_query' if per_query else ''}_latency_ns"
         if key in values:
             found[name] = _int(values[key])
+    return found
+
+
+def _token_latencies(values: Mapping[str, object]) -> Mapping[str, Mapping[str, int]]:
+    found = {}
+    for token, kind in TOKEN_LATENCIES.items():
+        keys = {}
+        for name in ALL_LATENCIES:
+            percentile = _percentile(name)
+            keys[name] = kind.percentile.format(percentile) if percentile else kind.other.format(name)
+        known = {name: _int(values[key]) for name, key in keys.items() if key in values}
+        if known:
+            found[token] = known
     return found
 
 

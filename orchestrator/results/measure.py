@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 HARNESS, ACCURACY, CEILING = "harness.json", "accuracy.json", "ceiling.json"
 _LARGEST = 2**63
+_Z = 1.959963984540054
+"""Between plus and minus this lie 95 % of a normal distribution."""
 
 
 def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> tuple[Measured, StepFailed | None]:
@@ -155,7 +158,13 @@ def _figure(document: object, goals: Mapping[str, AccuracyGoal]) -> Accuracy | N
 
 
 def _interval(document: Mapping[str, object]) -> tuple[float, float] | None:
-    """The 95 % interval of a figure on the scale of its value; None where it says none, or no two ends in order."""
+    """The 95 % interval of a figure on the scale of its value; None where it says none, or no two ends in order.
+
+    Of a number of right answers it is Wilson's: the harness's image has no library that would count it.
+    """
+    correct, samples = document.get("correct"), document.get("samples")
+    if document.get("unit") == "%" and type(correct) is int and type(samples) is int and 0 <= correct <= samples > 0:
+        return wilson(correct, samples)
     ends = document.get("interval")
     if not isinstance(ends, list) or len(ends) != 2:
         return None
@@ -164,6 +173,18 @@ def _interval(document: Mapping[str, object]) -> tuple[float, float] | None:
         return None
     unit = document.get("unit")
     return _scaled(low, unit), _scaled(high, unit)
+
+
+def wilson(correct: int, samples: int) -> tuple[float, float]:
+    """The ends of the 95 % score interval of a share of right answers (E. B. Wilson, 1927), as shares.
+
+    It is what `scipy.stats.binomtest` calls ``wilson``, and stays within 0 and 1 where few samples are wrong.
+    """
+    share, square = correct / samples, _Z * _Z / samples
+    middle = share + square / 2
+    half = _Z * math.sqrt(share * (1 - share) / samples + square / (4 * samples))
+    low, high = (middle - half) / (1 + square), (middle + half) / (1 + square)
+    return round(max(0.0, low), 6), round(min(1.0, high), 6)
 
 
 def _scaled(value: float, unit: object) -> float:

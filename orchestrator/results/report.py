@@ -16,9 +16,23 @@ from typing import TYPE_CHECKING, TypeVar
 from orchestrator.facts.metrics import METRICS, nanoseconds, percent, text
 from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.results import histogram
+from orchestrator.results import histogram, timeline
 from orchestrator.results.charts import latency_chart
-from orchestrator.results.summary import COLUMNS, RIGHT, beside, interval_text, metric_text, reserved_text, row
+from orchestrator.results.shown import shown
+from orchestrator.results.summary import (
+    COLUMNS,
+    RIGHT,
+    accuracy_text,
+    beside,
+    goal_text,
+    interval_text,
+    metric_text,
+    reserved_text,
+    row,
+)
+from orchestrator.results.time_chart import latency_time_chart, rate_chart
+from orchestrator.results.tokens import COLUMNS as TOKEN_COLUMNS
+from orchestrator.results.tokens import token_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +43,11 @@ if TYPE_CHECKING:
     from orchestrator.facts.scenarios import Scenario
     from orchestrator.results.charts import Chart
     from orchestrator.results.loadgen import LoadGenResult
+    from orchestrator.results.shown import Shown
     from orchestrator.results.summary import Summary
+    from orchestrator.results.time_chart import TimeChart
+    from orchestrator.results.timeline import Timeline
+    from orchestrator.results.tokens import TokenRow
 
 T = TypeVar("T")
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -49,6 +67,10 @@ class Test:
     scenario: Scenario | None
     counted: histogram.Histogram | None
     charts: Mapping[str, Chart]
+    timeline: Timeline | None
+    time_charts: Mapping[str, TimeChart]
+    tokens: tuple[TokenRow, ...]
+    examples: Shown | None
 
 
 def render(summaries: Sequence[Summary]) -> str:
@@ -62,6 +84,7 @@ def render(summaries: Sequence[Summary]) -> str:
         notes=_once(record.note for record in records),
         columns=_COLUMNS,
         right=RIGHT,
+        token_columns=TOKEN_COLUMNS,
         tests=[_test(summary) for summary in summaries],
         not_valid=sum(not summary.good for summary in summaries),
         benchmarks=_each_once(records, lambda record: record.benchmark),
@@ -86,14 +109,24 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    words = (beside, facts, interval_text, metric_text, nanoseconds, percent, reserved_text, setting_text, text)
+    words = (
+        *(accuracy_text, beside, facts, goal_text, interval_text, metric_text),
+        *(nanoseconds, percent, reserved_text, setting_text, text),
+    )
     found.filters.update({each.__name__: each for each in words})
     return found
 
 
 def warm() -> None:
     """Compile what a page is made of: that takes longer than making one."""
-    for name in ("_parts.html.j2", "_test.html.j2", "chart.svg.j2", "report.html.j2"):
+    for name in (
+        "_parts.html.j2",
+        "_test.html.j2",
+        "_examples.html.j2",
+        "chart.svg.j2",
+        "time.svg.j2",
+        "report.html.j2",
+    ):
         templates().get_template(name)
 
 
@@ -132,7 +165,9 @@ def _each_once(values: Iterable[T], key: Callable[[T], object] = lambda value: v
 
 def _test(summary: Summary) -> Test:
     result = summary.loadgen
-    counted = histogram.read(summary.folder) if result is not None and result.latency_ns else None
+    has_latencies = result is not None and bool(result.latency_ns)
+    counted = histogram.read(summary.folder) if has_latencies else None
+    over_time = timeline.read(summary.folder) if has_latencies else None
     return Test(
         summary=summary,
         kind=_kind(summary),
@@ -140,6 +175,10 @@ def _test(summary: Summary) -> Test:
         scenario=SCENARIOS.get(summary.record.scenario),
         counted=counted,
         charts=_charts(result, counted) if result is not None else {},
+        timeline=over_time,
+        time_charts=_time_charts(summary.record.scenario, over_time) if over_time is not None else {},
+        tokens=token_rows(summary),
+        examples=shown(summary),
     )
 
 
@@ -162,6 +201,12 @@ def _charts(result: LoadGenResult, counted: histogram.Histogram | None) -> dict[
         if chart is not None:
             charts[css] = chart
     return charts
+
+
+def _time_charts(scenario: str, over_time: Timeline) -> dict[str, TimeChart]:
+    """In Offline all samples are asked at once: how fast they are answered is what may drift there."""
+    draw = rate_chart if scenario == "Offline" else latency_time_chart
+    return {css: draw(over_time, width=width) for css, width in _WIDTHS.items()}
 
 
 # -- facts in words --------------------------------------------------------------------------

@@ -230,6 +230,14 @@ def reserved_text(reservation: Reservation) -> str:
     return "; ".join((*words, *reservation.unreserved))
 
 
+def goal_text(accuracy: Accuracy) -> str:
+    """What a figure has to reach: ``at least 90.63 %, at most 95.00 %``; empty without a goal."""
+    if accuracy.minimum is None:
+        return ""
+    most = "" if accuracy.maximum is None else f", at most {text(accuracy.maximum, accuracy.unit)}"
+    return f"at least {text(accuracy.minimum, accuracy.unit)}{most}"
+
+
 def metric_text(metric: Metric) -> str:
     """A metric with its unit: ``2,275.1 samples/s``, ``459 µs``."""
     return text(metric.value, metric.unit)

@@ -37,8 +37,12 @@ _REQUIRED = {
     "accuracy": (loadgen.SUMMARY, loadgen.DETAIL, loadgen.ACCURACY, "settings.json", "harness.json"),
 }
 _LARGEST_ACCURACY = 2**30
-_KEPT_LATER = "measured.loadgen.total_samples"
-"""A figure that older records do not have."""
+_KEPT_LATER = (
+    "measured.loadgen.total_samples",
+    "measured.loadgen.token_latency_ns.",
+    "measured.accuracy.interval.",
+)
+"""How the names of figures begin that older records do not have."""
 _MOST_NAMED = 100
 """Files too many that are named one by one."""
 _SETTINGS = ("run_id", "benchmark", "scenario", "mode")
@@ -227,7 +231,7 @@ def _figures(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> 
     recorded = _flat(to_plain(record.measured))
     logged = _flat(to_plain(measure(record, folder, harness)[0]))
     for name in sorted(recorded.keys() | logged.keys()):
-        if name == _KEPT_LATER and recorded.get(name) is None:
+        if name.startswith(_KEPT_LATER) and recorded.get(name) is None:
             continue
         if recorded.get(name) != logged.get(name):
             message = f"{name} is {recorded.get(name)!r}, the logs give {logged.get(name)!r}"

@@ -18,6 +18,7 @@ from orchestrator.facts.record import StepFact
 from orchestrator.facts.roles import CEILING, log_of_role
 from orchestrator.host.left_behind import discard, give, take_over
 from orchestrator.host.untrusted import UnreadableFile
+from orchestrator.results.examples import FILE as EXAMPLES
 from orchestrator.results.measure import ACCURACY
 from orchestrator.runs.artifacts import lent
 from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, ConsoleLog, tail
@@ -126,7 +127,8 @@ class Containers:
         """Count the accuracy of a test that ran to its end, where a container of its own does; why it could not be."""
         if step.scoring is None or test.exit.exit_code != 0:
             return None
-        discard(folder / ACCURACY)  # only what is counted now is believed
+        for name in (ACCURACY, EXAMPLES):  # only what is counted now is believed
+            discard(folder / name)
         self._say(step, "counting the accuracy")
         followed = self._follow(step, step.scoring, folder / ACCURACY_LOG)
         if followed.exit.exit_code == 0:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+
+from orchestrator.results import examples
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -27,6 +30,15 @@ def test_its_map_is_that_of_the_recipe_with_its_interval(mlorch, tmp_path):
     low, high = mean["interval"]
     assert low < mean["value"] < high < low + 5
     assert mean["value"] < at_half["value"]
+    found = examples.read(folder)
+    assert [one.right for one in found.items] == [True, True, True, False, False, False]
+    assert all(one.picture.width == 128 and one.boxes for one in found.items)
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 6
+    assert {'<rect class="box expected"', '<rect class="box predicted"'} <= set(
+        re.findall(r'<rect class="box \w+"', page)
+    )
+    assert mlorch("results", "verify", result["run_id"], "--results", str(tmp_path)).returncode == 0
 
 
 def test_single_stream_is_measured_by_loadgen(mlorch, tmp_path):

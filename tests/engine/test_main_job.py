@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.plan.run.user import run_user
+from orchestrator.results import examples, histogram, timeline
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -73,6 +74,26 @@ def test_results_belong_to_the_caller(fashion):
     assert owners == {(os.getuid(), os.getgid())}
 
 
+def test_pictures_of_right_and_wrong_answers_stand_in_the_report(fashion):
+    folder = Path(fashion["record"]).parent
+    found = examples.read(folder)
+    assert [one.right for one in found.items] == [True, True, True, False, False, False]
+    assert all((one.labels.predicted == one.labels.expected) is one.right for one in found.items)
+    assert {(one.picture.width, one.picture.height) for one in found.items} == {(28, 28)}
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 6
+    assert "<dt>expected</dt><dd>ankle boot</dd>" in page
+
+
+def test_photos_whose_terms_forbid_it_are_in_no_file_of_a_run(mlorch, results):
+    (result,) = run(mlorch, results, "image-smoke", "-s", "Offline", "--mode", "accuracy")
+    folder = Path(result["record"]).parent
+    assert not (folder / examples.FILE).exists()
+    page = (folder / "report.html").read_text()
+    assert "Samples are not shown: its terms do not allow to hand it on" in page
+    assert "data:image" not in page
+
+
 @pytest.mark.parametrize("scenario", ["Offline", "SingleStream", "MultiStream", "Server"])
 def test_every_scenario_is_measured_by_loadgen_and_told_as_loadgen_says(mlorch, results, scenario):
     done = mlorch(
@@ -88,6 +109,9 @@ def test_every_scenario_is_measured_by_loadgen_and_told_as_loadgen_says(mlorch, 
     assert metric["unit"] in {"samples/s", "ns"}
     latency = result["metrics"]["latency_ns"]
     assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"]
+    folder = Path(result["record"]).parent
+    assert timeline.read(folder).samples == histogram.read(folder).samples
+    assert "Over the time of the test: " in (folder / "report.html").read_text()
 
 
 def test_a_secret_of_the_caller_is_nowhere(mlorch, results, engine):

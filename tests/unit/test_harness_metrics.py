@@ -187,7 +187,7 @@ def test_a_task_that_nothing_counts_is_refused():
 @pytest.mark.filterwarnings("ignore")
 def test_the_program_writes_accuracy_json_and_says_why_it_cannot(tmp_path, monkeypatch, capsys):
     settings = settings_with(tmp_path, labels=np.array([0, 1, 0, 1]))
-    settings.task, settings.dataset.samples = "recommendation", 4
+    settings.task, settings.dataset.samples, settings.dataset.show = "recommendation", 4, False
     monkeypatch.setattr(program, "read", lambda _path: settings)
     log = tmp_path / "mlperf_log_accuracy.json"
 

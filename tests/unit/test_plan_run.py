@@ -82,6 +82,7 @@ def test_settings_document_is_the_contract():
         "arrays": {"inputs": "/data/fashion/images.npy", "labels": "/data/fashion/labels.npy"},
         "samples": 10000,
         "performance_samples": 10000,
+        "show": True,
     }
     assert document["execution"]["cpus"] == [0, 1]
     assert document["loadgen"]["target_qps"] is None

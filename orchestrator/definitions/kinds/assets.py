@@ -58,6 +58,9 @@ class Licence(Strict):
     spdx: str
     note: str = ""
     file: str = ""
+    redistribution: Literal["allowed", "forbidden"] | None = None
+    """Whether the bytes may be handed on. Left out, a licence that has a name of its own in SPDX allows it; to say
+    otherwise is for a package under a free licence around data that are not."""
 
 
 class PypiPackage(Strict):
@@ -430,6 +433,11 @@ class Dataset(Asset):
     labels: RelativePath | None = None
     arrays: dict[Identifier, RelativePath] = Field(default_factory=dict)
     """Further arrays by name, for models of several inputs; `lengths` says how long each sample of a padded one is."""
+    label_names: tuple[str, ...] = ()
+    """What the labels 0, 1, … are called, for people."""
+    show_samples: bool | None = None
+    """Whether a few samples may stand in a report, as pictures or texts. Left out, they may where the terms of no
+    source are against handing them on."""
     parameters: dict[Name, dict[str, str]] = Field(default_factory=dict)
     """Harness → parameter → its value for these samples. A benchmark that `--set` gives this data set has them."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from .. import examples
 from ..lines import write_json
 from ..settings import SettingsError, read
 from ..tasks.log import logged
@@ -28,6 +29,10 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     write_json(path.parent / "accuracy.json", {"version": 1, "accuracies": [each.document() for each in figures]})
+    try:
+        examples.write(path.parent, settings, answers)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"there are no examples: {error}\n")  # the figures stand without them
     return 0
 
 

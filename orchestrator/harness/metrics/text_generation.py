@@ -31,7 +31,7 @@ def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
     """ROUGE as MLPerf has it: the mean F-measure × 100, words stemmed; with a bootstrap's interval."""
     references = array(settings, "references", len(answers)).tolist()
     vocabulary = Vocabulary(array(settings, "pieces"), array(settings, "piece_ends"))
-    read = [_text(number, data, vocabulary) for number, data in enumerate(answers)]
+    read = [reply(number, data, vocabulary) for number, data in enumerate(answers)]
     scorer = rouge_scorer.RougeScorer(list(KINDS), use_stemmer=True)
     scores = [scorer.score(reference, text) for reference, (text, _) in zip(references, read, strict=True)]
     np.random.seed(SEED)  # noqa: NPY002 (the library draws from numpy's global generator)
@@ -54,7 +54,7 @@ def figures(settings: Settings, answers: Sequence[bytes]) -> list[Figure]:
     return [*found, Figure(metric="tokens_per_sample", value=mean, unit="", samples=count)]
 
 
-def _text(number: int, data: bytes, vocabulary: Vocabulary) -> tuple[str, int]:
+def reply(number: int, data: bytes, vocabulary: Vocabulary) -> tuple[str, int]:
     """An answer's text and its number of tokens. Raises `ValueError`."""
     found = read_text(data)
     if found is not None:

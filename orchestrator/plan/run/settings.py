@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.plan.run.showing import why_not_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,6 +157,7 @@ def _dataset(workload: Workload) -> dict[str, object]:
         "arrays": {name: f"/data/{dataset.name}/{path}" for name, path in dataset.all_arrays.items()},
         "samples": dataset.samples,
         "performance_samples": _performance_samples(workload),
+        "show": not why_not_shown(dataset),
     }
 
 
