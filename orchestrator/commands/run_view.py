@@ -109,6 +109,8 @@ def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
     summarise_step(console, summaries)
     for estimate in dict.fromkeys(filter(None, map(_estimate, summaries))):
         console.result(estimate)
+    if any(summary.guessed_rate for summary in summaries):
+        console.result("not searched: the rate is a careful guess, and the system may do more; `--find` looks for that")
     causes: dict[tuple[str, tuple[str, ...]], list[Summary]] = {}
     for summary in summaries:
         if not summary.good:

@@ -9,6 +9,7 @@ from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.metrics import LATENCIES, nanoseconds, text
+from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results.measure import measured_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,15 @@ class Summary:
     def good(self) -> bool:
         """Whether the run ended and its result counts."""
         return self.verdict in GOOD_VERDICTS
+
+    @property
+    def guessed_rate(self) -> bool:
+        """Whether queries came at a rate that nobody gave, stored or searched: the figure is that guess, no limit."""
+        scenario = SCENARIOS.get(self.record.scenario)
+        if scenario is None or not scenario.has_searched_rate or self.record.mode != "performance":
+            return False
+        rate = self.record.settings.get("loadgen.target_qps")
+        return rate is not None and rate.source == "calibrated"
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -120,6 +130,7 @@ def _metrics(summary: Summary) -> dict[str, object]:
     if result is not None and result.metrics:
         metrics["result"], *metrics["others"] = to_plain(result.metrics)
         metrics["latency_ns"] = dict.fromkeys(LATENCIES) | dict(result.latency_ns)
+        metrics["rate_searched"] = not summary.guessed_rate
         metrics["queries"] = result.query_count
         metrics["samples"] = result.sample_count
     return metrics
@@ -127,6 +138,8 @@ def _metrics(summary: Summary) -> dict[str, object]:
 
 # -- for people ----------------------------------------------------------------------------
 
+GUESSED = " (not searched)"
+"""Beside a figure whose rate was a guess: the machine may be able to do more."""
 COLUMNS = ("benchmark", "scenario", "mode", "result", "p50", "p90", "p99", "accuracy", "verdict")
 RIGHT = (3, 4, 5, 6, 7)
 """The columns of numbers; every cell carries its unit."""
@@ -139,6 +152,8 @@ def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:
     record, result = summary.record, summary.loadgen
     latency = result.latency_ns if result else {}
     headline = metric_text(result.result) if result and result.result else "–"
+    if summary.guessed_rate:
+        headline += GUESSED
     accuracy = summary.accuracy
     word = summary.verdict
     return (

@@ -21,7 +21,7 @@ from orchestrator.runs.contain import Containers
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
 from orchestrator.runs.folder import prepare_folder, with_files
-from orchestrator.runs.record import first_record, with_effective
+from orchestrator.runs.record import first_record, searched_in, with_effective
 from orchestrator.runs.sweep import RUN_LABEL
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Runner:
             container_facts=facts if isinstance(facts, dict) else {},
             settings=with_effective(record.settings, effective if isinstance(effective, dict) else {}),
             steps=ended.steps,
+            search=record.search or searched_in(harness),
             error=failure(error, self.session.secrets),
         )
         measured, unread = self.measure(final, folder, harness)

@@ -1,6 +1,6 @@
 """The settings of one LoadGen test and where each came from; pure.
 
-Sources in order, later ones win: default < recipe < system (what `--find` stored)
+Sources in order, later ones win: default < recipe < system (what `--find` or `tune` stored)
 < the round, where the test is official < command line. What stays null the harness measures before the test and reports
 (docs/run-contract.md).
 """
@@ -50,6 +50,8 @@ class Choices:
     system: Mapping[str, object] = field(default_factory=dict)
     calibrated: Mapping[str, object] = field(default_factory=dict)
     """What an earlier test of the same run measured: a rate that was too high, halved."""
+    searched: Mapping[str, object] = field(default_factory=dict)
+    """The same of a rate that was searched: a test of it was INVALID, and it is lower now."""
 
 
 def settings_of(
@@ -107,6 +109,7 @@ def _resolve(workload: Workload, cell: Cell, choices: Choices, cpus: int) -> tup
     if choices.system.get("cpus", cpus) == cpus:
         lay("system", {key: value for key, value in choices.system.items() if key in (*_KEYS, *_EXECUTION)})
     lay("calibrated", choices.calibrated)
+    lay("searched", choices.searched)
     if choices.official and workload.official is not None:
         lay(f"round {workload.official.round}", _official(cell.scenario, workload.official, values))
     lay("command line", {"min_duration_ms": choices.min_duration_ms})
