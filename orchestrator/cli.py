@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "build": "Build the images of a target; what is there is not built again.",
     "plan": "Show what a build would do and why; no engine needed.",
     "render": "Write the Dockerfiles; no engine and no network needed.",
+    "tune": "Search a harness's parameters for this system; show what was tried.",
     "results": "List, show, compare, verify and report results.",
     "benchmarks": "List and show benchmarks.",
     "targets": "List and show hardware targets.",

@@ -41,7 +41,7 @@ class Report:
         self.effective: dict[str, object] = {}
         self.backend: dict[str, object] | None = None
         self.accuracy: dict[str, object] | None = None
-        names = ("imported", "model_loaded", "calibrated", "searched", "first_query", "end")
+        names = ("imported", "model_loaded", "calibrated", "first_query", "end")
         self.times = {"start_unix_ns": start_ns} | {f"{name}_unix_ns": 0 for name in names}
         self._lock = threading.Lock()
         self._written = False
@@ -208,7 +208,6 @@ def _search_rate(settings: Settings, chosen: Effective, model: Model, report: Re
     if found.rate is not None:
         chosen.put("target_qps", round(found.rate, 2), "searched")
     report.search, report.effective = found.document(), chosen.document()
-    report.stamp("searched")
     log(f"{chosen.values['target_qps']:,.0f} queries/s after {len(found.tries)} short tests: {found.ended}")
 
 

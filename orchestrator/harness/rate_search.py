@@ -1,7 +1,8 @@
 """The rate of a Server test where nobody gave one: searched briefly before the test, so that no machine is understated.
 
-A test at a careful share of what calibration measured was VALID and a third of what the machine can do. LoadGen itself
-makes the tries here (`loadgen.probe`), short ones; which rates are tried and which one is taken is decided without a clock.
+A test at a careful share of what calibration measured was VALID and a third of what the machine can do. LoadGen
+itself makes the tries here (`loadgen.probe`), short ones; which rates are tried and which one is taken is decided
+without a clock.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ MARGIN = 0.92
 
 @dataclass(frozen=True)
 class Try:
-    """One short test: queries a second that were asked for and answered, and whether the percentile was in its limit."""
+    """One short test: queries a second asked for and answered, and whether the percentile was within its limit."""
 
     rate: float
     answered: float
@@ -89,9 +90,9 @@ def seconds_for(rate: float) -> float:
 def search(start: float, attempt: Callable[[float, float], Try], left: Callable[[], float]) -> Found:
     """Up from ``start`` in steps until the server is late, then between the highest good rate and the lowest bad one.
 
-    ``attempt`` makes a try of so many seconds at a rate. A server that is saturated told what it can do, so the next try
-    is just below that. A try that was late without being saturated, or answered less than an earlier one did, may have
-    met other load on the machine: it is repeated once before it counts.
+    ``attempt`` makes a try of so many seconds at a rate. A server that is saturated told what it can do, so the next
+    try is just below that. A try that was late without being saturated, or answered less than an earlier one did, may
+    have met other load on the machine: it is repeated once before it counts.
     """
     found, low, high, rate = Found(), 0.0, math.inf, start
     while True:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MARGIN = 0.9
 """Of the highest rate that was VALID: with it the next run is VALID nine times in ten (decision 0017)."""
 
+EXPECTATIONS = ("target_qps", "expected_latency_ns")
+
 
 def find_all(prepared: PreparedRun) -> Iterator[Outcome]:
     """Every test that the request asks for; in place of Server's one test, a search and its best test."""
@@ -35,7 +37,7 @@ def find_all(prepared: PreparedRun) -> Iterator[Outcome]:
 
 def _measure(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> Outcome:
     """One test; what it measured becomes the expectation of the next, if it was VALID."""
-    outcome = prepared.run(planned, cell, system={})
+    outcome = prepared.run(planned, cell, system=tuned_layout(prepared, planned, cell))
     found = expectation(outcome, cell.scenario)
     if outcome.record.valid and found:
         _keep(prepared, planned, cell, outcome, found)
@@ -61,7 +63,7 @@ class _Probes:
     prepared: PreparedRun
     planned: PlannedBenchmark
     cell: Cell
-    layout: dict[str, float | int] = field(default_factory=dict)
+    layout: dict[str, float | int | str]
     outcomes: list[Outcome] = field(default_factory=list)
 
     def test(self, rate: float | None, search: RateSearch | None = None) -> Outcome:
@@ -83,7 +85,7 @@ class _Probes:
 
 def _find_rate(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> Outcome:
     """The search, begun at what the harness finds itself. Its result is a VALID test at the rate that is stored."""
-    probes = _Probes(prepared, planned, cell)
+    probes = _Probes(prepared, planned, cell, tuned_layout(prepared, planned, cell))
     rate = None
     if lacks_rate(prepared, planned, cell):
         measured = measured_rate(prepared, planned)
@@ -94,7 +96,7 @@ def _find_rate(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> 
     start = effective_rate(first)
     if first.error is not None or start is None:
         return first
-    probes.layout = layout(first)
+    probes.layout |= layout(first)
     search = Search(probes.probe)
     best = search.run(start, first=rate_try(first, start))
     if best is None:
@@ -106,6 +108,14 @@ def _find_rate(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> 
             _keep(prepared, planned, cell, outcome, {"target_qps": round(rate, 3)})
             break
     return probes.outcomes[-1]
+
+
+def tuned_layout(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> dict[str, float | int | str]:
+    """What `mlorch tune` found, without an expectation; what calibration once chose for `--find` is measured anew."""
+    tuned = prepared.stored(planned, cell.scenario)
+    if tuned is None or tuned.by != "tune":
+        return {}
+    return {name: value for name, value in tuned.settings.items() if name not in EXPECTATIONS}
 
 
 def rate_try(outcome: Outcome, rate: float) -> RateTry:
@@ -149,14 +159,18 @@ def _keep(
     from orchestrator.host.folders import data_home
     from orchestrator.runs.tuning import Tuned, store, tuning_file
 
+    before = prepared.stored(planned, cell.scenario)
+    kept = tuned_layout(prepared, planned, cell)
     tuned = Tuned(
         benchmark=planned.plan.benchmark,
         target=planned.plan.target,
         scenario=cell.scenario,
         content_id=planned.plan.layers[-1].content_id,
-        settings={**settings, **layout(outcome)},
+        settings={**kept, **settings, **layout(outcome)},
         run_id=outcome.record.run_id,
         found=outcome.record.started.utc,
         devices=prepared.request.devices,
+        parameters={} if before is None else before.parameters,
+        by="tune" if kept else "find",
     )
     store(tuning_file(data_home(), prepared.environment.host.system_id), tuned)

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.record import RateTry
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from orchestrator.facts.record import RateTry
 
 STEP = 1.3
 """The first factor of the coarse phase; each further one is the square of the last (1.3, 1.7, 2.9, 8.2)."""
