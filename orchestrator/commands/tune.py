@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.console import Console
     from orchestrator.operations.context import Context
     from orchestrator.operations.pull_policy import PullPolicy
-    from orchestrator.operations.tune import Tuning
+    from orchestrator.operations.tune_study import Tuning
     from orchestrator.runs.trials import Trial
 
 

@@ -62,13 +62,18 @@ class Summary:
         return self.verdict in GOOD_VERDICTS
 
     @property
-    def guessed_rate(self) -> bool:
-        """Whether queries came at a rate that nobody gave, stored or searched: the figure is that guess, no limit."""
+    def rate_source(self) -> str:
+        """Where the rate came from at which queries came (`Setting.source`); empty where that is no matter."""
         scenario = SCENARIOS.get(self.record.scenario)
         if scenario is None or not scenario.has_searched_rate or self.record.mode != "performance":
-            return False
+            return ""
         rate = self.record.settings.get("loadgen.target_qps")
-        return rate is not None and rate.source == "calibrated"
+        return "" if rate is None else rate.source
+
+    @property
+    def guessed_rate(self) -> bool:
+        """Whether that is a guess, which nobody gave, stored or searched: the figure is the guess then, no limit."""
+        return self.rate_source == "calibrated"
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -130,7 +135,8 @@ def _metrics(summary: Summary) -> dict[str, object]:
     if result is not None and result.metrics:
         metrics["result"], *metrics["others"] = to_plain(result.metrics)
         metrics["latency_ns"] = dict.fromkeys(LATENCIES) | dict(result.latency_ns)
-        metrics["rate_searched"] = not summary.guessed_rate
+        if summary.rate_source:
+            metrics["rate_source"] = summary.rate_source
         metrics["queries"] = result.query_count
         metrics["samples"] = result.sample_count
     return metrics

@@ -42,7 +42,7 @@ def test_the_rate_of_a_bare_server_test_is_searched_and_the_record_says_how(mlor
     if search["best"] is not None:
         assert rate["source"] == "searched"
         assert rate["value"] == pytest.approx(search["best"] * search["margin"], rel=0.01)
-        assert first["metrics"]["rate_searched"] is True
+        assert first["metrics"]["rate_source"] == "searched"
     verified = mlorch("results", "verify", first["run_id"], "--results", str(results))
     assert verified.returncode == 0, verified.stderr
 

@@ -1,4 +1,4 @@
-"""`mlorch tune`: what is searched, what is tried, what is kept; tests stand in for containers, Optuna is the real one."""
+"""`mlorch tune`: what is searched, tried and kept; arithmetic stands in for containers, Optuna is the real one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from orchestrator.definitions.kinds.external import Parameter
 from orchestrator.definitions.kinds.tunables import Tunable
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.facts.record import RateSearch, Setting
-from orchestrator.operations.tune import LONG_MS, SHORT_MS, Budget, _Study, tried
+from orchestrator.operations.tune import Budget, tried
+from orchestrator.operations.tune_study import LONG_MS, SHORT_MS, Study
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.tunables import fitting, searched_parameters
 from orchestrator.plan.run.workload import ChosenParameter
@@ -142,10 +143,10 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setenv("MLORCH_HOME", str(tmp_path))
     (tmp_path / "data" / "systems").mkdir(parents=True)
 
-    def make(machine: Machine, *, scenario="Offline", backend="onnxruntime") -> _Study:
+    def make(machine: Machine, *, scenario="Offline", backend="onnxruntime") -> Study:
         plan = SimpleNamespace(benchmark="b", target="cpu", layers=[SimpleNamespace(content_id="c1")])
         about = workload(backend=backend)
-        return _Study(
+        return Study(
             prepared=machine,
             planned=SimpleNamespace(workload=about, plan=plan),
             cell=Cell(scenario=scenario, mode="performance"),
@@ -173,7 +174,7 @@ def stored(tmp_path, scenario="Offline"):
 
 def test_it_finds_what_is_better_than_what_calibration_chose(study, tmp_path):
     machine = Machine(by_batch)
-    told = study(machine).run(Budget(trials=20), FOREVER)
+    told = study(machine).run(20, 1, FOREVER)
     first, best = told.trials[0], max(one.value or 0.0 for one in told.trials)
     assert first.parameters == machine.calibrated, "the first trial is what a run has without tuning"
     assert best > 1.2 * first.value
@@ -188,7 +189,7 @@ def test_it_finds_what_is_better_than_what_calibration_chose(study, tmp_path):
 
 def test_no_parameters_are_tried_twice_and_all_fit(study):
     machine = Machine(by_batch)
-    told = study(machine).run(Budget(trials=15), FOREVER)
+    told = study(machine).run(15, 1, FOREVER)
     made = [tuple(sorted(one.parameters.items())) for one in told.trials]
     assert len(set(made)) == len(made) == 15
     assert all(one.parameters["instances"] * one.parameters["threads"] <= CPUS for one in told.trials)
@@ -196,7 +197,7 @@ def test_no_parameters_are_tried_twice_and_all_fit(study):
 
 def test_hopeless_trials_end_after_their_short_test(study):
     machine = Machine(by_batch)
-    told = study(machine).run(Budget(trials=20), FOREVER)
+    told = study(machine).run(20, 1, FOREVER)
     states = [one.state for one in told.trials]
     assert "pruned" in states
     assert "pruned" not in states[:5]
@@ -210,7 +211,7 @@ def test_hopeless_trials_end_after_their_short_test(study):
 def test_the_seed_decides_what_is_tried(study, tmp_path):
     def made(seed):
         trials.trials_file(tmp_path / "data", "sys").unlink(missing_ok=True)
-        return [one.parameters for one in study(Machine(by_batch)).run(Budget(trials=8, seed=seed), FOREVER).trials]
+        return [one.parameters for one in study(Machine(by_batch)).run(8, seed, FOREVER).trials]
 
     assert made(1) == made(1)
     assert made(1) != made(2)
@@ -218,13 +219,13 @@ def test_the_seed_decides_what_is_tried(study, tmp_path):
 
 def test_a_search_that_was_killed_goes_on(study, tmp_path):
     with pytest.raises(StepFailed, match="killed"):
-        study(Machine(by_batch, fails_at=6)).run(Budget(trials=10), FOREVER)
+        study(Machine(by_batch, fails_at=6)).run(10, 1, FOREVER)
     file = trials.trials_file(tmp_path / "data", "sys")
     before = trials.load(file)
     assert len(before) == 3, "the first trial is one test, each further one two"
     with file.open("a") as out:
         out.write('{"key": "b/cpu/Off')  # the kill came in the middle of a line
-    told = study(Machine(by_batch)).run(Budget(trials=4), FOREVER)
+    told = study(Machine(by_batch)).run(4, 1, FOREVER)
     assert list(told.trials[:3]) == before
     assert len(told.trials) == 7
     assert trials.load(file) == list(told.trials)
@@ -234,10 +235,10 @@ def test_a_search_that_was_killed_goes_on(study, tmp_path):
 
 def test_what_was_tried_with_another_image_does_not_count(study, tmp_path):
     one = study(Machine(by_batch))
-    one.run(Budget(trials=3), FOREVER)
+    one.run(3, 1, FOREVER)
     other = study(Machine(by_batch))
     other.content_id = "c2"
-    assert len(other.run(Budget(trials=3), FOREVER).trials) == 3
+    assert len(other.run(3, 1, FOREVER).trials) == 3
     shown = tried(tmp_path / "data", "sys")
     assert [(one.content_id, len(one.trials), one.kept is not None) for one in shown] == [
         ("c1", 3, False),
@@ -248,7 +249,7 @@ def test_what_was_tried_with_another_image_does_not_count(study, tmp_path):
 
 def test_no_trial_is_begun_after_the_time(study):
     machine = Machine(by_batch)
-    told = study(machine).run(Budget(trials=10), 0.0)
+    told = study(machine).run(10, 1, 0.0)
     assert not machine.asked
     assert told.kept is None
     assert told.why == "no trial measured anything"
@@ -260,7 +261,7 @@ def test_a_precision_is_kept_only_if_the_accuracy_holds(study, tmp_path):
         lambda values: by_batch(values) * (2 if values.get("precision") == "bf16" else 1),
         accurate=lambda values: values.get("precision") != "bf16",
     )
-    told = study(machine, backend="openvino").run(Budget(trials=16), FOREVER)
+    told = study(machine, backend="openvino").run(16, 1, FOREVER)
     assert told.kept.settings["precision"] == "f32"
     assert ("accuracy", None) in {(mode, duration) for mode, duration, _ in machine.asked}
     lost = [one for one in trials.load(trials.trials_file(tmp_path / "data", "sys")) if one.accuracy == "FAILED"]
@@ -271,7 +272,7 @@ def test_a_precision_is_kept_only_if_the_accuracy_holds(study, tmp_path):
 
 def test_streams_are_searched_for_the_least_latency(study):
     machine = Machine(by_batch)
-    told = study(machine, scenario="SingleStream").run(Budget(trials=12), FOREVER)
+    told = study(machine, scenario="SingleStream").run(12, 1, FOREVER)
     done = [one for one in told.trials if one.state == "done"]
     assert {one.unit for one in done} == {"ns"}
     assert 1e9 / by_batch(told.kept.settings) == pytest.approx(min(one.value for one in done))
@@ -279,7 +280,7 @@ def test_streams_are_searched_for_the_least_latency(study):
 
 
 def test_of_a_server_the_highest_rate_counts_and_the_next_run_searches_its_own(study):
-    told = study(Machine(by_batch), scenario="Server").run(Budget(trials=8), FOREVER)
+    told = study(Machine(by_batch), scenario="Server").run(8, 1, FOREVER)
     best = max(one.value for one in told.trials if one.state == "done")
     assert best == pytest.approx(0.9 * by_batch(told.kept.settings))
     assert "target_qps" not in told.kept.settings
