@@ -1,7 +1,7 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
-    python benchmarks/run.py [startup] [results] [assets] [build] [harness] [calibration] [launch] [registry] [sharing]
-        [--target T] [--json] [--write]
+    python benchmarks/run.py [startup] [results] [assets] [build] [harness] [calibration] [found_rate] [launch]
+        [registry] [sharing] [--target T] [--json] [--write]
 
 `--target cuda` measures the harness against the bare framework on that target's device.
 
@@ -20,7 +20,19 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-PARTS = ("startup", "results", "assets", "build", "harness", "calibration", "launch", "external", "registry", "sharing")
+PARTS = (
+    "startup",
+    "results",
+    "assets",
+    "build",
+    "harness",
+    "calibration",
+    "found_rate",
+    "launch",
+    "external",
+    "registry",
+    "sharing",
+)
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"
 

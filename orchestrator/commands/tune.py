@@ -95,7 +95,7 @@ def _show_tried(console: Console, benchmarks: tuple[str, ...]) -> int:
 
 def _show(console: Console, tunings: Sequence[Tuning]) -> None:
     if console.quiet:
-        console.document({"tuning": [document(one) for one in tunings]})
+        console.document({"tuning": [one.document() for one in tunings]})
         return
     for one in tunings:
         names = sorted({name for trial in one.trials for name in trial.parameters})
@@ -124,21 +124,3 @@ def _kept(one: Tuning) -> str:
     settings = {**one.kept.settings, **one.kept.parameters}
     words = ", ".join(f"{name} {value}" for name, value in sorted(settings.items()))
     return f"{one.scenario}: kept for the next run: {words}"
-
-
-def document(one: Tuning) -> dict[str, object]:
-    """The JSON of one scenario's search."""
-    from orchestrator.facts.codec import to_plain
-
-    kept = None if one.kept is None else to_plain(one.kept)
-    return {
-        "benchmark": one.benchmark,
-        "target": one.target,
-        "scenario": one.scenario,
-        "devices": one.devices,
-        "content_id": one.content_id,
-        "kept": kept,
-        "why": one.why,
-        "run_id": one.run_id,
-        "trials": [{"number": at, **to_plain(trial)} for at, trial in enumerate(one.trials, 1)],
-    }

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.facts.codec import to_plain
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.run_find import expectation, layout
 from orchestrator.plan.run.cells import Cell
@@ -46,6 +47,20 @@ class Tuning:
     devices: str = ""
     run_id: str = ""
     """The test that confirmed what is kept."""
+
+    def document(self) -> dict[str, object]:
+        """The element of ``tuning`` in the JSON of `mlorch tune`."""
+        return {
+            "benchmark": self.benchmark,
+            "target": self.target,
+            "scenario": self.scenario,
+            "devices": self.devices,
+            "content_id": self.content_id,
+            "kept": None if self.kept is None else to_plain(self.kept),
+            "why": self.why,
+            "run_id": self.run_id,
+            "trials": [{"number": at, **to_plain(trial)} for at, trial in enumerate(self.trials, 1)],
+        }
 
 
 @dataclass(slots=True, kw_only=True)
