@@ -64,7 +64,9 @@ def tune(
     with signals_interrupt():
         prepared = prepare(context, request, progress, watcher)
         cells = [(one, cell) for one, cell in prepared.tests() if cell.mode == "performance"]
-        studies = [_study(prepared, planned, cell) for planned, cell in cells]
+        studies = [
+            _study(prepared, planned, cell) for planned, cell in cells if _measurable(planned, cell, request, progress)
+        ]
         if not any(study.parameters for study in studies):
             raise NothingSelectedError(
                 "no parameter of these tests may be searched",
@@ -112,12 +114,6 @@ def _study(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> Stud
 
     step = prepared.step(planned, cell, system={})
     cpus = max(1, len(step.container.cpus))
-    if SCENARIOS[cell.scenario].has_searched_rate and not _searches_rate(planned):
-        raise UsageError(
-            f"{cell.scenario} of `{planned.plan.benchmark}` has no rate that a trial could measure",
-            hint="name the other scenarios with --scenario; `mlorch run --find` searches this one's rate",
-            slug="tune-scenario",
-        )
     plan = planned.plan
     return Study(
         prepared=prepared,
@@ -131,6 +127,19 @@ def _study(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> Stud
     )
 
 
-def _searches_rate(planned: PlannedBenchmark) -> bool:
-    """Whether the harness searches a rate itself: ours, of answers that are no streams of tokens."""
-    return planned.workload.harness.program is None and planned.workload.benchmark.generation is None
+def _measurable(planned: PlannedBenchmark, cell: Cell, request: RunRequest, progress: Progress) -> bool:
+    """Whether a trial can measure the scenario; a rate at which queries come is searched by our harness only.
+
+    Of answers that are streams of tokens it searches none. Raises `UsageError` [tune-scenario] where the scenario was
+    asked for; else that is told, and the others are tuned.
+    """
+    workload = planned.workload
+    searches_rate = workload.harness.program is None and workload.benchmark.generation is None
+    if searches_rate or not SCENARIOS[cell.scenario].has_searched_rate:
+        return True
+    message = f"{cell.scenario} of `{planned.plan.benchmark}` has no rate that a trial could measure"
+    if cell.scenario not in request.scenarios:
+        progress.say(f"{message}: it is not tuned")
+        return False
+    hint = "name the other scenarios with --scenario; `mlorch run --find` searches this one's rate"
+    raise UsageError(message, hint=hint, slug="tune-scenario")

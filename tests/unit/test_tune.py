@@ -13,7 +13,7 @@ from orchestrator.definitions.kinds.external import Parameter
 from orchestrator.definitions.kinds.tunables import Tunable
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.facts.record import RateSearch, Setting
-from orchestrator.operations.tune import Budget, tried
+from orchestrator.operations.tune import Budget, _measurable, tried
 from orchestrator.operations.tune_study import LONG_MS, SHORT_MS, Study
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.tunables import fitting, searched_parameters
@@ -285,6 +285,24 @@ def test_of_a_server_the_highest_rate_counts_and_the_next_run_searches_its_own(s
     assert best == pytest.approx(0.9 * by_batch(told.kept.settings))
     assert "target_qps" not in told.kept.settings
     assert told.kept.settings["batch_delay_us"] in {0, 500}
+
+
+def test_a_scenario_whose_rate_no_trial_measures_is_left_out_and_refused_where_it_was_asked_for():
+    about = workload()
+    about.benchmark.generation = object()
+    planned = SimpleNamespace(workload=about, plan=SimpleNamespace(benchmark="llm"))
+    said: list[str] = []
+    progress = SimpleNamespace(say=said.append)
+
+    def measurable(scenario, *asked):
+        cell = Cell(scenario=scenario, mode="performance")
+        return _measurable(planned, cell, SimpleNamespace(scenarios=asked), progress)
+
+    assert measurable("Offline")
+    assert not measurable("Interactive")
+    assert said == ["Interactive of `llm` has no rate that a trial could measure: it is not tuned"]
+    with pytest.raises(UsageError, match="no rate that a trial could measure"):
+        measurable("Server", "Server")
 
 
 @pytest.mark.parametrize(("trials_", "time"), [(0, None), (-1, None), (5, "soon"), (5, "10x")])
