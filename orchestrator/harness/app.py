@@ -205,7 +205,9 @@ def _search_rate(settings: Settings, chosen: Effective, model: Model, report: Re
 
     guess = chosen.values["target_qps"]
     found = rate_search.search(guess * rate_search.FIRST, attempt, lambda: seconds - (time.monotonic() - began))
-    if found.rate is not None:
+    if found.rate is None:
+        chosen.put("target_qps", round(found.careful(guess), 2), "calibrated")
+    else:
         chosen.put("target_qps", round(found.rate, 2), "searched")
     report.search, report.effective = found.document(), chosen.document()
     log(f"{chosen.values['target_qps']:,.0f} queries/s after {len(found.tries)} short tests: {found.ended}")

@@ -26,6 +26,8 @@ TRY_QUERIES = 300
 """A try is as long as this many queries take, within these limits."""
 LEAST_QUERIES = 100
 """With fewer in the longest try its 99th percentile says nothing: then the rate stays a guess, and is told as one."""
+CAREFUL = 0.5
+"""Of what a server answered that kept up with no try."""
 LIMIT_SHARE = 0.5
 """Of the latency limit: what a queue that grows by 5 % of the rate reaches in the shortest try, at 100 ms."""
 KEPT_UP = 0.97
@@ -69,6 +71,12 @@ class Found:
     def rate(self) -> float | None:
         """What the test is driven with."""
         return None if self.best is None else self.best * MARGIN
+
+    def careful(self, guess: float) -> float:
+        """``guess``, or less where every try was bad: a share of what the server answered then."""
+        if self.best is not None or not self.tries:
+            return guess
+        return min(guess, *(CAREFUL * one.answered for one in self.tries if one.answered))
 
     def document(self) -> dict[str, object]:
         """For harness.json."""

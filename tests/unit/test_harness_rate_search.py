@@ -77,6 +77,13 @@ def test_without_time_the_guess_stays():
     assert found.ended == "the time was over"
 
 
+def test_where_every_try_was_bad_the_guess_is_no_more_than_half_of_what_was_answered():
+    found = search(800.0, Machine(1.0).attempt, lambda: 5.0)
+    assert found.rate is None
+    assert found.careful(400.0) == 0.5
+    assert search(800.0, Machine(1000.0).attempt, lambda: 0.1).careful(400.0) == 400.0
+
+
 def test_a_try_is_long_enough_for_its_percentile_and_never_longer_than_allowed():
     assert seconds_for(100_000) == 0.8
     assert seconds_for(200) == pytest.approx(1.5)
