@@ -99,7 +99,7 @@ def most_waiting(settings: Settings, effective: Effective) -> int:
     values = effective.values
     rate, limit = values["target_qps"], values["target_latency_ns"] / 1e9
     late = (1 - values["target_latency_percentile"]) * max(rate * seconds, values["min_query_count"])
-    return math.ceil(OVERLOAD_FACTOR * (rate * limit + late))
+    return round(OVERLOAD_FACTOR * (rate * limit + late)) + 1
 
 
 def run(settings: Settings, effective: Effective, samples: Samples, sut: System, folder: Path) -> None:
