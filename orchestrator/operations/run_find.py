@@ -69,8 +69,9 @@ class _Probes:
     def test(self, rate: float | None, search: RateSearch | None = None) -> Outcome:
         """One test at ``rate``, None for the rate that the harness looks for; ``search`` is for its record."""
         number = len(self.outcomes) + 1
+        searched = {} if rate is None else {"target_qps": rate}
         outcome = self.prepared.run(
-            self.planned, self.cell, number=number, search=search, system=self.layout, target_qps=rate
+            self.planned, self.cell, number=number, search=search, system=self.layout, searched=searched
         )
         self.outcomes.append(outcome)
         return outcome
