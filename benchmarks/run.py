@@ -1,7 +1,7 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
-    python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [launch] [registry] [sharing]
-        [--target T [--on-host]] [--json] [--write]
+    python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [calibration] [found_rate]
+        [launch] [registry] [sharing] [--target T [--on-host]] [--json] [--write]
 
 `--target cuda` measures the harness against the bare framework on that target's device, with `--on-host` without
 containers, by the Python that runs this (docs/measure-on-a-bare-gpu.md).
@@ -24,7 +24,20 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from common import NotHereError
 
-PARTS = ("startup", "results", "assets", "build", "harness", "workloads", "launch", "external", "registry", "sharing")
+PARTS = (
+    "startup",
+    "results",
+    "assets",
+    "build",
+    "harness",
+    "workloads",
+    "calibration",
+    "found_rate",
+    "launch",
+    "external",
+    "registry",
+    "sharing",
+)
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"
 

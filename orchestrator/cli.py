@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "plan": "Show what a build would do and why; no engine needed.",
     "render": "Write the Dockerfiles; no engine and no network needed.",
     "shell": "Open a shell in the container that a run would start.",
+    "tune": "Search a harness's parameters for this system; show what was tried.",
     "results": "List, show, compare, verify and report results.",
     "benchmarks": "List and show benchmarks.",
     "targets": "List and show hardware targets.",

@@ -39,6 +39,8 @@ __all__ = [
     "results",
     "run",
     "targets",
+    "tune",
+    "tuned",
     "verify_results",
 ]
 
@@ -112,6 +114,41 @@ def run(benchmarks: Sequence[str] = (), *, talk: bool = False, **options: Any) -
     request = RunRequest(benchmarks=words("benchmarks", benchmarks), pull_policy=policy, caller=API, **options)
     done = run_tests(context, checked(request), progress, Watcher())
     return {"results": [document(summary) for summary in done]}
+
+
+def tune(
+    benchmarks: Sequence[str], *, trials: int = 20, time: str | None = None, seed: int = 1, talk: bool = False,
+    **options: Any,
+) -> Document:  # fmt: skip
+    """Search a harness's parameters: ``{"tuning": [...]}``, an element a scenario with every trial and what is kept.
+
+    ``time`` as ``10m``: no trial is begun after it. ``options`` as those of `run`. Raises `MlorchError` as `run` does,
+    and where no parameter may be searched.
+    """
+    from orchestrator.operations.run_request import RunRequest, checked
+    from orchestrator.operations.tune import Budget
+    from orchestrator.operations.tune import tune as search
+    from orchestrator.runs.runner import Watcher
+
+    progress = progress_of(talk=talk)
+    policy = pull_policy(options)
+    options |= {name: words(name, options[name]) for name in ("scenarios", "recipes") if name in options}
+    context = context_of(progress, {name: options[name] for name in ("recipes", "locked", "engine") if name in options})
+    options.setdefault("results", context.settings.results_folder())
+    named = words("benchmarks", benchmarks)
+    request = RunRequest(benchmarks=named, pull_policy=policy, caller=("api.tune",), **options)
+    found = search(context, checked(request), Budget(trials=trials, time=time, seed=seed), progress, Watcher())
+    return {"tuning": [document_of(one) for one in found]}
+
+
+def tuned(benchmarks: Sequence[str] = ()) -> Document:
+    """What was tried on this system and is kept, as ``mlorch tune --show --json``; of all benchmarks by default."""
+    from orchestrator.host.facts import host_facts
+    from orchestrator.host.folders import data_home
+    from orchestrator.operations.tune import tried
+
+    found = tried(data_home(), host_facts().system_id, words("benchmarks", benchmarks))
+    return {"tuning": [document_of(one) for one in found]}
 
 
 def results(folder: str | os.PathLike[str] | None = None) -> Document:

@@ -107,24 +107,31 @@ def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
     rows = [row(summary) for summary in summaries]
     console.table(COLUMNS, rows, title=f"target {record.target}", right=RIGHT, drop=DROP)
     summarise_step(console, summaries)
-    for estimate in dict.fromkeys(filter(None, map(_estimate, summaries))):
-        console.result(estimate)
-    for near in dict.fromkeys(filter(None, map(_near_ceiling, summaries))):
-        console.warn(near)
+    _explain(console, summaries)
     causes: dict[tuple[str, tuple[str, ...]], list[Summary]] = {}
     for summary in summaries:
         if not summary.good:
             causes.setdefault((summary.verdict, summary.reasons), []).append(summary)
     for alike in causes.values():
         _complain(console, alike)
+    for note in dict.fromkeys(summary.record.note for summary in summaries):
+        console.result(note)
+    console.say(f"records and reports: {results}")
+
+
+def _explain(console: Console, summaries: Sequence[Summary]) -> None:
+    """What a reader of the table has to know of its results: estimates, guesses, what came in their way."""
+    for estimate in dict.fromkeys(filter(None, map(_estimate, summaries))):
+        console.result(estimate)
+    if any(summary.guessed_rate for summary in summaries):
+        console.result("not searched: the rate is a careful guess, and the system may do more; `--find` looks for that")
+    for near in dict.fromkeys(filter(None, map(_near_ceiling, summaries))):
+        console.warn(near)
     for summary in summaries:
         if summary.disturbed:
             record = summary.record
             what = f"{record.benchmark} {record.scenario} {record.mode}"
             console.warn(f"{what} was disturbed: {'; '.join(summary.disturbed)}")
-    for note in dict.fromkeys(summary.record.note for summary in summaries):
-        console.result(note)
-    console.say(f"records and reports: {results}")
 
 
 def summarise_step(console: Console, summaries: Sequence[Summary]) -> None:

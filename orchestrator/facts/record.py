@@ -107,7 +107,7 @@ class AssetId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A resolved setting and its source: default, recipe, system, round NAME, command line or calibrated."""
+    """A resolved setting and its source: default, recipe, system, round NAME, command line, calibrated or searched."""
 
     value: object
     source: str
@@ -207,6 +207,32 @@ class RoleFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateTry:
+    """A test of a search: queries a second that were asked for and answered, and whether it was good enough."""
+
+    rate: float
+    answered: float
+    valid: bool
+    run_id: str = ""
+    """Empty of a short test inside the container."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateSearch:
+    """How a rate was searched: ``by`` ``find`` (whole tests) or ``harness`` (short tests before this one).
+
+    ``best`` is the highest rate that was good enough (None: none was), ``margin`` the share of it that the test was
+    driven with, ``stopped`` why the search ended.
+    """
+
+    by: str
+    tries: tuple[RateTry, ...] = ()
+    best: float | None = None
+    margin: float = 1.0
+    stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One run. ``valid`` is LoadGen's verdict; null where it gives none (accuracy mode, no result).
 
@@ -251,6 +277,8 @@ class RunRecord:
     round: str = ""
     """Whose rules and LoadGen were asked for; empty in records of mlorch before it knew rounds."""
     note: str = NOTE
+    search: RateSearch | None = None
+    """How the rate of this test was searched, where it was."""
     steps: tuple[StepFact, ...] = ()
     deviations: tuple[str, ...] = ()
     """What the harness was given beyond the run contract, each with its reason."""

@@ -37,6 +37,7 @@ class Report:
     def __init__(self, folder: Path, start_ns: int) -> None:
         self.folder = folder
         self.calibration: dict[str, object] | None = None
+        self.search: dict[str, object] | None = None
         self.effective: dict[str, object] = {}
         self.backend: dict[str, object] | None = None
         self.accuracy: dict[str, object] | None = None
@@ -67,6 +68,7 @@ class Report:
             "container": container(),
             "backend": self.backend,
             "calibration": self.calibration,
+            "search": self.search,
             "effective": self.effective,
             "accuracy": self.accuracy,
             "times": self.times,
@@ -147,7 +149,7 @@ def _leave(error: BaseException, report: Report) -> None:
 
 def _run(settings: Settings, report: Report) -> None:
     phase("load")
-    from . import loadgen, tasks
+    from . import loadgen, rate_search, tasks
     from .samples import Samples
 
     report.stamp("imported")
@@ -165,6 +167,9 @@ def _run(settings: Settings, report: Report) -> None:
 
     phase("warmup")
     model.warm_up()
+    if rate_search.wanted(settings):
+        phase("search")
+        _search_rate(settings, chosen, model, report)
 
     phase("accuracy" if settings.mode == "accuracy" else "test")
     system = model.system(lambda error: _end_soon(error, report))
@@ -183,6 +188,31 @@ def _run(settings: Settings, report: Report) -> None:
         report.accuracy = task.accuracy(report.folder / "mlperf_log_accuracy.json")
         if report.accuracy is not None:
             _write_examples(settings, report.folder)
+
+
+def _search_rate(settings: Settings, chosen: Effective, model: Model, report: Report) -> None:
+    """Replace the guessed rate by one that short tests kept up with; where none did, the guess stays."""
+    from . import loadgen, rate_search
+
+    began = time.monotonic()
+    seconds = min(rate_search.SEARCH_SECONDS, settings.loadgen.min_duration_ms / 1000)
+
+    def attempt(rate: float, lasts: float) -> rate_search.Try:
+        system = model.system(lambda error: _end_soon(error, report))
+        system.start()
+        try:
+            return loadgen.probe(settings, chosen, system, rate, lasts)
+        finally:
+            system.stop()
+
+    guess = chosen.values["target_qps"]
+    found = rate_search.search(guess * rate_search.FIRST, attempt, lambda: seconds - (time.monotonic() - began))
+    if found.rate is None:
+        chosen.put("target_qps", round(found.careful(guess), 2), "calibrated")
+    else:
+        chosen.put("target_qps", round(found.rate, 2), "searched")
+    report.search, report.effective = found.document(), chosen.document()
+    log(f"{chosen.values['target_qps']:,.0f} queries/s after {len(found.tries)} short tests: {found.ended}")
 
 
 def _model(settings: Settings, samples: Samples, task: Task) -> Model:

@@ -1,32 +1,40 @@
 """LoadGen: its settings from ours, and one test.
 
-LoadGen takes its settings once per process and aborts the process when a callback raises
-or the folder for its logs is absent, so neither is ever left to happen.
+LoadGen aborts the process when a callback raises or the folder for its logs is absent, so neither is
+ever left to happen. Several tests may run in a process, one after the other.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlperf_loadgen as lg
 
+from .effective import Effective
+from .rate_search import LIMIT_SHARE, Try
 from .scenarios import SCENARIOS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping
 
-    from .effective import Effective
     from .samples import Samples
     from .settings import Settings
     from .sut import System
 
 EMBEDDED_CONF = 0
 OVERLOAD_SECONDS = 30
-"""A Server test ends when this much work waits: it cannot be VALID any more, and would else take hours."""
+"""A test of tokens at a rate ends when this much work waits: it cannot be VALID any more, and would else take hours."""
 OVERLOAD_SHARE = 0.05
 """The same for a long test, of its duration: five times the late queries that the 99th percentile allows."""
+OVERLOAD_FACTOR = 2
+"""A Server test ends when twice as many queries wait as can be in time or may be late: arrivals are never even."""
+DETAIL = "mlperf_log_detail.txt"
+_ENTRY = ":::MLLOG "
 MODES = {"performance": "PerformanceOnly", "accuracy": "AccuracyOnly"}
 
 
@@ -76,24 +84,72 @@ def _read_embedded_conf(result: lg.TestSettings, settings: Settings) -> int:
 
 
 def most_waiting(settings: Settings, effective: Effective) -> int:
-    """Queries issued and not answered at which LoadGen ends a Server test as INVALID; 0 for no limit."""
-    rate = (effective.calibration or {}).get("samples_per_second")
-    if not isinstance(rate, float):
-        return 0
-    return math.ceil(rate * max(OVERLOAD_SECONDS, OVERLOAD_SHARE * settings.loadgen.min_duration_ms / 1000))
+    """Queries issued and not answered at which LoadGen ends a test at a rate as INVALID; 0 for no limit.
+
+    Of those that wait, only what came within the latency limit can still be in time. With twice as many as come within
+    it and as the percentile lets be late in the whole test, nothing that follows makes the test VALID, however fast
+    the server is.
+    """
+    seconds = settings.loadgen.min_duration_ms / 1000
+    if settings.generation is not None:
+        able = (effective.calibration or {}).get("samples_per_second")
+        if not isinstance(able, float):
+            return 0
+        return math.ceil(able * max(OVERLOAD_SECONDS, OVERLOAD_SHARE * seconds))
+    values = effective.values
+    rate, limit = values["target_qps"], values["target_latency_ns"] / 1e9
+    late = (1 - values["target_latency_percentile"]) * max(rate * seconds, values["min_query_count"])
+    return round(OVERLOAD_FACTOR * (rate * limit + late)) + 1
 
 
 def run(settings: Settings, effective: Effective, samples: Samples, sut: System, folder: Path) -> None:
     """Run the test; LoadGen's logs are in ``folder`` afterwards, which must exist."""
+    data = settings.dataset
+    library = lg.ConstructQSL(data.samples, data.performance_samples, _guarded(samples.load, sut.pool.note), _ignore)
+    _test(test_settings(settings, effective), library, sut, folder)
+
+
+def probe(settings: Settings, effective: Effective, sut: System, rate: float, seconds: float) -> Try:
+    """A short test at ``rate`` over the samples that are loaded, its logs thrown away.
+
+    Raises what the system failed with, `ValueError` where LoadGen's log does not say how it went.
+    """
+    short = replace(settings, loadgen=replace(settings.loadgen, min_duration_ms=round(seconds * 1000)))
+    asked = Effective(effective.layout, dict(effective.values), calibration=effective.calibration)
+    asked.values |= {
+        "target_qps": rate,
+        "min_query_count": 1,
+        "target_latency_ns": max(1, round(effective.values["target_latency_ns"] * LIMIT_SHARE)),
+    }
+    loaded = settings.dataset.performance_samples
+    with tempfile.TemporaryDirectory(prefix="mlorch-probe-") as folder:
+        _test(test_settings(short, asked), lg.ConstructQSL(loaded, loaded, _ignore, _ignore), sut, Path(folder))
+        if sut.pool.error is not None:
+            raise sut.pool.error
+        with (Path(folder) / DETAIL).open(encoding="utf-8") as lines:
+            return tried(rate, lines)
+
+
+def tried(rate: float, detail: Iterable[str]) -> Try:
+    """What LoadGen's detail log says of a test; `ValueError` where it says nothing."""
+    entries = (json.loads(line.removeprefix(_ENTRY)) for line in detail if line.startswith(_ENTRY))
+    values = {entry["key"]: entry["value"] for entry in entries}
+    in_time, asked = values.get("result_perf_constraints_met"), values.get("result_scheduled_samples_per_sec")
+    answered = values.get("result_completed_samples_per_sec")
+    if not isinstance(in_time, bool) or not isinstance(answered, float | int) or not isinstance(asked, float | int):
+        raise ValueError("LoadGen's log has no result")  # noqa: TRY004 (the log's fault, not a caller's)
+    # Arrivals are a Poisson process: a short test has a few more or less than it was asked for.
+    return Try(rate, answered * rate / asked if asked else 0.0, in_time)
+
+
+def _test(asked: lg.TestSettings, library: object, sut: System, folder: Path) -> None:
     log = lg.LogSettings()
     log.log_output.outdir = str(folder)
     log.log_output.copy_summary_to_stdout = False
     log.enable_trace = False
-    data = settings.dataset
     system = lg.ConstructFastSUT(sut.issue, _nothing)
-    library = lg.ConstructQSL(data.samples, data.performance_samples, _guarded(samples.load, sut.pool.note), _ignore)
     try:
-        lg.StartTestWithLogSettings(system, library, test_settings(settings, effective), log, "")
+        lg.StartTestWithLogSettings(system, library, asked, log, "")
     finally:
         lg.DestroyQSL(library)
         lg.DestroyFastSUT(system)

@@ -109,6 +109,8 @@ class Execution:
     threads: int | None
     batch: int | None
     batch_delay_us: int | None
+    precision: Literal["f32", "bf16", "f16"] | None = None
+    """What the model computes with, where the backend lets that be said (openvino); None: f32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +232,8 @@ def _check(settings: Settings) -> None:
         _check_processors(execution)
     else:
         _check_endpoint(settings.endpoint, execution)
+    if execution.precision is not None and settings.backend != "openvino":
+        raise SettingsError(f"execution.precision: the backend {settings.backend} cannot be told one")
 
 
 def _check_limits(settings: Settings) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.engines.printers import Printer
+    from orchestrator.facts.record import RateSearch
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
@@ -63,15 +64,17 @@ class PreparedRun(PlannedRun):
         number: int = 1,
         total: int = 0,
         note: str = "",
+        search: RateSearch | None = None,
         **changes: Any,
     ) -> Outcome:
         """Run one test; ``changes`` as `step`, a ``total`` of 0 says that nobody knows how many there will be.
 
-        ``note`` stands in the record in place of the benchmark's.
+        ``note`` stands in the record in place of the benchmark's, ``search`` where the rate was searched.
         """
         step = self.step(planned, cell, **changes)
         about = self.record_contexts[planned.plan.benchmark]
-        return self.runner.run(step, replace(about, note=note or about.note), number=number, total=total)
+        about = replace(about, note=note or about.note, search=search)
+        return self.runner.run(step, about, number=number, total=total)
 
 
 def run(context: Context, request: RunRequest, progress: Progress, watcher: Watcher) -> Iterator[Summary]:
@@ -152,9 +155,9 @@ def _tries(
         outcome = prepared.run(planned, cell, number=number, total=total, **changes)
         yield outcome
         settings = next_settings(outcome)
-        if settings is None:
+        if not settings:
             return
-        changes = {"calibrated": settings}
+        changes = settings
 
 
 # -- before the first test -------------------------------------------------------------------

@@ -363,25 +363,40 @@ class PlannedRun:
 
     def step(self, planned: PlannedBenchmark, cell: Cell, **changes: object) -> RunStep:
         """One test of ``planned``, with a fresh id; ``changes`` replace fields of its choices."""
-        from orchestrator.runs.tuning import key_of
-
-        request, plan = self.request, planned.plan
-        key = key_of(plan.benchmark, plan.target, cell.scenario, request.devices)
+        request, tuned = self.request, self.stored(planned, cell.scenario)
         choices = Choices(
             min_duration_ms=request.min_duration_ms,
             official=request.official,
             target_qps=request.target_qps,
-            system=self._stored(key, plan),
+            # What this system stored for exactly this image.
+            system={} if tuned is None else tuned.settings,
         )
+        parameters = changes.pop("parameters", {} if tuned is None else tuned.parameters)
+        planned = with_parameters(planned, parameters)  # type: ignore[arg-type]
         return step_of(planned, self.environment, cell, replace(choices, **changes))  # type: ignore[arg-type]
 
-    def _stored(self, key: str, plan: BuildPlan) -> Mapping[str, object]:
-        """What this system stored for exactly this image; of an endpoint nothing, as it is another system."""
-        from orchestrator.runs.tuning import settings_for
+    def stored(self, planned: PlannedBenchmark, scenario: str) -> Tuned | None:
+        """What `--find` or `tune` stored for a scenario on this system, with exactly this image and these devices.
+
+        Of an endpoint nothing, as it is another system.
+        """
+        from orchestrator.runs.tuning import key_of, tuned_for
 
         if self.request.endpoint:
-            return {}
-        return settings_for(self.tuned, key=key, content_id=plan.layers[-1].content_id)
+            return None
+        plan = planned.plan
+        key = key_of(plan.benchmark, plan.target, scenario, self.request.devices)
+        return tuned_for(self.tuned, key=key, content_id=plan.layers[-1].content_id)
+
+
+def with_parameters(planned: PlannedBenchmark, found: Mapping[str, str]) -> PlannedBenchmark:
+    """``planned`` with parameters that this system stored; what the command line says stays."""
+    workload = planned.workload
+    if not found:
+        return planned
+    chosen = {name: ChosenParameter(value=value, source="system") for name, value in found.items()}
+    said = {name: each for name, each in workload.parameters.items() if each.source == "command line"}
+    return replace(planned, workload=replace(workload, parameters={**workload.parameters, **chosen, **said}))
 
 
 # -- what the records of a run tell beyond its steps ---------------------------------------

@@ -13,6 +13,8 @@ from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.plan.run.cells import Cell
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orchestrator.operations.run import PreparedRun
     from orchestrator.operations.run_plan import PlannedBenchmark
     from orchestrator.runs.runner import Outcome
@@ -21,6 +23,8 @@ PROBE_SAMPLES = 64
 """Samples of the test that measures a rate; few, as one may take seconds."""
 SERVER_SHARE = 0.4
 """Of the rate that Offline reaches: meant to be VALID, not to be the highest (`--find` looks for that)."""
+LESS = {"calibrated": 0.5, "searched": 0.8}
+"""What is left of a rate after an INVALID test, by where it came from (`Setting.source`)."""
 FASTER = 1.05
 _PROBE_MS = 1000
 _LOADGEN_SLACK = 1.1
@@ -65,27 +69,29 @@ def rate_from(outcome: Outcome, scenario: str) -> float | None:
     return rate * SERVER_SHARE if SCENARIOS[scenario].has_searched_rate else rate * FASTER
 
 
-def next_settings(outcome: Outcome) -> dict[str, float | int] | None:
-    """What to try instead after a test that was INVALID with a guess, else None. What somebody asked for never changes.
+def next_settings(outcome: Outcome) -> dict[str, Mapping[str, float | int]]:
+    """What to try instead after a test that was INVALID with a guess: a field of `Choices`, or nothing.
 
-    Server gets half of its rate: the guess is a share of what was measured in a moment, and too high on a machine that
-    others use. Offline gets what it just reached: its one query was too short. The streams of a program that was told
-    no latency get half of what they just had: LoadGen makes 2 × duration ÷ latency queries, and ran out of them.
+    What somebody asked for never changes. Server gets half of its rate where that was a share of what was measured in a
+    moment, and four fifths where the harness searched it. Offline gets what it just reached: its one query was too
+    short. The streams of a program that was told no latency get half of what they just had: LoadGen makes
+    2 × duration ÷ latency queries, and ran out of them.
     """
     record = outcome.record
     if outcome.error is not None or record.valid is not False:
-        return None
+        return {}
     if not SCENARIOS[record.scenario].has_rate:
-        return _expected_latency(outcome)
+        latency = _expected_latency(outcome)
+        return {"calibrated": latency} if latency else {}
     setting = record.settings.get("loadgen.target_qps")
-    if setting is None or setting.source != "calibrated":
-        return None
+    if setting is None or setting.source not in LESS:
+        return {}
     if not isinstance(setting.value, int | float) or setting.value <= 0:
-        return None
+        return {}
     if SCENARIOS[record.scenario].has_searched_rate:
-        return {"target_qps": float(setting.value) / 2}
+        return {setting.source: {"target_qps": float(setting.value) * LESS[setting.source]}}
     reached = rate_from(outcome, record.scenario)
-    return {"target_qps": reached} if reached is not None and reached > setting.value else None
+    return {"calibrated": {"target_qps": reached}} if reached is not None and reached > setting.value else {}
 
 
 def _expected_latency(outcome: Outcome) -> dict[str, float | int] | None:

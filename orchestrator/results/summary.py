@@ -10,6 +10,7 @@ from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import GOOD_VERDICTS, NEAR
 from orchestrator.facts.metrics import LATENCIES, nanoseconds, percent, text
 from orchestrator.facts.processors import cpu_list
+from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results.measure import measured_of
 
 if TYPE_CHECKING:
@@ -62,6 +63,20 @@ class Summary:
     def good(self) -> bool:
         """Whether the run ended and its result counts."""
         return self.verdict in GOOD_VERDICTS
+
+    @property
+    def rate_source(self) -> str:
+        """Where the rate came from at which queries came (`Setting.source`); empty where that is no matter."""
+        scenario = SCENARIOS.get(self.record.scenario)
+        if scenario is None or not scenario.has_searched_rate or self.record.mode != "performance":
+            return ""
+        rate = self.record.settings.get("loadgen.target_qps")
+        return "" if rate is None else rate.source
+
+    @property
+    def guessed_rate(self) -> bool:
+        """Whether that is a guess, which nobody gave, stored or searched: the figure is the guess then, no limit."""
+        return self.rate_source == "calibrated"
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -143,6 +158,8 @@ def _metrics(summary: Summary) -> dict[str, object]:
     if result is not None and result.metrics:
         metrics["result"], *metrics["others"] = to_plain(result.metrics)
         metrics["latency_ns"] = dict.fromkeys(LATENCIES) | dict(result.latency_ns)
+        if summary.rate_source:
+            metrics["rate_source"] = summary.rate_source
         metrics["queries"] = result.query_count
         metrics["samples"] = result.sample_count
     return metrics
@@ -150,6 +167,8 @@ def _metrics(summary: Summary) -> dict[str, object]:
 
 # -- for people ----------------------------------------------------------------------------
 
+GUESSED = " (not searched)"
+"""Beside a figure whose rate was a guess: the machine may be able to do more."""
 COLUMNS = ("benchmark", "scenario", "mode", "result", "p50", "p90", "p99", "accuracy", "verdict")
 RIGHT = (3, 4, 5, 6, 7)
 """The columns of numbers; every cell carries its unit."""
@@ -162,6 +181,8 @@ def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:
     record, result = summary.record, summary.loadgen
     latency = result.latency_ns if result else {}
     headline = metric_text(result.result) if result and result.result else "–"
+    if summary.guessed_rate:
+        headline += GUESSED
     accuracy = summary.accuracy
     word, disturbed = summary.verdict, ", disturbed" if summary.disturbed else ""
     return (

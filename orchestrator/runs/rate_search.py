@@ -1,4 +1,4 @@
-"""Search the highest Server rate that is VALID, with few tests; pure but for the probe."""
+"""Search the highest rate that is VALID in Server and Interactive, with few tests; pure but for the probe."""
 
 from __future__ import annotations
 
@@ -9,63 +9,110 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from orchestrator.facts.record import RateTry
+
 STEP = 1.3
 """The first factor of the coarse phase; each further one is the square of the last (1.3, 1.7, 2.9, 8.2)."""
 TOLERANCE = 1.03
 """The fine phase ends when the least invalid rate is within 3 % of the greatest valid one."""
+KEPT_UP = 0.97
+"""A test that answered a smaller share of its queries than this at their pace had a queue that grew: saturated."""
+JUST_BELOW = 0.975
 MAX_PROBES = 12
-CONFIRMATIONS = 3
-"""How often the found rate is tested again, each time 3 % lower, before the search gives up."""
+CONFIRMATIONS = 4
+LOWER = 1.05
+"""After a test at the rate to be stored that was not VALID, the next is this much lower."""
 
 
 @dataclass(slots=True)
 class Search:
-    """The state of one search: ``valid`` and ``invalid`` are queries a second, in the order of their tests."""
+    """The state of one search: its ``tries`` in the order of their tests, rates in queries a second.
 
-    probe: Callable[[float], bool]
-    valid: list[float] = field(default_factory=list)
-    invalid: list[float] = field(default_factory=list)
+    ``probe`` gives what a test at a rate became.
+    """
 
-    def run(self, start: float, *, start_valid: bool | None = None) -> float | None:
-        """The highest rate that was VALID twice, None when there was none.
+    probe: Callable[[float], RateTry]
+    tries: list[RateTry] = field(default_factory=list)
+    stopped: str = ""
 
-        First up (or down) in growing steps until the verdict changes, then bisection in the
-        geometric middle, then a second test of the best, as one verdict near the edge
-        may be luck; at most `MAX_PROBES` tests before that. ``start_valid`` is the
-        verdict on ``start`` when that was tested already.
+    def run(self, start: float, *, first: RateTry | None = None) -> float | None:
+        """The highest rate that was VALID below every one that was not, None when there was none.
+
+        First up (or down) in growing steps until the verdict changes, then bisection in the geometric middle. A test
+        that was saturated says what the server answers: no rate above that is tried, and the next is just below it.
+        At most `MAX_PROBES` tests. ``first`` is the test at ``start`` when that was made already.
         """
-        rate = start
-        good = self._test(rate) if start_valid is None else self._note(rate, good=start_valid)
+        tried = self._test(start) if first is None else self._note(first)
         step = STEP
-        while self._left() and not (self.valid and self.invalid):
-            rate = rate * step if good else rate / step
-            good = self._test(rate)
+        while self._left() and (not self._valid() or self._worst() == math.inf):
+            tried = self._test(self._further(tried, step))
             step **= 2
-        while self.valid and self.invalid and self._worst() / self._best() > TOLERANCE and self._left():
-            self._test(math.sqrt(self._best() * self._worst()))
-        return self._confirmed() if self.valid else None
+        while self._valid() and self._left():
+            best, worst = self.best(), self._worst()
+            if worst / best <= TOLERANCE:
+                break
+            told = worst not in self._invalid()  # by a saturated server: the limit is just below that
+            self._test(max(best, worst * JUST_BELOW) if told else math.sqrt(best * worst))
+        self.stopped = self._why()
+        return self.best() if self._valid() else None
 
-    def _confirmed(self) -> float | None:
-        rate = self._best()
-        for _ in range(CONFIRMATIONS):
-            if self.probe(rate):
-                return rate
-            rate /= TOLERANCE
-        return None
+    def _further(self, last: RateTry, step: float) -> float:
+        """The next rate of the coarse phase: up from a valid one, down from another."""
+        if last.valid:
+            return last.rate * step
+        if saturated(last) and last.answered:
+            return min(last.rate / TOLERANCE, last.answered * JUST_BELOW)
+        return last.rate / step
 
-    def _best(self) -> float:
+    def best(self) -> float:
         """The highest valid rate below every invalid one: above an invalid rate a verdict was luck."""
-        return max((rate for rate in self.valid if rate < self._worst()), default=min(self.valid))
+        valid, worst = self._valid(), min(self._invalid(), default=math.inf)
+        return max((rate for rate in valid if rate < worst), default=min(valid))
+
+    def _valid(self) -> list[float]:
+        return [one.rate for one in self.tries if one.valid]
+
+    def _invalid(self) -> list[float]:
+        return [one.rate for one in self.tries if not one.valid]
 
     def _worst(self) -> float:
-        return min(self.invalid, default=math.inf)
+        """The least rate that cannot be: one that was INVALID, or what a saturated server answered.
+
+        Of a saturated test that answered less than a valid one, the test was disturbed: it says nothing of the server.
+        """
+        worst = min(self._invalid(), default=math.inf)
+        best = self.best() if self._valid() else 0.0
+        able = [one.answered for one in self.tries if saturated(one) and one.answered > best]
+        return min([worst, *able])
+
+    def _why(self) -> str:
+        """Why there was no further test, in words for the record."""
+        full = [one for one in self.tries if saturated(one)]
+        if full:
+            least = min(full, key=lambda one: one.rate)
+            words = f"saturated: of {least.rate:,.1f} queries/s it answered {least.answered:,.1f}"
+        else:
+            words = "" if self._valid() else "no test was VALID"
+        if self._valid() and self._worst() / self.best() <= TOLERANCE:
+            return f"{words}; " * bool(words) + f"the next rate that is not VALID is within {TOLERANCE - 1:.0%}"
+        return f"{words}; " * bool(words) + f"{len(self.tries)} tests were made"
 
     def _left(self) -> bool:
-        return len(self.valid) + len(self.invalid) < MAX_PROBES
+        return len(self.tries) < MAX_PROBES
 
-    def _test(self, rate: float) -> bool:
-        return self._note(rate, good=self.probe(rate))
+    def _test(self, rate: float) -> RateTry:
+        return self._note(self.probe(rate))
 
-    def _note(self, rate: float, *, good: bool) -> bool:
-        (self.valid if good else self.invalid).append(rate)
-        return good
+    def _note(self, tried: RateTry) -> RateTry:
+        self.tries.append(tried)
+        return tried
+
+
+def saturated(tried: RateTry) -> bool:
+    """Whether the queue grew over the test: fewer queries were answered a second than came."""
+    return not tried.valid and tried.answered < KEPT_UP * tried.rate
+
+
+def with_margin(best: float, margin: float) -> list[float]:
+    """The rates to confirm, in order: the first that is VALID is stored."""
+    return [best * margin / LOWER**at for at in range(CONFIRMATIONS)]

@@ -16,6 +16,8 @@ from orchestrator.facts.record import (
     ImageId,
     Moment,
     MountFact,
+    RateSearch,
+    RateTry,
     RecipeId,
     RoleFact,
     RunRecord,
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.containers import ContainerSpec, Owner
     from orchestrator.facts.runs import AssetRef, RunStep
+
+MOST_TRIES = 100
+"""Of a search inside a container: it has seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +63,7 @@ class RecordContext:
     round: str = ""
     note: str = ""
     changed_rules: tuple[str, ...] = ()
+    search: RateSearch | None = None
 
 
 def first_record(step: RunStep, record_context: RecordContext, session: Session, now: Moment) -> RunRecord:
@@ -92,6 +98,7 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         note=_note(record_context, step),
         changed_rules=record_context.changed_rules,
         round=record_context.round,
+        search=record_context.search,
     )
 
 
@@ -129,6 +136,41 @@ def with_effective(settings: Mapping[str, Setting], effective: Mapping[str, obje
         unchanged = name in merged and merged[name].value == fact["value"]
         merged[name] = Setting(value=fact["value"], source=known_source if unchanged else source)
     return merged
+
+
+def searched_in(harness: Mapping[str, object]) -> RateSearch | None:
+    """The search that the harness made before the test (``search`` of harness.json); None where it says none.
+
+    A container wrote it: what is no such document, or too long, is left out.
+    """
+    told = harness.get("search")
+    if not isinstance(told, dict):
+        return None
+    tries, ended = told.get("tries"), told.get("ended")
+    if not isinstance(tries, list) or len(tries) > MOST_TRIES or not isinstance(ended, str):
+        return None
+    found = [one for one in map(_try, tries) if one is not None]
+    best, margin = told.get("best"), told.get("margin")
+    if len(found) < len(tries) or not all(number is None or _is_number(number) for number in (best, margin)):
+        return None
+    return RateSearch(
+        by="harness",
+        tries=tuple(found),
+        best=best and float(best),
+        margin=float(margin or 1.0),
+        stopped=one_line(ended)[:200],
+    )
+
+
+def _try(told: object) -> RateTry | None:
+    if not isinstance(told, dict) or not all(_is_number(told.get(name)) for name in ("rate", "answered")):
+        return None
+    valid = told.get("in_time") is True and told.get("saturated") is False
+    return RateTry(rate=round(float(told["rate"]), 3), answered=round(float(told["answered"]), 3), valid=valid)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12
 
 
 def container_run(spec: ContainerSpec, step: RunStep, secrets: tuple[str, ...]) -> ContainerRun:

@@ -22,7 +22,7 @@ from orchestrator.runs.disturbance import Meter
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
 from orchestrator.runs.folder import prepare_folder, with_files
-from orchestrator.runs.record import first_record, with_effective, with_ends, with_said
+from orchestrator.runs.record import first_record, searched_in, with_effective, with_ends, with_said
 from orchestrator.runs.sweep import RUN_LABEL
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ class Runner:
             endpoint=with_said(record.endpoint, harness),
             settings=with_effective(record.settings, effective if isinstance(effective, dict) else {}),
             steps=ended.steps,
+            search=record.search or searched_in(harness),
             error=failure(error, self.session.secrets),
         )
         measured, unread = self.measure(final, folder, harness)

@@ -1,4 +1,4 @@
-"""What `mlorch run --find` found on a system, kept for the next run: one JSON file a system.
+"""What `mlorch run --find` and `mlorch tune` found on a system, kept for the next run: one JSON file a system.
 
 An entry is bound to benchmark, target, scenario and the image's content id: a
 changed image must be measured again, and so must other devices. Settings are LoadGen's (`docs/run-contract.md`).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.codec import from_plain, to_plain
@@ -29,10 +29,14 @@ class Tuned:
     target: str
     scenario: str
     content_id: str
-    settings: Mapping[str, float | int]
+    settings: Mapping[str, float | int | str]
     run_id: str
     found: str
     devices: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Of an external harness, as ``--set`` would say them."""
+    by: str = "find"
+    """What found the layout: ``find`` (it is what calibration chose then) or ``tune``."""
 
     @property
     def key(self) -> str:
@@ -64,10 +68,14 @@ def load(path: Path) -> dict[str, Tuned]:
 
 def settings_for(found: Mapping[str, Tuned], *, key: str, content_id: str) -> dict[str, object]:
     """The stored settings for a test, empty where there are none for exactly this image."""
+    tuned = tuned_for(found, key=key, content_id=content_id)
+    return {} if tuned is None else dict(tuned.settings)
+
+
+def tuned_for(found: Mapping[str, Tuned], *, key: str, content_id: str) -> Tuned | None:
+    """What is stored for a test with exactly this image."""
     tuned = found.get(key)
-    if tuned is None or tuned.content_id != content_id:
-        return {}
-    return dict(tuned.settings)
+    return tuned if tuned is not None and tuned.content_id == content_id else None
 
 
 def store(path: Path, tuned: Tuned) -> None:

@@ -180,3 +180,31 @@ def test_a_signal_ends_the_test_with_a_record(document, tmp_path):
     process.stdout.close()
     record = json.loads((tmp_path / "harness.json").read_text())
     assert record["error"] == {"type": "Stopped", "message": "stopped by SIGTERM"}
+
+
+def test_a_server_rate_that_nobody_gave_is_searched_by_loadgen_in_the_same_process(document, tmp_path):
+    document["scenario"] = "Server"
+    document["loadgen"] |= {"target_qps": None, "min_duration_ms": 2000, "target_latency_ns": 200_000_000}
+    code, lines, report = run(document, tmp_path)
+    assert code == 0, lines
+    search, rate = report["search"], report["effective"]["target_qps"]
+    assert search["tries"]
+    assert search["ended"]
+    if search["best"] is not None:  # on a machine that stands still for long no try is good
+        assert rate == {"value": pytest.approx(search["best"] * search["margin"], rel=0.01), "source": "searched"}
+    detail = (tmp_path / "mlperf_log_detail.txt").read_text()
+    assert detail.count('"key": "result_validity"') == 1, "the logs are of the test only"
+    assert f'"effective_target_qps", "value": {rate["value"]}' in detail
+
+
+def test_a_saturated_server_is_told_so_long_before_its_time(document, tmp_path):
+    document["scenario"] = "Server"
+    document["loadgen"] |= {"target_qps": 2e5, "min_duration_ms": 20_000, "target_latency_ns": 10_000_000}
+    document["execution"]["batch"] = 1
+    began = time.monotonic()
+    code, lines, _ = run(document, tmp_path)
+    assert code == 0, lines
+    detail = (tmp_path / "mlperf_log_detail.txt").read_text()
+    assert '"result_validity", "value": "INVALID"' in detail
+    assert "Too many outstanding queries" in detail
+    assert time.monotonic() - began < 120

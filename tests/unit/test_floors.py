@@ -70,6 +70,7 @@ OUTSIDE: dict[str, set[str]] = {
     "openvino": set(),
     "xllamacpp": set(),
     "numpy": set(),
+    "optuna": {"runs"},
 }
 IMPURE = {
     *("subprocess", "socket", "ssl", "http", "urllib", "time", "datetime", "random", "secrets", "uuid"),

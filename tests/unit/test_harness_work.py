@@ -325,30 +325,38 @@ def test_the_loadgen_of_v4_1_is_asked_for_its_conf_in_its_own_word(loadgen, monk
     assert module.test_settings(settings, effective).min_duration_ms == 2_000
 
 
+TOKENS = object()
+"""Stands for the settings of a model that generates."""
+
+
 @pytest.mark.parametrize(
-    ("scenario", "rate", "duration_ms", "most"),
+    ("scenario", "generation", "able", "duration_ms", "most"),
     [
-        ("Server", 100.0, 2_000, 3_000),  # half a minute of work
-        ("Server", 100.0, 2_000_000, 10_000),  # a twentieth of a long test
-        ("Server", None, 2_000, 0),  # nothing was measured: LoadGen's own default, no limit
-        ("Offline", 100.0, 2_000, None),
+        ("Server", None, None, 2_000, 241),  # twice the 100 that are in time and the 20 that may be late
+        ("Server", None, 5000.0, 2_000, 241),  # however fast the server is
+        ("Server", None, None, 2_000_000, 40_201),
+        ("Server", TOKENS, 100.0, 2_000, 3_000),  # half a minute of work
+        ("Interactive", TOKENS, 100.0, 2_000_000, 10_000),  # a twentieth of a long test
+        ("Server", TOKENS, None, 2_000, 0),  # nothing was measured: LoadGen's own default, no limit
+        ("Offline", None, 100.0, 2_000, None),
     ],
 )
-def test_an_overloaded_server_test_ends_instead_of_working_for_hours(
-    scenario, rate, duration_ms, most, loadgen, monkeypatch
+def test_a_saturated_server_test_ends_instead_of_working_for_hours(
+    scenario, generation, able, duration_ms, most, loadgen, monkeypatch
 ):
     class TestSettings(types.SimpleNamespace):
         def FromConfig(self, *_args, conf_type):  # noqa: N802 (LoadGen's name)
             return conf_type
 
     module = _loadgen_with(TestSettings, monkeypatch)
+    values = {"min_query_count": 1, "target_qps": 1000.0, "target_latency_ns": 100_000_000}
     effective = types.SimpleNamespace(
-        values={"min_query_count": 1, "target_qps": 1e6},
-        calibration=None if rate is None else {"samples_per_second": rate},
+        values={**values, "target_latency_percentile": 0.99},
+        calibration=None if able is None else {"samples_per_second": able},
     )
     asked = types.SimpleNamespace(min_duration_ms=duration_ms, max_duration_ms=0)
     settings = types.SimpleNamespace(
-        benchmark="b", scenario=scenario, mode="performance", loadgen=asked, generation=None
+        benchmark="b", scenario=scenario, mode="performance", loadgen=asked, generation=generation
     )
     made = module.test_settings(settings, effective)
     assert getattr(made, "server_max_async_queries", None) == most

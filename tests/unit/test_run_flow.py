@@ -32,9 +32,10 @@ class Machine:
     def step(self, _planned, _cell):
         return SimpleNamespace(settings={"loadgen": {"target_qps": None}})
 
-    def run(self, _planned, cell, *, number=1, total=0, calibrated=None, note="", min_duration_ms=None):
+    def run(self, _planned, cell, *, number=1, total=0, calibrated=None, searched=None, note="", min_duration_ms=None):
         assert ((number, total) == (1, 1)) is (note == "")
-        rate = (calibrated or {}).get("target_qps", self.first)
+        assert searched is None or self.source == "searched"
+        rate = (calibrated or searched or {}).get("target_qps", self.first)
         self.rates.append(rate)
         record = SimpleNamespace(
             scenario=cell.scenario,
@@ -137,13 +138,19 @@ def stream(mean: float, told: Setting | None, *, steps=("test",), valid=False):
         (stream(400_000, None), {"expected_latency_ns": 200_000}),
         (stream(400_000, Setting(value=None, source="default")), {"expected_latency_ns": 200_000}),
         (stream(400_000, Setting(value=300_000, source="calibrated")), {"expected_latency_ns": 200_000}),
-        (stream(400_000, Setting(value=200_000, source="calibrated")), None),
-        (stream(400_000, Setting(value=900_000, source="recipe")), None),
-        (stream(400_000, Setting(value=900_000, source="command line")), None),
-        (stream(400_000, None, valid=True), None),
-        (stream(400_000, None, steps=()), None),
-        (stream(0, None), None),
+        (stream(400_000, Setting(value=200_000, source="calibrated")), {}),
+        (stream(400_000, Setting(value=900_000, source="recipe")), {}),
+        (stream(400_000, Setting(value=900_000, source="command line")), {}),
+        (stream(400_000, None, valid=True), {}),
+        (stream(400_000, None, steps=()), {}),
+        (stream(0, None), {}),
     ],
 )
 def test_a_stream_that_was_told_no_latency_is_told_what_it_just_had(outcome, settings):
-    assert next_settings(outcome) == settings
+    assert next_settings(outcome) == ({"calibrated": settings} if settings else {})
+
+
+def test_a_searched_rate_that_was_invalid_gives_way_by_less_than_a_guess():
+    machine = Machine(700, source="searched")
+    assert outcomes(machine) == [False, True]
+    assert machine.rates == [800.0, 640.0]

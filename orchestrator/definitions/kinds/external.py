@@ -22,6 +22,7 @@ from pydantic import (
 
 from orchestrator.definitions.kinds.base import AbsolutePath, EnvName, Identifier, RelativePath, Size, Strict
 from orchestrator.definitions.kinds.limits import require_deviation, require_limit_of_time, require_memory
+from orchestrator.definitions.kinds.tunables import Tunable  # noqa: TC001 (pydantic reads it)
 from orchestrator.facts.patterns import compiled
 
 Template = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=16_384)]
@@ -144,6 +145,20 @@ class Parameter(Strict):
     min: int | None = None
     max: int | None = None
     about: str = Field(default="", max_length=200)
+    tune: Tunable | None = None
+    """What `mlorch tune` may try for it; without, it is searched by nobody."""
+
+    @model_validator(mode="after")
+    def _can_be_tuned(self) -> Parameter:
+        if self.tune is None:
+            return self
+        if not self.tune.choices and self.type != "int":
+            raise ValueError(f"a range to search is of whole numbers, this is {self.type}")
+        least = [str(self.tune.min)] if not self.tune.choices else []
+        most = [str(self.tune.max)] if isinstance(self.tune.max, int) else []
+        for text in (*self.tune.choices, *least, *most):
+            self.value(text)
+        return self
 
     @model_validator(mode="after")
     def _can_be_chosen(self) -> Parameter:

@@ -41,6 +41,7 @@ from orchestrator.definitions.kinds.servers import CLIENT, Role
 from orchestrator.definitions.kinds.servers import Server as Server  # noqa: PLC0414 (named here for callers)
 from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
+from orchestrator.definitions.kinds.tunables import Tunable  # noqa: TC001 (pydantic reads it)
 from orchestrator.facts.scenarios import ScenarioName  # noqa: TC001 (pydantic reads it)
 
 # -- layers ------------------------------------------------------------------------------
@@ -134,6 +135,10 @@ class VendorImage(Strict):
     """Those that the vendor's image is there for; a target may have more."""
 
 
+ExecutionSetting = Literal["instances", "threads", "batch", "batch_delay_us", "precision"]
+"""What the harness of form `mlorch` can be told of how it runs (docs/run-contract.md)."""
+
+
 class Harness(Variable):
     """The program that drives a model under LoadGen, and the layers that hold it.
 
@@ -155,9 +160,13 @@ class Harness(Variable):
     images: dict[Name, VendorImage] = Field(default_factory=dict)
     """Target → the vendor's image that the program needs there, where the target's own base will not do."""
     program: Program | None = None
+    tunables: dict[ExecutionSetting, Tunable] = Field(default_factory=dict)
+    """Settings of `execution` that `mlorch tune` may search; an external program marks its parameters with `tune`."""
 
     @model_validator(mode="after")
     def _of_one_form(self) -> Harness:
+        if self.form == "external" and self.tunables:
+            raise ValueError("a harness of form external marks what may be searched in `program.parameters`")
         if self.form == "mlorch" and (self.program is not None or not self.command):
             raise ValueError("a harness of form mlorch has a `command` and no `program`")
         if self.form == "external" and (self.program is None or self.command):

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 CACHE = "/artifacts/openvino"
 """Compiled models, for the next run: OpenVINO names them by model, device, version and properties."""
 PRECISION = "f32"
-"""What a processor computes with, as onnxruntime does; OpenVINO's own choice is bf16 where the processor has it."""
+"""What a processor computes with where the settings say nothing, as onnxruntime does; OpenVINO's own choice is bf16
+where the processor has it."""
 ANY = 0
 """The size of batches that the model is compiled for when it takes any."""
 
@@ -106,7 +107,7 @@ def _properties(settings: Settings, device: str, threads: int) -> dict[str, obje
         **found,
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": PRECISION,
+        "INFERENCE_PRECISION_HINT": settings.execution.precision or PRECISION,
         "ENABLE_CPU_PINNING": False,  # the callers are pinned
     }
 

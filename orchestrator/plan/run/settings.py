@@ -1,6 +1,6 @@
 """The settings of one LoadGen test and where each came from; pure.
 
-Sources in order, later ones win: default < recipe < system (what `--find` stored)
+Sources in order, later ones win: default < recipe < system (what `--find` or `tune` stored)
 < the round, where the test is official < command line. What stays null the harness measures before the test and reports
 (docs/run-contract.md).
 """
@@ -36,6 +36,8 @@ _KEYS = (
 _TOKEN_KEYS = ("ttft_latency_ns", "tpot_latency_ns")
 """Beside them where a model generates."""
 _EXECUTION = ("instances", "threads", "batch", "batch_delay_us")
+PRECISION = "precision"
+"""Beside them where one was found (`mlorch tune`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class Choices:
     system: Mapping[str, object] = field(default_factory=dict)
     calibrated: Mapping[str, object] = field(default_factory=dict)
     """What an earlier test of the same run measured: a rate that was too high, halved."""
+    searched: Mapping[str, object] = field(default_factory=dict)
+    """The same of a rate that was searched: a test of it was INVALID, and it is lower now."""
 
 
 def settings_of(
@@ -74,19 +78,20 @@ def settings_of(
         sources["performance_samples"] = "recipe"
         document |= {"loadgen": loadgen, "dataset": {"samples": workload.dataset.samples}}
         return document, {f"loadgen.{key}": sources.get(key, "default") for key in loadgen}
+    execution = (*_EXECUTION, PRECISION) if values.get(PRECISION) is not None else _EXECUTION
     document |= {
         "backend": workload.harness.backends[workload.framework],
         "providers": list(workload.target.providers.get(workload.framework, ())),
         "model": _model(workload),
         "dataset": _dataset(workload),
         "loadgen": loadgen,
-        "execution": {"cpus": list(cpus), **{key: values.get(key) for key in _EXECUTION}},
+        "execution": {"cpus": list(cpus), **{key: values.get(key) for key in execution}},
         "accuracy": {"metric": benchmark.accuracy.metric, "unit": benchmark.accuracy.unit},
     }
     if benchmark.generation is not None:
         document["generation"] = benchmark.generation.model_dump()
     provenance = {f"loadgen.{key}": sources.get(key, "default") for key in keys}
-    provenance |= {f"execution.{key}": sources.get(key, "default") for key in _EXECUTION}
+    provenance |= {f"execution.{key}": sources.get(key, "default") for key in execution}
     provenance["execution.cpus"] = "system"
     return document, provenance
 
@@ -106,8 +111,9 @@ def _resolve(workload: Workload, cell: Cell, choices: Choices, cpus: int) -> tup
     lay("recipe", {} if recipe is None else recipe.model_dump())
     # What was found on another number of processors says nothing about this one.
     if choices.system.get("cpus", cpus) == cpus:
-        lay("system", {key: value for key, value in choices.system.items() if key in (*_KEYS, *_EXECUTION)})
+        lay("system", {key: value for key, value in choices.system.items() if key in (*_KEYS, *_EXECUTION, PRECISION)})
     lay("calibrated", choices.calibrated)
+    lay("searched", choices.searched)
     if choices.official and workload.official is not None:
         lay(f"round {workload.official.round}", _official(cell.scenario, workload.official, values))
     lay("command line", {"min_duration_ms": choices.min_duration_ms})
