@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 def run(mlorch, results, *arguments: str) -> tuple[dict, Path]:
-    done = mlorch("run", "detect-fashion", "--target", "cpu", *arguments, "-o", str(results), "--json", timeout=900)
+    done = mlorch("run", "detect", "--target", "cpu", *arguments, "-o", str(results), "--json", timeout=900)
     assert done.returncode == 0, done.stderr[-4000:]
     result = json.loads(done.stdout)["results"][-1]
     return result, Path(result["record"]).parent
