@@ -32,6 +32,7 @@ TASKS: Mapping[str, Task] = {
     "embedding-similarity": Task(arrays=("pairs", "scores"), units={"spearman": ""}),
     "image-classification": Task(arrays=("labels",), units={"top1": "%"}, scored=False),
     "recommendation": Task(arrays=("labels",), units={"AUC": "%"}),
+    "speech-recognition": Task(arrays=("references",), units={"word_accuracy": "%", "WER": "%", "exact": "%"}),
     "text-generation": Task(
         arrays=("references", "pieces", "piece_ends"),
         units={"rouge1": "", "rouge2": "", "rougeL": "", "tokens_per_sample": ""},

@@ -167,7 +167,7 @@ class Tensor(Strict):
     """One tensor of a model's interface; ``scale`` multiplies stored samples on loading."""
 
     name: str
-    dtype: Literal["float32", "uint8", "int32", "int64"] = "float32"
+    dtype: Literal["float32", "uint8", "int16", "int32", "int64"] = "float32"
     scale: float = 1.0
     array: Identifier = "inputs"
     """The dataset's array that it is given; that of `inputs` where none is named."""

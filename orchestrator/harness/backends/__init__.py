@@ -35,6 +35,7 @@ FRAMEWORKS = {
     "openvino": Framework(module=".openvino", packages=("openvino",)),
     "pytorch": Framework(module=".pytorch", packages=("torch", "torch-xla", "torch-neuronx", "habana-torch-plugin")),
     "jax": Framework(module=".jax", packages=("jax", "jaxlib", "libtpu")),
+    "pocketsphinx": Framework(module=".pocketsphinx", packages=("pocketsphinx",)),
     "llamacpp": Framework(module=".llamacpp", packages=("xllamacpp",), generates=True),
 }
 """By the name that the settings call it."""

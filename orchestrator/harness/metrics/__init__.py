@@ -20,6 +20,7 @@ METRICS: dict[str, str] = {
     "embedding-classification": ".embedding_classification",
     "embedding-similarity": ".embedding_similarity",
     "recommendation": ".recommendation",
+    "speech-recognition": ".speech_recognition",
     "text-generation": ".text_generation",
     "object-detection": ".object_detection",
 }

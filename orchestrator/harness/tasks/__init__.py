@@ -22,6 +22,7 @@ TASKS = {
     "embedding-similarity": ".text_embedding",
     "image-classification": ".image_classification",
     "recommendation": ".recommendation",
+    "speech-recognition": ".speech_recognition",
     "text-generation": ".text_generation",
     "object-detection": ".object_detection",
 }
