@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.facts.runs import RunStep
+    from orchestrator.operations.run_suite import SuiteRun
     from orchestrator.results.summary import Summary
     from orchestrator.runs.runner import Outcome
 
@@ -118,6 +119,18 @@ def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
     for note in dict.fromkeys(summary.record.note for summary in summaries):
         console.result(note)
     console.say(f"records and reports: {results}")
+
+
+def show_suite(console: Console, suite: SuiteRun) -> None:
+    """What a suite did not run, and where the report of all lies."""
+    for each in suite.chosen.left_out:
+        console.result(f"left out: {each.benchmark}: {each.reason}")
+    for name, error in suite.failed:
+        console.warn(f"{name} did not run to its end: {error.message} [{error.slug}]")
+        if error.hint:
+            console.say(f"  {error.hint}")
+    if suite.report is not None:
+        console.say(f"report of all: {suite.report}")
 
 
 def summarise_step(console: Console, summaries: Sequence[Summary]) -> None:

@@ -58,6 +58,9 @@ class Licence(Strict):
     spdx: str
     note: str = ""
     file: str = ""
+    by_name: bool = False
+    """Whether its terms are such that whoever uses it must have accepted them: a benchmark with it then runs only where
+    it is named, and a suite leaves it out."""
 
 
 class PypiPackage(Strict):

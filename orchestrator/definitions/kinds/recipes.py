@@ -275,6 +275,8 @@ class Benchmark(Variable):
     """The round of MLPerf Inference whose rules and seeds hold; the harness's LoadGen must be one that it accepts."""
     official: bool = False
     default: bool = False
+    suites: tuple[Name, ...] = ()
+    """Those that it belongs to: `mlorch run --suite NAME` runs all of one."""
     layer: Name
     model: Name
     """A model's recipe; or a file beside this one: `./net.onnx`, or `{file: net.onnx, trained_by: …, licence: …}`"""
