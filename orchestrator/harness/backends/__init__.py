@@ -36,6 +36,7 @@ FRAMEWORKS = {
     "pytorch": Framework(module=".pytorch", packages=("torch", "torch-xla", "torch-neuronx", "habana-torch-plugin")),
     "jax": Framework(module=".jax", packages=("jax", "jaxlib", "libtpu")),
     "pocketsphinx": Framework(module=".pocketsphinx", packages=("pocketsphinx",)),
+    "llamacpp-likelihood": Framework(module=".llamacpp_likelihood", packages=("xllamacpp",)),
     "llamacpp": Framework(module=".llamacpp", packages=("xllamacpp",), generates=True),
 }
 """By the name that the settings call it."""

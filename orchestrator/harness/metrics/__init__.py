@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 METRICS: dict[str, str] = {
     "embedding-classification": ".embedding_classification",
     "embedding-similarity": ".embedding_similarity",
+    "multiple-choice": ".multiple_choice",
     "recommendation": ".recommendation",
     "speech-recognition": ".speech_recognition",
     "text-generation": ".text_generation",
