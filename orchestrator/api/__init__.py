@@ -90,7 +90,8 @@ def build(*, target: str | None = None, push: str = "", talk: bool = False, **op
 def run(benchmarks: Sequence[str] = (), *, talk: bool = False, **options: Any) -> Document:
     """Run tests: ``{"results": [...]}``, one element a test, INVALID ones included.
 
-    ``options`` are fields of `RunRequest` (``target``, ``scenarios``, ``mode``, ``duration``, ``official``,
+    With ``suite`` also ``left_out``, ``failed`` (benchmarks, each with its reason) and ``report``.
+    ``options`` are fields of `RunRequest` (``suite``, ``target``, ``scenarios``, ``mode``, ``duration``, ``official``,
     ``find``, ``devices``, ``results``, …) and of `PullPolicy` (``pull``, ``build``, ``images``).
     A test that fails or is INVALID raises nothing: its element says so, as exit code 1
     does on the command line.
@@ -112,7 +113,14 @@ def run(benchmarks: Sequence[str] = (), *, talk: bool = False, **options: Any) -
     context = context_of(progress, {name: options[name] for name in ("recipes", "locked", "engine") if name in options})
     options.setdefault("results", context.settings.results_folder())
     request = RunRequest(benchmarks=words("benchmarks", benchmarks), pull_policy=policy, caller=API, **options)
-    done = run_tests(context, checked(request), progress, Watcher())
+    request = checked(request)
+    if request.suite:
+        from orchestrator.operations.run_suite import suite_run
+
+        suite = suite_run(context, request)
+        results = [document(summary) for summary in suite.run(progress, Watcher())]
+        return {"results": results, **suite.document()}
+    done = run_tests(context, request, progress, Watcher())
     return {"results": [document(summary) for summary in done]}
 
 

@@ -82,6 +82,8 @@ def print_benchmark(console: Console, found: BenchmarkFacts) -> None:
         ("dataset", f"{what.dataset}: {found.dataset_title}"),
         ("harness", f"{what.harness} with {' or '.join(what.frameworks)}"),
     ]
+    if what.suites:
+        lines.append(("suites", ", ".join(what.suites)))
     lines += [("accuracy", _goal(goal)) for goal in what.accuracy.goals]
     for scenario, settings in what.scenarios.items():
         given = settings.model_dump(exclude_none=True)

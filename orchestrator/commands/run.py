@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.pull_policy import PullPolicy
     from orchestrator.operations.run_prepares import PlannedPrepare
     from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run_suite import SuiteRun
     from orchestrator.results.summary import Summary
 
 
@@ -45,6 +46,12 @@ if TYPE_CHECKING:
     default=None,
     metavar="NAME",
     help="Hardware target, or auto (default: auto, the best that is here).",
+)
+@click.option(
+    "--suite",
+    default="",
+    metavar="NAME",
+    help="All benchmarks of a suite (reference), beside those that are named; what cannot run here is left out.",
 )
 @click.option("--arch", default=None, metavar="NAME", help=ARCH_HELP)
 @click.option(
@@ -103,7 +110,8 @@ def command(
 ) -> int:  # fmt: skip
     """Benchmark a target: build what is missing, run LoadGen in containers, show the result.
 
-    Without BENCHMARK it runs the target's default ones: accuracy, then every scenario.
+    Without BENCHMARK it runs the target's default ones: accuracy, then every scenario. With --suite a
+    benchmark that cannot be run stops no other one, and one report shows all.
     Exits with 0 only when every test ended, is VALID and reached its accuracy.
     """
     from orchestrator.operations.run_request import RunRequest, checked
@@ -126,6 +134,9 @@ def command(
     from orchestrator.operations.run import dry_run_document
     from orchestrator.operations.run_prepares import planned_prepares
 
+    suite = _suite(context, request)
+    for each in suite.chosen.left_out if suite is not None else ():
+        console.say(f"note: {each.benchmark} is left out: {each.reason}")
     show = printer(engine_name(context.settings, request.engine, tuple(PRINTERS)), context.engine_access)
     steps, prepares = dry(context, request), planned_prepares(context, request)
     if console.quiet:
@@ -138,24 +149,39 @@ def command(
 
 def _run(context: Context, request: RunRequest, console: Console) -> int:
     from orchestrator.commands.build_view import ConsoleProgress
-    from orchestrator.commands.run_view import RunView, show
+    from orchestrator.commands.run_view import RunView, show, show_suite
     from orchestrator.operations.run import last_of_each_test, run
     from orchestrator.results.summary import document
 
+    suite = _suite(context, request)
     done: list[Summary] = []
     try:
         with RunView(console) as view:
-            done.extend(run(context, request, ConsoleProgress(console), view))
+            progress = ConsoleProgress(console)
+            done.extend(run(context, request, progress, view) if suite is None else suite.run(progress, view))
     except BaseException:
         if done and not console.quiet:  # what ended before is kept, and worth seeing
             show(console, done, str(request.results))
         raise
     if console.quiet:
-        console.document({"results": [document(summary) for summary in done]})
+        more = {} if suite is None else suite.document()
+        console.document({"results": [document(summary) for summary in done], **more})
     else:
         show(console, done, str(request.results))
+        if suite is not None:
+            show_suite(console, suite)
     counting = last_of_each_test(done)
-    return 0 if counting and all(summary.good for summary in counting) else 1
+    failed = suite is not None and suite.failed
+    return 0 if counting and not failed and all(summary.good for summary in counting) else 1
+
+
+def _suite(context: Context, request: RunRequest) -> SuiteRun | None:
+    """The run of the suite that is asked for, if one is."""
+    if not request.suite:
+        return None
+    from orchestrator.operations.run_suite import suite_run
+
+    return suite_run(context, request)
 
 
 # -- a dry run: a script of each test's container, to read or to paste into a shell ---------

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.facts.runs import RunStep
+    from orchestrator.operations.run_suite import SuiteRun
     from orchestrator.results.summary import Summary
     from orchestrator.runs.runner import Outcome
 
@@ -132,6 +133,18 @@ def _explain(console: Console, summaries: Sequence[Summary]) -> None:
             record = summary.record
             what = f"{record.benchmark} {record.scenario} {record.mode}"
             console.warn(f"{what} was disturbed: {'; '.join(summary.disturbed)}")
+
+
+def show_suite(console: Console, suite: SuiteRun) -> None:
+    """What a suite did not run, and where the report of all lies."""
+    for each in suite.chosen.left_out:
+        console.result(f"left out: {each.benchmark}: {each.reason}")
+    for name, error in suite.failed:
+        console.warn(f"{name} did not run to its end: {error.message} [{error.slug}]")
+        if error.hint:
+            console.say(f"  {error.hint}")
+    if suite.report is not None:
+        console.say(f"report of all: {suite.report}")
 
 
 def summarise_step(console: Console, summaries: Sequence[Summary]) -> None:

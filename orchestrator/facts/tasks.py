@@ -31,7 +31,9 @@ TASKS: Mapping[str, Task] = {
     "embedding-classification": Task(arrays=("head", "labels"), units={"accuracy": "%"}),
     "embedding-similarity": Task(arrays=("pairs", "scores"), units={"spearman": ""}),
     "image-classification": Task(arrays=("labels",), units={"top1": "%"}, scored=False),
+    "multiple-choice": Task(arrays=("labels", "sizes"), units={"acc_norm": "%", "acc": "%"}),
     "recommendation": Task(arrays=("labels",), units={"AUC": "%"}),
+    "speech-recognition": Task(arrays=("references",), units={"word_accuracy": "%", "WER": "%", "exact": "%"}),
     "text-generation": Task(
         arrays=("references", "pieces", "piece_ends"),
         units={"rouge1": "", "rouge2": "", "rougeL": "", "tokens_per_sample": ""},

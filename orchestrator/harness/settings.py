@@ -29,7 +29,7 @@ class Input:
 
     name: str
     array: str
-    dtype: Literal["float32", "uint8", "int32", "int64"]
+    dtype: Literal["float32", "uint8", "int16", "int32", "int64"]
     scale: float
     varies: bool
 

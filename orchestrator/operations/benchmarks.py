@@ -52,6 +52,7 @@ class BenchmarkFacts:
             "title": what.title,
             "official": what.official,
             "default": what.default,
+            "suites": list(what.suites),
             "round": what.round,
             "loadgen_name": None if rules is None else rules.loadgen_name,
             "checker_name": None if rules is None else rules.name,

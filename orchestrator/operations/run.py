@@ -107,19 +107,27 @@ def _warm_report_later() -> None:
 
 def _reported(outcome: Outcome) -> Summary:
     """The summary of a test, with its report written; a report that cannot be made spoils no result."""
-    from orchestrator.host.files import atomic_write_text
-    from orchestrator.host.left_behind import give
-    from orchestrator.host.process import this_user
-    from orchestrator.results.report import render
     from orchestrator.results.store import REPORT
     from orchestrator.results.summary import summarise
 
     summary = summarise(outcome.record, outcome.folder)
+    write_report(outcome.folder / REPORT, [summary])
+    return summary
+
+
+def write_report(path: Path, summaries: Sequence[Summary]) -> Path | None:
+    """The page of these tests at ``path``, which becomes the user's; None where it cannot be made."""
+    from orchestrator.host.files import atomic_write_text
+    from orchestrator.host.left_behind import give
+    from orchestrator.host.process import this_user
+    from orchestrator.results.report import render
+
     with contextlib.suppress(MlorchError, OSError):
         # Whatever a container put there is replaced.
-        atomic_write_text(outcome.folder / REPORT, render([summary]), overwrite=True)
-        give(outcome.folder / REPORT, this_user().owner)
-    return summary
+        atomic_write_text(path, render(summaries), overwrite=True)
+        give(path, this_user().owner)
+        return path
+    return None
 
 
 def last_of_each_test(done: Sequence[Summary]) -> tuple[Summary, ...]:

@@ -19,6 +19,7 @@ from orchestrator.facts.redact import redacted_argv, secret_values
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.run_roles import changes_of
+from orchestrator.operations.suites import chosen_of_suite
 from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
@@ -65,13 +66,15 @@ class PlannedBenchmark:
 
 
 def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) -> Selection:
-    """The images that a run needs: of the benchmarks that are named, else of the target's default ones.
+    """The images that a run needs: of the benchmarks that are named or of the suite, else of the target's default ones.
 
     Raises `UsageError` for names that do not exist or do not fit each other, `NothingSelectedError`
     where the target has no default benchmark.
     """
     target = chosen.name
     names = list(dict.fromkeys(request.benchmarks))
+    if request.suite:
+        names = list(chosen_of_suite(context.catalog, request, target).names)
     changes = changes_of(context, request, names)
     catalog = context.catalog_for(names, changes)
     for name in names:
@@ -402,6 +405,11 @@ def with_parameters(planned: PlannedBenchmark, found: Mapping[str, str]) -> Plan
 # -- what the records of a run tell beyond its steps ---------------------------------------
 
 
+def new_session() -> str:
+    """A name that no other request has."""
+    return f"{stamp()}-{secrets.token_hex(2)}"
+
+
 def session_of(request: RunRequest, host: HostFacts, engine: EngineFacts, key: str = "") -> Session:
     """What all records of this request share, without secrets; ``key`` is an endpoint's."""
     hidden = (*((key,) if key else ()), *secret_values(os.environ))
@@ -409,7 +417,7 @@ def session_of(request: RunRequest, host: HostFacts, engine: EngineFacts, key: s
     for private in ("host", "root_dir"):  # paths of this machine say nothing about a result
         facts.pop(private, None)
     return Session(
-        name=f"{stamp()}-{secrets.token_hex(2)}",
+        name=request.session or new_session(),
         owner=this_process(),
         mlorch_version=__version__,
         command_line=redacted_argv(request.to_argv(), hidden),

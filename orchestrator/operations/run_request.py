@@ -40,6 +40,8 @@ class RunRequest:
     """
 
     benchmarks: tuple[str, ...] = ()
+    suite: str = option("--suite", "")
+    """All benchmarks of that name, beside those that are named."""
     target: str | None = option("--target", None)
     arch: str | None = option("--arch", None)
     scenarios: tuple[str, ...] = option("--scenario", ())
@@ -75,6 +77,8 @@ class RunRequest:
     recipes: tuple[str, ...] = option("--recipes", ())
     results: Path = option("--results", RESULTS)  # noqa: RUF009 (a field)
     caller: tuple[str, ...] = COMMAND_LINE
+    session: str = ""
+    """What the records of several requests share, where they belong together; empty for a name of its own."""
 
     @property
     def min_duration_ms(self) -> int | None:

@@ -50,7 +50,7 @@ def document(tmp_path) -> dict:
     return {
         "version": 2,
         "run_id": "test",
-        "benchmark": "detect-fashion",
+        "benchmark": "detect",
         "task": "object-detection",
         "scenario": "Offline",
         "mode": "accuracy",

@@ -114,6 +114,7 @@ def test_dry_run_document_says_settings_and_where_they_came_from(capsys):
         (["--official", "--duration", "10s"], 2, "official-duration", "600"),
         (["--target-qps", "-1"], 2, "target-qps", "is no rate"),
         (["--find", "--target-qps", "5"], 2, "usage", "exclude"),
+        (["--suite", "referense"], 2, "unknown-suite", "did you mean `reference`?"),
         (["-t", "gpu"], 2, "unknown-target", "did you mean `cuda`?"),
         (["--pull", "--dry-run"], 2, "no-registries", "no registry is configured"),
         (["image-fashion"], 4, "no-engine", "engine"),

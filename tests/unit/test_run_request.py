@@ -18,6 +18,7 @@ from orchestrator.operations.run_request import API, RunRequest, checked
 
 FULL = RunRequest(
     benchmarks=("image-fashion", "image-smoke"),
+    suite="reference",
     target="cuda",
     arch="sm_90",
     scenarios=("Server", "Offline"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.yaml import Document
 
 _ITS_OWN = frozenset(
-    ("kind", "name", "title", "description", "default", "official", "like", "axes", "parts", "conflicts")
+    ("kind", "name", "title", "description", "default", "suites", "official", "like", "axes", "parts", "conflicts")
 )
 """What a benchmark does not have of the one that it is like: it says what that one is, and how it varies."""
 _OF_THE_MODEL = frozenset(("input", "output"))

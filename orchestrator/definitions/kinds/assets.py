@@ -61,6 +61,9 @@ class Licence(Strict):
     redistribution: Literal["allowed", "forbidden"] | None = None
     """Whether the bytes may be handed on. Left out, a licence that has a name of its own in SPDX allows it; to say
     otherwise is for a package under a free licence around data that are not."""
+    by_name: bool = False
+    """Whether its terms are such that whoever uses it must have accepted them: a benchmark with it then runs only where
+    it is named, and a suite leaves it out."""
 
 
 class PypiPackage(Strict):

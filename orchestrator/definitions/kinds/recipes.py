@@ -178,7 +178,7 @@ class Tensor(Strict):
     """One tensor of a model's interface; ``scale`` multiplies stored samples on loading."""
 
     name: str
-    dtype: Literal["float32", "uint8", "int32", "int64"] = "float32"
+    dtype: Literal["float32", "uint8", "int16", "int32", "int64"] = "float32"
     scale: float = 1.0
     array: Identifier = "inputs"
     """The dataset's array that it is given; that of `inputs` where none is named."""
@@ -286,6 +286,8 @@ class Benchmark(Variable):
     """The round of MLPerf Inference whose rules and seeds hold; the harness's LoadGen must be one that it accepts."""
     official: bool = False
     default: bool = False
+    suites: tuple[Name, ...] = ()
+    """Those that it belongs to: `mlorch run --suite NAME` runs all of one."""
     layer: Name
     model: Name
     """A model's recipe; or a file beside this one: `./net.onnx`, or `{file: net.onnx, trained_by: …, licence: …}`"""

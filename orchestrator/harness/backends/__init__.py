@@ -39,6 +39,8 @@ FRAMEWORKS = {
     "openvino": Framework(module=".openvino", packages=("openvino",)),
     "pytorch": Framework(module=".pytorch", packages=("torch", "torch-xla", "torch-neuronx", "habana-torch-plugin")),
     "jax": Framework(module=".jax", packages=("jax", "jaxlib", "libtpu")),
+    "pocketsphinx": Framework(module=".pocketsphinx", packages=("pocketsphinx",)),
+    "llamacpp-likelihood": Framework(module=".llamacpp_likelihood", packages=("xllamacpp",)),
     "llamacpp": Framework(module=".llamacpp", packages=("xllamacpp",), kind="generates"),
     "openai": Framework(module="..served", packages=("aiohttp", "msgspec", "uvloop"), kind="served"),
 }

@@ -33,24 +33,8 @@ class LlamacppGenerator:
 
     def load(self, settings: Settings, threads: int, room: Room) -> None:
         """Raises `ValueError` for another device than the processor, `RuntimeError` for a model that does not load."""
-        if settings.providers != ("CPU",):
-            asked = ", ".join(settings.providers) or "none"
-            raise ValueError(f"llama.cpp runs on CPU here, and the settings' provider is {asked}")
-        context = -(-room.tokens // CONTEXT_STEP) * CONTEXT_STEP
-        options = xllamacpp.CommonParams()
-        options.model.path = settings.model.path
-        options.n_parallel = room.streams
-        options.n_ctx = context * room.streams
-        options.n_batch = options.n_ubatch = max(PROMPT_STEP, room.streams)
-        options.cpuparams.n_threads = options.cpuparams_batch.n_threads = threads
-        options.n_gpu_layers = 0
-        options.n_threads_http = 1  # it listens on the loopback device whether or not anybody calls
-        options.fit_params = False  # the numbers are ours, not what llama.cpp finds fitting
-        options.cache_prompt, options.cache_ram_mib = False, 0  # no query profits from another
-        options.warmup = False  # the harness does that
-        options.verbosity = -1
-        self._server = xllamacpp.Server(options)
-        self._facts = {"threads": threads, "streams": room.streams, "context": context}
+        self._server = server(settings, threads, room)
+        self._facts = {"threads": threads, "streams": room.streams, "context": context_of(room)}
 
     def generate(self, prompt: Array, limit: int, first: Callable[[Array], None]) -> Array:
         stream = _Stream(first)
@@ -127,6 +111,41 @@ def _failure(document: dict[str, Any]) -> RuntimeError:
     error = document["error"]
     said = error.get("message", error) if isinstance(error, dict) else error
     return RuntimeError(f"llama.cpp: {said}")
+
+
+def context_of(room: Room) -> int:
+    """The tokens that a stream has a place for."""
+    return -(-room.tokens // CONTEXT_STEP) * CONTEXT_STEP
+
+
+def server(settings: Settings, threads: int, room: Room) -> xllamacpp.Server:
+    """The model, loaded.
+
+    Raises `ValueError` for another device than the processor, `RuntimeError` for a model that does not load.
+    """
+    if settings.providers != ("CPU",):
+        asked = ", ".join(settings.providers) or "none"
+        raise ValueError(f"llama.cpp runs on CPU here, and the settings' provider is {asked}")
+    options = xllamacpp.CommonParams()
+    options.model.path = settings.model.path
+    options.n_parallel = room.streams
+    options.n_ctx = context_of(room) * room.streams
+    options.n_batch = options.n_ubatch = max(PROMPT_STEP, room.streams)
+    options.cpuparams.n_threads = options.cpuparams_batch.n_threads = threads
+    options.n_gpu_layers = 0
+    options.n_threads_http = 1  # it listens on the loopback device whether or not anybody calls
+    options.fit_params = False  # the numbers are ours, not what llama.cpp finds fitting
+    options.cache_prompt, options.cache_ram_mib = False, 0  # no query profits from another
+    options.warmup = False  # the harness does that
+    options.verbosity = -1
+    return xllamacpp.Server(options)
+
+
+def checked(document: dict[str, Any]) -> dict[str, Any]:
+    """What the server answered; raises `RuntimeError` where that is an error."""
+    if "error" in document:
+        raise _failure(document)
+    return document
 
 
 def create() -> LlamacppGenerator:

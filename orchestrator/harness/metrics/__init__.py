@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 METRICS: dict[str, str] = {
     "embedding-classification": ".embedding_classification",
     "embedding-similarity": ".embedding_similarity",
+    "multiple-choice": ".multiple_choice",
     "recommendation": ".recommendation",
+    "speech-recognition": ".speech_recognition",
     "text-generation": ".text_generation",
     "object-detection": ".object_detection",
 }

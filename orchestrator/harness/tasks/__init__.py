@@ -21,7 +21,9 @@ TASKS = {
     "embedding-classification": ".text_embedding",
     "embedding-similarity": ".text_embedding",
     "image-classification": ".image_classification",
+    "multiple-choice": ".multiple_choice",
     "recommendation": ".recommendation",
+    "speech-recognition": ".speech_recognition",
     "text-generation": ".text_generation",
     "object-detection": ".object_detection",
 }
