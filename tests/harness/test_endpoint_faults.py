@@ -14,10 +14,10 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("msgspec")
 pytest.importorskip("uvloop")
 
-from little_servers import MODELS, STREAM, Script, chunk, end, event, good, plain, serving  # noqa: E402
+from little_servers import MODELS, STREAM, Script, chunk, end, event, good, plain, serving
 
-from orchestrator.harness.client.asking import Asking, Target  # noqa: E402
-from orchestrator.harness.client.errors import EndpointError  # noqa: E402
+from orchestrator.harness.client.asking import Asking, Target
+from orchestrator.harness.client.errors import EndpointError
 
 NEVER = threading.Event()
 LIMIT = 4
