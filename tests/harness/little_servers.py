@@ -28,7 +28,7 @@ Part = bytes | threading.Event
 
 @dataclass
 class Script:
-    """What a server does: ``answer`` gives the parts of an answer to a completion; None for ``models``: no such page."""
+    """What a server does: ``answer`` gives the parts of an answer to a completion; ``models`` None: no such page."""
 
     answer: Callable[[Asked], list[Part]]
     models: object = field(default_factory=lambda: MODELS)

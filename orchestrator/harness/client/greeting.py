@@ -104,6 +104,8 @@ def _read_models(server: Server, about: About, model: str, body: bytes) -> None:
             f"{printable(body[:300].decode(errors='replace'))}"
         ) from error
     about.models = [printable(each.id, 200) for each in listed]
+    if not listed:  # `transformers serve` lists what its cache holds, and loads what it is asked for
+        return
     found = next((each for each in listed if model in {each.id, *each.aliases}), None)
     if found is None:
         known = ", ".join(about.models[:10]) or "none"

@@ -122,7 +122,10 @@ class Requests:
             async with self._session.request(method, url, data=post, allow_redirects=False, timeout=_ASK) as response:
                 if 300 <= response.status < 400 or response.status in {401, 403, 407}:
                     raise await refusal(server, response)
-                return response.status, response.headers, await _read(response, LARGEST_DOCUMENT)
+                body = await _read(response, LARGEST_DOCUMENT)
+                if self._key is not None:  # some repeat what they were sent
+                    body = body.replace(self._key.encode(), b"***")
+                return response.status, response.headers, body
         except EndpointError as error:
             raise redacted(error, self._key) from None
         except (aiohttp.ClientError, OSError) as error:
