@@ -72,41 +72,55 @@ def show_verification(console: Console, verified: Sequence[Verification]) -> Non
 
 def show_summary(console: Console, summary: Summary) -> None:
     """Verdict first, then numbers with units, then what they were measured with."""
-    record, result = summary.record, summary.loadgen
+    record = summary.record
     rows = [("verdict", summary.verdict), *(("why", reason) for reason in summary.reasons)]
     rows += [("disturbed", reason) for reason in summary.disturbed]
-    if result is not None:
-        rows += _reported(result)
-    for one in summary.accuracies:
-        rows.append((one.name, f"{accuracy_text(one)} of {one.samples:,} samples{_in_brackets(goal_text(one))}"))
-        if one.interval is not None:
-            rows.append((f"{one.name}, 95 % interval", interval_text(one)))
-    ceiling = ceiling_text(summary.measured) if summary.measured is not None else ""
-    rows += [("client's ceiling", ceiling)] if ceiling else []
-    rows += _roles(record)
-    rows += _origin(summary)
-    if record.reservation is not None:
-        rows.append(("processors reserved", reserved_text(record.reservation)))
-    if record.disturbance is not None:
-        rows += [(f"processors: {name}", value) for name, value in beside(record.disturbance)]
-    latencies = summary.loadgen.latency_ns if summary.loadgen is not None else {}
-    rows += [(f"latency {name}", nanoseconds(value)) for name, value in latencies.items()]
-    for token in token_rows(summary):
-        rows += [(f"{token.title.lower()} {name}", nanoseconds(value)) for name, value in token.values.items()]
-        if token.limit_ns is not None:
-            rows.append((f"{token.title.lower()}, limit", token.limit))
+    rows += [*_reported(summary.loadgen), *_accuracies(summary), *_roles(summary), *_origin(summary)]
+    rows += [*_processors(record), *_latencies(summary)]
     rows += [(name, f"{_value(one.value)} ({one.source})") for name, one in record.settings.items()]
     console.result(record.run_id)
     console.facts(rows)
     console.result(record.note)
 
 
+def _accuracies(summary: Summary) -> list[tuple[str, str]]:
+    rows = []
+    for one in summary.accuracies:
+        rows.append((one.name, f"{accuracy_text(one)} of {one.samples:,} samples{_in_brackets(goal_text(one))}"))
+        if one.interval is not None:
+            rows.append((f"{one.name}, 95 % interval", interval_text(one)))
+    return rows
+
+
+def _processors(record: RunRecord) -> list[tuple[str, str]]:
+    """Which processors were reserved, and what else ran on them."""
+    rows = []
+    if record.reservation is not None:
+        rows.append(("processors reserved", reserved_text(record.reservation)))
+    if record.disturbance is not None:
+        rows += [(f"processors: {name}", value) for name, value in beside(record.disturbance)]
+    return rows
+
+
+def _latencies(summary: Summary) -> list[tuple[str, str]]:
+    """Of queries or samples, and of a language model those of its tokens beside their limits."""
+    latencies = summary.loadgen.latency_ns if summary.loadgen is not None else {}
+    rows = [(f"latency {name}", nanoseconds(value)) for name, value in latencies.items()]
+    for token in token_rows(summary):
+        rows += [(f"{token.title.lower()} {name}", nanoseconds(value)) for name, value in token.values.items()]
+        if token.limit_ns is not None:
+            rows.append((f"{token.title.lower()}, limit", token.limit))
+    return rows
+
+
 def _in_brackets(words: str) -> str:
     return f" ({words})" if words else ""
 
 
-def _reported(result: LoadGenResult) -> list[tuple[str, str]]:
+def _reported(result: LoadGenResult | None) -> list[tuple[str, str]]:
     """What LoadGen reports."""
+    if result is None:
+        return []
     labels = ["result", *["also measured"] * len(result.metrics)]
     rows = [(label, f"{metric_text(one)}, {one.title}") for label, one in zip(labels, result.metrics, strict=False)]
     if result.query_count:
@@ -116,9 +130,11 @@ def _reported(result: LoadGenResult) -> list[tuple[str, str]]:
     return rows
 
 
-def _roles(record: RunRecord) -> list[tuple[str, str]]:
-    """The servers of a run of several containers, and what does not run as it was planned."""
-    rows = []
+def _roles(summary: Summary) -> list[tuple[str, str]]:
+    """The servers of a run of several containers, what their client could do, and what does not run as planned."""
+    record = summary.record
+    ceiling = ceiling_text(summary.measured) if summary.measured is not None else ""
+    rows = [("client's ceiling", ceiling)] if ceiling else []
     for one in record.roles:
         ready = "never ready" if one.ready_s is None else f"ready after {one.ready_s:.1f} s"
         cpus = one.container.cpus if one.container is not None else ()

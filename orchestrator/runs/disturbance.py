@@ -183,11 +183,16 @@ class Meter:
             self._wake.clear()
             if self._ending:
                 return
-            if not self._groups or any(group.used_seconds() is None for group in self._groups.values()):
+            if self._stale or any(group.used_seconds() is None for group in self._groups.values()):
                 self._find_groups()
             with self._lock:
                 if self._open and (self._before is None or time.monotonic() - self._before.at >= self.every_s / 2):
                     self._add(self._sample())
+
+    @property
+    def _stale(self) -> bool:
+        """Whether there may be more containers: servers and client start one after the other until the window opens."""
+        return not self._groups or (self.step.roles is not None and not self._sums.seconds)
 
     def _find_groups(self) -> None:
         found: dict[str, ControlGroup] = {}

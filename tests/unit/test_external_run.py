@@ -118,7 +118,7 @@ def test_every_figure_and_its_goal_is_shown_and_in_the_json(run_it, capsys):
     assert (metrics["accuracy"]["value"], metrics["accuracy"]["reached"]) == (0.439, True)
     (words,) = metrics["other_accuracies"]
     assert (words["value"], words["unit"], words["maximum"], words["reached"]) == (400.0, "", 330.0, False)
-    assert "words to reach" in render([summary])
+    assert "at least 270.0, at most 330.0" in render([summary])
 
 
 def test_a_figure_without_a_goal_is_kept_and_decides_nothing(run_it):

@@ -19,7 +19,7 @@ JUDGED_BY = frozenset({
 """Fields of a benchmark that say what its result is worth."""
 FREE = frozenset({
     "default", "description", "frameworks", "harness", "input", "inputs", "layer", "model", "output", "outputs",
-    "parameters", "suites", "title",
+    "parameters", "roles", "suites", "title",
 })  # fmt: skip
 """Fields that say what is run: any of them may be tuned, and the result is judged as before."""
 _TUNED = ("target_qps", "expected_latency_ns")
