@@ -41,4 +41,4 @@ def test_every_processor_has_a_recogniser_and_loadgen_measures_them(both):
     assert facts["backend"] == {"framework": "pocketsphinx", "devices": ["CPU"], "threads": 1}
     assert facts["container"]["packages"]["pocketsphinx"]
     settings = json.loads((folder / "settings.json").read_text())
-    assert facts["effective"]["instances"] == len(settings["execution"]["cpus"])
+    assert facts["effective"]["instances"]["value"] == len(settings["execution"]["cpus"])
