@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds.external import NoValue
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.kinds.external import Condition, Parameter, Program
 from orchestrator.definitions.values import Value
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def holds(condition: Condition, values: Mapping[str, Value]) -> bool:
@@ -37,25 +40,22 @@ def parameters_of(
         DefinitionError: `template`, a text of the recipe that cannot be filled.
         UsageError: `unknown-parameter`, `bad-parameter`.
     """
-    for name in chosen:
-        if name not in program.parameters:
-            raise _unknown_parameter(f"harness `{harness}`", name, program.parameters)
-    texts = {name: parameter.default for name, parameter in program.parameters.items()}
+    overlaid: dict[str, str] = {}
     for overlay in program.overlays:
         if holds(overlay.when, values):
-            texts |= overlay.parameters
-    texts |= chosen
-    filler = Filler(f"harness `{harness}`", values)
-    return {name: _typed(name, program.parameters[name], filler.text(text)) for name, text in texts.items()}
+            overlaid |= overlay.parameters
+    return typed_parameters(Filler(f"harness `{harness}`", values), program.parameters, chosen, overlaid)
 
 
-def typed_parameters(filler: Filler, known: Mapping[str, Parameter], chosen: Mapping[str, str]) -> dict[str, Value]:
-    """A server's parameters as its texts name them (``param.NAME``); errors as `parameters_of`."""
+def typed_parameters(
+    filler: Filler, known: Mapping[str, Parameter], chosen: Mapping[str, str], overlaid: Mapping[str, str] = _NONE
+) -> dict[str, Value]:
+    """The parameters of a program or a server: default < ``overlaid`` < ``chosen``; errors as `parameters_of`."""
     for name in chosen:
         if name not in known:
             raise _unknown_parameter(filler.owner, name, known)
-    texts = {**{name: parameter.default for name, parameter in known.items()}, **chosen}
-    return {f"param.{name}": _typed(name, known[name], filler.text(text)) for name, text in texts.items()}
+    texts = {**{name: parameter.default for name, parameter in known.items()}, **overlaid, **chosen}
+    return {name: _typed(name, known[name], filler.text(text)) for name, text in texts.items()}
 
 
 def _unknown_parameter(owner: str, name: str, known: Iterable[str]) -> UsageError:

@@ -224,8 +224,8 @@ def _server(workload: Workload, replica: _Replica, spec: ContainerSpec) -> Plann
         tmpfs=_scratch(spec.tmpfs, executable=bool(server.executable_scratch)),
     )
     filler = Filler(f"server `{server.name}`", _values(workload, server, spec, replica))
-    filler.values = {**filler.values, **typed_parameters(filler, server.parameters, role.parameters)}
-    probe = server.probe
+    parameters = typed_parameters(filler, server.parameters, role.parameters)
+    filler.values = {**filler.values, **{f"param.{name}": value for name, value in parameters.items()}}
     return PlannedRole(
         name=replica.name,
         role=replica.role,
@@ -235,14 +235,7 @@ def _server(workload: Workload, replica: _Replica, spec: ContainerSpec) -> Plann
             command=tuple(filler.text(word) for word in server.command),
             env=dict(sorted({**spec.env, **{key: filler.text(text) for key, text in server.env.items()}}.items())),
         ),
-        probe=PlannedProbe(
-            port=replica.port,
-            path=probe.path,
-            startup_s=probe.startup_s,
-            every_s=probe.every_s,
-            timeout_s=probe.timeout_s,
-            misses=probe.misses,
-        ),
+        probe=PlannedProbe(port=replica.port, **server.probe.model_dump()),
     )
 
 
