@@ -96,7 +96,7 @@ def _plan() -> list[Bar]:
             again = _measured(*pair, crowd, env, asking, REPETITIONS)
             found[pair] = {name: min(seconds, found[pair].get(name, seconds)) for name, seconds in again.items()}
     titles = (
-        f"`mlorch plan`, each of {len(found)} pairs, against `python -c pass` (CPU)",
+        "`mlorch plan`, each pair of benchmark and target, against `python -c pass` (CPU)",
         "the same where an engine answers",
         f"the same beside {INVENTED} invented recipes, against without them",
     )
@@ -128,15 +128,16 @@ def _ranked(found: dict[tuple[str, str], dict[str, float]], one: str, other: str
 
 
 def _dearest(found: dict[tuple[str, str], dict[str, float]], one: str, other: str, bar: float, what: str) -> Bar:
-    target, benchmark = _ranked(found, one, other)[0]
+    both = _ranked(found, one, other)
+    target, benchmark = both[0]
     times = found[target, benchmark]
-    middle = statistics.median(each[one] / each[other] for each in found.values() if one in each)
+    middle = statistics.median(found[pair][one] / found[pair][other] for pair in both)
     return Bar(
         what=what,
         value=times[one] / times[other],
         bar=bar,
         detail=f"{times[one] * 1000:.0f} ms / {times[other] * 1000:.0f} ms, {benchmark} on {target}, "
-        f"the dearest; half of them below {middle:.2f} x",
+        f"the dearest of {len(both)}; half of them below {middle:.2f} x",
     )
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from orchestrator.engines.inventory import ImageFacts
-    from orchestrator.facts.build import BuildSettings, LayerStep
+    from orchestrator.facts.build import LayerStep
+    from orchestrator.facts.build_settings import BuildSettings
 
 ATTEMPTS = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0

@@ -1,4 +1,4 @@
-"""What will be built: layers as frozen steps, and what a site gives a build.
+"""What will be built: layers as frozen steps.
 
 Of the standard library, and apart from what runs: a kept plan is read on every `mlorch plan`.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from dataclasses import dataclass, field
-from pathlib import Path  # noqa: TC003
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,22 +130,3 @@ class BuildPlan:
     def image(self) -> str:
         """The reference of the finished image."""
         return self.layers[-1].image
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildSettings:
-    """What the site gives a build; nothing of it may reach the image.
-
-    ``secrets`` maps a BuildKit secret id to a file (``site-ca`` a CA bundle,
-    ``pip-conf`` a pip configuration, ``apt-sources`` an apt list); ``proxies``
-    are the usual upper- and lower-case variables. The caches are places in registries
-    (``HOST[:PORT][/PATH]``) where BuildKit keeps and finds the results of steps.
-    """
-
-    secrets: Mapping[str, Path] = field(default_factory=dict)
-    proxies: Mapping[str, str] = field(default_factory=dict)
-    network: str = "default"
-    no_cache: bool = False
-    """Carry every step out, whatever was built before."""
-    cache_to: str = ""
-    cache_from: tuple[str, ...] = ()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 
-_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_STEERING = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 """Control characters move the cursor, rename the window or answer for the user; direction marks make a line
-read as another one; halves of characters cannot be written at all."""
+read as another one; halves of characters cannot be written at all.
+Compiled at the first use: most commands show none."""
 
 
 def neutral(text: str) -> str:
     """``text`` with what could steer a terminal written out (``\\x1b``); tabs and line ends stay."""
-    return _STEERING.sub(_written_out, text)
+    return re.sub(_STEERING, _written_out, text)
 
 
 def one_line(text: str) -> str:
@@ -21,7 +22,7 @@ def one_line(text: str) -> str:
 
 def neutral_json(text: str) -> str:
     """A JSON document of the same meaning, in which no string steers a terminal."""
-    return _STEERING.sub(_in_json, text)
+    return re.sub(_STEERING, _in_json, text)
 
 
 def _written_out(found: re.Match[str]) -> str:

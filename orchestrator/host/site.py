@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError
-from orchestrator.facts.build import BuildSettings
+from orchestrator.facts.build_settings import BuildSettings
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.git import GitMirrors
 from orchestrator.host.mirrors import debian_mirrors

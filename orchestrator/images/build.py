@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.engines import BuildEvent, Engine, ImageFacts
-    from orchestrator.facts.build import BuildSettings, LayerStep
+    from orchestrator.facts.build import LayerStep
+    from orchestrator.facts.build_settings import BuildSettings
     from orchestrator.images.context import Parts
     from orchestrator.images.decide import LayerDecision, LayerOutcome, LookUp
     from orchestrator.images.pull import ImageSources, RegistryImage

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.engines import Engine, EngineFactory, EngineFacts, ImageFacts
     from orchestrator.engines.inventory import LabelLookUp
-    from orchestrator.facts.build import BuildPlan, BuildSettings
+    from orchestrator.facts.build import BuildPlan
+    from orchestrator.facts.build_settings import BuildSettings
     from orchestrator.host.accelerators import Machine
     from orchestrator.host.detect import Presence
     from orchestrator.host.site import SiteConfig

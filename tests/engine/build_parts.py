@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.facts.build import BuildSettings
+from orchestrator.facts.build_settings import BuildSettings
 from orchestrator.images.build import Builder, require_no_build
 from orchestrator.images.decide import layer_decisions
 

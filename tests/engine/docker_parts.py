@@ -6,7 +6,8 @@ import secrets
 from pathlib import Path
 
 from orchestrator.engines.builds import BuildRequest
-from orchestrator.facts.build import BuildSettings, LayerStep
+from orchestrator.facts.build import LayerStep
+from orchestrator.facts.build_settings import BuildSettings
 from orchestrator.facts.containers import ContainerSpec
 
 

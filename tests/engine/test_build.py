@@ -19,7 +19,7 @@ import pytest
 from orchestrator.engines import BuildEvent
 from orchestrator.engines.docker.engine import find_host
 from orchestrator.errors import StepFailed
-from orchestrator.facts.build import BuildSettings
+from orchestrator.facts.build_settings import BuildSettings
 
 pytestmark = pytest.mark.engine
 

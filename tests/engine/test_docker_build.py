@@ -14,7 +14,7 @@ from orchestrator.engines.builds import BuildRequest
 from orchestrator.engines.docker import buildx
 from orchestrator.engines.docker.client import whales
 from orchestrator.errors import StepFailed
-from orchestrator.facts.build import BuildSettings
+from orchestrator.facts.build_settings import BuildSettings
 
 pytestmark = pytest.mark.engine
 

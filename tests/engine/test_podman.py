@@ -20,7 +20,7 @@ from registry_parts import USER, builder, certificates, discard, image_sources, 
 from orchestrator.engines import RegistryAuth, engine_factory
 from orchestrator.engines.podman.runs import runs_folder
 from orchestrator.errors import EngineError, RegistryError, StepFailed, UsageError
-from orchestrator.facts.build import BuildSettings
+from orchestrator.facts.build_settings import BuildSettings
 from orchestrator.images.registry.client import Registry
 
 pytestmark = pytest.mark.engine

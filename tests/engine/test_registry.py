@@ -29,7 +29,7 @@ from test_private_engine import needs_host
 
 from orchestrator.engines.docker import transfer as docker_transfer
 from orchestrator.errors import EngineError, RegistryError, StepFailed
-from orchestrator.facts.build import BuildSettings
+from orchestrator.facts.build_settings import BuildSettings
 from orchestrator.images.publish import Published
 from orchestrator.images.registry.client import Registry
 from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest, digest_of

@@ -12,7 +12,8 @@ from orchestrator.engines.docker import buildx
 from orchestrator.engines.docker.buildx import json_documents, plain_documents
 from orchestrator.engines.docker.client import Client, _overlay
 from orchestrator.errors import EngineError, StepFailed
-from orchestrator.facts.build import BuildSettings, LayerStep
+from orchestrator.facts.build import LayerStep
+from orchestrator.facts.build_settings import BuildSettings
 
 PLAIN = """#0 building with "default" instance using docker driver
 

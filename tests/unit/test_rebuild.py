@@ -14,7 +14,8 @@ from layer_parts import NO_PARTS
 
 from orchestrator.engines import ImageFacts
 from orchestrator.errors import StepFailed
-from orchestrator.facts.build import BuildSettings, LayerStep
+from orchestrator.facts.build import LayerStep
+from orchestrator.facts.build_settings import BuildSettings
 from orchestrator.images.difference import File, LayerFiles, first_difference
 from orchestrator.images.layout.archive import opened
 from orchestrator.images.rebuild import Rebuilder, compare
