@@ -90,7 +90,7 @@ def run(context: Context, request: RunRequest, progress: Progress, watcher: Watc
         prepared = prepare(context, request, progress, watcher, endpoint)
         with with_processors(prepared, progress) as ready:
             _warm_report_later()
-            for outcome in outcomes(ready):
+            for outcome in outcomes(ready, progress):
                 summary = _reported(outcome)
                 ready.runner.engine.wait_removed()
                 yield summary
@@ -135,12 +135,12 @@ def last_of_each_test(done: Sequence[Summary]) -> tuple[Summary, ...]:
     return tuple({(one.record.benchmark, one.record.scenario, one.record.mode): one for one in done}.values())
 
 
-def outcomes(prepared: PreparedRun) -> Iterator[Outcome]:
+def outcomes(prepared: PreparedRun, talk: Talk) -> Iterator[Outcome]:
     """The tests of a prepared run, in order."""
     if prepared.request.find:
         from orchestrator.operations.run_find import find_all
 
-        yield from find_all(prepared)
+        yield from find_all(prepared, talk)
         return
     tests = list(prepared.tests())
     for number, (planned, cell) in enumerate(tests, 1):
@@ -180,12 +180,11 @@ def prepare(
 ) -> PreparedRun:
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
-    from orchestrator.host.folders import data_home
     from orchestrator.operations.assets.provider import asset_provider, kept_in_use
+    from orchestrator.operations.findings import findings
     from orchestrator.results.store import Store
     from orchestrator.runs.runner import Runner
     from orchestrator.runs.sweep import sweep
-    from orchestrator.runs.tuning import load, tuning_file
 
     run_plan.require_results_folder(request.results)
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -242,7 +241,7 @@ def prepare(
         request=request,
         planned=planned,
         environment=environment,
-        tuned=load(tuning_file(data_home(), host.system_id)),
+        tuned=findings(request, host),
         record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
         runner=Runner(engine=engine, store=store, session=session_of(request, host, facts, key), watcher=watcher),
     )
@@ -309,11 +308,10 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     Raises `UsageError` and `DefinitionError` as the run itself, for a pull policy that cannot be kept too.
     """
     from orchestrator.host.facts import host_facts
-    from orchestrator.host.folders import data_home
     from orchestrator.operations.assets.provider import given_folders, planned_folder
+    from orchestrator.operations.findings import findings
     from orchestrator.operations.pull_policy import image_sources
     from orchestrator.operations.run_endpoint import planned_endpoint
-    from orchestrator.runs.tuning import load, tuning_file
 
     chosen = context.target(request.target, arch=request.arch)
     selection = run_plan.selection_of(context, request, chosen)
@@ -345,7 +343,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
         request=request,
         planned=planned,
         environment=replace(environment, endpoint=planned_endpoint(request)),
-        tuned=load(tuning_file(data_home(), host.system_id)),
+        tuned=findings(request, host),
     )
     if request.find:
         say_what_is_not_searched(run, context.talk)

@@ -39,7 +39,6 @@ def test_the_data_set_is_the_benchmark_that_is_run():
         ({"endpoint": "http://there:99999"}, "no address"),
         ({"endpoint": "http://user:pass@there"}, "user, password"),
         ({"endpoint": "http://there/v1?key=abc"}, "query"),
-        ({"find": True}, "exclude each other"),
         ({"roles": "server,client"}, "exclude each other"),
         ({"endpoint_key_file": "a", "endpoint_key_env": "B"}, "not both"),
     ],
