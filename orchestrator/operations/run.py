@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.run_endpoint import ReadyEndpoint
     from orchestrator.operations.run_plan import PlannedBenchmark
     from orchestrator.operations.run_prepares import PlannedPrepare
+    from orchestrator.operations.run_processors import HeldProcessors
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.results.summary import Summary
@@ -77,9 +78,16 @@ class PreparedRun(PlannedRun):
         return self.runner.run(step, about, number=number, total=total)
 
 
-def run(context: Context, request: RunRequest, progress: Progress, watcher: Watcher) -> Iterator[Summary]:
+def run(
+    context: Context,
+    request: RunRequest,
+    progress: Progress,
+    watcher: Watcher,
+    held: HeldProcessors | None = None,
+) -> Iterator[Summary]:
     """Run everything that ``request`` asks for; yields the summary of each test as it ends, its report written.
 
+    ``held`` has the processors where other runs come before it and after it.
     A test that fails or is INVALID has a summary that says so. Raises whatever stops the whole
     (`MlorchError`); a Ctrl-C or SIGTERM as `InterruptedRun`, with its record written.
     """
@@ -88,7 +96,7 @@ def run(context: Context, request: RunRequest, progress: Progress, watcher: Watc
 
     with signals_interrupt(), ready_endpoint(request, this_user().inside) as endpoint:
         prepared = prepare(context, request, progress, watcher, endpoint)
-        with with_processors(prepared, progress) as ready:
+        with with_processors(prepared, progress, held) as ready:
             _warm_report_later()
             for outcome in outcomes(ready, progress):
                 summary = _reported(outcome)
