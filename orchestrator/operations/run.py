@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import MlorchError, StepFailed
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.operations import run_plan
-from orchestrator.operations.run_plan import PlannedRun, record_context, session_of
+from orchestrator.operations.planned_benchmarks import planned_for, with_assets, with_scoring, with_server_images
+from orchestrator.operations.run_plan import PlannedRun, require_results_folder, run_environment, step_of
 from orchestrator.operations.run_processors import check_processors, with_processors
 from orchestrator.operations.run_rates import lacks_rate, measured_rate, next_settings, rate_from
+from orchestrator.operations.run_records import record_context, session_of
+from orchestrator.operations.run_selection import cells, selection_of
 from orchestrator.operations.target_choice import require_host
 from orchestrator.plan.run.settings import Choices
 
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
+    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
     from orchestrator.operations.progress import Progress, Talk
     from orchestrator.operations.run_endpoint import ReadyEndpoint
-    from orchestrator.operations.run_plan import PlannedBenchmark
     from orchestrator.operations.run_prepares import PlannedPrepare
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.plan.run.cells import Cell
@@ -187,13 +189,13 @@ def prepare(
     from orchestrator.runs.sweep import sweep
     from orchestrator.runs.tuning import load, tuning_file
 
-    run_plan.require_results_folder(request.results)
+    require_results_folder(request.results)
     with ThreadPoolExecutor(max_workers=1) as pool:
         # The engine takes its time to answer; meanwhile this thread plans.
         asked = pool.submit(_ask_engine, context)
         chosen = context.target(request.target, arch=request.arch)
-        selection = run_plan.selection_of(context, request, chosen)
-        planned = run_plan.planned_for(context, selection, context.plans(selection).plans, official=request.official)
+        selection = selection_of(context, request, chosen)
+        planned = planned_for(context, selection, context.plans(selection).plans, official=request.official)
         require_host(context, chosen, progress)
         host = host_facts()
         context.engine_factory.warm()
@@ -203,12 +205,12 @@ def prepare(
         progress.warn(f"removed the container of {run_id}, whose mlorch is gone")
     store.sweep()
     endpoint, key = (None, "") if ready is None else (ready.endpoint, ready.key)
-    environment = run_plan.run_environment(context, request, chosen, host, facts, limits)
+    environment = run_environment(context, request, chosen, host, facts, limits)
     check_processors(environment, progress)
     environment = replace(environment, endpoint=endpoint)
-    planned = run_plan.with_server_images(selection, planned, lambda side: context.plans(side).plans[0].image)
+    planned = with_server_images(selection, planned, lambda side: context.plans(side).plans[0].image)
     for one in planned:  # without its assets: limits, groups, devices and memory are checked so
-        run_plan.step_of(one, environment, run_plan.cells(request, one.workload.benchmark)[0], Choices())
+        step_of(one, environment, cells(request, one.workload.benchmark)[0], Choices())
     provider = asset_provider(
         context,
         progress,
@@ -230,11 +232,10 @@ def prepare(
         plans, _ = build_images(context, side, progress, pull_policy=request.pull_policy)
         return plans[0].image
 
-    planned = run_plan.with_scoring(request, selection, planned, built)
-    planned = run_plan.with_server_images(selection, planned, built)
+    planned = with_scoring(request, selection, planned, built)
+    planned = with_server_images(selection, planned, built)
     planned = tuple(
-        run_plan.with_assets(one, lambda entry: kept_in_use(provider.get(entry)), with_model=has_model)
-        for one in planned
+        with_assets(one, lambda entry: kept_in_use(provider.get(entry)), with_model=has_model) for one in planned
     )
     Path(environment.artifacts).mkdir(parents=True, exist_ok=True)
     _require_disk(request)
@@ -281,7 +282,7 @@ def _with_images(
         from orchestrator.operations.build import build_images
 
         plans, _ = build_images(context, selection, progress, pull_policy=policy)
-        planned = run_plan.planned_for(context, selection, plans, official=request.official)
+        planned = planned_for(context, selection, plans, official=request.official)
         found = look_up([one.plan.image for one in planned])
     return planned, {image: facts for image, facts in found.items() if facts is not None}
 
@@ -316,7 +317,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     from orchestrator.runs.tuning import load, tuning_file
 
     chosen = context.target(request.target, arch=request.arch)
-    selection = run_plan.selection_of(context, request, chosen)
+    selection = selection_of(context, request, chosen)
     image_sources(context, request.pull_policy, context.talk)
     given, host = given_folders(context, request.data), host_facts()
 
@@ -331,15 +332,15 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
             one,
             workload=replace(one.workload, model_folder=folder(one.model), dataset_folder=folder(one.dataset)),
         )
-        for one in run_plan.planned_for(context, selection, context.plans(selection).plans, official=request.official)
+        for one in planned_for(context, selection, context.plans(selection).plans, official=request.official)
     )
-    planned = run_plan.with_scoring(request, selection, planned, planned_image)
-    planned = run_plan.with_server_images(selection, planned, planned_image)
+    planned = with_scoring(request, selection, planned, planned_image)
+    planned = with_server_images(selection, planned, planned_image)
     engine = None
     if not context.catalog.target(chosen.name).definition.passthrough.empty:
         with contextlib.suppress(MlorchError):  # where one answers, it decides how devices are passed
             engine = context.engine.facts()
-    environment = run_plan.run_environment(context, request, chosen, host, engine, {}, dry=True)
+    environment = run_environment(context, request, chosen, host, engine, {}, dry=True)
     check_processors(environment, context.talk)
     run = PlannedRun(
         request=request,

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.operations.context import Context
+    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
     from orchestrator.operations.progress import Progress
     from orchestrator.operations.run import PreparedRun
-    from orchestrator.operations.run_plan import PlannedBenchmark
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.runs.runner import Watcher
