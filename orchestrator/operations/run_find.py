@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.operations.planned_benchmarks import PlannedBenchmark
-    from orchestrator.operations.run import PreparedRun
+    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.plan.run.cells import Cell
     from orchestrator.runs.runner import Outcome
 

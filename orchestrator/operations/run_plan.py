@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import UsageError
+from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.planned_benchmarks import PlannedBenchmark, with_parameters
 from orchestrator.operations.run_selection import cells
@@ -19,7 +18,6 @@ from orchestrator.plan.run.workload import RunEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from orchestrator.definitions.kinds.recipes import Target
     from orchestrator.engines import EngineFacts
@@ -27,23 +25,11 @@ if TYPE_CHECKING:
     from orchestrator.facts.host import HostFacts
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
+    from orchestrator.operations.progress import Talk
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.run.cells import Cell
     from orchestrator.runs.tuning import Tuned
-
-
-def require_results_folder(results: Path) -> None:
-    """The folder of results may be new, but not its parents: a mistyped path must not make a tree."""
-    folder = results if results.exists() else results.parent
-    if not folder.is_dir():
-        raise UsageError(
-            f"the folder {folder} does not exist, so results cannot be kept in {results}",
-            hint="make it, or name another folder with -o",
-            slug="missing-path",
-        )
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"results cannot be written to {folder}", hint="name another folder with -o", slug="write")
 
 
 def run_environment(
@@ -138,3 +124,11 @@ class PlannedRun:
         plan = planned.plan
         key = key_of(plan.benchmark, plan.target, scenario, self.request.devices)
         return tuned_for(self.tuned, key=key, content_id=plan.layers[-1].content_id)
+
+
+def say_what_is_not_searched(planned: PlannedRun, talk: Talk) -> None:
+    """What --find does of a scenario whose rate nobody sets."""
+    cells = [cell for _, cell in planned.tests() if cell.mode == "performance"]
+    names = dict.fromkeys(cell.scenario for cell in cells if not SCENARIOS[cell.scenario].has_searched_rate)
+    if names:
+        talk.say(f"no rate to search in {', '.join(names)}: run once; later runs expect what that measures")

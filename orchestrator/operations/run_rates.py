@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.operations.planned_benchmarks import PlannedBenchmark
-    from orchestrator.operations.run import PreparedRun
+    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.runs.runner import Outcome
 
 PROBE_SAMPLES = 64

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.operations.planned_benchmarks import PlannedBenchmark
-    from orchestrator.operations.run import PreparedRun
+    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.plan.run.tunables import SearchedParameter
     from orchestrator.runs.runner import Outcome
     from orchestrator.runs.tuning import Tuned
