@@ -9,7 +9,7 @@ from orchestrator.assets.trees import find_tree
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.operations.run_selection import cells, official_test
 from orchestrator.plan.build.content import program_id
-from orchestrator.plan.build.resolve import benchmark_in
+from orchestrator.plan.build.frameworks import benchmark_in
 from orchestrator.plan.run.scoring import LAYER as SCORING_LAYER
 from orchestrator.plan.run.scoring import is_scored
 from orchestrator.plan.run.workload import ChosenParameter, Workload

@@ -10,7 +10,7 @@ from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.run_roles import changes_of
 from orchestrator.operations.suites import chosen_of_suite
-from orchestrator.plan.build.resolve import benchmark_in, benchmarks_of, framework_of
+from orchestrator.plan.build.frameworks import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 
 if TYPE_CHECKING:
