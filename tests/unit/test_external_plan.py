@@ -17,7 +17,8 @@ from orchestrator.errors import DefinitionError, UsageError
 from orchestrator.facts.containers import ContainerSpec, Mount
 from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.planner import build_plans
-from orchestrator.plan.run.external import ExternalTest, plan_external
+from orchestrator.plan.run.external.plan import plan_external
+from orchestrator.plan.run.external.values import ExternalTest
 
 BASE = ContainerSpec(
     name="mlorch-r1",

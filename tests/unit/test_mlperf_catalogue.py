@@ -20,8 +20,8 @@ from orchestrator.operations.planned_benchmarks import planned_benchmarks
 from orchestrator.plan.build.frameworks import targets_of
 from orchestrator.plan.build.planner import build_plans
 from orchestrator.plan.run.cells import Cell
-from orchestrator.plan.run.external import plan_external
-from orchestrator.plan.run.external_values import external_test
+from orchestrator.plan.run.external.plan import plan_external
+from orchestrator.plan.run.external.values import external_test
 from orchestrator.plan.run.settings import Choices, settings_of
 
 CATALOG = load([builtin_root()])
