@@ -15,7 +15,8 @@ from orchestrator.plan.run.loadgen_settings import user_conf
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orchestrator.definitions.kinds.external import Program, RenderedFile
+    from orchestrator.definitions.kinds.external import Program
+    from orchestrator.definitions.kinds.program_files import RenderedFile
     from orchestrator.plan.run.external.values import ExternalTest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.kinds.external import folder_name
+from orchestrator.definitions.kinds.program_files import folder_name
 from orchestrator.facts.external import ExternalRun, FigureReading, PlannedFile
 from orchestrator.plan.run.external.files import config_files
 from orchestrator.plan.run.external.steps import lasting, planned_steps, seeds, with_needs

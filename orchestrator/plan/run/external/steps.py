@@ -7,7 +7,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.kinds.external import WordsIf, folder_name
+from orchestrator.definitions.kinds.external import WordsIf
+from orchestrator.definitions.kinds.program_files import folder_name
 from orchestrator.facts.containers import ARTIFACTS, RESULTS, Mount
 from orchestrator.facts.external import CONFIG, CONFIG_FOLDER, PlannedArtifact, PlannedStep
 from orchestrator.facts.sizes import size_bytes
@@ -17,7 +18,8 @@ from orchestrator.plan.run.external.texts import Filler, holds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from orchestrator.definitions.kinds.external import Artifact, Deviation, Program, Step, WritableFolder
+    from orchestrator.definitions.kinds.external import Artifact, Deviation, Program, Step
+    from orchestrator.definitions.kinds.program_files import WritableFolder
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.plan.run.external.files import ConfigFile
     from orchestrator.plan.run.external.values import ExternalTest
