@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.progress import Talk
     from orchestrator.operations.recipe_cache import Slot
     from orchestrator.operations.target_choice import TargetChoice
-    from orchestrator.plan.build.resolve import Base
+    from orchestrator.plan.build.bases import Base
 
 
 def _settings() -> Settings:
@@ -202,8 +202,9 @@ class Context:
 
     def _make_plans(self, selection: Selection) -> CachedPlans:
         from orchestrator.images.base_layout import with_layout
+        from orchestrator.plan.build.bases import base_candidates
         from orchestrator.plan.build.planner import build_plan, build_plans
-        from orchestrator.plan.build.resolve import base_candidates, resolve_side
+        from orchestrator.plan.build.resolve import resolve_side
 
         chosen = self.target(selection.target, selection.platform, selection.arch)
         target, platform = chosen.name, chosen.platform
@@ -226,7 +227,7 @@ class Context:
 
     def _default(self, target: str) -> tuple[str, ...]:
         """The benchmarks that run by default on ``target``; of one that has none, all are meant."""
-        from orchestrator.plan.build.resolve import benchmarks_of
+        from orchestrator.plan.build.frameworks import benchmarks_of
 
         names = benchmarks_of(self.catalog, target)
         return tuple(name for name in names if self.catalog.benchmark(name).definition.default)
@@ -244,7 +245,7 @@ class Context:
 
     def bases(self, selection: Selection) -> tuple[Base, ...]:
         """The base sources that a build may try, in order."""
-        from orchestrator.plan.build.resolve import base_candidates
+        from orchestrator.plan.build.bases import base_candidates
 
         selection = self._with_settings(selection)
         chosen = self.target(selection.target, selection.platform, selection.arch)

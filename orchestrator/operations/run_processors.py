@@ -11,8 +11,8 @@ from orchestrator.plan.run.processors import core_advice, require_allowed, whole
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.operations.progress import Talk
-    from orchestrator.operations.run import PreparedRun
     from orchestrator.operations.run_plan import PlannedRun
     from orchestrator.plan.run.workload import RunEnvironment
 
