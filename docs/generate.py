@@ -24,8 +24,8 @@ from orchestrator.definitions.catalog.schema import SCHEMAS, schema
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.variations import Change
 from orchestrator.errors import BUG_EXIT_CODE
+from orchestrator.plan.build.frameworks import targets_of
 from orchestrator.plan.build.planner import build_plans
-from orchestrator.plan.build.resolve import targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -76,8 +76,8 @@ def command(
         return _run(context, request, console)
     from orchestrator.engines.printers import PRINTERS, printer
     from orchestrator.operations.context import engine_name
-    from orchestrator.operations.run import dry_run as dry
-    from orchestrator.operations.run import dry_run_document
+    from orchestrator.operations.dry_run import dry_run as dry
+    from orchestrator.operations.dry_run import dry_run_document
     from orchestrator.operations.run_prepares import planned_prepares
 
     suite = _suite(context, request)

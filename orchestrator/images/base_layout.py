@@ -16,7 +16,7 @@ from orchestrator.images.layout.oci import BLOBS, INDEX, MARK, descriptors_of, s
 
 if TYPE_CHECKING:
     from orchestrator.images.layout.archive import Archive
-    from orchestrator.plan.build.resolve import Base
+    from orchestrator.plan.build.bases import Base
 
 MOST_BYTES = 64 * 2**30
 """The most that an archive may unpack to: more is a bomb, not an image."""

@@ -9,7 +9,7 @@ from orchestrator.definitions.catalog.rounds import model_rules, newest_round, r
 from orchestrator.definitions.yaml import nearest
 from orchestrator.errors import UsageError
 from orchestrator.facts.rounds import ScenarioRules
-from orchestrator.plan.build.resolve import targets_of
+from orchestrator.plan.build.frameworks import targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

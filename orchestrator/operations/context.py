@@ -20,14 +20,14 @@ from orchestrator.operations.progress import Silent
 from orchestrator.operations.recipe_cache import slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from orchestrator.definitions.catalog import Catalog, Root
     from orchestrator.definitions.kinds.recipes import Target
-    from orchestrator.engines import Engine, EngineFactory, EngineFacts, ImageFacts
-    from orchestrator.engines.inventory import LabelLookUp
-    from orchestrator.facts.build import BuildPlan
+    from orchestrator.engines import Engine, EngineFactory, EngineFacts
+    from orchestrator.engines.inventory import RepositoryLookUp
+    from orchestrator.facts.build import BuildPlan, LayerStep
     from orchestrator.facts.build_settings import BuildSettings
     from orchestrator.host.accelerators import Machine
     from orchestrator.host.detect import Presence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.progress import Talk
     from orchestrator.operations.recipe_cache import Slot
     from orchestrator.operations.target_choice import TargetChoice
-    from orchestrator.plan.build.resolve import Base
+    from orchestrator.plan.build.bases import Base
 
 
 def _settings() -> Settings:
@@ -202,8 +202,9 @@ class Context:
 
     def _make_plans(self, selection: Selection) -> CachedPlans:
         from orchestrator.images.base_layout import with_layout
+        from orchestrator.plan.build.bases import base_candidates
         from orchestrator.plan.build.planner import build_plan, build_plans
-        from orchestrator.plan.build.resolve import base_candidates, resolve_side
+        from orchestrator.plan.build.resolve import resolve_side
 
         chosen = self.target(selection.target, selection.platform, selection.arch)
         target, platform = chosen.name, chosen.platform
@@ -226,7 +227,7 @@ class Context:
 
     def _default(self, target: str) -> tuple[str, ...]:
         """The benchmarks that run by default on ``target``; of one that has none, all are meant."""
-        from orchestrator.plan.build.resolve import benchmarks_of
+        from orchestrator.plan.build.frameworks import benchmarks_of
 
         names = benchmarks_of(self.catalog, target)
         return tuple(name for name in names if self.catalog.benchmark(name).definition.default)
@@ -244,7 +245,7 @@ class Context:
 
     def bases(self, selection: Selection) -> tuple[Base, ...]:
         """The base sources that a build may try, in order."""
-        from orchestrator.plan.build.resolve import base_candidates
+        from orchestrator.plan.build.bases import base_candidates
 
         selection = self._with_settings(selection)
         chosen = self.target(selection.target, selection.platform, selection.arch)
@@ -287,14 +288,17 @@ class Context:
         engine = self.engine
         return lambda references: {reference: engine.image(reference) for reference in references}
 
-    def labelled_images(self, label: str) -> Sequence[ImageFacts]:
-        """Every tagged image with a label (``name`` or ``name=value``): the quick way where the engine has one."""
-        return self._labelled(label)
+    def images_of_layer(self, step: LayerStep) -> Mapping[str, Mapping[str, str]]:
+        """The labels of every image of a layer that the engine has, by reference: the quick way where it has one."""
+        quick = self._repository_lookup
+        if quick is not None:
+            return quick(step.repository)
+        return {facts.image: facts.labels for facts in self.engine.images(f"org.mlorch.layer={step.name}")}
 
     @cached_property
-    def _labelled(self) -> LabelLookUp:
+    def _repository_lookup(self) -> RepositoryLookUp | None:
         """Found once: where the engine listens is asked of files and sockets, and a plan asks for every layer."""
-        return self.engine_factory.fast_labelled(self.engine_access) or self.engine.images
+        return self.engine_factory.fast_repository_lookup(self.engine_access)
 
     def try_look_up(self) -> LookUp | None:
         """The same, or None where no engine answers: a plan then says `unknown`."""

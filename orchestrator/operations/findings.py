@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.host import HostFacts
     from orchestrator.facts.record import RunRecord
-    from orchestrator.operations.run_plan import PlannedBenchmark, PlannedRun
+    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
+    from orchestrator.operations.run_plan import PlannedRun
     from orchestrator.operations.run_request import RunRequest
 
 

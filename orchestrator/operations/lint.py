@@ -15,9 +15,9 @@ from orchestrator.definitions.yaml import decode, read_document
 from orchestrator.errors import DefinitionError, Problem, Span, UsageError
 from orchestrator.host import recipe_files
 from orchestrator.lint.check import lint as lint_text
+from orchestrator.plan.build.frameworks import benchmarks_of
 from orchestrator.plan.build.layers import merge_layers
 from orchestrator.plan.build.planner import build_plans
-from orchestrator.plan.build.resolve import benchmarks_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

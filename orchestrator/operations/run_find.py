@@ -15,9 +15,9 @@ from orchestrator.runs.rate_search import Search, with_margin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
+    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.operations.progress import Talk
-    from orchestrator.operations.run import PreparedRun
-    from orchestrator.operations.run_plan import PlannedBenchmark
     from orchestrator.plan.run.cells import Cell
     from orchestrator.runs.runner import Outcome
 

@@ -12,11 +12,12 @@ from orchestrator.assets.provider import prep_spec
 from orchestrator.assets.store import input_entry
 from orchestrator.definitions.asset_locks import full_name
 from orchestrator.errors import MlorchError
-from orchestrator.operations import run_plan
 from orchestrator.operations.assets.devices import prepare_devices
 from orchestrator.operations.assets.provider import asset_provider, planned_folder
 from orchestrator.operations.plan_cache import Selection
+from orchestrator.operations.planned_benchmarks import planned_for
 from orchestrator.operations.progress import Silent
+from orchestrator.operations.run_selection import selection_of
 from orchestrator.plan.run.devices.plan import Devices
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ def planned_prepares(context: Context, request: RunRequest) -> tuple[PlannedPrep
             and the target has none.
     """
     chosen = context.target(request.target, arch=request.arch)
-    selection = run_plan.selection_of(context, request, chosen)
-    planned = run_plan.planned_for(context, selection, context.plans(selection).plans, official=False)
+    selection = selection_of(context, request, chosen)
+    planned = planned_for(context, selection, context.plans(selection).plans, official=False)
     provider = asset_provider(context, Silent(), target=chosen.name, data=request.data)
     entries: list[Entry[Asset]] = []
     for one in planned:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
+    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.operations.progress import Talk
-    from orchestrator.operations.run import PreparedRun
     from orchestrator.operations.run_plan import PlannedRun
     from orchestrator.plan.run.workload import RunEnvironment
     from orchestrator.runs.reservation import Reserved

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DefinitionError, HostLimitError, MlorchError, StepFailed, UsageError
 from orchestrator.operations.run import run, write_report
-from orchestrator.operations.run_plan import new_session, selection_of
 from orchestrator.operations.run_processors import HeldProcessors
+from orchestrator.operations.run_records import new_session
+from orchestrator.operations.run_selection import selection_of
 from orchestrator.operations.suites import chosen_of_suite
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.operations.run_request import known_name
-from orchestrator.plan.build.resolve import framework_of
+from orchestrator.plan.build.frameworks import framework_of
 from orchestrator.plan.run.cells import cells_of
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.operations.context import Context
+    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
+    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.operations.progress import Progress
-    from orchestrator.operations.run import PreparedRun
-    from orchestrator.operations.run_plan import PlannedBenchmark
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.runs.runner import Watcher
@@ -60,7 +60,7 @@ def tune(
     Raises `NothingSelectedError` where no parameter is declared, and whatever stops a run.
     """
     from orchestrator.host.process import signals_interrupt
-    from orchestrator.operations.run import prepare
+    from orchestrator.operations.prepared_run import prepare
 
     budget = budget.checked()
     if request.endpoint:

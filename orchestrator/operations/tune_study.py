@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from orchestrator.operations.run import PreparedRun
-    from orchestrator.operations.run_plan import PlannedBenchmark
+    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
+    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.plan.run.tunables import SearchedParameter
     from orchestrator.runs.runner import Outcome
     from orchestrator.runs.tuning import Tuned

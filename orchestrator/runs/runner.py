@@ -17,7 +17,7 @@ from orchestrator.host.left_behind import give, take_back
 from orchestrator.results.loadgen import other_sample_count
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import Store, now, release_reserve
-from orchestrator.runs.contain import Containers
+from orchestrator.runs.containers import Containers
 from orchestrator.runs.disturbance import Meter
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.measured import LoadGenResult
     from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
-    from orchestrator.runs.contain import Ended
+    from orchestrator.runs.containers import Ended
     from orchestrator.runs.record import RecordContext, Session
     from orchestrator.runs.reservation import Reserved
 

@@ -24,7 +24,7 @@ from orchestrator.images.registry.images import image_digest
 from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest, index_of
 from orchestrator.operations.context import Context
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.plan.build.resolve import base_candidates
+from orchestrator.plan.build.bases import base_candidates
 
 pytestmark = pytest.mark.engine
 AMD64, ARM64 = "linux/amd64", "linux/arm64"

@@ -19,9 +19,10 @@ import pytest
 from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.definitions.catalog.load import load_chosen
 from orchestrator.definitions.variations import Change
+from orchestrator.plan.build.bases import base_candidates
 from orchestrator.plan.build.layers import merge_layers, rendered
 from orchestrator.plan.build.planner import build_plan, build_plans
-from orchestrator.plan.build.resolve import base_candidates, resolve_side
+from orchestrator.plan.build.resolve import resolve_side
 
 if TYPE_CHECKING:
     from orchestrator.facts.build import BuildPlan, LayerStep

@@ -16,9 +16,10 @@ from orchestrator.cli import run
 from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.lint.catalogue import RULES
 from orchestrator.lint.check import lint
+from orchestrator.plan.build.frameworks import benchmarks_of
 from orchestrator.plan.build.layers import merge_layers
 from orchestrator.plan.build.planner import build_plan, build_plans
-from orchestrator.plan.build.resolve import benchmarks_of, resolve_side
+from orchestrator.plan.build.resolve import resolve_side
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(path.name for path in HERE.glob("*.Dockerfile"))

@@ -242,7 +242,7 @@ def test_a_program_that_prints_without_end_fills_no_disk_and_is_heard_to_the_las
             on_line("x" * 999 + "\n")
         leaving()(folders, on_line)
 
-    monkeypatch.setattr("orchestrator.runs.contain.LARGEST_LOG", 20_000)
+    monkeypatch.setattr("orchestrator.runs.containers.LARGEST_LOG", 20_000)
     outcome, _ = run_it(programs(test=talking))
     assert outcome.error is None  # `done`, which the recipe expects, was its last line
     log = (outcome.folder / "console.log").read_text()

@@ -8,7 +8,7 @@ from test_external_plan import PROGRAM, external
 
 from orchestrator.definitions.kinds.external import Program
 from orchestrator.errors import DefinitionError
-from orchestrator.plan.run.external import plan_external
+from orchestrator.plan.run.external.plan import plan_external
 
 ENGINES = {"name": "engines", "role": "prepare", "argv": ["build"], "artifact": {"files": ["done"]}}
 

@@ -11,13 +11,15 @@ import pytest
 from orchestrator.definitions.catalog import builtin_root
 from orchestrator.definitions.catalog.choose import with_choices
 from orchestrator.definitions.catalog.load import gather
-from orchestrator.definitions.kinds.external import Parameter, Program
+from orchestrator.definitions.kinds.external import Program
+from orchestrator.definitions.kinds.parameters import Parameter
 from orchestrator.definitions.variations import parse_changes
 from orchestrator.errors import DefinitionError, UsageError
 from orchestrator.facts.containers import ContainerSpec, Mount
 from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.planner import build_plans
-from orchestrator.plan.run.external import ExternalTest, plan_external
+from orchestrator.plan.run.external.plan import plan_external
+from orchestrator.plan.run.external.values import ExternalTest
 
 BASE = ContainerSpec(
     name="mlorch-r1",

@@ -14,8 +14,9 @@ from orchestrator.cli import run
 from orchestrator.definitions.catalog import Root, builtin_root, load
 from orchestrator.definitions.kinds.recipes import Benchmark
 from orchestrator.errors import DefinitionError, UsageError
+from orchestrator.plan.build.frameworks import benchmarks_of, framework_of, shared_frameworks, targets_of
 from orchestrator.plan.build.planner import build_plans
-from orchestrator.plan.build.resolve import benchmarks_of, framework_of, resolve_side, shared_frameworks, targets_of
+from orchestrator.plan.build.resolve import resolve_side
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices

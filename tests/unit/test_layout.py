@@ -15,7 +15,7 @@ from orchestrator.images.base_layout import Folder, with_layout
 from orchestrator.images.layout.archive import opened
 from orchestrator.images.layout.oci import images_of, packing
 from orchestrator.images.registry.manifests import Descriptor
-from orchestrator.plan.build.resolve import Base
+from orchestrator.plan.build.bases import Base
 
 
 def in_folder(folder, files):

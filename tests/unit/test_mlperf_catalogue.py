@@ -16,12 +16,12 @@ from orchestrator.definitions.variations import Change
 from orchestrator.errors import UsageError
 from orchestrator.facts.containers import ContainerSpec, Mount
 from orchestrator.facts.runs import DeviceInjection
-from orchestrator.operations.run_plan import planned_benchmarks
+from orchestrator.operations.planned_benchmarks import planned_benchmarks
+from orchestrator.plan.build.frameworks import targets_of
 from orchestrator.plan.build.planner import build_plans
-from orchestrator.plan.build.resolve import targets_of
 from orchestrator.plan.run.cells import Cell
-from orchestrator.plan.run.external import plan_external
-from orchestrator.plan.run.external_values import external_test
+from orchestrator.plan.run.external.plan import plan_external
+from orchestrator.plan.run.external.values import external_test
 from orchestrator.plan.run.settings import Choices, settings_of
 
 CATALOG = load([builtin_root()])

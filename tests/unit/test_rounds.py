@@ -20,7 +20,8 @@ from orchestrator.definitions.catalog.rounds import (
 )
 from orchestrator.definitions.kinds.rounds import version_key
 from orchestrator.errors import DefinitionError, UsageError
-from orchestrator.plan.build.resolve import benchmark_in, resolve
+from orchestrator.plan.build.frameworks import benchmark_in
+from orchestrator.plan.build.resolve import resolve
 
 TABLE = json.loads((Path(__file__).parent / "data" / "mlperf_rounds.json").read_text(encoding="utf-8"))
 MODELS = [(name, model) for name in TABLE if name != "note" for model in TABLE[name]["models"]]

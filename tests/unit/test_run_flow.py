@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.facts.record import Setting
 from orchestrator.operations import run as run_flow
+from orchestrator.operations.run_plan import say_what_is_not_searched
 from orchestrator.operations.run_rates import next_settings
 from orchestrator.plan.run.cells import Cell
 
@@ -86,9 +87,9 @@ def test_find_says_what_it_does_where_there_is_no_rate_to_search():
     said = []
     machine = Machine(10)
     talk = SimpleNamespace(say=said.append)
-    run_flow.say_what_is_not_searched(machine, talk)
+    say_what_is_not_searched(machine, talk)
     machine.scenario = "Offline"
-    run_flow.say_what_is_not_searched(machine, talk)
+    say_what_is_not_searched(machine, talk)
     assert said == ["no rate to search in Offline: run once; later runs expect what that measures"]
 
 

@@ -20,9 +20,11 @@ from orchestrator.host.accelerators import this_machine
 from orchestrator.host.checks import check_host
 from orchestrator.host.detect import presence
 from orchestrator.operations.target_choice import all_targets, require_platform, require_present, require_settings
+from orchestrator.plan.build.bases import base_candidates
+from orchestrator.plan.build.frameworks import benchmarks_of
 from orchestrator.plan.build.layers import merge_layers
 from orchestrator.plan.build.planner import build_plan, build_plans
-from orchestrator.plan.build.resolve import arch_of, base_candidates, benchmarks_of, resolve_framework
+from orchestrator.plan.build.resolve import arch_of, resolve_framework
 
 CATALOG = load([builtin_root()])
 WITHOUT_ONNX = {"gaudi", "neuron", "tpu"}

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.definitions.kinds.external import Parameter
+from orchestrator.definitions.kinds.parameters import Parameter
 from orchestrator.definitions.kinds.tunables import Tunable
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.facts.processors import Disturbance

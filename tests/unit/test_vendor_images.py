@@ -8,7 +8,8 @@ from sample_recipes import FILES, layer, write
 from orchestrator.definitions.catalog import Root, load
 from orchestrator.definitions.catalog.check import check
 from orchestrator.errors import DefinitionError, UsageError
-from orchestrator.plan.build.resolve import Base, base_candidates, resolve
+from orchestrator.plan.build.bases import Base, base_candidates
+from orchestrator.plan.build.resolve import resolve
 
 IMAGES = "images:\n  chip: {base: theirs, runtime: bare, platforms: [linux/amd64]}\n"
 THEIRS = layer("theirs", "base", "sources:\n  - {kind: registry, image: vendor/suite:1, package_manager: none}\n")

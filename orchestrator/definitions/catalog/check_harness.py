@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds import external as e
 from orchestrator.definitions.kinds import recipes as d
+from orchestrator.definitions.kinds.parameters import NoValue
+from orchestrator.definitions.kinds.texts import VALUE_NAMES, Condition
 from orchestrator.definitions.values import TemplateFault, check_template
 from orchestrator.definitions.yaml import suggestion
 from orchestrator.facts.scenarios import SCENARIOS
@@ -22,7 +24,7 @@ Loc = tuple[str | int, ...]
 
 def check_program(catalog: Catalog, entry: AnyEntry, program: e.Program) -> Iterator[Problem]:
     """Every fault in the texts and conditions of somebody else's program, each where it stands."""
-    base = set(e.VALUE_NAMES)
+    base = set(VALUE_NAMES)
     parameters = base | {f"param.{name}" for name in program.parameters}
     all_names = parameters | {f"words.{name}" for name in program.words}
     for loc, text in _early_texts(program):
@@ -44,7 +46,7 @@ def check_program(catalog: Catalog, entry: AnyEntry, program: e.Program) -> Iter
 
 
 def _condition_values(
-    catalog: Catalog, entry: AnyEntry, program: e.Program, loc: Loc, condition: e.Condition
+    catalog: Catalog, entry: AnyEntry, program: e.Program, loc: Loc, condition: Condition
 ) -> Iterator[Problem]:
     """Values that a condition waits for and that there are not, so that it would never hold."""
     for name, wanted in condition.items():
@@ -176,7 +178,7 @@ def _parameters(
         try:
             if "{" not in text:  # else the host says what it is
                 program.parameters[name].value(text)
-        except e.NoValue as error:
+        except NoValue as error:
             message = f"`{text[:60]}` is no value for `{name}`"
             yield entry.document.fault("bad-parameter", message, (*loc, name), f"it takes {error.wanted}")
 
@@ -232,7 +234,7 @@ def _leaves(loc: Loc, tree: object) -> Iterator[tuple[Loc, str]]:
         yield loc, tree
 
 
-def _conditions(program: e.Program) -> Iterator[tuple[Loc, e.Condition]]:
+def _conditions(program: e.Program) -> Iterator[tuple[Loc, Condition]]:
     for index, overlay in enumerate(program.overlays):
         yield ("program", "overlays", index, "when"), overlay.when
     for index, file in enumerate(program.files):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.definitions.catalog.round_chain import chain_of, state_after
+from orchestrator.definitions.catalog.round_rules import loadgen_name, scenarios_of
 from orchestrator.definitions.catalog.rounds import (
     accepts,
-    chain_of,
     loadgen_layer,
-    loadgen_name,
     loadgen_version,
     model_hint,
     near,
     rounds_with,
-    scenarios_of,
-    state_after,
     unknown_to_loadgen,
 )
 
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from orchestrator.definitions.catalog.entries import Catalog, Entry
-    from orchestrator.definitions.catalog.rounds import State
+    from orchestrator.definitions.catalog.round_chain import State
     from orchestrator.definitions.kinds.recipes import Benchmark
     from orchestrator.definitions.kinds.rounds import ModelFields, Quality, Round
     from orchestrator.errors import Problem

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 from orchestrator.definitions.asset_locks import full_name, kind_of, lock_name, missing_hashes, with_lock
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
-from orchestrator.definitions.catalog.rounds import round_rules
+from orchestrator.definitions.catalog.round_rules import round_rules
 from orchestrator.definitions.kinds.base import Definition
 from orchestrator.definitions.kinds.lock import AssetLock, LayerLock
 from orchestrator.definitions.kinds.recipes import (

@@ -31,16 +31,13 @@ from orchestrator.definitions.kinds.base import (
     Strict,
     Variable,
 )
-from orchestrator.definitions.kinds.external import (  # noqa: TC001 (pydantic reads them)
-    MetricName,
-    Program,
-    Template,
-)
+from orchestrator.definitions.kinds.external import MetricName, Program  # noqa: TC001 (pydantic reads it)
 from orchestrator.definitions.kinds.rounds import Round as Round  # noqa: PLC0414 (named here for callers)
 from orchestrator.definitions.kinds.servers import CLIENT, Role
 from orchestrator.definitions.kinds.servers import Server as Server  # noqa: PLC0414 (named here for callers)
 from orchestrator.definitions.kinds.targets import HostChecks
 from orchestrator.definitions.kinds.targets import Target as Target  # noqa: PLC0414 (named here for callers)
+from orchestrator.definitions.kinds.texts import Template  # noqa: TC001 (pydantic reads it)
 from orchestrator.definitions.kinds.tunables import Tunable  # noqa: TC001 (pydantic reads it)
 from orchestrator.facts.scenarios import ScenarioName  # noqa: TC001 (pydantic reads it)
 

@@ -15,7 +15,8 @@ from orchestrator.definitions.kinds.base import (
     Name,
     Strict,
 )
-from orchestrator.definitions.kinds.external import Parameter, Template  # noqa: TC001 (pydantic reads them)
+from orchestrator.definitions.kinds.parameters import Parameter  # noqa: TC001 (pydantic reads it)
+from orchestrator.definitions.kinds.texts import Template  # noqa: TC001 (pydantic reads it)
 
 CLIENT = "client"
 """The role of the harness: what LoadGen runs in."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
-from orchestrator.definitions.kinds import assets, base, detection, external, rounds, targets
+from orchestrator.definitions.kinds import assets, base, detection, external, program_files, rounds, targets, texts
 from orchestrator.definitions.yaml.text import suggestion
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ PATTERNS: dict[str, tuple[str, str]] = {
         "below /sys, /proc, /dev, /etc, /run or /var/run, without `..`; globs and `{facts}` may stand in it",
     ),
     _pattern(base.ChoiceName): ("not the name of a choice", "letters, digits and `._+-`"),
-    _pattern(external.Template): ("has a control character", "lines of text; `{names}` in braces are filled in"),
-    _pattern(external.ValueName): ("not the name of a value", "lower-case words joined by `.`, such as `model.file`"),
+    _pattern(texts.Template): ("has a control character", "lines of text; `{names}` in braces are filled in"),
+    _pattern(texts.ValueName): ("not the name of a value", "lower-case words joined by `.`, such as `model.file`"),
     _pattern(base.Identifier): ("not a name for a template", "lower-case letters, digits and `_`, no hyphen"),
-    _pattern(external.FilePath): (
+    _pattern(program_files.FilePath): (
         "not the path of a file",
         "below /config, or beginning with `/`; letters, digits and `._/@+~-`, no `..`",
     ),

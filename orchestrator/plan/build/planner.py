@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from orchestrator.definitions.locks import require_locks, unpinned_packages
 from orchestrator.errors import DefinitionError
 from orchestrator.facts.build import BuildPlan, LayerStep
+from orchestrator.plan.build.frameworks import benchmarks_of
 from orchestrator.plan.build.render import Renderer
-from orchestrator.plan.build.resolve import Resolution, benchmarks_of, resolve, resolve_framework
+from orchestrator.plan.build.resolve import Resolution, resolve, resolve_framework
 from orchestrator.plan.build.step import has_lock, layer_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.definitions.catalog import Catalog
-    from orchestrator.plan.build.resolve import Base
+    from orchestrator.plan.build.bases import Base
 
 
 def build_plan(catalog: Catalog, resolution: Resolution, renderer: Renderer | None = None) -> BuildPlan:

@@ -12,8 +12,8 @@ from orchestrator.facts.runs import AssetRef, RunStep
 from orchestrator.plan.run.container import container_of
 from orchestrator.plan.run.devices import Devices, plan_devices
 from orchestrator.plan.run.endpoint import as_endpoint_client, endpoint_deviations, endpoint_settings
-from orchestrator.plan.run.external import plan_external
-from orchestrator.plan.run.external_values import external_test
+from orchestrator.plan.run.external.plan import plan_external
+from orchestrator.plan.run.external.values import external_test
 from orchestrator.plan.run.processors import cpu_set
 from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, plan_roles
 from orchestrator.plan.run.scoring import scoring_container

@@ -12,8 +12,8 @@ from orchestrator.facts.containers import ARTIFACTS, RECORD, RESULTS
 from orchestrator.facts.roles import CEILING, FIRST_PORT, NULL_PORT, PROBES, PlannedProbe, PlannedRole, PlannedRoles
 from orchestrator.plan.run.container import container_of
 from orchestrator.plan.run.devices import Devices, plan_devices
-from orchestrator.plan.run.external_texts import Filler, typed_parameters
-from orchestrator.plan.run.external_values import SCRATCH
+from orchestrator.plan.run.external.texts import Filler, typed_parameters
+from orchestrator.plan.run.external.values import SCRATCH
 from orchestrator.plan.run.settings import weights_file
 
 if TYPE_CHECKING:

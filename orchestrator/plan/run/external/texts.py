@@ -5,14 +5,16 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.kinds.external import NoValue
+from orchestrator.definitions.kinds.parameters import NoValue
 from orchestrator.definitions.values import TemplateFault, fill, fill_typed
 from orchestrator.errors import DefinitionError, Problem, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from orchestrator.definitions.kinds.external import Condition, Parameter, Program
+    from orchestrator.definitions.kinds.external import Program
+    from orchestrator.definitions.kinds.parameters import Parameter
+    from orchestrator.definitions.kinds.texts import Condition
 from orchestrator.definitions.values import Value
 
 _NONE: Mapping[str, str] = MappingProxyType({})

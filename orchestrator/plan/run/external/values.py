@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import ARTIFACTS, RESULTS
 from orchestrator.facts.external import CONFIG, MADE
-from orchestrator.plan.run.external import ExternalTest
 from orchestrator.plan.run.settings import weights_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.definitions.kinds.external import Program
     from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.definitions.values import Value
     from orchestrator.facts.containers import ContainerSpec
@@ -20,6 +21,34 @@ if TYPE_CHECKING:
     from orchestrator.plan.run.workload import RunEnvironment, Workload
 
 SCRATCH = "/scratch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalTest:
+    """What the plan of one test is made of.
+
+    ``container`` is the container as our own harness would get it: image, user, mounts, processors, devices.
+    ``values`` has the base values (`VALUE_NAMES`), ``settings`` LoadGen's; ``chosen`` are the parameters that
+    the command line or the benchmark set, ``folder`` is the run's folder on the host.
+    """
+
+    harness: str
+    program: Program
+    container: ContainerSpec
+    scenario: str
+    mode: str
+    values: Mapping[str, Value]
+    settings: Mapping[str, object]
+    chosen: Mapping[str, str]
+    folder: str
+    program_id: str = ""
+    """The image without what it says of its benchmark; empty where the whole image counts."""
+    artifacts: str = ""
+    """The host's folder of artefacts of all runs."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """What artefacts are made of: the files of model and data set with their hashes."""
+    device_kinds: tuple[str, ...] = ()
+    """What the devices of the run are (product names), in order."""
 
 
 def external_test(

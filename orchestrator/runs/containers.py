@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import stat
 import threading
 import time
 from contextlib import contextmanager
@@ -26,9 +25,10 @@ from orchestrator.runs.deployed import looked_at
 from orchestrator.runs.external import Output, log_of, unmet
 from orchestrator.runs.failures import explanation
 from orchestrator.runs.roles import Servers
+from orchestrator.runs.step_mounts import replaced_mount, with_artifacts, with_folder_to_make
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec, Deployed
@@ -148,7 +148,7 @@ class Containers:
         test: _Followed | None = None
         error: StepFailed | None = None
         for number, planned in enumerate(external.steps, 1):
-            moved = replace(planned, container=_with_artifacts(planned.container, artifacts))
+            moved = replace(planned, container=with_artifacts(planned.container, artifacts))
             self._say(step, f"step {planned.name}")
             followed: _Followed | None = None
             try:
@@ -159,7 +159,7 @@ class Containers:
             except _StepEnded as ended:
                 error, followed = ended.error, ended.followed
             if followed is not None and error is None:
-                error = _moved(planned, external.steps[number:], folder, Path(artifacts))
+                error = replaced_mount(planned, external.steps[number:], folder, Path(artifacts))
             facts.append(_fact(planned, followed))
             if followed is not None and (test is None or planned.role == "run" or error is not None):
                 test = followed
@@ -209,7 +209,7 @@ class Containers:
             try:
                 with making(path, path.parents[1] / "quarantine", lambda _name: True, _require(artifact)) as made:
                     give(made / "out", planned.container.user)
-                    container = _made_in(planned.container, artifact, made / "out")
+                    container = with_folder_to_make(planned.container, artifact, made / "out")
                     followed = self._one(step, replace(planned, container=container), folder, output)
                     take_over(made / "out", step.results_owner)
             except (AssetError, UnreadableFile) as error:
@@ -304,73 +304,6 @@ class _Limit:
     def _stop(self) -> None:
         with contextlib.suppress(MlorchError):  # whoever follows the container hears of it as well
             self._engine.stop(self._name)
-
-
-def _with_artifacts(container: ContainerSpec, source: str) -> ContainerSpec:
-    """The container with the folder of artefacts that this run was lent, and what is mounted from inside of it."""
-    planned = next(mount.source for mount in container.mounts if mount.target == ARTIFACTS)
-    mounts = []
-    for mount in container.mounts:
-        if mount.source == planned or mount.source.startswith(f"{planned}/"):
-            mount = replace(mount, source=source + mount.source.removeprefix(planned))  # noqa: PLW2901
-            if mount.target != ARTIFACTS:
-                Path(mount.source).mkdir(exist_ok=True)
-                give(Path(mount.source), container.user)
-        elif mount.target.startswith(f"{ARTIFACTS}/"):  # where an artefact will be, so that no engine makes it as root
-            (Path(source) / mount.target.removeprefix(f"{ARTIFACTS}/")).mkdir(exist_ok=True)
-        mounts.append(mount)
-    return replace(container, mounts=tuple(mounts))
-
-
-def _moved(ended: PlannedStep, later: Iterable[PlannedStep], folder: Path, artifacts: Path) -> StepFailed | None:
-    """Whether a step replaced what later steps are to have mounted from its own folders: /results and /artifacts.
-
-    The engine follows a link of a mount's source with all rights that it has, to any place of the host.
-    """
-    for planned in later:
-        lent_folder = Path(next(mount.source for mount in planned.container.mounts if mount.target == ARTIFACTS))
-        for mount in planned.container.mounts:
-            source, target = Path(mount.source), Path(mount.target)
-            if folder in source.parents:
-                own, name, may_lack = folder, source.relative_to(folder), False
-            elif lent_folder in source.parents:
-                own, name, may_lack = artifacts, source.relative_to(lent_folder), True
-            elif Path(ARTIFACTS) in target.parents:
-                own, name, may_lack = artifacts, target.relative_to(ARTIFACTS), True
-            else:
-                continue
-            if not _is_in_its_place(own, name, may_lack=may_lack):
-                return StepFailed(
-                    f"step `{ended.name}` replaced or removed {name} in a folder of its own, which step "
-                    f"`{planned.name}` is to find at {mount.target}",
-                    hint="a program may write there, and must leave the folder or file itself in its place",
-                    slug="mount-changed",
-                )
-    return None
-
-
-def _is_in_its_place(own: Path, name: Path, *, may_lack: bool) -> bool:
-    """Whether every part of ``name`` below ``own`` is a folder, or at its end a regular file; no link."""
-    at = own
-    for part in name.parts:
-        at /= part
-        try:
-            mode = at.lstat().st_mode
-        except OSError:
-            return may_lack
-        is_file = stat.S_ISREG(mode) and at == own / name and not may_lack
-        if not stat.S_ISDIR(mode) and not is_file:
-            return False
-    return True
-
-
-def _made_in(container: ContainerSpec, artifact: PlannedArtifact, folder: Path) -> ContainerSpec:
-    """The container with another folder for what it makes, which is not in its place before it is whole."""
-    mounts = []
-    for mount in container.mounts:
-        is_made = mount.source == artifact.source
-        mounts.append(replace(mount, source=str(folder)) if is_made else mount)
-    return replace(container, mounts=tuple(mounts))
 
 
 def _require(artifact: PlannedArtifact) -> Callable[[Mapping[str, str]], None]:

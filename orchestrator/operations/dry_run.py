@@ -1,0 +1,98 @@
+"""What a run would do: its tests on this host, as their containers and settings; nothing is made for it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import MlorchError
+from orchestrator.operations.planned_benchmarks import planned_for, with_scoring, with_server_images
+from orchestrator.operations.run_plan import PlannedRun, run_environment, say_what_is_not_searched
+from orchestrator.operations.run_processors import check_processors
+from orchestrator.operations.run_selection import selection_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.definitions.catalog import Entry
+    from orchestrator.definitions.kinds.recipes import Asset
+    from orchestrator.engines.printers import Printer
+    from orchestrator.facts.runs import RunStep
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.plan_cache import Selection
+    from orchestrator.operations.run_prepares import PlannedPrepare
+    from orchestrator.operations.run_request import RunRequest
+
+
+def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
+    """The tests that would run, in order; no network, nothing written, and no engine unless devices are passed.
+
+    Raises `UsageError` and `DefinitionError` as the run itself, for a pull policy that cannot be kept too.
+    """
+    from orchestrator.host.facts import host_facts
+    from orchestrator.operations.assets.provider import given_folders, planned_folder
+    from orchestrator.operations.findings import findings
+    from orchestrator.operations.pull_policy import image_sources
+    from orchestrator.operations.run_endpoint import planned_endpoint
+
+    chosen = context.target(request.target, arch=request.arch)
+    selection = selection_of(context, request, chosen)
+    image_sources(context, request.pull_policy, context.talk)
+    given, host = given_folders(context, request.data), host_facts()
+
+    def planned_image(side: Selection) -> str:
+        return context.plans(side).plans[0].image
+
+    def folder(entry: Entry[Asset]) -> str:
+        return str(planned_folder(context, entry, given))
+
+    planned = tuple(
+        replace(
+            one,
+            workload=replace(one.workload, model_folder=folder(one.model), dataset_folder=folder(one.dataset)),
+        )
+        for one in planned_for(context, selection, context.plans(selection).plans, official=request.official)
+    )
+    planned = with_scoring(request, selection, planned, planned_image)
+    planned = with_server_images(selection, planned, planned_image)
+    engine = None
+    if not context.catalog.target(chosen.name).definition.passthrough.empty:
+        with contextlib.suppress(MlorchError):  # where one answers, it decides how devices are passed
+            engine = context.engine.facts()
+    environment = run_environment(context, request, chosen, host, engine, {}, dry=True)
+    check_processors(environment, context.talk)
+    run = PlannedRun(
+        request=request,
+        planned=planned,
+        environment=replace(environment, endpoint=planned_endpoint(request)),
+        tuned=findings(request, host),
+    )
+    if request.find:
+        say_what_is_not_searched(run, context.talk)
+    return tuple(run.step(one, cell) for one, cell in run.tests())
+
+
+def dry_run_document(
+    steps: Sequence[RunStep], printer: Printer, prepares: Sequence[PlannedPrepare] = ()
+) -> dict[str, object]:
+    """The JSON of a dry run: each container's argv and what its harness would be told, and what is prepared before."""
+    from orchestrator.operations.run_prepares import prepares_document
+
+    return {
+        "prepares": prepares_document(prepares, printer) if prepares else [],
+        "containers": [
+            {
+                "run_id": step.run_id,
+                "image": step.image,
+                "argv": printer.argv(container),
+                "notes": list(printer.notes(container)),
+                "settings": dict(step.settings),
+                "provenance": dict(step.provenance),
+                "devices": asdict(step.device_injection),
+                "deviations": list(step.deviations),
+            }
+            for step in steps
+            for container in step.containers
+        ],
+    }

@@ -1,0 +1,246 @@
+"""A run before its first test: everything checked, then images built and assets fetched."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import StepFailed, UsageError
+from orchestrator.operations.planned_benchmarks import planned_for, with_assets, with_scoring, with_server_images
+from orchestrator.operations.run_plan import PlannedRun, run_environment, say_what_is_not_searched, step_of
+from orchestrator.operations.run_processors import check_processors
+from orchestrator.operations.run_records import record_context, session_of
+from orchestrator.operations.run_selection import cells, selection_of
+from orchestrator.operations.target_choice import require_host
+from orchestrator.plan.run.settings import Choices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orchestrator.assets.store import Stored
+    from orchestrator.definitions.catalog import Entry
+    from orchestrator.definitions.kinds.recipes import Asset
+    from orchestrator.engines import Engine, EngineFacts, ImageFacts
+    from orchestrator.facts.record import RateSearch
+    from orchestrator.operations.context import Context
+    from orchestrator.operations.plan_cache import Selection
+    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
+    from orchestrator.operations.progress import Progress
+    from orchestrator.operations.run_endpoint import ReadyEndpoint
+    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.plan.run.cells import Cell
+    from orchestrator.plan.run.workload import RunEnvironment
+    from orchestrator.results.store import Store
+    from orchestrator.runs.record import RecordContext
+    from orchestrator.runs.runner import Outcome, Runner, Watcher
+
+    Limits = Mapping[str, int | None]
+
+
+LEAST_DISK = 64 * 2**20
+"""Bytes that must be free below results: an accuracy log and a detail log of the largest default test."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRun(PlannedRun):
+    """Images, assets and engine are there; only the tests are left to run."""
+
+    record_contexts: Mapping[str, RecordContext]
+    runner: Runner
+
+    def run(
+        self,
+        planned: PlannedBenchmark,
+        cell: Cell,
+        *,
+        number: int = 1,
+        total: int = 0,
+        note: str = "",
+        search: RateSearch | None = None,
+        **changes: Any,
+    ) -> Outcome:
+        """Run one test; ``changes`` as `step`, a ``total`` of 0 says that nobody knows how many there will be.
+
+        ``note`` stands in the record in place of the benchmark's, ``search`` where the rate was searched.
+        """
+        step = self.step(planned, cell, **changes)
+        about = self.record_contexts[planned.plan.benchmark]
+        about = replace(about, note=note or about.note, search=search)
+        return self.runner.run(step, about, number=number, total=total)
+
+
+def prepare(
+    context: Context,
+    request: RunRequest,
+    progress: Progress,
+    watcher: Watcher,
+    ready: ReadyEndpoint | None = None,
+) -> PreparedRun:
+    """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
+    from orchestrator.host.facts import host_facts
+    from orchestrator.operations.findings import findings
+    from orchestrator.runs.runner import Runner
+
+    require_results_folder(request.results)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # The engine takes its time to answer; meanwhile this thread plans.
+        asked = pool.submit(_ask_engine, context)
+        chosen = context.target(request.target, arch=request.arch)
+        selection = selection_of(context, request, chosen)
+        planned = planned_for(context, selection, context.plans(selection).plans, official=request.official)
+        require_host(context, chosen, progress)
+        host = host_facts()
+        context.engine_factory.warm()
+        engine, facts, limits = asked.result()
+    store = _swept_store(request, engine, progress)
+    endpoint, key = (None, "") if ready is None else (ready.endpoint, ready.key)
+    environment = run_environment(context, request, chosen, host, facts, limits)
+    check_processors(environment, progress)
+    environment = replace(environment, endpoint=endpoint)
+    _require_plans(context, request, selection, planned, environment)
+    has_model = endpoint is None
+    get = _obtainable(context, request, chosen.name, planned, progress, with_model=has_model)
+    planned, images = _with_images(context, request, selection, planned, progress)
+    planned = tuple(with_assets(one, get, with_model=has_model) for one in planned)
+    Path(environment.artifacts).mkdir(parents=True, exist_ok=True)
+    _require_disk(request)
+    prepared = PreparedRun(
+        request=request,
+        planned=planned,
+        environment=environment,
+        tuned=findings(request, host),
+        record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
+        runner=Runner(engine=engine, store=store, session=session_of(request, host, facts, key), watcher=watcher),
+    )
+    if request.find:
+        say_what_is_not_searched(prepared, progress)
+    return prepared
+
+
+def _ask_engine(context: Context) -> tuple[Engine, EngineFacts, Limits]:
+    """The engine, what it says of itself, and the most that it can give of each limit (empty: not known)."""
+    engine = context.engine
+    return engine, engine.facts(), engine.daemon_limits()
+
+
+def _swept_store(request: RunRequest, engine: Engine, progress: Progress) -> Store:
+    """The folder of results; what killed runs left there and on the engine is cleared away first."""
+    from orchestrator.results.store import Store
+    from orchestrator.runs.sweep import sweep
+
+    for run_id in sweep(engine):
+        progress.warn(f"removed the container of {run_id}, whose mlorch is gone")
+    store = Store(request.results.absolute())
+    store.sweep()
+    return store
+
+
+def _require_plans(
+    context: Context,
+    request: RunRequest,
+    selection: Selection,
+    planned: Sequence[PlannedBenchmark],
+    environment: RunEnvironment,
+) -> None:
+    """Whether a test of each benchmark can be planned, without its assets: limits, groups, devices, memory, images."""
+    for one in with_server_images(selection, planned, lambda side: context.plans(side).plans[0].image):
+        step_of(one, environment, cells(request, one.workload.benchmark)[0], Choices())
+
+
+def _obtainable(
+    context: Context,
+    request: RunRequest,
+    target: str,
+    planned: Sequence[PlannedBenchmark],
+    progress: Progress,
+    *,
+    with_model: bool,
+) -> Callable[[Entry[Asset]], Stored]:
+    """What gets the assets of ``planned``. What cannot be had, or does not fit on the disk, is told already here."""
+    from orchestrator.operations.assets.provider import asset_provider, kept_in_use
+
+    provider = asset_provider(
+        context,
+        progress,
+        target=target,
+        base_source=request.base_source,
+        pull_policy=request.pull_policy,
+        data=request.data,
+        devices=request.devices,
+    )
+    wanted: list[Entry[Asset]] = []
+    for one in planned:
+        wanted += (one.model, one.dataset) if with_model else (one.dataset,)
+    provider.require_obtainable(wanted)
+    return lambda entry: kept_in_use(provider.get(entry))
+
+
+def _with_images(
+    context: Context,
+    request: RunRequest,
+    selection: Selection,
+    planned: tuple[PlannedBenchmark, ...],
+    progress: Progress,
+) -> tuple[tuple[PlannedBenchmark, ...], Mapping[str, ImageFacts]]:
+    """``planned`` with images that are there, those of scoring and of servers too; and the facts of their own."""
+
+    def built(side: Selection) -> str:
+        from orchestrator.operations.build import build_images
+
+        plans, _ = build_images(context, side, progress, pull_policy=request.pull_policy)
+        return plans[0].image
+
+    planned, facts = _with_own_images(context, request, selection, planned, progress)
+    planned = with_scoring(request, selection, planned, built)
+    return with_server_images(selection, planned, built), facts
+
+
+def _with_own_images(
+    context: Context,
+    request: RunRequest,
+    selection: Selection,
+    planned: tuple[PlannedBenchmark, ...],
+    progress: Progress,
+) -> tuple[tuple[PlannedBenchmark, ...], Mapping[str, ImageFacts]]:
+    """``planned`` with its benchmarks' images there (another base source changes their ids), and their facts."""
+    look_up = context.look_up()
+    found = look_up([one.plan.image for one in planned])
+    policy = request.pull_policy
+    asked = policy.pull or policy.images or context.settings.images
+    if asked or any(facts is None for facts in found.values()):
+        from orchestrator.operations.build import build_images
+
+        plans, _ = build_images(context, selection, progress, pull_policy=policy)
+        planned = planned_for(context, selection, plans, official=request.official)
+        found = look_up([one.plan.image for one in planned])
+    return planned, {image: facts for image, facts in found.items() if facts is not None}
+
+
+def _require_disk(request: RunRequest) -> None:
+    """Too little space below results is told before the first test."""
+    from orchestrator.runs.failures import free_bytes
+
+    folder = request.results if request.results.exists() else request.results.absolute().parent
+    free = free_bytes(folder)
+    if free < LEAST_DISK:
+        raise StepFailed(
+            f"only {free / 2**20:.0f} MiB are free below {folder}; a run needs {LEAST_DISK // 2**20} MiB",
+            hint="free some space there, or put results elsewhere with -o",
+            slug="disk-full",
+        )
+
+
+def require_results_folder(results: Path) -> None:
+    """The folder of results may be new, but not its parents: a mistyped path must not make a tree."""
+    folder = results if results.exists() else results.parent
+    if not folder.is_dir():
+        raise UsageError(
+            f"the folder {folder} does not exist, so results cannot be kept in {results}",
+            hint="make it, or name another folder with -o",
+            slug="missing-path",
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"results cannot be written to {folder}", hint="name another folder with -o", slug="write")

@@ -1,0 +1,119 @@
+"""Which framework a benchmark uses on a target, and so which targets run which benchmarks. Pure over the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.definitions.catalog.check_rounds import round_faults
+from orchestrator.definitions.catalog.choose import chosen
+from orchestrator.definitions.variations import choices_of
+from orchestrator.errors import MlorchError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.recipes import (
+        Benchmark,
+        Target,
+    )
+
+
+def shared_frameworks(target: Target, benchmark: Benchmark, only: Sequence[str] = ()) -> tuple[str, ...]:
+    """The frameworks that both have, the one to use first: what the target prefers, then the benchmark's order.
+
+    ``only`` are the targets that the benchmark's harness runs on, where it does not run on every one.
+    """
+    if only and target.name not in only:
+        return ()
+    shared = [name for name in benchmark.frameworks if name in target.frameworks]
+    ranks = {name: rank for rank, name in enumerate(target.prefer)}
+    return tuple(sorted(shared, key=lambda name: ranks.get(name, len(ranks))))
+
+
+def _shared(catalog: Catalog, target: Target, benchmark: Benchmark) -> tuple[str, ...]:
+    """As `shared_frameworks`, of those that can load the benchmark's model under its harness."""
+    harness = catalog.harness(benchmark.harness).definition
+    found = shared_frameworks(target, benchmark, harness.targets)
+    if harness.program is not None:
+        return found
+    model = catalog.model(benchmark.model).definition
+    return tuple(name for name in found if model.is_for(harness.backends[name]))
+
+
+def benchmarks_of(catalog: Catalog, target: str) -> tuple[str, ...]:
+    """The benchmarks that `target` can run, sorted. Raises `UsageError` for an unknown target."""
+    on = catalog.target(target).definition
+    found = (entry.definition for entry in catalog.benchmarks())
+    return tuple(what.name for what in found if _shared(catalog, on, what))
+
+
+def targets_of(catalog: Catalog, benchmark: Benchmark) -> tuple[str, ...]:
+    """The targets that can run `benchmark`, sorted."""
+    found = (entry.definition for entry in catalog.targets())
+    return tuple(on.name for on in found if _shared(catalog, on, benchmark))
+
+
+def benchmark_in(catalog: Catalog, name: str, round_name: str = "") -> Entry[Benchmark]:
+    """A benchmark by the rules of a round; of the one that its recipe names where none is given.
+
+    Raises:
+        UsageError: `unknown-benchmark`, `unknown-round`; `unknown-round-model`, `loadgen-round`, `loadgen-model`
+            where the round has no such model, or does not accept the LoadGen of the harness.
+    """
+    entry = catalog.benchmark(name)
+    if not round_name:
+        return entry  # checked with the recipe
+    catalog.round(round_name)
+    found = replace(entry, definition=entry.definition.model_copy(update={"round": round_name}))
+    fault = next(round_faults(catalog, found.definition), None)
+    if fault is not None:
+        raise UsageError(f"benchmark `{name}`: {fault.message}", hint=fault.hint, slug=fault.slug)
+    return found
+
+
+def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
+    """The framework that `benchmark` uses on `target`.
+
+    Raises:
+        UsageError: an unknown name, or the two share no framework; with what each has.
+    """
+    on, what = catalog.target(target).definition, catalog.benchmark(benchmark).definition
+    shared = _shared(catalog, on, what)
+    if not shared:
+        raise _unsupported(catalog, on, what)
+    return shared[0]
+
+
+def _unsupported(catalog: Catalog, on: Target, what: Benchmark) -> UsageError:
+    hint = f"it runs on: {', '.join(targets_of(catalog, what)) or 'no target'}"
+    both = [name for name in what.frameworks if name in on.frameworks]
+    only = catalog.harness(what.harness).definition.targets
+    if both and only and on.name not in only:
+        why = f"its harness `{what.harness}` does not run there"
+    elif both:
+        why = f"and its model `{what.model}` has no file that {' or '.join(both)} loads"
+        hint += "; write one under `files` of the model's recipe"
+    else:
+        why = f"which has no layer for {' or '.join(what.frameworks)}"
+        hint += f"; `{on.name}` has {', '.join(on.frameworks)}: add another under `frameworks` of its recipe"
+    choices = _choices_that_run(catalog, on, what)
+    if choices:
+        hint = f"on `{on.name}` it runs with {' or '.join(choices)}; as it is, {hint.partition(';')[0]}"
+    message = f"benchmark `{what.name}` does not support target `{on.name}`, {why}"
+    return UsageError(message, hint=hint, slug="unsupported-target")
+
+
+def _choices_that_run(catalog: Catalog, on: Target, what: Benchmark) -> list[str]:
+    """The choices, one each, with which a benchmark runs on a target that it does not run on by default."""
+    entry = catalog.benchmark(what.name)
+    found = []
+    for choice in choices_of(entry.written or entry.document):
+        try:
+            other = chosen(catalog, entry, (choice,)).definition
+        except MlorchError:  # what it excludes has to be chosen as well
+            continue
+        if _shared(catalog, on, other):  # type: ignore[arg-type]  # a benchmark
+            found.append(f"`--set {choice.key}={choice.value}`")
+    return found
