@@ -18,7 +18,7 @@ from orchestrator.assets.listed import ListedFile
 from orchestrator.assets.mlcommons import Mlcommons, access_headers
 from orchestrator.assets.remote import HubRemote, MlcommonsRemote, merged
 from orchestrator.definitions.asset_locks import full_name, source_label
-from orchestrator.definitions.kinds.assets import (
+from orchestrator.definitions.kinds.sources import (
     DebianPackage,
     GitFiles,
     HttpFile,
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.assets import Asset, AssetSource
+    from orchestrator.definitions.kinds.assets import Asset
+    from orchestrator.definitions.kinds.sources import AssetSource
     from orchestrator.packages.fetch import Fetcher
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from orchestrator.definitions.catalog import Catalog, Root
-    from orchestrator.definitions.kinds.recipes import Target
+    from orchestrator.definitions.kinds.targets import Target
     from orchestrator.engines import Engine, EngineFactory, EngineFacts, ImageFacts
     from orchestrator.engines.inventory import LabelLookUp
     from orchestrator.facts.build import BuildPlan

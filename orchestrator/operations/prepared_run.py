@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.store import Stored
     from orchestrator.definitions.catalog import Entry
-    from orchestrator.definitions.kinds.recipes import Asset
+    from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.engines import Engine, EngineFacts, ImageFacts
     from orchestrator.facts.record import RateSearch
     from orchestrator.operations.context import Context

@@ -20,7 +20,7 @@ from orchestrator.plan.run.scoring import scoring_container
 from orchestrator.plan.run.settings import settings_of
 
 if TYPE_CHECKING:
-    from orchestrator.definitions.kinds.recipes import Asset
+    from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.settings import Choices
     from orchestrator.plan.run.workload import RunEnvironment, Workload
