@@ -11,7 +11,7 @@ from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import neutral, one_line
-from orchestrator.facts.record import RunRecord, from_json, parse, seal
+from orchestrator.facts.record_file import from_json, parse, seal
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.untrusted import (
     LARGEST_DOCUMENT,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from orchestrator.facts.record import FileHash
+    from orchestrator.facts.record import FileHash, RunRecord
 
 _REQUIRED = {
     "performance": (loadgen.SUMMARY, loadgen.DETAIL, "settings.json", "harness.json"),

@@ -11,7 +11,7 @@ import pytest
 from external_run_parts import make_run, programs
 
 from orchestrator.facts.containers import Owner
-from orchestrator.facts.record import from_json, to_json
+from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.host.folders import cache_home
 from orchestrator.host.process import boot_id
 from orchestrator.results.store import RESERVE, Store

@@ -14,7 +14,8 @@ from orchestrator.definitions.catalog.judged import FREE, JUDGED_BY, changed_rul
 from orchestrator.definitions.catalog.load import gather
 from orchestrator.definitions.kinds.benchmarks import Benchmark
 from orchestrator.definitions.variations import parse_changes
-from orchestrator.facts.record import ImageId, Moment, RecipeId, from_json, to_json
+from orchestrator.facts.record import ImageId, Moment, RecipeId
+from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.host.process import this_process
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
