@@ -15,7 +15,8 @@ from orchestrator.facts.record import FileHash, Setting
 from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.host.files import sha256_file
 from orchestrator.results.store import Store
-from orchestrator.results.verify import read_labels, verify
+from orchestrator.results.verify.accuracy import read_labels
+from orchestrator.results.verify.verification import verify
 
 
 def _labels(path, values, descr="<i4"):
