@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.assets import Asset, FolderFiles
+    from orchestrator.definitions.kinds.assets import Asset
+    from orchestrator.definitions.kinds.sources import FolderFiles
 
 
 def folder_beside(entry: Entry[Asset], source: FolderFiles) -> Path:

@@ -24,7 +24,7 @@ from orchestrator.packages.download import Wanted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from orchestrator.definitions.kinds.assets import HubFiles
+    from orchestrator.definitions.kinds.sources import HubFiles
     from orchestrator.http.client import Client
 
 HUB = "https://huggingface.co"

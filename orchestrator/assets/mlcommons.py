@@ -20,7 +20,7 @@ from orchestrator.packages.download import Wanted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.definitions.kinds.assets import MlcommonsFiles
+    from orchestrator.definitions.kinds.sources import MlcommonsFiles
     from orchestrator.http.answer import Answer
     from orchestrator.http.client import Client
 

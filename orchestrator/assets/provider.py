@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.beside import folder_beside, hash_folder
 from orchestrator.assets.given import require_given
+from orchestrator.assets.licences import licence_text
 from orchestrator.assets.room import in_bytes, require_room, room_for
-from orchestrator.assets.sources import data_missing, licence_text, source_name
+from orchestrator.assets.sources import data_missing, source_name
 from orchestrator.assets.store import input_entry, key_of, key_parts, write_parts
 from orchestrator.assets.use import held
 from orchestrator.definitions.asset_locks import full_name, kind_of, missing_hashes, source_label

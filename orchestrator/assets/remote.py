@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.hub import Hub
     from orchestrator.assets.mlcommons import Mlcommons
-    from orchestrator.definitions.kinds.assets import HubFiles, MlcommonsFiles
+    from orchestrator.definitions.kinds.sources import HubFiles, MlcommonsFiles
     from orchestrator.http.client import Client
     from orchestrator.packages.download import Wanted
 

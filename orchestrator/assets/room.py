@@ -6,20 +6,15 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.kinds.assets import (
-    DebianPackage,
-    HttpFile,
-    HubFiles,
-    MlcommonsFiles,
-    PypiPackage,
-)
+from orchestrator.definitions.kinds.sources import DebianPackage, HttpFile, HubFiles, MlcommonsFiles, PypiPackage
 from orchestrator.errors import AssetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from orchestrator.definitions.kinds.assets import Asset, AssetSource
+    from orchestrator.definitions.kinds.assets import Asset
+    from orchestrator.definitions.kinds.sources import AssetSource
 
 MARGIN = 64 << 20
 """Bytes that stay free whatever comes."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import lzma
 import shutil
-import tarfile
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +14,8 @@ from orchestrator.assets.hub import Hub, this_hub
 from orchestrator.assets.listed import ListedFile
 from orchestrator.assets.mlcommons import Mlcommons, access_headers
 from orchestrator.assets.remote import HubRemote, MlcommonsRemote, merged
-from orchestrator.definitions.asset_locks import full_name, source_label
-from orchestrator.definitions.kinds.assets import (
+from orchestrator.definitions.asset_locks import full_name
+from orchestrator.definitions.kinds.sources import (
     DebianPackage,
     GitFiles,
     HttpFile,
@@ -32,7 +29,6 @@ from orchestrator.errors import AssetError
 from orchestrator.facts.build import DebPin
 from orchestrator.host import git
 from orchestrator.host.files import sha256_file
-from orchestrator.host.untrusted import UnreadableFile, read_bytes
 from orchestrator.http.client import Request
 from orchestrator.http.failures import HttpError
 from orchestrator.packages.download import GoneError, Wanted, quarantine
@@ -42,11 +38,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.assets import Asset, AssetSource
+    from orchestrator.definitions.kinds.assets import Asset
+    from orchestrator.definitions.kinds.sources import AssetSource
     from orchestrator.packages.fetch import Fetcher
 
 T = TypeVar("T")
-_LARGEST_LICENCE = 1 << 20
 _PARALLEL = 4
 """Files of one source at a time: enough to hide latency, few enough for a shared server."""
 
@@ -315,53 +311,3 @@ def _copy_or_link(path: Path, target: Path, *, link: bool) -> None:
             return
     shutil.copyfile(path, target)
     target.chmod(0o644)  # who prepares it is another user where the caller is root
-
-
-def licence_text(source: AssetSource, path: Path | None) -> str:
-    """What is kept beside an asset of one of its sources: the terms, and the text that came with it.
-
-    ``path`` is the source's file or folder; None where it has none.
-
-    Raises:
-        AssetError: `licence-missing`, the recipe names a text that the source does not have.
-    """
-    what = source_name(source)
-    sha256 = getattr(source, "sha256", "")
-    lines = [f"source: {source_label(source)}", *([f"sha256: {sha256}"] if sha256 else [])]
-    lines.append(f"licence: {source.licence.spdx}")
-    if source.licence.note:
-        lines.append(f"note: {source.licence.note}")
-    text = "\n".join(lines) + "\n"
-    if not source.licence.file or path is None:
-        return text
-    try:
-        body = _member(path, source.licence.file)
-    except (OSError, KeyError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError) as error:
-        raise AssetError(f"{what} holds no licence text `{source.licence.file}`", slug="licence-missing") from error
-    return f"{text}\n{body.decode('utf-8', errors='replace')}"
-
-
-def _member(path: Path, name: str) -> bytes:
-    """One small file out of a folder, a wheel, an sdist or a Debian package; KeyError where it is not."""
-    if path.is_dir():
-        try:
-            return read_bytes(path, name, _LARGEST_LICENCE)
-        except UnreadableFile:
-            raise KeyError(name) from None
-    if path.suffix in {".whl", ".zip"}:
-        with zipfile.ZipFile(path) as wheel, wheel.open(name) as stream:
-            return stream.read(_LARGEST_LICENCE)
-    if path.suffix == ".deb":
-        from debian.debfile import DebFile
-
-        with DebFile(filename=str(path)) as package, package.data.tgz() as members:
-            return _tar_member(members, f"./{name}")
-    with tarfile.open(path) as archive:
-        return _tar_member(archive, name)
-
-
-def _tar_member(archive: tarfile.TarFile, name: str) -> bytes:
-    stream = archive.extractfile(archive.getmember(name))
-    if stream is None:
-        raise KeyError(name)
-    return stream.read(_LARGEST_LICENCE)

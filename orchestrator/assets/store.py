@@ -26,7 +26,7 @@ from orchestrator.assets.trees import (
     wrong_files,
 )
 from orchestrator.definitions.asset_locks import full_name, kind_of, source_label
-from orchestrator.definitions.kinds.assets import GitFiles, HubFiles, MlcommonsFiles
+from orchestrator.definitions.kinds.sources import GitFiles, HubFiles, MlcommonsFiles
 from orchestrator.errors import AssetError
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.untrusted import UnreadableFile, read_object
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.assets import Asset, AssetSource, Output
+    from orchestrator.definitions.kinds.assets import Asset, Output
+    from orchestrator.definitions.kinds.sources import AssetSource
 
 SCHEME = "2"
 KEY_FILE = "key.json"

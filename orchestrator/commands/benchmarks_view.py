@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orchestrator.console import Console
-    from orchestrator.definitions.kinds.recipes import AccuracyGoal
+    from orchestrator.definitions.kinds.benchmarks import AccuracyGoal
     from orchestrator.facts.rounds import LatencyLimit, ModelRules, QualityTarget, RoundRules, ScenarioRules
     from orchestrator.operations.benchmarks import BenchmarkFacts, ModelFacts
 

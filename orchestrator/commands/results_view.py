@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.results import Listing, RunDocument
     from orchestrator.results.compare import Comparison
     from orchestrator.results.summary import Summary
-    from orchestrator.results.verify import Verification
+    from orchestrator.results.verify.verification import Verification
 
 
 def show_listing(console: Console, listing: Listing) -> None:

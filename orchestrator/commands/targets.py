@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orchestrator.console import Console
-    from orchestrator.definitions.kinds.recipes import Target
+    from orchestrator.definitions.kinds.targets import Target
     from orchestrator.facts.runs import DeviceInjection, InjectedDevice
     from orchestrator.host.checks import Finding
     from orchestrator.host.detect import Presence

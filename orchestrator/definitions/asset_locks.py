@@ -10,20 +10,20 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from orchestrator.definitions.kinds.assets import (
-    Asset,
+from orchestrator.definitions.kinds.assets import Asset, Model
+from orchestrator.definitions.kinds.sources import (
     DebianPackage,
     HttpFile,
     HubFiles,
     MlcommonsFiles,
-    Model,
     PypiPackage,
     SourceFile,
 )
 
 if TYPE_CHECKING:
-    from orchestrator.definitions.kinds.assets import AssetSource, Output
+    from orchestrator.definitions.kinds.assets import Output
     from orchestrator.definitions.kinds.lock import AssetLock, LockedOutput, LockedSource
+    from orchestrator.definitions.kinds.sources import AssetSource
 
 A = TypeVar("A", bound=Asset)
 

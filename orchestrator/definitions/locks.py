@@ -13,8 +13,8 @@ import re
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds.base import is_commit
+from orchestrator.definitions.kinds.layers import BootstrapSource, Layer, RegistrySource
 from orchestrator.definitions.kinds.lock import PlatformLock
-from orchestrator.definitions.kinds.recipes import BootstrapSource, Layer, RegistrySource
 from orchestrator.errors import DefinitionError, Problem
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.recipes import AccuracyGoal, Benchmark, Round
+    from orchestrator.definitions.kinds.benchmarks import AccuracyGoal, Benchmark
+    from orchestrator.definitions.kinds.rounds import Round
     from orchestrator.facts.rounds import ModelRules, RoundRules
     from orchestrator.operations.context import Context
 

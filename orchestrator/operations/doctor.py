@@ -16,12 +16,12 @@ from orchestrator.errors import MlorchError
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.host.detect import presences
 from orchestrator.host.folders import cache_home
+from orchestrator.http.reachable import answers
 from orchestrator.images.registry.client import Registry
 from orchestrator.operations.context import Context
 from orchestrator.operations.engine import cdi_words, sweep_containers
 from orchestrator.operations.target_choice import all_targets, findings
 from orchestrator.operations.targets import judge
-from orchestrator.packages import download
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -253,7 +253,7 @@ def site(found: SiteConfig) -> Iterator[Check]:
 def archive_access(context: Context) -> Iterator[Check]:
     """Whether the package archives answer from here, each within a few seconds; nothing where none are known."""
     roots = dict.fromkeys(url for urls in context.site.archives.values() for url in urls)
-    silent = {url: why for url in roots if (why := download.answers(f"{url}/dists/", client=context.http))}
+    silent = {url: why for url in roots if (why := answers(f"{url}/dists/", client=context.http))}
     if silent:
         yield _warn(
             "archive access",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.definitions.catalog import Entry
-    from orchestrator.definitions.kinds.recipes import Asset
+    from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.engines.printers import Printer
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context

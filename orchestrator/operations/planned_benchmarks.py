@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.store import Stored
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds import recipes
-    from orchestrator.definitions.kinds.recipes import Asset, Benchmark, Dataset, Model
+    from orchestrator.definitions.kinds.assets import Asset, Dataset, Model
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
+    from orchestrator.definitions.kinds.servers import Server
     from orchestrator.facts.build import BuildPlan
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
@@ -166,7 +167,7 @@ def with_server_images(
     """
     found: dict[str, str] = {}
 
-    def image(server: recipes.Server, target: str) -> str:
+    def image(server: Server, target: str) -> str:
         layer = server.images.get(target)
         if layer is None:
             raise UsageError(

@@ -11,7 +11,7 @@ from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
 from orchestrator.results.store import Store
 from orchestrator.results.summary import document, summaries, summarise
-from orchestrator.results.verify import verify
+from orchestrator.results.verify.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.progress import Talk
     from orchestrator.results.store import Entry
     from orchestrator.results.summary import Summary
-    from orchestrator.results.verify import Verification
+    from orchestrator.results.verify.verification import Verification
 
     RunDocument = dict[str, Any]
     """One run as programs get it: an element of ``results`` in the JSON of `run` and `results` (design.md)."""

@@ -19,7 +19,7 @@ from orchestrator.plan.run.workload import RunEnvironment
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from orchestrator.definitions.kinds.recipes import Target
+    from orchestrator.definitions.kinds.targets import Target
     from orchestrator.engines import EngineFacts
     from orchestrator.facts.devices import FoundDevice
     from orchestrator.facts.host import HostFacts

@@ -18,8 +18,8 @@ from orchestrator.plan.run.showing import why_not_shown
 from orchestrator.runs.record import RecordContext, Session
 
 if TYPE_CHECKING:
-    from orchestrator.definitions.kinds import recipes
-    from orchestrator.definitions.kinds.recipes import Asset, Dataset
+    from orchestrator.definitions.kinds import benchmarks
+    from orchestrator.definitions.kinds.assets import Asset, Dataset
     from orchestrator.engines import EngineFacts, ImageFacts
     from orchestrator.facts.host import HostFacts
     from orchestrator.operations.planned_benchmarks import PlannedBenchmark
@@ -79,7 +79,7 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
     )
 
 
-def _goal(goal: recipes.AccuracyGoal) -> AccuracyGoal:
+def _goal(goal: benchmarks.AccuracyGoal) -> AccuracyGoal:
     return AccuracyGoal(
         metric=goal.metric,
         unit=goal.unit,

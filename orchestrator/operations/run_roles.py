@@ -13,7 +13,7 @@ from orchestrator.facts.endpoints import FRAMEWORK
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
     from orchestrator.definitions.yaml import Document
     from orchestrator.operations.context import Context
     from orchestrator.operations.run_request import RunRequest

@@ -15,7 +15,7 @@ from orchestrator.plan.run.cells import Cell, cells_of
 
 if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog
-    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
     from orchestrator.facts.rounds import OfficialTest
     from orchestrator.operations.context import Context
     from orchestrator.operations.run_request import RunRequest

@@ -12,7 +12,7 @@ from orchestrator.plan.run.cells import cells_of
 
 if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog
-    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
     from orchestrator.operations.run_request import RunRequest
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.definitions.catalog import Catalog
-    from orchestrator.definitions.kinds.recipes import Target
+    from orchestrator.definitions.kinds.targets import Target
     from orchestrator.definitions.settings import Settings
     from orchestrator.engines import EngineFacts
     from orchestrator.facts.build import BuildPlan

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from orchestrator.definitions.catalog import Entry
-    from orchestrator.definitions.kinds.recipes import Target
+    from orchestrator.definitions.kinds.targets import Target
     from orchestrator.engines import EngineFacts
     from orchestrator.facts.devices import CdiDevice
     from orchestrator.host.checks import Finding

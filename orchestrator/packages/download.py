@@ -9,36 +9,29 @@ other bytes is not. What came of a file before a process ended lies under anothe
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-import os
-import tempfile
-import time
 import urllib.parse
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
 from orchestrator.host.file_lock import locked
-from orchestrator.host.files import WriteFailed, atomic_write_text, sha256_file, write_failure
+from orchestrator.host.files import WriteFailed, sha256_file, write_failure
 from orchestrator.http.answer import LARGEST_DOWNLOAD, Partial
 from orchestrator.http.client import Client, Request, split_credentials
-from orchestrator.http.failures import HttpError, Limits
+from orchestrator.http.failures import HttpError
+from orchestrator.packages.kept_part import KeptPart, kept_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.http.answer import Answer
 
 _BLOCK = 1 << 18
 _GONE = frozenset({403, 404, 410})
 _LOCAL = "file://"
-PROGRESS_S = 10.0
-"""Seconds between two words about a download that takes long."""
 
 T = TypeVar("T")
 
@@ -65,22 +58,6 @@ class GoneError(AssetError):
     slug = "gone"
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place, on disk, when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def quarantine(root: Path, bad: Path, name: str) -> Path:
     """Move a file whose hash is wrong aside, under the hash that it has; give its new path."""
     folder = root / "quarantine"
@@ -92,17 +69,6 @@ def quarantine(root: Path, bad: Path, name: str) -> Path:
 
 def ignore(_event: BuildEvent) -> None:
     """Nobody listens."""
-
-
-def answers(url: str, timeout_s: float = 4.0, client: Client | None = None) -> str:
-    """Why nothing useful answers at `url`; empty where something does, be it to say that there is no such page."""
-    limits = Limits(connect_s=timeout_s, idle_s=timeout_s)
-    try:
-        with replace(client or Client(), limits=limits).send(Request(url=url)) as answer:
-            status = answer.status
-    except HttpError as error:
-        return "does not answer in time" if error.slug == "http-slow" else error.reason
-    return f"answers {status}" if status in {401, 403, 407} or status >= 500 else ""
 
 
 def download_path(root: Path, sha256: str) -> Path:
@@ -141,7 +107,7 @@ class Downloads:
                     return path
                 quarantine(self.root, path, wanted.name)
             self._event("start", wanted.name, total=wanted.size)
-            with _kept_part(path.with_suffix(".part")) as part:
+            with kept_part(path.with_suffix(".part")) as part:
                 self._download(wanted, part)
                 part.publish(path)
             self._event("done", wanted.name, total=wanted.size)
@@ -162,7 +128,7 @@ class Downloads:
         pending = self.root / "downloads" / "unpinned" / label
         with locked(pending.with_suffix(".lock")):
             self._event("start", wanted.name, total=wanted.size)
-            with _kept_part(pending.with_suffix(".part")) as part:
+            with kept_part(pending.with_suffix(".part")) as part:
                 self._receive(wanted, part)
                 with part.dropped_on_failure():
                     part.out.flush()
@@ -172,7 +138,7 @@ class Downloads:
             self._event("done", wanted.name, total=part.count)
         return place, part.sha256, part.count
 
-    def _download(self, wanted: Wanted, part: _KeptPart) -> None:
+    def _download(self, wanted: Wanted, part: KeptPart) -> None:
         if part.sha256 != wanted.sha256:  # else an earlier process had it all, and was killed right then
             self._receive(wanted, part)
         if part.sha256 != wanted.sha256 and part.resumed:  # what lay there may have been damaged: once more, whole
@@ -189,7 +155,7 @@ class Downloads:
                 slug="hash-mismatch",
             )
 
-    def _receive(self, wanted: Wanted, part: _KeptPart) -> None:
+    def _receive(self, wanted: Wanted, part: KeptPart) -> None:
         part.limit = wanted.size or LARGEST_DOWNLOAD
         part.on_progress = lambda count: self._on_event(
             BuildEvent(kind="progress", step=wanted.name, current=count, total=wanted.size)
@@ -270,81 +236,6 @@ class Downloads:
 
     def _event(self, kind: str, step: str, text: str = "", total: int = 0) -> None:
         self._on_event(BuildEvent(kind=kind, step=step, text=text, total=total))
-
-
-@dataclass(slots=True, kw_only=True)
-class _KeptPart(Partial):
-    """A file as far as it came, on disk at ``path``; beside it stands what it is the beginning of."""
-
-    path: Path
-    resumed: bool = False
-    """Whether it holds bytes of an earlier process."""
-    on_progress: Callable[[int], None] = field(default=lambda _count: None, repr=False)
-    """Told the bytes that are here, now and then."""
-    _told: float = field(default_factory=time.monotonic, init=False, repr=False)
-
-    def add(self, block: bytes) -> bool:
-        """As `Partial.add`, and a word about it every few seconds."""
-        now = time.monotonic()
-        if now - self._told >= PROGRESS_S:
-            self._told = now
-            self.on_progress(self.count)
-        return Partial.add(self, block)
-
-    @property
-    def note(self) -> Path:
-        """The file that says where the part is from."""
-        return self.path.with_suffix(".json")
-
-    def on_begin(self, url: str, validator: str) -> None:
-        """Noted before the first byte, so that a part is never taken for that of another file."""
-        self.note.unlink(missing_ok=True)
-        if url and validator:
-            text = json.dumps({"url": split_credentials(url)[0], "validator": validator})
-            atomic_write_text(self.note, text, overwrite=True)
-
-    def publish(self, place: Path) -> None:
-        """The whole file takes its place."""
-        self.out.flush()
-        os.fsync(self.out.fileno())
-        self.path.chmod(0o644)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        self.path.replace(place)
-        self.drop()
-
-    def drop(self) -> None:
-        """Nothing is left of it."""
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
-
-    @contextmanager
-    def dropped_on_failure(self) -> Iterator[None]:
-        """Whatever is raised inside says that the file is a wrong one."""
-        try:
-            yield
-        except BaseException:
-            self.drop()
-            raise
-
-
-@contextmanager
-def _kept_part(path: Path) -> Iterator[_KeptPart]:
-    """The part of a download at ``path``, with what an earlier process left there; the caller has its lock."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "r+b") as out:
-        part = _KeptPart(out=out, path=path)
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            noted = json.loads(part.note.read_text(encoding="utf-8"))
-            part.resume(str(noted["url"]), str(noted["validator"]))
-        part.resumed = part.count > 0
-        if not part.resumed:
-            part.restart()
-        try:
-            yield part
-        finally:
-            if not part.count:
-                part.drop()
 
 
 def _failed(name: str, error: HttpError) -> AssetError:

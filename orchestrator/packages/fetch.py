@@ -13,8 +13,9 @@ from orchestrator.definitions.locks import normalised
 from orchestrator.errors import AssetError
 from orchestrator.host.folders import cache_home
 from orchestrator.host.mirrors import require_archives
+from orchestrator.host.replacing import replacing
 from orchestrator.http.client import Client
-from orchestrator.packages.download import Downloads, GoneError, Wanted, ignore, pool_urls, replacing
+from orchestrator.packages.download import Downloads, GoneError, Wanted, ignore, pool_urls
 from orchestrator.packages.index import configured_indexes, file_hashes, file_urls
 
 if TYPE_CHECKING:

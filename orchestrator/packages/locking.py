@@ -28,7 +28,7 @@ from orchestrator.packages.fetch import Fetcher, sdist_pin
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.definitions.kinds.recipes import Layer
+    from orchestrator.definitions.kinds.layers import Layer
     from orchestrator.host.site import SiteConfig
 
     Unlocked = Callable[[str, str, str, MlorchError], None]

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.engines import BuildEvent
 from orchestrator.errors import AssetError
-from orchestrator.packages.download import ignore, replacing
+from orchestrator.host.replacing import replacing
+from orchestrator.packages.download import ignore
 from orchestrator.packages.tree import MERGED, MODES, Tree, write_tar
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from orchestrator.errors import MlorchError, StepFailed, UsageError
 from orchestrator.facts.containers import RECORD
-from orchestrator.facts.record import Failure, Moment, RunRecord, from_json, to_json
+from orchestrator.facts.record import Failure, Moment, RunRecord
+from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.facts.runs import RUN_ID
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
 from orchestrator.host.left_behind import give, take_back

@@ -17,7 +17,7 @@ from docker_parts import Bench, busybox, step
 from docker_parts import spec as a_spec
 from run_overlay import write_overlay
 
-from orchestrator.definitions.kinds.recipes import Target
+from orchestrator.definitions.kinds.targets import Target
 from orchestrator.engines.cdi import FOLDERS
 from orchestrator.errors import HostLimitError
 from orchestrator.host.accelerators import devices_by_nodes

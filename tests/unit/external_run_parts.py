@@ -10,9 +10,10 @@ from pathlib import Path
 from results_parts import LOGS
 from run_parts import SHA, a_benchmark, a_run_environment, a_workload
 
-from orchestrator.definitions.kinds.recipes import Harness
+from orchestrator.definitions.kinds.harnesses import Harness
 from orchestrator.engines import ContainerExit
-from orchestrator.facts.record import ImageId, RecipeId, from_json
+from orchestrator.facts.record import ImageId, RecipeId
+from orchestrator.facts.record_file import from_json
 from orchestrator.host.process import this_process, this_user
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run

@@ -22,10 +22,8 @@ from orchestrator.facts.record import (
     RecipeId,
     RunRecord,
     Setting,
-    from_json,
-    seal,
-    to_json,
 )
+from orchestrator.facts.record_file import from_json, seal, to_json
 from orchestrator.host.files import sha256_file
 from orchestrator.results.measure import measure
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from run_parts import a_benchmark, a_run_environment, a_workload
 
-from orchestrator.definitions.kinds.recipes import Server
+from orchestrator.definitions.kinds.servers import Server
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices

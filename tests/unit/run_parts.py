@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Model, Target
+from orchestrator.definitions.kinds.assets import Dataset, Model
+from orchestrator.definitions.kinds.benchmarks import Benchmark
+from orchestrator.definitions.kinds.harnesses import Harness
+from orchestrator.definitions.kinds.targets import Target
 from orchestrator.facts.host import HostFacts, NumaNode
 from orchestrator.plan.run.user import RunUser
 from orchestrator.plan.run.workload import RunEnvironment, Workload

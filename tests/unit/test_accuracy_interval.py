@@ -10,7 +10,7 @@ import pytest
 from results_parts import add_run
 
 from orchestrator.cli import run
-from orchestrator.facts.record import from_json, to_json
+from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.results.measure import accuracies_of, harness_document
 from orchestrator.results.report import render
 from orchestrator.results.store import Store

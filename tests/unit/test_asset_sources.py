@@ -551,9 +551,9 @@ def test_nothing_runs_with_roots_uid(recipes, monkeypatch):
 
 
 def test_a_long_download_says_how_far_it_is(recipes, monkeypatch):
-    from orchestrator.packages import download
+    from orchestrator.packages import kept_part
 
-    monkeypatch.setattr(download, "PROGRESS_S", 0.0)
+    monkeypatch.setattr(kept_part, "PROGRESS_S", 0.0)
     heard = []
     with server(lambda h, _: answer(h, body=DATA)) as (url, _asked):
         downloads = Downloads(recipes.home, quick_client(), heard.append)

@@ -9,7 +9,7 @@ import pytest
 from sample_recipes import FILES, layer, write
 
 from orchestrator.cli import run
-from orchestrator.definitions.kinds.recipes import Target
+from orchestrator.definitions.kinds.targets import Target
 from orchestrator.host.accelerators import this_machine
 from orchestrator.host.detect import best, presence, presences
 

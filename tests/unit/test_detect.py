@@ -9,7 +9,7 @@ import pytest
 from machine_parts import NAMES, lay_out, pci, write
 
 from orchestrator.definitions.catalog import builtin_root, load
-from orchestrator.definitions.kinds.recipes import Target
+from orchestrator.definitions.kinds.targets import Target
 from orchestrator.facts.devices import FoundDevice
 from orchestrator.host.accelerators import found_devices, this_machine
 from orchestrator.host.checks import check_host, checks_of

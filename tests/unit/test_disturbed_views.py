@@ -13,7 +13,7 @@ from orchestrator.commands.run_view import headline, show
 from orchestrator.console import Console
 from orchestrator.facts.containers import Owner
 from orchestrator.facts.processors import Disturbance, Holder, Reservation, reasons
-from orchestrator.facts.record import from_json, to_json
+from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.results.report import render
 from orchestrator.results.store import Store
 from orchestrator.results.summary import document, summarise

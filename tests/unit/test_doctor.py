@@ -24,7 +24,7 @@ FACTS = EngineFacts(
 @pytest.fixture(autouse=True)
 def _archives(monkeypatch):
     """Archives that all answer, wherever the tests run."""
-    monkeypatch.setattr("orchestrator.packages.download.answers", lambda _url, **_: "")
+    monkeypatch.setattr("orchestrator.operations.doctor.answers", lambda _url, **_: "")
 
 
 class Engine:
@@ -88,7 +88,7 @@ def test_proxies_are_shown_without_their_password():
 def test_an_archive_that_does_not_answer_is_told_without_its_password(monkeypatch):
     monkeypatch.setenv("MLORCH_DEBIAN_MIRROR", "http://user:secret@mirror.test/debian")
     monkeypatch.setattr(
-        "orchestrator.packages.download.answers", lambda url, **_: "no route" if "mirror.test" in url else ""
+        "orchestrator.operations.doctor.answers", lambda url, **_: "no route" if "mirror.test" in url else ""
     )
     (check,) = doctor.archive_access(Context())
     assert check.state == "warn"

@@ -153,7 +153,7 @@ def test_pip_comes_out_of_its_package(tmp_path):
 
 @pytest.mark.parametrize(("status", "word"), [(200, ""), (404, ""), (403, "403"), (503, "503")])
 def test_a_server_answers_even_when_it_has_no_such_page_but_not_when_it_refuses_or_is_unwell(status, word):
-    from orchestrator.packages.download import answers
+    from orchestrator.http.reachable import answers
 
     with server(lambda *_: (status, b"")) as (root, _):
         said = answers(f"{root}/dists/", 2.0)
@@ -161,7 +161,7 @@ def test_a_server_answers_even_when_it_has_no_such_page_but_not_when_it_refuses_
 
 
 def test_a_server_that_is_not_there_does_not_answer():
-    from orchestrator.packages.download import answers
+    from orchestrator.http.reachable import answers
 
     with server(lambda *_: (200, b"")) as (root, _):
         pass

@@ -17,7 +17,8 @@ from orchestrator.engines import ContainerExit, ContainerFacts
 from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, StepFailed
 from orchestrator.facts.containers import Owner
 from orchestrator.facts.measured import LoadGenResult, Measured
-from orchestrator.facts.record import ImageId, RecipeId, from_json
+from orchestrator.facts.record import ImageId, RecipeId
+from orchestrator.facts.record_file import from_json
 from orchestrator.host.process import (
     alive,
     boot_id,

@@ -7,7 +7,7 @@ import os
 import pytest
 from external_run_parts import compiled, leaving, logs, make_run, programs, scored
 
-from orchestrator.results.verify import verify
+from orchestrator.results.verify.verification import verify
 from orchestrator.runs.runner import Watcher
 
 

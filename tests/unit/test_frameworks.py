@@ -12,7 +12,7 @@ from sample_recipes import FILES, layer, write
 
 from orchestrator.cli import run
 from orchestrator.definitions.catalog import Root, builtin_root, load
-from orchestrator.definitions.kinds.recipes import Benchmark
+from orchestrator.definitions.kinds.benchmarks import Benchmark
 from orchestrator.errors import DefinitionError, UsageError
 from orchestrator.plan.build.frameworks import benchmarks_of, framework_of, shared_frameworks, targets_of
 from orchestrator.plan.build.planner import build_plans

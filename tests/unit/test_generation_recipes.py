@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.definitions.catalog.check_harness import check_interface
-from orchestrator.definitions.kinds.recipes import Generation, ScenarioSettings
+from orchestrator.definitions.kinds.benchmarks import Generation, ScenarioSettings
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.context import Context
 from orchestrator.plan.run.loadgen_settings import expected_settings, user_conf

@@ -11,11 +11,11 @@ import pytest
 from external_run_parts import make_run, programs
 
 from orchestrator.facts.containers import Owner
-from orchestrator.facts.record import from_json, to_json
+from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.host.folders import cache_home
 from orchestrator.host.process import boot_id
 from orchestrator.results.store import RESERVE, Store
-from orchestrator.results.verify import verify
+from orchestrator.results.verify.verification import verify
 from orchestrator.runs.sweep import sweep
 
 DEAD = Owner(pid=999_999_999, start_ticks=1, boot_id=boot_id(), user="0")

@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.commands.common import wants_locked
 from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.definitions.kinds.layers import Layer
 from orchestrator.definitions.kinds.lock import Deb, LayerLock, PlatformLock, Wheel
-from orchestrator.definitions.kinds.recipes import Layer
 from orchestrator.definitions.locks import lock_text, normalised, platform_lock, wanted_debs
 from orchestrator.errors import DefinitionError
 from orchestrator.operations.context import Context

@@ -2,8 +2,8 @@
 
 import pytest
 
+from orchestrator.definitions.kinds.layers import Layer
 from orchestrator.definitions.kinds.lock import Deb, LayerLock, PlatformLock, Wheel
-from orchestrator.definitions.kinds.recipes import Layer
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.host.site import SiteConfig
 from orchestrator.packages import locking

@@ -19,7 +19,7 @@ from orchestrator.results.store import Store
 from orchestrator.results.summary import document, summarise
 from orchestrator.results.time_chart import latency_time_chart, rate_chart
 from orchestrator.results.tokens import token_rows
-from orchestrator.results.verify import verify
+from orchestrator.results.verify.verification import verify
 
 # -- tokens --------------------------------------------------------------------------------
 

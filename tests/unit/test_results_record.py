@@ -8,7 +8,7 @@ import pytest
 from results_parts import record_of
 
 from orchestrator.errors import StepFailed
-from orchestrator.facts.record import from_json, parse, seal, to_json
+from orchestrator.facts.record_file import from_json, parse, seal, to_json
 from orchestrator.facts.redact import redacted_argv, redacted_env, redacted_text, secret_values
 
 

@@ -11,10 +11,12 @@ import pytest
 from results_parts import CASES, RIGHT, SAMPLES, add_run, record_of
 
 from orchestrator.errors import StepFailed
-from orchestrator.facts.record import FileHash, Setting, from_json, to_json
+from orchestrator.facts.record import FileHash, Setting
+from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.host.files import sha256_file
 from orchestrator.results.store import Store
-from orchestrator.results.verify import read_labels, verify
+from orchestrator.results.verify.accuracy import read_labels
+from orchestrator.results.verify.verification import verify
 
 
 def _labels(path, values, descr="<i4"):

@@ -14,7 +14,8 @@ from role_parts import a_served_step
 from orchestrator.engines import ContainerExit
 from orchestrator.errors import InterruptedRun
 from orchestrator.facts.measured import LoadGenResult, Measured
-from orchestrator.facts.record import ImageId, RecipeId, from_json
+from orchestrator.facts.record import ImageId, RecipeId
+from orchestrator.facts.record_file import from_json
 from orchestrator.host.process import this_process
 from orchestrator.plan.run.user import RunUser
 from orchestrator.results.store import Store

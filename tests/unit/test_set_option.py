@@ -12,9 +12,10 @@ from orchestrator.definitions.catalog import builtin_root
 from orchestrator.definitions.catalog.choose import chosen
 from orchestrator.definitions.catalog.judged import FREE, JUDGED_BY, changed_rules, require_rules
 from orchestrator.definitions.catalog.load import gather
-from orchestrator.definitions.kinds.recipes import Benchmark
+from orchestrator.definitions.kinds.benchmarks import Benchmark
 from orchestrator.definitions.variations import parse_changes
-from orchestrator.facts.record import ImageId, Moment, RecipeId, from_json, to_json
+from orchestrator.facts.record import ImageId, Moment, RecipeId
+from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.host.process import this_process
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 import time
@@ -12,16 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_recipes import FILES
 
-from orchestrator.definitions.kinds import recipes as d
+from orchestrator.definitions import kinds
+from orchestrator.definitions.kinds.benchmarks import Benchmark
+from orchestrator.definitions.kinds.layers import Layer
+from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.yaml import decode, nearest, read_document, render_problem, to_plain
 from orchestrator.definitions.yaml.document import MAX_BYTES
-from orchestrator.definitions.yaml.wording import PATTERNS
+from orchestrator.definitions.yaml.patterns import PATTERNS
 from orchestrator.errors import DefinitionError, MlorchError, Problem, Span
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "errors"
 
 
-def faults(text: str, model=d.Layer) -> list[Problem]:
+def faults(text: str, model=Layer) -> list[Problem]:
     with pytest.raises(DefinitionError) as caught:
         decode(read_document("t.yaml", text), model)
     return list(caught.value.problems())
@@ -42,7 +47,7 @@ def test_golden_errors(case, monkeypatch, update_golden):
     try:
         document = read_document("bad.yaml")
         kind = document.node(("kind",))
-        decode(document, d.KINDS[getattr(kind, "value", "layer")])
+        decode(document, KINDS[getattr(kind, "value", "layer")])
         shown = ""
     except DefinitionError as error:
         shown = "\n".join(render_problem(problem) for problem in error.problems()) + "\n"
@@ -68,13 +73,13 @@ def test_no_golden_file_is_left_over():
 @pytest.mark.parametrize("written", ["3.10", "no", "12:30", "1e3", "0o17", "2026-01-01", "=", "0x1F", "1_0"])
 def test_text_fields_keep_the_text_that_was_written(written):
     text = FILES["recipes/layers/userland.yaml"] + f"python_version: {written}\nenv: {{A: {written}}}\n"
-    layer = decode(read_document("t.yaml", text), d.Layer)
+    layer = decode(read_document("t.yaml", text), Layer)
     assert (layer.python_version, layer.env["A"]) == (written, written)
 
 
 def test_the_field_decides_how_text_reads():
     benchmark = decode(
-        read_document("t.yaml", FILES["recipes/benchmarks/classify.yaml"] + "official: yes\n"), d.Benchmark
+        read_document("t.yaml", FILES["recipes/benchmarks/classify.yaml"] + "official: yes\n"), Benchmark
     )
     assert benchmark.official is True
     assert benchmark.accuracy.factor == pytest.approx(0.99)
@@ -184,7 +189,7 @@ def test_a_byte_order_mark_and_dos_line_ends_do_not_move_places(tmp_path):
     path = tmp_path / "dos.yaml"
     path.write_bytes(b"\xef\xbb\xbfkind: layer\r\nname: A\r\n")
     with pytest.raises(DefinitionError) as caught:
-        decode(read_document(path), d.Layer)
+        decode(read_document(path), Layer)
     assert ("bad-value", 2, 7) in places(caught.value.problems())
 
 
@@ -213,7 +218,7 @@ def test_a_misspelt_key_is_one_fault():
 
 def test_a_missing_key_of_a_nested_mapping_points_at_the_mapping():
     text = FILES["recipes/benchmarks/classify.yaml"].replace(", reference: 90.0", "")
-    (problem,) = faults(text, d.Benchmark)
+    (problem,) = faults(text, Benchmark)
     assert (problem.slug, problem.span.line, problem.span.column) == ("missing-key", 16, 1)
     assert "`reference`" in problem.message
     assert "`accuracy`" in problem.message
@@ -265,7 +270,7 @@ def test_long_values_are_refused_without_backtracking(character, key):
     ],
 )
 def test_values_that_do_not_fit_are_told_in_plain_words(change, words):
-    (problem,) = faults(FILES["recipes/benchmarks/classify.yaml"].replace(*change), d.Benchmark)
+    (problem,) = faults(FILES["recipes/benchmarks/classify.yaml"].replace(*change), Benchmark)
     assert problem.slug == "bad-value"
     assert words in problem.message
     assert "Input should" not in problem.message
@@ -275,7 +280,8 @@ def test_every_pattern_of_the_definitions_has_words():
     """A new constrained text in `definitions` needs a sentence in `wording`."""
     named = {
         meta.pattern
-        for alias in vars(d).values()
+        for module in pkgutil.iter_modules(kinds.__path__, f"{kinds.__name__}.")
+        for alias in vars(importlib.import_module(module.name)).values()
         for meta in getattr(alias, "__metadata__", ())
         if getattr(meta, "pattern", None)
     }
@@ -293,7 +299,7 @@ BASES = st.sampled_from(
 
 
 def survives(text: str) -> None:
-    for model in d.KINDS.values():
+    for model in KINDS.values():
         try:
             decode(read_document("t.yaml", text), model)
         except DefinitionError as error:

@@ -13,8 +13,7 @@ from orchestrator.cli import run
 from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.definitions.catalog.roots import Root
 from orchestrator.definitions.kinds.detection import Arch, Detect, Fact, PciRule
-from orchestrator.definitions.kinds.recipes import Target
-from orchestrator.definitions.kinds.targets import HostCheck
+from orchestrator.definitions.kinds.targets import HostCheck, Target
 from orchestrator.errors import EngineError, HostLimitError, UsageError
 from orchestrator.host.accelerators import this_machine
 from orchestrator.host.checks import check_host

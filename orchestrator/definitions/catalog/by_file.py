@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 from orchestrator.definitions.catalog.entries import AnyEntry, Entry
 from orchestrator.definitions.catalog.hub_words import CONFIG, labels_of
 from orchestrator.definitions.catalog.preparation import PreparationFault
-from orchestrator.definitions.kinds.assets import Model, ModelFile
+from orchestrator.definitions.kinds.assets import Model
 from orchestrator.definitions.kinds.base import Strict, is_name, is_relative_path
+from orchestrator.definitions.kinds.beside import ModelFile
 from orchestrator.definitions.yaml import decode, nearest, suggestion
 from orchestrator.definitions.yaml.nodes import ListNode, MapNode, Node, ScalarNode
 from orchestrator.errors import DefinitionError

@@ -25,8 +25,9 @@ from orchestrator.definitions.catalog.by_file import (
 from orchestrator.definitions.catalog.entries import AnyEntry, Entry
 from orchestrator.definitions.catalog.hub_words import described
 from orchestrator.definitions.catalog.preparation import PreparationFault, prepared
-from orchestrator.definitions.kinds.assets import Dataset, SampleFolder
+from orchestrator.definitions.kinds.assets import Dataset
 from orchestrator.definitions.kinds.base import is_name
+from orchestrator.definitions.kinds.beside import SampleFolder
 from orchestrator.definitions.yaml import decode
 from orchestrator.definitions.yaml.nodes import Node, ScalarNode
 from orchestrator.facts.model_file import FileFault, TensorFacts

@@ -12,8 +12,14 @@ from orchestrator.definitions.catalog.check_harness import check_interface, chec
 from orchestrator.definitions.catalog.check_names import exists, of_level
 from orchestrator.definitions.catalog.check_rounds import check_benchmark, check_round
 from orchestrator.definitions.catalog.check_servers import check_roles, check_server
-from orchestrator.definitions.kinds import recipes as d
+from orchestrator.definitions.kinds.assets import Dataset, Model
+from orchestrator.definitions.kinds.benchmarks import Benchmark
+from orchestrator.definitions.kinds.harnesses import Harness
+from orchestrator.definitions.kinds.layers import Layer
 from orchestrator.definitions.kinds.rounds import Round
+from orchestrator.definitions.kinds.servers import Server
+from orchestrator.definitions.kinds.sources import RecipeFile
+from orchestrator.definitions.kinds.targets import Target
 from orchestrator.definitions.locks import no_lock, normalised, pinned_locations, unpinned
 from orchestrator.definitions.yaml import suggestion
 from orchestrator.errors import DefinitionError
@@ -51,12 +57,12 @@ def check_entry(catalog: Catalog, entry: AnyEntry) -> tuple[Problem, ...]:
 
 def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
     match entry.definition:
-        case d.Target() as target:
+        case Target() as target:
             yield from _target(catalog, entry, target)
-        case d.Layer() as layer:
+        case Layer() as layer:
             yield from _over(catalog, entry, layer)
             yield from _from_source(catalog, entry, layer)
-        case d.Harness() as harness:
+        case Harness() as harness:
             yield from of_level(catalog, entry, harness.loadgen, ("loadgen",), "loadgen")
             yield from of_level(catalog, entry, harness.deps, ("deps",), "harness")
             yield from of_level(catalog, entry, harness.code, ("code",), "code")
@@ -65,13 +71,13 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             yield from _images(catalog, entry, harness)
             if harness.program is not None:
                 yield from check_program(catalog, entry, harness.program)
-        case d.Benchmark() as benchmark:
+        case Benchmark() as benchmark:
             yield from _benchmark(catalog, entry, benchmark)
             yield from check_roles(catalog, entry, benchmark)
-            yield from check_benchmark(catalog, cast("Entry[d.Benchmark]", entry))
-        case d.Server() as server:
+            yield from check_benchmark(catalog, cast("Entry[Benchmark]", entry))
+        case Server() as server:
             yield from check_server(catalog, entry, server)
-        case d.Model() | d.Dataset() as asset:
+        case Model() | Dataset() as asset:
             yield from _asset(catalog, entry, asset)
         case Round() as rules:
             yield from of_level(catalog, entry, rules.loadgen.layer, ("loadgen", "layer"), "loadgen")
@@ -80,7 +86,7 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             pass
 
 
-def _target(catalog: Catalog, entry: AnyEntry, target: d.Target) -> Iterator[Problem]:
+def _target(catalog: Catalog, entry: AnyEntry, target: Target) -> Iterator[Problem]:
     yield from of_level(catalog, entry, target.base, ("base",), "base")
     yield from of_level(catalog, entry, target.runtime, ("runtime",), "runtime")
     for framework, layer in target.frameworks.items():
@@ -99,18 +105,18 @@ def _instead(catalog: Catalog, entry: AnyEntry, name: str, other: str) -> Iterat
     loc: Loc = ("instead", name)
     yield from exists(catalog, entry, "layer", name, loc)
     own = catalog.by_key.get(("layer", name))
-    if own is None or not isinstance(own.definition, d.Layer):
+    if own is None or not isinstance(own.definition, Layer):
         return
     yield from of_level(catalog, entry, other, loc, own.definition.level)
     found = catalog.by_key.get(("layer", other))
-    if found is None or not isinstance(found.definition, d.Layer):
+    if found is None or not isinstance(found.definition, Layer):
         return
     if set(found.definition.python) != set(own.definition.python):
         message = f"layer `{other}` does not hold what `{name}` does: {', '.join(own.definition.python) or 'nothing'}"
         yield entry.document.fault("instead-differs", message, loc, "the rules of a round ask for this version")
 
 
-def _images(catalog: Catalog, entry: AnyEntry, harness: d.Harness) -> Iterator[Problem]:
+def _images(catalog: Catalog, entry: AnyEntry, harness: Harness) -> Iterator[Problem]:
     """Whether the vendor's images of a harness are for targets that it runs on, with layers that there are."""
     for name, image in harness.images.items():
         loc = ("images", name)
@@ -124,7 +130,7 @@ def _images(catalog: Catalog, entry: AnyEntry, harness: d.Harness) -> Iterator[P
         if known is None:
             yield from exists(catalog, entry, "target", name, loc)
             continue
-        target = cast("d.Target", known.definition)
+        target = cast("Target", known.definition)
         for index, platform in enumerate(image.platforms):
             if platform not in target.platforms:
                 message = f"target `{name}` has no images for {platform}"
@@ -132,7 +138,7 @@ def _images(catalog: Catalog, entry: AnyEntry, harness: d.Harness) -> Iterator[P
                 yield entry.document.fault("unsupported-platform", message, (*loc, "platforms", index), hint)
 
 
-def _from_source(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
+def _from_source(catalog: Catalog, entry: AnyEntry, layer: Layer) -> Iterator[Problem]:
     """Whether what is compiled is a requirement of the layer, and the layer names a toolchain."""
     if layer.toolchain is not None:
         yield from of_level(catalog, entry, layer.toolchain, ("toolchain",), "side")
@@ -149,7 +155,7 @@ def _from_source(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[
                 yield entry.document.fault("source-unasked", message, ("from_source", platform, index), hint)
 
 
-def _over(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
+def _over(catalog: Catalog, entry: AnyEntry, layer: Layer) -> Iterator[Problem]:
     """Whether the layers below exist, are of the same level (of a server's image: a framework), and form no circle."""
     if layer.over is None:
         return
@@ -159,7 +165,7 @@ def _over(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem
     seen, at = [layer.name], layer.over
     while at not in seen:
         below = catalog.by_key.get(("layer", at))
-        if below is None or not isinstance(below.definition, d.Layer) or below.definition.over is None:
+        if below is None or not isinstance(below.definition, Layer) or below.definition.over is None:
             return
         seen.append(at)
         at = below.definition.over
@@ -168,7 +174,7 @@ def _over(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem
         yield entry.document.fault("layer-circle", message, ("over",), "leave one `over` out")
 
 
-def _own_frameworks(entry: AnyEntry, target: d.Target) -> Iterator[Problem]:
+def _own_frameworks(entry: AnyEntry, target: Target) -> Iterator[Problem]:
     """Whether the frameworks that a target names elsewhere are its own."""
     named = [(name, entry.document.span(("providers", name), key=True)) for name in target.providers]
     named += [(name, entry.document.span(("prefer", index))) for index, name in enumerate(target.prefer)]
@@ -178,13 +184,13 @@ def _own_frameworks(entry: AnyEntry, target: d.Target) -> Iterator[Problem]:
             yield entry.document.problem("unknown-framework", message, span, suggestion(framework, target.frameworks))
 
 
-def _benchmark(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
+def _benchmark(catalog: Catalog, entry: AnyEntry, benchmark: Benchmark) -> Iterator[Problem]:
     yield from of_level(catalog, entry, benchmark.layer, ("layer",), "benchmark")
     yield from exists(catalog, entry, "model", benchmark.model, ("model",))
     yield from exists(catalog, entry, "dataset", benchmark.dataset, ("dataset",))
     yield from exists(catalog, entry, "harness", benchmark.harness, ("harness",))
     harness = catalog.by_key.get(("harness", benchmark.harness))
-    if harness is not None and isinstance(harness.definition, d.Harness):
+    if harness is not None and isinstance(harness.definition, Harness):
         backends = harness.definition.backends
         unknown = [(at, name) for at, name in enumerate(benchmark.frameworks) if name not in backends]
         for index, name in unknown:
@@ -198,12 +204,12 @@ def _benchmark(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
     yield from _somewhere(catalog, entry, benchmark)
 
 
-def _somewhere(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
+def _somewhere(catalog: Catalog, entry: AnyEntry, benchmark: Benchmark) -> Iterator[Problem]:
     """Whether any target can run a benchmark; not checked where a target could not be read."""
     if any(kind == "target" for kind, _ in catalog.broken):
         return
     harness = catalog.by_key.get(("harness", benchmark.harness))
-    only = harness.definition.targets if harness and isinstance(harness.definition, d.Harness) else ()
+    only = harness.definition.targets if harness and isinstance(harness.definition, Harness) else ()
     targets = [entry.definition for entry in catalog.targets() if not only or entry.definition.name in only]
     has = sorted({name for target in targets for name in target.frameworks})
     if not set(benchmark.frameworks).intersection(has):
@@ -212,10 +218,10 @@ def _somewhere(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Ite
         yield entry.document.fault("unsupported-framework", message, ("frameworks",), hint)
 
 
-def _loadable(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark, harness: d.Harness) -> Iterator[Problem]:
+def _loadable(catalog: Catalog, entry: AnyEntry, benchmark: Benchmark, harness: Harness) -> Iterator[Problem]:
     """Whether any of the frameworks finds a file of the model that it can load."""
     model = catalog.by_key.get(("model", benchmark.model))
-    if model is None or not isinstance(model.definition, d.Model):
+    if model is None or not isinstance(model.definition, Model):
         return
     if not any(model.definition.is_for(harness.backends[name]) for name in benchmark.frameworks):
         message = f"model `{benchmark.model}` has no file that {' or '.join(benchmark.frameworks)} loads"
@@ -223,7 +229,7 @@ def _loadable(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark, harness
         yield entry.document.fault("unloadable-model", message, ("model",), hint)
 
 
-def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Iterator[Problem]:
+def _asset(catalog: Catalog, entry: AnyEntry, asset: Model | Dataset) -> Iterator[Problem]:
     if asset.prepare is not None:
         yield from of_level(catalog, entry, asset.prepare.layer, ("prepare", "layer"), "side")
         yield from check_inputs(catalog, entry, asset.prepare)
@@ -233,11 +239,11 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
         if file in files[:index]:
             yield entry.document.fault("duplicate-output", f"a second output `{file}`", ("outputs", index, "file"))
     named: dict[Loc, str] = {}
-    if isinstance(asset, d.Model):
+    if isinstance(asset, Model):
         named |= {("files", backend): file for backend, file in asset.files.items()}
         for name in asset.reaches:
             yield from exists(catalog, entry, "dataset", name, ("reaches", name))
-    if isinstance(asset, d.Dataset):
+    if isinstance(asset, Dataset):
         for name in asset.parameters:
             yield from exists(catalog, entry, "harness", name, ("parameters", name))
         arrays = asset.all_arrays
@@ -254,12 +260,12 @@ def _asset(catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset) -> Ite
 
 def _files(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
     match entry.definition:
-        case d.Layer() as layer:
+        case Layer() as layer:
             yield from _template(catalog, entry, layer)
             for copied in layer.copy_files:
                 yield from _exists(catalog, entry, copied.source)
             yield from _lock(catalog, entry, layer)
-        case d.Model() | d.Dataset() as asset:
+        case Model() | Dataset() as asset:
             if asset.prepare is not None and asset.prepare.script is not None:
                 yield from _exists(catalog, entry, asset.prepare.script)
             yield from check_lock(catalog, entry, asset)
@@ -267,13 +273,13 @@ def _files(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
                 if output.manifest is not None:
                     yield from _exists(catalog, entry, output.manifest)
             for index, source in enumerate(asset.sources):
-                if isinstance(source, d.RecipeFile):
+                if isinstance(source, RecipeFile):
                     yield from _hashes(catalog, entry, asset, source, index)
         case _:
             pass
 
 
-def _template(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
+def _template(catalog: Catalog, entry: AnyEntry, layer: Layer) -> Iterator[Problem]:
     try:
         catalog.template(layer.template)
     except DefinitionError as error:
@@ -288,7 +294,7 @@ def _exists(catalog: Catalog, entry: AnyEntry, source: str) -> Iterator[Problem]
 
 
 def _hashes(
-    catalog: Catalog, entry: AnyEntry, asset: d.Model | d.Dataset, source: d.RecipeFile, index: int
+    catalog: Catalog, entry: AnyEntry, asset: Model | Dataset, source: RecipeFile, index: int
 ) -> Iterator[Problem]:
     """Whether a file beside the recipe is the one that `sources`, and `outputs` where it becomes one as it is, name."""
     try:
@@ -310,7 +316,7 @@ def _hashes(
             yield entry.document.fault("hash-mismatch", message, loc, f"if the file is right, write sha256: {found}")
 
 
-def _lock(catalog: Catalog, entry: AnyEntry, layer: d.Layer) -> Iterator[Problem]:
+def _lock(catalog: Catalog, entry: AnyEntry, layer: Layer) -> Iterator[Problem]:
     """Whether the packages that a layer asks for are pinned in its lock, on every platform of the lock."""
     first = next(pinned_locations(layer), None)
     if first is None:

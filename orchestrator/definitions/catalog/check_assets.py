@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.asset_locks import full_name, kind_of, missing_hashes, recipe_sha256, source_label
 from orchestrator.definitions.kinds import assets as a
+from orchestrator.definitions.kinds.sources import HttpFile
 from orchestrator.definitions.yaml import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.definitions.catalog.entries import AnyEntry, Catalog
+    from orchestrator.definitions.kinds.sources import AssetSource
     from orchestrator.errors import Problem
 
 
@@ -19,7 +21,7 @@ def check_sources(entry: AnyEntry, asset: a.Asset) -> Iterator[Problem]:
     """Whether two sources would lie at one place, or are one."""
     seen: dict[str, int] = {}
     for index, source in enumerate(asset.sources):
-        if isinstance(source, a.HttpFile) and not source.name:
+        if isinstance(source, HttpFile) and not source.name:
             message = "the first address ends with no file name"
             yield entry.document.fault("source-name", message, ("sources", index), "give the file a name: `file`")
         for place in {source_label(source), _place(source)}:
@@ -30,7 +32,7 @@ def check_sources(entry: AnyEntry, asset: a.Asset) -> Iterator[Problem]:
                 break
 
 
-def _place(source: a.AssetSource) -> str:
+def _place(source: AssetSource) -> str:
     """Where a source lies among the others."""
     for name in ("folder", "name", "filename", "path"):
         found = getattr(source, name, "")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds import external as e
-from orchestrator.definitions.kinds import recipes as d
+from orchestrator.definitions.kinds.assets import Dataset
+from orchestrator.definitions.kinds.harnesses import Harness
 from orchestrator.definitions.kinds.parameters import NoValue
 from orchestrator.definitions.kinds.texts import VALUE_NAMES, Condition
 from orchestrator.definitions.values import TemplateFault, check_template
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.definitions.catalog.entries import AnyEntry, Catalog
+    from orchestrator.definitions.kinds.benchmarks import Accuracy, Benchmark
     from orchestrator.errors import Problem
 
 Loc = tuple[str | int, ...]
@@ -76,17 +78,17 @@ def _values_of(catalog: Catalog, entry: AnyEntry, program: e.Program, name: str)
             return ("performance", "accuracy")
         case "target":
             return tuple(each for kind, each in catalog.by_key if kind == "target")
-        case "framework" if isinstance(entry.definition, d.Harness):
+        case "framework" if isinstance(entry.definition, Harness):
             return tuple(entry.definition.backends.values())
         case _:
             return None
 
 
-def check_interface(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
+def check_interface(catalog: Catalog, entry: AnyEntry, benchmark: Benchmark) -> Iterator[Problem]:
     """Whether a benchmark says what its harness needs: parameters that exist, or tensors and arrays for our own."""
     found = catalog.by_key.get(("harness", benchmark.harness))
     harness = found.definition if found is not None else None
-    if not isinstance(harness, d.Harness):
+    if not isinstance(harness, Harness):
         return
     if harness.program is not None:
         yield from _parameters(
@@ -107,7 +109,7 @@ def check_interface(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -
     yield from _tensors(catalog, entry, benchmark)
 
 
-def _generation(entry: AnyEntry, benchmark: d.Benchmark, *, generates: bool) -> Iterator[Problem]:
+def _generation(entry: AnyEntry, benchmark: Benchmark, *, generates: bool) -> Iterator[Problem]:
     """Whether a benchmark that generates says how much, and within which time; and no other does."""
     if not generates:
         if benchmark.generation is not None:
@@ -130,7 +132,7 @@ def _units(program: e.Program) -> dict[str, str]:
     return {} if program.accuracy is None else {figure.name: figure.unit for figure in program.accuracy.figures}
 
 
-def _goals(entry: AnyEntry, accuracy: d.Accuracy, units: Mapping[str, str], harness: str) -> Iterator[Problem]:
+def _goals(entry: AnyEntry, accuracy: Accuracy, units: Mapping[str, str], harness: str) -> Iterator[Problem]:
     """Goals of metrics that the harness does not count, or counts in another unit."""
     for number, goal in enumerate(accuracy.goals):
         at: Loc = ("accuracy", "also", number - 1) if number else ("accuracy",)
@@ -146,14 +148,14 @@ def _goals(entry: AnyEntry, accuracy: d.Accuracy, units: Mapping[str, str], harn
 _UNITS = {"%": "in percent", "": "as a number without a unit"}
 
 
-def _tensors(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
+def _tensors(catalog: Catalog, entry: AnyEntry, benchmark: Benchmark) -> Iterator[Problem]:
     """What a harness of form `mlorch` reads of a model and a data set."""
     for key, found in (("input", benchmark.tensors), ("output", benchmark.output_names)):
         if not found:
             message = f"harness `{benchmark.harness}` needs the model's `{key}`"
             yield entry.document.fault("missing-key", message, (), f"write `{key}: {{name: TENSOR}}`, or `{key}s`")
     dataset = catalog.by_key.get(("dataset", benchmark.dataset))
-    if dataset is None or not isinstance(dataset.definition, d.Dataset):
+    if dataset is None or not isinstance(dataset.definition, Dataset):
         return
     arrays = dataset.definition.all_arrays
     wanted = {each.array for each in benchmark.tensors}

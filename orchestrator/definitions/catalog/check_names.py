@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.kinds import recipes as d
+from orchestrator.definitions.kinds.layers import Layer
 from orchestrator.definitions.yaml import suggestion
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def of_level(catalog: Catalog, entry: AnyEntry, name: str | None, loc: Loc, leve
         return
     yield from exists(catalog, entry, "layer", name, loc)
     found = catalog.by_key.get(("layer", name))
-    if found is None or not isinstance(found.definition, d.Layer) or found.definition.level == level:
+    if found is None or not isinstance(found.definition, Layer) or found.definition.level == level:
         return
     message = f"layer `{name}` is of level `{found.definition.level}`; a layer of level `{level}` belongs here"
     fitting = [other.definition.name for other in catalog.layers() if other.definition.level == level]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.catalog.entries import Catalog, Entry
     from orchestrator.definitions.catalog.round_chain import State
-    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
     from orchestrator.definitions.kinds.rounds import ModelFields, Quality, Round
     from orchestrator.errors import Problem
     from orchestrator.facts.rounds import RoundRules

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.catalog.check_names import exists, of_level
-from orchestrator.definitions.kinds import recipes as d
-from orchestrator.definitions.kinds.servers import SERVER_VALUES
+from orchestrator.definitions.kinds.harnesses import Harness
+from orchestrator.definitions.kinds.servers import SERVER_VALUES, Server
 from orchestrator.definitions.values import TemplateFault, check_template
 from orchestrator.definitions.yaml import suggestion
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.definitions.catalog.entries import AnyEntry, Catalog
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
     from orchestrator.errors import Problem
 
 Loc = tuple[str | int, ...]
 
 
-def check_server(catalog: Catalog, entry: AnyEntry, server: d.Server) -> Iterator[Problem]:
+def check_server(catalog: Catalog, entry: AnyEntry, server: Server) -> Iterator[Problem]:
     """Whether its texts name values that there are, and its images are side layers of targets that there are.
 
     A framework that serves a model by itself is an image too.
@@ -39,12 +40,12 @@ def check_server(catalog: Catalog, entry: AnyEntry, server: d.Server) -> Iterato
         yield from _text(entry, ("env", name), text, names)
 
 
-def check_roles(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> Iterator[Problem]:
+def check_roles(catalog: Catalog, entry: AnyEntry, benchmark: Benchmark) -> Iterator[Problem]:
     """Whether the servers of a benchmark's roles are there and take the parameters; its client is our own harness."""
     if not benchmark.roles:
         return
     harness = catalog.by_key.get(("harness", benchmark.harness))
-    if harness is not None and isinstance(harness.definition, d.Harness) and harness.definition.program is not None:
+    if harness is not None and isinstance(harness.definition, Harness) and harness.definition.program is not None:
         message = f"harness `{benchmark.harness}` is somebody else's program, which cannot be a client of servers yet"
         yield entry.document.fault("roles", message, ("roles",), "take `roles` out")
     for name, role in benchmark.roles.items():
@@ -52,7 +53,7 @@ def check_roles(catalog: Catalog, entry: AnyEntry, benchmark: d.Benchmark) -> It
             continue
         yield from exists(catalog, entry, "server", role.server, ("roles", name, "server"))
         found = catalog.by_key.get(("server", role.server))
-        if found is None or not isinstance(found.definition, d.Server):
+        if found is None or not isinstance(found.definition, Server):
             continue
         known = found.definition.parameters
         for parameter, text in role.parameters.items():

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.definitions.catalog.follow import with_what_follows
-from orchestrator.definitions.kinds.recipes import KINDS, Harness
+from orchestrator.definitions.kinds.harnesses import Harness
+from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.variations import COMMAND_LINE, vary
 from orchestrator.definitions.yaml import decode
 from orchestrator.definitions.yaml.nodes import ScalarNode

@@ -9,21 +9,16 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 from orchestrator.definitions.asset_locks import full_name, kind_of, lock_name, missing_hashes, with_lock
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
 from orchestrator.definitions.catalog.round_rules import round_rules
+from orchestrator.definitions.kinds.assets import Asset, Dataset, Model
 from orchestrator.definitions.kinds.base import Definition
+from orchestrator.definitions.kinds.benchmarks import Benchmark
+from orchestrator.definitions.kinds.harnesses import Harness
+from orchestrator.definitions.kinds.layers import Layer
 from orchestrator.definitions.kinds.lock import AssetLock, LayerLock
-from orchestrator.definitions.kinds.recipes import (
-    KINDS,
-    Asset,
-    Benchmark,
-    Dataset,
-    Harness,
-    Layer,
-    Model,
-    Round,
-    Server,
-    Target,
-)
-from orchestrator.definitions.kinds.targets import HostChecks
+from orchestrator.definitions.kinds.recipes import KINDS
+from orchestrator.definitions.kinds.rounds import Round
+from orchestrator.definitions.kinds.servers import Server
+from orchestrator.definitions.kinds.targets import HostChecks, Target
 from orchestrator.definitions.yaml import decode, nearest, read_document, suggestion
 from orchestrator.errors import DefinitionError, UsageError
 

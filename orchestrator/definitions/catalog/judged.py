@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.definitions.catalog.entries import Entry
-    from orchestrator.definitions.kinds.recipes import Benchmark
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
 
 JUDGED_BY = frozenset({
     "accuracy", "dataset", "generation", "note", "official", "performance_samples", "round", "scenarios",

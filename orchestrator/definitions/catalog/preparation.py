@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.definitions.kinds.assets import Layout, SampleFolder
+    from orchestrator.definitions.kinds.beside import Layout, SampleFolder
     from orchestrator.facts.model_file import TensorFacts
 
 SHORT_SIDE = 8 / 7

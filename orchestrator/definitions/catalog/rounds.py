@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.definitions.catalog.round_chain import chain_of
 from orchestrator.definitions.catalog.round_rules import loadgen_name
-from orchestrator.definitions.kinds.recipes import Harness
+from orchestrator.definitions.kinds.harnesses import Harness
 from orchestrator.definitions.kinds.rounds import Round, version_key
 from orchestrator.definitions.locks import normalised
 from orchestrator.definitions.yaml import nearest
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchestrator.definitions.catalog.entries import Catalog
-    from orchestrator.definitions.kinds.recipes import Benchmark, Layer
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
+    from orchestrator.definitions.kinds.layers import Layer
     from orchestrator.facts.rounds import LoadGenRules, ModelRules, RoundRules
 
 LOADGEN = "mlcommons-loadgen"

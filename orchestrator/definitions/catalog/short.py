@@ -9,7 +9,8 @@ from orchestrator.definitions.catalog.by_file import fault, file_of, is_file, is
 from orchestrator.definitions.catalog.by_folder import dataset_of, samples_of, with_samples
 from orchestrator.definitions.catalog.entries import AnyEntry, Entry, Key
 from orchestrator.definitions.catalog.like import base_name, laid_over
-from orchestrator.definitions.kinds.recipes import Benchmark, Harness
+from orchestrator.definitions.kinds.benchmarks import Benchmark
+from orchestrator.definitions.kinds.harnesses import Harness
 from orchestrator.definitions.variations import vary
 from orchestrator.definitions.yaml import decode, suggestion
 from orchestrator.definitions.yaml.nodes import ScalarNode

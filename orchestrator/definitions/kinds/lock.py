@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from orchestrator.definitions.kinds.assets import FilePath  # noqa: TC001 (pydantic reads it)
 from orchestrator.definitions.kinds.base import (
     Commit,
     DebName,
@@ -23,6 +22,7 @@ from orchestrator.definitions.kinds.base import (
     Sha256,
     Strict,
 )
+from orchestrator.definitions.kinds.sources import FilePath  # noqa: TC001 (pydantic reads it)
 
 
 class Deb(Strict):

@@ -11,7 +11,7 @@ from orchestrator.definitions.kinds.base import Digest, Name, Platform, Sha256, 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://(?![^/]*@)[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~/+%=-]*)?\Z")]
 """Without credentials: settings are shown and recorded."""
 RegistryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9._/-]+)?\Z")]
-BaseSourceWish = Annotated[
+BaseSourceOption = Annotated[
     str, StringConstraints(pattern=r"^(?:bootstrap|registry|registry:[A-Za-z0-9._:/-]+@sha256:[0-9a-f]{64}|oci:.+)\Z")
 ]
 EngineHost = Annotated[
@@ -46,7 +46,7 @@ class SettingsFile(Strict):
     )
     registries: tuple[RegistryName, ...] = Field(default=(), description="where images are looked for before building")
     images: str = Field(default="", description="list of published images whose digests bind: `mlorch images push -o`")
-    base_source: BaseSourceWish = Field(
+    base_source: BaseSourceOption = Field(
         default="", description="bootstrap, registry, registry:IMAGE@sha256:… or oci:PATH"
     )
     ca_bundle: str = Field(default="", description="PEM file that builds and runs trust")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.store import Store
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.recipes import Asset
+    from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.engines import Engine
     from orchestrator.images.bundle.contents import BundledAsset
     from orchestrator.images.bundle.read import Bundle

@@ -19,9 +19,9 @@ from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.assets.provider import AssetProvider
+    from orchestrator.assets.provider import AssetProvider, Prep
     from orchestrator.assets.store import Stored
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.assets import Asset
@@ -46,15 +46,32 @@ def asset_provider(
     A step that computes on a device gets those of the target that ``devices`` chooses, said before it is made.
     ``data`` are ``NAME=FOLDER`` of a user who has them, over those of the settings. Raises as `given_folders`.
     """
-
     from orchestrator.assets.hub import this_hub
-    from orchestrator.assets.provider import AssetProvider, Prep
-    from orchestrator.assets.room import in_words
+    from orchestrator.assets.provider import AssetProvider
     from orchestrator.assets.sources import Sources
-    from orchestrator.operations.build import build_images
     from orchestrator.packages.fetch import Fetcher
 
+    on_event = _listener(progress)
+    fetcher = Fetcher(site=context.site, on_event=on_event)
+    return AssetProvider(
+        catalog=context.catalog,
+        store=Store(cache_home()),
+        sources=Sources(context.catalog, fetcher, hub=lambda: this_hub(context.settings.hf_endpoint)),
+        prep=_prep(context, progress, target, base_source, pull_policy, devices),
+        on_event=on_event,
+        given=given_folders(context, data),
+    )
+
+
+def _prep(
+    context: Context, progress: Progress, target: str | None, base_source: str, pull_policy: PullPolicy, devices: str
+) -> Prep:
+    """What prepare steps run with; none of it is asked for before the first step needs it."""
+    from orchestrator.assets.provider import Prep
+
     def image(layer: str) -> str:
+        from orchestrator.operations.build import build_images
+
         selection = Selection(target=target, base_source=base_source, side=layer)
         plans, _ = build_images(context, selection, progress, pull_policy=pull_policy)
         return plans[0].image
@@ -76,6 +93,13 @@ def asset_provider(
         progress.say(f"a prepare step computes on {names}, passed by {how.method}")
         return found
 
+    return Prep(engine=engine, image=image, devices=step_devices)
+
+
+def _listener(progress: Progress) -> Callable[[BuildEvent], None]:
+    """Says what becomes of a download: its start, how far it is, its end, and that it is tried again."""
+    from orchestrator.assets.room import in_words
+
     def on_event(event: BuildEvent) -> None:
         if event.kind == "start":
             progress.say(f"{event.step}  fetching")
@@ -87,15 +111,7 @@ def asset_provider(
         elif event.kind == "retry":
             progress.warn(f"{event.step}: {event.text}")
 
-    fetcher = Fetcher(site=context.site, on_event=on_event)
-    return AssetProvider(
-        catalog=context.catalog,
-        store=Store(cache_home()),
-        sources=Sources(context.catalog, fetcher, hub=lambda: this_hub(context.settings.hf_endpoint)),
-        prep=Prep(engine=engine, image=image, devices=step_devices),
-        on_event=on_event,
-        given=given_folders(context, data),
-    )
+    return on_event
 
 
 def given_folders(context: Context, data: Sequence[str] = ()) -> dict[str, Path]:

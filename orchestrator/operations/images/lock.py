@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.base import Platform
+    from orchestrator.definitions.kinds.layers import Layer
     from orchestrator.definitions.kinds.lock import LayerLock
-    from orchestrator.definitions.kinds.recipes import Layer
     from orchestrator.errors import MlorchError, Problem
     from orchestrator.operations.context import Context
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.kinds.recipes import (
-    BootstrapSource,
-    Layer,
-    OciSource,
-    RegistrySource,
-    Target,
-    VendorImage,
-)
+from orchestrator.definitions.kinds.layers import BootstrapSource, Layer, OciSource, RegistrySource
 from orchestrator.definitions.locks import base_digest
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog
+    from orchestrator.definitions.kinds.harnesses import VendorImage
+    from orchestrator.definitions.kinds.targets import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

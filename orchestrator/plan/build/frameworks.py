@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.recipes import (
-        Benchmark,
-        Target,
-    )
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
+    from orchestrator.definitions.kinds.targets import Target
 
 
 def shared_frameworks(target: Target, benchmark: Benchmark, only: Sequence[str] = ()) -> tuple[str, ...]:

@@ -18,12 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.definitions.catalog import Catalog, Entry
-    from orchestrator.definitions.kinds.recipes import (
-        Benchmark,
-        Layer,
-        Target,
-        VendorImage,
-    )
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
+    from orchestrator.definitions.kinds.harnesses import VendorImage
+    from orchestrator.definitions.kinds.layers import Layer
+    from orchestrator.definitions.kinds.targets import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
+    from orchestrator.definitions.kinds.layers import Layer
     from orchestrator.definitions.kinds.lock import Deb, Sdist, Wheel
-    from orchestrator.definitions.kinds.recipes import Benchmark, Layer
     from orchestrator.facts.build import ContextFile
     from orchestrator.plan.build.render import Renderer
     from orchestrator.plan.build.resolve import Resolution

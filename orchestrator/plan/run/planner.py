@@ -20,7 +20,10 @@ from orchestrator.plan.run.scoring import scoring_container
 from orchestrator.plan.run.settings import settings_of
 
 if TYPE_CHECKING:
-    from orchestrator.definitions.kinds.recipes import Asset
+    from collections.abc import Iterable
+
+    from orchestrator.definitions.kinds.assets import Asset
+    from orchestrator.facts.containers import ContainerSpec
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.settings import Choices
     from orchestrator.plan.run.workload import RunEnvironment, Workload
@@ -60,9 +63,7 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         external, parameters = plan_external(test)
         container = external.test.container
         settings["parameters"] = parameters
-        for name in parameters:
-            chosen = workload.parameters.get(name)
-            provenance[f"parameters.{name}"] = "recipe" if chosen is None else chosen.source
+        provenance |= _parameter_sources(workload, parameters)
     return RunStep(
         run_id=identifier,
         benchmark=benchmark.name,
@@ -78,15 +79,26 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         results_owner=environment.user.owner,
         device_injection=devices.device_injection,
         external=external,
-        scoring=(
-            scoring_container(workload, environment, cell, identifier, cpus)
-            if cell.mode == "accuracy" and workload.scoring_image
-            else None
-        ),
+        scoring=_scoring(workload, environment, cell, identifier, cpus),
         roles=roles,
         endpoint=environment.endpoint,
         role_deviations=_deviations(workload, environment),
     )
+
+
+def _parameter_sources(workload: Workload, names: Iterable[str]) -> dict[str, str]:
+    """Who chose each parameter of a program: its recipe, where nobody else did."""
+    chosen = workload.parameters
+    return {f"parameters.{name}": chosen[name].source if name in chosen else "recipe" for name in names}
+
+
+def _scoring(
+    workload: Workload, environment: RunEnvironment, cell: Cell, identifier: str, cpus: tuple[int, ...]
+) -> ContainerSpec | None:
+    """The container that counts the accuracy after the test, where one does."""
+    if cell.mode != "accuracy" or not workload.scoring_image:
+        return None
+    return scoring_container(workload, environment, cell, identifier, cpus)
 
 
 def _deviations(workload: Workload, environment: RunEnvironment) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from orchestrator.plan.run.container import container_of
 from orchestrator.plan.run.devices import Devices
 
 if TYPE_CHECKING:
-    from orchestrator.definitions.kinds.recipes import Benchmark, Harness
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
+    from orchestrator.definitions.kinds.harnesses import Harness
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import RunEnvironment, Workload

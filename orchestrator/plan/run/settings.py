@@ -16,7 +16,7 @@ from orchestrator.plan.run.showing import why_not_shown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.definitions.kinds.recipes import Model
+    from orchestrator.definitions.kinds.assets import Model
     from orchestrator.facts.rounds import OfficialTest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import Workload

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.definitions.kinds.assets import AssetSource, Dataset
+    from orchestrator.definitions.kinds.assets import Dataset
+    from orchestrator.definitions.kinds.sources import AssetSource
 
 _UNNAMED = ("NOASSERTION", "NONE", "LicenseRef-")
 """How SPDX writes terms that are not known, are none, or are somebody's own."""

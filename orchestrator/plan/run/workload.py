@@ -10,7 +10,11 @@ from orchestrator.facts.devices import DeviceInventory
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.definitions.kinds.recipes import Benchmark, Dataset, Harness, Model, Server, Target
+    from orchestrator.definitions.kinds.assets import Dataset, Model
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
+    from orchestrator.definitions.kinds.harnesses import Harness
+    from orchestrator.definitions.kinds.servers import Server
+    from orchestrator.definitions.kinds.targets import Target
     from orchestrator.facts.endpoints import Endpoint
     from orchestrator.facts.host import HostFacts
     from orchestrator.facts.rounds import OfficialTest

@@ -12,8 +12,8 @@ from orchestrator.plan.run.settings import weights_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.definitions.kinds.external import Program
-    from orchestrator.definitions.kinds.recipes import Asset
     from orchestrator.definitions.values import Value
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import DeviceInjection

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,32 +10,25 @@ from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import neutral, one_line
-from orchestrator.facts.record import RunRecord, from_json, parse, seal
+from orchestrator.facts.record_file import from_json, parse, seal
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.host.untrusted import (
-    LARGEST_DOCUMENT,
-    UnreadableFile,
-    hash_file,
-    names_below,
-    read_document,
-    read_text,
-)
+from orchestrator.host.untrusted import UnreadableFile, hash_file, names_below, read_text
 from orchestrator.results import loadgen
-from orchestrator.results.figures import read_figures_again
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import REPORT
+from orchestrator.results.verify.accuracy import accuracy_faults
+from orchestrator.results.verify.fault import Fault, document_of, lookup, samples_expected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from orchestrator.facts.record import FileHash
+    from orchestrator.facts.record import FileHash, RunRecord
 
 _REQUIRED = {
     "performance": (loadgen.SUMMARY, loadgen.DETAIL, "settings.json", "harness.json"),
     "accuracy": (loadgen.SUMMARY, loadgen.DETAIL, loadgen.ACCURACY, "settings.json", "harness.json"),
 }
-_LARGEST_ACCURACY = 2**30
 _KEPT_LATER = (
     "measured.loadgen.total_samples",
     "measured.loadgen.token_latency_ns.",
@@ -46,14 +38,6 @@ _KEPT_LATER = (
 _MOST_NAMED = 100
 """Files too many that are named one by one."""
 _SETTINGS = ("run_id", "benchmark", "scenario", "mode")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """Something that does not hold: the file it is about and why."""
-
-    file: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +82,7 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
             checked.append("every figure of the record against the logs")
             faults += _figures(record, folder, harness)
         if record.mode == "accuracy":
-            faults += _accuracy(folder, labels, harness)
+            faults += accuracy_faults(folder, labels, harness)
             checked.append("accuracy" if labels else "number and uniqueness of the accuracy log's samples")
     return Verification(run_id=folder.name, folder=folder, checked=tuple(checked), faults=tuple(faults))
 
@@ -157,7 +141,7 @@ def _difference(folder: Path, name: str, known: FileHash) -> str:
 
 
 def _settings(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> Iterator[Fault]:
-    document = _json(folder, "settings.json")
+    document = document_of(folder, "settings.json")
     if not isinstance(document, dict):
         yield Fault(file="settings.json", message="not a JSON object")
         return
@@ -167,20 +151,13 @@ def _settings(record: RunRecord, folder: Path, harness: Mapping[str, object]) ->
             yield Fault(file="settings.json", message=message)
     effective = harness.get("effective")
     for name, setting in record.settings.items():
-        value, file = _lookup(document, name), "settings.json"
+        value, file = lookup(document, name), "settings.json"
         fact = effective.get(name.rpartition(".")[2]) if isinstance(effective, dict) else None
         if isinstance(fact, dict) and "value" in fact:  # the harness may measure or raise what it was given
             value, file = fact["value"], "harness.json"
         if value is not None and setting.value != value:
             message = f"{name} is {value!r}, in the record {setting.value!r}"
             yield Fault(file=file, message=message)
-
-
-def _lookup(document: object, dotted: str) -> object:
-    value: object = document
-    for part in dotted.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
 
 
 def _loadgen(record: RunRecord, folder: Path) -> Iterator[Fault]:
@@ -201,7 +178,7 @@ def _loadgen(record: RunRecord, folder: Path) -> Iterator[Fault]:
         if said[key] != value:
             message = f"LoadGen says {key} {said[key]!r}, the record {value!r}"
             yield Fault(file=RECORD, message=message)
-    if why := loadgen.other_sample_count(result, _samples_expected(folder)):
+    if why := loadgen.other_sample_count(result, samples_expected(folder)):
         yield Fault(file=loadgen.DETAIL, message=why)
     if result.mode == "performance":
         yield from _summary(summary, result)
@@ -249,126 +226,3 @@ def _flat(document: object, prefix: str = "measured") -> dict[str, object]:
     for name, value in document.items():
         found |= _flat(value, f"{prefix}.{name}")
     return found
-
-
-def _accuracy(folder: Path, labels: Path | None, harness: Mapping[str, object]) -> Iterator[Fault]:
-    """The accuracy log holds every sample of the dataset once, and gives the accuracy that was recorded."""
-    entries = _json(folder, loadgen.ACCURACY, _LARGEST_ACCURACY)
-    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
-        yield Fault(file=loadgen.ACCURACY, message="not a list of LoadGen's entries")
-        return
-    if harness.get("external"):
-        yield from _external_accuracy(entries, folder, harness)
-        return
-    yield from _samples(entries, _samples_expected(folder))
-    claimed = harness.get("accuracy")
-    figures = harness.get("accuracies")
-    if claimed is None and isinstance(figures, list):
-        yield from _counted_accuracy(entries, figures)
-        return
-    claimed = claimed if isinstance(claimed, dict) else {}
-    if claimed.get("samples") != len(entries):
-        message = f"claims {claimed.get('samples')} samples, LoadGen logged {len(entries)}"
-        yield Fault(file="harness.json", message=message)
-    if labels is not None:
-        yield from _top1(entries, claimed, labels)
-
-
-def _counted_accuracy(entries: list[dict[str, object]], figures: list[object]) -> Iterator[Fault]:
-    """What a container of its own counted is of every sample that LoadGen logged."""
-    samples = len({str(entry["qsl_idx"]) for entry in entries})
-    for figure in figures:
-        if _lookup(figure, "samples") != samples:
-            message = f"claims {_lookup(figure, 'samples')} samples, LoadGen logged {samples}"
-            yield Fault(file="accuracy.json", message=message)
-
-
-def _external_accuracy(
-    entries: list[dict[str, object]], folder: Path, harness: Mapping[str, object]
-) -> Iterator[Fault]:
-    """What somebody else's script said of the accuracy, read again in its log; its samples are what LoadGen logged."""
-    try:
-        figures = read_figures_again(folder, harness.get("readings"))
-    except StepFailed as error:
-        yield Fault(file="harness.json", message=f"accuracy cannot be read again: {error}")
-        return
-    for figure in figures[:1]:
-        yield from _samples(entries, figure.samples)
-    claimed = harness.get("accuracies")
-    said = {str(_lookup(one, "metric")): one for one in claimed} if isinstance(claimed, list) else {}
-    for figure in figures:
-        claim = said.pop(figure.name, None)
-        if claim != figure.document():
-            value = _lookup(claim, "value")
-            message = f"claims {value} as the accuracy `{figure.name}`, the log says {figure.value}"
-            yield Fault(file="harness.json", message=message)
-    for name in said:
-        yield Fault(file="harness.json", message=f"claims an accuracy `{one_line(name)}` that nothing says")
-
-
-def _samples_expected(folder: Path) -> object:
-    settings = _json(folder, "settings.json")
-    return _lookup(settings, "dataset.samples") if isinstance(settings, dict) else None
-
-
-def _samples(entries: list[dict[str, object]], expected: object) -> Iterator[Fault]:
-    seen = Counter(int(str(entry["qsl_idx"])) for entry in entries)
-    twice = sum(count - 1 for count in seen.values())
-    if twice:
-        yield Fault(file=loadgen.ACCURACY, message=f"{twice} samples are there more than once")
-    if len(seen) != expected or (seen and max(seen) >= len(seen)):
-        yield Fault(file=loadgen.ACCURACY, message=f"{len(seen)} different samples, the dataset has {expected}")
-
-
-def _is_entry(item: object) -> bool:
-    return isinstance(item, dict) and type(item.get("qsl_idx")) is int and item["qsl_idx"] >= 0
-
-
-def _top1(entries: list[dict[str, object]], claimed: Mapping[str, object], labels: Path) -> Iterator[Fault]:
-    try:
-        truth = read_labels(labels)
-        right = sum(_prediction(entry["data"]) == truth[int(str(entry["qsl_idx"]))] for entry in entries)
-    except (StepFailed, IndexError, KeyError, ValueError, OverflowError) as exc:
-        yield Fault(file=loadgen.ACCURACY, message=f"accuracy cannot be computed again: {exc}")
-        return
-    if right != claimed.get("correct"):
-        message = f"claims {claimed.get('correct')} right answers, LoadGen's log gives {right}"
-        yield Fault(file="harness.json", message=message)
-
-
-def _prediction(data: object) -> int:
-    """A class as the harness answers it: a little-endian integer of 4 or 8 bytes, in hex."""
-    return int.from_bytes(bytes.fromhex(str(data)), "little", signed=True)
-
-
-_NPY_SIZES = {"|u1": 1, "|i1": 1, "<i2": 2, "<u2": 2, "<i4": 4, "<u4": 4, "<i8": 8, "<u8": 8}
-
-
-def read_labels(path: Path) -> list[int]:
-    """The integers of a one-dimensional ``.npy`` file (NumPy format 1.0), without NumPy on the host.
-
-    Raises `StepFailed` [labels] for anything else.
-    """
-    import ast
-
-    raw = path.read_bytes()
-    try:
-        if raw[:8] != b"\x93NUMPY\x01\x00":
-            raise ValueError("not NumPy format 1.0")  # noqa: TRY301 (one place that explains)
-        end = 10 + int.from_bytes(raw[8:10], "little")
-        header = ast.literal_eval(raw[10:end].decode("latin-1"))
-        size, (length,) = _NPY_SIZES[header["descr"]], header["shape"]
-    except (ValueError, KeyError, TypeError, SyntaxError) as exc:
-        raise StepFailed(f"{path}: not labels: {exc}", slug="labels") from None
-    signed = header["descr"][1] == "i"
-    body = raw[end : end + size * length]
-    if len(body) != size * length:
-        raise StepFailed(f"{path}: cut off", slug="labels")
-    return [int.from_bytes(body[i : i + size], "little", signed=signed) for i in range(0, len(body), size)]
-
-
-def _json(folder: Path, name: str, limit: int = LARGEST_DOCUMENT) -> object:
-    try:
-        return read_document(folder, name, limit)
-    except UnreadableFile:
-        return None
