@@ -130,10 +130,9 @@ def _ask_engine(context: Context) -> tuple[Engine, EngineFacts, Limits]:
 def _swept_store(request: RunRequest, engine: Engine, progress: Progress) -> Store:
     """The folder of results; what killed runs left there and on the engine is cleared away first."""
     from orchestrator.results.store import Store
-    from orchestrator.runs.sweep import sweep
+    from orchestrator.runs.sweep import sweep_and_warn
 
-    for run_id in sweep(engine):
-        progress.warn(f"removed the container of {run_id}, whose mlorch is gone")
+    sweep_and_warn(engine, progress.warn)
     store = Store(request.results.absolute())
     store.sweep()
     return store

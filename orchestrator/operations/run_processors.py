@@ -43,14 +43,13 @@ def with_processors(prepared: PreparedRun, talk: Talk) -> Iterator[PreparedRun]:
     """The run with its processors reserved for as long as the block lasts. Raises as `reserve`."""
     from orchestrator.host.facts import host_facts
     from orchestrator.runs.reservation import reserve
-    from orchestrator.runs.sweep import sweep
+    from orchestrator.runs.sweep import sweep_and_warn
 
     runner, request = prepared.runner, prepared.request
     cpus = processors_of(prepared)
     with reserve(cpus, runner.session.name, wait=request.wait, say=talk.say, warn=talk.warn) as reserved:
         if reserved.facts.waited_s:
             # Whom it waited for may have been killed, and its container still run; what was free then is not what is.
-            for run_id in sweep(runner.engine):
-                talk.warn(f"removed the container of {run_id}, whose mlorch is gone")
+            sweep_and_warn(runner.engine, talk.warn)
             prepared = replace(prepared, environment=replace(prepared.environment, host=host_facts()))
         yield replace(prepared, runner=replace(runner, reserved=reserved))
