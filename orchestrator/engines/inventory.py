@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     LookUp = Callable[[Sequence[str]], Mapping[str, "ImageFacts | None"]]
     """Asks for images by their references."""
-    LabelLookUp = Callable[[str], Sequence["ImageFacts"]]
-    """Asks for all tagged images with a label (``name`` or ``name=value``)."""
+    RepositoryLookUp = Callable[[str], Mapping[str, Mapping[str, str]]]
+    """Asks for the labels of all images of a repository (``localhost/mlorch/loadgen``), by their references."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.access import EngineAccess
     from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.consent import Consent
-    from orchestrator.engines.inventory import ContainerFacts, ImageFacts, LabelLookUp, LookUp
+    from orchestrator.engines.inventory import ContainerFacts, ImageFacts, LookUp, RepositoryLookUp
     from orchestrator.facts.containers import ContainerSpec, Deployed
 
 
@@ -184,8 +184,8 @@ class EngineFactory(Protocol):
         """
         ...
 
-    def fast_labelled(self, access: EngineAccess = ...) -> LabelLookUp | None:
-        """Asks for images by a label without the engine's client; None and `EngineError` as `fast_lookup`."""
+    def fast_repository_lookup(self, access: EngineAccess = ...) -> RepositoryLookUp | None:
+        """Asks for the labels of a repository's images without the client; None and `EngineError` as `fast_lookup`."""
         ...
 
     def sweepable(self, access: EngineAccess = ...) -> Sweepable | None:

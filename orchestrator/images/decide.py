@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     Changes = tuple[dict[str, str | None], ...]
     LookUp = Callable[[Sequence[str]], Mapping[str, ImageFacts | None]]
     """Image names to what an engine has of each."""
-    ImagesOfLayer = Callable[[str], Sequence[ImageFacts]]
-    """The name of a layer to all images of it that an engine has."""
+    Labels = Mapping[str, str]
+    ImagesOfLayer = Callable[[LayerStep], Mapping[str, Labels]]
+    """A layer to the labels of all images of it that an engine has, by reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ def layer_decisions(
         registry_images = sources.registry_images(plans, present)
     decisions = decide(plans, found, registry_images)
     return tuple(
-        explained(decision, images_of_layer(decision.step.name)) if _unexplained(decision) else decision
+        explained(decision, images_of_layer(decision.step)) if _unexplained(decision) else decision
         for decision in decisions
     )
 
@@ -139,21 +140,21 @@ def _unlocked(step: LayerStep) -> str:
     return f"unlocked: `{step.unlocked}` has no digest yet; `mlorch images lock {step.name}`"
 
 
-def explained(decision: LayerDecision, images: Sequence[ImageFacts]) -> LayerDecision:
+def explained(decision: LayerDecision, images: Mapping[str, Labels]) -> LayerDecision:
     """``decision`` to build, with its reason: what differs from the nearest of the layer's ``images``."""
     reason, changed = why_built(decision.step, images)
     return replace(decision, reason=reason, changed=changed)
 
 
-def why_built(step: LayerStep, images: Sequence[ImageFacts]) -> tuple[str, Changes]:
+def why_built(step: LayerStep, images: Mapping[str, Labels]) -> tuple[str, Changes]:
     """Why `step` is no hit: the first build of it, or which inputs differ from the image that is nearest to it.
 
     Nearest, and not last: all our images have one time of creation, so that none tells when it was built.
     """
     if not images:
         return "no image of this layer yet", ()
-    ordered = sorted(images, key=lambda facts: facts.image)  # of several that are as near always the same one
-    known = [(explain(step.inputs, was), facts) for facts in ordered if (was := _inputs(facts)) is not None]
+    ordered = [images[image] for image in sorted(images)]  # of several that are as near always the same one
+    known = [(explain(step.inputs, was), labels) for labels in ordered if (was := _inputs(labels)) is not None]
     if not known:
         return "no image of this layer carries its inputs", ()
     changes, nearest = min(known, key=lambda each: (len(each[0]), _parent(each[1]) != _name(step.parent)))
@@ -167,9 +168,9 @@ def why_built(step: LayerStep, images: Sequence[ImageFacts]) -> tuple[str, Chang
     return f"changed: {names}", tuple({"input": c.input, "was": c.was, "is": c.now} for c in changes)
 
 
-def _parent(facts: ImageFacts) -> str:
+def _parent(labels: Labels) -> str:
     """The layer that an image lies over, as its labels say."""
-    return _name(facts.labels.get("org.mlorch.parent"))
+    return _name(labels.get("org.mlorch.parent"))
 
 
 def _name(image: str | None) -> str:
@@ -177,10 +178,10 @@ def _name(image: str | None) -> str:
     return (image or "").rpartition("/")[2].partition(":")[0]
 
 
-def _inputs(facts: ImageFacts) -> dict[str, str] | None:
+def _inputs(labels: Labels) -> dict[str, str] | None:
     """The inputs that an image says it was built from; None where it does not, or says nonsense."""
     try:
-        inputs = json.loads(facts.labels.get("org.mlorch.inputs", ""))
+        inputs = json.loads(labels.get("org.mlorch.inputs", ""))
     except ValueError:
         return None
     return inputs if isinstance(inputs, dict) else None

@@ -20,14 +20,14 @@ from orchestrator.operations.progress import Silent
 from orchestrator.operations.recipe_cache import slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from orchestrator.definitions.catalog import Catalog, Root
     from orchestrator.definitions.kinds.targets import Target
-    from orchestrator.engines import Engine, EngineFactory, EngineFacts, ImageFacts
-    from orchestrator.engines.inventory import LabelLookUp
-    from orchestrator.facts.build import BuildPlan
+    from orchestrator.engines import Engine, EngineFactory, EngineFacts
+    from orchestrator.engines.inventory import RepositoryLookUp
+    from orchestrator.facts.build import BuildPlan, LayerStep
     from orchestrator.facts.build_settings import BuildSettings
     from orchestrator.host.accelerators import Machine
     from orchestrator.host.detect import Presence
@@ -288,14 +288,17 @@ class Context:
         engine = self.engine
         return lambda references: {reference: engine.image(reference) for reference in references}
 
-    def labelled_images(self, label: str) -> Sequence[ImageFacts]:
-        """Every tagged image with a label (``name`` or ``name=value``): the quick way where the engine has one."""
-        return self._labelled(label)
+    def images_of_layer(self, step: LayerStep) -> Mapping[str, Mapping[str, str]]:
+        """The labels of every image of a layer that the engine has, by reference: the quick way where it has one."""
+        quick = self._repository_lookup
+        if quick is not None:
+            return quick(step.repository)
+        return {facts.image: facts.labels for facts in self.engine.images(f"org.mlorch.layer={step.name}")}
 
     @cached_property
-    def _labelled(self) -> LabelLookUp:
+    def _repository_lookup(self) -> RepositoryLookUp | None:
         """Found once: where the engine listens is asked of files and sockets, and a plan asks for every layer."""
-        return self.engine_factory.fast_labelled(self.engine_access) or self.engine.images
+        return self.engine_factory.fast_repository_lookup(self.engine_access)
 
     def try_look_up(self) -> LookUp | None:
         """The same, or None where no engine answers: a plan then says `unknown`."""

@@ -11,7 +11,6 @@ from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, image_sourc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.engines import ImageFacts
     from orchestrator.facts.build import BuildPlan
     from orchestrator.images.decide import LayerDecision, LayerOutcome
     from orchestrator.images.pull import ImageSources
@@ -45,12 +44,8 @@ def layer_plan(
         RegistryError: as `ImageSources.registry_images`.
         EngineError: no engine answers and ``engine_needed`` says that it must.
     """
-
-    def images_of_layer(name: str) -> Sequence[ImageFacts]:
-        return context.labelled_images(f"org.mlorch.layer={name}")
-
     look_up = context.look_up() if engine_needed else context.try_look_up()
-    decisions = layer_decisions(plans, look_up, images_of_layer, sources)
+    decisions = layer_decisions(plans, look_up, context.images_of_layer, sources)
     return LayerPlan(plans=plans, decisions=decisions, sources=sources)
 
 

@@ -29,8 +29,8 @@ class PlanBuilder:
     def build(self, plans):
         """Decide, then carry out; gives the outcomes."""
 
-        def images_of_layer(name):
-            return self.engine.images(f"org.mlorch.layer={name}")
+        def images_of_layer(step):
+            return {facts.image: facts.labels for facts in self.engine.images(f"org.mlorch.layer={step.name}")}
 
         decisions = layer_decisions(plans, self.look_up, images_of_layer, self.sources)
         if not self.may_build:

@@ -65,11 +65,15 @@ def test_a_base_that_nobody_locked_says_so_with_and_without_an_engine():
         assert whole.reason == decision.reason
 
 
+def labels(inputs: dict[str, str], parent: str = "") -> dict[str, str]:
+    return {"org.mlorch.inputs": json.dumps(inputs), "org.mlorch.parent": parent}
+
+
 def test_the_reason_names_what_differs_from_the_nearest_image():
     (_, top) = decide(PLANS, {TOP.image: None, BASE.image: image(BASE)}, {})
-    far = image(TOP, {"dockerfile": "0", "parent": "x", "file:a": "1"})
-    near = image(TOP, {"dockerfile": "0", "parent": BASE.content_id})
-    found = explained(top, [far, near, far])
+    far = labels({"dockerfile": "0", "parent": "x", "file:a": "1"})
+    near = labels({"dockerfile": "0", "parent": BASE.content_id})
+    found = explained(top, {"top:a": far, "top:b": near, "top:c": far})
     assert found.reason == "changed: dockerfile"
     assert found.changed == ({"input": "dockerfile", "was": "0", "is": "2"},)
 
@@ -77,17 +81,14 @@ def test_the_reason_names_what_differs_from_the_nearest_image():
 def test_the_nearest_image_over_another_parent_is_named_as_that():
     """Of another target: its framework lies below, and `changed: parent` alone would send a person looking."""
     (_, top) = decide(PLANS, {TOP.image: None, BASE.image: image(BASE)}, {})
-    other = image(TOP, {**TOP.inputs, "parent": "x"})
-    other.labels["org.mlorch.parent"] = "localhost/mlorch/base-of-cuda:0123"
-    own = image(TOP, {**TOP.inputs, "parent": "y"})
-    own.labels["org.mlorch.parent"] = TOP.parent
-    assert explained(top, [other]).reason == "changed: parent (the nearest image lies over base-of-cuda)"
-    assert explained(top, [other, own]).reason == "changed: parent"
+    other = labels({**TOP.inputs, "parent": "x"}, "localhost/mlorch/base-of-cuda:0123")
+    own = labels({**TOP.inputs, "parent": "y"}, TOP.parent)
+    assert explained(top, {"top:a": other}).reason == "changed: parent (the nearest image lies over base-of-cuda)"
+    assert explained(top, {"top:a": other, "top:b": own}).reason == "changed: parent"
 
 
 def test_images_that_say_nothing_of_their_inputs_explain_nothing():
     (_, top) = decide(PLANS, {TOP.image: None, BASE.image: image(BASE)}, {})
-    assert explained(top, []).reason == "no image of this layer yet"
-    silent = ImageFacts(image="x", image_id="i", digest="d", size=1, created="", labels={"org.mlorch.inputs": "[1"})
-    assert explained(top, [silent]).reason == "no image of this layer carries its inputs"
-    assert explained(top, [image(TOP)]).reason == "an image of the same inputs was removed"
+    assert explained(top, {}).reason == "no image of this layer yet"
+    assert explained(top, {"x": {"org.mlorch.inputs": "[1"}}).reason == "no image of this layer carries its inputs"
+    assert explained(top, {"top:a": labels(TOP.inputs)}).reason == "an image of the same inputs was removed"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from orchestrator.engines.consent import Consent
     from orchestrator.engines.docker.engine import DockerEngine
     from orchestrator.engines.docker.lookup import Lookup
-    from orchestrator.engines.inventory import LabelLookUp, LookUp
+    from orchestrator.engines.inventory import LookUp, RepositoryLookUp
     from orchestrator.engines.model import EngineFacts
 
 _SWEEP_TIMEOUT_S = 10.0
@@ -39,10 +39,10 @@ def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:
     return None if lookup is None else lookup.images
 
 
-def fast_labelled(access: EngineAccess = HERE) -> LabelLookUp | None:
-    """Asks for images by a label over the engine's socket; None and `EngineError` as `fast_lookup`."""
+def fast_repository_lookup(access: EngineAccess = HERE) -> RepositoryLookUp | None:
+    """Asks for the labels of a repository's images over the socket; None and `EngineError` as `fast_lookup`."""
     lookup = _socket_lookup(access)
-    return None if lookup is None else lookup.label_lookup()
+    return None if lookup is None else lookup.labels_in
 
 
 def _socket_lookup(access: EngineAccess) -> Lookup | None:

@@ -11,7 +11,7 @@ from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
     from orchestrator.engines.consent import Consent
-    from orchestrator.engines.inventory import LabelLookUp, LookUp
+    from orchestrator.engines.inventory import LookUp, RepositoryLookUp
     from orchestrator.engines.model import EngineFacts
     from orchestrator.engines.podman.engine import PodmanEngine
 
@@ -32,7 +32,7 @@ def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:  # noqa: ARG001 (
     return find().images_by_reference
 
 
-def fast_labelled(access: EngineAccess = HERE) -> LabelLookUp | None:  # noqa: ARG001 (of the protocol)
+def fast_repository_lookup(access: EngineAccess = HERE) -> RepositoryLookUp | None:  # noqa: ARG001 (of the protocol)
     """None: podman's client is the engine itself."""
     return None
 
