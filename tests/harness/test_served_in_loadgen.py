@@ -16,6 +16,7 @@ np = pytest.importorskip("numpy")
 for _name in ("mlperf_loadgen", "aiohttp", "msgspec", "uvloop"):
     pytest.importorskip(_name)
 
+from generation_parts import generation_settings  # noqa: E402
 from little_servers import STREAM, Script, chunk, event, good, plain, serving  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -26,52 +27,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def document(tmp_path) -> dict:
-    lengths = np.array([1 + index % LONGEST for index in range(SAMPLES)], np.int32)
-    arrays = {"inputs": np.ones((SAMPLES, LONGEST), np.int32), "lengths": lengths}
-    for name, array in arrays.items():
-        np.save(tmp_path / f"{name}.npy", array)
-    return {
-        "version": 2,
-        "run_id": "test",
-        "benchmark": "llm-chat",
-        "task": "text-generation",
-        "scenario": "Offline",
-        "mode": "performance",
-        "backend": "openai",
-        "providers": [],
-        "model": {
-            "path": "/nowhere",
-            "inputs": [{"name": "tokens", "dtype": "int32", "scale": 1.0, "array": "inputs", "varies": True}],
-            "outputs": ["tokens"],
-        },
-        "dataset": {
-            "arrays": {name: str(tmp_path / f"{name}.npy") for name in arrays},
-            "samples": SAMPLES,
-            "performance_samples": SAMPLES,
-        },
-        "loadgen": {
-            "min_duration_ms": 300,
-            "max_duration_ms": 0,
-            "min_query_count": 64,
-            "target_qps": 50.0,
-            "expected_latency_ns": None,
-            "target_latency_ns": None,
-            "target_latency_percentile": 0.9,
-            "samples_per_query": None,
-            "ttft_latency_ns": 2_000_000_000,
-            "tpot_latency_ns": 500_000_000,
-        },
-        "execution": {
-            "cpus": sorted(os.sched_getaffinity(0))[:1],
-            "instances": None,
-            "threads": None,
-            "batch": 16,
-            "batch_delay_us": None,
-        },
-        "accuracy": {"metric": "rouge1", "unit": ""},
-        "generation": {"limit": LIMIT},
-        "endpoint": {"urls": [], "model": "small", "key_file": None, "stall_s": 1.5, "ready_s": 2},
-    }
+    settings = generation_settings(tmp_path, np.ones((SAMPLES, LONGEST), np.int32), limit=LIMIT)
+    settings["backend"] = "openai"
+    settings["loadgen"] |= {"target_qps": 50.0, "ttft_latency_ns": 2_000_000_000}
+    settings["execution"]["batch"] = 16
+    settings["endpoint"] = {"urls": [], "model": "small", "key_file": None, "stall_s": 1.5, "ready_s": 2}
+    return settings
 
 
 def run(document: dict, folder: Path, *urls: str) -> tuple[int, str, dict]:
