@@ -19,10 +19,10 @@ from orchestrator.host.left_behind import discard, give, take_over
 from orchestrator.host.untrusted import UnreadableFile
 from orchestrator.results.examples import FILE as EXAMPLES
 from orchestrator.results.measure import ACCURACY
-from orchestrator.runs.artifacts import lent
+from orchestrator.runs.artifacts import lent_artifacts
 from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, ConsoleLog, tail
-from orchestrator.runs.deployed import looked_at
-from orchestrator.runs.external import Output, log_of, unmet
+from orchestrator.runs.deployed import observed
+from orchestrator.runs.external import Output, log_of, step_failure
 from orchestrator.runs.failures import explanation
 from orchestrator.runs.roles import Servers
 from orchestrator.runs.step_mounts import replaced_mount, with_artifacts, with_folder_to_make
@@ -85,7 +85,7 @@ class Containers:
 
         Raises what the engine raises; a step that fails ends the test and is told in `Ended`.
         """
-        with lent(step.container, step.results_owner) as artifacts:
+        with lent_artifacts(step.container, step.results_owner) as artifacts:
             for text in artifacts.warnings:
                 self.watcher.line(step, text)
             if step.roles is not None:
@@ -253,7 +253,7 @@ class Containers:
                 if judge is not None and judge(raw.rstrip("\r\n")):
                     clock.stop()
 
-            with looked_at(self.engine, container) as look:
+            with observed(self.engine, container) as look:
                 ended = self.engine.run(container, on_line)
         seconds = time.monotonic() - started
         return _Followed(exit=ended, seconds=seconds, timed_out=clock.timed_out, deployed=look.deployed)
@@ -331,7 +331,7 @@ def _failure(
             slug="timeout",
             detail=tail(log),
         )
-    error = unmet(external, output, planned.name, followed.exit.exit_code)
+    error = step_failure(external, output, planned.name, followed.exit.exit_code)
     if error is not None:
         error.detail = tail(log)
         error.hint = f"{error.hint}; the whole log is in {log}" if error.hint else f"the whole log is in {log}"

@@ -20,7 +20,7 @@ from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import RoleFact
 from orchestrator.facts.roles import PROBES, log_of_role
 from orchestrator.runs.console_log import LARGEST_LOG, ConsoleLog, tail
-from orchestrator.runs.deployed import Look, looked_at
+from orchestrator.runs.deployed import Observation, observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +51,7 @@ class _Running:
     error: BaseException | None = None
     faults: list[str] = field(default_factory=list)
     missed: int = 0
-    look: Look = field(default_factory=Look)
+    look: Observation = field(default_factory=Observation)
 
     @property
     def ended(self) -> bool:
@@ -180,7 +180,7 @@ class Servers:
                     on_line=lambda _: None,
                     largest=LARGEST_LOG,
                 )
-                with looked_at(self._engine, running.spec) as running.look:
+                with observed(self._engine, running.spec) as running.look:
                     running.exit = self._engine.run(running.spec, console.line)
         except BaseException as error:  # noqa: BLE001 (raised by whoever waits for it)
             running.error = error

@@ -18,11 +18,11 @@ from orchestrator.results.loadgen import other_sample_count
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import Store, now, release_reserve
 from orchestrator.runs.containers import Containers
-from orchestrator.runs.disturbance import Meter
+from orchestrator.runs.disturbance import DisturbanceMeter
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
 from orchestrator.runs.folder import prepare_folder, with_files
-from orchestrator.runs.record import first_record, searched_in, with_effective, with_ends, with_said
+from orchestrator.runs.record import first_record, harness_search, with_effective, with_ended_roles, with_server_facts
 from orchestrator.runs.sweep import RUN_LABEL
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Watcher:
 class _Metered(Watcher):
     """Hands on what happens, and tells a meter of it."""
 
-    def __init__(self, watcher: Watcher, meter: Meter) -> None:
+    def __init__(self, watcher: Watcher, meter: DisturbanceMeter) -> None:
         self._watcher = watcher
         self._meter = meter
 
@@ -120,24 +120,24 @@ class Runner:
                 ended = containers.run(step, folder)
             record = replace(record, disturbance=meter.found())
         except BaseException as exc:  # noqa: BLE001 (always raised again)
-            record = replace(record, roles=with_ends(record.roles, containers.roles))
+            record = replace(record, roles=with_ended_roles(record.roles, containers.roles))
             self._cut_short(record, folder, exc, step.results_owner)
         left = {**ended.left, **take_back(folder, step.results_owner)}
         if ended.exit is not None:
             ran = replace(record.container, container_id=ended.exit.container_id, deployed=ended.deployed)
             record = replace(record, container=ran)
-        record = replace(record, left=left, roles=with_ends(record.roles, containers.roles))
+        record = replace(record, left=left, roles=with_ended_roles(record.roles, containers.roles))
         return self._close(record, folder, ended, step)
 
-    def _meter(self, step: RunStep) -> Meter:
+    def _meter(self, step: RunStep) -> DisturbanceMeter:
         """What watches the test's processors."""
 
         def containers() -> list[str]:
             return [found.container_id for found in self.engine.containers(f"{RUN_LABEL}={step.run_id}")]
 
         if self.reserved is None:
-            return Meter(step=step, containers=containers)
-        return Meter(step=step, containers=containers, other_runs=self.reserved.other_runs)
+            return DisturbanceMeter(step=step, containers=containers)
+        return DisturbanceMeter(step=step, containers=containers, other_runs=self.reserved.other_runs)
 
     def _close(self, record: RunRecord, folder: Path, ended: Ended, step: RunStep) -> Outcome:
         """The final record of a container that ran to its own end."""
@@ -150,10 +150,10 @@ class Runner:
             exit_code=None if ended.exit is None else ended.exit.exit_code,
             out_of_memory=ended.exit is not None and ended.exit.out_of_memory,
             container_facts=facts if isinstance(facts, dict) else {},
-            endpoint=with_said(record.endpoint, harness),
+            endpoint=with_server_facts(record.endpoint, harness),
             settings=with_effective(record.settings, effective if isinstance(effective, dict) else {}),
             steps=ended.steps,
-            search=record.search or searched_in(harness),
+            search=record.search or harness_search(harness),
             error=failure(error, self.session.secrets),
         )
         measured, unread = self.measure(final, folder, harness)
