@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
+    from orchestrator.operations.planned_prepare_steps import PlannedPrepareStep
     from orchestrator.operations.pull_policy import PullPolicy
-    from orchestrator.operations.run_prepares import PlannedPrepare
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.operations.run_suite import SuiteRun
     from orchestrator.results.summary import Summary
@@ -132,13 +132,13 @@ def command(
     from orchestrator.operations.context import engine_name
     from orchestrator.operations.dry_run import dry_run as dry
     from orchestrator.operations.dry_run import dry_run_document
-    from orchestrator.operations.run_prepares import planned_prepares
+    from orchestrator.operations.planned_prepare_steps import planned_prepare_steps
 
     suite = _suite(context, request)
     for each in suite.chosen.left_out if suite is not None else ():
         console.say(f"note: {each.benchmark} is left out: {each.reason}")
     show = printer(engine_name(context.settings, request.engine, tuple(PRINTERS)), context.engine_access)
-    steps, prepares = dry(context, request), planned_prepares(context, request)
+    steps, prepares = dry(context, request), planned_prepare_steps(context, request)
     if console.quiet:
         console.document(dry_run_document(steps, show, prepares))
     else:
@@ -187,7 +187,7 @@ def _suite(context: Context, request: RunRequest) -> SuiteRun | None:
 # -- a dry run: a script of each test's container, to read or to paste into a shell ---------
 
 
-def show_prepares(console: Console, prepares: Sequence[PlannedPrepare], show: Printer) -> None:
+def show_prepares(console: Console, prepares: Sequence[PlannedPrepareStep], show: Printer) -> None:
     """What is not here yet and is made first; of a step on a device, how it is passed and the line that starts it."""
     from orchestrator.commands.targets import device_injection_lines
 

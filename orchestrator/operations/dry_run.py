@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
-    from orchestrator.operations.run_prepares import PlannedPrepare
+    from orchestrator.operations.planned_prepare_steps import PlannedPrepareStep
     from orchestrator.operations.run_request import RunRequest
 
 
@@ -75,13 +75,13 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
 
 
 def dry_run_document(
-    steps: Sequence[RunStep], printer: Printer, prepares: Sequence[PlannedPrepare] = ()
+    steps: Sequence[RunStep], printer: Printer, prepares: Sequence[PlannedPrepareStep] = ()
 ) -> dict[str, object]:
     """The JSON of a dry run: each container's argv and what its harness would be told, and what is prepared before."""
-    from orchestrator.operations.run_prepares import prepares_document
+    from orchestrator.operations.planned_prepare_steps import prepare_steps_document
 
     return {
-        "prepares": prepares_document(prepares, printer) if prepares else [],
+        "prepares": prepare_steps_document(prepares, printer) if prepares else [],
         "containers": [
             {
                 "run_id": step.run_id,

@@ -120,7 +120,7 @@ def verify_runs(folder: Path, runs: Sequence[str], talk: Talk) -> tuple[Verifica
     store = _swept(folder, talk)
     entries = [store.find(run) for run in runs] if runs else store.entries()
     if not entries:
-        raise nothing(store.root)
+        raise no_results_error(store.root)
     return tuple(verify(entry.folder, _labels(entry)) for entry in entries)
 
 
@@ -189,7 +189,7 @@ def _chosen(store: Store, runs: Iterable[str]) -> list[Entry]:
 # -- shared --------------------------------------------------------------------------------
 
 
-def nothing(folder: Path) -> NothingSelectedError:
+def no_results_error(folder: Path) -> NothingSelectedError:
     """There is no run at all."""
     return NothingSelectedError(f"there are no results in {_where(folder)}", hint="run a benchmark: `mlorch run`")
 
@@ -199,7 +199,7 @@ def latest_session(store: Store) -> list[Entry]:
     for entry in store.entries():
         if entry.record is not None:
             return store.session(entry.record)
-    raise nothing(store.root)
+    raise no_results_error(store.root)
 
 
 def _where(folder: Path) -> str:

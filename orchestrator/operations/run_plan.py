@@ -44,12 +44,12 @@ def run_environment(
 ) -> RunEnvironment:
     """Where the containers run; a dry run for hardware that is not here shows it as with one device."""
     from orchestrator.host.folders import cache_home
-    from orchestrator.operations.targets import device_inventory, pretended
+    from orchestrator.operations.targets import device_inventory, with_pretended_device
 
     target = context.catalog.target(chosen.name).definition
     devices = device_inventory([target], _devices(context, request, target), engine)
     if dry:
-        devices = pretended(devices, target)
+        devices = with_pretended_device(devices, target)
     return RunEnvironment(
         host=host,
         results=str(request.results.absolute()),

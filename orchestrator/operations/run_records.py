@@ -14,7 +14,7 @@ from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, L
 from orchestrator.facts.redact import redacted_argv, secret_values
 from orchestrator.host.process import this_process
 from orchestrator.operations.run_plan import stamp
-from orchestrator.plan.run.showing import why_not_shown
+from orchestrator.plan.run.sample_terms import why_not_shown
 from orchestrator.runs.record import RecordContext, Session
 
 if TYPE_CHECKING:

@@ -192,11 +192,11 @@ def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:
         headline,
         *(nanoseconds(latency[name]) if name in latency else "–" for name in ("p50", "p90", "p99")),
         f"{accuracy_text(accuracy)} of {accuracy.samples:,}" if accuracy else "–",
-        f"{mark(word, good=summary.good, running=record.status == 'running') if marks else word}{disturbed}",
+        f"{coloured(word, good=summary.good, running=record.status == 'running') if marks else word}{disturbed}",
     )
 
 
-def mark(word: str, *, good: bool, running: bool = False) -> str:
+def coloured(word: str, *, good: bool, running: bool = False) -> str:
     """``word`` with the colour that says how it ended."""
     colour = "bold red"
     if good:
@@ -219,7 +219,7 @@ def interval_text(accuracy: Accuracy) -> str:
     return f"{text(low, accuracy.unit)} to {text(high, accuracy.unit)}"
 
 
-def beside(disturbance: Disturbance) -> list[tuple[str, str]]:
+def disturbance_rows(disturbance: Disturbance) -> list[tuple[str, str]]:
     """What else happened on a test's processors, as names and values in words; what is not known is said."""
     shares = {
         "used by the test": disturbance.own,

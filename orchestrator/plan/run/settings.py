@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.plan.run.showing import why_not_shown
+from orchestrator.plan.run.sample_terms import why_not_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedPrepare:
+class PlannedPrepareStep:
     """The prepare step of a model or data set that is not here: its container, and the devices that it is given."""
 
     asset: str
@@ -42,7 +42,7 @@ class PlannedPrepare:
     devices: DeviceInjection
 
 
-def planned_prepares(context: Context, request: RunRequest) -> tuple[PlannedPrepare, ...]:
+def planned_prepare_steps(context: Context, request: RunRequest) -> tuple[PlannedPrepareStep, ...]:
     """The prepare steps that a run would need first, in the order of their assets; nothing is fetched or made.
 
     Raises:
@@ -62,7 +62,7 @@ def planned_prepares(context: Context, request: RunRequest) -> tuple[PlannedPrep
 
 def _planned(
     context: Context, request: RunRequest, provider: AssetProvider, entry: Entry[Asset], target: str
-) -> PlannedPrepare:
+) -> PlannedPrepareStep:
     asset = entry.definition
     prepare = asset.prepare
     assert prepare is not None  # the caller looked
@@ -80,14 +80,16 @@ def _planned(
     }
     sources = None if asset.beside is None else folder_beside(entry, asset.beside)
     spec = prep_spec(asset, prepare, image, folder, _script(folder, prepare), inputs, sources)
-    return PlannedPrepare(asset=full_name(asset), container=devices.given_to(spec), devices=devices.device_injection)
+    return PlannedPrepareStep(
+        asset=full_name(asset), container=devices.given_to(spec), devices=devices.device_injection
+    )
 
 
 def _script(folder: Path, prepare: Prepare) -> Path | None:
     return None if prepare.script is None else folder / "script" / Path(prepare.script).name
 
 
-def prepares_document(steps: Sequence[PlannedPrepare], printer: Printer) -> list[dict[str, object]]:
+def prepare_steps_document(steps: Sequence[PlannedPrepareStep], printer: Printer) -> list[dict[str, object]]:
     """The JSON of `prepares` in a dry run."""
     return [
         {
