@@ -148,6 +148,7 @@ def command(
 
 
 def _run(context: Context, request: RunRequest, console: Console) -> int:
+    _ = context.engine_answers  # asked while the rest is imported
     from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.commands.run_view import RunView, show, show_suite
     from orchestrator.operations.run import last_of_each_test, run

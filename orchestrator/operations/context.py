@@ -21,6 +21,7 @@ from orchestrator.operations.recipe_cache import slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
     from typing import Any
 
     from orchestrator.definitions.catalog import Catalog, Root
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.http.client import Client
     from orchestrator.images.context import Parts
     from orchestrator.images.decide import LookUp
+    from orchestrator.operations.engine_answers import EngineAnswers
     from orchestrator.operations.progress import Talk
     from orchestrator.operations.recipe_cache import Slot
     from orchestrator.operations.target_choice import TargetChoice
@@ -272,6 +274,13 @@ class Context:
             if self._engine is None:
                 self._engine = self.engine_factory.connect(self.engine_access)
             return self._engine
+
+    @cached_property
+    def engine_answers(self) -> Future[EngineAnswers]:
+        """What the engine says of itself; it is asked as soon as this is named, and `result` waits for it."""
+        from orchestrator.operations.engine_answers import ask
+
+        return ask(self)
 
     def try_facts(self) -> EngineFacts | None:
         """What the engine says of itself; None where none answers."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.assets.store import Stored
     from orchestrator.definitions.catalog import Entry
     from orchestrator.definitions.kinds.assets import Asset
-    from orchestrator.engines import Engine, EngineFacts, ImageFacts
+    from orchestrator.engines import Engine, ImageFacts
     from orchestrator.facts.record import RateSearch
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     from orchestrator.results.store import Store
     from orchestrator.runs.record import RecordContext
     from orchestrator.runs.runner import Outcome, Runner, Watcher
-
-    Limits = Mapping[str, int | None]
-
 
 LEAST_DISK = 64 * 2**20
 """Bytes that must be free below results: an accuracy log and a detail log of the largest default test."""
@@ -86,16 +82,14 @@ def prepare(
     from orchestrator.runs.tuning import load, tuning_file
 
     require_results_folder(request.results)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        # The engine takes its time to answer; meanwhile this thread plans.
-        asked = pool.submit(_ask_engine, context)
-        chosen = context.target(request.target, arch=request.arch)
-        selection = selection_of(context, request, chosen)
-        planned = planned_for(context, selection, context.plans(selection).plans, official=request.official)
-        require_host(context, chosen, progress)
-        host = host_facts()
-        context.engine_factory.warm()
-        engine, facts, limits = asked.result()
+    answers = context.engine_answers  # asked here at the latest; while the engine answers this thread plans
+    chosen = context.target(request.target, arch=request.arch)
+    selection = selection_of(context, request, chosen)
+    planned = planned_for(context, selection, context.plans(selection).plans, official=request.official)
+    require_host(context, chosen, progress)
+    host = host_facts()
+    context.engine_factory.warm()
+    engine, facts, limits = answers.result()
     store = _swept_store(request, engine, progress)
     endpoint, key = (None, "") if ready is None else (ready.endpoint, ready.key)
     environment = run_environment(context, request, chosen, host, facts, limits)
@@ -119,12 +113,6 @@ def prepare(
     if request.find:
         say_what_is_not_searched(prepared, progress)
     return prepared
-
-
-def _ask_engine(context: Context) -> tuple[Engine, EngineFacts, Limits]:
-    """The engine, what it says of itself, and the most that it can give of each limit (empty: not known)."""
-    engine = context.engine
-    return engine, engine.facts(), engine.daemon_limits()
 
 
 def _swept_store(request: RunRequest, engine: Engine, progress: Progress) -> Store:
