@@ -128,8 +128,8 @@ def command(
     )
     if not dry_run:
         return _run(context, request, console)
+    from orchestrator.engines import engine_name
     from orchestrator.engines.printers import PRINTERS, printer
-    from orchestrator.operations.context import engine_name
     from orchestrator.operations.dry_run import dry_run as dry
     from orchestrator.operations.dry_run import dry_run_document
     from orchestrator.operations.planned_prepare_steps import planned_prepare_steps
