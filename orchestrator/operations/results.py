@@ -11,7 +11,6 @@ from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
 from orchestrator.results.store import Store
 from orchestrator.results.summary import document, summaries, summarise
-from orchestrator.results.verify.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -117,6 +116,8 @@ def shown_document(summary: Summary) -> dict[str, object]:
 
 def verify_runs(folder: Path, runs: Sequence[str], talk: Talk) -> tuple[Verification, ...]:
     """Whether the files of runs (none named: of all) are what was recorded and agree with each other."""
+    from orchestrator.results.verify.verification import verify
+
     store = _swept(folder, talk)
     entries = [store.find(run) for run in runs] if runs else store.entries()
     if not entries:
