@@ -108,7 +108,7 @@ class Context:
     def catalog_for(self, benchmarks: Sequence[str], changes: Sequence[str]) -> Catalog:
         """The catalogue with ``benchmarks`` as ``changes`` (``KEY=VALUE``) want them; the same where there are none.
 
-        Raises `UsageError`, as `definitions.catalog.load_chosen`; `bad-set` for changes of no benchmark.
+        Raises `UsageError`, as `definitions.catalog.load.load_chosen`; `bad-set` for changes of no benchmark.
         """
         if not changes:
             return self.catalog
