@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.beside import folder_beside
-from orchestrator.assets.provider import prep_spec
+from orchestrator.assets.provider import prep_spec, script_files
 from orchestrator.assets.store import input_entry
 from orchestrator.definitions.asset_locks import full_name
 from orchestrator.errors import MlorchError
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.provider import AssetProvider
     from orchestrator.definitions.catalog import Entry
-    from orchestrator.definitions.kinds.assets import Asset, Prepare
+    from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.engines.printers import Printer
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import DeviceInjection
@@ -79,14 +78,10 @@ def _planned(
         for name in prepare.inputs
     }
     sources = None if asset.beside is None else folder_beside(entry, asset.beside)
-    spec = prep_spec(asset, prepare, image, folder, _script(folder, prepare), inputs, sources)
+    spec = prep_spec(asset, prepare, image, folder, script_files(folder, prepare), inputs, sources)
     return PlannedPrepareStep(
         asset=full_name(asset), container=devices.given_to(spec), devices=devices.device_injection
     )
-
-
-def _script(folder: Path, prepare: Prepare) -> Path | None:
-    return None if prepare.script is None else folder / "script" / Path(prepare.script).name
 
 
 def prepare_steps_document(steps: Sequence[PlannedPrepareStep], printer: Printer) -> list[dict[str, object]]:
