@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import MlorchError
 from orchestrator.operations.prepared_run import PreparedRun, prepare
-from orchestrator.operations.run_processors import with_reserved_processors
+from orchestrator.operations.run_processors import with_processors
 from orchestrator.operations.run_rates import lacks_rate, measured_rate, next_settings, rate_from
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def run(context: Context, request: RunRequest, progress: Progress, watcher: Watc
 
     with signals_interrupt(), ready_endpoint(request, this_user().inside) as endpoint:
         prepared = prepare(context, request, progress, watcher, endpoint)
-        with with_reserved_processors(prepared, progress) as ready:
+        with with_processors(prepared, progress) as ready:
             _warm_report_later()
             for outcome in outcomes(ready):
                 summary = _reported(outcome)

@@ -39,7 +39,7 @@ def processors_of(run: PlannedRun) -> tuple[int, ...]:
 
 
 @contextmanager
-def with_reserved_processors(prepared: PreparedRun, talk: Talk) -> Iterator[PreparedRun]:
+def with_processors(prepared: PreparedRun, talk: Talk) -> Iterator[PreparedRun]:
     """The run with its processors reserved for as long as the block lasts. Raises as `reserve`."""
     from orchestrator.host.facts import host_facts
     from orchestrator.runs.reservation import reserve

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Progress
     from orchestrator.operations.run_request import RunRequest
-    from orchestrator.operations.suites import SuiteBenchmarks
+    from orchestrator.operations.suites import Chosen
     from orchestrator.results.summary import Summary
     from orchestrator.runs.runner import Watcher
 
@@ -29,7 +29,7 @@ class SuiteRun:
 
     context: Context
     request: RunRequest
-    chosen: SuiteBenchmarks
+    chosen: Chosen
     failed: list[tuple[str, MlorchError]] = field(default_factory=list)
     """Benchmarks that could not be run to their end, each with what stopped it."""
     report: Path | None = None

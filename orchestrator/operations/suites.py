@@ -25,7 +25,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SuiteBenchmarks:
+class Chosen:
     """``names`` in the order in which they run: first those that were named, then the others of the suite."""
 
     suite: str
@@ -33,7 +33,7 @@ class SuiteBenchmarks:
     left_out: tuple[LeftOut, ...]
 
 
-def benchmarks_of_suite(catalog: Catalog, request: RunRequest, target: str) -> SuiteBenchmarks:
+def benchmarks_of_suite(catalog: Catalog, request: RunRequest, target: str) -> Chosen:
     """The benchmarks of the suite that ``request`` asks for, and those that it names besides.
 
     Who names a benchmark accepts the terms of its data, and has every fault of it told as an error.
@@ -57,7 +57,7 @@ def benchmarks_of_suite(catalog: Catalog, request: RunRequest, target: str) -> S
     if not names:
         why = "; ".join(f"{each.benchmark}: {each.reason}" for each in left_out)
         raise NothingSelectedError(f"nothing of the suite `{suite}` runs on target `{target}`", hint=why)
-    return SuiteBenchmarks(suite=suite, names=tuple(names), left_out=tuple(left_out))
+    return Chosen(suite=suite, names=tuple(names), left_out=tuple(left_out))
 
 
 def _obstacle(catalog: Catalog, request: RunRequest, target: str, what: Benchmark) -> str:

@@ -14,7 +14,7 @@ from orchestrator.operations import run_suite
 from orchestrator.operations.context import Context
 from orchestrator.operations.run_request import RunRequest
 from orchestrator.operations.run_suite import SuiteRun
-from orchestrator.operations.suites import LeftOut, SuiteBenchmarks, benchmarks_of_suite
+from orchestrator.operations.suites import Chosen, LeftOut, benchmarks_of_suite
 
 REFERENCE = {"detect", "image-fashion", "image-smoke", "language-embed", "llm-chat", "recommend", "speech-command"}
 
@@ -24,11 +24,11 @@ def catalog():
     return Context().catalog
 
 
-def chosen(catalog, target="cpu", **words) -> SuiteBenchmarks:
+def chosen(catalog, target="cpu", **words) -> Chosen:
     return benchmarks_of_suite(catalog, RunRequest(suite=words.pop("suite", "reference"), **words), target)
 
 
-def reasons(found: SuiteBenchmarks) -> dict[str, str]:
+def reasons(found: Chosen) -> dict[str, str]:
     return {each.benchmark: each.reason for each in found.left_out}
 
 
@@ -119,9 +119,7 @@ def suite(monkeypatch, tmp_path):
     monkeypatch.setattr(run_suite, "write_report", write_report)
     out = LeftOut(benchmark="d", reason="no layer")
     request = RunRequest(suite="three", target="cpu", results=tmp_path)
-    made = SuiteRun(
-        context=None, request=request, chosen=SuiteBenchmarks(suite="three", names=("a", "b", "c"), left_out=(out,))
-    )
+    made = SuiteRun(context=None, request=request, chosen=Chosen(suite="three", names=("a", "b", "c"), left_out=(out,)))
     return SimpleNamespace(run=made, asked=asked, reports=reports, ends=ends, heard=Heard(), folder=tmp_path)
 
 
