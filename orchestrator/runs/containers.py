@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.trees import alone, find_tree, making
-from orchestrator.errors import AssetError, MlorchError, StepFailed
+from orchestrator.errors import AssetError, StepFailed
 from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.record import StepFact
 from orchestrator.facts.roles import CEILING, log_of_role
@@ -21,14 +17,14 @@ from orchestrator.results.examples import FILE as EXAMPLES
 from orchestrator.results.measure import ACCURACY
 from orchestrator.runs.artifacts import lent_artifacts
 from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, ConsoleLog, tail
-from orchestrator.runs.deployed import observed
 from orchestrator.runs.external import Output, log_of, step_failure
-from orchestrator.runs.failures import explanation
+from orchestrator.runs.one_container import Followed, Stopper, follow
 from orchestrator.runs.roles import Servers
 from orchestrator.runs.step_mounts import replaced_mount, with_artifacts, with_folder_to_make
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+    from typing import TextIO
 
     from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec, Deployed
@@ -58,14 +54,6 @@ class Ended:
     @property
     def did_its_work(self) -> bool:
         return self.error is None and self.exit is not None and self.exit.exit_code == 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Followed:
-    exit: ContainerExit
-    seconds: float
-    timed_out: bool
-    deployed: Deployed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +91,14 @@ class Containers:
     def _served(self, step: RunStep, roles: PlannedRoles, client: ContainerSpec, folder: Path) -> Ended:
         """A client and its servers. A server that is not ready, or ends too early, is told in `Ended`."""
         servers = Servers(self.engine, roles, folder, self.secrets, lambda text: self._say(step, text))
-        test: _Followed | None = None
+        test: Followed | None = None
         error: StepFailed | None = None
         try:
             with servers.started():
                 try:
                     servers.measure_ceiling(lambda spec: self._follow(step, spec, folder / log_of_role(CEILING)).exit)
                     servers.start_servers()
-                    with servers.watched(_Limit(self.engine, client.name, None).stop):
+                    with servers.watched(Stopper(self.engine, client.name, None).stop):
                         test = self._follow(step, client, folder / LOG)
                         if test.exit.exit_code != 0:
                             servers.wait_for_end()
@@ -123,7 +111,7 @@ class Containers:
             return Ended(exit=None, left={}, error=error)
         return Ended(exit=test.exit, left={}, deployed=test.deployed, error=error or self._scored(step, test, folder))
 
-    def _scored(self, step: RunStep, test: _Followed, folder: Path) -> StepFailed | None:
+    def _scored(self, step: RunStep, test: Followed, folder: Path) -> StepFailed | None:
         """Count the accuracy of a test that ran to its end, where a container of its own does; why it could not be."""
         if step.scoring is None or test.exit.exit_code != 0:
             return None
@@ -145,12 +133,12 @@ class Containers:
     def _steps(self, step: RunStep, external: ExternalRun, folder: Path, artifacts: str) -> Ended:
         output = Output(run=external)
         facts: list[StepFact] = []
-        test: _Followed | None = None
+        test: Followed | None = None
         error: StepFailed | None = None
         for number, planned in enumerate(external.steps, 1):
             moved = replace(planned, container=with_artifacts(planned.container, artifacts))
             self._say(step, f"step {planned.name}")
-            followed: _Followed | None = None
+            followed: Followed | None = None
             try:
                 if planned.artifact is not None:
                     followed = self._made(step, moved, planned.artifact, folder, output)
@@ -175,7 +163,7 @@ class Containers:
             error=error,
         )
 
-    def _one(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> _Followed:
+    def _one(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> Followed:
         """One step; raises `_StepEnded` where it did not do its work."""
         discard(folder / log_of(planned))  # an earlier step may have put something there
         followed = self._follow(
@@ -192,7 +180,7 @@ class Containers:
 
     def _made(
         self, step: RunStep, planned: PlannedStep, artifact: PlannedArtifact, folder: Path, output: Output
-    ) -> _Followed | None:
+    ) -> Followed | None:
         """Run a step whose artefact is not there; None where it is, or another process made it meanwhile."""
         path = Path(artifact.path)
         if find_tree(path) is not None:
@@ -205,7 +193,7 @@ class Containers:
         with alone(path, on_wait=waiting):
             if find_tree(path) is not None:
                 return None
-            followed: _Followed | None = None
+            followed: Followed | None = None
             try:
                 with making(path, path.parents[1] / "quarantine", lambda _name: True, _require(artifact)) as made:
                     give(made / "out", planned.container.user)
@@ -232,12 +220,11 @@ class Containers:
         *,
         judge: Callable[[str], bool] | None = None,
         limit_s: int | None = None,
-    ) -> _Followed:
+    ) -> Followed:
         """Run one container to its end; it is stopped after ``limit_s`` seconds, and where ``judge`` has enough."""
-        clock = _Limit(self.engine, container.name, limit_s)
-        started = time.monotonic()
-        with log.open("x", encoding="utf-8") as stream, clock.running():
-            console = ConsoleLog(
+
+        def console(stream: TextIO) -> ConsoleLog:
+            return ConsoleLog(
                 stream=stream,
                 secrets=self.secrets,
                 on_event=None if step.external is not None else lambda event: self.watcher.event(step, event),
@@ -245,65 +232,16 @@ class Containers:
                 largest=LARGEST_LOG,
             )
 
-            def on_line(raw: str) -> None:
-                try:
-                    console.line(raw)
-                except OSError as exc:  # explained here, as the engine would take it for trouble of its own
-                    raise explanation(exc, log.parent) from exc
-                if judge is not None and judge(raw.rstrip("\r\n")):
-                    clock.stop()
-
-            with observed(self.engine, container) as look:
-                ended = self.engine.run(container, on_line)
-        seconds = time.monotonic() - started
-        return _Followed(exit=ended, seconds=seconds, timed_out=clock.timed_out, deployed=look.deployed)
+        return follow(self.engine, container, log, console, judge=judge, limit_s=limit_s)
 
 
 class _StepEnded(Exception):
     """A step ended and did not do its work; what it left in a folder that was being made is thrown away."""
 
-    def __init__(self, error: StepFailed, followed: _Followed) -> None:
+    def __init__(self, error: StepFailed, followed: Followed) -> None:
         super().__init__(error.message)
         self.error = error
         self.followed = followed
-
-
-class _Limit:
-    """Stops a container, by its name, when its time is over or when it is known to have failed."""
-
-    def __init__(self, engine: Engine, name: str, seconds: int | None) -> None:
-        self._engine = engine
-        self._name = name
-        self._seconds = seconds
-        self._stopping = False
-        self.timed_out = False
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        if self._seconds is None:
-            yield
-            return
-        timer = threading.Timer(self._seconds, self._time_is_over)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def stop(self) -> None:
-        """Stop the container, once; whoever calls goes on reading what it prints meanwhile."""
-        if not self._stopping:
-            self._stopping = True
-            threading.Thread(target=self._stop, daemon=True).start()
-
-    def _time_is_over(self) -> None:
-        self.timed_out = True
-        self._stop()
-
-    def _stop(self) -> None:
-        with contextlib.suppress(MlorchError):  # whoever follows the container hears of it as well
-            self._engine.stop(self._name)
 
 
 def _require(artifact: PlannedArtifact) -> Callable[[Mapping[str, str]], None]:
@@ -320,7 +258,7 @@ def _require(artifact: PlannedArtifact) -> Callable[[Mapping[str, str]], None]:
 
 
 def _failure(
-    external: ExternalRun, planned: PlannedStep, followed: _Followed, output: Output, folder: Path
+    external: ExternalRun, planned: PlannedStep, followed: Followed, output: Output, folder: Path
 ) -> StepFailed | None:
     """Why a step that ended did not do its work. A container that was killed for memory is told by its caller."""
     log = folder / log_of(planned)
@@ -338,7 +276,7 @@ def _failure(
     return error
 
 
-def _fact(planned: PlannedStep, followed: _Followed | None) -> StepFact:
+def _fact(planned: PlannedStep, followed: Followed | None) -> StepFact:
     return StepFact(
         name=planned.name,
         role=planned.role,
