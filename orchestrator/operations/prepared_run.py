@@ -63,9 +63,9 @@ class PreparedRun(PlannedRun):
         ``note`` stands in the record in place of the benchmark's, ``search`` where the rate was searched.
         """
         step = self.step(planned, cell, **changes)
-        about = self.record_contexts[planned.plan.benchmark]
-        about = replace(about, note=note or about.note, search=search)
-        return self.runner.run(step, about, number=number, total=total)
+        context = self.record_contexts[planned.plan.benchmark]
+        context = replace(context, note=note or context.note, search=search)
+        return self.runner.run(step, context, number=number, total=total)
 
 
 def prepare(
