@@ -10,18 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.common import (
-    ARCH_HELP,
-    ROUND_HELP,
-    context_options,
-    data_option,
-    engine_option,
-    locked_option,
-    pull_options,
-    results_option,
-    set_option,
-)
-from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.commands.run_options import hardware_options, source_options, what_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,71 +28,28 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
-@click.argument("benchmarks", nargs=-1, metavar="[BENCHMARK]...")
-@click.option(
-    "--target",
-    "-t",
-    default=None,
-    metavar="NAME",
-    help="Hardware target, or auto (default: auto, the best that is here).",
-)
+@what_options
 @click.option(
     "--suite",
     default="",
     metavar="NAME",
     help="All benchmarks of a suite (reference), beside those that are named; what cannot run here is left out.",
 )
-@click.option("--arch", default=None, metavar="NAME", help=ARCH_HELP)
-@click.option(
-    "--scenario",
-    "-s",
-    "scenarios",
-    multiple=True,
-    metavar="NAME|all",
-    help=f"{', '.join(SCENARIOS)} or all; repeatable (default: all).",
-)
 @click.option("--mode", "-m", default="all", metavar="MODE", help="performance, accuracy or all (default).")
-@click.option("--round", default="", metavar="NAME", help=ROUND_HELP)
 @click.option("--duration", default=None, metavar="TIME", help="Least duration of a performance test: 30s, 10m.")
 @click.option("--official", is_flag=True, help="The round's rules: 600 s, accuracy in every scenario.")
 @click.option("--target-qps", type=float, default=None, metavar="N", help="Rate of Server, expectation of Offline.")
 @click.option("--find", is_flag=True, help="Search the highest valid Server rate; kept for this system.")
-@click.option(
-    "--devices",
-    default="",
-    metavar="WHICH",
-    help="Devices of the target: all (default), 0,2 or 0-3, 0:1 (a part), count:2, uuid:…, pci:…; none.",
-)
-@click.option(
-    "--cpus",
-    default="",
-    metavar="LIST",
-    help="This host's processors to run on, as the kernel lists them: 0-3,8 (default: one thread of every core).",
-)
-@click.option(
-    "--wait/--no-wait",
-    default=True,
-    help="Wait for processors that another run on this host has (default), or fail at once.",
-)
-@set_option
-@click.option("--roles", default="", metavar="A,B", help="Parts in containers of their own: server,client.")
+@hardware_options
 @click.option("--endpoint", default="", metavar="URL", help="A server of OpenAI's interface that is there already.")
 @click.option("--model", "endpoint_model", default="", metavar="NAME", help="What the endpoint calls its model.")
 @click.option("--dataset", "endpoint_dataset", default="", metavar="NAME", help="Whose questions it gets: llm-chat.")
 @click.option("--endpoint-key-file", default="", metavar="FILE", help="The key that the endpoint wants.")
 @click.option("--endpoint-key-env", default="", metavar="NAME", help="The variable that holds it.")
 @click.option("--endpoint-ca-file", default="", metavar="FILE", help="Who vouches for its certificate (PEM).")
-@data_option
 @click.option("--dry-run", is_flag=True, help="Print the commands that would start each container; run nothing.")
 @click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
-@pull_options
-@click.option(
-    "--base-source", default="", metavar="SOURCE", help="Where the base image comes from; see `mlorch build`."
-)
-@locked_option
-@engine_option
-@results_option
-@context_options
+@source_options
 def command(
     results_dir: str | None, pull_policy: PullPolicy, context: Context, console: Console,
     *, dry_run: bool, no_build: bool, **options: Any,

@@ -15,6 +15,7 @@ from orchestrator.commands.common import (
     results_option,
     set_option,
 )
+from orchestrator.commands.run_options import devices_option, roles_option, target_option
 from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 @click.argument("benchmark", required=False)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @click.option("--role", default="", metavar="NAME", help="client (default), server, server-0, accuracy, or a step.")
-@click.option("--target", "-t", default=None, metavar="NAME", help="Hardware target, or auto (default).")
+@target_option
 @click.option(
     "--scenario", "-s", default="all", metavar="NAME", help=f"{', '.join(SCENARIOS)} (default: the benchmark's first)."
 )
 @click.option("--mode", "-m", default="all", metavar="MODE", help="performance or accuracy (default: its first test).")
-@click.option("--roles", default="", metavar="A,B", help="Parts in containers of their own: server,client.")
-@click.option("--devices", default="", metavar="WHICH", help="As `mlorch run`.")
+@roles_option
+@devices_option
 @set_option
 @data_option
 @pull_options

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.common import (
-    context_options,
-    data_option,
-    engine_option,
-    locked_option,
-    pull_options,
-    results_option,
-    set_option,
-)
+from orchestrator.commands.run_options import hardware_options, source_options, what_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,22 +20,13 @@ if TYPE_CHECKING:
 
 
 @click.command("tune")
-@click.argument("benchmarks", nargs=-1, metavar="[BENCHMARK]...")
-@click.option("--target", "-t", default=None, metavar="NAME", help="Hardware target, or auto (default: auto).")
-@click.option("--scenario", "-s", "scenarios", multiple=True, metavar="NAME|all", help="Repeatable (default: all).")
+@what_options
 @click.option("--trials", type=int, default=20, metavar="N", help="New trials of each scenario (default: 20).")
 @click.option("--for", "for_time", default=None, metavar="TIME", help="Begin no trial after this time: 10m.")
 @click.option("--seed", type=int, default=1, metavar="N", help="Of the sampler (default: 1).")
 @click.option("--show", is_flag=True, help="Show what was tried on this system; run nothing.")
-@click.option("--devices", default="", metavar="WHICH", help="Devices of the target, as `mlorch run` takes them.")
-@set_option
-@data_option
-@pull_options
-@click.option("--base-source", default="", metavar="SOURCE", help="Where the base image comes from.")
-@locked_option
-@engine_option
-@results_option
-@context_options
+@hardware_options
+@source_options
 def command(
     results_dir: str | None, pull_policy: PullPolicy, context: Context, console: Console,
     *, show: bool, trials: int, for_time: str | None, seed: int, **options: Any,

@@ -201,11 +201,15 @@ class RoleFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateTry:
-    """A test of a search: queries a second that were asked for and answered, and whether it was good enough."""
+    """A test of a search: queries a second that were asked for and answered (0: not known), whether it was good enough.
+
+    ``disturbed``: other programs had its processors meanwhile.
+    """
 
     rate: float
     answered: float
     valid: bool
+    disturbed: bool = False
     run_id: str = ""
     """Empty of a short test inside the container."""
 

@@ -90,16 +90,24 @@ def most_waiting(settings: Settings, effective: Effective) -> int:
     it and as the percentile lets be late in the whole test, nothing that follows makes the test VALID, however fast
     the server is.
     """
-    seconds = settings.loadgen.min_duration_ms / 1000
-    if settings.generation is not None:
-        able = (effective.calibration or {}).get("samples_per_second")
-        if not isinstance(able, float):
-            return 0
-        return math.ceil(able * max(OVERLOAD_SECONDS, OVERLOAD_SHARE * seconds))
-    values = effective.values
-    rate, limit = values["target_qps"], values["target_latency_ns"] / 1e9
-    late = (1 - values["target_latency_percentile"]) * max(rate * seconds, values["min_query_count"])
-    return round(OVERLOAD_FACTOR * (rate * limit + late)) + 1
+    values, seconds = effective.values, settings.loadgen.min_duration_ms / 1000
+    limits = []
+    if in_time := _longest_in_time(settings, values):
+        rate = values["target_qps"]
+        late = (1 - values["target_latency_percentile"]) * max(rate * seconds, values["min_query_count"])
+        limits.append(round(OVERLOAD_FACTOR * (rate * in_time + late)) + 1)
+    able = (effective.calibration or {}).get("samples_per_second")
+    if settings.generation is not None and isinstance(able, float):
+        limits.append(math.ceil(able * max(OVERLOAD_SECONDS, OVERLOAD_SHARE * seconds)))
+    return min(limits, default=0)
+
+
+def _longest_in_time(settings: Settings, values: Mapping[str, float | int]) -> float:
+    """Seconds that a query may take and be in time: of tokens until the last of them; 0 where there is no limit."""
+    if settings.generation is None:
+        return values["target_latency_ns"] / 1e9
+    first, each = values["ttft_latency_ns"], values["tpot_latency_ns"]
+    return (first + each * settings.generation.limit) / 1e9 if first and each else 0.0
 
 
 def run(settings: Settings, effective: Effective, samples: Samples, sut: System, folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.facts.containers import RECORD
 from orchestrator.operations.results import latest_session, no_results_error
-from orchestrator.results.compare import compare, key_of, pairs
+from orchestrator.results.compare import compare, key_of, pairs, system_of
 from orchestrator.results.store import Store
 from orchestrator.results.summary import summaries
 
@@ -93,15 +93,15 @@ def _runs(store: Store, reference: str, new: Sequence[Summary]) -> list[Summary]
 
 
 def _previous(store: Store, new: Sequence[Summary]) -> list[Entry]:
-    """The newest session before ``new`` that ran one of the same tests on the same target."""
-    wanted = {(*key_of(run.record), run.record.target) for run in new}
+    """The newest session before ``new`` that ran one of the same tests on the same target, or endpoint."""
+    wanted = {(*key_of(run.record), run.record.target, system_of(run.record)) for run in new}
     sessions = {run.record.session for run in new}
     oldest = min(run.record.started.unix_ns for run in new)
     for entry in store.entries():
         record = entry.record
         if record is None or record.session in sessions or record.started.unix_ns >= oldest:
             continue
-        if (*key_of(record), record.target) in wanted:
+        if (*key_of(record), record.target, system_of(record)) in wanted:
             return store.session(record)[::-1]
     raise NothingSelectedError(
         f"there is no earlier session in {store.root} that ran one of these tests on the same target",

@@ -31,11 +31,10 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     Raises `UsageError` and `DefinitionError` as the run itself, for a pull policy that cannot be kept too.
     """
     from orchestrator.host.facts import host_facts
-    from orchestrator.host.folders import data_home
     from orchestrator.operations.assets.provider import given_folders, planned_folder
+    from orchestrator.operations.findings import findings
     from orchestrator.operations.pull_policy import image_sources
     from orchestrator.operations.run_endpoint import planned_endpoint
-    from orchestrator.runs.tuning import load, tuning_file
 
     chosen = context.target(request.target, arch=request.arch)
     selection = selection_of(context, request, chosen)
@@ -67,7 +66,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
         request=request,
         planned=planned,
         environment=replace(environment, endpoint=planned_endpoint(request)),
-        tuned=load(tuning_file(data_home(), host.system_id)),
+        tuned=findings(request, host),
     )
     if request.find:
         say_what_is_not_searched(run, context.talk)

@@ -77,9 +77,8 @@ def prepare(
 ) -> PreparedRun:
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
-    from orchestrator.host.folders import data_home
+    from orchestrator.operations.findings import findings
     from orchestrator.runs.runner import Runner
-    from orchestrator.runs.tuning import load, tuning_file
 
     require_results_folder(request.results)
     answers = context.engine_answers  # asked here at the latest; while the engine answers this thread plans
@@ -106,7 +105,7 @@ def prepare(
         request=request,
         planned=planned,
         environment=environment,
-        tuned=load(tuning_file(data_home(), host.system_id)),
+        tuned=findings(request, host),
         record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
         runner=Runner(engine=engine, store=store, session=session_of(request, host, facts, key), watcher=watcher),
     )

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from orchestrator.operations.context import Context
     from orchestrator.operations.planned_benchmarks import PlannedBenchmark
-    from orchestrator.operations.progress import Progress
+    from orchestrator.operations.progress import Progress, Talk
+    from orchestrator.operations.run_processors import HeldProcessors
     from orchestrator.operations.run_request import RunRequest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.results.summary import Summary
@@ -29,9 +30,16 @@ WARM_AFTER_S = 0.5
 """Seconds until the first container is up: mlorch itself has nothing to do then."""
 
 
-def run(context: Context, request: RunRequest, progress: Progress, watcher: Watcher) -> Iterator[Summary]:
+def run(
+    context: Context,
+    request: RunRequest,
+    progress: Progress,
+    watcher: Watcher,
+    held: HeldProcessors | None = None,
+) -> Iterator[Summary]:
     """Run everything that ``request`` asks for; yields the summary of each test as it ends, its report written.
 
+    ``held`` has the processors where other runs come before it and after it.
     A test that fails or is INVALID has a summary that says so. Raises whatever stops the whole
     (`MlorchError`); a Ctrl-C or SIGTERM as `InterruptedRun`, with its record written.
     """
@@ -40,9 +48,9 @@ def run(context: Context, request: RunRequest, progress: Progress, watcher: Watc
 
     with signals_interrupt(), ready_endpoint(request, this_user().inside) as endpoint:
         prepared = prepare(context, request, progress, watcher, endpoint)
-        with with_processors(prepared, progress) as ready:
+        with with_processors(prepared, progress, held) as ready:
             _warm_report_later()
-            for outcome in outcomes(ready):
+            for outcome in outcomes(ready, progress):
                 summary = _reported(outcome)
                 ready.runner.engine.wait_removed()
                 yield summary
@@ -87,12 +95,12 @@ def last_of_each_test(done: Sequence[Summary]) -> tuple[Summary, ...]:
     return tuple({(one.record.benchmark, one.record.scenario, one.record.mode): one for one in done}.values())
 
 
-def outcomes(prepared: PreparedRun) -> Iterator[Outcome]:
+def outcomes(prepared: PreparedRun, talk: Talk) -> Iterator[Outcome]:
     """The tests of a prepared run, in order."""
     if prepared.request.find:
         from orchestrator.operations.run_find import find_all
 
-        yield from find_all(prepared)
+        yield from find_all(prepared, talk)
         return
     tests = list(prepared.tests())
     for number, (planned, cell) in enumerate(tests, 1):

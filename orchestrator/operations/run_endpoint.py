@@ -44,9 +44,9 @@ def check_endpoint(request: RunRequest) -> None:
         raise _refused("--endpoint needs the name of a model", "add --model NAME, as the server calls it")
     if not request.benchmarks:
         raise _refused("--endpoint needs the questions to ask", "add --dataset llm-chat")
-    if request.roles or request.find:
-        other = "--roles" if request.roles else "--find"
-        raise _refused(f"{other} and --endpoint exclude each other", "give one of them")
+    for name, given in {"--roles": request.roles, "--suite": request.suite}.items():
+        if given:
+            raise _refused(f"{name} and --endpoint exclude each other", "give one of them")
     if request.endpoint_key_file and request.endpoint_key_env:
         raise _refused("the key comes from a file or a variable, not both", "give one of them")
 

@@ -3,45 +3,75 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.record import RateSearch, RateTry
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.operations.findings import keep
 from orchestrator.operations.run_rates import lacks_rate, measured_rate, rate_from
 from orchestrator.runs.rate_search import Search, with_margin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from orchestrator.operations.planned_benchmarks import PlannedBenchmark
     from orchestrator.operations.prepared_run import PreparedRun
+    from orchestrator.operations.progress import Talk
     from orchestrator.plan.run.cells import Cell
     from orchestrator.runs.runner import Outcome
 
 MARGIN = 0.9
 """Of the highest rate that was VALID: with it the next run is VALID nine times in ten (decision 0017)."""
 
+AGAIN = 2
+"""How often a test is made again whose figure is to be kept, and which other programs disturbed."""
+
+GONE = 5
+"""So many failed tests in turn: the search halves the step with each, so that a server that was there has answered."""
 EXPECTATIONS = ("target_qps", "expected_latency_ns")
 
 
-def find_all(prepared: PreparedRun) -> Iterator[Outcome]:
+def find_all(prepared: PreparedRun, talk: Talk) -> Iterator[Outcome]:
     """Every test that the request asks for; in place of Server's one test, a search and its best test."""
     for planned, cell in prepared.tests():
         if cell.mode == "accuracy":
             yield prepared.run(planned, cell)
         elif SCENARIOS[cell.scenario].has_searched_rate:
-            yield _find_rate(prepared, planned, cell)
+            yield _find_rate(prepared, planned, cell, talk)
         else:
-            yield _measure(prepared, planned, cell)
+            yield _measure(prepared, planned, cell, talk)
 
 
-def _measure(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> Outcome:
+def _measure(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell, talk: Talk) -> Outcome:
     """One test; what it measured becomes the expectation of the next, if it was VALID."""
-    outcome = prepared.run(planned, cell, system=tuned_layout(prepared, planned, cell))
+    layout = tuned_layout(prepared, planned, cell)
+    outcome = Repeats().undisturbed(lambda: prepared.run(planned, cell, system=layout))
     found = expectation(outcome, cell.scenario)
     if outcome.record.valid and found:
-        _keep(prepared, planned, cell, outcome, found)
+        _keep(prepared, planned, cell, outcome, found, talk)
     return outcome
+
+
+@dataclass(slots=True)
+class Repeats:
+    """How many tests may still be made again because of what else ran."""
+
+    left: int = AGAIN
+
+    def undisturbed(self, test: Callable[[], Outcome]) -> Outcome:
+        """The outcome of ``test``, which is made again while other programs disturb it; the last one counts."""
+        outcome = test()
+        while is_disturbed(outcome) and self.left:
+            self.left -= 1
+            outcome = test()
+        return outcome
+
+
+def is_disturbed(outcome: Outcome) -> bool:
+    """Whether other programs had a test's processors, as far as anybody saw."""
+    found = outcome.record.disturbance
+    return found is not None and found.disturbed is True
 
 
 def expectation(outcome: Outcome, scenario: str) -> dict[str, float | int]:
@@ -77,14 +107,20 @@ class _Probes:
         return outcome
 
     def probe(self, rate: float) -> RateTry:
-        """The test at ``rate``; one that failed raises, as a search over failures finds nothing."""
+        """The test at ``rate``. One that failed raises, as a search over failures finds nothing.
+
+        A server may break down, or refuse what is too much for it, at a higher rate than one that was VALID: that is
+        an answer, unless so many tests in turn fail that it must be gone.
+        """
         outcome = self.test(rate)
         if outcome.error is not None:
-            raise outcome.error
+            able = any(one.record.valid and (effective_rate(one) or rate) < rate for one in self.outcomes)
+            if not able or all(one.error is not None for one in self.outcomes[-GONE:]):
+                raise outcome.error
         return rate_try(outcome, rate)
 
 
-def _find_rate(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> Outcome:
+def _find_rate(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell, talk: Talk) -> Outcome:
     """The search, begun at what the harness finds itself. Its result is a VALID test at the rate that is stored."""
     probes = _Probes(prepared, planned, cell, tuned_layout(prepared, planned, cell))
     rate = None
@@ -97,18 +133,27 @@ def _find_rate(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> 
     start = effective_rate(first)
     if first.error is not None or start is None:
         return first
-    probes.layout |= layout(first)
-    search = Search(probes.probe)
+    if not is_served(prepared, planned):
+        probes.layout |= layout(first)
+    search, repeats = Search(probes.probe), Repeats()
     best = search.run(start, first=rate_try(first, start))
     if best is None:
         return probes.outcomes[-1]
     for rate in with_margin(best, MARGIN):
         told = RateSearch(by="find", tries=tuple(search.tries), best=best, margin=rate / best, stopped=search.stopped)
-        outcome = probes.test(rate, told)
+        outcome = repeats.undisturbed(partial(probes.test, rate, told))
         if outcome.record.valid:
-            _keep(prepared, planned, cell, outcome, {"target_qps": round(rate, 3)})
+            _keep(prepared, planned, cell, outcome, {"target_qps": round(rate, 3)}, talk)
             break
     return probes.outcomes[-1]
+
+
+def is_served(prepared: PreparedRun, planned: PlannedBenchmark) -> bool:
+    """Whether servers answer: they share out their processors themselves, and the harness's layout is nobody's finding.
+
+    Of them `findings.what_ran` says for what a finding holds.
+    """
+    return bool(prepared.request.endpoint or planned.workload.benchmark.roles)
 
 
 def tuned_layout(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> dict[str, float | int | str]:
@@ -130,6 +175,7 @@ def rate_try(outcome: Outcome, rate: float) -> RateTry:
         rate=rate,
         answered=round(answered * rate / scheduled, 3),
         valid=outcome.record.valid is True,
+        disturbed=is_disturbed(outcome),
         run_id=outcome.record.run_id,
     )
 
@@ -154,24 +200,33 @@ def layout(outcome: Outcome) -> dict[str, float | int]:
 
 
 def _keep(
-    prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell, outcome: Outcome, settings: dict[str, float | int]
+    prepared: PreparedRun,
+    planned: PlannedBenchmark,
+    cell: Cell,
+    outcome: Outcome,
+    settings: dict[str, float | int],
+    talk: Talk,
 ) -> None:
-    """Store what was found, with the layout it was found with: a next run has nothing left to measure."""
-    from orchestrator.host.folders import data_home
-    from orchestrator.runs.tuning import Tuned, store, tuning_file
+    """Store what was found, with the layout it was found with: a next run has nothing left to measure.
 
+    Of a test that was disturbed nothing is stored: the next run would be held to what other programs left.
+    """
+    record = outcome.record
+    if record.disturbance is not None and record.disturbance.reasons:
+        talk.warn(
+            f"{record.benchmark} {cell.scenario}: nothing is kept for the next run, as the test that shows it was "
+            f"disturbed: {'; '.join(record.disturbance.reasons)}. Run --find again when less else runs here, or on "
+            "other processors (--cpus)"
+        )
+        return
     before = prepared.stored(planned, cell.scenario)
-    kept = tuned_layout(prepared, planned, cell)
-    tuned = Tuned(
-        benchmark=planned.plan.benchmark,
-        target=planned.plan.target,
-        scenario=cell.scenario,
-        content_id=planned.plan.layers[-1].content_id,
-        settings={**kept, **settings, **layout(outcome)},
-        run_id=outcome.record.run_id,
-        found=outcome.record.started.utc,
-        devices=prepared.request.devices,
+    tuned = tuned_layout(prepared, planned, cell)
+    measured = {} if is_served(prepared, planned) else layout(outcome)
+    keep(
+        prepared,
+        planned,
+        record,
+        settings={**tuned, **settings, **measured},
+        by="tune" if tuned else "find",
         parameters={} if before is None else before.parameters,
-        by="tune" if kept else "find",
     )
-    store(tuning_file(data_home(), prepared.environment.host.system_id), tuned)

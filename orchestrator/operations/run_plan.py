@@ -113,17 +113,10 @@ class PlannedRun:
         return step_of(planned, self.environment, cell, replace(choices, **changes))  # type: ignore[arg-type]
 
     def stored(self, planned: PlannedBenchmark, scenario: str) -> Tuned | None:
-        """What `--find` or `tune` stored for a scenario on this system, with exactly this image and these devices.
+        """What `--find` or `tune` stored for a scenario, with exactly this image and these devices."""
+        from orchestrator.operations.findings import stored
 
-        Of an endpoint nothing, as it is another system.
-        """
-        from orchestrator.runs.tuning import key_of, tuned_for
-
-        if self.request.endpoint:
-            return None
-        plan = planned.plan
-        key = key_of(plan.benchmark, plan.target, scenario, self.request.devices)
-        return tuned_for(self.tuned, key=key, content_id=plan.layers[-1].content_id)
+        return stored(self, planned, scenario)
 
 
 def say_what_is_not_searched(planned: PlannedRun, talk: Talk) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,13 @@ from orchestrator.plan.run.processors import core_advice, require_allowed, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
     from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.operations.progress import Talk
     from orchestrator.operations.run_plan import PlannedRun
     from orchestrator.plan.run.workload import RunEnvironment
+    from orchestrator.runs.reservation import Reserved
 
 
 def check_processors(environment: RunEnvironment, talk: Talk) -> None:
@@ -38,17 +40,52 @@ def processors_of(run: PlannedRun) -> tuple[int, ...]:
     return whole_cores(host, tuple(sorted(cpus)))
 
 
+class HeldProcessors:
+    """Processors that several runs have one after the other: reserved for the first, and had until the block ends.
+
+    So no other mlorch slips in between them, while images of the next are built.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._cpus: tuple[int, ...] = ()
+        self.reserved: Reserved | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def reserve(self, prepared: PreparedRun, talk: Talk) -> Reserved:
+        """The processors of a run, and those of the runs before it. Raises as `reserve`."""
+        from orchestrator.runs.reservation import reserve
+
+        session, wait = prepared.runner.session.name, prepared.request.wait
+        wanted = tuple(sorted({*processors_of(prepared), *self._cpus}))
+        if self.reserved is None or wanted != self._cpus:
+            # All anew and not only what is missing: whoever has some and waits for others may wait for ever.
+            self._stack.close()
+            self.reserved = None
+            held = reserve(wanted, session, wait=wait, say=talk.say, warn=talk.warn)
+            self.reserved, self._cpus = self._stack.enter_context(held), wanted
+        return self.reserved
+
+
 @contextmanager
-def with_processors(prepared: PreparedRun, talk: Talk) -> Iterator[PreparedRun]:
-    """The run with its processors reserved for as long as the block lasts. Raises as `reserve`."""
+def with_processors(prepared: PreparedRun, talk: Talk, held: HeldProcessors | None = None) -> Iterator[PreparedRun]:
+    """The run with its processors reserved for as long as the block lasts, or as ``held`` has them.
+
+    Raises as `reserve`.
+    """
     from orchestrator.host.facts import host_facts
-    from orchestrator.runs.reservation import reserve
     from orchestrator.runs.sweep import sweep_and_warn
 
-    runner, request = prepared.runner, prepared.request
-    cpus = processors_of(prepared)
-    with reserve(cpus, runner.session.name, wait=request.wait, say=talk.say, warn=talk.warn) as reserved:
-        if reserved.facts.waited_s:
+    runner = prepared.runner
+    with ExitStack() as stack:
+        held = held or stack.enter_context(HeldProcessors())
+        before, reserved = held.reserved, held.reserve(prepared, talk)
+        if reserved is not before and reserved.facts.waited_s:
             # Whom it waited for may have been killed, and its container still run; what was free then is not what is.
             sweep_and_warn(runner.engine, talk.warn)
             prepared = replace(prepared, environment=replace(prepared.environment, host=host_facts()))

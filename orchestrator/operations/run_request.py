@@ -1,6 +1,7 @@
 """What a run is asked for: one frozen request for the command line, the API and a scheduler.
 
-An option of `mlorch run` is one field here and one `click.option` in `commands/run.py`.
+An option of `mlorch run` is one field here and one `click.option` in `commands/run.py`, or in
+`commands/run_options.py` where `mlorch tune` takes it too.
 """
 
 from __future__ import annotations

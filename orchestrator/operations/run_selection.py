@@ -46,6 +46,7 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
     for name in names:
         what = benchmark_in(catalog, name, request.round).definition
         cells(request, what)
+        _require_questions(catalog, request, what)
         _require_official(catalog, request, what)
         if request.official:
             require_rules(catalog.benchmark(name))
@@ -57,6 +58,17 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         round=request.round,
         changes=changes,
     )
+
+
+def _require_questions(catalog: Catalog, request: RunRequest, what: Benchmark) -> None:
+    """Whether a server of text can be asked what a benchmark asks. Raises `UsageError`: `endpoint`."""
+    if request.endpoint and what.generation is None:
+        able = [one.definition.name for one in catalog.benchmarks() if one.definition.generation is not None]
+        raise UsageError(
+            f"benchmark `{what.name}` asks for no text, so a server of OpenAI's interface cannot answer it",
+            hint=f"--dataset: {', '.join(able)}",
+            slug="endpoint",
+        )
 
 
 def _require_official(catalog: Catalog, request: RunRequest, what: Benchmark) -> None:

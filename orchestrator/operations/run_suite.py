@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DefinitionError, HostLimitError, MlorchError, StepFailed, UsageError
 from orchestrator.operations.run import run, write_report
+from orchestrator.operations.run_processors import HeldProcessors
 from orchestrator.operations.run_records import new_session
 from orchestrator.operations.run_selection import selection_of
 from orchestrator.operations.suites import benchmarks_of_suite
@@ -44,19 +45,22 @@ class SuiteRun:
         done: list[Summary] = []
         session, names = new_session(), self.chosen.names
         try:
-            for number, name in enumerate(names, 1):
-                progress.say(f"{self.chosen.suite} {number}/{len(names)}: {name}")
-                for summary in self._benchmark(name, session, progress, watcher):
-                    done.append(summary)
-                    yield summary
+            with HeldProcessors() as held:
+                for number, name in enumerate(names, 1):
+                    progress.say(f"{self.chosen.suite} {number}/{len(names)}: {name}")
+                    for summary in self._benchmark(name, session, progress, watcher, held):
+                        done.append(summary)
+                        yield summary
         finally:
             if done:
                 self.report = write_report(self.request.results / f"report-{session}.html", done)
 
-    def _benchmark(self, name: str, session: str, progress: Progress, watcher: Watcher) -> Iterator[Summary]:
+    def _benchmark(
+        self, name: str, session: str, progress: Progress, watcher: Watcher, held: HeldProcessors
+    ) -> Iterator[Summary]:
         request = replace(self.request, suite="", benchmarks=(name,), session=session)
         try:
-            yield from run(self.context, request, progress, watcher)
+            yield from run(self.context, request, progress, watcher, held)
         except (StepFailed, UsageError, DefinitionError, HostLimitError) as error:
             self.failed.append((name, error))
             progress.warn(f"{name} did not run to its end: {error.message} [{error.slug}]")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.operations.findings import what_ran
+from orchestrator.operations.run_processors import with_processors
 from orchestrator.operations.tune_study import Study, Tuning
 from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.tunables import searched_parameters
@@ -61,21 +63,33 @@ def tune(
     from orchestrator.operations.prepared_run import prepare
 
     budget = budget.checked()
+    if request.endpoint:
+        raise UsageError(
+            "what is behind an endpoint cannot be tuned: it is not mlorch that starts it",
+            hint="`mlorch run --endpoint … --find` searches the rate that it takes",
+            slug="endpoint",
+        )
     with signals_interrupt():
         prepared = prepare(context, request, progress, watcher)
-        cells = [(one, cell) for one, cell in prepared.tests() if cell.mode == "performance"]
-        studies = [
-            _study(prepared, planned, cell) for planned, cell in cells if _measurable(planned, cell, request, progress)
-        ]
-        if not any(study.parameters for study in studies):
-            raise NothingSelectedError(
-                "no parameter of these tests may be searched",
-                hint="a harness's recipe declares them: `tunables`, or `tune` of a program's parameter",
-            )
-        end = time.monotonic() + budget.seconds
-        for study in studies:
-            if study.parameters:
-                yield study.run(budget.trials, budget.seed, end)
+        studies = _studies(prepared, progress)
+        with with_processors(prepared, progress) as ready:
+            end = time.monotonic() + budget.seconds
+            for study in studies:
+                yield replace(study, prepared=ready).run(budget.trials, budget.seed, end)
+
+
+def _studies(prepared: PreparedRun, progress: Progress) -> list[Study]:
+    """A search for each test that has something to search. Raises `NothingSelectedError` where none has."""
+    cells = [(one, cell) for one, cell in prepared.tests() if cell.mode == "performance"]
+    measurable = [(one, cell) for one, cell in cells if _measurable(one, cell, prepared.request, progress)]
+    studies = [_study(prepared, planned, cell) for planned, cell in measurable]
+    found = [study for study in studies if study.parameters]
+    if not found:
+        raise NothingSelectedError(
+            "no parameter of these tests may be searched",
+            hint="a harness's recipe declares them: `tunables`, or `tune` of a program's parameter",
+        )
+    return found
 
 
 def tried(home: Path, system_id: str, benchmarks: tuple[str, ...] = ()) -> list[Tuning]:
@@ -122,7 +136,7 @@ def _study(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -> Stud
         cpus=cpus,
         parameters=searched_parameters(planned.workload, cell.scenario, cpus),
         key=key_of(plan.benchmark, plan.target, cell.scenario, prepared.request.devices),
-        content_id=plan.layers[-1].content_id,
+        content_id=what_ran(prepared, planned),
         file=trials_file(data_home(), prepared.environment.host.system_id),
     )
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.operations.run_find import expectation, layout
+from orchestrator.operations.findings import keep
+from orchestrator.operations.run_find import expectation, is_disturbed, layout
+from orchestrator.operations.run_rates import next_settings
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.tunables import fitting
 from orchestrator.runs.parameter_search import ParameterSearch, best_of
@@ -29,6 +31,8 @@ SHORT_MS, LONG_MS = 1000, 4000
 SEARCHES = 2.5
 """So much longer where a test begins with a search for its rate, which takes as long as the test."""
 NOTE = "a trial of `mlorch tune`; no result of its own"
+CONFIRMATIONS = 3
+"""Whole tests at most of what is to be kept, until one is VALID."""
 REPEATS = 30
 """So often another trial is asked for where one was made already; then everything near was tried."""
 
@@ -222,12 +226,18 @@ class Study:
         return replace(told, trials=tuple(self.trials), why=why)
 
     def _confirmed(self, best: Trial) -> Outcome:
-        """A test of the best trial, and another where the first is not VALID: one verdict may be other load's doing."""
-        choices = self._choices(best.parameters)
-        outcome = self.prepared.run(self.planned, self.cell, target_qps=None, **choices)
-        if outcome.record.valid:
-            return outcome
-        return self.prepared.run(self.planned, self.cell, target_qps=None, **choices)
+        """A whole test of the best trial, and more where one is not VALID: at another rate where its own was a guess.
+
+        Else as it was, since one verdict may be other load's doing.
+        """
+        choices: dict[str, Any] = {"target_qps": None, **self._choices(best.parameters)}
+        outcome = self.prepared.run(self.planned, self.cell, **choices)
+        for _ in range(CONFIRMATIONS - 1):
+            if outcome.record.valid:
+                break
+            choices |= next_settings(outcome)
+            outcome = self.prepared.run(self.planned, self.cell, **choices)
+        return outcome
 
     def _accuracy_lost(self, trial: Trial) -> str:
         """Why a trial cannot be kept: answers depend on one of its parameters, and their accuracy does not hold."""
@@ -246,26 +256,19 @@ class Study:
         return why
 
     def _keep(self, best: Trial, outcome: Outcome) -> Tuned:
-        from orchestrator.host.folders import data_home
-        from orchestrator.runs.tuning import Tuned, store, tuning_file
-
         choices = self._choices(best.parameters)
-        # A rate at its limit is `--find`'s to store; here the next run searches it briefly.
-        expected = {} if SCENARIOS[self.cell.scenario].has_searched_rate else expectation(outcome, self.cell.scenario)
-        tuned = Tuned(
-            benchmark=self.planned.plan.benchmark,
-            target=self.planned.plan.target,
-            scenario=self.cell.scenario,
-            content_id=self.content_id,
+        # A rate at its limit is `--find`'s to store; here the next run searches it briefly. What a disturbed test
+        # measured is no expectation either: the next run measures its own.
+        searched = SCENARIOS[self.cell.scenario].has_searched_rate or is_disturbed(outcome)
+        expected = {} if searched else expectation(outcome, self.cell.scenario)
+        return keep(
+            self.prepared,
+            self.planned,
+            outcome.record,
             settings={**layout(outcome), "cpus": self.cpus, **choices["system"], **expected},
-            run_id=outcome.record.run_id,
-            found=outcome.record.started.utc,
-            devices=self.prepared.request.devices,
-            parameters=choices["parameters"],
             by="tune",
+            parameters=choices["parameters"],
         )
-        store(tuning_file(data_home(), self.prepared.environment.host.system_id), tuned)
-        return tuned
 
 
 def latest(trials: list[Trial]) -> list[Trial]:

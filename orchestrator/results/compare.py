@@ -72,6 +72,11 @@ def key_of(record: RunRecord) -> tuple[str, str, str]:
     return (record.benchmark, record.scenario, record.mode)
 
 
+def system_of(record: RunRecord) -> str:
+    """The server that was measured where it was there already; empty where mlorch started all that was measured."""
+    return "" if record.endpoint is None else f"{record.endpoint.model} at {record.endpoint.url}"
+
+
 def pairs(was: Sequence[Summary], now: Sequence[Summary]) -> list[tuple[Summary, Summary]]:
     """The runs that can be compared, in the order of ``now``; of several with one key the newest counts.
 
@@ -215,7 +220,20 @@ def _differences(was: RunRecord, now: RunRecord) -> Iterator[Difference]:
             yield Difference(what=name, was=old.get(name), now=new.get(name))
 
 
-_ORDER = ("target", "model", "dataset", "image", "layer", "recipe", "setting", "container", "engine", "host", "mlorch")
+_ORDER = (
+    "endpoint",
+    "target",
+    "model",
+    "dataset",
+    "image",
+    "layer",
+    "recipe",
+    "setting",
+    "container",
+    "engine",
+    "host",
+    "mlorch",
+)
 
 
 def _rank(name: str) -> tuple[int, str]:
@@ -233,6 +251,9 @@ def _facts(record: RunRecord) -> dict[str, object]:
         "container memory": record.container.memory,
         "container devices": sorted((*record.container.devices, *record.container.cdi_devices)),
     }
+    if record.endpoint is not None:
+        found |= {"endpoint": system_of(record)}
+        found |= {f"endpoint {name}": text for name, text in record.endpoint.said.items()}
     found |= {f"layer {layer.name}": layer.content_id for layer in record.image.layers}
     found |= {f"setting {name}": setting.value for name, setting in record.settings.items()}
     for asset in (record.model, record.dataset):

@@ -123,6 +123,11 @@ class DisturbanceMeter:
         else:
             self._wake.set()  # its container runs: time to find its control group
 
+    @property
+    def began(self) -> bool:
+        """Whether it ever watched."""
+        return self._thread is not None
+
     def found(self) -> Disturbance:
         """The figures of the window, and what marks the result as disturbed."""
         sums, count = self._sums, len(self._cpus)

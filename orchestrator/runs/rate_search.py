@@ -34,15 +34,18 @@ class Search:
     probe: Callable[[float], RateTry]
     tries: list[RateTry] = field(default_factory=list)
     stopped: str = ""
+    _repeated: set[int] = field(default_factory=set)
+    """Of ``tries`` those that say nothing of the server, and were made again."""
 
     def run(self, start: float, *, first: RateTry | None = None) -> float | None:
         """The highest rate that was VALID below every one that was not, None when there was none.
 
         First up (or down) in growing steps until the verdict changes, then bisection in the geometric middle. A test
         that was saturated says what the server answers: no rate above that is tried, and the next is just below it.
-        At most `MAX_PROBES` tests. ``first`` is the test at ``start`` when that was made already.
+        A test that was not VALID while other programs had its processors says nothing of the server: it is made again,
+        once. At most `MAX_PROBES` tests. ``first`` is the test at ``start`` when that was made already.
         """
-        tried = self._test(start) if first is None else self._note(first)
+        tried = self._test(start) if first is None else self._judged(first)
         step = STEP
         while self._left() and (not self._valid() or self._worst() == math.inf):
             tried = self._test(self._further(tried, step))
@@ -60,7 +63,7 @@ class Search:
         """The next rate of the coarse phase: up from a valid one, down from another."""
         if last.valid:
             return last.rate * step
-        if saturated(last) and last.answered:
+        if saturated(last):
             return min(last.rate / TOLERANCE, last.answered * JUST_BELOW)
         return last.rate / step
 
@@ -73,7 +76,10 @@ class Search:
         return [one.rate for one in self.tries if one.valid]
 
     def _invalid(self) -> list[float]:
-        return [one.rate for one in self.tries if not one.valid]
+        return [one.rate for one in self._counted() if not one.valid]
+
+    def _counted(self) -> list[RateTry]:
+        return [one for number, one in enumerate(self.tries) if number not in self._repeated]
 
     def _worst(self) -> float:
         """The least rate that cannot be: one that was INVALID, or what a saturated server answered.
@@ -82,15 +88,18 @@ class Search:
         """
         worst = min(self._invalid(), default=math.inf)
         best = self.best() if self._valid() else 0.0
-        able = [one.answered for one in self.tries if saturated(one) and one.answered > best]
+        able = [one.answered for one in self._counted() if saturated(one) and one.answered > best]
         return min([worst, *able])
 
     def _why(self) -> str:
         """Why there was no further test, in words for the record."""
-        full = [one for one in self.tries if saturated(one)]
+        full = [one for one in self._counted() if saturated(one)]
+        failed = [one.rate for one in self._counted() if not one.valid and not one.answered]
         if full:
             least = min(full, key=lambda one: one.rate)
             words = f"saturated: of {least.rate:,.1f} queries/s it answered {least.answered:,.1f}"
+        elif failed:
+            words = f"failed: at {min(failed):,.1f} queries/s the test did not come to its end"
         else:
             words = "" if self._valid() else "no test was VALID"
         if self._valid() and self._worst() / self.best() <= TOLERANCE:
@@ -101,7 +110,15 @@ class Search:
         return len(self.tries) < MAX_PROBES
 
     def _test(self, rate: float) -> RateTry:
-        return self._note(self.probe(rate))
+        return self._judged(self.probe(rate))
+
+    def _judged(self, tried: RateTry) -> RateTry:
+        """``tried``, or the test that was made in its place."""
+        self._note(tried)
+        if tried.valid or not tried.disturbed or not self._left():
+            return tried
+        self._repeated.add(len(self.tries) - 1)
+        return self._note(self.probe(tried.rate))
 
     def _note(self, tried: RateTry) -> RateTry:
         self.tries.append(tried)
@@ -109,8 +126,11 @@ class Search:
 
 
 def saturated(tried: RateTry) -> bool:
-    """Whether the queue grew over the test: fewer queries were answered a second than came."""
-    return not tried.valid and tried.answered < KEPT_UP * tried.rate
+    """Whether the queue grew over the test: fewer queries were answered a second than came.
+
+    Of a test that failed nobody knows what it answered.
+    """
+    return not tried.valid and 0 < tried.answered < KEPT_UP * tried.rate
 
 
 def with_margin(best: float, margin: float) -> list[float]:

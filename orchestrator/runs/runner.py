@@ -120,7 +120,8 @@ class Runner:
                 ended = containers.run(step, folder)
             record = replace(record, disturbance=meter.found())
         except BaseException as exc:  # noqa: BLE001 (always raised again)
-            record = replace(record, roles=with_ended_roles(record.roles, containers.roles))
+            seen = meter.found() if meter.began else None
+            record = replace(record, disturbance=seen, roles=with_ended_roles(record.roles, containers.roles))
             self._cut_short(record, folder, exc, step.results_owner)
         left = {**ended.left, **take_back(folder, step.results_owner)}
         if ended.exit is not None:

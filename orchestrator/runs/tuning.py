@@ -1,5 +1,7 @@
 """What `mlorch run --find` and `mlorch tune` found on a system, kept for the next run: one JSON file a system.
 
+A system is this host, or a server that was there already.
+
 An entry is bound to benchmark, target, scenario and the image's content id: a
 changed image must be measured again, and so must other devices. Settings are LoadGen's (`docs/run-contract.md`).
 """
@@ -37,6 +39,8 @@ class Tuned:
     """Of an external harness, as ``--set`` would say them."""
     by: str = "find"
     """What found the layout: ``find`` (it is what calibration chose then) or ``tune``."""
+    endpoint: str = ""
+    """Whose finding it is where that is a server that was there already: its model and address, for people."""
 
     @property
     def key(self) -> str:

@@ -58,10 +58,12 @@ def test_find_ends_with_a_test_at_the_rate_that_it_stores(mlorch, results, home)
     assert search["stopped"]
     assert any(one["valid"] for one in search["tries"])
     assert all((results / one["run_id"] / "run.json").is_file() for one in search["tries"])
-    if found["valid"]:
-        (again,) = run(mlorch, results, home, "-s", "Server", "--duration", "2s")
-        setting = json.loads(Path(again["record"]).read_text())["settings"]["loadgen.target_qps"]
+    again = run(mlorch, results, home, "-s", "Server", "--duration", "2s")[0]
+    setting = json.loads(Path(again["record"]).read_text())["settings"]["loadgen.target_qps"]
+    if found["valid"] and not found["disturbed"]:
         assert (setting["value"], setting["source"]) == (pytest.approx(rate["value"], rel=1e-3), "system")
+    else:  # on a machine that others use
+        assert setting["source"] != "system"
 
 
 def test_tune_keeps_its_trials_and_the_next_run_has_the_best(mlorch, results, home):

@@ -94,6 +94,20 @@ def test_each_scenario_times_tokens(document, tmp_path, scenario):
         assert effective["min_query_count"]["value"] == 64
 
 
+def test_a_rate_that_is_far_too_high_ends_the_test_when_no_more_can_be_in_time(document, tmp_path):
+    """The rate is given, as `--find` gives it, so that nothing was calibrated: the limits of latency say when."""
+    document["scenario"] = "Server"
+    document["loadgen"] |= {
+        "min_duration_ms": 3000, "target_qps": 3000, "ttft_latency_ns": 20_000_000, "tpot_latency_ns": 5_000_000,
+    }  # fmt: skip
+    code, output, record = run(document, tmp_path)
+    assert code == 0, output
+    assert record["calibration"] is None
+    assert "Result is : INVALID" in (tmp_path / "mlperf_log_summary.txt").read_text()
+    done = [json.loads(line)["done"] for line in output.splitlines() if line.startswith('{"event": "progress"')]
+    assert 1000 < done[-1] < 6000, "of the 9,000 queries of three seconds"
+
+
 @pytest.mark.parametrize("scenario", ["Offline", "SingleStream"])
 def test_every_sample_is_answered_with_its_tokens_and_their_count(document, tmp_path, scenario):
     document |= {"scenario": scenario, "mode": "accuracy"}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli import run
 from orchestrator.errors import UsageError
 from orchestrator.facts.endpoints import Endpoint, EndpointFact
 from orchestrator.operations.run_endpoint import planned_endpoint, ready_endpoint
@@ -39,8 +40,8 @@ def test_the_data_set_is_the_benchmark_that_is_run():
         ({"endpoint": "http://there:99999"}, "no address"),
         ({"endpoint": "http://user:pass@there"}, "user, password"),
         ({"endpoint": "http://there/v1?key=abc"}, "query"),
-        ({"find": True}, "exclude each other"),
         ({"roles": "server,client"}, "exclude each other"),
+        ({"suite": "reference"}, "exclude each other"),
         ({"endpoint_key_file": "a", "endpoint_key_env": "B"}, "not both"),
     ],
 )
@@ -48,6 +49,13 @@ def test_options_that_do_not_fit_are_refused(options, words):
     with pytest.raises(UsageError, match=words) as caught:
         asked(**options)
     assert "pass" not in str(caught.value) or "password" in str(caught.value)
+
+
+def test_a_benchmark_that_asks_for_no_text_is_refused_before_anything_is_made(capsys):
+    words = ["run", "--endpoint", "http://127.0.0.1:1", "--model", "m", "--dataset", "image-fashion", "-t", "cpu"]
+    assert run([*words, "--dry-run", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["slug"], error["hint"]) == ("endpoint", "--dataset: llm-chat")
 
 
 @pytest.mark.parametrize(

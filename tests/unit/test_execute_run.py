@@ -214,13 +214,26 @@ def test_a_device_that_is_gone_at_the_start_is_a_failed_run_with_its_reason(run_
 
 
 def test_a_lost_engine_interrupts(run_it, tmp_path):
-    def lost(_results, _line):
+    def lost(_results, on_line):
+        on_line('{"event": "phase", "name": "test"}')
         raise EngineError("the engine stopped answering")
 
     with pytest.raises(EngineError) as error:
         run_it(FakeEngine(lost))
     assert error.value.exit_code == 4
-    assert record_in(tmp_path).status == "interrupted"
+    record = record_in(tmp_path)
+    assert record.status == "interrupted"
+    assert record.disturbance.load, "what else ran meanwhile may be why"
+
+
+def test_of_a_run_that_never_began_nobody_claims_what_else_ran(run_it, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("orchestrator.runs.runner.prepare_folder", full)
+    with pytest.raises(StepFailed):
+        run_it(FakeEngine(done))
+    assert record_in(tmp_path).disturbance is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

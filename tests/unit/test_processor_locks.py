@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +19,7 @@ from orchestrator.facts.processors import Holder
 from orchestrator.host import processor_locks
 from orchestrator.host.process import this_process
 from orchestrator.host.processor_locks import NoLock, holders, lock, lock_name, shared_folder
+from orchestrator.operations import run_processors
 from orchestrator.runs import reservation
 
 pytestmark = pytest.mark.processes
@@ -300,3 +302,42 @@ def test_without_a_folder_for_all_the_run_goes_on_and_says_so(monkeypatch):
         reserved.at("r")
         assert reserved.other_runs([0]) == ()
     assert warned == [f"other runs may use the same processors: {reserved.facts.unreserved[0]}"]
+
+
+@pytest.fixture
+def suite_of(monkeypatch, folder):
+    """Gives a reservation for several runs, and a function that makes a run on the processors that are named."""
+    monkeypatch.setattr(reservation, "shared_folder", lambda: folder)
+    monkeypatch.setattr(run_processors, "processors_of", lambda prepared: prepared.cpus)
+
+    def a_run(*cpus: int):
+        runner = SimpleNamespace(session=SimpleNamespace(name="suite"))
+        return SimpleNamespace(cpus=cpus, runner=runner, request=SimpleNamespace(wait=False))
+
+    with run_processors.HeldProcessors() as held:
+        yield held, a_run
+
+
+def test_between_the_runs_of_a_suite_no_other_gets_their_processors(suite_of, child):
+    held, a_run = suite_of
+    talk = SimpleNamespace(say=None, warn=None)
+    first = held.reserve(a_run(0, 1), talk)
+    other = child("1", "other")
+    assert other.line().startswith("waiting for processors 1: session suite of user ")
+    assert held.reserve(a_run(1), talk) is first, "the next run has what is held already"
+    held.__exit__()
+    assert "waited" in other.line()
+    assert other.line() == "has 1"
+
+
+def test_a_run_of_a_suite_that_needs_more_gets_all_anew(suite_of, child):
+    held, a_run = suite_of
+    talk = SimpleNamespace(say=None, warn=None)
+    held.reserve(a_run(1), talk)
+    assert held.reserve(a_run(0), talk).facts.cpus == (0, 1)
+    other = child("0", "other", "no-wait")
+    assert other.line().startswith("cpus-busy")
+    child("2", "third").line()
+    with pytest.raises(HostLimitError):
+        held.reserve(a_run(2), talk)
+    assert held.reserved is None

@@ -10,6 +10,7 @@ import pytest
 from results_parts import add_run, measure_again, record_of
 
 from orchestrator.cli import run
+from orchestrator.facts.endpoints import EndpointFact
 from orchestrator.results.compare import ACCURACY_POINTS
 from orchestrator.results.store import Store
 
@@ -151,6 +152,22 @@ def test_what_differed_in_what_ran_is_named_with_the_data_first(store, capsys):
     told = capsys.readouterr()
     assert "this is another piece of work" in told.err
     assert "execution.batch: 16 -> 32" in told.err
+
+
+def test_a_server_elsewhere_is_compared_with_itself_unless_another_one_is_named(store, capsys):
+    here = EndpointFact(url="http://here", model="m", said={"/version": "1"})
+    there = EndpointFact(url="http://there", model="m", said={"/version": "2"})
+    for number, (session, endpoint) in enumerate((("a", here), ("b", None), ("c", there), ("d", here)), 1):
+        later(store, "offline", number, session, endpoint=endpoint)
+    assert compare(store) == 0
+    (one,) = said(capsys)["comparisons"]
+    assert one["differences"] == []
+    assert compare(store, "c", "d") == 0
+    (one,) = said(capsys)["comparisons"]
+    assert [(each["what"], each["was"], each["is"]) for each in one["differences"]] == [
+        ("endpoint", "m at http://there", "m at http://here"),
+        ("endpoint /version", "2", "1"),
+    ]
 
 
 def test_only_the_same_tests_are_compared(store, capsys):

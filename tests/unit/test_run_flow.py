@@ -54,7 +54,7 @@ class Machine:
 
 def outcomes(machine: Machine, scenario: str = "Server"):
     machine.scenario = scenario
-    return [outcome.record.valid for outcome in run_flow.outcomes(machine)]
+    return [outcome.record.valid for outcome in run_flow.outcomes(machine, SimpleNamespace())]
 
 
 @pytest.mark.parametrize(

@@ -101,11 +101,12 @@ class Heard:
 @pytest.fixture
 def suite(monkeypatch, tmp_path):
     """A suite of three whose tests yield their benchmark's name; ``ends`` says what stops one of them."""
-    asked, reports, ends = [], [], {}
+    asked, reports, ends, held = [], [], {}, []
 
-    def run(_context, request, _progress, _watcher):
+    def run(_context, request, _progress, _watcher, processors):
         (name,) = request.benchmarks
         asked.append(request)
+        held.append(processors)
         yield f"{name} accuracy"
         if name in ends:
             raise ends[name]
@@ -120,7 +121,7 @@ def suite(monkeypatch, tmp_path):
     out = LeftOut(benchmark="d", reason="no layer")
     request = RunRequest(suite="three", target="cpu", results=tmp_path)
     made = SuiteRun(context=None, request=request, chosen=Chosen(suite="three", names=("a", "b", "c"), left_out=(out,)))
-    return SimpleNamespace(run=made, asked=asked, reports=reports, ends=ends, heard=Heard(), folder=tmp_path)
+    return SimpleNamespace(run=made, asked=asked, reports=reports, ends=ends, heard=Heard(), folder=tmp_path, held=held)
 
 
 @pytest.mark.parametrize("error", [AssetError("no data"), HostLimitError("too little memory"), UsageError("no such")])
@@ -142,6 +143,7 @@ def test_all_records_share_a_session_and_one_report_has_every_test(suite):
     assert [request.suite for request in suite.asked] == [""] * 3, "a record's command line repeats its own benchmark"
     assert suite.reports == [(suite.folder / f"report-{session}.html", done)]
     assert suite.run.document()["report"] == str(suite.run.report)
+    assert len({id(processors) for processors in suite.held}) == 1, "reserved once for all of them"
 
 
 def test_an_engine_that_is_gone_ends_the_suite_and_the_report_has_what_was_done(suite):

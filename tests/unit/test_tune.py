@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from orchestrator.definitions.kinds.parameters import Parameter
 from orchestrator.definitions.kinds.tunables import Tunable
 from orchestrator.errors import StepFailed, UsageError
+from orchestrator.facts.processors import Disturbance
 from orchestrator.facts.record import RateSearch, Setting
 from orchestrator.operations.tune import Budget, _measurable, tried
 from orchestrator.operations.tune_study import LONG_MS, SHORT_MS, Study
@@ -37,7 +38,7 @@ def workload(*, backend="onnxruntime", fixed=None, program=None, parameters=None
         program=program and SimpleNamespace(parameters=program), tunables=DECLARED, backends={"f": backend}
     )
     scenario = SimpleNamespace(**(fixed or {}))
-    benchmark = SimpleNamespace(scenarios={"Offline": scenario, "Server": scenario}, generation=None)
+    benchmark = SimpleNamespace(scenarios={"Offline": scenario, "Server": scenario}, generation=None, roles={})
     return SimpleNamespace(harness=harness, benchmark=benchmark, framework="f", parameters=parameters or {})
 
 
@@ -112,11 +113,15 @@ class Machine:
     accurate: object = None
     fails_at: int = 0
     scenario: str = "Offline"
+    limit: float = float("inf")
+    """Of the rate at which a whole test of Server is VALID."""
+    disturbed_by: tuple[str, ...] = ()
+    rates: list = field(default_factory=list)
     asked: list = field(default_factory=list)
-    request: object = field(default_factory=lambda: SimpleNamespace(devices=""))
+    request: object = field(default_factory=lambda: SimpleNamespace(devices="", endpoint=""))
     environment: object = field(default_factory=lambda: SimpleNamespace(host=SimpleNamespace(system_id="sys")))
 
-    def run(self, _planned, cell, *, number=1, note="", system=None, parameters=None, min_duration_ms=None, **_):
+    def run(self, _planned, cell, *, number=1, note="", system=None, parameters=None, min_duration_ms=None, **changes):
         told = {name: value for name, value in (system or {}).items() if name != "cpus"} | (parameters or {})
         self.asked.append((cell.mode, min_duration_ms, told))
         if self.fails_at and len(self.asked) == self.fails_at:
@@ -131,8 +136,14 @@ class Machine:
             measured = SimpleNamespace(verdict="VALID", loadgen=loadgen)
         settings = {f"execution.{name}": Setting(value=value, source="x") for name, value in values.items()}
         settings["execution.cpus"] = Setting(value=list(range(CPUS)), source="system")
+        driven = (changes.get("searched") or {}).get("target_qps", 0.9 * rate)
+        if cell.scenario == "Server":
+            settings["loadgen.target_qps"] = Setting(value=driven, source="searched")
+            self.rates += [driven] if min_duration_ms is None else []
         record = SimpleNamespace(
-            run_id=f"run-{len(self.asked)}", settings=settings, measured=measured, valid=cell.mode == "performance",
+            run_id=f"run-{len(self.asked)}", settings=settings, measured=measured, scenario=cell.scenario,
+            valid=cell.mode == "performance" and driven <= self.limit,
+            disturbance=Disturbance(window="test", seconds=9.0, cpus=(0,), reasons=self.disturbed_by),
             started=SimpleNamespace(utc="2026-11-28T00:00:00Z"), search=RateSearch(by="harness", best=rate * 0.9),
         )  # fmt: skip
         return SimpleNamespace(record=record, error=None)
@@ -237,7 +248,7 @@ def test_what_was_tried_with_another_image_does_not_count(study, tmp_path):
     one = study(Machine(by_batch))
     one.run(3, 1, FOREVER)
     other = study(Machine(by_batch))
-    other.content_id = "c2"
+    other.content_id = other.planned.plan.layers[0].content_id = "c2"
     assert len(other.run(3, 1, FOREVER).trials) == 3
     shown = tried(tmp_path / "data", "sys")
     assert [(one.content_id, len(one.trials), one.kept is not None) for one in shown] == [
@@ -285,6 +296,29 @@ def test_of_a_server_the_highest_rate_counts_and_the_next_run_searches_its_own(s
     assert best == pytest.approx(0.9 * by_batch(told.kept.settings))
     assert "target_qps" not in told.kept.settings
     assert told.kept.settings["batch_delay_us"] in {0, 500}
+
+
+def test_the_best_is_confirmed_at_a_lower_rate_where_its_own_was_too_much(study):
+    """What short tests kept up with is too much for a whole test; the layout is the best all the same."""
+    best = 0.9 * max(by_batch({"instances": i, "threads": t, "batch": 32}) for i, t in ((4, 1), (2, 2), (1, 4)))
+    machine = Machine(by_batch, limit=best * 0.7)
+    told = study(machine, scenario="Server").run(12, 1, FOREVER)
+    first, second = machine.rates
+    assert second == pytest.approx(0.8 * first)
+    assert told.kept is not None
+
+
+def test_a_best_that_no_rate_makes_valid_is_not_kept(study):
+    machine = Machine(by_batch, limit=1.0)
+    told = study(machine, scenario="Server").run(3, 1, FOREVER)
+    assert len(set(machine.rates)) == len(machine.rates) == 3
+    assert (told.kept, told.why) == (None, "the tests that should confirm the best trial were not VALID")
+
+
+def test_what_a_disturbed_test_measured_is_no_expectation_of_the_next_run(study):
+    kept = study(Machine(by_batch, disturbed_by=("other programs",))).run(3, 1, FOREVER).kept
+    assert "target_qps" not in kept.settings
+    assert "batch" in kept.settings
 
 
 def test_a_scenario_whose_rate_no_trial_measures_is_left_out_and_refused_where_it_was_asked_for():

@@ -109,14 +109,14 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 @contextlib.contextmanager
-def serving(script: Script, context: ssl.SSLContext | None = None) -> Iterator[str]:
-    """The address of a server that follows the script."""
-    with _Server(("127.0.0.1", 0), _Handler) as server:
+def serving(script: Script, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[str]:
+    """The address of a server that follows the script, on an address of this machine."""
+    with _Server((host, 0), _Handler) as server:
         server.script = script  # type: ignore[attr-defined]
         if context is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         name = "http" if context is None else "https"
-        yield f"{name}://127.0.0.1:{server.server_address[1]}"
+        yield f"{name}://{host}:{server.server_address[1]}"
         server.shutdown()
