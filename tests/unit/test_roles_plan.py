@@ -68,6 +68,19 @@ def test_the_client_sees_no_model_and_is_told_where_its_servers_are():
     assert step.container.cpus == (0,)
 
 
+@pytest.mark.parametrize(("processes", "null_servers"), [(None, "2"), (4, "3"), (1, "1")])
+def test_the_ceiling_is_measured_with_the_clients_processes_against_as_many(processes, null_servers):
+    step = a_served_step(client={"cpus": 2, "processes": processes}, cores=5)
+    assert step.settings["execution"]["processes"] == processes
+    assert step.roles.null_server.container.command[-2:] == ("--processes", null_servers)
+    assert step.roles.ceiling.mounts == step.container.mounts, "it reads the same settings"
+
+
+def test_only_the_client_has_processes():
+    with pytest.raises(ValueError, match="those are the client's"):
+        a_served_step(server={"server": "llamacpp", "processes": 2})
+
+
 def test_the_probes_ask_every_server_at_its_own_port():
     step = a_served_step()
     asked = json.loads(step.roles.probes.command[-1])

@@ -78,10 +78,11 @@ class Role(Strict):
 
     The role ``client`` is the benchmark's harness and names no server. Roles start in the order of the text, each when
     those before it are ready; ``cpus`` is how many processors each replica has of its own, None an even share of
-    what is left.
+    what is left. ``processes`` of the client hold the connections to the servers; None: one for each of its processors.
     """
 
     server: Name | None = None
     replicas: int = Field(default=1, ge=1, le=64)
     cpus: int | None = Field(default=None, ge=1)
+    processes: int | None = Field(default=None, ge=1, le=64)
     parameters: dict[Identifier, Template] = Field(default_factory=dict)

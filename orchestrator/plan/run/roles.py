@@ -30,7 +30,7 @@ _CLIENT_MEMORY = 4 * 2**30
 """The most that a client gets: requests under way and the samples, no model."""
 _PROBES_MEMORY = 256 * _MIB
 _PROBES_COMMAND = ("python3", "-m", "mlorch_harness.probes")
-_NULL_SERVER = ("python3", "-m", "mlorch_harness.nullserver", "--port", str(NULL_PORT))
+_NULL_SERVER = ("python3", "-m", "mlorch_harness.nullserver", "--port", str(NULL_PORT), "--processes")
 _CEILING = ("python3", "-m", "mlorch_harness.ceiling", f"{RESULTS}/settings.json", f"http://127.0.0.1:{NULL_PORT}")
 _NULL_PROBE = PlannedProbe(port=NULL_PORT, path="/health", startup_s=30, every_s=5, timeout_s=5, misses=1)
 
@@ -159,7 +159,7 @@ def plan_roles(
         memory = ((spec.memory or 0) - (client.memory or 0)) // len(replicas) // _MIB * _MIB
         servers.append(_server(workload, replica, replace(spec, memory=memory, network=client.network)))
     is_measured = cell.mode == "performance"
-    null = _null_server(client, servers[0]) if is_measured else None
+    null = _null_server(client, servers[0], _processes(roles[CLIENT], client)) if is_measured else None
     asked = servers if null is None else [null, *servers]
     probes = _helper(client, PROBES, (*_PROBES_COMMAND, json.dumps([_told(one) for one in asked])), "none")
     return PlannedRoles(
@@ -187,9 +187,18 @@ def _helper(client: ContainerSpec, name: str, command: tuple[str, ...], network:
     return replace(client, name=f"{client.name}-{name}", command=command, network=network, mounts=())
 
 
-def _null_server(client: ContainerSpec, like: PlannedRole) -> PlannedRole:
-    """A server that answers at once, in the client's image on the processors of the first server."""
-    spec = _helper(client, f"{CEILING}-server", _NULL_SERVER, client.network)
+def _processes(role: Role, client: ContainerSpec) -> int:
+    """As many as the client has at most, where nobody says."""
+    return role.processes or max(1, len(client.cpus))
+
+
+def _null_server(client: ContainerSpec, like: PlannedRole, processes: int) -> PlannedRole:
+    """A server that answers at once, in the client's image on the processors of the first server.
+
+    It has as many processes as the client, so that it is not what is measured; no more than processors.
+    """
+    count = min(processes, max(1, len(like.container.cpus)))
+    spec = _helper(client, f"{CEILING}-server", (*_NULL_SERVER, str(count)), client.network)
     spec = replace(spec, cpus=like.container.cpus, memory_nodes=like.container.memory_nodes)
     return PlannedRole(name=f"{CEILING}-server", role=CEILING, stage=0, container=spec, probe=_NULL_PROBE)
 
