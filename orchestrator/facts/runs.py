@@ -104,7 +104,7 @@ class RunStep:
         """Those that run beside its client, until they are stopped."""
         if self.roles is None:
             return ()
-        null = () if self.roles.null_server is None else (self.roles.null_server.container,)
+        null = () if self.roles.null_server is None else (self.roles.null_server,)
         return (self.roles.probes, *null, *(one.container for one in self.roles.servers))
 
     @property

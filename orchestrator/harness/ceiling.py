@@ -101,6 +101,7 @@ def ceiling(settings: Settings, url: str) -> dict[str, object]:
     return {
         "version": VERSION,
         "processes": count,
+        "unix_ns": time.time_ns(),
         "requests_per_s": round(requests, 1),
         "tokens_per_s": round(tokens, 1),
     }

@@ -90,10 +90,14 @@ def run(context: Context, request: RunRequest, progress: Progress, watcher: Watc
         prepared = prepare(context, request, progress, watcher, endpoint)
         with with_processors(prepared, progress) as ready:
             _warm_report_later()
-            for outcome in outcomes(ready):
-                summary = _reported(outcome)
+            try:
+                for outcome in outcomes(ready):
+                    summary = _reported(outcome)
+                    ready.runner.engine.wait_removed()
+                    yield summary
+            finally:
+                ready.runner.kept.end()
                 ready.runner.engine.wait_removed()
-                yield summary
 
 
 def _warm_report_later() -> None:
@@ -183,6 +187,7 @@ def prepare(
     from orchestrator.host.folders import data_home
     from orchestrator.operations.assets.provider import asset_provider, kept_in_use
     from orchestrator.results.store import Store
+    from orchestrator.runs.ceilings import Ceilings, ceilings_file
     from orchestrator.runs.runner import Runner
     from orchestrator.runs.sweep import sweep
     from orchestrator.runs.tuning import load, tuning_file
@@ -244,7 +249,13 @@ def prepare(
         environment=environment,
         tuned=load(tuning_file(data_home(), host.system_id)),
         record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
-        runner=Runner(engine=engine, store=store, session=session_of(request, host, facts, key), watcher=watcher),
+        runner=Runner(
+            engine=engine,
+            store=store,
+            session=session_of(request, host, facts, key),
+            watcher=watcher,
+            ceilings=Ceilings(path=ceilings_file(data_home(), host.system_id), engine=engine),
+        ),
     )
     if request.find:
         say_what_is_not_searched(prepared, progress)

@@ -73,9 +73,12 @@ def tune(
                 hint="a harness's recipe declares them: `tunables`, or `tune` of a program's parameter",
             )
         end = time.monotonic() + budget.seconds
-        for study in studies:
-            if study.parameters:
-                yield study.run(budget.trials, budget.seed, end)
+        try:
+            for study in studies:
+                if study.parameters:
+                    yield study.run(budget.trials, budget.seed, end)
+        finally:
+            prepared.runner.kept.end()
 
 
 def tried(home: Path, system_id: str, benchmarks: tuple[str, ...] = ()) -> list[Tuning]:

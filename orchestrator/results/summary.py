@@ -100,6 +100,10 @@ def ceiling_text(measured: Measured) -> str:
     if ceiling is None:
         return ""
     words = f"{ceiling.requests_per_s:,.0f} requests/s, {ceiling.tokens_per_s:,.0f} tokens/s"
+    if (ceiling.processes or 1) > 1:
+        words += f" with {ceiling.processes} processes"
+    if ceiling.measured:
+        words += f" (measured {ceiling.measured})"
     if share is None:
         return words
     near = ": the client may be what was measured, not the server" if share >= NEAR else ""

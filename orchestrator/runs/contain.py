@@ -25,7 +25,7 @@ from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, Consol
 from orchestrator.runs.deployed import looked_at
 from orchestrator.runs.external import Output, log_of, unmet
 from orchestrator.runs.failures import explanation
-from orchestrator.runs.roles import Servers
+from orchestrator.runs.kept_servers import KeptServers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from orchestrator.facts.record import RoleFact
     from orchestrator.facts.roles import PlannedRoles
     from orchestrator.facts.runs import RunStep
+    from orchestrator.runs.ceilings import Ceilings
+    from orchestrator.runs.roles import Servers
     from orchestrator.runs.runner import Watcher
 
 
@@ -78,6 +80,8 @@ class Containers:
     engine: Engine
     watcher: Watcher
     secrets: tuple[str, ...]
+    kept: KeptServers = field(default_factory=KeptServers)
+    ceilings: Ceilings | None = None
     roles: list[RoleFact] = field(default_factory=list)
 
     def run(self, step: RunStep, folder: Path) -> Ended:
@@ -102,26 +106,50 @@ class Containers:
 
     def _served(self, step: RunStep, roles: PlannedRoles, client: ContainerSpec, folder: Path) -> Ended:
         """A client and its servers. A server that is not ready, or ends too early, is told in `Ended`."""
-        servers = Servers(self.engine, roles, folder, self.secrets, lambda text: self._say(step, text))
         test: _Followed | None = None
         error: StepFailed | None = None
+        servers: Servers | None = None
+
+        def say(text: str) -> None:
+            self._say(step, text)
+
         try:
-            with servers.started():
+            with self.kept.for_test(self.engine, roles, folder, self.secrets, say) as servers:
                 try:
-                    servers.measure_ceiling(lambda spec: self._follow(step, spec, folder / log_of_role(CEILING)).exit)
-                    servers.start_servers()
+                    self._measure_ceiling(step, servers, folder)
+                    if not servers.are_started:
+                        servers.start_servers()
                     with servers.watched(_Limit(self.engine, client.name, None).stop):
                         test = self._follow(step, client, folder / LOG)
                         if test.exit.exit_code != 0:
                             servers.wait_for_end()
                     error = servers.gone
+                    servers.may_stay = error is None and test.exit.exit_code == 0
                 except StepFailed as failed:
                     error = failed
+                    servers.may_stay = False
         finally:
-            self.roles.extend(servers.facts())
+            if servers is not None:
+                self.roles.extend(servers.facts())
         if test is None:
             return Ended(exit=None, left={}, error=error)
         return Ended(exit=test.exit, left={}, deployed=test.deployed, error=error or self._scored(step, test, folder))
+
+    def _measure_ceiling(self, step: RunStep, servers: Servers, folder: Path) -> None:
+        """What the client reaches by itself, for `ceiling.json`; a figure of a while ago where there is one."""
+        roles = step.roles
+        if roles is None or roles.null_server is None or roles.ceiling is None:
+            return
+        if self.ceilings is not None:
+            told = self.ceilings.put(step, folder)
+            if told:
+                self._say(step, told)
+                return
+        servers.measure_ceiling(
+            roles.null_server, roles.ceiling, lambda spec: self._follow(step, spec, folder / log_of_role(CEILING)).exit
+        )
+        if self.ceilings is not None:
+            self.ceilings.keep(step, folder)
 
     def _scored(self, step: RunStep, test: _Followed, folder: Path) -> StepFailed | None:
         """Count the accuracy of a test that ran to its end, where a container of its own does; why it could not be."""

@@ -38,7 +38,12 @@ def _cores(count: int) -> dict[str, object]:
 
 
 def a_served_step(
-    *, mode: str = "performance", recipe: Server | None = None, cores: int = 2, **changes: object
+    *,
+    mode: str = "performance",
+    recipe: Server | None = None,
+    cores: int = 2,
+    name: str = "20260101T000000Z-x",
+    **changes: object,
 ) -> RunStep:
     """One test of a client and its servers on so many cores; ``changes`` are of the benchmark's roles."""
     roles = {"server": {"server": "llamacpp"}, "client": {"cpus": 1}} | changes
@@ -48,4 +53,4 @@ def a_served_step(
         server_images={"llamacpp": "mlorch/serve-llamacpp-cpu:0123"},
     )
     cell = Cell(scenario="Offline", mode=mode)
-    return plan_run(workload, a_run_environment(host=a_host(**_cores(cores))), cell, "20260101T000000Z-x", Choices())
+    return plan_run(workload, a_run_environment(host=a_host(**_cores(cores))), cell, name, Choices())

@@ -32,7 +32,6 @@ _PROBES_MEMORY = 256 * _MIB
 _PROBES_COMMAND = ("python3", "-m", "mlorch_harness.probes")
 _NULL_SERVER = ("python3", "-m", "mlorch_harness.nullserver", "--port", str(NULL_PORT), "--processes")
 _CEILING = ("python3", "-m", "mlorch_harness.ceiling", f"{RESULTS}/settings.json", f"http://127.0.0.1:{NULL_PORT}")
-_NULL_PROBE = PlannedProbe(port=NULL_PORT, path="/health", startup_s=30, every_s=5, timeout_s=5, misses=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,11 +159,11 @@ def plan_roles(
         servers.append(_server(workload, replica, replace(spec, memory=memory, network=client.network)))
     is_measured = cell.mode == "performance"
     null = _null_server(client, servers[0], _processes(roles[CLIENT], client)) if is_measured else None
-    asked = servers if null is None else [null, *servers]
-    probes = _helper(client, PROBES, (*_PROBES_COMMAND, json.dumps([_told(one) for one in asked])), "none")
+    probes = _helper(client, PROBES, (*_PROBES_COMMAND, json.dumps([_told(one) for one in servers])), "none")
     return PlannedRoles(
         probes=replace(probes, memory=_PROBES_MEMORY),
         servers=tuple(servers),
+        restart=next(role.restart for name, role in roles.items() if name != CLIENT),
         null_server=null,
         ceiling=replace(client, name=f"{client.name}-{CEILING}", command=_CEILING) if is_measured else None,
     )
@@ -176,7 +175,7 @@ def _told(role: PlannedRole) -> dict[str, object]:
     return {
         "name": role.name,
         "url": f"http://127.0.0.1:{probe.port}{probe.path}",
-        "every_s": None if role.role == CEILING else probe.every_s,
+        "every_s": probe.every_s,
         "timeout_s": probe.timeout_s,
         "misses": probe.misses,
     }
@@ -192,15 +191,14 @@ def _processes(role: Role, client: ContainerSpec) -> int:
     return role.processes or max(1, len(client.cpus))
 
 
-def _null_server(client: ContainerSpec, like: PlannedRole, processes: int) -> PlannedRole:
+def _null_server(client: ContainerSpec, like: PlannedRole, processes: int) -> ContainerSpec:
     """A server that answers at once, in the client's image on the processors of the first server.
 
     It has as many processes as the client, so that it is not what is measured; no more than processors.
     """
     count = min(processes, max(1, len(like.container.cpus)))
     spec = _helper(client, f"{CEILING}-server", (*_NULL_SERVER, str(count)), client.network)
-    spec = replace(spec, cpus=like.container.cpus, memory_nodes=like.container.memory_nodes)
-    return PlannedRole(name=f"{CEILING}-server", role=CEILING, stage=0, container=spec, probe=_NULL_PROBE)
+    return replace(spec, cpus=like.container.cpus, memory_nodes=like.container.memory_nodes)
 
 
 def _devices(workload: Workload, environment: RunEnvironment, servers: int) -> list[Devices]:
