@@ -8,7 +8,8 @@ from typing import Literal
 from orchestrator.facts.containers import ContainerSpec  # noqa: TC001 (the codec reads the annotations)
 
 PROBES = "probes"
-"""The container that holds the network namespace and asks the servers whether they are there."""
+"""The container that holds the network namespace and asks the servers whether they are there; and the side layer that
+it runs in where that is not in the client's image."""
 FIRST_PORT = 8000
 """Of the namespace's loopback device, which nobody outside of the run can reach; each server has its own."""
 NULL_PORT = 7999

@@ -16,6 +16,7 @@ from orchestrator.definitions.catalog.rounds import round_names
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
 from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, LicenceFact, RecipeId
 from orchestrator.facts.redact import redacted_argv, secret_values
+from orchestrator.facts.roles import PROBES
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.run_roles import changes_of
@@ -333,7 +334,10 @@ def with_server_images(
     def with_images(one: PlannedBenchmark) -> PlannedBenchmark:
         load = one.workload
         images = {name: image(server, load.target.name) for name, server in load.servers.items()}
-        return replace(one, workload=replace(load, server_images=images)) if images else one
+        if not images:
+            return one
+        probes = "" if load.harness.program is None else image_of(selection.beside(PROBES))
+        return replace(one, workload=replace(load, server_images=images, probes_image=probes))
 
     return tuple(with_images(one) for one in planned)
 

@@ -41,7 +41,7 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
     if record.mode == "accuracy" and not accuracies:
         problem = problem or f"{HARNESS} holds no accuracy"
     verdict = verdict_of(record.mode, result, accuracies)
-    if record.role_faults and verdict in GOOD_VERDICTS:
+    if record.role_faults and (verdict in GOOD_VERDICTS or record.mode == "performance"):
         verdict = "FAILED" if record.mode == "accuracy" else "INVALID"
     problems = () if record.error is not None or not problem else (problem,)
     reasons = (*problems, *record.role_faults, *_reasons(verdict, result, accuracies))

@@ -49,6 +49,8 @@ class Summary:
 
         CHANGED where the parts of the record disagree: then one was edited afterwards.
         """
+        if self.record.status == "failed" and self.record.valid is False:
+            return "INVALID"  # a part of it ended too early: there is a verdict, and no result
         if self.record.status != "done":
             return self.record.status.upper()
         if self.measured is None:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec, Deployed
     from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
     from orchestrator.facts.record import RoleFact
-    from orchestrator.facts.roles import PlannedRoles
     from orchestrator.facts.runs import RunStep
     from orchestrator.runs.ceilings import Ceilings
     from orchestrator.runs.roles import Servers
@@ -92,8 +91,8 @@ class Containers:
         with lent(step.container, step.results_owner) as artifacts:
             for text in artifacts.warnings:
                 self.watcher.line(step, text)
-            if step.roles is not None:
-                ended = self._served(step, step.roles, artifacts.container, folder)
+            if step.external is None and step.roles is not None:
+                ended = self._served(step, artifacts.container, folder)
             elif step.external is None:
                 followed = self._follow(step, artifacts.container, folder / LOG)
                 error = self._scored(step, followed, folder)
@@ -104,36 +103,49 @@ class Containers:
             artifacts.keep = ended.did_its_work
         return replace(ended, left=artifacts.left)
 
-    def _served(self, step: RunStep, roles: PlannedRoles, client: ContainerSpec, folder: Path) -> Ended:
+    def _served(self, step: RunStep, client: ContainerSpec, folder: Path) -> Ended:
         """A client and its servers. A server that is not ready, or ends too early, is told in `Ended`."""
         test: _Followed | None = None
         error: StepFailed | None = None
+        with self._beside(step, folder) as servers:
+            try:
+                self._measure_ceiling(step, servers, folder)
+                with self._watched(servers, client):
+                    test = self._follow(step, client, folder / LOG)
+                    if test.exit.exit_code != 0:
+                        servers.wait_for_end()
+                error = servers.gone
+                servers.may_stay = error is None and test.exit.exit_code == 0
+            except StepFailed as failed:
+                error = failed
+        if test is None:
+            return Ended(exit=None, left={}, error=error)
+        return Ended(exit=test.exit, left={}, deployed=test.deployed, error=error or self._scored(step, test, folder))
+
+    @contextmanager
+    def _beside(self, step: RunStep, folder: Path) -> Iterator[Servers]:
+        """The servers of a test in their namespace; what became of them is in `roles` afterwards."""
         servers: Servers | None = None
+        assert step.roles is not None  # whoever has servers has roles
 
         def say(text: str) -> None:
             self._say(step, text)
 
         try:
-            with self.kept.for_test(self.engine, roles, folder, self.secrets, say) as servers:
-                try:
-                    self._measure_ceiling(step, servers, folder)
-                    if not servers.are_started:
-                        servers.start_servers()
-                    with servers.watched(_Limit(self.engine, client.name, None).stop):
-                        test = self._follow(step, client, folder / LOG)
-                        if test.exit.exit_code != 0:
-                            servers.wait_for_end()
-                    error = servers.gone
-                    servers.may_stay = error is None and test.exit.exit_code == 0
-                except StepFailed as failed:
-                    error = failed
-                    servers.may_stay = False
+            with self.kept.for_test(self.engine, step.roles, folder, self.secrets, say) as servers:
+                servers.may_stay = False
+                yield servers
         finally:
             if servers is not None:
                 self.roles.extend(servers.facts())
-        if test is None:
-            return Ended(exit=None, left={}, error=error)
-        return Ended(exit=test.exit, left={}, deployed=test.deployed, error=error or self._scored(step, test, folder))
+
+    @contextmanager
+    def _watched(self, servers: Servers, client: ContainerSpec) -> Iterator[None]:
+        """The servers are there, and where one ends meanwhile the client is stopped. Raises as `start_servers`."""
+        if not servers.are_started:
+            servers.start_servers()
+        with servers.watched(_Limit(self.engine, client.name, None).stop):
+            yield
 
     def _measure_ceiling(self, step: RunStep, servers: Servers, folder: Path) -> None:
         """What the client reaches by itself, for `ceiling.json`; a figure of a while ago where there is one."""
@@ -182,18 +194,22 @@ class Containers:
             try:
                 if planned.artifact is not None:
                     followed = self._made(step, moved, planned.artifact, folder, output)
+                elif planned.role == "run" and step.roles is not None:
+                    followed = self._client(step, moved, folder, output)
                 else:
                     followed = self._one(step, moved, folder, output)
             except _StepEnded as ended:
                 error, followed = ended.error, ended.followed
             if followed is not None and error is None:
                 error = _moved(planned, external.steps[number:], folder, Path(artifacts))
-            facts.append(_fact(planned, followed))
+            if error is None or followed is not None:
+                facts.append(_fact(planned, followed))
             if followed is not None and (test is None or planned.role == "run" or error is not None):
                 test = followed
             if error is not None:
                 break
-        assert test is not None  # a program has a LoadGen test, or a step before it failed
+        if test is None:  # its servers were never there
+            return Ended(exit=None, left={}, output=output, steps=tuple(facts), error=error)
         return Ended(
             exit=test.exit,
             left={},
@@ -216,6 +232,25 @@ class Containers:
         error = _failure(output.run, planned, followed, output, folder)
         if error is not None:
             raise _StepEnded(error, followed)
+        return followed
+
+    def _client(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> _Followed:
+        """The LoadGen test of a program beside its servers; raises `_StepEnded` where one does not do its work."""
+        followed: _Followed | None = None
+        with self._beside(step, folder) as servers:
+            try:
+                with self._watched(servers, planned.container):
+                    followed = self._one(step, planned, folder, output)
+            except StepFailed as failed:
+                raise _StepEnded(failed, None) from None
+            except _StepEnded as ended:
+                servers.wait_for_end()
+                if servers.gone is not None:
+                    raise _StepEnded(servers.gone, ended.followed) from None
+                raise
+            if servers.gone is not None:
+                raise _StepEnded(servers.gone, followed)
+            servers.may_stay = True
         return followed
 
     def _made(
@@ -290,7 +325,7 @@ class Containers:
 class _StepEnded(Exception):
     """A step ended and did not do its work; what it left in a folder that was being made is thrown away."""
 
-    def __init__(self, error: StepFailed, followed: _Followed) -> None:
+    def __init__(self, error: StepFailed, followed: _Followed | None) -> None:
         super().__init__(error.message)
         self.error = error
         self.followed = followed

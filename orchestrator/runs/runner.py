@@ -179,7 +179,8 @@ class Runner:
             status="failed" if error else "done",
             error=failure(error, self.session.secrets),
             measured=measured,
-            valid=valid if record.mode == "performance" else None,
+            # A server that ended while the client measured makes the test INVALID, though nobody counted a result.
+            valid=(False if final.role_faults else valid) if record.mode == "performance" else None,
         )
         try:
             final = with_files(final, folder)
@@ -231,7 +232,8 @@ def _left_by(
             return harness, ended.error  # of its servers: what the client says follows from that
         return harness, container_failure(record, folder, ended.exit, harness) or ended.error
     assert ended.output is not None  # the steps of a program were heard
-    assert ended.exit is not None
+    if ended.exit is None:
+        return {}, ended.error
     failed = resource_failure(record, folder, ended.exit, failed=ended.error is not None) or ended.error
     return external_result(folder, step.external, ended.output, failed)
 

@@ -20,6 +20,7 @@ from orchestrator.host.process import this_process
 from orchestrator.plan.run.user import RunUser
 from orchestrator.results.measure import ceiling_of
 from orchestrator.results.store import Store
+from orchestrator.results.summary import summarise
 from orchestrator.runs.ceilings import KEPT_S, Ceilings
 from orchestrator.runs.record import RecordContext, Session
 from orchestrator.runs.role_logs import MovingLog
@@ -166,7 +167,8 @@ def test_a_server_that_ends_in_mid_run_stops_the_client_and_is_the_reason(run_it
 
     outcome = run_it(FakeEngine(waits, server_ends=139))
     record = outcome.record
-    assert (record.status, record.valid, record.error.slug) == ("failed", None, "role-ended")
+    assert (record.status, record.valid, record.error.slug) == ("failed", False, "role-ended")
+    assert summarise(record, outcome.folder).verdict == "INVALID"
     assert "`server` ended with 139 while the client measured" in record.error.message
     assert record.roles[0].exit_code == 139
 

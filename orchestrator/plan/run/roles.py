@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.kinds.clients import NO_CLIENT_HINT, why_no_client
 from orchestrator.definitions.kinds.servers import CLIENT
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.containers import ARTIFACTS, RECORD, RESULTS
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.servers import Role, Server
     from orchestrator.definitions.values import Value
     from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.external import ExternalRun
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import RunEnvironment, Workload
 
@@ -101,15 +103,28 @@ def client_cpus(workload: Workload, cpus: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def as_client(spec: ContainerSpec, workload: Workload) -> ContainerSpec:
-    """The harness's container as the client of a run of several: no model, no devices, in the run's namespace."""
+    """The harness's container as the client of a run of several: no model, no devices, in the run's namespace.
+
+    Somebody else's program keeps the model: its vocabulary may lie there.
+    """
+    hidden = f"/models/{workload.model.name}" if workload.harness.program is None else ""
     return replace(
         spec,
         network=f"container:{_probes_name(spec)}",
-        mounts=tuple(mount for mount in spec.mounts if mount.target != f"/models/{workload.model.name}"),
+        mounts=tuple(mount for mount in spec.mounts if mount.target != hidden),
         memory=min(spec.memory or _CLIENT_MEMORY, _CLIENT_MEMORY),
         capabilities=(),
         ipc="private",
     )
+
+
+def only_its_test_joins(program: ExternalRun) -> ExternalRun:
+    """A program as a client: its steps before and after the LoadGen test see no network at all."""
+    steps = tuple(
+        step if step.role == "run" else replace(step, container=replace(step.container, network="none"))
+        for step in program.steps
+    )
+    return replace(program, steps=steps)
 
 
 def _probes_name(spec: ContainerSpec) -> str:
@@ -147,9 +162,12 @@ def plan_roles(
     Raises:
         HostLimitError: `no-processor`, `memory`; as `plan_devices`.
         DefinitionError: `template`, a text of a server's recipe that cannot be filled.
-        UsageError: `unknown-parameter`, `bad-parameter`.
+        UsageError: `unknown-parameter`, `bad-parameter`; `no-client`, a program that cannot be one.
     """
     roles = workload.benchmark.roles
+    if workload.harness.program is not None:
+        for why in why_no_client(workload.harness, roles):
+            raise UsageError(why, hint=NO_CLIENT_HINT, slug="no-client")
     given = {(share.role, share.replica): share.cpus for share in shares(workload.benchmark.name, roles, cpus)}
     replicas = _replicas(roles)
     servers = []
@@ -157,11 +175,11 @@ def plan_roles(
         spec = container_of(workload, environment, cell, identifier, given[replica.role, replica.number], devices)
         memory = ((spec.memory or 0) - (client.memory or 0)) // len(replicas) // _MIB * _MIB
         servers.append(_server(workload, replica, replace(spec, memory=memory, network=client.network)))
-    is_measured = cell.mode == "performance"
+    is_measured = cell.mode == "performance" and workload.harness.program is None
     null = _null_server(client, servers[0], _processes(roles[CLIENT], client)) if is_measured else None
     probes = _helper(client, PROBES, (*_PROBES_COMMAND, json.dumps([_told(one) for one in servers])), "none")
     return PlannedRoles(
-        probes=replace(probes, memory=_PROBES_MEMORY),
+        probes=replace(probes, memory=_PROBES_MEMORY, image=workload.probes_image or client.image),
         servers=tuple(servers),
         restart=next(role.restart for name, role in roles.items() if name != CLIENT),
         null_server=null,
