@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import replace
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
-from external_run_parts import PROGRAM
+from external_run_parts import PROGRAM, logs
 from role_parts import a_server
-from run_parts import a_benchmark, a_run_environment, a_workload
+from run_parts import SHA, a_benchmark, a_run_environment, a_workload
 
 from orchestrator.definitions.kinds.recipes import Harness
+from orchestrator.engines import ContainerExit
 from orchestrator.errors import DefinitionError, UsageError
+from orchestrator.facts.record import ImageId, RecipeId
+from orchestrator.host.process import this_process, this_user
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
+from orchestrator.results.store import Store
+from orchestrator.runs.record import RecordContext, Session
+from orchestrator.runs.runner import Runner, Watcher
 
 ROLES = {"server": {"server": "llamacpp", "replicas": 2}, "client": {"cpus": 1}}
 ASKING = ["test", "--urls={endpoint.urls}", "--first={endpoint.url}", "--model={endpoint.model}"]
 
 
-def a_step(*, roles=ROLES, argv=ASKING, mode="accuracy", **program):
+def a_step(*, roles=ROLES, argv=ASKING, mode="accuracy", results="/r", artifacts="/a", **program):
     theirs = copy.deepcopy(PROGRAM) | program
     theirs["steps"][1]["argv"] = argv
     harness = {
@@ -36,7 +44,8 @@ def a_step(*, roles=ROLES, argv=ASKING, mode="accuracy", **program):
         probes_image="mlorch/probes-cpu:0123",
     )
     cell = Cell(scenario="Offline", mode=mode)
-    return plan_run(workload, with_three_cores(a_run_environment()), cell, "20260101T000000Z-x", Choices())
+    environment = with_three_cores(a_run_environment(results=results, artifacts=artifacts, user=this_user()))
+    return plan_run(workload, environment, cell, "20260101T000000Z-x", Choices())
 
 
 def with_three_cores(environment):
@@ -114,3 +123,94 @@ def test_a_program_that_wants_servers_says_so_where_a_benchmark_gives_it_none():
     (problem,) = caught.value.problems()
     assert problem.slug == "template"
     assert "the benchmark's `roles` say which" in problem.hint
+
+
+# -- its run ------------------------------------------------------------------------------
+
+
+@dataclass
+class Engine:
+    """Containers as threads: servers that stay, end early or never answer, and the program's steps."""
+
+    server: str = "stays"
+    order: list[str] = field(default_factory=list)
+    ends: dict[str, threading.Event] = field(default_factory=dict)
+    say: object = None
+
+    def run(self, spec, on_line):
+        what = spec.name.rpartition("-x")[2].lstrip("-") or "test"
+        self.order.append(what)
+        end = self.ends.setdefault(spec.name, threading.Event())
+        if what == "probes":
+            self.say = lambda **event: on_line(json.dumps(event) + "\n")
+            self.say(event="holding")
+            end.wait(30)
+        elif what.startswith("server"):
+            return self._serve(what, end, on_line)
+        elif what == "test":
+            results = Path(next(mount.source for mount in spec.mounts if mount.target == "/results"))
+            logs(results, "offline")
+            if self.server == "dies":
+                end.wait(30)
+                return ContainerExit(container_id="t", exit_code=137, out_of_memory=False)
+            on_line("done\n")
+        return ContainerExit(container_id=what, exit_code=0, out_of_memory=False)
+
+    def _serve(self, what, end, on_line):
+        if self.server == "cannot start":
+            on_line("no such model\n")
+            return ContainerExit(container_id="s", exit_code=3, out_of_memory=False)
+        self.say(event="ready", name=what)
+        asked = end.wait(0.5 if self.server == "dies" and what == "server-1" else 30)
+        return ContainerExit(container_id="s", exit_code=0 if asked else 9, out_of_memory=False)
+
+    def stop(self, name, grace_s=10):
+        self.ends.setdefault(name, threading.Event()).set()
+
+    def deployed(self, _name):
+        return None
+
+    def containers(self, _label):
+        return []
+
+
+@pytest.fixture
+def run_it(tmp_path):
+    def run(engine):
+        step = a_step(mode="performance", results=str(tmp_path), artifacts=str(tmp_path / "artifacts"))
+        only_test = tuple(one for one in step.external.steps if one.role == "run")
+        external = replace(step.external, steps=only_test, expected={"scenario": "Offline"})
+        settings = {**step.settings, "dataset": {"samples": 64}}  # as many as LoadGen's logs have
+        step = replace(step, external=external, settings=settings, results_owner=this_user().owner)
+        session = Session(name="s", owner=this_process(), mlorch_version="0", command_line=("mlorch", "run"))
+        context = RecordContext(recipe=RecipeId(name="b", origin="builtin", sha256=SHA), image=ImageId(reference="i"))
+        outcome = Runner(engine=engine, store=Store(tmp_path), session=session, watcher=Watcher()).run(step, context)
+        alive = {thread.name for thread in threading.enumerate()}
+        assert not alive & {"probes", "server-0", "server-1"}
+        return outcome
+
+    return run
+
+
+def test_its_servers_are_there_before_it_and_end_after_it(run_it):
+    engine = Engine()
+    outcome = run_it(engine)
+    assert outcome.error is None
+    assert (engine.order[0], sorted(engine.order[1:3]), engine.order[3]) == ("probes", ["server-0", "server-1"], "test")
+    assert [(one.name, one.exit_code) for one in outcome.record.roles] == [("server-0", 0), ("server-1", 0)]
+    assert [one.name for one in outcome.record.steps] == ["test"]
+
+
+def test_a_server_that_dies_stops_it_and_is_the_reason(run_it):
+    record = run_it(Engine(server="dies")).record
+    assert (record.status, record.error.slug, record.valid) == ("failed", "role-ended", False)
+    assert "`server-1` ended with 9 while the client measured" in record.error.message
+
+
+def test_a_server_that_cannot_start_is_told_and_the_program_never_starts(run_it):
+    engine = Engine(server="cannot start")
+    outcome = run_it(engine)
+    assert (outcome.record.error.slug, outcome.record.exit_code, outcome.record.steps) == ("role-ended", None, ())
+    assert "before it was ready" in outcome.record.error.message
+    assert "no such model" in outcome.error.detail
+    assert "test" not in engine.order
