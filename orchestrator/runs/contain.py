@@ -192,24 +192,19 @@ class Containers:
             self._say(step, f"step {planned.name}")
             followed: _Followed | None = None
             try:
-                if planned.artifact is not None:
-                    followed = self._made(step, moved, planned.artifact, folder, output)
-                elif planned.role == "run" and step.roles is not None:
-                    followed = self._client(step, moved, folder, output)
-                else:
-                    followed = self._one(step, moved, folder, output)
+                followed = self._carried_out(step, moved, folder, output)
             except _StepEnded as ended:
                 error, followed = ended.error, ended.followed
+                if followed is None:  # its servers were never there
+                    return Ended(exit=None, left={}, output=output, steps=tuple(facts), error=error)
             if followed is not None and error is None:
                 error = _moved(planned, external.steps[number:], folder, Path(artifacts))
-            if error is None or followed is not None:
-                facts.append(_fact(planned, followed))
+            facts.append(_fact(planned, followed))
             if followed is not None and (test is None or planned.role == "run" or error is not None):
                 test = followed
             if error is not None:
                 break
-        if test is None:  # its servers were never there
-            return Ended(exit=None, left={}, output=output, steps=tuple(facts), error=error)
+        assert test is not None  # a program has a LoadGen test, or a step before it failed
         return Ended(
             exit=test.exit,
             left={},
@@ -218,6 +213,14 @@ class Containers:
             steps=tuple(facts),
             error=error,
         )
+
+    def _carried_out(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> _Followed | None:
+        """One step as its role wants it; None where what it makes is there. Raises `_StepEnded`."""
+        if planned.artifact is not None:
+            return self._made(step, planned, planned.artifact, folder, output)
+        if planned.role == "run" and step.roles is not None:
+            return self._client(step, planned, folder, output)
+        return self._one(step, planned, folder, output)
 
     def _one(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> _Followed:
         """One step; raises `_StepEnded` where it did not do its work."""
