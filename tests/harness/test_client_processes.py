@@ -83,12 +83,15 @@ def test_no_more_requests_are_under_way_than_were_allowed_to_all_processes_toget
 class _Started:
     """A client of two processes with answers that never end, in a loop of the caller's."""
 
+    def __init__(self, stall_s=120.0):
+        self._stall_s = stall_s
+
     async def __aenter__(self):
         self._never = threading.Event()
         self._serving = serving(Script(self._answer))
         url = self._serving.__enter__()
         self._greeted = False
-        self.asking = Asking(Target(urls=(url,), model="small", limit=LIMIT, ready_s=5), 64, 2)
+        self.asking = Asking(Target(urls=(url,), model="small", limit=LIMIT, ready_s=5, stall_s=self._stall_s), 64, 2)
         self.heard = Heard(6)
         abouts = await self.asking.open()
         dialect = await self.asking.agree(abouts, ("tokens",), lambda _: [1, 2, 3])
@@ -125,6 +128,22 @@ def test_a_process_that_is_killed_ends_the_test_with_its_reason():
     assert "of 2 of the client was killed by SIGKILL" in str(heard.error)
     assert "with 3 requests under way" in str(heard.error)
     assert sorted(heard.lost_ones) == [(number, True) for number in range(6)]
+    assert children() == set()
+
+
+def test_a_process_that_is_stopped_ends_the_test_and_is_ended_with_it(monkeypatch):
+    monkeypatch.setattr("orchestrator.harness.client.processes.END_S", 0.5)
+
+    async def stopped():
+        async with _Started(stall_s=2.0) as client:
+            for pid in children():  # both: one that is left would tell that its server stopped
+                os.kill(pid, signal.SIGSTOP)
+            await asyncio.wait_for(client.heard.over.wait(), 15)
+            return client.heard
+
+    heard = asyncio.run(stopped())
+    assert isinstance(heard.error, ClientError)
+    assert "of 2 of the client did nothing for" in str(heard.error)
     assert children() == set()
 
 

@@ -16,6 +16,7 @@ from .fetching import Target  # noqa: TC001 (msgspec reads the annotations)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ALIVE_S = 1.0
 _LENGTH = struct.Struct("<I")
 
 
@@ -37,7 +38,7 @@ class Abort(msgspec.Struct, array_like=True, tag="abort"):
 
 
 class There(msgspec.Struct, array_like=True, tag="there"):
-    """The process is ready to be asked."""
+    """The process can be asked; said again every `ALIVE_S` seconds."""
 
 
 class Began(msgspec.Struct, array_like=True, tag="began"):

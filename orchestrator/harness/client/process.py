@@ -17,7 +17,7 @@ import uvloop
 
 from .errors import EndpointError
 from .fetching import Fetching
-from .messages import Abort, Answered, Ask, Began, Channel, Failed, Heard, Serve, There, ToProcess
+from .messages import ALIVE_S, Abort, Answered, Ask, Began, Channel, Failed, Heard, Serve, There, ToProcess
 
 if TYPE_CHECKING:
     from .fetching import Reply
@@ -37,13 +37,18 @@ class _Process:
     def _asked(self, message: ToProcess) -> None:
         if isinstance(message, Serve):
             self._fetching = Fetching(message.target, self)
-            self.channel.send(There())
+            self._alive = asyncio.get_running_loop().create_task(self._say_alive())
             return
         assert self._fetching is not None  # the first message says whom to ask
         if isinstance(message, Ask):
             self._fetching.send(message.number, message.at, message.path, message.body)
         elif isinstance(message, Abort):
             self._fetching.abort()
+
+    async def _say_alive(self) -> None:
+        while True:
+            self.channel.send(There())
+            await asyncio.sleep(ALIVE_S)
 
     def began(self, number: int, at: int, tokens: list[int] | None, model: str | None) -> None:
         self.channel.send(Began(number, at, tokens, model))

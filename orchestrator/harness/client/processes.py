@@ -12,11 +12,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from .errors import EndpointError
 from .fetching import Reply
-from .messages import Abort, Answered, Ask, Began, Channel, Failed, FromProcess, Heard, Serve, There
+from .messages import ALIVE_S, Abort, Answered, Ask, Began, Channel, Failed, FromProcess, Heard, Serve, There
 
 if TYPE_CHECKING:
     from .fetching import Events, Target
@@ -37,6 +38,7 @@ class _Process:
         self.number, self.process = number, process
         self.under = [0] * servers
         self.total = 0
+        self.alive = time.monotonic()
         self.channel: Channel
         self.there: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -48,6 +50,7 @@ class Processes:
         self._target, self._count, self._to = target, count, to
         self._all: list[_Process] = []
         self._closing = False
+        self._watch: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start them. Raises `ClientError`."""
@@ -69,6 +72,19 @@ class Processes:
     async def ready(self) -> None:
         """Wait until all of them can be asked. Raises `ClientError`."""
         await asyncio.gather(*[one.there for one in self._all])
+        self._watch = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        """Ends the test where a process is there and does nothing: stopped, or stuck."""
+        while True:
+            await asyncio.sleep(ALIVE_S)
+            for one in self._all:
+                silent = time.monotonic() - one.alive
+                if one.total and silent > self._target.stall_s + ALIVE_S:
+                    self._to.failed(ClientError(f"{self._which(one)} did nothing for {silent:.0f} s"))
+
+    def _which(self, one: _Process) -> str:
+        return f"process {one.number + 1} of {self._count} of the client"
 
     def send(self, number: int, at: int, path: str, body: bytes) -> None:
         one = min(self._all, key=lambda each: (each.under[at], each.total))
@@ -86,7 +102,9 @@ class Processes:
         elif isinstance(message, Heard):
             self._to.heard(message.at, message.when)
         elif isinstance(message, There):
-            one.there.set_result(None)
+            one.alive = time.monotonic()
+            if not one.there.done():
+                one.there.set_result(None)
         elif isinstance(message, Failed):
             self._to.failed((EndpointError if message.of_server else ClientError)(message.text))
 
@@ -96,10 +114,7 @@ class Processes:
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             one.process.wait(_STATUS_S)
-        error = ClientError(
-            f"process {one.number + 1} of {self._count} of the client {_how(one.process.returncode)}, "
-            f"with {one.total} requests under way"
-        )
+        error = ClientError(f"{self._which(one)} {_how(one.process.returncode)}, with {one.total} requests under way")
         if one.there.done():
             self._to.failed(error)
         else:
@@ -112,6 +127,8 @@ class Processes:
     async def close(self) -> None:
         """Have them end; whichever does not is killed."""
         self._closing = True
+        if self._watch is not None:
+            self._watch.cancel()
         for one in self._all:
             one.channel.close()
         await asyncio.get_running_loop().run_in_executor(None, self._end)
