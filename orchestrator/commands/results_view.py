@@ -139,6 +139,8 @@ def _roles(summary: Summary) -> list[tuple[str, str]]:
         ready = "never ready" if one.ready_s is None else f"ready after {one.ready_s:.1f} s"
         cpus = one.container.cpus if one.container is not None else ()
         ended = "" if one.exit_code is None else f", ended with {one.exit_code}"
+        if one.started_by:
+            ready += f" in {one.started_by}"
         where = f" on processors {', '.join(map(str, cpus))}" if cpus else ""
         rows.append((f"role {one.name}", f"{one.image}{where}, {ready}{ended}"))
     seen = [("client" if record.roles else "container", record.container.deployed)]

@@ -152,6 +152,8 @@ def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:
 
     notes = [note for step in steps for note in (*show.notes(step.container), *_missing(step.container))]
     notes += [f"beyond the run contract: {text}" for step in steps for text in step.deviations]
+    if any(step.roles is not None and step.roles.restart == "run" for step in steps):
+        notes.append("servers stay up over the tests of a benchmark (restart: run); here each test starts its own")
     for note in dict.fromkeys(notes):
         console.say(f"note: {note}")
     for step in steps:

@@ -183,7 +183,8 @@ class RoleFact:
     """A server of a run of several containers as it ran: ``container`` as it was planned.
 
     ``ready_s`` are the seconds from its start to its first answer, ``missed`` the probes that had no answer while the
-    client measured; ``faults`` what makes the test INVALID.
+    client measured; ``faults`` what makes the test INVALID. ``started_by`` is the test that started it, where that
+    was one before; one that stays for the next has no exit code.
     """
 
     name: str
@@ -197,6 +198,7 @@ class RoleFact:
     ready_s: float | None = None
     missed: int = 0
     faults: tuple[str, ...] = ()
+    started_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.trees import find_tree
 from orchestrator.errors import StepFailed, UsageError
+from orchestrator.facts.roles import PROBES
 from orchestrator.operations.run_selection import cells, official_test
 from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.frameworks import benchmark_in
@@ -182,7 +183,10 @@ def with_server_images(
     def with_images(one: PlannedBenchmark) -> PlannedBenchmark:
         load = one.workload
         images = {name: image(server, load.target.name) for name, server in load.servers.items()}
-        return replace(one, workload=replace(load, server_images=images)) if images else one
+        if not images:
+            return one
+        probes = "" if load.harness.program is None else image_of(selection.beside(PROBES))
+        return replace(one, workload=replace(load, server_images=images, probes_image=probes))
 
     return tuple(with_images(one) for one in planned)
 

@@ -78,6 +78,7 @@ def prepare(
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
     from orchestrator.operations.findings import findings
+    from orchestrator.runs.ceilings import Ceilings, ceilings_file
     from orchestrator.runs.runner import Runner
 
     require_results_folder(request.results)
@@ -107,7 +108,13 @@ def prepare(
         environment=environment,
         tuned=findings(request, host),
         record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
-        runner=Runner(engine=engine, store=store, session=session_of(request, host, facts, key), watcher=watcher),
+        runner=Runner(
+            engine=engine,
+            store=store,
+            session=session_of(request, host, facts, key),
+            watcher=watcher,
+            ceilings=Ceilings(path=ceilings_file(data_home(), host.system_id), engine=engine),
+        ),
     )
     if request.find:
         say_what_is_not_searched(prepared, progress)

@@ -50,10 +50,14 @@ def run(
         prepared = prepare(context, request, progress, watcher, endpoint)
         with with_processors(prepared, progress, held) as ready:
             _warm_report_later()
-            for outcome in outcomes(ready, progress):
-                summary = _reported(outcome)
+            try:
+                for outcome in outcomes(ready, progress):
+                    summary = _reported(outcome)
+                    ready.runner.engine.wait_removed()
+                    yield summary
+            finally:
+                ready.runner.kept.end()
                 ready.runner.engine.wait_removed()
-                yield summary
 
 
 def _warm_report_later() -> None:

@@ -74,8 +74,11 @@ def tune(
         studies = _studies(prepared, progress)
         with with_processors(prepared, progress) as ready:
             end = time.monotonic() + budget.seconds
-            for study in studies:
-                yield replace(study, prepared=ready).run(budget.trials, budget.seed, end)
+            try:
+                for study in studies:
+                    yield replace(study, prepared=ready).run(budget.trials, budget.seed, end)
+            finally:
+                ready.runner.kept.end()
 
 
 def _studies(prepared: PreparedRun, progress: Progress) -> list[Study]:

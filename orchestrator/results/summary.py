@@ -49,6 +49,8 @@ class Summary:
 
         CHANGED where the parts of the record disagree: then one was edited afterwards.
         """
+        if self.record.status == "failed" and self.record.valid is False:
+            return "INVALID"  # a part of it ended too early: there is a verdict, and no result
         if self.record.status != "done":
             return self.record.status.upper()
         if self.measured is None:
@@ -100,6 +102,10 @@ def ceiling_text(measured: Measured) -> str:
     if ceiling is None:
         return ""
     words = f"{ceiling.requests_per_s:,.0f} requests/s, {ceiling.tokens_per_s:,.0f} tokens/s"
+    if (ceiling.processes or 1) > 1:
+        words += f" with {ceiling.processes} processes"
+    if ceiling.measured:
+        words += f" (measured {ceiling.measured})"
     if share is None:
         return words
     near = ": the client may be what was measured, not the server" if share >= NEAR else ""

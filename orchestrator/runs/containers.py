@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,20 +19,21 @@ from orchestrator.results.measure import ACCURACY
 from orchestrator.runs.artifacts import lent_artifacts
 from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, ConsoleLog, tail
 from orchestrator.runs.external import Output, log_of, step_failure
+from orchestrator.runs.kept_servers import KeptServers
 from orchestrator.runs.one_container import Followed, Stopper, follow
-from orchestrator.runs.roles import Servers
 from orchestrator.runs.step_mounts import replaced_mount, with_artifacts, with_folder_to_make
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import TextIO
 
     from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec, Deployed
     from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
     from orchestrator.facts.record import RoleFact
-    from orchestrator.facts.roles import PlannedRoles
     from orchestrator.facts.runs import RunStep
+    from orchestrator.runs.ceilings import Ceilings
+    from orchestrator.runs.roles import Servers
     from orchestrator.runs.runner import Watcher
 
 
@@ -66,6 +68,8 @@ class Containers:
     engine: Engine
     watcher: Watcher
     secrets: tuple[str, ...]
+    kept: KeptServers = field(default_factory=KeptServers)
+    ceilings: Ceilings | None = None
     roles: list[RoleFact] = field(default_factory=list)
 
     def run(self, step: RunStep, folder: Path) -> Ended:
@@ -76,8 +80,8 @@ class Containers:
         with lent_artifacts(step.container, step.results_owner) as artifacts:
             for text in artifacts.warnings:
                 self.watcher.line(step, text)
-            if step.roles is not None:
-                ended = self._served(step, step.roles, artifacts.container, folder)
+            if step.external is None and step.roles is not None:
+                ended = self._served(step, artifacts.container, folder)
             elif step.external is None:
                 followed = self._follow(step, artifacts.container, folder / LOG)
                 error = self._scored(step, followed, folder)
@@ -88,28 +92,65 @@ class Containers:
             artifacts.keep = ended.did_its_work
         return replace(ended, left=artifacts.left)
 
-    def _served(self, step: RunStep, roles: PlannedRoles, client: ContainerSpec, folder: Path) -> Ended:
+    def _served(self, step: RunStep, client: ContainerSpec, folder: Path) -> Ended:
         """A client and its servers. A server that is not ready, or ends too early, is told in `Ended`."""
-        servers = Servers(self.engine, roles, folder, self.secrets, lambda text: self._say(step, text))
         test: Followed | None = None
         error: StepFailed | None = None
-        try:
-            with servers.started():
-                try:
-                    servers.measure_ceiling(lambda spec: self._follow(step, spec, folder / log_of_role(CEILING)).exit)
-                    servers.start_servers()
-                    with servers.watched(Stopper(self.engine, client.name, None).stop):
-                        test = self._follow(step, client, folder / LOG)
-                        if test.exit.exit_code != 0:
-                            servers.wait_for_end()
-                    error = servers.gone
-                except StepFailed as failed:
-                    error = failed
-        finally:
-            self.roles.extend(servers.facts())
+        with self._beside(step, folder) as servers:
+            try:
+                self._measure_ceiling(step, servers, folder)
+                with self._watched(servers, client):
+                    test = self._follow(step, client, folder / LOG)
+                    if test.exit.exit_code != 0:
+                        servers.wait_for_end()
+                error = servers.gone
+                servers.may_stay = error is None and test.exit.exit_code == 0
+            except StepFailed as failed:
+                error = failed
         if test is None:
             return Ended(exit=None, left={}, error=error)
         return Ended(exit=test.exit, left={}, deployed=test.deployed, error=error or self._scored(step, test, folder))
+
+    @contextmanager
+    def _beside(self, step: RunStep, folder: Path) -> Iterator[Servers]:
+        """The servers of a test in their namespace; what became of them is in `roles` afterwards."""
+        servers: Servers | None = None
+        assert step.roles is not None  # whoever has servers has roles
+
+        def say(text: str) -> None:
+            self._say(step, text)
+
+        try:
+            with self.kept.for_test(self.engine, step.roles, folder, self.secrets, say) as servers:
+                servers.may_stay = False
+                yield servers
+        finally:
+            if servers is not None:
+                self.roles.extend(servers.facts())
+
+    @contextmanager
+    def _watched(self, servers: Servers, client: ContainerSpec) -> Iterator[None]:
+        """The servers are there, and where one ends meanwhile the client is stopped. Raises as `start_servers`."""
+        if not servers.are_started:
+            servers.start_servers()
+        with servers.watched(Stopper(self.engine, client.name, None).stop):
+            yield
+
+    def _measure_ceiling(self, step: RunStep, servers: Servers, folder: Path) -> None:
+        """What the client reaches by itself, for `ceiling.json`; a figure of a while ago where there is one."""
+        roles = step.roles
+        if roles is None or roles.null_server is None or roles.ceiling is None:
+            return
+        if self.ceilings is not None:
+            told = self.ceilings.put(step, folder)
+            if told:
+                self._say(step, told)
+                return
+        servers.measure_ceiling(
+            roles.null_server, roles.ceiling, lambda spec: self._follow(step, spec, folder / log_of_role(CEILING)).exit
+        )
+        if self.ceilings is not None:
+            self.ceilings.keep(step, folder)
 
     def _scored(self, step: RunStep, test: Followed, folder: Path) -> StepFailed | None:
         """Count the accuracy of a test that ran to its end, where a container of its own does; why it could not be."""
@@ -140,12 +181,11 @@ class Containers:
             self._say(step, f"step {planned.name}")
             followed: Followed | None = None
             try:
-                if planned.artifact is not None:
-                    followed = self._made(step, moved, planned.artifact, folder, output)
-                else:
-                    followed = self._one(step, moved, folder, output)
+                followed = self._carried_out(step, moved, folder, output)
             except _StepEnded as ended:
                 error, followed = ended.error, ended.followed
+                if followed is None:  # its servers were never there
+                    return Ended(exit=None, left={}, output=output, steps=tuple(facts), error=error)
             if followed is not None and error is None:
                 error = replaced_mount(planned, external.steps[number:], folder, Path(artifacts))
             facts.append(_fact(planned, followed))
@@ -163,6 +203,14 @@ class Containers:
             error=error,
         )
 
+    def _carried_out(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> Followed | None:
+        """One step as its role wants it; None where what it makes is there. Raises `_StepEnded`."""
+        if planned.artifact is not None:
+            return self._made(step, planned, planned.artifact, folder, output)
+        if planned.role == "run" and step.roles is not None:
+            return self._client(step, planned, folder, output)
+        return self._one(step, planned, folder, output)
+
     def _one(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> Followed:
         """One step; raises `_StepEnded` where it did not do its work."""
         discard(folder / log_of(planned))  # an earlier step may have put something there
@@ -176,6 +224,25 @@ class Containers:
         error = _failure(output.run, planned, followed, output, folder)
         if error is not None:
             raise _StepEnded(error, followed)
+        return followed
+
+    def _client(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> Followed:
+        """The LoadGen test of a program beside its servers; raises `_StepEnded` where one does not do its work."""
+        followed: Followed | None = None
+        with self._beside(step, folder) as servers:
+            try:
+                with self._watched(servers, planned.container):
+                    followed = self._one(step, planned, folder, output)
+            except StepFailed as failed:
+                raise _StepEnded(failed, None) from None
+            except _StepEnded as ended:
+                servers.wait_for_end()
+                if servers.gone is not None:
+                    raise _StepEnded(servers.gone, ended.followed) from None
+                raise
+            if servers.gone is not None:
+                raise _StepEnded(servers.gone, followed)
+            servers.may_stay = True
         return followed
 
     def _made(
@@ -238,7 +305,7 @@ class Containers:
 class _StepEnded(Exception):
     """A step ended and did not do its work; what it left in a folder that was being made is thrown away."""
 
-    def __init__(self, error: StepFailed, followed: Followed) -> None:
+    def __init__(self, error: StepFailed, followed: Followed | None) -> None:
         super().__init__(error.message)
         self.error = error
         self.followed = followed

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -75,6 +77,45 @@ def test_every_sample_is_answered_with_its_tokens(document, tmp_path):
         code, output, _ = run(document, tmp_path, url)
     assert code == 0, output
     assert answers(tmp_path) == {index: [100 + at for at in range(LIMIT)] for index in range(SAMPLES)}
+
+
+@pytest.mark.parametrize("scenario", ["Offline", "Server"])
+def test_a_client_of_several_processes_answers_every_sample(document, tmp_path, scenario):
+    document |= {"scenario": scenario, "mode": "accuracy"}
+    document["execution"]["processes"] = 2
+    with serving(Script(good)) as first, serving(Script(good)) as second:
+        code, output, record = run(document, tmp_path, first, second)
+    assert code == 0, output
+    assert record["effective"]["processes"] == {"value": 2, "source": "settings"}
+    assert answers(tmp_path) == {index: [100 + at for at in range(LIMIT)] for index in range(SAMPLES)}
+
+
+def processes_of(folder: Path) -> list[int]:
+    """The client's processes of the harness whose settings are in ``folder``."""
+    words, parents = {}, {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words[int(place.name)] = (place / "cmdline").read_text().split("\0")
+            parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+    settings, module = str(folder / "settings.json"), "orchestrator.harness.client.process"
+    return [pid for pid, parent in parents.items() if module in words[pid] and settings in words.get(parent, ())]
+
+
+def test_a_process_of_the_client_that_is_killed_ends_the_test_with_its_reason(document, tmp_path):
+    document["execution"]["processes"] = 2
+    killed: list[int] = []
+
+    def kills(asked):
+        if not killed:
+            killed.append(min(processes_of(tmp_path)))
+            os.kill(killed[0], signal.SIGKILL)
+        return good(asked)
+
+    with serving(failing_after(30, kills)) as url:
+        code, _, record = run(document, tmp_path, url)
+    assert code == 1
+    assert record["error"]["type"] == "ClientError"
+    assert "of 2 of the client was killed by SIGKILL" in record["error"]["message"]
 
 
 def test_text_is_logged_with_its_count_where_a_server_gives_no_numbers(document, tmp_path):

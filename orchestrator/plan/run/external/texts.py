@@ -120,6 +120,8 @@ class Filler:
         hint = fault.hint
         if fault.message.startswith("there is no value `settings."):
             hint = "this test leaves that setting to the harness; give the argument a `when`, or set it"
+        elif fault.message.startswith("there is no value `endpoint."):
+            hint = "it is a client of servers: the benchmark's `roles` say which (docs/runs-of-several-containers.md)"
         for name, why in self._absent.items():
             if fault.message.startswith(f"there is no value `{name}`"):
                 hint = why
