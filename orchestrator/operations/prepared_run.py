@@ -78,6 +78,7 @@ def prepare(
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
     from orchestrator.operations.findings import findings
+    from orchestrator.host.folders import data_home
     from orchestrator.runs.ceilings import Ceilings, ceilings_file
     from orchestrator.runs.runner import Runner
 
