@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
-    from orchestrator.operations.planned_prepare_steps import PlannedPrepareStep
     from orchestrator.operations.pull_policy import PullPolicy
-    from orchestrator.operations.run_request import RunRequest
-    from orchestrator.operations.run_suite import SuiteRun
+    from orchestrator.operations.run.prepare_steps import PlannedPrepareStep
+    from orchestrator.operations.run.request import RunRequest
+    from orchestrator.operations.run.suite import SuiteRun
     from orchestrator.results.summary import Summary
 
 
@@ -60,7 +60,7 @@ def command(
     benchmark that cannot be run stops no other one, and one report shows all.
     Exits with 0 only when every test ended, is VALID and reached its accuracy.
     """
-    from orchestrator.operations.run_request import RunRequest, checked
+    from orchestrator.operations.run.request import RunRequest, checked
 
     request = checked(
         RunRequest(
@@ -76,9 +76,9 @@ def command(
         return _run(context, request, console)
     from orchestrator.engines import engine_name
     from orchestrator.engines.printers import PRINTERS, printer
-    from orchestrator.operations.dry_run import dry_run as dry
-    from orchestrator.operations.dry_run import dry_run_document
-    from orchestrator.operations.planned_prepare_steps import planned_prepare_steps
+    from orchestrator.operations.run.dry_run import dry_run as dry
+    from orchestrator.operations.run.dry_run import dry_run_document
+    from orchestrator.operations.run.prepare_steps import planned_prepare_steps
 
     suite = _suite(context, request)
     for each in suite.chosen.left_out if suite is not None else ():
@@ -97,7 +97,7 @@ def _run(context: Context, request: RunRequest, console: Console) -> int:
     _ = context.engine_answers  # asked while the rest is imported
     from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.commands.run_view import RunView, show, show_suite
-    from orchestrator.operations.run import last_of_each_test, run
+    from orchestrator.operations.run.order import last_of_each_test, run
     from orchestrator.results.summary import document
 
     suite = _suite(context, request)
@@ -126,7 +126,7 @@ def _suite(context: Context, request: RunRequest) -> SuiteRun | None:
     """The run of the suite that is asked for, if one is."""
     if not request.suite:
         return None
-    from orchestrator.operations.run_suite import suite_run
+    from orchestrator.operations.run.suite import suite_run
 
     return suite_run(context, request)
 

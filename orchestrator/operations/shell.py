@@ -10,7 +10,7 @@ from orchestrator.definitions.kinds.servers import CLIENT
 from orchestrator.errors import UsageError
 from orchestrator.facts.containers import RECORD
 from orchestrator.host.left_behind import take_back
-from orchestrator.operations.prepared_run import prepare
+from orchestrator.operations.run.prepared import prepare
 from orchestrator.results.store import release_reserve
 from orchestrator.runs.artifacts import lent_artifacts
 from orchestrator.runs.folder import prepare_folder
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
-    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.operations.progress import Progress
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.prepared import PreparedRun
+    from orchestrator.operations.run.request import RunRequest
 
 SHELL = ("/bin/sh",)
 

@@ -12,8 +12,8 @@ import pytest
 from orchestrator.cli import run
 from orchestrator.errors import UsageError
 from orchestrator.facts.endpoints import Endpoint, EndpointFact
-from orchestrator.operations.run_endpoint import planned_endpoint, ready_endpoint
-from orchestrator.operations.run_request import RunRequest, checked
+from orchestrator.operations.run.endpoint import planned_endpoint, ready_endpoint
+from orchestrator.operations.run.request import RunRequest, checked
 from orchestrator.plan.run.endpoint import endpoint_settings, is_loopback, network
 from orchestrator.runs.record import with_server_facts
 

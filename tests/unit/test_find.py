@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.facts.record import RateTry, Setting
 from orchestrator.harness import effective
-from orchestrator.operations.run_find import MARGIN, layout
+from orchestrator.operations.run.find import MARGIN, layout
 from orchestrator.runs import tuning
 from orchestrator.runs.rate_search import MAX_PROBES, TOLERANCE, Search, with_margin
 from orchestrator.runs.runner import Outcome

@@ -14,9 +14,9 @@ from orchestrator.errors import MlorchError
 from orchestrator.operations.assets.devices import prepare_devices
 from orchestrator.operations.assets.provider import asset_provider, planned_folder
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.operations.planned_benchmarks import planned_for
 from orchestrator.operations.progress import Silent
-from orchestrator.operations.run_selection import selection_of
+from orchestrator.operations.run.benchmarks import planned_for
+from orchestrator.operations.run.selection import selection_of
 from orchestrator.plan.run.devices.plan import Devices
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import DeviceInjection
     from orchestrator.operations.context import Context
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.request import RunRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

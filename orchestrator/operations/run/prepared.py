@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.operations.planned_benchmarks import planned_for, with_assets, with_scoring, with_server_images
-from orchestrator.operations.run_plan import PlannedRun, run_environment, say_what_is_not_searched, step_of
-from orchestrator.operations.run_processors import check_processors
-from orchestrator.operations.run_records import record_context, session_of
-from orchestrator.operations.run_selection import cells, selection_of
+from orchestrator.operations.run.benchmarks import planned_for, with_assets, with_scoring, with_server_images
+from orchestrator.operations.run.plan import PlannedRun, run_environment, say_what_is_not_searched, step_of
+from orchestrator.operations.run.processors import check_processors
+from orchestrator.operations.run.records import record_context, session_of
+from orchestrator.operations.run.selection import cells, selection_of
 from orchestrator.operations.target_choice import require_host
 from orchestrator.plan.run.settings import Choices
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from orchestrator.facts.record import RateSearch
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
-    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
     from orchestrator.operations.progress import Progress
-    from orchestrator.operations.run_endpoint import ReadyEndpoint
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.benchmarks import PlannedBenchmark
+    from orchestrator.operations.run.endpoint import ReadyEndpoint
+    from orchestrator.operations.run.request import RunRequest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import RunEnvironment
     from orchestrator.results.store import Store
@@ -77,8 +77,8 @@ def prepare(
 ) -> PreparedRun:
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
-    from orchestrator.operations.findings import findings
     from orchestrator.host.folders import data_home
+    from orchestrator.operations.run.findings import findings
     from orchestrator.runs.ceilings import Ceilings, ceilings_file
     from orchestrator.runs.runner import Runner
 

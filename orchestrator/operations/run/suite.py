@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DefinitionError, HostLimitError, MlorchError, StepFailed, UsageError
-from orchestrator.operations.run import run, write_report
-from orchestrator.operations.run_processors import HeldProcessors
-from orchestrator.operations.run_records import new_session
-from orchestrator.operations.run_selection import selection_of
+from orchestrator.operations.run.order import run, write_report
+from orchestrator.operations.run.processors import HeldProcessors
+from orchestrator.operations.run.records import new_session
+from orchestrator.operations.run.selection import selection_of
 from orchestrator.operations.suites import benchmarks_of_suite
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Progress
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.request import RunRequest
     from orchestrator.operations.suites import Chosen
     from orchestrator.results.summary import Summary
     from orchestrator.runs.runner import Watcher

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.assets.trees import find_tree
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.facts.roles import PROBES
-from orchestrator.operations.run_selection import cells, official_test
+from orchestrator.operations.run.selection import cells, official_test
 from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.frameworks import benchmark_in
 from orchestrator.plan.run.scoring import LAYER as SCORING_LAYER
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.build import BuildPlan
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.request import RunRequest
 
 NO_FOLDER = "/not/known/yet"
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from orchestrator.facts.record import RateSearch, RateTry
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.operations.findings import keep
-from orchestrator.operations.run_rates import lacks_rate, measured_rate, rate_from
+from orchestrator.operations.run.findings import keep
+from orchestrator.operations.run.rates import lacks_rate, measured_rate, rate_from
 from orchestrator.runs.rate_search import Search, with_margin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
-    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.operations.progress import Talk
+    from orchestrator.operations.run.benchmarks import PlannedBenchmark
+    from orchestrator.operations.run.prepared import PreparedRun
     from orchestrator.plan.run.cells import Cell
     from orchestrator.runs.runner import Outcome
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.operations.progress import Talk
-    from orchestrator.operations.run_plan import PlannedRun
+    from orchestrator.operations.run.plan import PlannedRun
+    from orchestrator.operations.run.prepared import PreparedRun
     from orchestrator.plan.run.workload import RunEnvironment
     from orchestrator.runs.reservation import Reserved
 
