@@ -83,7 +83,7 @@ def harness(context):  # noqa: F811
 def settings(mode: str, processes: int) -> dict:
     arrays = {name: f"/data/{name}.npy" for name in ("inputs", "lengths")}
     loadgen = {
-        "min_duration_ms": 1000, "max_duration_ms": 0, "min_query_count": 1, "target_qps": 100.0,
+        "min_duration_ms": 1000, "max_duration_ms": 0, "min_query_count": 1, "target_qps": 1500.0,
         "expected_latency_ns": None, "target_latency_ns": None, "target_latency_percentile": None,
         "samples_per_query": None, "ttft_latency_ns": None, "tpot_latency_ns": None,
     }  # fmt: skip
