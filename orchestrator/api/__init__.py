@@ -100,8 +100,8 @@ def run(benchmarks: Sequence[str] = (), *, talk: bool = False, **options: Any) -
         MlorchError: what stops the whole (unknown names, no engine, a host that cannot
             give what the target asks for); results of tests that ended before are kept.
     """
-    from orchestrator.operations.run import run as run_tests
-    from orchestrator.operations.run_request import API, RunRequest, checked
+    from orchestrator.operations.run.order import run as run_tests
+    from orchestrator.operations.run.request import API, RunRequest, checked
     from orchestrator.results.summary import document
     from orchestrator.runs.runner import Watcher
 
@@ -115,7 +115,7 @@ def run(benchmarks: Sequence[str] = (), *, talk: bool = False, **options: Any) -
     request = RunRequest(benchmarks=words("benchmarks", benchmarks), pull_policy=policy, caller=API, **options)
     request = checked(request)
     if request.suite:
-        from orchestrator.operations.run_suite import suite_run
+        from orchestrator.operations.run.suite import suite_run
 
         suite = suite_run(context, request)
         results = [document(summary) for summary in suite.run(progress, Watcher())]
@@ -133,7 +133,7 @@ def tune(
     ``time`` as ``10m``: no trial is begun after it. ``options`` as those of `run`. Raises `MlorchError` as `run` does,
     and where no parameter may be searched.
     """
-    from orchestrator.operations.run_request import RunRequest, checked
+    from orchestrator.operations.run.request import RunRequest, checked
     from orchestrator.operations.tune import Budget
     from orchestrator.operations.tune import tune as search
     from orchestrator.runs.runner import Watcher

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.beside import folder_beside, hash_folder
@@ -169,17 +170,15 @@ class AssetProvider:
     ) -> None:
         asset = entry.definition
         what = prepare.script or prepare.command[0]
-        script = None
-        if prepare.script is not None:
+        scripts = script_files(folder, prepare)
+        for name, script in zip(prepare.files, scripts, strict=True):
             # A copy: who runs it is another user where the caller is root, and may not read the caller's files.
-            source = self.catalog.file(entry, prepare.script)
-            script = folder / _SCRIPT / source.name
-            script.parent.mkdir()
-            shutil.copyfile(source, script)
+            script.parent.mkdir(exist_ok=True)
+            shutil.copyfile(self.catalog.file(entry, name), script)
             script.chmod(0o644)
         sources = folder / "sources" if asset.beside is None else folder_beside(entry, asset.beside)
         folders = {name: stored.folder for name, stored in inputs.items()}
-        spec = prep_spec(asset, prepare, image, folder, script, folders, sources)
+        spec = prep_spec(asset, prepare, image, folder, scripts, folders, sources)
         if prepare.needs_device:
             spec = self.prep.devices().given_to(spec)
         tail: list[str] = []
@@ -248,25 +247,31 @@ def require_locked(asset: Asset) -> None:
     )
 
 
+def script_files(folder: Path, prepare: Prepare) -> tuple[Path, ...]:
+    """Where the script of a step and what it imports are laid on this host, below the folder that is made."""
+    return tuple(folder / _SCRIPT / PurePosixPath(name).name for name in prepare.files)
+
+
 def prep_spec(
     asset: Asset,
     prepare: Prepare,
     image: str,
     folder: Path,
-    script: Path | None,
+    scripts: Sequence[Path],
     inputs: Mapping[str, Path],
     sources: Path | None = None,
 ) -> ContainerSpec:
     """The container of a prepare step: no network, a read-only root, a user without rights, everything but /out ro.
 
-    ``inputs`` are the folders of the assets that it reads.
+    ``scripts`` is the script with what it imports, none of a command; ``inputs`` are the folders of the assets that it
+    reads.
     """
     command = prepare.command
     mounts = [Mount(source=str(sources or folder / "sources"), target="/sources")]
     mounts += [Mount(source=str(path), target=f"/inputs/{name}") for name, path in inputs.items()]
-    if script is not None:
-        command = ("python3", f"/script/{script.name}", "--sources", "/sources", "--out", "/out", *prepare.args)
-        mounts.insert(0, Mount(source=str(script), target=f"/script/{script.name}"))
+    if scripts:
+        command = ("python3", f"/script/{scripts[0].name}", "--sources", "/sources", "--out", "/out", *prepare.args)
+    mounts = [Mount(source=str(script), target=f"/script/{script.name}") for script in scripts] + mounts
     return ContainerSpec(
         name=f"mlorch-prep-{asset.name}-{secrets.token_hex(4)}",
         image=image,

@@ -79,8 +79,7 @@ def key_parts(entry: Entry[Asset], catalog: Catalog) -> dict[str, str]:
     prepare = asset.prepare
     if prepare is None:
         return parts
-    if prepare.script is not None:
-        parts[f"script {prepare.script}"] = sha256_file(catalog.file(entry, prepare.script))
+    parts |= {f"script {name}": sha256_file(catalog.file(entry, name)) for name in prepare.files}
     parts["command"] = json.dumps(prepare.command or prepare.args)
     parts["layer"] = prepare.layer
     parts |= {f"input {name}": key_of(input_entry(catalog, name), catalog) for name in prepare.inputs}

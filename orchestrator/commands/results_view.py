@@ -9,11 +9,11 @@ from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.metrics import nanoseconds, text
 from orchestrator.results.summary import (
     accuracy_text,
-    beside,
     ceiling_text,
+    coloured,
+    disturbance_rows,
     goal_text,
     interval_text,
-    mark,
     metric_text,
     reserved_text,
 )
@@ -45,7 +45,7 @@ def show_listing(console: Console, listing: Listing) -> None:
 
 
 def _list_row(one: RunDocument) -> tuple[str, ...]:
-    verdict = mark(one["verdict"], good=one["verdict"] in GOOD_VERDICTS, running=one["status"] == "running")
+    verdict = coloured(one["verdict"], good=one["verdict"] in GOOD_VERDICTS, running=one["status"] == "running")
     if one.get("disturbed"):
         verdict += ", disturbed"
     return (one["run_id"], one["target"] or "–", _outcome(one["metrics"]), verdict)
@@ -98,7 +98,7 @@ def _processors(record: RunRecord) -> list[tuple[str, str]]:
     if record.reservation is not None:
         rows.append(("processors reserved", reserved_text(record.reservation)))
     if record.disturbance is not None:
-        rows += [(f"processors: {name}", value) for name, value in beside(record.disturbance)]
+        rows += [(f"processors: {name}", value) for name, value in disturbance_rows(record.disturbance)]
     return rows
 
 
@@ -139,6 +139,8 @@ def _roles(summary: Summary) -> list[tuple[str, str]]:
         ready = "never ready" if one.ready_s is None else f"ready after {one.ready_s:.1f} s"
         cpus = one.container.cpus if one.container is not None else ()
         ended = "" if one.exit_code is None else f", ended with {one.exit_code}"
+        if one.started_by:
+            ready += f" in {one.started_by}"
         where = f" on processors {', '.join(map(str, cpus))}" if cpus else ""
         rows.append((f"role {one.name}", f"{one.image}{where}, {ready}{ended}"))
     seen = [("client" if record.roles else "container", record.container.deployed)]
@@ -188,8 +190,8 @@ def show_comparisons(console: Console, comparisons: Sequence[Comparison], allowe
 
     rows = [row for one in comparisons for row in _rows(one)]
     title = f"{comparisons[0].was.record.started.utc} against {comparisons[0].now.record.started.utc}"
-    coloured = [(*row[:-1], f"[{_COLOURS.get(row[-1], 'dim')}]{row[-1]}[/]") for row in rows]
-    console.table(_COLUMNS, coloured, title=title, right=(2, 3, 4))
+    coloured_rows = [(*row[:-1], f"[{_COLOURS.get(row[-1], 'dim')}]{row[-1]}[/]") for row in rows]
+    console.table(_COLUMNS, coloured_rows, title=title, right=(2, 3, 4))
     note = f"tolerance {allowed * 100:g} %; a verdict in brackets decides nothing"
     console.result(note)
     console.summary(markdown_table(f"mlorch: {title}", _COLUMNS, rows, right=(2, 3, 4), note=note))

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.pull_policy import PullPolicy
-    from orchestrator.operations.run_prepares import PlannedPrepare
-    from orchestrator.operations.run_request import RunRequest
-    from orchestrator.operations.run_suite import SuiteRun
+    from orchestrator.operations.run.prepare_steps import PlannedPrepareStep
+    from orchestrator.operations.run.request import RunRequest
+    from orchestrator.operations.run.suite import SuiteRun
     from orchestrator.results.summary import Summary
 
 
@@ -60,7 +60,7 @@ def command(
     benchmark that cannot be run stops no other one, and one report shows all.
     Exits with 0 only when every test ended, is VALID and reached its accuracy.
     """
-    from orchestrator.operations.run_request import RunRequest, checked
+    from orchestrator.operations.run.request import RunRequest, checked
 
     request = checked(
         RunRequest(
@@ -74,17 +74,17 @@ def command(
     )
     if not dry_run:
         return _run(context, request, console)
+    from orchestrator.engines import engine_name
     from orchestrator.engines.printers import PRINTERS, printer
-    from orchestrator.operations.context import engine_name
-    from orchestrator.operations.dry_run import dry_run as dry
-    from orchestrator.operations.dry_run import dry_run_document
-    from orchestrator.operations.run_prepares import planned_prepares
+    from orchestrator.operations.run.dry_run import dry_run as dry
+    from orchestrator.operations.run.dry_run import dry_run_document
+    from orchestrator.operations.run.prepare_steps import planned_prepare_steps
 
     suite = _suite(context, request)
     for each in suite.chosen.left_out if suite is not None else ():
         console.say(f"note: {each.benchmark} is left out: {each.reason}")
     show = printer(engine_name(context.settings, request.engine, tuple(PRINTERS)), context.engine_access)
-    steps, prepares = dry(context, request), planned_prepares(context, request)
+    steps, prepares = dry(context, request), planned_prepare_steps(context, request)
     if console.quiet:
         console.document(dry_run_document(steps, show, prepares))
     else:
@@ -97,7 +97,7 @@ def _run(context: Context, request: RunRequest, console: Console) -> int:
     _ = context.engine_answers  # asked while the rest is imported
     from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.commands.run_view import RunView, show, show_suite
-    from orchestrator.operations.run import last_of_each_test, run
+    from orchestrator.operations.run.order import last_of_each_test, run
     from orchestrator.results.summary import document
 
     suite = _suite(context, request)
@@ -126,7 +126,7 @@ def _suite(context: Context, request: RunRequest) -> SuiteRun | None:
     """The run of the suite that is asked for, if one is."""
     if not request.suite:
         return None
-    from orchestrator.operations.run_suite import suite_run
+    from orchestrator.operations.run.suite import suite_run
 
     return suite_run(context, request)
 
@@ -134,7 +134,7 @@ def _suite(context: Context, request: RunRequest) -> SuiteRun | None:
 # -- a dry run: a script of each test's container, to read or to paste into a shell ---------
 
 
-def show_prepares(console: Console, prepares: Sequence[PlannedPrepare], show: Printer) -> None:
+def show_prepares(console: Console, prepares: Sequence[PlannedPrepareStep], show: Printer) -> None:
     """What is not here yet and is made first; of a step on a device, how it is passed and the line that starts it."""
     from orchestrator.commands.targets import device_injection_lines
 
@@ -152,6 +152,8 @@ def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:
 
     notes = [note for step in steps for note in (*show.notes(step.container), *_missing(step.container))]
     notes += [f"beyond the run contract: {text}" for step in steps for text in step.deviations]
+    if any(step.roles is not None and step.roles.restart == "run" for step in steps):
+        notes.append("servers stay up over the tests of a benchmark (restart: run); here each test starts its own")
     for note in dict.fromkeys(notes):
         console.say(f"note: {note}")
     for step in steps:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.facts.runs import RunStep
-    from orchestrator.operations.run_suite import SuiteRun
+    from orchestrator.operations.run.suite import SuiteRun
     from orchestrator.results.summary import Summary
     from orchestrator.runs.runner import Outcome
 

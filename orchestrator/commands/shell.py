@@ -51,7 +51,7 @@ def command(
     record is written; what the container leaves stays in the folder that is named at the end.
     """
     from orchestrator.commands.build_view import ConsoleProgress
-    from orchestrator.operations.run_request import RunRequest, checked
+    from orchestrator.operations.run.request import RunRequest, checked
     from orchestrator.operations.shell import shell
 
     request = checked(

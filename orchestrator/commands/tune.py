@@ -39,7 +39,7 @@ def command(
         return _show_tried(console, options["benchmarks"])
     from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.commands.run_view import RunView
-    from orchestrator.operations.run_request import RunRequest, checked
+    from orchestrator.operations.run.request import RunRequest, checked
     from orchestrator.operations.tune import Budget, tune
 
     if not options["benchmarks"]:

@@ -9,7 +9,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from orchestrator.errors import UsageError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.definitions.settings import Settings
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
     from orchestrator.engines.model import (
         BuildEvent,
@@ -37,6 +42,7 @@ __all__ = [
     "RegistryAuth",
     "Sweepable",
     "engine_factory",
+    "engine_name",
 ]
 
 ENGINES: dict[str, str] = {
@@ -49,6 +55,24 @@ ENGINES: dict[str, str] = {
 def engine_factory(name: str) -> EngineFactory:
     """The factory of the engine of this name, one of `ENGINES`."""
     return cast("EngineFactory", import_module(ENGINES[name]))
+
+
+def engine_name(settings: Settings, wanted: str, known: Sequence[str]) -> str:
+    """The engine that was named, else that of the settings, else the first of the known ones.
+
+    Raises `UsageError` for one that is not known: no other is used silently.
+    """
+    name = wanted or settings.engine or known[0]
+    if name in known:
+        return name
+    from orchestrator.definitions.yaml import suggestion
+    from orchestrator.engines.printers import PRINTERS
+
+    hint = suggestion(name, known, "known")
+    if name in PRINTERS:
+        hint += f"; `mlorch run --dry-run --engine {name}` prints what it would run"
+    source = "--engine" if wanted else settings.sources.get("engine", "settings")
+    raise UsageError(f"there is no engine `{name}` ({source})", hint=hint, slug="unknown-engine")
 
 
 def __getattr__(name: str) -> object:

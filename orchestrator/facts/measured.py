@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +94,23 @@ class LoadGenResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
-    """What a client reached against a server that answers at once, just before its test: a second."""
+    """What a client of so many ``processes`` reached a second against a server that answers at once.
+
+    It was measured just before its test, or a while ago with the same image and processors.
+    """
 
     requests_per_s: float
     tokens_per_s: float
+    processes: int | None = None
+    unix_ns: int = 0
+    """When it was measured; 0 where nobody said."""
+
+    @property
+    def measured(self) -> str:
+        """The same for people, empty where nobody said."""
+        if not self.unix_ns:
+            return ""
+        return datetime.fromtimestamp(self.unix_ns // 10**9, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 NEAR = 0.8

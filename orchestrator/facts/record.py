@@ -183,7 +183,8 @@ class RoleFact:
     """A server of a run of several containers as it ran: ``container`` as it was planned.
 
     ``ready_s`` are the seconds from its start to its first answer, ``missed`` the probes that had no answer while the
-    client measured; ``faults`` what makes the test INVALID.
+    client measured; ``faults`` what makes the test INVALID. ``started_by`` is the test that started it, where that
+    was one before; one that stays for the next has no exit code.
     """
 
     name: str
@@ -197,18 +198,21 @@ class RoleFact:
     ready_s: float | None = None
     missed: int = 0
     faults: tuple[str, ...] = ()
+    started_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateTry:
     """A test of a search: queries a second that were asked for and answered (0: not known), whether it was good enough.
 
-    ``disturbed``: other programs had its processors meanwhile.
+    ``disturbed``: other programs had its processors meanwhile. ``queue_grew``: the last answers came much later after
+    their queries than the first ones did, so that a longer test at this rate would not be VALID.
     """
 
     rate: float
     answered: float
     valid: bool
+    queue_grew: bool = False
     disturbed: bool = False
     run_id: str = ""
     """Empty of a short test inside the container."""

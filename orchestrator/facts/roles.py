@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from orchestrator.facts.containers import ContainerSpec  # noqa: TC001 (the codec reads the annotations)
 
 PROBES = "probes"
-"""The container that holds the network namespace and asks the servers whether they are there."""
+"""The container that holds the network namespace and asks the servers whether they are there; and the side layer that
+it runs in where that is not in the client's image."""
 FIRST_PORT = 8000
 """Of the namespace's loopback device, which nobody outside of the run can reach; each server has its own."""
 NULL_PORT = 7999
 CEILING = "ceiling"
-"""The role of the server that answers at once: what the client reaches against it is the most it can measure."""
+"""What the client reaches against a server that answers at once (`mlorch_harness.nullserver`)."""
+NULL_SERVER = "ceiling-server"
+SERVES = "listening on port "
+"""How a line begins that this server prints when it is there."""
 
 
 def log_of_role(name: str) -> str:
@@ -51,17 +56,19 @@ class PlannedRoles:
     """What runs beside the client: ``probes`` first, then the ``servers`` stage by stage; they end in turn.
 
     ``null_server`` and ``ceiling`` are started before them, in the same namespace and on the same processors: what the
-    client reaches against a server that answers at once. None in a test that measures nothing.
+    client reaches against a server that answers at once. None in a test that measures nothing. With a ``restart`` of
+    ``run`` the probes and servers stay up for the next test that wants the same; of ``mode``, each test has its own.
     """
 
     probes: ContainerSpec
     servers: tuple[PlannedRole, ...]
-    null_server: PlannedRole | None = None
+    restart: Literal["mode", "run"] = "mode"
+    null_server: ContainerSpec | None = None
     ceiling: ContainerSpec | None = None
 
     @property
     def containers(self) -> tuple[ContainerSpec, ...]:
         """All of them in the order of their start, without the client."""
-        first = () if self.null_server is None else (self.null_server.container,)
+        first = () if self.null_server is None else (self.null_server,)
         measured = () if self.ceiling is None else (self.ceiling,)
         return (self.probes, *first, *measured, *(one.container for one in self.servers))

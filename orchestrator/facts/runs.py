@@ -93,9 +93,9 @@ class RunStep:
     @property
     def containers(self) -> tuple[ContainerSpec, ...]:
         """All of its containers, in the order in which they run."""
-        if self.external is not None:
-            return tuple(step.container for step in self.external.steps)
         beside = () if self.roles is None else self.roles.containers
+        if self.external is not None:
+            return (*beside, *(step.container for step in self.external.steps))
         after = () if self.scoring is None else (self.scoring,)
         return (*beside, self.container, *after)
 
@@ -104,10 +104,10 @@ class RunStep:
         """Those that run beside its client, until they are stopped."""
         if self.roles is None:
             return ()
-        null = () if self.roles.null_server is None else (self.roles.null_server.container,)
+        null = () if self.roles.null_server is None else (self.roles.null_server,)
         return (self.roles.probes, *null, *(one.container for one in self.roles.servers))
 
     @property
     def deviations(self) -> tuple[str, ...]:
         """What its containers are given beyond the run contract, each with its reason."""
-        return self.role_deviations if self.external is None else self.external.deviations
+        return (*(() if self.external is None else self.external.deviations), *self.role_deviations)

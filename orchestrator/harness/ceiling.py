@@ -1,8 +1,8 @@
 """What the client itself reaches: ``python3 -m mlorch_harness.ceiling SETTINGS URL`` writes ``ceiling.json``.
 
-The file is written beside the settings. The same code that a test runs, but LoadGen, asks the server at ``URL``
-(`nullserver`), which computes nothing. Tokens are counted with answers as long as the test's; requests with the
-shortest ones that LoadGen times.
+The file is written beside the settings. The same code that a test runs, but LoadGen, in as many processes, asks the
+server at ``URL`` (`nullserver`), which computes nothing. Tokens are counted with answers as long as the test's;
+requests with the shortest ones that LoadGen times.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .client.asking import Asking, Reply, Target
 from .client.dialects import NUMBERS, Dialect
 from .client.loop import Loop
 from .lines import log, write_json
+from .served import processes
 from .settings import SettingsError, read
 from .streams import LEAST_TOKENS
 
@@ -27,6 +28,7 @@ SECONDS = 2.0
 """That each of the two is measured for, after as long a time of warming up as `WARM_S`."""
 WARM_S = 0.3
 AT_ONCE = 64
+"""Requests under way, for each process of the client."""
 PROMPT = 128
 """Tokens of a prompt, where nothing is known of the data set's."""
 MODEL = "null"
@@ -37,9 +39,11 @@ VERSION = 1
 class _Counted:
     """Keeps so many requests under way, and counts what is answered."""
 
-    def __init__(self, asking: Asking) -> None:
-        self._asking = asking
+    def __init__(self, asking: Asking, at_once: int) -> None:
+        self._asking, self._at_once = asking, at_once
         self.requests = self.tokens = 0
+        self.begun = asyncio.Event()
+        """There were as many answers as requests at first."""
         self.error: BaseException | None = None
 
     def first(self, number: int, tokens: list[int] | None) -> None:
@@ -47,27 +51,35 @@ class _Counted:
 
     def done(self, number: int, index: int, reply: Reply) -> None:
         self.requests += 1
+        if self.requests >= self._at_once:
+            self.begun.set()
         self.tokens += reply.count
         self._asking.submit(number, index)
 
     def failed(self, error: BaseException) -> None:
         self.error = error
+        self.begun.set()
 
     def lost(self, number: int, *, begun: bool) -> None:
         """`failed` says it."""
 
 
-async def measure(url: str, limit: int, prompt: int) -> tuple[float, float]:
-    """Requests and tokens a second, with answers of ``limit`` tokens. Raises `EndpointError`."""
-    asking = Asking(Target(urls=(url,), model=MODEL, limit=limit), AT_ONCE)
-    await asking.open()
+async def measure(url: str, limit: int, prompt: int, count: int = 1) -> tuple[float, float]:
+    """Requests and tokens a second of a client of ``count`` processes, with answers of ``limit`` tokens.
+
+    Raises `EndpointError`, `ClientError`.
+    """
+    at_once = AT_ONCE * count
+    asking = Asking(Target(urls=(url,), model=MODEL, limit=limit), at_once, count)
     try:
+        await asking.open()
         dialect = Dialect(form="tokens", extra=NUMBERS["vllm"])
         body = dialect.body(MODEL, list(range(100, 100 + prompt)), limit)
-        counted = _Counted(asking)
+        counted = _Counted(asking, at_once)
         asking.listen(dialect, lambda _: body, lambda _: prompt + limit, counted)
-        for number in range(AT_ONCE):
+        for number in range(at_once):
             asking.submit(number, 0)
+        await counted.begun.wait()
         await asyncio.sleep(WARM_S)
         before, started = (counted.requests, counted.tokens), time.perf_counter()
         await asyncio.sleep(SECONDS)
@@ -80,14 +92,16 @@ async def measure(url: str, limit: int, prompt: int) -> tuple[float, float]:
 
 
 def ceiling(settings: Settings, url: str) -> dict[str, object]:
-    """For `ceiling.json`. Raises `EndpointError`."""
+    """For `ceiling.json`. Raises `EndpointError`, `ClientError`."""
     limit = settings.generation.limit if settings.generation is not None else 128
-    loop = Loop()
-    requests, _ = loop.run(measure(url, LEAST_TOKENS, PROMPT))
-    _, tokens = loop.run(measure(url, limit, PROMPT))
+    loop, count = Loop(), processes(settings)
+    requests, _ = loop.run(measure(url, LEAST_TOKENS, PROMPT, count))
+    _, tokens = loop.run(measure(url, limit, PROMPT, count))
     loop.close()
     return {
         "version": VERSION,
+        "processes": count,
+        "unix_ns": time.time_ns(),
         "requests_per_s": round(requests, 1),
         "tokens_per_s": round(tokens, 1),
     }

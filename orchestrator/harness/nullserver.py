@@ -2,16 +2,18 @@
 
 It speaks OpenAI's interface (streamed completions of any prompt, ``/v1/models``, ``/health``) and computes nothing:
 each answer has as many tokens as were asked for, each an event in a chunk and a write of its own, so that a client
-meets
-what it would meet at a real server. What a client reaches against it is the client's own ceiling.
+meets what it would meet at a real server. What a client reaches against it is the client's own ceiling. Several
+processes share the port, for a client of several.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import re
 import signal
+import socket
 import sys
 
 import uvloop
@@ -94,14 +96,29 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-async def serve(port: int) -> None:
-    """Until SIGTERM or SIGINT."""
+def listening(port: int, count: int) -> list[socket.socket]:
+    """So many sockets of one port of the loopback device (0: any), among which the kernel spreads connections."""
+    found: list[socket.socket] = []
+    for _ in range(count):
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        one.bind(("127.0.0.1", found[0].getsockname()[1] if found else port))
+        found.append(one)
+    return found
+
+
+async def serve(listener: socket.socket, until: int | None) -> None:
+    """Until SIGTERM, SIGINT, or the end of the file with the descriptor ``until``."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    server = await loop.create_server(Connection, "127.0.0.1", port, backlog=4096)
-    sys.stdout.write(f"listening on port {server.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
+    if until is not None:
+        loop.add_reader(until, ended.set)
+    server = await loop.create_server(Connection, sock=listener, backlog=4096)
+    if until is None:
+        sys.stdout.write(f"listening on port {listener.getsockname()[1]}\n")
+        sys.stdout.flush()
     await ended.wait()
     server.close()
 
@@ -109,7 +126,16 @@ async def serve(port: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="of the loopback device; 0: any")
-    uvloop.run(serve(parser.parse_args().port))
+    parser.add_argument("--processes", type=int, default=1, help="that share the port")
+    options = parser.parse_args()
+    first, *others = listening(options.port, max(1, options.processes))
+    watched, held = os.pipe()  # its end is the end of the process that holds the other side, however that comes
+    for other in others:
+        if os.fork() == 0:
+            os.close(held)
+            uvloop.run(serve(other, watched))
+            return 0
+    uvloop.run(serve(first, None))
     return 0
 
 

@@ -1,7 +1,7 @@
 """The container that holds a run's network namespace: it asks the servers whether they are there, until it is stopped.
 
-Called with one argument, a JSON list of servers: ``name``, ``url``, ``every_s``, ``timeout_s``, ``misses``; one whose
-``every_s`` is null is asked until it has answered, and no more. Events on standard output, one JSON object a line:
+Called with one argument, a JSON list of servers: ``name``, ``url``, ``every_s``, ``timeout_s``, ``misses``. Events on
+standard output, one JSON object a line:
 - ``holding``: the namespace is there;
 - ``ready`` {name, seconds}: the server answered for the first time, so long after this process began;
 - ``missed`` {name, why, row}: an answer did not come, the ``row``-th in a row;
@@ -32,7 +32,7 @@ class Asked:
 
     name: str
     url: str
-    every_s: float | None
+    every_s: float
     timeout_s: float
     misses: int
 
@@ -61,7 +61,7 @@ def watch(server: Asked, ended: threading.Event) -> None:
             return
     emit("ready", name=server.name, seconds=round(time.monotonic() - began, 3))
     row = 0
-    while server.every_s is not None and not ended.wait(server.every_s):
+    while not ended.wait(server.every_s):
         why = question(server.url, server.timeout_s)
         if not why:
             if row >= server.misses:

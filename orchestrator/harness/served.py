@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .settings import Endpoint, Settings
     from .tasks import Task
 
+MOST_PROCESSES = 8
+"""Of the client, where the settings do not say: LoadGen's own process is full before more of them are."""
 IN_FLIGHT = 4096
 """Requests under way at once at each server, where the settings do not say; the rest waits here."""
 FILES_BESIDE = 64
@@ -67,7 +69,8 @@ class Served:
         check_allowed(settings)
         self._settings, self._samples, self._task, self._endpoint = settings, samples, task, endpoint
         self._prompts = Prompts(samples, samples.lengths, settings.generation.limit)
-        self._layout = _layout(settings, endpoint)
+        self._processes = processes(settings)
+        self._layout = _layout(settings, endpoint, self._processes)
         self._questions: list[str] | None = None
         if QUESTIONS in settings.dataset.arrays:
             self._questions = opened(settings, QUESTIONS).tolist()
@@ -81,7 +84,7 @@ class Served:
             stall_s=endpoint.stall_s,
         )
         self._bodies: dict[int, bytes] = {}
-        self._loop, self._asking = Loop(), Asking(self._target, self._layout.batch)
+        self._loop, self._asking = Loop(), Asking(self._target, self._layout.batch, self._processes)
         self._abouts: list[About] = []
         self._dialect = self._loop.run(self._meet())
 
@@ -131,6 +134,7 @@ class Served:
             "model": self._endpoint.model,
             "path": self._dialect.path,
             "prompts": self._dialect.form,
+            "processes": self._processes,
             "asked_beside": sorted(self._dialect.extra),
             "servers": [about.document() for about in self._abouts],
         }
@@ -155,7 +159,9 @@ class Served:
         """What a test runs with; the rate or latency that LoadGen expects is measured."""
         for index in range(self._settings.dataset.performance_samples):
             self._body(index)
-        return declared(self._settings, self._layout, self._trial)
+        effective = declared(self._settings, self._layout, self._trial)
+        effective.put_given("processes", self._settings.execution.processes, self._processes)
+        return effective
 
     def _trial(self) -> Trial:
         """Answers side by side, ever more of them while that makes the servers quicker."""
@@ -199,8 +205,9 @@ class Served:
         self._loop.run(listen())
 
     def warm_up(self) -> None:
-        """An answer from each server at least: connections are made, and what is compiled at first use is there."""
-        self._answers(self._layout.instances)
+        """An answer from each server to each process at least: connections are made, and what is compiled at first use
+        is there."""
+        self._answers(self._layout.instances * self._processes)
 
     def system(self, on_failure: Callable[[BaseException], None]) -> ServedSystem:
         system = ServedSystem(self._loop, self._asking, self._task, TokenPool(1, on_failure))
@@ -299,8 +306,20 @@ class ServedSystem:
 _LOST: Array = np.array([LOST], np.int32)
 
 
-def _layout(settings: Settings, endpoint: Endpoint) -> Layout:
-    """As many requests at each server as are asked for, else as many as this process may have connections."""
+def processes(settings: Settings) -> int:
+    """What the settings say, else one for each processor; where one query waits for the other there is nothing to
+    spread, and each would take the way through another process.
+    """
+    if settings.execution.processes is not None:
+        return settings.execution.processes
+    scenario = SCENARIOS[settings.scenario]
+    if scenario.one_by_one and scenario.samples_per_query is None:
+        return 1
+    return min(len(settings.execution.cpus), MOST_PROCESSES)
+
+
+def _layout(settings: Settings, endpoint: Endpoint, processes: int) -> Layout:
+    """As many requests at each server as are asked for, else as many as the processes may have connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = IN_FLIGHT * len(endpoint.urls) + FILES_BESIDE
     if hard == resource.RLIM_INFINITY or hard >= wanted:
@@ -308,11 +327,11 @@ def _layout(settings: Settings, endpoint: Endpoint) -> Layout:
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         soft = hard
-    most = max(1, (soft - FILES_BESIDE) // len(endpoint.urls))
+    most = max(1, (soft - FILES_BESIDE) // len(endpoint.urls)) * processes  # each takes its share at each server
     given = settings.execution.batch
     if given is not None and given > most:
         raise ValueError(
-            f"execution.batch: {given} requests at once at each server, and this process may open {soft} files"
+            f"execution.batch: {given} requests at once at each server, and a process may open {soft} files"
         )
     return Layout(len(endpoint.urls), 1, given or min(IN_FLIGHT, most))
 

@@ -101,7 +101,7 @@ class Execution:
     """Where and how the model runs; None: measured before the test.
 
     Of a model that generates, ``batch`` is how many answers each instance has under way at once; of an endpoint, each
-    of its servers.
+    of its servers, and ``processes`` how many processes hold the connections to them.
     """
 
     cpus: tuple[int, ...]
@@ -111,6 +111,7 @@ class Execution:
     batch_delay_us: int | None
     precision: Literal["f32", "bf16", "f16"] | None = None
     """What the model computes with, where the backend lets that be said (openvino); None: f32."""
+    processes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +233,8 @@ def _check(settings: Settings) -> None:
         _check_processors(execution)
     else:
         _check_endpoint(settings.endpoint, execution)
+    if execution.processes is not None and settings.endpoint is None:
+        raise SettingsError("execution.processes: only a client of an `endpoint` has several")
     if execution.precision is not None and settings.backend != "openvino":
         raise SettingsError(f"execution.precision: the backend {settings.backend} cannot be told one")
 
@@ -261,6 +264,7 @@ def _check_positive(settings: Settings) -> None:
         "execution.instances": execution.instances,
         "execution.threads": execution.threads,
         "execution.batch": execution.batch,
+        "execution.processes": execution.processes,
     }
     for name, value in positive.items():
         if value is not None and not value > 0:

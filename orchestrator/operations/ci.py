@@ -11,7 +11,7 @@ from orchestrator.errors import UsageError
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.files import WriteFailed, atomic_write_text, make_folder
-from orchestrator.operations.run_request import known_name
+from orchestrator.operations.run.request import known_name
 from orchestrator.plan.build.frameworks import benchmarks_of
 from orchestrator.plan.run.cells import duration_ms
 

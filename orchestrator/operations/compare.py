@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.facts.containers import RECORD
-from orchestrator.operations.results import latest_session, nothing
+from orchestrator.operations.results import latest_session, no_results_error
 from orchestrator.results.compare import compare, key_of, pairs, system_of
 from orchestrator.results.store import Store
 from orchestrator.results.summary import summaries
@@ -24,7 +24,7 @@ LAST, PREVIOUS = "last", "previous"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ComparedRuns:
     """Every pair of runs; ``why_none`` says why there is none."""
 
     tolerance: float
@@ -46,7 +46,7 @@ class Compared:
 
 def compare_runs(
     folder: Path, was: str = PREVIOUS, now: str = LAST, *, tolerance: float = 0.05, if_any: bool = False
-) -> Compared:
+) -> ComparedRuns:
     """Compare ``now`` with ``was``: each a run's id or folder, a session's id, a folder of results, or a word.
 
     ``tolerance`` is a share of the figure before; with ``if_any`` nothing to compare with is no failure.
@@ -64,12 +64,12 @@ def compare_runs(
     except (NothingSelectedError, UsageError) as error:
         if not if_any or error.slug not in {"nothing-selected", "nothing-to-compare"}:
             raise
-        return Compared(tolerance=tolerance, why_none=error.message)
+        return ComparedRuns(tolerance=tolerance, why_none=error.message)
     # A run that is compared with itself is always the same: in CI that would hide every regression.
     if found and all(old.folder == one.folder for old, one in found):
         hint = "name two different runs or sessions"
         raise UsageError("this would compare runs with themselves", hint=hint, slug="same-run")
-    return Compared(tolerance=tolerance, comparisons=tuple(compare(*pair, tolerance=tolerance) for pair in found))
+    return ComparedRuns(tolerance=tolerance, comparisons=tuple(compare(*pair, tolerance=tolerance) for pair in found))
 
 
 def _runs(store: Store, reference: str, new: Sequence[Summary]) -> list[Summary]:
@@ -82,7 +82,7 @@ def _runs(store: Store, reference: str, new: Sequence[Summary]) -> list[Summary]
     if path.is_dir() and not (path / RECORD).is_file():
         entries = Store(path).entries()
         if not entries:
-            raise nothing(path)
+            raise no_results_error(path)
         return summaries(entries)
     session = [entry for entry in store.entries() if entry.record is not None and entry.record.session == reference]
     if session:

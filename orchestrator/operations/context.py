@@ -108,7 +108,7 @@ class Context:
     def catalog_for(self, benchmarks: Sequence[str], changes: Sequence[str]) -> Catalog:
         """The catalogue with ``benchmarks`` as ``changes`` (``KEY=VALUE``) want them; the same where there are none.
 
-        Raises `UsageError`, as `definitions.catalog.load_chosen`; `bad-set` for changes of no benchmark.
+        Raises `UsageError`, as `definitions.catalog.load.load_chosen`; `bad-set` for changes of no benchmark.
         """
         if not changes:
             return self.catalog
@@ -258,7 +258,7 @@ class Context:
     @property
     def engine_factory(self) -> EngineFactory:
         """The factory of the chosen engine. Raises `UsageError` for one that mlorch cannot drive."""
-        from orchestrator.engines import ENGINES, engine_factory
+        from orchestrator.engines import ENGINES, engine_factory, engine_name
 
         return engine_factory(engine_name(self.settings, self.wanted_engine, tuple(ENGINES)))
 
@@ -351,24 +351,6 @@ class Context:
         from orchestrator.operations.build import package_parts
 
         return package_parts(self.site)
-
-
-def engine_name(settings: Settings, wanted: str, known: Sequence[str]) -> str:
-    """The engine that was named, else that of the settings, else the first of the known ones.
-
-    Raises `UsageError` for one that is not known: no other is used silently.
-    """
-    name = wanted or settings.engine or known[0]
-    if name in known:
-        return name
-    from orchestrator.definitions.yaml import suggestion
-    from orchestrator.engines.printers import PRINTERS
-
-    hint = suggestion(name, known, "known")
-    if name in PRINTERS:
-        hint += f"; `mlorch run --dry-run --engine {name}` prints what it would run"
-    source = "--engine" if wanted else settings.sources.get("engine", "settings")
-    raise UsageError(f"there is no engine `{name}` ({source})", hint=hint, slug="unknown-engine")
 
 
 def _layout_files(selection: Selection) -> tuple[str, ...]:

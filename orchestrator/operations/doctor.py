@@ -21,7 +21,7 @@ from orchestrator.images.registry.client import Registry
 from orchestrator.operations.context import Context
 from orchestrator.operations.engine import cdi_words, sweep_containers
 from orchestrator.operations.target_choice import all_targets, findings
-from orchestrator.operations.targets import judge
+from orchestrator.operations.targets import passable_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -199,7 +199,7 @@ def cdi(facts: EngineFacts) -> Check:
 def devices(context: Context, facts: EngineFacts | None) -> Iterator[Check]:
     """Which hardware targets this host has, in their three states, and what of the host could be better for them."""
     targets = all_targets(context.catalog)
-    found = [here for here in presences(targets, context.machine, judge=judge(facts)) if here.present]
+    found = [here for here in presences(targets, context.machine, judge=passable_by(facts)) if here.present]
     if not found:
         yield _bad("devices", "no target is present on this host", "`mlorch targets` says why")
     for here in found:

@@ -100,13 +100,12 @@ def sweep_containers(settings: Settings, talk: Talk) -> None:
     The quick way of each engine is taken, as commands that find everything there must
     stay quick; `mlorch run` sweeps engines elsewhere too. Never stops the command.
     """
-    from orchestrator.runs.sweep import sweep
+    from orchestrator.runs.sweep import sweep_and_warn
 
     access = EngineAccess(host=settings.engine_host)
     for name in ENGINES:
         with contextlib.suppress(MlorchError, ValueError):
-            for run_id in sweep(engine_factory(name).sweepable(access)):
-                talk.warn(f"removed the container of {run_id}, whose mlorch is gone")
+            sweep_and_warn(engine_factory(name).sweepable(access), talk.warn)
 
 
 def cdi_words(facts: EngineFacts) -> str:

@@ -11,7 +11,6 @@ from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
 from orchestrator.results.store import Store
 from orchestrator.results.summary import document, summaries, summarise
-from orchestrator.results.verify.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -117,10 +116,12 @@ def shown_document(summary: Summary) -> dict[str, object]:
 
 def verify_runs(folder: Path, runs: Sequence[str], talk: Talk) -> tuple[Verification, ...]:
     """Whether the files of runs (none named: of all) are what was recorded and agree with each other."""
+    from orchestrator.results.verify.verification import verify
+
     store = _swept(folder, talk)
     entries = [store.find(run) for run in runs] if runs else store.entries()
     if not entries:
-        raise nothing(store.root)
+        raise no_results_error(store.root)
     return tuple(verify(entry.folder, _labels(entry)) for entry in entries)
 
 
@@ -189,7 +190,7 @@ def _chosen(store: Store, runs: Iterable[str]) -> list[Entry]:
 # -- shared --------------------------------------------------------------------------------
 
 
-def nothing(folder: Path) -> NothingSelectedError:
+def no_results_error(folder: Path) -> NothingSelectedError:
     """There is no run at all."""
     return NothingSelectedError(f"there are no results in {_where(folder)}", hint="run a benchmark: `mlorch run`")
 
@@ -199,7 +200,7 @@ def latest_session(store: Store) -> list[Entry]:
     for entry in store.entries():
         if entry.record is not None:
             return store.session(entry.record)
-    raise nothing(store.root)
+    raise no_results_error(store.root)
 
 
 def _where(folder: Path) -> str:

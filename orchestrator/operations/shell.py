@@ -10,9 +10,9 @@ from orchestrator.definitions.kinds.servers import CLIENT
 from orchestrator.errors import UsageError
 from orchestrator.facts.containers import RECORD
 from orchestrator.host.left_behind import take_back
-from orchestrator.operations.prepared_run import prepare
+from orchestrator.operations.run.prepared import prepare
 from orchestrator.results.store import release_reserve
-from orchestrator.runs.artifacts import lent
+from orchestrator.runs.artifacts import lent_artifacts
 from orchestrator.runs.folder import prepare_folder
 from orchestrator.runs.roles import Servers
 from orchestrator.runs.runner import Watcher
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
-    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.operations.progress import Progress
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.prepared import PreparedRun
+    from orchestrator.operations.run.request import RunRequest
 
 SHELL = ("/bin/sh",)
 
@@ -62,7 +62,7 @@ def shell(
     release_reserve(folder)
     with ExitStack() as stack:
         stack.callback(take_back, folder, step.results_owner)
-        spec = stack.enter_context(lent(spec, step.results_owner)).container
+        spec = stack.enter_context(lent_artifacts(spec, step.results_owner)).container
         _start_beside(prepared, step, role, folder, progress, stack)
         code = prepared.runner.engine.attach(replace(spec, command=tuple(command) or SHELL))
     return Shell(step=step, role=role or CLIENT, folder=folder, exit_code=code)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, UsageError
-from orchestrator.operations.run_request import known_name
+from orchestrator.operations.run.request import known_name
 from orchestrator.plan.build.frameworks import framework_of
 from orchestrator.plan.run.cells import cells_of
 
 if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog
     from orchestrator.definitions.kinds.benchmarks import Benchmark
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.request import RunRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Chosen:
     left_out: tuple[LeftOut, ...]
 
 
-def chosen_of_suite(catalog: Catalog, request: RunRequest, target: str) -> Chosen:
+def benchmarks_of_suite(catalog: Catalog, request: RunRequest, target: str) -> Chosen:
     """The benchmarks of the suite that ``request`` asks for, and those that it names besides.
 
     Who names a benchmark accepts the terms of its data, and has every fault of it told as an error.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # -- what an engine can pass, and what the plan of a run has to know of devices -------------
 
 
-def judge(engine: EngineFacts | None) -> Judge | None:
+def passable_by(engine: EngineFacts | None) -> Judge | None:
     """Says whether ``engine`` can pass a target's devices to containers; None where no engine answered."""
     if engine is None:
         return None
@@ -99,7 +99,7 @@ def _node_paths(
         yield from paths
 
 
-def pretended(inventory: DeviceInventory, target: Target) -> DeviceInventory:
+def with_pretended_device(inventory: DeviceInventory, target: Target) -> DeviceInventory:
     """``inventory`` as if it had one device of ``target``: a dry run shows what a host that has one would do."""
     given = target.passthrough
     if given.empty or not given.required or any(device.target == target.name for device in inventory.found):
@@ -167,7 +167,7 @@ class TargetReport:
 def list_targets(context: Context) -> TargetList:
     """Every target in its three states, as ``mlorch targets`` shows them."""
     targets = all_targets(context.catalog)
-    judged = judge(context.try_facts())
+    judged = passable_by(context.try_facts())
     return TargetList(
         presences=tuple(presence(target, context.machine, judged) for target in targets),
         titles={target.name: target.title for target in targets},
@@ -188,7 +188,7 @@ def show_target(context: Context, name: str) -> TargetReport:
     """One target. Raises `UsageError` for a name that does not exist."""
     entry = context.catalog.target(name)
     target, engine = entry.definition, context.try_facts()
-    here = presence(target, context.machine, judge(engine))
+    here = presence(target, context.machine, passable_by(engine))
     injection, error_message = DeviceInjection(), ""
     try:
         injection = device_injection(target, here.devices, engine)

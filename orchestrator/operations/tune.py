@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.operations.findings import what_ran
-from orchestrator.operations.run_processors import with_processors
+from orchestrator.operations.run.findings import what_ran
+from orchestrator.operations.run.processors import with_processors
 from orchestrator.operations.tune_study import Study, Tuning
 from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.tunables import searched_parameters
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.operations.context import Context
-    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
-    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.operations.progress import Progress
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.benchmarks import PlannedBenchmark
+    from orchestrator.operations.run.prepared import PreparedRun
+    from orchestrator.operations.run.request import RunRequest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.runs.runner import Watcher
 
@@ -60,7 +60,7 @@ def tune(
     Raises `NothingSelectedError` where no parameter is declared, and whatever stops a run.
     """
     from orchestrator.host.process import signals_interrupt
-    from orchestrator.operations.prepared_run import prepare
+    from orchestrator.operations.run.prepared import prepare
 
     budget = budget.checked()
     if request.endpoint:
@@ -74,8 +74,11 @@ def tune(
         studies = _studies(prepared, progress)
         with with_processors(prepared, progress) as ready:
             end = time.monotonic() + budget.seconds
-            for study in studies:
-                yield replace(study, prepared=ready).run(budget.trials, budget.seed, end)
+            try:
+                for study in studies:
+                    yield replace(study, prepared=ready).run(budget.trials, budget.seed, end)
+            finally:
+                ready.runner.kept.end()
 
 
 def _studies(prepared: PreparedRun, progress: Progress) -> list[Study]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.operations.findings import keep
-from orchestrator.operations.run_find import expectation, is_disturbed, layout
-from orchestrator.operations.run_rates import next_settings
+from orchestrator.operations.run.find import expectation, is_disturbed, layout
+from orchestrator.operations.run.findings import keep
+from orchestrator.operations.run.rates import next_settings
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.tunables import fitting
 from orchestrator.runs.parameter_search import ParameterSearch, best_of
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
-    from orchestrator.operations.prepared_run import PreparedRun
+    from orchestrator.operations.run.benchmarks import PlannedBenchmark
+    from orchestrator.operations.run.prepared import PreparedRun
     from orchestrator.plan.run.tunables import SearchedParameter
     from orchestrator.runs.runner import Outcome
     from orchestrator.runs.tuning import Tuned

@@ -41,7 +41,7 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
     if record.mode == "accuracy" and not accuracies:
         problem = problem or f"{HARNESS} holds no accuracy"
     verdict = verdict_of(record.mode, result, accuracies)
-    if record.role_faults and verdict in GOOD_VERDICTS:
+    if record.role_faults and (verdict in GOOD_VERDICTS or record.mode == "performance"):
         verdict = "FAILED" if record.mode == "accuracy" else "INVALID"
     problems = () if record.error is not None or not problem else (problem,)
     reasons = (*problems, *record.role_faults, *_reasons(verdict, result, accuracies))
@@ -51,12 +51,12 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
         loadgen=result,
         accuracy=accuracies[0] if accuracies else None,
         other_accuracies=accuracies[1:],
-        ceiling=_ceiling(folder) if record.roles and record.mode == "performance" else None,
+        ceiling=ceiling_of(folder) if record.roles and record.mode == "performance" else None,
     )
     return measured, unread
 
 
-def _ceiling(folder: Path) -> Ceiling | None:
+def ceiling_of(folder: Path) -> Ceiling | None:
     """What the client reached against a server that answers at once; None where nobody measured it."""
     try:
         found = read_object(folder, CEILING)
@@ -65,7 +65,13 @@ def _ceiling(folder: Path) -> Ceiling | None:
     requests, tokens = _number(found.get("requests_per_s")), _number(found.get("tokens_per_s"))
     if requests is None or tokens is None or requests < 0 or tokens < 0:
         return None
-    return Ceiling(requests_per_s=requests, tokens_per_s=tokens)
+    processes, unix_ns = found.get("processes"), found.get("unix_ns")
+    return Ceiling(
+        requests_per_s=requests,
+        tokens_per_s=tokens,
+        processes=processes if type(processes) is int and 0 < processes < _LARGEST else None,
+        unix_ns=unix_ns if type(unix_ns) is int and 0 < unix_ns < _LARGEST else 0,
+    )
 
 
 def measured_of(record: RunRecord, folder: Path) -> Measured:

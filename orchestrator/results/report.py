@@ -18,12 +18,12 @@ from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results import histogram, timeline
 from orchestrator.results.charts import latency_chart
-from orchestrator.results.shown import shown
+from orchestrator.results.report_examples import shown
 from orchestrator.results.summary import (
     COLUMNS,
     RIGHT,
     accuracy_text,
-    beside,
+    disturbance_rows,
     goal_text,
     interval_text,
     metric_text,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.scenarios import Scenario
     from orchestrator.results.charts import Chart
     from orchestrator.results.loadgen import LoadGenResult
-    from orchestrator.results.shown import Shown
+    from orchestrator.results.report_examples import Shown
     from orchestrator.results.summary import Summary
     from orchestrator.results.time_chart import TimeChart
     from orchestrator.results.timeline import Timeline
@@ -58,7 +58,7 @@ MIB, GIB = 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Test:
+class ReportedTest:
     """One run with its pictures; ``kind`` is good, bad or wait, ``cells`` its row in the table of all."""
 
     summary: Summary
@@ -110,7 +110,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     words = (
-        *(accuracy_text, beside, facts, goal_text, interval_text, metric_text),
+        *(accuracy_text, disturbance_rows, facts, goal_text, interval_text, metric_text),
         *(nanoseconds, percent, reserved_text, setting_text, text),
     )
     found.filters.update({each.__name__: each for each in words})
@@ -163,12 +163,12 @@ def _each_once(values: Iterable[T], key: Callable[[T], object] = lambda value: v
 # -- one run -------------------------------------------------------------------------------
 
 
-def _test(summary: Summary) -> Test:
+def _test(summary: Summary) -> ReportedTest:
     result = summary.loadgen
     has_latencies = result is not None and bool(result.latency_ns)
     counted = histogram.read(summary.folder) if has_latencies else None
     over_time = timeline.read(summary.folder) if has_latencies else None
-    return Test(
+    return ReportedTest(
         summary=summary,
         kind=_kind(summary),
         cells=row(summary, marks=False),

@@ -49,6 +49,8 @@ class Summary:
 
         CHANGED where the parts of the record disagree: then one was edited afterwards.
         """
+        if self.record.status == "failed" and self.record.valid is False:
+            return "INVALID"  # a part of it ended too early: there is a verdict, and no result
         if self.record.status != "done":
             return self.record.status.upper()
         if self.measured is None:
@@ -100,6 +102,10 @@ def ceiling_text(measured: Measured) -> str:
     if ceiling is None:
         return ""
     words = f"{ceiling.requests_per_s:,.0f} requests/s, {ceiling.tokens_per_s:,.0f} tokens/s"
+    if (ceiling.processes or 1) > 1:
+        words += f" with {ceiling.processes} processes"
+    if ceiling.measured:
+        words += f" (measured {ceiling.measured})"
     if share is None:
         return words
     near = ": the client may be what was measured, not the server" if share >= NEAR else ""
@@ -192,11 +198,11 @@ def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:
         headline,
         *(nanoseconds(latency[name]) if name in latency else "–" for name in ("p50", "p90", "p99")),
         f"{accuracy_text(accuracy)} of {accuracy.samples:,}" if accuracy else "–",
-        f"{mark(word, good=summary.good, running=record.status == 'running') if marks else word}{disturbed}",
+        f"{coloured(word, good=summary.good, running=record.status == 'running') if marks else word}{disturbed}",
     )
 
 
-def mark(word: str, *, good: bool, running: bool = False) -> str:
+def coloured(word: str, *, good: bool, running: bool = False) -> str:
     """``word`` with the colour that says how it ended."""
     colour = "bold red"
     if good:
@@ -219,7 +225,7 @@ def interval_text(accuracy: Accuracy) -> str:
     return f"{text(low, accuracy.unit)} to {text(high, accuracy.unit)}"
 
 
-def beside(disturbance: Disturbance) -> list[tuple[str, str]]:
+def disturbance_rows(disturbance: Disturbance) -> list[tuple[str, str]]:
     """What else happened on a test's processors, as names and values in words; what is not known is said."""
     shares = {
         "used by the test": disturbance.own,

@@ -33,7 +33,7 @@ _LARGEST_LIST = 64 * 2**20
 
 
 @dataclass(slots=True, kw_only=True)
-class Lent:
+class LentArtifacts:
     """``container`` has the folder as its mount; with ``keep`` set what is in it at the end is noted as good."""
 
     container: ContainerSpec
@@ -44,30 +44,32 @@ class Lent:
 
 
 @contextmanager
-def lent(container: ContainerSpec, owner: str) -> Iterator[Lent]:
+def lent_artifacts(container: ContainerSpec, owner: str) -> Iterator[LentArtifacts]:
     """The container's folder of artefacts, its user's for as long as the block lasts, and ``owner``'s after it.
 
     Raises OSError where the folder cannot be made, or something in it not be thrown away.
     """
     folder = next((Path(mount.source) for mount in container.mounts if mount.target == ARTIFACTS), None)
     if folder is None:
-        yield Lent(container=container)
+        yield LentArtifacts(container=container)
         return
     with locked_if_free(_mark(folder)) as free:
         if free:
-            yield from _for_a_run(Lent(container=container), folder, owner)
+            yield from _for_a_run(LentArtifacts(container=container), folder, owner)
             return
     spare = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     mounts = tuple(replace(m, source=str(spare)) if m.target == ARTIFACTS else m for m in container.mounts)
     warning = "another run uses the artefacts of this test: this one begins without any"
     try:
         with locked_if_free(_mark(spare)):
-            yield from _for_a_run(Lent(container=replace(container, mounts=mounts), warnings=(warning,)), spare, owner)
+            yield from _for_a_run(
+                LentArtifacts(container=replace(container, mounts=mounts), warnings=(warning,)), spare, owner
+            )
     finally:
         _remove(spare)
 
 
-def _for_a_run(one: Lent, folder: Path, owner: str) -> Iterator[Lent]:
+def _for_a_run(one: LentArtifacts, folder: Path, owner: str) -> Iterator[LentArtifacts]:
     one.warnings += _checked(folder, one.container.user)
     try:
         yield one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.facts.redact import redacted_text
 from orchestrator.facts.strict_json import strict_json
@@ -12,18 +12,25 @@ from orchestrator.host.untrusted import UnreadableFile, read_tail
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from typing import TextIO
 
 LOG, ACCURACY_LOG = "console.log", "console-accuracy.log"
 LARGEST_LOG = 60 * 10**6
 """Bytes that are kept; `results verify` reads a log of 64 MiB."""
 
 
+class Stream(Protocol):
+    """What lines are written to."""
+
+    def write(self, text: str, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+
 @dataclass(slots=True, kw_only=True)
 class ConsoleLog:
     """Follows one container: ``stream`` gets every line, without secrets."""
 
-    stream: TextIO
+    stream: Stream
     secrets: tuple[str, ...]
     on_event: Callable[[Mapping[str, object]], None] | None
     """None where no line is an event: of a program that is not ours."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.trees import alone, find_tree, making
-from orchestrator.errors import AssetError, MlorchError, StepFailed
+from orchestrator.errors import AssetError, StepFailed
 from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.record import StepFact
 from orchestrator.facts.roles import CEILING, log_of_role
@@ -19,23 +16,24 @@ from orchestrator.host.left_behind import discard, give, take_over
 from orchestrator.host.untrusted import UnreadableFile
 from orchestrator.results.examples import FILE as EXAMPLES
 from orchestrator.results.measure import ACCURACY
-from orchestrator.runs.artifacts import lent
+from orchestrator.runs.artifacts import lent_artifacts
 from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, ConsoleLog, tail
-from orchestrator.runs.deployed import looked_at
-from orchestrator.runs.external import Output, log_of, unmet
-from orchestrator.runs.failures import explanation
-from orchestrator.runs.roles import Servers
+from orchestrator.runs.external import Output, log_of, step_failure
+from orchestrator.runs.kept_servers import KeptServers
+from orchestrator.runs.one_container import Followed, Stopper, follow
 from orchestrator.runs.step_mounts import replaced_mount, with_artifacts, with_folder_to_make
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import TextIO
 
     from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec, Deployed
     from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
     from orchestrator.facts.record import RoleFact
-    from orchestrator.facts.roles import PlannedRoles
     from orchestrator.facts.runs import RunStep
+    from orchestrator.runs.ceilings import Ceilings
+    from orchestrator.runs.roles import Servers
     from orchestrator.runs.runner import Watcher
 
 
@@ -61,14 +59,6 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Followed:
-    exit: ContainerExit
-    seconds: float
-    timed_out: bool
-    deployed: Deployed | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Containers:
     """Runs the containers of one test on one engine; ``secrets`` are taken out of what they print.
 
@@ -78,6 +68,8 @@ class Containers:
     engine: Engine
     watcher: Watcher
     secrets: tuple[str, ...]
+    kept: KeptServers = field(default_factory=KeptServers)
+    ceilings: Ceilings | None = None
     roles: list[RoleFact] = field(default_factory=list)
 
     def run(self, step: RunStep, folder: Path) -> Ended:
@@ -85,11 +77,11 @@ class Containers:
 
         Raises what the engine raises; a step that fails ends the test and is told in `Ended`.
         """
-        with lent(step.container, step.results_owner) as artifacts:
+        with lent_artifacts(step.container, step.results_owner) as artifacts:
             for text in artifacts.warnings:
                 self.watcher.line(step, text)
-            if step.roles is not None:
-                ended = self._served(step, step.roles, artifacts.container, folder)
+            if step.external is None and step.roles is not None:
+                ended = self._served(step, artifacts.container, folder)
             elif step.external is None:
                 followed = self._follow(step, artifacts.container, folder / LOG)
                 error = self._scored(step, followed, folder)
@@ -100,30 +92,67 @@ class Containers:
             artifacts.keep = ended.did_its_work
         return replace(ended, left=artifacts.left)
 
-    def _served(self, step: RunStep, roles: PlannedRoles, client: ContainerSpec, folder: Path) -> Ended:
+    def _served(self, step: RunStep, client: ContainerSpec, folder: Path) -> Ended:
         """A client and its servers. A server that is not ready, or ends too early, is told in `Ended`."""
-        servers = Servers(self.engine, roles, folder, self.secrets, lambda text: self._say(step, text))
-        test: _Followed | None = None
+        test: Followed | None = None
         error: StepFailed | None = None
-        try:
-            with servers.started():
-                try:
-                    servers.measure_ceiling(lambda spec: self._follow(step, spec, folder / log_of_role(CEILING)).exit)
-                    servers.start_servers()
-                    with servers.watched(_Limit(self.engine, client.name, None).stop):
-                        test = self._follow(step, client, folder / LOG)
-                        if test.exit.exit_code != 0:
-                            servers.wait_for_end()
-                    error = servers.gone
-                except StepFailed as failed:
-                    error = failed
-        finally:
-            self.roles.extend(servers.facts())
+        with self._beside(step, folder) as servers:
+            try:
+                self._measure_ceiling(step, servers, folder)
+                with self._watched(servers, client):
+                    test = self._follow(step, client, folder / LOG)
+                    if test.exit.exit_code != 0:
+                        servers.wait_for_end()
+                error = servers.gone
+                servers.may_stay = error is None and test.exit.exit_code == 0
+            except StepFailed as failed:
+                error = failed
         if test is None:
             return Ended(exit=None, left={}, error=error)
         return Ended(exit=test.exit, left={}, deployed=test.deployed, error=error or self._scored(step, test, folder))
 
-    def _scored(self, step: RunStep, test: _Followed, folder: Path) -> StepFailed | None:
+    @contextmanager
+    def _beside(self, step: RunStep, folder: Path) -> Iterator[Servers]:
+        """The servers of a test in their namespace; what became of them is in `roles` afterwards."""
+        servers: Servers | None = None
+        assert step.roles is not None  # whoever has servers has roles
+
+        def say(text: str) -> None:
+            self._say(step, text)
+
+        try:
+            with self.kept.for_test(self.engine, step.roles, folder, self.secrets, say) as servers:
+                servers.may_stay = False
+                yield servers
+        finally:
+            if servers is not None:
+                self.roles.extend(servers.facts())
+
+    @contextmanager
+    def _watched(self, servers: Servers, client: ContainerSpec) -> Iterator[None]:
+        """The servers are there, and where one ends meanwhile the client is stopped. Raises as `start_servers`."""
+        if not servers.are_started:
+            servers.start_servers()
+        with servers.watched(Stopper(self.engine, client.name, None).stop):
+            yield
+
+    def _measure_ceiling(self, step: RunStep, servers: Servers, folder: Path) -> None:
+        """What the client reaches by itself, for `ceiling.json`; a figure of a while ago where there is one."""
+        roles = step.roles
+        if roles is None or roles.null_server is None or roles.ceiling is None:
+            return
+        if self.ceilings is not None:
+            told = self.ceilings.put(step, folder)
+            if told:
+                self._say(step, told)
+                return
+        servers.measure_ceiling(
+            roles.null_server, roles.ceiling, lambda spec: self._follow(step, spec, folder / log_of_role(CEILING)).exit
+        )
+        if self.ceilings is not None:
+            self.ceilings.keep(step, folder)
+
+    def _scored(self, step: RunStep, test: Followed, folder: Path) -> StepFailed | None:
         """Count the accuracy of a test that ran to its end, where a container of its own does; why it could not be."""
         if step.scoring is None or test.exit.exit_code != 0:
             return None
@@ -145,19 +174,18 @@ class Containers:
     def _steps(self, step: RunStep, external: ExternalRun, folder: Path, artifacts: str) -> Ended:
         output = Output(run=external)
         facts: list[StepFact] = []
-        test: _Followed | None = None
+        test: Followed | None = None
         error: StepFailed | None = None
         for number, planned in enumerate(external.steps, 1):
             moved = replace(planned, container=with_artifacts(planned.container, artifacts))
             self._say(step, f"step {planned.name}")
-            followed: _Followed | None = None
+            followed: Followed | None = None
             try:
-                if planned.artifact is not None:
-                    followed = self._made(step, moved, planned.artifact, folder, output)
-                else:
-                    followed = self._one(step, moved, folder, output)
+                followed = self._carried_out(step, moved, folder, output)
             except _StepEnded as ended:
                 error, followed = ended.error, ended.followed
+                if followed is None:  # its servers were never there
+                    return Ended(exit=None, left={}, output=output, steps=tuple(facts), error=error)
             if followed is not None and error is None:
                 error = replaced_mount(planned, external.steps[number:], folder, Path(artifacts))
             facts.append(_fact(planned, followed))
@@ -175,7 +203,15 @@ class Containers:
             error=error,
         )
 
-    def _one(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> _Followed:
+    def _carried_out(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> Followed | None:
+        """One step as its role wants it; None where what it makes is there. Raises `_StepEnded`."""
+        if planned.artifact is not None:
+            return self._made(step, planned, planned.artifact, folder, output)
+        if planned.role == "run" and step.roles is not None:
+            return self._client(step, planned, folder, output)
+        return self._one(step, planned, folder, output)
+
+    def _one(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> Followed:
         """One step; raises `_StepEnded` where it did not do its work."""
         discard(folder / log_of(planned))  # an earlier step may have put something there
         followed = self._follow(
@@ -190,9 +226,28 @@ class Containers:
             raise _StepEnded(error, followed)
         return followed
 
+    def _client(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> Followed:
+        """The LoadGen test of a program beside its servers; raises `_StepEnded` where one does not do its work."""
+        followed: Followed | None = None
+        with self._beside(step, folder) as servers:
+            try:
+                with self._watched(servers, planned.container):
+                    followed = self._one(step, planned, folder, output)
+            except StepFailed as failed:
+                raise _StepEnded(failed, None) from None
+            except _StepEnded as ended:
+                servers.wait_for_end()
+                if servers.gone is not None:
+                    raise _StepEnded(servers.gone, ended.followed) from None
+                raise
+            if servers.gone is not None:
+                raise _StepEnded(servers.gone, followed)
+            servers.may_stay = True
+        return followed
+
     def _made(
         self, step: RunStep, planned: PlannedStep, artifact: PlannedArtifact, folder: Path, output: Output
-    ) -> _Followed | None:
+    ) -> Followed | None:
         """Run a step whose artefact is not there; None where it is, or another process made it meanwhile."""
         path = Path(artifact.path)
         if find_tree(path) is not None:
@@ -205,7 +260,7 @@ class Containers:
         with alone(path, on_wait=waiting):
             if find_tree(path) is not None:
                 return None
-            followed: _Followed | None = None
+            followed: Followed | None = None
             try:
                 with making(path, path.parents[1] / "quarantine", lambda _name: True, _require(artifact)) as made:
                     give(made / "out", planned.container.user)
@@ -232,12 +287,11 @@ class Containers:
         *,
         judge: Callable[[str], bool] | None = None,
         limit_s: int | None = None,
-    ) -> _Followed:
+    ) -> Followed:
         """Run one container to its end; it is stopped after ``limit_s`` seconds, and where ``judge`` has enough."""
-        clock = _Limit(self.engine, container.name, limit_s)
-        started = time.monotonic()
-        with log.open("x", encoding="utf-8") as stream, clock.running():
-            console = ConsoleLog(
+
+        def console(stream: TextIO) -> ConsoleLog:
+            return ConsoleLog(
                 stream=stream,
                 secrets=self.secrets,
                 on_event=None if step.external is not None else lambda event: self.watcher.event(step, event),
@@ -245,65 +299,16 @@ class Containers:
                 largest=LARGEST_LOG,
             )
 
-            def on_line(raw: str) -> None:
-                try:
-                    console.line(raw)
-                except OSError as exc:  # explained here, as the engine would take it for trouble of its own
-                    raise explanation(exc, log.parent) from exc
-                if judge is not None and judge(raw.rstrip("\r\n")):
-                    clock.stop()
-
-            with looked_at(self.engine, container) as look:
-                ended = self.engine.run(container, on_line)
-        seconds = time.monotonic() - started
-        return _Followed(exit=ended, seconds=seconds, timed_out=clock.timed_out, deployed=look.deployed)
+        return follow(self.engine, container, log, console, judge=judge, limit_s=limit_s)
 
 
 class _StepEnded(Exception):
     """A step ended and did not do its work; what it left in a folder that was being made is thrown away."""
 
-    def __init__(self, error: StepFailed, followed: _Followed) -> None:
+    def __init__(self, error: StepFailed, followed: Followed | None) -> None:
         super().__init__(error.message)
         self.error = error
         self.followed = followed
-
-
-class _Limit:
-    """Stops a container, by its name, when its time is over or when it is known to have failed."""
-
-    def __init__(self, engine: Engine, name: str, seconds: int | None) -> None:
-        self._engine = engine
-        self._name = name
-        self._seconds = seconds
-        self._stopping = False
-        self.timed_out = False
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        if self._seconds is None:
-            yield
-            return
-        timer = threading.Timer(self._seconds, self._time_is_over)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def stop(self) -> None:
-        """Stop the container, once; whoever calls goes on reading what it prints meanwhile."""
-        if not self._stopping:
-            self._stopping = True
-            threading.Thread(target=self._stop, daemon=True).start()
-
-    def _time_is_over(self) -> None:
-        self.timed_out = True
-        self._stop()
-
-    def _stop(self) -> None:
-        with contextlib.suppress(MlorchError):  # whoever follows the container hears of it as well
-            self._engine.stop(self._name)
 
 
 def _require(artifact: PlannedArtifact) -> Callable[[Mapping[str, str]], None]:
@@ -320,7 +325,7 @@ def _require(artifact: PlannedArtifact) -> Callable[[Mapping[str, str]], None]:
 
 
 def _failure(
-    external: ExternalRun, planned: PlannedStep, followed: _Followed, output: Output, folder: Path
+    external: ExternalRun, planned: PlannedStep, followed: Followed, output: Output, folder: Path
 ) -> StepFailed | None:
     """Why a step that ended did not do its work. A container that was killed for memory is told by its caller."""
     log = folder / log_of(planned)
@@ -331,14 +336,14 @@ def _failure(
             slug="timeout",
             detail=tail(log),
         )
-    error = unmet(external, output, planned.name, followed.exit.exit_code)
+    error = step_failure(external, output, planned.name, followed.exit.exit_code)
     if error is not None:
         error.detail = tail(log)
         error.hint = f"{error.hint}; the whole log is in {log}" if error.hint else f"the whole log is in {log}"
     return error
 
 
-def _fact(planned: PlannedStep, followed: _Followed | None) -> StepFact:
+def _fact(planned: PlannedStep, followed: Followed | None) -> StepFact:
     return StepFact(
         name=planned.name,
         role=planned.role,

@@ -21,16 +21,16 @@ ASKED_EVERY_S = 0.25
 
 
 @dataclass(slots=True)
-class Look:
+class Observation:
     """One look at a container; ``deployed`` is None until it was seen running."""
 
     deployed: Deployed | None = None
 
 
 @contextmanager
-def looked_at(engine: Engine, spec: ContainerSpec) -> Iterator[Look]:
+def observed(engine: Engine, spec: ContainerSpec) -> Iterator[Observation]:
     """Ask the engine, from a thread, how the container of ``spec`` runs that is started in the ``with``."""
-    look, ended = Look(), threading.Event()
+    look, ended = Observation(), threading.Event()
 
     def ask() -> None:
         while not ended.wait(ASKED_EVERY_S):

@@ -70,7 +70,7 @@ class _Sums:
 
 
 @dataclass(slots=True, kw_only=True)
-class Meter:
+class DisturbanceMeter:
     """Watches the processors of one test while its block lasts; `event` hears of the harness's phases.
 
     ``containers`` gives the ids of the test's containers that exist now, ``other_runs`` who else has some of the

@@ -101,7 +101,7 @@ def external_result(
     ``error`` is why a step failed, if one did. The document is written to harness.json, in place of whatever the
     program left there, so that everything which reads results reads one form.
     """
-    error = error or collect_logs(folder, run) or missing(folder, run, output)
+    error = error or collect_logs(folder, run) or missing_expectation(folder, run, output)
     figures: tuple[SaidFigure, ...] = ()
     if error is None and run.accuracy_step:
         try:
@@ -205,7 +205,7 @@ def _listing(folder: Path) -> str:
     return ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
 
 
-def unmet(run: ExternalRun, output: Output, step: str, exit_code: int) -> StepFailed | None:
+def step_failure(run: ExternalRun, output: Output, step: str, exit_code: int) -> StepFailed | None:
     """Why a step that ended did not do its work, by its exit code and its output; None if it did."""
     if output.slow:
         return StepFailed(
@@ -224,7 +224,7 @@ def unmet(run: ExternalRun, output: Output, step: str, exit_code: int) -> StepFa
     return None
 
 
-def missing(folder: Path, run: ExternalRun, output: Output) -> StepFailed | None:
+def missing_expectation(folder: Path, run: ExternalRun, output: Output) -> StepFailed | None:
     """What the recipe expects of the whole run and was not there."""
     for pattern in run.console_has:
         if pattern not in output.seen:

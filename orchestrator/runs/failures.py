@@ -42,14 +42,20 @@ def resource_failure(record: RunRecord, folder: Path, ended: ContainerExit, *, f
     """Whether a container ended for want of memory, or ``failed`` on a full disk."""
     if ended.out_of_memory:
         limit = record.container.memory or 0
-        return StepFailed(
-            f"{record.run_id}: the container was killed, as it needed more than its memory limit of "
-            f"{limit / 2**30:.2f} GiB",
-            hint="give the machine more memory, or the benchmark a smaller batch",
-            slug="out-of-memory",
-            detail=tail(folder / LOG),
+        return out_of_memory(
+            f"{record.run_id}: the container was killed", limit, "the benchmark a smaller batch", folder / LOG
         )
     return disk_full(folder) if failed and free_bytes(folder) < RESERVE_BYTES else None
+
+
+def out_of_memory(killed: str, limit: int, less: str, log: Path) -> StepFailed:
+    """``killed`` says which container was, ``less`` what would need less than ``limit`` bytes."""
+    return StepFailed(
+        f"{killed}, as it needed more than its memory limit of {limit / 2**30:.2f} GiB",
+        hint=f"give the machine more memory, or {less}; the whole log is in {log}",
+        slug="out-of-memory",
+        detail=tail(log),
+    )
 
 
 def _own_words(harness: Mapping[str, object]) -> str:

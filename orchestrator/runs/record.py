@@ -138,7 +138,7 @@ def with_effective(settings: Mapping[str, Setting], effective: Mapping[str, obje
     return merged
 
 
-def searched_in(harness: Mapping[str, object]) -> RateSearch | None:
+def harness_search(harness: Mapping[str, object]) -> RateSearch | None:
     """The search that the harness made before the test (``search`` of harness.json); None where it says none.
 
     A container wrote it: what is no such document, or too long, is left out.
@@ -205,7 +205,7 @@ def _planned_roles(step: RunStep, secrets: tuple[str, ...]) -> tuple[RoleFact, .
     )
 
 
-def with_ends(planned: tuple[RoleFact, ...], ended: Sequence[RoleFact]) -> tuple[RoleFact, ...]:
+def with_ended_roles(planned: tuple[RoleFact, ...], ended: Sequence[RoleFact]) -> tuple[RoleFact, ...]:
     """The servers of a record with what became of those that were started."""
     by_name = {one.name: one for one in ended}
     return tuple(replace(by_name[one.name], container=one.container) if one.name in by_name else one for one in planned)
@@ -219,7 +219,7 @@ _MOST_SAID, _LONGEST_SAID = 8, 2000
 """Things that an endpoint says of itself, and characters of each."""
 
 
-def with_said(endpoint: EndpointFact | None, harness: Mapping[str, object]) -> EndpointFact | None:
+def with_server_facts(endpoint: EndpointFact | None, harness: Mapping[str, object]) -> EndpointFact | None:
     """The endpoint with what its server said of itself, as the client wrote it down: input, so limited and neutral."""
     if endpoint is None:
         return None

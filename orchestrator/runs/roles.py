@@ -2,7 +2,8 @@
 
 One container holds the network namespace and asks the servers whether they are there (`mlorch_harness.probes`); the
 servers and the client are in that namespace, which has a loopback device and nothing else. A server that ends while
-the client measures ends the test; one that stops answering makes it INVALID.
+the client measures ends the test; one that stops answering makes it INVALID. Where the recipe wants it they stay for
+the next test (`kept_servers`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import MlorchError, StepFailed
 from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import RoleFact
-from orchestrator.facts.roles import PROBES, log_of_role
+from orchestrator.facts.roles import NULL_SERVER, PROBES, SERVES, log_of_role
 from orchestrator.runs.console_log import LARGEST_LOG, ConsoleLog, tail
-from orchestrator.runs.deployed import Look, looked_at
+from orchestrator.runs.deployed import Observation, observed
+from orchestrator.runs.failures import out_of_memory
+from orchestrator.runs.role_logs import MovingLog
+from orchestrator.runs.sweep import RUN_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,8 +34,8 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.roles import PlannedRole, PlannedRoles
 
-HOLDING_S = 60
-"""Seconds until the container of the probes has to be there."""
+OWN_S = 60
+"""Seconds until a container of mlorch's own has to be there."""
 GRACE_S = 10
 """Seconds that a server has to end after it was asked to."""
 SETTLE_S = 1.0
@@ -51,7 +55,8 @@ class _Running:
     error: BaseException | None = None
     faults: list[str] = field(default_factory=list)
     missed: int = 0
-    look: Look = field(default_factory=Look)
+    look: Observation = field(default_factory=Observation)
+    log: MovingLog | None = None
 
     @property
     def ended(self) -> bool:
@@ -69,7 +74,9 @@ class Servers:
         secrets: tuple[str, ...],
         say: Callable[[str], None],
     ) -> None:
-        self._engine, self._roles, self._folder, self._secrets, self._say = engine, roles, folder, secrets, say
+        """``folder`` is the first test's, under its id."""
+        self.roles, self.by = roles, folder.name
+        self._engine, self._folder, self._secrets, self._say = engine, folder, secrets, say
         self._running: dict[str, _Running] = {}
         self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -78,6 +85,8 @@ class Servers:
         self._held = False
         self.gone: StepFailed | None = None
         """Why the test has no result: the first server that ended while the client measured."""
+        self.may_stay = False
+        """The test did its work, so that the next one may have these servers as well."""
 
     # -- what the caller does -----------------------------------------------------------------
 
@@ -85,20 +94,23 @@ class Servers:
     def started(self) -> Iterator[None]:
         """The namespace, until the end of the ``with``; whatever was started is ended then, the last one first."""
         try:
-            probes = self._start(PROBES, self._roles.probes, on_event=self._probed)
-            self._wait(lambda: self._held, probes, HOLDING_S, "hold the network namespace")
+            self.begin()
             yield
         finally:
-            self._end()
+            self.end()
 
-    def measure_ceiling(self, follow: Callable[[ContainerSpec], ContainerExit]) -> None:
+    def begin(self) -> None:
+        """The namespace; `end` has to follow, also where this raises `StepFailed` (`not-ready`, `role-ended`)."""
+        probes = self._start(PROBES, self.roles.probes, on_event=self._probed)
+        self._wait(lambda: self._held, probes, "hold the network namespace", OWN_S)
+
+    def measure_ceiling(
+        self, null: ContainerSpec, ceiling: ContainerSpec, follow: Callable[[ContainerSpec], ContainerExit]
+    ) -> None:
         """What the client reaches against a server that answers at once. Raises `StepFailed` where it is not known."""
-        null, ceiling = self._roles.null_server, self._roles.ceiling
-        if null is None or ceiling is None:
-            return
         self._say("measuring what the client reaches against a server that answers at once")
-        running = self._start(null.name, null.container)
-        self._wait_ready(null, running)
+        running = self._start(NULL_SERVER, null, on_line=self._serves)
+        self._wait(lambda: running.ready_s is not None, running, "serve", OWN_S)
         ended = follow(ceiling)
         if ended.exit_code != 0:
             raise StepFailed(
@@ -109,8 +121,8 @@ class Servers:
 
     def start_servers(self) -> None:
         """Every stage, each when the one before it is ready. Raises `StepFailed`: `role-ended`, `not-ready`."""
-        for stage in sorted({role.stage for role in self._roles.servers}):
-            roles = [role for role in self._roles.servers if role.stage == stage]
+        for stage in sorted({role.stage for role in self.roles.servers}):
+            roles = [role for role in self.roles.servers if role.stage == stage]
             started = [self._start(role.name, role.container) for role in roles]
             for role, running in zip(roles, started, strict=True):
                 self._say(f"waiting for {role.name}")
@@ -136,10 +148,38 @@ class Servers:
         while self.gone is None and time.monotonic() < until:
             time.sleep(0.05)
 
+    # -- from test to test --------------------------------------------------------------------
+
+    @property
+    def are_started(self) -> bool:
+        return any(role.name in self._running for role in self.roles.servers)
+
+    @property
+    def well(self) -> bool:
+        """Whether all are there and none had a fault in the last test."""
+        names = (PROBES, *(role.name for role in self.roles.servers))
+        found = [self._running.get(name) for name in names]
+        return self.gone is None and all(one is not None and not one.ended and not one.faults for one in found)
+
+    def leave(self) -> None:
+        """The test is over, and they stay: its folder does not change any more."""
+        for running in self._running.values():
+            if running.log is not None:
+                running.log.leave()
+
+    def go_on(self, folder: Path, say: Callable[[str], None]) -> None:
+        """For the next test, whose folder this is. Raises `OSError` where their logs cannot go on there."""
+        self._folder, self._say = folder, say
+        for running in self._running.values():
+            running.missed = 0
+            if running.log is not None:
+                running.log.go_on(folder / log_of_role(running.name))
+
     def facts(self) -> tuple[RoleFact, ...]:
         """What became of each server, for the record."""
         found = []
-        for role in self._roles.servers:
+        ids = self._ids()
+        for role in self.roles.servers:
             running = self._running.get(role.name)
             if running is None:
                 continue
@@ -149,38 +189,57 @@ class Servers:
                     role=role.role,
                     image=role.container.image,
                     deployed=running.look.deployed,
-                    container_id="" if running.exit is None else running.exit.container_id,
+                    container_id=running.exit.container_id if running.exit else ids.get(role.container.name, ""),
                     exit_code=None if running.exit is None else running.exit.exit_code,
                     out_of_memory=running.exit is not None and running.exit.out_of_memory,
                     ready_s=running.ready_s,
                     missed=running.missed,
                     faults=tuple(running.faults),
+                    started_by="" if self._folder.name == self.by else self.by,
                 )
             )
         return tuple(found)
 
+    def _ids(self) -> dict[str, str]:
+        """The containers that run, by name."""
+        if all(running.ended for running in self._running.values()):
+            return {}
+        with contextlib.suppress(MlorchError):
+            return {one.name: one.container_id for one in self._engine.containers(f"{RUN_LABEL}={self.by}")}
+        return {}
+
     # -- one container ------------------------------------------------------------------------
 
     def _start(
-        self, name: str, spec: ContainerSpec, on_event: Callable[[Mapping[str, object]], None] | None = None
+        self,
+        name: str,
+        spec: ContainerSpec,
+        on_event: Callable[[Mapping[str, object]], None] | None = None,
+        on_line: Callable[[_Running, str], None] = lambda *_: None,
     ) -> _Running:
         running = _Running(name=name, spec=spec, began=time.monotonic())
         self._running[name] = running
-        running.thread = threading.Thread(target=self._follow, args=(running, on_event), name=name)
+        running.thread = threading.Thread(target=self._follow, args=(running, on_event, on_line), name=name)
         running.thread.start()
         return running
 
-    def _follow(self, running: _Running, on_event: Callable[[Mapping[str, object]], None] | None) -> None:
+    def _follow(
+        self,
+        running: _Running,
+        on_event: Callable[[Mapping[str, object]], None] | None,
+        on_line: Callable[[_Running, str], None],
+    ) -> None:
         try:
-            with (self._folder / log_of_role(running.name)).open("x", encoding="utf-8") as stream:
+            running.log = MovingLog(self._folder / log_of_role(running.name))
+            with contextlib.closing(running.log):
                 console = ConsoleLog(
-                    stream=stream,
+                    stream=running.log,
                     secrets=self._secrets,
                     on_event=on_event,
-                    on_line=lambda _: None,
+                    on_line=lambda text: on_line(running, text),
                     largest=LARGEST_LOG,
                 )
-                with looked_at(self._engine, running.spec) as running.look:
+                with observed(self._engine, running.spec) as running.look:
                     running.exit = self._engine.run(running.spec, console.line)
         except BaseException as error:  # noqa: BLE001 (raised by whoever waits for it)
             running.error = error
@@ -199,7 +258,7 @@ class Servers:
             on_gone()
 
     def _is_server(self, running: _Running) -> bool:
-        return running.name == PROBES or any(role.name == running.name for role in self._roles.servers)
+        return running.name == PROBES or any(role.name == running.name for role in self.roles.servers)
 
     def _stop(self, running: _Running) -> None:
         """Ask it to end, and wait until it is gone."""
@@ -208,7 +267,8 @@ class Servers:
                 self._engine.stop(running.spec.name, grace_s=GRACE_S)
             running.thread.join(timeout=GRACE_S)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End whatever was started, the last one first."""
         with self._lock:
             self._measuring = False
         for running in reversed(list(self._running.values())):
@@ -217,9 +277,12 @@ class Servers:
     # -- waiting ------------------------------------------------------------------------------
 
     def _wait_ready(self, role: PlannedRole, running: _Running) -> None:
-        self._wait(lambda: running.ready_s is not None, running, role.probe.startup_s, "answer")
+        whose = "`probe.startup_s` of its server's recipe is the limit; "
+        self._wait(lambda: running.ready_s is not None, running, "answer", role.probe.startup_s, whose)
 
-    def _wait(self, there: Callable[[], bool], running: _Running, limit_s: float, what: str) -> None:
+    def _wait(
+        self, there: Callable[[], bool], running: _Running, what: str, limit_s: float, whose_limit: str = ""
+    ) -> None:
         """Until ``there``, for ``limit_s`` seconds. Raises what the engine said, or `StepFailed`."""
         until = time.monotonic() + limit_s
         while not there():
@@ -235,7 +298,7 @@ class Servers:
                 log = self._folder / log_of_role(running.name)
                 raise StepFailed(
                     f"`{running.name}` did not {what} within {limit_s:g} s",
-                    hint=f"its recipe's `probe.startup_s` is the limit; the whole log is in {log}",
+                    hint=f"{whose_limit}the whole log is in {log}",
                     slug="not-ready",
                     detail=tail(log),
                 )
@@ -246,12 +309,8 @@ class Servers:
         log = self._folder / log_of_role(running.name)
         ended = running.exit
         if ended is not None and ended.out_of_memory:
-            return StepFailed(
-                f"`{running.name}` was killed {when}, as it needed more than its memory limit of "
-                f"{(running.spec.memory or 0) / 2**30:.2f} GiB",
-                hint=f"give the machine more memory, or the role fewer streams; the whole log is in {log}",
-                slug="out-of-memory",
-                detail=tail(log),
+            return out_of_memory(
+                f"`{running.name}` was killed {when}", running.spec.memory or 0, "the role fewer streams", log
             )
         how = f"with {ended.exit_code}" if ended is not None else f"({running.error})"
         return StepFailed(
@@ -261,7 +320,12 @@ class Servers:
             detail=tail(log),
         )
 
-    # -- what the probes say ------------------------------------------------------------------
+    # -- what the probes say, and the null server ---------------------------------------------
+
+    def _serves(self, running: _Running, line: str) -> None:
+        if line.startswith(SERVES):
+            running.ready_s = round(time.monotonic() - running.began, 3)
+            self._news.put(None)
 
     def _probed(self, event: Mapping[str, object]) -> None:
         kind, name = event.get("event"), event.get("name")

@@ -7,7 +7,7 @@ at no time does a half result look like a whole one.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, MlorchError, StepFailed
@@ -18,11 +18,12 @@ from orchestrator.results.loadgen import other_sample_count
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import Store, now, release_reserve
 from orchestrator.runs.containers import Containers
-from orchestrator.runs.disturbance import Meter
+from orchestrator.runs.disturbance import DisturbanceMeter
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
 from orchestrator.runs.folder import prepare_folder, with_files
-from orchestrator.runs.record import first_record, searched_in, with_effective, with_ends, with_said
+from orchestrator.runs.kept_servers import KeptServers
+from orchestrator.runs.record import first_record, harness_search, with_effective, with_ended_roles, with_server_facts
 from orchestrator.runs.sweep import RUN_LABEL
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.measured import LoadGenResult
     from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
+    from orchestrator.runs.ceilings import Ceilings
     from orchestrator.runs.containers import Ended
     from orchestrator.runs.record import RecordContext, Session
     from orchestrator.runs.reservation import Reserved
@@ -61,7 +63,7 @@ class Watcher:
 class _Metered(Watcher):
     """Hands on what happens, and tells a meter of it."""
 
-    def __init__(self, watcher: Watcher, meter: Meter) -> None:
+    def __init__(self, watcher: Watcher, meter: DisturbanceMeter) -> None:
         self._watcher = watcher
         self._meter = meter
 
@@ -93,6 +95,10 @@ class Runner:
     measure: Measure = measure
     reserved: Reserved | None = None
     """The processors that are reserved for its tests; None where nobody reserved any."""
+    ceilings: Ceilings | None = None
+    """What clients reached by themselves before; None where that is measured for each test."""
+    kept: KeptServers = field(default_factory=KeptServers)
+    """Servers that stay up between its tests: `KeptServers.end` when the last one is over."""
 
     def run(self, step: RunStep, record_context: RecordContext, *, number: int = 1, total: int = 1) -> Outcome:
         """One step; the watcher hears of it. A test that fails or is INVALID is an outcome, no error.
@@ -106,6 +112,7 @@ class Runner:
         return outcome
 
     def _run(self, step: RunStep, record_context: RecordContext) -> Outcome:
+        step = self.kept.joined(step)
         record = first_record(step, record_context, self.session, now())
         if self.reserved is not None:
             self.reserved.at(step.run_id)
@@ -113,7 +120,13 @@ class Runner:
         folder = self.store.begin(record)
         meter = self._meter(step)
         watcher = _Metered(self.watcher, meter)
-        containers = Containers(engine=self.engine, watcher=watcher, secrets=self.session.secrets)
+        containers = Containers(
+            engine=self.engine,
+            watcher=watcher,
+            secrets=self.session.secrets,
+            kept=self.kept,
+            ceilings=self.ceilings,
+        )
         try:
             prepare_folder(folder, step)
             with meter:
@@ -121,24 +134,26 @@ class Runner:
             record = replace(record, disturbance=meter.found())
         except BaseException as exc:  # noqa: BLE001 (always raised again)
             seen = meter.found() if meter.began else None
-            record = replace(record, disturbance=seen, roles=with_ends(record.roles, containers.roles))
+            record = replace(record, disturbance=seen, roles=with_ended_roles(record.roles, containers.roles))
             self._cut_short(record, folder, exc, step.results_owner)
         left = {**ended.left, **take_back(folder, step.results_owner)}
         if ended.exit is not None:
             ran = replace(record.container, container_id=ended.exit.container_id, deployed=ended.deployed)
             record = replace(record, container=ran)
-        record = replace(record, left=left, roles=with_ends(record.roles, containers.roles))
+        record = replace(record, left=left, roles=with_ended_roles(record.roles, containers.roles))
         return self._close(record, folder, ended, step)
 
-    def _meter(self, step: RunStep) -> Meter:
+    def _meter(self, step: RunStep) -> DisturbanceMeter:
         """What watches the test's processors."""
 
+        runs = {step.run_id, self.kept.started_by or step.run_id}  # the servers may be those of a test before
+
         def containers() -> list[str]:
-            return [found.container_id for found in self.engine.containers(f"{RUN_LABEL}={step.run_id}")]
+            return [found.container_id for run in runs for found in self.engine.containers(f"{RUN_LABEL}={run}")]
 
         if self.reserved is None:
-            return Meter(step=step, containers=containers)
-        return Meter(step=step, containers=containers, other_runs=self.reserved.other_runs)
+            return DisturbanceMeter(step=step, containers=containers)
+        return DisturbanceMeter(step=step, containers=containers, other_runs=self.reserved.other_runs)
 
     def _close(self, record: RunRecord, folder: Path, ended: Ended, step: RunStep) -> Outcome:
         """The final record of a container that ran to its own end."""
@@ -151,10 +166,10 @@ class Runner:
             exit_code=None if ended.exit is None else ended.exit.exit_code,
             out_of_memory=ended.exit is not None and ended.exit.out_of_memory,
             container_facts=facts if isinstance(facts, dict) else {},
-            endpoint=with_said(record.endpoint, harness),
+            endpoint=with_server_facts(record.endpoint, harness),
             settings=with_effective(record.settings, effective if isinstance(effective, dict) else {}),
             steps=ended.steps,
-            search=record.search or searched_in(harness),
+            search=record.search or harness_search(harness),
             error=failure(error, self.session.secrets),
         )
         measured, unread = self.measure(final, folder, harness)
@@ -165,7 +180,8 @@ class Runner:
             status="failed" if error else "done",
             error=failure(error, self.session.secrets),
             measured=measured,
-            valid=valid if record.mode == "performance" else None,
+            # A server that ended while the client measured makes the test INVALID, though nobody counted a result.
+            valid=(False if final.role_faults else valid) if record.mode == "performance" else None,
         )
         try:
             final = with_files(final, folder)
@@ -217,7 +233,8 @@ def _left_by(
             return harness, ended.error  # of its servers: what the client says follows from that
         return harness, container_failure(record, folder, ended.exit, harness) or ended.error
     assert ended.output is not None  # the steps of a program were heard
-    assert ended.exit is not None
+    if ended.exit is None:
+        return {}, ended.error
     failed = resource_failure(record, folder, ended.exit, failed=ended.error is not None) or ended.error
     return external_result(folder, step.external, ended.output, failed)
 

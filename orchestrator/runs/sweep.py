@@ -13,6 +13,8 @@ from orchestrator.host.folders import cache_home, lent_marks
 from orchestrator.host.process import alive, boot_id, parse_owner_label, pid_namespace, this_user
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.engines import ContainerFacts, Sweepable
 
 RUN_LABEL = "org.mlorch.run"
@@ -31,6 +33,12 @@ def sweep(engine: Sweepable | None) -> list[str]:
     if engine is not None:
         _remove_unfinished()
     return swept
+
+
+def sweep_and_warn(engine: Sweepable | None, warn: Callable[[str], None]) -> None:
+    """As `sweep`, with a warning for each run whose containers were removed."""
+    for run_id in sweep(engine):
+        warn(f"removed the container of {run_id}, whose mlorch is gone")
 
 
 def _remove_orphans(engine: Sweepable, owner: str) -> list[str]:

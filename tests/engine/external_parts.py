@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 BENCH = r'''
 """--scen offline|server|single|multi --phase perf|acc --conf FILE --net DIR --set DIR --to DIR [--break HOW]"""
@@ -149,9 +153,9 @@ FILES = {
 }
 
 
-def make_repository(folder: Path) -> str:
-    """The suite as a git repository; gives its commit."""
-    for name, text in FILES.items():
+def make_repository(folder: Path, files: Mapping[str, str] = FILES) -> str:
+    """The suite, or other files, as a git repository; gives its commit."""
+    for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
 

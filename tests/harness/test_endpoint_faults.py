@@ -54,8 +54,8 @@ class Heard:
         self._one()
 
 
-async def _talk(target: Target, count: int, forms, in_flight: int) -> Heard:
-    asking = Asking(target, in_flight)
+async def _talk(target: Target, count: int, forms, in_flight: int, processes: int) -> Heard:
+    asking = Asking(target, in_flight, processes)
     try:
         abouts = await asking.open()
         dialect = await asking.agree(abouts, forms, lambda form: [1, 2, 3] if form == "tokens" else "why?")
@@ -69,11 +69,13 @@ async def _talk(target: Target, count: int, forms, in_flight: int) -> Heard:
         await asking.close()
 
 
-def talk(url: str | tuple, count: int = 1, *, forms=("tokens",), in_flight: int = 64, **more) -> Heard:
+def talk(
+    url: str | tuple, count: int = 1, *, forms=("tokens",), in_flight: int = 64, processes: int = 1, **more
+) -> Heard:
     """Meet the servers, ask for ``count`` answers, wait for all; raises what meeting them raises."""
     urls = (url,) if isinstance(url, str) else url
     target = Target(urls=urls, model="small", limit=LIMIT, **{"ready_s": 1.0, "stall_s": 0.6, **more})
-    return asyncio.run(asyncio.wait_for(_talk(target, count, forms, in_flight), 20))
+    return asyncio.run(asyncio.wait_for(_talk(target, count, forms, in_flight, processes), 20))
 
 
 def after_greeting(answer):
@@ -137,6 +139,10 @@ FAULTS = {
         _answer(chunk(b'data: {"choices": [{"text": "a", "index": NaN}]}\n\n'), b"0\r\n\r\n"),
         "no JSON of OpenAI's interface",
     ),
+    "no token's number": (
+        _answer(chunk(event("a", 2**70)), chunk(end(1)), b"0\r\n\r\n"),
+        "no JSON of OpenAI's interface",
+    ),
     "no JSON": (_answer(chunk(b"data: <html>\x00\n\n"), b"0\r\n\r\n"), "no JSON of OpenAI's interface"),
     "another type": (
         _answer(chunk(b'data: {"choices": [{"text": 7}]}\n\n'), b"0\r\n\r\n"),
@@ -165,16 +171,22 @@ FAULTS = {
 }
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_in_an_answer_ends_all_and_is_told_once(name):
+def test_a_fault_in_an_answer_ends_all_and_is_told_once(name, processes):
     answer, words = FAULTS[name]
     with serving(after_greeting(answer)) as url:
-        heard = talk(url, 5, in_flight=2)
+        heard = talk(url, 5, in_flight=2, processes=processes)
         assert isinstance(heard.error, EndpointError)
         assert url in str(heard.error)
         assert words in str(heard.error)
         assert not any(ord(letter) < 32 for letter in str(heard.error))
         assert len(heard.lost_ones) + len(heard.replies) == 5
+
+
+def test_a_server_that_never_answers_its_first_request_is_told():
+    with serving(Script(lambda _: [NEVER])) as url, pytest.raises(EndpointError, match=r"first request within 0\.3 s"):
+        talk(url, stall_s=0.3)
 
 
 def test_a_server_that_is_not_there_is_waited_for_so_long():

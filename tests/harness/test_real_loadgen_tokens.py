@@ -14,6 +14,8 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("mlperf_loadgen")
 
+from generation_parts import generation_settings  # noqa: E402
+
 ROOT = Path(__file__).parents[2]
 SAMPLES, LONGEST, LIMIT = 64, 12, 6
 pytestmark = pytest.mark.slow
@@ -46,54 +48,14 @@ os._exit(app.main(sys.argv[1:], 1))
 
 @pytest.fixture
 def document(tmp_path) -> dict:
-    lengths = np.array([1 + index % LONGEST for index in range(SAMPLES)], np.int32)
     prompts = np.zeros((SAMPLES, LONGEST), np.int32)
-    for index, length in enumerate(lengths):
-        prompts[index, :length] = index
-    arrays = {"inputs": prompts, "lengths": lengths}
-    for name, array in arrays.items():
-        np.save(tmp_path / f"{name}.npy", array)
-    return {
-        "version": 2,
-        "run_id": "test",
-        "benchmark": "llm-chat",
-        "task": "text-generation",
-        "scenario": "Offline",
-        "mode": "performance",
-        "backend": "llamacpp",
-        "providers": ["CPU"],
-        "model": {
-            "path": "/nowhere",
-            "inputs": [{"name": "tokens", "dtype": "int32", "scale": 1.0, "array": "inputs", "varies": True}],
-            "outputs": ["tokens"],
-        },
-        "dataset": {
-            "arrays": {name: str(tmp_path / f"{name}.npy") for name in arrays},
-            "samples": SAMPLES,
-            "performance_samples": SAMPLES,
-        },
-        "loadgen": {
-            "min_duration_ms": 600,
-            "max_duration_ms": 0,
-            "min_query_count": 64,
-            "target_qps": None,
-            "expected_latency_ns": None,
-            "target_latency_ns": None,
-            "target_latency_percentile": 0.9,
-            "samples_per_query": None,
-            "ttft_latency_ns": 1_000_000_000,
-            "tpot_latency_ns": 500_000_000,
-        },
-        "execution": {
-            "cpus": sorted(os.sched_getaffinity(0))[:2],
-            "instances": None,
-            "threads": None,
-            "batch": None,
-            "batch_delay_us": None,
-        },
-        "accuracy": {"metric": "rouge1", "unit": ""},
-        "generation": {"limit": LIMIT},
-    }
+    for index in range(SAMPLES):
+        prompts[index, : 1 + index % LONGEST] = index
+    settings = generation_settings(tmp_path, prompts, limit=LIMIT)
+    settings |= {"backend": "llamacpp", "providers": ["CPU"]}
+    settings["loadgen"]["min_duration_ms"] = 600
+    settings["execution"]["cpus"] = sorted(os.sched_getaffinity(0))[:2]
+    return settings
 
 
 def run(document: dict, folder: Path, break_on: int = -1, break_at: int = 0) -> tuple[int, str, dict]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ np = pytest.importorskip("numpy")
 for _name in ("mlperf_loadgen", "aiohttp", "msgspec", "uvloop"):
     pytest.importorskip(_name)
 
+from generation_parts import generation_settings  # noqa: E402
 from little_servers import STREAM, Script, chunk, event, good, plain, serving  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -26,52 +29,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def document(tmp_path) -> dict:
-    lengths = np.array([1 + index % LONGEST for index in range(SAMPLES)], np.int32)
-    arrays = {"inputs": np.ones((SAMPLES, LONGEST), np.int32), "lengths": lengths}
-    for name, array in arrays.items():
-        np.save(tmp_path / f"{name}.npy", array)
-    return {
-        "version": 2,
-        "run_id": "test",
-        "benchmark": "llm-chat",
-        "task": "text-generation",
-        "scenario": "Offline",
-        "mode": "performance",
-        "backend": "openai",
-        "providers": [],
-        "model": {
-            "path": "/nowhere",
-            "inputs": [{"name": "tokens", "dtype": "int32", "scale": 1.0, "array": "inputs", "varies": True}],
-            "outputs": ["tokens"],
-        },
-        "dataset": {
-            "arrays": {name: str(tmp_path / f"{name}.npy") for name in arrays},
-            "samples": SAMPLES,
-            "performance_samples": SAMPLES,
-        },
-        "loadgen": {
-            "min_duration_ms": 300,
-            "max_duration_ms": 0,
-            "min_query_count": 64,
-            "target_qps": 50.0,
-            "expected_latency_ns": None,
-            "target_latency_ns": None,
-            "target_latency_percentile": 0.9,
-            "samples_per_query": None,
-            "ttft_latency_ns": 2_000_000_000,
-            "tpot_latency_ns": 500_000_000,
-        },
-        "execution": {
-            "cpus": sorted(os.sched_getaffinity(0))[:1],
-            "instances": None,
-            "threads": None,
-            "batch": 16,
-            "batch_delay_us": None,
-        },
-        "accuracy": {"metric": "rouge1", "unit": ""},
-        "generation": {"limit": LIMIT},
-        "endpoint": {"urls": [], "model": "small", "key_file": None, "stall_s": 1.5, "ready_s": 2},
-    }
+    settings = generation_settings(tmp_path, np.ones((SAMPLES, LONGEST), np.int32), limit=LIMIT)
+    settings["backend"] = "openai"
+    settings["loadgen"] |= {"target_qps": 50.0, "ttft_latency_ns": 2_000_000_000}
+    settings["execution"]["batch"] = 16
+    settings["endpoint"] = {"urls": [], "model": "small", "key_file": None, "stall_s": 1.5, "ready_s": 2}
+    return settings
 
 
 def run(document: dict, folder: Path, *urls: str) -> tuple[int, str, dict]:
@@ -114,6 +77,45 @@ def test_every_sample_is_answered_with_its_tokens(document, tmp_path):
         code, output, _ = run(document, tmp_path, url)
     assert code == 0, output
     assert answers(tmp_path) == {index: [100 + at for at in range(LIMIT)] for index in range(SAMPLES)}
+
+
+@pytest.mark.parametrize("scenario", ["Offline", "Server"])
+def test_a_client_of_several_processes_answers_every_sample(document, tmp_path, scenario):
+    document |= {"scenario": scenario, "mode": "accuracy"}
+    document["execution"]["processes"] = 2
+    with serving(Script(good)) as first, serving(Script(good)) as second:
+        code, output, record = run(document, tmp_path, first, second)
+    assert code == 0, output
+    assert record["effective"]["processes"] == {"value": 2, "source": "settings"}
+    assert answers(tmp_path) == {index: [100 + at for at in range(LIMIT)] for index in range(SAMPLES)}
+
+
+def processes_of(folder: Path) -> list[int]:
+    """The client's processes of the harness whose settings are in ``folder``."""
+    words, parents = {}, {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words[int(place.name)] = (place / "cmdline").read_text().split("\0")
+            parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+    settings, module = str(folder / "settings.json"), "orchestrator.harness.client.process"
+    return [pid for pid, parent in parents.items() if module in words[pid] and settings in words.get(parent, ())]
+
+
+def test_a_process_of_the_client_that_is_killed_ends_the_test_with_its_reason(document, tmp_path):
+    document["execution"]["processes"] = 2
+    killed: list[int] = []
+
+    def kills(asked):
+        if not killed:
+            killed.append(min(processes_of(tmp_path)))
+            os.kill(killed[0], signal.SIGKILL)
+        return good(asked)
+
+    with serving(failing_after(30, kills)) as url:
+        code, _, record = run(document, tmp_path, url)
+    assert code == 1
+    assert record["error"]["type"] == "ClientError"
+    assert "of 2 of the client was killed by SIGKILL" in record["error"]["message"]
 
 
 def test_text_is_logged_with_its_count_where_a_server_gives_no_numbers(document, tmp_path):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from run_parts import a_benchmark, a_run_environment, a_workload
+from run_parts import a_benchmark, a_host, a_run_environment, a_workload
 
 from orchestrator.definitions.kinds.servers import Server
+from orchestrator.facts.host import NumaNode
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
@@ -26,8 +27,25 @@ def a_server(**changes: object) -> Server:
     return Server.model_validate(fields | changes)
 
 
-def a_served_step(*, mode: str = "performance", recipe: Server | None = None, **changes: object) -> RunStep:
-    """One test of a client and its servers; ``changes`` are of the benchmark's roles."""
+def _cores(count: int) -> dict[str, object]:
+    """A host's processors, two threads a core, where there are more than its usual two cores."""
+    if count == 2:
+        return {}
+    threads = tuple(range(2 * count))
+    nodes = (NumaNode(node=0, cpus=threads, memory=16 * 2**30),)
+    cores = tuple((core, core + count) for core in range(count))
+    return {"cores": cores, "online_cpus": threads, "allowed_cpus": threads, "nodes": nodes}
+
+
+def a_served_step(
+    *,
+    mode: str = "performance",
+    recipe: Server | None = None,
+    cores: int = 2,
+    name: str = "20260101T000000Z-x",
+    **changes: object,
+) -> RunStep:
+    """One test of a client and its servers on so many cores; ``changes`` are of the benchmark's roles."""
     roles = {"server": {"server": "llamacpp"}, "client": {"cpus": 1}} | changes
     workload = a_workload(
         benchmark=a_benchmark(roles=roles),
@@ -35,4 +53,4 @@ def a_served_step(*, mode: str = "performance", recipe: Server | None = None, **
         server_images={"llamacpp": "mlorch/serve-llamacpp-cpu:0123"},
     )
     cell = Cell(scenario="Offline", mode=mode)
-    return plan_run(workload, a_run_environment(), cell, "20260101T000000Z-x", Choices())
+    return plan_run(workload, a_run_environment(host=a_host(**_cores(cores))), cell, name, Choices())

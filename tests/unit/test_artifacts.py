@@ -13,7 +13,7 @@ from orchestrator.host.process import this_user
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
-from orchestrator.runs.artifacts import lent, sweep_artifacts
+from orchestrator.runs.artifacts import lent_artifacts, sweep_artifacts
 
 OWNER = this_user().owner
 
@@ -32,7 +32,7 @@ def folder_of(container) -> Path:
 
 def run(container, inside=lambda _folder: None, *, good=True):
     """One run: ``inside`` is what its container does; gives what it found, and the loan."""
-    with lent(container, OWNER) as one:
+    with lent_artifacts(container, OWNER) as one:
         place = folder_of(one.container)
         found = {str(path.relative_to(place)): path.read_text() for path in place.rglob("*") if path.is_file()}
         inside(place)
@@ -133,7 +133,7 @@ def test_no_program_with_special_bits_stays_and_it_is_told(tmp_path):
 
 def test_the_folder_is_of_its_users_alone(tmp_path):
     container = a_container(tmp_path)
-    with lent(container, OWNER):
+    with lent_artifacts(container, OWNER):
         place = folder_of(container)
         assert place.stat().st_mode & 0o077 == 0 or place.parent.stat().st_mode & 0o077 == 0
         assert f"{place.stat().st_uid}:{place.stat().st_gid}" == container.user
@@ -143,7 +143,7 @@ def test_the_folder_is_of_its_users_alone(tmp_path):
 def test_two_runs_at_once_share_nothing(tmp_path):
     container = a_container(tmp_path)
     run(container, write("a", "1"))
-    with lent(container, OWNER) as first:
+    with lent_artifacts(container, OWNER) as first:
         found, second = run(container, write("b", "2"))
         assert found == {}
         assert folder_of(second.container) != folder_of(first.container)
@@ -171,6 +171,6 @@ def test_after_a_kill_the_sweep_makes_the_folder_harmless(tmp_path):
 
 def test_a_container_without_artefacts_needs_no_folder(tmp_path):
     container = replace(a_container(tmp_path), mounts=())
-    with lent(container, OWNER) as one:
+    with lent_artifacts(container, OWNER) as one:
         assert one.container == container
     assert list(tmp_path.iterdir()) == []

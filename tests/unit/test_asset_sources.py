@@ -528,7 +528,7 @@ def test_a_step_on_a_device_is_told_before_anything_is_made_where_none_can_be_gi
 def test_a_step_on_a_device_is_given_it(recipes):
     entry = on_a_device(recipes)
     asset = entry.definition
-    spec = provider_module.prep_spec(asset, asset.prepare, "image", recipes.home, None, {})
+    spec = provider_module.prep_spec(asset, asset.prepare, "image", recipes.home, (), {})
     found = Devices(nodes=("/dev/x0",), groups=("44",), env={"X": "0"}).given_to(spec)
     assert (found.devices, found.groups, found.env["X"]) == (("/dev/x0",), ("44",), "0")
     assert (found.network, found.read_only, found.mounts) == ("none", True, spec.mounts)
@@ -543,7 +543,7 @@ def test_nothing_runs_with_roots_uid(recipes, monkeypatch):
     (recipes.root / "tools.yaml").write_text(layer)
     entry = recipes.model([{"kind": "generated"}], FILE, prepare={"command": ["make"], "layer": "tools"})
     asset = entry.definition
-    spec = provider_module.prep_spec(asset, asset.prepare, "image", recipes.home, None, {})
+    spec = provider_module.prep_spec(asset, asset.prepare, "image", recipes.home, (), {})
     assert spec.user == "65534:65534"
     assert spec.command == ("make",)
     assert (spec.network, spec.read_only) == ("none", True)

@@ -48,12 +48,13 @@ class Engine:
     """Stands for a container: makes ``out`` in the folder that is mounted there."""
 
     def __init__(self, out=ARRAY, exit_code=0):
-        self.out, self.exit_code, self.specs, self.seen = out, exit_code, [], {}
+        self.out, self.exit_code, self.specs, self.seen, self.scripts = out, exit_code, [], {}, {}
 
     def run(self, spec, on_line, on_started=None):
         self.specs.append(spec)
         mounts = {m.target: m for m in spec.mounts}
         self.seen = {p.name: p.read_bytes() for p in Path(mounts["/sources"].source).iterdir()}
+        self.scripts = {Path(at).name: Path(m.source).read_bytes() for at, m in mounts.items() if "/script/" in at}
         on_line("working\n")
         if self.out is not None:
             (Path(mounts["/out"].source) / "x.npy").write_bytes(self.out)
@@ -145,6 +146,36 @@ def test_the_script_sees_the_checked_sources_and_nothing_else(world):
     assert [m.target for m in spec.mounts if not m.read_only] == ["/out"]
     assert spec.image == "img:tools"
     assert not spec.capabilities
+
+
+def with_module(world, name="shared/deb.py") -> None:
+    recipe = (world.root / "recipes/photos.yaml").read_text()
+    world.write("photos.yaml", recipe.replace("photos/prepare.py,", f"photos/prepare.py, modules: [{name}],"))
+
+
+def test_what_a_script_imports_lies_beside_it(world):
+    with_module(world)
+    world.write("shared/deb.py", b"NAME = 1\n")
+    world.get("photos")
+    (spec,) = world.engine.specs
+    assert spec.command[:2] == ("python3", "/script/prepare.py")
+    assert [m.target for m in spec.mounts][:2] == ["/script/prepare.py", "/script/deb.py"]
+    assert world.engine.scripts == {"prepare.py": b"pass\n", "deb.py": b"NAME = 1\n"}
+
+
+def test_another_module_makes_another_asset(world):
+    with_module(world)
+    world.write("shared/deb.py", b"NAME = 1\n")
+    first = world.get("photos")
+    world.write("shared/deb.py", b"NAME = 2\n")
+    assert world.get("photos").key != first.key
+
+
+@pytest.mark.parametrize(("name", "words"), [("other/prepare.py", "one name"), ("shared/none.py", "none.py")])
+def test_modules_that_cannot_be_laid_beside_the_script_are_refused(world, name, words):
+    with_module(world, name)
+    with pytest.raises(DefinitionError, match=words):
+        world.get("photos")
 
 
 def test_licences_are_kept_beside(world):

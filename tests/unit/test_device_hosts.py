@@ -22,7 +22,7 @@ from orchestrator.facts.record import ContainerRun
 from orchestrator.facts.runs import DeviceInjection, InjectedDevice
 from orchestrator.host.accelerators import devices_by_nodes
 from orchestrator.host.nodes import host_libraries, node_facts
-from orchestrator.operations.targets import device_inventory, pretended
+from orchestrator.operations.targets import device_inventory, with_pretended_device
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.runs.tuning import key_of
 
@@ -160,15 +160,15 @@ def test_a_dry_run_shows_absent_hardware_as_with_one_device():
         "groups": [{"name": "chips", **WHY}], "libraries": [{"name": "libchip.so.1", **WHY}],
     }  # fmt: skip
     target = a_target(name="chip", passthrough=given)
-    site = pretended(DeviceInventory(), target)
+    site = with_pretended_device(DeviceInventory(), target)
     devices_ = plan_devices(target, site, "", "1:1")
     assert devices_.nodes == ("/dev/chip0", "/dev/ctl")
     assert devices_.groups == ("chips",)
     assert devices_.mounts[0].source == "/usr/lib/x86_64-linux-gnu/libchip.so.1"
     assert "none here" in "\n".join(device_injection_lines(devices_.device_injection))
     here = DeviceInventory(found=(FoundDevice(target="chip", index=0),))
-    assert pretended(here, target) is here
-    assert pretended(DeviceInventory(), a_target()) == DeviceInventory()
+    assert with_pretended_device(here, target) is here
+    assert with_pretended_device(DeviceInventory(), a_target()) == DeviceInventory()
 
 
 def test_a_target_without_devices_costs_no_look_at_the_host(monkeypatch):

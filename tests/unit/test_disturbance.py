@@ -16,7 +16,7 @@ from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
 from orchestrator.runs import disturbance
-from orchestrator.runs.disturbance import Meter
+from orchestrator.runs.disturbance import DisturbanceMeter
 
 PAGE = Path(__file__).parents[2] / "docs/processors.md"
 ID = "c0ffee" * 10 + "beef"
@@ -98,7 +98,7 @@ def a_step(mode="performance"):
     return plan_run(a_workload(), a_run_environment(), Cell(scenario="Offline", mode=mode), "r", Choices())
 
 
-def phase(meter: Meter, name: str) -> None:
+def phase(meter: DisturbanceMeter, name: str) -> None:
     meter.event({"event": "phase", "name": name})
 
 
@@ -111,7 +111,7 @@ def watched(machine: Machine, *, mode="performance", ids=(ID,), seen=True, endpo
         return ids
 
     step = replace(a_step(mode), endpoint=endpoint)
-    with Meter(step=step, containers=containers, root=machine.root, every_s=1e-3) as meter:
+    with DisturbanceMeter(step=step, containers=containers, root=machine.root, every_s=1e-3) as meter:
         phase(meter, "load")
         limit = time.monotonic() + 60
         while len(asked) < 2 and not (seen and meter._groups):
@@ -186,7 +186,7 @@ def test_without_proc_stat_nothing_is_claimed(machine):
 
 def test_a_moment_is_too_short_to_judge(tmp_path, monkeypatch):
     machine = Machine(tmp_path, monkeypatch)
-    with Meter(step=a_step(), containers=lambda: [ID], root=tmp_path) as meter:
+    with DisturbanceMeter(step=a_step(), containers=lambda: [ID], root=tmp_path) as meter:
         phase(meter, "test")
         machine.runs(0.4, others=0.8)
         phase(meter, "done")
@@ -196,7 +196,7 @@ def test_a_moment_is_too_short_to_judge(tmp_path, monkeypatch):
 
 
 def test_a_test_that_never_began_has_no_figures(machine):
-    with Meter(step=a_step(), containers=list, root=machine.root) as meter:
+    with DisturbanceMeter(step=a_step(), containers=list, root=machine.root) as meter:
         phase(meter, "load")
     assert (meter.found().seconds, meter.found().reasons) == (0, ())
     assert meter.found().unknown
@@ -204,7 +204,7 @@ def test_a_test_that_never_began_has_no_figures(machine):
 
 def test_a_container_that_is_gone_at_the_end_takes_no_figure_with_it(machine):
     """Its last second is left out: half of what it used would look like somebody else's."""
-    with Meter(step=a_step(), containers=lambda: [ID], root=machine.root, every_s=0.01) as meter:
+    with DisturbanceMeter(step=a_step(), containers=lambda: [ID], root=machine.root, every_s=0.01) as meter:
         phase(meter, "load")
         wait_for(lambda: meter._groups)
         phase(meter, "test")

@@ -12,10 +12,10 @@ import pytest
 from orchestrator.cli import run
 from orchestrator.errors import UsageError
 from orchestrator.facts.endpoints import Endpoint, EndpointFact
-from orchestrator.operations.run_endpoint import planned_endpoint, ready_endpoint
-from orchestrator.operations.run_request import RunRequest, checked
+from orchestrator.operations.run.endpoint import planned_endpoint, ready_endpoint
+from orchestrator.operations.run.request import RunRequest, checked
 from orchestrator.plan.run.endpoint import endpoint_settings, is_loopback, network
-from orchestrator.runs.record import with_said
+from orchestrator.runs.record import with_server_facts
 
 USER = f"{os.getuid()}:{os.getgid()}"
 
@@ -134,7 +134,7 @@ def test_a_dry_run_reads_no_key():
 def test_what_a_server_says_of_itself_is_limited_and_neutral():
     fact = EndpointFact(url="http://there", model="small")
     server = {"server": "x\x1b[2J", "models": ["a", "b"], "said": {f"/p{at}": "y" * 5000 for at in range(20)}}
-    said = with_said(fact, {"backend": {"servers": [server]}}).said
+    said = with_server_facts(fact, {"backend": {"servers": [server]}}).said
     assert said["server"] == "x\\x1b[2J"
     assert said["models"] == "a, b"
     assert len(said) <= 8
@@ -146,5 +146,5 @@ def test_what_a_server_says_of_itself_is_limited_and_neutral():
 )
 def test_a_harness_document_of_another_shape_says_nothing(harness):
     fact = EndpointFact(url="http://there", model="small")
-    assert with_said(fact, harness).said == {}
-    assert with_said(None, harness) is None
+    assert with_server_facts(fact, harness).said == {}
+    assert with_server_facts(None, harness) is None

@@ -15,7 +15,7 @@ from results_parts import add_run
 from orchestrator.results import examples
 from orchestrator.results.png import is_small_png
 from orchestrator.results.report import render
-from orchestrator.results.shown import shown
+from orchestrator.results.report_examples import shown
 from orchestrator.results.store import Store
 from orchestrator.results.summary import summarise
 

@@ -12,8 +12,8 @@ from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import Metric
 from orchestrator.facts.processors import Disturbance
 from orchestrator.facts.record import Setting
-from orchestrator.operations import findings
-from orchestrator.operations.run_find import AGAIN, MARGIN, find_all
+from orchestrator.operations.run import findings
+from orchestrator.operations.run.find import AGAIN, MARGIN, find_all
 from orchestrator.plan.run.cells import Cell
 from orchestrator.runs.rate_search import TOLERANCE
 

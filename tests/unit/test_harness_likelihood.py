@@ -76,7 +76,7 @@ def test_what_the_server_refuses_is_an_error_with_its_words(backend):
 
 def test_another_interface_is_refused(backend):
     model = SimpleNamespace(path="m", inputs=[SimpleNamespace(name="tokens")], outputs=("likelihoods",))
-    with pytest.raises(ValueError, match="needs the inputs tokens and parts here, not tokens"):
+    with pytest.raises(ValueError, match="needs the inputs tokens and parts, not tokens"):
         backend.load(SimpleNamespace(providers=("CPU",), model=model), 1)
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from orchestrator.harness.rate_search import LONGEST_TRY, MARGIN, SEARCH_SECONDS, Try, search, seconds_for
-from orchestrator.runs.record import searched_in
+from orchestrator.runs.record import harness_search
 
 
 class Machine:
@@ -93,7 +93,7 @@ def test_a_try_is_long_enough_for_its_percentile_and_never_longer_than_allowed()
 def test_the_record_tells_what_was_tried():
     machine = Machine(1000.0)
     found = search(800.0, machine.attempt, machine.left)
-    told = searched_in({"search": found.document()})
+    told = harness_search({"search": found.document()})
     assert told is not None
     assert (told.by, told.best, told.margin) == ("harness", found.best, MARGIN)
     assert [one.rate for one in told.tries] == [round(one.rate, 3) for one in found.tries]
@@ -114,11 +114,11 @@ def test_the_record_tells_what_was_tried():
     ],
 )  # fmt: skip
 def test_what_a_container_wrote_instead_is_left_out(told):
-    assert searched_in({"search": told}) is None
+    assert harness_search({"search": told}) is None
 
 
 def test_the_words_of_a_container_steer_no_terminal():
-    told = searched_in({"search": {"tries": [], "best": None, "margin": None, "ended": "\x1b[2J\nx" * 100}})
+    told = harness_search({"search": {"tries": [], "best": None, "margin": None, "ended": "\x1b[2J\nx" * 100}})
     assert told is not None
     assert "\x1b" not in told.stopped
     assert "\n" not in told.stopped

@@ -16,7 +16,7 @@ from orchestrator.definitions.variations import Change
 from orchestrator.errors import UsageError
 from orchestrator.facts.containers import ContainerSpec, Mount
 from orchestrator.facts.runs import DeviceInjection
-from orchestrator.operations.planned_benchmarks import planned_benchmarks
+from orchestrator.operations.run.benchmarks import planned_benchmarks
 from orchestrator.plan.build.frameworks import targets_of
 from orchestrator.plan.build.planner import build_plans
 from orchestrator.plan.run.cells import Cell

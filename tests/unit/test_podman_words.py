@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.definitions.settings import Settings
-from orchestrator.engines import ENGINES, engine_factory
+from orchestrator.engines import ENGINES, engine_factory, engine_name
 from orchestrator.engines.builds import BuildLog, passing
 from orchestrator.engines.consent import Consent
 from orchestrator.engines.limits import own_limits
@@ -25,7 +25,6 @@ from orchestrator.engines.private import podman as own
 from orchestrator.errors import EngineError, HostLimitError, StepFailed, UsageError
 from orchestrator.facts.build import LayerStep
 from orchestrator.facts.containers import ContainerSpec, Mount
-from orchestrator.operations.context import engine_name
 
 SPEC = ContainerSpec(
     name="mlorch-x", image="localhost/mlorch/x:1", command=("python3", "-m", "harness"), user="1000:1001",

@@ -19,7 +19,7 @@ from orchestrator.facts.processors import Holder
 from orchestrator.host import processor_locks
 from orchestrator.host.process import this_process
 from orchestrator.host.processor_locks import NoLock, holders, lock, lock_name, shared_folder
-from orchestrator.operations import run_processors
+from orchestrator.operations.run import processors
 from orchestrator.runs import reservation
 
 pytestmark = pytest.mark.processes
@@ -308,13 +308,13 @@ def test_without_a_folder_for_all_the_run_goes_on_and_says_so(monkeypatch):
 def suite_of(monkeypatch, folder):
     """Gives a reservation for several runs, and a function that makes a run on the processors that are named."""
     monkeypatch.setattr(reservation, "shared_folder", lambda: folder)
-    monkeypatch.setattr(run_processors, "processors_of", lambda prepared: prepared.cpus)
+    monkeypatch.setattr(processors, "processors_of", lambda prepared: prepared.cpus)
 
     def a_run(*cpus: int):
         runner = SimpleNamespace(session=SimpleNamespace(name="suite"))
         return SimpleNamespace(cpus=cpus, runner=runner, request=SimpleNamespace(wait=False))
 
-    with run_processors.HeldProcessors() as held:
+    with processors.HeldProcessors() as held:
         yield held, a_run
 
 

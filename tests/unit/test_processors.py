@@ -7,7 +7,7 @@ from run_parts import a_host, a_run_environment, a_workload
 
 from orchestrator.errors import UsageError
 from orchestrator.facts.processors import cpu_list
-from orchestrator.operations.run_request import RunRequest, checked
+from orchestrator.operations.run.request import RunRequest, checked
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.processors import core_advice, cpu_set, parse_cpus, require_allowed, whole_cores

@@ -68,13 +68,30 @@ def test_the_client_sees_no_model_and_is_told_where_its_servers_are():
     assert step.container.cpus == (0,)
 
 
+@pytest.mark.parametrize(("processes", "null_servers"), [(None, "2"), (4, "3"), (1, "1")])
+def test_the_ceiling_is_measured_with_the_clients_processes_against_as_many(processes, null_servers):
+    step = a_served_step(client={"cpus": 2, "processes": processes}, cores=5)
+    assert step.settings["execution"]["processes"] == processes
+    assert step.roles.null_server.command[-2:] == ("--processes", null_servers)
+    assert step.roles.ceiling.mounts == step.container.mounts, "it reads the same settings"
+
+
+def test_only_the_client_has_processes():
+    with pytest.raises(ValueError, match="those are the client's"):
+        a_served_step(server={"server": "llamacpp", "processes": 2})
+
+
 def test_the_probes_ask_every_server_at_its_own_port():
     step = a_served_step()
     asked = json.loads(step.roles.probes.command[-1])
-    assert [(one["name"], one["url"]) for one in asked] == [
-        ("ceiling-server", "http://127.0.0.1:7999/health"),
-        ("server", "http://127.0.0.1:8000/health"),
-    ]
+    assert [(one["name"], one["url"]) for one in asked] == [("server", "http://127.0.0.1:8000/health")]
+
+
+def test_servers_of_one_benchmark_stay_or_start_anew_together():
+    assert a_served_step().roles.restart == "mode"
+    assert a_served_step(server={"server": "llamacpp", "restart": "run"}).roles.restart == "run"
+    with pytest.raises(ValueError, match="all have the same `restart`"):
+        a_served_step(server={"server": "llamacpp", "restart": "run"}, other={"server": "llamacpp"})
 
 
 def test_an_accuracy_test_measures_no_ceiling():

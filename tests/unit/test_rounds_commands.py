@@ -16,8 +16,8 @@ from orchestrator.images.bundle.contents import bundled_plan
 from orchestrator.operations.context import Context
 from orchestrator.operations.images import bundle as load
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.operations.planned_benchmarks import planned_benchmarks
-from orchestrator.operations.run_records import record_context
+from orchestrator.operations.run.benchmarks import planned_benchmarks
+from orchestrator.operations.run.records import record_context
 from orchestrator.plan.build.planner import build_plans
 
 TABLE = json.loads((Path(__file__).parent / "data" / "mlperf_rounds.json").read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator import cli
 from orchestrator.host.process import this_user
-from orchestrator.operations.run_request import known_name
+from orchestrator.operations.run.request import known_name
 
 
 def printed(capsys, *arguments: str) -> list[str]:

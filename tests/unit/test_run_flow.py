@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.facts.record import Setting
-from orchestrator.operations import run as run_flow
-from orchestrator.operations.run_plan import say_what_is_not_searched
-from orchestrator.operations.run_rates import next_settings
+from orchestrator.operations.run import order as run_flow
+from orchestrator.operations.run.plan import say_what_is_not_searched
+from orchestrator.operations.run.rates import next_settings
 from orchestrator.plan.run.cells import Cell
 
 

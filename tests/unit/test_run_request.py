@@ -11,10 +11,10 @@ import pytest
 from orchestrator.commands.run import command
 from orchestrator.errors import UsageError
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.operations.prepared_run import _with_images
 from orchestrator.operations.progress import Silent
 from orchestrator.operations.pull_policy import PullPolicy
-from orchestrator.operations.run_request import API, RunRequest, checked
+from orchestrator.operations.run.prepared import _with_images
+from orchestrator.operations.run.request import API, RunRequest, checked
 
 FULL = RunRequest(
     benchmarks=("image-fashion", "image-smoke"),

@@ -326,7 +326,7 @@ def test_a_folder_without_an_onnx_file_says_what_is_missing(own):
 def test_a_server_at_a_url_is_told_to_be_no_model_yet(own):
     problem = fault(own, SAID.replace("./net.onnx", "http://localhost:8000/v1").replace("dataset: ./photos\n", ""))
     assert (problem.slug, problem.span.line) == ("model-url", 5)
-    assert "OpenAI-compatible" in problem.message
+    assert "server at a URL" in problem.message
 
 
 # -- recipes new -----------------------------------------------------------------------------

@@ -10,11 +10,11 @@ import pytest
 
 from orchestrator import cli
 from orchestrator.errors import AssetError, EngineError, HostLimitError, NothingSelectedError, UsageError
-from orchestrator.operations import run_suite
 from orchestrator.operations.context import Context
-from orchestrator.operations.run_request import RunRequest
-from orchestrator.operations.run_suite import SuiteRun
-from orchestrator.operations.suites import Chosen, LeftOut, chosen_of_suite
+from orchestrator.operations.run import suite as run_suite
+from orchestrator.operations.run.request import RunRequest
+from orchestrator.operations.run.suite import SuiteRun
+from orchestrator.operations.suites import Chosen, LeftOut, benchmarks_of_suite
 
 REFERENCE = {"detect", "image-fashion", "image-smoke", "language-embed", "llm-chat", "recommend", "speech-command"}
 
@@ -25,7 +25,7 @@ def catalog():
 
 
 def chosen(catalog, target="cpu", **words) -> Chosen:
-    return chosen_of_suite(catalog, RunRequest(suite=words.pop("suite", "reference"), **words), target)
+    return benchmarks_of_suite(catalog, RunRequest(suite=words.pop("suite", "reference"), **words), target)
 
 
 def reasons(found: Chosen) -> dict[str, str]:

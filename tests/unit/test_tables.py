@@ -20,7 +20,7 @@ from orchestrator.harness import metrics as inside_metrics
 from orchestrator.harness import scenarios as inside
 from orchestrator.harness import tasks as inside_tasks
 from orchestrator.operations.context import Context
-from orchestrator.operations.run_request import RunRequest, checked
+from orchestrator.operations.run.request import RunRequest, checked
 from orchestrator.plan.run.cells import cells_of
 from orchestrator.plan.run.settings import _defaults, _official
 from orchestrator.results import loadgen

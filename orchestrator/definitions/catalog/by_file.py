@@ -87,9 +87,10 @@ def file_of(document: Document, path: Path, look: Look | None) -> File | None:
     node = document.node(("model",))
     if is_url(node):
         hint = (
-            "mlorch runs models in its own containers; name an ONNX file, a folder or a recipe: docs/add-a-benchmark.md"
+            "measure the server with `mlorch run --endpoint URL --model NAME`; here name an ONNX file, a folder or a "
+            "recipe: docs/add-a-benchmark.md"
         )
-        message = "there is no harness yet for an OpenAI-compatible server at a URL"
+        message = "a server at a URL is no model of a recipe: mlorch runs models in its own containers"
         raise DefinitionError([document.fault("model-url", message, ("model",), hint)])
     if node is None or not is_file(node):
         return None

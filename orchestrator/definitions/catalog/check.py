@@ -266,8 +266,8 @@ def _files(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
                 yield from _exists(catalog, entry, copied.source)
             yield from _lock(catalog, entry, layer)
         case Model() | Dataset() as asset:
-            if asset.prepare is not None and asset.prepare.script is not None:
-                yield from _exists(catalog, entry, asset.prepare.script)
+            for script in asset.prepare.files if asset.prepare is not None else ():
+                yield from _exists(catalog, entry, script)
             yield from check_lock(catalog, entry, asset)
             for output in asset.outputs:
                 if output.manifest is not None:

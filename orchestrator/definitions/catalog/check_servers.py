@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.catalog.check_names import exists, of_level
+from orchestrator.definitions.kinds.clients import NO_CLIENT_HINT, why_no_client
 from orchestrator.definitions.kinds.harnesses import Harness
 from orchestrator.definitions.kinds.servers import SERVER_VALUES, Server
 from orchestrator.definitions.values import TemplateFault, check_template
@@ -41,13 +42,13 @@ def check_server(catalog: Catalog, entry: AnyEntry, server: Server) -> Iterator[
 
 
 def check_roles(catalog: Catalog, entry: AnyEntry, benchmark: Benchmark) -> Iterator[Problem]:
-    """Whether the servers of a benchmark's roles are there and take the parameters; its client is our own harness."""
+    """Whether the servers of a benchmark's roles are there and take the parameters, and its harness can be a client."""
     if not benchmark.roles:
         return
     harness = catalog.by_key.get(("harness", benchmark.harness))
     if harness is not None and isinstance(harness.definition, Harness) and harness.definition.program is not None:
-        message = f"harness `{benchmark.harness}` is somebody else's program, which cannot be a client of servers yet"
-        yield entry.document.fault("roles", message, ("roles",), "take `roles` out")
+        for why in why_no_client(harness.definition, benchmark.roles):
+            yield entry.document.fault("no-client", why, ("roles",), NO_CLIENT_HINT)
     for name, role in benchmark.roles.items():
         if role.server is None:
             continue

@@ -6,6 +6,7 @@ empty where a hash belongs says that nobody has looked it up; such an asset is l
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -72,6 +73,8 @@ class Prepare(Strict):
     """
 
     script: ScriptPath | None = None
+    modules: tuple[ScriptPath, ...] = ()
+    """Files that the script imports: what several scripts share. In the container they lie beside it."""
     command: tuple[str, ...] = ()
     layer: Name
     args: tuple[str, ...] = ()
@@ -85,10 +88,20 @@ class Prepare(Strict):
             raise ValueError("a prepare step has a `script` or a `command`")
         if self.command and self.args:
             raise ValueError("the words of a `command` all stand in it; `args` are those of a `script`")
+        if self.modules and self.script is None:
+            raise ValueError("`modules` are what a `script` imports, and there is none")
+        names = [PurePosixPath(each).name for each in self.files]
+        if len(set(names)) < len(names):
+            raise ValueError("two files of `script` and `modules` have one name, and would lie at one place")
         names = [each.partition("/")[2] for each in self.inputs]
         if len(set(names)) < len(names):
             raise ValueError("two `inputs` have one name, and would be mounted at one place")
         return self
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The script and what it imports; none where a command is run."""
+        return () if self.script is None else (self.script, *self.modules)
 
 
 class Needs(Strict):

@@ -175,6 +175,11 @@ class Benchmark(Variable):
             if (role.server is None) != (name == CLIENT):
                 why = "is the harness and has no `server`" if name == CLIENT else "names no `server`"
                 raise ValueError(f"role `{name}` {why}")
+            if role.processes is not None and name != CLIENT:
+                raise ValueError(f"role `{name}` has no `processes`: those are the client's")
+        restarts = {role.restart for name, role in self.roles.items() if name != CLIENT}
+        if len(restarts) > 1:
+            raise ValueError("servers of one benchmark share a network namespace, so all have the same `restart`")
         client = self.roles.get(CLIENT)
         if client is not None and (client.replicas != 1 or client.parameters):
             raise ValueError(f"role `{CLIENT}` has one container, and the parameters of its harness")

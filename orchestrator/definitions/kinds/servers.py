@@ -77,12 +77,17 @@ to; and how many tokens an answer may have."""
 class Role(Strict):
     """One part of a run of several containers, under its name in the benchmark's `roles`.
 
-    The role ``client`` is the benchmark's harness and names no server. Roles start in the order of the text, each when
-    those before it are ready; ``cpus`` is how many processors each replica has of its own, None an even share of
-    what is left.
+    The role ``client`` is the benchmark's harness and names no server; its ``processes`` hold the connections to the
+    servers (None: one for each of its processors). Roles start in the order of the text, each when those before it are
+    ready; ``cpus`` is how many processors each replica has of its own, None an even share of what is left.
+
+    Servers are started anew for every test (``restart: mode``), or stay up over all tests of their benchmark in a run
+    (``run``), performance and accuracy, as long as they are told the same.
     """
 
     server: Name | None = None
     replicas: int = Field(default=1, ge=1, le=64)
+    restart: Literal["mode", "run"] = "mode"
     cpus: int | None = Field(default=None, ge=1)
+    processes: int | None = Field(default=None, ge=1, le=64)
     parameters: dict[Identifier, Template] = Field(default_factory=dict)

@@ -57,6 +57,9 @@ VALUE_NAMES = (
     "memory_mb",
     "uid",
     "gid",
+    "endpoint.url",
+    "endpoint.urls",
+    "endpoint.model",
     "settings.min_duration_ms",
     "settings.max_duration_ms",
     "settings.min_query_count",
@@ -68,4 +71,5 @@ VALUE_NAMES = (
     "settings.performance_samples",
 )
 """What a template can name, besides ``param.*`` and ``words.*``. docs/add-a-harness.md says what each is.
-A LoadGen setting that a test leaves open is absent: a template that needs it is refused."""
+A LoadGen setting that a test leaves open is absent, as are the servers (``endpoint.*``) of a run without roles: a
+template that needs it is refused."""

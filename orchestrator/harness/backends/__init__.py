@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ..settings import Settings
+    from ..settings import Model, Settings
 
     Array = npt.NDArray[np.generic]
 
@@ -137,6 +137,19 @@ def check_names(what: str, wanted: Sequence[str], names: Sequence[str]) -> None:
     for name in wanted:
         if name not in names:
             raise ValueError(f"the model has no {what} {name!r}; it has {', '.join(names)}")
+
+
+def places_of_inputs(framework: str, model: Model, inputs: Sequence[str], outputs: Sequence[str]) -> list[int]:
+    """Where each of the inputs that a backend needs stands among those of the settings, for one with a fixed interface.
+
+    Raises `ValueError` where the settings name others, or another output.
+    """
+    names = [each.name for each in model.inputs]
+    check_names("input", names, inputs)
+    check_names("output", model.outputs, outputs)
+    if sorted(names) != sorted(inputs):
+        raise ValueError(f"{framework} needs the inputs {' and '.join(inputs)}, not {', '.join(names)}")
+    return [names.index(name) for name in inputs]
 
 
 def only_provider(framework: str, what: str, providers: Sequence[str]) -> str:

@@ -56,12 +56,7 @@ class LlamacppGenerator:
         return stream.answer()
 
     def describe(self) -> dict[str, object]:
-        return {
-            "framework": "llamacpp",
-            "devices": ["CPU"],
-            "instructions": xllamacpp.get_system_info().strip(),
-            **self._facts,
-        }
+        return described(self._facts)
 
 
 class _Stream:
@@ -139,6 +134,16 @@ def server(settings: Settings, threads: int, room: Room) -> xllamacpp.Server:
     options.warmup = False  # the harness does that
     options.verbosity = -1
     return xllamacpp.Server(options)
+
+
+def described(facts: dict[str, Any]) -> dict[str, object]:
+    """What a backend says of itself: ``facts`` and what all servers of this package have in common."""
+    return {
+        "framework": "llamacpp",
+        "devices": ["CPU"],
+        "instructions": xllamacpp.get_system_info().strip(),
+        **facts,
+    }
 
 
 def checked(document: dict[str, Any]) -> dict[str, Any]:

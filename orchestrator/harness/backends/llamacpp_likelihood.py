@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xllamacpp
 
-from . import Room, check_names
-from .llamacpp import checked, context_of, server
+from . import Room, places_of_inputs
+from .llamacpp import checked, context_of, described, server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,13 +36,8 @@ class LlamacppLikelihood:
         return False
 
     def load(self, settings: Settings, threads: int) -> None:
-        """Raises as `llamacpp.server`, and `ValueError` for another interface."""
-        names = [each.name for each in settings.model.inputs]
-        check_names("input", names, INPUTS)
-        check_names("output", settings.model.outputs, OUTPUTS)
-        if sorted(names) != sorted(INPUTS):
-            raise ValueError(f"llama.cpp needs the inputs {' and '.join(INPUTS)} here, not {', '.join(names)}")
-        self._places = [names.index(name) for name in INPUTS]
+        """Raises as `llamacpp.server`, and as `places_of_inputs`."""
+        self._places = places_of_inputs("a judge by llama.cpp", settings.model, INPUTS, OUTPUTS)
         self._server = server(settings, threads, ROOM)
         self._facts = {"threads": threads, "context": context_of(ROOM)}
 
@@ -57,12 +51,7 @@ class LlamacppLikelihood:
         return [np.array(rows, np.float32)]
 
     def describe(self) -> dict[str, object]:
-        return {
-            "framework": "llamacpp",
-            "devices": ["CPU"],
-            "instructions": xllamacpp.get_system_info().strip(),
-            **self._facts,
-        }
+        return described(self._facts)
 
     def _row(self, tokens: list[int], sizes: list[int]) -> list[float]:
         context, at = tokens[: sizes[0]], sizes[0]

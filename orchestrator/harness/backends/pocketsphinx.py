@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import check_names, only_provider
+from . import only_provider, places_of_inputs
 from .pocketsphinx_process import READY, receive, send
 
 if TYPE_CHECKING:
@@ -42,12 +42,7 @@ class PocketsphinxBackend:
         provider = only_provider("PocketSphinx", "device", settings.providers)
         if provider != "CPU":
             raise ValueError(f"PocketSphinx runs on CPU, and the settings' provider is {provider}")
-        names = [each.name for each in settings.model.inputs]
-        check_names("input", names, INPUTS)
-        check_names("output", settings.model.outputs, OUTPUTS)
-        if sorted(names) != sorted(INPUTS):
-            raise ValueError(f"PocketSphinx needs the inputs {' and '.join(INPUTS)}, not {', '.join(names)}")
-        self._places = [names.index(name) for name in INPUTS]
+        self._places = places_of_inputs("PocketSphinx", settings.model, INPUTS, OUTPUTS)
         folder = str(Path(settings.model.path).parent)
         command = [sys.executable, "-m", f"{__package__}.pocketsphinx_process", folder]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

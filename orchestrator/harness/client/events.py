@@ -9,7 +9,7 @@ server-sent events; vLLM's ``token_ids`` (``return_token_ids``), llama.cpp's ``l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -25,13 +25,17 @@ LONGEST_TEXT = 2**22
 """Characters of an answer."""
 
 
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+"""What tokens are kept as."""
+
+
 class _Top(msgspec.Struct):
-    id: int | None = None
+    id: Int32 | None = None
     bytes: list[int] | None = None
 
 
 class _Entry(msgspec.Struct):
-    id: int | None = None
+    id: Int32 | None = None
     top_probs: list[_Top] = []
 
 
@@ -48,13 +52,13 @@ class _Choice(msgspec.Struct):
     text: str | None = None
     delta: _Delta | None = None
     logprobs: _Logprobs | None = None
-    token_ids: list[int] | None = None
+    token_ids: list[Int32] | None = None
     finish_reason: str | None = None
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Int32 | None = None
+    completion_tokens: Int32 | None = None
 
 
 class Event(msgspec.Struct):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .dialects import Form
     from .events import Answer
+    from .fetching import Target
     from .requests import Requests, Server
 
 AGAIN_S = 0.25
@@ -123,7 +124,7 @@ async def agree(
     requests: Requests,
     server: Server,
     about: About,
-    model: str,
+    target: Target,
     forms: Sequence[Form],
     prompt: Callable[[Form], Sequence[int] | str],
 ) -> Dialect:
@@ -132,7 +133,11 @@ async def agree(
     for dialect in dialects(forms, about.owner):
         given = prompt(dialect.form)
         try:
-            answer = await requests.answer(server, dialect.path, dialect.body(model, given, TOKENS), TOKENS, _ignore)
+            async with asyncio.timeout(target.stall_s):
+                body = dialect.body(target.model, given, TOKENS)
+                answer = await requests.answer(server, dialect.path, body, TOKENS, _ignore)
+        except TimeoutError as error:
+            raise server.wrong(f"did not answer its first request within {target.stall_s:g} s") from error
         except Refused as error:
             if error.status not in {400, 404, 405, 415, 422, 500, 501}:
                 raise

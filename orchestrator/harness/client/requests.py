@@ -43,8 +43,6 @@ class Server:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
-        self.waiting = 0
-        """Tokens that it has to do: of prompts, and the longest answers to them."""
         self.under: set[Under] = set()
         self.heard = 0.0
         self.retried = 0

@@ -25,7 +25,7 @@ def prepare_devices(
         AssetError: `prepare-device`, the target has no devices. UsageError, HostLimitError: as `plan_devices`.
     """
     from orchestrator.host.accelerators import found_devices
-    from orchestrator.operations.targets import device_inventory, pretended
+    from orchestrator.operations.targets import device_inventory, with_pretended_device
 
     chosen = context.catalog.target(context.target(target).name).definition
     if chosen.passthrough.empty:
@@ -35,4 +35,6 @@ def prepare_devices(
             slug="prepare-device",
         )
     inventory = device_inventory([chosen], found_devices(chosen, context.machine), engine)
-    return plan_devices(chosen, pretended(inventory, chosen) if dry else inventory, selection, this_user().inside)
+    return plan_devices(
+        chosen, with_pretended_device(inventory, chosen) if dry else inventory, selection, this_user().inside
+    )

@@ -77,10 +77,9 @@ def _prep(
         return plans[0].image
 
     def engine() -> Engine:
-        from orchestrator.runs.sweep import sweep
+        from orchestrator.runs.sweep import sweep_and_warn
 
-        for run_id in sweep(context.engine):  # a step of a killed mlorch may still compute
-            progress.warn(f"removed the container of {run_id}, whose mlorch is gone")
+        sweep_and_warn(context.engine, progress.warn)  # a step of a killed mlorch may still compute
         return context.engine
 
     @functools.cache

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.images.attest.documents import Documents
     from orchestrator.images.attest.signatures import Signer, Verifier
     from orchestrator.operations.context import Context
-    from orchestrator.operations.images.pick import ImageSelection, Pick
+    from orchestrator.operations.images.pick import ImageSelection, PickedImage
 
 _BROKEN = frozenset({"digest-mismatch", "bad-archive", "hostile-archive", "bad-manifest"})
 """Slugs of bytes that are not what their digest says: a failed check, not an error."""
@@ -143,7 +143,7 @@ def sign(context: Context, images: ImageSelection, signer: Signer | None = None)
         yield sign_one(context, one, signer)
 
 
-def sign_one(context: Context, one: Pick, signer: Signer | None) -> SignedImage:
+def sign_one(context: Context, one: PickedImage, signer: Signer | None) -> SignedImage:
     """Make the documents of one image and keep them. Raises as `sign`."""
     planned = one.require_planned()
     if not one.local:
@@ -155,7 +155,7 @@ def sign_one(context: Context, one: Pick, signer: Signer | None) -> SignedImage:
     )
 
 
-def _sign_in_registry(context: Context, one: Pick, signer: Signer | None) -> SignedImage:
+def _sign_in_registry(context: Context, one: PickedImage, signer: Signer | None) -> SignedImage:
     step = one.require_planned().step
     reference = parse_reference(one.reference)
     registry = Registry.at(reference.host, context.http)
@@ -204,7 +204,7 @@ def verify(context: Context, images: ImageSelection, verifier: Verifier | None =
         yield VerifiedImage(image=one.reference, good=good(checks), checks=checks)
 
 
-def _checks(context: Context, one: Pick, images: ImageSelection, verifier: Verifier | None) -> tuple[Check, ...]:
+def _checks(context: Context, one: PickedImage, images: ImageSelection, verifier: Verifier | None) -> tuple[Check, ...]:
     try:
         found = _evidence(context, one, images)
     except StepFailed as error:
@@ -220,7 +220,7 @@ def _checks(context: Context, one: Pick, images: ImageSelection, verifier: Verif
     return check_all(found, wanted, verifier.verify if verifier is not None else None)
 
 
-def _evidence(context: Context, one: Pick, images: ImageSelection) -> Evidence:
+def _evidence(context: Context, one: PickedImage, images: ImageSelection) -> Evidence:
     if one.local:
         return evidence.of_engine(context.engine, one.reference, digest_in_engine(context, one.reference))
     reference = parse_reference(one.reference)

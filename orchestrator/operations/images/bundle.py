@@ -25,7 +25,7 @@ from orchestrator.images.bundle.write import Order, Written, write
 from orchestrator.operations.assets.provider import asset_provider
 from orchestrator.operations.build import build_images
 from orchestrator.operations.context import Context
-from orchestrator.operations.images.pick import Planned, subject
+from orchestrator.operations.images.pick import PlannedLayer, subject
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.plan.build.layers import explain
 
@@ -68,7 +68,7 @@ def _order(context: Context, selections: Sequence[Selection], progress: Progress
         made = find_documents(digest)
         if made is None:
             plan = plans[reference]
-            made = documents(subject(context, Planned(plan=plan, step=plan.layers[-1]), digest))
+            made = documents(subject(context, PlannedLayer(plan=plan, step=plan.layers[-1]), digest))
         return made.files()
 
     return Order(

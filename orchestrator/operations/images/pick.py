@@ -32,7 +32,7 @@ class ImageSelection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class PlannedLayer:
     """A layer, and a plan that holds it."""
 
     plan: BuildPlan
@@ -40,18 +40,18 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pick:
+class PickedImage:
     """One image: its reference, and the layer that it is; None where no plan has such a layer."""
 
     reference: str
-    planned: Planned | None = None
+    planned: PlannedLayer | None = None
 
     @property
     def local(self) -> bool:
         """Whether it is an engine's own name, not one in a registry."""
         return self.reference.startswith("localhost/")
 
-    def require_planned(self) -> Planned:
+    def require_planned(self) -> PlannedLayer:
         """The layer that it is.
 
         Raises:
@@ -66,7 +66,7 @@ class Pick:
         return self.planned
 
 
-def pick(context: Context, wanted: ImageSelection) -> tuple[Pick, ...]:
+def pick(context: Context, wanted: ImageSelection) -> tuple[PickedImage, ...]:
     """The images that are meant.
 
     Raises:
@@ -79,23 +79,23 @@ def pick(context: Context, wanted: ImageSelection) -> tuple[Pick, ...]:
         found = [_named(name, planned) for name in wanted.names]
     else:
         finished = [one for one in planned if one.step is one.plan.layers[-1]]
-        found = [Pick(reference=one.plan.image, planned=one) for one in finished]
+        found = [PickedImage(reference=one.plan.image, planned=one) for one in finished]
     return tuple(found if prefix is None else (_in_registry(one, prefix) for one in found))
 
 
-def _in_registry(one: Pick, prefix: RegistryPrefix) -> Pick:
+def _in_registry(one: PickedImage, prefix: RegistryPrefix) -> PickedImage:
     """A planned image as it lies in a registry; a reference that was given stays."""
     if one.planned is None or not one.local:
         return one
     return replace(one, reference=str(prefix.image(one.planned.step.name, one.planned.step.content_id)))
 
 
-def with_content_id(context: Context, selections: Sequence[Selection], content_id: str) -> Planned | None:
+def with_content_id(context: Context, selections: Sequence[Selection], content_id: str) -> PlannedLayer | None:
     """The layer with a content id; None where no plan of the selections has it."""
     return next((one for one in _all_planned(context, selections) if one.step.content_id == content_id), None)
 
 
-def subject(context: Context, planned: Planned, digest: str) -> Subject:
+def subject(context: Context, planned: PlannedLayer, digest: str) -> Subject:
     """What documents say of an image; the benchmark's recipe is part of it."""
     from orchestrator.images.attest.subject import subject_of
 
@@ -114,11 +114,11 @@ def digest_in_engine(context: Context, reference: str) -> str:
     return facts.digest
 
 
-def _named(name: str, planned: Sequence[Planned]) -> Pick:
+def _named(name: str, planned: Sequence[PlannedLayer]) -> PickedImage:
     """The image that one word means: a reference is known by the content id in its tag."""
     for one in planned:
         if name in {one.step.name, one.step.image, one.step.content_id}:
-            return Pick(reference=one.step.image, planned=one)
+            return PickedImage(reference=one.step.image, planned=one)
     if "/" not in name:
         raise UsageError(
             f"there is no layer `{name}` in these plans",
@@ -126,13 +126,13 @@ def _named(name: str, planned: Sequence[Planned]) -> Pick:
             slug="unknown-image",
         )
     tag = name.partition("@")[0].rpartition(":")[2]
-    return Pick(reference=name, planned=next((one for one in planned if one.step.content_id == tag), None))
+    return PickedImage(reference=name, planned=next((one for one in planned if one.step.content_id == tag), None))
 
 
-def _all_planned(context: Context, selections: Sequence[Selection]) -> list[Planned]:
+def _all_planned(context: Context, selections: Sequence[Selection]) -> list[PlannedLayer]:
     """Every layer with each plan of it; a benchmark's own image before what lies below."""
     found = []
     for selection in selections:
         for plan in context.plans(selection).plans:
-            found += [Planned(plan=plan, step=step) for step in reversed(plan.layers)]
+            found += [PlannedLayer(plan=plan, step=step) for step in reversed(plan.layers)]
     return found

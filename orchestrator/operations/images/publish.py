@@ -11,7 +11,7 @@ from orchestrator.images.publish import Indexed, Publisher, Pushed, write_publis
 from orchestrator.images.registry.client import Registry
 from orchestrator.operations.build import build_images
 from orchestrator.operations.images.attestations import SignedImage, sign_one
-from orchestrator.operations.images.pick import Pick, Planned
+from orchestrator.operations.images.pick import PickedImage, PlannedLayer
 from orchestrator.plan.build.layers import merge_layers
 from orchestrator.plan.run.scoring import LAYER as SCORING_LAYER
 from orchestrator.plan.run.scoring import is_scored
@@ -163,7 +163,7 @@ def _with_documents(
     top = plan.layers[-1]
     reference = str(prefix.image(top.name, top.content_id))
     try:
-        return sign_one(context, Pick(reference=reference, planned=Planned(plan=plan, step=top)), signer)
+        return sign_one(context, PickedImage(reference=reference, planned=PlannedLayer(plan=plan, step=top)), signer)
     except RegistryError as error:
         if signer is not None or error.slug != "registry-refused":
             raise

@@ -15,7 +15,7 @@ from orchestrator.plan.run.endpoint import as_endpoint_client, endpoint_deviatio
 from orchestrator.plan.run.external.plan import plan_external
 from orchestrator.plan.run.external.values import external_test
 from orchestrator.plan.run.processors import cpu_set
-from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, plan_roles
+from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, only_its_test_joins, plan_roles
 from orchestrator.plan.run.scoring import scoring_container
 from orchestrator.plan.run.settings import settings_of
 
@@ -59,8 +59,11 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         settings["endpoint"] = endpoint_settings(environment.endpoint)
     external = None
     if workload.harness.program is not None:
-        test = external_test(workload, environment, cell, identifier, settings, container, devices.device_injection)
+        own = Devices() if is_client else devices
+        test = external_test(workload, environment, cell, identifier, settings, container, own.device_injection)
         external, parameters = plan_external(test)
+        if roles is not None:
+            external = only_its_test_joins(external)
         container = external.test.container
         settings["parameters"] = parameters
         provenance |= _parameter_sources(workload, parameters)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.kinds.clients import NO_CLIENT_HINT, why_no_client
 from orchestrator.definitions.kinds.servers import CLIENT
 from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.containers import ARTIFACTS, RECORD, RESULTS
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.servers import Role, Server
     from orchestrator.definitions.values import Value
     from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.external import ExternalRun
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import RunEnvironment, Workload
 
@@ -30,9 +32,8 @@ _CLIENT_MEMORY = 4 * 2**30
 """The most that a client gets: requests under way and the samples, no model."""
 _PROBES_MEMORY = 256 * _MIB
 _PROBES_COMMAND = ("python3", "-m", "mlorch_harness.probes")
-_NULL_SERVER = ("python3", "-m", "mlorch_harness.nullserver", "--port", str(NULL_PORT))
+_NULL_SERVER = ("python3", "-m", "mlorch_harness.nullserver", "--port", str(NULL_PORT), "--processes")
 _CEILING = ("python3", "-m", "mlorch_harness.ceiling", f"{RESULTS}/settings.json", f"http://127.0.0.1:{NULL_PORT}")
-_NULL_PROBE = PlannedProbe(port=NULL_PORT, path="/health", startup_s=30, every_s=5, timeout_s=5, misses=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +103,28 @@ def client_cpus(workload: Workload, cpus: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def as_client(spec: ContainerSpec, workload: Workload) -> ContainerSpec:
-    """The harness's container as the client of a run of several: no model, no devices, in the run's namespace."""
+    """The harness's container as the client of a run of several: no model, no devices, in the run's namespace.
+
+    Somebody else's program keeps the model: its vocabulary may lie there.
+    """
+    hidden = f"/models/{workload.model.name}" if workload.harness.program is None else ""
     return replace(
         spec,
         network=f"container:{_probes_name(spec)}",
-        mounts=tuple(mount for mount in spec.mounts if mount.target != f"/models/{workload.model.name}"),
+        mounts=tuple(mount for mount in spec.mounts if mount.target != hidden),
         memory=min(spec.memory or _CLIENT_MEMORY, _CLIENT_MEMORY),
         capabilities=(),
         ipc="private",
     )
+
+
+def only_its_test_joins(program: ExternalRun) -> ExternalRun:
+    """A program as a client: its steps before and after the LoadGen test see no network at all."""
+    steps = tuple(
+        step if step.role == "run" else replace(step, container=replace(step.container, network="none"))
+        for step in program.steps
+    )
+    return replace(program, steps=steps)
 
 
 def _probes_name(spec: ContainerSpec) -> str:
@@ -148,9 +162,12 @@ def plan_roles(
     Raises:
         HostLimitError: `no-processor`, `memory`; as `plan_devices`.
         DefinitionError: `template`, a text of a server's recipe that cannot be filled.
-        UsageError: `unknown-parameter`, `bad-parameter`.
+        UsageError: `unknown-parameter`, `bad-parameter`; `no-client`, a program that cannot be one.
     """
     roles = workload.benchmark.roles
+    if workload.harness.program is not None:
+        for why in why_no_client(workload.harness, roles):
+            raise UsageError(why, hint=NO_CLIENT_HINT, slug="no-client")
     given = {(share.role, share.replica): share.cpus for share in shares(workload.benchmark.name, roles, cpus)}
     replicas = _replicas(roles)
     servers = []
@@ -158,13 +175,13 @@ def plan_roles(
         spec = container_of(workload, environment, cell, identifier, given[replica.role, replica.number], devices)
         memory = ((spec.memory or 0) - (client.memory or 0)) // len(replicas) // _MIB * _MIB
         servers.append(_server(workload, replica, replace(spec, memory=memory, network=client.network)))
-    is_measured = cell.mode == "performance"
-    null = _null_server(client, servers[0]) if is_measured else None
-    asked = servers if null is None else [null, *servers]
-    probes = _helper(client, PROBES, (*_PROBES_COMMAND, json.dumps([_told(one) for one in asked])), "none")
+    is_measured = cell.mode == "performance" and workload.harness.program is None
+    null = _null_server(client, servers[0], _processes(roles[CLIENT], client)) if is_measured else None
+    probes = _helper(client, PROBES, (*_PROBES_COMMAND, json.dumps([_told(one) for one in servers])), "none")
     return PlannedRoles(
-        probes=replace(probes, memory=_PROBES_MEMORY),
+        probes=replace(probes, memory=_PROBES_MEMORY, image=workload.probes_image or client.image),
         servers=tuple(servers),
+        restart=next(role.restart for name, role in roles.items() if name != CLIENT),
         null_server=null,
         ceiling=replace(client, name=f"{client.name}-{CEILING}", command=_CEILING) if is_measured else None,
     )
@@ -176,7 +193,7 @@ def _told(role: PlannedRole) -> dict[str, object]:
     return {
         "name": role.name,
         "url": f"http://127.0.0.1:{probe.port}{probe.path}",
-        "every_s": None if role.role == CEILING else probe.every_s,
+        "every_s": probe.every_s,
         "timeout_s": probe.timeout_s,
         "misses": probe.misses,
     }
@@ -187,11 +204,19 @@ def _helper(client: ContainerSpec, name: str, command: tuple[str, ...], network:
     return replace(client, name=f"{client.name}-{name}", command=command, network=network, mounts=())
 
 
-def _null_server(client: ContainerSpec, like: PlannedRole) -> PlannedRole:
-    """A server that answers at once, in the client's image on the processors of the first server."""
-    spec = _helper(client, f"{CEILING}-server", _NULL_SERVER, client.network)
-    spec = replace(spec, cpus=like.container.cpus, memory_nodes=like.container.memory_nodes)
-    return PlannedRole(name=f"{CEILING}-server", role=CEILING, stage=0, container=spec, probe=_NULL_PROBE)
+def _processes(role: Role, client: ContainerSpec) -> int:
+    """As many as the client has at most, where nobody says."""
+    return role.processes or max(1, len(client.cpus))
+
+
+def _null_server(client: ContainerSpec, like: PlannedRole, processes: int) -> ContainerSpec:
+    """A server that answers at once, in the client's image on the processors of the first server.
+
+    It has as many processes as the client, so that it is not what is measured; no more than processors.
+    """
+    count = min(processes, max(1, len(like.container.cpus)))
+    spec = _helper(client, f"{CEILING}-server", (*_NULL_SERVER, str(count)), client.network)
+    return replace(spec, cpus=like.container.cpus, memory_nodes=like.container.memory_nodes)
 
 
 def _devices(workload: Workload, environment: RunEnvironment, servers: int) -> list[Devices]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.kinds.servers import CLIENT
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.plan.run.showing import why_not_shown
+from orchestrator.plan.run.sample_terms import why_not_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,8 @@ _TOKEN_KEYS = ("ttft_latency_ns", "tpot_latency_ns")
 _EXECUTION = ("instances", "threads", "batch", "batch_delay_us")
 PRECISION = "precision"
 """Beside them where one was found (`mlorch tune`)."""
+PROCESSES = "processes"
+"""Beside them where the harness is a client of servers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,8 @@ def settings_of(
         document |= {"loadgen": loadgen, "dataset": {"samples": workload.dataset.samples}}
         return document, {f"loadgen.{key}": sources.get(key, "default") for key in loadgen}
     execution = (*_EXECUTION, PRECISION) if values.get(PRECISION) is not None else _EXECUTION
+    if benchmark.roles:
+        execution = (*execution, PROCESSES)
     document |= {
         "backend": workload.harness.backends[workload.framework],
         "providers": list(workload.target.providers.get(workload.framework, ())),
@@ -109,6 +114,8 @@ def _resolve(workload: Workload, cell: Cell, choices: Choices, cpus: int) -> tup
     lay("default", _defaults(cell.scenario))
     recipe = workload.benchmark.scenarios.get(cell.scenario)  # type: ignore[call-overload]  # a Scenario by its check
     lay("recipe", {} if recipe is None else recipe.model_dump())
+    if workload.benchmark.roles:
+        lay("recipe", {PROCESSES: workload.benchmark.roles[CLIENT].processes})
     # What was found on another number of processors says nothing about this one.
     if choices.system.get("cpus", cpus) == cpus:
         lay("system", {key: value for key, value in choices.system.items() if key in (*_KEYS, *_EXECUTION, PRECISION)})

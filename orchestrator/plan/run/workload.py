@@ -57,6 +57,8 @@ class Workload:
     servers: Mapping[str, Server] = field(default_factory=dict)
     """The servers that the benchmark's roles name, and which image each of them runs in."""
     server_images: Mapping[str, str] = field(default_factory=dict)
+    probes_image: str = ""
+    """What asks them whether they are there, where that is not in the client's image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,15 @@ computes with whole numbers, so that the bytes are the same everywhere.
 from __future__ import annotations
 
 import argparse
-import io
-import lzma
-import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import G722
 import numpy as np
+from deb import files, read
+
+if TYPE_CHECKING:
+    import tarfile
 
 FOLDER = "./usr/share/asterisk/sounds/en_US_f_Allison/"
 LICENCE = "./usr/share/doc/asterisk-core-sounds-en-g722/copyright"
@@ -63,28 +65,9 @@ def texts() -> dict[str, str]:
     return found | OTHERS
 
 
-def files(deb: Path) -> tarfile.TarFile:
-    """The files of a Debian package: a member of an ar archive, a tar compressed by xz."""
-    data = deb.read_bytes()
-    at = 8
-    while at < len(data):
-        name, size = data[at : at + 16].decode().strip().rstrip("/"), int(data[at + 48 : at + 58])
-        if name == "data.tar.xz":
-            return tarfile.open(fileobj=io.BytesIO(lzma.decompress(data[at + 60 : at + 60 + size])))
-        at += 60 + size + size % 2
-    raise ValueError(f"{deb.name} has no data.tar.xz")
-
-
-def member(archive: tarfile.TarFile, name: str) -> bytes:
-    file = archive.extractfile(name)
-    if file is None:
-        raise ValueError(f"{name} is not a regular file")
-    return file.read()
-
-
 def recording(archive: tarfile.TarFile, name: str) -> np.ndarray:
     """int16 [n]: a recording with silence around it."""
-    decoded = np.asarray(G722.G722(RATE, BITS).decode(member(archive, f"{FOLDER}{name}.g722")), np.int16)
+    decoded = np.asarray(G722.G722(RATE, BITS).decode(read(archive, f"{FOLDER}{name}.g722")), np.int16)
     return np.pad(decoded, SILENCE)
 
 
@@ -97,7 +80,7 @@ def main() -> None:
     said = texts()
     with files(deb) as archive:
         recordings = [recording(archive, name) for name in said]
-        (options.out / "LICENCE.txt").write_bytes(member(archive, LICENCE))
+        (options.out / "LICENCE.txt").write_bytes(read(archive, LICENCE))
     if len(recordings) != COUNT:
         raise ValueError(f"{len(recordings)} recordings, {COUNT} were expected")
     lengths = np.array([len(each) for each in recordings], np.int32)

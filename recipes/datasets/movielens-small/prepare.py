@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import io
 import struct
-import tarfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import rdata
+from deb import files, read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,31 +30,6 @@ LICENCE = "./usr/share/doc/r-cran-dslabs/copyright"
 RATINGS, TRAIN = 100_004, 80_000
 SEED = 7  # of the split
 LIKED = 4.0  # stars
-
-
-def member(deb: bytes, prefix: str) -> bytes:
-    """The bytes of the member of an ``ar`` archive whose name starts with ``prefix``.
-
-    An archive is ``!<arch>\\n`` and members of a 60-byte header (16 bytes of name, size
-    in decimal at 48..58) and data padded to an even length (deb(5)).
-    """
-    if not deb.startswith(b"!<arch>\n"):
-        raise ValueError("not a Debian package: no ar magic")
-    at = 8
-    while at + 60 <= len(deb):
-        name = deb[at : at + 16].decode("ascii").strip().rstrip("/")
-        size = int(deb[at + 48 : at + 58])
-        if name.startswith(prefix):
-            return deb[at + 60 : at + 60 + size]
-        at += 60 + size + size % 2
-    raise ValueError(f"the Debian package has no member {prefix}*")
-
-
-def read(archive: tarfile.TarFile, name: str) -> bytes:
-    file = archive.extractfile(name)
-    if file is None:
-        raise ValueError(f"{name} is not a regular file")
-    return file.read()
 
 
 def stored(index: bytes, database: bytes, name: str) -> pd.DataFrame:
@@ -90,7 +64,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     (package,) = options.sources.glob("r-cran-dslabs_*.deb")
-    with tarfile.open(fileobj=io.BytesIO(member(package.read_bytes(), "data.tar"))) as archive:
+    with files(package) as archive:
         found = stored(read(archive, f"{DATABASE}.rdx"), read(archive, f"{DATABASE}.rdb"), "movielens")
         licence = read(archive, LICENCE)
     order = np.random.RandomState(SEED).permutation(RATINGS)  # its stream never changes (NEP 19)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import DefinitionError, Problem
 from orchestrator.facts.external import CONFIG
-from orchestrator.plan.run.external.texts import Filler, holds
+from orchestrator.plan.run.external.texts import Filler, condition_holds
 from orchestrator.plan.run.loadgen_settings import user_conf
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ConfigFile:
 def config_files(program: Program, filler: Filler, test: ExternalTest) -> tuple[ConfigFile, ...]:
     found = []
     for number, file in enumerate(program.files):
-        if not holds(file.when, filler.values):
+        if not condition_holds(file.when, filler.values):
             continue
         absolute = file.path.startswith("/")
         name = f"{number}-{file.path.rpartition('/')[2]}" if absolute else file.path

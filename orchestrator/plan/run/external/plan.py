@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from orchestrator.definitions.kinds.program_files import folder_name
 from orchestrator.facts.external import ExternalRun, FigureReading, PlannedFile
 from orchestrator.plan.run.external.files import config_files
-from orchestrator.plan.run.external.steps import lasting, planned_steps, seeds, with_needs
-from orchestrator.plan.run.external.texts import Filler, holds, parameters_of, words_of
+from orchestrator.plan.run.external.steps import lasting_files, planned_steps, seeding_steps, with_program_needs
+from orchestrator.plan.run.external.texts import Filler, condition_holds, parameters_of, words_of
 from orchestrator.plan.run.loadgen_settings import expected_settings
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def plan_external(test: ExternalTest) -> tuple[ExternalRun, dict[str, Value]]:
     values |= words
     filler = Filler(f"harness `{test.harness}`", values, wordless)
     files = config_files(program, filler, test)
-    spec = with_needs(program, filler, test, files)
-    steps = (*seeds(program, test), *planned_steps(program, spec, filler, test, lasting(program, files)))
+    spec = with_program_needs(program, filler, test, files)
+    steps = (*seeding_steps(program, test), *planned_steps(program, spec, filler, test, lasting_files(program, files)))
     names = [step.name for step in steps]
     accuracy = program.accuracy if program.accuracy and program.accuracy.step in names else None
     run = ExternalRun(
@@ -74,7 +74,7 @@ def _deviation_line(deviation: Deviation) -> str:
 
 
 def _figures(figures: Iterable[AccuracyFigure], values: Mapping[str, Value]) -> tuple[FigureReading, ...]:
-    return tuple(_reading(figure) for figure in figures if holds(figure.when, values))
+    return tuple(_reading(figure) for figure in figures if condition_holds(figure.when, values))
 
 
 def _reading(figure: AccuracyFigure) -> FigureReading:

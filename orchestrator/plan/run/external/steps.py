@@ -13,7 +13,7 @@ from orchestrator.facts.containers import ARTIFACTS, RESULTS, Mount
 from orchestrator.facts.external import CONFIG, CONFIG_FOLDER, PlannedArtifact, PlannedStep
 from orchestrator.facts.sizes import size_bytes
 from orchestrator.facts.times import seconds_of
-from orchestrator.plan.run.external.texts import Filler, holds
+from orchestrator.plan.run.external.texts import Filler, condition_holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +30,9 @@ _SCRATCH_OPTIONS = "rw,nosuid,nodev,mode=1777"
 _COPY_TIMEOUT_S = 24 * 3600
 
 
-def with_needs(program: Program, filler: Filler, test: ExternalTest, files: Iterable[ConfigFile]) -> ContainerSpec:
+def with_program_needs(
+    program: Program, filler: Filler, test: ExternalTest, files: Iterable[ConfigFile]
+) -> ContainerSpec:
     """The container with the program's files, writable folders and deviations."""
     spec = test.container
     config = f"{test.folder}/{CONFIG_FOLDER}"
@@ -64,7 +66,7 @@ def _kept_folder(folder: WritableFolder, spec: ContainerSpec, test: ExternalTest
     return Mount(source=f"{artifacts}/{name}", target=folder.path, read_only=False)
 
 
-def seeds(program: Program, test: ExternalTest) -> tuple[PlannedStep, ...]:
+def seeding_steps(program: Program, test: ExternalTest) -> tuple[PlannedStep, ...]:
     """For each writable folder that starts with what the image has there, the step that copies it.
 
     The container copies it itself, as the user of the run and before anything of the program is mounted: mlorch
@@ -86,7 +88,7 @@ def _linked(spec: ContainerSpec, program: Program, filler: Filler) -> ContainerS
     by_target = {mount.target: mount for mount in spec.mounts}
     links = []
     for link in program.links:
-        if not holds(link.when, filler.values):
+        if not condition_holds(link.when, filler.values):
             continue
         mount = by_target.get(filler.text(link.to))
         if mount is not None:  # else it is of a step that comes later, or that this test has not
@@ -113,7 +115,7 @@ def _deviating(spec: ContainerSpec, deviation: Deviation) -> ContainerSpec:
             return replace(spec, ulimits={**spec.ulimits, name: (number, number)})
 
 
-def lasting(program: Program, files: Iterable[ConfigFile]) -> Mapping[str, str]:
+def lasting_files(program: Program, files: Iterable[ConfigFile]) -> Mapping[str, str]:
     """The files that a step's artefact may depend on, by their paths: LoadGen's settings are not among them."""
     settings = {file.path for file in program.files if file.format == "user.conf"}
     return {file.target: file.text for file in files if file.target not in settings and file.name not in settings}
@@ -125,7 +127,7 @@ def planned_steps(
     """The steps that this test has; what one of them makes is mounted in all later ones."""
     steps: list[PlannedStep] = []
     for step in program.steps:
-        if not holds(step.when, filler.values):
+        if not condition_holds(step.when, filler.values):
             continue
         planned = _step(step, spec, filler, test, files)
         steps.append(planned)
@@ -140,7 +142,7 @@ def _step(step: Step, spec: ContainerSpec, filler: Filler, test: ExternalTest, f
     for word in step.argv:
         if not isinstance(word, WordsIf):
             argv.append(filler.text(word))
-        elif holds(word.when, filler.values):
+        elif condition_holds(word.when, filler.values):
             argv += [filler.text(one) for one in word.words]
     given = {**test.program.env, **step.env}
     env = {**spec.env, **{name: filler.text(text) for name, text in given.items()}}

@@ -20,7 +20,7 @@ from orchestrator.definitions.values import Value
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def holds(condition: Condition, values: Mapping[str, Value]) -> bool:
+def condition_holds(condition: Condition, values: Mapping[str, Value]) -> bool:
     """Whether every value of a condition is the one wanted, or one of those wanted."""
     for name, wanted in condition.items():
         allowed = (wanted,) if isinstance(wanted, str) else wanted
@@ -44,7 +44,7 @@ def parameters_of(
     """
     overlaid: dict[str, str] = {}
     for overlay in program.overlays:
-        if holds(overlay.when, values):
+        if condition_holds(overlay.when, values):
             overlaid |= overlay.parameters
     return typed_parameters(Filler(f"harness `{harness}`", values), program.parameters, chosen, overlaid)
 
@@ -120,6 +120,8 @@ class Filler:
         hint = fault.hint
         if fault.message.startswith("there is no value `settings."):
             hint = "this test leaves that setting to the harness; give the argument a `when`, or set it"
+        elif fault.message.startswith("there is no value `endpoint."):
+            hint = "it is a client of servers: the benchmark's `roles` say which (docs/runs-of-several-containers.md)"
         for name, why in self._absent.items():
             if fault.message.startswith(f"there is no value `{name}`"):
                 hint = why

@@ -71,7 +71,10 @@ def external_test(
         container=container,
         scenario=cell.scenario,
         mode=cell.mode,
-        values=_values(workload, environment, cell, identifier, loadgen, container, devices),
+        values={
+            **_values(workload, environment, cell, identifier, loadgen, container, devices),
+            **_endpoint(settings.get("endpoint")),
+        },
         settings=loadgen,
         chosen={name: chosen.value for name, chosen in workload.parameters.items()},
         folder=f"{environment.results}/{identifier}",
@@ -127,6 +130,14 @@ def _values(
     }
     values |= {f"settings.{key}": value for key, value in loadgen.items() if isinstance(value, int | float)}
     return values
+
+
+def _endpoint(endpoint: object) -> dict[str, Value]:
+    """Where the servers are that it is a client of; nothing where it is none."""
+    if not isinstance(endpoint, dict):
+        return {}
+    urls = endpoint["urls"]
+    return {"endpoint.url": urls[0], "endpoint.urls": ",".join(urls), "endpoint.model": endpoint["model"]}
 
 
 def _hashes(kind: str, asset: Asset) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.process import owner_label, this_process, this_user
-from orchestrator.operations.planned_benchmarks import PlannedBenchmark, with_parameters
-from orchestrator.operations.run_selection import cells
+from orchestrator.operations.run.benchmarks import PlannedBenchmark, with_parameters
+from orchestrator.operations.run.selection import cells
 from orchestrator.plan.run.planner import plan_run, run_id
 from orchestrator.plan.run.processors import parse_cpus
 from orchestrator.plan.run.settings import Choices
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Talk
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.request import RunRequest
     from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.run.cells import Cell
     from orchestrator.runs.tuning import Tuned
@@ -44,12 +44,12 @@ def run_environment(
 ) -> RunEnvironment:
     """Where the containers run; a dry run for hardware that is not here shows it as with one device."""
     from orchestrator.host.folders import cache_home
-    from orchestrator.operations.targets import device_inventory, pretended
+    from orchestrator.operations.targets import device_inventory, with_pretended_device
 
     target = context.catalog.target(chosen.name).definition
     devices = device_inventory([target], _devices(context, request, target), engine)
     if dry:
-        devices = pretended(devices, target)
+        devices = with_pretended_device(devices, target)
     return RunEnvironment(
         host=host,
         results=str(request.results.absolute()),
@@ -114,7 +114,7 @@ class PlannedRun:
 
     def stored(self, planned: PlannedBenchmark, scenario: str) -> Tuned | None:
         """What `--find` or `tune` stored for a scenario, with exactly this image and these devices."""
-        from orchestrator.operations.findings import stored
+        from orchestrator.operations.run.findings import stored
 
         return stored(self, planned, scenario)
 

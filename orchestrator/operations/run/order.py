@@ -7,19 +7,19 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import MlorchError
-from orchestrator.operations.prepared_run import PreparedRun, prepare
-from orchestrator.operations.run_processors import with_processors
-from orchestrator.operations.run_rates import lacks_rate, measured_rate, next_settings, rate_from
+from orchestrator.operations.run.prepared import PreparedRun, prepare
+from orchestrator.operations.run.processors import with_processors
+from orchestrator.operations.run.rates import lacks_rate, measured_rate, next_settings, rate_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from orchestrator.operations.context import Context
-    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
     from orchestrator.operations.progress import Progress, Talk
-    from orchestrator.operations.run_processors import HeldProcessors
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.benchmarks import PlannedBenchmark
+    from orchestrator.operations.run.processors import HeldProcessors
+    from orchestrator.operations.run.request import RunRequest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.results.summary import Summary
     from orchestrator.runs.runner import Outcome, Watcher
@@ -44,16 +44,20 @@ def run(
     (`MlorchError`); a Ctrl-C or SIGTERM as `InterruptedRun`, with its record written.
     """
     from orchestrator.host.process import signals_interrupt, this_user
-    from orchestrator.operations.run_endpoint import ready_endpoint
+    from orchestrator.operations.run.endpoint import ready_endpoint
 
     with signals_interrupt(), ready_endpoint(request, this_user().inside) as endpoint:
         prepared = prepare(context, request, progress, watcher, endpoint)
         with with_processors(prepared, progress, held) as ready:
             _warm_report_later()
-            for outcome in outcomes(ready, progress):
-                summary = _reported(outcome)
+            try:
+                for outcome in outcomes(ready, progress):
+                    summary = _reported(outcome)
+                    ready.runner.engine.wait_removed()
+                    yield summary
+            finally:
+                ready.runner.kept.end()
                 ready.runner.engine.wait_removed()
-                yield summary
 
 
 def _warm_report_later() -> None:
@@ -98,7 +102,7 @@ def last_of_each_test(done: Sequence[Summary]) -> tuple[Summary, ...]:
 def outcomes(prepared: PreparedRun, talk: Talk) -> Iterator[Outcome]:
     """The tests of a prepared run, in order."""
     if prepared.request.find:
-        from orchestrator.operations.run_find import find_all
+        from orchestrator.operations.run.find import find_all
 
         yield from find_all(prepared, talk)
         return

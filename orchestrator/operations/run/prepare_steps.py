@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.beside import folder_beside
-from orchestrator.assets.provider import prep_spec
+from orchestrator.assets.provider import prep_spec, script_files
 from orchestrator.assets.store import input_entry
 from orchestrator.definitions.asset_locks import full_name
 from orchestrator.errors import MlorchError
 from orchestrator.operations.assets.devices import prepare_devices
 from orchestrator.operations.assets.provider import asset_provider, planned_folder
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.operations.planned_benchmarks import planned_for
 from orchestrator.operations.progress import Silent
-from orchestrator.operations.run_selection import selection_of
+from orchestrator.operations.run.benchmarks import planned_for
+from orchestrator.operations.run.selection import selection_of
 from orchestrator.plan.run.devices.plan import Devices
 
 if TYPE_CHECKING:
@@ -25,16 +24,16 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.provider import AssetProvider
     from orchestrator.definitions.catalog import Entry
-    from orchestrator.definitions.kinds.assets import Asset, Prepare
+    from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.engines.printers import Printer
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import DeviceInjection
     from orchestrator.operations.context import Context
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.request import RunRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedPrepare:
+class PlannedPrepareStep:
     """The prepare step of a model or data set that is not here: its container, and the devices that it is given."""
 
     asset: str
@@ -42,7 +41,7 @@ class PlannedPrepare:
     devices: DeviceInjection
 
 
-def planned_prepares(context: Context, request: RunRequest) -> tuple[PlannedPrepare, ...]:
+def planned_prepare_steps(context: Context, request: RunRequest) -> tuple[PlannedPrepareStep, ...]:
     """The prepare steps that a run would need first, in the order of their assets; nothing is fetched or made.
 
     Raises:
@@ -62,7 +61,7 @@ def planned_prepares(context: Context, request: RunRequest) -> tuple[PlannedPrep
 
 def _planned(
     context: Context, request: RunRequest, provider: AssetProvider, entry: Entry[Asset], target: str
-) -> PlannedPrepare:
+) -> PlannedPrepareStep:
     asset = entry.definition
     prepare = asset.prepare
     assert prepare is not None  # the caller looked
@@ -79,15 +78,13 @@ def _planned(
         for name in prepare.inputs
     }
     sources = None if asset.beside is None else folder_beside(entry, asset.beside)
-    spec = prep_spec(asset, prepare, image, folder, _script(folder, prepare), inputs, sources)
-    return PlannedPrepare(asset=full_name(asset), container=devices.given_to(spec), devices=devices.device_injection)
+    spec = prep_spec(asset, prepare, image, folder, script_files(folder, prepare), inputs, sources)
+    return PlannedPrepareStep(
+        asset=full_name(asset), container=devices.given_to(spec), devices=devices.device_injection
+    )
 
 
-def _script(folder: Path, prepare: Prepare) -> Path | None:
-    return None if prepare.script is None else folder / "script" / Path(prepare.script).name
-
-
-def prepares_document(steps: Sequence[PlannedPrepare], printer: Printer) -> list[dict[str, object]]:
+def prepare_steps_document(steps: Sequence[PlannedPrepareStep], printer: Printer) -> list[dict[str, object]]:
     """The JSON of `prepares` in a dry run."""
     return [
         {

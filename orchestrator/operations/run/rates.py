@@ -15,8 +15,8 @@ from orchestrator.plan.run.cells import Cell
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
-    from orchestrator.operations.prepared_run import PreparedRun
+    from orchestrator.operations.run.benchmarks import PlannedBenchmark
+    from orchestrator.operations.run.prepared import PreparedRun
     from orchestrator.runs.runner import Outcome
 
 PROBE_SAMPLES = 64

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.definitions.kinds.assets import Dataset
 from orchestrator.operations.context import Context
-from orchestrator.plan.run.showing import why_not_shown
+from orchestrator.plan.run.sample_terms import why_not_shown
 
 
 def dataset(*licences, kind="generated", **changes):

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.operations.planned_benchmarks import planned_for, with_assets, with_scoring, with_server_images
-from orchestrator.operations.run_plan import PlannedRun, run_environment, say_what_is_not_searched, step_of
-from orchestrator.operations.run_processors import check_processors
-from orchestrator.operations.run_records import record_context, session_of
-from orchestrator.operations.run_selection import cells, selection_of
+from orchestrator.operations.run.benchmarks import planned_for, with_assets, with_scoring, with_server_images
+from orchestrator.operations.run.plan import PlannedRun, run_environment, say_what_is_not_searched, step_of
+from orchestrator.operations.run.processors import check_processors
+from orchestrator.operations.run.records import record_context, session_of
+from orchestrator.operations.run.selection import cells, selection_of
 from orchestrator.operations.target_choice import require_host
 from orchestrator.plan.run.settings import Choices
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from orchestrator.facts.record import RateSearch
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
-    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
     from orchestrator.operations.progress import Progress
-    from orchestrator.operations.run_endpoint import ReadyEndpoint
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.benchmarks import PlannedBenchmark
+    from orchestrator.operations.run.endpoint import ReadyEndpoint
+    from orchestrator.operations.run.request import RunRequest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import RunEnvironment
     from orchestrator.results.store import Store
@@ -63,9 +63,9 @@ class PreparedRun(PlannedRun):
         ``note`` stands in the record in place of the benchmark's, ``search`` where the rate was searched.
         """
         step = self.step(planned, cell, **changes)
-        about = self.record_contexts[planned.plan.benchmark]
-        about = replace(about, note=note or about.note, search=search)
-        return self.runner.run(step, about, number=number, total=total)
+        context = self.record_contexts[planned.plan.benchmark]
+        context = replace(context, note=note or context.note, search=search)
+        return self.runner.run(step, context, number=number, total=total)
 
 
 def prepare(
@@ -77,7 +77,9 @@ def prepare(
 ) -> PreparedRun:
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
-    from orchestrator.operations.findings import findings
+    from orchestrator.host.folders import data_home
+    from orchestrator.operations.run.findings import findings
+    from orchestrator.runs.ceilings import Ceilings, ceilings_file
     from orchestrator.runs.runner import Runner
 
     require_results_folder(request.results)
@@ -107,7 +109,13 @@ def prepare(
         environment=environment,
         tuned=findings(request, host),
         record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
-        runner=Runner(engine=engine, store=store, session=session_of(request, host, facts, key), watcher=watcher),
+        runner=Runner(
+            engine=engine,
+            store=store,
+            session=session_of(request, host, facts, key),
+            watcher=watcher,
+            ceilings=Ceilings(path=ceilings_file(data_home(), host.system_id), engine=engine),
+        ),
     )
     if request.find:
         say_what_is_not_searched(prepared, progress)
@@ -117,10 +125,9 @@ def prepare(
 def _swept_store(request: RunRequest, engine: Engine, progress: Progress) -> Store:
     """The folder of results; what killed runs left there and on the engine is cleared away first."""
     from orchestrator.results.store import Store
-    from orchestrator.runs.sweep import sweep
+    from orchestrator.runs.sweep import sweep_and_warn
 
-    for run_id in sweep(engine):
-        progress.warn(f"removed the container of {run_id}, whose mlorch is gone")
+    sweep_and_warn(engine, progress.warn)
     store = Store(request.results.absolute())
     store.sweep()
     return store

@@ -13,8 +13,8 @@ from orchestrator.definitions.catalog.judged import changed_rules
 from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, LicenceFact, RecipeId
 from orchestrator.facts.redact import redacted_argv, secret_values
 from orchestrator.host.process import this_process
-from orchestrator.operations.run_plan import stamp
-from orchestrator.plan.run.showing import why_not_shown
+from orchestrator.operations.run.plan import stamp
+from orchestrator.plan.run.sample_terms import why_not_shown
 from orchestrator.runs.record import RecordContext, Session
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.assets import Asset, Dataset
     from orchestrator.engines import EngineFacts, ImageFacts
     from orchestrator.facts.host import HostFacts
-    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.benchmarks import PlannedBenchmark
+    from orchestrator.operations.run.request import RunRequest
 
 
 def new_session() -> str:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DefinitionError, HostLimitError, MlorchError, StepFailed, UsageError
-from orchestrator.operations.run import run, write_report
-from orchestrator.operations.run_processors import HeldProcessors
-from orchestrator.operations.run_records import new_session
-from orchestrator.operations.run_selection import selection_of
-from orchestrator.operations.suites import chosen_of_suite
+from orchestrator.operations.run.order import run, write_report
+from orchestrator.operations.run.processors import HeldProcessors
+from orchestrator.operations.run.records import new_session
+from orchestrator.operations.run.selection import selection_of
+from orchestrator.operations.suites import benchmarks_of_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Progress
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.request import RunRequest
     from orchestrator.operations.suites import Chosen
     from orchestrator.results.summary import Summary
     from orchestrator.runs.runner import Watcher
@@ -81,9 +81,9 @@ class SuiteRun:
 def suite_run(context: Context, request: RunRequest) -> SuiteRun:
     """The run of a suite, checked before anything is made.
 
-    Raises `UsageError` and `NothingSelectedError` as `chosen_of_suite` and `selection_of`.
+    Raises `UsageError` and `NothingSelectedError` as `benchmarks_of_suite` and `selection_of`.
     """
     target = context.target(request.target, arch=request.arch)
-    chosen = chosen_of_suite(context.catalog, request, target.name)
+    chosen = benchmarks_of_suite(context.catalog, request, target.name)
     selection_of(context, request, target)
     return SuiteRun(context=context, request=replace(request, target=target.name), chosen=chosen)

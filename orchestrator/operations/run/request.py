@@ -16,7 +16,7 @@ from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.plan_cache import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy, option, words_of
-from orchestrator.operations.run_endpoint import check_endpoint
+from orchestrator.operations.run.endpoint import check_endpoint
 from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.devices.choice import parse
 from orchestrator.plan.run.processors import parse_cpus

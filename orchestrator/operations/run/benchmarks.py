@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.trees import find_tree
 from orchestrator.errors import StepFailed, UsageError
-from orchestrator.operations.run_selection import cells, official_test
+from orchestrator.facts.roles import PROBES
+from orchestrator.operations.run.selection import cells, official_test
 from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.frameworks import benchmark_in
 from orchestrator.plan.run.scoring import LAYER as SCORING_LAYER
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.build import BuildPlan
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.request import RunRequest
 
 NO_FOLDER = "/not/known/yet"
 
@@ -182,7 +183,10 @@ def with_server_images(
     def with_images(one: PlannedBenchmark) -> PlannedBenchmark:
         load = one.workload
         images = {name: image(server, load.target.name) for name, server in load.servers.items()}
-        return replace(one, workload=replace(load, server_images=images)) if images else one
+        if not images:
+            return one
+        probes = "" if load.harness.program is None else image_of(selection.beside(PROBES))
+        return replace(one, workload=replace(load, server_images=images, probes_image=probes))
 
     return tuple(with_images(one) for one in planned)
 

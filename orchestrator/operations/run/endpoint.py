@@ -17,7 +17,7 @@ from orchestrator.facts.endpoints import Endpoint
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.request import RunRequest
 
 _LONGEST_KEY = 4096
 _LARGEST_CA = 2**20

@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError
-from orchestrator.operations.planned_benchmarks import planned_for, with_scoring, with_server_images
-from orchestrator.operations.run_plan import PlannedRun, run_environment, say_what_is_not_searched
-from orchestrator.operations.run_processors import check_processors
-from orchestrator.operations.run_selection import selection_of
+from orchestrator.operations.run.benchmarks import planned_for, with_scoring, with_server_images
+from orchestrator.operations.run.plan import PlannedRun, run_environment, say_what_is_not_searched
+from orchestrator.operations.run.processors import check_processors
+from orchestrator.operations.run.selection import selection_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
-    from orchestrator.operations.run_prepares import PlannedPrepare
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.prepare_steps import PlannedPrepareStep
+    from orchestrator.operations.run.request import RunRequest
 
 
 def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
@@ -32,9 +32,9 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     """
     from orchestrator.host.facts import host_facts
     from orchestrator.operations.assets.provider import given_folders, planned_folder
-    from orchestrator.operations.findings import findings
     from orchestrator.operations.pull_policy import image_sources
-    from orchestrator.operations.run_endpoint import planned_endpoint
+    from orchestrator.operations.run.endpoint import planned_endpoint
+    from orchestrator.operations.run.findings import findings
 
     chosen = context.target(request.target, arch=request.arch)
     selection = selection_of(context, request, chosen)
@@ -74,13 +74,13 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
 
 
 def dry_run_document(
-    steps: Sequence[RunStep], printer: Printer, prepares: Sequence[PlannedPrepare] = ()
+    steps: Sequence[RunStep], printer: Printer, prepares: Sequence[PlannedPrepareStep] = ()
 ) -> dict[str, object]:
     """The JSON of a dry run: each container's argv and what its harness would be told, and what is prepared before."""
-    from orchestrator.operations.run_prepares import prepares_document
+    from orchestrator.operations.run.prepare_steps import prepare_steps_document
 
     return {
-        "prepares": prepares_document(prepares, printer) if prepares else [],
+        "prepares": prepare_steps_document(prepares, printer) if prepares else [],
         "containers": [
             {
                 "run_id": step.run_id,

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.host import HostFacts
     from orchestrator.facts.record import RunRecord
-    from orchestrator.operations.planned_benchmarks import PlannedBenchmark
-    from orchestrator.operations.run_plan import PlannedRun
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.benchmarks import PlannedBenchmark
+    from orchestrator.operations.run.plan import PlannedRun
+    from orchestrator.operations.run.request import RunRequest
 
 
 def system_of(request: RunRequest, host: HostFacts) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.benchmarks import Benchmark
     from orchestrator.definitions.yaml import Document
     from orchestrator.operations.context import Context
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.request import RunRequest
 
 
 def changes_of(context: Context, request: RunRequest, names: Sequence[str]) -> tuple[str, ...]:

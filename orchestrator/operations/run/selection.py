@@ -8,8 +8,8 @@ from orchestrator.definitions.catalog.judged import require_rules
 from orchestrator.definitions.catalog.rounds import round_names
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.operations.plan_cache import Selection
-from orchestrator.operations.run_roles import changes_of
-from orchestrator.operations.suites import chosen_of_suite
+from orchestrator.operations.run.roles import changes_of
+from orchestrator.operations.suites import benchmarks_of_suite
 from orchestrator.plan.build.frameworks import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.benchmarks import Benchmark
     from orchestrator.facts.rounds import OfficialTest
     from orchestrator.operations.context import Context
-    from orchestrator.operations.run_request import RunRequest
+    from orchestrator.operations.run.request import RunRequest
     from orchestrator.operations.target_choice import TargetChoice
 
 
@@ -31,7 +31,7 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
     target = chosen.name
     names = list(dict.fromkeys(request.benchmarks))
     if request.suite:
-        names = list(chosen_of_suite(context.catalog, request, target).names)
+        names = list(benchmarks_of_suite(context.catalog, request, target).names)
     changes = changes_of(context, request, names)
     catalog = context.catalog_for(names, changes)
     for name in names:

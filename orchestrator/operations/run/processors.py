@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-    from orchestrator.operations.prepared_run import PreparedRun
     from orchestrator.operations.progress import Talk
-    from orchestrator.operations.run_plan import PlannedRun
+    from orchestrator.operations.run.plan import PlannedRun
+    from orchestrator.operations.run.prepared import PreparedRun
     from orchestrator.plan.run.workload import RunEnvironment
     from orchestrator.runs.reservation import Reserved
 
@@ -79,7 +79,7 @@ def with_processors(prepared: PreparedRun, talk: Talk, held: HeldProcessors | No
     Raises as `reserve`.
     """
     from orchestrator.host.facts import host_facts
-    from orchestrator.runs.sweep import sweep
+    from orchestrator.runs.sweep import sweep_and_warn
 
     runner = prepared.runner
     with ExitStack() as stack:
@@ -87,7 +87,6 @@ def with_processors(prepared: PreparedRun, talk: Talk, held: HeldProcessors | No
         before, reserved = held.reserved, held.reserve(prepared, talk)
         if reserved is not before and reserved.facts.waited_s:
             # Whom it waited for may have been killed, and its container still run; what was free then is not what is.
-            for run_id in sweep(runner.engine):
-                talk.warn(f"removed the container of {run_id}, whose mlorch is gone")
+            sweep_and_warn(runner.engine, talk.warn)
             prepared = replace(prepared, environment=replace(prepared.environment, host=host_facts()))
         yield replace(prepared, runner=replace(runner, reserved=reserved))
