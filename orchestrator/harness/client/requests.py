@@ -127,7 +127,10 @@ class Requests:
         except EndpointError as error:
             raise redacted(error, self._key) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(without(self._key, f"{server.url} {broken(error)}")) from error
+            told = without(self._key, f"{server.url} {broken(error)}")
+            if isinstance(error, aiohttp.ClientConnectorCertificateError):  # which no waiting makes another one
+                raise EndpointError(told) from error
+            raise Unreachable(told) from error
 
     async def _post(self, server: Server, path: str, body: bytes) -> aiohttp.ClientResponse:
         """One try, and a second where a connection that was used before was closed under it, unanswered."""
