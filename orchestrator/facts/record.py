@@ -205,12 +205,14 @@ class RoleFact:
 class RateTry:
     """A test of a search: queries a second that were asked for and answered (0: not known), whether it was good enough.
 
-    ``disturbed``: other programs had its processors meanwhile.
+    ``disturbed``: other programs had its processors meanwhile. ``queue_grew``: the last answers came much later after
+    their queries than the first ones did, so that a longer test at this rate would not be VALID.
     """
 
     rate: float
     answered: float
     valid: bool
+    queue_grew: bool = False
     disturbed: bool = False
     run_id: str = ""
     """Empty of a short test inside the container."""

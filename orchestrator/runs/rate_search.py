@@ -17,6 +17,8 @@ TOLERANCE = 1.03
 """The fine phase ends when the least invalid rate is within 3 % of the greatest valid one."""
 KEPT_UP = 0.97
 """A test that answered a smaller share of its queries than this at their pace had a queue that grew: saturated."""
+LATE_END = 5
+"""How many times the least latency the last answers may take where no queue grew: batches, and chance."""
 JUST_BELOW = 0.975
 MAX_PROBES = 12
 CONFIRMATIONS = 4
@@ -38,7 +40,10 @@ class Search:
     """Of ``tries`` those that say nothing of the server, and were made again."""
 
     def run(self, start: float, *, first: RateTry | None = None) -> float | None:
-        """The highest rate that was VALID below every one that was not, None when there was none.
+        """The highest rate that was good below every one that was not, None when there was none.
+
+        Good is what was VALID and let no queue grow: where a latency limit is longer than a test (seconds of an LLM),
+        LoadGen calls a rate VALID at which a longer test is not.
 
         First up (or down) in growing steps until the verdict changes, then bisection in the geometric middle. A test
         that was saturated says what the server answers: no rate above that is tried, and the next is just below it.
@@ -47,47 +52,47 @@ class Search:
         """
         tried = self._test(start) if first is None else self._judged(first)
         step = STEP
-        while self._left() and (not self._valid() or self._worst() == math.inf):
+        while self._left() and (not self._good() or self._worst() == math.inf):
             tried = self._test(self._further(tried, step))
             step **= 2
-        while self._valid() and self._left():
+        while self._good() and self._left():
             best, worst = self.best(), self._worst()
             if worst / best <= TOLERANCE:
                 break
-            told = worst not in self._invalid()  # by a saturated server: the limit is just below that
+            told = worst not in self._bad()  # by a saturated server: the limit is just below that
             self._test(max(best, worst * JUST_BELOW) if told else math.sqrt(best * worst))
         self.stopped = self._why()
-        return self.best() if self._valid() else None
+        return self.best() if self._good() else None
 
     def _further(self, last: RateTry, step: float) -> float:
         """The next rate of the coarse phase: up from a valid one, down from another."""
-        if last.valid:
+        if good(last):
             return last.rate * step
         if saturated(last):
             return min(last.rate / TOLERANCE, last.answered * JUST_BELOW)
         return last.rate / step
 
     def best(self) -> float:
-        """The highest valid rate below every invalid one: above an invalid rate a verdict was luck."""
-        valid, worst = self._valid(), min(self._invalid(), default=math.inf)
-        return max((rate for rate in valid if rate < worst), default=min(valid))
+        """The highest good rate below every other one: above an invalid rate a verdict was luck."""
+        found, worst = self._good(), min(self._bad(), default=math.inf)
+        return max((rate for rate in found if rate < worst), default=min(found))
 
-    def _valid(self) -> list[float]:
-        return [one.rate for one in self.tries if one.valid]
+    def _good(self) -> list[float]:
+        return [one.rate for one in self.tries if good(one)]
 
-    def _invalid(self) -> list[float]:
-        return [one.rate for one in self._counted() if not one.valid]
+    def _bad(self) -> list[float]:
+        return [one.rate for one in self._counted() if not good(one)]
 
     def _counted(self) -> list[RateTry]:
         return [one for number, one in enumerate(self.tries) if number not in self._repeated]
 
     def _worst(self) -> float:
-        """The least rate that cannot be: one that was INVALID, or what a saturated server answered.
+        """The least rate that cannot be: one that was not good, or what a saturated server answered.
 
         Of a saturated test that answered less than a valid one, the test was disturbed: it says nothing of the server.
         """
-        worst = min(self._invalid(), default=math.inf)
-        best = self.best() if self._valid() else 0.0
+        worst = min(self._bad(), default=math.inf)
+        best = self.best() if self._good() else 0.0
         able = [one.answered for one in self._counted() if saturated(one) and one.answered > best]
         return min([worst, *able])
 
@@ -101,8 +106,8 @@ class Search:
         elif failed:
             words = f"failed: at {min(failed):,.1f} queries/s the test did not come to its end"
         else:
-            words = "" if self._valid() else "no test was VALID"
-        if self._valid() and self._worst() / self.best() <= TOLERANCE:
+            words = "" if self._good() else "no test was VALID"
+        if self._good() and self._worst() / self.best() <= TOLERANCE:
             return f"{words}; " * bool(words) + f"the next rate that is not VALID is within {TOLERANCE - 1:.0%}"
         return f"{words}; " * bool(words) + f"{len(self.tries)} tests were made"
 
@@ -115,7 +120,7 @@ class Search:
     def _judged(self, tried: RateTry) -> RateTry:
         """``tried``, or the test that was made in its place."""
         self._note(tried)
-        if tried.valid or not tried.disturbed or not self._left():
+        if good(tried) or not tried.disturbed or not self._left():
             return tried
         self._repeated.add(len(self.tries) - 1)
         return self._note(self.probe(tried.rate))
@@ -125,12 +130,29 @@ class Search:
         return tried
 
 
+def good(tried: RateTry) -> bool:
+    """Whether a test was VALID, and a longer one would be."""
+    return tried.valid and not tried.queue_grew
+
+
 def saturated(tried: RateTry) -> bool:
     """Whether the queue grew over the test: fewer queries were answered a second than came.
 
     Of a test that failed nobody knows what it answered.
     """
-    return not tried.valid and 0 < tried.answered < KEPT_UP * tried.rate
+    return not good(tried) and 0 < tried.answered < KEPT_UP * tried.rate
+
+
+def queue_grew(queries: int, scheduled: float, answered: float, least_s: float) -> bool:
+    """Whether the answers to the last of ``queries`` came much later after them than the quickest answer did.
+
+    ``scheduled`` and ``answered`` are LoadGen's queries a second until the last query and until the last answer;
+    ``least_s`` is the least latency in seconds. False where one of them is not known.
+    """
+    if min(queries, scheduled, answered, least_s) <= 0:
+        return False
+    asking_s, answering_s = queries / scheduled, queries / answered
+    return answering_s - asking_s > LATE_END * least_s + (1 - KEPT_UP) * asking_s
 
 
 def with_margin(best: float, margin: float) -> list[float]:

@@ -12,7 +12,7 @@ from orchestrator.facts.record import RateTry, Setting
 from orchestrator.harness import effective
 from orchestrator.operations.run.find import MARGIN, layout
 from orchestrator.runs import tuning
-from orchestrator.runs.rate_search import MAX_PROBES, TOLERANCE, Search, with_margin
+from orchestrator.runs.rate_search import MAX_PROBES, TOLERANCE, Search, queue_grew, with_margin
 from orchestrator.runs.runner import Outcome
 from orchestrator.runs.tuning import Tuned
 
@@ -73,6 +73,37 @@ def test_a_moment_in_which_the_machine_stood_still_is_no_saturation():
     server = Server(120.0, able=125.0)
     search = Search(lambda rate: tries.pop(0) if tries else server(rate))
     assert search.run(100.0) == pytest.approx(120, rel=0.04)
+
+
+def test_a_limit_that_is_longer_than_the_test_hides_no_saturation():
+    """An LLM may take half a minute to answer: 64 queries at four times what it can do are all in time."""
+    able, least_s, queries = 1.3, 0.8, 64
+
+    def probe(rate: float) -> RateTry:
+        ended_s = max(queries / rate, queries / able) + 2 * least_s
+        grew = queue_grew(queries, rate, queries / ended_s, least_s)
+        return RateTry(rate=rate, answered=queries / ended_s, valid=rate < 4 * able, queue_grew=grew)
+
+    search = Search(probe)
+    found = search.run(0.4)
+    assert found is not None
+    assert 0.9 * able < found < 1.15 * able
+    assert "saturated" in search.stopped
+
+
+@pytest.mark.parametrize(
+    ("queries", "scheduled", "answered", "least_s", "grew"),
+    [
+        (270_336, 20_000, 19_990, 0.0005, False),
+        (64, 1.0, 0.97, 0.8, False),  # the last answer took two seconds, as they all do when several are under way
+        (64, 3.0, 1.3, 0.8, True),
+        (100, 162.0, 160.5, 0.0056, False),
+        (4000, 4000.0, 300.0, 0.004, True),
+        (64, 3.0, 0.0, 0.8, False),  # nobody knows what was answered
+    ],
+)
+def test_a_queue_grew_where_the_last_answers_are_late(queries, scheduled, answered, least_s, grew):
+    assert queue_grew(queries, scheduled, answered, least_s) is grew
 
 
 def test_a_target_that_is_never_valid_ends():

@@ -10,7 +10,7 @@ from orchestrator.facts.record import RateSearch, RateTry
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.run.findings import keep
 from orchestrator.operations.run.rates import lacks_rate, measured_rate, rate_from
-from orchestrator.runs.rate_search import Search, with_margin
+from orchestrator.runs.rate_search import Search, queue_grew, with_margin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,10 +171,12 @@ def rate_try(outcome: Outcome, rate: float) -> RateTry:
     figures = {} if result is None else {metric.name: metric.value for metric in result.metrics}
     answered = figures.get("completed_samples_per_second", 0.0)
     scheduled = figures.get("scheduled_samples_per_second") or rate
+    queries, least_ns = (0, 0.0) if result is None else (result.query_count, result.latency_ns.get("min", 0))
     return RateTry(
         rate=rate,
         answered=round(answered * rate / scheduled, 3),
         valid=outcome.record.valid is True,
+        queue_grew=queue_grew(queries, scheduled, answered, least_ns / 1e9),
         disturbed=is_disturbed(outcome),
         run_id=outcome.record.run_id,
     )
