@@ -20,11 +20,12 @@ from little_servers import Script, good, plain, serving
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 KEY = "sk-ThisMustNotBeSeenAnywhere42"
 CPUS = sorted(os.sched_getaffinity(0))
+AT_ONCE = 16
+"""Requests; each is a thread of this test's server."""
 QUICK = (
     "-m", "performance", "--duration", "1s", "--set", "generation.limit=4", "--cpus", str(CPUS[0]), "--json",
-    "--set", "scenarios.Server.batch=64",
+    *(f"--set=scenarios.{name}.batch={AT_ONCE}" for name in ("Offline", "Server", "SingleStream")),
 )  # fmt: skip
-"""At most 64 queries are under way: the test's server has a thread for each."""
 
 
 @pytest.fixture(scope="module")
@@ -133,11 +134,16 @@ def test_a_server_elsewhere_is_reached_over_a_bridge_and_by_the_authority_that_i
     assert record["measured"]["verdict"] == "VALID"
 
 
+def slowly(asked):
+    """An answer that takes at least a twentieth of a second, so that 16 at once are some hundreds a second."""
+    time.sleep(0.05)
+    return good(asked)
+
+
 def test_the_rate_that_a_server_takes_is_found_and_is_no_other_server_s(ask, tmp_path):
-    """The test's server answers as quickly as it can: a rate of hundreds a second, so whole tests of a second do."""
     home = tmp_path / "home"
     home.mkdir()
-    with serving(Script(good)) as url:
+    with serving(Script(slowly)) as url:
         _, _, (found,) = ask(url, "-s", "Server", "--find", home=home)
         search = found["search"]
         assert search["by"] == "find"
@@ -153,7 +159,7 @@ def test_the_rate_that_a_server_takes_is_found_and_is_no_other_server_s(ask, tmp
         _, _, (again,) = ask(url, "-s", "Server", home=home)
         rate = again["settings"]["loadgen.target_qps"]
         assert (rate["value"], rate["source"]) == (pytest.approx(kept["settings"]["target_qps"]), "system")
-    with serving(Script(good)) as other:
+    with serving(Script(slowly)) as other:
         _, _, records = ask(other, "-s", "Server", home=home)
         assert records[0]["settings"]["loadgen.target_qps"]["source"] == "calibrated"
 
