@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.external import only_its_test_joins
 from orchestrator.facts.runs import AssetRef, RunStep
 from orchestrator.plan.run.container import container_of
 from orchestrator.plan.run.devices import Devices, plan_devices
@@ -15,7 +16,7 @@ from orchestrator.plan.run.endpoint import as_endpoint_client, endpoint_deviatio
 from orchestrator.plan.run.external.plan import plan_external
 from orchestrator.plan.run.external.values import external_test
 from orchestrator.plan.run.processors import cpu_set
-from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, only_its_test_joins, plan_roles
+from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, plan_roles
 from orchestrator.plan.run.scoring import scoring_container
 from orchestrator.plan.run.settings import settings_of
 
@@ -61,7 +62,7 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         test = external_test(workload, environment, cell, identifier, settings, container, own.device_injection)
         external, parameters = plan_external(test)
         if roles is not None:
-            external = only_its_test_joins(external)
+            external = only_its_test_joins(external, container.network)
         container = external.test.container
         settings["parameters"] = parameters
         provenance |= _parameter_sources(workload, parameters)
