@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.operations.context import Context
-from orchestrator.operations.run_request import RunRequest
-from orchestrator.operations.run_roles import changes_of
+from orchestrator.operations.run.request import RunRequest
+from orchestrator.operations.run.roles import changes_of
 
 
 def changes(roles: str, *said: str, names=("llm-chat",)) -> tuple[str, ...]:
