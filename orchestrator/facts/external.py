@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.facts.containers import ContainerSpec  # noqa: TC001
 
@@ -95,3 +95,12 @@ class ExternalRun:
     def test(self) -> PlannedStep:
         """The LoadGen test itself."""
         return next(step for step in self.steps if step.role == "run")
+
+
+def only_its_test_joins(program: ExternalRun, network: str) -> ExternalRun:
+    """A program as the client of servers in ``network``; its steps before and after its test see no network at all."""
+    steps = tuple(
+        replace(step, container=replace(step.container, network=network if step.role == "run" else "none"))
+        for step in program.steps
+    )
+    return replace(program, steps=steps)

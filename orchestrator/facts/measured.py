@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +103,6 @@ class Ceiling:
     processes: int | None = None
     unix_ns: int = 0
     """When it was measured; 0 where nobody said."""
-
-    @property
-    def measured(self) -> str:
-        """The same for people, empty where nobody said."""
-        if not self.unix_ns:
-            return ""
-        return datetime.fromtimestamp(self.unix_ns // 10**9, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 NEAR = 0.8

@@ -275,6 +275,10 @@ def _may_run(folder: Path) -> bool:
 
 def now() -> Moment:
     """The time, as records keep it."""
-    unix_ns = time.time_ns()
+    return moment(time.time_ns())
+
+
+def moment(unix_ns: int) -> Moment:
+    """A point in time, as records keep it."""
     stamp = datetime.fromtimestamp(unix_ns // 10**9, tz=UTC)
     return Moment(utc=stamp.strftime("%Y-%m-%dT%H:%M:%SZ"), unix_ns=unix_ns)

@@ -12,6 +12,7 @@ from orchestrator.facts.metrics import LATENCIES, nanoseconds, percent, text
 from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results.measure import measured_of
+from orchestrator.results.store import moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,8 +105,8 @@ def ceiling_text(measured: Measured) -> str:
     words = f"{ceiling.requests_per_s:,.0f} requests/s, {ceiling.tokens_per_s:,.0f} tokens/s"
     if (ceiling.processes or 1) > 1:
         words += f" with {ceiling.processes} processes"
-    if ceiling.measured:
-        words += f" (measured {ceiling.measured})"
+    if ceiling.unix_ns:
+        words += f" (measured {moment(ceiling.unix_ns).utc})"
     if share is None:
         return words
     near = ": the client may be what was measured, not the server" if share >= NEAR else ""

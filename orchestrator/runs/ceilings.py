@@ -19,6 +19,7 @@ from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import atomic_write_text
 from orchestrator.results.measure import CEILING, ceiling_of
+from orchestrator.results.store import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +52,8 @@ class Ceilings:
         if found is None or not 0 <= self.clock() - found.unix_ns / 1e9 < KEPT_S:
             return ""
         atomic_write_text(folder / CEILING, json.dumps({"version": VERSION, **to_plain(found)}) + "\n")
-        return f"the client's ceiling is the one measured at {found.measured}, with this image and these processors"
+        when = moment(found.unix_ns).utc
+        return f"the client's ceiling is the one measured at {when}, with this image and these processors"
 
     def keep(self, step: RunStep, folder: Path) -> None:
         """Keep what a test measured, in place of what was there."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.external import only_its_test_joins
 from orchestrator.runs.roles import Servers
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class KeptServers:
             null_server=_in(network, step.roles.null_server),
             ceiling=_in(network, step.roles.ceiling),
         )
-        return replace(step, container=replace(step.container, network=network), roles=roles)
+        external = None if step.external is None else only_its_test_joins(step.external, network)
+        return replace(step, container=replace(step.container, network=network), roles=roles, external=external)
 
     @contextmanager
     def for_test(

@@ -173,7 +173,7 @@ asyncio.run(stay())
 
 
 def test_a_client_that_is_killed_leaves_no_process():
-    paths = f"{str(ROOT)!r}, {str(Path(__file__).parent)!r}"
+    paths = f"{str(ROOT)!r}, {str(ROOT / 'tests')!r}, {str(Path(__file__).parent)!r}"
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT.replace("PATHS", paths)],
         stdout=subprocess.PIPE,

@@ -29,7 +29,9 @@ ROLES = {"server": {"server": "llamacpp", "replicas": 2}, "client": {"cpus": 1}}
 ASKING = ["test", "--urls={endpoint.urls}", "--first={endpoint.url}", "--model={endpoint.model}"]
 
 
-def a_step(*, roles=ROLES, argv=ASKING, mode="accuracy", results="/r", artifacts="/a", **program):
+def a_step(
+    *, roles=ROLES, argv=ASKING, mode="accuracy", results="/r", artifacts="/a", name="20260101T000000Z-x", **program
+):
     theirs = copy.deepcopy(PROGRAM) | program
     theirs["steps"][1]["argv"] = argv
     harness = {
@@ -45,7 +47,7 @@ def a_step(*, roles=ROLES, argv=ASKING, mode="accuracy", results="/r", artifacts
     )
     cell = Cell(scenario="Offline", mode=mode)
     environment = with_three_cores(a_run_environment(results=results, artifacts=artifacts, user=this_user()))
-    return plan_run(workload, environment, cell, "20260101T000000Z-x", Choices())
+    return plan_run(workload, environment, cell, name, Choices())
 
 
 def with_three_cores(environment):
@@ -136,6 +138,7 @@ class Engine:
     order: list[str] = field(default_factory=list)
     ends: dict[str, threading.Event] = field(default_factory=dict)
     say: object = None
+    clients: list = field(default_factory=list)
 
     def run(self, spec, on_line):
         what = spec.name.rpartition("-x")[2].lstrip("-") or "test"
@@ -148,6 +151,7 @@ class Engine:
         elif what.startswith("server"):
             return self._serve(what, end, on_line)
         elif what == "test":
+            self.clients.append(spec)
             results = Path(next(mount.source for mount in spec.mounts if mount.target == "/results"))
             logs(results, "offline")
             if self.server == "dies":
@@ -176,15 +180,19 @@ class Engine:
 
 @pytest.fixture
 def run_it(tmp_path):
-    def run(engine):
-        step = a_step(mode="performance", results=str(tmp_path), artifacts=str(tmp_path / "artifacts"))
+    def run(engine, *, runner=None, **changes):
+        own = {"results": str(tmp_path), "artifacts": str(tmp_path / "artifacts")}
+        step = a_step(mode="performance", **own, **changes)
         only_test = tuple(one for one in step.external.steps if one.role == "run")
         external = replace(step.external, steps=only_test, expected={"scenario": "Offline"})
         settings = {**step.settings, "dataset": {"samples": 64}}  # as many as LoadGen's logs have
         step = replace(step, external=external, settings=settings, results_owner=this_user().owner)
         session = Session(name="s", owner=this_process(), mlorch_version="0", command_line=("mlorch", "run"))
         context = RecordContext(recipe=RecipeId(name="b", origin="builtin", sha256=SHA), image=ImageId(reference="i"))
-        outcome = Runner(engine=engine, store=Store(tmp_path), session=session, watcher=Watcher()).run(step, context)
+        own_runner = Runner(engine=engine, store=Store(tmp_path), session=session, watcher=Watcher())
+        outcome = (runner or own_runner).run(step, context)
+        if runner is not None:
+            return outcome
         alive = {thread.name for thread in threading.enumerate()}
         assert not alive & {"probes", "server-0", "server-1"}
         return outcome
@@ -214,3 +222,16 @@ def test_a_server_that_cannot_start_is_told_and_the_program_never_starts(run_it)
     assert "before it was ready" in outcome.record.error.message
     assert "no such model" in outcome.error.detail
     assert "test" not in engine.order
+
+
+def test_the_next_test_joins_the_servers_that_stay(run_it, tmp_path):
+    engine = Engine()
+    session = Session(name="s", owner=this_process(), mlorch_version="0", command_line=("mlorch", "run"))
+    runner = Runner(engine=engine, store=Store(tmp_path), session=session, watcher=Watcher())
+    roles = {"server": {"server": "llamacpp", "replicas": 2, "restart": "run"}, "client": {"cpus": 1}}
+    first = run_it(engine, runner=runner, roles=roles)
+    second = run_it(engine, runner=runner, roles=roles, name="20260101T000100Z-x")
+    runner.kept.end()
+    assert (first.error, second.error) == (None, None)
+    assert engine.order.count("probes") == 1
+    assert {spec.network for spec in engine.clients} == {"container:mlorch-20260101T000000Z-x-probes"}

@@ -325,8 +325,8 @@ def test_the_loadgen_of_v4_1_is_asked_for_its_conf_in_its_own_word(loadgen, monk
     assert module.test_settings(settings, effective).min_duration_ms == 2_000
 
 
-TOKENS = object()
-"""Stands for the settings of a model that generates."""
+TOKENS = types.SimpleNamespace(limit=32)
+"""The settings of a model that generates."""
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,10 @@ def test_a_saturated_server_test_ends_instead_of_working_for_hours(
             return conf_type
 
     module = _loadgen_with(TestSettings, monkeypatch)
-    values = {"min_query_count": 1, "target_qps": 1000.0, "target_latency_ns": 100_000_000}
+    values = {
+        "min_query_count": 1, "target_qps": 1000.0, "target_latency_ns": 100_000_000,
+        "ttft_latency_ns": 0, "tpot_latency_ns": 0,
+    }  # fmt: skip
     effective = types.SimpleNamespace(
         values={**values, "target_latency_percentile": 0.99},
         calibration=None if able is None else {"samples_per_second": able},
@@ -360,6 +363,22 @@ def test_a_saturated_server_test_ends_instead_of_working_for_hours(
     )
     made = module.test_settings(settings, effective)
     assert getattr(made, "server_max_async_queries", None) == most
+
+
+def test_a_saturated_server_of_tokens_ends_when_no_more_can_be_in_time(loadgen, monkeypatch):
+    class TestSettings(types.SimpleNamespace):
+        def FromConfig(self, *_args, conf_type):  # noqa: N802 (LoadGen's name)
+            return conf_type
+
+    module = _loadgen_with(TestSettings, monkeypatch)
+    limits = {"ttft_latency_ns": 1_000_000_000, "tpot_latency_ns": 100_000_000}  # 4.2 s of 32 tokens
+    values = {"min_query_count": 1, "target_qps": 1000.0, "target_latency_ns": 0, "target_latency_percentile": 0.99}
+    settings = types.SimpleNamespace(
+        benchmark="b", scenario="Server", mode="performance", generation=TOKENS,
+        loadgen=types.SimpleNamespace(min_duration_ms=2_000, max_duration_ms=0),
+    )  # fmt: skip
+    made = module.test_settings(settings, types.SimpleNamespace(values=values | limits, calibration=None))
+    assert made.server_max_async_queries == 2 * (4_200 + 20) + 1
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, [0]), (2, [1, 0]), (7, [3, 1, 5, 0, 2, 4, 6])])

@@ -133,10 +133,10 @@ async def agree(
     for dialect in dialects(forms, about.owner):
         given = prompt(dialect.form)
         try:
-            async with asyncio.timeout(target.stall_s):
-                body = dialect.body(target.model, given, TOKENS)
-                answer = await requests.answer(server, dialect.path, body, TOKENS, _ignore)
-        except TimeoutError as error:
+            body = dialect.body(target.model, given, TOKENS)
+            asked = requests.answer(server, dialect.path, body, TOKENS, _ignore)
+            answer = await asyncio.wait_for(asked, target.stall_s)
+        except asyncio.TimeoutError as error:  # noqa: UP041 (another class than TimeoutError in Python 3.10)
             raise server.wrong(f"did not answer its first request within {target.stall_s:g} s") from error
         except Refused as error:
             if error.status not in {400, 404, 405, 415, 422, 500, 501}:

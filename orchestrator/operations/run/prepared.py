@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Entry
     from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.engines import Engine, ImageFacts
+    from orchestrator.facts.host import HostFacts
     from orchestrator.facts.record import RateSearch
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import RunEnvironment
     from orchestrator.results.store import Store
-    from orchestrator.runs.record import RecordContext
+    from orchestrator.runs.record import RecordContext, Session
     from orchestrator.runs.runner import Outcome, Runner, Watcher
 
 LEAST_DISK = 64 * 2**20
@@ -77,10 +78,7 @@ def prepare(
 ) -> PreparedRun:
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
     from orchestrator.host.facts import host_facts
-    from orchestrator.host.folders import data_home
     from orchestrator.operations.run.findings import findings
-    from orchestrator.runs.ceilings import Ceilings, ceilings_file
-    from orchestrator.runs.runner import Runner
 
     require_results_folder(request.results)
     answers = context.engine_answers  # asked here at the latest; while the engine answers this thread plans
@@ -109,17 +107,20 @@ def prepare(
         environment=environment,
         tuned=findings(request, host),
         record_contexts={one.plan.benchmark: record_context(one, images.get(one.plan.image)) for one in planned},
-        runner=Runner(
-            engine=engine,
-            store=store,
-            session=session_of(request, host, facts, key),
-            watcher=watcher,
-            ceilings=Ceilings(path=ceilings_file(data_home(), host.system_id), engine=engine),
-        ),
+        runner=_runner(engine, store, session_of(request, host, facts, key), watcher, host),
     )
     if request.find:
         say_what_is_not_searched(prepared, progress)
     return prepared
+
+
+def _runner(engine: Engine, store: Store, session: Session, watcher: Watcher, host: HostFacts) -> Runner:
+    from orchestrator.host.folders import data_home
+    from orchestrator.runs.ceilings import Ceilings, ceilings_file
+    from orchestrator.runs.runner import Runner
+
+    ceilings = Ceilings(path=ceilings_file(data_home(), host.system_id), engine=engine)
+    return Runner(engine=engine, store=store, session=session, watcher=watcher, ceilings=ceilings)
 
 
 def _swept_store(request: RunRequest, engine: Engine, progress: Progress) -> Store:

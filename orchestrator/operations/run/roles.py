@@ -42,7 +42,9 @@ def changes_of(context: Context, request: RunRequest, names: Sequence[str]) -> t
 
 def _change(context: Context, request: RunRequest, name: str, asked: frozenset[str]) -> str:
     """``AXIS=VALUE``; empty where the benchmark has these roles already."""
-    benchmark = context.catalog_for([name], request.changes).benchmark(name).definition
+    # What is set of its roles can only be looked at when the choice that gives it those is made.
+    others = [one for one in request.changes if not one.startswith("roles.")]
+    benchmark = context.catalog_for([name], others).benchmark(name).definition
     if _roles_of(benchmark) == asked:
         return ""
     entry = context.catalog.benchmark(name)

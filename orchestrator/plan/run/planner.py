@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.external import only_its_test_joins
 from orchestrator.facts.runs import AssetRef, RunStep
 from orchestrator.plan.run.container import container_of
 from orchestrator.plan.run.devices import Devices, plan_devices
@@ -15,7 +16,7 @@ from orchestrator.plan.run.endpoint import as_endpoint_client, endpoint_deviatio
 from orchestrator.plan.run.external.plan import plan_external
 from orchestrator.plan.run.external.values import external_test
 from orchestrator.plan.run.processors import cpu_set
-from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, only_its_test_joins, plan_roles
+from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, plan_roles
 from orchestrator.plan.run.scoring import scoring_container
 from orchestrator.plan.run.settings import settings_of
 
@@ -40,17 +41,16 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
     Raises `HostLimitError` where the host cannot give what the target asks for:
     nothing is ever lowered silently. Of an external harness, as `plan_external`.
     """
-    benchmark, target = workload.benchmark, workload.target
-    devices = plan_devices(target, environment.devices, environment.device_selection, environment.user.inside)
+    devices = plan_devices(workload.target, environment.devices, environment.device_selection, environment.user.inside)
     cpus = cpu_set(environment.host, devices.near, environment.cpus)
     own_cpus = client_cpus(workload, cpus)
-    is_client = bool(benchmark.roles) or environment.endpoint is not None
+    own = Devices() if workload.benchmark.roles or environment.endpoint is not None else devices
     settings, provenance = settings_of(workload, cell, identifier, choices, own_cpus)
     if environment.cpus and "execution.cpus" in provenance:
         provenance["execution.cpus"] = "command line"
-    container = container_of(workload, environment, cell, identifier, own_cpus, Devices() if is_client else devices)
+    container = container_of(workload, environment, cell, identifier, own_cpus, own)
     roles = None
-    if benchmark.roles:
+    if workload.benchmark.roles:
         container = as_client(container, workload)
         settings["endpoint"] = endpoint(workload)
         roles = plan_roles(workload, environment, cell, identifier, cpus, container)
@@ -59,18 +59,17 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         settings["endpoint"] = endpoint_settings(environment.endpoint)
     external = None
     if workload.harness.program is not None:
-        own = Devices() if is_client else devices
         test = external_test(workload, environment, cell, identifier, settings, container, own.device_injection)
         external, parameters = plan_external(test)
         if roles is not None:
-            external = only_its_test_joins(external)
+            external = only_its_test_joins(external, container.network)
         container = external.test.container
         settings["parameters"] = parameters
         provenance |= _parameter_sources(workload, parameters)
     return RunStep(
         run_id=identifier,
-        benchmark=benchmark.name,
-        target=target.name,
+        benchmark=workload.benchmark.name,
+        target=workload.target.name,
         scenario=cell.scenario,
         mode=cell.mode,
         image=workload.image,

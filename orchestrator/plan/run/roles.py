@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.servers import Role, Server
     from orchestrator.definitions.values import Value
     from orchestrator.facts.containers import ContainerSpec
-    from orchestrator.facts.external import ExternalRun
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import RunEnvironment, Workload
 
@@ -116,15 +115,6 @@ def as_client(spec: ContainerSpec, workload: Workload) -> ContainerSpec:
         capabilities=(),
         ipc="private",
     )
-
-
-def only_its_test_joins(program: ExternalRun) -> ExternalRun:
-    """A program as a client: its steps before and after the LoadGen test see no network at all."""
-    steps = tuple(
-        step if step.role == "run" else replace(step, container=replace(step.container, network="none"))
-        for step in program.steps
-    )
-    return replace(program, steps=steps)
 
 
 def _probes_name(spec: ContainerSpec) -> str:

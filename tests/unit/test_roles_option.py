@@ -1,0 +1,37 @@
+"""`--roles`: which choice of a recipe it is, and what `--set` says beside it."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.errors import UsageError
+from orchestrator.operations.context import Context
+from orchestrator.operations.run.request import RunRequest
+from orchestrator.operations.run.roles import changes_of
+
+
+def changes(roles: str, *said: str, names=("llm-chat",)) -> tuple[str, ...]:
+    return changes_of(Context(), RunRequest(benchmarks=names, roles=roles, changes=said), names)
+
+
+def test_the_roles_are_a_choice_of_the_recipe():
+    assert changes("server,client") == ("serving=llamacpp",)
+    assert changes("client,server") == ("serving=llamacpp",)
+
+
+def test_the_harness_alone_is_a_client():
+    assert changes("client") == ()
+
+
+def test_what_is_set_of_a_role_goes_with_the_choice_that_gives_it():
+    said = "roles.server.restart=run"
+    found = changes("server,client", said)
+    benchmark = Context().catalog_for(["llm-chat"], found).benchmark("llm-chat").definition
+    assert benchmark.roles["server"].restart == "run"
+
+
+def test_roles_that_a_recipe_does_not_offer_are_refused_with_those_that_it_does():
+    with pytest.raises(UsageError) as caught:
+        changes("server,router,client")
+    assert caught.value.slug == "unknown-roles"
+    assert "it can be run as: server,client; client" in caught.value.hint
