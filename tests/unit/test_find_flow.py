@@ -65,7 +65,8 @@ class Machine:
         reached = min(rate, self.limit * 1.01)
         loadgen = SimpleNamespace(
             rate=reached,
-            latency_ns={},
+            latency_ns={"min": 10_000_000},
+            query_count=1000,
             metrics=[Metric(name="completed_samples_per_second", title="", value=reached, unit="samples/s")],
         )
         record = SimpleNamespace(
