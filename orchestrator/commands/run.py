@@ -203,11 +203,7 @@ def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:
     """For each test the line that makes its folders and settings, and the line that starts its container."""
     from orchestrator.commands.targets import device_injection_lines
 
-    notes = [note for step in steps for note in (*show.notes(step.container), *_missing(step.container))]
-    notes += [f"beyond the run contract: {text}" for step in steps for text in step.deviations]
-    if any(step.roles is not None and step.roles.restart == "run" for step in steps):
-        notes.append("servers stay up over the tests of a benchmark (restart: run); here each test starts its own")
-    for note in dict.fromkeys(notes):
+    for note in dict.fromkeys(_notes(steps, show)):
         console.say(f"note: {note}")
     for step in steps:
         console.result(prepared(step))
@@ -217,6 +213,15 @@ def show_dry(console: Console, steps: Sequence[RunStep], show: Printer) -> None:
             console.result(show.stop_line(step.beside))
     for words in dict.fromkeys(line for step in steps for line in device_injection_lines(step.device_injection)):
         console.say(words)
+
+
+def _notes(steps: Sequence[RunStep], show: Printer) -> list[str]:
+    """What the lines do not show."""
+    notes = [note for step in steps for note in (*show.notes(step.container), *_missing(step.container))]
+    notes += [f"beyond the run contract: {text}" for step in steps for text in step.deviations]
+    if any(step.roles is not None and step.roles.restart == "run" for step in steps):
+        notes.append("servers stay up over the tests of a benchmark (restart: run); here each test starts its own")
+    return notes
 
 
 def prepared(step: RunStep) -> str:
