@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from .requests import Requests, Server, session
@@ -23,7 +23,7 @@ class Target:
     model: str
     limit: int
     """Tokens of an answer at most."""
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     ready_s: float = 30.0
     stall_s: float = 120.0
