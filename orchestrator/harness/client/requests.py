@@ -26,6 +26,8 @@ LARGEST_DOCUMENT = 2**20
 """Bytes of what a server says of itself; a list of models with their cards can be long."""
 _ASK = aiohttp.ClientTimeout(total=10.0)
 READ = 2**17
+RETRIES = 3
+"""Of a request whose connection was closed before an answer began."""
 STREAM, JSON = "text/event-stream", "application/json"
 HEADERS = {"Content-Type": JSON, "Accept": STREAM, "User-Agent": "mlorch"}
 
@@ -133,12 +135,18 @@ class Requests:
             raise Unreachable(told) from error
 
     async def _post(self, server: Server, path: str, body: bytes) -> aiohttp.ClientResponse:
-        """One try, and a second where a connection that was used before was closed under it, unanswered."""
+        """Tried again where a connection that was used before was closed under it, unanswered.
+
+        A few times, as other idle connections were closed as well; one that cannot be made is not tried again.
+        """
         url = server.url + path
-        try:
-            return await self._session.post(url, data=body, allow_redirects=False)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-            server.retried += 1
+        for _ in range(RETRIES):
+            try:
+                return await self._session.post(url, data=body, allow_redirects=False)
+            except aiohttp.ClientConnectorError:
+                raise
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
+                server.retried += 1
         return await self._session.post(url, data=body, allow_redirects=False)
 
 
