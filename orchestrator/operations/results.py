@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
 from orchestrator.results.store import Store
 from orchestrator.results.summary import document, summaries, summarise
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+"""What a value of a record has to be before it becomes part of a path."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -146,6 +150,8 @@ def _labels(entry: Entry) -> Path | None:
     known = dataset.files.get("labels.npy") if dataset else None
     if dataset is None or known is None:
         return None
+    if not _PLAIN_NAME.fullmatch(dataset.name):  # a record may be anybody's, and this becomes a path
+        return None
     for path in sorted((cache_home() / "assets").glob(f"dataset*/{dataset.name}*/**/labels.npy")):
         if sha256_file(path) == known:
             return path
@@ -175,7 +181,8 @@ def write_report(
     store = _swept(folder, talk)
     chosen = summaries(_chosen(store, runs))
     first = chosen[0].record
-    path = output or store.root / f"report-{first.session or first.run_id}.html"
+    name = first.session if _PLAIN_NAME.fullmatch(first.session) else chosen[0].folder.name
+    path = output or store.root / f"report-{name}.html"
     atomic_write_text(path, render(chosen), overwrite=force or output is None)
     return Report(report=path, runs=tuple(one.record.run_id for one in chosen))
 

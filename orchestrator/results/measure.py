@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import GOOD_VERDICTS, Accuracy, Ceiling, LoadGenResult, Measured
 from orchestrator.facts.metrics import ALL_LATENCIES, text
+from orchestrator.facts.neutral import one_line
 from orchestrator.host.untrusted import UnreadableFile, read_object
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 HARNESS, ACCURACY, CEILING = "harness.json", "accuracy.json", "ceiling.json"
 _LARGEST = 2**63
+_SHOWN_ERRORS = 3
 _Z = 1.959963984540054
 """Between plus and minus this lie 95 % of a normal distribution."""
 
@@ -101,24 +103,35 @@ def harness_document(folder: Path) -> dict[str, object]:
 def verdict_of(mode: str, result: LoadGenResult | None, accuracies: Sequence[Accuracy]) -> str:
     """One word about a run that did its work; its accuracy passed where every figure with a goal reaches it."""
     if mode == "accuracy":
+        if result is not None and result.error_count:
+            return "FAILED"
         reached = [one.reached for one in accuracies if one.reached is not None]
         if not accuracies or not all(reached):
             return "FAILED"
         return "PASSED" if reached else "MEASURED"
     if result is None:
         return "NO RESULT"
-    return "VALID" if result.valid else "INVALID"
+    return "VALID" if result.valid and not result.error_count else "INVALID"
 
 
 def _reasons(verdict: str, result: LoadGenResult | None, accuracies: Sequence[Accuracy]) -> list[str]:
     found: list[str] = []
     if result is not None and verdict not in GOOD_VERDICTS:
-        found += [*result.reasons, *result.errors]
+        found += [*result.reasons, *error_reasons(result)]
     for one in accuracies:
         if one.reached is False:
             name = f"{one.name}: " if len(accuracies) > 1 else ""
             found.append(f"{name}{_missed(one)}")
     return found
+
+
+def error_reasons(result: LoadGenResult) -> list[str]:
+    """The errors that LoadGen logged: how many, and the first of them."""
+    count = result.error_count
+    if not count:
+        return []
+    some = [one_line(text) for text in result.errors[:_SHOWN_ERRORS]]
+    return [f"LoadGen logged {count:,} error{'s' if count > 1 else ''}", *some]
 
 
 def _missed(accuracy: Accuracy) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec, Deployed
+    from orchestrator.facts.runs import TimeLimit
     from orchestrator.runs.console_log import ConsoleLog
 
 
@@ -29,32 +31,42 @@ class Followed:
 
     exit: ContainerExit
     seconds: float
-    timed_out: bool
+    timed_out: str
+    """`TIME` or `SILENCE` where it was stopped for that, else empty."""
     deployed: Deployed | None = None
 
 
-class Stopper:
-    """Stops a container, by its name, when its time is over or when it is known to have failed."""
+_LONGEST_WAIT_S = 3600.0
+TIME, SILENCE = "time", "silence"
+"""Why a container was stopped."""
 
-    def __init__(self, engine: Engine, name: str, seconds: int | None) -> None:
+
+class Stopper:
+    """Stops a container, by its name, when its time is over, when it is silent, or when it is known to have failed."""
+
+    def __init__(self, engine: Engine, name: str, limit: TimeLimit | None) -> None:
         self._engine = engine
         self._name = name
-        self._seconds = seconds
+        self._limit = limit
         self._stopping = False
-        self.timed_out = False
+        self._ended = threading.Event()
+        self._heard = time.monotonic()
+        self.timed_out = ""
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        if self._seconds is None:
+        if self._limit is None:
             yield
             return
-        timer = threading.Timer(self._seconds, self._time_is_over)
-        timer.daemon = True
-        timer.start()
+        threading.Thread(target=self._look, args=(self._limit,), daemon=True).start()
         try:
             yield
         finally:
-            timer.cancel()
+            self._ended.set()
+
+    def heard(self) -> None:
+        """The container printed something."""
+        self._heard = time.monotonic()
 
     def stop(self) -> None:
         """Stop the container, once; whoever calls goes on reading what it prints meanwhile."""
@@ -62,9 +74,18 @@ class Stopper:
             self._stopping = True
             threading.Thread(target=self._stop, daemon=True).start()
 
-    def _time_is_over(self) -> None:
-        self.timed_out = True
-        self._stop()
+    def _look(self, limit: TimeLimit) -> None:
+        self._heard = time.monotonic()
+        until = self._heard + limit.total_s
+        while True:
+            silent = math.inf if limit.silence_s is None else self._heard + limit.silence_s
+            left = min(until, silent) - time.monotonic()
+            if left <= 0:
+                self.timed_out = TIME if until <= silent else SILENCE
+                self._stop()
+                return
+            if self._ended.wait(min(left, _LONGEST_WAIT_S)):
+                return
 
     def _stop(self) -> None:
         with contextlib.suppress(MlorchError):  # whoever follows the container hears of it as well
@@ -78,18 +99,19 @@ def follow(
     console_of: Callable[[TextIO], ConsoleLog],
     *,
     judge: Callable[[str], bool] | None = None,
-    limit_s: int | None = None,
+    limit: TimeLimit | None = None,
 ) -> Followed:
-    """Run one container to its end; it is stopped after ``limit_s`` seconds, and where ``judge`` has enough.
+    """Run one container to its end; it is stopped at its ``limit``, and where ``judge`` has enough.
 
     What it prints goes to ``log``, a new file, through what ``console_of`` makes of it. Raises what the engine raises.
     """
-    clock = Stopper(engine, container.name, limit_s)
+    clock = Stopper(engine, container.name, limit)
     started = time.monotonic()
     with log.open("x", encoding="utf-8") as stream, clock.running():
         console = console_of(stream)
 
         def on_line(raw: str) -> None:
+            clock.heard()
             try:
                 console.line(raw)
             except OSError as exc:  # explained here, as the engine would take it for trouble of its own

@@ -76,6 +76,7 @@ class DockerEngine:
         import docker.errors
         import docker.utils
 
+        _leave_logins_alone()
         secured = docker.utils.kwargs_from_env().get("tls") if self.host.startswith("tcp://") else None
         try:
             return docker.APIClient(
@@ -265,6 +266,16 @@ class DockerEngine:
             raise refusal(str(error.explanation or error), image) from None
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise engine_lost(self.host, _first_line(error)) from None
+
+
+def _leave_logins_alone() -> None:
+    """Docker's SDK reads all logins of the user before it asks its engine, and one bad entry ends it.
+
+    mlorch hands over the credentials of each transfer itself (`images.registry.credentials`).
+    """
+    import docker.utils.config
+
+    docker.utils.config.load_general_config = lambda config_path=None: {"auths": {}}  # noqa: ARG005 (as it is called)
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
+from orchestrator.host.files import read_given
 from orchestrator.images.attest.sbom import canonical
 
 if TYPE_CHECKING:
@@ -166,8 +167,7 @@ def load_verifier(path: Path) -> Verifier:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            return stream.read(_LARGEST)
+        return read_given(path, _LARGEST)
     except OSError as error:
         raise _bad(path, error.strerror or str(error)) from None
 

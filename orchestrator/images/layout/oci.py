@@ -232,6 +232,8 @@ def layer_tar(content: Unpacked) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(fileobj=content, mode="r|", tarinfo=CarefulInfo) as tar:  # type: ignore[call-overload]  # it reads
             yield tar
+    except RecursionError:
+        raise refused(content.path, "a layer has extended headers about extended headers, without end") from None
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise broken(content.path, f"a layer is no tar file ({error})") from None
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.run.processors import HeldProcessors
     from orchestrator.operations.run.request import RunRequest
     from orchestrator.plan.run.cells import Cell
+    from orchestrator.results.store import Store
     from orchestrator.results.summary import Summary
     from orchestrator.runs.runner import Outcome, Watcher
 
@@ -52,7 +53,7 @@ def run(
             _warm_report_later()
             try:
                 for outcome in outcomes(ready, progress):
-                    summary = _reported(outcome)
+                    summary = _reported(outcome, ready.runner.store)
                     ready.runner.engine.wait_removed()
                     yield summary
             finally:
@@ -69,13 +70,20 @@ def _warm_report_later() -> None:
     timer.start()
 
 
-def _reported(outcome: Outcome) -> Summary:
-    """The summary of a test, with its report written; a report that cannot be made spoils no result."""
+def _reported(outcome: Outcome, store: Store) -> Summary:
+    """The summary of a test, with its report written and its hash kept; one that cannot be made spoils no result."""
+    from orchestrator.facts.containers import RECORD
+    from orchestrator.host.left_behind import give
+    from orchestrator.host.process import this_user
     from orchestrator.results.store import REPORT
     from orchestrator.results.summary import summarise
+    from orchestrator.runs.folder import with_report
 
     summary = summarise(outcome.record, outcome.folder)
-    write_report(outcome.folder / REPORT, [summary])
+    if write_report(outcome.folder / REPORT, [summary]) is not None:
+        with contextlib.suppress(MlorchError, OSError):
+            store.finish(with_report(outcome.record, outcome.folder))
+            give(outcome.folder / RECORD, this_user().owner)
     return summary
 
 
