@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 @click.option("--endpoint-key-file", default="", metavar="FILE", help="The key that the endpoint wants.")
 @click.option("--endpoint-key-env", default="", metavar="NAME", help="The variable that holds it.")
 @click.option("--endpoint-ca-file", default="", metavar="FILE", help="Who vouches for its certificate (PEM).")
+@click.option("--sign-key", default="", metavar="FILE", help="Sign each record with this private key (PEM).")
 @click.option("--dry-run", is_flag=True, help="Print the commands that would start each container; run nothing.")
 @click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
 @source_options

@@ -217,7 +217,8 @@ _MEANINGS: tuple[tuple[str, Callable[[str, str, str], MlorchError]], ...] = (
     (
         (
             r"\bunauthorized\b|no basic auth credentials|authentication required|authorization failed"
-            r"|failed to authorize|insufficient_scope|access denied|access to the resource is denied|(?:^|: )denied\b|403 Forbidden"
+            r"|failed to authorize|insufficient_scope|access denied|access to the resource is denied"
+            r"|(?:^|: )denied\b|403 Forbidden|401 Unauthorized"
         ),
         lambda host, reference, message: denied(
             host, reference, known="no basic auth" not in message.lower(), said=message

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from orchestrator.images.attest.signatures import Verifier
     from orchestrator.operations.progress import Talk
     from orchestrator.results.store import Entry
     from orchestrator.results.summary import Summary
@@ -53,7 +54,7 @@ def list_runs(
 
     With ``valid`` only those whose result counts: VALID, and accuracy that was measured and not missed.
     """
-    store = _swept(folder, talk)
+    store = swept(folder, talk)
     found = entries = store.entries()
     if benchmark:  # else only the records that are shown are read
         entries = [entry for entry in entries if entry.record is not None and entry.record.benchmark == benchmark]
@@ -105,7 +106,7 @@ def show_run(folder: Path, run: str, talk: Talk) -> Summary:
     Raises:
         UsageError: `unknown-run`, `ambiguous-run`; StepFailed: a record that cannot be read.
     """
-    entry = _swept(folder, talk).find(run)
+    entry = swept(folder, talk).find(run)
     return summarise(entry.need(), entry.folder)
 
 
@@ -118,15 +119,22 @@ def shown_document(summary: Summary) -> dict[str, object]:
 # -- verify --------------------------------------------------------------------------------
 
 
-def verify_runs(folder: Path, runs: Sequence[str], talk: Talk) -> tuple[Verification, ...]:
-    """Whether the files of runs (none named: of all) are what was recorded and agree with each other."""
+def verify_runs(
+    folder: Path, runs: Sequence[str], talk: Talk, verifier: Verifier | None = None
+) -> tuple[Verification, ...]:
+    """Whether the files of runs (none named: of all) are what was recorded and agree with each other.
+
+    With a verifier every record has to be signed with its key too.
+    """
+    from orchestrator.operations.signing import held_to_signature
     from orchestrator.results.verify.verification import verify
 
-    store = _swept(folder, talk)
+    store = swept(folder, talk)
     entries = [store.find(run) for run in runs] if runs else store.entries()
     if not entries:
         raise no_results_error(store.root)
-    return tuple(verify(entry.folder, _labels(entry)) for entry in entries)
+    found = tuple(verify(entry.folder, _labels(entry)) for entry in entries)
+    return found if verifier is None else tuple(held_to_signature(one, verifier) for one in found)
 
 
 def verified_document(verified: Iterable[Verification]) -> dict[str, object]:
@@ -136,6 +144,7 @@ def verified_document(verified: Iterable[Verification]) -> dict[str, object]:
             {
                 "run_id": one.run_id,
                 "ok": one.ok,
+                "signed": one.signed,
                 "checked": one.checked,
                 "faults": [asdict(each) for each in one.faults],
             }
@@ -178,7 +187,7 @@ def write_report(
     """
     from orchestrator.results.report import render
 
-    store = _swept(folder, talk)
+    store = swept(folder, talk)
     chosen = summaries(_chosen(store, runs))
     first = chosen[0].record
     name = first.session if _PLAIN_NAME.fullmatch(first.session) else chosen[0].folder.name
@@ -214,7 +223,7 @@ def _where(folder: Path) -> str:
     return str(folder) if folder.is_dir() else f"{folder}, which does not exist"
 
 
-def _swept(folder: Path, talk: Talk) -> Store:
+def swept(folder: Path, talk: Talk) -> Store:
     """The results of a folder. What a killed mlorch left as running is interrupted, whoever asks first."""
     store = Store(folder)
     for record in store.sweep():

@@ -32,12 +32,16 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
     ``harness`` is the document of harness.json, empty where there is none.
     """
     from orchestrator.results import loadgen  # (not where records are only listed)
+    from orchestrator.results.accuracy_log import accuracy_log_failure
+    from orchestrator.results.verify.fault import samples_expected
 
     result, unread = None, None
     try:
         result = loadgen.parse(folder)
     except StepFailed as error:
         unread = error
+    if record.mode == "accuracy" and unread is None and not harness.get("external"):
+        unread = accuracy_log_failure(folder, samples_expected(folder))
     accuracies = accuracies_of(harness, record.accuracy_goal, record.other_goals)
     problem = unread.message if unread is not None else ""
     if record.mode == "accuracy" and not accuracies:

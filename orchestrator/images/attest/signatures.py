@@ -10,11 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.host.files import read_given
 from orchestrator.images.attest.sbom import canonical
 
@@ -46,6 +48,11 @@ class Signer:
         from cryptography.hazmat.primitives.hashes import SHA256
 
         return self._key.sign(data, ECDSA(SHA256()))
+
+    @property
+    def public(self) -> Verifier:
+        """The public half."""
+        return Verifier(self._key.public_key())
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,11 @@ def load_signer(path: Path, password: Callable[[], str]) -> Signer:
     if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise _bad(path, "it is of another kind than ECDSA on P-256")
     return Signer(key)
+
+
+def environment_password() -> str:
+    """The password that the environment has for keys, for who cannot ask."""
+    return os.environ.get(PASSWORD_VARIABLE, "")
 
 
 def signer_of(key: Path | str | None, password: Callable[[], str]) -> Signer | None:
@@ -228,6 +240,25 @@ def envelope(body: bytes, sign: Callable[[bytes], bytes]) -> bytes:
             "signatures": [{"keyid": "", "sig": base64.b64encode(signature).decode()}],
         }
     )
+
+
+def detached(kind: str, body: bytes, signer: Signer) -> bytes:
+    """A signature over ``body``, as a file of its own beside it; ``kind`` says what it is, and is signed too."""
+    signature = base64.b64encode(signer.sign(authenticated(kind, body))).decode()
+    return json.dumps({"payloadType": kind, "key": signer.public.fingerprint, "sig": signature}).encode() + b"\n"
+
+
+def require_detached(kind: str, body: bytes, data: bytes, verifier: Verifier) -> None:
+    """Raise `BadSignature` where ``data`` is no signature of that key over ``body``."""
+    try:
+        document = strict_json(data.decode())
+        signature = base64.b64decode(document["sig"], validate=True)
+        named, key = str(document["payloadType"]), str(document["key"])
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        raise BadSignature("it is no signature") from None
+    if named != kind or not verifier.verify(authenticated(kind, body), signature):
+        whose = f" (it names the key {key[:12]})" if key != verifier.fingerprint else ""
+        raise BadSignature(f"it was not made with this key, or what it signs was changed{whose}")
 
 
 def opened(data: bytes, verify: Callable[[bytes, bytes], bool] | None) -> bytes:

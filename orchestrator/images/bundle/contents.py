@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from orchestrator.facts.build import BuildPlan
 
 NAME = "mlorch-bundle.json"
+SIGNATURE = "mlorch-bundle.json.sig"
+"""Of the list, where a key signed it: the list has the hash of every other file, so that is a signature of all."""
+KIND = "application/vnd.mlorch.bundle+json"
 VERSION = 1
 ASSETS, DOCUMENTS, DEFINITIONS = "assets/", "documents/", "definitions/"
 _HEX = re.compile(r"[0-9a-f]{64}")

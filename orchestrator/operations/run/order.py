@@ -45,8 +45,10 @@ def run(
     (`MlorchError`); a Ctrl-C or SIGTERM as `InterruptedRun`, with its record written.
     """
     from orchestrator.host.process import signals_interrupt, this_user
+    from orchestrator.images.attest.signatures import environment_password, signer_of
     from orchestrator.operations.run.endpoint import ready_endpoint
 
+    signer = signer_of(request.sign_key, environment_password)
     with signals_interrupt(), ready_endpoint(request, this_user().inside) as endpoint:
         prepared = prepare(context, request, progress, watcher, endpoint)
         with with_processors(prepared, progress, held) as ready:
@@ -54,6 +56,10 @@ def run(
             try:
                 for outcome in outcomes(ready, progress):
                     summary = _reported(outcome, ready.runner.store)
+                    if signer is not None:
+                        from orchestrator.operations.signing import sign_record
+
+                        sign_record(outcome.folder, signer)
                     ready.runner.engine.wait_removed()
                     yield summary
             finally:

@@ -73,6 +73,9 @@ class RunRequest:
     endpoint_key_file: str = option("--endpoint-key-file", "")
     endpoint_key_env: str = option("--endpoint-key-env", "")
     endpoint_ca_file: str = option("--endpoint-ca-file", "")
+    sign_key: str = option("--sign-key", "")
+    """The file of a private key that every record is signed with when its run has ended; its password is the
+    variable MLORCH_KEY_PASSWORD's."""
     data: tuple[str, ...] = option("--data", ())
     """``NAME=FOLDER`` each: a model or dataset that is on this host already."""
     base_source: str = option("--base-source", "")

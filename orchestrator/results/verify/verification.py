@@ -39,6 +39,9 @@ _KEPT_LATER = (
 """How the names of figures begin that older records do not have."""
 _MOST_NAMED = 100
 """Files too many that are named one by one."""
+UNSIGNED = "its files agree with its record; whoever can write there could have made both (`results sign`, `--key`)"
+SIGNED = "its record is as somebody with this key signed it, and its files are those of the record"
+"""What it proves that nothing is wrong, without a key and with one."""
 _SETTINGS = ("run_id", "benchmark", "scenario", "mode")
 
 
@@ -50,6 +53,8 @@ class Verification:
     folder: Path
     checked: tuple[str, ...]
     faults: tuple[Fault, ...]
+    signed: bool | None = None
+    """Whether its record was signed with the key that was given; None without one."""
 
     @property
     def ok(self) -> bool:
