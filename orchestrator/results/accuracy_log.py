@@ -1,4 +1,4 @@
-"""LoadGen's accuracy log, looked through when its test has ended: whether it still has the answers that were counted."""
+"""LoadGen's accuracy log, looked through when its test has ended: whether it has an answer for every sample."""
 
 from __future__ import annotations
 

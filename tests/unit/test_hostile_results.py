@@ -1,4 +1,4 @@
-"""What a container leaves and what others put beside it: told, bounded, replaced; never believed, never the listing's end."""
+"""What a container leaves and what others put beside it: told, bounded, replaced, and never believed."""
 
 from __future__ import annotations
 
