@@ -214,7 +214,7 @@ def check_payload(payload: bytes, signature: bytes, digest: str, verify: Callabl
     if not verify(payload, signature):
         raise BadSignature("it was not made with this key, or what it signs was changed")
     try:
-        critical = json.loads(payload)["critical"]
+        critical = strict_json(payload.decode())["critical"]
         signed, kind = critical["image"]["docker-manifest-digest"], critical["type"]
         reference = str(critical["identity"]["docker-reference"])
     except (ValueError, KeyError, TypeError):
@@ -268,7 +268,7 @@ def opened(data: bytes, verify: Callable[[bytes, bytes], bool] | None) -> bytes:
         BadSignature: no envelope, or none of its signatures was made with the key.
     """
     try:
-        document = json.loads(data)
+        document = strict_json(data.decode())
         body = base64.b64decode(document["payload"], validate=True)
         kind = document["payloadType"]
         signatures = [base64.b64decode(each["sig"], validate=True) for each in document["signatures"]]

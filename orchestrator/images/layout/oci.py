@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.images.layout.archive import BLOCK, CarefulInfo, Hashing, broken, refused
 from orchestrator.images.registry.manifests import config_from, index_of
 
@@ -168,8 +169,8 @@ def small_blob(layout: Layout, descriptor: object) -> tuple[str, bytes]:
 
 def _document(layout: Layout, name: str, data: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = strict_json(data.decode())
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise broken(layout.path, f"{name} is no JSON object")
