@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HARNESS, ACCURACY, CEILING = "harness.json", "accuracy.json", "ceiling.json"
 _LARGEST = 2**63
 _SHOWN_ERRORS = 3
+_MOST_FIGURES, _LONGEST_NAME = 100, 100
+"""Of accuracies that somebody else's program may tell."""
 _Z = 1.959963984540054
 """Between plus and minus this lie 95 % of a normal distribution."""
 
@@ -151,7 +153,7 @@ def accuracies_of(
     documents = harness.get("accuracies", [harness.get("accuracy")])
     goals = {one.metric: one for one in ([] if goal is None else [goal, *others])}
     found: dict[str, Accuracy] = {}
-    for document in documents if isinstance(documents, list) else ():
+    for document in documents[:_MOST_FIGURES] if isinstance(documents, list) else ():
         figure = _figure(document, goals)
         if figure is not None:
             found[figure.name] = figure
@@ -164,7 +166,7 @@ def _figure(document: object, goals: Mapping[str, AccuracyGoal]) -> Accuracy | N
     """A figure as harness.json has it; in percent it becomes a share."""
     if not isinstance(document, dict):
         return None
-    name = str(document.get("metric", "accuracy"))
+    name = one_line(str(document.get("metric", "accuracy")))[:_LONGEST_NAME]
     value, samples = _number(document.get("value")), _number(document.get("samples"))
     if value is None or not isinstance(samples, int):
         return None

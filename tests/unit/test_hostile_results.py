@@ -381,6 +381,15 @@ def test_a_title_that_looks_like_mark_up_ends_no_command(tmp_path, capsys):
     assert record.note != ""
 
 
+def test_a_large_accuracy_log_is_read_a_line_at_a_time(tmp_path, monkeypatch):
+    """A gigabyte of empty lists would become twenty of memory."""
+    _, folder = add_run(Store(tmp_path), "accuracy")
+    monkeypatch.setattr("orchestrator.results.verify.accuracy._LARGEST_WHOLE", 100)
+    assert verify(folder).faults == ()
+    (folder / loadgen.ACCURACY).write_text("[" + "[],\n" * 1000 + "[]]")
+    assert (loadgen.ACCURACY, "not a list of LoadGen's entries") in {(f.file, f.message) for f in verify(folder).faults}
+
+
 # -- signatures --------------------------------------------------------------------------------------
 
 
