@@ -71,11 +71,13 @@ def timed_pools() -> dict[str, Any]:
 
     class Timed:
         sock: socket.socket
+        timeout: float
+        """Of reading, by now; the socket still has that of connecting."""
 
         def getresponse(self) -> Any:
             sock = self.sock
             end: Callable[[], object] = lambda: sock.shutdown(socket.SHUT_RDWR)  # noqa: E731 (twice the same)
-            watch = Watch(PATIENCE * (sock.gettimeout() or 0.0), end)
+            watch = Watch(PATIENCE * self.timeout, end)
             with watch.running():
                 try:
                     response = super().getresponse()  # type: ignore[misc]  # of the connection that it is mixed into

@@ -195,6 +195,7 @@ class Registry:
         found: set[str] = set()
         asked: set[str] = set()
         until = time.monotonic() + _LONGEST_LIST_S
+        path = self.transport.address(path)
         while path not in asked:
             asked.add(path)
             answer = self.transport.ask(
