@@ -277,17 +277,17 @@ def _adapter(context: ssl.SSLContext | None = None) -> requests.adapters.BaseAda
     """An adapter of requests that waits for no head without end, and checks certificates with `context` alone."""
     from requests.adapters import HTTPAdapter
 
-    given = {} if context is None else {"ssl_context": context}
+    given: dict[str, Any] = {} if context is None else {"ssl_context": context}
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *arguments: Any, **more: Any) -> None:
-            super().init_poolmanager(*arguments, **more, **given)
+            super().init_poolmanager(*arguments, **{**more, **given})
             self.poolmanager.pool_classes_by_scheme = timed_pools()
 
         def cert_verify(self, conn: Any, *arguments: Any) -> None:
             """The context knows; requests would add its own bundle to it."""
             if context is None:
-                super().cert_verify(conn, *arguments)
+                super().cert_verify(conn, *arguments)  # type: ignore[no-untyped-call]  # of requests
             else:
                 conn.cert_reqs = "CERT_REQUIRED"
 

@@ -41,6 +41,11 @@ class Watch:
         """A part is there; how long others take over it is not the server's fault."""
         self._last = math.inf
 
+    def require_in_time(self) -> None:
+        """Raise `TimeoutError` where the connection was ended."""
+        if self.fired:
+            raise TimeoutError("timed out") from None
+
     @contextmanager
     def running(self) -> Iterator[Watch]:
         thread = threading.Thread(target=self._look, name="http-watch", daemon=True)
@@ -69,35 +74,34 @@ def timed_pools() -> dict[str, Any]:
     import urllib3
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
-    class Timed:
-        sock: socket.socket
-        timeout: float
-        """Of reading, by now; the socket still has that of connecting."""
+    def timed(getresponse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """``getresponse`` of a connection, with a watch over it."""
 
-        def getresponse(self) -> Any:
-            sock = self.sock
-            end: Callable[[], object] = lambda: sock.shutdown(socket.SHUT_RDWR)  # noqa: E731 (twice the same)
-            watch = Watch(PATIENCE * self.timeout, end)
-            with watch.running():
-                try:
-                    response = super().getresponse()  # type: ignore[misc]  # of the connection that it is mixed into
-                except Exception:
-                    if watch.fired:
-                        raise TimeoutError("timed out") from None
-                    raise
+        def watched(connection: Any) -> Any:
+            sock = connection.sock
+
+            def end() -> None:
+                sock.shutdown(socket.SHUT_RDWR)
+
+            # The connection has the time for reading by now, and its socket still that for connecting.
+            watch = Watch(PATIENCE * connection.timeout, end)
+            try:
+                with watch.running():
+                    response = getresponse(connection)
+            except Exception:
+                watch.require_in_time()
+                raise
+            watch.require_in_time()  # a head that was cut off may look like a whole one
             response.end_reading = end
             return response
 
-    class TimedHttp(Timed, HTTPConnection):
-        pass
+        return watched
 
-    class TimedHttps(Timed, HTTPSConnection):
-        pass
-
-    class Http(urllib3.HTTPConnectionPool):
-        ConnectionCls = TimedHttp
-
-    class Https(urllib3.HTTPSConnectionPool):
-        ConnectionCls = TimedHttps
-
-    return {"http": Http, "https": Https}
+    plain, secure = (
+        type(f"Timed{kind.__name__}", (kind,), {"getresponse": timed(kind.getresponse)})
+        for kind in (HTTPConnection, HTTPSConnection)
+    )
+    return {
+        "http": type("TimedPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("TimedSecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": secure}),
+    }

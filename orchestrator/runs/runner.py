@@ -240,8 +240,9 @@ def _left_by(
     """The harness's own document, and why it did not do its work."""
     if step.external is None:
         harness = harness_document(folder)
-        if ended.exit is None or (step.roles is not None and ended.error is not None):
-            return harness, ended.error  # of its servers: what the client says follows from that
+        told = ended.error is not None and (step.roles is not None or ended.error.slug == "timeout")
+        if ended.exit is None or told:
+            return harness, ended.error  # of its servers, or of its end: what the container says follows from that
         return harness, container_failure(record, folder, ended.exit, harness) or ended.error
     assert ended.output is not None  # the steps of a program were heard
     if ended.exit is None:

@@ -49,6 +49,14 @@ class Fake:
     page: object = None
     """Gives the answer to a list of tags, by its number."""
 
+    def about(self, digest):
+        """What has a manifest as its subject."""
+        for media_type, data in dict.fromkeys(self.manifests.values()):
+            found = json.loads(data)
+            if (found.get("subject") or {}).get("digest") == digest:
+                kind = found.get("artifactType", "")
+                yield Descriptor(media_type=media_type, digest=digest_of(data), size=len(data), artifact_type=kind)
+
     def manifest(self, repository, data, media_type=OCI_MANIFEST, tag="t"):
         self.manifests[f"{repository}/{tag}"] = self.manifests[f"{repository}/{digest_of(data)}"] = (media_type, data)
         return digest_of(data)
@@ -117,8 +125,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif kind == "referrers" and fake.lies:
             self.answer(405, b"{}")
         elif kind == "referrers" and fake.referrers_api:
-            data = index_of((Descriptor(media_type=OCI_MANIFEST, digest=D, size=1, artifact_type="x/y"),)).data
-            self.answer(200, data, Content_Type=OCI_INDEX)
+            self.answer(200, index_of(tuple(fake.about(name))).data, Content_Type=OCI_INDEX)
         elif path == "":
             self.answer(200, b"{}")
         else:
