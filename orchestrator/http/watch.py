@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
     import requests
 
+_BOTH_WAYS = 2
+"""`socket.SHUT_RDWR`."""
 PATIENCE = 2
 """How many times the longest silence one part of an answer may take."""
 
@@ -81,7 +82,7 @@ def timed_pools() -> dict[str, Any]:
             sock = connection.sock
 
             def end() -> None:
-                sock.shutdown(socket.SHUT_RDWR)
+                sock.shutdown(_BOTH_WAYS)
 
             # The connection has the time for reading by now, and its socket still that for connecting.
             watch = Watch(PATIENCE * connection.timeout, end)

@@ -126,7 +126,7 @@ def verify_runs(
 
     With a verifier every record has to be signed with its key too.
     """
-    from orchestrator.operations.signing import held_to_signature
+    from orchestrator.results.verify.signature import held_to_signature
     from orchestrator.results.verify.verification import verify
 
     store = swept(folder, talk)

@@ -33,17 +33,7 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
 
     ``harness`` is the document of harness.json, empty where there is none.
     """
-    from orchestrator.results import loadgen  # (not where records are only listed)
-    from orchestrator.results.accuracy_log import accuracy_log_failure
-    from orchestrator.results.verify.fault import samples_expected
-
-    result, unread = None, None
-    try:
-        result = loadgen.parse(folder)
-    except StepFailed as error:
-        unread = error
-    if record.mode == "accuracy" and unread is None and not harness.get("external"):
-        unread = accuracy_log_failure(folder, samples_expected(folder))
+    result, unread = _read_logs(record, folder, harness)
     accuracies = accuracies_of(harness, record.accuracy_goal, record.other_goals)
     problem = unread.message if unread is not None else ""
     if record.mode == "accuracy" and not accuracies:
@@ -62,6 +52,23 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
         ceiling=ceiling_of(folder) if record.roles and record.mode == "performance" else None,
     )
     return measured, unread
+
+
+def _read_logs(
+    record: RunRecord, folder: Path, harness: Mapping[str, object]
+) -> tuple[LoadGenResult | None, StepFailed | None]:
+    """What LoadGen's logs say, and why they do not count: one is not whole, or not of this test."""
+    from orchestrator.results import loadgen  # (not where records are only listed)
+    from orchestrator.results.accuracy_log import accuracy_log_failure
+    from orchestrator.results.verify.fault import samples_expected
+
+    try:
+        result = loadgen.parse(folder)
+    except StepFailed as error:
+        return None, error
+    if record.mode != "accuracy" or harness.get("external"):
+        return result, None
+    return result, accuracy_log_failure(folder, samples_expected(folder))
 
 
 def ceiling_of(folder: Path) -> Ceiling | None:

@@ -22,13 +22,14 @@ from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.facts.runs import TimeLimit
 from orchestrator.host.process import this_process, this_user
 from orchestrator.operations.run.order import _reported
-from orchestrator.operations.signing import held_to_signature, sign_record, sign_runs
+from orchestrator.operations.signing import sign_runs
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
 from orchestrator.results import loadgen
 from orchestrator.results.store import Store
 from orchestrator.results.summary import summarise
+from orchestrator.results.verify.signature import held_to_signature, sign_record
 from orchestrator.results.verify.verification import verify
 from orchestrator.runs.record import RecordContext, Session
 from orchestrator.runs.runner import Runner, Watcher

@@ -57,7 +57,7 @@ def run(
                 for outcome in outcomes(ready, progress):
                     summary = _reported(outcome, ready.runner.store)
                     if signer is not None:
-                        from orchestrator.operations.signing import sign_record
+                        from orchestrator.results.verify.signature import sign_record
 
                         sign_record(outcome.folder, signer)
                     ready.runner.engine.wait_removed()

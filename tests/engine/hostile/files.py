@@ -15,7 +15,7 @@ for folder in ("/results", "/artifacts"):
     os.chmod(folder + "/sh", 0o6777)
     os.mkfifo(folder + "/pipe")
     socket.socket(socket.AF_UNIX).bind(folder + "/socket")
-    os.makedirs(folder + "/closed/inner")
+    os.makedirs(folder + "/closed/inner", exist_ok=True)
     os.chmod(folder + "/closed", 0o3000)
 os.chdir("/results")
 os.unlink("console.log")
