@@ -47,7 +47,7 @@ class Server:
     """One server's addresses, what is under way at it, and when it was last heard of.
 
     Below ``api`` is OpenAI's interface, below ``url`` what else the server has (`/health`). The interface is at
-    ``/v1``, unless the address given names the version of another: ``/v3`` of OpenVINO's model server, ``/v1beta/openai``.
+    ``/v1``, unless the address names a version itself: ``/v3`` of OpenVINO's model server, ``/v1beta/openai``.
     """
 
     def __init__(self, url: str) -> None:
@@ -94,7 +94,10 @@ class Requests:
     async def answer(
         self, server: Server, path: str, body: bytes, limit: int, first: Callable[[Answer], None]
     ) -> Answer:
-        """The whole answer of a path of the interface; ``first`` is called once, when there is something of it. Raises `EndpointError`."""
+        """The whole answer of a path of the interface; ``first`` is called once, when there is something of it.
+
+        Raises `EndpointError`.
+        """
         under = Under(begun=False, heard=time.monotonic())
         server.under.add(under)
         try:
