@@ -24,6 +24,8 @@ def measure() -> list[Bar]:
     if len(os.sched_getaffinity(0)) < 2:
         raise NotHereError("a server and its client need two processors")
     client, server, *_ = sorted(os.sched_getaffinity(0))
+    for more in ((), ("--set", "serving=llamacpp")):
+        mlorch_json("build", "--target", "cpu", "--benchmark", BENCHMARK, *more)
     mlorch_json("assets", "get", *ASSETS)
     with own_home() as env, tempfile.TemporaryDirectory(prefix="mlorch-bench-") as results:
 
