@@ -31,7 +31,7 @@ def measure() -> list[Bar]:
 
         def tokens(*options: str) -> tuple[float, dict]:
             test = ("run", BENCHMARK, "--target", "cpu", "--scenario", "Offline", "--mode", "performance")
-            (found,) = mlorch_json(*test, *options, "-o", results, env=env)["results"]
+            *_, found = mlorch_json(*test, *options, "-o", results, env=env)["results"]
             result, record = found["metrics"]["result"], Path(found["record"])
             if result["unit"] != "tokens/s":
                 raise RuntimeError(f"the result is in {result['unit']}")
