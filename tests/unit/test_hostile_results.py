@@ -464,3 +464,18 @@ def test_a_run_that_does_not_verify_is_not_signed(tmp_path, key):
         sign_runs(tmp_path / "r", (), key["own"][0], Silent())
     assert caught.value.slug == "verify"
     assert not (folder / "run.json.sig").exists()
+
+
+def test_a_run_may_sign_its_records_with_a_key_that_is_read_before_anything_runs(tmp_path, key):
+    from orchestrator.errors import UsageError
+    from orchestrator.operations.run.order import _signing
+    from orchestrator.operations.run.request import RunRequest
+
+    _, folder = add_run(Store(tmp_path / "r"), "offline")
+    _signing(RunRequest())(folder)
+    assert not (folder / "run.json.sig").exists()
+    with pytest.raises(UsageError) as caught:
+        _signing(RunRequest(sign_key=str(tmp_path / "none.key")))
+    assert caught.value.slug == "bad-key"
+    _signing(RunRequest(sign_key=str(tmp_path / "own.key")))(folder)
+    assert held_to_signature(verify(folder), key["own"][1]).ok

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import MlorchError
@@ -12,8 +13,7 @@ from orchestrator.operations.run.processors import with_processors
 from orchestrator.operations.run.rates import lacks_rate, measured_rate, next_settings, rate_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Progress, Talk
@@ -45,10 +45,9 @@ def run(
     (`MlorchError`); a Ctrl-C or SIGTERM as `InterruptedRun`, with its record written.
     """
     from orchestrator.host.process import signals_interrupt, this_user
-    from orchestrator.images.attest.signatures import environment_password, signer_of
     from orchestrator.operations.run.endpoint import ready_endpoint
 
-    signer = signer_of(request.sign_key, environment_password)
+    sign = _signing(request)
     with signals_interrupt(), ready_endpoint(request, this_user().inside) as endpoint:
         prepared = prepare(context, request, progress, watcher, endpoint)
         with with_processors(prepared, progress, held) as ready:
@@ -56,15 +55,23 @@ def run(
             try:
                 for outcome in outcomes(ready, progress):
                     summary = _reported(outcome, ready.runner.store)
-                    if signer is not None:
-                        from orchestrator.results.verify.signature import sign_record
-
-                        sign_record(outcome.folder, signer)
+                    sign(outcome.folder)
                     ready.runner.engine.wait_removed()
                     yield summary
             finally:
                 ready.runner.kept.end()
                 ready.runner.engine.wait_removed()
+
+
+def _signing(request: RunRequest) -> Callable[[Path], object]:
+    """What signs the record in a folder: with the key that is asked for, which is read before anything runs."""
+    if not request.sign_key:
+        return lambda _folder: None
+    from orchestrator.images.attest.signatures import environment_password, load_signer
+    from orchestrator.results.verify.signature import sign_record
+
+    signer = load_signer(Path(request.sign_key), environment_password)
+    return lambda folder: sign_record(folder, signer)
 
 
 def _warm_report_later() -> None:
