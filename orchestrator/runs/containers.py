@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.trees import alone, find_tree, making
+from orchestrator.engines.stopper import Stopper
 from orchestrator.errors import AssetError, StepFailed
 from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.record import StepFact
@@ -20,7 +21,7 @@ from orchestrator.runs.artifacts import lent_artifacts
 from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, ConsoleLog, tail
 from orchestrator.runs.external import Output, log_of, step_failure
 from orchestrator.runs.kept_servers import KeptServers
-from orchestrator.runs.one_container import Followed, Stopper, follow
+from orchestrator.runs.one_container import Followed, follow
 from orchestrator.runs.step_mounts import replaced_mount, with_artifacts, with_folder_to_make
 from orchestrator.runs.time_limits import limit_of_step, timeout_failure
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.stopper import SILENCE
 from orchestrator.errors import StepFailed
 from orchestrator.facts.runs import DEFAULT, TimeLimit
 from orchestrator.runs.console_log import tail
-from orchestrator.runs.one_container import SILENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
