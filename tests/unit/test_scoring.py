@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from results_parts import LOGS
 from run_parts import a_run_environment, a_target, a_workload
 
 from orchestrator.engines import ContainerExit
@@ -73,6 +75,8 @@ class Engine:
 
 
 def ends_well(results: Path, _on_line) -> int:
+    for log in (LOGS / "accuracy").iterdir():
+        shutil.copy(log, results)
     (results / "harness.json").write_text(json.dumps({"version": 2, "status": "done", "accuracy": None}))
     return 0
 
@@ -93,7 +97,9 @@ def run_it(tmp_path):
             accuracy_goal=AccuracyGoal(metric="auc", unit="%", reference=78.0, factor=0.99),
         )
         runner = Runner(engine=Engine(test, scoring), store=Store(tmp_path), session=session, watcher=Watcher())
-        return runner.run(a_step(tmp_path, "accuracy"), context)
+        step = a_step(tmp_path, "accuracy")
+        step = replace(step, settings={**step.settings, "dataset": {"samples": 64}})  # as the recorded logs have it
+        return runner.run(step, context)
 
     return run
 
