@@ -6,10 +6,10 @@ for nothing that lays out contexts or builds.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.plan.build.layers import explain, merge_layers, missing_layers
 
 if TYPE_CHECKING:
@@ -181,10 +181,12 @@ def _name(image: str | None) -> str:
 def _inputs(labels: Labels) -> dict[str, str] | None:
     """The inputs that an image says it was built from; None where it does not, or says nonsense."""
     try:
-        inputs = json.loads(labels.get("org.mlorch.inputs", ""))
+        inputs = strict_json(labels.get("org.mlorch.inputs", ""))
     except ValueError:
         return None
-    return inputs if isinstance(inputs, dict) else None
+    if not isinstance(inputs, dict) or not all(isinstance(value, str) for value in inputs.values()):
+        return None
+    return inputs
 
 
 def planned(decision: LayerDecision) -> LayerOutcome:
