@@ -7,15 +7,24 @@ import math
 from typing import Any
 
 _DEEPEST = 64
+_LONGEST_INTEGER = 20
+"""Characters: what 64 bits hold, with a sign. Larger ones become no float, and a table of them is no table."""
 
 
 def strict_json(text: str) -> Any:
-    """The document in ``text``: no NaN or infinity, no key twice, no half characters, nothing deeper than 64.
+    """The document in ``text``: no NaN or infinity, no key twice, no half characters, nothing deeper than 64 levels,
+    and no integer beyond 64 bits.
 
     Raises `ValueError`.
     """
     try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        document = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
     except RecursionError:
         raise ValueError(f"deeper than {_DEEPEST} levels") from None
     if text.count("[") + text.count("{") > _DEEPEST and _deeper(document, _DEEPEST):
@@ -36,6 +45,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(word: str) -> Any:
     raise ValueError(f"{word} is no number of JSON")
+
+
+def _whole(word: str) -> int:
+    if len(word) > _LONGEST_INTEGER:
+        raise ValueError(f"{word[:40]}… is larger than a number can be")
+    return int(word)
 
 
 def _finite(word: str) -> float:
