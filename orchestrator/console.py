@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.ci import detect
@@ -48,11 +48,11 @@ def problem_documents(problems: Sequence[Problem]) -> list[dict[str, object]]:
     return [
         {
             "slug": p.slug,
-            "message": p.message,
+            "message": _redacted(p.message),
             "path": p.span.path if p.span else None,
             "line": p.span.line if p.span else None,
             "column": p.span.column if p.span else None,
-            "hint": p.hint,
+            "hint": _redacted(p.hint),
             "level": p.level,
         }
         for p in problems
@@ -138,7 +138,7 @@ class Console:
     def warn(self, text: str) -> None:
         """Something that a person should know and that stops nothing."""
         if self.ci is not None:
-            self._mark(self.ci.warning(text))
+            self._mark(self.ci.warning(_redacted(text)))
             return
         self._err(f"warning: {text}", "yellow")
 
@@ -148,7 +148,8 @@ class Console:
 
         self._err(render_problem(problem), "red" if problem.span is None else "")
         if self.ci is not None:
-            self._mark(self.ci.annotation(problem))
+            told = replace(problem, message=_redacted(problem.message), hint=_redacted(problem.hint))
+            self._mark(self.ci.annotation(told))
 
     # -- marks for CI systems ------------------------------------------------------------
 
@@ -191,7 +192,7 @@ class Console:
             sys.stderr.flush()
 
     def _err(self, text: str, style: str) -> None:
-        text = self._clean(text)
+        text = self._clean(_redacted(text))
         if style and self.colour:
             text = f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
         sys.stderr.write(text + "\n")
@@ -233,6 +234,15 @@ class Console:
         )
         with Progress(*columns, console=self.rich, disable=not self.live, transient=True) as progress:
             yield progress
+
+
+def _redacted(text: str) -> str:
+    """``text`` without what addresses in it hold of users and passwords: a git address may be anybody's."""
+    if "://" not in text:
+        return text
+    from orchestrator.facts.redact import redacted_text
+
+    return redacted_text(text)
 
 
 _OTHER_BRACKETS = re.compile(r"\[(?!/\]|(?:bold )?(?:red|green|yellow|dim)\])")

@@ -170,12 +170,19 @@ def results(folder: str | os.PathLike[str] | None = None) -> Document:
     return list_runs(_folder(folder), Silent()).document()
 
 
-def verify_results(runs: Sequence[str] = (), folder: str | os.PathLike[str] | None = None) -> Document:
-    """Whether runs (all where none is named) are what was recorded, as ``mlorch results verify --json``."""
+def verify_results(
+    runs: Sequence[str] = (), folder: str | os.PathLike[str] | None = None, *, key: str | os.PathLike[str] = ""
+) -> Document:
+    """Whether runs (all where none is named) are what was recorded, as ``mlorch results verify --json``.
+
+    With ``key``, a public key in PEM, every record has to be signed with it.
+    """
+    from orchestrator.images.attest.signatures import verifier_of
     from orchestrator.operations.progress import Silent
     from orchestrator.operations.results import verified_document, verify_runs
 
-    return document_of(verified_document(verify_runs(_folder(folder), tuple(runs), Silent())))
+    verifier = verifier_of(str(key))
+    return document_of(verified_document(verify_runs(_folder(folder), tuple(runs), Silent(), verifier)))
 
 
 def compare(was: str, now: str, *, folder: str | os.PathLike[str] | None = None, **options: Any) -> Document:

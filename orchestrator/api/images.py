@@ -100,16 +100,19 @@ def lock(layers: Sequence[str] = (), **options: Any) -> Document:
     return {"locks": [document_of(one) for one in locking.lock(context, request)]}
 
 
-def bundle(output: str | Path, target: str | None = None, *, talk: bool = False, **options: Any) -> Document:
-    """Write images, models and data into one file for a machine with no network."""
+def bundle(
+    output: str | Path, target: str | None = None, *, key: str | Path = "", talk: bool = False, **options: Any
+) -> Document:
+    """Write images, models and data into one file for a machine with no network; signed with a private key, if any."""
+    from orchestrator.images.attest.signatures import environment_password, signer_of
     from orchestrator.operations.images.bundle import bundle as write
 
     context, progress, selection = _selected(target, options, talk=talk)
-    return _document(write(context, (selection,), Path(output), progress))
+    return _document(write(context, (selection,), Path(output), progress, signer_of(key, environment_password)))
 
 
 def load(file: str | Path, *, key: str | Path = "", recipes: Sequence[str] = ()) -> Document:
-    """Take a bundle in; with a key every image of it must be signed."""
+    """Take a bundle in; with a key all of it must be signed."""
     from orchestrator.images.attest.signatures import verifier_of
     from orchestrator.operations.images.bundle import load as take_in
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.listed import MOST_LISTED, ListedFile, ask, require_safe
 from orchestrator.errors import AssetError
+from orchestrator.facts.sizes import whole_number
 from orchestrator.http.client import Request
 from orchestrator.http.failures import HttpError
 from orchestrator.packages.download import Wanted
@@ -102,7 +103,7 @@ class Mlcommons:
                 size = answer.headers.get("Content-Length", "") if answer.status == 200 else ""
         except HttpError:
             size = ""
-        return ListedFile(path=file.path, md5=file.md5, size=int(size) if size.isdigit() else 0)
+        return ListedFile(path=file.path, md5=file.md5, size=whole_number(size) or 0)
 
     def _page(self, source: MlcommonsFiles, url: str, client: Client) -> Answer:
         # Not followed: who is not logged in is sent to a page for people.

@@ -18,8 +18,10 @@ from orchestrator.assets.store import input_entry, key_of, key_parts, write_part
 from orchestrator.assets.use import held
 from orchestrator.definitions.asset_locks import full_name, kind_of, missing_hashes, source_label
 from orchestrator.engines import BuildEvent
+from orchestrator.engines.stopper import Stopper
 from orchestrator.errors import AssetError
 from orchestrator.facts.containers import OWNER_LABEL, ContainerSpec, Mount
+from orchestrator.facts.runs import TimeLimit
 from orchestrator.host.left_behind import give, take_over
 from orchestrator.host.process import owner_label, this_process, this_user
 from orchestrator.plan.run.devices.plan import Devices
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 _MEMORY = 4 << 30
 _TAIL = 20
 _SCRIPT = "script"
+LIMIT_S = 7 * 86400
+"""Of a prepare step: the largest model takes a day to quantise, and what takes a week has hung."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,16 +188,23 @@ class AssetProvider:
         tail: list[str] = []
 
         def on_line(line: str) -> None:
+            clock.heard()
             text = line.rstrip()
             tail[:] = [*tail[-_TAIL:], text]
             self.on_event(BuildEvent(kind="log", step=asset.name, text=text))
 
         self.on_event(BuildEvent(kind="log", step=asset.name, text=f"preparing with {what}"))
         give(folder / "out", spec.user)
+        engine = self.prep.engine()
+        clock = Stopper(engine, spec.name, TimeLimit(total_s=LIMIT_S))
         try:
-            ended = self.prep.engine().run(spec, on_line)
+            with clock.running():
+                ended = engine.run(spec, on_line)
         finally:
             _take_back(folder)
+        if clock.timed_out:
+            why = f"{what} was stopped after {LIMIT_S:,} s"
+            raise AssetError(f"{asset.name}: {why}", slug="timeout", detail="\n".join(tail))
         if ended.exit_code != 0:
             why = "was killed for its memory" if ended.out_of_memory else f"ended with status {ended.exit_code}"
             raise AssetError(f"{asset.name}: {what} {why}", slug="prepare-failed", detail="\n".join(tail))

@@ -27,6 +27,7 @@ from orchestrator.definitions.kinds.sources import (
 )
 from orchestrator.errors import AssetError
 from orchestrator.facts.build import DebPin
+from orchestrator.facts.sizes import whole_number
 from orchestrator.host import git
 from orchestrator.host.files import sha256_file
 from orchestrator.http.client import Request
@@ -217,9 +218,9 @@ class Sources:
                 contextlib.suppress(HttpError),
                 self._fetch.downloads.client.send(Request(url=url, method="HEAD")) as answer,
             ):
-                size = answer.headers.get("Content-Length", "")
-                if answer.status == 200 and size.isdigit():
-                    return int(size)
+                size = whole_number(answer.headers.get("Content-Length", ""))
+                if answer.status == 200 and size is not None:
+                    return size
         return 0
 
     # -- packages and files beside recipes -----------------------------------------------------

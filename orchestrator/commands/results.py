@@ -9,6 +9,7 @@ import click
 
 from orchestrator.commands.common import reads_results, results_options, say_rest, shorten_options
 from orchestrator.commands.groups import Group
+from orchestrator.commands.images.options import key_option, password
 
 if TYPE_CHECKING:
     from orchestrator.console import Console
@@ -101,21 +102,45 @@ def compare(was: str, now: str, allowed: float, folder: Path, console: Console, 
 
 @command.command("verify")
 @_runs_argument
+@key_option("Public key (PEM) that every record has to be signed with.")
 @results_options
-def verify(runs: tuple[str, ...], folder: Path, console: Console) -> int:
+def verify(runs: tuple[str, ...], key: Path | None, folder: Path, console: Console) -> int:
     """Check that the files of runs are what was recorded and agree with each other (default: all runs).
 
+    Without --key it finds damage and careless edits: whoever may write into the folder can make the record, its
+    hashes and its seal anew. With --key only a record that was signed passes (`results sign`, `run --sign-key`).
     Exit status 1 when something does not hold.
     """
     from orchestrator.commands.results_view import show_verification
+    from orchestrator.images.attest.signatures import verifier_of
     from orchestrator.operations.results import verified_document, verify_runs
 
-    verified = verify_runs(folder, runs, console)
+    verified = verify_runs(folder, runs, console, verifier_of(key))
     if console.quiet:
         console.document(verified_document(verified))
     else:
         show_verification(console, verified)
     return 0 if all(one.ok for one in verified) else 1
+
+
+@command.command("sign")
+@_runs_argument
+@key_option("Private key (PEM, ECDSA on P-256; `mlorch images keygen` makes one).", required=True)
+@results_options
+def sign(runs: tuple[str, ...], key: Path, folder: Path, console: Console) -> None:
+    """Sign the records of runs whose files are what was recorded (default: those of the latest session).
+
+    A record has the hashes of all its files, so `results verify --key` finds every change that comes later.
+    """
+    from orchestrator.images.attest.signatures import load_signer
+    from orchestrator.operations.signing import sign_runs
+
+    signed = sign_runs(folder, runs, load_signer(key, password), console)
+    if console.quiet:
+        console.document({"results": signed})
+        return
+    for one in signed:
+        console.result(f"{one.run_id}: signed with {one.key[:12]}, {one.signature}")
 
 
 @command.command("report")

@@ -62,12 +62,16 @@ def _outcome(metrics: Mapping[str, object]) -> str:
 
 
 def show_verification(console: Console, verified: Sequence[Verification]) -> None:
-    """A line a run, and a line each fault."""
+    """A line a run, a line each fault, and what it proves that there is none."""
+    from orchestrator.results.verify.verification import SIGNED, UNSIGNED
+
     for one in verified:
         word = "ok" if one.ok else counted(len(one.faults), "fault")
         console.result(f"{one.run_id}: {word}: {', '.join(one.checked)}")
         for fault in one.faults:
             console.result(f"  {one.folder / fault.file}: {fault.message}")
+    if any(one.ok for one in verified):
+        console.say(f"ok: {SIGNED if verified[0].signed else UNSIGNED}")
 
 
 def show_summary(console: Console, summary: Summary) -> None:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 )
 @click.option("--mode", "-m", default="all", metavar="MODE", help="performance, accuracy or all (default).")
 @click.option("--duration", default=None, metavar="TIME", help="Least duration of a performance test: 30s, 10m.")
+@click.option(
+    "--timeout", default=None, metavar="TIME", help="How long each test may take: 90m, 12h (default: a day and more)."
+)
 @click.option("--official", is_flag=True, help="The round's rules: 600 s, accuracy in every scenario.")
 @click.option("--target-qps", type=float, default=None, metavar="N", help="Rate of Server, expectation of Offline.")
 @click.option("--find", is_flag=True, help="Search the highest valid Server rate; kept for this system.")
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 @click.option("--endpoint-key-file", default="", metavar="FILE", help="The key that the endpoint wants.")
 @click.option("--endpoint-key-env", default="", metavar="NAME", help="The variable that holds it.")
 @click.option("--endpoint-ca-file", default="", metavar="FILE", help="Who vouches for its certificate (PEM).")
+@click.option("--sign-key", default="", metavar="FILE", help="Sign each record with this private key (PEM).")
 @click.option("--dry-run", is_flag=True, help="Print the commands that would start each container; run nothing.")
 @click.option("--no-build", is_flag=True, help="Pull a missing image or fail; build none.")
 @source_options

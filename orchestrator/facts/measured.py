@@ -77,6 +77,11 @@ class LoadGenResult:
         return None if self.validity is None else self.validity == "VALID"
 
     @property
+    def error_count(self) -> int:
+        """How many errors LoadGen logged; MLPerf's checker takes no test that has one, whatever its verdict."""
+        return max(self.num_errors, len(self.errors))
+
+    @property
     def result(self) -> Metric | None:
         """The number that the scenario is about; None in accuracy mode."""
         return self.metrics[0] if self.metrics else None

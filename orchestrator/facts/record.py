@@ -14,7 +14,7 @@ from orchestrator.facts.containers import ContainerOptions, Deployed, Owner
 from orchestrator.facts.endpoints import EndpointFact  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.measured import LoadGenResult, Measured  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.processors import Disturbance, Reservation  # noqa: TC001 (the codec reads the annotations)
-from orchestrator.facts.runs import DeviceInjection
+from orchestrator.facts.runs import DeviceInjection, TimeLimit
 
 VERSION = 1
 NOTE = "mlorch reference workload, not an MLPerf submission"
@@ -166,6 +166,24 @@ class FileHash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestOfFiles:
+    """Files with one hash together: how many, their bytes, and the sha256 over their names and hashes in order."""
+
+    count: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactsFact:
+    """What a test found in `/artifacts`: all files as one hash (as of `sha256sum`), the first of them by name."""
+
+    count: int
+    sha256: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepFact:
     """A step of somebody else's harness as it ran; one that was ``reused`` did not: its artefact was there."""
 
@@ -293,6 +311,12 @@ class RunRecord:
     """The processors kept from other runs of mlorch, and how long it waited for them; None in older records."""
     disturbance: Disturbance | None = None
     """What else happened on its processors while it was measured; None where nobody looked."""
+    limit: TimeLimit | None = None
+    """How long the test might take, and be silent; None in older records."""
+    artifacts: ArtifactsFact | None = None
+    """What lay in `/artifacts` when the test began; None in older records, and where it had no such folder."""
+    rest: RestOfFiles | None = None
+    """The files that are too many to be named one by one."""
     version: int = VERSION
 
     @property
@@ -301,5 +325,5 @@ class RunRecord:
         return tuple(fault for role in self.roles for fault in role.faults)
 
     def counted(self, result: LoadGenResult) -> bool | None:
-        """LoadGen's verdict, which counts only where nothing happened to the servers."""
-        return False if result.valid and self.role_faults else result.valid
+        """LoadGen's verdict, which counts only where it logged no error and nothing happened to the servers."""
+        return False if result.valid and (self.role_faults or result.error_count) else result.valid

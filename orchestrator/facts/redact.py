@@ -10,10 +10,13 @@ if TYPE_CHECKING:
 
 HIDDEN = "[redacted]"
 _SECRET_NAME = re.compile(
-    r"(?i)(?:token|secret|passw(?:or)?d|passphrase|credential|auth|api[_-]?key|private[_-]?key"
+    r"(?i)(?:token|secret|passw(?:or)?d|passphrase|credential|auth|api[_-]?key|private[_-]?key|signature"
     r"|(?:^|[_-])key(?:$|[_-]))"
 )
-_USER_INFO = re.compile(r"(?<=://)[^/\s@]+@")
+_USER_INFO = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*)://(?P<info>[^/\s'\"<>]+)@")
+"""Up to the last ``@`` before the path: a password that nobody escaped may hold one itself."""
+_QUERY = re.compile(r"(?P<name>[?&][^=&#\s]*)=(?P<value>[^&#\s'\"<>]+)")
+"""A signed address has its secret behind a question mark (``X-Amz-Signature=…``, ``access_token=…``)."""
 _ASSIGNED = re.compile(r"^(?P<name>-{0,2}[A-Za-z0-9_.-]+)=(?P<value>.+)$", re.DOTALL)
 _SHORTEST = 6
 """A shorter value is a word such as ``true`` and would eat half of a log."""
@@ -31,10 +34,25 @@ def secret_values(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def redacted_text(text: str, secrets: Iterable[str] = ()) -> str:
-    """``text`` without the given values and without user info in URLs."""
+    """``text`` without the given values, and without what URLs in it hold of users, passwords and signatures."""
     for value in secrets:
         text = text.replace(value, HIDDEN)
-    return _USER_INFO.sub(HIDDEN + "@", text)
+    if "://" not in text:
+        return text
+    return _QUERY.sub(_hidden_query, _USER_INFO.sub(_hidden_user, text))
+
+
+def _hidden_user(found: re.Match[str]) -> str:
+    """A lone name before a host of ssh (``git@``) is no secret; elsewhere it is often a token."""
+    if found["scheme"] == "ssh" and ":" not in found["info"]:
+        return found[0]
+    return f"{found['scheme']}://{HIDDEN}@"
+
+
+def _hidden_query(found: re.Match[str]) -> str:
+    if not is_secret_name(found["name"][1:]):
+        return found[0]
+    return f"{found['name']}={HIDDEN}"
 
 
 def redacted_argv(argv: Sequence[str], secrets: Iterable[str] = ()) -> tuple[str, ...]:

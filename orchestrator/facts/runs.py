@@ -11,6 +11,7 @@ from orchestrator.facts.endpoints import Endpoint  # noqa: TC001
 from orchestrator.facts.external import ExternalRun  # noqa: TC001
 from orchestrator.facts.roles import PlannedRoles  # noqa: TC001
 
+DEFAULT = "default"
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[\w.-]+", re.ASCII)
 """The name of a run, and of its folder."""
 
@@ -57,6 +58,18 @@ class AssetRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLimit:
+    """Seconds that a container of a test may run, and print nothing; None: as long as it likes.
+
+    ``source`` is ``default`` or ``command line``.
+    """
+
+    total_s: int
+    silence_s: int | None = None
+    source: str = DEFAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStep:
     """One LoadGen test in one container.
 
@@ -89,6 +102,8 @@ class RunStep:
     role_deviations: tuple[str, ...] = ()
     endpoint: Endpoint | None = None
     """The server that is measured, where it is there already and nothing of it is mlorch's."""
+    limit: TimeLimit | None = None
+    """Of its harness, and of what counts its accuracy; the steps of an external one have their own."""
 
     @property
     def containers(self) -> tuple[ContainerSpec, ...]:

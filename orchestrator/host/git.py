@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import AssetError, UsageError
+from orchestrator.facts.redact import redacted_text
 from orchestrator.host.command import NOT_FOUND, TIMED_OUT, run_program
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
@@ -73,7 +74,7 @@ def _naming_the_mirror(url: str, mirrors: Mapping[str, str]) -> Iterator[None]:
             raise
         who = getattr(mirrors, "source", "") or "`mirrors: git:` of mlorch.yaml, or MLORCH_GIT_MIRRORS,"
         hint = f"{who} says that {url} is fetched from {source}: put the repository there, or change that line"
-        raise AssetError(error.message, slug=error.slug, hint=hint, detail=error.detail) from None
+        raise AssetError(error.message, slug=error.slug, hint=redacted_text(hint), detail=error.detail) from None
 
 
 def commit_of(url: str, ref: str, mirrors: Mapping[str, str] = NO_MIRRORS) -> str:
@@ -92,7 +93,7 @@ def commit_of(url: str, ref: str, mirrors: Mapping[str, str] = NO_MIRRORS) -> st
         if name in found and _COMMIT.fullmatch(found[name]):
             return found[name]
     raise UsageError(
-        f"the repository {url} has no tag or branch `{ref}`",
+        f"the repository {redacted_text(url)} has no tag or branch `{ref}`",
         hint="give a tag, a branch or a whole commit id (40 digits)",
         slug="unknown-ref",
     )
@@ -107,7 +108,7 @@ def fetch(url: str, ref: str, cache: Path | None = None, *, mirrors: Mapping[str
     tree = _cached(_Wanted(url, commit_of(url, ref, mirrors)), cache or cache_home(), mirrors)
     if _note_of(tree).read_text(encoding="ascii") != _tree_sha256(tree):
         raise AssetError(
-            f"{tree}: the files that were fetched from {url} have been edited",
+            f"{tree}: the files that were fetched from {redacted_text(url)} have been edited",
             hint="move your edits to a folder of your own and name it with --recipes; delete this one to fetch it anew",
             slug="source-changed",
         )
@@ -163,7 +164,7 @@ def _from_remote(url: str, wanted: _Wanted, tree: Path) -> None:
     _git("-C", str(tree), "remote", "add", "origin", url)
     _git("-C", str(tree), "fetch", *options, "origin", wanted.commit)
     if _git("-C", str(tree), "rev-parse", "FETCH_HEAD").strip() != wanted.commit:
-        raise AssetError(f"{url} gave another commit than {wanted.commit}", slug="git")
+        raise AssetError(f"{redacted_text(url)} gave another commit than {wanted.commit}", slug="git")
     if wanted.paths:
         _git("-C", str(tree), "checkout", "--quiet", "FETCH_HEAD", "--", *wanted.paths)
     else:
@@ -175,7 +176,7 @@ def _from_folder(repository: Path, wanted: _Wanted, tree: Path) -> None:
     """Take the files out of a repository on this machine, whose history may lack what is not wanted."""
     if not repository.is_dir():
         raise AssetError(
-            f"the mirror {repository} of {wanted.url} is not there",
+            f"the mirror {repository} of {redacted_text(wanted.url)} is not there",
             slug="git",
         )
     tree.mkdir()
@@ -192,7 +193,8 @@ def _from_folder(repository: Path, wanted: _Wanted, tree: Path) -> None:
         _git(*at, "read-tree", wanted.commit, env=objects)
         if not _git(*at, "ls-files", "-z", "--", *paths, env=objects):
             raise AssetError(
-                f"{wanted.url} has nothing at {', '.join(wanted.paths)} in {wanted.commit[:12]}", slug="git"
+                f"{redacted_text(wanted.url)} has nothing at {', '.join(wanted.paths)} in {wanted.commit[:12]}",
+                slug="git",
             )
         _git(*at, "checkout", "--quiet", wanted.commit, "--", *paths, env=objects)
 
@@ -221,7 +223,7 @@ def export(
     wanted = _Wanted(url, commit, paths)
     if not _copied_unchanged(wanted, out, mirrors) and not _copied_unchanged(wanted, out, mirrors):
         raise AssetError(
-            f"the files of {url} at {commit} change while they are copied",
+            f"the files of {redacted_text(url)} at {commit} change while they are copied",
             hint=f"leave {cache_home()} alone and run it again",
             slug="source-changed",
         )
@@ -275,6 +277,7 @@ def _git(*arguments: str, env: Mapping[str, str] = NO_MIRRORS) -> str:
         fatal = next((line for line in done.stderr.splitlines() if line.startswith("fatal: ")), "")
         last = fatal or done.tail(1) or f"exit status {done.code}"
         verb = next(word for word in arguments if not word.startswith(("-", "/")))
-        message = f"git {verb}: {last.removeprefix('fatal: ')}"
-        raise AssetError(message, slug="git", hint="check the address and your access", detail=done.stderr[-2000:])
+        message = redacted_text(f"git {verb}: {last.removeprefix('fatal: ')}")
+        detail = redacted_text(done.stderr)[-2000:]
+        raise AssetError(message, slug="git", hint="check the address and your access", detail=detail)
     return done.stdout

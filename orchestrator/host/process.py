@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import Owner
+from orchestrator.facts.sizes import whole_number
 from orchestrator.host.sysfs import link_name, text_of
 from orchestrator.plan.run.user import run_user
 
@@ -51,9 +52,12 @@ def owner_label(owner: Owner) -> str:
 def parse_owner_label(text: str) -> tuple[Owner, str] | None:
     """The owner and its pid namespace; None for text that is not such a label."""
     fields = text.split(":")
-    if len(fields) != 4 or not (fields[0].isdigit() and fields[1].isdigit()):
+    if len(fields) != 4:
         return None
-    return Owner(pid=int(fields[0]), start_ticks=int(fields[1]), boot_id=fields[2]), fields[3]
+    pid, ticks = whole_number(fields[0]), whole_number(fields[1])
+    if pid is None or ticks is None:
+        return None
+    return Owner(pid=pid, start_ticks=ticks, boot_id=fields[2]), fields[3]
 
 
 def pid_namespace() -> str:

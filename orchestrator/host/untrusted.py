@@ -29,6 +29,7 @@ LARGEST_HASHED = 64 * 2**30
 MOST_HOLES = 64 * 2**20
 """Bytes of a hashed file that may lie nowhere: a sparse one costs nothing to make and minutes to read."""
 MOST_FILES = 10_000
+MOST_LISTED = 500_000
 _BLOCK = 1 << 20
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -120,14 +121,15 @@ def require_dense(stream: BinaryIO, folder: Path, name: str) -> None:
         raise UnreadableFile(folder, name, f"is sparse: more than {MOST_HOLES:,} of its bytes lie nowhere")
 
 
-def names_below(folder: Path) -> list[str]:
+def names_below(folder: Path, most: int = MOST_LISTED) -> list[str]:
     """Everything below ``folder`` that is no folder, by its path there, sorted; links are named and not followed.
 
-    What cannot be looked into is left out. Raises OSError for ``folder`` itself only.
+    What cannot be looked into is left out, and whatever comes after ``most`` names. Raises OSError for ``folder``
+    itself only.
     """
     found: list[str] = []
     waiting = [""]
-    while waiting:
+    while waiting and len(found) < most:
         below = waiting.pop()
         try:
             with os.scandir(folder / below) as entries:

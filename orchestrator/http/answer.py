@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from orchestrator.http.failures import HttpError, library_failures, passing_status, slow
+from orchestrator.http.watch import PATIENCE, watch_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,10 +21,15 @@ if TYPE_CHECKING:
     import requests
 
     from orchestrator.http.failures import Limits
+    from orchestrator.http.watch import Watch
 
 LARGEST_BODY = 64 << 20
 """Bytes of the largest body that is read into memory."""
+LARGEST_REASON = 1 << 16
+"""Of a body that only says why something is refused."""
 LARGEST_DOWNLOAD = 1 << 40
+LONGEST_BODY_S = 900.0
+"""For what is read into memory."""
 LEAST_RATE = 1 << 10
 """Bytes a second below which a server counts as silent."""
 _BLOCK = 1 << 18
@@ -37,6 +45,7 @@ class Answer:
         self.url = response.url
         self.status = response.status_code
         self.reason = str(response.reason or "")
+        self.asked = str(response.request.method or "GET")
         self.headers: Mapping[str, str] = response.headers
 
     def __enter__(self) -> Self:
@@ -56,6 +65,18 @@ class Answer:
             self._content = b"".join(self.blocks(LARGEST_BODY))
         return self._content
 
+    def beginning(self, limit: int = LARGEST_REASON) -> str:
+        """What a failure's body says, as text: its start, and as much of that as comes."""
+        if self._content is None:
+            found = b""
+            with contextlib.suppress(HttpError):
+                for block in self.blocks():
+                    found += block
+                    if len(found) >= limit:
+                        break
+            self._content = found[:limit]
+        return self.text
+
     @property
     def text(self) -> str:
         """The body as text."""
@@ -69,16 +90,35 @@ class Answer:
         """
         host = urlsplit(self.url).netloc
         began, count = time.monotonic(), 0
-        with self, library_failures(host, self._limits):
+        longest = LONGEST_BODY_S if limit is not None and limit <= LARGEST_BODY else None
+        with self, self._watched(host) as watch:
             # read1 gives what is there: read, and with it iter_content, would wait for a whole block from a trickle.
             while block := self._response.raw.read1(_BLOCK, decode_content=not raw):
+                watch.rests()
                 count += len(block)
                 took = time.monotonic() - began
                 if took > self._limits.idle_s and count < took * LEAST_RATE:
                     raise slow(host, took)
+                if longest is not None and took > longest:
+                    raise slow(host, took)
                 if limit is not None and count > limit:
                     raise HttpError(host, f"it sends more than {limit} bytes", slug="http-size")
                 yield block
+                watch.waits()
+
+    @contextmanager
+    def _watched(self, host: str) -> Iterator[Watch]:
+        """While the body is read: what the libraries raise is ours, and a part of it that has no end gets one."""
+        watch = watch_body(self._response, self._limits.idle_s)
+        try:
+            with library_failures(host, self._limits), watch.running():
+                yield watch
+        except HttpError:
+            if watch.fired:
+                raise slow(host, PATIENCE * self._limits.idle_s) from None
+            raise
+        if watch.fired:
+            raise slow(host, PATIENCE * self._limits.idle_s)
 
     def failure(self, *, passing: bool = False) -> HttpError:
         """The error that this answer is; ``passing`` where it is one that passes though its status is not."""

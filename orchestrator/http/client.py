@@ -17,6 +17,7 @@ from orchestrator.host.proxies import proxy_for
 from orchestrator.host.site import SiteConfig, this_site
 from orchestrator.http.answer import Answer
 from orchestrator.http.failures import HttpError, Limits, Retries, library_failures
+from orchestrator.http.watch import timed_pools
 
 if TYPE_CHECKING:
     import ssl
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _MOST_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PORTS = {"http": 80, "https": 443}
 _SECRET_HEADERS = frozenset({"authorization", "cf-access-token", "cf-access-client-id", "cf-access-client-secret"})
 """What only the server gets that was asked."""
 _ALWAYS = {"User-Agent": f"mlorch/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
@@ -79,7 +81,7 @@ class Client:
             if not request.follow or response.status_code not in _REDIRECTS or "Location" not in response.headers:
                 return Answer(response, self.limits)
             response.close()
-            following = urljoin(url, response.headers["Location"])
+            following = joined(url, response.headers["Location"])
             headers = _redirected(url, following, headers)
             if response.status_code == 303 or (response.status_code in {301, 302} and method == "POST"):
                 method, body = ("HEAD" if method == "HEAD" else "GET"), None
@@ -156,7 +158,7 @@ class Client:
             if tls and not self._trusted:
                 context = self.trust() if self.trust is not None else trust(self.site)
                 for scheme in ("https://", "http://"):  # a proxy may speak TLS too
-                    self._session.mount(scheme, _checking(context))
+                    self._session.mount(scheme, _adapter(context))
                 self._trusted = True
             return self._session
 
@@ -194,12 +196,29 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
+def joined(url: str, place: str) -> str:
+    """Where a server sends us, seen from ``url``. Raises `HttpError` (`bad-url`) for what is no address."""
+    try:
+        following = urljoin(url, place)
+        _ = urlsplit(following).port  # refuses what is no port
+    except ValueError as error:
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        raise HttpError(host, f"it sends us to what is no address ({error})", slug="bad-url") from None
+    return following
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: who must be the same to be sent the same secrets."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+
+
 def _redirected(url: str, following: str, headers: Mapping[str, str]) -> dict[str, str]:
     """The headers for the address that a server sends us to. Raises `HttpError` for one that is not safe."""
     before, after = urlsplit(url), urlsplit(following)
     if before.scheme == "https" and after.scheme == "http":
         raise HttpError(before.hostname or "", f"it redirects to {after.hostname} without TLS", slug="http-unsafe")
-    if (before.scheme, before.hostname, before.port) == (after.scheme, after.hostname, after.port):
+    if origin(url) == origin(following):
         return dict(headers)
     return {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
 
@@ -241,7 +260,7 @@ def trust(site: SiteConfig) -> ssl.SSLContext:
 
 
 def _new_session() -> requests.Session:
-    """Connections of our own: no cookies, nothing of the environment. Without certificates: see `_checking`."""
+    """Connections of our own: no cookies, nothing of the environment. Without certificates: see `_adapter`."""
     from http.cookiejar import DefaultCookiePolicy
 
     import requests
@@ -249,22 +268,32 @@ def _new_session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _adapter())
     return session
 
 
-def _checking(context: ssl.SSLContext) -> requests.adapters.BaseAdapter:
-    """An adapter of requests that checks certificates with `context` alone."""
+def _adapter(context: ssl.SSLContext | None = None) -> requests.adapters.BaseAdapter:
+    """An adapter of requests that waits for no head without end, and checks certificates with `context` alone."""
     from requests.adapters import HTTPAdapter
+
+    given: dict[str, Any] = {} if context is None else {"ssl_context": context}
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *arguments: Any, **more: Any) -> None:
-            super().init_poolmanager(*arguments, **more, ssl_context=context)
+            super().init_poolmanager(*arguments, **{**more, **given})
+            self.poolmanager.pool_classes_by_scheme = timed_pools()
 
-        def cert_verify(self, conn: Any, *_: Any) -> None:
+        def cert_verify(self, conn: Any, *arguments: Any) -> None:
             """The context knows; requests would add its own bundle to it."""
-            conn.cert_reqs = "CERT_REQUIRED"
+            if context is None:
+                super().cert_verify(conn, *arguments)  # type: ignore[no-untyped-call]  # of requests
+            else:
+                conn.cert_reqs = "CERT_REQUIRED"
 
         def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
-            return super().proxy_manager_for(proxy, **{**more, "ssl_context": context})
+            manager = super().proxy_manager_for(proxy, **{**more, **given})
+            manager.pool_classes_by_scheme = timed_pools()
+            return manager
 
     return Adapter()

@@ -12,7 +12,7 @@ from orchestrator.errors import StepFailed, UsageError
 from orchestrator.host import untrusted
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import sha256_file
-from orchestrator.images.layout.archive import LARGEST_JSON, broken, opened, refused
+from orchestrator.images.layout.archive import LARGEST_JSON, broken, opened, refused, require_plain
 from orchestrator.images.layout.oci import BLOBS, INDEX, MARK, descriptors_of, small_blob
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def with_layout(base: Base, cache: Path) -> Base:
             slug="missing-base",
         )
     try:
+        if not path.is_dir():
+            require_plain(path)
         folder = path if path.is_dir() else _unpacked(path, cache)
         return replace(base, path=str(folder), digest=_digest(folder))
     except (StepFailed, OSError) as error:

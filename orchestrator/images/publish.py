@@ -142,7 +142,8 @@ class Publisher:
         self.on_layer(step, "push")
         self.engine.tag(step.image, str(reference))
         try:
-            announced = self.engine.push(str(reference), self.client.auth(), lambda event: self.on_event(step, event))
+            auth = self.client.auth(reference.repository)
+            announced = self.engine.push(str(reference), auth, lambda event: self.on_event(step, event))
         finally:
             with contextlib.suppress(MlorchError):
                 self.engine.remove_image(str(reference))  # the layer's own name holds it

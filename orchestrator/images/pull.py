@@ -127,8 +127,9 @@ class ImageSources:
             RegistryError: as `ImageTransfer.pull`; `digest-mismatch` where the engine holds something else.
         """
         reference = str(registry_image.reference)
+        auth = self._client(registry_image.reference.host).auth(registry_image.reference.repository)
         try:
-            facts = engine.pull(reference, self._client(registry_image.reference.host).auth(), on_event)
+            facts = engine.pull(reference, auth, on_event)
             _require_same_image(registry_image, facts, step)
             engine.tag(reference, step.image)
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,14 @@ from orchestrator.host.paths import is_dir
 from orchestrator.results.store import Store
 from orchestrator.results.summary import document, summaries, summarise
 
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+"""What a value of a record has to be before it becomes part of a path."""
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from orchestrator.images.attest.signatures import Verifier
     from orchestrator.operations.progress import Talk
     from orchestrator.results.store import Entry
     from orchestrator.results.summary import Summary
@@ -50,7 +55,7 @@ def list_runs(
 
     With ``valid`` only those whose result counts: VALID, and accuracy that was measured and not missed.
     """
-    store = _swept(folder, talk)
+    store = swept(folder, talk)
     found = entries = store.entries()
     if benchmark:  # else only the records that are shown are read
         entries = [entry for entry in entries if entry.record is not None and entry.record.benchmark == benchmark]
@@ -102,7 +107,7 @@ def show_run(folder: Path, run: str, talk: Talk) -> Summary:
     Raises:
         UsageError: `unknown-run`, `ambiguous-run`; StepFailed: a record that cannot be read.
     """
-    entry = _swept(folder, talk).find(run)
+    entry = swept(folder, talk).find(run)
     return summarise(entry.need(), entry.folder)
 
 
@@ -115,15 +120,22 @@ def shown_document(summary: Summary) -> dict[str, object]:
 # -- verify --------------------------------------------------------------------------------
 
 
-def verify_runs(folder: Path, runs: Sequence[str], talk: Talk) -> tuple[Verification, ...]:
-    """Whether the files of runs (none named: of all) are what was recorded and agree with each other."""
+def verify_runs(
+    folder: Path, runs: Sequence[str], talk: Talk, verifier: Verifier | None = None
+) -> tuple[Verification, ...]:
+    """Whether the files of runs (none named: of all) are what was recorded and agree with each other.
+
+    With a verifier every record has to be signed with its key too.
+    """
+    from orchestrator.results.verify.signature import held_to_signature
     from orchestrator.results.verify.verification import verify
 
-    store = _swept(folder, talk)
+    store = swept(folder, talk)
     entries = [store.find(run) for run in runs] if runs else store.entries()
     if not entries:
         raise no_results_error(store.root)
-    return tuple(verify(entry.folder, _labels(entry)) for entry in entries)
+    found = tuple(verify(entry.folder, _labels(entry)) for entry in entries)
+    return found if verifier is None else tuple(held_to_signature(one, verifier) for one in found)
 
 
 def verified_document(verified: Iterable[Verification]) -> dict[str, object]:
@@ -133,6 +145,7 @@ def verified_document(verified: Iterable[Verification]) -> dict[str, object]:
             {
                 "run_id": one.run_id,
                 "ok": one.ok,
+                "signed": one.signed,
                 "checked": one.checked,
                 "faults": [asdict(each) for each in one.faults],
             }
@@ -146,6 +159,8 @@ def _labels(entry: Entry) -> Path | None:
     dataset = entry.record.dataset if entry.record else None
     known = dataset.files.get("labels.npy") if dataset else None
     if dataset is None or known is None:
+        return None
+    if not _PLAIN_NAME.fullmatch(dataset.name):  # a record may be anybody's, and this becomes a path
         return None
     for path in sorted((cache_home() / "assets").glob(f"dataset*/{dataset.name}*/**/labels.npy")):
         if sha256_file(path) == known:
@@ -173,10 +188,11 @@ def write_report(
     """
     from orchestrator.results.report import render
 
-    store = _swept(folder, talk)
+    store = swept(folder, talk)
     chosen = summaries(_chosen(store, runs))
     first = chosen[0].record
-    path = output_path(output) if output else store.root / f"report-{first.session or first.run_id}.html"
+    name = first.session if _PLAIN_NAME.fullmatch(first.session) else chosen[0].folder.name
+    path = output_path(output) if output else store.root / f"report-{name}.html"
     atomic_write_text(path, render(chosen), overwrite=force or output is None)
     return Report(report=path, runs=tuple(one.record.run_id for one in chosen))
 
@@ -208,7 +224,7 @@ def _where(folder: Path) -> str:
     return str(folder) if is_dir(folder) else f"{folder}, which does not exist"
 
 
-def _swept(folder: Path, talk: Talk) -> Store:
+def swept(folder: Path, talk: Talk) -> Store:
     """The results of a folder. What a killed mlorch left as running is interrupted, whoever asks first."""
     store = Store(folder)
     for record in store.sweep():

@@ -27,6 +27,8 @@ DETAIL, SUMMARY, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_summary.txt", "
 _LARGEST_DETAIL, _LARGEST_SUMMARY = 4 * 2**30, 2**20
 _LONGEST_LINE = 2**20
 _LARGEST_INT = 2**64
+_MOST_KEYS, _LONGEST_VALUE, _MOST_TOLD = 1000, 1000, 100
+"""Of what goes into the record: a log of LoadGen has some hundred keys, and values of a line."""
 _PREFIX = b':::MLLOG {"key": "'
 _WANTED = (
     b"result_", b"effective_", b"early_stopping_", b"num_", b"power_", b"error_", b"warning_", b"generated_",
@@ -48,6 +50,9 @@ class _Log:
     values: dict[str, object] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    error_count: int = 0
+    broken: int = 0
+    """Lines that begin as entries and are none."""
     twice: str = ""
     """What the log says twice and otherwise, of what LoadGen writes once a test."""
 
@@ -133,17 +138,28 @@ def _take(log: _Log, key: str, line: str) -> None:
         value, about = entry["value"], entry["metadata"]
         is_error, is_warning = about.get("is_error"), about.get("is_warning")
     except (ValueError, KeyError, TypeError, AttributeError):
+        log.broken += 1
         return
-    # LoadGen logs scalars; a record with something deep in it could not be read again.
+    # LoadGen logs scalars; a record with something deep in it, or too much, could not be read again.
     if isinstance(value, dict | list) or (isinstance(value, int) and abs(value) > _LARGEST_INT):
+        log.broken += 1
+        return
+    if isinstance(value, str):
+        value = value[:_LONGEST_VALUE]
+    if len(log.values) >= _MOST_KEYS and key not in log.values:
+        log.broken += 1
         return
     if key.startswith(_ONCE) and log.values.get(key, value) != value and not log.twice:
         log.twice = f"`{key}` is {log.values[key]} and {value}"
     log.values[key] = value
+    kept = None
     if is_error:
-        log.errors.append(f"{key}: {value}")
+        log.error_count += 1
+        kept = log.errors
     elif is_warning:
-        log.warnings.append(f"{key}: {value}")
+        kept = log.warnings
+    if kept is not None and len(kept) < _MOST_TOLD:
+        kept.append(f"{key}: {value}")
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, str]]:
@@ -176,11 +192,17 @@ def _result(scenario: str, mode: str, log: _Log, summary: Mapping[str, str]) -> 
         samples_per_query=_int(values.get("generated_samples_per_query", per_query)),
         effective=effective,
         errors=tuple(log.errors),
-        warnings=tuple(log.warnings),
-        num_errors=_int(values.get("num_errors", len(log.errors))),
+        warnings=(*log.warnings, *_broken_lines(log)),
+        num_errors=max(_int(values.get("num_errors", 0)), log.error_count),
         loadgen_version=str(values.get("loadgen_version", "")),
         total_samples=_int(values["qsl_reported_total_count"]) if "qsl_reported_total_count" in values else None,
     )
+
+
+def _broken_lines(log: _Log) -> tuple[str, ...]:
+    if not log.broken:
+        return ()
+    return (f"{log.broken:,} lines of {DETAIL} are broken, and were not read",)
 
 
 def _int(value: object) -> int:

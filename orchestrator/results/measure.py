@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.measured import GOOD_VERDICTS, Accuracy, Ceiling, LoadGenResult, Measured
 from orchestrator.facts.metrics import ALL_LATENCIES, text
+from orchestrator.facts.neutral import one_line
 from orchestrator.host.untrusted import UnreadableFile, read_object
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 HARNESS, ACCURACY, CEILING = "harness.json", "accuracy.json", "ceiling.json"
 _LARGEST = 2**63
+_SHOWN_ERRORS = 3
+_MOST_FIGURES, _LONGEST_NAME = 100, 100
+"""Of accuracies that somebody else's program may tell."""
 _Z = 1.959963984540054
 """Between plus and minus this lie 95 % of a normal distribution."""
 
@@ -29,13 +33,7 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
 
     ``harness`` is the document of harness.json, empty where there is none.
     """
-    from orchestrator.results import loadgen  # (not where records are only listed)
-
-    result, unread = None, None
-    try:
-        result = loadgen.parse(folder)
-    except StepFailed as error:
-        unread = error
+    result, unread = _read_logs(record, folder, harness)
     accuracies = accuracies_of(harness, record.accuracy_goal, record.other_goals)
     problem = unread.message if unread is not None else ""
     if record.mode == "accuracy" and not accuracies:
@@ -54,6 +52,23 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
         ceiling=ceiling_of(folder) if record.roles and record.mode == "performance" else None,
     )
     return measured, unread
+
+
+def _read_logs(
+    record: RunRecord, folder: Path, harness: Mapping[str, object]
+) -> tuple[LoadGenResult | None, StepFailed | None]:
+    """What LoadGen's logs say, and why they do not count: one is not whole, or not of this test."""
+    from orchestrator.results import loadgen  # (not where records are only listed)
+    from orchestrator.results.accuracy_log import accuracy_log_failure
+    from orchestrator.results.verify.fault import samples_expected
+
+    try:
+        result = loadgen.parse(folder)
+    except StepFailed as error:
+        return None, error
+    if record.mode != "accuracy" or harness.get("external"):
+        return result, None
+    return result, accuracy_log_failure(folder, samples_expected(folder))
 
 
 def ceiling_of(folder: Path) -> Ceiling | None:
@@ -101,24 +116,35 @@ def harness_document(folder: Path) -> dict[str, object]:
 def verdict_of(mode: str, result: LoadGenResult | None, accuracies: Sequence[Accuracy]) -> str:
     """One word about a run that did its work; its accuracy passed where every figure with a goal reaches it."""
     if mode == "accuracy":
+        if result is not None and result.error_count:
+            return "FAILED"
         reached = [one.reached for one in accuracies if one.reached is not None]
         if not accuracies or not all(reached):
             return "FAILED"
         return "PASSED" if reached else "MEASURED"
     if result is None:
         return "NO RESULT"
-    return "VALID" if result.valid else "INVALID"
+    return "VALID" if result.valid and not result.error_count else "INVALID"
 
 
 def _reasons(verdict: str, result: LoadGenResult | None, accuracies: Sequence[Accuracy]) -> list[str]:
     found: list[str] = []
     if result is not None and verdict not in GOOD_VERDICTS:
-        found += [*result.reasons, *result.errors]
+        found += [*result.reasons, *error_reasons(result)]
     for one in accuracies:
         if one.reached is False:
             name = f"{one.name}: " if len(accuracies) > 1 else ""
             found.append(f"{name}{_missed(one)}")
     return found
+
+
+def error_reasons(result: LoadGenResult) -> list[str]:
+    """The errors that LoadGen logged: how many, and the first of them."""
+    count = result.error_count
+    if not count:
+        return []
+    some = [one_line(text) for text in result.errors[:_SHOWN_ERRORS]]
+    return [f"LoadGen logged {count:,} error{'s' if count > 1 else ''}", *some]
 
 
 def _missed(accuracy: Accuracy) -> str:
@@ -134,7 +160,7 @@ def accuracies_of(
     documents = harness.get("accuracies", [harness.get("accuracy")])
     goals = {one.metric: one for one in ([] if goal is None else [goal, *others])}
     found: dict[str, Accuracy] = {}
-    for document in documents if isinstance(documents, list) else ():
+    for document in documents[:_MOST_FIGURES] if isinstance(documents, list) else ():
         figure = _figure(document, goals)
         if figure is not None:
             found[figure.name] = figure
@@ -147,7 +173,7 @@ def _figure(document: object, goals: Mapping[str, AccuracyGoal]) -> Accuracy | N
     """A figure as harness.json has it; in percent it becomes a share."""
     if not isinstance(document, dict):
         return None
-    name = str(document.get("metric", "accuracy"))
+    name = one_line(str(document.get("metric", "accuracy")))[:_LONGEST_NAME]
     value, samples = _number(document.get("value")), _number(document.get("samples"))
     if value is None or not isinstance(samples, int):
         return None

@@ -18,16 +18,25 @@ from orchestrator.facts.record import Failure, Moment, RunRecord
 from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.facts.runs import RUN_ID
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
-from orchestrator.host.left_behind import give, take_back
+from orchestrator.host.left_behind import discard, give, take_back
 from orchestrator.host.process import alive, boot_id, this_user
 from orchestrator.host.untrusted import UnreadableFile, read_bytes, read_text
 
 REPORT = "report.html"
+SIGNATURE = "run.json.sig"
+"""Of the record, where somebody signed it (`mlorch results sign`)."""
 RESERVE = ".reserve"
 _BEGINNING_S = 60
 """A run's folder has its record long before."""
 _SECOND = len("20261124T014100Z")
 """Ids begin with the second of their start."""
+
+
+def discard_report(folder: Path) -> None:
+    """The report is mlorch's: whatever a container put into its place goes, before anybody opens it."""
+    for name in (REPORT, SIGNATURE):
+        with contextlib.suppress(OSError):
+            discard(folder / name)
 
 
 def release_reserve(folder: Path) -> None:
@@ -139,11 +148,14 @@ class Store:
             record = Entry(folder=folder).record if _may_run(folder) else None
             if record is None or record.status != "running" or may_live(record):
                 continue
+            if record.run_id != folder.name:  # it would be written elsewhere; `results verify` names it
+                continue
             message = f"mlorch (process {record.owner.pid}) was gone when looked for at {now().utc}"
             hint = "Run the benchmark again; the files of this run are incomplete."
             error = Failure(slug="interrupted", message=message, hint=hint)
             release_reserve(folder)
             ended = replace(record, status="interrupted", valid=None, error=error, left=take_back(folder, owner))
+            discard_report(folder)
             with contextlib.suppress(MlorchError, OSError):
                 self.finish(ended)
                 give(folder / RECORD, owner)

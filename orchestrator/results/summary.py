@@ -11,7 +11,7 @@ from orchestrator.facts.measured import GOOD_VERDICTS, NEAR
 from orchestrator.facts.metrics import LATENCIES, nanoseconds, percent, text
 from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.results.measure import measured_of
+from orchestrator.results.measure import error_reasons, measured_of
 from orchestrator.results.store import moment
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Summary:
         loadgen = self.loadgen
         judged = None if loadgen is None or self.record.mode != "performance" else loadgen
         if judged is not None and self.record.counted(judged) != self.record.valid:
-            return "CHANGED"
+            # Before mlorch looked at LoadGen's errors, a record said VALID beside them.
+            return "INVALID" if judged.error_count and self.record.valid == judged.valid else "CHANGED"
         return self.measured.verdict
 
     @property
@@ -89,6 +90,8 @@ class Summary:
             found.append("the record and LoadGen's log disagree; `mlorch results verify` tells what was edited")
         if self.measured is not None:
             found += self.measured.reasons
+        if self.loadgen is not None and not self.good:
+            found += error_reasons(self.loadgen)
         return tuple(dict.fromkeys(found))
 
     @property

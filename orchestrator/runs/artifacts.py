@@ -16,8 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.assets.trees import manifest_sha256
 from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.neutral import neutral
+from orchestrator.facts.record import ArtifactsFact
 from orchestrator.host.file_lock import locked_if_free
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.folders import LENT, lent_marks
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec
 
 _LARGEST_LIST = 64 * 2**20
+_MOST_NAMED = 200
+"""Files of an artefact that a record names; its hash is of all."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +43,8 @@ class LentArtifacts:
     container: ContainerSpec
     warnings: tuple[str, ...] = ()
     keep: bool = False
+    found: ArtifactsFact | None = None
+    """What was in the folder at the start."""
     left: dict[str, str] = field(default_factory=dict)
     """What was done to things that no container may leave, by their path; known at the end."""
 
@@ -70,7 +76,10 @@ def lent_artifacts(container: ContainerSpec, owner: str) -> Iterator[LentArtifac
 
 
 def _for_a_run(one: LentArtifacts, folder: Path, owner: str) -> Iterator[LentArtifacts]:
-    one.warnings += _checked(folder, one.container.user)
+    warnings, known = _checked(folder, one.container.user)
+    one.warnings += warnings
+    first = dict(sorted(known.items())[:_MOST_NAMED])
+    one.found = ArtifactsFact(count=len(known), sha256=manifest_sha256(known), files=first)
     try:
         yield one
     finally:
@@ -87,15 +96,25 @@ def _remove(spare: Path) -> None:
 # -- the list of a folder's files ----------------------------------------------------------
 
 
-def _checked(folder: Path, user: str) -> tuple[str, ...]:
-    """Make the folder hold nothing but what its list has, and belong to ``user``; gives what was thrown away."""
+def _checked(folder: Path, user: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Make the folder hold nothing but what its list has, and belong to ``user``.
+
+    Gives a warning for each file that was thrown away, and the hashes of those that stay.
+    """
     folder.mkdir(mode=0o700, exist_ok=True)
     take_over(folder, user)
-    known = _read_list(folder)
-    thrown = [path for path in _files(folder) if known.get(path) is None or known[path] != _hash(folder, path)]
-    for path in thrown:
-        (folder / path).unlink(missing_ok=True)
-    return tuple(f"artefact {neutral(path)} is not as the last run left it; thrown away" for path in thrown[:20])
+    noted = _read_list(folder)
+    known: dict[str, str] = {}
+    thrown = []
+    for path in _files(folder):
+        sha256 = _hash(folder, path) if path in noted else None
+        if sha256 is None or noted[path] != sha256:
+            thrown.append(path)
+            (folder / path).unlink(missing_ok=True)
+        else:
+            known[path] = sha256
+    warnings = (f"artefact {neutral(path)} is not as the last run left it; thrown away" for path in thrown[:20])
+    return tuple(warnings), known
 
 
 def _note(folder: Path) -> None:

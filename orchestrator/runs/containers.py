@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.trees import alone, find_tree, making
+from orchestrator.engines.stopper import Stopper
 from orchestrator.errors import AssetError, StepFailed
 from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.record import StepFact
@@ -20,8 +21,9 @@ from orchestrator.runs.artifacts import lent_artifacts
 from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, ConsoleLog, tail
 from orchestrator.runs.external import Output, log_of, step_failure
 from orchestrator.runs.kept_servers import KeptServers
-from orchestrator.runs.one_container import Followed, Stopper, follow
+from orchestrator.runs.one_container import Followed, follow
 from orchestrator.runs.step_mounts import replaced_mount, with_artifacts, with_folder_to_make
+from orchestrator.runs.time_limits import limit_of_step, timeout_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
     from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec, Deployed
     from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
-    from orchestrator.facts.record import RoleFact
-    from orchestrator.facts.runs import RunStep
+    from orchestrator.facts.record import ArtifactsFact, RoleFact
+    from orchestrator.facts.runs import RunStep, TimeLimit
     from orchestrator.runs.ceilings import Ceilings
     from orchestrator.runs.roles import Servers
     from orchestrator.runs.runner import Watcher
@@ -52,6 +54,7 @@ class Ended:
     deployed: Deployed | None = None
     steps: tuple[StepFact, ...] = ()
     error: StepFailed | None = None
+    artifacts: ArtifactsFact | None = None
 
     @property
     def did_its_work(self) -> bool:
@@ -84,13 +87,13 @@ class Containers:
                 ended = self._served(step, artifacts.container, folder)
             elif step.external is None:
                 followed = self._follow(step, artifacts.container, folder / LOG)
-                error = self._scored(step, followed, folder)
+                error = timeout_failure(step, followed, folder / LOG) or self._scored(step, followed, folder)
                 ended = Ended(exit=followed.exit, left={}, deployed=followed.deployed, error=error)
             else:
                 source = next(mount.source for mount in artifacts.container.mounts if mount.target == ARTIFACTS)
                 ended = self._steps(step, step.external, folder, source)
             artifacts.keep = ended.did_its_work
-        return replace(ended, left=artifacts.left)
+        return replace(ended, left=artifacts.left, artifacts=artifacts.found)
 
     def _served(self, step: RunStep, client: ContainerSpec, folder: Path) -> Ended:
         """A client and its servers. A server that is not ready, or ends too early, is told in `Ended`."""
@@ -103,7 +106,7 @@ class Containers:
                     test = self._follow(step, client, folder / LOG)
                     if test.exit.exit_code != 0:
                         servers.wait_for_end()
-                error = servers.gone
+                error = servers.gone or timeout_failure(step, test, folder / LOG)
                 servers.may_stay = error is None and test.exit.exit_code == 0
             except StepFailed as failed:
                 error = failed
@@ -156,10 +159,12 @@ class Containers:
         """Count the accuracy of a test that ran to its end, where a container of its own does; why it could not be."""
         if step.scoring is None or test.exit.exit_code != 0:
             return None
-        for name in (ACCURACY, EXAMPLES):  # only what is counted now is believed
+        for name in (ACCURACY, EXAMPLES, ACCURACY_LOG):  # only what is counted now is believed
             discard(folder / name)
         self._say(step, "counting the accuracy")
         followed = self._follow(step, step.scoring, folder / ACCURACY_LOG)
+        if followed.timed_out:
+            return timeout_failure(step, followed, folder / ACCURACY_LOG)
         if followed.exit.exit_code == 0:
             return None
         return StepFailed(
@@ -219,7 +224,7 @@ class Containers:
             planned.container,
             folder / log_of(planned),
             judge=lambda text: output.line(planned.name, text),
-            limit_s=planned.timeout_s,
+            limit=limit_of_step(step, planned),
         )
         error = _failure(output.run, planned, followed, output, folder)
         if error is not None:
@@ -286,9 +291,9 @@ class Containers:
         log: Path,
         *,
         judge: Callable[[str], bool] | None = None,
-        limit_s: int | None = None,
+        limit: TimeLimit | None = None,
     ) -> Followed:
-        """Run one container to its end; it is stopped after ``limit_s`` seconds, and where ``judge`` has enough."""
+        """Run one container to its end; it is stopped at its limit (the test's), and where ``judge`` has enough."""
 
         def console(stream: TextIO) -> ConsoleLog:
             return ConsoleLog(
@@ -299,7 +304,7 @@ class Containers:
                 largest=LARGEST_LOG,
             )
 
-        return follow(self.engine, container, log, console, judge=judge, limit_s=limit_s)
+        return follow(self.engine, container, log, console, judge=judge, limit=limit or step.limit)
 
 
 class _StepEnded(Exception):
@@ -331,8 +336,8 @@ def _failure(
     log = folder / log_of(planned)
     if followed.timed_out:
         return StepFailed(
-            f"step `{planned.name}` was stopped after {planned.timeout_s:,} s, its limit",
-            hint=f"`timeout` of the step is the limit; the whole log is in {log}",
+            f"step `{planned.name}` was stopped after {followed.seconds:,.0f} s, its limit",
+            hint=f"`timeout` of the step is the limit, or --timeout; the whole log is in {log}",
             slug="timeout",
             detail=tail(log),
         )

@@ -21,6 +21,10 @@ RESERVE_BYTES = 256 * 1024
 """Held back on the disk while a container runs, so that a record can be written when everything else is full."""
 
 
+_LONGEST_WORDS = 2000
+"""Of what a harness says itself, in the record."""
+
+
 def container_failure(
     record: RunRecord, folder: Path, ended: ContainerExit, harness: Mapping[str, object]
 ) -> StepFailed | None:
@@ -45,7 +49,11 @@ def resource_failure(record: RunRecord, folder: Path, ended: ContainerExit, *, f
         return out_of_memory(
             f"{record.run_id}: the container was killed", limit, "the benchmark a smaller batch", folder / LOG
         )
-    return disk_full(folder) if failed and free_bytes(folder) < RESERVE_BYTES else None
+    if not failed:
+        return None
+    if not folder.is_dir():
+        return folder_gone(folder)
+    return disk_full(folder) if lacks_space(folder) else None
 
 
 def out_of_memory(killed: str, limit: int, less: str, log: Path) -> StepFailed:
@@ -63,7 +71,7 @@ def _own_words(harness: Mapping[str, object]) -> str:
         return " and wrote no harness.json"
     error = harness.get("error")
     message = error.get("message") if isinstance(error, dict) else None
-    return f": {message}" if message else ""
+    return f": {str(message)[:_LONGEST_WORDS]}" if message else ""
 
 
 def explanation(exc: BaseException, folder: Path) -> MlorchError:
@@ -71,14 +79,21 @@ def explanation(exc: BaseException, folder: Path) -> MlorchError:
     if isinstance(exc, KeyboardInterrupt):
         return InterruptedRun("interrupted; the container was stopped and the record says so", hint=f"see {folder}")
     if isinstance(exc, OSError) or (isinstance(exc, StepFailed) and exc.slug == "write"):
-        if free_bytes(folder) < RESERVE_BYTES:
-            return disk_full(folder)
-        if isinstance(exc, StepFailed):
-            return exc
-        return StepFailed(f"cannot write results: {exc}", hint=f"see {folder}", slug="write")
+        return _unwritten(exc, folder)
     if isinstance(exc, MlorchError):
         return exc
     return StepFailed(f"{type(exc).__name__}: {exc}", slug="bug")
+
+
+def _unwritten(exc: OSError | StepFailed, folder: Path) -> StepFailed:
+    """Why something could not be written into a run's folder."""
+    if not folder.is_dir():
+        return folder_gone(folder)
+    if lacks_space(folder):
+        return disk_full(folder)
+    if isinstance(exc, StepFailed):
+        return exc
+    return StepFailed(f"cannot write results: {exc}", hint=f"see {folder}", slug="write")
 
 
 def disk_full(folder: Path) -> StepFailed:
@@ -90,12 +105,27 @@ def disk_full(folder: Path) -> StepFailed:
     )
 
 
-def free_bytes(folder: Path) -> int:
-    """What may still be written below ``folder``, without the reserve that we hold there."""
+def folder_gone(folder: Path) -> StepFailed:
+    """Somebody removed the run's folder while it ran."""
+    return StepFailed(
+        f"{folder} was removed while the test ran",
+        hint="its results are gone; run it again, and leave the folder alone until it has ended",
+        slug="folder-gone",
+    )
+
+
+def lacks_space(folder: Path) -> bool:
+    """Whether the file system of ``folder`` is full but for the reserve; one that cannot be asked counts as not."""
+    free = free_bytes(folder)
+    return free is not None and free < RESERVE_BYTES
+
+
+def free_bytes(folder: Path) -> int | None:
+    """What may still be written below ``folder``, without the reserve that we hold there; None where nobody says."""
     try:
         facts = os.statvfs(folder)
     except OSError:
-        return 0
+        return None
     return facts.f_bavail * facts.f_frsize
 
 

@@ -6,13 +6,15 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import StepFailed
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import neutral
 from orchestrator.facts.record import FileHash
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import give
-from orchestrator.host.untrusted import MOST_FILES, UnreadableFile, hash_file, names_below
-from orchestrator.results.store import RESERVE
+from orchestrator.host.untrusted import MOST_FILES, MOST_LISTED, UnreadableFile, hash_file, names_below, read_text
+from orchestrator.results.store import REPORT, RESERVE
+from orchestrator.results.verify.rest import rest_of_files
 from orchestrator.runs.external import prepare_files
 from orchestrator.runs.failures import RESERVE_BYTES
 
@@ -22,16 +24,38 @@ if TYPE_CHECKING:
     from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
 
-_OURS = frozenset({RECORD, "report.html"})
+SETTINGS = "settings.json"
+_NOT_HASHED = frozenset({RECORD, RESERVE})
+_MOST_NAME_BYTES = 2**20
+"""Of the names of all files that are hashed one by one: a record that is too large could not be read again."""
 
 
 def prepare_folder(folder: Path, step: RunStep) -> None:
     """The harness's settings and the reserve are there, and the container's user may write."""
-    atomic_write_text(folder / "settings.json", json.dumps(dict(step.settings), indent=1) + "\n", mode=0o644)
+    atomic_write_text(folder / SETTINGS, _settings_text(step), mode=0o644)
     (folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
     if step.external is not None:
         prepare_files(folder, step.external, step.container.user)
     give(folder, step.container.user)
+
+
+def _settings_text(step: RunStep) -> str:
+    return json.dumps(dict(step.settings), indent=1) + "\n"
+
+
+def changed_settings(folder: Path, step: RunStep) -> StepFailed | None:
+    """Whether what the harness was told is still what lies there: verifying and counting read it again."""
+    try:
+        if read_text(folder, SETTINGS) == _settings_text(step):
+            return None
+        why = "was changed"
+    except UnreadableFile as error:
+        why = error.reason
+    return StepFailed(
+        f"{SETTINGS}, which mlorch wrote for the harness, {why}",
+        hint="what it was told is not known any more, so the result does not count",
+        slug="config-changed",
+    )
 
 
 def _counts_less(name: str) -> tuple[bool, str]:
@@ -42,24 +66,34 @@ def _counts_less(name: str) -> tuple[bool, str]:
 def with_files(record: RunRecord, folder: Path) -> RunRecord:
     """The record with the hashes of the run's regular files, those in its folders among them.
 
-    The record, the report and what begins with a dot have none. Other files that have no hash are in its
-    ``left``, each with the reason. Raises OSError.
+    Files that have no hash are in its ``left``, each with the reason. Of more than `MOST_FILES` the rest has one hash
+    together (``rest``). Raises OSError.
     """
     hashes: dict[str, FileHash] = {}
     skipped: dict[str, str] = {}
-    for name in sorted(names_below(folder), key=_counts_less):
-        if name.startswith(".") or name in _OURS:
-            continue
-        if len(hashes) + len(skipped) >= MOST_FILES:
-            skipped["…"] = f"more than {MOST_FILES:,} files; the rest has no hash"
+    names = sorted((name for name in names_below(folder) if name not in _NOT_HASHED), key=_counts_less)
+    size, taken = 0, 0
+    for name in names:
+        size += len(name)
+        if taken >= MOST_FILES or size > _MOST_NAME_BYTES:
             break
+        taken += 1
         if neutral(name) != name:
             skipped[neutral(name)] = "its name is no plain text; it has no hash"
             continue
         try:
-            sha256, size = hash_file(folder, name)
+            sha256, length = hash_file(folder, name)
         except UnreadableFile as error:
             skipped[name] = f"{error.reason}; it has no hash"
             continue
-        hashes[name] = FileHash(sha256=sha256, size=size)
-    return replace(record, files=hashes, left={**record.left, **skipped})
+        hashes[name] = FileHash(sha256=sha256, size=length)
+    rest = rest_of_files(folder, names[taken:]) if taken < len(names) < MOST_LISTED else None
+    if len(names) >= MOST_LISTED:
+        skipped["…"] = f"{MOST_LISTED:,} files and more; what is not named here has no hash"
+    return replace(record, files=hashes, left={**record.left, **skipped}, rest=rest)
+
+
+def with_report(record: RunRecord, folder: Path) -> RunRecord:
+    """The record with the hash of its report, which is made of the record."""
+    sha256, size = hash_file(folder, REPORT)
+    return replace(record, files={**record.files, REPORT: FileHash(sha256=sha256, size=size)})

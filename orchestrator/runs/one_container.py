@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import MlorchError
+from orchestrator.engines.stopper import Stopper
 from orchestrator.runs.deployed import observed
 from orchestrator.runs.failures import explanation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
     from typing import TextIO
 
     from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec, Deployed
+    from orchestrator.facts.runs import TimeLimit
     from orchestrator.runs.console_log import ConsoleLog
 
 
@@ -29,46 +27,9 @@ class Followed:
 
     exit: ContainerExit
     seconds: float
-    timed_out: bool
+    timed_out: str
+    """`engines.stopper.TIME` or `SILENCE` where it was stopped for that, else empty."""
     deployed: Deployed | None = None
-
-
-class Stopper:
-    """Stops a container, by its name, when its time is over or when it is known to have failed."""
-
-    def __init__(self, engine: Engine, name: str, seconds: int | None) -> None:
-        self._engine = engine
-        self._name = name
-        self._seconds = seconds
-        self._stopping = False
-        self.timed_out = False
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        if self._seconds is None:
-            yield
-            return
-        timer = threading.Timer(self._seconds, self._time_is_over)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def stop(self) -> None:
-        """Stop the container, once; whoever calls goes on reading what it prints meanwhile."""
-        if not self._stopping:
-            self._stopping = True
-            threading.Thread(target=self._stop, daemon=True).start()
-
-    def _time_is_over(self) -> None:
-        self.timed_out = True
-        self._stop()
-
-    def _stop(self) -> None:
-        with contextlib.suppress(MlorchError):  # whoever follows the container hears of it as well
-            self._engine.stop(self._name)
 
 
 def follow(
@@ -78,18 +39,19 @@ def follow(
     console_of: Callable[[TextIO], ConsoleLog],
     *,
     judge: Callable[[str], bool] | None = None,
-    limit_s: int | None = None,
+    limit: TimeLimit | None = None,
 ) -> Followed:
-    """Run one container to its end; it is stopped after ``limit_s`` seconds, and where ``judge`` has enough.
+    """Run one container to its end; it is stopped at its ``limit``, and where ``judge`` has enough.
 
     What it prints goes to ``log``, a new file, through what ``console_of`` makes of it. Raises what the engine raises.
     """
-    clock = Stopper(engine, container.name, limit_s)
+    clock = Stopper(engine, container.name, limit)
     started = time.monotonic()
     with log.open("x", encoding="utf-8") as stream, clock.running():
         console = console_of(stream)
 
         def on_line(raw: str) -> None:
+            clock.heard()
             try:
                 console.line(raw)
             except OSError as exc:  # explained here, as the engine would take it for trouble of its own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec, Owner
     from orchestrator.facts.runs import AssetRef, RunStep
 
+_MOST_TOLD = 2**18
 MOST_TRIES = 100
 """Of a search inside a container: it has seconds."""
 
@@ -121,6 +123,16 @@ def settings_with_sources(step: RunStep) -> dict[str, Setting]:
         value = values.get(key) if isinstance(values, dict) else step.settings.get(name)
         settings[name] = Setting(value=value, source=source)
     return settings
+
+
+def bounded(facts: object) -> Mapping[str, object]:
+    """Facts that a harness told, where a record has room for them: one that is too large could not be read again."""
+    if not isinstance(facts, dict):
+        return {}
+    size = len(json.dumps(facts))
+    if size > _MOST_TOLD:
+        return {"left out": f"{size:,} bytes, and {_MOST_TOLD:,} are the most that is kept"}
+    return facts
 
 
 def with_effective(settings: Mapping[str, Setting], effective: Mapping[str, object]) -> dict[str, Setting]:

@@ -16,14 +16,21 @@ from orchestrator.facts.measured import Measured
 from orchestrator.host.left_behind import give, take_back
 from orchestrator.results.loadgen import other_sample_count
 from orchestrator.results.measure import harness_document, measure
-from orchestrator.results.store import Store, now, release_reserve
+from orchestrator.results.store import Store, discard_report, now, release_reserve
 from orchestrator.runs.containers import Containers
 from orchestrator.runs.disturbance import DisturbanceMeter
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
-from orchestrator.runs.folder import prepare_folder, with_files
+from orchestrator.runs.folder import changed_settings, prepare_folder, with_files
 from orchestrator.runs.kept_servers import KeptServers
-from orchestrator.runs.record import first_record, harness_search, with_effective, with_ended_roles, with_server_facts
+from orchestrator.runs.record import (
+    bounded,
+    first_record,
+    harness_search,
+    with_effective,
+    with_ended_roles,
+    with_server_facts,
+)
 from orchestrator.runs.sweep import RUN_LABEL
 
 if TYPE_CHECKING:
@@ -117,6 +124,7 @@ class Runner:
         if self.reserved is not None:
             self.reserved.at(step.run_id)
             record = replace(record, reservation=self.reserved.facts)
+        record = replace(record, limit=step.limit)
         folder = self.store.begin(record)
         meter = self._meter(step)
         watcher = _Metered(self.watcher, meter)
@@ -137,10 +145,12 @@ class Runner:
             record = replace(record, disturbance=seen, roles=with_ended_roles(record.roles, containers.roles))
             self._cut_short(record, folder, exc, step.results_owner)
         left = {**ended.left, **take_back(folder, step.results_owner)}
+        discard_report(folder)
         if ended.exit is not None:
             ran = replace(record.container, container_id=ended.exit.container_id, deployed=ended.deployed)
             record = replace(record, container=ran)
-        record = replace(record, left=left, roles=with_ended_roles(record.roles, containers.roles))
+        roles = with_ended_roles(record.roles, containers.roles)
+        record = replace(record, left=left, roles=roles, artifacts=ended.artifacts)
         return self._close(record, folder, ended, step)
 
     def _meter(self, step: RunStep) -> DisturbanceMeter:
@@ -159,21 +169,21 @@ class Runner:
         """The final record of a container that ran to its own end."""
         owner = step.results_owner
         harness, error = _left_by(record, folder, ended, step)
-        facts, effective = harness.get("container"), harness.get("effective")
+        facts, effective = bounded(harness.get("container")), bounded(harness.get("effective"))
         final = replace(
             record,
             ended=now(),
             exit_code=None if ended.exit is None else ended.exit.exit_code,
             out_of_memory=ended.exit is not None and ended.exit.out_of_memory,
-            container_facts=facts if isinstance(facts, dict) else {},
+            container_facts=facts,
             endpoint=with_server_facts(record.endpoint, harness),
-            settings=with_effective(record.settings, effective if isinstance(effective, dict) else {}),
+            settings=with_effective(record.settings, effective),
             steps=ended.steps,
             search=record.search or harness_search(harness),
             error=failure(error, self.session.secrets),
         )
         measured, unread = self.measure(final, folder, harness)
-        error = error or _unmeasured(step, measured, unread)
+        error = error or changed_settings(folder, step) or _unmeasured(step, measured, unread)
         valid = final.counted(measured.loadgen) if measured.loadgen and error is None else None
         final = replace(
             final,
@@ -207,6 +217,7 @@ class Runner:
             left={**record.left, **take_back(folder, owner)},
             error=failure(error, self.session.secrets),
         )
+        discard_report(folder)
         with contextlib.suppress(MlorchError, OSError):
             last = with_files(last, folder)
         with contextlib.suppress(MlorchError, OSError):
@@ -229,8 +240,9 @@ def _left_by(
     """The harness's own document, and why it did not do its work."""
     if step.external is None:
         harness = harness_document(folder)
-        if ended.exit is None or (step.roles is not None and ended.error is not None):
-            return harness, ended.error  # of its servers: what the client says follows from that
+        told = ended.error is not None and (step.roles is not None or ended.error.slug == "timeout")
+        if ended.exit is None or told:
+            return harness, ended.error  # of its servers, or of its end: what the container says follows from that
         return harness, container_failure(record, folder, ended.exit, harness) or ended.error
     assert ended.output is not None  # the steps of a program were heard
     if ended.exit is None:
@@ -240,12 +252,9 @@ def _left_by(
 
 
 def _unmeasured(step: RunStep, measured: Measured, unread: StepFailed | None) -> StepFailed | None:
-    """Why LoadGen's logs do not count, of a harness that was content: not whole, or of other settings than asked for.
-
-    An accuracy of our own harness needs no log of LoadGen's.
-    """
+    """Why LoadGen's logs do not count, of a harness that was content: not whole, or of other settings than asked."""
     if unread is not None:
-        return unread if step.mode == "performance" or step.external is not None else None
+        return unread
     if measured.loadgen is None:
         return None
     error = None if step.external is None else settings_failure(step.external, measured.loadgen)

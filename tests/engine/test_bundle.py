@@ -48,7 +48,7 @@ def bundle(mlorch, tmp_path_factory):
         ("build", *IMAGE),
         ("images", "keygen", "-o", str(folder / "own")),
         ("images", "sign", *IMAGE, "--key", str(folder / "own.key")),
-        ("images", "bundle", *IMAGE, "-o", str(folder / "b.tar"), "--json"),
+        ("images", "bundle", *IMAGE, "-o", str(folder / "b.tar"), "--key", str(folder / "own.key"), "--json"),
     ):
         done = mlorch(*words, env=env)
         assert done.returncode == 0, done.stderr

@@ -242,6 +242,91 @@ def _documents(data: bytes) -> None:
         pass
 
 
+_MANIFEST = {
+    "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+    "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": "sha256:" + "1" * 64, "size": 7},
+    "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": "sha256:" + "2" * 64, "size": 9}],
+    "manifests": [{"mediaType": "x", "digest": "sha256:" + "3" * 64, "size": 1, "platform": {"os": "linux", "architecture": "arm64"}}],
+    "annotations": {"a": "b"}, "architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "4" * 64]},
+}  # fmt: skip
+
+
+def _answers() -> list[bytes]:
+    heads = [
+        b"200\nContent-Type: application/vnd.oci.image.manifest.v1+json\nDocker-Content-Digest: sha256:" + b"5" * 64,
+        b'401\nWWW-Authenticate: Bearer realm="https://auth.test/token",service="s",scope="repository:a:pull"',
+        b"429\nRetry-After: 3",
+        b'200\nLink: </v2/_catalog?n=1&last=a>; rel="next"\nContent-Length: 12',
+        b"307\nLocation: http://other.test/v2/a/blobs/uploads/1?x=y",
+        b"403",
+    ]
+    bodies = [
+        json.dumps(_MANIFEST).encode(), b'{"token": "abc", "expires_in": 60}', b'{"tags": ["a", "b"], "repositories": []}',
+        b'{"errors": [{"code": "DENIED", "message": "quota", "detail": {}}]}',
+    ]  # fmt: skip
+    return [head + b"\n\n" + body for head in heads for body in bodies]
+
+
+def _registry(data: bytes) -> None:
+    """A server that gives the same answer to whatever it is asked."""
+    from dataclasses import replace
+
+    from orchestrator.host.site import SiteConfig
+    from orchestrator.http.client import Client
+    from orchestrator.http.failures import Retries
+    from orchestrator.images.registry.client import Registry
+
+    class Given(Client):
+        """The real client, but for the wire."""
+
+        def _exchange(self, method: str, url: str, *_: object) -> object:
+            return _response(method, url, data)
+
+    digest = "sha256:" + "5" * 64
+    for ask in (
+        lambda registry: registry.ping(),
+        lambda registry: registry.head_manifest("a", "t"),
+        lambda registry: _looked_at(registry.get_manifest("a", "t")),
+        lambda registry: registry.tags("a"),
+        lambda registry: registry.referrers("a", digest),
+        lambda registry: registry.read_blob("a", digest),
+    ):
+        registry = Registry.at("registry.test", Given(site=SiteConfig()))
+        registry.transport.client = replace(registry.transport.client, retries=Retries(attempts=1))
+        try:
+            ask(registry)
+        except MlorchError as error:
+            str(error)
+
+
+def _response(method: str, url: str, data: bytes) -> object:
+    """An answer as `requests` has it: a status, lines of headers, an empty line, the body."""
+    from requests import PreparedRequest, Response
+    from urllib3 import HTTPResponse
+
+    head, _, body = data.partition(b"\n\n")
+    first, *lines = head.decode("latin-1").split("\n")
+    found, request = Response(), PreparedRequest()
+    request.method = method
+    found.request = request
+    found.url = url
+    found.status_code = int(first) if len(first) == 3 and first.isascii() and first.isdigit() else 200
+    found.headers.update({name.strip(): value.strip() for line in lines for name, _, value in [line.partition(":")]})
+    found.raw = HTTPResponse(
+        body=io.BytesIO(b"" if method == "HEAD" else body), status=found.status_code, preload_content=False
+    )
+    return found
+
+
+def _looked_at(manifest: object) -> None:
+    from orchestrator.images.registry.manifests import config_from
+
+    for name in ("document", "layers", "config", "manifests", "is_index"):
+        getattr(manifest, name)
+    manifest.member("linux/arm64")  # type: ignore[attr-defined]
+    config_from(manifest.document)  # type: ignore[attr-defined]
+
+
 def _engine(data: bytes) -> None:
     """Docker's and podman's answers."""
     from orchestrator.engines.docker.lookup import Lookup
@@ -363,6 +448,9 @@ TARGETS = {
             _members,
             _documents,
             (b'"digest": ', b'"size": ', b'"layers": ', b'"manifests": ', b"index.json\n"),
+        ),
+        Target(
+            "registry", _answers, _registry, (b"WWW-Authenticate: ", b"Link: <", b"Location: ", b'"errors": ', b"\n\n")
         ),
         Target("engine", _engine_answers, _engine, (b'"Labels": ', b'"RepoTags": ', b'"State": ', b'"Names": ')),
     )

@@ -105,6 +105,20 @@ def test_each_scenario_ends_with_loadgens_result_and_the_record(document, tmp_pa
         assert f"min_query_count : {least}" in summary
 
 
+@pytest.mark.parametrize("name", ["resnet50", "whisper"])
+def test_a_benchmark_is_not_taken_for_a_model_of_loadgen_s_conf_by_its_name(document, tmp_path, name):
+    """That would change counts, limits and permutations, and nothing would say so."""
+    used = []
+    for called in ("image-fashion", name):
+        folder = tmp_path / called
+        folder.mkdir()
+        assert run({**document, "benchmark": called}, folder)[0] == 0
+        log = (folder / "mlperf_log_detail.txt").read_text()
+        used.append(sorted(re.findall(r'"key": "(effective_[^"]+)", "value": ("[^"]*"|[^,]+)', log)))
+    assert used[0] == used[1]
+    assert len(used[0]) > 20
+
+
 def test_what_is_left_open_is_measured_and_said(document, tmp_path):
     document["execution"] |= {"instances": None, "threads": None, "batch": None}
     document["loadgen"]["target_qps"] = None

@@ -107,7 +107,7 @@ class FakeEngine:
         return self.held.get(reference)
 
 
-def bundle(folder: Path, made: BuildPlan | None = None, files: dict[str, bytes] | None = None) -> Path:
+def bundle(folder: Path, made: BuildPlan | None = None, files: dict[str, bytes] | None = None, signer=None) -> Path:
     """A bundle with an image, an asset, documents and two folders of recipes."""
     made = made or plan()
     place = folder / "store/model/net/0123"
@@ -126,7 +126,9 @@ def bundle(folder: Path, made: BuildPlan | None = None, files: dict[str, bytes] 
         assets=(Stored(kind="model", name="net", key="0123", path=place, size=7),),
         definitions=tuple(roots),
         documents=lambda _reference, _digest: {"sbom.json": b"{}", "provenance.json": b"{}"},
+        signer=signer,
     )
+    folder.mkdir(exist_ok=True)
     out = folder / "b.tar"
     write(out, order, FakeEngine(files or layout(made)))
     return out

@@ -234,6 +234,24 @@ def test_a_script_that_fails_shows_its_last_lines(world):
     assert "working" in caught.value.detail
 
 
+def test_a_script_that_hangs_is_stopped_at_its_limit(world, monkeypatch):
+    class Hanging(Engine):
+        def run(self, spec, on_line, on_started=None):
+            self.stopped = threading.Event()
+            assert self.stopped.wait(20)
+            return super().run(spec, on_line)
+
+        def stop(self, _name):
+            self.stopped.set()
+
+    monkeypatch.setattr("orchestrator.assets.provider.LIMIT_S", 1)
+    world.engine = Hanging(out=None, exit_code=137)
+    with pytest.raises(AssetError) as caught:
+        world.get("photos")
+    assert caught.value.slug == "timeout"
+    assert "after 1 s" in caught.value.message
+
+
 def test_a_script_that_makes_nothing_or_a_link_is_refused(world, tmp_path):
     world.engine = Engine(out=None)
     with pytest.raises(AssetError) as caught:

@@ -370,3 +370,61 @@ def test_the_list_reads_back_as_it_was_written(tmp_path):
     assert (
         json.loads(next(data for m, data in members(path) if m.name == "mlorch-bundle.json"))["mlorch"] == __version__
     )
+
+
+# -- headers about headers --------------------------------------------------------------------
+
+
+def nested(kind: bytes, count: int) -> bytes:
+    """``count`` extended headers, each about the next one."""
+    member = tarfile.TarInfo("././@LongLink")
+    member.type, member.size = kind, 2
+    return (member.tobuf(tarfile.GNU_FORMAT) + b"a\0".ljust(512, b"\0")) * count
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_headers_about_headers_without_end_are_refused(tmp_path, kind):
+    path = tmp_path / "b.tar"
+    path.write_bytes(nested(kind, 20_000) + tar_of({"x": b"x"}))
+    assert refusal(path).slug in {"hostile-archive", "bad-archive"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("files", []), ("images", {}), ("images", [1]), ("plans", [{"target": 1}]), ("definitions", "1"),
+     ("definitions", 10**30), ("assets", [{"kind": "model", "name": ["x"], "key": "k"}]), ("mlorch", None)],
+)  # fmt: skip
+def test_values_of_another_type_in_a_list_are_told(tmp_path, field, value):
+    path = relisted(bundle(tmp_path), lambda document, _found: document.update({field: value}))
+    assert refusal(path).slug == "bad-archive"
+
+
+# -- signed -------------------------------------------------------------------------------------
+
+
+def test_a_key_covers_all_that_is_in_a_bundle(tmp_path):
+    """Recipes say what a container may do: they must not be swapped under a signature of the images."""
+    from orchestrator.images.attest.signatures import generate, load_signer, load_verifier
+    from orchestrator.operations.images.bundle import _require_signed_list
+
+    private, public = generate("")
+    (tmp_path / "k.key").write_bytes(private)
+    (tmp_path / "k.pub").write_bytes(public)
+    verifier = load_verifier(tmp_path / "k.pub")
+    signed = bundle(tmp_path, signer=load_signer(tmp_path / "k.key", lambda: ""))
+    with checked(signed) as found:
+        _require_signed_list(found, verifier)
+    recipe = b"kind: layer # with every device\n"
+
+    def swap(document, found):
+        name = "definitions/1/recipes/x.yaml"
+        index = next(i for i, (member, _) in enumerate(found) if member.name == name)
+        found[index] = (found[index][0], recipe)
+        document["files"][name] = {"sha256": sha(recipe), "size": len(recipe)}
+
+    swapped = relisted(signed, swap)
+    unsigned = bundle(tmp_path / "again")
+    for path in (swapped, unsigned):
+        with checked(path) as found, pytest.raises(StepFailed) as caught:
+            _require_signed_list(found, verifier)
+        assert caught.value.slug == "signature"

@@ -210,7 +210,7 @@ def test_so_many_files_that_not_all_are_hashed_leave_the_logs_their_hashes(run_i
     outcome, record = run_it(programs(test=then(many)))
     wanted = {"mlperf_log_detail.txt", "mlperf_log_summary.txt", "settings.json", "harness.json", "console.log"}
     assert wanted <= set(record.files)
-    assert "more than 100 files" in record.left["…"]
+    assert record.rest.count > 500
     assert verify(outcome.folder).faults == ()
 
 

@@ -332,3 +332,14 @@ def test_asking_for_nothing_imports_neither_requests_nor_tenacity():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_head_may_take_longer_than_a_connection():
+    """What a server needs until it answers is its own affair, up to the silence that is allowed."""
+
+    def handle(handler, _count):
+        time.sleep(1)
+        answer(handler, body=b"at last")
+
+    with server(handle) as (root, _):
+        assert client(connect_s=0.2, idle_s=5).send(Request(url=root)).content == b"at last"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -112,14 +113,29 @@ def test_credentials_of_registries_are_linked_and_not_copied(monkeypatch, tmp_pa
     users = tmp_path / "users/config.json"
     users.parent.mkdir()
     monkeypatch.setenv("DOCKER_CONFIG", str(users.parent))
-    config = at.client_config / "config.json"
-    assert private.own_client() == (str(at.prefix / "usr/bin/docker"), str(at.client_config))
+    client, settings = private.own_client()
+    config = Path(settings) / "config.json"
+    assert client == str(at.prefix / "usr/bin/docker")
     assert not config.exists()
     users.write_text(json.dumps({"auths": {"registry": {"auth": "c2VjcmV0"}}}))
     private.own_client()
     assert config.is_symlink()
     assert config.read_text() == users.read_text()
-    assert (at.client_config / "cli-plugins/docker-buildx").exists()
+    assert (config.parent / "cli-plugins/docker-buildx").exists()
+
+
+def test_commands_with_other_homes_do_not_take_each_others_credentials(monkeypatch, tmp_path):
+    """Two at once, of a job and of a person: the folder of settings of the one is never turned to the other's."""
+    at = private.engine_paths()
+    found = {}
+    for name in ("job", "person"):
+        users = tmp_path / name
+        users.mkdir()
+        (users / "config.json").write_text(json.dumps({"auths": {name: {}}}))
+        monkeypatch.setenv("DOCKER_CONFIG", str(users))
+        found[name] = private.user_client_config(at)
+    for name, folder in found.items():
+        assert json.loads((folder / "config.json").read_text()) == {"auths": {name: {}}}
 
 
 # -- network -----------------------------------------------------------------------------

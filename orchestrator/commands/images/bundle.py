@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.commands.common import context_options, json_option, recipes_option, selection_options
-from orchestrator.commands.images.options import key_option
+from orchestrator.commands.images.options import key_option, password
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file to write; one that is there is replaced when the new one is whole.",
 )
+@key_option("Private key (PEM) to sign all that is in it with; `load --key` checks that.")
 @selection_options
 @context_options
-def bundle(context: Context, console: Console, output: Path, chosen: Sequence[Selection]) -> None:
+def bundle(context: Context, console: Console, output: Path, key: Path | None, chosen: Sequence[Selection]) -> None:
     """Write images with all layers, models and data, recipes, locks, SBOMs and provenance into one file.
 
     What is missing is built and fetched first. `mlorch images load FILE` takes it in on a
@@ -37,10 +38,12 @@ def bundle(context: Context, console: Console, output: Path, chosen: Sequence[Se
     """
     from orchestrator.commands.build_view import ConsoleProgress
     from orchestrator.host.process import signals_interrupt
+    from orchestrator.images.attest.signatures import signer_of
     from orchestrator.operations.images.bundle import bundle
 
+    signer = signer_of(key, password)
     with signals_interrupt():
-        made = bundle(context, chosen, output, ConsoleProgress(console))
+        made = bundle(context, chosen, output, ConsoleProgress(console), signer)
     if console.quiet:
         console.document(made.document())
         return
@@ -56,7 +59,9 @@ def bundle(context: Context, console: Console, output: Path, chosen: Sequence[Se
 
 @click.command("load")
 @click.argument("file", type=click.Path(path_type=Path))
-@key_option("Public key (PEM) that every image has to be signed with; else nothing is taken in.")
+@key_option(
+    "Public key (PEM) that all of it has to be signed with (`bundle --key`, `sign --key`); else nothing is taken in."
+)
 @recipes_option
 @json_option
 def load(file: Path, key: Path | None, recipes: tuple[str, ...], *, as_json: bool) -> None:

@@ -39,9 +39,10 @@ def registry_option(function: Command) -> Command:
     )
 
 
-def key_option(text: str) -> Callable[[Command], Command]:
+def key_option(text: str, *, required: bool = False) -> Callable[[Command], Command]:
     """`--key`: a file with a key, handed on as a path or None."""
-    return click.option("--key", type=click.Path(dir_okay=False, path_type=Path), default=None, help=text)
+    kind = click.Path(dir_okay=False, path_type=Path)
+    return click.option("--key", type=kind, default=None, required=required, help=text)
 
 
 def password() -> str:

@@ -82,6 +82,7 @@ class DockerEngine:
         import docker
         import docker.errors
 
+        _leave_logins_alone()
         try:
             api = docker.APIClient(
                 base_url=self.host, version="auto", timeout=_FIRST_S, tls=_secured(self.host), use_ssh_client=True
@@ -276,6 +277,16 @@ class DockerEngine:
             raise refusal(str(error.explanation or error), image) from None
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise engine_lost(self.host, _first_line(error)) from None
+
+
+def _leave_logins_alone() -> None:
+    """Docker's SDK reads all logins of the user before it asks its engine, and one bad entry ends it.
+
+    mlorch hands over the credentials of each transfer itself (`images.registry.credentials`).
+    """
+    import docker.utils.config
+
+    docker.utils.config.load_general_config = lambda config_path=None: {"auths": {}}  # noqa: ARG005 (as it is called)
 
 
 def _secured(host: str) -> TLSConfig | Literal[False]:

@@ -60,6 +60,7 @@ class EnginePaths:
 
     @property
     def client_config(self) -> Path:
+        """Settings of the docker client without anybody's credentials: the prefix's buildx alone."""
         return self.home / "client"
 
     @property
@@ -168,22 +169,34 @@ def own_client() -> tuple[str, str] | None:
     client = at.prefix / "usr/bin/docker"
     if not unpacked(at) or not os.access(client, os.X_OK):
         return None
-    with contextlib.suppress(OSError):  # a folder that this user may only read serves as it is
-        write_client_config(at)
-    return str(client), str(at.client_config)
+    try:
+        settings = user_client_config(at)
+    except OSError:  # a folder that this user may only read serves as it is
+        settings = at.client_config
+    return str(client), str(settings)
 
 
-def write_client_config(at: EnginePaths) -> None:
-    """The folder of the docker client's settings: the prefix's buildx, and the user's own config.json.
+def user_client_config(at: EnginePaths) -> Path:
+    """The folder of the docker client's settings for this user and settings: buildx, and the own config.json.
 
-    That one holds the credentials of registries: it is linked, never copied.
+    That one holds the credentials of registries: it is linked, never copied. Each user with each HOME or
+    DOCKER_CONFIG has a folder of its own, as two commands at once may have different ones. Raises OSError.
     """
-    plugins = at.client_config / "cli-plugins"
+    users = docker_settings(os.environ).absolute()
+    folder = at.home / "clients" / f"{os.getuid()}-{short_hash(users)}"
+    if users in {at.client_config, folder} or users.parent == folder.parent:
+        return users  # it is one of these already
+    write_client_config(at, folder)
+    _link(folder / "config.json", users / "config.json")
+    return folder
+
+
+def write_client_config(at: EnginePaths, folder: Path | None = None) -> None:
+    """A folder of the docker client's settings that has the prefix's buildx. Raises OSError."""
+    folder = folder or at.client_config
+    plugins = folder / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True, mode=0o700)
     _link(plugins / "docker-buildx", at.prefix / "usr/libexec/docker/cli-plugins/docker-buildx")
-    users = docker_settings(os.environ)
-    if users != at.client_config:
-        _link(at.client_config / "config.json", users / "config.json")
 
 
 def _link(link: Path, target: Path) -> None:
@@ -191,4 +204,5 @@ def _link(link: Path, target: Path) -> None:
         return
     link.unlink(missing_ok=True)
     if exists(target):
-        link.symlink_to(target)
+        with contextlib.suppress(FileExistsError):  # another command made it meanwhile
+            link.symlink_to(target)

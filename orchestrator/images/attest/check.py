@@ -6,10 +6,10 @@ fails, what to do.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.images.attest.provenance import PREDICATE_TYPE, broken_links, layers_of, read_statement
 from orchestrator.images.attest.sbom import PREDICATE_TYPE as SBOM_PREDICATE
 from orchestrator.images.attest.sbom import canonical, read_sbom
@@ -90,7 +90,7 @@ def _content_id(found: Evidence, wanted: Subject | None) -> Check:
     if not label:
         return _failed("content-id", "it has no label of mlorch")
     try:
-        inputs = json.loads(labels.get("org.mlorch.inputs", ""))
+        inputs = strict_json(labels.get("org.mlorch.inputs", ""))
         hashed = content_id({str(k): str(v) for k, v in inputs.items()})
     except (ValueError, AttributeError):
         hashed = ""
@@ -236,7 +236,7 @@ def _untrue(found: Evidence, stated: Iterable[bytes], verify: Verify) -> str:
     for data in stated:
         try:
             body = opened(data, verify)
-            kind = str(json.loads(body).get("predicateType"))
+            kind = str(strict_json(body.decode()).get("predicateType"))
         except (BadSignature, ValueError, AttributeError):
             continue  # somebody else's, perhaps: what counts is that ours are among them
         bodies.setdefault(kind, []).append(body)

@@ -13,6 +13,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.host.files import atomic_write_bytes, atomic_write_text
 from orchestrator.host.folders import cache_home, data_home
 from orchestrator.images.registry.manifests import digest_of
@@ -117,7 +118,7 @@ def from_files(digest: str, files: dict[str, bytes]) -> Documents | None:
 
 def _signature(data: bytes | None) -> Signature | None:
     try:
-        found = json.loads(data or b"null")
+        found = strict_json((data or b"null").decode())
         return Signature(**{key: base64.b64decode(found[key]) for key in ("payload", "signature")})
     except (ValueError, KeyError, TypeError):
         return None

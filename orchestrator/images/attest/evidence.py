@@ -109,7 +109,7 @@ def lay_out(registry: Registry, repository: str, manifest: Manifest, out: Path) 
         pack.add_index([manifest.descriptor()])
         for digest, described in wanted.items():
             blob = out.with_name("blob")
-            registry.get_blob(repository, digest, blob, limit=described.size or None)
+            registry.get_blob(repository, digest, blob, limit=described.size)
             pack.add_path(blob_name(digest), blob)
             blob.unlink()
         pack.add_data(blob_name(manifest.digest), manifest.data)

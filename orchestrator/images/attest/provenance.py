@@ -8,9 +8,9 @@ No host, path, user, time or secret is in it.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.images.attest.sbom import canonical
 from orchestrator.images.attest.subject import base_image, packages_of
 from orchestrator.plan.build.content import content_id
@@ -100,7 +100,7 @@ def read_statement(data: bytes, predicate_type: str) -> tuple[str, Mapping[str, 
 
     Raises `ValueError` where it is no in-toto statement with such a predicate about one subject.
     """
-    document = json.loads(data)
+    document = strict_json(data.decode())
     if not isinstance(document, dict) or document.get("_type") != STATEMENT_TYPE:
         raise ValueError(f"not a statement of type {STATEMENT_TYPE}")
     if document.get("predicateType") != predicate_type:

@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.images.attest.subject import base_image, packages_of
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Listed:
 
 def read_sbom(data: bytes) -> Listed:
     """What a CycloneDX document lists. Raises `ValueError` where it is none."""
-    document = json.loads(data)
+    document = strict_json(data.decode())
     if not isinstance(document, dict) or document.get("bomFormat") != "CycloneDX":
         raise ValueError("not a CycloneDX document")
     try:

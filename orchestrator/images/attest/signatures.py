@@ -10,11 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.strict_json import strict_json
+from orchestrator.host.files import read_given
 from orchestrator.images.attest.sbom import canonical
 
 if TYPE_CHECKING:
@@ -45,6 +48,11 @@ class Signer:
         from cryptography.hazmat.primitives.hashes import SHA256
 
         return self._key.sign(data, ECDSA(SHA256()))
+
+    @property
+    def public(self) -> Verifier:
+        """The public half."""
+        return Verifier(self._key.public_key())
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,11 @@ def load_signer(path: Path, password: Callable[[], str]) -> Signer:
     return Signer(key)
 
 
+def environment_password() -> str:
+    """The password that the environment has for keys, for who cannot ask."""
+    return os.environ.get(PASSWORD_VARIABLE, "")
+
+
 def signer_of(key: Path | str | None, password: Callable[[], str]) -> Signer | None:
     """The private key where one is named. Raises as `load_signer`."""
     return load_signer(Path(key), password) if key else None
@@ -166,8 +179,7 @@ def load_verifier(path: Path) -> Verifier:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            return stream.read(_LARGEST)
+        return read_given(path, _LARGEST)
     except OSError as error:
         raise _bad(path, error.strerror or str(error)) from None
 
@@ -202,7 +214,7 @@ def check_payload(payload: bytes, signature: bytes, digest: str, verify: Callabl
     if not verify(payload, signature):
         raise BadSignature("it was not made with this key, or what it signs was changed")
     try:
-        critical = json.loads(payload)["critical"]
+        critical = strict_json(payload.decode())["critical"]
         signed, kind = critical["image"]["docker-manifest-digest"], critical["type"]
         reference = str(critical["identity"]["docker-reference"])
     except (ValueError, KeyError, TypeError):
@@ -230,6 +242,25 @@ def envelope(body: bytes, sign: Callable[[bytes], bytes]) -> bytes:
     )
 
 
+def detached(kind: str, body: bytes, signer: Signer) -> bytes:
+    """A signature over ``body``, as a file of its own beside it; ``kind`` says what it is, and is signed too."""
+    signature = base64.b64encode(signer.sign(authenticated(kind, body))).decode()
+    return json.dumps({"payloadType": kind, "key": signer.public.fingerprint, "sig": signature}).encode() + b"\n"
+
+
+def require_detached(kind: str, body: bytes, data: bytes, verifier: Verifier) -> None:
+    """Raise `BadSignature` where ``data`` is no signature of that key over ``body``."""
+    try:
+        document = strict_json(data.decode())
+        signature = base64.b64decode(document["sig"], validate=True)
+        named, key = str(document["payloadType"]), str(document["key"])
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        raise BadSignature("it is no signature") from None
+    if named != kind or not verifier.verify(authenticated(kind, body), signature):
+        whose = f" (it names the key {key[:12]})" if key != verifier.fingerprint else ""
+        raise BadSignature(f"it was not made with this key, or what it signs was changed{whose}")
+
+
 def opened(data: bytes, verify: Callable[[bytes, bytes], bool] | None) -> bytes:
     """The statement in an envelope; with ``verify``, one of its signatures has to fit.
 
@@ -237,7 +268,7 @@ def opened(data: bytes, verify: Callable[[bytes, bytes], bool] | None) -> bytes:
         BadSignature: no envelope, or none of its signatures was made with the key.
     """
     try:
-        document = json.loads(data)
+        document = strict_json(data.decode())
         body = base64.b64decode(document["payload"], validate=True)
         kind = document["payloadType"]
         signatures = [base64.b64decode(each["sig"], validate=True) for each in document["signatures"]]

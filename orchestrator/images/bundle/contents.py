@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.images.layout.archive import broken, refused
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from orchestrator.facts.build import BuildPlan
 
 NAME = "mlorch-bundle.json"
+SIGNATURE = "mlorch-bundle.json.sig"
+"""Of the list, where a key signed it: the list has the hash of every other file, so that is a signature of all."""
+KIND = "application/vnd.mlorch.bundle+json"
 VERSION = 1
 ASSETS, DOCUMENTS, DEFINITIONS = "assets/", "documents/", "definitions/"
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -113,9 +117,9 @@ def from_bytes(data: bytes, path: Path) -> Contents:
         StepFailed: `bundle-version` for one of another version, `bad-archive` for anything that is no such list.
     """
     try:
-        document = json.loads(data)
+        document = strict_json(data.decode())
         version = document.pop("version")
-    except (ValueError, KeyError, AttributeError, RecursionError):
+    except (ValueError, KeyError, AttributeError):
         raise _broken(path, "it cannot be read") from None
     if version != VERSION:
         raise refused(

@@ -17,6 +17,7 @@ from orchestrator.images.bundle.contents import (
     ASSETS,
     DOCUMENTS,
     NAME,
+    SIGNATURE,
     BundledImage,
     Contents,
     from_bytes,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from orchestrator.images.layout.oci import LaidImage, LayerBlob
 
 
+_LARGEST_SIGNATURE = 1 << 16
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
     """A bundle that was looked through; ``images`` by their references."""
@@ -45,6 +49,12 @@ class Bundle:
         for name in sorted(self.contents.files):
             if name.startswith(path):
                 yield name, name.removeprefix(path)
+
+    def signed_list(self) -> tuple[bytes, bytes]:
+        """The list of contents as it stands there, and its signature; that is empty where nobody signed it."""
+        found = self.archive.find(SIGNATURE)
+        signature = b"" if found is None else self.archive.read(SIGNATURE, _LARGEST_SIGNATURE)
+        return self.archive.read(NAME), signature
 
     def documents(self, digest: str) -> dict[str, bytes]:
         """The files of the documents of an image."""
@@ -74,7 +84,7 @@ def checked(path: Path, say: Callable[[str], None] = lambda _line: None) -> Iter
 
 def _same_files(archive: Archive, contents: Contents) -> None:
     """Exactly the files of the list are there, each below a folder that a bundle has, with its size."""
-    there = archive.members.keys() - {NAME}
+    there = archive.members.keys() - {NAME, SIGNATURE}
     if extra := sorted(there - contents.files.keys()):
         raise refused(archive.path, f"`{extra[0]}` is in it, but not in its list")
     if missing := sorted(contents.files.keys() - there):

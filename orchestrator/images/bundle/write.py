@@ -14,11 +14,14 @@ from orchestrator import __version__
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.host.files import require_folder, write_failure
 from orchestrator.images.attest.evidence import stale
+from orchestrator.images.attest.signatures import detached
 from orchestrator.images.bundle.contents import (
     ASSETS,
     DEFINITIONS,
     DOCUMENTS,
+    KIND,
     NAME,
+    SIGNATURE,
     BundledAsset,
     BundledFile,
     BundledImage,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.store import Stored
     from orchestrator.engines import ImageMoves
+    from orchestrator.images.attest.signatures import Signer
     from orchestrator.images.bundle.contents import BundledPlan
     from orchestrator.images.layout.archive import Archive
     from orchestrator.images.layout.oci import LaidImage, Pack
@@ -54,6 +58,7 @@ class Order:
     definitions: tuple[Path, ...]
     documents: Callable[[str, str], Mapping[str, bytes]]
     say: Callable[[str], None] = field(default=lambda _line: None)
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +152,10 @@ def _write(stream: IO[bytes], order: Order, saved: Path, out: Path) -> Written:
             definitions=len(order.definitions),
             files={name: BundledFile(sha256=sha256, size=size) for name, (sha256, size) in pack.files.items()},
         )
-        pack.add_data(NAME, to_bytes(contents))
+        listed = to_bytes(contents)
+        pack.add_data(NAME, listed)
+        if order.signer is not None:
+            pack.add_data(SIGNATURE, detached(KIND, listed, order.signer))
     return Written(path=out, size=whole.count, sha256=whole.sha256, contents=contents)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import stat
 import tarfile
 import zlib
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Literal
 from orchestrator.errors import StepFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 BLOCK = 1 << 20
@@ -26,6 +27,8 @@ LARGEST_JSON = 16 << 20
 """Bytes of the largest document that is read into memory."""
 _LARGEST_HEADER = 1 << 20
 _LONGEST_NAME = 1024
+_NESTED = "extended headers are about extended headers, without end"
+"""tarfile reads such a header by calling itself."""
 _HEADERS = frozenset(
     {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 )
@@ -43,6 +46,16 @@ class CarefulInfo(tarfile.TarInfo):
 
 class _Unfit(tarfile.ReadError):
     """A member that no honest archive has; the text says why."""
+
+
+def require_plain(path: Path) -> None:
+    """Raise `StepFailed` for what is no plain file: a pipe or a device may never end."""
+    try:
+        kind = path.stat().st_mode
+    except OSError:
+        return  # whoever opens it tells why it cannot
+    if not stat.S_ISREG(kind):
+        raise broken(path, "it is no plain file")
 
 
 def refused(path: Path, why: str, *, slug: str = "hostile-archive") -> StepFailed:
@@ -150,6 +163,7 @@ def opened(path: Path, *, packed: bool = False) -> Iterator[Archive]:
             `hostile-archive` for names that lead elsewhere, links, devices, sparse files,
             names that come twice, and headers that claim too much.
     """
+    require_plain(path)
     try:
         mode: Literal["r:*", "r:"] = "r:*" if packed else "r:"
         tar = tarfile.open(path, mode=mode, tarinfo=CarefulInfo)  # noqa: SIM115 (closed below; the error is ours)
@@ -157,7 +171,9 @@ def opened(path: Path, *, packed: bool = False) -> Iterator[Archive]:
         raise StepFailed(f"there is no archive {path}", hint="check the path", slug="no-archive") from None
     except _Unfit as error:
         raise refused(path, str(error)) from None
-    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
+    except RecursionError:
+        raise refused(path, _NESTED) from None
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError) as error:
         raise broken(path, f"it is no {'' if packed else 'plain '}tar file ({error})") from None
     with tar:
         yield Archive(path=path, tar=tar, members=_members(path, tar))
@@ -181,13 +197,18 @@ def _members(path: Path, tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
             files[name] = member
     except _Unfit as error:
         raise refused(path, str(error)) from None
+    except RecursionError:
+        raise refused(path, _NESTED) from None
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError) as error:
         raise broken(path, f"it is cut short or broken ({error})") from None
-    for name in files:
-        parents = _parents(name)
-        if name in folders or any(parent in files for parent in parents):
-            raise refused(path, f"`{name}` is a file and a folder in it")
+    _require_apart(path, files, folders)
     return files
+
+
+def _require_apart(path: Path, files: Collection[str], folders: Collection[str]) -> None:
+    for name in files:
+        if name in folders or any(parent in files for parent in _parents(name)):
+            raise refused(path, f"`{name}` is a file and a folder in it")
 
 
 def _unfit(name: str, member: tarfile.TarInfo) -> str:

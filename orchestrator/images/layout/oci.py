@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.images.layout.archive import BLOCK, CarefulInfo, Hashing, broken, refused
 from orchestrator.images.registry.manifests import config_from, index_of
 
@@ -168,8 +169,8 @@ def small_blob(layout: Layout, descriptor: object) -> tuple[str, bytes]:
 
 def _document(layout: Layout, name: str, data: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = strict_json(data.decode())
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise broken(layout.path, f"{name} is no JSON object")
@@ -232,6 +233,8 @@ def layer_tar(content: Unpacked) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(fileobj=content, mode="r|", tarinfo=CarefulInfo) as tar:  # type: ignore[call-overload]  # it reads
             yield tar
+    except RecursionError:
+        raise refused(content.path, "a layer has extended headers about extended headers, without end") from None
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise broken(content.path, f"a layer is no tar file ({error})") from None
 

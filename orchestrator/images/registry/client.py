@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from orchestrator.engines import registry_failures as failures
 from orchestrator.errors import RegistryError
 from orchestrator.facts.references import is_digest
+from orchestrator.facts.sizes import whole_number
+from orchestrator.facts.strict_json import strict_json
+from orchestrator.http.answer import LARGEST_DOWNLOAD
 from orchestrator.http.client import Client
 from orchestrator.http.failures import HttpError
 from orchestrator.images.registry.manifests import (
@@ -38,7 +41,10 @@ if TYPE_CHECKING:
     from orchestrator.engines import RegistryAuth
     from orchestrator.http.answer import Answer
 
-_MANY_PAGES = 1000
+_MOST_PAGES, _MOST_NAMES, _LONGEST_LIST_S = 1000, 200_000, 120.0
+"""Of a list that comes in pages, each with the address of the next: some of these circles never close."""
+_NO_API = frozenset({400, 404, 405, 501})
+"""How registries answer that do not know the referrers API."""
 _NEXT = re.compile(r'<([^>]+)>;\s*rel="?next"?')
 
 
@@ -60,9 +66,9 @@ class Registry:
         """
         return cls(host, Transport.to(host, client or Client(), silence_s))
 
-    def auth(self) -> RegistryAuth | None:
+    def auth(self, repository: str = "") -> RegistryAuth | None:
         """The credentials kept for it, to hand to an engine that pulls or pushes itself."""
-        return self.transport.auth()
+        return self.transport.auth(repository)
 
     def ping(self) -> None:
         """Raises where it does not answer, or does not know us."""
@@ -115,8 +121,12 @@ class Registry:
             what = f"what {self.host} stored as {repository}:{reference}"
             raise failures.mismatch(what, f"it has the digest {stored}")
         subject = manifest.document.get("subject")
-        if subject is not None and "OCI-Subject" not in answer.headers:
-            self._add_referrer(repository, descriptor_from(subject).digest, manifest)
+        if subject is not None:
+            about = descriptor_from(subject).digest
+            # Some say that they keep it by its subject, and have nothing to ask for it.
+            listed = "OCI-Subject" in answer.headers and self._by_api(repository, about)
+            if not listed or manifest.digest not in {one.digest for one in listed}:
+                self._add_referrer(repository, about, manifest)
         return manifest.descriptor()
 
     # -- blobs ---------------------------------------------------------------------------
@@ -155,7 +165,9 @@ class Registry:
         begun = self._ask("POST", repository, "/blobs/uploads/", digest, expect=(201, 202), body=lambda: b"")
         if begun.status == 201:
             return made
-        address = urljoin(self.transport.address(f"/v2/{repository}/blobs/uploads/"), begun.headers.get("Location", ""))
+        address = self.transport.address(
+            f"/v2/{repository}/blobs/uploads/", following=begun.headers.get("Location", "")
+        )
         self.transport.ask(
             Call(
                 method="PUT",
@@ -180,37 +192,63 @@ class Registry:
         return self._pages("/v2/_catalog?n=1000", "", "repositories")
 
     def _pages(self, path: str, repository: str, key: str) -> tuple[str, ...]:
-        found: list[str] = []
-        for _ in range(_MANY_PAGES):
+        found: set[str] = set()
+        asked: set[str] = set()
+        until = time.monotonic() + _LONGEST_LIST_S
+        path = self.transport.address(path)
+        while path not in asked:
+            asked.add(path)
             answer = self.transport.ask(
                 Call(method="GET", path=path, what=f"the list of {key}", repository=repository, expect=(200, 404))
             )
             if answer.status == 404:
                 break
-            try:
-                found += [str(name) for name in json.loads(answer.content).get(key) or ()]
-            except (ValueError, AttributeError):
-                raise RegistryError(
-                    f"the registry {self.host} gives no list of {key}",
-                    hint="is it a registry?",
-                    slug="registry-refused",
-                ) from None
+            found.update(self._names(answer, key))
             following = _NEXT.search(answer.headers.get("Link", ""))
             if following is None:
                 break
-            path = urljoin(self.transport.address(path), following[1])
+            if len(asked) >= _MOST_PAGES or len(found) > _MOST_NAMES or time.monotonic() > until:
+                count = f"{len(found):,} on {len(asked):,} pages"
+                raise RegistryError(
+                    f"the registry {self.host} gives a list of {key} without end: {count}",
+                    hint="nothing was done with it; whoever runs the registry can say what is wrong there",
+                    slug="registry-refused",
+                )
+            path = self.transport.address(path, following=following[1])
         return tuple(sorted(found))
+
+    def _names(self, answer: Answer, key: str) -> list[str]:
+        """The names on one page of a list."""
+        try:
+            names = strict_json(answer.text).get(key) or []
+            if isinstance(names, list) and all(isinstance(name, str) for name in names):
+                return names
+        except (ValueError, AttributeError):
+            pass
+        raise RegistryError(
+            f"the registry {self.host} gives no list of {key}", hint="is it a registry?", slug="registry-refused"
+        )
 
     # -- referrers -----------------------------------------------------------------------
 
     def referrers(self, repository: str, digest: str) -> tuple[Descriptor, ...]:
-        """What was attached to a manifest (SBOM, provenance, signature): by the API of OCI 1.1, else by its tag."""
+        """What was attached to a manifest (SBOM, provenance, signature): by the API of OCI 1.1, and by its tag.
+
+        Both are asked: what was attached before a registry learned the API has its tag only.
+        """
+        by_api = self._by_api(repository, digest) or ()
+        known = {one.digest for one in by_api}
+        return (*by_api, *(one for one in self._tagged_referrers(repository, digest) if one.digest not in known))
+
+    def _by_api(self, repository: str, digest: str) -> tuple[Descriptor, ...] | None:
+        """What the API of OCI 1.1 lists, on its first page; None where a registry has no such API."""
+        expect = (200, *_NO_API)
         answer = self._ask(
-            "GET", repository, f"/referrers/{_path(digest)}", digest, expect=(200, 404), headers={"Accept": OCI_INDEX}
+            "GET", repository, f"/referrers/{_path(digest)}", digest, expect=expect, headers={"Accept": OCI_INDEX}
         )
-        if answer.status == 200 and _media_type(answer) == OCI_INDEX:
-            return Manifest(media_type=OCI_INDEX, data=answer.content).manifests()
-        return self._tagged_referrers(repository, digest)
+        if answer.status != 200 or _media_type(answer) != OCI_INDEX:
+            return None
+        return Manifest(media_type=OCI_INDEX, data=answer.content).manifests()
 
     def _tagged_referrers(self, repository: str, digest: str) -> tuple[Descriptor, ...]:
         tag = referrers_tag(digest)
@@ -247,7 +285,7 @@ class Registry:
     def _blocks(self, answer: Answer, limit: int | None, what: str) -> Iterator[bytes]:
         """The body as it comes; one that is too large is stopped."""
         try:
-            yield from answer.blocks(limit)
+            yield from answer.blocks(LARGEST_DOWNLOAD if limit is None else limit)
         except HttpError as error:
             if error.slug == "http-size":
                 raise RegistryError(
@@ -277,8 +315,7 @@ def _media_type(answer: Answer) -> str:
 
 
 def _length(answer: Answer) -> int:
-    text = answer.headers.get("Content-Length", "")
-    return int(text) if text.isdigit() else 0
+    return whole_number(answer.headers.get("Content-Length", "")) or 0
 
 
 def _hash(like: str, data: bytes) -> str:

@@ -16,6 +16,7 @@ from orchestrator.facts.references import DOCKER_HUB
 from orchestrator.host.command import find_program, run_program
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from orchestrator.host.site import SiteConfig
@@ -24,15 +25,18 @@ _HUB_KEY = "https://index.docker.io/v1/"
 _HELPER_S = 30.0
 
 
-def credentials(host: str, site: SiteConfig) -> RegistryAuth | None:
+def credentials(host: str, site: SiteConfig, repository: str = "") -> RegistryAuth | None:
     """The credentials for a registry, from the first file that knows it; None where none does.
+
+    Of several in one file those count that are kept for the longest beginning of ``HOST/REPOSITORY``, as
+    podman has it; where no repository is meant, those of the registry itself, else any of it.
 
     Raises:
         RegistryError: `registry-credentials`, a helper that a file names is missing or fails.
     """
     for path in site.registry_logins:
         document = _document(path)
-        if document is not None and (found := _in_file(document, host, path)) is not None:
+        if document is not None and (found := _in_file(document, host, repository, path)) is not None:
             return found
     return None
 
@@ -45,16 +49,17 @@ def _document(path: Path) -> dict[str, object] | None:
     return document if isinstance(document, dict) else None
 
 
-def _in_file(document: dict[str, object], host: str, path: Path) -> RegistryAuth | None:
+def _in_file(document: dict[str, object], host: str, repository: str, path: Path) -> RegistryAuth | None:
     keys = _keys(host)
     helpers = _table(document.get("credHelpers"))
     for key in keys:
         if isinstance(helper := helpers.get(key), str):
             return _ask_helper(helper, key, path)
     auths = _table(document.get("auths"))
-    entry = next((_table(auths[key]) for key in auths if _plain(key) in keys or key in keys), None)
-    if entry:
-        return _entry(entry)
+    for key in _keys_of(auths, keys, repository):
+        entry = _table(auths[key])
+        if entry:
+            return _entry(entry)
     store = document.get("credsStore")
     # Without an entry the store is still asked: `docker login` with a store leaves an empty entry or none.
     return _ask_helper(store, keys[0], path) if isinstance(store, str) and store else None
@@ -64,9 +69,23 @@ def _keys(host: str) -> tuple[str, ...]:
     return (_HUB_KEY, "index.docker.io", DOCKER_HUB) if host == DOCKER_HUB else (host,)
 
 
-def _plain(key: str) -> str:
-    """A key of `auths` without the scheme and path that old clients wrote."""
-    return key.partition("://")[2].partition("/")[0] if "://" in key else key
+def _keys_of(auths: Iterable[str], hosts: tuple[str, ...], repository: str) -> list[str]:
+    """The keys of `auths` that are about a registry, those first that are meant the most."""
+    found = []
+    for key in auths:
+        host, namespace = _split(key)
+        if key not in hosts and host not in hosts:
+            continue
+        if not repository or f"{repository}/".startswith(f"{namespace}/" if namespace else ""):
+            found.append((-len(namespace) if repository else len(namespace), key))
+    return [key for _, key in sorted(found)]
+
+
+def _split(key: str) -> tuple[str, str]:
+    """The host and the namespace in a key (``HOST``, ``HOST/``, ``HOST/team``); the path of an address is none."""
+    scheme, _, rest = key.rpartition("://")
+    host, _, path = rest.partition("/")
+    return host, "" if scheme else path.strip("/")
 
 
 def _entry(entry: dict[str, object]) -> RegistryAuth | None:

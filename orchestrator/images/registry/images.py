@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import RegistryError
 from orchestrator.facts.references import parse_reference
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.images.registry.client import Registry
 from orchestrator.images.registry.manifests import config_from
 
@@ -56,8 +56,8 @@ def image_config(registry: Registry, repository: str, manifest: Manifest) -> Ima
     """What the configuration of an image says; empty where it is none. Raises `RegistryError` as the client."""
     data = registry.read_blob(repository, manifest.config().digest)
     try:
-        return config_from(json.loads(data))
-    except (ValueError, RecursionError):
+        return config_from(strict_json(data.decode()))
+    except ValueError:
         return config_from(None)
 
 

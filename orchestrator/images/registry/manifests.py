@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import RegistryError
+from orchestrator.facts.references import is_digest
+from orchestrator.facts.strict_json import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,9 +65,9 @@ class Manifest:
     def document(self) -> dict[str, object]:
         """The bytes as JSON; `RegistryError` (`bad-manifest`) where they are no object."""
         try:
-            found = json.loads(self.data)
-        except ValueError:
-            found = None
+            found = strict_json(self.data.decode())
+        except ValueError as error:  # what is no UTF-8 is one too
+            raise RegistryError(f"the manifest {self.digest} is not JSON: {error}", slug="bad-manifest") from None
         if not isinstance(found, dict):
             raise RegistryError(f"the manifest {self.digest} is no JSON object", slug="bad-manifest")
         return found
@@ -116,7 +118,7 @@ def index_of(members: tuple[Descriptor, ...]) -> Manifest:
 
 def descriptor_from(value: object) -> Descriptor:
     """A descriptor as a manifest holds it. Raises `RegistryError` (`bad-manifest`)."""
-    if not isinstance(value, dict) or not isinstance(value.get("digest"), str):
+    if not isinstance(value, dict) or not isinstance(value.get("digest"), str) or not is_digest(value["digest"]):
         raise RegistryError("a manifest holds something that is no descriptor", slug="bad-manifest")
     size = value.get("size")
     platform = value.get("platform")
@@ -124,7 +126,7 @@ def descriptor_from(value: object) -> Descriptor:
     return Descriptor(
         media_type=str(value.get("mediaType") or ""),
         digest=value["digest"],
-        size=size if isinstance(size, int) else 0,
+        size=size if type(size) is int and size >= 0 else 0,
         platform=_platform(platform) if isinstance(platform, dict) else "",
         artifact_type=str(value.get("artifactType") or ""),
         annotations={str(k): str(v) for k, v in annotations.items()} if isinstance(annotations, dict) else {},

@@ -6,16 +6,16 @@ not: who waited once for half a minute should hear of it.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from orchestrator.engines import registry_failures as failures
 from orchestrator.engines.registry_trust import context, scheme
 from orchestrator.facts.references import api_host, is_loopback
-from orchestrator.http.client import Client, Request, basic
+from orchestrator.facts.strict_json import strict_json
+from orchestrator.http.client import Client, Request, basic, joined, origin
 from orchestrator.http.failures import HttpError, Limits, Retries, passing_status
 from orchestrator.images.registry.credentials import credentials
 
@@ -60,8 +60,8 @@ class Transport:
     host: str
     client: Client = field(repr=False)
     _base: str = ""
-    _auth: RegistryAuth | None = field(default=None, repr=False)
-    _asked_auth: bool = False
+    _auth: dict[str, RegistryAuth | None] = field(default_factory=dict, repr=False)
+    """The credentials by repository."""
     _headers: dict[str, str] = field(default_factory=dict, repr=False)
     """The Authorization header by repository ("" for the registry itself)."""
 
@@ -93,24 +93,38 @@ class Transport:
                 return answer
             if passing_status(answer.status) and not failures.is_full(answer):
                 raise answer.failure()
-            raise failures.from_answer(self.host, call.what, answer, known=self._auth is not None)
+            raise failures.from_answer(self.host, call.what, answer, known=self._is_known(call.repository))
 
         try:
             return self.client.patiently(once)
         except HttpError as error:
             if error.answer is not None:
-                raise failures.from_answer(self.host, call.what, error.answer, known=self._auth is not None) from None
+                known = self._is_known(call.repository)
+                raise failures.from_answer(self.host, call.what, error.answer, known=known) from None
             raise self.failure(error) from None
 
     def failure(self, error: HttpError) -> RegistryError:
         """What broke on the way, as an error of this registry."""
         return failures.from_http(self.host, error)
 
-    def address(self, path: str) -> str:
-        """A path of this registry as a whole address; one that is whole already stays."""
-        if path.startswith(("http://", "https://")):
-            return path
-        return f"{self.base()}{path}"
+    def address(self, path: str, following: str = "") -> str:
+        """A path of this registry as a whole address; one that is whole already stays, and never loses its TLS.
+
+        ``following`` is where the answer to that path sends us.
+
+        A registry behind a proxy that ends TLS often calls itself http: that is asked with https all the same.
+        Raises `RegistryError`: `registry-unsafe` for http to another server, `registry-down` for what is no address.
+        """
+        base = urlsplit(self.base())
+        try:
+            found = urlsplit(joined(joined(f"{self.base()}/", path), following))
+        except HttpError as error:
+            raise self.failure(error) from None
+        if found.scheme == "http" and base.scheme == "https":
+            if found.hostname != base.hostname or found.port not in {None, 80, base.port}:
+                raise failures.unsafe(self.host, found.hostname or "nowhere")
+            found = base._replace(path=found.path, query=found.query)
+        return urlunsplit(found)
 
     def base(self) -> str:
         """``SCHEME://HOST`` of the registry's API."""
@@ -119,11 +133,15 @@ class Transport:
             self._base = f"{scheme(host, self.client.site)}://{host}"
         return self._base
 
-    def auth(self) -> RegistryAuth | None:
-        """The credentials that are kept for this registry."""
-        if not self._asked_auth:
-            self._auth, self._asked_auth = credentials(self.host, self.client.site), True
-        return self._auth
+    def auth(self, repository: str = "") -> RegistryAuth | None:
+        """The credentials that are kept for this registry, or for a repository of it."""
+        if repository not in self._auth:
+            self._auth[repository] = credentials(self.host, self.client.site, repository)
+        return self._auth[repository]
+
+    def _is_known(self, repository: str) -> bool:
+        """Whether credentials were looked for and found."""
+        return self._auth.get(repository) is not None
 
     # -- one request -------------------------------------------------------------------
 
@@ -134,8 +152,8 @@ class Transport:
         )
 
     def _authorization(self, call: Call) -> dict[str, str]:
-        """The header for a request; nothing for an address of somebody else."""
-        if urlsplit(self.address(call.path)).netloc != urlsplit(self.base()).netloc:
+        """The header for a request; nothing for an address of somebody else: another scheme, host or port."""
+        if origin(self.address(call.path)) != origin(self.base()):
             return {}
         value = self._headers.get(call.repository)
         return {"Authorization": value} if value else {}
@@ -147,8 +165,8 @@ class Transport:
         match = _CHALLENGE.match(answer.headers.get("WWW-Authenticate", ""))
         if match is None:
             return False
-        answer.content  # noqa: B018 (read to its end, it gives the connection back; and it may be shown later)
-        auth = self.auth()
+        answer.beginning()  # read to its end, it gives the connection back; and it may be shown later
+        auth = self.auth(repository)
         if match["scheme"].lower() == "basic":
             header = basic(auth.username, auth.password) if auth is not None and auth.password else ""
         else:
@@ -161,17 +179,25 @@ class Transport:
     def _bearer(self, fields: Mapping[str, str], auth: RegistryAuth | None) -> str:
         """A header with a token of the token server that a challenge names; empty where it gives none."""
         realm = fields.get("realm", "")
-        address = urlsplit(realm)
+        try:
+            address = urlsplit(joined(f"{self.base()}/", realm))
+        except HttpError:
+            return ""
         if address.scheme != "https" and not (address.scheme == "http" and is_loopback(address.netloc)):
             return ""  # a password never goes over a wire in the clear
         asked = {key: fields[key] for key in ("service", "scope") if fields.get(key)}
         answer = self.client.send(_token_request(realm, asked, auth))
         try:
-            found = json.loads(answer.content) if answer.status == 200 else {}
+            found = strict_json(answer.text) if answer.status == 200 else {}
             token = found.get("token") or found.get("access_token")
         except (ValueError, AttributeError):
             return ""
-        return f"Bearer {token}" if token else ""
+        return f"Bearer {token}" if _is_token(token) else ""
+
+
+def _is_token(token: object) -> bool:
+    """Whether this can stand in a header."""
+    return isinstance(token, str) and token.isascii() and token.isprintable() and token != ""
 
 
 def _token_request(realm: str, asked: Mapping[str, str], auth: RegistryAuth | None) -> Request:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.store import Store
@@ -12,7 +12,8 @@ from orchestrator.host.folders import cache_home, data_home
 from orchestrator.images.attest.attach import as_attached
 from orchestrator.images.attest.check import Evidence, check_signature
 from orchestrator.images.attest.documents import documents, find_documents, from_files
-from orchestrator.images.bundle.contents import bundled_plan
+from orchestrator.images.attest.signatures import BadSignature, require_detached
+from orchestrator.images.bundle.contents import KIND, bundled_plan
 from orchestrator.images.bundle.load import (
     definitions_name,
     load_assets,
@@ -35,22 +36,26 @@ if TYPE_CHECKING:
 
     from orchestrator.assets.store import Stored
     from orchestrator.facts.build import BuildPlan
-    from orchestrator.images.attest.signatures import Verifier
+    from orchestrator.images.attest.signatures import Signer, Verifier
     from orchestrator.images.bundle.contents import BundledPlan
     from orchestrator.images.bundle.read import Bundle
     from orchestrator.operations.progress import Progress, Talk
 
 
-def bundle(context: Context, selections: Sequence[Selection], output: Path, progress: Progress) -> Written:
+def bundle(
+    context: Context, selections: Sequence[Selection], output: Path, progress: Progress, signer: Signer | None = None
+) -> Written:
     """Build and fetch what is missing, and write images, models, data, recipes, locks and documents into one file.
 
-    A file at ``output`` is replaced when the new one is whole.
+    With a signer its list of contents is signed, and by that everything in it. A file at ``output`` is replaced when
+    the new one is whole.
 
     Raises:
         UsageError: `base-path`, a base from a path, which no other machine has; `missing-path`, `exists`.
         StepFailed, AssetError, RegistryError, EngineError: as build, fetch and `images.bundle.write`.
     """
-    return write(output, _order(context, selections, progress), context.engine)
+    order = replace(_order(context, selections, progress), signer=signer)
+    return write(output, order, context.engine)
 
 
 def _order(context: Context, selections: Sequence[Selection], progress: Progress) -> Order:
@@ -131,7 +136,7 @@ class LoadResult:
 def load(file: Path, talk: Talk, *, recipes: tuple[str, ...] = (), verifier: Verifier | None = None) -> LoadResult:
     """Take images, models, data and documents of a bundle in; every byte is checked before anything is used.
 
-    With a verifier every image has to be signed with its key, else nothing is taken in.
+    With a verifier its list of contents and every image have to be signed with its key, else nothing is taken in.
 
     Raises:
         StepFailed: `signature`; `other-version`, no recipes here or in the bundle plan these images; the
@@ -145,11 +150,12 @@ def load(file: Path, talk: Talk, *, recipes: tuple[str, ...] = (), verifier: Ver
 
 
 def _require_signed(bundle: Bundle, verifier: Verifier) -> None:
-    """Every image is signed with the key, and so are its documents.
+    """The list of all that is in the bundle is signed with the key, and so is every image with its documents.
 
     Raises:
         StepFailed: `signature`; nothing was taken in yet.
     """
+    _require_signed_list(bundle, verifier)
     for image in bundle.images.values():
         attached = as_attached(from_files(image.digest, bundle.documents(image.digest)))
         found = Evidence(image=image, asked=image.digest, packages={}, attached=attached, published=True)
@@ -160,6 +166,21 @@ def _require_signed(bundle: Bundle, verifier: Verifier) -> None:
                 hint="nothing was taken in; `mlorch images sign --key KEY` before `bundle` signs the images",
                 slug="signature",
             )
+
+
+def _require_signed_list(bundle: Bundle, verifier: Verifier) -> None:
+    """Recipes, models and data of a bundle have no signature of their own: that of its list covers them."""
+    listed, signature = bundle.signed_list()
+    try:
+        if not signature:
+            raise BadSignature("it is not there")  # noqa: TRY301 (one place that explains)
+        require_detached(KIND, listed, signature, verifier)
+    except BadSignature as error:
+        raise StepFailed(
+            f"{bundle.archive.path}: the signature of its list of contents: {error}",
+            hint="nothing was taken in; `mlorch images bundle --key KEY` signs all that is in one, its recipes too",
+            slug="signature",
+        ) from None
 
 
 def _take(bundle: Bundle, recipes: tuple[str, ...], talk: Talk) -> LoadResult:

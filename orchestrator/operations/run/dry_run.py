@@ -91,6 +91,7 @@ def dry_run_document(
                 "provenance": dict(step.provenance),
                 "devices": asdict(step.device_injection),
                 "deviations": list(step.deviations),
+                "limit": None if step.limit is None else asdict(step.limit),
             }
             for step in steps
             for container in step.containers

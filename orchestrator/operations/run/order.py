@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import MlorchError
@@ -12,8 +13,7 @@ from orchestrator.operations.run.processors import with_processors
 from orchestrator.operations.run.rates import lacks_rate, measured_rate, next_settings, rate_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Progress, Talk
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.run.processors import HeldProcessors
     from orchestrator.operations.run.request import RunRequest
     from orchestrator.plan.run.cells import Cell
+    from orchestrator.results.store import Store
     from orchestrator.results.summary import Summary
     from orchestrator.runs.runner import Outcome, Watcher
 
@@ -46,18 +47,31 @@ def run(
     from orchestrator.host.process import signals_interrupt, this_user
     from orchestrator.operations.run.endpoint import ready_endpoint
 
+    sign = _signing(request)
     with signals_interrupt(), ready_endpoint(request, this_user().inside) as endpoint:
         prepared = prepare(context, request, progress, watcher, endpoint)
         with with_processors(prepared, progress, held) as ready:
             _warm_report_later()
             try:
                 for outcome in outcomes(ready, progress):
-                    summary = _reported(outcome)
+                    summary = _reported(outcome, ready.runner.store)
+                    sign(outcome.folder)
                     ready.runner.engine.wait_removed()
                     yield summary
             finally:
                 ready.runner.kept.end()
                 ready.runner.engine.wait_removed()
+
+
+def _signing(request: RunRequest) -> Callable[[Path], object]:
+    """What signs the record in a folder: with the key that is asked for, which is read before anything runs."""
+    if not request.sign_key:
+        return lambda _folder: None
+    from orchestrator.images.attest.signatures import environment_password, load_signer
+    from orchestrator.results.verify.signature import sign_record
+
+    signer = load_signer(Path(request.sign_key), environment_password)
+    return lambda folder: sign_record(folder, signer)
 
 
 def _warm_report_later() -> None:
@@ -69,13 +83,20 @@ def _warm_report_later() -> None:
     timer.start()
 
 
-def _reported(outcome: Outcome) -> Summary:
-    """The summary of a test, with its report written; a report that cannot be made spoils no result."""
+def _reported(outcome: Outcome, store: Store) -> Summary:
+    """The summary of a test, with its report written and its hash kept; one that cannot be made spoils no result."""
+    from orchestrator.facts.containers import RECORD
+    from orchestrator.host.left_behind import give
+    from orchestrator.host.process import this_user
     from orchestrator.results.store import REPORT
     from orchestrator.results.summary import summarise
+    from orchestrator.runs.folder import with_report
 
     summary = summarise(outcome.record, outcome.folder)
-    write_report(outcome.folder / REPORT, [summary])
+    if write_report(outcome.folder / REPORT, [summary]) is not None:
+        with contextlib.suppress(MlorchError, OSError):
+            store.finish(with_report(outcome.record, outcome.folder))
+            give(outcome.folder / RECORD, this_user().owner)
     return summary
 
 

@@ -103,6 +103,7 @@ class PlannedRun:
         request, tuned = self.request, self.stored(planned, cell.scenario)
         choices = Choices(
             min_duration_ms=request.min_duration_ms,
+            timeout_s=request.timeout_s,
             official=request.official,
             target_qps=request.target_qps,
             # What this system stored for exactly this image.

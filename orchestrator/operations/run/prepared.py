@@ -221,7 +221,7 @@ def _require_disk(request: RunRequest) -> None:
 
     folder = request.results if request.results.exists() else request.results.resolve().parent
     free = free_bytes(folder)
-    if free < LEAST_DISK:
+    if free is not None and free < LEAST_DISK:
         raise StepFailed(
             f"only {free / 2**20:.0f} MiB are free below {folder}; a run needs {LEAST_DISK // 2**20} MiB",
             hint="free some space there, or put results elsewhere with -o",

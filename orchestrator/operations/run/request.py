@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import UsageError
 from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.facts.times import seconds_of
 from orchestrator.operations.plan_cache import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy, option, words_of
 from orchestrator.operations.run.endpoint import check_endpoint
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MODES = ("performance", "accuracy", "all")
 RESULTS = Path("results")
 COMMAND_LINE = ("mlorch", "run")
+LONGEST_S = 366 * 86400
 API = ("api.run",)
 """How a record's command line begins where a Python program asked for the run."""
 
@@ -49,6 +51,8 @@ class RunRequest:
     mode: str = option("--mode", "all")
     round: str = option("--round", "")
     duration: str | None = option("--duration", None)
+    timeout: str | None = option("--timeout", None)
+    """How long each test may take, as ``90m`` or ``12h``; a day and more without."""
     official: bool = option("--official", default=False)
     target_qps: float | None = option("--target-qps", None)
     find: bool = option("--find", default=False)
@@ -69,6 +73,9 @@ class RunRequest:
     endpoint_key_file: str = option("--endpoint-key-file", "")
     endpoint_key_env: str = option("--endpoint-key-env", "")
     endpoint_ca_file: str = option("--endpoint-ca-file", "")
+    sign_key: str = option("--sign-key", "")
+    """The file of a private key that every record is signed with when its run has ended; its password is the
+    variable MLORCH_KEY_PASSWORD's."""
     data: tuple[str, ...] = option("--data", ())
     """``NAME=FOLDER`` each: a model or dataset that is on this host already."""
     base_source: str = option("--base-source", "")
@@ -87,6 +94,19 @@ class RunRequest:
         return None if self.duration is None else duration_ms(self.duration)
 
     @property
+    def timeout_s(self) -> int | None:
+        """The seconds that a test may take; None where nothing was said. Raises `UsageError` [timeout-syntax]."""
+        if self.timeout is None:
+            return None
+        try:
+            found = seconds_of(self.timeout.strip())
+        except ValueError:
+            found = 0
+        if not 0 < found <= LONGEST_S:
+            raise UsageError(f"`{self.timeout}` is no time limit", hint="write 600s, 90m or 12h", slug="timeout-syntax")
+        return found
+
+    @property
     def role_names(self) -> frozenset[str]:
         """The roles that were named."""
         return frozenset(name.strip() for name in self.roles.split(",") if name.strip())
@@ -102,7 +122,7 @@ def checked(request: RunRequest) -> RunRequest:
 
     Raises:
         UsageError: `unknown-scenario`, `unknown-mode`, `target-qps`, `devices-syntax`,
-            `cpus-syntax`, `duration`; options that exclude each other.
+            `cpus-syntax`, `duration`, `timeout-syntax`; options that exclude each other.
     """
     request = replace(
         request,
@@ -125,7 +145,7 @@ def checked(request: RunRequest) -> RunRequest:
         raise UsageError("--find and --target-qps exclude each other", hint="give one of them")
     check_endpoint(request)
     parse(request.devices)
-    _ = request.min_duration_ms  # refuses what is no duration
+    _ = request.min_duration_ms, request.timeout_s  # refuse what is no time
     if request.find and request.mode == "accuracy":
         raise UsageError("--find measures performance, and --mode says accuracy only", hint="leave --mode out")
     return request

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostLimitError
@@ -78,9 +80,22 @@ def _mounts(workload: Workload, environment: RunEnvironment, cell: Cell, identif
 
 
 def artifacts_folder(root: str, workload: Workload, cell: Cell) -> str:
-    """Where a test's compiled engines and quantised weights stay: of this image (by content id), for this step only."""
+    """Where a test's compiled engines and quantised weights stay: of this image (by content id), for this step only.
+
+    Two recipes may give a benchmark one name and the same image: what they let run in it is part of the name too.
+    """
     content_id = workload.image.rpartition(":")[2]
-    return f"{root}/{content_id}/{workload.benchmark.name}-{workload.target.name}-{cell.scenario}".lower()
+    name = f"{workload.benchmark.name}-{workload.target.name}-{cell.scenario}".lower()
+    return f"{root}/{content_id}/{name}-{_work_key(workload)}"
+
+
+def _work_key(workload: Workload) -> str:
+    """A hash of what writes the artefacts and of what it makes them: program, parameters, model and data."""
+    program = workload.harness.model_dump(mode="json", exclude={"title"})
+    files = {one.path: one.sha256 for asset in (workload.model, workload.dataset) for one in asset.outputs}
+    parameters = {name: chosen.value for name, chosen in workload.parameters.items()}
+    text = json.dumps([program, files, parameters, workload.framework, workload.arch], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _tmpfs(memory: int, user: str) -> dict[str, str]:

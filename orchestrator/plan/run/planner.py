@@ -15,16 +15,19 @@ from orchestrator.plan.run.devices import Devices, plan_devices
 from orchestrator.plan.run.endpoint import as_endpoint_client, endpoint_deviations, endpoint_settings
 from orchestrator.plan.run.external.plan import plan_external
 from orchestrator.plan.run.external.values import external_test
+from orchestrator.plan.run.limits import time_limit
 from orchestrator.plan.run.processors import cpu_set
 from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, plan_roles
 from orchestrator.plan.run.scoring import scoring_container
 from orchestrator.plan.run.settings import settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.facts.containers import ContainerSpec
+    from orchestrator.facts.external import ExternalRun
+    from orchestrator.facts.runs import TimeLimit
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.settings import Choices
     from orchestrator.plan.run.workload import RunEnvironment, Workload
@@ -85,7 +88,14 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         roles=roles,
         endpoint=environment.endpoint,
         role_deviations=_deviations(workload, environment),
+        limit=_limit(settings, choices, external),
     )
+
+
+def _limit(settings: Mapping[str, object], choices: Choices, external: ExternalRun | None) -> TimeLimit:
+    loadgen = settings["loadgen"]
+    assert isinstance(loadgen, dict)  # as `settings_of` makes it
+    return time_limit(loadgen, choices.timeout_s, is_ours=external is None)
 
 
 def _parameter_sources(workload: Workload, names: Iterable[str]) -> dict[str, str]:

@@ -58,6 +58,8 @@ class Choices:
     """What an earlier test of the same run measured: a rate that was too high, halved."""
     searched: Mapping[str, object] = field(default_factory=dict)
     """The same of a rate that was searched: a test of it was INVALID, and it is lower now."""
+    timeout_s: int | None = None
+    """How long a test may take; None where nobody said."""
 
 
 def settings_of(

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.neutral import one_line
+from orchestrator.facts.strict_json import strict_json
+from orchestrator.host.untrusted import UnreadableFile, opened, require_dense
 from orchestrator.results import loadgen
 from orchestrator.results.figures import read_figures_again
-from orchestrator.results.verify.fault import Fault, document_of, lookup, samples_expected
+from orchestrator.results.verify.fault import Fault, lookup, samples_expected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import BinaryIO
 
 
 _LARGEST_ACCURACY = 2**30
+_LARGEST_WHOLE = 2**23
+_LONGEST_ANSWER = 2**24
+_MOST_ANSWERS = 2_000_000
 
 
 def accuracy_faults(folder: Path, labels: Path | None, harness: Mapping[str, object]) -> Iterator[Fault]:
     """The accuracy log holds every sample of the dataset once, and gives the accuracy that was recorded."""
-    entries = document_of(folder, loadgen.ACCURACY, _LARGEST_ACCURACY)
-    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
+    entries = _entries(folder)
+    if entries is None:
         yield Fault(file=loadgen.ACCURACY, message="not a list of LoadGen's entries")
         return
     if harness.get("external"):
@@ -40,6 +47,36 @@ def accuracy_faults(folder: Path, labels: Path | None, harness: Mapping[str, obj
         yield Fault(file="harness.json", message=message)
     if labels is not None:
         yield from _top1(entries, claimed, labels)
+
+
+def _entries(folder: Path) -> list[dict[str, object]] | None:
+    """The answers of the accuracy log; None where it is no list of them.
+
+    A large one is read line by line, as LoadGen writes it: what a gigabyte of JSON becomes at once no machine bears.
+    """
+    try:
+        with opened(folder, loadgen.ACCURACY, _LARGEST_ACCURACY) as stream:
+            require_dense(stream, folder, loadgen.ACCURACY)
+            if os.fstat(stream.fileno()).st_size > _LARGEST_WHOLE:
+                return _by_line(stream)
+            found = strict_json(stream.read(_LARGEST_WHOLE + 1).decode())
+    except (UnreadableFile, ValueError):
+        return None
+    return found if isinstance(found, list) and all(map(_is_entry, found)) else None
+
+
+def _by_line(stream: BinaryIO) -> list[dict[str, object]] | None:
+    """Raises ValueError for a line that is none."""
+    found: list[dict[str, object]] = []
+    for line in iter(lambda: stream.readline(_LONGEST_ANSWER), b""):
+        text = line.strip().removesuffix(b",")
+        if text in {b"[", b"]", b""}:
+            continue
+        entry = strict_json(text.decode())
+        if not _is_entry(entry) or len(found) >= _MOST_ANSWERS:
+            return None
+        found.append(entry)
+    return found
 
 
 def _counted_accuracy(entries: list[dict[str, object]], figures: list[object]) -> Iterator[Fault]:

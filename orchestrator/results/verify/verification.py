@@ -15,9 +15,10 @@ from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.untrusted import UnreadableFile, hash_file, names_below, read_text
 from orchestrator.results import loadgen
 from orchestrator.results.measure import harness_document, measure
-from orchestrator.results.store import REPORT
+from orchestrator.results.store import REPORT, SIGNATURE
 from orchestrator.results.verify.accuracy import accuracy_faults
 from orchestrator.results.verify.fault import Fault, document_of, lookup, samples_expected
+from orchestrator.results.verify.rest import rest_of_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,10 +34,14 @@ _KEPT_LATER = (
     "measured.loadgen.total_samples",
     "measured.loadgen.token_latency_ns.",
     "measured.accuracy.interval.",
+    "measured.loadgen.warnings.",
 )
 """How the names of figures begin that older records do not have."""
 _MOST_NAMED = 100
 """Files too many that are named one by one."""
+UNSIGNED = "its files agree with its record; whoever can write there could have made both (`results sign`, `--key`)"
+SIGNED = "its record is as somebody with this key signed it, and its files are those of the record"
+"""What it proves that nothing is wrong, without a key and with one."""
 _SETTINGS = ("run_id", "benchmark", "scenario", "mode")
 
 
@@ -48,6 +53,8 @@ class Verification:
     folder: Path
     checked: tuple[str, ...]
     faults: tuple[Fault, ...]
+    signed: bool | None = None
+    """Whether its record was signed with the key that was given; None without one."""
 
     @property
     def ok(self) -> bool:
@@ -72,7 +79,7 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
     except StepFailed as exc:
         return _without_record(folder, exc.message)
     checked, faults = ["the record's seal"], list(_record(document, record, folder))
-    checked.append(f"sha256 of {len(record.files)} files")
+    checked.append(f"sha256 of {len(record.files) + (record.rest.count if record.rest else 0):,} files")
     faults += _files(record, folder)
     if record.status == "done":
         harness = harness_document(folder)
@@ -117,9 +124,18 @@ def _files(record: RunRecord, folder: Path) -> Iterator[Fault]:
 
 
 def _added(record: RunRecord, folder: Path) -> Iterator[Fault]:
-    """Files that the record does not know, neither with a hash nor as something that has none."""
-    ours = {RECORD, REPORT, *record.files}
+    """Files that the record does not know, neither with a hash nor as something that has none.
+
+    In records before mlorch hashed reports and files whose names begin with a dot, these may come later.
+    """
+    ours = {RECORD, REPORT, SIGNATURE, *record.files}
     names = [name for name in names_below(folder) if name not in ours and neutral(name) not in record.left]
+    if record.rest is not None:
+        found = rest_of_files(folder, names)
+        if found != record.rest:
+            message = f"the {record.rest.count:,} files that have one hash together are not those that were recorded"
+            yield Fault(file=".", message=message)
+        return
     if len(names) > _MOST_NAMED and "…" in record.left:
         return  # there were more files at its end than are hashed
     for name in names[:_MOST_NAMED]:
