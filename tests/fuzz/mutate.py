@@ -6,6 +6,7 @@ readers are as quick as that, and what is looked for is rare.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,13 +56,13 @@ def _edit(data: bytes, seeds: Sequence[bytes], words: Sequence[bytes], numbers: 
     return data[:begin] + middle + data[end:]
 
 
-def shortened(data: bytes, breaks: Callable[[bytes], bool], tries: int = 2000) -> bytes:
-    """A shorter input that still ``breaks``: parts are left out, large ones first."""
+def shortened(data: bytes, breaks: Callable[[bytes], bool], seconds: float = 30.0) -> bytes:
+    """A shorter input that still ``breaks``, as short as it gets in so long: parts are left out, large ones first."""
+    until = time.monotonic() + seconds
     size = len(data) // 2
-    while size and tries > 0:
+    while size and time.monotonic() < until:
         at = 0
-        while at < len(data) and tries > 0:
-            tries -= 1
+        while at < len(data) and time.monotonic() < until:
             shorter = data[:at] + data[at + size :]
             if breaks(shorter):
                 data = shorter
