@@ -276,11 +276,14 @@ def _registry(data: bytes) -> None:
     from orchestrator.http.failures import Retries
     from orchestrator.images.registry.client import Registry
 
+    asked: list[str] = []
+
     class Given(Client):
-        """The real client, but for the wire."""
+        """The real client, but for the wire. A list without end ends, as the limit of its pages is tested elsewhere."""
 
         def _exchange(self, method: str, url: str, *_: object) -> object:
-            return _response(method, url, data)
+            asked.append(url)
+            return _response(method, url, data if len(asked) < 100 else b"500\n\n")
 
     digest = "sha256:" + "5" * 64
     for ask in (
