@@ -6,8 +6,10 @@ A target is given bytes and may raise an error of mlorch's; whatever else it rai
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -49,7 +51,9 @@ class Target:
 def folder() -> Path:
     """A folder for the inputs of readers that want files; in memory where there is such a place."""
     place = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    return Path(tempfile.mkdtemp(prefix="mlorch-fuzz-", dir=place))
+    made = Path(tempfile.mkdtemp(prefix="mlorch-fuzz-", dir=place))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 def _files(*patterns: str) -> Callable[[], list[bytes]]:
