@@ -11,7 +11,7 @@ PYTEST := -m pytest -n 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check fmt lint types complexity golden docs coverage bench pictures clean
+.PHONY: help run test check fmt lint types complexity golden docs coverage bench fuzz pictures clean
 
 help: ## list what is supported
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ ON_HOST := $(findstring --on-host,$(ARGS))
 bench: $(if $(ON_HOST),,$(VENV)/.dev engine) ## measure the speed bars of docs/benchmarks.md
 	$(if $(ON_HOST),$(or $(wildcard $(BIN)/python),$(PYTHON)),$(BIN)/python) benchmarks/run.py $(ARGS)
 
+fuzz: $(VENV)/.dev ## feed every reader of foreign files with broken ones, 60 s each; ARGS="--seconds 600 yaml"
+	$(BIN)/python tests/fuzz/run.py $(ARGS)
+
 pictures: $(VENV)/.dev engine ## draw the pictures of README and docs from what mlorch prints; runs a short benchmark
 	$(BIN)/python docs/pictures.py
 
@@ -72,13 +75,16 @@ $(VENV)/bin/python:
 	  echo "mlorch needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: install it (Debian: apt-get install python3-venv)"; exit 2; }
 
+# A user's pip settings say how packages are reached; where they are put is this environment.
+PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_REQUIRE_VIRTUALENV PIP_USER=0 $(BIN)/python -m pip
+
 # -qq: an index may list files that pip skips with a warning each; errors are shown, and fail.
 # --no-compile: Python compiles what is imported, a small part of what is installed.
 $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -e .
+	$(PIP) install -qq --no-compile --disable-pip-version-check -e .
 	@touch $@
 
 # What developers need holds what a run needs: `make test` in a new clone installs once.
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -e '.[dev]'
+	$(PIP) install -qq --no-compile --disable-pip-version-check -e '.[dev]'
 	@touch $(VENV)/.run $@

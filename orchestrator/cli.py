@@ -16,6 +16,7 @@ import click
 from orchestrator import __version__
 from orchestrator.commands.groups import LazyCommands
 from orchestrator.errors import BUG_EXIT_CODE, InterruptedRun, MlorchError, StepFailed, UsageError
+from orchestrator.host.streams import make_usable
 
 COMMANDS: dict[str, str] = {
     "run": "Run benchmarks in containers under LoadGen; build what is missing.",
@@ -64,28 +65,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
     gc.set_threshold(100_000, 20, 20)
     # Recipes mean what mlorch says, not what a plugin of another package adds; and looking for one takes 10 ms.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    _make_streams_usable()
+    make_usable()
     arguments = sys.argv[1:] if argv is None else argv
     sys.exit(run(arguments))
-
-
-def _make_streams_usable() -> None:
-    """Talk to nobody where a standard stream is closed, and write out what its encoding does not have.
-
-    A closed stream's number would be given to the next file that is opened, and what a child prints
-    would land in that file.
-    """
-    number = os.open(os.devnull, os.O_RDWR)
-    while number <= 2:
-        os.set_inheritable(number, True)  # noqa: FBT003 (its only parameter)
-        number = os.open(os.devnull, os.O_RDWR)
-    os.close(number)
-    for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(descriptor, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 (for good)
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _help_width() -> int:
@@ -127,10 +109,6 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return a kind of fai
         return _report(InterruptedRun("interrupted"), as_json=as_json, debug=debug)
     except MlorchError as error:
         return _report(error, as_json=as_json, debug=debug)
-    except BrokenPipeError:
-        # The reader of our output went away (`mlorch results list | head`): not a failure of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:  # a full disk, a folder of another user: the machine's fault, and told as such
         return _report(_of_the_machine(error), as_json=as_json, debug=debug)
     except Exception as error:  # noqa: BLE001 (the last line of defence; --debug shows it whole)
@@ -157,9 +135,12 @@ def _report(error: MlorchError, *, as_json: bool, debug: bool) -> int:
 
 def _of_the_machine(error: OSError) -> StepFailed:
     place = f"{error.filename}: " if error.filename else ""
+    hint = "check that the place exists, may be written and has space"
+    if isinstance(error, PermissionError):
+        hint += "; where HOME or XDG_* are another user's, set MLORCH_HOME to a folder of yours"
     return StepFailed(
         f"{place}{error.strerror or error}",
-        hint="check that the place exists, may be written and has space; `mlorch --debug …` says who asked",
+        hint=f"{hint}; `mlorch --debug …` says who asked",
         slug="system",
     ).with_traceback(error.__traceback__)
 

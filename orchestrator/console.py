@@ -67,7 +67,7 @@ class Console:
         self.ci = detect(os.environ, _folder()) if markers and not quiet else None
         """The CI system whose marks are written; with --json none is, as a program reads."""
         self._fold = ""
-        self.colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        self.colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and not _is_dumb()
         self._rich: RichConsole | None = None
 
     # -- results, on stdout ------------------------------------------------------------
@@ -113,7 +113,7 @@ class Console:
 
         class Stdout(RichConsole):
             def on_broken_pipe(self) -> None:
-                raise BrokenPipeError  # rich would exit with 1; `cli` knows better what a closed pipe means
+                raise BrokenPipeError  # rich would end the process; the streams of a command go on (`host.streams`)
 
         width = None if sys.stdout.isatty() else _asked_columns() or 160
         console = Stdout(file=sys.stdout, width=width, highlight=False)
@@ -209,8 +209,8 @@ class Console:
 
     @property
     def live(self) -> bool:
-        """Whether a moving display makes sense: a terminal, not quiet, not CI."""
-        return sys.stderr.isatty() and not self.quiet and not os.environ.get("CI")
+        """Whether a moving display makes sense: a terminal that can move, not quiet, not CI."""
+        return sys.stderr.isatty() and not self.quiet and not os.environ.get("CI") and not _is_dumb()
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
@@ -333,6 +333,11 @@ def _print_blocks(console: RichConsole, columns: Sequence[str], rows: Sequence[S
         console.print()
         for column, cell in zip(columns, row, strict=True):
             console.print(Text(f"{column:{width}}  ") + cell, soft_wrap=True)
+
+
+def _is_dumb() -> bool:
+    """Whether the terminal shows nothing but lines of letters, as an editor's may."""
+    return os.environ.get("TERM", "") in {"dumb", "unknown"}
 
 
 def _asked_columns() -> int:

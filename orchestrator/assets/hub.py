@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.listed import MOST_LISTED, ListedFile, ask, require_safe
+from orchestrator.definitions.expand import expanded
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.facts.strict_json import strict_json
 from orchestrator.http.client import Request
@@ -44,7 +45,7 @@ def hub_token(environ: Mapping[str, str] = os.environ) -> str:
         if environ.get(name, "").strip():
             return environ[name].strip()
     home = Path(environ.get("HF_HOME") or Path(environ.get("HOME") or "/") / ".cache" / "huggingface")
-    path = Path(environ.get("HF_TOKEN_PATH") or home / "token").expanduser()
+    path = expanded(environ.get("HF_TOKEN_PATH") or home / "token")
     try:
         return path.read_text(encoding="ascii")[:1000].strip()
     except (OSError, UnicodeDecodeError):

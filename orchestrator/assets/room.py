@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.kinds.sources import DebianPackage, HttpFile, HubFiles, MlcommonsFiles, PypiPackage
 from orchestrator.errors import AssetError
+from orchestrator.host.paths import exists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +66,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def _there(folder: Path) -> Path:
-    while not folder.exists() and folder.parent != folder:
+    while not exists(folder) and folder.parent != folder:
         folder = folder.parent
     return folder
 

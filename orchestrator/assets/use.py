@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.host.file_lock import try_lock
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
@@ -40,7 +42,12 @@ def hold(tree: Path) -> None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        try:
+            if not try_lock(descriptor, path, fcntl.LOCK_SH):
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.utime(descriptor)  # when it was last used
         _HELD[str(path)] = _Hold(descriptor)
 
@@ -79,12 +86,7 @@ def free(path: Path) -> Iterator[bool]:
     """Whether nobody has the lock file ``path``; it is ours while the block lasts. The file stays."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            ours = True
-        except BlockingIOError:
-            ours = False
-        yield ours
+        yield try_lock(descriptor, path)
     finally:
         os.close(descriptor)
 

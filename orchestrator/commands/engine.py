@@ -49,7 +49,8 @@ def status(engine: str, console: Console) -> None:
 def ensure(engine: str, console: Console, *, yes: bool) -> None:
     """Make sure that an engine is there; where none can build, get one for mlorch alone.
 
-    Docker is unpacked and started, podman unpacked only. It asks first, saying what it is
+    Docker is unpacked and started as root. A plain user gets podman, which later commands then
+    use as well: it is unpacked, and has to start a container. It asks first, saying what it is
     about to do; without a terminal it wants --yes.
     """
     from orchestrator.operations.engine import ensure_engine
@@ -67,6 +68,8 @@ def ensure(engine: str, console: Console, *, yes: bool) -> None:
     own = " (mlorch’s own)" if facts.private else ""
     name = "engine" if facts.buildx else facts.name
     console.say(f"{name} {facts.version} at {facts.host}{own} is ready")
+    if made.builder_lacks:
+        console.warn(f"{made.builder_lacks}; {made.builder_hint}" if made.builder_hint else made.builder_lacks)
 
 
 @command.command("stop")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.expand import expanded
 from orchestrator.errors import DefinitionError, Problem, Span, UsageError
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def _with_file(settings: Settings, path: Path) -> Settings:
         )
         raise DefinitionError([problem])
     document = read_document(path)
+    if document.says_nothing:
+        return settings
     owner = path.stat().st_uid
     if os.geteuid() not in {0, owner} and owner != 0:
         message = "this file belongs to another user, so it is not used"
@@ -117,12 +120,12 @@ def _with_file(settings: Settings, path: Path) -> Settings:
             sources["git_mirrors"] = str(document.span((name,), key=True))
             continue
         if name == "data":
-            value = tuple(f"{asset}={path.parent / Path(at).expanduser()}" for asset, at in value.items())
+            value = tuple(f"{asset}={path.parent / expanded(at)}" for asset, at in value.items())
         elif name == "recipes":
             # Recipes of several files add up, the nearer file's later: they lay over one another anyway.
             value = (*settings.recipes, *(_absolute_spec(item, path.parent) for item in value))
         elif name in {"ca_bundle", "results", "images"}:
-            value = str(path.parent / Path(value).expanduser())
+            value = str(path.parent / expanded(value))
         values[name] = value
         sources[name] = str(document.span((name,), key=True))
     return replace(settings, **values, sources=sources)  # type: ignore[arg-type]  # the models have equal fields
@@ -133,7 +136,7 @@ def _beside(address: str, folder: Path) -> str:
     if "://" in address:
         return address
     slash = "/" if address.endswith("/") else ""
-    return str((folder / Path(address).expanduser()).absolute()) + slash
+    return str((folder / expanded(address)).absolute()) + slash
 
 
 def _with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
@@ -182,7 +185,7 @@ def recipe_spec(text: str) -> Path | GitSpec:
         raise _refused(text, "remote helpers of git are not used", "give an https:// or ssh:// address")
     match = re.fullmatch(_SCHEME, text) or re.fullmatch(_SCP, text)
     if match is None:
-        return Path(text).expanduser()
+        return expanded(text)
     found = match.groupdict()
     if "scheme" in found:
         _check_authority(text, found["scheme"].lower(), found["authority"])

@@ -58,11 +58,15 @@ def engine_factory(name: str) -> EngineFactory:
 
 
 def engine_name(settings: Settings, wanted: str, known: Sequence[str]) -> str:
-    """The engine that was named, else that of the settings, else the first of the known ones.
+    """The engine that was named, else that of the settings, else what `ensure` chose, else the first known one.
 
     Raises `UsageError` for one that is not known: no other is used silently.
     """
-    name = wanted or settings.engine or known[0]
+    name = wanted or settings.engine
+    if not name:
+        from orchestrator.engines.choice import kept_choice
+
+        name = kept_choice(settings.engine_host, known) or known[0]
     if name in known:
         return name
     from orchestrator.definitions.yaml import suggestion

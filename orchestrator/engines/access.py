@@ -20,6 +20,9 @@ class EngineAccess:
     """
 
     host: str = ""
+    silent_s: float | None = None
+    """How long an engine may say nothing before it is asked whether it is there, and then once more as long; None is
+    for the engine to say."""
     site: Callable[[], SiteConfig] | None = None
 
 

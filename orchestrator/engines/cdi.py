@@ -7,14 +7,16 @@ the same device make its name unusable, as engines refuse to choose.
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import MlorchError
+from orchestrator.errors import HostLimitError, MlorchError
 from orchestrator.facts.devices import CdiDevice
+from orchestrator.facts.strict_json import strict_json
+from orchestrator.host.paths import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLDERS = ("/etc/cdi", "/var/run/cdi")
 _LARGEST = 2**20
+_TOOLS = {"nvidia.com": "nvidia-ctk cdi generate --output={spec}", "amd.com": "amd-ctk cdi generate --output={spec}"}
 _KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?")
 
@@ -81,11 +84,13 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _document(path: Path) -> object:
+    if not is_file(path):
+        raise ValueError("no regular file")
     if path.stat().st_size > _LARGEST:
         raise ValueError(f"larger than {_LARGEST} bytes, so no CDI spec")
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
-        return json.loads(text)
+        return strict_json(text)
     from orchestrator.definitions.yaml import read_document, to_plain
 
     return to_plain(read_document(path, text))
@@ -101,14 +106,70 @@ def spec_devices(document: object, path: str) -> tuple[CdiDevice, ...]:
     listed = document.get("devices")
     if not isinstance(listed, list) or not listed:
         raise ValueError("it names no devices")
-    shared = tuple(_nodes(document))
+    shared, files = tuple(_nodes(document)), tuple(_files_of(document))
     found = []
     for device in listed:
         name = str(device.get("name", "")) if isinstance(device, dict) else ""
         if not _NAME.fullmatch(name):
             raise ValueError(f"a device is called {name!r}")
-        found.append(CdiDevice(name=f"{kind}={name}", nodes=tuple(_nodes(device)), shared=shared, spec=path))
+        found.append(
+            CdiDevice(
+                name=f"{kind}={name}",
+                nodes=tuple(_nodes(device)),
+                shared=shared,
+                files=(*files, *_files_of(device)),
+                spec=path,
+            )
+        )
     return tuple(found)
+
+
+def stale(devices: Iterable[CdiDevice]) -> tuple[str, ...]:
+    """Specs that name what this host does not have any more, each with the first such path and what to do.
+
+    A spec holds paths of the driver's version that it was written for; engines refuse it whole where one is gone.
+    """
+    gone: dict[str, tuple[str, str]] = {}
+    for device in devices:
+        for path in (*device.nodes, *device.shared, *device.files):
+            if device.spec not in gone and _is_gone(path):
+                gone[device.spec] = (device.kind, path)
+    return tuple(f"{spec} names {path}, which is not here: {_anew(kind, spec)}" for spec, (kind, path) in gone.items())
+
+
+def require_fresh(names: Iterable[str], facts: EngineFacts) -> None:
+    """Raise `HostLimitError` [device] where a device that is asked for comes from a spec that is `stale`."""
+    wanted = set(names)
+    if not wanted:
+        return
+    for why in stale(device for device in known(facts).devices if device.name in wanted):
+        raise HostLimitError(f"a CDI spec does not fit this host any more: {why}", slug="device")
+
+
+def _is_gone(path: str) -> bool:
+    try:
+        os.stat(path)  # noqa: PTH116 (`Path.exists` would take what may not be seen for gone, or raise)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _anew(kind: str, spec: str) -> str:
+    """How the spec of a vendor is written again."""
+    tool = _TOOLS.get(kind.partition("/")[0])
+    return f"write it anew (`{tool.format(spec=spec)}`)" if tool else "write it anew with the vendor's tool"
+
+
+def _files_of(part: Mapping[str, object]) -> Iterator[str]:
+    """The host's files and folders that a part's edits mount."""
+    edits = part.get("containerEdits")
+    listed = edits.get("mounts") if isinstance(edits, dict) else None
+    for mount in listed if isinstance(listed, list) else ():
+        path = mount.get("hostPath") if isinstance(mount, dict) else None
+        if isinstance(path, str):
+            yield path
 
 
 def _nodes(part: Mapping[str, object]) -> Iterator[str]:

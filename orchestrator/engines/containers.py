@@ -10,12 +10,14 @@ import stat
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines.model import ContainerExit
 from orchestrator.engines.refusals import missing_mount
-from orchestrator.errors import HostLimitError, MlorchError
+from orchestrator.errors import HostLimitError, MlorchError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec
 
 _PROC = Path("/proc")
+_ACCESS = "system.posix_acl_access"
 _MAX_LINE = 64 * 1024
 """Characters of a line that are given together; a longer one is cut into several."""
 
@@ -35,7 +38,62 @@ def require_inputs(spec: ContainerSpec) -> None:
     for mount in spec.mounts:
         if not Path(mount.source).exists():
             raise missing_mount(f"{mount.source} is to be mounted at {mount.target}, but it is not there")
+    require_readable(spec)
     require_nodes(spec)
+
+
+def require_readable(spec: ContainerSpec) -> None:
+    """Raise `UsageError` [unreadable-input] for an input that the container's user may not read.
+
+    Only of a caller who is root and whose containers are somebody else: root itself reads everything, so nothing
+    but the container would show it.
+    """
+    uid, _, gid = spec.user.partition(":")
+    if os.geteuid() != 0 or not (uid.isdigit() and gid.isdigit()) or uid == "0":
+        return
+    user = _User(uid=int(uid), groups=frozenset(int(group) for group in (gid, *spec.groups) if group.isdigit()))
+    for mount in spec.mounts:
+        path = user.first_closed(mount.source)
+        if path:
+            raise UsageError(
+                f"{mount.source} is to be mounted at {mount.target}, and {path} may not be read by user {uid}, "
+                "who the container runs as",
+                hint=f"`chmod -R o+rX {mount.source}`, run mlorch as the user whom it belongs to, or set MLORCH_HOME",
+                slug="unreadable-input",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    """Whom a container runs as."""
+
+    uid: int
+    groups: frozenset[int]
+
+    def first_closed(self, top: str) -> str:
+        """``top``, or a file right in it, that this user may not read; empty where it can be used.
+
+        A file that is closed among others that are not is no input, or the harness says so.
+        """
+        if self._is_closed(top):
+            return top
+        try:
+            with os.scandir(top) as entries:
+                files = [entry.path for entry in islice(entries, 500) if entry.is_file(follow_symlinks=False)]
+        except OSError:  # a file
+            return ""
+        return files[0] if files and all(map(self._is_closed, files)) else ""
+
+    def _is_closed(self, path: str) -> bool:
+        try:
+            facts = os.lstat(path)
+            if stat.S_ISLNK(facts.st_mode) or _ACCESS in os.listxattr(path, follow_symlinks=False):
+                return False  # a list of rights says more than the mode does
+        except OSError:
+            return False
+        wanted = 0o5 if stat.S_ISDIR(facts.st_mode) else 0o4
+        shift = 6 if facts.st_uid == self.uid else 3 if facts.st_gid in self.groups else 0
+        return facts.st_mode >> shift & wanted != wanted
 
 
 def require_nodes(spec: ContainerSpec) -> None:
@@ -92,13 +150,14 @@ def holders(path: str, proc: Path = _PROC) -> Iterable[str]:
     return found
 
 
-def on_this_terminal(run: Sequence[str], words: Sequence[str]) -> int:
+def on_this_terminal(run: Sequence[str], words: Sequence[str], env: Mapping[str, str] | None = None) -> int:
     """Run an engine's client in the foreground: ``run`` ends with its verb, ``words`` are the container's.
 
-    It gets a terminal where this process has one. The exit status is the container's.
+    ``env`` is its environment, this process's where it is left out. It gets a terminal where this process has one.
+    The exit status is the container's.
     """
     terminal = ["-t"] if sys.stdin.isatty() and sys.stdout.isatty() else []
-    return subprocess.run([*run, "-i", *terminal, *words], check=False).returncode  # noqa: S603 (no shell)
+    return subprocess.run([*run, "-i", *terminal, *words], check=False, env=env).returncode  # noqa: S603 (no shell)
 
 
 # -- output and end ----------------------------------------------------------------------------

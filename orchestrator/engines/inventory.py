@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import EngineError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     LookUp = Callable[[Sequence[str]], Mapping[str, "ImageFacts | None"]]
     """Asks for images by their references."""
@@ -38,6 +41,19 @@ class ContainerFacts:
     labels: Mapping[str, str]
 
 
+@contextmanager
+def understood(engine: str) -> Iterator[None]:
+    """Whatever is amiss inside is the engine's answer, whose parts are not what they should be."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        raise EngineError(
+            f"what {engine} says cannot be understood: {type(error).__name__}: {str(error)[:200]}",
+            hint="is it a container engine that listens there? `mlorch doctor` says which one is asked",
+            slug="engine-answer",
+        ) from error
+
+
 _STATES = {"configured": "created", "initialized": "created", "stopped": "exited"}
 """podman's names of states that Docker calls otherwise."""
 
@@ -49,7 +65,7 @@ def container_facts(item: Mapping[str, Any]) -> ContainerFacts:
         container_id=str(item["Id"]),
         name=str((item.get("Names") or [""])[0]).removeprefix("/"),
         state=_STATES.get(state, state),
-        labels=dict(item.get("Labels") or {}),
+        labels=_texts(item.get("Labels") or {}),
     )
 
 
@@ -63,6 +79,10 @@ def image_facts(reference: str, item: Mapping[str, Any], digest: str) -> ImageFa
         digest=digest or image_id,
         size=int(item.get("Size") or 0),
         created=str(item.get("Created", "")),
-        labels=dict(config.get("Labels") or {}),
-        layers=tuple(root.get("Layers") or ()),
+        labels=_texts(config.get("Labels") or {}),
+        layers=tuple(str(layer) for layer in root.get("Layers") or ()),
     )
+
+
+def _texts(found: Mapping[str, Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in found.items()}

@@ -56,6 +56,12 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match.group().split(".")) if match else ()
 
 
+def older(version: str, least: tuple[int, ...]) -> bool:
+    """Whether a version is before ``least``; one that says nothing (``0.0.0+unknown``, a commit) is not too old."""
+    found = numbers(version)
+    return any(found) and found < least
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildEvent:
     """One event of a build: a vertex started, ended, was cached, or logged a line."""

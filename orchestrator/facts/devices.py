@@ -84,12 +84,14 @@ class CdiDevice:
     """A device that the engine can be asked for by its CDI name (``nvidia.com/gpu=0``).
 
     ``nodes`` are the host's nodes that are its own; ``shared`` those that the spec gives
-    with every device. Both are empty where only the engine knows it. ``spec`` is the file.
+    with every device; ``files`` are what it mounts of the host. All are empty where only the engine knows
+    it. ``spec`` is the file.
     """
 
     name: str
     nodes: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     spec: str = ""
 
     @property

@@ -20,7 +20,8 @@ class HostFacts:
 
     ``allowed_cpus`` is what this process may use (affinity and cgroup);
     ``cores`` groups the online hardware threads by physical core;
-    ``memory_limit`` is the tightest cgroup limit or None. ``governor`` and
+    ``cpu_quota`` is the processors' time that the tightest control group gives, in
+    whole processors (1.5), or None; ``memory_limit`` is the tightest cgroup limit or None. ``governor`` and
     ``virtualisation`` are empty and ``turbo`` is None where the machine does not say.
     """
 
@@ -48,6 +49,7 @@ class HostFacts:
     cgroup: str
     load: tuple[float, float, float]
     boot_id: str
+    cpu_quota: float | None = None
 
     @property
     def memory(self) -> int:

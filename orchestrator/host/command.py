@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError
+from orchestrator.host.paths import is_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 TIMED_OUT, NOT_FOUND = 124, 127
 """How a program counts that does not end in time, or is not there: as in a shell."""
@@ -86,11 +87,15 @@ def must_run(
 
 def find_program(name: str) -> Path | None:
     """A program on PATH or in the system's folders, which the PATH of a plain user may lack."""
-    for folder in (*os.environ.get("PATH", "").split(os.pathsep), *_SYSTEM_FOLDERS):
+    return next(programs(name), None)
+
+
+def programs(name: str) -> Iterator[Path]:
+    """Every program of this name on PATH and in the system's folders, in that order."""
+    for folder in dict.fromkeys((*os.environ.get("PATH", "").split(os.pathsep), *_SYSTEM_FOLDERS)):
         path = Path(folder or ".") / name
-        if path.is_file() and os.access(path, os.X_OK):
-            return path
-    return None
+        if is_file(path) and os.access(path, os.X_OK):
+            yield path
 
 
 def last_lines(text: str, count: int) -> str:

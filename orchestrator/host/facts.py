@@ -17,7 +17,7 @@ from orchestrator.facts.host import HostFacts, NumaNode
 from orchestrator.host.sysfs import read_cpuinfo, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from orchestrator.host.sysfs import Cpuinfo
 
@@ -47,6 +47,7 @@ def host_facts(root: Path = Path("/"), *, environ: Mapping[str, str] | None = No
         cores=cores,
         online_cpus=online,
         allowed_cpus=_allowed(root, paths, online),
+        cpu_quota=_cpu_quota(root, paths),
         smt=any(len(core) > 1 for core in cores),
         nodes=nodes,
         memory_total=meminfo.get("MemTotal", 0),
@@ -134,19 +135,34 @@ def _cgroups(root: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _cgroup_files(root: Path, paths: list[tuple[str, str]], controller: str, names: tuple[str, str]) -> list[str]:
-    """Contents of a controller's file from the process's group up to the root: ``names`` is (v1, v2)."""
-    texts: list[str] = []
+def _cgroup_folders(root: Path, paths: list[tuple[str, str]], controller: str) -> Iterator[tuple[Path, int]]:
+    """The folders of a controller from the process's group up to the root, each with its hierarchy's version."""
     for controllers, path in paths:
         if controllers and controller not in controllers.split(","):
             continue
-        base, name = (f"sys/fs/cgroup/{controllers}", names[0]) if controllers else ("sys/fs/cgroup", names[1])
+        base = root / (f"sys/fs/cgroup/{controllers}" if controllers else "sys/fs/cgroup")
         parts = [part for part in path.split("/") if part not in {"", ".."}]
         for depth in range(len(parts), -1, -1):
-            text = text_of(root / "/".join([base, *parts[:depth], name]))
-            if text:
-                texts.append(text)
-    return texts
+            yield base.joinpath(*parts[:depth]), 1 if controllers else 2
+
+
+def _cgroup_files(root: Path, paths: list[tuple[str, str]], controller: str, names: tuple[str, str]) -> list[str]:
+    """Contents of a controller's file from the process's group up to the root: ``names`` is (v1, v2)."""
+    texts = (text_of(folder / names[version - 1]) for folder, version in _cgroup_folders(root, paths, controller))
+    return [text for text in texts if text]
+
+
+def _cpu_quota(root: Path, paths: list[tuple[str, str]]) -> float | None:
+    """How many processors' time the tightest group gives (cpu.max, or cpu.cfs_quota_us in v1); None without a bound."""
+    found = []
+    for folder, version in _cgroup_folders(root, paths, "cpu"):
+        if version == 2:
+            words = text_of(folder / "cpu.max").split()
+        else:
+            words = [text_of(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+        if len(words) == 2 and all(word.isdigit() and int(word) > 0 for word in words):  # not "max", not -1
+            found.append(int(words[0]) / int(words[1]))
+    return min(found, default=None)
 
 
 def _memory_limit(root: Path, paths: list[tuple[str, str]], total: int) -> int | None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import StepFailed
+from orchestrator.host.files import file_system
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 
 
 @contextmanager
@@ -17,9 +23,7 @@ def locked(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator
     """Hold the lock file `path`, whose folder is made; ``on_wait`` is called where another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(stream.fileno(), path):
             if on_wait is not None:
                 on_wait()
             fcntl.flock(stream, fcntl.LOCK_EX)
@@ -41,8 +45,30 @@ def locked_if_free(path: Path) -> Iterator[bool]:
 
 def _is_free(descriptor: int, path: Path) -> bool:
     """Lock the open file; False where another process has it, or has just removed it."""
+    if not try_lock(descriptor, path):
+        return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.fstat(descriptor).st_ino == path.stat().st_ino
     except OSError:
         return False
+
+
+def try_lock(descriptor: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file, as ``path`` is called; False where another process has it.
+
+    Raises `StepFailed` [no-locks] where its file system has no locks (NFS without its lock service, some of FUSE).
+    """
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise StepFailed(
+            f"{path} cannot be locked: {file_system(path) or 'its file system'} has no locks here ({error.strerror}), "
+            "and without them two mlorchs would write the same file",
+            hint="set MLORCH_HOME (or XDG_CACHE_HOME and XDG_DATA_HOME) to a folder on a local disk",
+            slug="no-locks",
+        ) from None
+    return True

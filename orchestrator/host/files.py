@@ -91,6 +91,11 @@ def link_or_copy(source: Path, path: Path) -> None:
         copy_new(source, path)
 
 
+def output_path(path: Path) -> Path:
+    """The file that a person names to be written: behind a link it is the one that the link leads to, there or not."""
+    return path.resolve() if path.is_symlink() else path
+
+
 def require_folder(path: Path) -> None:
     """A folder to write to has to be there: a mistyped path must not make a tree.
 

@@ -9,9 +9,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_NOWHERE = Path("/nowhere")
 LENT = ".lent"
 """The folder of marks beside the artefacts: a file for each folder of them that is lent to a run."""
 
@@ -34,15 +37,52 @@ def lent_marks(artifacts: Path) -> list[Path]:
         return []
 
 
+def home_folder(env: Mapping[str, str] | None = None) -> Path:
+    """The home of this process's user: HOME, else what the host's table of users says.
+
+    Raises `UsageError` [no-home] where neither says one.
+    """
+    home = (os.environ if env is None else env).get("HOME", "")
+    if home.startswith("/"):
+        return Path(home)
+    import pwd
+
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise UsageError(
+            f"nobody says where the home of user {os.getuid()} is: HOME is not set, and /etc/passwd does not know it",
+            hint="set MLORCH_HOME to a folder of this user's (or HOME)",
+            slug="no-home",
+        ) from None
+
+
+def runtime_folder(env: Mapping[str, str]) -> Path | None:
+    """XDG_RUNTIME_DIR where it is this user's; None where it is not set, or is another's (su hands it on)."""
+    named = env.get("XDG_RUNTIME_DIR", "")
+    try:
+        if named.startswith("/") and os.stat(named).st_uid == os.geteuid():  # noqa: PTH116 (raises nothing else)
+            return Path(named)
+    except OSError:
+        pass
+    return None
+
+
 def _below(part: str, variable: str, below_home: str) -> Path:
     home = os.environ.get("MLORCH_HOME")
     if home:
-        return Path(home).expanduser().absolute() / part
+        place = home_folder() / home[2:] if home.startswith("~/") else Path(home)
+        return place.absolute() / part
     root = os.environ.get(variable, "")
-    base = Path(root) if root.startswith("/") else Path.home() / below_home
+    base = Path(root) if root.startswith("/") else home_folder() / below_home
     return base / "mlorch"
 
 
 def docker_settings(env: Mapping[str, str]) -> Path:
-    """The folder of the docker client's settings."""
-    return Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    """The folder of the docker client's settings; one that is not there where this user has no home."""
+    if named := env.get("DOCKER_CONFIG"):
+        return Path(named)
+    try:
+        return home_folder(env) / ".docker"
+    except UsageError:
+        return _NOWHERE

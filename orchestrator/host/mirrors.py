@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import AssetError
+from orchestrator.host.paths import is_file
+from orchestrator.host.sysfs import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,11 +54,12 @@ def require_archives(archives: Mapping[str, Sequence[str]]) -> Mapping[str, Sequ
 def sources(etc: Path) -> Iterator[tuple[str, Sequence[str]]]:
     """(archive root, suites) of every entry for binary packages, one-line and deb822 files alike."""
     parts = etc / "sources.list.d"
-    files = [etc / "sources.list", *(sorted(parts.iterdir()) if parts.is_dir() else ())]
+    try:
+        files = [etc / "sources.list", *sorted(parts.iterdir())]
+    except OSError:
+        files = [etc / "sources.list"]
     for path in files:
-        if not path.is_file():
-            continue
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = text_of(path) if is_file(path) else ""  # one with a password in it is root's alone
         if path.suffix == ".sources":
             yield from _deb822(text)
         elif path.suffix == ".list":

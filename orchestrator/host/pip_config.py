@@ -7,11 +7,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.host.paths import exists
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 LISTS = ("index-url", "extra-index-url", "find-links", "trusted-host")
 NUMBERS = ("timeout", "retries")
+_REACH = frozenset(
+    (
+        "PIP_CONFIG_FILE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_TRUSTED_HOST",
+        "PIP_CERT", "PIP_CLIENT_CERT", "PIP_PROXY", "PIP_TIMEOUT", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES",
+        "PIP_RESUME_RETRIES", "PIP_CACHE_DIR", "PIP_NO_CACHE_DIR", "PIP_KEYRING_PROVIDER", "PIP_USE_FEATURE",
+        "PIP_USE_DEPRECATED",
+    )
+)  # fmt: skip
 _OPTIONS = (*LISTS, *NUMBERS, "no-index")
 
 
@@ -37,6 +47,15 @@ def read_pip_config(
     return {option: tuple(text.split()) for option, text in values.items() if text.split()}, tuple(origins)
 
 
+def pip_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a pip that mlorch starts: how packages are reached, and nothing of where they are put.
+
+    A user's `PIP_USER=1`, or `user = yes` in a pip.conf, would contradict what pip is asked for.
+    """
+    kept = {name: value for name, value in env.items() if not name.startswith("PIP_") or name in _REACH}
+    return {**kept, "PIP_USER": "0"}  # a variable counts more than a file
+
+
 def _files(env: Mapping[str, str], root: Path) -> Iterator[Path]:
     """Of the host, of the user, of the environment that runs, and the one that a variable names."""
     named = env.get("PIP_CONFIG_FILE", "")
@@ -49,7 +68,7 @@ def _files(env: Mapping[str, str], root: Path) -> Iterator[Path]:
         yield root / "etc/xdg/pip/pip.conf"
     yield root / "etc/pip.conf"
     home = env.get("HOME", "")
-    if home and not (named and Path(named).exists()):
+    if home and not (named and exists(Path(named))):
         yield Path(home) / ".pip/pip.conf"
         yield Path(env.get("XDG_CONFIG_HOME") or Path(home) / ".config") / "pip/pip.conf"
     environment = env.get("VIRTUAL_ENV") or (sys.prefix if root == Path("/") else "")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import EngineError
 from orchestrator.facts.build_settings import BuildSettings
 from orchestrator.host.files import atomic_write_text
+from orchestrator.host.folders import docker_settings, runtime_folder
 from orchestrator.host.git import GitMirrors
 from orchestrator.host.mirrors import debian_mirrors
 from orchestrator.host.pip_config import LISTS, NUMBERS, read_pip_config
@@ -311,12 +312,11 @@ def _apt_text(site: SiteConfig) -> str:
 
 def _registry_logins(env: Mapping[str, str]) -> tuple[Path, ...]:
     """In the order in which docker and podman look for them."""
-    docker = Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME") or Path.home()) / ".docker")
-    found = [docker / "config.json"]
+    found = [docker_settings(env) / "config.json"]
     if named := env.get("REGISTRY_AUTH_FILE"):
         found.insert(0, Path(named))
-    if runtime := env.get("XDG_RUNTIME_DIR"):
-        found.append(Path(runtime) / "containers/auth.json")
+    if runtime := runtime_folder(env):
+        found.append(runtime / "containers/auth.json")
     return tuple(found)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.expand import expanded
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.host import untrusted
 from orchestrator.host.file_lock import locked
@@ -55,7 +56,7 @@ def with_layout(base: Base, cache: Path) -> Base:
     """
     if base.kind != "oci":
         return base
-    path = Path(base.path).expanduser().absolute()
+    path = expanded(base.path).absolute()
     if not path.exists():
         raise UsageError(
             f"--base-source oci:{base.path}: there is nothing at {path}",

@@ -184,7 +184,9 @@ def _inputs(labels: Labels) -> dict[str, str] | None:
         inputs = strict_json(labels.get("org.mlorch.inputs", ""))
     except ValueError:
         return None
-    return inputs if isinstance(inputs, dict) else None
+    if not isinstance(inputs, dict) or not all(isinstance(value, str) for value in inputs.values()):
+        return None
+    return inputs
 
 
 def planned(decision: LayerDecision) -> LayerOutcome:

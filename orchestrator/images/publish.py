@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError, RegistryError, UsageError
-from orchestrator.host.files import atomic_write_text
+from orchestrator.host.files import atomic_write_text, output_path
 from orchestrator.images.pull import looked_at, require_labels
 from orchestrator.plan.build.layers import set_id
 
@@ -192,7 +192,7 @@ def write_published(path: Path, images: Iterable[Published]) -> None:
     else:
         head = "# Images that were published, by digest. Written by mlorch; `images: FILE` in mlorch.yaml binds them.\n"
         text = head + "version: 1\nimages:\n" + "".join(_yaml(asdict(image)) for image in images)
-    atomic_write_text(path, text, overwrite=True, mode=0o644)
+    atomic_write_text(output_path(path), text, overwrite=True, mode=0o644)
 
 
 def _yaml(fields: Mapping[str, str]) -> str:

@@ -35,6 +35,7 @@ _ALLOW = re.compile(
     r"mlorch\s+lint:\s*allow\s+(?P<rules>[a-z0-9, -]*?)(?:\s+because\b\s*(?P<reason>.*))?$", re.IGNORECASE
 )
 _SECRETS = frozenset({"secret-in-env", "secret-in-run", "key-copied"})
+_MOST_STAGES, _MOST_LINES = 200, 5_000
 _LEAST_REASON = 8
 """Characters; `ok` is no reason."""
 
@@ -60,6 +61,8 @@ def lint(
     for a layer that other layers stand on and no container is started of.
     """
     dockerfile = parse(text, path)
+    if why := _too_much(dockerfile):
+        return (_problem(Finding(rule="dockerfile-syntax", span=Span.at(path), message=why), dockerfile),)
     findings = [Finding(rule="dockerfile-syntax", span=span, message=message) for message, span in dockerfile.faults]
     file = make_file(dockerfile, tag=tag, contexts=contexts, runs=runs)
     for check in CHECKS:
@@ -72,6 +75,15 @@ def lint(
             faults.append(Finding(rule="allow-unused", span=each.span, message=f"nothing below breaks {names}"))
     ordered = sorted([*kept, *faults], key=lambda finding: (finding.span.line, finding.span.column, finding.rule))
     return tuple(_problem(finding, dockerfile) for finding in ordered)
+
+
+def _too_much(dockerfile: Dockerfile) -> str:
+    """Why a file is not checked that no person wrote: stages stand on each other, and checks look at each with all."""
+    stages = sum(one.keyword == "FROM" for one in dockerfile.instructions)
+    for count, most, what in ((stages, _MOST_STAGES, "stages"), (len(dockerfile.lines), _MOST_LINES, "lines")):
+        if count > most:
+            return f"there are {count:,} {what}, and no more than {most:,} are checked"
+    return ""
 
 
 def _allowed(dockerfile: Dockerfile) -> tuple[list[_Allowed], list[Finding]]:

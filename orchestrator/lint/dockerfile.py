@@ -110,7 +110,7 @@ class Instruction:
             return None
         try:
             found = json.loads(self.arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return tuple(found) if isinstance(found, list) and all(isinstance(word, str) for word in found) else None
 

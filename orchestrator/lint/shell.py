@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 INTERPRETERS = SHELLS | {"python", "python3", "perl", "ruby", "node"}
+_DEEPEST = 16
 _OPERATORS = ("&&", "||", ";;", "|&", ";", "|", "&", "\n", "(", ")")
 _RESERVED = frozenset({"if", "then", "else", "elif", "fi", "do", "done", "while", "until", "!", "{", "}", "time"})
 _WRAPPERS = frozenset({"sudo", "env", "exec", "nice", "nohup", "xargs", "eatmydata", "command", "busybox"})
@@ -82,9 +83,12 @@ class Command:
         return any(word.text in texts for word in self.arguments)
 
 
-def commands(text: str, offset: int = 0) -> tuple[Command, ...]:
-    """The simple commands of a script in order, those inside substitutions after the one that holds them."""
-    return tuple(_Scanner(text, offset).commands())
+def commands(text: str, offset: int = 0, depth: int = 0) -> tuple[Command, ...]:
+    """The simple commands of a script in order, those inside substitutions after the one that holds them.
+
+    ``depth`` is how many substitutions it stands in; what stands in more than a person writes is not looked at.
+    """
+    return tuple(_Scanner(text, offset, depth=depth).commands()) if depth <= _DEEPEST else ()
 
 
 def words(text: str, offset: int = 0) -> tuple[Word, ...]:
@@ -113,8 +117,8 @@ def reads(text: str, name: str) -> bool:
 class _Scanner:
     """Reads words and operators left to right."""
 
-    def __init__(self, text: str, offset: int, operators: tuple[str, ...] = _OPERATORS) -> None:
-        self.text, self.base, self.operators = text, offset, operators
+    def __init__(self, text: str, offset: int, operators: tuple[str, ...] = _OPERATORS, depth: int = 0) -> None:
+        self.text, self.base, self.operators, self.depth = text, offset, operators, depth
         self.at = 0
         self.inner: list[Command] = []
 
@@ -227,5 +231,5 @@ class _Scanner:
         return self.text[began : self.at]
 
     def _keep(self, text: str, at: int, opening: str) -> None:
-        for index, command in enumerate(commands(text, self.base + at)):
+        for index, command in enumerate(commands(text, self.base + at, self.depth + 1)):
             self.inner.append(command if index else Command(words=command.words, after=opening))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from orchestrator.lint.dockerfile import Dockerfile, Flag, HereDocument, Instruction
 
+_LONGEST = 4096
+"""Characters of a name with its variables filled in; a longer one stays as it is written."""
 _GIVEN = tuple(f"{side}{part}" for side in ("TARGET", "BUILD") for part in ("PLATFORM", "OS", "ARCH", "VARIANT"))
 
 
@@ -136,12 +138,15 @@ def make_file(dockerfile: Dockerfile, *, tag: str, contexts: tuple[str, ...], ru
     pairs = tuple(pair for one in head if one.keyword == "ARG" for pair in pairs_of(one))
     args = {pair.name: pair.value for pair in pairs}
     made: list[View] = []
+    by_name: dict[str, View] = {}
     for source, *body in stages:
         given = source.words()
         name = given[2].text.lower() if len(given) >= 3 and given[1].text.upper() == "AS" else ""
         image = filled(given[0].text, args) if given else ""
-        parent = next((view for view in made if view.name and view.name == image.lower()), None)
+        parent = by_name.get(image.lower())
         made.append(View(name=name, source=source, image=image, body=tuple(body), parent=parent, args=args))
+        if name:
+            by_name.setdefault(name, made[-1])
     return File(dockerfile=dockerfile, tag=tag, contexts=contexts, runs=runs, global_pairs=pairs, views=tuple(made))
 
 
@@ -175,13 +180,18 @@ def scripts_of(one: Instruction) -> Iterator[Script]:
 
 def filled(text: str, known: Mapping[str, str | None]) -> str:
     """`text` with the variables that have a value, or a default in braces, replaced."""
-    for name, rest, _ in variables(text):
+    parts: list[str] = []
+    end = 0
+    for name, rest, at in variables(text):
         value = known.get(name)
         if value is None and rest.startswith((":-", "-")):
             value = rest.lstrip(":-")
         if value is not None:
-            text = text.replace(f"${{{name}{rest}}}", value).replace(f"${name}", value)
-    return text
+            parts += [text[end:at], value[:_LONGEST]]
+            end = at + len(name) + len(rest) + (3 if text.startswith("${", at) else 1)
+        if sum(map(len, parts)) > _LONGEST:
+            return text
+    return "".join([*parts, text[end:]])
 
 
 def mounts(one: Instruction) -> Iterator[tuple[Flag, dict[str, str]]]:

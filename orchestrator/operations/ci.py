@@ -10,7 +10,7 @@ from orchestrator.ci.workflows import PATHS, Workflow, render
 from orchestrator.errors import UsageError
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.host.files import WriteFailed, atomic_write_text, make_folder
+from orchestrator.host.files import WriteFailed, atomic_write_text, make_folder, output_path
 from orchestrator.operations.run.request import known_name
 from orchestrator.plan.build.frameworks import benchmarks_of
 from orchestrator.plan.run.cells import duration_ms
@@ -66,6 +66,7 @@ def write_workflow(path: Path, text: str, *, force: bool = False) -> None:
     Raises:
         WriteFailed: it exists (`exists`), or cannot be written.
     """
+    path = output_path(path)
     if path.exists() and not force:
         raise WriteFailed(
             f"{path} exists already",

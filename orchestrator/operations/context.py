@@ -289,9 +289,12 @@ class Context:
         except EngineError:
             return None
 
-    def look_up(self) -> LookUp:
-        """Asks the engine for images: the quick way where it has one, else through its client."""
-        fast = self.engine_factory.fast_lookup(self.engine_access)
+    def look_up(self, *, silent_s: float | None = None) -> LookUp:
+        """Asks the engine for images: the quick way where it has one, else through its client.
+
+        ``silent_s`` as `EngineAccess` has it.
+        """
+        fast = self.engine_factory.fast_lookup(replace(self.engine_access, silent_s=silent_s))
         if fast is not None:
             return fast
         engine = self.engine
@@ -310,9 +313,9 @@ class Context:
         return self.engine_factory.fast_repository_lookup(self.engine_access)
 
     def try_look_up(self) -> LookUp | None:
-        """The same, or None where no engine answers: a plan then says `unknown`."""
+        """The same, or None where no engine answers: a plan then says `unknown`. It waits a second for a silent one."""
         try:
-            return self.look_up()
+            return self.look_up(silent_s=1.0)
         except EngineError:
             return None
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.settings import Settings, read_settings
 from orchestrator.engines import engine_factory
-from orchestrator.engines.cdi import known
+from orchestrator.engines.cdi import known, stale
 from orchestrator.errors import MlorchError
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.host.detect import presences
 from orchestrator.host.folders import cache_home
+from orchestrator.host.namespaces import refused_user_namespaces
+from orchestrator.host.paths import exists, is_dir
 from orchestrator.http.reachable import answers
 from orchestrator.images.registry.client import Registry
 from orchestrator.operations.context import Context
@@ -124,9 +126,19 @@ def _engine(context: Context) -> tuple[Engine | None, EngineFacts | None, Check]
         engine = context.engine
         facts = engine.facts()
     except MlorchError as error:
-        return None, None, _failed("engine", error)
+        return None, None, _without_engine(error)
     own = ", mlorch's own" if facts.private else ""
     return engine, facts, _ok("engine", f"{facts.name} {facts.version} at {facts.host}{own}")
+
+
+def _without_engine(error: MlorchError) -> Check:
+    """No engine, and the way to one that works for this user: a plain user's needs user namespaces."""
+    found = _failed("engine", error)
+    refusal = refused_user_namespaces() if error.slug == "no-engine" and os.geteuid() != 0 else None
+    if refusal is None:
+        return found
+    hint = f"no container can be started without root here, as {refusal.why}: {refusal.remedy}"
+    return replace(found, hint=hint)
 
 
 def builder(facts: EngineFacts) -> Check:
@@ -140,7 +152,7 @@ def builder(facts: EngineFacts) -> Check:
 
 def image_storage(facts: EngineFacts) -> Check:
     """Free space where the engine keeps images, where that is on this host."""
-    if not facts.host.startswith(("unix://", "exec://")) or not Path(facts.root_dir).is_dir():
+    if not facts.host.startswith(("unix://", "exec://")) or not is_dir(Path(facts.root_dir)):
         return _ok("image storage", "on another host; not checked")
     return _space("image storage", Path(facts.root_dir), LEAST_IMAGES)
 
@@ -148,7 +160,7 @@ def image_storage(facts: EngineFacts) -> Check:
 def cache() -> Check:
     """Free space where mlorch keeps downloads and prepared data."""
     folder = cache_home()
-    while not folder.exists():
+    while not exists(folder):
         folder = folder.parent
     if not os.access(folder, os.W_OK | os.X_OK):
         hint = "make it yours, or set XDG_CACHE_HOME to a folder that this user may write"
@@ -191,7 +203,10 @@ def limits(engine: Engine) -> Check:
 
 def cdi(facts: EngineFacts) -> Check:
     """What the engine can be asked for by CDI name, and spec files that it cannot read."""
-    if faults := known(facts).faults:
+    specs = known(facts)
+    if old := stale(specs.devices):
+        return _bad("CDI", "; ".join(old), "run what it says as root, then `mlorch doctor` again")
+    if faults := specs.faults:
         return _warn("CDI", "; ".join(faults), "write the spec anew with the vendor's tool, or remove the file")
     return _ok("CDI", cdi_words(facts))
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines import ENGINES, engine_factory
 from orchestrator.engines.access import EngineAccess
 from orchestrator.engines.cdi import known
+from orchestrator.engines.choice import choice_file, forget_choice, keep_choice
 from orchestrator.engines.consent import Consent
-from orchestrator.errors import MlorchError
+from orchestrator.errors import EngineError, MlorchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Talk
 
-
+WITHOUT_ROOT = "podman"
+"""The engine that needs no daemon and no root."""
 _SHOWN = (
     "host", "name", "version", "api_version", "platform", "buildx", "containerd_store", "storage_driver", "cdi",
     "gpus", "cgroup_version", "root_dir", "rootless", "private",
@@ -38,6 +41,8 @@ class EngineStatus:
     """what builds images"""
     builder_lacks: str
     """what the images that it builds lack; empty where nothing"""
+    builder_hint: str
+    """what to do about that"""
     why: str
     """why it cannot build; empty where it can"""
 
@@ -70,6 +75,8 @@ def ensure_engine(
 ) -> tuple[EngineStatus, tuple[str, ...]]:
     """Make sure that an engine is there; where none can build, get one for mlorch alone. Gives what was done too.
 
+    Docker takes root. A user without it who named no engine gets podman, which later commands then use as well.
+
     ``confirm`` asks a person, who is told what is about to be done; None where nobody can be asked:
     then ``yes`` is needed.
 
@@ -77,8 +84,26 @@ def ensure_engine(
         UsageError: `unknown-engine`. EngineError: `not-asked`, or it cannot be had.
     """
     consent = Consent(yes=yes, confirm=confirm, say=talk.say)
-    facts, did = context.engine_factory.ensure(consent, context.engine_access)
+    named = bool(context.wanted_engine or context.settings.engine)
+    try:
+        facts, did = context.engine_factory.ensure(consent, context.engine_access)
+    except EngineError as error:
+        if named or error.slug != "needs-root" or os.geteuid() == 0:
+            raise
+        facts, did = _without_root(consent, context.engine_access, error)
+    if context.wanted_engine and facts.name != "podman":
+        forget_choice()
     return _status(facts), did
+
+
+def _without_root(consent: Consent, access: EngineAccess, docker: EngineError) -> tuple[EngineFacts, tuple[str, ...]]:
+    """podman for a user who may start no daemon, kept for the commands that follow."""
+    consent.say(f"{docker.message}; podman takes none")
+    facts, did = engine_factory(WITHOUT_ROOT).ensure(consent, access)
+    keep_choice(WITHOUT_ROOT)
+    chose = f"commands that name no engine use podman from now on ({choice_file()} says so)"
+    consent.say(chose)
+    return facts, (*did, chose)
 
 
 def stop_engine() -> tuple[bool, Path | None]:
@@ -118,5 +143,11 @@ def cdi_words(facts: EngineFacts) -> str:
 
 def _status(facts: EngineFacts) -> EngineStatus:
     factory = engine_factory(facts.name)
-    builder, missing, _ = factory.builder(facts)
-    return EngineStatus(facts=facts, builder=builder, builder_lacks=missing, why=factory.unmet_requirement(facts))
+    builder, missing, hint = factory.builder(facts)
+    return EngineStatus(
+        facts=facts,
+        builder=builder,
+        builder_lacks=missing,
+        builder_hint=hint,
+        why=factory.unmet_requirement(facts),
+    )

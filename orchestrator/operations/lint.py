@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.catalog import Root, check, definition_files, gather
 from orchestrator.definitions.catalog.roots import SETTINGS_NAME
-from orchestrator.definitions.kinds.lock import LayerLock
+from orchestrator.definitions.kinds.lock import AssetLock, LayerLock
 from orchestrator.definitions.kinds.settings import SettingsFile
 from orchestrator.definitions.yaml import decode, read_document
-from orchestrator.errors import DefinitionError, Problem, Span, UsageError
+from orchestrator.errors import DefinitionError, NothingSelectedError, Problem, Span, UsageError
 from orchestrator.host import recipe_files
 from orchestrator.lint.check import lint as lint_text
 from orchestrator.plan.build.frameworks import benchmarks_of
@@ -50,23 +50,85 @@ def lint(context: Context, paths: Sequence[Path] = ()) -> LintResult:
     Nothing is raised for what is wrong in them: each fault is a `Problem` at its place.
 
     Raises:
-        UsageError: `no-recipes`, a folder of the context does not exist.
+        UsageError: `no-recipes`, a folder of the context does not exist; `no-file` for a pipe or a device.
+        NothingSelectedError: there is nothing to check in them.
     """
     roots = context.roots()
     if not paths:
         return LintResult(checked=len(_paths_in(roots)), problems=tuple(_lint_recipes(roots, ())))
-    folders = [Root(path=path, origin=f"path:{path}") for path in paths if path.is_dir()]
+    _require_readable(paths)
+    given = _sorted_out(paths)
+    if not given.checked:
+        raise NothingSelectedError(
+            f"nothing that could be checked is in {', '.join(map(str, paths))}",
+            hint="give recipes (*.yaml), locks, mlorch.yaml, Dockerfiles, or a folder with some",
+        )
+    problems = _lint_given_recipes(roots, given)
+    for path in given.others:
+        problems += _lint_other(path)
+    for path in given.dockerfiles:
+        problems += _lint_dockerfile(path)
+    return LintResult(checked=given.checked, problems=tuple(dict.fromkeys(problems)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """Files and folders by what is in them; ``others`` are settings and locks."""
+
+    folders: tuple[Root, ...]
+    recipes: tuple[Path, ...]
+    others: tuple[Path, ...]
+    dockerfiles: tuple[Path, ...]
+
+    @property
+    def wanted(self) -> set[str]:
+        """The files of recipes."""
+        return {*map(str, self.recipes), *_paths_in(self.folders)}
+
+    @property
+    def checked(self) -> int:
+        return len(self.wanted) + len(self.others) + len(self.dockerfiles)
+
+
+def _sorted_out(paths: Sequence[Path]) -> _Given:
+    folders = tuple(Root(path=path, origin=f"path:{path}") for path in paths if path.is_dir())
     dockerfiles = dockerfiles_of(paths)
     files = [path for path in paths if path.is_file() and path not in dockerfiles]
     others = [path for path in files if _is_settings_or_lock(path)]
-    recipes = [path for path in files if path not in others]
-    wanted = {*map(str, recipes), *_paths_in(folders)}
-    problems = [problem for problem in _lint_recipes((*roots, *folders), recipes) if _is_in(problem, wanted, folders)]
-    for path in others:
-        problems += _lint_other(path)
-    for path in dockerfiles:
-        problems += _lint_dockerfile(path)
-    return LintResult(checked=len(wanted) + len(others) + len(dockerfiles), problems=tuple(problems))
+    recipes = tuple(path for path in files if path not in others)
+    others += [path for folder in folders for path in _settings_and_locks(folder.path)]
+    return _Given(folders=folders, recipes=recipes, others=tuple(dict.fromkeys(others)), dockerfiles=dockerfiles)
+
+
+def _lint_given_recipes(roots: Sequence[Root], given: _Given) -> list[Problem]:
+    """What is wrong in the recipes that were given; of Dockerfiles alone no recipe says anything."""
+    wanted = given.wanted
+    if not wanted:
+        return []
+    found = _lint_recipes((*roots, *given.folders), given.recipes)
+    return [problem for problem in found if _is_in(problem, wanted, given.folders)]
+
+
+def _require_readable(paths: Sequence[Path]) -> None:
+    """Only files and folders are linted: a pipe would be waited for, a device read without end.
+
+    Raises `UsageError` [no-file].
+    """
+    for path in paths:
+        if not path.is_file() and not path.is_dir():
+            raise UsageError(
+                f"{path} is neither a file nor a folder", hint="give recipes, Dockerfiles or folders", slug="no-file"
+            )
+
+
+def _settings_and_locks(folder: Path) -> list[Path]:
+    """Those below a folder, hidden folders left out."""
+    found = []
+    for path in sorted(folder.rglob("*.yaml")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and _is_settings_or_lock(path) and path.is_file():
+            found.append(path)
+    return found
 
 
 def _lint_recipes(roots: Sequence[Root], files: Sequence[Path]) -> list[Problem]:
@@ -93,9 +155,13 @@ def _is_in(problem: Problem, wanted: set[str], folders: Sequence[Root]) -> bool:
 
 
 def _lint_other(path: Path) -> tuple[Problem, ...]:
-    """What is wrong in settings or a lock."""
+    """What is wrong in settings or a lock, of a layer or of a model or data set."""
     try:
-        decode(read_document(path), SettingsFile if path.name == SETTINGS_NAME else LayerLock)
+        document = read_document(path)
+        if path.name != SETTINGS_NAME:
+            decode(document, AssetLock if document.node(("kind",)) is not None else LayerLock)
+        elif not document.says_nothing:
+            decode(document, SettingsFile)
     except DefinitionError as error:
         return error.problems()
     return ()

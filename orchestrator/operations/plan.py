@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import EngineError
 from orchestrator.images.decide import layer_decisions, planned
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, image_sources
 
@@ -45,7 +46,13 @@ def layer_plan(
         EngineError: no engine answers and ``engine_needed`` says that it must.
     """
     look_up = context.look_up() if engine_needed else context.try_look_up()
-    decisions = layer_decisions(plans, look_up, context.images_of_layer, sources)
+    try:
+        decisions = layer_decisions(plans, look_up, context.images_of_layer, sources)
+    except EngineError as error:
+        if engine_needed:
+            raise
+        context.talk.warn(f"{error.message}; the plan goes on without it")
+        decisions = layer_decisions(plans, None, context.images_of_layer, sources)
     return LayerPlan(plans=plans, decisions=decisions, sources=sources)
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.host.folders import data_home
+from orchestrator.host.paths import is_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def with_own_locks(roots: tuple[Root, ...]) -> tuple[Root, ...]:
     """`roots` with this machine's own locks above the built-in ones and below all others."""
     builtin, *others = roots
-    own = [folder for folder in (own_asset_locks(), own_locks(builtin)) if folder.is_dir()]
+    own = [folder for folder in (own_asset_locks(), own_locks(builtin)) if is_dir(folder)]
     return (builtin, *(replace(builtin, path=folder, origin="path:own locks") for folder in own), *others)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NothingSelectedError
 from orchestrator.facts.containers import RECORD
-from orchestrator.host.files import atomic_write_text, sha256_file
+from orchestrator.host.files import atomic_write_text, output_path, sha256_file
 from orchestrator.host.folders import cache_home
+from orchestrator.host.paths import is_dir
 from orchestrator.results.store import Store
 from orchestrator.results.summary import document, summaries, summarise
 
@@ -191,7 +192,7 @@ def write_report(
     chosen = summaries(_chosen(store, runs))
     first = chosen[0].record
     name = first.session if _PLAIN_NAME.fullmatch(first.session) else chosen[0].folder.name
-    path = output or store.root / f"report-{name}.html"
+    path = output_path(output) if output else store.root / f"report-{name}.html"
     atomic_write_text(path, render(chosen), overwrite=force or output is None)
     return Report(report=path, runs=tuple(one.record.run_id for one in chosen))
 
@@ -220,7 +221,7 @@ def latest_session(store: Store) -> list[Entry]:
 
 
 def _where(folder: Path) -> str:
-    return str(folder) if folder.is_dir() else f"{folder}, which does not exist"
+    return str(folder) if is_dir(folder) else f"{folder}, which does not exist"
 
 
 def swept(folder: Path, talk: Talk) -> Store:

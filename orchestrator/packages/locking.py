@@ -22,6 +22,7 @@ from orchestrator.definitions.kinds.lock import BasePin, Deb, GitPin, LayerLock,
 from orchestrator.definitions.locks import compiled_on, normalised, registry_images, suite, wanted_debs
 from orchestrator.errors import AssetError, MlorchError, UsageError
 from orchestrator.facts.redact import redacted_text, secret_values
+from orchestrator.host.pip_config import pip_environment
 from orchestrator.host.site import pip_variables
 from orchestrator.packages.fetch import Fetcher, sdist_pin
 
@@ -311,7 +312,7 @@ def python_pins(
         argv += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python_version}"]
         argv += [f"--platform={tag}" for tag in tags]
         argv += [f"--target={folder}/none", f"--report={report}", f"--constraint={limits}", *requirements]
-        env = {**os.environ, **pip_variables(site)}
+        env = {**pip_environment(os.environ), **pip_variables(site)}
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env=env)  # noqa: S603
         if done.returncode != 0:
             raise AssetError(

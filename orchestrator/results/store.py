@@ -108,10 +108,11 @@ class Store:
         """
         folder = self.root / record.run_id
         try:
-            new = not self.root.exists()
-            self.root.mkdir(parents=True, exist_ok=True)
+            root = self.root.resolve()  # a link to where nothing is yet means that place
+            new = not root.exists()
+            root.mkdir(parents=True, exist_ok=True)
             if new:
-                give(self.root, this_user().owner)
+                give(root, this_user().owner)
             folder.mkdir()
         except FileExistsError:
             hint = "Results are never overwritten; start the run again for a new id."
@@ -194,12 +195,21 @@ class Store:
         return found
 
     def _folders(self) -> list[Path]:
-        """The folders that have a record, whatever kind of file that is."""
+        """The folders that have a record, whatever kind of file that is, and those of runs that this user may not open.
+
+        Raises `StepFailed` [unreadable-results] where the folder of results itself cannot be looked into.
+        """
         try:
             with os.scandir(self.root) as found:
-                return [Path(one.path) for one in found if os.path.lexists(f"{one.path}/{RECORD}")]
-        except OSError:
+                return [Path(one.path) for one in found if _may_be_run(one)]
+        except FileNotFoundError:
             return []
+        except OSError as error:
+            raise StepFailed(
+                f"the results in {self.root} cannot be listed: {error.strerror}",
+                hint="name another folder with -o, or make this one readable for this user",
+                slug="unreadable-results",
+            ) from None
 
     def _closed_folders(self) -> list[Path]:
         """Folders of runs that nobody can look into, as a container that was killed with its mlorch closed them."""
@@ -260,6 +270,11 @@ def _named(entries: list[Entry], reference: str) -> list[Entry]:
         return []
     exact = [entry for entry in entries if entry.run_id == reference]
     return exact or [e for e in entries if e.run_id.startswith(reference) or e.run_id.endswith(reference)]
+
+
+def _may_be_run(found: os.DirEntry[str]) -> bool:
+    """A closed folder of another user's run is told as unreadable; anything else without a record is no run."""
+    return os.path.lexists(f"{found.path}/{RECORD}") or (bool(RUN_ID.fullmatch(found.name)) and _is_closed(found))
 
 
 def _is_closed(found: os.DirEntry[str]) -> bool:

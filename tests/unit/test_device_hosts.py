@@ -22,6 +22,7 @@ from orchestrator.facts.record import ContainerRun
 from orchestrator.facts.runs import DeviceInjection, InjectedDevice
 from orchestrator.host.accelerators import devices_by_nodes
 from orchestrator.host.nodes import host_libraries, node_facts
+from orchestrator.operations import doctor
 from orchestrator.operations.targets import device_inventory, with_pretended_device
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.runs.tuning import key_of
@@ -117,6 +118,30 @@ def test_a_name_counts_where_both_the_engine_and_a_spec_know_it(tmp_path):
         ("example.com/chip=1", ("/dev/chip1",)), ("example.com/chip=9", ()),
     ]  # fmt: skip
     assert names(cdi.known(facts(host="tcp://far:2376", cdi_folders=folders))) == []
+
+
+def test_a_spec_of_what_is_gone_is_told_with_how_to_write_it_anew(tmp_path):
+    library = tmp_path / "libcuda.so.550"
+    library.touch()
+    spec = {
+        "cdiVersion": "0.6.0",
+        "kind": "nvidia.com/gpu",
+        "devices": [{"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/x", "hostPath": "/dev/null"}]}}],
+        "containerEdits": {"mounts": [{"hostPath": str(library), "containerPath": "/lib/libcuda.so"}]},
+    }
+    (tmp_path / "nvidia.json").write_text(json.dumps(spec))
+    engine = facts(cdi_folders=(str(tmp_path),))
+    assert cdi.stale(cdi.known(engine).devices) == ()
+    cdi.require_fresh(["nvidia.com/gpu=0"], engine)
+    assert doctor.cdi(engine).state == "ok"
+    library.unlink()  # the driver was updated
+    check = doctor.cdi(engine)
+    assert check.state == "bad"
+    assert f"{library}, which is not here" in check.what
+    assert f"nvidia-ctk cdi generate --output={tmp_path / 'nvidia.json'}" in check.what
+    with pytest.raises(HostLimitError, match="does not fit this host"):
+        cdi.require_fresh(["nvidia.com/gpu=0"], engine)
+    cdi.require_fresh(["example.com/chip=1"], engine)
 
 
 # -- nodes and libraries of a host -------------------------------------------------------

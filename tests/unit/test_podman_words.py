@@ -16,7 +16,7 @@ from orchestrator.engines.limits import own_limits
 from orchestrator.engines.model import numbers
 from orchestrator.engines.podman import cli as podman_cli
 from orchestrator.engines.podman import runs as podman_runs
-from orchestrator.engines.podman.argv import Host, create_words, has_subordinate_ids, tmpfs_options
+from orchestrator.engines.podman.argv import Host, create_words, tmpfs_options
 from orchestrator.engines.podman.build import adapt, network_of
 from orchestrator.engines.podman.cli import complaint, facts_of, refused
 from orchestrator.engines.podman.progress import events, failure
@@ -75,16 +75,6 @@ def test_limits_that_the_host_refuses_are_as_high_as_it_allows():
     )
     assert [word for word in words if "=" in word and word.startswith("n")] == ["nofile=5:6", "nproc=7:7"]
     assert own_limits().keys() >= {"nofile", "nproc"}
-
-
-def test_subordinate_ids_are_those_of_the_user_by_name_or_number(tmp_path):
-    table = tmp_path / "subuid"
-    assert not has_subordinate_ids(table, 0)
-    table.write_text("somebody:100000:65536\n")
-    assert not has_subordinate_ids(table, 0)
-    table.write_text("root:100000:65536\n4242:200000:65536\n")
-    assert has_subordinate_ids(table, 0)
-    assert has_subordinate_ids(table, 4242)
 
 
 @pytest.mark.parametrize(

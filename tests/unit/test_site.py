@@ -79,10 +79,12 @@ def test_what_mlorch_is_told_comes_before_the_host_and_a_variable_before_a_setti
 
 
 def test_where_logins_and_certificates_of_registries_lie(tmp_path):
-    env = {"HOME": "/home/me", "REGISTRY_AUTH_FILE": "/a.json", "XDG_RUNTIME_DIR": "/run/me"}
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    env = {"HOME": "/home/me", "REGISTRY_AUTH_FILE": "/a.json", "XDG_RUNTIME_DIR": str(runtime)}
     found = discover(env, tmp_path)
     assert list(map(str, found.registry_logins)) == [
-        "/a.json", "/home/me/.docker/config.json", "/run/me/containers/auth.json"
+        "/a.json", "/home/me/.docker/config.json", f"{runtime}/containers/auth.json"
     ]  # fmt: skip
     assert str(found.registry_certificates[0]) == "/home/me/.config/mlorch/certs.d"
     env = {"DOCKER_CONFIG": "/d", "XDG_CONFIG_HOME": "/c", "HOME": "/home/me"}

@@ -15,7 +15,7 @@ from orchestrator.definitions.catalog.short import Short, is_short, write_out
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.variations import vary
 from orchestrator.definitions.yaml import Document, decode, read_document, suggestion
-from orchestrator.definitions.yaml.nodes import ScalarNode
+from orchestrator.definitions.yaml.nodes import MapNode, ScalarNode
 from orchestrator.definitions.yaml.text import listing
 from orchestrator.errors import DefinitionError, Problem, Span, UsageError
 
@@ -99,7 +99,7 @@ class OnDemand(Mapping[Key, AnyEntry]):
         if key not in self._read:
             root, path = self._places[key]
             entry = _read(root, path, set())
-            if isinstance(entry, Short) or _key(entry) != key:
+            if entry is None or isinstance(entry, Short) or _key(entry) != key:
                 message = f"{path} has changed while mlorch reads it"
                 raise DefinitionError.fault("recipe-changed", message, "try again", Span.at(str(path)))
             self._read[key] = entry
@@ -133,6 +133,8 @@ def gather(roots: Sequence[Root], files: Sequence[Path] = (), look: Look | None 
             except DefinitionError as error:
                 problems += error.problems()
                 continue
+            if entry is None:
+                continue
             key = _key(entry)
             if key in mine:
                 problems.append(_twice(mine[key], entry))
@@ -155,7 +157,8 @@ def _key(entry: AnyEntry | Short) -> Key:
     return ("benchmark", entry.name) if isinstance(entry, Short) else (kind_of(entry), entry.definition.name)
 
 
-def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry | Short:
+def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry | Short | None:
+    """A file as a definition; None for a list of published images, which `build -o` may have put beside recipes."""
     try:
         within = inside(path, root.path)
     except (OSError, RuntimeError):
@@ -164,6 +167,8 @@ def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry | Short:
         message = f"this recipe is a link that leads out of {root.path}"
         raise DefinitionError.fault("file-outside", message, "copy the file", Span.at(str(path)))
     document = read_document(path)
+    if _is_published_list(document):
+        return None
     kind = _kind(document)
     if is_short(document):
         return Short(name=_key_name(document), document=document, path=path, root=root)
@@ -182,6 +187,10 @@ def _read(root: Root, path: Path, broken: set[Key]) -> AnyEntry | Short:
         written=document,
         variation=variation,
     )
+
+
+def _is_published_list(document: Document) -> bool:
+    return isinstance(document.root, MapNode) and document.root.entries.keys() == {"version", "images"}
 
 
 def _key_name(document: Document) -> str:

@@ -43,6 +43,11 @@ class Document:
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     """The lines of other files that values of the tree stand in."""
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there are only comments, blanks and markers in it, or a null."""
+        return not self.problems and (self.root is None or (isinstance(self.root, ScalarNode) and self.root.null))
+
     def node(self, loc: Sequence[str | int]) -> Node | None:
         """The node at a location such as ``("sources", 0, "suite")``."""
         node = self.root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.docker.contexts import context_tls
 from orchestrator.host.command import run_program
 from orchestrator.host.folders import docker_settings
 
@@ -69,25 +71,27 @@ def whales(client: Client, host: str, proxies: Mapping[str, str]) -> Iterator[Do
     from python_on_whales import DockerClient
 
     command = [client.command or "docker"]
+    tls = context_tls(host, os.environ)  # which a client forgets that is given a host
+    secured = [] if tls is None else tls.words()
     if not proxies:
-        yield DockerClient(host=host, client_call=command, config=client.config)
+        yield DockerClient(host=host, client_call=[*command, *secured], config=client.config)
         return
     with tempfile.TemporaryDirectory(prefix="mlorch-docker-") as text:
         folder = Path(text)
         _overlay(Path(client.config) if client.config else docker_settings(os.environ), folder, proxies)
-        yield DockerClient(host=host, client_call=command, config=folder)
+        yield DockerClient(host=host, client_call=[*command, *secured], config=folder)
 
 
 def _overlay(user: Path, folder: Path, proxies: Mapping[str, str]) -> None:
     """The settings of `user` in `folder` (0700), with other proxies and everything else the same."""
     settings: object = {}
-    if user.is_dir():
+    with contextlib.suppress(OSError):  # there is none, or it is another user's
         for entry in user.iterdir():
             if entry.name != "config.json":
                 (folder / entry.name).symlink_to(entry.absolute())
     try:
         settings = json.loads((user / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         settings = {}
     known = {_PROXIES[name.lower()]: value for name, value in proxies.items() if name.lower() in _PROXIES}
     merged = {**(settings if isinstance(settings, dict) else {}), "proxies": {"default": known}}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines.containers import ended, lines
+from orchestrator.engines.docker.contexts import context_tls
 from orchestrator.engines.docker.hosts import DEFAULT_SOCKET
 from orchestrator.engines.options import container_options, run_words
 
@@ -47,6 +49,8 @@ def create_arguments(spec: ContainerSpec) -> tuple[dict[str, Any], dict[str, Any
 def argv(spec: ContainerSpec, host: str = "") -> list[str]:
     """The `docker run` line that would start the same; ``host`` is the engine where it is not the default one."""
     engine = ["--host", host] if host and host != f"unix://{DEFAULT_SOCKET}" else []
+    tls = context_tls(host, os.environ) if engine else None
+    engine += [] if tls is None else tls.words()
     return ["docker", *engine, "run", "--rm", *run_words(spec, {})]
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from orchestrator.engines.builds import built, held
+from orchestrator.engines.cdi import require_fresh
 from orchestrator.engines.containers import Removals, on_this_terminal, removed_after, require_inputs
 from orchestrator.engines.deployed import deployed
 from orchestrator.engines.docker import images, transfer
 from orchestrator.engines.docker.client import choose, whales
 from orchestrator.engines.docker.containers import argv, create, follow
+from orchestrator.engines.docker.contexts import context_tls
 from orchestrator.engines.docker.facts import facts_of, unmet_requirement
 from orchestrator.engines.docker.hosts import find_host, no_engine, require_listener, socket_path
 from orchestrator.engines.docker.lookup import Lookup, engine_lost, socket_lookup
+from orchestrator.engines.inventory import understood
 from orchestrator.engines.limits import daemon_limits
 from orchestrator.engines.private import running_socket
 from orchestrator.engines.refusals import no_image, refusal
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     import docker
     import docker.errors
+    from docker.tls import TLSConfig
 
     from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.docker.client import Client
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec, Deployed
 
 _TIMEOUT_S = 120
+_FIRST_S = 10
+"""How long an engine may take to say which it is."""
 
 
 def connect(host: str | None = None) -> DockerEngine:
@@ -74,16 +81,16 @@ class DockerEngine:
         """Docker's SDK, connected; `EngineError` (`no-engine`) where nobody answers it."""
         import docker
         import docker.errors
-        import docker.utils
 
         _leave_logins_alone()
-        secured = docker.utils.kwargs_from_env().get("tls") if self.host.startswith("tcp://") else None
         try:
-            return docker.APIClient(
-                base_url=self.host, version="auto", timeout=_TIMEOUT_S, tls=secured or False, use_ssh_client=True
+            api = docker.APIClient(
+                base_url=self.host, version="auto", timeout=_FIRST_S, tls=_secured(self.host), use_ssh_client=True
             )
         except (docker.errors.DockerException, OSError, ValueError) as error:
             raise no_engine(self.host, _first_line(error)) from None
+        api.timeout = _TIMEOUT_S
+        return api
 
     @property
     def lookup(self) -> Lookup:
@@ -101,7 +108,8 @@ class DockerEngine:
         """What the daemon reports of itself."""
         info, version = self.lookup.document("/info"), self.lookup.document("/version")
         private = self.host == f"unix://{running_socket()}"
-        return facts_of(info, version, self.host, self.client.buildx_version(), private=private)
+        with understood(f"the engine at {self.host}"):
+            return facts_of(info, version, self.host, self.client.buildx_version(), private=private)
 
     @cached_property
     def _own_facts(self) -> EngineFacts:
@@ -198,6 +206,8 @@ class DockerEngine:
         """
         if self.host.startswith("unix://"):
             require_inputs(spec)
+            if spec.cdi_devices:
+                require_fresh(spec.cdi_devices, self._own_facts)
         if self._removals is not None:
             self._removals.wait(spec.name)
         with self._answers(spec.image):
@@ -243,7 +253,8 @@ class DockerEngine:
     def deployed(self, name: str) -> Deployed | None:
         """A container that runs, as the engine tells it; None where none of this name is running."""
         found = self.lookup.container(name)
-        return None if found is None else deployed(found)
+        with understood(f"the engine at {self.host}"):
+            return None if found is None else deployed(found)
 
     def wait_removed(self) -> None:
         """Until the containers that ended are removed."""
@@ -276,6 +287,20 @@ def _leave_logins_alone() -> None:
     import docker.utils.config
 
     docker.utils.config.load_general_config = lambda config_path=None: {"auths": {}}  # noqa: ARG005 (as it is called)
+
+
+def _secured(host: str) -> TLSConfig | Literal[False]:
+    """The TLS of an engine elsewhere: of the docker context, else of DOCKER_TLS_VERIFY and DOCKER_CERT_PATH."""
+    from docker.tls import TLSConfig
+    from docker.utils import kwargs_from_env
+
+    if not host.startswith("tcp://"):
+        return False
+    found = context_tls(host, os.environ)
+    if found is None:
+        return kwargs_from_env().get("tls") or False
+    pair = (found.cert, found.key) if found.cert and found.key else None
+    return TLSConfig(client_cert=pair, ca_cert=found.ca or None, verify=found.verify)
 
 
 def _first_line(error: BaseException) -> str:

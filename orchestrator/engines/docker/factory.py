@@ -50,7 +50,7 @@ def _socket_lookup(access: EngineAccess) -> Lookup | None:
     require_listener(host)
     from orchestrator.engines.docker.lookup import socket_lookup
 
-    return socket_lookup(host)
+    return socket_lookup(host, silent_s=access.silent_s)
 
 
 def sweepable(access: EngineAccess = HERE) -> Lookup | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines.model import EngineFacts, numbers
+from orchestrator.engines.model import EngineFacts, older
+from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ def facts_of(
     info: Mapping[str, Any], version: Mapping[str, Any], host: str, buildx: str | None, *, private: bool
 ) -> EngineFacts:
     """The facts in the answers to `/info` and `/version` of the daemon at ``host``."""
+    _require_docker(version, host)
     status = dict(pair for pair in _list(info, "DriverStatus") if len(pair) == 2)
     runtimes, security = _list(info, "Runtimes"), tuple(_list(info, "SecurityOptions"))
     return EngineFacts(
@@ -48,6 +50,17 @@ def facts_of(
     )
 
 
+def _require_docker(version: Mapping[str, Any], host: str) -> None:
+    """podman speaks enough of Docker's interface to be taken for it, and not enough to build with buildx."""
+    names = [str(each.get("Name", "")) for each in version.get("Components") or ()]
+    if any(name.startswith("Podman") for name in names):
+        raise EngineError(
+            f"podman answers at {host}, and its socket cannot do all that Docker's does",
+            hint="take podman itself: `--engine podman`, or `engine: podman` in mlorch.yaml",
+            slug="podman-socket",
+        )
+
+
 def _list(info: Mapping[str, Any], name: str) -> list[Any]:
     """A list, or the keys of an object; the daemon writes null for an empty one."""
     return list(info.get(name) or ())
@@ -65,7 +78,7 @@ def takes_gpus(host: str, runtimes: Iterable[str]) -> bool:
 
 def too_old(facts: EngineFacts) -> str:
     """Why the daemon itself cannot build mlorch's layers; empty where it can."""
-    if numbers(facts.api_version) < LEAST_API:
+    if older(facts.api_version, LEAST_API):
         return f"engine {facts.version} (API {facts.api_version}) is too old to build with; it takes Docker 23 or newer"
     return ""
 
@@ -76,6 +89,6 @@ def unmet_requirement(facts: EngineFacts) -> str:
         return why
     if facts.buildx is None:
         return "the docker client has no buildx plugin"
-    if numbers(facts.buildx) < LEAST_BUILDX:
+    if older(facts.buildx, LEAST_BUILDX):
         return f"buildx {facts.buildx} is too old; it takes 0.10 or newer"
     return ""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.docker.contexts import current_context
+from orchestrator.engines.ways import to_an_engine
 from orchestrator.errors import EngineError
-from orchestrator.host.folders import docker_settings
+from orchestrator.host.folders import runtime_folder
+from orchestrator.host.paths import exists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,7 @@ def find_host(setting: str = "", env: Mapping[str, str] | None = None) -> str:
 
     The user says it with the ``setting`` (`engine_host` of mlorch.yaml, MLORCH_ENGINE_HOST), DOCKER_HOST or
     a docker context. mlorch's own runs only where the default one was missing or too old, so it comes first.
-    Costs no docker import; the answer may name a socket on which nobody listens.
+    Costs no docker import; the answer may name a socket on which nobody listens. Raises as `named_host`.
     """
     env = os.environ if env is None else env
     if host := named_host(setting, env):
@@ -39,28 +40,21 @@ def find_host(setting: str = "", env: Mapping[str, str] | None = None) -> str:
     private = running_socket()
     if private is not None:
         return f"unix://{private}"
-    rootless = Path(env.get("XDG_RUNTIME_DIR") or "/nowhere") / "docker.sock"
-    if not Path(DEFAULT_SOCKET).exists() and rootless.exists():
-        return f"unix://{rootless}"
+    runtime = runtime_folder(env)
+    if runtime is not None and not exists(Path(DEFAULT_SOCKET)) and exists(runtime / "docker.sock"):
+        return f"unix://{runtime / 'docker.sock'}"
     return f"unix://{DEFAULT_SOCKET}"
 
 
 def named_host(setting: str, env: Mapping[str, str]) -> str | None:
-    """The engine that the user named: for mlorch alone, by DOCKER_HOST, or by a docker context not the default one."""
-    return setting or env.get("MLORCH_ENGINE_HOST") or env.get("DOCKER_HOST") or _context_host(env)
+    """The engine that the user named: for mlorch alone, by DOCKER_HOST, or by a docker context not the default one.
 
-
-def _context_host(env: Mapping[str, str]) -> str | None:
-    """The endpoint of the current docker context, where one other than the default is set."""
-    folder = docker_settings(env)
-    try:
-        name = env.get("DOCKER_CONTEXT") or json.loads((folder / "config.json").read_text())["currentContext"]
-        if name == "default":
-            return None
-        meta = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
-        return str(json.loads(meta.read_text())["Endpoints"]["docker"]["Host"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    Raises `EngineError` as `current_context`.
+    """
+    if host := setting or env.get("MLORCH_ENGINE_HOST") or env.get("DOCKER_HOST"):
+        return host
+    context = current_context(env)
+    return None if context is None else context.host
 
 
 def socket_path(host: str) -> str | None:
@@ -88,7 +82,7 @@ def no_engine(host: str, why: str) -> EngineError:
     """Nobody answers at ``host``."""
     return EngineError(
         f"no container engine answers at {host}: {why}",
-        hint="start one, or let mlorch get one for itself: `mlorch engine ensure`",
+        hint=to_an_engine(),
         slug="no-engine",
     )
 

@@ -9,22 +9,29 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from orchestrator.engines.docker.hosts import socket_path
-from orchestrator.engines.inventory import container_facts, image_facts
+from orchestrator.engines.inventory import container_facts, image_facts, understood
 from orchestrator.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
 
 _T = TypeVar("_T")
 _TIMEOUT_S = 30.0
+"""How long one question may take in all, however busy the engine is and however its answer trickles."""
+SILENT_S = 2.0
+"""After how long an engine that has not answered is asked whether it is there, and how long it has for that."""
+_LARGEST = 256 * 2**20
+"""Bytes of an answer; the list of a thousand images has some millions."""
 _OK, _NOT_FOUND = 200, 404
 _REMOVED = frozenset({204, _NOT_FOUND, 409})
 """Answers to a removal that leave no container: done, gone before, another one removes it right now."""
@@ -55,18 +62,21 @@ class Lookup:
         label: where it has hundreds, that takes a second or more, and this some milliseconds.
         """
         found = self._list(f"/images/json?{_filters(reference=[repository])}")
-        return {tag: dict(item.get("Labels") or {}) for item in found for tag in item.get("RepoTags") or ()}
+        with self._understood():
+            return {str(tag): dict(item.get("Labels") or {}) for item in found for tag in item.get("RepoTags") or ()}
 
     def _inspected(self, found: list[dict[str, Any]]) -> list[ImageFacts]:
         # The list counts what an image takes on disk; an inspection may count only what was sent.
-        sizes = {tag: int(item.get("Size") or 0) for item in found for tag in item.get("RepoTags") or ()}
+        with self._understood():
+            sizes = {str(tag): int(item.get("Size") or 0) for item in found for tag in item.get("RepoTags") or ()}
         images = self.images(list(sizes))
         return [replace(facts, size=sizes[tag]) for tag, facts in images.items() if facts is not None]
 
     def containers(self, label: str) -> list[ContainerFacts]:
         """Containers with this label (``name`` or ``name=value``), running or not."""
         found = self._list(f"/containers/json?all=1&{_filters(label=[label])}")
-        return [container_facts(item) for item in found]
+        with self._understood():
+            return [container_facts(item) for item in found]
 
     def remove(self, container_id: str) -> None:
         """Remove a container, running or not; one that is gone is fine."""
@@ -85,16 +95,22 @@ class Lookup:
         return self._parsed(self._ask("GET", path, frozenset({_OK}))[1], list)
 
     def _image(self, reference: str) -> ImageFacts | None:
-        path = f"/images/{quote(reference, safe='/:@')}/json"
+        path = f"/images/{quote(reference, safe='/:@', errors='replace')}/json"
         status, body = self._ask("GET", path, frozenset({_OK, _NOT_FOUND}))
         if status == _NOT_FOUND:
             return None
         answer = self._parsed(body, dict)
-        return image_facts(reference, answer, _own_digest(reference, answer.get("RepoDigests") or ()))
+        with self._understood():
+            return image_facts(reference, answer, _own_digest(reference, answer.get("RepoDigests") or ()))
+
+    def _understood(self) -> AbstractContextManager[None]:
+        return understood(f"the engine at {self.host}")
 
     def _ask(self, method: str, path: str, good: frozenset[int]) -> tuple[int, bytes]:
         try:
             status, body = self.send(method, path)
+        except TimeoutError as error:
+            raise engine_lost(self.host, "it says nothing") from error
         except (OSError, ValueError) as error:
             raise engine_lost(self.host, str(error)) from error
         if status not in good:
@@ -104,19 +120,21 @@ class Lookup:
 
     def _parsed(self, body: bytes, kind: type[_T]) -> _T:
         """The answer's JSON, a list or an object."""
-        try:
+        with self._understood():
             found = json.loads(body)
-        except ValueError as error:
-            raise engine_lost(self.host, str(error)) from error
-        if not isinstance(found, kind):
-            raise engine_lost(self.host, "what it says is not what a Docker engine would say")
-        return found
+            if not isinstance(found, kind):
+                raise TypeError(f"{kind.__name__} expected, {type(found).__name__} found")
+            return found
 
 
-def socket_lookup(host: str, timeout_s: float = _TIMEOUT_S) -> Lookup | None:
-    """A `Lookup` over the unix socket that ``host`` names; None where it names none."""
+def socket_lookup(host: str, timeout_s: float = _TIMEOUT_S, silent_s: float | None = None) -> Lookup | None:
+    """A `Lookup` over the unix socket that ``host`` names; None where it names none.
+
+    An engine that says nothing for ``silent_s`` (`SILENT_S`) is asked whether it is there, and has as long to say so.
+    """
     path = socket_path(host)
-    return None if path is None else Lookup(host, partial(_send, path, timeout_s))
+    silent_s = SILENT_S if silent_s is None else silent_s
+    return None if path is None else Lookup(host, partial(_send, path, timeout_s, silent_s))
 
 
 def engine_lost(host: str, why: str) -> EngineError:
@@ -128,32 +146,70 @@ def engine_lost(host: str, why: str) -> EngineError:
     )
 
 
-def ping(path: str) -> bool:
+def ping(path: str, timeout_s: float = _TIMEOUT_S) -> bool:
     """Whether an engine answers on the unix socket `path`."""
     try:
-        status, _ = _send(path, _TIMEOUT_S, "GET", "/_ping")
+        status, _ = _exchange(path, "GET", "/_ping", time.monotonic() + timeout_s)
     except (OSError, ValueError):
         return False
     return status == _OK
 
 
-def _send(path: str, timeout_s: float, method: str, target: str) -> tuple[int, bytes]:
-    """One question over a unix socket. By HTTP/1.0, where an answer is whole when the connection ends.
+def _send(path: str, timeout_s: float, silent_s: float, method: str, target: str) -> tuple[int, bytes]:
+    """One question over a unix socket: given up after ``timeout_s``, or earlier where nobody is there."""
+    began = time.monotonic()
 
-    `http.client` would do the same, and costs more to import than all questions of a plan together.
+    def is_there() -> bool:
+        return ping(path, silent_s)
+
+    return _exchange(path, method, target, began + timeout_s, began + silent_s, is_there)
+
+
+def _exchange(
+    path: str,
+    method: str,
+    target: str,
+    until: float,
+    doubt_at: float = float("inf"),
+    is_there: Callable[[], bool] = bool,
+) -> tuple[int, bytes]:
+    """Status and body, had before ``until``; where they are not there at ``doubt_at``, ``is_there`` decides.
+
+    By HTTP/1.0, where an answer is whole when the connection ends. `http.client` would do the same, and costs
+    more to import than all questions of a plan together.
     """
+    answer = bytearray()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout_s)
+        connection.settimeout(_left(min(until, doubt_at)))
         connection.connect(path)
         connection.sendall(f"{method} {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode("ascii"))
-        answer = b""
-        while chunk := connection.recv(1 << 16):
+        while True:
+            try:
+                connection.settimeout(_left(min(until, doubt_at)))
+                chunk = connection.recv(1 << 16)
+            except TimeoutError:
+                if doubt_at > until or not is_there():
+                    raise
+                doubt_at = float("inf")
+                continue
+            if not chunk:
+                break
             answer += chunk
-    head, _, body = answer.partition(b"\r\n\r\n")
+            if len(answer) > _LARGEST:
+                raise ValueError(f"its answer has more than {_LARGEST:,} bytes")
+    head, _, body = bytes(answer).partition(b"\r\n\r\n")
     words = head.split(maxsplit=2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/"):
         raise ValueError("it broke off, or speaks no HTTP")
     return int(words[1]), body
+
+
+def _left(until: float) -> float:
+    """Seconds until then. Raises `TimeoutError` where there are none."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("it does not answer")
+    return left
 
 
 def _filters(**filters: list[str]) -> str:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import pwd
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.limits import own_limits
 from orchestrator.engines.options import each, run_words, ulimit_words
+from orchestrator.engines.podman.ids import this_users_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.facts.containers import ContainerSpec
 
-_SUBUID = Path("/etc/subuid")
 _RAISED = {"nofile": 1 << 20, "nproc": 1 << 22}
 """What podman sets where nobody says anything (its RLimitDefaultValue); refused where the host's bound is lower."""
 
@@ -26,7 +24,7 @@ class Host:
     """What decides how podman is asked.
 
     ``limits`` are the host's bounds of rlimits, None where there is none; ``subordinate``
-    says whether a plain user has ids beside the own one (/etc/subuid).
+    says whether a plain user has ids beside the own one (`engines.podman.ids`).
     """
 
     rootless: bool
@@ -36,20 +34,7 @@ class Host:
 
 def this_host() -> Host:
     """The facts of this process's user on this host."""
-    return Host(rootless=os.geteuid() != 0, limits=own_limits(), subordinate=has_subordinate_ids(_SUBUID, os.geteuid()))
-
-
-def has_subordinate_ids(table: Path, uid: int) -> bool:
-    """Whether a table such as /etc/subuid (``NAME-OR-UID:FIRST:COUNT``) gives a user more than the own id."""
-    try:
-        names = {str(uid), pwd.getpwuid(uid).pw_name}
-    except KeyError:
-        names = {str(uid)}
-    try:
-        lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    return any(line.partition(":")[0] in names for line in lines)
+    return Host(rootless=os.geteuid() != 0, limits=own_limits(), subordinate=not this_users_ids().single)
 
 
 def argv(spec: ContainerSpec) -> list[str]:

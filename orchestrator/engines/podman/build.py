@@ -21,7 +21,8 @@ from orchestrator.engines.limits import own_limits
 from orchestrator.engines.model import numbers
 from orchestrator.engines.options import ulimit_words
 from orchestrator.engines.podman.argv import bounded
-from orchestrator.engines.podman.cli import extra_environment, refused
+from orchestrator.engines.podman.cli import environment as for_podman
+from orchestrator.engines.podman.cli import refused
 from orchestrator.engines.podman.images import load_manifest
 from orchestrator.engines.podman.progress import events, failure
 from orchestrator.errors import UsageError
@@ -161,8 +162,8 @@ def environment(proxies: Mapping[str, str]) -> dict[str, str]:
     """
     own = cache_home() / "podman-build"
     own.mkdir(parents=True, exist_ok=True, mode=0o700)
-    without = {name: value for name, value in os.environ.items() if name.lower() not in _PROXIES}
-    return {**without, **extra_environment(), "TMPDIR": str(own), "LC_ALL": "C.UTF-8", **proxies}
+    without = {name: value for name, value in for_podman().items() if name.lower() not in _PROXIES}
+    return {**without, "TMPDIR": str(own), "LC_ALL": "C.UTF-8", **proxies}
 
 
 @contextlib.contextmanager

@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engines.inventory import container_facts, image_facts
-from orchestrator.engines.model import EngineFacts, numbers
+from orchestrator.engines.inventory import container_facts, image_facts, understood
+from orchestrator.engines.model import EngineFacts, numbers, older
+from orchestrator.engines.podman import ids
+from orchestrator.engines.private.podman import keep_settings
 from orchestrator.engines.private.podman import program as own_program
 from orchestrator.engines.refusals import refusal
+from orchestrator.engines.ways import to_podman
 from orchestrator.errors import EngineError
 from orchestrator.host.command import run_program
+from orchestrator.host.folders import runtime_folder
+from orchestrator.host.paths import exists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +49,7 @@ class Podman:
 
     def call(self, *words: str | Path, timeout_s: float = _TIMEOUT_S, cwd: Path | None = None) -> Done:
         """Run it to its end; how it ended is the caller's to judge."""
-        return run_program([self.program, *words], env=extra_environment(), timeout_s=timeout_s, cwd=cwd)
+        return run_program([self.program, *words], inherited=environment(), timeout_s=timeout_s, cwd=cwd)
 
     def ask(self, *words: str | Path, timeout_s: float = _TIMEOUT_S, cwd: Path | None = None, image: str = "") -> str:
         """What it prints; raises where it failed, ``image`` being the one that it is asked about."""
@@ -56,10 +61,8 @@ class Podman:
     def documents(self, *words: str | Path) -> list[dict[str, Any]]:
         """The object or the list of objects that it prints as JSON."""
         text = self.ask(*words)
-        try:
+        with understood("podman"):
             found = json.loads(text or "[]") or []
-        except ValueError as error:
-            raise EngineError(f"podman printed what cannot be read: {error}", slug="engine-refused") from None
         return [item for item in (found if isinstance(found, list) else [found]) if isinstance(item, dict)]
 
     # -- images ------------------------------------------------------------------------
@@ -72,10 +75,11 @@ class Podman:
         done = self.call("image", "inspect", "--format", "json", *references)
         if done.code and not _only_gone(done.stderr):
             raise refused(done.stderr or done.stdout, code=done.code)
-        for item in json.loads(done.stdout or "[]") or ():
-            names = [*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ())]
-            digest = str(item.get("Digest") or "")
-            found |= {name: image_facts(name, item, digest) for name in names if name in found}
+        with understood("podman"):
+            for item in json.loads(done.stdout or "[]") or ():
+                names = [*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ())]
+                digest = str(item.get("Digest") or "")
+                found |= {name: image_facts(name, item, digest) for name in names if name in found}
         return found
 
     # -- containers --------------------------------------------------------------------
@@ -83,7 +87,8 @@ class Podman:
     def containers(self, label: str) -> list[ContainerFacts]:
         """Containers with this label (``name`` or ``name=value``), running or not."""
         found = self.documents("ps", "--all", "--filter", f"label={label}", "--format", "json")
-        return [container_facts(item) for item in found]
+        with understood("podman"):
+            return [container_facts(item) for item in found]
 
     def remove(self, container_id: str) -> None:
         """Remove a container, running or not; one that is gone is fine."""
@@ -108,7 +113,7 @@ def program() -> str | None:
     if named and not os.access(named, os.X_OK):
         raise _no_engine(f"{VARIABLE} names {named}, which is no program")
     own = own_program()
-    return named or shutil.which("podman") or (str(own) if own.exists() else None)
+    return named or shutil.which("podman") or (str(own) if exists(own) else None)
 
 
 def find() -> Podman:
@@ -116,21 +121,34 @@ def find() -> Podman:
     found = program()
     if found is None:
         raise _no_engine("there is no podman on PATH")
+    if found == str(own_program()):
+        keep_settings()
     return Podman(found)
 
 
 def _no_engine(why: str) -> EngineError:
     return EngineError(
         f"no container engine: {why}",
-        hint="install podman, or let mlorch get it for itself: `mlorch engine ensure --engine podman`",
+        hint=to_podman(),
         slug="no-engine",
     )
 
 
-def extra_environment() -> dict[str, str]:
-    """podman refuses to pull where DOCKER_CONFIG names a folder without credentials; the variable is then empty."""
-    folder = os.environ.get("DOCKER_CONFIG")
-    return {"DOCKER_CONFIG": ""} if folder and not (Path(folder) / "config.json").exists() else {}
+def environment() -> dict[str, str]:
+    """This process's environment as podman needs it.
+
+    podman refuses to pull where DOCKER_CONFIG names a folder without credentials, and to do anything where
+    XDG_RUNTIME_DIR is another user's (su keeps it): such a variable goes.
+    """
+    found = dict(os.environ)
+    folder = found.get("DOCKER_CONFIG")
+    if folder and not exists(Path(folder) / "config.json"):
+        del found["DOCKER_CONFIG"]
+    if runtime_folder(found) is None:
+        found.pop("XDG_RUNTIME_DIR", None)
+    if os.geteuid() != 0:
+        found |= ids.environment(ids.this_users_ids())
+    return found
 
 
 def refused(output: str, *, code: int = 125, image: str = "") -> MlorchError:
@@ -159,7 +177,7 @@ def complaint(output: str) -> str:
 
 def too_old(facts: EngineFacts) -> str:
     """Why mlorch cannot build with this podman; empty where it can."""
-    if numbers(facts.version) < LEAST:
+    if older(facts.version, LEAST):
         return f"podman {facts.version} is too old: it cannot build; 4.0 or newer is needed"
     return ""
 

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.builds import built, held
+from orchestrator.engines.cdi import require_fresh
 from orchestrator.engines.containers import on_this_terminal, removed_after, require_inputs
 from orchestrator.engines.deployed import deployed
+from orchestrator.engines.inventory import understood
 from orchestrator.engines.limits import own_limits
 from orchestrator.engines.model import BuildEvent
 from orchestrator.engines.podman import build as podman_build
 from orchestrator.engines.podman import images
 from orchestrator.engines.podman.argv import create_words, not_passed, this_host
-from orchestrator.engines.podman.cli import complaint, facts_of, lost, refused, too_old
+from orchestrator.engines.podman.cli import complaint, environment, facts_of, lost, refused, too_old
 from orchestrator.engines.podman.run import follow
 from orchestrator.engines.podman.runs import begun
 from orchestrator.engines.private.podman import program
@@ -50,8 +52,10 @@ class PodmanEngine:
     def facts(self) -> EngineFacts:
         """What podman reports of itself."""
         if self._facts is None:
-            (info,) = self.podman.documents("info", "--format", "json")
-            self._facts = facts_of(info, self.podman.program, private=self.podman.program == str(program()))
+            found = self.podman.documents("info", "--format", "json")
+            with understood("podman"):
+                (info,) = found
+                self._facts = facts_of(info, self.podman.program, private=self.podman.program == str(program()))
         return self._facts
 
     def daemon_limits(self) -> dict[str, int | None]:
@@ -172,6 +176,8 @@ class PodmanEngine:
                 slug="device",
             )
         require_inputs(spec)
+        if spec.cdi_devices:
+            require_fresh(spec.cdi_devices, self.facts())
         with begun(spec.name) as folder, removed_after(self, spec.name):
             words = create_words(spec, this_host())
             printed = self.podman.ask("create", *words, image=spec.image)
@@ -194,12 +200,13 @@ class PodmanEngine:
     def attach(self, spec: ContainerSpec) -> int:
         """Run a container with this process's input and output; gives its exit status. Raises `UsageError` as `run`."""
         require_inputs(spec)
-        return on_this_terminal([self.podman.program, "run", "--rm"], create_words(spec, this_host()))
+        return on_this_terminal([self.podman.program, "run", "--rm"], create_words(spec, this_host()), environment())
 
     def deployed(self, name: str) -> Deployed | None:
         """A container that runs, as podman tells it; None for one that does not. Raises where there is none."""
         found = self.podman.documents("container", "inspect", "--format", "json", name)
-        return deployed(found[0]) if found else None
+        with understood("podman"):
+            return deployed(found[0]) if found else None
 
     def wait_removed(self) -> None:
         """Nothing to wait for: `run` waits for it, as what sweeps a killed mlorch must know the container till then."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
 from orchestrator.engines.podman.cli import VARIABLE, find, program, too_old
+from orchestrator.engines.podman.ids import this_users_ids
 from orchestrator.engines.podman.runs import RunSweep, running
-from orchestrator.errors import EngineError
+from orchestrator.errors import EngineError, MlorchError
 
 if TYPE_CHECKING:
     from orchestrator.engines.consent import Consent
@@ -48,16 +50,48 @@ def unmet_requirement(facts: EngineFacts) -> str:
 
 
 def ensure(consent: Consent, access: EngineAccess = HERE) -> tuple[EngineFacts, tuple[str, ...]]:
-    """podman, unpacked for mlorch where there is none; see `orchestrator.engines.private.podman.ensure`."""
-    from orchestrator.engines.private.podman import ensure as make_sure
+    """podman, unpacked for mlorch where there is none, that has really started a container.
 
-    did = make_sure(consent) if program() is None else ()
-    facts = connect(access).facts()
+    Raises:
+        EngineError: as `orchestrator.engines.private.podman.ensure`; `engine-unfit` or `no-user-namespaces` where
+            no container starts.
+    """
+    from orchestrator.engines.podman.trial import require_container, unfit
+
+    did: tuple[str, ...] = ()
+    if program() is None:
+        _require_user_namespaces()
+        from orchestrator.engines.private.podman import ensure as make_sure
+
+        did = make_sure(consent)
+    engine = connect(access)
+    try:
+        facts = engine.facts()
+    except MlorchError as error:
+        raise unfit(error) from error
     if why := unmet_requirement(facts):
         raise EngineError(why, hint=f"update podman, or name another program in {VARIABLE}", slug="engine-unfit")
+    require_container(engine)
     return facts, did
 
 
+def _require_user_namespaces() -> None:
+    """Told before anything is fetched: without them a plain user's podman starts nothing."""
+    if os.geteuid() == 0:
+        return
+    from orchestrator.host.namespaces import refused_user_namespaces
+
+    refusal = refused_user_namespaces()
+    if refusal is not None:
+        raise EngineError(
+            f"podman would need a user namespace, and {refusal.why}", hint=refusal.remedy, slug="no-user-namespaces"
+        )
+
+
 def builder(facts: EngineFacts) -> tuple[str, str, str]:
-    """What builds; its images lack nothing."""
-    return f"{facts.builder}, {facts.storage_driver} image store", "", ""
+    """What builds, and what a plain user's podman with one id alone cannot."""
+    name = f"{facts.builder}, {facts.storage_driver} image store"
+    if not facts.rootless:
+        return name, "", ""
+    found = this_users_ids()
+    return name, found.lacks, found.remedy

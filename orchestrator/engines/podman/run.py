@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.containers import ended, lines
-from orchestrator.engines.podman.cli import refused
+from orchestrator.engines.podman.cli import environment, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +37,7 @@ def follow(podman: Podman, container: str, image: str, folder: Path, on_line: Ca
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=folder,
+        env=environment(),
         start_new_session=True,  # Ctrl-C is for mlorch, which stops the container in order
     )
     last: deque[str] = deque(maxlen=20)

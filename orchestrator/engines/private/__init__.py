@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.host.folders import data_home, docker_settings
+from orchestrator.host.paths import exists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,6 +203,6 @@ def _link(link: Path, target: Path) -> None:
     if link.is_symlink() and link.readlink() == target:
         return
     link.unlink(missing_ok=True)
-    if target.exists():
+    if exists(target):
         with contextlib.suppress(FileExistsError):  # another command made it meanwhile
             link.symlink_to(target)

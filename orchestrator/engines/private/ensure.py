@@ -17,6 +17,7 @@ from orchestrator.engines.private.packages import find_origin, unpack
 from orchestrator.errors import EngineError
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import file_system
+from orchestrator.host.paths import exists
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,8 +108,8 @@ def _possible(need: Need) -> Origin | None:
             raise EngineError(
                 f"no usable engine ({need.why}), and starting one takes root"
                 + (f" with {' and '.join(lacking)}" if lacking and os.geteuid() == 0 else ""),
-                hint="run `sudo mlorch engine ensure`, or get access to an engine that runs "
-                "(DOCKER_HOST; membership of the group docker)",
+                hint="take podman, which needs none: `mlorch engine ensure --engine podman`; or run "
+                "`sudo mlorch engine ensure`, or get access to an engine that runs (DOCKER_HOST; the group docker)",
                 slug="needs-root",
             )
     at = engine_paths()
@@ -123,7 +124,7 @@ def check_folder(folder: Path, *, packages: bool, daemon: bool) -> None:
     Raises:
         EngineError: `engine-folder`, its file system cannot hold images or is nearly full.
     """
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next(path for path in (folder, *folder.parents) if exists(path))
     kind = file_system(there)
     if daemon and (kind in _UNFIT_FILE_SYSTEMS or kind.startswith(("nfs", "fuse"))):
         raise EngineError(

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.private import short_hash
+from orchestrator.errors import EngineError
 from orchestrator.host.command import must_run
-from orchestrator.host.folders import data_home
+from orchestrator.host.folders import data_home, runtime_folder
+from orchestrator.host.paths import exists
+from orchestrator.host.sysfs import text_of
 
 if TYPE_CHECKING:
     from orchestrator.engines.consent import Consent
@@ -30,6 +33,7 @@ LIBRARIES = (
 REQUIRED = ("podman", "conmon", "runc", "patchelf")
 _LINKED = ("podman", "conmon", "fuse-overlayfs", "slirp4netns", "newuidmap", "newgidmap")
 """Programs that need libraries of the folder."""
+_TEMPORARY = Path("/tmp")  # noqa: S108 (what is made there is 0700, and refused where it is another's)
 BY_HAND = "install podman 4 or newer"
 
 
@@ -43,7 +47,7 @@ def run_folder() -> Path:
     name = f"mlorch-podman-{short_hash(home())}"
     if os.geteuid() == 0:
         return Path("/run") / name
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"{name}-{os.geteuid()}"  # noqa: S108 (0700)
+    return (runtime_folder(os.environ) or _TEMPORARY) / f"{name}-{os.geteuid()}"
 
 
 def program() -> Path:
@@ -66,11 +70,13 @@ def ensure(consent: Consent) -> tuple[str, ...]:
     consent.require(_offer(", ".join(origin.uris), origin.suite))
     wanted = PackageSet(packages=(*PACKAGES, *LIBRARIES), required=REQUIRED, by_hand=BY_HAND)
     with locked(home() / "lock"):
-        if program().exists():
+        if exists(program()):
             return ()
-        versions = lay_out(home() / "root", wanted, origin, consent.say, _link)
+        if not exists(home() / "root/packages.json"):  # written last; else one was ended before its settings
+            lay_out(home() / "root", wanted, origin, consent.say, _link)
         write_settings(home())
-    did = f"unpacked podman {versions['podman']} into {home() / 'root'}"
+        version = json.loads((home() / "root/packages.json").read_text(encoding="utf-8"))["podman"]
+    did = f"unpacked podman {version} into {home() / 'root'}"
     consent.say(did)
     return (did,)
 
@@ -97,14 +103,37 @@ def _link(new: Path) -> None:
 def _offer(uris: str, suite: str) -> str:
     return "\n".join(
         (
-            "There is no podman. mlorch would",
+            "There is no podman, the container engine that needs neither a daemon nor root. mlorch would",
             "  - download podman, conmon, runc and what they need (about 20 MB) with apt",
             f"    from {uris} (suite {suite});",
             "    signatures are checked, the host's package lists and packages stay as they are",
             f"  - unpack them (about 60 MB) into {home() / 'root'}; images will lie in {home() / 'storage'}",
-            f"Nothing is installed or started. The folder {home()} can be deleted at any time.",
+            "  - start one container, to see that it works, and remove it again",
+            f"Nothing is installed, and no daemon started. The folder {home()} can be deleted at any time.",
         )
     )
+
+
+def keep_settings() -> None:
+    """Write the settings of an unpacked podman anew where they are not what this mlorch would write.
+
+    Another version of mlorch, or another runtime folder of this user, may have unpacked it. Raises `EngineError`
+    [engine-folder] where somebody else has made the folder that is to be this user's.
+    """
+    at = home()
+    wanted = {"podman": _program(at / "root", at), "containers.conf": _containers_conf(at / "root", at)}
+    if any(text_of(at / name) != text.strip() for name, text in wanted.items()):
+        write_settings(at)
+    if os.geteuid() == 0:
+        return  # nobody else makes a folder in /run
+    folder = run_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.lstat().st_uid != os.geteuid() or folder.is_symlink():
+        raise EngineError(
+            f"{folder} belongs to another user, and podman's state is to lie there",
+            hint="remove it, or set XDG_RUNTIME_DIR to a folder of this user's",
+            slug="engine-folder",
+        )
 
 
 def write_settings(at: Path) -> None:
@@ -174,5 +203,6 @@ def _program(root: Path, at: Path) -> str:
     lines += ['  if [ -z "$REGISTRY_AUTH_FILE" ] && [ -f "$file" ]; then export REGISTRY_AUTH_FILE="$file"; fi', "done"]
     lines += [f"export {name}={shlex.quote(str(value))}" for name, value in settings.items()]
     lines += [f"export HOME={shlex.quote(str(at / 'home'))}"]
-    lines += [f'export PATH={shlex.quote(str(root / "usr/bin"))}:{shlex.quote(str(root / "usr/sbin"))}:"$PATH"']
+    # Last: what maps ids (newuidmap) has to be setuid, and nothing that was unpacked is.
+    lines += [f'export PATH="$PATH":{shlex.quote(str(root / "usr/bin"))}:{shlex.quote(str(root / "usr/sbin"))}']
     return "\n".join([*lines, f'exec {shlex.quote(str(root / "usr/bin/podman"))} "$@"', ""])

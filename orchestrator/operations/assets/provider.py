@@ -6,12 +6,12 @@ A user who has the data already names its folder, on the command line or in the 
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.store import Store, key_of
 from orchestrator.assets.use import hold
 from orchestrator.definitions.asset_locks import full_name
+from orchestrator.definitions.expand import expanded
 from orchestrator.definitions.yaml import suggestion
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.host.folders import cache_home
@@ -20,6 +20,7 @@ from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from orchestrator.assets.provider import AssetProvider, Prep
     from orchestrator.assets.store import Stored
@@ -130,7 +131,7 @@ def given_folders(context: Context, data: Sequence[str] = ()) -> dict[str, Path]
                 hint="write --data NAME=FOLDER, as in --data imagenet=/mnt/imagenet",
                 slug="bad-data",
             )
-        path = Path(folder).expanduser().absolute()
+        path = expanded(folder).absolute()
         asset = _meant(context.catalog, name)
         if not path.is_dir():
             raise UsageError(

@@ -219,7 +219,7 @@ def _require_disk(request: RunRequest) -> None:
     """Too little space below results is told before the first test."""
     from orchestrator.runs.failures import free_bytes
 
-    folder = request.results if request.results.exists() else request.results.absolute().parent
+    folder = request.results if request.results.exists() else request.results.resolve().parent
     free = free_bytes(folder)
     if free is not None and free < LEAST_DISK:
         raise StepFailed(
@@ -231,7 +231,7 @@ def _require_disk(request: RunRequest) -> None:
 
 def require_results_folder(results: Path) -> None:
     """The folder of results may be new, but not its parents: a mistyped path must not make a tree."""
-    folder = results if results.exists() else results.parent
+    folder = results if results.exists() else results.resolve().parent
     if not folder.is_dir():
         raise UsageError(
             f"the folder {folder} does not exist, so results cannot be kept in {results}",

@@ -8,6 +8,8 @@ from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.processors import cpu_list
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.facts.host import HostFacts
 
 _GIB = 2**30
@@ -63,7 +65,12 @@ def require_allowed(host: HostFacts, asked: tuple[int, ...]) -> None:
 
 
 def core_advice(host: HostFacts, asked: tuple[int, ...]) -> str:
-    """What to know of processors that were asked for and are threads of one core; empty where none are."""
+    """What to know of processors that were asked for: more than a quota gives, or threads of one core; else empty."""
+    if host.cpu_quota is not None and len(asked) > host.cpu_quota:
+        return (
+            f"--cpus {cpu_list(asked)} are {len(asked)} processors, and the control group of this process gives the "
+            f"time of {host.cpu_quota:g}: if the engine's containers are below it, they are stopped for the rest"
+        )
     shared = [core for core in host.cores if len(set(core) & set(asked)) > 1]
     if not shared:
         return ""
@@ -91,6 +98,8 @@ def cpu_set(host: HostFacts, near: tuple[int, ...] = (), asked: tuple[int, ...] 
     adds little and makes times vary. Where a core's first thread is not allowed,
     its first allowed one is taken; all nodes with an allowed core are used whole.
 
+    Where a quota gives less time than that, there are as many as it gives time for.
+
     Raises `HostLimitError` where none may be used; of those asked for as `require_allowed`.
     """
     if asked:
@@ -104,7 +113,12 @@ def cpu_set(host: HostFacts, near: tuple[int, ...] = (), asked: tuple[int, ...] 
             chosen.append(threads[0])
     if not chosen:
         raise HostLimitError("this process may use no processor", hint="check its cpuset and affinity")
-    return tuple(sorted(chosen))
+    return tuple(sorted(within_quota(host, chosen)))
+
+
+def within_quota(host: HostFacts, cpus: Sequence[int]) -> Sequence[int]:
+    """No more processors than the control group gives time for, one at least: on more of them all would be stopped."""
+    return cpus if host.cpu_quota is None else cpus[: max(1, int(host.cpu_quota))]
 
 
 def _allowed_cpus(host: HostFacts, near: tuple[int, ...]) -> set[int]:
