@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -203,6 +204,7 @@ class Engine:
     def listen(self) -> None:
         """In the loop that asks."""
         asyncio.get_running_loop().add_reader(self._link.fileno(), self._receive)
+        os.set_blocking(self._link.fileno(), True)  # uvloop says otherwise, and `recv` wants whole messages
 
     def ask(self, prompt: Prompt, limit: int) -> Waiting:
         self._asked += 1
@@ -222,8 +224,9 @@ class Engine:
     def _receive(self) -> None:
         try:
             message = self._link.recv()
-        except (EOFError, OSError):
-            self._end("the model's process ended")
+        except (EOFError, ConnectionResetError):
+            self._process.join(STOP_S)
+            self._end(f"the model's process ended ({self._process.exitcode})")
             return
         if isinstance(message, About):
             self.about = message

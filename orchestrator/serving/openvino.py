@@ -5,7 +5,12 @@ It listens on the loopback device; nothing is kept from one request to the next.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -16,12 +21,26 @@ from .openai import serve
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 OWNER = "openvino"
 """Of the model, in the list of models."""
 BLOCK = 32
 """Tokens of a block of the cache of keys and values on a processor."""
+
+
+@contextmanager
+def writable(model: Path, scratch: Path) -> Iterator[Path]:
+    """The model's file, or a copy where it may only be read.
+
+    OpenVINO GenAI (2026.4) opens a GGUF file for writing, though it writes nothing; it has read all of it when the
+    model is loaded.
+    """
+    if os.access(model, os.W_OK):
+        yield model
+        return
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        yield Path(shutil.copyfile(model, Path(folder) / model.name))
 
 
 class Pipeline:
@@ -43,7 +62,9 @@ class Pipeline:
             "INFERENCE_PRECISION_HINT": given.precision,
             "KV_CACHE_PRECISION": given.cache_precision,
         }
-        self._pipeline = openvino_genai.ContinuousBatchingPipeline(given.model, scheduler, given.device, properties)
+        with writable(Path(given.model), Path(given.scratch)) as model:
+            make = openvino_genai.ContinuousBatchingPipeline
+            self._pipeline = make(str(model), scheduler, given.device, properties)
         self._tokenizer = self._pipeline.get_tokenizer()
         self._properties = properties
         self._asked = 0
@@ -105,6 +126,7 @@ class _Handle:
 def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     words = parser(__doc__)
+    words.add_argument("--scratch", default=tempfile.gettempdir(), help="a folder for a copy of the model's file")
     words.add_argument("--device", default="CPU", help="as OpenVINO calls it")
     words.add_argument("--precision", default="f32", help="what is computed with")
     words.add_argument("--cache-precision", default="f16", help="of the cache of keys and values")

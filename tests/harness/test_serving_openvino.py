@@ -141,7 +141,7 @@ def test_what_it_says_of_itself(served):
         ),
         ({"prompt": "a" * 30}, 400, f"context is {CONTEXT} tokens, and a prompt of 30"),
         ({"prompt": []}, 400, "the prompt has no token"),
-        ({"prompt": [A, 4000]}, 400, "there is no token 4000"),
+        ({"prompt": [A, 400_000]}, 400, "there is no token 400000"),
         ({"prompt": [-1]}, 400, "there is no token -1"),
         ({"max_tokens": 0}, 400, "at least one token"),
         ({"temperature": 0.7}, 400, "'temperature'"),
@@ -196,6 +196,20 @@ def test_a_model_that_does_not_load_ends_the_server_with_the_reason(tmp_path):
         assert "no such architecture `walrus`" in one.process.stdout.read()
 
 
+def test_a_model_that_may_only_be_read_is_loaded_from_a_copy_that_does_not_stay(tmp_path, monkeypatch):
+    from orchestrator.serving.openvino import writable
+
+    model, scratch = tmp_path / "model.gguf", tmp_path / "scratch"
+    model.write_bytes(b"GGUF")
+    scratch.mkdir()
+    with writable(model, scratch) as found:
+        assert found == model
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with writable(model, scratch) as found:
+        assert (found.parent.parent, found.suffix, found.read_bytes()) == (scratch, ".gguf", b"GGUF")
+    assert list(scratch.iterdir()) == []
+
+
 def test_an_answer_without_room_is_refused_and_the_others_go_on(tmp_path):
     with server(tmp_path, no_room_at=A + 5) as one:
         status, document = one.ask("/v1/completions", {"prompt": [A + 5]})
@@ -207,7 +221,7 @@ def test_an_answer_without_room_is_refused_and_the_others_go_on(tmp_path):
 def test_the_end_of_the_models_process_is_told_and_ends_the_server(tmp_path):
     with server(tmp_path, dies_at=A + 2) as one:
         events = one.stream({"prompt": [A], "max_tokens": 5, "stream": True})
-        assert events[-1]["error"]["message"] == "the model's process ended"
+        assert events[-1]["error"]["message"] == "the model's process ended (9)"
         assert one.process.wait(20) == 1
 
 
