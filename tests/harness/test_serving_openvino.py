@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-for _name in ("aiohttp", "msgspec", "numpy", "openvino", "uvloop"):
+for _name in ("aiohttp", "msgspec", "numpy", "uvloop"):
     pytest.importorskip(_name)
 
 ROOT = Path(__file__).parents[2]
