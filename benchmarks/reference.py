@@ -33,7 +33,7 @@ class Side:
     results: str
 
     def run(self, scenario: str, *more: str, timeout: float = 900) -> dict:
-        """The record of the last test. Raises `RuntimeError` where there is none."""
+        """What `mlorch run --json` says of the last test. Raises `RuntimeError` where there is none."""
         test = ("-t", "cpu", "-s", scenario, "-m", "performance", "--duration", DURATION, "-o", self.results, "--json")
         done = subprocess.run(
             mlorch("run", *self.words, *test, *more), env=self.env, capture_output=True, text=True, timeout=timeout,
@@ -41,15 +41,15 @@ class Side:
         )  # fmt: skip
         if done.returncode not in {0, 1} or not done.stdout:
             raise RuntimeError(f"{self.words} {scenario} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-        return json.loads(Path(json.loads(done.stdout)["results"][-1]["record"]).read_text(encoding="utf-8"))
+        return json.loads(done.stdout)["results"][-1]
 
     def value(self, scenario: str, *more: str) -> float:
         """Samples a second, in the streams the mean latency in ns; 0 of a test at a rate that is not VALID."""
-        record = self.run(scenario, *more)
-        loadgen = record["measured"]["loadgen"]
+        found = self.run(scenario, *more)
         if scenario.endswith("Stream"):
-            return float(loadgen["latency_ns"]["mean"])
-        return float(loadgen["rate"]) if record["valid"] or scenario == "Offline" else 0.0
+            record = json.loads(Path(found["record"]).read_text(encoding="utf-8"))
+            return float(record["measured"]["loadgen"]["latency_ns"]["mean"])
+        return float(found["metrics"]["result"]["value"]) if found["valid"] or scenario == "Offline" else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,18 +86,19 @@ def measure() -> list[Bar]:
         for pair in PAIRS:
             words = [f"scenarios.Server.target_latency_ns={pair.latency_ns}", *pair.changes]
             reference = ("resnet50", *itertools.chain(*(("--set", each) for each in words)))
-            _prepare(pair, reference, results)
+            _prepare(pair, reference, env, results)
             ours = Side(words=(pair.name,), env=env, results=results)
             found += _rows(pair, ours, Side(words=reference, env=env, results=results))
     return found
 
 
-def _prepare(pair: Pair, reference: tuple[str, ...], results: str) -> None:
-    """Images, model and data, in the user's own home, which has the client that builds what is missing."""
+def _prepare(pair: Pair, reference: tuple[str, ...], env: dict[str, str], results: str) -> None:
+    """Images, model and data."""
     note(f"{pair.name}: images, model and data of both programs")
     for words in ((pair.name,), reference):
         test = ("-s", "SingleStream", "-m", "performance", "--duration", "1s", "-o", results, "--json")
-        done = subprocess.run(mlorch("run", *words, "-t", "cpu", *test), capture_output=True, text=True, check=False)
+        line = mlorch("run", *words, "-t", "cpu", *test)
+        done = subprocess.run(line, env=env, capture_output=True, text=True, check=False)
         if "github.com" in done.stderr and done.returncode:
             raise NotHereError("the repository mlcommons/inference cannot be had here")
         if done.returncode not in {0, 1}:

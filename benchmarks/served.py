@@ -27,8 +27,6 @@ def measure() -> list[Bar]:
     test = ("run", BENCHMARK, "--target", "cpu", "--scenario", "Offline", "--mode", "performance")
     mlorch_json("assets", "get", *ASSETS)
     with own_home() as env, tempfile.TemporaryDirectory(prefix="mlorch-bench-") as results:
-        # The first one in the user's home, which has the client that builds what is missing.
-        mlorch_json(*test, "--roles", "server,client", "--duration", "1s", "-o", results)
 
         def tokens(*options: str) -> tuple[float, dict]:
             *_, found = mlorch_json(*test, *options, "-o", results, env=env)["results"]
