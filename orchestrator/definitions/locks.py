@@ -146,12 +146,24 @@ def unpinned(layer: Layer, pins: PlatformLock, platform: str) -> Iterator[tuple[
         found = versions.get(normalised(name))
         if found is None:
             yield f"`{name}` is not in the lock", ("python", index)
-        elif found != version:
+        elif not _is_version(found, version):
             yield f"the lock has {normalised(name)} {found}", ("python", index)
     commits = {(pin.url, pin.ref) for pin in pins.git}
     for index, tree in enumerate(layer.git):
         if (tree.url, tree.ref) not in commits and not is_commit(tree.ref):
             yield f"the commit of `{tree.ref}` of {tree.url} is not in the lock", ("git", index)
+
+
+def _is_version(found: str, asked: str) -> bool:
+    """Whether two texts are one version, as pip has it: ``2026.4.1`` is ``2026.4.1.0``."""
+    if found == asked:
+        return True
+    from packaging.version import InvalidVersion, Version  # rarely needed
+
+    try:
+        return Version(found) == Version(asked)
+    except InvalidVersion:
+        return False
 
 
 def _python_versions(layer: Layer, pins: PlatformLock, platform: str) -> dict[str, str]:

@@ -6,11 +6,12 @@ one request to the next.
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 
 import xllamacpp
+
+from .arguments import parser, started
 
 CONTEXT_STEP = 256
 """llama.cpp rounds the context of a stream up to a multiple of this."""
@@ -18,22 +19,11 @@ PROMPT_STEP = 32
 """Tokens that one step of the server computes: a prompt that comes in holds the other answers up for so long."""
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="the GGUF file")
-    parser.add_argument("--name", required=True, help="what clients call it")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--streams", type=int, required=True, help="answers at once")
-    parser.add_argument("--context", type=int, required=True, help="tokens of a prompt with its answer")
-    return parser.parse_args()
-
-
 def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread is made: none of them is to take one
-    given = arguments()
+    given = parser(__doc__).parse_args()
     options = xllamacpp.CommonParams()
     options.model.path = given.model
     options.model_alias = {given.name}
@@ -47,7 +37,7 @@ def main() -> int:
     options.cache_prompt, options.cache_ram_mib = False, 0  # no query profits from another
     options.verbosity = -1  # lines about every request would cost it time
     server = xllamacpp.Server(options)
-    sys.stdout.write(f"port {given.port}: {given.name}, {given.threads} threads, {given.streams} streams\n")
+    sys.stdout.write(started(given))
     sys.stdout.flush()
     signal.sigwait(ends)
     del server

@@ -68,6 +68,7 @@ OUTSIDE: dict[str, set[str]] = {
     "mlperf_loadgen": set(),
     "onnxruntime": set(),
     "openvino": set(),
+    "openvino_genai": set(),
     "xllamacpp": set(),
     "pocketsphinx": set(),
     "numpy": set(),
@@ -168,7 +169,7 @@ def harness_breach(name: str) -> str:
     """What the harness may not import: the rest of mlorch and its libraries, which no image has."""
     head = name.partition(".")[0]
     mine = {
-        *("mlperf_loadgen", "onnxruntime", "openvino", "xllamacpp", "pocketsphinx", "numpy"),
+        *("mlperf_loadgen", "onnxruntime", "openvino", "openvino_genai", "xllamacpp", "pocketsphinx", "numpy"),
         *("subprocess", "socket", "certifi"),
     }
     return f"the harness may not import {name}" if head == "orchestrator" or head in OUTSIDE.keys() - mine else ""

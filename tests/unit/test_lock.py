@@ -106,6 +106,16 @@ def test_another_version_than_the_recipe_asks_for_is_refused(catalog, changed):
     assert "numpy 1.0" in problem.message
 
 
+def test_a_version_that_an_index_spells_otherwise_is_the_same_one(catalog, changed):
+    pins = catalog.lock("openvino").platforms[AMD64].wheels
+    wheels = tuple(
+        wheel.model_copy(update={"version": f"{wheel.version}.0"}) if wheel.name == "openvino" else wheel
+        for wheel in pins
+    )
+    found = changed("openvino", wheels=wheels)
+    assert platform_lock(found, found.layer("openvino").definition, AMD64).wheels == wheels
+
+
 def test_a_package_too_many_is_refused(catalog, changed):
     layer = catalog.layer("runtime-cpu").definition
     debs = catalog.lock("runtime-cpu").platforms[AMD64].debs

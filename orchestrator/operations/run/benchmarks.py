@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.trees import find_tree
-from orchestrator.errors import StepFailed, UsageError
+from orchestrator.errors import StepFailed
 from orchestrator.facts.roles import PROBES
 from orchestrator.operations.run.selection import cells, official_test
 from orchestrator.plan.build.content import program_id
@@ -162,20 +162,11 @@ def with_scoring(
 def with_server_images(
     selection: Selection, planned: Sequence[PlannedBenchmark], image_of: Callable[[Selection], str]
 ) -> tuple[PlannedBenchmark, ...]:
-    """The workloads with the images of the servers that their roles name; ``image_of`` as in `with_scoring`.
-
-    Raises `UsageError` (`no-server-image`) for a server that the target has no image of.
-    """
+    """The workloads with the images of the servers that their roles name; ``image_of`` as in `with_scoring`."""
     found: dict[str, str] = {}
 
     def image(server: Server, target: str) -> str:
-        layer = server.images.get(target)
-        if layer is None:
-            raise UsageError(
-                f"server `{server.name}` has no image for target `{target}`",
-                hint=f"it has one for {', '.join(server.images)}; `mlorch recipes show` has the benchmark's choices",
-                slug="no-server-image",
-            )
+        layer = server.images[target]  # the benchmark would not run on the target otherwise
         if layer not in found:
             found[layer] = image_of(selection.beside(layer))
         return found[layer]

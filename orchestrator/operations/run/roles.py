@@ -9,6 +9,7 @@ from orchestrator.definitions.kinds.servers import CLIENT
 from orchestrator.definitions.yaml.nodes import MapNode
 from orchestrator.errors import UsageError
 from orchestrator.facts.endpoints import FRAMEWORK
+from orchestrator.plan.build.frameworks import runs_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,17 +20,18 @@ if TYPE_CHECKING:
     from orchestrator.operations.run.request import RunRequest
 
 
-def changes_of(context: Context, request: RunRequest, names: Sequence[str]) -> tuple[str, ...]:
+def changes_of(context: Context, request: RunRequest, names: Sequence[str], target: str) -> tuple[str, ...]:
     """What ``--set`` says of the benchmarks ``names``, with the choice that gives them the roles of the request.
 
-    Raises `UsageError` [unknown-roles] where a benchmark cannot be run as these, or two need other choices.
+    Of several choices that do, it is the first one that runs on ``target``. Raises `UsageError` [unknown-roles] where a
+    benchmark cannot be run as these, or two need other choices.
     """
     if request.endpoint:
         return (*request.changes, f"frameworks=[{FRAMEWORK}]")
     asked = request.role_names
     if not asked:
         return request.changes
-    found = {name: _change(context, request, name, asked) for name in names}
+    found = {name: _change(context, request, name, target) for name in names}
     choices = set(found.values())
     if len(choices) > 1:
         raise UsageError(
@@ -40,8 +42,9 @@ def changes_of(context: Context, request: RunRequest, names: Sequence[str]) -> t
     return (*request.changes, *(choice for choice in choices if choice))
 
 
-def _change(context: Context, request: RunRequest, name: str, asked: frozenset[str]) -> str:
+def _change(context: Context, request: RunRequest, name: str, target: str) -> str:
     """``AXIS=VALUE``; empty where the benchmark has these roles already."""
+    asked = request.role_names
     # What is set of its roles can only be looked at when the choice that gives it those is made.
     others = [one for one in request.changes if not one.startswith("roles.")]
     benchmark = context.catalog_for([name], others).benchmark(name).definition
@@ -49,9 +52,12 @@ def _change(context: Context, request: RunRequest, name: str, asked: frozenset[s
         return ""
     entry = context.catalog.benchmark(name)
     offered = dict(_offers(entry.written or entry.document))
-    for choice, roles in offered.items():
-        if roles == asked:
+    fitting = [choice for choice, roles in offered.items() if roles == asked]
+    for choice in fitting:
+        if runs_on(context.catalog_for([name], [*others, choice]), target=target, benchmark=name):
             return choice
+    if fitting:
+        return fitting[0]  # what is missing is told where the run's images are looked up
     known = dict.fromkeys(_words(roles) for roles in (*offered.values(), _roles_of(benchmark)))
     raise UsageError(
         f"benchmark `{name}` cannot be run as the roles {_words(asked)}",

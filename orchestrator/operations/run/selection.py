@@ -32,7 +32,7 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
     names = list(dict.fromkeys(request.benchmarks))
     if request.suite:
         names = list(benchmarks_of_suite(context.catalog, request, target).names)
-    changes = changes_of(context, request, names)
+    changes = changes_of(context, request, names, target)
     catalog = context.catalog_for(names, changes)
     for name in names:
         framework_of(catalog, target=target, benchmark=name)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.benchmarks import Benchmark
+    from orchestrator.definitions.kinds.servers import Server
     from orchestrator.definitions.kinds.targets import Target
 
 
@@ -31,13 +32,28 @@ def shared_frameworks(target: Target, benchmark: Benchmark, only: Sequence[str] 
 
 
 def _shared(catalog: Catalog, target: Target, benchmark: Benchmark) -> tuple[str, ...]:
-    """As `shared_frameworks`, of those that can load the benchmark's model under its harness."""
+    """As `shared_frameworks`, of those that can load the benchmark's model under its harness.
+
+    None where a server of the benchmark has no image for the target.
+    """
+    if _servers_without_image(catalog, target, benchmark):
+        return ()
     harness = catalog.harness(benchmark.harness).definition
     found = shared_frameworks(target, benchmark, harness.targets)
     if harness.program is not None:
         return found
     model = catalog.model(benchmark.model).definition
     return tuple(name for name in found if model.is_for(harness.backends[name]))
+
+
+def _servers_without_image(catalog: Catalog, target: Target, benchmark: Benchmark) -> list[Server]:
+    servers = (catalog.server(name).definition for name in benchmark.server_names)
+    return [server for server in servers if target.name not in server.images]
+
+
+def runs_on(catalog: Catalog, *, target: str, benchmark: str) -> bool:
+    """Whether `target` can run `benchmark`, with its servers. Raises `UsageError` for an unknown name."""
+    return bool(_shared(catalog, catalog.target(target).definition, catalog.benchmark(benchmark).definition))
 
 
 def benchmarks_of(catalog: Catalog, target: str) -> tuple[str, ...]:
@@ -88,7 +104,11 @@ def _unsupported(catalog: Catalog, on: Target, what: Benchmark) -> UsageError:
     hint = f"it runs on: {', '.join(targets_of(catalog, what)) or 'no target'}"
     both = [name for name in what.frameworks if name in on.frameworks]
     only = catalog.harness(what.harness).definition.targets
-    if both and only and on.name not in only:
+    without = _servers_without_image(catalog, on, what)
+    if without:
+        why = f"for which its server `{without[0].name}` has no image"
+        hint += f"; the server has one for {', '.join(without[0].images)}"
+    elif both and only and on.name not in only:
         why = f"its harness `{what.harness}` does not run there"
     elif both:
         why = f"and its model `{what.model}` has no file that {' or '.join(both)} loads"
