@@ -16,6 +16,7 @@ import click
 from orchestrator import __version__
 from orchestrator.commands.groups import LazyCommands
 from orchestrator.errors import BUG_EXIT_CODE, InterruptedRun, MlorchError, StepFailed, UsageError
+from orchestrator.host.signals import signals_interrupt
 
 COMMANDS: dict[str, str] = {
     "run": "Run benchmarks in containers under LoadGen; build what is missing.",
@@ -66,7 +67,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     _make_streams_usable()
     arguments = sys.argv[1:] if argv is None else argv
-    sys.exit(run(arguments))
+    with signals_interrupt():
+        status = run(arguments)
+    sys.exit(status)
 
 
 def _make_streams_usable() -> None:

@@ -24,10 +24,10 @@ from orchestrator.host.process import (
     boot_id,
     owner_label,
     parse_owner_label,
-    signals_interrupt,
     this_process,
     this_user,
 )
+from orchestrator.host.signals import signals_interrupt
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices

@@ -10,7 +10,7 @@ from orchestrator.engines.builds import built, held
 from orchestrator.engines.containers import Removals, on_this_terminal, removed_after, require_inputs
 from orchestrator.engines.deployed import deployed
 from orchestrator.engines.docker import images, transfer
-from orchestrator.engines.docker.client import choose, whales
+from orchestrator.engines.docker.client import choose, registries_of, whales
 from orchestrator.engines.docker.containers import argv, create, follow
 from orchestrator.engines.docker.facts import facts_of, unmet_requirement
 from orchestrator.engines.docker.hosts import find_host, no_engine, require_listener, socket_path
@@ -142,7 +142,11 @@ class DockerEngine:
                 hint='turn on "containerd-snapshotter" in its daemon.json, or leave --cache-to out',
                 slug="no-cache-export",
             )
-        with whales(self.client, self.host, request.settings.proxies) as client:
+        step, settings = request.step, request.settings
+        # A parent is in the engine's own store; its name's first part is no registry that is asked.
+        images = [*step.contexts.values(), *(f"{prefix}/" for prefix in (settings.cache_to, *settings.cache_from) if prefix)]
+        registries = registries_of(step.dockerfile.replace(step.parent or "\0", "localhost/parent"), images)
+        with whales(self.client, self.host, settings.proxies, registries) as client:
             buildx.build(client, request, own.buildx or "", on_event)
         return built(request, self.image(request.step.image))
 
