@@ -47,6 +47,8 @@ class Prep:
     image: Callable[[str], str]
     devices: Callable[[], Devices] = Devices
     """What a step that computes on a device is given; asked before anything is made."""
+    user: Callable[[], str] = lambda: this_user().inside
+    """Who runs them on that engine, ``uid:gid``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +180,7 @@ class AssetProvider:
             script.chmod(0o644)
         sources = folder / "sources" if asset.beside is None else folder_beside(entry, asset.beside)
         folders = {name: stored.folder for name, stored in inputs.items()}
-        spec = prep_spec(asset, prepare, image, folder, scripts, folders, sources)
+        spec = prep_spec(asset, prepare, image, folder, scripts, folders, sources, user=self.prep.user())
         if prepare.needs_device:
             spec = self.prep.devices().given_to(spec)
         tail: list[str] = []
@@ -260,11 +262,13 @@ def prep_spec(
     scripts: Sequence[Path],
     inputs: Mapping[str, Path],
     sources: Path | None = None,
+    *,
+    user: str = "",
 ) -> ContainerSpec:
     """The container of a prepare step: no network, a read-only root, a user without rights, everything but /out ro.
 
     ``scripts`` is the script with what it imports, none of a command; ``inputs`` are the folders of the assets that it
-    reads.
+    reads; ``user`` (``uid:gid``) runs it, else who is this process's on an engine that maps no users.
     """
     command = prepare.command
     mounts = [Mount(source=str(sources or folder / "sources"), target="/sources")]
@@ -276,7 +280,7 @@ def prep_spec(
         name=f"mlorch-prep-{asset.name}-{secrets.token_hex(4)}",
         image=image,
         command=command,
-        user=this_user().inside,
+        user=user or this_user().inside,
         mounts=(*mounts, Mount(source=str(folder / "out"), target="/out", read_only=False)),
         tmpfs={"/tmp": "rw,nosuid,nodev,noexec,mode=1777,size=1073741824"},  # noqa: S108 (in the container)
         env={"HOME": "/tmp", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: S108

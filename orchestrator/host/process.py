@@ -32,9 +32,9 @@ def this_process() -> Owner:
     )
 
 
-def this_user() -> RunUser:
-    """Who the containers of this process are, and who gets what they leave."""
-    return run_user(os.getuid(), os.getgid(), os.environ)
+def this_user(*, own_root: bool = False) -> RunUser:
+    """Who the containers of this process are, and who gets what they leave; ``own_root`` as in `run_user`."""
+    return run_user(os.getuid(), os.getgid(), os.environ, own_root=own_root)
 
 
 def boot_id() -> str:

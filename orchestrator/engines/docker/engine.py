@@ -13,7 +13,7 @@ from orchestrator.engines.docker import images, transfer
 from orchestrator.engines.docker.client import choose, registries_of, whales
 from orchestrator.engines.docker.containers import argv, create, follow
 from orchestrator.engines.docker.facts import facts_of, unmet_requirement
-from orchestrator.engines.docker.hosts import find_host, no_engine, require_listener, socket_path
+from orchestrator.engines.docker.hosts import find_host, no_engine, require_listener, require_whole, socket_path
 from orchestrator.engines.docker.lookup import Lookup, engine_lost, socket_lookup
 from orchestrator.engines.limits import daemon_limits
 from orchestrator.engines.private import running_socket
@@ -44,6 +44,7 @@ def connect(host: str | None = None) -> DockerEngine:
     """
     host = host or find_host()
     require_listener(host)
+    require_whole(host)
     engine = DockerEngine(host)
     if socket_path(host) is None:
         engine.sdk  # noqa: B018 (elsewhere only the SDK shows whether somebody answers)
