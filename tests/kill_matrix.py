@@ -521,7 +521,9 @@ def round_of(verb: Verb, after_s: float) -> str:
     return "killed" if killed else "ended"
 
 
-def matrix(made: World, names: tuple[str, ...], count: int, seed: int, say=print) -> dict[str, int]:
+def matrix(
+    made: World, names: tuple[str, ...], count: int, seed: int, say=lambda line: sys.stdout.write(f"{line}\n")
+) -> dict[str, int]:
     """``count`` rounds over the verbs in turn; gives how many were killed of each. Raises `Wrong` with the round."""
     chance = random.Random(seed)
     verbs = {name: CLASSES[name](made) for name in names}
@@ -549,8 +551,10 @@ def main() -> int:
     given = options.parse_args()
     with world() as made:
         killed = matrix(made, tuple(given.only or VERBS), given.count, given.seed)
-    print(f"{sum(killed.values())} of {given.count} were killed at work, and the next command was right each time")
-    print(", ".join(f"{name} {number}" for name, number in killed.items()))
+    sys.stdout.write(
+        f"{sum(killed.values())} of {given.count} were killed at work, and the next command was right each time\n"
+    )
+    sys.stdout.write(", ".join(f"{name} {number}" for name, number in killed.items()) + "\n")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -180,7 +180,8 @@ class AssetProvider:
             script.chmod(0o644)
         sources = folder / "sources" if asset.beside is None else folder_beside(entry, asset.beside)
         folders = {name: stored.folder for name, stored in inputs.items()}
-        spec = prep_spec(asset, prepare, image, folder, scripts, folders, sources, user=self.prep.user())
+        spec = prep_spec(asset, prepare, image, folder, scripts, folders, sources)
+        spec = replace(spec, user=self.prep.user())
         if prepare.needs_device:
             spec = self.prep.devices().given_to(spec)
         tail: list[str] = []
@@ -262,13 +263,11 @@ def prep_spec(
     scripts: Sequence[Path],
     inputs: Mapping[str, Path],
     sources: Path | None = None,
-    *,
-    user: str = "",
 ) -> ContainerSpec:
     """The container of a prepare step: no network, a read-only root, a user without rights, everything but /out ro.
 
     ``scripts`` is the script with what it imports, none of a command; ``inputs`` are the folders of the assets that it
-    reads; ``user`` (``uid:gid``) runs it, else who is this process's on an engine that maps no users.
+    reads.
     """
     command = prepare.command
     mounts = [Mount(source=str(sources or folder / "sources"), target="/sources")]
@@ -280,7 +279,7 @@ def prep_spec(
         name=f"mlorch-prep-{asset.name}-{secrets.token_hex(4)}",
         image=image,
         command=command,
-        user=user or this_user().inside,
+        user=this_user().inside,
         mounts=(*mounts, Mount(source=str(folder / "out"), target="/out", read_only=False)),
         tmpfs={"/tmp": "rw,nosuid,nodev,noexec,mode=1777,size=1073741824"},  # noqa: S108 (in the container)
         env={"HOME": "/tmp", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: S108

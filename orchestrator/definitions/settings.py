@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.definitions.catalog import Root
+    from orchestrator.definitions.yaml import Document
 
 FILE_NAME = "mlorch.yaml"
 _LISTS = frozenset({"recipes", "registries", "git_mirrors", "data", "safe_folders"})
@@ -104,6 +105,17 @@ def _is_trusted(path: Path, environ: Mapping[str, str], safe: Sequence[str]) -> 
     return "*" in safe or str(path.parent) in {str(Path(folder).expanduser()) for folder in safe}
 
 
+def _foreign(document: Document, folder: Path, own: str) -> Problem:
+    """A file of another user; ``own`` is the user's own file of settings."""
+    return document.problem(
+        "foreign-settings",
+        "this file belongs to another user, so it is not used",
+        document.span((), key=True),
+        f"work in a folder of your own, make the file yours, or allow it: {variable('safe_folders')}={folder}, "
+        f"or `safe_folders: [{folder}]` in your own {own}",
+    )
+
+
 def _with_file(
     settings: Settings, path: Path, environ: Mapping[str, str], *, safe: Sequence[str], own: bool
 ) -> Settings:
@@ -120,18 +132,11 @@ def _with_file(
         raise DefinitionError([problem])
     document = read_document(path)
     if not _is_trusted(path, environ, safe):
-        message = "this file belongs to another user, so it is not used"
-        span = document.span((), key=True)
-        hint = (
-            f"work in a folder of your own, make the file yours, or allow it: {variable('safe_folders')}={path.parent}, "
-            f"or `safe_folders: [{path.parent}]` in your own {settings_files(environ=environ)[0]}"
-        )
-        raise DefinitionError([document.problem("foreign-settings", message, span, hint)])
+        raise DefinitionError([_foreign(document, path.parent, settings_files(environ=environ)[0])])
     given = decode(document, SettingsFile)
     if given.safe_folders and not own:
         message = "only the user's own file of settings says which folders of others are safe"
-        span = document.span(("safe_folders",), key=True)
-        hint = f"move it to {settings_files(environ=environ)[0]}"
+        span, hint = document.span(("safe_folders",), key=True), f"move it to {settings_files(environ=environ)[0]}"
         raise DefinitionError([document.problem("foreign-settings", message, span, hint)])
     values: dict[str, object] = {}
     sources = dict(settings.sources)

@@ -35,7 +35,9 @@ def unwritable(facts: EngineFacts | None) -> str:
     if facts is None or facts.name != "docker":
         return ""
     if facts.userns_remap:
-        return "this engine maps every user of a container to another one (userns-remap), so no run can write its results"
+        return (
+            "this engine maps every user of a container to another one (userns-remap), so no run can write its results"
+        )
     if facts.rootless and os.geteuid() == 0:
         return "this engine is another user's own (rootless), so no container of root's can write root's results"
     return ""

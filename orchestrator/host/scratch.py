@@ -79,7 +79,9 @@ def sweep_scratch(parent: Path, prefix: str) -> None:
     """Remove the folders that killed processes left in ``parent``: their names begin with ``prefix``."""
     try:
         with os.scandir(parent) as found:
-            paths = [Path(one.path) for one in found if one.name.startswith(prefix) and one.is_dir(follow_symlinks=False)]
+            paths = [
+                Path(one.path) for one in found if one.name.startswith(prefix) and one.is_dir(follow_symlinks=False)
+            ]
     except OSError:
         return
     for path in paths:

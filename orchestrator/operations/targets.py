@@ -7,11 +7,11 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.users import container_user
 from orchestrator.errors import MlorchError, UsageError
 from orchestrator.facts.devices import DeviceInventory, FoundDevice
 from orchestrator.facts.runs import DeviceInjection
 from orchestrator.host.detect import Passable, presence
-from orchestrator.engines.users import container_user
 from orchestrator.operations.target_choice import all_targets, findings
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.plan.run.devices.methods import LIBRARIES

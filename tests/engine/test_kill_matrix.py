@@ -14,7 +14,8 @@ from kill_matrix import VERBS, matrix, world
 pytestmark = pytest.mark.engine
 
 
-def test_after_kill_9_at_any_moment_the_next_command_is_right(_engine_for_all):
+@pytest.mark.usefixtures("_engine_for_all")
+def test_after_kill_9_at_any_moment_the_next_command_is_right():
     with world() as made:
         killed = matrix(made, VERBS, len(VERBS), seed=7, say=lambda _line: None)
     assert sum(killed.values()) >= len(VERBS) // 2, "most were still at work"

@@ -126,7 +126,10 @@ def test_one_profile_for_all_engines_refuses_by_name_what_leads_out_of_a_contain
     refused = {
         name
         for rule in profile["syscalls"]
-        if rule["action"] == "SCMP_ACT_ERRNO" and rule["errnoRet"] == 1 and "args" not in rule and "excludes" not in rule
+        if rule["action"] == "SCMP_ACT_ERRNO"
+        and rule["errnoRet"] == 1
+        and "args" not in rule
+        and "excludes" not in rule
         for name in rule["names"]
     }
     assert {"unshare", "setns", "mount", "keyctl", "add_key", "bpf", "userfaultfd", "io_uring_setup"} <= refused
@@ -159,7 +162,8 @@ def test_what_dockers_sdk_sends_says_the_same():
     body = sdk_body(FULL)
     assert body.pop("HostConfig") == {
         "NetworkMode": "bridge", "ReadonlyRootfs": True, "CapDrop": ["ALL"], "CapAdd": ["SYS_NICE"],
-        "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp_profile()}"], "LogConfig": {"Type": "none", "Config": {}}, "Init": False,
+        "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp_profile()}"],
+        "LogConfig": {"Type": "none", "Config": {}}, "Init": False,
         "PidsLimit": 99, "IpcMode": "shareable", "CpusetCpus": "0,2", "CpusetMems": "0,1",
         "Memory": 1 << 30, "MemorySwap": 1 << 30, "ShmSize": 1 << 20,
         "Ulimits": [{"Name": "memlock", "Soft": -1, "Hard": -1}, {"Name": "nofile", "Soft": 5, "Hard": 6}],

@@ -1,4 +1,4 @@
-"""Who a container is on an engine that maps users: root of a rootless one, and nobody where no result can be written."""
+"""Who a container is on an engine that maps users: root of a rootless one; where no result can be written, nobody."""
 
 from __future__ import annotations
 

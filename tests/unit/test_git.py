@@ -327,7 +327,7 @@ def test_how_a_ci_system_gives_access_is_kept(repository, tmp_path, monkeypatch)
     assert commit_of(f"https://git.example/{repository.name}", "main") == git(repository, "rev-parse", "main")
     asked = tmp_path / "asked"
     program = tmp_path / "ssh"
-    program.write_text(f"#!/bin/sh\necho \"$@\" >> {asked}\nexit 255\n")
+    program.write_text(f'#!/bin/sh\necho "$@" >> {asked}\nexit 255\n')
     program.chmod(0o755)
     monkeypatch.setenv("GIT_SSH_COMMAND", str(program))
     with pytest.raises(AssetError) as caught:
@@ -336,7 +336,9 @@ def test_how_a_ci_system_gives_access_is_kept(repository, tmp_path, monkeypatch)
     assert "Could not read from remote repository" in caught.value.message, "git's own words"
 
 
-@pytest.mark.parametrize("name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"])
+@pytest.mark.parametrize(
+    "name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"]
+)
 def test_what_points_at_another_repository_is_dropped(repository, tmp_path, monkeypatch, name):
     monkeypatch.setenv(name, "/nowhere")
     assert (fetch(f"file://{repository}", "main", tmp_path / "cache") / "recipe.yaml").is_file()

@@ -13,9 +13,9 @@ from orchestrator.errors import HostLimitError, UsageError
 from orchestrator.facts.devices import CdiDevice, DeviceInventory, FoundDevice, Node, Part
 from orchestrator.facts.host import NumaNode
 from orchestrator.plan.run.cells import Cell
-from orchestrator.plan.run.devices.nodes import doubtful_nodes
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.plan.run.devices.choice import choose, parse
+from orchestrator.plan.run.devices.nodes import doubtful_nodes
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
 

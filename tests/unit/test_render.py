@@ -67,6 +67,9 @@ def test_a_template_cannot_fill_the_memory(flood: str):
     assert fault(f"FROM x\n{{{{ {flood} }}}}\n").slug == "template-unsafe"
 
 
+TEN_TIMES = "{% macro f() %}{% for i in range(10) %}{{ caller() }}{% endfor %}{% endmacro %}"
+
+
 @pytest.mark.parametrize(
     ("flood", "words"),
     [
@@ -76,14 +79,11 @@ def test_a_template_cannot_fill_the_memory(flood: str):
         ("{% for a in range(9999999999) %}{% endfor %}", "range is longer"),
         ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}", "longer than"),
         ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}", "longer than"),
-        ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = [n.s, n.s] | join %}{% endfor %}", "longer"),
+        ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = [n.s, n.s]|join %}{% endfor %}", "longer"),
         ("{% set x %}{% for i in range(900000) %}" + "y" * 2000 + "{% endfor %}{% endset %}", "MiB of text"),
         ("{{ ('x' ~ 'y' * 1) }}", "whole numbers"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "without an end"),
-        ("{% macro f() %}{% for i in range(10) %}{{ caller() }}{% endfor %}{% endmacro %}"
-         "{% call f() %}{% call f() %}{% call f() %}{% call f() %}{% call f() %}{% call f() %}{% call f() %}"
-         "{% call f() %}x{% endcall %}{% endcall %}{% endcall %}{% endcall %}{% endcall %}{% endcall %}{% endcall %}"
-         "{% endcall %}", "more than"),
+        (f"{TEN_TIMES}{'{% call f() %}' * 9}x{'{% endcall %}' * 9}", "more than"),
     ],
 )  # fmt: skip
 def test_what_a_template_may_use_is_limited(flood, words):
@@ -109,7 +109,9 @@ def test_nothing_that_differs_from_run_to_run_can_be_had(text):
     assert fault(text).slug in {"template-undefined", "template-syntax"}
 
 
-@pytest.mark.parametrize("text", ["{{ layer.smoke }}", "{{ layer.smoke | map('upper') }}", "{{ layer.get }}", "{{ 'a' ~ env }}"])
+@pytest.mark.parametrize(
+    "text", ["{{ layer.smoke }}", "{{ layer.smoke | map('upper') }}", "{{ layer.get }}", "{{ 'a' ~ env }}"]
+)
 def test_only_texts_and_numbers_are_written(text):
     """Anything else is written with its address in memory, which is another one every time."""
     assert "only texts and numbers" in fault(text).message

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DOCKER_HUB = "docker.io"
 _FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)", re.IGNORECASE | re.MULTILINE)
+_STAGE = re.compile(r"^[ \t]*FROM[ \t].*[ \t]AS[ \t]+(\S+)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _COPIED_FROM = re.compile(r"--(?:from=|mount=\S*\bfrom=)([^\s,]+)")
 _PROXIES = {
     "http_proxy": "httpProxy",
@@ -86,8 +87,9 @@ def whales(
 
 def registries_of(dockerfile: str, images: Iterable[str] = ()) -> frozenset[str]:
     """The registries that a build asks: of its Dockerfile's images and of ``images``; `DOCKER_HUB` for a bare name."""
-    named = [*_FROM.findall(dockerfile), *_COPIED_FROM.findall(dockerfile), *images]
-    return frozenset(map(_registry, named))
+    stages = {"scratch", *_STAGE.findall(dockerfile)}
+    named = {*_FROM.findall(dockerfile), *_COPIED_FROM.findall(dockerfile)} - stages
+    return frozenset(map(_registry, (*named, *images)))
 
 
 def _registry(image: str) -> str:
@@ -96,7 +98,7 @@ def _registry(image: str) -> str:
 
 
 def _overlay(user: Path, folder: Path, proxies: Mapping[str, str], registries: Collection[str]) -> None:
-    """The settings of `user` in `folder` (0700), with other proxies, the credentials of ``registries`` and no others."""
+    """The settings of `user` in `folder` (0700), with other proxies, and the credentials of ``registries`` alone."""
     settings: object = {}
     if user.is_dir():
         for entry in user.iterdir():

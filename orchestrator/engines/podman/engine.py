@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tarfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
@@ -27,6 +26,7 @@ from orchestrator.host.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts

@@ -8,7 +8,6 @@ import secrets
 import shutil
 import tarfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines.registry_trust import listed, scheme
@@ -19,6 +18,7 @@ from orchestrator.host.site import this_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from orchestrator.engines.access import EngineAccess
     from orchestrator.engines.model import RegistryAuth

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.engines.users import container_user, unwritable
+from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.process import owner_label, this_process
 from orchestrator.operations.run.benchmarks import PlannedBenchmark, with_parameters
 from orchestrator.operations.run.selection import cells
