@@ -79,7 +79,7 @@ TEN_TIMES = "{% macro f() %}{% for i in range(10) %}{{ caller() }}{% endfor %}{%
         ("{% for a in range(9999999999) %}{% endfor %}", "range is longer"),
         ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}", "longer than"),
         ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}", "longer than"),
-        ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = [n.s, n.s]|join %}{% endfor %}", "longer"),
+        ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = [n.s,n.s]|join %}{% endfor %}", "longer"),
         ("{% set x %}{% for i in range(900000) %}" + "y" * 2000 + "{% endfor %}{% endset %}", "MiB of text"),
         ("{{ ('x' ~ 'y' * 1) }}", "whole numbers"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "without an end"),

@@ -144,12 +144,8 @@ class DockerEngine:
                 slug="no-cache-export",
             )
         step, settings = request.step, request.settings
-        # A parent is in the engine's own store; its name's first part is no registry that is asked.
-        images = [
-            *step.contexts.values(),
-            *(f"{prefix}/" for prefix in (settings.cache_to, *settings.cache_from) if prefix),
-        ]
-        registries = registries_of(step.dockerfile.replace(step.parent or "\0", "localhost/parent"), images)
+        caches = [f"{prefix}/" for prefix in (settings.cache_to, *settings.cache_from) if prefix]
+        registries = registries_of(step.dockerfile, [*step.contexts.values(), *caches])
         with whales(self.client, self.host, settings.proxies, registries) as client:
             buildx.build(client, request, own.buildx or "", on_event)
         return built(request, self.image(request.step.image))
