@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.host.files import file_system
 from orchestrator.host.folders import cache_home
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ UNLOCKABLE_S = 24 * 3600
 """Seconds after which a folder on a file system without locks is one that a killed process left."""
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _STICKY_FOR_ALL = 0o1777
+_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _TRIES = 20
 
 
@@ -95,17 +97,23 @@ def sweep_scratch(parent: Path, prefix: str) -> None:
 
 
 def _bases() -> Iterator[Path]:
-    """Where a private folder may lie, best first."""
+    """Where a private folder may lie, best first: the user's own runtime folder, then what is in memory."""
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
     if runtime.is_absolute() and _is_private(runtime):
         yield runtime
-    if os.geteuid() == 0:
-        yield Path("/run")
-    for folder in (Path("/dev/shm"), Path(tempfile.gettempdir())):  # noqa: S108 (the folder in it is checked)
-        with contextlib.suppress(OSError):
-            mode = folder.lstat().st_mode
-            if stat.S_ISDIR(mode) and (mode & _STICKY_FOR_ALL == _STICKY_FOR_ALL or _is_private(folder)):
-                yield folder
+    others = [Path("/run")] if os.geteuid() == 0 else []
+    others += [Path("/dev/shm"), Path(tempfile.gettempdir())]  # noqa: S108 (the folder in it is checked)
+    for folder in sorted(others, key=lambda folder: file_system(folder) not in _IN_MEMORY):
+        if _is_private(folder) or _is_for_all(folder) or folder == Path("/run"):
+            yield folder
+
+
+def _is_for_all(folder: Path) -> bool:
+    """Whether everybody may write there, and nobody take another's folder away."""
+    with contextlib.suppress(OSError):
+        mode = folder.lstat().st_mode
+        return stat.S_ISDIR(mode) and mode & _STICKY_FOR_ALL == _STICKY_FOR_ALL
+    return False
 
 
 def _own_name() -> str:
