@@ -98,6 +98,8 @@ def layouts(settings: dict) -> list[list[dict]]:
     splits = [(cpus // each, each) for each in range(1, cpus + 1) if cpus % each == 0]
     batches = BATCHES + (LARGE_BATCHES if settings["task"] == "recommendation" else ())
     styles = ["plain"]
+    if settings["backend"] == "pocketsphinx":  # which decodes one recording in one thread, whatever it is given
+        return [_row(split, batches[:1]) for split in splits]
     if settings["backend"] == "llamacpp":
         return [_row(split, batches[:2], step=step) for split in splits for step in PROMPT_STEPS]
     if on_card(settings):

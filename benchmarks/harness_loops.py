@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -327,8 +329,64 @@ def _answer(server, prompt: np.ndarray, limit: int) -> int:
     return found["usage"]["completion_tokens"]
 
 
+# -- speech --------------------------------------------------------------------------------
+
+
+def decode(job: dict) -> dict:
+    """PocketSphinx's decoders, each in a process of its own, as it keeps the interpreter's lock.
+
+    Every recording of ``order`` is decoded once, the longest first, so that all decoders end at about the same time.
+    """
+    audio, lengths = (np.load(each["path"], mmap_mode="r") for each in job["inputs"])
+    order = np.load(job["order"])
+    order = order[np.argsort(-lengths[order], kind="stable")]
+    context = multiprocessing.get_context("fork")
+    place, ready = context.Value("q", 0), context.Barrier(job["instances"] + 1)
+
+    def work(at: int) -> None:
+        os.sched_setaffinity(0, job["cpus"][at * job["threads"] : (at + 1) * job["threads"]])
+        recogniser = _decoder(Path(job["model"]).parent)
+        _decoded(recogniser, audio[order[0]][: lengths[order[0]]])
+        ready.wait()
+        while True:
+            with place.get_lock():
+                mine, place.value = place.value, place.value + 1
+            if mine >= len(order):
+                return
+            _decoded(recogniser, audio[order[mine]][: lengths[order[mine]]])
+
+    processes = [context.Process(target=work, args=(at,)) for at in range(job["instances"])]
+    for process in processes:
+        process.start()
+    ready.wait(120)
+    start = time.perf_counter()
+    for process in processes:
+        process.join()
+    seconds = time.perf_counter() - start
+    if any(process.exitcode for process in processes):
+        raise RuntimeError("a decoder failed")
+    return {"rate": len(order) / seconds, "latency_ns": 1e9 * seconds / len(order)}
+
+
+def _decoder(folder: Path):
+    from pocketsphinx import Config, Decoder
+
+    words = {"dict": str(folder / "words.dict"), "jsgf": str(folder / "grammar.jsgf"), "lm": None}
+    return Decoder(Config(hmm=str(folder), loglevel="ERROR", **words))
+
+
+def _decoded(recogniser, recording: np.ndarray) -> object:
+    recogniser.reinit_feat()
+    recogniser.start_utt()
+    recogniser.process_raw(recording.tobytes(), full_utt=True)
+    recogniser.end_utt()
+    return recogniser.hyp()
+
+
+KINDS = {"llamacpp": generate, "pocketsphinx": decode}
+
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
-    print(json.dumps((generate if asked["framework"] == "llamacpp" else loop)(asked)))
+    print(json.dumps(KINDS.get(asked["framework"], loop)(asked)))
     sys.stdout.flush()
     os._exit(0)  # llama.cpp's servers and CUDA's threads are left to the kernel

@@ -1,6 +1,6 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
-    python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [client] [calibration]
+    python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [served] [client] [calibration]
         [found_rate] [launch] [registry] [sharing] [--target T [--on-host]] [--json] [--write]
 
 `--target cuda` measures the harness against the bare framework on that target's device, with `--on-host` without
@@ -31,6 +31,7 @@ PARTS = (
     "build",
     "harness",
     "workloads",
+    "served",
     "client",
     "calibration",
     "found_rate",

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 WORKLOADS = {
     "language-embed": (2.0, 5, ("all-minilm-l6-v2", "vader-reviews")),
     "recommend": (1.0, 5, ("dlrm-movielens", "movielens-small")),
-    "detect-fashion": (1.0, 5, ("ssd-fashion", "fashion-scenes")),
+    "detect": (1.0, 5, ("ssd-fashion", "fashion-scenes")),
+    "speech-command": (4.0, 5, ("pocketsphinx-en-us", "asterisk-words")),
     "llm-chat": (6.0, 3, ("smollm2-135m-instruct", "gsm8k-100")),
 }
 """Seconds of a run, how many runs of each side, and what is fetched: about two minutes a workload at most."""

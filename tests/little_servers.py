@@ -33,6 +33,7 @@ class Script:
     answer: Callable[[Asked], list[Part]]
     models: object = field(default_factory=lambda: MODELS)
     wants_key: str = ""
+    api: str = "/v1"
     asked: list[Asked] = field(default_factory=list)
     pages: dict[str, Callable[[Asked], list[Part]]] = field(default_factory=dict)
 
@@ -43,9 +44,9 @@ class Script:
             return [plain(401, {"error": {"message": f"the key is wrong: {said}"}})]
         if asked.path in self.pages:
             return self.pages[asked.path](asked)
-        if asked.path == "/v1/models" and self.models is not None:
+        if asked.path == f"{self.api}/models" and self.models is not None:
             return [plain(200, self.models)]
-        if asked.path == "/v1/completions":
+        if asked.path == f"{self.api}/completions":
             return self.answer(asked)
         return [plain(404, {"error": {"message": "there is no such page"}})]
 

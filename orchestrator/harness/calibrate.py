@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .instances import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from .settings import Execution
 
@@ -20,6 +20,9 @@ MAX_BATCH = 256
 WORTH = 1.01
 """A larger batch must be this much better to be taken."""
 FINALISTS = 3
+NEAR, LONG_CALL = 0.85, 0.005
+"""Of calls of so many seconds a trial of a small batch has a few only, and one bad moment spoils it: its layout is
+looked at again too where it comes near the best."""
 CALL_SECONDS = 50e-6
 """What a call costs beside what a trial sees: queue, responses, waiting for the interpreter's lock (measured)."""
 
@@ -112,6 +115,18 @@ def _rate(trial: Trial) -> float:
     return trial.rate
 
 
+def _short_ones(ranked: Sequence[Trial], speed: Callable[[Trial], float]) -> list[Trial]:
+    """Of what is ranked behind the finalists the small batches whose trial may have been spoilt."""
+    if not ranked:
+        return []
+    most, least = ranked[0].layout.batch, NEAR * speed(ranked[0])
+    return [
+        one
+        for one in ranked[FINALISTS:]
+        if one.latency >= LONG_CALL and one.layout.batch < most and speed(one) >= least
+    ]
+
+
 def _final(
     trials: Iterable[Trial],
     measure: Callable[[Layout], Trial],
@@ -123,7 +138,7 @@ def _final(
     Of those within `WORTH` of the best, the one with the smallest batch.
     """
     ranked = sorted(trials, key=speed, reverse=True)
-    finalists = {trial.layout: trial for trial in ranked[:FINALISTS]}
+    finalists = {trial.layout: trial for trial in (*_short_ones(ranked, speed), *ranked[:FINALISTS])}
     for layout in list(finalists) * 2:
         if len(finalists) > 1 and left() > 0:
             finalists[layout] = max(finalists[layout], measure(layout), key=speed)

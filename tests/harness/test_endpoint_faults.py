@@ -18,6 +18,7 @@ from little_servers import MODELS, STREAM, Script, chunk, end, event, good, plai
 
 from orchestrator.harness.client.asking import Asking, Target
 from orchestrator.harness.client.errors import EndpointError
+from orchestrator.harness.client.greeting import ABOUT
 
 NEVER = threading.Event()
 LIMIT = 4
@@ -308,6 +309,25 @@ async def _agreed(target, forms):
         return await asking.agree(await asking.open(), forms, lambda form: [1, 2, 3] if form == "tokens" else "why?")
     finally:
         await asking.close()
+
+
+@pytest.mark.parametrize(
+    ("api", "given"),
+    [("/v1", ""), ("/v1", "/v1/"), ("/v3", "/v3"), ("/v1beta/openai", "/v1beta/openai"), ("/gateway/v1", "/gateway")],
+)
+def test_the_interface_is_where_the_address_says_and_at_v1_where_it_says_nothing(api, given):
+    """OpenVINO's model server has it at `/v3`; what else a server says of itself lies at its root."""
+    script = Script(good, api=api)
+    with serving(script) as url:
+        heard = talk(url + given)
+    assert heard.error is None
+    paths = [asked.path for asked in script.asked]
+    assert paths[0] == f"{api}/models"
+    assert paths[-1] == f"{api}/completions"
+    root = "/gateway" if given == "/gateway" else ""
+    assert {path for path in paths if not path.startswith(f"{api}/")} <= {
+        f"{root}{at}" for at in (*ABOUT, "/detokenize")
+    }
 
 
 def test_requests_go_to_the_server_with_the_least_to_do():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -134,6 +134,28 @@ def test_no_rate_of_a_disturbed_test_is_stored_and_why_is_told(find, tmp_path):
     (line,) = told
     assert "b Server: nothing is kept" in line
     assert "somebody" in line
+
+
+def test_no_rate_is_stored_at_which_the_queue_grew_though_its_test_was_valid(find, tmp_path):
+    """The search asks for both; so does the test that confirms what it found."""
+    quiet = Machine()
+    find(quiet)
+    (tmp_path / "data" / "systems" / "here.json").unlink()
+    last = len(quiet.rates) - 1
+
+    class Slower(Machine):
+        def run(self, *arguments, **more):
+            number = len(self.rates)
+            outcome = super().run(*arguments, **more)
+            if number == last:
+                loadgen = outcome.record.measured.loadgen
+                loadgen.metrics = [replace(one, value=one.value * 0.8) for one in loadgen.metrics]
+            return outcome
+
+    machine = Slower()
+    kept, _ = find(machine)
+    assert kept.settings["target_qps"] == pytest.approx(machine.rates[last + 1], rel=1e-3)
+    assert machine.rates[last + 1] < machine.rates[last]
 
 
 def test_an_expectation_is_measured_again_too(find):

@@ -97,6 +97,20 @@ def test_a_disturbed_first_trial_is_corrected_by_the_second_look():
     assert throughput(execution(2), measure, 9.0, forever).layout == Layout(2, 1, 1)
 
 
+def test_of_long_calls_a_small_batch_near_the_best_is_looked_at_again_too():
+    """Its trial was a tenth of a second: one bad moment put it behind three larger batches."""
+    seen: dict[Layout, int] = {}
+
+    def speed(layout: Layout) -> float:
+        seen[layout] = seen.get(layout, 0) + 1
+        if layout.batch == 1:
+            return 95.0 if seen[layout] == 1 else 110.0
+        return 100.0 + layout.batch if layout.batch <= 8 else 50.0
+
+    measure, _ = machine(speed)
+    assert throughput(execution(1), measure, 9.0, forever).layout.batch == 1
+
+
 def test_a_query_of_several_samples_is_split_over_the_instances():
     measure, asked = machine(lambda layout: 100 * layout.instances - layout.batch)
     assert quickest(execution(2), measure, 8, forever).layout == Layout(2, 1, 1)

@@ -42,6 +42,8 @@ class Server(Definition):
     kind: Literal["server"]
     api: Literal["openai"] = "openai"
     """The interface that its clients speak."""
+    api_path: AbsolutePath = "/v1"
+    """Where that interface lies; its last part, or one before, names a version."""
     backend: Framework
     """Which of the model's files it loads: as the harness calls its frameworks."""
     images: dict[Name, Name] = Field(min_length=1)

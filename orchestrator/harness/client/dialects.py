@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Form = Literal["tokens", "messages", "text"]
-COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
+COMPLETIONS, CHAT = "/completions", "/chat/completions"
+"""Below the address of a server's interface."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ LLAMACPP = {
 }
 VLLM = {"return_token_ids": True}
 NUMBERS: Mapping[str, Mapping[str, object]] = {"llamacpp": LLAMACPP, "vllm": VLLM}
-"""What makes a server give its tokens' numbers, by the owner that it says its models have (``/v1/models``)."""
+"""What makes a server give its tokens' numbers, by the owner that it says its models have (``/models``)."""
 
 
 def dialects(forms: Sequence[Form], owner: str) -> list[Dialect]:

@@ -75,7 +75,7 @@ async def meet(requests: Requests, server: Server, model: str, ready_s: float) -
             f"answers {status} when it is asked for its models: {printable(body[:500].decode(errors='replace'))}"
         )
     for path in ABOUT:
-        status, headers, body = await requests.get(server, path)
+        status, headers, body = await requests.get(server, server.url + path)
         if status == 200 and "json" in headers.get("Content-Type", ""):
             about.said[path] = printable(body[: 4 * LONGEST_FACT].decode(errors="replace"), LONGEST_FACT)
     return about
@@ -87,7 +87,7 @@ async def _ready(requests: Requests, server: Server, ready_s: float) -> tuple[in
     while True:
         late = time.monotonic() + AGAIN_S > until
         try:
-            found = await requests.get(server, "/v1/models")
+            found = await requests.get(server, f"{server.api}/models")
             if found[0] != 503 or late:
                 return found
         except Unreachable as error:
@@ -161,7 +161,7 @@ def _unusable(dialect: Dialect, answer: Answer, given: Sequence[int] | str) -> s
 async def reads_alike(requests: Requests, server: Server, model: str, tokens: Sequence[int], text: str) -> bool:
     """Whether the server's vocabulary has ``text`` for these tokens, as far as it says so (``/detokenize``)."""
     body = msgspec.json.encode({"model": model, "tokens": list(tokens)})
-    status, _, answered = await requests.get(server, "/detokenize", post=body)
+    status, _, answered = await requests.get(server, f"{server.url}/detokenize", post=body)
     if status != 200:
         return False
     try:

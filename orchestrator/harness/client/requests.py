@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ READ = 2**17
 RETRIES = 3
 """Of a request whose connection was closed before an answer began."""
 STREAM, JSON = "text/event-stream", "application/json"
+_VERSIONED = re.compile(r".*(/v[0-9][0-9a-z]*(?:/.*)?)\Z")
+"""The path of an address that names a version, the last one, and what follows it."""
 HEADERS = {"Content-Type": JSON, "Accept": STREAM, "User-Agent": "mlorch"}
 
 
@@ -41,10 +44,17 @@ class Under:
 
 
 class Server:
-    """One server's address, what is under way at it, and when it was last heard of."""
+    """One server's addresses, what is under way at it, and when it was last heard of.
+
+    Below ``api`` is OpenAI's interface, below ``url`` what else the server has (`/health`). The interface is at
+    ``/v1``, unless the address names a version itself: ``/v3`` of OpenVINO's model server, ``/v1beta/openai``.
+    """
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/").removesuffix("/v1")
+        url = url.rstrip("/")
+        versioned = _VERSIONED.match(urlsplit(url).path)
+        self.url = url[: len(url) - len(versioned[1])] if versioned else url
+        self.api = url if versioned else f"{url}/v1"
         self.under: set[Under] = set()
         self.heard = 0.0
         self.retried = 0
@@ -84,7 +94,10 @@ class Requests:
     async def answer(
         self, server: Server, path: str, body: bytes, limit: int, first: Callable[[Answer], None]
     ) -> Answer:
-        """The whole answer; ``first`` is called once, when there is something of it. Raises `EndpointError`."""
+        """The whole answer of a path of the interface; ``first`` is called once, when there is something of it.
+
+        Raises `EndpointError`.
+        """
         under = Under(begun=False, heard=time.monotonic())
         server.under.add(under)
         try:
@@ -115,9 +128,9 @@ class Requests:
             answer.close()
         return answer
 
-    async def get(self, server: Server, path: str, post: bytes | None = None) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and the first bytes of what a server says of itself. Raises `EndpointError`."""
-        method, url = ("GET" if post is None else "POST"), server.url + path
+    async def get(self, server: Server, url: str, post: bytes | None = None) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and the first bytes of what ``server`` says of itself at ``url``. Raises `EndpointError`."""
+        method = "GET" if post is None else "POST"
         try:
             async with self._session.request(method, url, data=post, allow_redirects=False, timeout=_ASK) as response:
                 if 300 <= response.status < 400 or response.status in {401, 403, 407}:
@@ -139,7 +152,7 @@ class Requests:
 
         A few times, as other idle connections were closed as well; one that cannot be made is not tried again.
         """
-        url = server.url + path
+        url = server.api + path
         for _ in range(RETRIES):
             try:
                 return await self._session.post(url, data=body, allow_redirects=False)

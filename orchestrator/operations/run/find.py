@@ -10,7 +10,7 @@ from orchestrator.facts.record import RateSearch, RateTry
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.run.findings import keep
 from orchestrator.operations.run.rates import lacks_rate, measured_rate, rate_from
-from orchestrator.runs.rate_search import Search, queue_grew, with_margin
+from orchestrator.runs.rate_search import Search, good, queue_grew, with_margin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,7 +142,7 @@ def _find_rate(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell, tal
     for rate in with_margin(best, MARGIN):
         told = RateSearch(by="find", tries=tuple(search.tries), best=best, margin=rate / best, stopped=search.stopped)
         outcome = repeats.undisturbed(partial(probes.test, rate, told))
-        if outcome.record.valid:
+        if good(rate_try(outcome, rate)):
             _keep(prepared, planned, cell, outcome, {"target_qps": round(rate, 3)}, talk)
             break
     return probes.outcomes[-1]

@@ -92,7 +92,7 @@ def keep(
 
 
 def _address(url: str) -> str:
-    """An endpoint's address in one spelling: `/v1` at its end may be said or not."""
+    """An endpoint's address in one spelling: `/v1` at its end may be said or not, as the client has it."""
     return url.rstrip("/").removesuffix("/v1")
 
 

@@ -123,7 +123,8 @@ def _probes_name(spec: ContainerSpec) -> str:
 
 def endpoint(workload: Workload) -> dict[str, object]:
     """Where the client finds its servers: the `endpoint` of the harness's settings."""
-    urls = [f"http://127.0.0.1:{one.port}" for one in _replicas(workload.benchmark.roles)]
+    roles = workload.benchmark.roles
+    urls = [f"http://127.0.0.1:{one.port}{_program(workload, one).api_path}" for one in _replicas(roles)]
     return {"urls": urls, "model": workload.model.name, "key_file": None}
 
 
@@ -227,14 +228,12 @@ def _devices(workload: Workload, environment: RunEnvironment, servers: int) -> l
 
 def _server(workload: Workload, replica: _Replica, spec: ContainerSpec) -> PlannedRole:
     """A server in ``spec``, the container as a harness would get it: with the model, without data and results."""
-    role = workload.benchmark.roles[replica.role]
-    assert role.server is not None  # the benchmark's check
-    server = workload.servers[role.server]
+    role, server = workload.benchmark.roles[replica.role], _program(workload, replica)
     not_its = {RESULTS, f"{RESULTS}/{RECORD}", ARTIFACTS, f"/data/{workload.dataset.name}"}
     spec = replace(
         spec,
         name=f"{spec.name}-{replica.name}",
-        image=workload.server_images[role.server],
+        image=workload.server_images[server.name],
         mounts=tuple(mount for mount in spec.mounts if mount.target not in not_its),
         tmpfs=_scratch(spec.tmpfs, executable=bool(server.executable_scratch)),
     )
@@ -252,6 +251,12 @@ def _server(workload: Workload, replica: _Replica, spec: ContainerSpec) -> Plann
         ),
         probe=PlannedProbe(port=replica.port, **server.probe.model_dump()),
     )
+
+
+def _program(workload: Workload, replica: _Replica) -> Server:
+    name = workload.benchmark.roles[replica.role].server
+    assert name is not None  # the benchmark's check
+    return workload.servers[name]
 
 
 def _scratch(tmpfs: Mapping[str, str], *, executable: bool) -> dict[str, str]:
