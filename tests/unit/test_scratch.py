@@ -15,6 +15,7 @@ from orchestrator.engines.docker.client import Client, registries_of, whales
 from orchestrator.host import scratch
 from orchestrator.host.scratch import private_folder, scratch_folder, secret_folder, sweep_secrets
 
+pytestmark = pytest.mark.processes
 HOLD = """
 import sys, time
 from pathlib import Path

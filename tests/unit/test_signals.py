@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.processes
 STUCK = """
 import sys, threading, time
 from orchestrator.host import signals

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from types import BuiltinMethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import TemplateSyntaxError, Undefined, nodes  # noqa: TID253 (who imports this module renders)
 from jinja2.exceptions import SecurityError  # noqa: TID253
@@ -96,7 +96,7 @@ class Bounded(ImmutableSandboxedEnvironment):
             if loop.recursive:
                 raise TemplateSyntaxError("loops do not call themselves", loop.lineno, name, filename)
             size = sum(len(text.data) for text in loop.find_all(nodes.TemplateData))
-            loop.iter = _filtered(loop.iter, "_items", nodes.Const(size))
+            loop.iter = _filtered(cast("nodes.Expr", loop.iter), "_items", nodes.Const(size))
         for output in list(tree.find_all(nodes.Concat)):
             output.nodes = [_filtered(node, "_scalar") for node in output.nodes]
         _bound_concats(tree)
@@ -116,7 +116,7 @@ class Bounded(ImmutableSandboxedEnvironment):
     def _sum(self, left: Any, right: Any) -> Any:
         for kind in (str, list, tuple):
             if isinstance(left, kind) and isinstance(right, kind):
-                return self._sized(left + right)  # type: ignore[operator]
+                return self._sized(left + right)
         if isinstance(left, (int, float)) and isinstance(right, (int, float)) and abs(left) + abs(right) < 1 << 62:
             return left + right
         raise SecurityError("`+` is for numbers, and for two texts or two lists")
@@ -218,8 +218,8 @@ def _bound_concats(node: nodes.Node) -> None:
         elif isinstance(value, list):
             value[:] = [_filtered(one, "_text") if isinstance(one, nodes.Concat) else one for one in value]
     for child in node.iter_child_nodes():
-        inner = child.node if isinstance(child, nodes.Filter) and child.name == "_text" else child
-        _bound_concats(inner)
+        counted = isinstance(child, nodes.Filter) and child.name == "_text" and child.node is not None
+        _bound_concats(child.node if counted else child)
 
 
 def _scalar(value: Any) -> Any:
