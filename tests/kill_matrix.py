@@ -479,9 +479,7 @@ def world():
                 "XDG_RUNTIME_DIR": str(folder / "run"), "MLORCH_RECIPES": str(folder / "site"),
                 "DOCKER_HOST": engine.host, "no_proxy": "127.0.0.1",
             }  # fmt: skip
-            client = own_client()  # the home of these commands has none
-            if client is not None:
-                env |= {"DOCKER_CONFIG": client[1], "PATH": f"{Path(client[0]).parent}:{env['PATH']}"}
+            env |= _client(folder / "docker", env["PATH"])
             made = World(folder, running.host, f"http://127.0.0.1:{server.server_port}", env, engine, program)
             made.write_recipes()
             made.renew()
@@ -496,6 +494,17 @@ def world():
                 for facts in engine.images("org.mlorch.layer=t-kill-base"):
                     engine.remove_image(facts.image)
                 shutil.rmtree(folder / "home", ignore_errors=True)
+
+
+def _client(folder: Path, path: str) -> dict[str, str]:
+    """Where the private engine's client builds, a folder of settings of its own: the home of these commands has none."""
+    client = own_client()
+    if client is None:
+        return {}
+    (folder / "cli-plugins").mkdir(parents=True)
+    plugin = Path(client[0]).parents[1] / "libexec/docker/cli-plugins/docker-buildx"
+    (folder / "cli-plugins/docker-buildx").symlink_to(plugin)
+    return {"DOCKER_CONFIG": str(folder), "PATH": f"{Path(client[0]).parent}:{path}"}
 
 
 def measured(verb: Verb) -> float:
