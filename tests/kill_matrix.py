@@ -148,8 +148,8 @@ class World:
         self.write("dockerfiles/kill-copied.j2", COPIED)
         self.write(
             "recipes/target.yaml",
-            f"kind: target\nname: t-kill\ntitle: A target\nplatforms: [{self.engine.facts().platform}]\nbase: t-kill-base\n"
-            "runtime: t-kill-runtime\nframeworks: {onnxruntime: t-kill-framework}\ndetect: {always: true}\n",
+            f"kind: target\nname: t-kill\ntitle: A target\nplatforms: [{self.engine.facts().platform}]\n"
+            "base: t-kill-base\nruntime: t-kill-runtime\nframeworks: {onnxruntime: t-kill-framework}\ndetect: {always: true}\n",
         )
         self.write("recipes/data.bin", b"data")
         digest = hashlib.sha256(b"data").hexdigest()
@@ -497,7 +497,7 @@ def world():
 
 
 def _client(folder: Path, path: str) -> dict[str, str]:
-    """Where the private engine's client builds, a folder of settings of its own: the home of these commands has none."""
+    """A folder of settings for the private engine's client, where that one builds: the home here has none."""
     client = own_client()
     if client is None:
         return {}

@@ -46,7 +46,6 @@ _LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 Line = Annotated[str, StringConstraints(pattern=_LINE)]
 """One line by anybody's count: some programs take U+0085 and U+2028 for a line's end too."""
 EnvValue = Annotated[str, StringConstraints(pattern=_LINE, max_length=4096)]
-PythonVersion = Annotated[str, StringConstraints(pattern=r"^3\.[0-9]{1,2}\Z")]
 Size = Annotated[str, StringConstraints(pattern=r"^[0-9]+[kmgt]?\Z"), AfterValidator(require_size)]
 Level = Literal["base", "runtime", "framework", "loadgen", "harness", "code", "benchmark", "side"]
 Framework = Name

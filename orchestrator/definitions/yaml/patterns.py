@@ -38,7 +38,6 @@ PATTERNS: dict[str, tuple[str, str]] = {
     _pattern(base.AbsolutePath): ("not an absolute path", "a leading `/`, letters, digits and `._/@+-`; no `..`"),
     _pattern(base.EnvName): ("not the name of a variable", "letters, digits and `_`, not beginning with a digit"),
     _pattern(base.EnvValue): ("has a line break or control character", "one line of printable characters"),
-    _pattern(base.PythonVersion): ("not a version of Python", "such as `3.12`"),
     _pattern(base.Commit): ("not a commit", "40 hexadecimal digits in lower case"),
     _pattern(base.ImageName): (
         "not the name of an image",
