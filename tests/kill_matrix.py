@@ -149,7 +149,8 @@ class World:
         self.write(
             "recipes/target.yaml",
             f"kind: target\nname: t-kill\ntitle: A target\nplatforms: [{self.engine.facts().platform}]\n"
-            "base: t-kill-base\nruntime: t-kill-runtime\nframeworks: {onnxruntime: t-kill-framework}\ndetect: {always: true}\n",
+            "base: t-kill-base\nruntime: t-kill-runtime\n"
+            "frameworks: {onnxruntime: t-kill-framework}\ndetect: {always: true}\n",
         )
         self.write("recipes/data.bin", b"data")
         digest = hashlib.sha256(b"data").hexdigest()

@@ -27,7 +27,7 @@ def container_user(facts: EngineFacts | None) -> RunUser:
 def require_own_files(facts: EngineFacts | None) -> None:
     """Raise `HostLimitError` [user-mapping] where no container of the engine can write a file of this user."""
     if why := unwritable(facts):
-        raise HostLimitError(why, hint=HINT, slug="user-mapping")
+        raise HostLimitError(f"no run can keep its results with this engine: {why}", hint=HINT, slug="user-mapping")
 
 
 def unwritable(facts: EngineFacts | None) -> str:
@@ -35,9 +35,7 @@ def unwritable(facts: EngineFacts | None) -> str:
     if facts is None or facts.name != "docker":
         return ""
     if facts.userns_remap:
-        return (
-            "this engine maps every user of a container to another one (userns-remap), so no run can write its results"
-        )
+        return "it maps every user of a container to another one (userns-remap), who may not write results"
     if facts.rootless and os.geteuid() == 0:
-        return "this engine is another user's own (rootless), so no container of root's can write root's results"
+        return "it is another user's own (rootless), and root's results are root's"
     return ""

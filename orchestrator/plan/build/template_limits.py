@@ -116,12 +116,12 @@ class Bounded(ImmutableSandboxedEnvironment):
     def _sum(self, left: Any, right: Any) -> Any:
         for kind in (str, list, tuple):
             if isinstance(left, kind) and isinstance(right, kind):
-                return self._sized(left + right)
+                return self._sized(cast("Any", left) + cast("Any", right))
         if isinstance(left, (int, float)) and isinstance(right, (int, float)) and abs(left) + abs(right) < 1 << 62:
             return left + right
         raise SecurityError("`+` is for numbers, and for two texts or two lists")
 
-    def call(self, context: Any, called: Any, *args: Any, **named: Any) -> Any:  # type: ignore[override]
+    def call(self, context: Any, called: Any, *args: Any, **named: Any) -> Any:
         """A macro, a block, or a method that is listed."""
         self.budget.spend(1)
         if isinstance(called, (Macro, BlockReference)):
@@ -218,8 +218,8 @@ def _bound_concats(node: nodes.Node) -> None:
         elif isinstance(value, list):
             value[:] = [_filtered(one, "_text") if isinstance(one, nodes.Concat) else one for one in value]
     for child in node.iter_child_nodes():
-        counted = isinstance(child, nodes.Filter) and child.name == "_text" and child.node is not None
-        _bound_concats(child.node if counted else child)
+        inner: nodes.Node | None = child.node if isinstance(child, nodes.Filter) and child.name == "_text" else None
+        _bound_concats(inner or child)
 
 
 def _scalar(value: Any) -> Any:
