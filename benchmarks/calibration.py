@@ -50,6 +50,8 @@ def _bar(benchmark: str, found: dict) -> Bar:
     usual, times = Counter(quiet for quiet, _ in rounds).most_common(1)[0]
     beside = [layout for _, layout in rounds if otherwise(layout, usual, speed)]
     alone = [layout for layout, _ in rounds if otherwise(layout, usual, speed)]
+    speeds = ", ".join(f"{name}: {rate:,.0f}/s" for name, rate in sorted(speed.items()))
+    note(f"{benchmark}: {speeds}")
     names = ", ".join(f"{layout} ({count} ×)" for layout, count in Counter(beside).most_common()) or "none"
     return Bar(
         what=f"{benchmark} Offline: of {len(rounds)} layouts calibrated beside a busy processor, chosen otherwise",

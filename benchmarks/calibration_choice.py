@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUSY = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
-AGAIN = 5
-"""Trials of each chosen layout without load; the best counts, as other load of the machine only slows."""
+AGAIN = 15
+"""Trials of each chosen layout without load, in turn; the best counts, as other load of the machine only slows."""
 
 
 def main() -> int:
@@ -50,10 +50,11 @@ def main() -> int:
             loaded_one = chosen()
         rounds.append([told(quiet), told(loaded_one)])
         layouts |= {told(quiet): quiet, told(loaded_one): loaded_one}
-    speed = {}
-    for name, layout in layouts.items():
-        again = [trials.Trials(work, loaded, 10.0).throughput(layout) for _ in range(AGAIN)]
-        speed[name] = max(trial.undisturbed for trial in again)
+    speed = dict.fromkeys(layouts, 0.0)
+    for _ in range(AGAIN):
+        for name, layout in layouts.items():
+            trial = trials.Trials(work, loaded, 10.0).throughput(layout)
+            speed[name] = max(speed[name], trial.undisturbed)
     print(json.dumps({"rounds": rounds, "speed": speed}))
     return 0
 

@@ -43,13 +43,18 @@ def environment(**more: str) -> dict[str, str]:
 
 @contextmanager
 def own_home() -> Iterator[dict[str, str]]:
-    """An environment whose MLORCH_HOME is new, so that a user's tuned settings stay; the cache is the user's."""
-    from orchestrator.host.folders import cache_home
+    """An environment whose MLORCH_HOME is new, so that a user's tuned settings stay.
+
+    The cache is the user's, and so is mlorch's own engine, with the client that builds what is missing.
+    """
+    from orchestrator.host.folders import cache_home, data_home
 
     env = environment()
     cache_home().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mlorch-bench-") as folder:
         (Path(folder) / "cache").symlink_to(cache_home())
+        (Path(folder) / "data").mkdir()
+        (Path(folder) / "data/engine").symlink_to(data_home() / "engine")
         (Path(folder) / "results").mkdir()
         yield env | {"MLORCH_HOME": folder}
 

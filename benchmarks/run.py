@@ -1,7 +1,7 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
-    python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [served] [client] [calibration]
-        [found_rate] [launch] [registry] [sharing] [--target T [--on-host]] [--json] [--write]
+    python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [served] [reference] [client]
+        [calibration] [found_rate] [launch] [registry] [sharing] [--target T [--on-host]] [--json] [--write]
 
 `--target cuda` measures the harness against the bare framework on that target's device, with `--on-host` without
 containers, by the Python that runs this (docs/measure-on-a-bare-gpu.md).
@@ -32,6 +32,7 @@ PARTS = (
     "harness",
     "workloads",
     "served",
+    "reference",
     "client",
     "calibration",
     "found_rate",

@@ -24,12 +24,12 @@ def measure() -> list[Bar]:
     if len(os.sched_getaffinity(0)) < 2:
         raise NotHereError("a server and its client need two processors")
     client, server, *_ = sorted(os.sched_getaffinity(0))
+    test = ("run", BENCHMARK, "--target", "cpu", "--scenario", "Offline", "--mode", "performance")
     mlorch_json("assets", "get", *ASSETS)
     with own_home() as env, tempfile.TemporaryDirectory(prefix="mlorch-bench-") as results:
 
         def tokens(*options: str) -> tuple[float, dict]:
-            test = ("run", BENCHMARK, "--target", "cpu", "--scenario", "Offline", "--mode", "performance")
-            (found,) = mlorch_json(*test, *options, "-o", results, env=env)["results"]
+            *_, found = mlorch_json(*test, *options, "-o", results, env=env)["results"]
             result, record = found["metrics"]["result"], Path(found["record"])
             if result["unit"] != "tokens/s":
                 raise RuntimeError(f"the result is in {result['unit']}")

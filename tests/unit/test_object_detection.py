@@ -12,7 +12,7 @@ import pytest
 np = pytest.importorskip("numpy")
 
 from orchestrator.harness.samples import Samples  # noqa: E402
-from orchestrator.harness.tasks.object_detection import EXACT, MOST, ROW, create  # noqa: E402
+from orchestrator.harness.tasks.object_detection import EXACT, MOST, ROW, best_first, create  # noqa: E402
 from orchestrator.harness.work import Work  # noqa: E402
 
 COMPOSE = Path(__file__).parents[2] / "recipes/datasets/fashion-scenes/compose.py"
@@ -38,6 +38,14 @@ def rows(answer: bytes):
 
 
 # -- the answers -----------------------------------------------------------------------
+
+
+def test_boxes_are_ordered_by_picture_and_score_as_numpy_orders_both():
+    random = np.random.default_rng(1)
+    scores = np.concatenate([random.normal(size=5000), random.integers(-3, 3, 3000), [0.0, -0.0, 3e38, -3e38, 1e-45]])
+    scores = scores.astype(np.float32)
+    places = random.integers(0, 64, len(scores))
+    assert np.array_equal(best_first(places, scores), np.lexsort((-scores, places)))
 
 
 def test_a_picture_is_answered_with_its_own_rows_the_best_first(task):
