@@ -305,7 +305,8 @@ def test_podman_is_asked_for_leftovers_only_where_a_run_began():
 
         podman_runs.RunSweep(Asked()).containers("org.mlorch.run")
         assert folder.exists(), "its process lives"
-        (folder / "owner").write_text("999999999:1:x:1")
+        gone = replace(this_process(), pid=999_999_999)
+        (folder / "owner").write_text(owner_label(gone))
         podman_runs.RunSweep(Asked()).containers("org.mlorch.run")
         assert not folder.exists()
     assert not podman_runs.running()
