@@ -25,6 +25,7 @@ from orchestrator.engines.private import podman as own
 from orchestrator.errors import EngineError, HostLimitError, StepFailed, UsageError
 from orchestrator.facts.build import LayerStep
 from orchestrator.facts.containers import ContainerSpec, Mount
+from orchestrator.host.process import owner_label, this_process
 
 SPEC = ContainerSpec(
     name="mlorch-x", image="localhost/mlorch/x:1", command=("python3", "-m", "harness"), user="1000:1001",
