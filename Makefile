@@ -11,7 +11,7 @@ PYTEST := -m pytest -n 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check fmt lint types complexity golden docs coverage bench fuzz pictures clean
+.PHONY: help run test fuzz kill check fmt lint types complexity golden docs coverage bench pictures clean
 
 help: ## list what is supported
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ run: $(VENV)/.run engine ## build the images of this machine's target and run th
 
 test: $(VENV)/.dev engine ## all tests, with a real engine; starts one where none runs
 	$(BIN)/python $(PYTEST) $(ARGS)
+
+kill: $(VENV)/.dev engine ## kill -9 at 200 random moments of everything; the next command must be right
+	$(BIN)/python tests/kill_matrix.py $(ARGS)
 
 check: lint types complexity ## what CI checks besides the tests
 	$(MLORCH) recipes lint

@@ -16,6 +16,7 @@ import click
 from orchestrator import __version__
 from orchestrator.commands.groups import LazyCommands
 from orchestrator.errors import BUG_EXIT_CODE, InterruptedRun, MlorchError, StepFailed, UsageError
+from orchestrator.host.signals import signals_interrupt
 from orchestrator.host.streams import make_usable
 
 COMMANDS: dict[str, str] = {
@@ -67,7 +68,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     make_usable()
     arguments = sys.argv[1:] if argv is None else argv
-    sys.exit(run(arguments))
+    with signals_interrupt():
+        status = run(arguments)
+    sys.exit(status)
 
 
 def _help_width() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,8 @@ class Prep:
     image: Callable[[str], str]
     devices: Callable[[], Devices] = Devices
     """What a step that computes on a device is given; asked before anything is made."""
+    user: Callable[[], str] = lambda: this_user().inside
+    """Who runs them on that engine, ``uid:gid``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +185,7 @@ class AssetProvider:
         sources = folder / "sources" if asset.beside is None else folder_beside(entry, asset.beside)
         folders = {name: stored.folder for name, stored in inputs.items()}
         spec = prep_spec(asset, prepare, image, folder, scripts, folders, sources)
+        spec = replace(spec, user=self.prep.user())
         if prepare.needs_device:
             spec = self.prep.devices().given_to(spec)
         tail: list[str] = []

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.definitions.catalog import Root
+    from orchestrator.definitions.yaml import Document
 
 FILE_NAME = "mlorch.yaml"
-_LISTS = frozenset({"recipes", "registries", "git_mirrors", "data"})
+_LISTS = frozenset({"recipes", "registries", "git_mirrors", "data", "safe_folders"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,8 @@ class Settings:
     engine_host: str = ""
     target: str = ""
     results: str = ""
+    safe_folders: tuple[str, ...] = ()
+    """Folders whose `mlorch.yaml` counts though it belongs to another user; ``*`` is every folder."""
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def given(self) -> dict[str, str | tuple[str, ...]]:
@@ -85,11 +88,38 @@ def read_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
     found += [Path(path) for path in project[::-1] if path != user and os.path.lexists(path)][:1]
     settings = Settings()
     for path in found:
-        settings = _with_file(settings, path)
+        named = environ.get(variable("safe_folders"), "").split()
+        settings = _with_file(settings, path, environ, safe=(*settings.safe_folders, *named), own=str(path) == user)
     return _with_environment(settings, environ)
 
 
-def _with_file(settings: Settings, path: Path) -> Settings:
+def _is_trusted(path: Path, environ: Mapping[str, str], safe: Sequence[str]) -> bool:
+    """Whether a file of settings, and a link to it, belong to this user or root, or lie in a folder that was allowed.
+
+    Root obeys the user who called sudo and nobody else, as git does.
+    """
+    trusted = {0, os.geteuid()}
+    if os.geteuid() == 0 and environ.get("SUDO_UID", "").isdecimal():
+        trusted.add(int(environ["SUDO_UID"]))
+    if {path.lstat().st_uid, path.stat().st_uid} <= trusted:
+        return True
+    return "*" in safe or str(path.parent) in {str(Path(folder).expanduser()) for folder in safe}
+
+
+def _foreign(document: Document, folder: Path, own: str) -> Problem:
+    """A file of another user; ``own`` is the user's own file of settings."""
+    return document.problem(
+        "foreign-settings",
+        "this file belongs to another user, so it is not used",
+        document.span((), key=True),
+        f"work in a folder of your own, make the file yours, or allow it: {variable('safe_folders')}={folder}, "
+        f"or `safe_folders: [{folder}]` in your own {own}",
+    )
+
+
+def _with_file(
+    settings: Settings, path: Path, environ: Mapping[str, str], *, safe: Sequence[str], own: bool
+) -> Settings:
     from orchestrator.definitions.kinds.settings import SettingsFile
     from orchestrator.definitions.yaml import decode, read_document
 
@@ -104,13 +134,13 @@ def _with_file(settings: Settings, path: Path) -> Settings:
     document = read_document(path)
     if document.says_nothing:
         return settings
-    owner = path.stat().st_uid
-    if os.geteuid() not in {0, owner} and owner != 0:
-        message = "this file belongs to another user, so it is not used"
-        span = document.span((), key=True)
-        hint = "work in a folder of your own, or make the file yours"
-        raise DefinitionError([document.problem("foreign-settings", message, span, hint)])
+    if not _is_trusted(path, environ, safe):
+        raise DefinitionError([_foreign(document, path.parent, settings_files(environ=environ)[0])])
     given = decode(document, SettingsFile)
+    if given.safe_folders and not own:
+        message = "only the user's own file of settings says which folders of others are safe"
+        span, hint = document.span(("safe_folders",), key=True), f"move it to {settings_files(environ=environ)[0]}"
+        raise DefinitionError([document.problem("foreign-settings", message, span, hint)])
     values: dict[str, object] = {}
     sources = dict(settings.sources)
     for name in sorted(given.model_fields_set):

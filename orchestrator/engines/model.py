@@ -43,6 +43,8 @@ class EngineFacts:
     cgroup_version: str = ""
     root_dir: str = ""
     rootless: bool = False
+    userns_remap: bool = False
+    """Whether it maps the users of all containers to others (Docker's userns-remap)."""
     private: bool = False
     cpus: int = 0
     memory: int = 0

@@ -19,13 +19,16 @@ RECORD = "run.json"
 class Owner:
     """The mlorch process that drives the run; with it a later one tells alive from orphaned.
 
-    ``start_ticks`` is field 22 of ``/proc/PID/stat``: a reused pid has another.
+    ``start_ticks`` is field 22 of ``/proc/PID/stat``: a reused pid has another. ``namespace`` is the number of its
+    pid namespace, ``machine`` names the machine through its boots; both are empty where they are not known.
     """
 
     pid: int
     start_ticks: int
     boot_id: str
     user: str = ""
+    namespace: str = ""
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,10 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A file below /dev as it is on the host: ``kind`` is c, b or another letter of `ls`, ``mode`` the rights."""
+    """A file below /dev as it is on the host: ``kind`` is c, b or another letter of `ls`, ``mode`` the rights.
+
+    ``subsystem``, ``driver`` and ``name`` are the kernel's words for it (/sys/dev/char), empty where it has none.
+    """
 
     path: str
     kind: str = "c"
@@ -77,6 +80,9 @@ class Node:
     mode: int = 0o666
     major: int = 0
     minor: int = 0
+    subsystem: str = ""
+    driver: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,10 @@ _SAFE = (
     "core.fsmonitor=false",
     "submodule.recurse=false",
     "init.defaultBranch=main",
+    "core.autocrlf=false",
+    "core.eol=lf",
+    "core.attributesFile=/dev/null",
+    "core.symlinks=true",
 )
 _ENVIRONMENT = {
     "GIT_LITERAL_PATHSPECS": "1",
@@ -55,6 +59,25 @@ _ENVIRONMENT = {
     "GIT_ALLOW_PROTOCOL": "https:ssh:file",
     "GIT_LFS_SKIP_SMUDGE": "1",
 }
+_NO_CONFIG = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_COUNT": "0",
+    "GIT_CONFIG_PARAMETERS": "",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "HOME": "/nonexistent",  # before git 2.32 there is no GIT_CONFIG_GLOBAL
+    "XDG_CONFIG_HOME": "/nonexistent",
+}
+"""For what becomes files: line ends, filters and attributes of the host's or the caller's config would change bytes."""
+_ELSEWHERE = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_ATTR_SOURCE", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_DEFAULT_HASH",
+        "GIT_DIR", "GIT_EXEC_PATH", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_NAMESPACE",
+        "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_QUARANTINE_PATH", "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE", "GIT_TEMPLATE_DIR", "GIT_WORK_TREE",
+    }
+)  # fmt: skip
+"""Variables that point git at another repository, or change how one is read (`git rev-parse --local-env-vars`)."""
 
 
 def mirrored(url: str, mirrors: Mapping[str, str]) -> str:
@@ -166,10 +189,29 @@ def _from_remote(url: str, wanted: _Wanted, tree: Path) -> None:
     if _git("-C", str(tree), "rev-parse", "FETCH_HEAD").strip() != wanted.commit:
         raise AssetError(f"{redacted_text(url)} gave another commit than {wanted.commit}", slug="git")
     if wanted.paths:
+        # Here the missing bytes are fetched, which may take the caller's access; the files are those of `_write_files`.
         _git("-C", str(tree), "checkout", "--quiet", "FETCH_HEAD", "--", *wanted.paths)
-    else:
-        _git("-C", str(tree), "checkout", "--quiet", "--detach", wanted.commit)
+    _write_files(tree / ".git", wanted, tree)
     shutil.rmtree(tree / ".git")
+
+
+def _write_files(repository: Path, wanted: _Wanted, tree: Path, env: Mapping[str, str] = NO_MIRRORS) -> None:
+    """Write the files of a commit, or those below its paths, as every machine would: no config of the host counts."""
+    at = (f"--git-dir={repository}", f"--work-tree={tree}")
+    for path in tree.iterdir():
+        if path != repository:
+            _remove(path)
+    (repository / "index").unlink(missing_ok=True)
+    kept = {**_NO_CONFIG, **env}
+    _git(*at, "read-tree", wanted.commit, env=kept)
+    _git(*at, "checkout", "--quiet", wanted.commit, "--", *(wanted.paths or (".",)), env=kept)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _from_folder(repository: Path, wanted: _Wanted, tree: Path) -> None:
@@ -188,15 +230,14 @@ def _from_folder(repository: Path, wanted: _Wanted, tree: Path) -> None:
         form = "sha256" if len(wanted.commit) == _SHA256_DIGITS else "sha1"
         _git("init", "--quiet", "--template=", f"--object-format={form}", scratch)
         at = (f"--git-dir={scratch}/.git", f"--work-tree={tree}")
-        paths = wanted.paths or (".",)
         _git(*at, "cat-file", "-e", f"{wanted.commit}^{{commit}}", env=objects)
         _git(*at, "read-tree", wanted.commit, env=objects)
-        if not _git(*at, "ls-files", "-z", "--", *paths, env=objects):
+        if not _git(*at, "ls-files", "-z", "--", *(wanted.paths or (".",)), env=objects):
             raise AssetError(
                 f"{redacted_text(wanted.url)} has nothing at {', '.join(wanted.paths)} in {wanted.commit[:12]}",
                 slug="git",
             )
-        _git(*at, "checkout", "--quiet", wanted.commit, "--", *paths, env=objects)
+        _write_files(Path(scratch) / ".git", wanted, tree, objects)
 
 
 def _one_of_a_list(path: str) -> str:
@@ -265,8 +306,7 @@ def _tree_sha256(folder: Path) -> str:
 
 def _git(*arguments: str, env: Mapping[str, str] = NO_MIRRORS) -> str:
     command = ["git", *(word for setting in _SAFE for word in ("-c", setting)), *arguments]
-    # Nothing that would point git at another repository.
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k == "GIT_SSL_CAINFO"}
+    kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
     done = run_program(command, env={**_ENVIRONMENT, **env}, inherited=kept, timeout_s=TIMEOUT_S)
     if done.code == NOT_FOUND:
         raise AssetError("git is not installed", slug="git", hint="install git, or give a folder of recipes")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.devices import Node
-from orchestrator.host.sysfs import matches
+from orchestrator.host.sysfs import link_name, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,8 +43,21 @@ def node_facts(paths: Iterable[str], root: Path = Path("/")) -> dict[str, Node]:
             mode=stat.S_IMODE(found.st_mode),
             major=os.major(found.st_rdev),
             minor=os.minor(found.st_rdev),
+            **_words_of_the_kernel(found, root),
         )
     return facts
+
+
+def _words_of_the_kernel(found: os.stat_result, root: Path) -> dict[str, str]:
+    """Subsystem, driver and name of a character device; empty where /sys does not know it."""
+    if not stat.S_ISCHR(found.st_mode):
+        return {}
+    folder = root / f"sys/dev/char/{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+    return {
+        "subsystem": link_name(folder / "subsystem"),
+        "driver": link_name(folder / "device/driver"),
+        "name": link_name(folder),
+    }
 
 
 def host_libraries(names: Iterable[str], machine: str, root: Path = Path("/")) -> dict[str, str]:

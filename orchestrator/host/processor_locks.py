@@ -24,7 +24,7 @@ from orchestrator.facts.containers import Owner
 from orchestrator.facts.neutral import one_line
 from orchestrator.facts.processors import Holder
 from orchestrator.facts.strict_json import strict_json
-from orchestrator.host.process import PROC, alive
+from orchestrator.host.process import PROC, alive, pid_namespace, runs_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -155,9 +155,10 @@ def _telling_of_others(
 
 
 def holders(folder: Path, cpus: Sequence[int]) -> tuple[Holder, ...]:
-    """The other live mlorchs that have some of these processors, each once with all of them; without touching a lock.
+    """The other live mlorchs that have some of these processors, each once with all of them.
 
-    One in another pid namespace cannot be told from one that was killed: it is left out.
+    No lock is touched, but for that of a holder in another pid namespace (a container for developers): whether it was
+    killed only the lock itself can tell.
     """
     found: dict[str, Holder] = {}
     taken: dict[str, list[int]] = {}
@@ -166,13 +167,32 @@ def holders(folder: Path, cpus: Sequence[int]) -> tuple[Holder, ...]:
         with contextlib.suppress(OSError, NoLock):
             descriptor = _checked(os.open(folder / lock_name(cpu), os.O_RDONLY | _FLAGS), folder, cpu)
             try:
-                holder = _holder(descriptor)
+                holder = _other_holder(descriptor)
             finally:
                 os.close(descriptor)
-        if holder is not None and holder.owner.pid != os.getpid() and alive(holder.owner):
+        if holder is not None:
             found[holder.session] = holder
             taken.setdefault(holder.session, []).append(cpu)
     return tuple(replace(holder, cpus=tuple(taken[session])) for session, holder in sorted(found.items()))
+
+
+def _other_holder(descriptor: int) -> Holder | None:
+    """Who has this lock, where that is a live process and not this one."""
+    holder = _holder(descriptor)
+    if holder is None or not alive(holder.owner):
+        return None
+    if holder.owner.namespace not in {"", pid_namespace()}:
+        return holder if _is_locked(descriptor) else None
+    return holder if holder.owner.pid != os.getpid() else None
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
 
 
 # -- the file of a processor -------------------------------------------------------------------
@@ -234,11 +254,17 @@ def _holder(descriptor: int) -> Holder | None:
             run_id=_text(said["run_id"]),
             user=_user(int(said["uid"])),
             since=_text(said["since"]),
-            owner=Owner(pid=int(owner["pid"]), start_ticks=int(owner["start_ticks"]), boot_id=_text(owner["boot_id"])),
+            owner=Owner(
+                pid=int(owner["pid"]),
+                start_ticks=int(owner["start_ticks"]),
+                boot_id=_text(owner["boot_id"]),
+                namespace=_text(owner.get("namespace", "")),
+                machine=_text(owner.get("machine", "")),
+            ),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if not alive(holder.owner):
+    if not runs_here(holder.owner) or holder.owner.namespace not in {"", pid_namespace()}:
         return holder
     with contextlib.suppress(OSError):  # the kernel's word counts, where it gives one
         uid = (PROC / str(holder.owner.pid)).stat().st_uid

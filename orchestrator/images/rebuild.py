@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 import tarfile
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
+from orchestrator.host.scratch import scratch_folder
 from orchestrator.images.build import LayerBuilder
 from orchestrator.images.difference import File, LayerFiles, first_difference, first_unlike
 from orchestrator.images.layout.archive import BLOCK, opened
@@ -118,10 +117,10 @@ class Rebuilder(LayerBuilder):
         return facts
 
     def _difference(self, there: str, rebuilt: str) -> Differs | None:
-        with tempfile.TemporaryDirectory(prefix="rebuild-", dir=self.cache) as folder, ExitStack() as stack:
+        with scratch_folder(self.cache, "rebuild-") as folder, ExitStack() as stack:
             archives = []
             for index, reference in enumerate((there, rebuilt)):
-                path = Path(folder, f"{index}.tar")
+                path = folder / f"{index}.tar"
                 self.engine.save([reference], path)
                 archives.append(stack.enter_context(opened(path)))
             return compare(*archives)

@@ -164,7 +164,9 @@ class _Reader:
 
     def __init__(self, text: str, path: str) -> None:
         self.path = path
-        self.lines = tuple(text.removeprefix("\ufeff").splitlines())
+        # As Docker splits it: no other character ends a line.
+        lines = text.removeprefix("\ufeff").removesuffix("\n").split("\n") if text else []
+        self.lines = tuple(line.removesuffix("\r") for line in lines)
         self.at = 0
         self.escape = self._escape_character()
         self.instructions: list[Instruction] = []

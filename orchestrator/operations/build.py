@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,7 @@ class _Build:
             found = layer_plan(self._context, plans, found.sources, engine_needed=True)
 
     def _make(self, found: LayerPlan, view: LayerProgress) -> tuple[LayerOutcome, ...]:
+        from orchestrator.facts.build_settings import BuildSettings
         from orchestrator.host.folders import cache_home
         from orchestrator.images.build import Builder
 
@@ -131,7 +133,8 @@ class _Build:
 
         self._at_work = None
         context, policy = self._context, self._pull_policy
-        with context.build_settings() as settings:
+        builds = any(decision.action == "build" for decision in found.decisions)
+        with context.build_settings() if builds else nullcontext(BuildSettings()) as settings:
             builder = Builder(
                 engine=context.engine,
                 look_up=context.look_up(),

@@ -342,12 +342,11 @@ class Context:
     @contextmanager
     def build_settings(self) -> Iterator[BuildSettings]:
         """What this site gives a build; the secret files live only inside the `with`."""
-        import tempfile
-
+        from orchestrator.host.scratch import secret_folder
         from orchestrator.host.site import build_settings
 
-        with tempfile.TemporaryDirectory(prefix="mlorch-") as folder:
-            yield build_settings(self.site, Path(folder))
+        with secret_folder() as folder:
+            yield build_settings(self.site, folder)
 
     def parts(self) -> Parts:
         """Where root file systems and pip come from: packages by pin, from the mirrors of this site."""

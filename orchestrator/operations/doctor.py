@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator.definitions.settings import Settings, read_settings
 from orchestrator.engines import engine_factory
 from orchestrator.engines.cdi import known, stale
+from orchestrator.engines.users import HINT, container_user, unwritable
 from orchestrator.errors import MlorchError
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.host.detect import presences
@@ -87,6 +88,7 @@ def all_checks(context: Context) -> Iterator[Check]:
     if engine is not None and facts is not None:
         yield from _safely("builder", lambda: [builder(facts)])
         yield from _safely("image storage", lambda: [image_storage(facts)])
+        yield from _safely("users", lambda: [users(facts)])
         yield from _safely("limits", lambda: [limits(engine)])
         yield from _safely("CDI", lambda: [cdi(facts)])
     yield from _safely("cache", lambda: [cache()])
@@ -155,6 +157,16 @@ def image_storage(facts: EngineFacts) -> Check:
     if not facts.host.startswith(("unix://", "exec://")) or not is_dir(Path(facts.root_dir)):
         return _ok("image storage", "on another host; not checked")
     return _space("image storage", Path(facts.root_dir), LEAST_IMAGES)
+
+
+def users(facts: EngineFacts) -> Check:
+    """Who containers are on this host: some engines map their users to others."""
+    if why := unwritable(facts):
+        return _bad("users", why, HINT)
+    user = container_user(facts)
+    if user.inside == "0:0":
+        return _ok("users", f"a rootless engine: root of a container is {user.owner} here, and has no more rights")
+    return _ok("users", f"containers run as {user.inside}")
 
 
 def cache() -> Check:

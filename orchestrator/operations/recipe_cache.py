@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import __version__
+from orchestrator.facts.redact import is_secret_name
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.signature import signature
 
@@ -70,7 +71,8 @@ def slot(folder: Path, asked: object, *, watched: Sequence[str] = (), decided_by
     ``watched`` are files that decide which roots there are (mlorch.yaml), in place or not; ``decided_by`` is
     what else the answer follows: recipes by commit, --locked, the devices that decided target or arch.
     """
-    environment = sorted((k, v) for k, v in os.environ.items() if k.startswith("MLORCH_"))
+    # A name in a folder is read by others: no secret is hashed into it, and none decides an answer.
+    environment = sorted((k, v) for k, v in os.environ.items() if k.startswith("MLORCH_") and not is_secret_name(k))
     form = [__version__, asked, str(Path.cwd()), environment, [_stat(path) for path in watched], list(decided_by)]
     name = hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
     return Slot(folder / f"{name}.json")

@@ -7,11 +7,11 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.users import container_user
 from orchestrator.errors import MlorchError, UsageError
 from orchestrator.facts.devices import DeviceInventory, FoundDevice
 from orchestrator.facts.runs import DeviceInjection
 from orchestrator.host.detect import Passable, presence
-from orchestrator.host.process import this_user
 from orchestrator.operations.target_choice import all_targets, findings
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.plan.run.devices.methods import LIBRARIES
@@ -49,7 +49,7 @@ def passable_by(engine: EngineFacts | None) -> Judge | None:
 def device_injection(target: Target, devices: Sequence[FoundDevice], engine: EngineFacts | None) -> DeviceInjection:
     """How all devices of the target would be passed to a container here. Raises as `plan_devices`."""
     inventory = device_inventory([target], devices, engine)
-    return plan_devices(target, inventory, "", this_user().inside).device_injection
+    return plan_devices(target, inventory, "", container_user(engine).on_host).device_injection
 
 
 def device_inventory(

@@ -59,7 +59,7 @@ def tune(
 
     Raises `NothingSelectedError` where no parameter is declared, and whatever stops a run.
     """
-    from orchestrator.host.process import signals_interrupt
+    from orchestrator.host.signals import signals_interrupt
     from orchestrator.operations.run.prepared import prepare
 
     budget = budget.checked()

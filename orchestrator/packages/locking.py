@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,9 @@ from orchestrator.definitions.kinds.lock import BasePin, Deb, GitPin, LayerLock,
 from orchestrator.definitions.locks import compiled_on, normalised, registry_images, suite, wanted_debs
 from orchestrator.errors import AssetError, MlorchError, UsageError
 from orchestrator.facts.redact import redacted_text, secret_values
+from orchestrator.host.folders import cache_home
 from orchestrator.host.pip_config import pip_environment
+from orchestrator.host.scratch import scratch_folder, secret_folder
 from orchestrator.host.site import pip_variables
 from orchestrator.packages.fetch import Fetcher, sdist_pin
 
@@ -218,8 +219,8 @@ def debian_pins(names: Sequence[str], platform: str, suite_name: str, fetch: Fet
             slug="no-apt",
         )
     arch = _ARCH[platform][0]
-    with tempfile.TemporaryDirectory(prefix="mlorch-apt-") as folder:
-        options = _apt_state(Path(folder), arch, suite_name, fetch.mirrors)
+    with scratch_folder(cache_home() / "scratch", "apt-") as folder, secret_folder() as sources:
+        options = _apt_state(folder, sources, arch, suite_name, fetch.mirrors)
         _apt(["apt-get", *options, "update", "-qq"])
         text = _apt(["apt-cache", *options, "show", "--no-all-versions", *names])
     pins = {stanza["Package"]: _deb(stanza) for stanza in Deb822.iter_paragraphs(text, use_apt_pkg=False)}
@@ -228,9 +229,11 @@ def debian_pins(names: Sequence[str], platform: str, suite_name: str, fetch: Fet
     return [pins[name] for name in names]
 
 
-def _apt_state(folder: Path, arch: str, suite_name: str, mirrors: Mapping[str, Sequence[str]]) -> list[str]:
-    """Folders and a source list of apt's own below `folder`; the options that make apt use them."""
-    for part in ("lists/partial", "cache/archives/partial", "etc/sources.d"):
+def _apt_state(
+    folder: Path, sources: Path, arch: str, suite_name: str, mirrors: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Folders of apt's own below `folder`, its list in `sources`: addresses may hold a password. The options for it."""
+    for part in ("lists/partial", "cache/archives/partial"):
         (folder / part).mkdir(parents=True)
     stanzas = [
         (mirrors["main"][0], f"{suite_name} {suite_name}-updates"),
@@ -240,14 +243,14 @@ def _apt_state(folder: Path, arch: str, suite_name: str, mirrors: Mapping[str, S
         f"Types: deb\nURIs: {url}\nSuites: {suites}\nComponents: main\nArchitectures: {arch}\nSigned-By: {_KEYRING}\n"
         for url, suites in stanzas
     )
-    (folder / "etc/sources.d/lock.sources").write_text(text, encoding="utf-8")
+    (sources / "lock.sources").write_text(text, encoding="utf-8")
     (folder / "status").touch()
     values = {
         "Dir::State::Lists": folder / "lists",
         "Dir::State::status": folder / "status",
         "Dir::Cache": folder / "cache",
         "Dir::Etc::sourcelist": "/dev/null",
-        "Dir::Etc::sourceparts": folder / "etc/sources.d",
+        "Dir::Etc::sourceparts": sources,
         "Dir::Etc::preferencesparts": "/dev/null",
         "Dir::Etc::preferences": "/dev/null",
         "APT::Architecture": arch,
@@ -305,8 +308,8 @@ def python_pins(
     machine = _ARCH[platform][1]
     tags = [f"manylinux_2_{minor}_{machine}" for minor in range(_GLIBC, 4, -1)]
     tags += [f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"manylinux1_{machine}", f"linux_{machine}"]
-    with tempfile.TemporaryDirectory(prefix="mlorch-pip-") as folder:
-        limits, report = Path(folder) / "constraints.txt", Path(folder) / "report.json"
+    with scratch_folder(cache_home() / "scratch", "pip-") as folder:
+        limits, report = folder / "constraints.txt", folder / "report.json"
         limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
         argv = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
         argv += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python_version}"]

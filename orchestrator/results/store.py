@@ -284,12 +284,13 @@ def _is_closed(found: os.DirEntry[str]) -> bool:
 def may_live(record: RunRecord) -> bool:
     """Whether the mlorch that owns ``record`` may still run.
 
-    A results folder may be shared between machines: what another one has begun
-    cannot be judged from here, while an older boot of this one is surely over.
+    A results folder may be shared between machines: what another one has begun cannot be judged from here, while an
+    older boot of this one is surely over. Records of older versions know their machine by its name alone.
     """
-    if record.owner.boot_id != boot_id():
-        return record.host.get("hostname") not in {None, "", "anonymous", platform.node()}
-    return alive(record.owner)
+    owner = record.owner
+    if owner.boot_id != boot_id() and not owner.machine:
+        return record.host.get("hostname") != platform.node()
+    return alive(owner)
 
 
 def _may_run(folder: Path) -> bool:

@@ -10,7 +10,8 @@ from orchestrator.errors import MlorchError
 from orchestrator.facts.containers import OWNER_LABEL
 from orchestrator.facts.external import MADE
 from orchestrator.host.folders import cache_home, lent_marks
-from orchestrator.host.process import alive, boot_id, parse_owner_label, pid_namespace, this_user
+from orchestrator.host.process import alive, boot_id, parse_owner_label, this_user
+from orchestrator.host.scratch import sweep_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +25,12 @@ RESULTS_LABEL = "org.mlorch.results"
 def sweep(engine: Sweepable | None) -> list[str]:
     """Remove orphaned containers and take back what they had; gives their runs. The store marks the records.
 
-    Never touches a container whose mlorch may live: one in another pid namespace or
-    on another machine cannot be seen from here, so it counts as alive while it runs.
+    Never touches a container whose mlorch may live: one in another pid namespace or on another machine cannot be
+    seen from here, so it counts as alive.
     """
     owner = this_user().owner
     swept = _remove_orphans(engine, owner) if engine is not None else []
+    sweep_secrets()
     _take_back_artifacts(owner)
     if engine is not None:
         _remove_unfinished()
@@ -86,10 +88,8 @@ def _remove_unfinished() -> None:
 
 def orphaned(found: ContainerFacts) -> bool:
     """Whether the mlorch that made this container is gone."""
-    parsed = parse_owner_label(found.labels.get(OWNER_LABEL, ""))
-    if parsed is None:
+    owner = parse_owner_label(found.labels.get(OWNER_LABEL, ""))
+    if owner is None or alive(owner):
         return False
-    owner, namespace = parsed
-    if owner.boot_id != boot_id() or namespace != pid_namespace():
-        return found.state in {"exited", "dead", "created"} and owner.boot_id != boot_id()
-    return not alive(owner)
+    # A container that runs belongs to this boot, whatever its label says.
+    return owner.boot_id == boot_id() or found.state in {"exited", "dead", "created"}

@@ -44,7 +44,7 @@ def unpack(package: str, folder: Path) -> None:
     """A package of the host's own suite, unpacked; no maintainer script runs."""
     origin = packages.find_origin()
     with tempfile.TemporaryDirectory(prefix="mlorch-apt-") as text:
-        options = packages._options(Path(text), origin)
+        options = packages._options(Path(text), Path(text), origin)
         packages._apt(["apt-get", *options, "update", "-qq"], "read the package lists")
         wanted = f"{package}/{origin.suite}"
         packages._apt(["apt-get", *options, "-qq", "download", wanted], f"download {package}", cwd=Path(text) / "debs")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ from own_engine import Own, needs_host, second_engine, subnet_of
 
 from orchestrator.engines import private
 from orchestrator.engines.private import network
+from orchestrator.engines.private.cleanup import mounts_below, pid_of
 
 pytestmark = pytest.mark.engine
 BUSYBOX = "/bin/busybox"
@@ -89,6 +91,53 @@ def test_a_killed_engine_is_started_again_and_a_reused_pid_fools_nobody(own, ima
     assert len(did) == 1, "the packages are there; only the daemon is started"
     assert own.docker("image", "inspect", image)
     assert "pong" in own.docker("run", "--rm", image, BUSYBOX, "echo", "pong")
+
+
+@needs_host
+def test_without_its_containerd_an_engine_is_not_ready_and_ensure_mends_it(own, image):
+    """dockerd goes on answering, and hangs at the first container."""
+    containerd = pid_of(own.paths.containerd_pid, "containerd")
+    os.kill(containerd, signal.SIGKILL)
+    while Path(f"/proc/{containerd}").exists() and "Z" not in Path(f"/proc/{containerd}/stat").read_text():
+        time.sleep(0.05)
+    assert private.listener(str(own.paths.socket)) == own.pid, "dockerd itself still listens"
+    status = own.mlorch("engine", "status")
+    assert status.returncode == 4
+    assert "its containerd has ended" in status.stderr
+    assert len(own.document("engine", "ensure", "--yes")["did"]) == 1
+    assert "pong" in own.docker("run", "--rm", image, BUSYBOX, "echo", "pong")
+
+
+@needs_host
+def test_a_dockerd_that_is_killed_during_a_build_leaves_nothing_mounted_after_stop(own, image, tmp_path):
+    (tmp_path / "Dockerfile").write_text(f'FROM {image}\nRUN ["{BUSYBOX}", "sleep", "500"]\n')
+    client, settings = private_client(own)
+    build = subprocess.Popen(
+        [client, "buildx", "build", "-q", str(tmp_path)], env={**own.env, "DOCKER_CONFIG": settings},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    until = time.monotonic() + 30
+    while not _mounted(own) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert _mounted(own)
+    os.kill(own.pid, signal.SIGKILL)
+    build.wait(30)
+    own.mlorch("engine", "stop")
+    assert _mounted(own) == []
+    own.document("engine", "ensure", "--yes")
+
+
+def private_client(own) -> tuple[str, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLORCH_HOME", str(own.home))
+        found = private.own_client()
+    assert found is not None
+    return found
+
+
+def _mounted(own) -> list[str]:
+    folders = (os.path.realpath(own.paths.data), str(own.paths.run))
+    return mounts_below(Path("/proc/self/mountinfo").read_text(), folders)
 
 
 @needs_host

@@ -106,7 +106,28 @@ def a_step(image: str, root: Path, run_id: str, program: str, memory: int, artif
 
 
 LOOK = """
-import json, os, socket
+import ctypes, json, os, platform, socket
+libc = ctypes.CDLL(None, use_errno=True)
+numbers = {
+    'x86_64': dict(unshare=272, mount=165, keyctl=250, add_key=248, setns=308, bpf=321, userfaultfd=323, io_uring=425),
+    'aarch64': dict(unshare=97, mount=40, keyctl=219, add_key=217, setns=268, bpf=280, userfaultfd=282, io_uring=425),
+}[platform.machine()]
+def call(name, *args):
+    ctypes.set_errno(0)
+    libc.syscall(numbers[name], *args)
+    return ctypes.get_errno()
+def vsock():
+    try:
+        socket.socket(40, socket.SOCK_STREAM).close()
+    except OSError as error:
+        return error.errno
+calls = {
+    'new user namespace': call('unshare', 0x10000000), 'new mount namespace': call('unshare', 0x20000),
+    'mount': call('mount', b'none', b'/tmp', b'tmpfs', 0, None), 'keyctl': call('keyctl', 0, -3, 0, 0, 0),
+    'add_key': call('add_key', b'user', b'x', b'y', 1, -3), 'setns': call('setns', 0, 0),
+    'bpf': call('bpf', 0, None, 0), 'userfaultfd': call('userfaultfd', 0), 'io_uring': call('io_uring', 1, None),
+    'vsock': vsock(),
+}
 status = dict(line.split(':', 1) for line in open('/proc/self/status') if ':' in line)
 def refused(path):
     try:
@@ -119,7 +140,7 @@ facts = {
     'no_new_privileges': status['NoNewPrivs'].strip(), 'seccomp': status['Seccomp'].strip(),
     'root': refused('/x'), 'etc': refused('/etc/x'), 'scratch': refused('/scratch/x'),
     'interfaces': sorted(os.listdir('/sys/class/net')),
-    'cpus': sorted(os.sched_getaffinity(0)), 'settings': json.load(open('/results/settings.json')),
+    'calls': calls, 'cpus': sorted(os.sched_getaffinity(0)), 'settings': json.load(open('/results/settings.json')),
 }
 json.dump({'status': 'done', 'container': facts}, open('/results/harness.json', 'w'))
 print('looked around')
@@ -134,6 +155,7 @@ def test_a_container_is_as_locked_down_as_the_contract_says(start):
     assert facts["uid"] != 0
     assert facts["capabilities"] == ["0000000000000000"] * 3
     assert (facts["no_new_privileges"], facts["seccomp"]) == ("1", "2")
+    assert set(facts["calls"].values()) == {1}, f"not all refused with EPERM: {facts['calls']}"
     assert (facts["root"], facts["etc"], facts["scratch"]) == (30, 30, None)  # EROFS
     assert facts["interfaces"] == ["lo"]
     assert facts["cpus"] == [0]

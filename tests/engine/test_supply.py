@@ -149,7 +149,7 @@ def tools() -> Path:
         shutil.rmtree(new, ignore_errors=True)
         origin = packages.find_origin()
         with tempfile.TemporaryDirectory(prefix="mlorch-apt-") as text:
-            options = packages._options(Path(text), origin)
+            options = packages._options(Path(text), Path(text), origin)
             packages._apt(["apt-get", *options, "update", "-qq"], "read the package lists")
             wanted = [f"{name}/{origin.engine_suite}" for name in ("cosign", "oras")]
             packages._apt(["apt-get", *options, "-qq", "download", *wanted], "download", cwd=Path(text) / "debs")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from orchestrator.errors import MlorchError
-from orchestrator.host.process import signals_interrupt
+from orchestrator.host.signals import signals_interrupt
 from orchestrator.runs import reservation
 
 folder, cpus, session, *rest = sys.argv[1:]

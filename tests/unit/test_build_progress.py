@@ -148,7 +148,7 @@ def test_proxies_lay_over_the_users_own_docker_settings(tmp_path):
     (user / "cli-plugins").mkdir(parents=True)
     folder.mkdir()
     (user / "config.json").write_text(json.dumps({"auths": {"r": {}}, "proxies": {"default": {"httpProxy": "old"}}}))
-    _overlay(user, folder, {"http_proxy": "http://u:p@h", "HTTP_PROXY": "http://u:p@h", "no_proxy": "lan"})
+    _overlay(user, folder, {"http_proxy": "http://u:p@h", "HTTP_PROXY": "http://u:p@h", "no_proxy": "lan"}, {"r"})
     settings = json.loads((folder / "config.json").read_text())
     assert settings == {"auths": {"r": {}}, "proxies": {"default": {"httpProxy": "http://u:p@h", "noProxy": "lan"}}}
     assert (folder / "cli-plugins").resolve() == user / "cli-plugins"

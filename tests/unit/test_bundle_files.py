@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from orchestrator import __version__
 from orchestrator.errors import StepFailed, UsageError
+from orchestrator.host.scratch import scratch_folder
 from orchestrator.images.attest.documents import find_documents
 from orchestrator.images.bundle import write as writing
 from orchestrator.images.bundle.load import load_definitions, load_documents, load_images
@@ -89,13 +90,15 @@ def test_an_engine_that_saves_something_else_is_told(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
-    gone, mine, other = (tmp_path / f".b.tar.{name}" for name in ("4194999.new", f"{os.getpid()}.old", "x.new"))
-    for path in (gone, mine, other):
-        path.write_text("half")
-    bundle(tmp_path)
-    assert not gone.exists()
-    assert mine.exists()
-    assert other.exists()
+    gone, other = tmp_path / ".b.tar.gone", tmp_path / ".other"
+    for path in (gone, other):
+        path.mkdir()
+        (path / "new").write_text("half")
+    with scratch_folder(tmp_path, ".b.tar.") as used:
+        bundle(tmp_path)
+        assert not gone.exists()
+        assert used.exists()
+        assert other.exists()
 
 
 def test_no_folder_is_made_unasked(tmp_path):

@@ -133,3 +133,15 @@ def test_names_that_are_not_there(capsys):
     assert "word" not in capsys.readouterr().err
     assert run(["ci", "init", "github", "-o", "-", "--duration", "soon"]) == 2
     assert run(["ci", "init", "github", "-o", "-", "--scenario", "offlin"]) == 2
+
+
+@pytest.mark.parametrize("system", ["github", "gitlab"])
+def test_a_job_that_logs_in_logs_out_however_it_ends(system):
+    """A runner of one's own keeps the password otherwise, for the next job of anybody."""
+    text = render(system, workflow(registry="registry.example:5000/ml"))
+    assert text.index("docker login registry.example:5000") < text.index("docker logout registry.example:5000")
+    if system == "github":
+        assert "if: ${{ always() }}\n        run: docker logout" in text
+    else:
+        assert "after_script:\n    - docker logout" in text
+    assert "docker logout" not in render(system, workflow())

@@ -6,6 +6,7 @@ value must give another line. So whoever drops a flag, a field or a restriction 
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 
 import pytest
@@ -14,7 +15,7 @@ from orchestrator.engines import apptainer, nerdctl
 from orchestrator.engines.access import EngineAccess
 from orchestrator.engines.docker import containers as docker
 from orchestrator.engines.docker.containers import create
-from orchestrator.engines.options import container_options
+from orchestrator.engines.options import SECCOMP, container_options, seccomp_profile
 from orchestrator.engines.podman import argv as podman
 from orchestrator.engines.podman.argv import Host, create_words
 from orchestrator.engines.printers import PRINTERS, printer
@@ -78,7 +79,7 @@ DIALECTS = {
 
 DOCKER = """
 docker run --rm --name mlorch-x --user 1000:1001 --network bridge --read-only
---cap-drop ALL --security-opt no-new-privileges:true --log-driver none --init=false
+--cap-drop ALL --security-opt no-new-privileges:true --security-opt seccomp=PROFILE --log-driver none --init=false
 --pids-limit 99 --ipc shareable --cpuset-cpus 0,2 --cpuset-mems 0,1
 --memory 1073741824 --memory-swap 1073741824 --shm-size 1048576
 --ulimit memlock=-1:-1 --ulimit nofile=5:6
@@ -93,7 +94,7 @@ localhost/mlorch/x:1 python3 -m harness
 PODMAN = """
 --pull never --http-proxy=false --unsetenv container
 --name mlorch-x --user 1000:1001 --network bridge --read-only --read-only-tmpfs=false
---cap-drop ALL --security-opt no-new-privileges --log-driver none --init=false
+--cap-drop ALL --security-opt no-new-privileges --security-opt seccomp=PROFILE --log-driver none --init=false
 --pids-limit 99 --ipc shareable --cpuset-cpus 0,2 --cpuset-mems 0,1
 --memory 1073741824 --memory-swap 1073741824 --shm-size 1048576
 --ulimit memlock=-1:-1 --ulimit nofile=5:6
@@ -115,8 +116,31 @@ oci-archive:x-1.oci.tar /usr/bin/env HOME=/scratch python3 -m harness
 """
 
 
+def with_profile(line: str) -> list[str]:
+    return line.replace("PROFILE", str(SECCOMP)).split()
+
+
+def test_one_profile_for_all_engines_refuses_by_name_what_leads_out_of_a_container():
+    profile = json.loads(seccomp_profile())
+    allowed = {name for rule in profile["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+    refused = {
+        name
+        for rule in profile["syscalls"]
+        if rule["action"] == "SCMP_ACT_ERRNO"
+        and rule["errnoRet"] == 1
+        and "args" not in rule
+        and "excludes" not in rule
+        for name in rule["names"]
+    }
+    assert {"unshare", "setns", "mount", "keyctl", "add_key", "bpf", "userfaultfd", "io_uring_setup"} <= refused
+    assert not refused & allowed
+    assert {"read", "clone", "execve", "mmap", "futex", "socket", "sched_setaffinity"} <= allowed
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert str(SECCOMP) in docker.argv(BARE)[docker.argv(BARE).index("--log-driver") - 1]
+
+
 def test_the_words_of_docker():
-    assert docker.argv(FULL) == DOCKER.split()
+    assert docker.argv(FULL) == with_profile(DOCKER)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +162,8 @@ def test_what_dockers_sdk_sends_says_the_same():
     body = sdk_body(FULL)
     assert body.pop("HostConfig") == {
         "NetworkMode": "bridge", "ReadonlyRootfs": True, "CapDrop": ["ALL"], "CapAdd": ["SYS_NICE"],
-        "SecurityOpt": ["no-new-privileges:true"], "LogConfig": {"Type": "none", "Config": {}}, "Init": False,
+        "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp_profile()}"],
+        "LogConfig": {"Type": "none", "Config": {}}, "Init": False,
         "PidsLimit": 99, "IpcMode": "shareable", "CpusetCpus": "0,2", "CpusetMems": "0,1",
         "Memory": 1 << 30, "MemorySwap": 1 << 30, "ShmSize": 1 << 20,
         "Ulimits": [{"Name": "memlock", "Soft": -1, "Hard": -1}, {"Name": "nofile", "Soft": 5, "Hard": 6}],
@@ -166,12 +191,12 @@ def test_what_dockers_sdk_sends_says_the_same():
 
 
 def test_the_words_of_podman():
-    assert create_words(FULL, ROOT) == PODMAN.split()
+    assert create_words(FULL, ROOT) == with_profile(PODMAN)
 
 
 def test_the_words_of_nerdctl_are_dockers_but_for_two():
     expected = DOCKER.replace("docker run --rm", "nerdctl run --rm --pull never").replace("leges:true", "leges")
-    assert nerdctl.argv(FULL) == expected.split()
+    assert nerdctl.argv(FULL) == with_profile(expected)
 
 
 def test_the_line_of_apptainer():

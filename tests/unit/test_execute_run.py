@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,15 +20,16 @@ from orchestrator.facts.containers import Owner
 from orchestrator.facts.measured import LoadGenResult, Measured
 from orchestrator.facts.record import ImageId, RecipeId
 from orchestrator.facts.record_file import from_json
+from orchestrator.host import process
 from orchestrator.host.process import (
     alive,
     boot_id,
     owner_label,
     parse_owner_label,
-    signals_interrupt,
     this_process,
     this_user,
 )
+from orchestrator.host.signals import signals_interrupt
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
@@ -410,29 +412,75 @@ def test_a_process_is_alive_with_its_own_start_only():
     me = this_process()
     assert alive(me)
     assert not alive(replace(me, start_ticks=me.start_ticks - 1))
-    assert not alive(replace(me, boot_id="another boot"))
     assert not alive(Owner(pid=2**22 + 1, start_ticks=1, boot_id=boot_id()))
+
+
+def test_what_cannot_be_seen_from_here_is_not_dead(monkeypatch):
+    me = replace(this_process(), machine="this one")
+    monkeypatch.setattr(process, "machine", lambda: "this one")
+    gone = replace(me, start_ticks=me.start_ticks - 1)
+    assert not alive(replace(gone, boot_id="an earlier boot"))
+    assert alive(replace(gone, boot_id="its boot", machine="another one"))
+    assert alive(replace(gone, boot_id="its boot", machine="")), "nobody said which machine that was"
+    assert alive(replace(gone, namespace="4026531836000"))
+    assert not alive(replace(gone, namespace=process.pid_namespace()))
+
+
+def test_a_process_that_proc_hides_is_dead_only_where_the_kernel_says_so(monkeypatch, tmp_path):
+    """/proc mounted with hidepid shows a user only the own processes."""
+    (tmp_path / "sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "sys/kernel/random/boot_id").write_text(f"{boot_id()}\n")
+    monkeypatch.setattr(process, "PROC", tmp_path)
+    of_another = Owner(pid=1, start_ticks=1, boot_id=boot_id())
+
+    def forbidden(_pid, _number):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", forbidden)
+    assert alive(of_another)
+    monkeypatch.undo()
+    monkeypatch.setattr(process, "PROC", tmp_path)
+    child = subprocess.Popen(["sleep", "60"])
+    assert alive(replace(of_another, pid=child.pid))
+    child.kill()
+    child.wait()
+    assert not alive(replace(of_another, pid=child.pid))
+
+
+def test_an_anonymous_machine_has_no_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(process, "MACHINE_ID", tmp_path / "machine-id")
+    assert process.machine() == ""
+    (tmp_path / "machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    named = process.machine()
+    assert len(named) == 32
+    assert "0123456789" not in named, "the id itself is not for others to know"
+    monkeypatch.setenv("MLORCH_ANONYMOUS", "1")
+    assert process.machine() == ""
 
 
 def test_the_owner_label_is_read_back():
     me = this_process()
-    owner, _namespace = parse_owner_label(owner_label(me))
-    assert (owner.pid, owner.start_ticks, owner.boot_id) == (me.pid, me.start_ticks, me.boot_id)
+    assert parse_owner_label(owner_label(me)) == replace(me, user="")
+    assert parse_owner_label("1:2:boot:3") == Owner(pid=1, start_ticks=2, boot_id="boot", namespace="3")
     assert parse_owner_label("nonsense") is None
 
 
-def test_sweep_removes_the_dead_and_only_them():
-    me = this_process()
+def test_sweep_removes_the_dead_and_only_them(monkeypatch):
+    me = replace(this_process(), machine="this one")
+    monkeypatch.setattr(process, "machine", lambda: "this one")
     dead = owner_label(replace(me, start_ticks=me.start_ticks - 1))
-    elsewhere = owner_label(replace(me, boot_id="other"))
+    elsewhere = owner_label(replace(me, boot_id="other", machine="another one"))
+    earlier = owner_label(replace(me, boot_id="other"))
+    hidden = owner_label(replace(me, start_ticks=me.start_ticks - 1, namespace="1"))
     engine = FakeEngine(done)
     engine.left = [
         container(dead, name="dead"),
         container(owner_label(me), name="live"),
         container(elsewhere, name="other machine"),
-        container(elsewhere, name="before the boot", state="exited"),
+        container(elsewhere, name="just made by another machine", state="created"),
+        container(earlier, name="before the boot", state="exited"),
         container("nonsense", name="not ours"),
-        container(dead.rpartition(":")[0] + ":1", name="other namespace"),
+        container(hidden, name="other namespace"),
     ]
     assert sweep(engine) == ["dead", "before the boot"]
     assert engine.removed == ["dead", "before the boot"]

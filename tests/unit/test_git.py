@@ -285,3 +285,60 @@ def test_a_mirror_may_lie_in_a_folder_of_any_name(repository, tmp_path):
     repository.rename(odd)
     tree = fetch(URL, git(odd, "rev-parse", "v1^{commit}"), tmp_path / "cache", mirrors={URL: str(odd)})
     assert (tree / "recipe.yaml").read_text() == "one"
+
+
+# -- the caller's own git --------------------------------------------------------------------
+
+
+def test_the_same_commit_is_the_same_bytes_under_any_config_of_the_host(repository, tmp_path, monkeypatch):
+    """Line ends, filters and attributes of the caller's config changed them: one commit, two content ids."""
+    (repository / "unix.txt").write_bytes(b"one\ntwo\n")
+    (repository / ".gitattributes").write_text("*.yaml filter=loud\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "texts")
+    url = f"file://{repository}"
+    plain = fetch(url, "main", tmp_path / "plain")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "attributes").write_text("*.txt text eol=crlf\n")
+    (home / ".gitconfig").write_text(
+        "[core]\n\tautocrlf = true\n\teol = crlf\n"
+        f"\tattributesFile = {home}/attributes\n"
+        '[filter "loud"]\n\tsmudge = tr a-z A-Z\n'
+    )
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.autocrlf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "true")
+    whole = fetch(url, "main", tmp_path / "whole")
+    monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "mlorch"))
+    export(url, git(repository, "rev-parse", "main"), tmp_path / "some", paths=("unix.txt", "recipe.yaml"))
+    for name in ("unix.txt", "recipe.yaml"):
+        assert (plain / name).read_bytes() == (whole / name).read_bytes() == (tmp_path / "some" / name).read_bytes()
+    assert b"\r" not in (whole / "unix.txt").read_bytes()
+
+
+def test_how_a_ci_system_gives_access_is_kept(repository, tmp_path, monkeypatch):
+    """GIT_CONFIG_* with an address and its token, GIT_SSH_COMMAND, GIT_ASKPASS: all that was set was dropped."""
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.file://{repository.parent}/.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "https://git.example/")
+    assert commit_of(f"https://git.example/{repository.name}", "main") == git(repository, "rev-parse", "main")
+    asked = tmp_path / "asked"
+    program = tmp_path / "ssh"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {asked}\nexit 255\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(program))
+    with pytest.raises(AssetError) as caught:
+        commit_of("ssh://git@git.example/r", "main")
+    assert "git.example" in asked.read_text()
+    assert "Could not read from remote repository" in caught.value.message, "git's own words"
+
+
+@pytest.mark.parametrize(
+    "name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"]
+)
+def test_what_points_at_another_repository_is_dropped(repository, tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, "/nowhere")
+    assert (fetch(f"file://{repository}", "main", tmp_path / "cache") / "recipe.yaml").is_file()

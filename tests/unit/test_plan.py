@@ -10,6 +10,7 @@ from orchestrator.facts.build import BuildPlan, LayerStep
 from orchestrator.facts.codec import from_plain, to_plain
 from orchestrator.host.signature import signature
 from orchestrator.operations.plan_cache import CachedPlans, Selection, cached_plans
+from orchestrator.operations.recipe_cache import slot
 from orchestrator.plan.build import content
 from orchestrator.plan.build.layers import explain, labels, merge_layers, missing_layers
 
@@ -149,3 +150,13 @@ class TestKeptPlans:
         blocked = tmp_path / "file"
         blocked.write_text("")
         assert cached_plans(Selection(), self.make(recipes, []), cache=blocked).plans
+
+
+def test_no_password_is_hashed_into_the_name_of_a_file(tmp_path, monkeypatch):
+    """Whoever sees the folder could try words until one gives that name."""
+    monkeypatch.setenv("MLORCH_KEY_PASSWORD", "one")
+    first = slot(tmp_path, "asked").path
+    monkeypatch.setenv("MLORCH_KEY_PASSWORD", "another")
+    assert slot(tmp_path, "asked").path == first
+    monkeypatch.setenv("MLORCH_TARGET", "cpu")
+    assert slot(tmp_path, "asked").path != first, "a setting does decide the answer"

@@ -15,6 +15,7 @@ from orchestrator.facts.host import NumaNode
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.devices import plan_devices
 from orchestrator.plan.run.devices.choice import choose, parse
+from orchestrator.plan.run.devices.nodes import doubtful_nodes
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
 
@@ -424,6 +425,30 @@ def test_disks_folders_and_memory_are_never_passed(rights, words):
     with pytest.raises(HostLimitError, match=words) as error:
         planned(site=nodes_with(**rights))
     assert error.value.slug == "device-kind"
+
+
+@pytest.mark.parametrize(
+    ("subsystem", "name", "words"),
+    [("misc", "tun", "networks of the host"), ("misc", "vsock", "hypervisor"), ("msr", "msr0", "registers"),
+     ("tty", "console", "terminal"), ("input", "event3", "keyboards"), ("misc", "kvm", "virtual machines"),
+     ("mem", "null", "null devices"), ("nvme", "nvme0", "disk")],
+)  # fmt: skip
+def test_nodes_of_the_host_itself_are_never_passed_whatever_a_glob_finds(subsystem, name, words):
+    with pytest.raises(HostLimitError, match=words) as error:
+        planned(site=nodes_with(subsystem=subsystem, name=name))
+    assert error.value.slug == "device-kind"
+
+
+def test_a_node_that_is_not_known_to_be_an_accelerators_is_told_with_its_reason():
+    one = target().passthrough
+    paths = nodes_with().nodes
+    assert any(paths.values())
+    assert doubtful_nodes(one, nodes_with(subsystem="drm")) == ()
+    assert doubtful_nodes(one, nodes_with(subsystem="kfd")) == ()
+    found = doubtful_nodes(one, nodes_with(subsystem="lirc", name="lirc0"))
+    assert found
+    assert "of the kernel's `lirc`" in found[0]
+    assert one.nodes[0].reason in " ".join(found)
 
 
 # -- in the plan of a run ----------------------------------------------------------------

@@ -25,6 +25,7 @@ from orchestrator.engines.private import podman as own
 from orchestrator.errors import EngineError, HostLimitError, StepFailed, UsageError
 from orchestrator.facts.build import LayerStep
 from orchestrator.facts.containers import ContainerSpec, Mount
+from orchestrator.host.process import owner_label, this_process
 
 SPEC = ContainerSpec(
     name="mlorch-x", image="localhost/mlorch/x:1", command=("python3", "-m", "harness"), user="1000:1001",
@@ -295,7 +296,8 @@ def test_podman_is_asked_for_leftovers_only_where_a_run_began():
 
         podman_runs.RunSweep(Asked()).containers("org.mlorch.run")
         assert folder.exists(), "its process lives"
-        (folder / "owner").write_text("999999999:1:x:1")
+        gone = replace(this_process(), pid=999_999_999)
+        (folder / "owner").write_text(owner_label(gone))
         podman_runs.RunSweep(Asked()).containers("org.mlorch.run")
         assert not folder.exists()
     assert not podman_runs.running()

@@ -125,6 +125,33 @@ def test_who_listens_is_told_by_the_kernel(tmp_path):
     assert private.listener(path) is None, "a left-over file"
 
 
+@pytest.mark.sockets
+def test_a_dockerd_without_its_containerd_is_no_engine(tmp_path, monkeypatch):
+    """It answers questions still, and hangs at the first container."""
+    import socket
+
+    at = private.EnginePaths(home=tmp_path / "home", run=tmp_path / "run-1")
+    monkeypatch.setattr(private, "engine_paths", lambda: at)
+    at.home.mkdir()
+    at.run.mkdir()
+    state = private.State(pid=os.getpid(), start_ticks=1, boot_id="b", socket=str(at.socket), bridge="mlorch-1")
+    at.state.write_text(private.state_text(state))
+    with socket.socket(socket.AF_UNIX) as dockerd:
+        dockerd.bind(str(at.socket))
+        dockerd.listen()
+        with socket.socket(socket.AF_UNIX) as containerd:
+            containerd.bind(str(at.containerd_socket))
+            containerd.listen()
+            assert private.running_socket() == at.socket
+            hosts.require_whole(f"unix://{at.socket}")
+        assert private.running_socket() is None
+        hosts.require_whole("unix:///run/another.sock")
+        with pytest.raises(EngineError) as caught:
+            hosts.require_whole(f"unix://{at.socket}")
+        assert "its containerd has ended" in caught.value.message
+        assert "mlorch engine ensure" in caught.value.hint
+
+
 # -- network -------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -276,6 +277,20 @@ def test_other_runs_are_seen_without_touching_their_locks(child, folder):
     assert [holder.session for holder in holders(folder, range(8))] == ["one"]
     first.end()
     assert holders(folder, range(8)) == ()
+
+
+def test_a_run_in_another_pid_namespace_is_seen_while_it_has_its_lock(child, folder):
+    """In a container of a developer: no process can be looked up from here, and the lock is the same."""
+    first = child("0", "one")
+    assert first.line() == "has 0"
+    path = folder / lock_name(0)
+    words = json.loads(path.read_text())
+    words["owner"] |= {"namespace": "1", "pid": os.getpid()}
+    path.write_text(json.dumps(words).ljust(1024))
+    assert [holder.session for holder in holders(folder, range(2))] == ["one"]
+    first.process.kill()
+    first.process.wait()
+    assert holders(folder, range(2)) == ()
 
 
 def test_the_folder_is_chosen_by_what_it_is(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,97 @@ def test_a_template_reaches_nothing_of_python(escape: str):
 @pytest.mark.parametrize("flood", ["'a' * 9999999999", "'%999999999d' % 1", "9 ** 999999999", "[0] * 9999999999"])
 def test_a_template_cannot_fill_the_memory(flood: str):
     assert fault(f"FROM x\n{{{{ {flood} }}}}\n").slug == "template-unsafe"
+
+
+TEN_TIMES = "{% macro f() %}{% for i in range(10) %}{{ caller() }}{% endfor %}{% endmacro %}"
+
+
+@pytest.mark.parametrize(
+    ("flood", "words"),
+    [
+        ("{{ 'a'.ljust(9999999999) }}", "cannot call `ljust`"),
+        ("{{ '{:>9999999999}'.format(1) }}", "not formatted"),
+        ("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "steps"),
+        ("{% for a in range(9999999999) %}{% endfor %}", "range is longer"),
+        ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}", "longer than"),
+        ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}", "longer than"),
+        ("{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = [n.s,n.s]|join %}{% endfor %}", "longer"),
+        ("{% set x %}{% for i in range(900000) %}" + "y" * 2000 + "{% endfor %}{% endset %}", "MiB of text"),
+        ("{{ ('x' ~ 'y' * 1) }}", "whole numbers"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "without an end"),
+        (f"{TEN_TIMES}{'{% call f() %}' * 9}x{'{% endcall %}' * 9}", "more than"),
+    ],
+)  # fmt: skip
+def test_what_a_template_may_use_is_limited(flood, words):
+    began = time.monotonic()
+    problem = fault(f"FROM x\n{flood}\n")
+    assert problem.slug == "template-unsafe"
+    assert words in problem.message
+    assert problem.span.line == 2
+    assert time.monotonic() - began < 20
+
+
+def test_templates_that_include_themselves_or_each_other_end():
+    assert fault("FROM x\n{% include 't.j2' %}\n").slug == "template-unsafe"
+    many = "".join("{% include 'NEXT' %}" for _ in range(200))
+    deep = {f"p{n}_j2": many.replace("NEXT", f"p{n + 1}.j2") for n in range(4)} | {"p4_j2": ""}
+    with pytest.raises(DefinitionError) as caught:
+        renderer(t_j2="{% include 'p0.j2' %}", **deep).render("t.j2", FACTS)
+    assert caught.value.slug == "template-unsafe"
+
+
+@pytest.mark.parametrize("text", ["{{ lipsum() }}", "{{ env | random }}", "{{ cycler('a') }}", "{{ joiner() }}"])
+def test_nothing_that_differs_from_run_to_run_can_be_had(text):
+    assert fault(text).slug in {"template-undefined", "template-syntax"}
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ layer.smoke }}", "{{ layer.smoke | map('upper') }}", "{{ layer.get }}", "{{ 'a' ~ env }}"]
+)
+def test_only_texts_and_numbers_are_written(text):
+    """Anything else is written with its address in memory, which is another one every time."""
+    assert "only texts and numbers" in fault(text).message
+
+
+ENDS = ["\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=repr)
+def test_no_value_begins_another_instruction(end):
+    facts = {**FACTS, "value": f"good{end}RUN evil"}
+    for quoted in ("ENV A={{ value | dockerenv }}", "RUN echo {{ value | sh }}"):
+        with pytest.raises(DefinitionError) as caught:
+            renderer(t_j2=quoted).render("t.j2", facts)
+        assert "line's end" in caught.value.message
+    words = renderer(t_j2="CMD {{ words | json }}").render("t.j2", {"words": (facts["value"],)})
+    assert len(words.splitlines()) == 1
+    if end != "\n":
+        assert "\nRUN evil" not in renderer(t_j2="# {{ value }}\nFROM x").render("t.j2", facts)
+
+
+@pytest.mark.parametrize("end", ENDS, ids=repr)
+def test_podman_and_the_linter_split_lines_where_docker_does(end):
+    from orchestrator.engines.podman.build import adapt
+    from orchestrator.lint.dockerfile import parse
+
+    text = f"# title{end}RUN evil\nFROM x\n"
+    assert adapt(text, "5.0") == text
+    runs = [one.keyword for one in parse(text, "Dockerfile").instructions]
+    assert runs == (["RUN", "FROM"] if end == "\n" else ["FROM"])
+
+
+@pytest.mark.parametrize("end", ["\\n", "\\x85", "\\u2028", "\\u2029", "\\x9b"])
+@pytest.mark.parametrize("field", ["title", "env"])
+def test_a_recipe_with_a_line_end_in_a_text_of_one_line_is_refused(end, field):
+    from orchestrator.definitions.kinds.layers import Layer
+    from orchestrator.definitions.yaml import decode, read_document
+
+    value = f'"good{end}RUN evil"'
+    more = f"title: {value}\n" if field == "title" else f"title: t\nenv: {{A: {value}}}\n"
+    document = read_document("x.yaml", f"kind: layer\nname: n\nlevel: side\ntemplate: t.j2\n{more}")
+    with pytest.raises(DefinitionError) as caught:
+        decode(document, Layer)
+    assert "line break or control character" in caught.value.message
 
 
 def test_a_template_may_reckon():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from results_parts import add_run, record_of
 
 from orchestrator import cli
+from orchestrator.host.process import this_process
 from orchestrator.results.store import Store
 
 
@@ -120,7 +122,7 @@ def test_an_empty_list_says_whether_the_folder_or_a_filter_is_the_cause(mlorch, 
 
 
 def test_a_dead_run_is_found_by_listing(mlorch, store):
-    store.begin(record_of("offline", 9))
+    store.begin(replace(record_of("offline", 9), owner=replace(this_process(), start_ticks=1)))
     _, out, err = mlorch("list")
     assert "INTERRUPTED" in out
     assert "counts as interrupted" in err

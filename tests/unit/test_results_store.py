@@ -11,6 +11,7 @@ from results_parts import add_run, record_of
 
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.facts.containers import Owner
+from orchestrator.host import process
 from orchestrator.host.process import boot_id, this_process
 from orchestrator.results import store as store_module
 from orchestrator.results.store import Store, may_live
@@ -115,14 +116,21 @@ def test_a_folder_that_its_container_closed_before_it_was_killed_is_opened_and_i
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_run_on_another_machine_is_left_alone_and_one_before_a_reboot_is_not():
+def test_a_run_on_another_machine_is_left_alone_and_one_before_a_reboot_is_not(monkeypatch):
     import platform
 
     old = Owner(pid=1, start_ticks=1, boot_id="older than " + boot_id())
     record = replace(record_of("offline"), owner=old)
     assert may_live(replace(record, host={"hostname": "another-machine"})) is True
     assert may_live(replace(record, host={"hostname": platform.node()})) is False
-    assert may_live(replace(record, host={})) is False
+    assert may_live(replace(record, host={"hostname": "anonymous"})) is True, "nobody knows which machine that was"
+    monkeypatch.setattr(process, "machine", lambda: "this one")
+    named = replace(record, host={"hostname": platform.node()})
+    assert may_live(replace(named, owner=replace(old, machine="this one"))) is False
+    assert may_live(replace(named, owner=replace(old, machine="of the same name"))) is True
+    here = replace(old, boot_id=boot_id(), pid=2**22 + 1)
+    assert may_live(replace(named, owner=here)) is False
+    assert may_live(replace(named, owner=replace(here, namespace="1"))) is True, "in a container of a developer"
 
 
 def test_a_folder_in_place_of_the_record_does_not_keep_the_record_out(tmp_path):

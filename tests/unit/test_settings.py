@@ -91,6 +91,62 @@ def test_a_file_of_another_user_is_not_obeyed(folder, monkeypatch):
     assert caught.value.slug == "foreign-settings"
 
 
+@pytest.fixture
+def of_root(folder, monkeypatch):
+    """The caller is root, and the project's file another user's."""
+    path = folder / "project/mlorch.yaml"
+    path.write_text("recipes: [evil]\n")
+    owner = path.stat().st_uid
+    if owner == 0:
+        os.chown(path, 12345, -1)
+        owner = 12345
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return owner
+
+
+def test_root_obeys_no_file_of_another_user(folder, of_root):
+    with pytest.raises(DefinitionError) as caught:
+        read(folder)
+    (problem,) = caught.value.problems()
+    assert problem.slug == "foreign-settings"
+    assert f"MLORCH_SAFE_FOLDERS={folder}/project" in problem.hint
+
+
+def test_root_may_allow_a_folder_or_be_the_user_who_called_sudo(folder, of_root):
+    wanted = (str(folder / "project/evil"),)
+    assert read(folder, SUDO_UID=str(of_root)).recipes == wanted
+    assert read(folder, MLORCH_SAFE_FOLDERS=f"{folder}/project").recipes == wanted
+    assert read(folder, MLORCH_SAFE_FOLDERS="*").recipes == wanted
+    with pytest.raises(DefinitionError):
+        read(folder, SUDO_UID=str(of_root + 1), MLORCH_SAFE_FOLDERS=f"{folder}/other")
+    if Path("/etc").stat().st_uid == (folder / "config").stat().st_uid:  # else the user's own file is no file of root's
+        (folder / "config/mlorch/mlorch.yaml").write_text(f"safe_folders: [{folder}/project]\n")
+        assert read(folder).recipes == wanted
+
+
+def test_a_project_cannot_call_itself_safe(folder):
+    (folder / "project/mlorch.yaml").write_text(f"safe_folders: [{folder}/project]\n")
+    with pytest.raises(DefinitionError) as caught:
+        read(folder)
+    assert caught.value.slug == "foreign-settings"
+
+
+def test_a_link_of_another_user_to_a_good_file_is_not_obeyed(folder, monkeypatch):
+    """Who owns the link chooses which of my files counts."""
+    (folder / "good.yaml").write_text("recipes: [mine]\n")
+    link = folder / "project/mlorch.yaml"
+    link.symlink_to(folder / "good.yaml")
+    real = Path.lstat
+
+    def lstat(path):
+        found = real(path)
+        return os.stat_result((*found[:4], 54321, *found[5:])) if path == link else found
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    with pytest.raises(DefinitionError):
+        read(folder)
+
+
 @pytest.mark.parametrize(
     ("text", "url", "ref"),
     [

@@ -37,7 +37,7 @@ def bundle(context: Context, console: Console, output: Path, key: Path | None, c
     in a tar, so other tools read its images too.
     """
     from orchestrator.commands.build_view import ConsoleProgress
-    from orchestrator.host.process import signals_interrupt
+    from orchestrator.host.signals import signals_interrupt
     from orchestrator.images.attest.signatures import signer_of
     from orchestrator.operations.images.bundle import bundle
 
@@ -70,7 +70,7 @@ def load(file: Path, key: Path | None, recipes: tuple[str, ...], *, as_json: boo
     Recipes of the bundle are taken along only where those of this machine would plan other images.
     """
     from orchestrator.console import Console
-    from orchestrator.host.process import signals_interrupt
+    from orchestrator.host.signals import signals_interrupt
     from orchestrator.images.attest.signatures import verifier_of
     from orchestrator.operations.images.bundle import load
 

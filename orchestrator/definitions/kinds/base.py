@@ -42,7 +42,10 @@ _RELATIVE_PATH = r"^(?!/)(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+~-]+\Z"
 RelativePath = Annotated[str, StringConstraints(pattern=_RELATIVE_PATH)]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/(?!.*(?:^|/)\.\.(?:/|\Z))[A-Za-z0-9._/@+-]*\Z")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")]
-EnvValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*\Z", max_length=4096)]
+_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
+Line = Annotated[str, StringConstraints(pattern=_LINE)]
+"""One line by anybody's count: some programs take U+0085 and U+2028 for a line's end too."""
+EnvValue = Annotated[str, StringConstraints(pattern=_LINE, max_length=4096)]
 Size = Annotated[str, StringConstraints(pattern=r"^[0-9]+[kmgt]?\Z"), AfterValidator(require_size)]
 Level = Literal["base", "runtime", "framework", "loadgen", "harness", "code", "benchmark", "side"]
 Framework = Name
@@ -84,7 +87,7 @@ class Definition(Strict):
     """What every recipe has: a name that is unique in its kind and a line for people."""
 
     name: Name
-    title: str = Field(min_length=1, max_length=120)
+    title: Line = Field(min_length=1, max_length=120)
     description: str = ""
 
 
@@ -98,14 +101,14 @@ When = dict[Name, ChoiceName | tuple[ChoiceName, ...]]
 class Choice(Strict):
     """One value of an axis, and the fields that the recipe has with it."""
 
-    title: str = Field(default="", max_length=120)
+    title: Line = Field(default="", max_length=120)
     set: dict[str, Any] = Field(default_factory=dict)
 
 
 class Axis(Strict):
     """Something that can be chosen with `--set AXIS=VALUE`."""
 
-    about: str = Field(default="", max_length=200)
+    about: Line = Field(default="", max_length=200)
     default: ChoiceName
     values: dict[ChoiceName, Choice] = Field(min_length=1)
 
@@ -121,7 +124,7 @@ class Conflict(Strict):
     """Choices that do not go together, and why."""
 
     when: When = Field(min_length=2)
-    because: str = Field(min_length=8, max_length=300)
+    because: Line = Field(min_length=8, max_length=300)
 
 
 class Variable(Definition):

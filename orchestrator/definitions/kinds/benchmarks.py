@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 
-from orchestrator.definitions.kinds.base import Framework, Identifier, Name, Strict, Variable
+from orchestrator.definitions.kinds.base import Framework, Identifier, Line, Name, Strict, Variable
 from orchestrator.definitions.kinds.beside import ModelFile, SampleFolder
 from orchestrator.definitions.kinds.external import MetricName  # noqa: TC001 (pydantic reads it)
 from orchestrator.definitions.kinds.servers import CLIENT, Role
@@ -150,7 +150,7 @@ class Benchmark(Variable):
     roles: dict[Identifier, Role] = Field(default_factory=dict)
     """Of a run of several containers: its parts in the order of their start, ``client`` (the harness) among them."""
     accuracy: Accuracy
-    note: str = "mlorch reference workload, not an MLPerf submission"
+    note: Line = "mlorch reference workload, not an MLPerf submission"
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from orchestrator.definitions.kinds.base import Strict
+from orchestrator.definitions.kinds.base import Line, Strict
 from orchestrator.definitions.kinds.sources import Licence  # noqa: TC001 (pydantic reads it)
 
 Side = Annotated[int, Field(gt=0, le=16384)]
@@ -19,7 +19,7 @@ class ModelFile(Strict):
     """A file beside a benchmark as its model, which then needs no recipe of its own."""
 
     file: str = Field(min_length=1, max_length=1000)
-    title: str = Field(default="", max_length=120)
+    title: Line = Field(default="", max_length=120)
     trained_by: str = ""
     licence: Licence | None = None
 
@@ -32,7 +32,7 @@ class SampleFolder(Strict):
     """
 
     folder: str = Field(min_length=1, max_length=1000)
-    title: str = Field(default="", max_length=120)
+    title: Line = Field(default="", max_length=120)
     licence: Licence | None = None
     size: tuple[Side, Side] | None = None
     """Height and width that the model takes, in pixels."""

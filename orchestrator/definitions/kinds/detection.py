@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from orchestrator.definitions.kinds.base import Name, Strict
+from orchestrator.definitions.kinds.base import Line, Name, Strict
 
 HexId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{4}\Z")]
 PciClass = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{2}(?:[0-9a-f]{2}){0,2}\Z")]
@@ -118,7 +118,7 @@ class PciRule(_Reading):
     classes: tuple[PciClass, ...] = ()
     drivers: tuple[ModuleName, ...] = Field(min_length=1)
     parts: PartRule | None = None
-    title: str = "device"
+    title: Line = "device"
     """What such a device is called in messages."""
 
     @model_validator(mode="after")
@@ -150,13 +150,13 @@ class Version(Strict):
     file: HostPath
     pattern: Pattern = ""
     minimum: Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)*\Z")]
-    reason: str = Field(min_length=8)
+    reason: Line = Field(min_length=8)
 
 
 class Driver(Strict):
     """The kernel driver of the devices: the nodes that it must have made, its version, what to do without it."""
 
-    title: str
+    title: Line
     nodes: tuple[HostPath, ...] = ()
     version: Version | None = None
     hint: str = Field(min_length=8)
@@ -188,7 +188,7 @@ class Variant(Strict):
     name: Name
     machine: Literal["x86_64", "aarch64"]
     flags: tuple[Name, ...] = Field(min_length=1)
-    note: str = ""
+    note: Line = ""
 
 
 class Arch(Strict):

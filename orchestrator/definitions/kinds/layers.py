@@ -17,6 +17,7 @@ from orchestrator.definitions.kinds.base import (
     GitUrl,
     ImageName,
     Level,
+    Line,
     Name,
     Platform,
     RelativePath,
@@ -89,7 +90,7 @@ class Layer(Definition):
     """Which distributions of `python` have no wheel there: compiled from their pinned source by `toolchain`."""
     toolchain: Name | None = None
     """The side layer whose packages compile; they are in the step that does it and in no image."""
-    python_version: str = "3.11"
+    python_version: Line = "3.11"
     env: dict[EnvName, EnvValue] = Field(default_factory=dict)
     copy_files: tuple[CopiedFile, ...] = Field(default=(), alias="copy")
     git: tuple[GitTree, ...] = ()

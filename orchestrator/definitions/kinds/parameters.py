@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from orchestrator.definitions.kinds.base import Strict
+from orchestrator.definitions.kinds.base import Line, Strict
 from orchestrator.definitions.kinds.texts import Template  # noqa: TC001 (pydantic reads it)
 from orchestrator.definitions.kinds.tunables import Tunable  # noqa: TC001 (pydantic reads it)
 
@@ -27,7 +27,7 @@ class Parameter(Strict):
     choices: tuple[str, ...] = ()
     min: int | None = None
     max: int | None = None
-    about: str = Field(default="", max_length=200)
+    about: Line = Field(default="", max_length=200)
     tune: Tunable | None = None
     """What `mlorch tune` may try for it; without, it is searched by nobody."""
 

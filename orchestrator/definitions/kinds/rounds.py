@@ -17,7 +17,7 @@ from orchestrator.facts.rounds import CategoryName, RuleScenario
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z", max_length=64)]
 """A name that MLPerf gave, in its own spelling: `llama3_1-8b`, `ROUGE1`, `TEST06`."""
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)*\Z", max_length=32)]
-Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+\Z", max_length=400)]
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+\Z", max_length=400)]
 Count = Annotated[int, Field(gt=0)]
 Milliseconds = Annotated[float, Field(gt=0)]
 

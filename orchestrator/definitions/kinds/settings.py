@@ -64,6 +64,10 @@ class SettingsFile(Strict):
     )
     target: Name = Field(default="", description="hardware target, instead of the detected one")
     results: str = Field(default="", description="folder of results")
+    safe_folders: tuple[str, ...] = Field(
+        default=(),
+        description="folders of other users whose mlorch.yaml counts, or `*`; only in the user's own file",
+    )
 
 
 class PublishedImage(Strict):

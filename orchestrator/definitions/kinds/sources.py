@@ -7,14 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints
 
-from orchestrator.definitions.kinds.base import (
-    Commit,
-    DebName,
-    GitUrl,
-    RelativePath,
-    Sha256,
-    Strict,
-)
+from orchestrator.definitions.kinds.base import Commit, DebName, GitUrl, Line, RelativePath, Sha256, Strict
 
 HashOrNone = Sha256 | Literal[""]
 WebUrl = Annotated[
@@ -35,7 +28,7 @@ class Licence(Strict):
     """Under which terms the bytes come, and where the text lies inside the source."""
 
     spdx: str
-    note: str = ""
+    note: Line = ""
     file: str = ""
     redistribution: Literal["allowed", "forbidden"] | None = None
     """Whether the bytes may be handed on. Left out, a licence that has a name of its own in SPDX allows it; to say

@@ -16,6 +16,7 @@ from orchestrator.definitions.kinds.base import (
     EnvName,
     EnvValue,
     Framework,
+    Line,
     Name,
     Platform,
     Size,
@@ -24,7 +25,7 @@ from orchestrator.definitions.kinds.base import (
 from orchestrator.definitions.kinds.detection import Arch, Detect, HostPath, Note, Pattern, Variant
 from orchestrator.definitions.kinds.limits import require_memory, require_ulimit
 
-Why = Annotated[str, StringConstraints(min_length=8, max_length=400)]
+Why = Annotated[Line, StringConstraints(min_length=8, max_length=400)]
 NodePattern = Annotated[
     str,
     StringConstraints(
@@ -83,7 +84,7 @@ class Visible(Strict):
 
     name: EnvName
     by: By = "index"
-    reason: str = ""
+    reason: Line = ""
 
 
 class Runtime(Strict):

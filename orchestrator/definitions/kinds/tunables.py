@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from orchestrator.definitions.kinds.base import Strict
+from orchestrator.definitions.kinds.base import Line, Strict
 from orchestrator.facts.scenarios import ScenarioName  # noqa: TC001 (pydantic reads the annotations)
 
 Choice = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/+-]{1,80}\Z")]
@@ -28,7 +28,7 @@ class Tunable(Strict):
     backends: tuple[str, ...] = ()
     """The harness's backends that have it; empty for all."""
     exact: bool = True
-    about: str = Field(default="", max_length=200)
+    about: Line = Field(default="", max_length=200)
 
     @model_validator(mode="after")
     def _a_range_or_choices(self) -> Tunable:

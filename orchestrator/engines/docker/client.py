@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING
 from orchestrator.engines.docker.contexts import context_tls
 from orchestrator.host.command import run_program
 from orchestrator.host.folders import docker_settings
+from orchestrator.host.scratch import secret_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from python_on_whales import DockerClient
 
+DOCKER_HUB = "docker.io"
+_FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)", re.IGNORECASE | re.MULTILINE)
+_STAGE = re.compile(r"^[ \t]*FROM[ \t].*[ \t]AS[ \t]+(\S+)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_COPIED_FROM = re.compile(r"--(?:from=|mount=\S*\bfrom=)([^\s,]+)")
 _PROXIES = {
     "http_proxy": "httpProxy",
     "https_proxy": "httpsProxy",
@@ -62,11 +67,14 @@ def choose(host: str) -> Client:
 
 
 @contextmanager
-def whales(client: Client, host: str, proxies: Mapping[str, str]) -> Iterator[DockerClient]:
+def whales(
+    client: Client, host: str, proxies: Mapping[str, str], registries: Collection[str] = ()
+) -> Iterator[DockerClient]:
     """python-on-whales over `client` and `host`.
 
     Proxies, which may carry a password, go into a settings folder of this build's own:
-    on the command line every user of the host could read them.
+    on the command line every user of the host could read them. Of the user's credentials
+    it has those of ``registries`` (see `registries_of`).
     """
     from python_on_whales import DockerClient
 
@@ -76,14 +84,25 @@ def whales(client: Client, host: str, proxies: Mapping[str, str]) -> Iterator[Do
     if not proxies:
         yield DockerClient(host=host, client_call=[*command, *secured], config=client.config)
         return
-    with tempfile.TemporaryDirectory(prefix="mlorch-docker-") as text:
-        folder = Path(text)
-        _overlay(Path(client.config) if client.config else docker_settings(os.environ), folder, proxies)
+    with secret_folder() as folder:
+        _overlay(Path(client.config) if client.config else docker_settings(os.environ), folder, proxies, registries)
         yield DockerClient(host=host, client_call=[*command, *secured], config=folder)
 
 
-def _overlay(user: Path, folder: Path, proxies: Mapping[str, str]) -> None:
-    """The settings of `user` in `folder` (0700), with other proxies and everything else the same."""
+def registries_of(dockerfile: str, images: Iterable[str] = ()) -> frozenset[str]:
+    """The registries that a build asks: of its Dockerfile's images and of ``images``; `DOCKER_HUB` for a bare name."""
+    stages = {"scratch", *_STAGE.findall(dockerfile)}
+    named = {*_FROM.findall(dockerfile), *_COPIED_FROM.findall(dockerfile)} - stages
+    return frozenset(map(_registry, (*named, *images)))
+
+
+def _registry(image: str) -> str:
+    first, slash, _ = image.removeprefix("docker-image://").partition("/")
+    return first if slash and (set(first) & set(".:") or first == "localhost") else DOCKER_HUB
+
+
+def _overlay(user: Path, folder: Path, proxies: Mapping[str, str], registries: Collection[str]) -> None:
+    """The settings of `user` in `folder` (0700), with other proxies, and the credentials of ``registries`` alone."""
     settings: object = {}
     with contextlib.suppress(OSError):  # there is none, or it is another user's
         for entry in user.iterdir():
@@ -95,4 +114,15 @@ def _overlay(user: Path, folder: Path, proxies: Mapping[str, str]) -> None:
         settings = {}
     known = {_PROXIES[name.lower()]: value for name, value in proxies.items() if name.lower() in _PROXIES}
     merged = {**(settings if isinstance(settings, dict) else {}), "proxies": {"default": known}}
-    (folder / "config.json").write_text(json.dumps(merged), encoding="utf-8")
+    if isinstance(merged.get("auths"), dict):
+        merged["auths"] = {name: value for name, value in merged["auths"].items() if _place(name) in registries}
+    handle = os.open(folder / "config.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        out.write(json.dumps(merged))
+
+
+def _place(name: str) -> str:
+    """The registry that an entry of docker's credentials is for: ``https://index.docker.io/v1/`` is Docker Hub."""
+    host = name.partition("://")[2] or name
+    host = host.partition("/")[0]
+    return DOCKER_HUB if host in {"index.docker.io", "registry-1.docker.io"} else host

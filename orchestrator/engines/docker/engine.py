@@ -12,11 +12,11 @@ from orchestrator.engines.cdi import require_fresh
 from orchestrator.engines.containers import Removals, on_this_terminal, removed_after, require_inputs
 from orchestrator.engines.deployed import deployed
 from orchestrator.engines.docker import images, transfer
-from orchestrator.engines.docker.client import choose, whales
+from orchestrator.engines.docker.client import choose, registries_of, whales
 from orchestrator.engines.docker.containers import argv, create, follow
 from orchestrator.engines.docker.contexts import context_tls
 from orchestrator.engines.docker.facts import facts_of, unmet_requirement
-from orchestrator.engines.docker.hosts import find_host, no_engine, require_listener, socket_path
+from orchestrator.engines.docker.hosts import find_host, no_engine, require_listener, require_whole, socket_path
 from orchestrator.engines.docker.lookup import Lookup, engine_lost, socket_lookup
 from orchestrator.engines.inventory import understood
 from orchestrator.engines.limits import daemon_limits
@@ -51,6 +51,7 @@ def connect(host: str | None = None) -> DockerEngine:
     """
     host = host or find_host()
     require_listener(host)
+    require_whole(host)
     engine = DockerEngine(host)
     if socket_path(host) is None:
         engine.sdk  # noqa: B018 (elsewhere only the SDK shows whether somebody answers)
@@ -151,7 +152,10 @@ class DockerEngine:
                 hint='turn on "containerd-snapshotter" in its daemon.json, or leave --cache-to out',
                 slug="no-cache-export",
             )
-        with whales(self.client, self.host, request.settings.proxies) as client:
+        step, settings = request.step, request.settings
+        caches = [f"{prefix}/" for prefix in (settings.cache_to, *settings.cache_from) if prefix]
+        registries = registries_of(step.dockerfile, [*step.contexts.values(), *caches])
+        with whales(self.client, self.host, settings.proxies, registries) as client:
             buildx.build(client, request, own.buildx or "", on_event)
         return built(request, self.image(request.step.image))
 

@@ -43,6 +43,7 @@ def facts_of(
         cgroup_version=str(info.get("CgroupVersion", "")),
         root_dir=str(info.get("DockerRootDir", "")),
         rootless=any("rootless" in option for option in security),
+        userns_remap="name=userns" in security,
         private=private,
         cpus=int(info.get("NCPU", 0)),
         memory=int(info.get("MemTotal", 0)),

@@ -92,3 +92,15 @@ def require_listener(host: str) -> None:
     path = socket_path(host)
     if path is not None and (why := silence(path)):
         raise no_engine(host, why)
+
+
+def require_whole(host: str) -> None:
+    """Raise `EngineError` (`no-engine`) where ``host`` is mlorch's own dockerd and its containerd has ended.
+
+    It would answer questions still, and hang at the first container.
+    """
+    from orchestrator.engines.private import engine_paths, lacks_containerd
+
+    at = engine_paths()
+    if host == f"unix://{at.socket}" and lacks_containerd(at):
+        raise no_engine(host, "its containerd has ended")

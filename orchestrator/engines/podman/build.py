@@ -112,7 +112,7 @@ def adapt(dockerfile: str, version: str) -> str:
     keeps_network = numbers(version) >= RUN_NETWORK_SINCE
     out = []
     inside = False  # of an instruction that goes on after a line's end
-    for line in dockerfile.splitlines():
+    for line in dockerfile.removesuffix("\n").split("\n"):
         found = None if inside or line.lstrip().startswith("#") else _INSTRUCTION.match(line)
         if found:
             word = found["word"].upper()
@@ -134,7 +134,7 @@ def network_of(dockerfile: str, asked: str, version: str) -> str:
     """
     if asked != "default":
         return asked
-    steps = [line for line in dockerfile.splitlines() if line.lstrip().upper().startswith("RUN ")]
+    steps = [line for line in dockerfile.split("\n") if line.lstrip().upper().startswith("RUN ")]
     if numbers(version) < RUN_NETWORK_SINCE and all("--network=none" in line for line in steps):
         return "none"
     return "host"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.access import HERE, EngineAccess
@@ -25,9 +23,12 @@ from orchestrator.engines.podman.runs import begun
 from orchestrator.engines.private.podman import program
 from orchestrator.engines.registry_failures import from_engine
 from orchestrator.errors import EngineError, HostLimitError
+from orchestrator.host.folders import cache_home
+from orchestrator.host.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from orchestrator.engines.builds import BuildRequest
     from orchestrator.engines.inventory import ContainerFacts, ImageFacts
@@ -104,8 +105,8 @@ class PodmanEngine:
         It is not the digest that the store has: podman keeps layers as they are and sends them
         compressed. Raises as `pull`, and `registry-full`.
         """
-        with tempfile.TemporaryDirectory(prefix="mlorch-") as folder:
-            file = Path(folder) / "digest"
+        with scratch_folder(cache_home() / "scratch", "push-") as folder:
+            file = folder / "digest"
             self._move("push", reference, auth, on_event, "--digestfile", str(file))
             return file.read_text(encoding="ascii").strip()
 
@@ -129,19 +130,19 @@ class PodmanEngine:
 
     def save(self, references: Sequence[str], out: Path) -> None:
         """Write images with all their layers as an OCI layout in a tar, each blob once."""
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as text:
-            folder = Path(text) / "layout"
+        with scratch_folder(out.parent, f".{out.name}-") as scratch:
+            folder = scratch / "layout"
             manifests = []
             for number, reference in enumerate(references):
-                one = Path(text) / f"image{number}"
+                one = scratch / f"image{number}"
                 words = ("save", "--quiet", "--format", "oci-dir", "--output", one, reference)
                 self.podman.ask(*words, timeout_s=images.MOVE_S, image=reference)
                 manifests.append(images.merge(one, folder, reference))
             images.write_layout(folder, manifests)
-            with tarfile.open(Path(text) / "tar", "w") as tar:
+            with tarfile.open(scratch / "tar", "w") as tar:
                 for path in sorted(folder.rglob("*")):
                     tar.add(path, arcname=str(path.relative_to(folder)), recursive=False, filter=images.plain)
-            (Path(text) / "tar").replace(out)
+            (scratch / "tar").replace(out)
 
     def load(self, archive: Path) -> tuple[str, ...]:
         """Take the images of such an archive in (podman's or Docker's); gives their names.
@@ -149,8 +150,7 @@ class PodmanEngine:
         Raises:
             StepFailed: not such an archive, or one that is damaged or hostile (`bad-archive`).
         """
-        with tempfile.TemporaryDirectory(prefix="mlorch-load-") as text:
-            folder = Path(text)
+        with scratch_folder(cache_home() / "scratch", "load-") as folder:
             manifests = images.unpack(archive, folder)
             for name, manifest in manifests.items():
                 images.load_manifest(self.podman, folder, manifest, name)

@@ -7,17 +7,18 @@ import json
 import secrets
 import shutil
 import tarfile
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines.registry_trust import listed, scheme
 from orchestrator.errors import StepFailed
+from orchestrator.host.folders import cache_home
+from orchestrator.host.scratch import scratch_folder, secret_folder
 from orchestrator.host.site import this_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from orchestrator.engines.access import EngineAccess
     from orchestrator.engines.model import RegistryAuth
@@ -43,13 +44,13 @@ def load_manifest(podman: Podman, layout: Path, manifest: dict[str, Any], name: 
     podman names what it loads after the folder, whatever that is called, and refuses one with
     capitals. So the folder is called from beside it, by a name of our own that goes again.
     """
-    with tempfile.TemporaryDirectory(prefix="mlorch-layout-") as text:
+    with scratch_folder(cache_home() / "scratch", "layout-") as scratch:
         own = f"mlorch-load-{secrets.token_hex(8)}"
-        folder = Path(text) / own
+        folder = scratch / own
         folder.mkdir()
         (folder / "blobs").symlink_to((layout / "blobs").absolute())
         write_layout(folder, [{key: value for key, value in manifest.items() if key != "annotations"}])
-        podman.ask("pull", "--quiet", f"oci:{own}", timeout_s=MOVE_S, cwd=Path(text), image=name)
+        podman.ask("pull", "--quiet", f"oci:{own}", timeout_s=MOVE_S, cwd=scratch, image=name)
     temporary = f"localhost/{own}:latest"
     podman.ask("tag", temporary, name)
     podman.ask("untag", temporary, temporary)
@@ -126,8 +127,7 @@ def registry_options(reference: str, auth: RegistryAuth | None, access: EngineAc
         words.append("--tls-verify=false")
     else:
         files = listed(host, site, ".crt", ".cert", ".key")
-    with tempfile.TemporaryDirectory(prefix="mlorch-registry-") as text:  # 0700
-        folder = Path(text)
+    with secret_folder() as folder:
         (folder / "certs").mkdir()
         for path in files:
             shutil.copyfile(path, folder / "certs" / path.name)

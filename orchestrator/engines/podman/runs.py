@@ -76,8 +76,8 @@ class RunSweep:
 
 
 def _owned(folder: Path) -> bool:
-    """Whether the process that made this folder lives."""
+    """Whether the process that made this folder may live."""
     with contextlib.suppress(OSError, ValueError):
-        parsed = parse_owner_label((folder / _OWNER).read_text(encoding="ascii"))
-        return parsed is not None and alive(parsed[0])
+        owner = parse_owner_label((folder / _OWNER).read_text(encoding="ascii"))
+        return owner is not None and alive(owner)
     return False

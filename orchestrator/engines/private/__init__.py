@@ -128,14 +128,21 @@ def state_text(state: State) -> str:
 
 
 def running_socket() -> Path | None:
-    """The private engine's socket where its daemon listens now.
+    """The private engine's socket where its daemon listens now, and the containerd that it works with.
 
-    The kernel knows who listens, so neither a left-over file nor a reused pid counts.
+    The kernel knows who listens, so neither a left-over file nor a reused pid counts. A dockerd whose containerd is
+    gone still answers questions, and hangs at the first container.
     """
-    state = read_state(engine_paths())
-    if state is None or listener(state.socket) != state.pid:
+    at = engine_paths()
+    state = read_state(at)
+    if state is None or listener(state.socket) != state.pid or lacks_containerd(at):
         return None
     return Path(state.socket)
+
+
+def lacks_containerd(at: EnginePaths) -> bool:
+    """Whether the engine that was started here has no containerd any more."""
+    return read_state(at) is not None and listener(str(at.containerd_socket)) is None
 
 
 def listener(path: str) -> int | None:

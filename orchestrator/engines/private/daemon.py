@@ -26,7 +26,7 @@ from orchestrator.errors import EngineError
 from orchestrator.facts.containers import Owner
 from orchestrator.host.command import last_lines
 from orchestrator.host.files import atomic_write_text
-from orchestrator.host.process import alive, boot_id, start_ticks
+from orchestrator.host.process import boot_id, runs_here, start_ticks
 from orchestrator.host.sysfs import text_of
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def stop(at: EnginePaths) -> bool:
     if state is None:
         return False
     owner = Owner(pid=state.pid, start_ticks=state.start_ticks, boot_id=state.boot_id)
-    ran = alive(owner)
+    ran = runs_here(owner)
     if ran:
         _end(owner)
     containerd = pid_of(at.containerd_pid, "containerd")
@@ -199,9 +199,9 @@ def _end(owner: Owner) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(owner.pid, number)
         until = time.monotonic() + patience
-        while time.monotonic() < until and alive(owner):
+        while time.monotonic() < until and runs_here(owner):
             time.sleep(0.05)
-        if not alive(owner):
+        if not runs_here(owner):
             _reap(owner.pid)
             return
 

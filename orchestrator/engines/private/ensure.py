@@ -84,7 +84,7 @@ def current(host: str = "") -> tuple[EngineFacts | None, str]:
     """The engine that mlorch would use now and why it is not good enough; "" where it is."""
     try:
         facts = connect(find_host(host)).facts()
-    except EngineError as error:
+    except EngineError as error:  # with `no-engine` where the private dockerd has lost its containerd
         return None, error.message
     return facts, unmet_requirement(facts)
 

@@ -20,6 +20,7 @@ from orchestrator.errors import EngineError
 from orchestrator.host.command import find_program, must_run
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.mirrors import sources
+from orchestrator.host.scratch import secret_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -179,10 +180,10 @@ def lay_out(
     prefix.parent.mkdir(parents=True, exist_ok=True)
     new = prefix.with_name("root.new")
     shutil.rmtree(new, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="mlorch-apt-") as text:
+    with tempfile.TemporaryDirectory(prefix="mlorch-apt-") as text, secret_folder() as secrets:
         folder = Path(text)
         folder.chmod(0o755)  # apt's own unprivileged user downloads here
-        options = _options(folder, origin)
+        options = _options(folder, secrets, origin)
         _apt(["apt-get", *options, "update", "-qq"], f"read the package lists of {', '.join(origin.uris)}")
         found = _available(options, origin, wanted)
         debs = _download(options, folder, found, say)
@@ -198,10 +199,10 @@ def lay_out(
     return versions
 
 
-def _options(folder: Path, origin: Origin) -> list[str]:
+def _options(folder: Path, secrets: Path, origin: Origin) -> list[str]:
     for name in ("lists/partial", "cache/archives/partial", "debs"):
         (folder / name).mkdir(parents=True)
-    (folder / "own.sources").write_text(origin.sources(), encoding="utf-8")
+    (secrets / "own.sources").write_text(origin.sources(), encoding="utf-8")  # its addresses may hold a password
     (folder / "debs").chmod(0o777)  # the same user again; the folder lives for a minute
     # Hooks of the host, such as a software centre's index, have no business with these lists.
     hooks = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")
@@ -209,7 +210,7 @@ def _options(folder: Path, origin: Origin) -> list[str]:
     settings = {
         "Dir::State::Lists": folder / "lists",
         "Dir::Cache": folder / "cache",
-        "Dir::Etc::SourceList": folder / "own.sources",
+        "Dir::Etc::SourceList": secrets / "own.sources",
         "Dir::Etc::SourceParts": "/dev/null",
         "Dir::Etc::Preferences": "/dev/null",
         "Dir::Etc::PreferencesParts": "/dev/null",

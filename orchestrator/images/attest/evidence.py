@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import re
-import shutil
-import tempfile
 from contextlib import contextmanager
 from email.parser import HeaderParser
 from pathlib import Path
@@ -16,6 +12,7 @@ from orchestrator.definitions.locks import normalised
 from orchestrator.errors import StepFailed
 from orchestrator.host.files import write_failure
 from orchestrator.host.folders import cache_home
+from orchestrator.host.scratch import scratch_folder
 from orchestrator.images.attest.attach import as_attached, attached
 from orchestrator.images.attest.check import Evidence
 from orchestrator.images.attest.documents import find_documents
@@ -45,28 +42,15 @@ _LARGEST = 32 << 20
 def scratch() -> Iterator[Path]:
     """A folder of the cache for one image, removed afterwards; a full disk is an error that says so."""
     parent = cache_home() / "supply"
-    parent.mkdir(parents=True, exist_ok=True)
-    for left in stale(parent, "image-"):
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"image-{os.getpid()}-", dir=parent) as folder:
+    with scratch_folder(parent, "image-") as folder:
         try:
-            yield Path(folder)
+            yield folder
         except StepFailed:
             raise
         except OSError as error:
             if error.errno is None:
                 raise
             raise write_failure(parent, error) from error
-
-
-def stale(folder: Path, prefix: str) -> list[Path]:
-    """What processes that were killed left in ``folder``: names that begin with ``prefix`` and their number."""
-    found = []
-    for path in folder.glob(f"{glob.escape(prefix)}*"):
-        number = re.match(r"\d+", path.name.removeprefix(prefix))
-        if number and not Path("/proc", number[0]).exists():
-            found.append(path)
-    return found
 
 
 def of_engine(engine: ImageMoves, reference: str, digest: str) -> Evidence:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 from orchestrator import __version__
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.host.files import require_folder, write_failure
-from orchestrator.images.attest.evidence import stale
+from orchestrator.host.scratch import scratch_folder
 from orchestrator.images.attest.signatures import detached
 from orchestrator.images.bundle.contents import (
     ASSETS,
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 _DEFINITIONS = ("recipes", "dockerfiles", "images")
 _SKIPPED = frozenset({"__pycache__"})
+_SHORTENED = 200
+"""Characters of a name beside it: a folder's may be no longer than a file's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,26 +97,16 @@ def write(out: Path, order: Order, engine: ImageMoves) -> Written:
     require_folder(out.parent)
     if out.exists() and not out.is_file():
         raise UsageError(f"{out} is there and no file", hint="choose another name with -o", slug="exists")
-    for left in stale(out.parent, f".{out.name}."):
-        left.unlink(missing_ok=True)
-    temporary, images = _beside(out, "new"), _beside(out, "images")
-    try:
-        with _write_errors(out):
-            order.say("saving the images")
-            engine.save(sorted({plan.image for plan in order.plans}), images)
-            with temporary.open("xb") as stream:
-                written = _write(stream, order, images, out)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(out)
-    finally:
-        images.unlink(missing_ok=True)
-        temporary.unlink(missing_ok=True)
+    with _write_errors(out), scratch_folder(out.parent, f".{out.name[:_SHORTENED]}.") as beside:
+        temporary, images = beside / "new", beside / "images"
+        order.say("saving the images")
+        engine.save(sorted({plan.image for plan in order.plans}), images)
+        with temporary.open("xb") as stream:
+            written = _write(stream, order, images, out)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(out)
     return written
-
-
-def _beside(out: Path, what: str) -> Path:
-    return out.with_name(f".{out.name}.{os.getpid()}.{what}")
 
 
 @contextmanager

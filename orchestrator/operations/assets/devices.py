@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.users import container_user
 from orchestrator.errors import AssetError
-from orchestrator.host.process import this_user
 from orchestrator.plan.run.devices.plan import plan_devices
 
 if TYPE_CHECKING:
@@ -36,5 +36,8 @@ def prepare_devices(
         )
     inventory = device_inventory([chosen], found_devices(chosen, context.machine), engine)
     return plan_devices(
-        chosen, with_pretended_device(inventory, chosen) if dry else inventory, selection, this_user().inside
+        chosen,
+        with_pretended_device(inventory, chosen) if dry else inventory,
+        selection,
+        container_user(engine).on_host,
     )

@@ -13,6 +13,7 @@ from orchestrator.assets.use import hold
 from orchestrator.definitions.asset_locks import full_name
 from orchestrator.definitions.expand import expanded
 from orchestrator.definitions.yaml import suggestion
+from orchestrator.engines.users import container_user
 from orchestrator.errors import AssetError, UsageError
 from orchestrator.host.folders import cache_home
 from orchestrator.operations.plan_cache import Selection
@@ -93,7 +94,10 @@ def _prep(
         progress.say(f"a prepare step computes on {names}, passed by {how.method}")
         return found
 
-    return Prep(engine=engine, image=image, devices=step_devices)
+    def user() -> str:
+        return container_user(context.engine.facts()).inside
+
+    return Prep(engine=engine, image=image, devices=step_devices, user=user)
 
 
 def _listener(progress: Progress) -> Callable[[BuildEvent], None]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.errors import UsageError
 from orchestrator.facts.endpoints import Endpoint
+from orchestrator.host.scratch import secret_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,8 +99,7 @@ def ready_endpoint(request: RunRequest, user: str) -> Iterator[ReadyEndpoint | N
         yield None
         return
     key = _key(request)
-    folder = Path(tempfile.mkdtemp(prefix="mlorch-endpoint-"))  # for its owner alone; an engine mounts files from it
-    try:
+    with secret_folder() as folder:  # for its owner alone; an engine mounts files from it
         endpoint = Endpoint(
             url=request.endpoint,
             model=request.endpoint_model,
@@ -109,8 +107,6 @@ def ready_endpoint(request: RunRequest, user: str) -> Iterator[ReadyEndpoint | N
             ca_source=_private(folder / "ca.pem", _authorities(request), user) if request.endpoint_ca_file else "",
         )
         yield ReadyEndpoint(endpoint=endpoint, key=key)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _private(path: Path, data: bytes, user: str) -> str:

@@ -44,7 +44,8 @@ def run(
     A test that fails or is INVALID has a summary that says so. Raises whatever stops the whole
     (`MlorchError`); a Ctrl-C or SIGTERM as `InterruptedRun`, with its record written.
     """
-    from orchestrator.host.process import signals_interrupt, this_user
+    from orchestrator.host.process import this_user
+    from orchestrator.host.signals import signals_interrupt
     from orchestrator.operations.run.endpoint import ready_endpoint
 
     sign = _signing(request)

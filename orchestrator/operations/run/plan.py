@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.users import container_user, unwritable
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.host.process import owner_label, this_process, this_user
+from orchestrator.host.process import owner_label, this_process
 from orchestrator.operations.run.benchmarks import PlannedBenchmark, with_parameters
 from orchestrator.operations.run.selection import cells
 from orchestrator.plan.run.planner import plan_run, run_id
@@ -54,7 +55,7 @@ def run_environment(
         host=host,
         results=str(request.results.absolute()),
         artifacts=str(cache_home() / "artifacts"),
-        user=this_user(),
+        user=container_user(None if dry and engine is not None and unwritable(engine) else engine),
         owner=owner_label(this_process()),
         devices=devices,
         device_selection=request.devices,

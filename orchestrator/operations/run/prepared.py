@@ -14,6 +14,7 @@ from orchestrator.operations.run.processors import check_processors
 from orchestrator.operations.run.records import record_context, session_of
 from orchestrator.operations.run.selection import cells, selection_of
 from orchestrator.operations.target_choice import require_host
+from orchestrator.plan.run.devices.nodes import doubtful_nodes
 from orchestrator.plan.run.settings import Choices
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ def prepare(
     endpoint, key = (None, "") if ready is None else (ready.endpoint, ready.key)
     environment = run_environment(context, request, chosen, host, facts, limits)
     check_processors(environment, progress)
+    for words in doubtful_nodes(context.catalog.target(chosen.name).definition.passthrough, environment.devices):
+        progress.warn(words)
     environment = replace(environment, endpoint=endpoint)
     _require_plans(context, request, selection, planned, environment)
     has_model = endpoint is None

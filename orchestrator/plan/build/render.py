@@ -1,9 +1,10 @@
 """Dockerfile text from a template and the facts of one layer. Pure.
 
 Templates run in jinja2's immutable sandbox, since a recipe repository brings its own:
-no attribute of Python is reachable, an undefined name is an error at its line, and a
-template can only include what the catalogue hands out (which refuses links and paths
-that leave the tree).
+no attribute of Python is reachable, an undefined name is an error at its line, what a
+template may use is limited (`template_limits`), and it can only include what the catalogue
+hands out (which refuses links and paths that leave the tree). A value ends no line: the
+filters that quote one refuse a line's end, which would begin another instruction.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import jinja2  # noqa: TID253 (who imports this module renders)
 from jinja2.exceptions import SecurityError  # noqa: TID253
-from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: TID253
 
 from orchestrator.errors import DefinitionError, Span
+from orchestrator.plan.build.template_limits import Bounded, Budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,18 +27,6 @@ if TYPE_CHECKING:
     from jinja2.bccache import Bucket
 
     from orchestrator.definitions.catalog import Template
-
-
-class _Bounded(ImmutableSandboxedEnvironment):
-    """Neither ``'x' * 10**10`` nor ``'%9999999999d' % 1`` may fill the memory; no template needs them."""
-
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def call_binop(self, _context: object, operator: str, left: object, right: object) -> object:
-        small = isinstance(left, int) and isinstance(right, int) and abs(left) < 1 << 31 > abs(right)
-        if operator == "**" or not small:
-            raise SecurityError(f"`{operator}` is for whole numbers below 2^31")
-        return self.binop_table[operator](left, right)
 
 
 class _Compiled(jinja2.BytecodeCache):
@@ -65,7 +54,7 @@ class Renderer:
     def __init__(self, load: Callable[[str], Template]) -> None:
         self._load = load
         self._paths: dict[str, str] = {}
-        self._environment = _Bounded(
+        self._environment = Bounded(
             loader=jinja2.FunctionLoader(self._source),
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
@@ -74,8 +63,8 @@ class Renderer:
             autoescape=False,
             bytecode_cache=_COMPILED,
         )
-        self._environment.filters.update(
-            sh=shlex.quote, json=_json, dockerenv=_docker_env, exec=_json, jsonlist=_json_pair
+        self._environment.add_filters(
+            {"sh": _shell, "json": _json, "dockerenv": _docker_env, "exec": _json, "jsonlist": _json_pair}
         )
 
     def render(self, name: str, facts: Mapping[str, object]) -> str:
@@ -86,6 +75,7 @@ class Renderer:
                 supplies (`template-undefined`) or an operation that the sandbox
                 refuses (`template-unsafe`), each with the template's path and line.
         """
+        self._environment.budget = Budget()
         try:
             text = self._environment.get_template(name).render(facts)
         except jinja2.TemplateSyntaxError as error:
@@ -98,6 +88,10 @@ class Renderer:
             raise self._fault(error, name, "template-undefined") from None
         except DefinitionError as error:  # of the loader: an include that leads out of the tree; located at the include
             raise self._located(error, name) from None
+        except RecursionError as error:
+            _, line = self._last_frame(error, name)
+            why = "the template calls or includes itself without an end, or is nested too deeply"
+            raise self._fault(why, name, "template-unsafe", line) from None
         except (TypeError, ValueError, ArithmeticError) as error:
             raise self._fault(error, name, "template-failed") from None
         return _tidy(text)
@@ -105,7 +99,13 @@ class Renderer:
     def _source(self, name: str) -> tuple[str, str, Callable[[], bool]]:
         template = self._load(name)
         self._paths[name] = path = str(template.path)
-        return template.text, path, lambda: True
+        self._environment.text_size += len(template.text)
+        return template.text, path, self._included_again
+
+    def _included_again(self) -> bool:
+        """Jinja asks this of a template that it has already: whether it is as it was, which costs what it writes."""
+        self._environment.budget.spend(1, self._environment.text_size)
+        return True
 
     def _fault(self, error: Exception | str, name: str, slug: str, line: int | None = None) -> DefinitionError:
         path = self._paths.get(name, name)
@@ -139,7 +139,7 @@ class Renderer:
 def _tidy(text: str) -> str:
     """No trailing blanks, no runs of empty lines, one newline at the end: the same bytes everywhere."""
     lines: list[str] = []
-    for raw in text.splitlines():
+    for raw in text.split("\n"):  # as Docker does: U+2028 in a title ends no line
         line = raw.rstrip()
         if line or (lines and lines[-1]):
             lines.append(line)
@@ -157,7 +157,18 @@ def _json_pair(source: str, to: str) -> str:
     return _json([source, to])
 
 
+def _shell(value: str) -> str:
+    """A word for a shell in RUN."""
+    return shlex.quote(_one_line(value))
+
+
 def _docker_env(value: str) -> str:
     """A value quoted for ENV: docker expands `$` and eats backslashes in double quotes."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    escaped = _one_line(value).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
     return f'"{escaped}"'
+
+
+def _one_line(value: str) -> str:
+    if len(f"{value}.".splitlines()) > 1:
+        raise ValueError("a value with a line's end cannot stand in an instruction")
+    return value

@@ -44,7 +44,7 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
     Raises `HostLimitError` where the host cannot give what the target asks for:
     nothing is ever lowered silently. Of an external harness, as `plan_external`.
     """
-    devices = plan_devices(workload.target, environment.devices, environment.device_selection, environment.user.inside)
+    devices = plan_devices(workload.target, environment.devices, environment.device_selection, environment.user.on_host)
     cpus = cpu_set(environment.host, devices.near, environment.cpus)
     own_cpus = client_cpus(workload, cpus)
     own = Devices() if workload.benchmark.roles or environment.endpoint is not None else devices

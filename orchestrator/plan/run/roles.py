@@ -212,7 +212,7 @@ def _null_server(client: ContainerSpec, like: PlannedRole, processes: int) -> Co
 
 def _devices(workload: Workload, environment: RunEnvironment, servers: int) -> list[Devices]:
     """The devices of each server: of a single one all that the run has, of several an even share each."""
-    target, selection, user = workload.target, environment.device_selection, environment.user.inside
+    target, selection, user = workload.target, environment.device_selection, environment.user.on_host
     whole = plan_devices(target, environment.devices, selection, user)
     indexes = [device.index for device in whole.device_injection.devices]
     if servers == 1 or not indexes:

@@ -19,13 +19,23 @@ class RunUser:
     inside: str
     owner: str
 
+    @property
+    def on_host(self) -> str:
+        """Who the container is for the kernel of the host: whose rights count where it opens a device."""
+        return self.owner if self.inside == "0:0" else self.inside
 
-def run_user(uid: int, gid: int, environ: Mapping[str, str]) -> RunUser:
+
+def run_user(uid: int, gid: int, environ: Mapping[str, str], *, own_root: bool = False) -> RunUser:
     """A plain user's containers are that user; nothing ever runs as root.
+
+    With ``own_root`` the engine is the user's own and its containers' root is that user, as every other number is
+    one that owns nothing (rootless Docker): only as root can they write the results.
 
     Of a caller who is root the containers are the user behind sudo, whom their files then belong to, or
     else `NOBODY`, and root gets the files: a harness with root's uid could leave programs that run as root.
     """
+    if uid != 0 and own_root:
+        return RunUser(inside="0:0", owner=f"{uid}:{gid}")
     if uid != 0:
         caller = f"{uid}:{gid}"
         return RunUser(inside=caller, owner=caller)

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import HostLimitError
 from orchestrator.facts.containers import Mount
+from orchestrator.plan.run.devices.nodes import require_of_a_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from orchestrator.definitions.kinds.targets import By, DeviceNode, Passthrough
-    from orchestrator.facts.devices import CdiDevice, DeviceInventory, FoundDevice, Node, Unit
+    from orchestrator.facts.devices import CdiDevice, DeviceInventory, FoundDevice, Unit
     from orchestrator.plan.run.devices.choice import Choice
 
 LIBRARIES = "/usr/lib/{machine}-linux-gnu"
@@ -25,8 +25,6 @@ LIBRARIES = "/usr/lib/{machine}-linux-gnu"
 
 ALL = "all"
 """The CDI name by which a spec gives every device of its kind."""
-_MEMORY = frozenset({(1, 1), (1, 2), (1, 4)})
-"""Major and minor of /dev/mem, /dev/kmem and /dev/port, whatever name leads to them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +126,7 @@ def by_nodes(wanted: Wanted) -> Injection | None:
     passed = tuple(dict.fromkeys(path for node in wanted.passthrough.nodes for path in _nodes_of(wanted, node)))
     libraries = _libraries(wanted)
     for path in passed:
-        _require_character(path, wanted.inventory.facts)
+        require_of_a_device(path, wanted.inventory.facts)
     own = [own_nodes(wanted.passthrough, unit) for unit in wanted.units]
     return Injection(
         why=f"plain device nodes: {', '.join(passed) or 'none'}",
@@ -151,21 +149,6 @@ def _nodes_of(wanted: Wanted, node: DeviceNode) -> Sequence[str]:
     if not found and not node.optional:
         raise Unavailable(f"this host has no {node.name} ({node.reason})")
     return found
-
-
-def _require_character(path: str, facts: Mapping[str, Node]) -> None:
-    """Raise `HostLimitError` [device-kind] for what is no character device, or is the host's memory."""
-    node = facts.get(path)
-    if node is None:
-        return
-    if node.kind != "c" or (node.major, node.minor) in _MEMORY:
-        what = {"b": "a disk (a block device)", "d": "a folder"}.get(node.kind, "no device")
-        what = "the memory of the host" if node.kind == "c" else what
-        raise HostLimitError(
-            f"{path} is {what}; only the character devices of an accelerator are ever passed",
-            hint="correct the node's name in the target's recipe: `mlorch recipes lint`",
-            slug="device-kind",
-        )
 
 
 def own_nodes(passthrough: Passthrough, unit: Unit) -> list[str]:
