@@ -94,20 +94,32 @@ def on_card(settings: dict) -> bool:
 
 def layouts(settings: dict) -> list[list[dict]]:
     """What the sweep tries: rows of loops whose batch grows."""
+    if on_card(settings):
+        return card_layouts(settings)
     cpus = len(settings["execution"]["cpus"])
     splits = [(cpus // each, each) for each in range(1, cpus + 1) if cpus % each == 0]
-    batches = BATCHES + (LARGE_BATCHES if settings["task"] == "recommendation" else ())
-    styles = ["plain"]
     if settings["backend"] == "pocketsphinx":  # which decodes one recording in one thread, whatever it is given
-        return [_row(split, batches[:1]) for split in splits]
+        return [_row(split, BATCHES[:1]) for split in splits]
     if settings["backend"] == "llamacpp":
-        return [_row(split, batches[:2], step=step) for split in splits for step in PROMPT_STEPS]
-    if on_card(settings):
-        splits, styles = [(each, 1) for each in CARD_INSTANCES if each <= cpus], ["graph", "plain"]
+        return [_row(split, BATCHES[:2], step=step) for split in splits for step in PROMPT_STEPS]
+    batches = tried_batches(settings)
     if settings["scenario"] == "SingleStream":
-        batches = BATCHES[:1]
-        splits = [(1, 1)] if on_card(settings) else [(1, each) for each in range(1, cpus + 1)]
-    return [_row(split, batches, style=style) for split in splits for style in styles]
+        splits = [(1, each) for each in range(1, cpus + 1)]
+    return [_row(split, batches, style="plain") for split in splits]
+
+
+def card_layouts(settings: dict) -> list[list[dict]]:
+    """The same on a card, called in two ways."""
+    one = settings["scenario"] == "SingleStream"
+    most = len(settings["execution"]["cpus"])
+    counts = (1,) if one else [each for each in CARD_INSTANCES if each <= most]
+    return [_row((each, 1), tried_batches(settings), style=style) for each in counts for style in ("graph", "plain")]
+
+
+def tried_batches(settings: dict) -> tuple[int, ...]:
+    if settings["scenario"] == "SingleStream":
+        return BATCHES[:1]
+    return BATCHES + (LARGE_BATCHES if settings["task"] == "recommendation" else ())
 
 
 def _row(split: tuple[int, int], batches: tuple[int, ...], **more: object) -> list[dict]:

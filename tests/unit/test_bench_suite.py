@@ -99,7 +99,7 @@ def test_the_table_has_a_row_for_each_network_and_framework_on_a_card(bench, row
 
 def test_the_table_has_a_row_for_each_workload(bench, row):
     harness = bench("harness")
-    runs_on = {"llm-chat": ("llamacpp", "CPU", "tokens/s")}
+    runs_on = {"llm-chat": ("llamacpp", "CPU", "tokens/s"), "speech-command": ("pocketsphinx", "CPU", "samples/s")}
     for name in bench("workloads").WORKLOADS:
         framework, provider, unit = runs_on.get(name, ("onnxruntime", "CPUExecutionProvider", "samples/s"))
         bar = harness.loop_bar(row(benchmark=name, unit=unit), framework, provider)
