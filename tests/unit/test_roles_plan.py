@@ -51,6 +51,11 @@ def test_servers_and_client_are_in_the_namespace_of_the_probes():
     assert {one.network for one in step.containers if one is not probes} == {inside}
 
 
+def test_an_address_says_where_the_interface_is_unless_that_is_the_usual_place():
+    step = a_served_step(recipe=a_server(api_path="/v3"))
+    assert step.settings["endpoint"]["urls"] == ["http://127.0.0.1:8000/v3"]
+
+
 def test_a_server_sees_the_model_and_neither_data_nor_results():
     (server,) = a_served_step().roles.servers
     assert [(mount.target, mount.read_only) for mount in server.container.mounts] == [("/models/resnet8", True)]

@@ -124,8 +124,13 @@ def _probes_name(spec: ContainerSpec) -> str:
 def endpoint(workload: Workload) -> dict[str, object]:
     """Where the client finds its servers: the `endpoint` of the harness's settings."""
     roles = workload.benchmark.roles
-    urls = [f"http://127.0.0.1:{one.port}{_program(workload, one).api_path}" for one in _replicas(roles)]
+    urls = [f"http://127.0.0.1:{one.port}{_path(_program(workload, one))}" for one in _replicas(roles)]
     return {"urls": urls, "model": workload.model.name, "key_file": None}
+
+
+def _path(server: Server) -> str:
+    """What an address says of where the interface is: nothing where that is the usual place."""
+    return "" if server.api_path == "/v1" else server.api_path
 
 
 def _replicas(roles: Mapping[str, Role]) -> tuple[_Replica, ...]:
