@@ -535,14 +535,15 @@ def round_of(verb: Verb, after_s: float) -> str:
     return "killed" if killed else "ended"
 
 
-def matrix(
-    made: World, names: tuple[str, ...], count: int, seed: int, say=lambda line: sys.stdout.write(f"{line}\n")
-) -> dict[str, int]:
-    """``count`` rounds over the verbs in turn; gives how many were killed of each. Raises `Wrong` with the round."""
+def matrix(made: World, names: tuple[str, ...], count: int, seed: int, lasts_s: float = 0) -> dict[str, int]:
+    """``count`` rounds over the verbs in turn; gives how many were killed of each. Raises `Wrong` with the round.
+
+    How long each verb takes is measured where ``lasts_s`` does not say it.
+    """
     chance = random.Random(seed)
     verbs = {name: CLASSES[name](made) for name in names}
-    lasts = {name: min(measured(verb), measured(verb)) for name, verb in verbs.items()}
-    say("seconds of each: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in lasts.items()))
+    lasts = {name: lasts_s or min(measured(verb), measured(verb)) for name, verb in verbs.items()}
+    _say("seconds of each: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in lasts.items()))
     killed = dict.fromkeys(names, 0)
     for number in range(count):
         name = names[number % len(names)]
@@ -552,8 +553,12 @@ def matrix(
         except (Wrong, subprocess.TimeoutExpired) as error:
             raise Wrong(f"round {number} (seed {seed}): {name} after {after:.2f} s: {error}") from error
         killed[name] += how == "killed"
-        say(f"{number + 1}/{count} {name} {how} after {after:.2f} s")
+        _say(f"{number + 1}/{count} {name} {how} after {after:.2f} s")
     return killed
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 def main() -> int:

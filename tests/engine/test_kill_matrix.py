@@ -17,5 +17,5 @@ pytestmark = pytest.mark.engine
 @pytest.mark.usefixtures("_engine_for_all")
 def test_after_kill_9_at_any_moment_the_next_command_is_right():
     with world() as made:
-        killed = matrix(made, VERBS, len(VERBS), seed=7, say=lambda _line: None)
+        killed = matrix(made, VERBS, len(VERBS), seed=7, lasts_s=1.5)
     assert sum(killed.values()) >= len(VERBS) // 2, "most were still at work"
