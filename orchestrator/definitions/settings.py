@@ -103,7 +103,7 @@ def _is_trusted(path: Path, environ: Mapping[str, str], safe: Sequence[str]) -> 
         trusted.add(int(environ["SUDO_UID"]))
     if {path.lstat().st_uid, path.stat().st_uid} <= trusted:
         return True
-    return "*" in safe or str(path.parent) in {str(Path(folder).expanduser()) for folder in safe}
+    return "*" in safe or str(path.parent) in {str(expanded(folder)) for folder in safe}
 
 
 def _foreign(document: Document, folder: Path, own: str) -> Problem:

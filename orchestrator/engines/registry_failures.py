@@ -197,7 +197,7 @@ def _plain_http(host: str, _reference: str, _message: str) -> RegistryError:
     )
 
 
-_NO_SPACE = r"no space left on device|insufficient storage"
+_NO_SPACE = r"no space left on device|insufficient storage|disk quota exceeded"
 _MEANINGS: tuple[tuple[str, Callable[[str, str, str], MlorchError]], ...] = (
     (
         (
@@ -212,7 +212,7 @@ _MEANINGS: tuple[tuple[str, Callable[[str, str, str], MlorchError]], ...] = (
     ),
     (r"server gave HTTP response to HTTPS client", _plain_http),
     (r"toomanyrequests|too many requests", lambda host, _reference, message: busy(host, message)),
-    (r"\bquota\b.*\bexceeded|\bexceed(?:s|ed)\b.*\bquota", refused),
+    (r"(?<!disk )\bquota\b.*\bexceeded|\bexceed(?:s|ed)\b.*\bquota", refused),
     (r"413 (?:Request Entity|Payload|Content) Too Large", too_large),
     (
         (

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.runs import TimeLimit
 
 _LONGEST_WAIT_S = 3600.0
+_AGAIN_S = 30.0
 TIME, SILENCE = "time", "silence"
 """Why a container was stopped."""
 
@@ -69,5 +70,9 @@ class Stopper:
                 return
 
     def _stop(self) -> None:
-        with contextlib.suppress(MlorchError):  # whoever follows the container hears of it as well
-            self._engine.stop(self._name)
+        """Stop it, again and again where the engine fails to: whoever follows the container hears of its end."""
+        while True:
+            with contextlib.suppress(MlorchError):
+                self._engine.stop(self._name)
+            if self._ended.wait(_AGAIN_S):
+                return

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 HIDDEN = "[redacted]"
 _SECRET_NAME = re.compile(
     r"(?i)(?:token|secret|passw(?:or)?d|passphrase|credential|auth|api[_-]?key|private[_-]?key|signature"
-    r"|(?:^|[_-])key(?:$|[_-]))"
+    r"|(?:^|[_-])(?:key|sig)(?:$|[_-]))"
 )
 _USER_INFO = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*)://(?P<info>[^/\s'\"<>]+)@")
 """Up to the last ``@`` before the path: a password that nobody escaped may hold one itself."""

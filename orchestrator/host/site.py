@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import EngineError
 from orchestrator.facts.build_settings import BuildSettings
+from orchestrator.facts.redact import redacted_text
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.folders import docker_settings, runtime_folder
 from orchestrator.host.git import GitMirrors
@@ -117,12 +118,23 @@ def discover(
     )
 
 
+def _has_secret(address: str) -> bool:
+    """Whether an address has a password or a token, as `MirrorAddress` has it; ``ssh://git@host`` has none."""
+    return re.match(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", address) is not None
+
+
 def _git_mirrors(variable: Sequence[str], settings: Sequence[str], settings_source: str) -> GitMirrors:
     """Those of the variable, else of the settings. Raises `EngineError` [git-mirrors] for what is no PREFIX=ADDRESS."""
     found = GitMirrors()
     found.source = GIT_MIRRORS if variable else f"`mirrors: git:` ({settings_source})" if settings_source else ""
     for text in variable or settings:
         prefix, equals, address = text.partition("=")
+        if _has_secret(address):
+            raise EngineError(
+                f"the git mirror of {redacted_text(prefix)} has a password in its address, where every user sees it",
+                hint="leave it out, and let git ask its credential helper (`git config credential.helper`)",
+                slug="git-mirrors",
+            )
         if not equals or not prefix or not address.startswith(("/", "https://", "ssh://", "file:///")):
             raise EngineError(
                 f"`{text[:80]}` says of no git mirror where it is",

@@ -91,7 +91,9 @@ def ensure_engine(
         if named or error.slug != "needs-root" or os.geteuid() == 0:
             raise
         facts, did = _without_root(consent, context.engine_access, error)
-    if context.wanted_engine and facts.name != "podman":
+    if context.wanted_engine and facts.name == WITHOUT_ROOT:
+        did = (*did, _chosen(consent))
+    elif context.wanted_engine:
         forget_choice()
     return _status(facts), did
 
@@ -100,10 +102,15 @@ def _without_root(consent: Consent, access: EngineAccess, docker: EngineError) -
     """podman for a user who may start no daemon, kept for the commands that follow."""
     consent.say(f"{docker.message}; podman takes none")
     facts, did = engine_factory(WITHOUT_ROOT).ensure(consent, access)
+    return facts, (*did, _chosen(consent))
+
+
+def _chosen(consent: Consent) -> str:
+    """Keep podman as what commands use that name no engine; gives what was done."""
     keep_choice(WITHOUT_ROOT)
     chose = f"commands that name no engine use podman from now on ({choice_file()} says so)"
     consent.say(chose)
-    return facts, (*did, chose)
+    return chose
 
 
 def stop_engine() -> tuple[bool, Path | None]:

@@ -120,7 +120,8 @@ class Store:
         except OSError as exc:
             raise write_failure(folder, exc) from exc
         try:
-            atomic_write_text(folder / RECORD, to_json(record))
+            # Readable for all whatever the umask is: it is mounted over itself in the container, whose user is another.
+            atomic_write_text(folder / RECORD, to_json(record), mode=0o644)
         except BaseException:
             with contextlib.suppress(OSError):
                 folder.rmdir()

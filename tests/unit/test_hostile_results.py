@@ -479,3 +479,8 @@ def test_a_run_may_sign_its_records_with_a_key_that_is_read_before_anything_runs
     assert caught.value.slug == "bad-key"
     _signing(RunRequest(sign_key=str(tmp_path / "own.key")))(folder)
     assert held_to_signature(verify(folder), key["own"][1]).ok
+
+
+def test_who_signs_names_the_key(capsys):
+    assert mlorch(["results", "sign"]) == 2
+    assert "--key" in capsys.readouterr().err

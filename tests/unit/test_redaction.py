@@ -20,6 +20,7 @@ from orchestrator.host.git import commit_of
         ("https://ghp_s3cret@host/x", "https://[redacted]@host/x"),
         ("ssh://git@host/x and git+ssh://me:s3cret@host/y", "ssh://git@host/x and git+ssh://[redacted]@host/y"),
         ("https://host/x?X-Amz-Signature=s3cret&y=1", "https://host/x?X-Amz-Signature=[redacted]&y=1"),
+        ("https://x.blob.example/a?sv=1&sig=s3c%2Fret&se=2", "https://x.blob.example/a?sv=1&sig=[redacted]&se=2"),
         ("https://host/x?access_token=s3cret", "https://host/x?access_token=[redacted]"),
         ("'https://a:s3cret@host/' is not https://host/@b", "'https://[redacted]@host/' is not https://host/@b"),
         ("image a@sha256:12 at reg.example/a@sha256:34", "image a@sha256:12 at reg.example/a@sha256:34"),

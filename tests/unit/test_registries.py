@@ -291,8 +291,8 @@ def test_an_engines_words_become_our_errors(said, slug):
     assert "r.example" in error.message
 
 
-def test_no_space_is_the_engines_when_pulling_and_the_registrys_when_pushing():
-    said = "write /x: no space left on device"
+@pytest.mark.parametrize("said", ["write /x: no space left on device", "write /x: disk quota exceeded"])
+def test_no_space_is_the_engines_when_pulling_and_the_registrys_when_pushing(said):
     pulling, pushing = (from_engine("r.example/a:t", said, pushing=flag) for flag in (False, True))
     assert (type(pulling), pulling.slug) == (EngineError, "engine-disk-full")
     assert (isinstance(pushing, StepFailed), pushing.slug) == (True, "registry-full")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,3 +156,14 @@ def test_a_run_that_was_started_by_hand_is_told_as_that_and_is_not_the_latest(tm
     assert store.find("latest").run_id == recorded.run_id
     with pytest.raises(StepFailed, match="started by hand, from a line of `--dry-run`"):
         store.find(pasted.name).need()
+
+
+def test_a_record_can_be_read_in_the_container_whatever_the_umask_is(tmp_path):
+    """It is mounted over itself, and the container's user is not the one who wrote it."""
+    before = os.umask(0o077)
+    try:
+        folder = Store(tmp_path).begin(record_of("offline"))
+        Store(tmp_path).finish(record_of("offline"))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((folder / "run.json").stat().st_mode) == 0o644

@@ -16,7 +16,7 @@ from orchestrator.definitions.settings import (
     roots,
     settings_files,
 )
-from orchestrator.errors import DefinitionError, UsageError
+from orchestrator.errors import DefinitionError, MlorchError, UsageError
 
 
 @pytest.fixture
@@ -122,6 +122,11 @@ def test_root_may_allow_a_folder_or_be_the_user_who_called_sudo(folder, of_root)
     if Path("/etc").stat().st_uid == (folder / "config").stat().st_uid:  # else the user's own file is no file of root's
         (folder / "config/mlorch/mlorch.yaml").write_text(f"safe_folders: [{folder}/project]\n")
         assert read(folder).recipes == wanted
+
+
+def test_a_safe_folder_of_nobody_is_no_folder(folder, of_root):
+    with pytest.raises(MlorchError):
+        read(folder, MLORCH_SAFE_FOLDERS="~no-such-user-here/x")
 
 
 def test_a_project_cannot_call_itself_safe(folder):

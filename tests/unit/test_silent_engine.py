@@ -100,6 +100,7 @@ def test_a_plan_goes_on_without_an_engine_that_says_nothing_and_says_so(tmp_path
 @pytest.mark.parametrize("speak", [silent, drips])
 def test_who_needs_the_engine_is_told_within_seconds_in_all(tmp_path, monkeypatch, capsys, speak):
     monkeypatch.setattr(lookup, "SILENT_S", 0.5)
+    monkeypatch.setattr(lookup, "_STARTING_S", 0.5)
     with an_engine(tmp_path, monkeypatch, speak):
         for line, status in (["engine", "status", "--json"], 4), (["doctor", "--json"], 4):
             began = time.monotonic()
@@ -114,6 +115,20 @@ def test_an_engine_that_is_only_busy_is_waited_for(tmp_path, monkeypatch):
         assert socket_lookup(host, silent_s=0.3).labelled("x") == []
         with pytest.raises(EngineError, match="says nothing"):
             socket_lookup(host, timeout_s=1.0, silent_s=0.3).labelled("x")
+
+
+@pytest.mark.sockets
+def test_a_daemon_that_is_only_just_starting_is_waited_for(tmp_path, monkeypatch):
+    """systemd listens for it, and starts it at the first question."""
+    monkeypatch.setattr(lookup, "SILENT_S", 0.2)
+    began = time.monotonic()
+
+    def starting(_line, send, ended):
+        ended.wait(max(0.0, began + 1.0 - time.monotonic()))
+        send(b"HTTP/1.0 200 OK\r\n\r\n[]")
+
+    with an_engine(tmp_path, monkeypatch, starting) as host:
+        assert socket_lookup(host).labelled("x") == []
 
 
 NONSENSE = [
@@ -239,3 +254,16 @@ def test_an_unknown_version_is_not_too_old(version, expected):
     )  # fmt: skip
     assert bool(docker_facts.unmet_requirement(facts)) is expected
     assert not docker_facts.unmet_requirement(replace(facts, buildx="0.13.1", api_version="dev"))
+
+
+@pytest.mark.sockets
+def test_other_clients_of_this_process_keep_their_logins(tmp_path, monkeypatch):
+    """mlorch's own reads none of them; a program that uses the Python API has clients of its own."""
+    import docker.utils.config
+
+    before = docker.utils.config.load_general_config
+    with an_engine(tmp_path, monkeypatch, silent) as host:
+        monkeypatch.setattr(docker_engine, "_FIRST_S", 0.2)
+        with pytest.raises(EngineError):
+            _ = docker_engine.DockerEngine(host).sdk
+    assert docker.utils.config.load_general_config is before

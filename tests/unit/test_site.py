@@ -219,3 +219,14 @@ def test_every_secret_has_a_place_in_the_templates():
     for name in ("site-ca", "pip-conf", "apt-sources"):
         assert f"type=secret,id={name}" in templates
     assert site_module.SECRET_LIMIT == 512000
+
+
+@pytest.mark.parametrize(
+    "address", ["https://ci:s3cret@mirror/", "https://ghp_s3cret@mirror/", "ssh://git:s3cret@mirror/"]
+)
+def test_a_git_mirror_with_a_secret_in_its_address_is_refused(tmp_path, address):
+    """Git would have it on its command line, where every user of the machine reads it."""
+    with pytest.raises(EngineError, match="has a password") as caught:
+        discover({"MLORCH_GIT_MIRRORS": f"https://github.com/={address}"}, tmp_path)
+    assert "s3cret" not in str(caught.value)
+    assert discover({"MLORCH_GIT_MIRRORS": "https://github.com/=ssh://git@mirror/"}, tmp_path).git_mirrors

@@ -81,6 +81,11 @@ def test_ensure_of_a_named_docker_ends_the_choice(monkeypatch):
     assert not choice_file().exists()
 
 
+def test_who_gets_podman_by_its_name_need_not_name_it_again(plain):
+    assert run(["engine", "ensure", "--yes", "--engine", "podman", "--json"]) == 0
+    assert engine_name(Settings(), "", known) == "podman"
+
+
 def test_root_is_never_given_podman_instead(plain, monkeypatch, capsys):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert run(["engine", "ensure", "--yes"]) == 4

@@ -42,7 +42,9 @@ def registry_option(function: Command) -> Command:
 def key_option(text: str, *, required: bool = False) -> Callable[[Command], Command]:
     """`--key`: a file with a key, handed on as a path or None."""
     kind = click.Path(dir_okay=False, path_type=Path)
-    return click.option("--key", type=kind, default=None, required=required, help=text)
+    if required:  # click takes a default of None for a value
+        return click.option("--key", type=kind, required=True, help=text)
+    return click.option("--key", type=kind, default=None, help=text)
 
 
 def password() -> str:

@@ -83,11 +83,11 @@ class DockerEngine:
         import docker
         import docker.errors
 
-        _leave_logins_alone()
         try:
-            api = docker.APIClient(
-                base_url=self.host, version="auto", timeout=_FIRST_S, tls=_secured(self.host), use_ssh_client=True
-            )
+            with _logins_left_alone():
+                api = docker.APIClient(
+                    base_url=self.host, version="auto", timeout=_FIRST_S, tls=_secured(self.host), use_ssh_client=True
+                )
         except (docker.errors.DockerException, OSError, ValueError) as error:
             raise no_engine(self.host, _first_line(error)) from None
         api.timeout = _TIMEOUT_S
@@ -283,14 +283,21 @@ class DockerEngine:
             raise engine_lost(self.host, _first_line(error)) from None
 
 
-def _leave_logins_alone() -> None:
-    """Docker's SDK reads all logins of the user before it asks its engine, and one bad entry ends it.
+@contextmanager
+def _logins_left_alone() -> Iterator[None]:
+    """Docker's SDK reads all logins of the user when a client is made, and one bad entry ends it.
 
-    mlorch hands over the credentials of each transfer itself (`images.registry.credentials`).
+    mlorch hands over the credentials of each transfer itself (`images.registry.credentials`). Other clients of this
+    process, of a program that uses the Python API, keep theirs.
     """
     import docker.utils.config
 
+    before = docker.utils.config.load_general_config
     docker.utils.config.load_general_config = lambda config_path=None: {"auths": {}}  # noqa: ARG005 (as it is called)
+    try:
+        yield
+    finally:
+        docker.utils.config.load_general_config = before
 
 
 def _secured(host: str) -> TLSConfig | Literal[False]:

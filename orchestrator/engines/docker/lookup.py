@@ -29,7 +29,9 @@ _T = TypeVar("_T")
 _TIMEOUT_S = 30.0
 """How long one question may take in all, however busy the engine is and however its answer trickles."""
 SILENT_S = 2.0
-"""After how long an engine that has not answered is asked whether it is there, and how long it has for that."""
+"""After how long an engine that has not answered is asked whether it is there."""
+_STARTING_S = 20.0
+"""How long it then has to say so: a daemon that systemd starts at the first question takes its time."""
 _LARGEST = 256 * 2**20
 """Bytes of an answer; the list of a thousand images has some millions."""
 _OK, _NOT_FOUND = 200, 404
@@ -130,11 +132,12 @@ class Lookup:
 def socket_lookup(host: str, timeout_s: float = _TIMEOUT_S, silent_s: float | None = None) -> Lookup | None:
     """A `Lookup` over the unix socket that ``host`` names; None where it names none.
 
-    An engine that says nothing for ``silent_s`` (`SILENT_S`) is asked whether it is there, and has as long to say so.
+    An engine that says nothing for ``silent_s`` (`SILENT_S`) is asked whether it is there. It has as long to say so
+    where ``silent_s`` is given, else as long as a daemon may take to start.
     """
     path = socket_path(host)
-    silent_s = SILENT_S if silent_s is None else silent_s
-    return None if path is None else Lookup(host, partial(_send, path, timeout_s, silent_s))
+    doubt_s, there_s = (SILENT_S, _STARTING_S) if silent_s is None else (silent_s, silent_s)
+    return None if path is None else Lookup(host, partial(_send, path, timeout_s, doubt_s, there_s))
 
 
 def engine_lost(host: str, why: str) -> EngineError:
@@ -155,14 +158,14 @@ def ping(path: str, timeout_s: float = _TIMEOUT_S) -> bool:
     return status == _OK
 
 
-def _send(path: str, timeout_s: float, silent_s: float, method: str, target: str) -> tuple[int, bytes]:
+def _send(path: str, timeout_s: float, doubt_s: float, there_s: float, method: str, target: str) -> tuple[int, bytes]:
     """One question over a unix socket: given up after ``timeout_s``, or earlier where nobody is there."""
     began = time.monotonic()
 
     def is_there() -> bool:
-        return ping(path, silent_s)
+        return ping(path, there_s)
 
-    return _exchange(path, method, target, began + timeout_s, began + silent_s, is_there)
+    return _exchange(path, method, target, began + timeout_s, began + doubt_s, is_there)
 
 
 def _exchange(

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 _DEFINITIONS = ("recipes", "dockerfiles", "images")
 _SKIPPED = frozenset({"__pycache__"})
-_SHORTENED = 200
-"""Characters of a name beside it: a folder's may be no longer than a file's."""
+_BESIDE = ".mlorch-bundle-"
+"""Begins the name of the folder beside a bundle where it is written: nobody else's begins so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def write(out: Path, order: Order, engine: ImageMoves) -> Written:
     require_folder(out.parent)
     if out.exists() and not out.is_file():
         raise UsageError(f"{out} is there and no file", hint="choose another name with -o", slug="exists")
-    with _write_errors(out), scratch_folder(out.parent, f".{out.name[:_SHORTENED]}.") as beside:
+    with _write_errors(out), scratch_folder(out.parent, _BESIDE) as beside:
         temporary, images = beside / "new", beside / "images"
         order.say("saving the images")
         engine.save(sorted({plan.image for plan in order.plans}), images)

@@ -180,7 +180,8 @@ class Transport:
         """A header with a token of the token server that a challenge names; empty where it gives none."""
         realm = fields.get("realm", "")
         try:
-            address = urlsplit(joined(f"{self.base()}/", realm))
+            realm = joined(f"{self.base()}/", realm)
+            address = urlsplit(realm)
         except HttpError:
             return ""
         if address.scheme != "https" and not (address.scheme == "http" and is_loopback(address.netloc)):
