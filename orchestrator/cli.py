@@ -26,7 +26,7 @@ COMMANDS: dict[str, str] = {
     "render": "Write the Dockerfiles; no engine and no network needed.",
     "shell": "Open a shell in the container that a run would start.",
     "tune": "Search a harness's parameters for this system; show what was tried.",
-    "results": "List, show, compare, verify and report results.",
+    "results": "List, show, compare, sign, verify and report results.",
     "benchmarks": "List and show benchmarks.",
     "targets": "List and show hardware targets.",
     "recipes": "List, show, lint and start recipes; print their JSON Schema.",
@@ -60,7 +60,7 @@ def cli(*, debug: bool) -> None:
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit with the status that design.md promises."""
+    """Run the command line and exit with the status that docs/reference/errors.md promises."""
     # Recipes become some 100,000 values that are needed until the end: looking for garbage among them costs
     # every short command a tenth of its time.
     gc.set_threshold(100_000, 20, 20)

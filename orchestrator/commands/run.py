@@ -38,11 +38,22 @@ if TYPE_CHECKING:
 @click.option("--mode", "-m", default="all", metavar="MODE", help="performance, accuracy or all (default).")
 @click.option("--duration", default=None, metavar="TIME", help="Least duration of a performance test: 30s, 10m.")
 @click.option(
-    "--timeout", default=None, metavar="TIME", help="How long each test may take: 90m, 12h (default: a day and more)."
+    "--timeout",
+    default=None,
+    metavar="TIME",
+    help="How long each test may take: 90m, 12h (default: a day and 20 times the least duration).",
 )
 @click.option("--official", is_flag=True, help="The round's rules: 600 s, accuracy in every scenario.")
-@click.option("--target-qps", type=float, default=None, metavar="N", help="Rate of Server, expectation of Offline.")
-@click.option("--find", is_flag=True, help="Search the highest valid Server rate; kept for this system.")
+@click.option(
+    "--target-qps",
+    type=float,
+    default=None,
+    metavar="N",
+    help="Rate of Server and Interactive, expectation of Offline.",
+)
+@click.option(
+    "--find", is_flag=True, help="Search the highest valid rate of Server and Interactive; kept for this system."
+)
 @hardware_options
 @click.option("--endpoint", default="", metavar="URL", help="A server of OpenAI's interface that is there already.")
 @click.option("--model", "endpoint_model", default="", metavar="NAME", help="What the endpoint calls its model.")

@@ -40,7 +40,7 @@ class BenchmarkFacts:
         return self.entry.definition
 
     def document(self) -> dict[str, Any]:
-        """An element of `benchmarks` in the JSON of `benchmarks list` (design.md, JSON contract).
+        """An element of `benchmarks` in the JSON of `benchmarks list`.
 
         A workload that is not official is in no category of a submission: the
         scenarios it can run are all optional ones of none, and stand in ``runs``.
@@ -120,7 +120,7 @@ class ModelFacts:
         return tuple(sorted({target for each in self.benchmarks for target in each.targets}))
 
     def document(self) -> dict[str, Any]:
-        """An element of `benchmarks` in the JSON of `benchmarks list --round` (design.md, JSON contract)."""
+        """An element of `benchmarks` in the JSON of `benchmarks list --round`."""
         return {
             "name": self.rules.name,
             "title": self.rules.title,

@@ -70,7 +70,7 @@ def plan_images(
 
 
 def plan_document(plans: Sequence[BuildPlan], outcomes: Sequence[LayerOutcome]) -> dict[str, object]:
-    """The JSON of `plan` and `build` (design.md, JSON contract)."""
+    """The JSON of `plan` and `build`."""
     return {
         "target": plans[0].target,
         "platform": plans[0].platform,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.results.verify.verification import Verification
 
     RunDocument = dict[str, Any]
-    """One run as programs get it: an element of ``results`` in the JSON of `run` and `results` (design.md)."""
+    """One run as programs get it: an element of ``results`` in the JSON of `run` and `results`."""
 
 
 # -- list ----------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def summaries(entries: Sequence[Entry]) -> list[Summary]:
 
 
 def document(summary: Summary) -> dict[str, object]:
-    """One element of ``results`` in the JSON of `run` and `results` (design.md, JSON contract)."""
+    """One element of ``results`` in the JSON of `run` and `results`."""
     record = summary.record
     return {
         "run_id": record.run_id,

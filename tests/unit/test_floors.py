@@ -1,6 +1,6 @@
 """The floors of the house: a module never imports from a higher one, and few may touch the outside world.
 
-The table is design.md's. Imports inside functions count: laziness is no excuse.
+The table is that of docs/architecture.md. Imports inside functions count: laziness is no excuse.
 Imports for type checkers do not: nothing happens there.
 """
 
@@ -145,7 +145,7 @@ def is_import_call(node: ast.AST) -> bool:
 def breach(room: str, name: str) -> str:
     """What is wrong with a room importing a module; '' where nothing is."""
     if room not in FLOORS:
-        return f"`{room}` has no floor: give it one in test_floors.py and in design.md"
+        return f"`{room}` has no floor: give it one in test_floors.py and in docs/architecture.md"
     head, _, rest = name.partition(".")
     if head != "orchestrator":
         if room not in OUTSIDE.get(head, {room}):
