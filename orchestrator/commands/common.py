@@ -35,7 +35,8 @@ engine_option = click.option(
     "--engine",
     default="",
     metavar="NAME",
-    help="Container engine: docker (default, unless `engine ensure` chose podman) or podman; `run --dry-run` prints for nerdctl and apptainer too.",
+    help="Container engine: docker (default, unless `engine ensure` chose podman) or podman; "
+    "`run --dry-run` prints for nerdctl and apptainer too.",
 )
 """`--engine`: which container engine; checked where it is used, so that `--help` imports none."""
 
