@@ -12,6 +12,8 @@ from orchestrator.facts.external import ExternalRun  # noqa: TC001
 from orchestrator.facts.roles import PlannedRoles  # noqa: TC001
 
 DEFAULT = "default"
+LONGEST_S = 366 * 86400
+"""The longest limit that a test may be given."""
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[\w.-]+", re.ASCII)
 """The name of a run, and of its folder."""
 

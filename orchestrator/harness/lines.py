@@ -53,7 +53,10 @@ def write_json(path: Path, document: Mapping[str, object]) -> None:
 
 
 class ProgressLines:
-    """Reports ``read()`` four times a second from a thread of its own, between enter and exit."""
+    """Reports ``read()`` where it moved, at most four times a second, from a thread of its own between enter and exit.
+
+    A test that stands still is silent: mlorch ends one that has printed nothing for too long.
+    """
 
     def __init__(self, read: Callable[[], Progress]) -> None:
         self._read = read
@@ -70,9 +73,12 @@ class ProgressLines:
 
     def _run(self) -> None:
         before, last = 0, time.monotonic()
+        told: tuple[int, int | None] | None = None
         while not self._end.wait(PROGRESS_SECONDS):
             done, total, left = self._read()
+            if (done, total) == told:
+                continue
             now = time.monotonic()
             qps = round((done - before) / (now - last), 1)
-            before, last = done, now
+            before, last, told = done, now, (done, total)
             emit("progress", done=done, total=total, qps=qps, left_s=None if left is None else round(left, 1))

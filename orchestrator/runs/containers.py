@@ -23,7 +23,7 @@ from orchestrator.runs.external import Output, log_of, step_failure
 from orchestrator.runs.kept_servers import KeptServers
 from orchestrator.runs.one_container import Followed, follow
 from orchestrator.runs.step_mounts import replaced_mount, with_artifacts, with_folder_to_make
-from orchestrator.runs.time_limits import limit_of_step, timeout_failure
+from orchestrator.runs.time_limits import limit_of_scoring, limit_of_step, timeout_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -162,7 +162,7 @@ class Containers:
         for name in (ACCURACY, EXAMPLES, ACCURACY_LOG):  # only what is counted now is believed
             discard(folder / name)
         self._say(step, "counting the accuracy")
-        followed = self._follow(step, step.scoring, folder / ACCURACY_LOG)
+        followed = self._follow(step, step.scoring, folder / ACCURACY_LOG, limit=limit_of_scoring(step))
         if followed.timed_out:
             return timeout_failure(step, followed, folder / ACCURACY_LOG)
         if followed.exit.exit_code == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from run_parts import a_run_environment, a_target, a_workload
 from orchestrator.engines import ContainerExit
 from orchestrator.facts import tasks
 from orchestrator.facts.record import AccuracyGoal, ImageId, RecipeId
+from orchestrator.facts.runs import TimeLimit
 from orchestrator.host.process import this_process, this_user
 from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.planner import plan_run
@@ -61,11 +63,15 @@ class Engine:
 
     def __init__(self, test, scoring) -> None:
         self._inside = {"test": test, "scoring": scoring}
+        self.stopped: list[str] = []
 
     def run(self, spec, on_line):
         results = Path(next(mount.source for mount in spec.mounts if mount.target == "/results"))
         status = self._inside["scoring" if spec.command == COMMAND else "test"](results, on_line)
         return ContainerExit(container_id="c", exit_code=status, out_of_memory=False)
+
+    def stop(self, name):
+        self.stopped.append(name)
 
     def deployed(self, _name):
         return None
@@ -89,7 +95,7 @@ def counted(results: Path, on_line) -> int:
 
 @pytest.fixture
 def run_it(tmp_path):
-    def run(test, scoring):
+    def run(test, scoring, **changes):
         session = Session(name="s", owner=this_process(), mlorch_version="0", command_line=("mlorch",))
         context = RecordContext(
             recipe=RecipeId(name="b", origin="builtin", sha256="0"),
@@ -98,7 +104,9 @@ def run_it(tmp_path):
         )
         runner = Runner(engine=Engine(test, scoring), store=Store(tmp_path), session=session, watcher=Watcher())
         step = a_step(tmp_path, "accuracy")
-        step = replace(step, settings={**step.settings, "dataset": {"samples": 64}})  # as the recorded logs have it
+        step = replace(
+            step, settings={**step.settings, "dataset": {"samples": 64}}, **changes
+        )  # as the recorded logs have it
         return runner.run(step, context)
 
     return run
@@ -121,6 +129,24 @@ def test_one_that_fails_fails_the_run_and_says_why(run_it):
     assert (outcome.error.slug, outcome.record.status) == ("accuracy-failed", "failed")
     assert "the answers hold NaN" in outcome.error.detail
     assert "console-accuracy.log" in outcome.error.hint
+
+
+def test_one_that_says_nothing_for_long_is_not_stopped_for_it(run_it):
+    def thinks(results, on_line):
+        time.sleep(1.5)
+        return counted(results, on_line)
+
+    outcome = run_it(ends_well, thinks, limit=TimeLimit(total_s=60, silence_s=1))
+    assert (outcome.error, outcome.record.measured.accuracy.value) == (None, 0.784)
+
+
+def test_one_that_takes_longer_than_the_test_may_is_stopped(run_it):
+    def hangs(_results, _on_line):
+        time.sleep(1.5)
+        return 137
+
+    outcome = run_it(ends_well, hangs, limit=TimeLimit(total_s=1, silence_s=1))
+    assert (outcome.error.slug, "after 1 s, its limit" in outcome.error.message) == ("timeout", True)
 
 
 def test_what_the_test_itself_left_in_its_place_is_not_believed(run_it):

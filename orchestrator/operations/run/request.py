@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
 from orchestrator.facts.processors import cpu_list
+from orchestrator.facts.runs import LONGEST_S
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.facts.times import seconds_of
 from orchestrator.operations.plan_cache import AUTO
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 MODES = ("performance", "accuracy", "all")
 RESULTS = Path("results")
 COMMAND_LINE = ("mlorch", "run")
-LONGEST_S = 366 * 86400
 API = ("api.run",)
 """How a record's command line begins where a Python program asked for the run."""
 
