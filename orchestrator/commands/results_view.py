@@ -71,7 +71,8 @@ def show_verification(console: Console, verified: Sequence[Verification]) -> Non
         for fault in one.faults:
             console.result(f"  {one.folder / fault.file}: {fault.message}")
     if any(one.ok for one in verified):
-        console.say(f"ok: {SIGNED if verified[0].signed else UNSIGNED}")
+        with_key = any(one.signed is not None for one in verified)  # then none is ok without its signature
+        console.say(f"ok: {SIGNED if with_key else UNSIGNED}")
 
 
 def show_summary(console: Console, summary: Summary) -> None:

@@ -320,6 +320,11 @@ class RunRecord:
     version: int = VERSION
 
     @property
+    def is_external(self) -> bool:
+        """Whether its harness was somebody else's program, as mlorch saw it run; no file of a container says so."""
+        return bool(self.steps)
+
+    @property
     def role_faults(self) -> tuple[str, ...]:
         """What happened to servers while the client measured, and makes its test INVALID."""
         return tuple(fault for role in self.roles for fault in role.faults)

@@ -6,13 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
-from orchestrator.host.untrusted import UnreadableFile, opened, require_dense
+from orchestrator.host.untrusted import LARGEST_HASHED, UnreadableFile, opened, require_dense
+from orchestrator.results.loadgen import ACCURACY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAME = "mlperf_log_accuracy.json"
-_LARGEST = 64 * 2**30
+LARGEST = LARGEST_HASHED
+"""Bytes of a log that is looked through; a larger one has no hash either."""
 _PIECE = 2**16
 _INDEX = re.compile(rb'"qsl_idx"\s*:\s*(\d{1,18})\b')
 """LoadGen writes an answer a line, its sample before its data."""
@@ -23,11 +24,11 @@ def accuracy_log_failure(folder: Path, expected: object) -> StepFailed | None:
     try:
         found = _samples(folder)
     except UnreadableFile as error:
-        return _failure(f"{NAME} {error.reason}")
+        return _failure(f"{ACCURACY} {error.reason}")
     if not found:
-        return _failure(f"{NAME} holds no answer")
+        return _failure(f"{ACCURACY} holds no answer")
     if isinstance(expected, int) and found != expected:
-        return _failure(f"{NAME} has the answers of {found:,} samples, and the data set has {expected:,}")
+        return _failure(f"{ACCURACY} has the answers of {found:,} samples, and the data set has {expected:,}")
     return None
 
 
@@ -38,8 +39,8 @@ def _failure(why: str) -> StepFailed:
 
 def _samples(folder: Path) -> int:
     seen: set[bytes] = set()
-    with opened(folder, NAME, _LARGEST) as stream:
-        require_dense(stream, folder, NAME)
+    with opened(folder, ACCURACY, LARGEST) as stream:
+        require_dense(stream, folder, ACCURACY)
         begins = True
         while piece := stream.readline(_PIECE):
             answer = _INDEX.search(piece) if begins else None

@@ -33,7 +33,7 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
 
     ``harness`` is the document of harness.json, empty where there is none.
     """
-    result, unread = _read_logs(record, folder, harness)
+    result, unread = _read_logs(record, folder)
     accuracies = accuracies_of(harness, record.accuracy_goal, record.other_goals)
     problem = unread.message if unread is not None else ""
     if record.mode == "accuracy" and not accuracies:
@@ -54,9 +54,7 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
     return measured, unread
 
 
-def _read_logs(
-    record: RunRecord, folder: Path, harness: Mapping[str, object]
-) -> tuple[LoadGenResult | None, StepFailed | None]:
+def _read_logs(record: RunRecord, folder: Path) -> tuple[LoadGenResult | None, StepFailed | None]:
     """What LoadGen's logs say, and why they do not count: one is not whole, or not of this test."""
     from orchestrator.results import loadgen  # (not where records are only listed)
     from orchestrator.results.accuracy_log import accuracy_log_failure
@@ -66,7 +64,7 @@ def _read_logs(
         result = loadgen.parse(folder)
     except StepFailed as error:
         return None, error
-    if record.mode != "accuracy" or harness.get("external"):
+    if record.mode != "accuracy" or record.is_external:
         return result, None
     return result, accuracy_log_failure(folder, samples_expected(folder))
 

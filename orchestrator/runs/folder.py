@@ -14,7 +14,7 @@ from orchestrator.host.files import atomic_write_text
 from orchestrator.host.left_behind import give
 from orchestrator.host.untrusted import MOST_FILES, MOST_LISTED, UnreadableFile, hash_file, names_below, read_text
 from orchestrator.results.store import REPORT, RESERVE
-from orchestrator.results.verify.rest import rest_of_files
+from orchestrator.results.verify.rest import not_named, rest_of_files
 from orchestrator.runs.external import prepare_files
 from orchestrator.runs.failures import RESERVE_BYTES
 
@@ -58,9 +58,13 @@ def changed_settings(folder: Path, step: RunStep) -> StepFailed | None:
     )
 
 
-def _counts_less(name: str) -> tuple[bool, str]:
-    """The order in which files are hashed: LoadGen's logs and ours, at the top, before all that a program left."""
-    return ("/" in name or not name.startswith(("mlperf_log_", "console", "settings.", "harness.")), name)
+def _counts_less(record: RunRecord, name: str) -> tuple[bool, bool, str]:
+    """The order in which files are hashed: LoadGen's logs and ours, at the top, before all that a program left.
+
+    Of that first what the record tells of already, as the one hash of the rest is not of those.
+    """
+    ours = "/" not in name and name.startswith(("mlperf_log_", "console", "settings.", "harness."))
+    return (not ours, neutral(name) not in record.left, name)
 
 
 def with_files(record: RunRecord, folder: Path) -> RunRecord:
@@ -71,7 +75,8 @@ def with_files(record: RunRecord, folder: Path) -> RunRecord:
     """
     hashes: dict[str, FileHash] = {}
     skipped: dict[str, str] = {}
-    names = sorted((name for name in names_below(folder) if name not in _NOT_HASHED), key=_counts_less)
+    found = (name for name in names_below(folder) if name not in _NOT_HASHED)
+    names = sorted(found, key=lambda name: _counts_less(record, name))
     size, taken = 0, 0
     for name in names:
         size += len(name)
@@ -87,10 +92,12 @@ def with_files(record: RunRecord, folder: Path) -> RunRecord:
             skipped[name] = f"{error.reason}; it has no hash"
             continue
         hashes[name] = FileHash(sha256=sha256, size=length)
-    rest = rest_of_files(folder, names[taken:]) if taken < len(names) < MOST_LISTED else None
     if len(names) >= MOST_LISTED:
         skipped["…"] = f"{MOST_LISTED:,} files and more; what is not named here has no hash"
-    return replace(record, files=hashes, left={**record.left, **skipped}, rest=rest)
+    named = replace(record, files=hashes, left={**record.left, **skipped}, rest=None)
+    if taken < len(names) < MOST_LISTED:
+        return replace(named, rest=rest_of_files(folder, not_named(named, names)))
+    return named
 
 
 def with_report(record: RunRecord, folder: Path) -> RunRecord:

@@ -293,6 +293,23 @@ def test_an_accuracy_log_that_was_emptied_fails_its_test(run_it, text):
     assert (outcome.record.status, outcome.error.slug) == ("failed", "accuracy-log")
 
 
+def test_a_harness_of_ours_cannot_call_itself_somebody_elses_and_have_its_accuracy_log_unread(run_it):
+    def then(results):
+        (results / loadgen.ACCURACY).write_text("[]")
+
+    outcome = run_it(leaving("accuracy", then, external=True), mode="accuracy")
+    assert (outcome.record.status, outcome.error.slug) == ("failed", "accuracy-log")
+
+
+def test_a_harness_json_that_says_external_switches_no_check_of_the_accuracy_log_off(tmp_path):
+    _, folder = add_run(Store(tmp_path), "accuracy")
+    harness = json.loads((folder / "harness.json").read_text())
+    (folder / "harness.json").write_text(json.dumps(harness | {"external": True}))
+    (folder / loadgen.ACCURACY).write_text('[\n{"seq_id": 0, "qsl_idx": 0, "data": "00"}\n]\n')
+    found = {one.message for one in verify(folder).faults}
+    assert {"1 different samples, the dataset has 64", "claims 64 samples, LoadGen logged 1"} <= found
+
+
 def test_broken_lines_of_a_log_are_told(tmp_path):
     folder = shutil.copytree(LOGS / "server", tmp_path / "run")
     path = folder / loadgen.DETAIL
@@ -335,6 +352,7 @@ def test_many_files_have_one_hash_together_and_any_change_is_found(run_it, monke
     monkeypatch.setattr("orchestrator.runs.folder.MOST_FILES", 20)
     outcome = run_it(leaving("offline", many))
     assert len(outcome.record.files) <= 20
+    assert outcome.record.left == {}
     assert outcome.record.rest.count >= 280
     assert verify(outcome.folder).faults == ()
     (outcome.folder / "cache/299").write_text("forged")
@@ -342,6 +360,42 @@ def test_many_files_have_one_hash_together_and_any_change_is_found(run_it, monke
     (outcome.folder / "cache/299").write_text("299")
     (outcome.folder / "late").write_text("x")
     assert not verify(outcome.folder).ok
+
+
+def test_what_a_record_tells_of_already_is_hashed_by_itself_and_an_unchanged_run_of_many_files_verifies(
+    run_it, monkeypatch
+):
+    def many(results):
+        (results / "cache").mkdir()
+        for number in range(300):
+            (results / "cache" / f"{number:03}").write_text(str(number))
+        (results / "cache/250").chmod(0o4755)
+        (results / "cache/\x1b[2J").write_text("x")
+        (results / "cache/zz").symlink_to("/etc/passwd")
+
+    monkeypatch.setattr("orchestrator.runs.folder.MOST_FILES", 20)
+    outcome = run_it(leaving("offline", many))
+    assert "special bits" in outcome.record.left["cache/250"]
+    assert verify(outcome.folder).faults == ()
+    (outcome.folder / "cache/250").write_text("forged")
+    assert [one.file for one in verify(outcome.folder).faults] == ["cache/250"]
+
+
+def test_names_that_look_like_one_that_the_record_tells_of_are_on_no_side_of_the_hash_of_the_rest(run_it, monkeypatch):
+    """Left out where the run is verified, they have to be left out where it is recorded."""
+
+    def many(results):
+        (results / "cache").mkdir()
+        for number in range(300):
+            (results / "cache" / f"{number:03}").write_text(str(number))
+        for number in range(1, 30):
+            (results / f"cache/tool{chr(number)}").write_text("x")
+        (results / "cache/tool\x01").chmod(0o4755)
+
+    monkeypatch.setattr("orchestrator.runs.folder.MOST_FILES", 10)
+    outcome = run_it(leaving("offline", many))
+    assert outcome.record.rest is not None
+    assert verify(outcome.folder).faults == ()
 
 
 def test_files_whose_names_begin_with_a_dot_are_hashed_as_all_others(run_it):
@@ -448,6 +502,43 @@ def test_a_large_accuracy_log_is_read_a_line_at_a_time(tmp_path, monkeypatch):
     assert (loadgen.ACCURACY, "not a list of LoadGen's entries") in {(f.file, f.message) for f in verify(folder).faults}
 
 
+@pytest.mark.parametrize(
+    ("limit", "value", "why"),
+    [
+        ("_LONGEST_ANSWER", 40, "an answer of more than 40 bytes"),
+        ("_MOST_ANSWERS", 10, "more than 10 answers"),
+    ],
+)
+def test_an_honest_accuracy_log_that_is_too_large_to_check_is_no_fault_and_told(
+    tmp_path, monkeypatch, key, limit, value, why
+):
+    from orchestrator.operations.progress import Silent
+
+    _, folder = add_run(Store(tmp_path / "r"), "accuracy")
+    monkeypatch.setattr("orchestrator.results.verify.accuracy._LARGEST_WHOLE", 100)
+    monkeypatch.setattr(f"orchestrator.results.verify.accuracy.{limit}", value)
+    found = verify(folder)
+    assert found.faults == ()
+    assert "of the accuracy log only how many samples it has" in found.checked[-1]
+    assert why in found.checked[-1]
+    assert sign_runs(tmp_path / "r", (), key["own"][0], Silent())
+    lines = (folder / loadgen.ACCURACY).read_text().splitlines(keepends=True)
+    (folder / loadgen.ACCURACY).write_text("".join(lines[:30]))
+    assert any("and the data set has 64" in one.message for one in verify(folder).faults)
+
+
+def test_an_accuracy_log_is_verified_up_to_the_size_that_its_test_may_end_with(tmp_path, monkeypatch):
+    from orchestrator.results import accuracy_log
+    from orchestrator.results.verify import accuracy
+
+    assert accuracy.LARGEST == accuracy_log.LARGEST > 2**30
+    _, folder = add_run(Store(tmp_path), "accuracy")
+    monkeypatch.setattr(accuracy, "LARGEST", 200)
+    assert [one.message for one in verify(folder).faults] == [
+        f"has {(folder / loadgen.ACCURACY).stat().st_size:,} bytes; 200 are the most that is read"
+    ]
+
+
 # -- signatures --------------------------------------------------------------------------------------
 
 
@@ -507,6 +598,15 @@ def test_runs_are_signed_and_verified_by_the_command_line_which_says_what_it_pro
     capsys.readouterr()
     assert mlorch(["results", "verify", "--key", str(tmp_path / "own.pub"), *results]) == 0
     assert "somebody with this key" in capsys.readouterr().err
+    _, other = add_run(Store(tmp_path / "r"), "server", 1)
+    for at_fault, good in ((folder, other), (other, folder)):  # in whatever order, of the good one it is the same
+        sign_record(good, key["own"][0])
+        (at_fault / "run.json.sig").unlink(missing_ok=True)
+        assert mlorch(["results", "verify", "--key", str(tmp_path / "own.pub"), *results]) == 1
+        said = capsys.readouterr().err
+        assert "somebody with this key" in said
+        assert "could have made both" not in said
+    shutil.rmtree(other)
     forge(folder, target="gpu")
     assert mlorch(["results", "verify", "--key", str(tmp_path / "own.pub"), *results, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["results"][0]["signed"] is False

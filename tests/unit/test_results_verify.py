@@ -211,8 +211,11 @@ def test_an_accuracy_that_a_container_of_its_own_counted_is_of_every_sample(tmp_
     assert "harness.json" not in dict(_faults(folder))
 
 
+@pytest.mark.parametrize("whole", [2**23, 100])
 @pytest.mark.parametrize("descr", ["<i4", "|u1", "<i8"])
-def test_accuracy_is_computed_again_from_labels(tmp_path, descr):
+def test_accuracy_is_computed_again_from_labels(tmp_path, monkeypatch, descr, whole):
+    """Of a log that is read whole, and of one that is read a line at a time."""
+    monkeypatch.setattr("orchestrator.results.verify.accuracy._LARGEST_WHOLE", whole)
     _, folder = add_run(Store(tmp_path / "results"), "accuracy")
     labels = _labels(tmp_path / "labels.npy", [index % 10 for index in range(SAMPLES)], descr)
     assert _faults(folder, labels) == []

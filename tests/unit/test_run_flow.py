@@ -21,6 +21,8 @@ class Machine:
         self.rates: list[float] = []
         self.request = SimpleNamespace(find=False)
         self.scenario = "Server"
+        self.spoiled = False
+        """Whether LoadGen logs errors, or a server ends: then VALID counts as not good."""
 
     def tests(self):
         harness = SimpleNamespace(program=object() if self.external else None)
@@ -38,12 +40,13 @@ class Machine:
         assert searched is None or self.source == "searched"
         rate = (calibrated or searched or {}).get("target_qps", self.first)
         self.rates.append(rate)
+        valid = rate >= self.limit if cell.scenario == "Offline" else rate <= self.limit
         record = SimpleNamespace(
             scenario=cell.scenario,
-            valid=rate >= self.limit if cell.scenario == "Offline" else rate <= self.limit,
+            valid=valid and not self.spoiled,
             settings={"loadgen.target_qps": Setting(value=rate, source=self.source)},
-            steps=("test",) if self.external else (),
-            measured=SimpleNamespace(loadgen=SimpleNamespace(rate=self.reaches(rate))),
+            is_external=self.external,
+            measured=SimpleNamespace(loadgen=SimpleNamespace(rate=self.reaches(rate), valid=valid)),
         )
         return SimpleNamespace(record=record, error=None)
 
@@ -76,6 +79,13 @@ def test_a_guess_that_is_too_high_is_halved_twice_at_most(limit, verdicts, rates
 def test_a_rate_that_somebody_chose_is_never_changed(source):
     machine = Machine(10, source=source)
     assert outcomes(machine) == [False]
+
+
+@pytest.mark.parametrize("scenario", ["Server", "Offline"])
+def test_a_test_that_loadgen_calls_valid_and_errors_spoiled_is_not_tried_at_another_rate(scenario):
+    machine = Machine(800)
+    machine.spoiled = True
+    assert outcomes(machine, scenario) == [False]
 
 
 @pytest.mark.parametrize("scenario", ["SingleStream", "MultiStream"])
@@ -121,14 +131,16 @@ def test_a_server_test_begins_at_a_share_of_what_offline_reaches_and_is_halved_w
     assert machine.rates[1:] == [160.0, 80.0]
 
 
-def stream(mean: float, told: Setting | None, *, steps=("test",), valid=False):
+def stream(mean: float, told: Setting | None, *, external=True, valid=False, said=None):
     """A SingleStream test of somebody else's program that had ``mean`` nanoseconds a query."""
     record = SimpleNamespace(
         scenario="SingleStream",
         valid=valid,
         settings={"loadgen.expected_latency_ns": told} if told else {},
-        steps=steps,
-        measured=SimpleNamespace(loadgen=SimpleNamespace(latency_ns={"mean": mean})),
+        is_external=external,
+        measured=SimpleNamespace(
+            loadgen=SimpleNamespace(latency_ns={"mean": mean}, valid=valid if said is None else said)
+        ),
     )
     return SimpleNamespace(record=record, error=None)
 
@@ -143,7 +155,8 @@ def stream(mean: float, told: Setting | None, *, steps=("test",), valid=False):
         (stream(400_000, Setting(value=900_000, source="recipe")), {}),
         (stream(400_000, Setting(value=900_000, source="command line")), {}),
         (stream(400_000, None, valid=True), {}),
-        (stream(400_000, None, steps=()), {}),
+        (stream(400_000, None, said=True), {}),
+        (stream(400_000, None, external=False), {}),
         (stream(0, None), {}),
     ],
 )

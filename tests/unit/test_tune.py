@@ -128,21 +128,22 @@ class Machine:
             raise StepFailed("killed", slug="test")
         values = {**self.calibrated, **told}
         rate = self.speed(values)
+        driven = (changes.get("searched") or {}).get("target_qps", 0.9 * rate)
+        valid = cell.mode == "performance" and driven <= self.limit
         reached = self.accurate is None or self.accurate(values)
         if cell.mode == "accuracy":
             measured = SimpleNamespace(verdict="PASSED" if reached else "FAILED", loadgen=None)
         else:
-            loadgen = SimpleNamespace(rate=rate, latency_ns={"p90": 1e9 / rate, "mean": 1e9 / rate})
+            loadgen = SimpleNamespace(rate=rate, latency_ns={"p90": 1e9 / rate, "mean": 1e9 / rate}, valid=valid)
             measured = SimpleNamespace(verdict="VALID", loadgen=loadgen)
         settings = {f"execution.{name}": Setting(value=value, source="x") for name, value in values.items()}
         settings["execution.cpus"] = Setting(value=list(range(CPUS)), source="system")
-        driven = (changes.get("searched") or {}).get("target_qps", 0.9 * rate)
         if cell.scenario == "Server":
             settings["loadgen.target_qps"] = Setting(value=driven, source="searched")
             self.rates += [driven] if min_duration_ms is None else []
         record = SimpleNamespace(
             run_id=f"run-{len(self.asked)}", settings=settings, measured=measured, scenario=cell.scenario,
-            valid=cell.mode == "performance" and driven <= self.limit,
+            valid=valid,
             disturbance=Disturbance(window="test", seconds=9.0, cpus=(0,), reasons=self.disturbed_by),
             started=SimpleNamespace(utc="2026-11-28T00:00:00Z"), search=RateSearch(by="harness", best=rate * 0.9),
         )  # fmt: skip

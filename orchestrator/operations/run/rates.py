@@ -75,10 +75,11 @@ def next_settings(outcome: Outcome) -> dict[str, Mapping[str, float | int]]:
     What somebody asked for never changes. Server gets half of its rate where that was a share of what was measured in a
     moment, and four fifths where the harness searched it. Offline gets what it just reached: its one query was too
     short. The streams of a program that was told no latency get half of what they just had: LoadGen makes
-    2 × duration ÷ latency queries, and ran out of them.
+    2 × duration ÷ latency queries, and ran out of them. A test that LoadGen itself calls VALID gets nothing: errors in
+    its log or servers that ended spoiled it, and no other rate mends them.
     """
     record = outcome.record
-    if outcome.error is not None or record.valid is not False:
+    if outcome.error is not None or record.valid is not False or not _invalid_for_loadgen(outcome):
         return {}
     if not SCENARIOS[record.scenario].has_rate:
         latency = _expected_latency(outcome)
@@ -94,11 +95,16 @@ def next_settings(outcome: Outcome) -> dict[str, Mapping[str, float | int]]:
     return {"calibrated": {"target_qps": reached}} if reached is not None and reached > setting.value else {}
 
 
+def _invalid_for_loadgen(outcome: Outcome) -> bool:
+    measured = outcome.record.measured
+    return measured is not None and measured.loadgen is not None and measured.loadgen.valid is False
+
+
 def _expected_latency(outcome: Outcome) -> dict[str, float | int] | None:
     record, measured = outcome.record, outcome.record.measured
     setting = record.settings.get("loadgen.expected_latency_ns")
     told = setting is not None and setting.value is not None and setting.source != "calibrated"
-    if told or not record.steps or measured is None or measured.loadgen is None:
+    if told or not record.is_external or measured is None or measured.loadgen is None:
         return None
     mean = measured.loadgen.latency_ns.get("mean")
     if not mean or (setting is not None and isinstance(setting.value, int) and setting.value <= mean / 2):

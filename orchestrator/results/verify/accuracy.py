@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
@@ -11,6 +12,7 @@ from orchestrator.facts.neutral import one_line
 from orchestrator.facts.strict_json import strict_json
 from orchestrator.host.untrusted import UnreadableFile, opened, require_dense
 from orchestrator.results import loadgen
+from orchestrator.results.accuracy_log import LARGEST, accuracy_log_failure
 from orchestrator.results.figures import read_figures_again
 from orchestrator.results.verify.fault import Fault, lookup, samples_expected
 
@@ -19,23 +21,67 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from orchestrator.results.figures import SaidFigure
 
-_LARGEST_ACCURACY = 2**30
+
+_NO_LIST = "not a list of LoadGen's entries"
 _LARGEST_WHOLE = 2**23
 _LONGEST_ANSWER = 2**24
 _MOST_ANSWERS = 2_000_000
+_LONGEST_CLASS = 64
+"""Hex digits of an answer that is kept: a class has 16, and longer ones are not held to labels."""
 
 
-def accuracy_faults(folder: Path, labels: Path | None, harness: Mapping[str, object]) -> Iterator[Fault]:
-    """The accuracy log holds every sample of the dataset once, and gives the accuracy that was recorded."""
-    entries = _entries(folder)
-    if entries is None:
-        yield Fault(file=loadgen.ACCURACY, message="not a list of LoadGen's entries")
-        return
-    if harness.get("external"):
-        yield from _external_accuracy(entries, folder, harness)
-        return
-    yield from _samples(entries, samples_expected(folder))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedAccuracy:
+    """What was checked of an accuracy test's log, in words, and every fault found."""
+
+    checked: str
+    faults: tuple[Fault, ...]
+
+
+class _NoAccuracyLogError(Exception):
+    """The log cannot be read, or is no list of answers, and why."""
+
+
+class _TooLargeError(Exception):
+    """The log is so large that no answer of it is looked into, and why; nothing says that it is wrong."""
+
+
+def check_accuracy(
+    folder: Path, labels: Path | None, harness: Mapping[str, object], *, external: bool
+) -> CheckedAccuracy:
+    """Whether the accuracy log holds every sample of the dataset once, and gives the accuracy that was recorded.
+
+    ``external`` is whether the record says that somebody else's program ran. Of a log that is too large to be parsed
+    only the number of its samples is checked, and what was checked says so.
+    """
+    faults: list[Fault] = []
+    expected = samples_expected(folder)
+    if external:
+        figures, said = _read_again(folder, harness)
+        faults += said
+        expected = figures[0].samples if figures else None
+    checked = "accuracy" if labels else "number and uniqueness of the accuracy log's samples"
+    try:
+        entries = _entries(folder)
+        if not external:
+            faults += _own_accuracy(entries, expected, harness, labels)
+        elif expected is not None:
+            faults += _samples(entries, expected)
+    except _TooLargeError as error:
+        checked = f"of the accuracy log only how many samples it has ({error}, too large to check)"
+        failure = accuracy_log_failure(folder, expected)
+        faults += [] if failure is None else [Fault(file=loadgen.ACCURACY, message=failure.message)]
+    except _NoAccuracyLogError as error:
+        faults.append(Fault(file=loadgen.ACCURACY, message=str(error)))
+    return CheckedAccuracy(checked=checked, faults=tuple(faults))
+
+
+def _own_accuracy(
+    entries: list[dict[str, object]], expected: object, harness: Mapping[str, object], labels: Path | None
+) -> Iterator[Fault]:
+    yield from _samples(entries, expected)
     claimed = harness.get("accuracy")
     figures = harness.get("accuracies")
     if claimed is None and isinstance(figures, list):
@@ -49,34 +95,48 @@ def accuracy_faults(folder: Path, labels: Path | None, harness: Mapping[str, obj
         yield from _top1(entries, claimed, labels)
 
 
-def _entries(folder: Path) -> list[dict[str, object]] | None:
-    """The answers of the accuracy log; None where it is no list of them.
+def _entries(folder: Path) -> list[dict[str, object]]:
+    """The answers of the accuracy log. Raises `_NoAccuracyLogError` and `_TooLargeError`.
 
-    A large one is read line by line, as LoadGen writes it: what a gigabyte of JSON becomes at once no machine bears.
+    A large one is read line by line, as LoadGen writes it, and only what a class needs is kept of each answer: what a
+    gigabyte of JSON becomes at once no machine bears.
     """
     try:
-        with opened(folder, loadgen.ACCURACY, _LARGEST_ACCURACY) as stream:
+        with opened(folder, loadgen.ACCURACY, LARGEST) as stream:
             require_dense(stream, folder, loadgen.ACCURACY)
             if os.fstat(stream.fileno()).st_size > _LARGEST_WHOLE:
                 return _by_line(stream)
             found = strict_json(stream.read(_LARGEST_WHOLE + 1).decode())
-    except (UnreadableFile, ValueError):
-        return None
-    return found if isinstance(found, list) and all(map(_is_entry, found)) else None
+    except UnreadableFile as error:
+        raise _NoAccuracyLogError(error.reason) from None
+    except ValueError:
+        raise _NoAccuracyLogError(_NO_LIST) from None
+    if not isinstance(found, list) or not all(map(_is_entry, found)):
+        raise _NoAccuracyLogError(_NO_LIST)
+    return found
 
 
-def _by_line(stream: BinaryIO) -> list[dict[str, object]] | None:
-    """Raises ValueError for a line that is none."""
+def _by_line(stream: BinaryIO) -> list[dict[str, object]]:
+    """Raises ValueError for a line that is none, `_TooLargeError` for one that is too long and for too many."""
     found: list[dict[str, object]] = []
     for line in iter(lambda: stream.readline(_LONGEST_ANSWER), b""):
+        if len(line) == _LONGEST_ANSWER and not line.endswith(b"\n"):
+            raise _TooLargeError(f"an answer of more than {_LONGEST_ANSWER:,} bytes")
         text = line.strip().removesuffix(b",")
         if text in {b"[", b"]", b""}:
             continue
         entry = strict_json(text.decode())
-        if not _is_entry(entry) or len(found) >= _MOST_ANSWERS:
-            return None
-        found.append(entry)
+        if not _is_entry(entry):
+            raise ValueError(_NO_LIST)
+        if len(found) >= _MOST_ANSWERS:
+            raise _TooLargeError(f"more than {_MOST_ANSWERS:,} answers")
+        found.append({"qsl_idx": entry["qsl_idx"], "data": _kept(entry.get("data"))})
     return found
+
+
+def _kept(data: object) -> str:
+    """An answer as far as labels need it; ``-``, which is no hex, for one that is no class."""
+    return data if isinstance(data, str) and len(data) <= _LONGEST_CLASS else "-"
 
 
 def _counted_accuracy(entries: list[dict[str, object]], figures: list[object]) -> Iterator[Fault]:
@@ -88,27 +148,24 @@ def _counted_accuracy(entries: list[dict[str, object]], figures: list[object]) -
             yield Fault(file="accuracy.json", message=message)
 
 
-def _external_accuracy(
-    entries: list[dict[str, object]], folder: Path, harness: Mapping[str, object]
-) -> Iterator[Fault]:
-    """What somebody else's script said of the accuracy, read again in its log; its samples are what LoadGen logged."""
+def _read_again(folder: Path, harness: Mapping[str, object]) -> tuple[tuple[SaidFigure, ...], list[Fault]]:
+    """What somebody else's script said of the accuracy, read again in its log, and what was claimed otherwise."""
     try:
         figures = read_figures_again(folder, harness.get("readings"))
     except StepFailed as error:
-        yield Fault(file="harness.json", message=f"accuracy cannot be read again: {error}")
-        return
-    for figure in figures[:1]:
-        yield from _samples(entries, figure.samples)
+        return (), [Fault(file="harness.json", message=f"accuracy cannot be read again: {error}")]
     claimed = harness.get("accuracies")
     said = {str(lookup(one, "metric")): one for one in claimed} if isinstance(claimed, list) else {}
+    faults = []
     for figure in figures:
         claim = said.pop(figure.name, None)
         if claim != figure.document():
             value = lookup(claim, "value")
             message = f"claims {value} as the accuracy `{figure.name}`, the log says {figure.value}"
-            yield Fault(file="harness.json", message=message)
+            faults.append(Fault(file="harness.json", message=message))
     for name in said:
-        yield Fault(file="harness.json", message=f"claims an accuracy `{one_line(name)}` that nothing says")
+        faults.append(Fault(file="harness.json", message=f"claims an accuracy `{one_line(name)}` that nothing says"))
+    return figures, faults
 
 
 def _samples(entries: list[dict[str, object]], expected: object) -> Iterator[Fault]:

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
-from orchestrator.facts.neutral import neutral, one_line
+from orchestrator.facts.neutral import one_line
 from orchestrator.facts.record_file import from_json, parse, seal
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.untrusted import UnreadableFile, hash_file, names_below, read_text
 from orchestrator.results import loadgen
 from orchestrator.results.measure import harness_document, measure
-from orchestrator.results.store import REPORT, SIGNATURE
-from orchestrator.results.verify.accuracy import accuracy_faults
+from orchestrator.results.verify.accuracy import check_accuracy
 from orchestrator.results.verify.fault import Fault, document_of, lookup, samples_expected
-from orchestrator.results.verify.rest import rest_of_files
+from orchestrator.results.verify.rest import not_named, rest_of_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,8 +88,9 @@ def verify(folder: Path, labels: Path | None = None) -> Verification:
             checked.append("every figure of the record against the logs")
             faults += _figures(record, folder, harness)
         if record.mode == "accuracy":
-            faults += accuracy_faults(folder, labels, harness)
-            checked.append("accuracy" if labels else "number and uniqueness of the accuracy log's samples")
+            found = check_accuracy(folder, labels, harness, external=record.is_external)
+            checked.append(found.checked)
+            faults += found.faults
     return Verification(run_id=folder.name, folder=folder, checked=tuple(checked), faults=tuple(faults))
 
 
@@ -128,8 +128,7 @@ def _added(record: RunRecord, folder: Path) -> Iterator[Fault]:
 
     In records before mlorch hashed reports and files whose names begin with a dot, these may come later.
     """
-    ours = {RECORD, REPORT, SIGNATURE, *record.files}
-    names = [name for name in names_below(folder) if name not in ours and neutral(name) not in record.left]
+    names = not_named(record, names_below(folder))
     if record.rest is not None:
         found = rest_of_files(folder, names)
         if found != record.rest:
