@@ -61,7 +61,7 @@ bench: $(if $(ON_HOST),,$(VENV)/.dev engine) ## measure the speed bars of docs/b
 	$(if $(ON_HOST),$(or $(wildcard $(BIN)/python),$(PYTHON)),$(BIN)/python) benchmarks/run.py $(ARGS)
 
 fuzz: $(VENV)/.dev ## feed every reader of foreign files with broken ones, 60 s each; ARGS="--seconds 600 yaml"
-	$(BIN)/python tests/fuzz/run.py $(ARGS)
+	$(BIN)/python tests/fuzz/feed.py $(ARGS)
 
 pictures: $(VENV)/.dev engine ## draw the pictures of README and docs from what mlorch prints; runs a short benchmark
 	$(BIN)/python docs/pictures.py

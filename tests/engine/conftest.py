@@ -22,7 +22,7 @@ from orchestrator.operations.context import Context
 from orchestrator.operations.plan_cache import Selection
 
 ROOT = Path(__file__).parents[2]
-OF_PODMAN = {"test_podman.py", "test_without_root.py"}
+OF_PODMAN = {"test_podman.py", "test_plain_user.py"}
 
 
 def _podman_alone() -> bool:

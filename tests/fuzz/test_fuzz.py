@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from run import CORPUS, corpus_of, fuzz
+from feed import CORPUS, corpus_of, fuzz
 from targets import TARGETS
 
 

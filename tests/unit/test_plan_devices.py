@@ -431,12 +431,18 @@ def test_disks_folders_and_memory_are_never_passed(rights, words):
     ("subsystem", "name", "words"),
     [("misc", "tun", "networks of the host"), ("misc", "vsock", "hypervisor"), ("msr", "msr0", "registers"),
      ("tty", "console", "terminal"), ("input", "event3", "keyboards"), ("misc", "kvm", "virtual machines"),
-     ("mem", "null", "null devices"), ("nvme", "nvme0", "disk")],
+     ("mem", "kmsg", "memory, log"), ("nvme", "nvme0", "disk")],
 )  # fmt: skip
 def test_nodes_of_the_host_itself_are_never_passed_whatever_a_glob_finds(subsystem, name, words):
     with pytest.raises(HostLimitError, match=words) as error:
         planned(site=nodes_with(subsystem=subsystem, name=name))
     assert error.value.slug == "device-kind"
+
+
+def test_a_node_that_leads_nowhere_is_passed_with_a_word():
+    facts = nodes_with(subsystem="mem", name="null", major=1, minor=3)
+    planned(site=facts)
+    assert "of the kernel's `mem`" in doubtful_nodes(target().passthrough, facts)[0]
 
 
 def test_a_node_that_is_not_known_to_be_an_accelerators_is_told_with_its_reason():

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 _MEMORY = frozenset({(1, 1), (1, 2), (1, 4)})
 """Major and minor of /dev/mem, /dev/kmem and /dev/port, whatever name leads to them."""
+_NOBODYS = frozenset({(1, 3), (1, 5), (1, 7)})
+"""/dev/null, /dev/zero and /dev/full, which every container has: they lead nowhere, and are no accelerator's."""
 _OF_THE_HOST = {
-    "mem": "memory and null devices of the kernel", "tty": "a terminal", "vc": "a screen of the console",
+    "mem": "the kernel's memory, log or random numbers", "tty": "a terminal", "vc": "a screen of the console",
     "vtconsole": "the console", "input": "keyboards and mice", "msr": "registers of the processors",
     "cpuid": "registers of the processors", "hidraw": "keyboards and other input", "usb": "a bus of the host",
     "usb_device": "a bus of the host", "usbmon": "a bus of the host", "sound": "a sound card",
@@ -72,6 +74,8 @@ def _kind(node: Node) -> str:
 
 def _of_the_host(node: Node) -> str:
     """What of the host a node leads to; empty where none of that is known."""
+    if (node.major, node.minor) in _NOBODYS:
+        return ""
     if node.subsystem == "misc":
         return _MISC_OF_THE_HOST.get(node.name, "")
     return _OF_THE_HOST.get(node.subsystem, "")

@@ -1,6 +1,6 @@
 """`make fuzz`: every reader for a while; an input that breaks one goes into the corpus and is tried first from then on.
 
-python tests/fuzz/run.py [--seconds 60] [--inputs N] [TARGET …]
+python tests/fuzz/feed.py [--seconds 60] [--inputs N] [TARGET …]
 """
 
 from __future__ import annotations
