@@ -147,7 +147,7 @@ def test_an_interrupted_bundle_leaves_what_was_there(mlorch, bundle, tmp_path):
     out.write_text("an older one")
     process = subprocess.Popen([*mlorch.command, "images", "bundle", *IMAGE, "-o", str(out)], stderr=subprocess.PIPE)
     until = time.monotonic() + 60
-    while not list(tmp_path.glob(".b.tar.*")) and time.monotonic() < until:
+    while not list(tmp_path.glob(".mlorch-bundle-*")) and time.monotonic() < until:
         time.sleep(0.01)
     process.terminate()
     assert process.wait(60) == 130, process.stderr.read()
