@@ -71,7 +71,7 @@ def parse_reference(text: str) -> Reference:
     Raises `UsageError` (`bad-reference`).
     """
     name, at, digest = text.partition("@")
-    host, rest = _host_and_rest(name)
+    host, rest = host_and_rest(name)
     repository, colon, tag = rest.partition(":")
     if at and not _DIGEST.fullmatch(digest):
         raise _bad(text, "its digest is not sha256: and 64 hexadecimal digits")
@@ -86,7 +86,7 @@ def parse_reference(text: str) -> Reference:
     return Reference(host=host, repository=repository, tag=tag, digest=digest)
 
 
-def _host_and_rest(name: str) -> tuple[str, str]:
+def host_and_rest(name: str) -> tuple[str, str]:
     """A first part with a dot or a port, or `localhost`, is a registry; every other name is one of Docker Hub."""
     head, slash, tail = name.partition("/")
     if not slash:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.host.files import file_system
-from orchestrator.host.folders import cache_home
+from orchestrator.host.folders import cache_home, runtime_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,8 +98,8 @@ def sweep_scratch(parent: Path, prefix: str) -> None:
 
 def _bases() -> Iterator[Path]:
     """Where a private folder may lie, best first: the user's own runtime folder, then what is in memory."""
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
-    if runtime.is_absolute() and _is_private(runtime):
+    runtime = runtime_folder(os.environ)
+    if runtime is not None and _is_private(runtime):
         yield runtime
     others = [Path("/run")] if os.geteuid() == 0 else []
     others += [Path("/dev/shm"), Path(tempfile.gettempdir())]  # noqa: S108 (the folder in it is checked)

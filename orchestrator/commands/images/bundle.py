@@ -37,13 +37,11 @@ def bundle(context: Context, console: Console, output: Path, key: Path | None, c
     in a tar, so other tools read its images too.
     """
     from orchestrator.commands.build_view import ConsoleProgress
-    from orchestrator.host.signals import signals_interrupt
     from orchestrator.images.attest.signatures import signer_of
     from orchestrator.operations.images.bundle import bundle
 
     signer = signer_of(key, password)
-    with signals_interrupt():
-        made = bundle(context, chosen, output, ConsoleProgress(console), signer)
+    made = bundle(context, chosen, output, ConsoleProgress(console), signer)
     if console.quiet:
         console.document(made.document())
         return
@@ -70,14 +68,12 @@ def load(file: Path, key: Path | None, recipes: tuple[str, ...], *, as_json: boo
     Recipes of the bundle are taken along only where those of this machine would plan other images.
     """
     from orchestrator.console import Console
-    from orchestrator.host.signals import signals_interrupt
     from orchestrator.images.attest.signatures import verifier_of
     from orchestrator.operations.images.bundle import load
 
     console = Console(quiet=as_json)
     verifier = verifier_of(key)
-    with signals_interrupt():
-        loaded = load(file, console, recipes=recipes, verifier=verifier)
+    loaded = load(file, console, recipes=recipes, verifier=verifier)
     if as_json:
         console.document(loaded)
         return

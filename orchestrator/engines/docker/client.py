@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.docker.contexts import context_tls
+from orchestrator.facts.references import DOCKER_HUB, host_and_rest
 from orchestrator.host.command import run_program
 from orchestrator.host.folders import docker_settings
 from orchestrator.host.scratch import secret_folder
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from python_on_whales import DockerClient
 
-DOCKER_HUB = "docker.io"
 _FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)", re.IGNORECASE | re.MULTILINE)
 _STAGE = re.compile(r"^[ \t]*FROM[ \t].*[ \t]AS[ \t]+(\S+)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _COPIED_FROM = re.compile(r"--(?:from=|mount=\S*\bfrom=)([^\s,]+)")
@@ -97,8 +97,7 @@ def registries_of(dockerfile: str, images: Iterable[str] = ()) -> frozenset[str]
 
 
 def _registry(image: str) -> str:
-    first, slash, _ = image.removeprefix("docker-image://").partition("/")
-    return first if slash and (set(first) & set(".:") or first == "localhost") else DOCKER_HUB
+    return host_and_rest(image.removeprefix("docker-image://"))[0]
 
 
 def _overlay(user: Path, folder: Path, proxies: Mapping[str, str], registries: Collection[str]) -> None:
