@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -74,6 +75,10 @@ class BuildEvent:
     text: str = ""
     current: int = 0
     total: int = 0
+
+
+KILLED = 128 + signal.SIGKILL
+"""The exit status of a container whose program was killed: by the kernel, by the engine or by somebody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from orchestrator.engines.model import KILLED
 from orchestrator.errors import InterruptedRun, MlorchError, StepFailed
 from orchestrator.facts.record import Failure
 from orchestrator.facts.redact import redacted_text
@@ -34,6 +35,15 @@ def container_failure(
         return starved
     if ended.exit_code == 0 and harness.get("status") == "done":
         return None
+    if ended.exit_code == KILLED:
+        limit = record.container.memory or 0
+        return StepFailed(
+            f"{record.run_id}: the harness was killed (status {KILLED}), and the engine does not say by whom",
+            hint=f"mostly it is the kernel, for want of memory{f' (limit {limit / 2**30:.2f} GiB)' if limit else ''}: "
+            f"its own log says so (dmesg); the container's log is in {folder / LOG}",
+            slug="harness-failed",
+            detail=tail(folder / LOG),
+        )
     return StepFailed(
         f"{record.run_id}: the harness ended with status {ended.exit_code}{_own_words(harness)}",
         hint=f"the whole log is in {folder / LOG}",

@@ -204,6 +204,12 @@ def test_out_of_memory_is_said(run_it):
     assert outcome.record.out_of_memory
 
 
+def test_a_harness_that_was_killed_unheard_is_no_harness_that_ended(run_it):
+    error = run_it(FakeEngine(lambda _results, _line: None, exit_code=137)).error
+    assert (error.slug, "was killed (status 137)" in error.message) == ("harness-failed", True)
+    assert "for want of memory (limit 14.40 GiB)" in error.hint
+
+
 def test_a_device_that_is_gone_at_the_start_is_a_failed_run_with_its_reason(run_it, tmp_path):
     def gone(results, on_line):
         raise HostLimitError("the device node /dev/chip0 is gone", hint="see the log", slug="device-gone")

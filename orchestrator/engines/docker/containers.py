@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.engines.containers import ended, lines
 from orchestrator.engines.docker.contexts import context_tls
 from orchestrator.engines.docker.hosts import DEFAULT_SOCKET
+from orchestrator.engines.model import KILLED
 from orchestrator.engines.options import container_options, run_words
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _OF_CONTAINER = frozenset({"name", "user", "environment", "labels", "working_dir"})
 """What the SDK takes beside the host's part of a container's configuration."""
-_KILLED = 128 + 9
 _OOM_PATIENCE_S = 1.0
 
 
@@ -81,7 +81,7 @@ def _last_state(api: docker.APIClient, container: str) -> dict[str, Any]:
     """The state after the end. The engine may hear of the end before it hears of the memory that caused it."""
     state: dict[str, Any] = api.inspect_container(container)["State"]
     until = time.monotonic() + _OOM_PATIENCE_S
-    while state["ExitCode"] == _KILLED and not state.get("OOMKilled") and time.monotonic() < until:
+    while state["ExitCode"] == KILLED and not state.get("OOMKilled") and time.monotonic() < until:
         time.sleep(0.05)
         state = api.inspect_container(container)["State"]
     return state
