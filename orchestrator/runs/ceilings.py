@@ -16,10 +16,10 @@ from orchestrator.errors import MlorchError
 from orchestrator.facts.codec import from_plain, to_plain
 from orchestrator.facts.measured import Ceiling
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.host.clock import moment
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import atomic_write_text
 from orchestrator.results.measure import CEILING, ceiling_of
-from orchestrator.results.store import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
