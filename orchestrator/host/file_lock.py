@@ -1,4 +1,9 @@
-"""One process at a time: locks on files, which the kernel drops when a process ends, however it ends."""
+"""One process at a time: locks on files, which the kernel drops when a process ends, however it ends.
+
+Some file systems have no locks (NFS without its lock service, some of FUSE). Who must be alone there cannot go on: two
+daemons would be started, two processes write one file. Who only saves work by being alone, as what it makes appears
+whole or not at all, says ``needed=False`` and goes on.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +23,56 @@ if TYPE_CHECKING:
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 
 
+class NoLocks(StepFailed):
+    """The file system of a lock file has no locks."""
+
+    slug = "no-locks"
+
+
 @contextmanager
-def locked(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock file `path`, whose folder is made; ``on_wait`` is called where another process has it."""
+def locked(path: Path, *, on_wait: Callable[[], None] | None = None, needed: bool = True) -> Iterator[bool]:
+    """Hold the lock file `path`, whose folder is made; ``on_wait`` is called where another process has it.
+
+    Gives False, and holds nothing, where there are no locks and none is ``needed``; else raises `NoLocks` there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
-        if not try_lock(stream.fileno(), path):
+        try:
+            free = try_lock(stream.fileno(), path)
+        except NoLocks:
+            if needed:
+                raise
+            yield False
+            return
+        if not free:
             if on_wait is not None:
                 on_wait()
             fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+        yield True
+
+
+def lockable(path: Path) -> bool:
+    """Whether the lock file `path` can be locked at all."""
+    with path.open("a") as stream:
+        try:
+            try_lock(stream.fileno(), path)
+        except NoLocks:
+            return False
+    return True
 
 
 @contextmanager
 def locked_if_free(path: Path) -> Iterator[bool]:
-    """Whether nobody else has the lock file `path`; it is ours while the block lasts, and gone after it."""
+    """Whether nobody else has the lock file `path`; it is ours while the block lasts, and gone after it.
+
+    Where there are no locks somebody may have it.
+    """
     with path.open("a") as stream:
-        if not _is_free(stream.fileno(), path):
+        try:
+            free = _is_free(stream.fileno(), path)
+        except NoLocks:
+            free = False
+        if not free:
             yield False
             return
         try:
@@ -56,7 +94,7 @@ def _is_free(descriptor: int, path: Path) -> bool:
 def try_lock(descriptor: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
     """Lock an open file, as ``path`` is called; False where another process has it.
 
-    Raises `StepFailed` [no-locks] where its file system has no locks (NFS without its lock service, some of FUSE).
+    Raises `NoLocks` where its file system has none.
     """
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -65,10 +103,9 @@ def try_lock(descriptor: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        raise StepFailed(
+        raise NoLocks(
             f"{path} cannot be locked: {file_system(path) or 'its file system'} has no locks here ({error.strerror}), "
             "and without them two mlorchs would write the same file",
             hint="set MLORCH_HOME (or XDG_CACHE_HOME and XDG_DATA_HOME) to a folder on a local disk",
-            slug="no-locks",
         ) from None
     return True

@@ -90,7 +90,7 @@ def _unpacked(path: Path, cache: Path) -> Path:
     """The folder where the layout of an archive lies unpacked, by the hash of the archive's bytes."""
     name = sha256_file(path)
     folder = cache / "oci" / name
-    with locked(cache / "locks" / f"oci-{name}.lock"):
+    with locked(cache / "locks" / f"oci-{name}.lock", needed=False):
         if not folder.is_dir():
             with opened(path, packed=True) as archive:
                 _unpack(archive, folder)
@@ -117,4 +117,8 @@ def _unpack(archive: Archive, out: Path) -> None:
                 found = archive.read_through(name, stream)
             if name.startswith(BLOBS) and name != BLOBS + found:
                 raise broken(archive.path, f"`{name}` is not what its name says")
-        folder.rename(out)
+        try:
+            folder.rename(out)
+        except OSError:
+            if not out.is_dir():  # else another made it meanwhile, of the same bytes
+                raise

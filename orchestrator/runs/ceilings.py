@@ -65,7 +65,7 @@ class Ceilings:
 
     def _add(self, key: str, found: Ceiling) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(self.path.with_suffix(".lock")):
+        with locked(self.path.with_suffix(".lock"), needed=False):
             known = {**self._load(), key: found}
             entries = {each: to_plain(known[each]) for each in sorted(known)}
             atomic_write_text(
