@@ -103,6 +103,23 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
         assert all((path / "new").exists() for path in theirs), "a name like the bundle's is anybody's"
 
 
+def test_of_two_bundles_to_one_name_at_once_the_later_one_stays_whole_and_says_so(tmp_path):
+    said, other = [], plan("other")
+
+    def say(line):
+        if line == "saving the images":
+            bundle(tmp_path, other)  # somebody else is quicker
+        said.append(line)
+
+    path = bundle(tmp_path, say=say)
+    assert reading(path).plans[0].image == plan().image
+    assert f"another command wrote {path} meanwhile; it is replaced" in said
+    said.clear()
+    bundle(tmp_path, say=said.append)
+    assert not [line for line in said if "meanwhile" in line]
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_no_folder_is_made_unasked(tmp_path):
     with pytest.raises(UsageError) as caught:
         writing.write(tmp_path / "no/such/b.tar", None, FakeEngine({}))
