@@ -36,6 +36,7 @@ _GLIBC = 36
 _TIMEOUT_S = 600
 _LARGEST_REPORT = 64 << 20
 _SHA256 = re.compile("[0-9a-f]{64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PINNABLE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+!-]*[A-Za-z0-9])?")
 # A page without end would fill the memory of pip, which reads it whole, and a wheel without end the disk.
 _BOUNDED_PIP = """
@@ -80,7 +81,9 @@ def python_pins(
                 slug="pip-failed",
                 detail=last_words(done.stderr),
             )
-        return _wheels(read_text(folder, report.name, _LARGEST_REPORT), _asked(site))
+        found = _wheels(read_text(folder, report.name, _LARGEST_REPORT), _asked(site))
+        _require_all(requirements, found, _asked(site))
+        return found
 
 
 def _asked(site: SiteConfig) -> str:
@@ -106,6 +109,18 @@ def _wheels(report: str, asked: str) -> tuple[Wheel, ...]:
         ) from None
 
 
+def _require_all(requirements: Sequence[str], found: Sequence[Wheel], asked: str) -> None:
+    """Raise `AssetError` [bad-index] where a distribution that was asked for came under another name."""
+    names = {normalised(match[0]) for text in requirements if (match := _NAME.match(text))}
+    missing = sorted(names - {wheel.name for wheel in found})
+    if missing:
+        raise AssetError(
+            f"{asked} has files for {', '.join(missing)} that are other distributions by their own words",
+            hint="a project that was renamed, or one in another's place: look at it before you pin it",
+            slug="bad-index",
+        )
+
+
 def _wheel(item: Mapping[str, Any]) -> Wheel:
     metadata, archive = item["metadata"], item["download_info"]["archive_info"]
     name, version = normalised(str(metadata["name"])), str(metadata["version"])
@@ -115,6 +130,8 @@ def _wheel(item: Mapping[str, Any]) -> Wheel:
         hashes = {algorithm: digest}
     if not _PINNABLE.fullmatch(name) or not _PINNABLE.fullmatch(version):
         raise ValueError(f"`{name}` `{version}` is no name and version")
+    if item.get("is_yanked"):
+        raise ValueError(f"its authors have withdrawn {name} {version} (yanked); ask for another version")
     if not _SHA256.fullmatch(str(hashes.get("sha256"))):
         raise ValueError(f"it gives no sha256 for {name} {version}")
     return Wheel(name=name, version=version, sha256=(hashes["sha256"],))
