@@ -228,15 +228,16 @@ def test_a_trickle_is_stopped():
 
 
 @contextmanager
-def trickling(beginning: bytes):
-    """A server that greets whoever comes with ``beginning`` and then a byte now and then, without end; its port."""
+def trickling(*answers: bytes):
+    """A server that answers so, one for each message, and then with a byte now and then, without end; its port."""
     over = threading.Event()
     listening = socket.create_server(("127.0.0.1", 0))
 
     def greet(sock):
         with sock, contextlib.suppress(OSError):
-            sock.recv(10_000)
-            sock.sendall(beginning)
+            for each in answers:
+                sock.recv(10_000)
+                sock.sendall(each)
             while not over.wait(0.05):
                 sock.sendall(b"x")
 
@@ -255,18 +256,18 @@ def trickling(beginning: bytes):
 
 
 @pytest.mark.parametrize(
-    ("by_proxy", "beginning"),
+    ("by_proxy", "answers"),
     [
-        (True, b"HTTP/1.1 200 "),
-        (True, b"HTTP/1.1 200 OK\r\nX-Long: "),
-        (True, b"HTTP/1.1 200 OK\r\n\r\n\x16\x03\x03\x3f\xff"),
-        (False, b"\x16\x03\x03\x3f\xff"),
+        (True, [b"HTTP/1.1 200 "]),
+        (True, [b"HTTP/1.1 200 OK\r\nX-Long: "]),
+        (True, [b"HTTP/1.1 200 OK\r\n\r\n", b"\x16\x03\x03\x3f\xff"]),
+        (False, [b"\x16\x03\x03\x3f\xff"]),
     ],
     ids=["a proxy's status", "a proxy's head", "TLS behind a proxy", "TLS"],
 )
-def test_no_greeting_is_without_end(by_proxy, beginning):
+def test_no_greeting_is_without_end(by_proxy, answers):
     """Each byte comes in time, so that no silence is ever too long."""
-    with trickling(beginning) as port:
+    with trickling(*answers) as port:
         proxies = {"https_proxy": f"http://127.0.0.1:{port}"} if by_proxy else {}
         own = client(proxies=proxies, connect_s=0.3, idle_s=0.3)
         began = time.monotonic()
