@@ -37,18 +37,18 @@ def locked(path: Path, *, on_wait: Callable[[], None] | None = None, needed: boo
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
+        has_locks = True
         try:
             free = try_lock(stream.fileno(), path)
         except NoLocks:
             if needed:
                 raise
-            yield False
-            return
+            has_locks, free = False, True
         if not free:
             if on_wait is not None:
                 on_wait()
             fcntl.flock(stream, fcntl.LOCK_EX)
-        yield True
+        yield has_locks
 
 
 def lockable(path: Path) -> bool:

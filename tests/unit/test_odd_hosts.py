@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from deb_parts import quick_client
 from other_user import python, python_path, why_not
 from results_parts import add_run
 from test_host import two_sockets
@@ -213,7 +214,7 @@ def test_without_locks_what_appears_whole_is_made_all_the_same(monkeypatch, tmp_
     content = tmp_path / "content"
     content.write_bytes(b"x")
     wanted = Wanted(name="x", sha256=hashlib.sha256(b"x").hexdigest(), size=1, urls=(content.as_uri(),))
-    downloads = Downloads(tmp_path / "cache", None)
+    downloads = Downloads(tmp_path / "cache", quick_client())
     other = downloads.path(wanted.sha256).with_suffix(".part")
     other.parent.mkdir(parents=True)
     other.write_bytes(b"another process is at it")
