@@ -87,10 +87,9 @@ def file_hashes(package: str, where: Indexes, read: Read) -> Iterator[tuple[str,
     for page in _pages(package, where, read):
         for item in page.files():
             hashes, size = item.get("hashes"), item.get("size")
-            sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
-            known = isinstance(sha256, str) and _SHA256.fullmatch(sha256)
-            if known and type(size) is int and 0 < size <= LARGEST_DOWNLOAD:
-                yield item["filename"], sha256, size
+            sha256 = str(hashes.get("sha256")) if isinstance(hashes, dict) else ""
+            if _SHA256.fullmatch(sha256) and type(size) is int and 0 < size <= LARGEST_DOWNLOAD:
+                yield str(item["filename"]), sha256, size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

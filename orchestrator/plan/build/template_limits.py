@@ -90,7 +90,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         self.filters = {}
         self.add_filters(given)
         self.filters |= {"_items": self._items, "_text": self._text, "_read": self._read, "_scalar": _scalar}
-        self.tests = {name: self._charged(one) for name, one in self.tests.items()}
+        self.tests = {name: self._charged(one) for name, one in dict[str, Any](self.tests).items()}
 
     def add_filters(self, filters: dict[str, Callable[..., Any]]) -> None:
         """Filters, each with its result counted."""
@@ -185,9 +185,9 @@ class Bounded(ImmutableSandboxedEnvironment):
         if name in _BY_BOTH and args and isinstance(args[0], str):
             self.budget.spend(0, len(str(text)) * len(args[0]))
 
-    def _charged(self, test: Callable[..., bool]) -> Callable[..., bool]:
+    def _charged(self, test: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(test)
-        def charged(*args: Any, **named: Any) -> bool:
+        def charged(*args: Any, **named: Any) -> Any:
             self.budget.spend(1)
             self._charge(*args, *named.values())
             return test(*args, **named)
