@@ -26,8 +26,6 @@ _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVA
 class NoLocks(StepFailed):
     """The file system of a lock file has no locks."""
 
-    slug = "no-locks"
-
 
 @contextmanager
 def locked(path: Path, *, on_wait: Callable[[], None] | None = None, needed: bool = True) -> Iterator[bool]:
@@ -107,5 +105,6 @@ def try_lock(descriptor: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
             f"{path} cannot be locked: {file_system(path) or 'its file system'} has no locks here ({error.strerror}), "
             "and without them two mlorchs would write the same file",
             hint="set MLORCH_HOME (or XDG_CACHE_HOME and XDG_DATA_HOME) to a folder on a local disk",
+            slug="no-locks",
         ) from None
     return True
