@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.host.file_lock import NoLocks, try_lock
+from orchestrator.errors import NoLocksError
+from orchestrator.host.file_lock import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +45,7 @@ def hold(tree: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            with contextlib.suppress(NoLocks):  # then nobody can prune it either: see `free`
+            with contextlib.suppress(NoLocksError):  # then nobody can prune it either: see `free`
                 if not try_lock(descriptor, path, fcntl.LOCK_SH):
                     fcntl.flock(descriptor, fcntl.LOCK_SH)
         except BaseException:
@@ -87,7 +88,7 @@ def unused(tree: Path) -> AbstractContextManager[bool]:
 def free(path: Path) -> Iterator[bool]:
     """Whether nobody has the lock file ``path``; it is ours while the block lasts. The file stays.
 
-    Raises `NoLocks` where nobody can say.
+    Raises `NoLocksError` where nobody can say.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:

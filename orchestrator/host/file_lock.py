@@ -13,7 +13,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import StepFailed
+from orchestrator.errors import NoLocksError
 from orchestrator.host.files import file_system
 
 if TYPE_CHECKING:
@@ -23,22 +23,18 @@ if TYPE_CHECKING:
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 
 
-class NoLocks(StepFailed):
-    """The file system of a lock file has no locks."""
-
-
 @contextmanager
 def locked(path: Path, *, on_wait: Callable[[], None] | None = None, needed: bool = True) -> Iterator[bool]:
     """Hold the lock file `path`, whose folder is made; ``on_wait`` is called where another process has it.
 
-    Gives False, and holds nothing, where there are no locks and none is ``needed``; else raises `NoLocks` there.
+    Gives False, and holds nothing, where there are no locks and none is ``needed``; else raises `NoLocksError` there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
         has_locks = True
         try:
             free = try_lock(stream.fileno(), path)
-        except NoLocks:
+        except NoLocksError:
             if needed:
                 raise
             has_locks, free = False, True
@@ -54,7 +50,7 @@ def lockable(path: Path) -> bool:
     with path.open("a") as stream:
         try:
             try_lock(stream.fileno(), path)
-        except NoLocks:
+        except NoLocksError:
             return False
     return True
 
@@ -68,7 +64,7 @@ def locked_if_free(path: Path) -> Iterator[bool]:
     with path.open("a") as stream:
         try:
             free = _is_free(stream.fileno(), path)
-        except NoLocks:
+        except NoLocksError:
             free = False
         if not free:
             yield False
@@ -92,7 +88,7 @@ def _is_free(descriptor: int, path: Path) -> bool:
 def try_lock(descriptor: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
     """Lock an open file, as ``path`` is called; False where another process has it.
 
-    Raises `NoLocks` where its file system has none.
+    Raises `NoLocksError` where its file system has none.
     """
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -101,10 +97,9 @@ def try_lock(descriptor: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        raise NoLocks(
+        raise NoLocksError(
             f"{path} cannot be locked: {file_system(path) or 'its file system'} has no locks here ({error.strerror}), "
             "and without them two mlorchs would write the same file",
             hint="set MLORCH_HOME (or XDG_CACHE_HOME and XDG_DATA_HOME) to a folder on a local disk",
-            slug="no-locks",
         ) from None
     return True
