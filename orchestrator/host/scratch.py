@@ -5,9 +5,9 @@ same lock for every user and every pid namespace of this machine: no process has
 
 Two machines may share the place: a cache in a home on NFS, a bundle on a shared disk. NFS keeps a lock on a folder
 local to each client, and a lock on a file in it would need its lock service, which is often off. So the name of a
-folder says which boot of which kernel made it, and only the lock of this very boot is believed. One of another boot is
-another machine's, or was left here before a restart: nothing tells them apart, so it stays until nothing that uses
-such a folder can still run.
+folder says which boot of which kernel made it, and on a file system that may be shared only the lock of this very boot
+is believed. There one of another boot is another machine's, or was left here before a restart: nothing tells them
+apart, so it stays until nothing that uses such a folder can still run.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 UNPROVED_S = 7 * 24 * 3600
-"""Seconds after which a folder is left whose lock says nothing: another boot's, or on a file system without locks.
+"""Seconds after which a folder is left whose lock says nothing: another machine's, or where there are no locks.
 
 Whatever uses one (a build, a push, a run with an endpoint's key) is over by then.
 """
+_OF_ONE_MACHINE = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"})
+"""File systems that no two machines have at once: whose lock nobody has there is left."""
 _BOOT = 8
 """Characters of the boot's id in a name; two machines of one home hardly ever share them."""
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -103,7 +105,8 @@ def sweep_scratch(parent: Path, prefix: str) -> None:
         with contextlib.suppress(OSError):
             descriptor = os.open(path, _FLAGS)
             try:
-                if _is_abandoned(descriptor, here=path.name.startswith(ours)):
+                here = path.name.startswith(ours) or file_system(parent) in _OF_ONE_MACHINE
+                if _is_abandoned(descriptor, here=here):
                     shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(descriptor)
@@ -171,7 +174,7 @@ def _of_this_boot(prefix: str) -> str:
 
 
 def _is_abandoned(descriptor: int, *, here: bool) -> bool:
-    """Whether a killed process left the open folder; ``here`` says that it was one of this boot of this machine."""
+    """Whether a killed process left the open folder; ``here`` says that all who could have it are on this machine."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
