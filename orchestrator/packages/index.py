@@ -102,7 +102,7 @@ class _Page:
     media: str
 
     def files(self) -> list[dict[str, Any]]:
-        """The entries of a JSON page (PEP 691) that name a file and its address."""
+        """The entries of a JSON page (PEP 691) that name a file."""
         if "json" not in self.media:
             return []
         try:
@@ -112,12 +112,14 @@ class _Page:
         files = document.get("files") if isinstance(document, dict) else None
         if not isinstance(files, list):
             raise self._bad("it has no list `files`")
-        return [one for one in files if isinstance(one, dict) and _is_text(one, "filename") and _is_text(one, "url")]
+        return [one for one in files if isinstance(one, dict) and isinstance(one.get("filename"), str)]
 
     def entries(self) -> Iterator[tuple[str, str]]:
         """(file name, address) of every file, JSON or HTML (PEP 503)."""
         if "json" in self.media:
-            yield from ((one["filename"], one["url"].partition("#")[0]) for one in self.files())
+            for one in self.files():
+                if isinstance(one.get("url"), str):
+                    yield one["filename"], one["url"].partition("#")[0]
             return
         parser = _Links()
         parser.feed(self.body.decode("utf-8", errors="replace"))  # `close` would try what is cut off for hours
@@ -154,10 +156,6 @@ def _pages(package: str, where: Indexes, read: Read) -> Iterator[_Page]:
         except FileNotFoundError:
             continue
         yield _Page(package=package, url=url, body=body, media=media)
-
-
-def _is_text(item: dict[str, Any], key: str) -> bool:
-    return isinstance(item.get(key), str)
 
 
 def _seen_from(page: str, href: str) -> str:
