@@ -137,7 +137,11 @@ def _report(error: MlorchError, *, as_json: bool, debug: bool) -> int:
 
 
 def _of_the_machine(error: OSError) -> StepFailed:
+    from orchestrator.host.folders import way_out
+
     place = f"{error.filename}: " if error.filename else ""
+    if way := way_out(error):
+        return StepFailed(f"{place}{error.strerror}", hint=way, slug="read-only").with_traceback(error.__traceback__)
     hint = "check that the place exists, may be written and has space"
     if isinstance(error, PermissionError):
         hint += "; where HOME or XDG_* are another user's, set MLORCH_HOME to a folder of yours"

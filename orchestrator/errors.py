@@ -92,6 +92,12 @@ class RegistryError(StepFailed):
     slug = "registry"
 
 
+class NoLocksError(StepFailed):
+    """A file system has no locks, and somebody has to be alone there."""
+
+    slug = "no-locks"
+
+
 class UsageError(MlorchError):
     """The command line asks for something that does not exist or does not fit."""
 

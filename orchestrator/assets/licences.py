@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import tarfile
 import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.sources import source_name
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.sources import AssetSource
 
 _LARGEST_LICENCE = 1 << 20
+_LOOKED_THROUGH = 2 << 30
+"""Bytes that a packed archive may unpack to when a text is looked for in it."""
+_UNREADABLE = (
+    OSError,
+    KeyError,
+    ValueError,
+    RuntimeError,  # an encrypted member, an unknown compression, headers about headers
+    EOFError,
+    OverflowError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    zlib.error,
+)
 
 
 def licence_text(source: AssetSource, path: Path | None) -> str:
@@ -39,7 +54,7 @@ def licence_text(source: AssetSource, path: Path | None) -> str:
         return text
     try:
         body = _member(path, source.licence.file)
-    except (OSError, KeyError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError) as error:
+    except _UNREADABLE as error:
         raise AssetError(f"{what} holds no licence text `{source.licence.file}`", slug="licence-missing") from error
     return f"{text}\n{body.decode('utf-8', errors='replace')}"
 
@@ -55,15 +70,22 @@ def _member(path: Path, name: str) -> bytes:
         with zipfile.ZipFile(path) as wheel, wheel.open(name) as stream:
             return stream.read(_LARGEST_LICENCE)
     if path.suffix == ".deb":
+        from debian.arfile import ArError
         from debian.debfile import DebFile
 
-        with DebFile(filename=str(path)) as package, package.data.tgz() as members:
-            return _tar_member(members, f"./{name}")
+        try:
+            with DebFile(filename=str(path)) as package, package.data.tgz() as members:
+                return _tar_member(members, f"./{name}")
+        except ArError as error:
+            raise tarfile.ReadError(str(error)) from None
     with tarfile.open(path) as archive:
         return _tar_member(archive, name)
 
 
 def _tar_member(archive: tarfile.TarFile, name: str) -> bytes:
+    for member in archive:  # each before the next is unpacked to
+        if member.offset_data + member.size > _LOOKED_THROUGH:
+            raise tarfile.ReadError(f"it unpacks to more than {_LOOKED_THROUGH:,} bytes")
     stream = archive.extractfile(archive.getmember(name))
     if stream is None:
         raise KeyError(name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.assets.store import read_downloads, read_recipes
 from orchestrator.assets.use import free, unused
+from orchestrator.errors import NoLocksError
 from orchestrator.host.left_behind import discard
 from orchestrator.packages.download import download_path
 
@@ -69,7 +70,7 @@ def remove_unfinished(root: Path) -> None:
     """
     for unfinished in sorted(root.glob("*/.*.new")):
         key = unfinished.name.split(".")[1]
-        with contextlib.suppress(OSError), free(unfinished.with_name(f"{key}.lock")) as ours:
+        with contextlib.suppress(OSError, NoLocksError), free(unfinished.with_name(f"{key}.lock")) as ours:
             if ours:
                 discard(unfinished)
 

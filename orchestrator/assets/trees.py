@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import AssetError
 from orchestrator.facts.neutral import neutral
-from orchestrator.host.file_lock import locked
+from orchestrator.host.file_lock import lockable, locked
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
 from orchestrator.host.left_behind import discard
 from orchestrator.host.untrusted import UnreadableFile, hash_file, read_text
@@ -120,9 +120,13 @@ def is_kept(path: Path) -> bool:
 
 @contextmanager
 def alone(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """While this is held, no other process makes the tree at ``path``."""
-    with locked(path.with_name(f"{path.name}.lock"), on_wait=on_wait):
+    """While this is held, no other process makes the tree at ``path``; without locks two may, and one is kept."""
+    with locked(_lock(path), on_wait=on_wait, needed=False):
         yield
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
 
 
 @contextmanager
@@ -138,7 +142,9 @@ def making(
     Raises:
         WriteFailed: no space, no rights; nothing is left behind.
     """
-    for abandoned in path.parent.glob(f".{path.name}.*.new"):  # of a process that was killed: we are alone here
+    unfinished = list(path.parent.glob(f".{path.name}.*.new"))
+    # They are of processes that were killed, as we are alone here; without locks one may be at work.
+    for abandoned in unfinished if unfinished and lockable(_lock(path)) else ():
         with contextlib.suppress(OSError):
             discard(abandoned)
     # A name of its own: a container of the killed one may still write into the old folder.
@@ -148,9 +154,10 @@ def making(
             (folder / part).mkdir(parents=True)
         yield folder
         _take(folder, wanted, check)
-        if path.exists():
-            set_aside(path, quarantine, wrong_files(path))
-        folder.replace(path)
+        if find_tree(path) is None:  # else another made it meanwhile, where there are no locks
+            if path.exists():
+                set_aside(path, quarantine, wrong_files(path))
+            folder.replace(path)
     except WriteFailed:
         raise
     except OSError as error:

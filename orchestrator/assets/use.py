@@ -5,6 +5,7 @@ A run holds its model and data set to its end; `mlorch assets prune` removes not
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import NoLocksError
 from orchestrator.host.file_lock import try_lock
 
 if TYPE_CHECKING:
@@ -43,8 +45,9 @@ def hold(tree: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            if not try_lock(descriptor, path, fcntl.LOCK_SH):
-                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            with contextlib.suppress(NoLocksError):  # then nobody can prune it either: see `free`
+                if not try_lock(descriptor, path, fcntl.LOCK_SH):
+                    fcntl.flock(descriptor, fcntl.LOCK_SH)
         except BaseException:
             os.close(descriptor)
             raise
@@ -83,7 +86,10 @@ def unused(tree: Path) -> AbstractContextManager[bool]:
 
 @contextmanager
 def free(path: Path) -> Iterator[bool]:
-    """Whether nobody has the lock file ``path``; it is ours while the block lasts. The file stays."""
+    """Whether nobody has the lock file ``path``; it is ours while the block lasts. The file stays.
+
+    Raises `NoLocksError` where nobody can say.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         yield try_lock(descriptor, path)

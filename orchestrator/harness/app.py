@@ -254,7 +254,7 @@ def _progress(settings: Settings, chosen: Effective, pool: Tally) -> Progress:
     done = pool.done
     if not pool.first_query_ns:
         return done, None, None
-    elapsed = (time.time_ns() - pool.first_query_ns) / 1e9
+    elapsed = pool.seconds
     total = None
     if settings.mode == "accuracy":
         total = settings.dataset.samples

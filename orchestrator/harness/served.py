@@ -262,7 +262,7 @@ class ServedSystem:
         """Called by LoadGen; returns at once."""
         pool, arrived = self.pool, time.perf_counter_ns()
         if not pool.first_query_ns:
-            pool.first_query_ns = time.time_ns()
+            pool.begin()
         pool.issued += len(ids)
         if pool.error is not None:
             time.sleep(FAILED_QUERY_SECONDS)

@@ -90,7 +90,7 @@ class StreamSystem:
         """Called by LoadGen; returns at once."""
         arrived = time.perf_counter_ns()
         if not self.pool.first_query_ns:
-            self.pool.first_query_ns = time.time_ns()
+            self.pool.begin()
         self.pool.issued += len(ids)
         for sample, index in zip(ids, indexes, strict=True):
             with self._lock:

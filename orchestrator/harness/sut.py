@@ -43,11 +43,21 @@ class Tally:
         self._lock = threading.Lock()
         self.error: BaseException | None = None
         self.first_query_ns = 0
+        self._first_query_at = 0.0
         self.issued = 0
 
     @property
     def done(self) -> int:
         return sum(self._done)
+
+    def begin(self) -> None:
+        """The first query is here."""
+        self._first_query_at, self.first_query_ns = time.perf_counter(), time.time_ns()
+
+    @property
+    def seconds(self) -> float:
+        """Since the first query, whatever the wall clock was set to meanwhile."""
+        return time.perf_counter() - self._first_query_at if self.first_query_ns else 0.0
 
     def note(self, error: BaseException) -> None:
         """Remember a failure; the first one is reported."""
@@ -152,7 +162,7 @@ class Direct:
     def _start(self) -> None:
         """In LoadGen's issuing thread, after its other threads exist: those stay free."""
         self._started = True
-        self.pool.first_query_ns = time.time_ns()
+        self.pool.begin()
         self._team.pin()
 
     def start(self) -> None:
@@ -188,7 +198,7 @@ class Queued:
         pool, put, size = self.pool, self._queue.put, self._item
         arrived = time.perf_counter_ns()
         if not pool.first_query_ns:
-            pool.first_query_ns = time.time_ns()
+            pool.begin()
         pool.issued += len(ids)
         if len(ids) <= size:
             put((ids, indexes, [arrived]))

@@ -1,4 +1,9 @@
-"""One process at a time: locks on files, which the kernel drops when a process ends, however it ends."""
+"""One process at a time: locks on files, which the kernel drops when a process ends, however it ends.
+
+Some file systems have no locks (NFS without its lock service, some of FUSE). Who must be alone there cannot go on: two
+daemons would be started, two processes write one file. Who only saves work by being alone, as what it makes appears
+whole or not at all, says ``needed=False`` and goes on.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import StepFailed
+from orchestrator.errors import NoLocksError
 from orchestrator.host.files import file_system
 
 if TYPE_CHECKING:
@@ -19,22 +24,49 @@ _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVA
 
 
 @contextmanager
-def locked(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock file `path`, whose folder is made; ``on_wait`` is called where another process has it."""
+def locked(path: Path, *, on_wait: Callable[[], None] | None = None, needed: bool = True) -> Iterator[bool]:
+    """Hold the lock file `path`, whose folder is made; ``on_wait`` is called where another process has it.
+
+    Gives False, and holds nothing, where there are no locks and none is ``needed``; else raises `NoLocksError` there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
-        if not try_lock(stream.fileno(), path):
+        has_locks = True
+        try:
+            free = try_lock(stream.fileno(), path)
+        except NoLocksError:
+            if needed:
+                raise
+            has_locks, free = False, True
+        if not free:
             if on_wait is not None:
                 on_wait()
             fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+        yield has_locks
+
+
+def lockable(path: Path) -> bool:
+    """Whether the lock file `path` can be locked at all."""
+    with path.open("a") as stream:
+        try:
+            try_lock(stream.fileno(), path)
+        except NoLocksError:
+            return False
+    return True
 
 
 @contextmanager
 def locked_if_free(path: Path) -> Iterator[bool]:
-    """Whether nobody else has the lock file `path`; it is ours while the block lasts, and gone after it."""
+    """Whether nobody else has the lock file `path`; it is ours while the block lasts, and gone after it.
+
+    Where there are no locks somebody may have it.
+    """
     with path.open("a") as stream:
-        if not _is_free(stream.fileno(), path):
+        try:
+            free = _is_free(stream.fileno(), path)
+        except NoLocksError:
+            free = False
+        if not free:
             yield False
             return
         try:
@@ -56,7 +88,7 @@ def _is_free(descriptor: int, path: Path) -> bool:
 def try_lock(descriptor: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
     """Lock an open file, as ``path`` is called; False where another process has it.
 
-    Raises `StepFailed` [no-locks] where its file system has no locks (NFS without its lock service, some of FUSE).
+    Raises `NoLocksError` where its file system has none.
     """
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -65,10 +97,9 @@ def try_lock(descriptor: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        raise StepFailed(
+        raise NoLocksError(
             f"{path} cannot be locked: {file_system(path) or 'its file system'} has no locks here ({error.strerror}), "
             "and without them two mlorchs would write the same file",
             hint="set MLORCH_HOME (or XDG_CACHE_HOME and XDG_DATA_HOME) to a folder on a local disk",
-            slug="no-locks",
         ) from None
     return True

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from orchestrator.errors import StepFailed, UsageError
+from orchestrator.host.folders import way_out
 
 _BLOCK = 1 << 20
 
@@ -111,6 +112,8 @@ def write_failure(path: Path | str, exc: OSError) -> WriteFailed:
     hint = "Check the folder's permissions and that its file system is writable."
     if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
         hint = "Free some space or choose another folder (-o); what was there before is unchanged."
+    elif way := way_out(exc):
+        hint = way
     elif exc.errno == errno.ENOENT:
         hint = "The folder does not exist; it is not made unasked."
     return WriteFailed(f"cannot write {path}: {exc.strerror or exc}", hint=hint)

@@ -5,6 +5,7 @@ MLORCH_HOME puts both below one folder; otherwise the XDG base directories count
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,22 @@ def runtime_folder(env: Mapping[str, str]) -> Path | None:
     except OSError:
         pass
     return None
+
+
+def way_out(error: OSError) -> str:
+    """What to set where mlorch may not write into one of its own folders; empty where it is another fault."""
+    if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM} or not error.filename:
+        return ""
+    try:
+        place, own = Path(os.fsdecode(error.filename)).absolute(), (cache_home(), data_home())
+    except (UsageError, TypeError):
+        return ""
+    if not any(place.is_relative_to(one) or one.is_relative_to(place) for one in own):
+        return ""
+    return (
+        "mlorch keeps downloads, plans and engines there: set MLORCH_HOME (or XDG_CACHE_HOME and XDG_DATA_HOME) to a "
+        "folder of yours that may be written"
+    )
 
 
 def _below(part: str, variable: str, below_home: str) -> Path:

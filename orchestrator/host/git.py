@@ -23,6 +23,7 @@ from orchestrator.facts.redact import redacted_text
 from orchestrator.host.command import NOT_FOUND, TIMED_OUT, run_program
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
+from orchestrator.host.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -158,9 +159,8 @@ def _cached(wanted: _Wanted, cache: Path, mirrors: Mapping[str, str]) -> Path:
     kept = wanted.folder(cache)
     if kept.is_dir() and _note_of(kept).is_file():
         return kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent) as scratch:
-        tree = Path(scratch) / "tree"
+    with scratch_folder(kept.parent, ".fetch-") as scratch:
+        tree = scratch / "tree"
         source = mirrored(wanted.url, mirrors)
         with _naming_the_mirror(wanted.url, mirrors):
             if source.startswith("/"):
@@ -168,7 +168,7 @@ def _cached(wanted: _Wanted, cache: Path, mirrors: Mapping[str, str]) -> Path:
             else:
                 _from_remote(source, wanted, tree)
         if kept.is_dir() and not _note_of(kept).is_file():
-            kept.rename(Path(scratch) / "unknown")
+            kept.rename(scratch / "unknown")
         atomic_write_text(_note_of(kept), _tree_sha256(tree), overwrite=True)
         try:
             tree.rename(kept)
@@ -280,8 +280,8 @@ def _copied_unchanged(wanted: _Wanted, out: Path, mirrors: Mapping[str, str]) ->
     if _note_of(cached).read_text(encoding="ascii") == _tree_sha256(out):
         return True
     shutil.rmtree(out)
-    with tempfile.TemporaryDirectory(prefix=".changed-", dir=cached.parent) as scratch:
-        cached.rename(Path(scratch) / "tree")
+    with scratch_folder(cached.parent, ".fetch-") as scratch:
+        cached.rename(scratch / "tree")
     return False
 
 

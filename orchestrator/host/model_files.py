@@ -51,7 +51,7 @@ def look(folder: Path, name: str) -> FileFacts | FileFault:
     except NotOnnxError as error:
         message = f"`{name}` is no ONNX model: {error}"
         return FileFault(slug="not-onnx", message=message, hint="export the model to ONNX, and name that file")
-    if same and time.time_ns() - state[2] > _SETTLED_NS:
+    if same and abs(time.time_ns() - state[2]) > _SETTLED_NS:  # the clock may have been set back since
         _remember(place, state, found)
     return found
 

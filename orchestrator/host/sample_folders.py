@@ -31,7 +31,7 @@ _LABELS = "labels.npy"
 _LONGEST_LIST = 256 << 20
 _MODELS = ("onnx/model.onnx", "model.onnx")
 _CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
-_LINE = re.compile(r"(\S.*?)\s+(\d{1,9})\s*")
+_LABEL = re.compile("[0-9]{1,9}")
 
 
 class _Unfit(Exception):
@@ -114,13 +114,13 @@ def _listed(place: Path, files: set[str]) -> SampleFacts:
     lines = [line for line in read_text(place, VAL_MAP, _LONGEST_LIST).splitlines() if line.strip()]
     labels, arrays = [], 0
     for number, line in enumerate(lines, start=1):
-        match = _LINE.fullmatch(line)
-        if match is None:
+        named, label = _name_and_label(line)
+        if not _LABEL.fullmatch(label):
             raise _Unfit(f"has a line {number} of {VAL_MAP} that is not `NAME LABEL`", "a label is a number from 0")
-        name = match[1] if "." in match[1] else f"{match[1]}.npy"
+        name = named if "." in named else f"{named}.npy"
         if name not in files and not _is_below(place, name):
             raise _Unfit(f"has no `{name[:80]}`, which line {number} of {VAL_MAP} names", "copy it there")
-        labels.append(int(match[2]))
+        labels.append(int(label))
         arrays += name.endswith(".npy")
     if not lines or arrays not in {0, len(lines)}:
         raise _Unfit(f"has a {VAL_MAP} that names no files, or photos and arrays", "name photos, or .npy files")
@@ -128,6 +128,12 @@ def _listed(place: Path, files: set[str]) -> SampleFacts:
     shape, dtype = _head(place, first) if arrays else ((), "")
     form = "array-files" if arrays else "val-map"
     return SampleFacts(form=form, samples=len(lines), highest=max(labels), shape=shape, dtype=dtype)  # type: ignore[arg-type]
+
+
+def _name_and_label(line: str) -> tuple[str, str]:
+    """The two parts of a line; an empty label where it has none. A name may hold blanks, and begins the line."""
+    parts = line.rsplit(maxsplit=1)
+    return (parts[0], parts[1]) if len(parts) == 2 and not line[0].isspace() else (line, "")
 
 
 def _names(lines: list[str]) -> Iterator[str]:

@@ -2,6 +2,12 @@
 
 A folder is locked while it is in use. The kernel drops the lock when its process ends, however it ends, and it is the
 same lock for every user and every pid namespace of this machine: no process has to be seen to be believed.
+
+Two machines may share the place: a cache in a home on NFS, a bundle on a shared disk. NFS keeps a lock on a folder
+local to each client, and a lock on a file in it would need its lock service, which is often off. So the name of a
+folder says which boot of which kernel made it, and on a file system that may be shared only the lock of this very boot
+is believed. There one of another boot is another machine's, or was left here before a restart: nothing tells them
+apart, so it stays until nothing that uses such a folder can still run.
 """
 
 from __future__ import annotations
@@ -20,12 +26,20 @@ from typing import TYPE_CHECKING
 
 from orchestrator.host.files import file_system
 from orchestrator.host.folders import cache_home, runtime_folder
+from orchestrator.host.process import boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UNLOCKABLE_S = 24 * 3600
-"""Seconds after which a folder on a file system without locks is one that a killed process left."""
+UNPROVED_S = 7 * 24 * 3600
+"""Seconds after which a folder is left whose lock says nothing: another machine's, or where there are no locks.
+
+Whatever uses one (a build, a push, a run with an endpoint's key) is over by then.
+"""
+_OF_ONE_MACHINE = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"})
+"""File systems that no two machines have at once: whose lock nobody has there is left."""
+_BOOT = 8
+"""Characters of the boot's id in a name; two machines of one home hardly ever share them."""
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _STICKY_FOR_ALL = 0o1777
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
@@ -79,6 +93,7 @@ def private_folder() -> Path:
 
 def sweep_scratch(parent: Path, prefix: str) -> None:
     """Remove the folders that killed processes left in ``parent``: their names begin with ``prefix``."""
+    ours = _of_this_boot(prefix)
     try:
         with os.scandir(parent) as found:
             paths = [
@@ -90,7 +105,8 @@ def sweep_scratch(parent: Path, prefix: str) -> None:
         with contextlib.suppress(OSError):
             descriptor = os.open(path, _FLAGS)
             try:
-                if _is_abandoned(descriptor):
+                here = path.name.startswith(ours) or file_system(parent) in _OF_ONE_MACHINE
+                if _is_abandoned(descriptor, here=here):
                     shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(descriptor)
@@ -132,7 +148,7 @@ def _is_private(folder: Path) -> bool:
 def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
     """A new folder and the descriptor that keeps it locked."""
     for _ in range(_TRIES):
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=_of_this_boot(prefix), dir=parent))
         try:
             descriptor = os.open(folder, _FLAGS)
         except FileNotFoundError:
@@ -151,11 +167,18 @@ def _is_in_place(folder: Path, descriptor: int) -> bool:
     return False
 
 
-def _is_abandoned(descriptor: int) -> bool:
+def _of_this_boot(prefix: str) -> str:
+    """How the names of folders begin that this boot of this machine makes."""
+    boot = boot_id().replace("-", "")[:_BOOT]
+    return f"{prefix}{boot}." if boot else f"{prefix}{os.uname().nodename}."
+
+
+def _is_abandoned(descriptor: int, *, here: bool) -> bool:
+    """Whether a killed process left the open folder; ``here`` says that all who could have it are on this machine."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return time.time() - os.fstat(descriptor).st_ctime > UNLOCKABLE_S
-    return True
+        here = False
+    return here or time.time() - os.fstat(descriptor).st_ctime > UNPROVED_S

@@ -71,38 +71,52 @@ def watch_body(response: requests.Response, seconds: float) -> Watch:
 
 
 def timed_pools() -> dict[str, Any]:
-    """Connection pools by scheme whose connections give the head of an answer only so much time."""
+    """Connection pools by scheme whose connections give a greeting, and the head of an answer, only so much time."""
     import urllib3
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
-    def timed(getresponse: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """``getresponse`` of a connection, with a watch over it."""
+    return {
+        "http": type("TimedPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": _timed(HTTPConnection)}),
+        "https": type("TimedSecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": _timed(HTTPSConnection)}),
+    }
 
-        def watched(connection: Any) -> Any:
-            sock = connection.sock
 
-            def end() -> None:
-                sock.shutdown(_BOTH_WAYS)
+def _timed(kind: Any) -> Any:
+    """A class of connections with a watch over what a proxy answers to CONNECT, over TLS's greeting, and over heads."""
 
+    class Timed(kind):  # type: ignore[misc]  # one of two
+        def _new_conn(self) -> Any:
+            sock = super()._new_conn()
+            self._greeting.waits()  # each address of the server has had its own time to connect
+            return sock
+
+        def connect(self) -> None:
+            self._greeting = Watch(PATIENCE * self.timeout, lambda: _end(self.sock))
+            self._greeting.rests()
+            self._in_time(self._greeting, super().connect)
+
+        def getresponse(self) -> Any:
+            sock = self.sock
             # The connection has the time for reading by now, and its socket still that for connecting.
-            watch = Watch(PATIENCE * connection.timeout, end)
+            watch = Watch(PATIENCE * self.timeout, lambda: _end(sock))
+            response = self._in_time(watch, super().getresponse)
+            response.end_reading = lambda: _end(sock)
+            return response
+
+        def _in_time(self, watch: Watch, work: Callable[[], Any]) -> Any:
             try:
                 with watch.running():
-                    response = getresponse(connection)
+                    found = work()
             except Exception:
                 watch.require_in_time()
                 raise
-            watch.require_in_time()  # a head that was cut off may look like a whole one
-            response.end_reading = end
-            return response
+            watch.require_in_time()  # what was cut off may look whole
+            return found
 
-        return watched
+    return Timed
 
-    plain, secure = (
-        type(f"Timed{kind.__name__}", (kind,), {"getresponse": timed(kind.getresponse)})
-        for kind in (HTTPConnection, HTTPSConnection)
-    )
-    return {
-        "http": type("TimedPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain}),
-        "https": type("TimedSecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": secure}),
-    }
+
+def _end(sock: Any) -> None:
+    """Wake up whoever reads from a socket; TLS within TLS has none of its own and holds that of the outer one."""
+    if sock is not None:
+        getattr(sock, "socket", sock).shutdown(_BOTH_WAYS)

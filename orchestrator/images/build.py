@@ -1,7 +1,7 @@
 """Executes the decisions about layers: lock, look again, then pull, or lay out the context and build.
 
 One layer is made by one process at a time on this machine (a file lock per content
-id); another that wants it waits and then finds it.
+id); another that wants it waits and then finds it. Where there are no locks both make it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Builder(LayerBuilder):
         began, due = time.monotonic(), planned(decision)
         pulling = decision.registry_image
         lock = self.cache / "locks" / f"{step.content_id}.lock"
-        with locked(lock, on_wait=lambda: self.on_layer(step, "waiting")):
+        with locked(lock, on_wait=lambda: self.on_layer(step, "waiting"), needed=False):
             facts = self._found(step)
             if facts is not None:
                 self.on_layer(step, "hit")

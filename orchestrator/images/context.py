@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import shutil
 import tarfile
-import tempfile
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.host.files import sha256_file
+from orchestrator.host.scratch import scratch_folder
 from orchestrator.plan.build.content import CONTENT, CONTENT_TAR, EPOCH, file_mode
 from orchestrator.plan.build.layers import PIP_WHEEL, SDISTS, TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from orchestrator.engines import BuildEvent
     from orchestrator.facts.build import ContextFile, LayerStep, SdistPin, TreePin
 
 _BLOCK = 1 << 20
-ABANDONED_S = 24 * 3600
-"""Seconds after which a context is one that a killed build left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,28 +51,16 @@ def laid_out(step: LayerStep, cache: Path, parts: Parts, on_event: Callable[[Bui
             is another one than the plan read.
     """
     parent = cache / "contexts"
-    parent.mkdir(parents=True, exist_ok=True)
-    sweep_contexts(parent)
-    folder = Path(tempfile.mkdtemp(prefix=f"{step.name}-", dir=parent))
     try:
-        lay_out(step, folder, parts, on_event)
-        yield folder
+        with scratch_folder(parent, "") as folder:  # those of killed builds go first, whatever their layer
+            lay_out(step, folder, parts, on_event)
+            yield folder
     except OSError as error:
         raise StepFailed(
             f"the build context of `{step.name}` could not be laid out: {error}",
             hint=f"check space and rights of {parent}",
             slug="context",
         ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def sweep_contexts(parent: Path) -> None:
-    """Remove contexts that builds left which were killed: no build takes `ABANDONED_S`."""
-    for folder in parent.iterdir():
-        with contextlib.suppress(OSError):  # another mlorch removes it right now
-            if time.time() - folder.stat().st_ctime > ABANDONED_S:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def lay_out(step: LayerStep, folder: Path, parts: Parts, on_event: Callable[[BuildEvent], None]) -> None:

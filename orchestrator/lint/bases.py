@@ -23,7 +23,8 @@ _MOVING = re.compile(
     re.IGNORECASE,
 )
 _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.IGNORECASE)
-_BUILD_TAG = re.compile(r"\b(?:docker|podman|nerdctl|buildx)\b.*\bbuild\b.*?(?:\s-t\s*|\s--tag[= ])(?P<tag>\S+)")
+_ENGINE, _BUILD = re.compile(r"\b(?:docker|podman|nerdctl|buildx)\b"), re.compile(r"\bbuild\b")
+_TAG = re.compile(r"\s(?:-t\s*|--tag[= ])(?P<tag>\S+)")
 PIN_NAME = re.compile(
     r"(?:^|_)(?:VERSION|VER|HASH|SHA|SHA256|COMMIT|TAG|REF|REV|REVISION|BRANCH|DIGEST|CHECKSUM)$", re.IGNORECASE
 )
@@ -75,12 +76,25 @@ def _other_images(one: Instruction) -> Iterator[tuple[str, int]]:
 def _own_tag(file: File, source: Instruction, word: Word, image: str) -> Iterator[Finding]:
     """The tag that the build gives, as it is known, or as a comment of the file says."""
     tags = [file.tag] if file.tag else []
-    tags += [match["tag"] for comment in file.dockerfile.comments if (match := _BUILD_TAG.search(comment.text))]
+    tags += [tag for comment in file.dockerfile.comments if (tag := _built_tag(comment.text))]
     for tag in tags:
         if _with_tag(tag) == _with_tag(image.partition("@")[0]):
             message = f"the result is tagged `{tag}`, as its own base is"
             yield Finding(rule="from-own-tag", span=source.span(word.offset, len(word.text)), message=message)
             return
+
+
+def _built_tag(comment: str) -> str:
+    """The tag of the last build that a comment tells of (``docker build . -t a/b``); empty where it tells of none.
+
+    One pattern for all of it would try every engine with every build: minutes for a comment of some kilobytes.
+    """
+    engine = _ENGINE.search(comment)
+    tags = list(_TAG.finditer(comment, engine.end())) if engine is not None else []
+    if engine is None or not tags:
+        return ""
+    builds = [found.end() for found in _BUILD.finditer(comment, engine.end(), tags[-1].start() + 1)]
+    return next((found["tag"] for found in tags if builds and found.start() >= builds[-1]), "")
 
 
 def _with_tag(image: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
@@ -10,8 +11,7 @@ from orchestrator.results.verify.signature import SignedRun, sign_record
 from orchestrator.results.verify.verification import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from orchestrator.images.attest.signatures import Signer
     from orchestrator.operations.progress import Talk
@@ -33,3 +33,16 @@ def sign_runs(folder: Path, runs: Sequence[str], signer: Signer, talk: Talk) -> 
                 slug="verify",
             )
     return tuple(sign_record(entry.folder, signer) for entry in entries)
+
+
+def record_signing(key: str) -> Callable[[Path], object]:
+    """What signs the record in a run's folder with the private key ``key``, which is read now; empty: nothing does.
+
+    Nobody is asked for its password: a run may go on for hours. Raises `UsageError` as `load_signer`.
+    """
+    if not key:
+        return lambda _folder: None
+    from orchestrator.images.attest.signatures import environment_password, load_signer
+
+    signer = load_signer(Path(key), environment_password)
+    return lambda folder: sign_record(folder, signer)

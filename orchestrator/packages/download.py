@@ -10,7 +10,9 @@ other bytes is not. What came of a file before a process ended lies under anothe
 from __future__ import annotations
 
 import hashlib
+import secrets
 import urllib.parse
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -25,7 +27,7 @@ from orchestrator.http.failures import HttpError
 from orchestrator.packages.kept_part import KeptPart, kept_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.http.answer import Answer
 
@@ -67,6 +69,17 @@ def quarantine(root: Path, bad: Path, name: str) -> Path:
     return path
 
 
+@contextmanager
+def _part(path: Path, *, alone: bool) -> Iterator[KeptPart]:
+    """What lies there while a file comes; who is not ``alone`` (there are no locks) has one that is kept for nobody."""
+    if alone:
+        with kept_part(path.with_suffix(".part")) as part:
+            yield part
+        return
+    with kept_part(path.with_name(f"{path.name}-{secrets.token_hex(4)}.part")) as part, part.dropped_on_failure():
+        yield part
+
+
 def ignore(_event: BuildEvent) -> None:
     """Nobody listens."""
 
@@ -101,13 +114,13 @@ class Downloads:
                 fault that did not go away (`download-failed`).
         """
         path = self.path(wanted.sha256)
-        with locked(path.with_suffix(".lock")):
+        with locked(path.with_suffix(".lock"), needed=False) as alone:
             if path.is_file():
                 if sha256_file(path) == wanted.sha256:
                     return path
                 quarantine(self.root, path, wanted.name)
             self._event("start", wanted.name, total=wanted.size)
-            with kept_part(path.with_suffix(".part")) as part:
+            with _part(path, alone=alone) as part:
                 self._download(wanted, part)
                 part.publish(path)
             self._event("done", wanted.name, total=wanted.size)
@@ -126,9 +139,9 @@ class Downloads:
         """
         label = hashlib.sha256(" ".join(wanted.urls).encode()).hexdigest()
         pending = self.root / "downloads" / "unpinned" / label
-        with locked(pending.with_suffix(".lock")):
+        with locked(pending.with_suffix(".lock"), needed=False) as alone:
             self._event("start", wanted.name, total=wanted.size)
-            with kept_part(pending.with_suffix(".part")) as part:
+            with _part(pending, alone=alone) as part:
                 self._receive(wanted, part)
                 with part.dropped_on_failure():
                     part.out.flush()

@@ -8,11 +8,7 @@ is what a registry answered for its tag, or it is not in the lock at all.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,26 +16,22 @@ from typing import TYPE_CHECKING
 from orchestrator.definitions.kinds.lock import BasePin, Deb, GitPin, LayerLock, PlatformLock, Sdist, Wheel
 from orchestrator.definitions.locks import compiled_on, normalised, registry_images, suite, wanted_debs
 from orchestrator.errors import AssetError, MlorchError, UsageError
-from orchestrator.facts.redact import redacted_text, secret_values
+from orchestrator.host.command import run_program
 from orchestrator.host.folders import cache_home
-from orchestrator.host.pip_config import pip_environment
 from orchestrator.host.scratch import scratch_folder, secret_folder
-from orchestrator.host.site import pip_variables
 from orchestrator.packages.fetch import Fetcher, sdist_pin
+from orchestrator.packages.wheels import last_words, python_pins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.definitions.kinds.layers import Layer
-    from orchestrator.host.site import SiteConfig
 
     Unlocked = Callable[[str, str, str, MlorchError], None]
     """Called for a base that no registry answers for: image, platform, the digest that it keeps, and why."""
 
-_ARCH = {"linux/amd64": ("amd64", "x86_64"), "linux/arm64": ("arm64", "aarch64")}
+_ARCH = {"linux/amd64": "amd64", "linux/arm64": "arm64"}
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_GLIBC = 36
-"""The minor version of the C library in the images; wheels for this or an older one fit."""
 _SUITE = "bookworm"
 """Of a layer whose recipe names none."""
 _TIMEOUT_S = 600
@@ -218,7 +210,7 @@ def debian_pins(names: Sequence[str], platform: str, suite_name: str, fetch: Fet
             hint="run `mlorch images lock` on a Debian machine; the lock it writes is good everywhere",
             slug="no-apt",
         )
-    arch = _ARCH[platform][0]
+    arch = _ARCH[platform]
     with scratch_folder(cache_home() / "scratch", "apt-") as folder, secret_folder() as sources:
         options = _apt_state(folder, sources, arch, suite_name, fetch.mirrors)
         _apt(["apt-get", *options, "update", "-qq"])
@@ -263,17 +255,10 @@ def _apt_state(
 
 
 def _apt(argv: list[str]) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
-    if done.returncode != 0 and "No packages found" not in done.stderr:
-        raise AssetError(
-            f"{argv[0]} failed with status {done.returncode}", slug="apt-failed", detail=_tail(done.stderr)
-        )
+    done = run_program(argv, timeout_s=_TIMEOUT_S)
+    if done.code != 0 and "No packages found" not in done.stderr:
+        raise AssetError(f"{argv[0]} failed with status {done.code}", slug="apt-failed", detail=last_words(done.stderr))
     return done.stdout
-
-
-def _tail(text: str) -> str:
-    """The end of what a tool printed, without the passwords of addresses."""
-    return redacted_text(text[-2000:], secret_values(os.environ))
 
 
 def _deb(stanza: Mapping[str, str]) -> Deb:
@@ -287,49 +272,3 @@ def _deb(stanza: Mapping[str, str]) -> Deb:
         sha256=stanza["SHA256"],
         size=int(stanza["Size"]),
     )
-
-
-# -- wheels ----------------------------------------------------------------------------------
-
-
-def python_pins(
-    requirements: Sequence[str],
-    platform: str,
-    python_version: str,
-    *,
-    constraints: Sequence[str] = (),
-    site: SiteConfig,
-) -> tuple[Wheel, ...]:
-    """The requirements and all that they need, as wheels for ``platform``; sorted by name.
-
-    Raises:
-        AssetError: `pip-failed`, e.g. no wheel fits; pip's own words in the detail.
-    """
-    machine = _ARCH[platform][1]
-    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(_GLIBC, 4, -1)]
-    tags += [f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"manylinux1_{machine}", f"linux_{machine}"]
-    with scratch_folder(cache_home() / "scratch", "pip-") as folder:
-        limits, report = folder / "constraints.txt", folder / "report.json"
-        limits.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
-        argv = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
-        argv += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python_version}"]
-        argv += [f"--platform={tag}" for tag in tags]
-        argv += [f"--target={folder}/none", f"--report={report}", f"--constraint={limits}", *requirements]
-        env = {**pip_environment(os.environ), **pip_variables(site)}
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env=env)  # noqa: S603
-        if done.returncode != 0:
-            raise AssetError(
-                f"pip cannot resolve {', '.join(requirements)} for {platform}",
-                hint="pip has to be installed beside mlorch, and the index has to have a wheel for that platform",
-                slug="pip-failed",
-                detail=_tail(done.stderr),
-            )
-        installs = json.loads(report.read_text(encoding="utf-8"))["install"]
-    return tuple(sorted((_wheel(item) for item in installs), key=lambda wheel: wheel.name))
-
-
-def _wheel(item: Mapping[str, Mapping[str, object]]) -> Wheel:
-    metadata, archive = item["metadata"], item["download_info"]["archive_info"]
-    assert isinstance(archive, dict)
-    digest = archive["hashes"]["sha256"] if "hashes" in archive else str(archive["hash"]).removeprefix("sha256=")
-    return Wheel(name=normalised(str(metadata["name"])), version=str(metadata["version"]), sha256=(digest,))

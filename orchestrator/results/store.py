@@ -8,15 +8,15 @@ import platform
 import secrets
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from orchestrator.errors import MlorchError, StepFailed, UsageError
 from orchestrator.facts.containers import RECORD
-from orchestrator.facts.record import Failure, Moment, RunRecord
+from orchestrator.facts.record import Failure, RunRecord
 from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.facts.runs import RUN_ID
+from orchestrator.host.clock import now
 from orchestrator.host.files import WriteFailed, atomic_write_text, write_failure
 from orchestrator.host.left_behind import discard, give, take_back
 from orchestrator.host.process import alive, boot_id, this_user
@@ -172,7 +172,7 @@ class Store:
             return
         for folder in named:
             with contextlib.suppress(OSError):
-                if os.path.lexists(folder / RECORD) or time.time() - folder.lstat().st_mtime < _BEGINNING_S:
+                if os.path.lexists(folder / RECORD) or abs(time.time() - folder.lstat().st_mtime) < _BEGINNING_S:
                     continue
                 names = [path.name for path in folder.iterdir()]
                 if all(name.startswith(f".{RECORD}.") and name.endswith(".tmp") for name in names):
@@ -300,14 +300,3 @@ def _may_run(folder: Path) -> bool:
         return b'"running"' in read_bytes(folder, RECORD)
     except UnreadableFile:
         return False
-
-
-def now() -> Moment:
-    """The time, as records keep it."""
-    return moment(time.time_ns())
-
-
-def moment(unix_ns: int) -> Moment:
-    """A point in time, as records keep it."""
-    stamp = datetime.fromtimestamp(unix_ns // 10**9, tz=UTC)
-    return Moment(utc=stamp.strftime("%Y-%m-%dT%H:%M:%SZ"), unix_ns=unix_ns)

@@ -11,8 +11,8 @@ from orchestrator.facts.measured import GOOD_VERDICTS, NEAR
 from orchestrator.facts.metrics import LATENCIES, nanoseconds, percent, text
 from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.host.clock import moment
 from orchestrator.results.measure import error_reasons, measured_of
-from orchestrator.results.store import moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,8 @@ class Summary:
     record: RunRecord
     folder: Path
     measured: Measured | None = None
+    unsigned: str = ""
+    """Why its record is not signed though the run was to sign it."""
 
     @property
     def loadgen(self) -> LoadGenResult | None:
@@ -65,8 +67,8 @@ class Summary:
 
     @property
     def good(self) -> bool:
-        """Whether the run ended and its result counts."""
-        return self.verdict in GOOD_VERDICTS
+        """Whether the run ended and its result counts, and its record is signed where that was asked for."""
+        return self.verdict in GOOD_VERDICTS and not self.unsigned
 
     @property
     def rate_source(self) -> str:
@@ -86,6 +88,8 @@ class Summary:
     def reasons(self) -> tuple[str, ...]:
         """Why it is not good: the error, LoadGen's reasons and errors, an accuracy below its goal."""
         found = [] if self.record.error is None else [self.record.error.message]
+        if self.unsigned:
+            found.append(f"its record is not signed: {self.unsigned}")
         if self.verdict == "CHANGED":
             found.append("the record and LoadGen's log disagree; `mlorch results verify` tells what was edited")
         if self.measured is not None:

@@ -16,10 +16,10 @@ from orchestrator.errors import MlorchError
 from orchestrator.facts.codec import from_plain, to_plain
 from orchestrator.facts.measured import Ceiling
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.host.clock import moment
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import atomic_write_text
 from orchestrator.results.measure import CEILING, ceiling_of
-from orchestrator.results.store import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ class Ceilings:
 
     def _add(self, key: str, found: Ceiling) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(self.path.with_suffix(".lock")):
+        with locked(self.path.with_suffix(".lock"), needed=False):
             known = {**self._load(), key: found}
             entries = {each: to_plain(known[each]) for each in sorted(known)}
             atomic_write_text(

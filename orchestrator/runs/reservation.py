@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import InterruptedRun
 from orchestrator.facts.processors import Holder, Reservation, cpu_list
+from orchestrator.host.clock import now
 from orchestrator.host.process import this_process
 from orchestrator.host.processor_locks import NoLock, ProcessorLock, holders, lock, shared_folder
-from orchestrator.results.store import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import EngineError, HostLimitError, InterruptedRun, MlorchError, StepFailed
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import Measured
+from orchestrator.host.clock import now
 from orchestrator.host.left_behind import give, take_back
 from orchestrator.results.loadgen import other_sample_count
 from orchestrator.results.measure import harness_document, measure
-from orchestrator.results.store import Store, discard_report, now, release_reserve
+from orchestrator.results.store import Store, discard_report, release_reserve
 from orchestrator.runs.containers import Containers
 from orchestrator.runs.disturbance import DisturbanceMeter
 from orchestrator.runs.external import external_result, settings_failure

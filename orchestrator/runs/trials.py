@@ -71,7 +71,7 @@ def load(path: Path) -> list[Trial]:
 def append(path: Path, trial: Trial) -> None:
     """Add a trial, written through to the disk. Raises `StepFailed` [write]."""
     text = json.dumps(to_plain(trial), ensure_ascii=False, allow_nan=False)
-    with locked(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock"), needed=False):
         try:
             whole = not path.exists() or path.stat().st_size == 0 or path.read_bytes()[-1:] == b"\n"
             with path.open("a", encoding="utf-8") as file:

@@ -84,7 +84,7 @@ def tuned_for(found: Mapping[str, Tuned], *, key: str, content_id: str) -> Tuned
 
 def store(path: Path, tuned: Tuned) -> None:
     """Add or replace a finding; two processes at once both keep theirs. Raises `StepFailed` [write]."""
-    with locked(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock"), needed=False):
         known = load(path) | {tuned.key: tuned}
         entries = {key: to_plain(entry) for key, entry in sorted(known.items())}
         atomic_write_text(path, json.dumps({"version": VERSION, "tuned": entries}, indent=1) + "\n", overwrite=True)

@@ -107,7 +107,9 @@ class FakeEngine:
         return self.held.get(reference)
 
 
-def bundle(folder: Path, made: BuildPlan | None = None, files: dict[str, bytes] | None = None, signer=None) -> Path:
+def bundle(
+    folder: Path, made: BuildPlan | None = None, files: dict[str, bytes] | None = None, signer=None, **more
+) -> Path:
     """A bundle with an image, an asset, documents and two folders of recipes."""
     made = made or plan()
     place = folder / "store/model/net/0123"
@@ -127,6 +129,7 @@ def bundle(folder: Path, made: BuildPlan | None = None, files: dict[str, bytes] 
         definitions=tuple(roots),
         documents=lambda _reference, _digest: {"sbom.json": b"{}", "provenance.json": b"{}"},
         signer=signer,
+        **more,
     )
     folder.mkdir(exist_ok=True)
     out = folder / "b.tar"

@@ -90,15 +90,34 @@ def test_an_engine_that_saves_something_else_is_told(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
-    gone, other = tmp_path / ".b.tar.gone", tmp_path / ".other"
-    for path in (gone, other):
-        path.mkdir()
-        (path / "new").write_text("half")
-    with scratch_folder(tmp_path, ".b.tar.") as used:
+    with scratch_folder(tmp_path, ".mlorch-bundle-") as gone:
+        pass  # the name of one that this machine made, and whose lock nobody has
+    theirs = [tmp_path / name for name in (".b.tar.old", ".b.tar.d", ".other")]
+    with scratch_folder(tmp_path, ".mlorch-bundle-") as used:
+        for path in (gone, *theirs):
+            path.mkdir()
+            (path / "new").write_text("half")
         bundle(tmp_path)
         assert not gone.exists()
-        assert used.exists()
-        assert other.exists()
+        assert used.exists(), "another bundle is written into the same folder"
+        assert all((path / "new").exists() for path in theirs), "a name like the bundle's is anybody's"
+
+
+def test_of_two_bundles_to_one_name_at_once_the_later_one_stays_whole_and_says_so(tmp_path):
+    said, other = [], plan("other")
+
+    def say(line):
+        if line == "saving the images":
+            bundle(tmp_path, other)  # somebody else is quicker
+        said.append(line)
+
+    path = bundle(tmp_path, say=say)
+    assert reading(path).plans[0].image == plan().image
+    assert f"another command wrote {path} meanwhile; it is replaced" in said
+    said.clear()
+    bundle(tmp_path, say=said.append)
+    assert not [line for line in said if "meanwhile" in line]
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_no_folder_is_made_unasked(tmp_path):

@@ -12,7 +12,6 @@ from layer_parts import NO_PARTS
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.build import LayerStep, SdistPin
-from orchestrator.images import context
 from orchestrator.images.context import laid_out
 from orchestrator.plan.build.content import EPOCH, context_files, empty_folder, text_file
 from orchestrator.plan.build.layers import rendered
@@ -91,17 +90,17 @@ def test_an_empty_folder_is_no_file_of_what_is_rendered(files):
     ]  # fmt: skip
 
 
-def test_what_a_killed_build_left_goes_with_a_later_build(tmp_path, files, monkeypatch):
-    left = tmp_path / "contexts" / "other-abc"
-    left.mkdir(parents=True)
+def test_what_a_killed_build_left_goes_with_a_later_build_of_another_layer(tmp_path, files):
+    with laid_out(step(*files), tmp_path, NO_PARTS, lambda _event: None) as used:
+        pass
+    left, other = used, replace(step(*files), name="two")
+    left.mkdir()  # nobody has its lock any more
     (left / "rootfs.tar").write_text("x")
-    with laid_out(step(*files), tmp_path, NO_PARTS, lambda _event: None):
-        assert left.is_dir(), "it may be another mlorch's, at work"
-    now = context.time.time()
-    monkeypatch.setattr(context.time, "time", lambda: now + context.ABANDONED_S + 1)
-    with laid_out(step(*files), tmp_path, NO_PARTS, lambda _event: None) as folder:
+    with laid_out(other, tmp_path, NO_PARTS, lambda _event: None) as used:
         assert not left.exists()
-        assert (folder / "Dockerfile").is_file()
+        with laid_out(step(*files), tmp_path, NO_PARTS, lambda _event: None) as folder:
+            assert (used / "Dockerfile").is_file(), "it is at work"
+            assert (folder / "Dockerfile").is_file()
 
 
 EDITS = {

@@ -601,11 +601,15 @@ def test_runs_are_signed_and_verified_by_the_command_line_which_says_what_it_pro
     _, other = add_run(Store(tmp_path / "r"), "server", 1)
     for at_fault, good in ((folder, other), (other, folder)):  # in whatever order, of the good one it is the same
         sign_record(good, key["own"][0])
-        (at_fault / "run.json.sig").unlink(missing_ok=True)
-        assert mlorch(["results", "verify", "--key", str(tmp_path / "own.pub"), *results]) == 1
-        said = capsys.readouterr().err
-        assert "somebody with this key" in said
-        assert "could have made both" not in said
+        for broken in ("", "[]", None):
+            (at_fault / "run.json.sig").unlink(missing_ok=True)
+            if broken is not None:
+                (at_fault / "run.json.sig").write_text(broken)
+            assert mlorch(["results", "verify", "--key", str(tmp_path / "own.pub"), *results]) == 1
+            said = capsys.readouterr()
+            assert "somebody with this key" in said.err
+            assert "could have made both" not in said.err
+            assert ("it is no signature" if broken is not None else "the record is not signed") in said.out
     shutil.rmtree(other)
     forge(folder, target="gpu")
     assert mlorch(["results", "verify", "--key", str(tmp_path / "own.pub"), *results, "--json"]) == 1
@@ -625,17 +629,56 @@ def test_a_run_that_does_not_verify_is_not_signed(tmp_path, key):
 
 def test_a_run_may_sign_its_records_with_a_key_that_is_read_before_anything_runs(tmp_path, key):
     from orchestrator.errors import UsageError
-    from orchestrator.operations.run.order import _signing
-    from orchestrator.operations.run.request import RunRequest
+    from orchestrator.operations.signing import record_signing
 
     _, folder = add_run(Store(tmp_path / "r"), "offline")
-    _signing(RunRequest())(folder)
+    record_signing("")(folder)
     assert not (folder / "run.json.sig").exists()
     with pytest.raises(UsageError) as caught:
-        _signing(RunRequest(sign_key=str(tmp_path / "none.key")))
+        record_signing(str(tmp_path / "none.key"))
     assert caught.value.slug == "bad-key"
-    _signing(RunRequest(sign_key=str(tmp_path / "own.key")))(folder)
+    record_signing(str(tmp_path / "own.key"))(folder)
     assert held_to_signature(verify(folder), key["own"][1]).ok
+
+
+@pytest.mark.parametrize(("name", "slug"), [("none.key", "bad-key"), ("closed.key", "key-password")])
+def test_a_dry_run_looks_at_the_key_too(tmp_path, key, name, slug, capsys, monkeypatch):
+    from orchestrator.images.attest.signatures import generate
+
+    monkeypatch.delenv("MLORCH_KEY_PASSWORD", raising=False)
+    (tmp_path / "closed.key").write_bytes(generate("secret")[0])
+    line = ["run", "image-fashion", "-t", "cpu", "--dry-run", "--json", "--sign-key"]
+    assert mlorch([*line, str(tmp_path / name)]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["slug"] == slug
+    assert mlorch([*line, str(tmp_path / "own.key")]) == 0
+
+
+def test_a_record_that_cannot_be_signed_is_told_and_hides_no_other_result(tmp_path, key, monkeypatch):
+    from contextlib import nullcontext
+    from types import SimpleNamespace
+
+    from orchestrator.operations.progress import Silent
+    from orchestrator.operations.run import order
+    from orchestrator.operations.run.request import RunRequest
+    from orchestrator.results.summary import document
+
+    store, warned = Store(tmp_path / "r"), []
+    ended = [SimpleNamespace(record=record, folder=folder) for record, folder in
+             (add_run(store, "offline"), add_run(store, "offline", 1))]  # fmt: skip
+    (ended[0].folder / "run.json.sig").mkdir()  # nothing can be written in its place
+    idle = SimpleNamespace(end=lambda: None, wait_removed=lambda: None)
+    ready = SimpleNamespace(runner=SimpleNamespace(store=store, engine=idle, kept=idle))
+    monkeypatch.setattr(order, "prepare", lambda *_: None)
+    monkeypatch.setattr(order, "with_processors", lambda *_: nullcontext(ready))
+    monkeypatch.setattr(order, "outcomes", lambda *_: iter(ended))
+    progress = Silent()
+    monkeypatch.setattr(Silent, "warn", lambda _self, text: warned.append(text))
+    request = RunRequest(sign_key=str(tmp_path / "own.key"))
+    bad, good = order.run(None, request, progress, None)
+    assert (bad.good, good.good) == (False, True)
+    assert "is not signed" in document(bad)["reasons"][0]
+    assert "results sign" in warned[0]
+    assert held_to_signature(verify(good.folder), key["own"][1]).signed
 
 
 def test_who_signs_names_the_key(capsys):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -223,6 +225,55 @@ def test_a_trickle_is_stopped():
         with pytest.raises(HttpError) as caught:
             client(idle_s=0.3).send(Request(url=root)).content  # noqa: B018
     assert (caught.value.slug, time.monotonic() - began < 1.5) == ("http-slow", True)
+
+
+@contextmanager
+def trickling(*answers: bytes):
+    """A server that answers so, one for each message, and then with a byte now and then, without end; its port."""
+    over = threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def greet(sock):
+        with sock, contextlib.suppress(OSError):
+            for each in answers:
+                sock.recv(10_000)
+                sock.sendall(each)
+            while not over.wait(0.05):
+                sock.sendall(b"x")
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=greet, args=(listening.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        over.set()
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+
+
+@pytest.mark.parametrize(
+    ("by_proxy", "answers"),
+    [
+        (True, [b"HTTP/1.1 200 "]),
+        (True, [b"HTTP/1.1 200 OK\r\nX-Long: "]),
+        (True, [b"HTTP/1.1 200 OK\r\n\r\n", b"\x16\x03\x03\x3f\xff"]),
+        (False, [b"\x16\x03\x03\x3f\xff"]),
+    ],
+    ids=["a proxy's status", "a proxy's head", "TLS behind a proxy", "TLS"],
+)
+def test_no_greeting_is_without_end(by_proxy, answers):
+    """Each byte comes in time, so that no silence is ever too long."""
+    with trickling(*answers) as port:
+        proxies = {"https_proxy": f"http://127.0.0.1:{port}"} if by_proxy else {}
+        own = client(proxies=proxies, connect_s=0.3, idle_s=0.3)
+        began = time.monotonic()
+        with pytest.raises(HttpError) as caught:
+            own.send(Request(url="https://far.example/x" if by_proxy else f"https://127.0.0.1:{port}/x"))
+    assert (caught.value.slug, time.monotonic() - began < 3) == ("http-slow", True)
 
 
 def test_a_body_has_a_largest_size():

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 
 import pytest
 from deb_parts import quick_client, server
@@ -10,7 +11,7 @@ from deb_parts import quick_client, server
 from orchestrator.errors import AssetError
 from orchestrator.host.site import SiteConfig, discover
 from orchestrator.packages.download import Downloads
-from orchestrator.packages.index import Indexes, configured_indexes, file_urls
+from orchestrator.packages.index import Indexes, configured_indexes, file_hashes, file_urls
 
 NAME = "some_data-1.0-py3-none-any.whl"
 
@@ -76,6 +77,60 @@ def test_a_folder_of_files_comes_first(tmp_path):
     (tmp_path / NAME).write_bytes(b"x")
     urls = file_urls("some-data", NAME, Indexes(indexes=(), links=(str(tmp_path),)), read_pages({}))
     assert urls == ((tmp_path / NAME).as_uri(),)
+
+
+# -- an index that means harm ------------------------------------------------------------------
+
+JSON = "application/vnd.pypi.simple.v1+json"
+INDEX = "https://me:pw@i:1/simple"
+PAGE = f"{INDEX}/some-data/"
+
+
+def found(body, media="text/html") -> tuple[str, ...]:
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return file_urls("some-data", NAME, Indexes(indexes=(INDEX,)), read_pages({PAGE: (body, media)}))
+
+
+@pytest.mark.parametrize("unit", ["<a x=", "<a x='y' ", '<a "', "<a", "<!--", "<![CDATA[", "<a href='", "<a '<a >"])
+def test_a_page_is_read_in_time_that_grows_with_its_length_alone(unit):
+    began = time.process_time()
+    assert found(unit.encode() * 200_000 + f'<a href="{NAME}">'.encode()) in {(), (f"{PAGE}{NAME}",)}
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b"[]", b"{}", b'{"files": {}}', b'{"files": NaN}', b"\xff", b'{"files": [], "files": []}'],
+)
+def test_a_page_that_is_none_is_refused_by_name_and_without_its_password(body):
+    with pytest.raises(AssetError) as caught:
+        found(body, JSON)
+    assert caught.value.slug == "bad-index"
+    assert "https://i:1/simple/some-data/" in caught.value.message
+    assert "pw" not in caught.value.message
+
+
+def test_an_entry_that_makes_no_sense_is_none_and_hides_no_other():
+    wrong = [7, [], {"filename": NAME}, {"filename": 1, "url": "x"}, {"filename": NAME, "url": "https://["}]
+    assert found({"files": [*wrong, {"filename": NAME, "url": f"/f/{NAME}"}]}, JSON) == (f"https://me:pw@i:1/f/{NAME}",)
+    hashes = [
+        {"hashes": 1}, {"hashes": {"sha256": "zz"}}, {"hashes": {"sha256": "a" * 64}, "size": "9"},
+        {"hashes": {"sha256": "a" * 64}, "size": -1}, {"hashes": {"sha256": "a" * 64}, "size": 1 << 60},
+        {"hashes": {"sha256": "b" * 64}, "size": 9},
+    ]  # fmt: skip
+    page = json.dumps({"files": [{"filename": NAME, "url": "x", **one} for one in hashes]}).encode()
+    pages = read_pages({PAGE: (page, JSON)})
+    assert list(file_hashes("some-data", Indexes(indexes=(INDEX,)), pages)) == [(NAME, "b" * 64, 9)]
+
+
+@pytest.mark.parametrize("href", [f"file:///etc/{NAME}", f"ftp://i/{NAME}"])
+def test_an_index_leads_to_no_file_of_this_machine(href):
+    assert found(f'<a href="{href}">x</a>'.encode()) == ()
+
+
+@pytest.mark.parametrize("href", [f"https://i:2/{NAME}", f"http://i:1/{NAME}", f"https://i.evil:1/{NAME}"])
+def test_another_server_gets_no_password_of_the_index(href):
+    assert found(f"<a href='{href}'>x</a>".encode()) == (href,)
 
 
 @pytest.mark.sockets

@@ -11,6 +11,7 @@ import pytest
 from bundle_parts import layout, plan, sha, tar_of
 
 from orchestrator.errors import StepFailed, UsageError
+from orchestrator.host.scratch import scratch_folder
 from orchestrator.images.base_layout import Folder, with_layout
 from orchestrator.images.layout.archive import opened
 from orchestrator.images.layout.oci import images_of, packing
@@ -55,6 +56,14 @@ def test_a_base_from_a_folder_and_from_an_archive_of_it(tmp_path, files):
         assert with_layout(base(path), tmp_path / "cache") == found
     other = Base(kind="bootstrap", package_manager="apt")
     assert with_layout(other, tmp_path / "cache") is other
+
+
+def test_what_a_killed_unpack_left_goes_with_the_next(tmp_path, files):
+    with scratch_folder(tmp_path / "cache/oci", ".unpack-") as left:
+        pass
+    (left / "layout").mkdir(parents=True)  # nobody has its lock any more
+    with_layout(base(in_archive(tmp_path / "a.tar", files)), tmp_path / "cache")
+    assert [path.name[0] == "." for path in (tmp_path / "cache/oci").iterdir()] == [False]
 
 
 def test_an_index_of_several_platforms_is_a_base_too(tmp_path, files):

@@ -183,3 +183,23 @@ def test_with_locked_this_machines_own_locks_do_not_count(monkeypatch):
     monkeypatch.setattr("orchestrator.operations.relock.with_own_locks", lambda roots: (*roots, "own"))
     assert Context().roots()[-1] == "own"
     assert Context(locked=True).roots()[-1] != "own"
+
+
+def test_of_two_locks_at_once_the_later_one_is_whole_and_says_so(catalog, monkeypatch, tmp_path, capsys):
+    from orchestrator.cli import run
+    from orchestrator.operations.images import lock as operation
+
+    path, made = tmp_path / "onnxruntime-cpu.lock.yaml", []
+
+    def make_lock(_layer, old, **_):
+        if not made:
+            path.write_text("of another command, which was quicker")
+        made.append(old)
+        return old
+
+    monkeypatch.setattr(operation, "make_lock", make_lock)
+    for told in (True, False):
+        assert run(["images", "lock", "onnxruntime-cpu", "-o", str(tmp_path)]) == 0
+        assert path.read_text() == lock_text(catalog.lock("onnxruntime-cpu"))
+        assert (f"another command wrote {path} meanwhile" in capsys.readouterr().err) is told
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import subprocess
@@ -13,12 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from deb_parts import quick_client
 from other_user import python, python_path, why_not
 from results_parts import add_run
 from test_host import two_sockets
 from test_results_compare import faster, later
 
-from orchestrator.assets.use import hold
+from orchestrator.assets.trees import alone, find_tree, making
+from orchestrator.assets.use import hold, release, unused
 from orchestrator.cli import run
 from orchestrator.console import Console
 from orchestrator.engines.containers import require_readable
@@ -29,6 +32,7 @@ from orchestrator.host.file_lock import locked, locked_if_free
 from orchestrator.host.mirrors import debian_mirrors
 from orchestrator.host.pip_config import pip_environment
 from orchestrator.host.streams import _lasting
+from orchestrator.packages.download import Downloads, Wanted
 from orchestrator.plan.run.processors import core_advice, cpu_set
 from orchestrator.results.store import Store
 
@@ -192,16 +196,63 @@ def test_a_file_system_without_locks_is_named_with_what_to_do(monkeypatch, tmp_p
 
     monkeypatch.setattr(fcntl, "flock", none)
     (tmp_path / "tree").mkdir()
-    for attempt in (
-        lambda: locked(tmp_path / "a.lock").__enter__(),
-        lambda: locked_if_free(tmp_path / "a.lock").__enter__(),
-        lambda: hold(tmp_path / "tree"),
-    ):
-        with pytest.raises(StepFailed) as caught:
-            attempt()
+    for needed in (locked(tmp_path / "a.lock"), unused(tmp_path / "tree")):  # a daemon is started, a tree removed
+        with pytest.raises(StepFailed) as caught, needed:
+            pass
         assert caught.value.slug == "no-locks"
         assert str(tmp_path) in caught.value.message
         assert "MLORCH_HOME" in caught.value.hint
+
+
+def test_without_locks_what_appears_whole_is_made_all_the_same(monkeypatch, tmp_path):
+    """Two at once make it twice, and one of them is kept; nothing that another may use is taken away."""
+
+    def none(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    content = tmp_path / "content"
+    content.write_bytes(b"x")
+    wanted = Wanted(name="x", sha256=hashlib.sha256(b"x").hexdigest(), size=1, urls=(content.as_uri(),))
+    downloads = Downloads(tmp_path / "cache", quick_client())
+    other = downloads.path(wanted.sha256).with_suffix(".part")
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"another process is at it")
+    assert downloads.get(wanted).read_bytes() == b"x"
+    assert other.exists()
+
+    tree, aside = tmp_path / "trees" / "t", tmp_path / "aside"
+    with alone(tree), making(tree, aside, lambda _: True, lambda _: None) as mine:
+        (mine / "out" / "a").write_bytes(b"a")
+        with making(tree, aside, lambda _: True, lambda _: None) as theirs:
+            assert mine.is_dir(), "it may be another process's"
+            (theirs / "out" / "a").write_bytes(b"a")
+        inode = find_tree(tree).files["a"].inode
+    assert find_tree(tree).files["a"].inode == inode, "who uses it goes on with it"
+    assert not aside.exists()
+    assert [path.name for path in tree.parent.iterdir() if path.name.startswith(".")] == []
+    with locked_if_free(tmp_path / "mark") as free:
+        assert not free, "a run gets a folder of its own"
+    hold(tree)
+    release(tree)
+
+
+@pytest.mark.parametrize("line", ["recipes list", "plan -t cpu", "results list", "assets list", "benchmarks list"])
+def test_a_home_that_cannot_be_written_is_enough_to_read(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLORCH_HOME", "/sys/mlorch")
+    assert run([*line.split(), "--json"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["images lock onnxruntime-cpu -o .", "assets get dataset/fashion-mnist"])
+def test_who_has_to_write_into_such_a_home_is_told_where_and_what_else_to_name(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLORCH_HOME", "/sys/mlorch")
+    assert run([*line.split(), "--json"]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["slug"] == "read-only"
+    assert "/sys/mlorch" in error["message"]
+    assert "MLORCH_HOME" in error["hint"]
 
 
 def test_settings_of_comments_only_are_as_no_settings(tmp_path, monkeypatch, capsys):

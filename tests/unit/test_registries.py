@@ -243,6 +243,9 @@ def test_tokens_are_asked_for_once_and_a_password_only_goes_to_a_safe_place(fake
     registry.get_manifest("a", "t")
     assert [line for line in fake.asked if "token" in line] == ["GET /token?service=s&scope=repository%3Aa%3Apull"]
     assert f"Basic {coded('me:pw')}" in fake.asked
+    fake.realm = "/token"  # where it is seen from the registry itself
+    asked(fake, env).get_manifest("a", "t")
+    assert len([line for line in fake.asked if "/token?" in line]) == 2
     fake.realm = "http://tokens.example/token"
     with pytest.raises(RegistryError) as caught:
         asked(fake, env).get_manifest("a", "t")

@@ -95,6 +95,47 @@ def test_what_a_template_may_use_is_limited(flood, words):
     assert time.monotonic() - began < 20
 
 
+LONG = "{% set n = namespace(s='ab', t=0) %}{% for i in range(18) %}{% set n.s = n.s ~ n.s %}{% endfor %}"
+"""Half a million characters, and what is done 200 times reads a hundred million."""
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        ("n.s.count('z')", "MiB of text"),
+        ("n.s.find('z')", "MiB of text"),
+        ("n.s.startswith('z') or n.s.isupper()", "MiB of text"),
+        ("'z' in n.s", "MiB of text"),
+        ("i in 'LITERAL'", "MiB of text"),
+        ("n.s == n.s ~ 'z'", "MiB of text"),
+        ("n.s is upper", "MiB of text"),
+        ("'z' is in n.s", "MiB of text"),
+        ("[n.s] | map('lower') | first", "MiB of text"),
+        ("[n.s] | select('==', n.s) | first", "MiB of text"),
+        ("n.s[1:] and 0", "MiB of text"),
+        ("n.s.split('z') and 0", "MiB of text"),
+        ("n.s.strip(n.s)", "MiB of text"),
+        ("n.s.rfind(n.s[9:])", "MiB of text"),
+        ("[n.s, n.s] | sort and 0", "MiB of text"),
+        ("[[n.s]].count([n.s])", "MiB of text"),
+        ("('f' ~ n.s) | int(0, 16)", "larger than 2^62"),
+        ("0x" + "f" * 30, "larger than 2^62"),
+    ],
+)
+def test_what_a_template_reads_counts_as_well_as_what_it_makes(read, words):
+    """The charge is what stops it, on every machine at the same place."""
+    text = f"FROM x\n{LONG}{{% for i in range(200) %}}{{% if {read} %}}{{% endif %}}{{% endfor %}}\n"
+    problem = fault(text.replace("i in 'LITERAL'", f"'z' ~ i in '{'y' * 500_000}'"))
+    assert problem.slug in {"template-unsafe", "template-syntax"}
+    assert words in problem.message
+
+
+def test_lists_in_lists_are_gone_through_only_so_far():
+    twice = "{% for i in range(64) %}{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] %}{% endfor %}"
+    problem = fault(f"FROM x\n{{% set n = namespace(a=[], b=[]) %}}{twice}{{% if n.a == n.b %}}{{% endif %}}\n")
+    assert (problem.slug, "steps" in problem.message) == ("template-unsafe", True)
+
+
 def test_templates_that_include_themselves_or_each_other_end():
     assert fault("FROM x\n{% include 't.j2' %}\n").slug == "template-unsafe"
     many = "".join("{% include 'NEXT' %}" for _ in range(200))

@@ -92,10 +92,35 @@ def test_where_locks_do_not_work_only_age_says_that_a_folder_is_left(tmp_path, m
     left.mkdir()
     with scratch_folder(tmp_path, "image-"):
         assert left.exists()
-    monkeypatch.setattr(scratch, "UNLOCKABLE_S", -1)
+    monkeypatch.setattr(scratch, "UNPROVED_S", -1)
     with scratch_folder(tmp_path, "other-"):
         scratch.sweep_scratch(tmp_path, "image-")
         assert not left.exists()
+
+
+def test_where_machines_share_a_disk_a_lock_is_believed_of_the_present_boot_only(tmp_path, monkeypatch):
+    boots = {"here": "11111111-aaaa", "there": "22222222-bbbb"}
+    monkeypatch.setattr(scratch.fcntl, "flock", lambda *_: None)  # as NFS has it: each client locks for itself
+    monkeypatch.setattr(scratch, "file_system", lambda _: "nfs4")
+    monkeypatch.setattr(scratch, "boot_id", lambda: boots["there"])
+    with scratch_folder(tmp_path, "image-") as theirs:
+        monkeypatch.setattr(scratch, "boot_id", lambda: boots["here"])
+        with scratch_folder(tmp_path, "image-") as ours:
+            assert theirs.is_dir(), "it may be at work over there"
+        left = tmp_path / ours.name
+        left.mkdir()
+        scratch.sweep_scratch(tmp_path, "image-")
+        assert not left.exists()
+        now = scratch.time.time()
+        for later, kept in ((6, True), (-6, True), (8, False)):
+            monkeypatch.setattr(scratch.time, "time", lambda later=later: now + later * 24 * 3600)
+            scratch.sweep_scratch(tmp_path, "image-")
+            assert theirs.is_dir() is kept
+        theirs.mkdir()
+        monkeypatch.setattr(scratch.time, "time", lambda: now)
+        monkeypatch.setattr(scratch, "file_system", lambda _: "ext4")
+        scratch.sweep_scratch(tmp_path, "image-")
+        assert not theirs.exists(), "it was left before a restart"
 
 
 def test_a_folder_that_another_user_made_first_holds_no_secret(tmp_path, monkeypatch):

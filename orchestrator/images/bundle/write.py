@@ -93,10 +93,13 @@ def write(out: Path, order: Order, engine: ImageMoves) -> Written:
         UsageError: `exists`, the folder is not there.
         StepFailed: an image is gone, an asset changed; `write` for a disk that is full.
             What was at ``out`` stays, and nothing is left beside it.
+
+    Of two that are written to one name at once the later one stays, whole.
     """
     require_folder(out.parent)
     if out.exists() and not out.is_file():
         raise UsageError(f"{out} is there and no file", hint="choose another name with -o", slug="exists")
+    before = _identity(out)
     with _write_errors(out), scratch_folder(out.parent, _BESIDE) as beside:
         temporary, images = beside / "new", beside / "images"
         order.say("saving the images")
@@ -105,8 +108,19 @@ def write(out: Path, order: Order, engine: ImageMoves) -> Written:
             written = _write(stream, order, images, out)
             stream.flush()
             os.fsync(stream.fileno())
+        if _identity(out) != before:
+            order.say(f"another command wrote {out} meanwhile; it is replaced")
         temporary.replace(out)
     return written
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What is another after somebody wrote a file; empty where there is none."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return ()
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 @contextmanager

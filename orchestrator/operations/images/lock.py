@@ -109,6 +109,8 @@ class _LayerLocker:
     def lock(self, *, strict: bool) -> LockedLayer:
         """Look up, compare, and write unless ``strict`` forbids it."""
         layer, catalog = self.entry.definition, self.context.catalog
+        path = (self.request.output or self.entry.root / "images") / f"{layer.name}.lock.yaml"
+        before = _text(path)
         old = catalog.lock(layer.name)
         new = make_lock(
             layer,
@@ -119,11 +121,12 @@ class _LayerLocker:
             say=self.context.talk.say,
         )
         found = changes(old, new)
-        path = (self.request.output or self.entry.root / "images") / f"{layer.name}.lock.yaml"
         if strict:
             error = drifted(found, catalog.lock_path(layer.name))
             self.problems += error.problems() if error else ()
         elif found or old is not None:
+            if _text(path) != before:
+                self.context.talk.warn(f"another command wrote {path} meanwhile; it has what this one found")
             _write(path, new)
         return LockedLayer(layer=layer.name, path=path, changes=found, unlocked=tuple(self.unlocked), new=old is None)
 
@@ -159,9 +162,13 @@ def _entries(catalog: Catalog, names: tuple[str, ...]) -> list[Entry[Layer]]:
 
 def _write(path: Path, lock: LayerLock) -> None:
     text = lock_text(lock)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if _text(path) != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_text(path, text, overwrite=True)
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def _platforms(catalog: Catalog, layer: str, old: LayerLock | None) -> tuple[str, ...]:

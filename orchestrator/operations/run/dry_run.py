@@ -36,6 +36,10 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     from orchestrator.operations.run.endpoint import planned_endpoint
     from orchestrator.operations.run.findings import findings
 
+    if request.sign_key:
+        from orchestrator.operations.signing import record_signing
+
+        record_signing(request.sign_key)  # one that cannot be used is told here too
     chosen = context.target(request.target, arch=request.arch)
     selection = selection_of(context, request, chosen)
     image_sources(context, request.pull_policy, context.talk)

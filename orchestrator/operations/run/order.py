@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import MlorchError
 from orchestrator.operations.run.prepared import PreparedRun, prepare
 from orchestrator.operations.run.processors import with_processors
 from orchestrator.operations.run.rates import lacks_rate, measured_rate, next_settings, rate_from
+from orchestrator.operations.signing import record_signing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Progress, Talk
@@ -41,22 +43,21 @@ def run(
     """Run everything that ``request`` asks for; yields the summary of each test as it ends, its report written.
 
     ``held`` has the processors where other runs come before it and after it.
-    A test that fails or is INVALID has a summary that says so. Raises whatever stops the whole
-    (`MlorchError`); a Ctrl-C or SIGTERM as `InterruptedRun`, with its record written.
+    A test that fails or is INVALID, or whose record cannot be signed, has a summary that says so. Raises whatever
+    stops the whole (`MlorchError`); a Ctrl-C or SIGTERM as `InterruptedRun`, with its record written.
     """
     from orchestrator.host.process import this_user
     from orchestrator.host.signals import signals_interrupt
     from orchestrator.operations.run.endpoint import ready_endpoint
 
-    sign = _signing(request)
+    sign = record_signing(request.sign_key)
     with signals_interrupt(), ready_endpoint(request, this_user().inside) as endpoint:
         prepared = prepare(context, request, progress, watcher, endpoint)
         with with_processors(prepared, progress, held) as ready:
             _warm_report_later()
             try:
                 for outcome in outcomes(ready, progress):
-                    summary = _reported(outcome, ready.runner.store)
-                    sign(outcome.folder)
+                    summary = _signed(_reported(outcome, ready.runner.store), sign, progress)
                     ready.runner.engine.wait_removed()
                     yield summary
             finally:
@@ -64,15 +65,15 @@ def run(
                 ready.runner.engine.wait_removed()
 
 
-def _signing(request: RunRequest) -> Callable[[Path], object]:
-    """What signs the record in a folder: with the key that is asked for, which is read before anything runs."""
-    if not request.sign_key:
-        return lambda _folder: None
-    from orchestrator.images.attest.signatures import environment_password, load_signer
-    from orchestrator.results.verify.signature import sign_record
-
-    signer = load_signer(Path(request.sign_key), environment_password)
-    return lambda folder: sign_record(folder, signer)
+def _signed(summary: Summary, sign: Callable[[Path], object], talk: Talk) -> Summary:
+    """The summary of a test with its record signed; what stands in the way is told, and stops no other test."""
+    try:
+        sign(summary.folder)
+    except (MlorchError, OSError) as error:
+        why = error.message if isinstance(error, MlorchError) else error.strerror or str(error)
+        talk.warn(f"{summary.record.run_id} is not signed: {why}; `mlorch results sign` signs it later")
+        return replace(summary, unsigned=why)
+    return summary
 
 
 def _warm_report_later() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.users import container_user, unwritable
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.host.clock import stamp
 from orchestrator.host.process import owner_label, this_process
 from orchestrator.operations.run.benchmarks import PlannedBenchmark, with_parameters
 from orchestrator.operations.run.selection import cells
@@ -77,11 +77,6 @@ def step_of(planned: PlannedBenchmark, environment: RunEnvironment, cell: Cell, 
     """One test, with a fresh run id."""
     identifier = run_id(stamp(), planned.plan.benchmark, planned.plan.target, cell, secrets.token_hex(2))
     return plan_run(planned.workload, environment, cell, identifier, choices)
-
-
-def stamp() -> str:
-    """Now, as run ids begin: ``20261124T014100Z``."""
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

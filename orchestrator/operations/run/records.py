@@ -12,8 +12,8 @@ from orchestrator.definitions.asset_locks import source_words
 from orchestrator.definitions.catalog.judged import changed_rules
 from orchestrator.facts.record import AccuracyGoal, AssetId, ImageId, LayerId, LicenceFact, RecipeId
 from orchestrator.facts.redact import redacted_argv, secret_values
+from orchestrator.host.clock import stamp
 from orchestrator.host.process import this_process
-from orchestrator.operations.run.plan import stamp
 from orchestrator.plan.run.sample_terms import why_not_shown
 from orchestrator.runs.record import RecordContext, Session
 

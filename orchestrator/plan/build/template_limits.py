@@ -3,20 +3,23 @@ write what differs from run to run.
 
 A recipe repository brings templates of its own, so a template is input. It is compiled with its loops and joined texts
 counted, has the filters and methods of two lists, and prints texts and numbers only: anything else would be printed
-with its address in memory. What a render may use is one `Budget`.
+with its address in memory. What a render may use is one `Budget`. Whatever goes through a text or a list (a method, a
+filter, a test, a comparison) is charged by what it reads as well as by what it gives: `count` gives one number.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import ItemsView, KeysView, ValuesView
 from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any, cast
 
-from jinja2 import TemplateSyntaxError, Undefined, nodes  # noqa: TID253 (who imports this module renders)
+from jinja2 import TemplateSyntaxError, Undefined, nodes, pass_context  # noqa: TID253 (who imports this module renders)
 from jinja2.exceptions import SecurityError  # noqa: TID253
 from jinja2.runtime import BlockReference, LoopContext, Macro  # noqa: TID253
 from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: TID253
 from jinja2.utils import Namespace  # noqa: TID253
+from jinja2.visitor import NodeTransformer  # noqa: TID253
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +38,10 @@ _FILTERS = frozenset(
         "selectattr", "sort", "string", "title", "trim", "truncate", "unique", "upper",
     }
 )  # fmt: skip
+_BY_BOTH = frozenset({"lstrip", "rfind", "rindex", "rpartition", "rsplit", "rstrip", "strip", "trim"})
+"""Those that may look at each character of a text once for each of what they look for."""
+_LARGEST = 1 << 62
+"""Of a whole number: more digits are slow to divide."""
 _OF_TEXT = frozenset({"capitalize", "lower", "replace", "string", "title", "trim", "truncate", "upper"})
 """Those that make a text of whatever they are given."""
 _METHODS: dict[type, frozenset[str]] = {
@@ -82,7 +89,8 @@ class Bounded(ImmutableSandboxedEnvironment):
         given = {name: self.filters[name] for name in _FILTERS}
         self.filters = {}
         self.add_filters(given)
-        self.filters |= {"_items": self._items, "_text": self._text, "_scalar": _scalar}
+        self.filters |= {"_items": self._items, "_text": self._text, "_read": self._read, "_scalar": _scalar}
+        self.tests = {name: self._charged(one) for name, one in dict[str, Any](self.tests).items()}
 
     def add_filters(self, filters: dict[str, Callable[..., Any]]) -> None:
         """Filters, each with its result counted."""
@@ -99,8 +107,10 @@ class Bounded(ImmutableSandboxedEnvironment):
             loop.iter = _filtered(cast("nodes.Expr", loop.iter), "_items", nodes.Const(size))
         for output in list(tree.find_all(nodes.Concat)):
             output.nodes = [_filtered(node, "_scalar") for node in output.nodes]
-        _bound_concats(tree)
-        return tree
+        for number in tree.find_all(nodes.Const):
+            if isinstance(number.value, int) and number.value > _LARGEST:
+                raise TemplateSyntaxError("a number is larger than 2^62", number.lineno, name, filename)
+        return cast("nodes.Template", _Counting().visit(tree))
 
     # -- what is run ---------------------------------------------------------------------
 
@@ -129,6 +139,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         elif called not in self.globals.values():
             _require_listed(called)
             self._require_bounded(called, args)
+            self._charge_method(called, args)
         return self._sized(super().call(context, called, *args, **named))
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
@@ -147,8 +158,46 @@ class Bounded(ImmutableSandboxedEnvironment):
 
     # -- counting ------------------------------------------------------------------------
 
+    def _charge(self, *values: Any) -> None:
+        """Take what it costs to go through these values: a text's characters, a list's entries and what is in them."""
+        waiting = list(values)
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, str):
+                self.budget.spend(0, len(value))
+            elif isinstance(value, (list, tuple, set, frozenset)):
+                self.budget.spend(1 + len(value))
+                waiting += [each for each in value if isinstance(each, (str, list, tuple, dict))]
+            elif isinstance(value, dict):
+                self.budget.spend(1 + len(value))
+                waiting += [*value, *value.values()]
+            elif isinstance(value, (range, KeysView, ValuesView, ItemsView)):
+                self.budget.spend(1 + len(value))
+
+    def _charge_method(self, called: Any, args: tuple[Any, ...]) -> None:
+        owner = getattr(called, "__self__", None)
+        if isinstance(owner, (str, list, tuple)):
+            self._charge(owner, *args)
+        if isinstance(owner, str):
+            self._charge_by_both(called.__name__, owner, args)
+
+    def _charge_by_both(self, name: str, text: Any, args: tuple[Any, ...]) -> None:
+        if name in _BY_BOTH and args and isinstance(args[0], str):
+            self.budget.spend(0, len(str(text)) * len(args[0]))
+
+    def _charged(self, test: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(test)
+        def charged(*args: Any, **named: Any) -> Any:
+            self.budget.spend(1)
+            self._charge(*args, *named.values())
+            return test(*args, **named)
+
+        return charged
+
     def _sized(self, value: Any) -> Any:
         """``value``, with its size counted."""
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise SecurityError("a number of the template is larger than 2^62")
         if isinstance(value, (str, list, tuple, dict)):
             if len(value) > LONGEST:
                 raise SecurityError(f"a text or list of the template is longer than {LONGEST:,}")
@@ -161,6 +210,8 @@ class Bounded(ImmutableSandboxedEnvironment):
         @functools.wraps(one)
         def counted(*args: Any, **named: Any) -> Any:
             self.budget.spend(1)
+            self._charge(*args[given:], *named.values())
+            self._charge_by_both(name, args[given], (*args[given + 1 :], *named.values()))
             if name in _OF_TEXT:
                 _scalar(args[given])
             if name == "join":
@@ -187,6 +238,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         """The entries of what a loop goes through; each turn writes ``size`` characters of the template's own."""
         for item in found:
             self.budget.spend(1, size)
+            self._charge(item)
             yield item
 
     def _range(self, *bounds: int) -> range:
@@ -199,6 +251,12 @@ class Bounded(ImmutableSandboxedEnvironment):
     def _text(self, value: Any) -> Any:
         return self._sized(value)
 
+    @pass_context  # so that it is asked each time, of a constant too
+    def _read(self, _context: object, value: Any) -> Any:
+        """``value``, which is compared or looked through."""
+        self._charge(value)
+        return value
+
     def _written(self, value: Any) -> Any:
         """What `{{ }}` writes."""
         self.budget.spend(1)
@@ -209,17 +267,22 @@ def _filtered(node: nodes.Expr, name: str, *args: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
 
 
-def _bound_concats(node: nodes.Node) -> None:
-    """Count every joined text (`a ~ b`) where it is used."""
-    for name in node.fields:
-        value = getattr(node, name)
-        if isinstance(value, nodes.Concat):
-            setattr(node, name, _filtered(value, "_text"))
-        elif isinstance(value, list):
-            value[:] = [_filtered(one, "_text") if isinstance(one, nodes.Concat) else one for one in value]
-    for child in node.iter_child_nodes():
-        inner: nodes.Node | None = child.node if isinstance(child, nodes.Filter) and child.name == "_text" else None
-        _bound_concats(inner or child)
+class _Counting(NodeTransformer):
+    """Has joined texts (`a ~ b`) and slices counted where they are made, and what is compared where it is read."""
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 (so the library calls it)
+        return _filtered(cast("nodes.Concat", self.generic_visit(node)), "_text")
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _filtered(node, "_text") if isinstance(node.arg, nodes.Slice) else node
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.expr = _filtered(node.expr, "_read")
+        for operand in node.ops:
+            operand.expr = _filtered(operand.expr, "_read")
+        return node
 
 
 def _scalar(value: Any) -> Any:
