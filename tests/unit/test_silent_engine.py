@@ -131,6 +131,56 @@ def test_a_daemon_that_is_only_just_starting_is_waited_for(tmp_path, monkeypatch
         assert socket_lookup(host).labelled("x") == []
 
 
+# -- podman: a program and no socket ---------------------------------------------------------
+
+
+@pytest.fixture
+def podman(tmp_path, monkeypatch):
+    """Makes a podman that does what a shell script says."""
+
+    def make(script: str) -> podman_cli.Podman:
+        program = tmp_path / "podman"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("MLORCH_PODMAN", str(program))
+        return podman_cli.Podman(str(program), silent_s=0.4)
+
+    return make
+
+
+def test_a_plan_goes_on_without_a_podman_that_says_nothing(podman, monkeypatch, capsys):
+    monkeypatch.setenv("MLORCH_ENGINE", "podman")
+    podman("echo '[]'")
+    assert run(["plan", "--target", "cpu", "--json"]) == 0, "what is imported and kept, before the clock runs"
+    assert {layer["state"] for layer in json.loads(capsys.readouterr().out)["layers"]} == {"build"}
+    podman("exec sleep 60")
+    began = time.monotonic()
+    assert run(["plan", "--target", "cpu", "--json"]) == 0
+    assert time.monotonic() - began < 4
+    told = capsys.readouterr()
+    assert {layer["state"] for layer in json.loads(told.out)["layers"]} == {"unknown"}
+    assert "podman did not answer" in told.err
+    assert "the plan goes on without it" in told.err
+
+
+def test_who_needs_a_podman_that_says_nothing_is_told_within_seconds(podman, monkeypatch, capsys):
+    monkeypatch.setattr(podman_cli, "_SILENT_S", 0.3)
+    monkeypatch.setattr(podman_cli, "_THERE_S", 0.3)
+    podman("exec sleep 60")
+    for line in ["engine", "status", "--engine", "podman", "--json"], ["doctor", "--engine", "podman", "--json"]:
+        began = time.monotonic()
+        assert run(line) == 4
+        assert time.monotonic() - began < 10
+        assert "podman did not answer" in capsys.readouterr().out
+
+
+def test_a_podman_that_is_only_busy_is_waited_for(podman):
+    busy = podman("""[ "$1" = --version ] || sleep 1.2; echo '[]'""")
+    assert busy.containers("x") == []
+    with pytest.raises(EngineError, match="did not end within 1 s"):
+        busy.documents("info", timeout_s=0.8)
+
+
 NONSENSE = [
     b"<html>no</html>", b"[" * 100_000, b"null", b"7", b'{"NCPU": "many", "MemTotal": []}', b'{"DriverStatus": 3}',
     b'[{"Id": 1, "Names": 7}]', b'{"Components": [1]}', b'{"Runtimes": 7, "Labels": 7}', b"\xff\xfe", b"",
