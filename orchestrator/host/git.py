@@ -12,7 +12,6 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +22,7 @@ from orchestrator.facts.redact import redacted_text
 from orchestrator.host.command import NOT_FOUND, TIMED_OUT, run_program
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.folders import cache_home
+from orchestrator.host.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -158,9 +158,8 @@ def _cached(wanted: _Wanted, cache: Path, mirrors: Mapping[str, str]) -> Path:
     kept = wanted.folder(cache)
     if kept.is_dir() and _note_of(kept).is_file():
         return kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent) as scratch:
-        tree = Path(scratch) / "tree"
+    with scratch_folder(kept.parent, ".fetch-") as scratch:
+        tree = scratch / "tree"
         source = mirrored(wanted.url, mirrors)
         with _naming_the_mirror(wanted.url, mirrors):
             if source.startswith("/"):
@@ -168,7 +167,7 @@ def _cached(wanted: _Wanted, cache: Path, mirrors: Mapping[str, str]) -> Path:
             else:
                 _from_remote(source, wanted, tree)
         if kept.is_dir() and not _note_of(kept).is_file():
-            kept.rename(Path(scratch) / "unknown")
+            kept.rename(scratch / "unknown")
         atomic_write_text(_note_of(kept), _tree_sha256(tree), overwrite=True)
         try:
             tree.rename(kept)
@@ -215,7 +214,10 @@ def _remove(path: Path) -> None:
 
 
 def _from_folder(repository: Path, wanted: _Wanted, tree: Path) -> None:
-    """Take the files out of a repository on this machine, whose history may lack what is not wanted."""
+    """Take the files out of a repository on this machine, whose history may lack what is not wanted.
+
+    Beside ``tree``, which lies in a folder of this process's own, a git folder is made for that.
+    """
     if not repository.is_dir():
         raise AssetError(
             f"the mirror {repository} of {redacted_text(wanted.url)} is not there",
@@ -223,21 +225,21 @@ def _from_folder(repository: Path, wanted: _Wanted, tree: Path) -> None:
         )
     tree.mkdir()
     git_folder = repository / ".git" if (repository / ".git").is_dir() else repository
-    with tempfile.TemporaryDirectory(prefix=".git-") as scratch:
-        # A git folder of our own that only borrows the objects: the repository's config may name programs (filters,
-        # an upload-pack to fetch what is not there), and nothing is written into somebody's repository.
-        objects = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _one_of_a_list(str(git_folder / "objects"))}
-        form = "sha256" if len(wanted.commit) == _SHA256_DIGITS else "sha1"
-        _git("init", "--quiet", "--template=", f"--object-format={form}", scratch)
-        at = (f"--git-dir={scratch}/.git", f"--work-tree={tree}")
-        _git(*at, "cat-file", "-e", f"{wanted.commit}^{{commit}}", env=objects)
-        _git(*at, "read-tree", wanted.commit, env=objects)
-        if not _git(*at, "ls-files", "-z", "--", *(wanted.paths or (".",)), env=objects):
-            raise AssetError(
-                f"{redacted_text(wanted.url)} has nothing at {', '.join(wanted.paths)} in {wanted.commit[:12]}",
-                slug="git",
-            )
-        _write_files(Path(scratch) / ".git", wanted, tree, objects)
+    # A git folder of our own that only borrows the objects: the repository's config may name programs (filters, an
+    # upload-pack to fetch what is not there), and nothing is written into somebody's repository.
+    borrower = tree.with_name("borrower")
+    objects = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _one_of_a_list(str(git_folder / "objects"))}
+    form = "sha256" if len(wanted.commit) == _SHA256_DIGITS else "sha1"
+    _git("init", "--quiet", "--template=", f"--object-format={form}", str(borrower))
+    at = (f"--git-dir={borrower}/.git", f"--work-tree={tree}")
+    _git(*at, "cat-file", "-e", f"{wanted.commit}^{{commit}}", env=objects)
+    _git(*at, "read-tree", wanted.commit, env=objects)
+    if not _git(*at, "ls-files", "-z", "--", *(wanted.paths or (".",)), env=objects):
+        raise AssetError(
+            f"{redacted_text(wanted.url)} has nothing at {', '.join(wanted.paths)} in {wanted.commit[:12]}",
+            slug="git",
+        )
+    _write_files(borrower / ".git", wanted, tree, objects)
 
 
 def _one_of_a_list(path: str) -> str:
@@ -280,8 +282,8 @@ def _copied_unchanged(wanted: _Wanted, out: Path, mirrors: Mapping[str, str]) ->
     if _note_of(cached).read_text(encoding="ascii") == _tree_sha256(out):
         return True
     shutil.rmtree(out)
-    with tempfile.TemporaryDirectory(prefix=".changed-", dir=cached.parent) as scratch:
-        cached.rename(Path(scratch) / "tree")
+    with scratch_folder(cached.parent, ".changed-") as scratch:
+        cached.rename(scratch / "tree")
     return False
 
 

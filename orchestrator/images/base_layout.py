@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.expand import expanded
@@ -12,10 +10,13 @@ from orchestrator.errors import StepFailed, UsageError
 from orchestrator.host import untrusted
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import sha256_file
+from orchestrator.host.scratch import scratch_folder
 from orchestrator.images.layout.archive import LARGEST_JSON, broken, opened, refused, require_plain
 from orchestrator.images.layout.oci import BLOBS, INDEX, MARK, descriptors_of, small_blob
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestrator.images.layout.archive import Archive
     from orchestrator.plan.build.bases import Base
 
@@ -107,9 +108,8 @@ def _unpack(archive: Archive, out: Path) -> None:
     names = [name for name in archive.members if name in {INDEX, MARK} or name.startswith(BLOBS)]
     if sum(archive.size(name) for name in names) > MOST_BYTES:
         raise refused(archive.path, f"it would unpack to more than {MOST_BYTES >> 30} GiB")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=out.parent, ignore_cleanup_errors=True) as text:
-        folder = Path(text) / "layout"
+    with scratch_folder(out.parent, ".unpack-") as scratch:
+        folder = scratch / "layout"
         for name in names:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
