@@ -113,10 +113,14 @@ class World:
         )  # fmt: skip
 
     def do(self, *arguments: str, code: int = 0) -> Said:
-        done = subprocess.run(
-            self.words(*arguments, "--json"), env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=180, check=False,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                self.words(*arguments, "--json"), env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL,
+                capture_output=True, text=True, timeout=180, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:  # what it said tells a hang from a wait for other runs' processors
+            said = (error.stderr or b"").decode(errors="replace")[-1500:]
+            raise Wrong(f"`mlorch {' '.join(arguments)}` did not end within {error.timeout:.0f} s: {said}") from None
         if done.returncode != code:
             raise Wrong(f"`mlorch {' '.join(arguments)}` ended with {done.returncode}: {done.stderr[-1500:]}")
         return Said(done.returncode, json.loads(done.stdout) if done.stdout.strip() else {}, done.stderr)
