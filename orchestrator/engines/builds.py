@@ -123,10 +123,20 @@ def held(facts: ImageFacts | None, image: str, hint: str = "was it removed meanw
     return facts
 
 
-def no_base(step: LayerStep, why: str) -> StepFailed:
-    """The image of FROM cannot be had: a registry that is down, refuses, or has no such image."""
+def no_base(step: LayerStep, image: str, why: str) -> StepFailed:
+    """The ``image`` of FROM cannot be had: a registry that is down, refuses, or has no such image.
+
+    The layer below is no registry's: it was in the engine when this build began.
+    """
+    if image == step.parent:
+        return StepFailed(
+            f"the layer that `{step.name}` starts from was removed while it was built: {image}",
+            hint="something removes images here (`docker system prune -a`, a job that cleans up): keep it from that "
+            "while mlorch builds, and run it again",
+            slug="parent-removed",
+        )
     return StepFailed(
-        f"the image that `{step.name}` starts from cannot be had: {why}",
+        f"the image that `{step.name}` starts from cannot be had: {image}: {why}",
         hint="check the registry and the digest, or choose another base: `--base-source bootstrap`",
         slug="no-base",
     )

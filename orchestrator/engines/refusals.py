@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
 
 _LIMITS = ("error setting rlimit", "setrlimit", "can't get final child's PID")
+_GONE = ("no such container", "no container with name or id")
 _MOUNTS = ("bind source path does not exist", "statfs /")
 _DEVICES = (
     (
@@ -32,7 +33,7 @@ _DEVICES = (
 def refusal(why: str, image: str = "") -> MlorchError:
     """The error for what an engine answers instead of doing what it was asked; ``image`` is the one concerned.
 
-    `engine-disk-full`, a `HostLimitError` (`device` for a device), `missing-mount`, `no-image`;
+    `engine-disk-full`, a `HostLimitError` (`device` for a device), `missing-mount`, `no-image`, `container-gone`;
     `engine-refused` for words that nobody knows.
     """
     why = why.strip()
@@ -50,6 +51,13 @@ def refusal(why: str, image: str = "") -> MlorchError:
         return missing_mount(f"a folder to be mounted is not there on the engine's host: {why}")
     if "image not known" in why:
         return no_image(image, why)
+    if any(words in why.lower() for words in _GONE):
+        return StepFailed(
+            f"the container was removed before mlorch had heard of its end: {why}",
+            hint="something removes containers here (`docker system prune`, a job that cleans up): keep it from that "
+            "while mlorch works, and run it again",
+            slug="container-gone",
+        )
     return StepFailed(f"the engine refused: {why}", slug="engine-refused")
 
 
