@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.model import BuildEvent
+from orchestrator.engines.refusals import KEEP_OFF
 from orchestrator.errors import EngineError, StepFailed
 from orchestrator.host.folders import cache_home
 
@@ -113,13 +114,17 @@ def passing(error: BaseException | None) -> str:
 
 def built(request: BuildRequest, facts: ImageFacts | None) -> ImageFacts:
     """The image that a build made. Raises `EngineError` (`not-loaded`) where the engine does not hold it."""
-    return held(facts, request.step.image, f"was it removed meanwhile? the build's log is {request.log_path}")
+    return held(facts, request.step.image, f"; the build's log is {request.log_path}")
 
 
-def held(facts: ImageFacts | None, image: str, hint: str = "was it removed meanwhile?") -> ImageFacts:
+def held(facts: ImageFacts | None, image: str, more: str = "") -> ImageFacts:
     """The image that was just built or pulled; `EngineError` (`not-loaded`) where the engine does not hold it."""
     if facts is None:
-        raise EngineError(f"the engine got {image}, but does not hold it", hint=hint, slug="not-loaded")
+        raise EngineError(
+            f"the engine got {image}, but does not hold it",
+            hint=f"was it removed meanwhile? {KEEP_OFF}{more}",
+            slug="not-loaded",
+        )
     return facts
 
 
@@ -131,8 +136,7 @@ def no_base(step: LayerStep, image: str, why: str) -> StepFailed:
     if image == step.parent:
         return StepFailed(
             f"the layer that `{step.name}` starts from was removed while it was built: {image}",
-            hint="something removes images here (`docker system prune -a`, a job that cleans up): keep it from that "
-            "while mlorch builds, and run it again",
+            hint=KEEP_OFF,
             slug="parent-removed",
         )
     return StepFailed(

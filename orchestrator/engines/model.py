@@ -158,6 +158,10 @@ class Engine(ImageMoves, Sweepable, Protocol):
 
     def images(self, label: str) -> list[ImageFacts]: ...
 
+    def require_builder(self) -> None:
+        """Raise `EngineError` where this engine cannot build, with what is missing."""
+        ...
+
     def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts: ...
 
     def run(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> ContainerExit:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
 
 _LIMITS = ("error setting rlimit", "setrlimit", "can't get final child's PID")
+KEEP_OFF = (
+    "where something removes images and containers (`docker system prune -a`, a job that cleans up), keep it from that "
+    "while mlorch works, and run it again"
+)
+"""What to do about things that were there a moment ago."""
 _GONE = ("no such container", "no container with name or id")
 _MOUNTS = ("bind source path does not exist", "statfs /")
 _DEVICES = (
@@ -49,16 +54,18 @@ def refusal(why: str, image: str = "") -> MlorchError:
             return HostLimitError(f"the engine cannot pass a device of the target: {why}", hint=hint, slug="device")
     if any(words in why for words in _MOUNTS):
         return missing_mount(f"a folder to be mounted is not there on the engine's host: {why}")
+    return _gone(why, image) or StepFailed(f"the engine refused: {why}", slug="engine-refused")
+
+
+def _gone(why: str, image: str) -> StepFailed | None:
+    """What is not there any more: an image, or a container."""
     if "image not known" in why:
         return no_image(image, why)
-    if any(words in why.lower() for words in _GONE):
-        return StepFailed(
-            f"the container was removed before mlorch had heard of its end: {why}",
-            hint="something removes containers here (`docker system prune`, a job that cleans up): keep it from that "
-            "while mlorch works, and run it again",
-            slug="container-gone",
-        )
-    return StepFailed(f"the engine refused: {why}", slug="engine-refused")
+    if not any(words in why.lower() for words in _GONE):
+        return None
+    return StepFailed(
+        f"the container was removed before mlorch had heard of its end: {why}", hint=KEEP_OFF, slug="container-gone"
+    )
 
 
 def disk_full(what: str) -> EngineError:

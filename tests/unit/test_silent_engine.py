@@ -131,6 +131,22 @@ def test_a_daemon_that_is_only_just_starting_is_waited_for(tmp_path, monkeypatch
         assert socket_lookup(host).labelled("x") == []
 
 
+@pytest.mark.sockets
+def test_an_image_that_is_just_being_removed_is_not_there_and_other_faults_are_told(tmp_path, monkeypatch):
+    """A prune takes the bytes before the name; what the engine then says is no fault of it."""
+    said = {"message": "failed to read config content: rpc error: desc = content digest sha256:ab: not found"}
+
+    def speak(_line, send, _ended):
+        send(b"HTTP/1.0 500 Internal Server Error\r\n\r\n" + json.dumps(said).encode())
+
+    with an_engine(tmp_path, monkeypatch, speak) as host:
+        assert socket_lookup(host).images(["localhost/x:1"]) == {"localhost/x:1": None}
+        said["message"] = "the disk is on fire"
+        with pytest.raises(EngineError, match="status 500: the disk is on fire") as caught:
+            socket_lookup(host).images(["localhost/x:1"])
+    assert caught.value.slug == "engine-refused"
+
+
 # -- podman: a program and no socket ---------------------------------------------------------
 
 
@@ -148,6 +164,7 @@ def podman(tmp_path, monkeypatch):
     return make
 
 
+@pytest.mark.processes
 def test_a_plan_goes_on_without_a_podman_that_says_nothing(podman, monkeypatch, capsys):
     monkeypatch.setenv("MLORCH_ENGINE", "podman")
     podman("echo '[]'")
@@ -163,6 +180,8 @@ def test_a_plan_goes_on_without_a_podman_that_says_nothing(podman, monkeypatch, 
     assert "the plan goes on without it" in told.err
 
 
+@pytest.mark.processes
+@pytest.mark.sockets
 def test_who_needs_a_podman_that_says_nothing_is_told_within_seconds(podman, monkeypatch, capsys):
     monkeypatch.setattr(podman_cli, "_SILENT_S", 0.3)
     monkeypatch.setattr(podman_cli, "_THERE_S", 0.3)
@@ -174,6 +193,7 @@ def test_who_needs_a_podman_that_says_nothing_is_told_within_seconds(podman, mon
         assert "podman did not answer" in capsys.readouterr().out
 
 
+@pytest.mark.processes
 def test_a_podman_that_is_only_busy_is_waited_for(podman):
     busy = podman("""[ "$1" = --version ] || sleep 1.2; echo '[]'""")
     assert busy.containers("x") == []

@@ -78,14 +78,18 @@ class PodmanEngine:
         references = [name for item in found for name in item.get("Names") or ()]
         return [facts for facts in self.podman.images_by_reference(references).values() if facts is not None]
 
-    def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
-        """Build one layer; see `orchestrator.engines.podman.build.build` for what it raises."""
+    def require_builder(self) -> None:
+        """Raise `EngineError` (`no-builder`) where this podman is too old to build."""
         if why := too_old(self.facts()):
             raise EngineError(
                 f"mlorch can run containers with this engine but not build: {why}",
                 hint="update podman, or build with another engine: `--engine docker`",
                 slug="no-builder",
             )
+
+    def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
+        """Build one layer; see `orchestrator.engines.podman.build.build` for what it raises, and `require_builder`."""
+        self.require_builder()
         podman_build.build(self.podman, request, self.facts().version, on_event)
         return built(request, self.image(request.step.image))
 
