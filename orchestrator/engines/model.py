@@ -46,6 +46,8 @@ class EngineFacts:
     rootless: bool = False
     userns_remap: bool = False
     """Whether it maps the users of all containers to others (Docker's userns-remap)."""
+    unlimited: tuple[str, ...] = ()
+    """Of ``processors``, ``memory`` and ``processes`` those that it cannot hold a container to (rootless engines)."""
     private: bool = False
     cpus: int = 0
     memory: int = 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator.definitions.settings import Settings, read_settings
 from orchestrator.engines import engine_factory
 from orchestrator.engines.cdi import known, stale
+from orchestrator.engines.limits import NOT_HELD_HINT, not_held
 from orchestrator.engines.users import HINT, container_user, unwritable
 from orchestrator.errors import MlorchError
 from orchestrator.facts.processors import cpu_list
@@ -94,6 +95,7 @@ def all_checks(context: Context) -> Iterator[Check]:
         yield from _safely("image storage", lambda: [image_storage(facts)])
         yield from _safely("users", lambda: [users(facts)])
         yield from _safely("limits", lambda: [limits(engine)])
+        yield from _safely("control groups", lambda: [control_groups(facts)])
         yield from _safely("CDI", lambda: [cdi(facts)])
     yield from _safely("cache", lambda: [cache()])
     yield from _safely("processors", lambda: [processors(host_facts())])
@@ -231,6 +233,13 @@ def limits(engine: Engine) -> Check:
         hint = "targets that pin memory need more: start the engine with higher limits or CAP_SYS_RESOURCE"
         return _warn("limits", f"the engine gives at most {words}", hint)
     return _ok("limits", f"the engine gives up to {words}")
+
+
+def control_groups(facts: EngineFacts) -> Check:
+    """Whether the engine can hold containers to the processors, memory and processes that they are given."""
+    if why := not_held(facts):
+        return _warn("control groups", why, NOT_HELD_HINT)
+    return _ok("control groups", "containers are held to their processors, memory and number of processes")
 
 
 def cdi(facts: EngineFacts) -> Check:

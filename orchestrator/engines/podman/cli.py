@@ -42,6 +42,7 @@ _QUESTION_S = 30.0
 """How long a question may take in all that changes nothing."""
 _SILENT_S, _THERE_S = 2.0, 20.0
 """After how long without an answer podman is asked for its version, and how long it then has to say it."""
+_CONTROLLERS = {"cpuset": "processors", "memory": "memory", "pids": "processes"}
 _GONE = ("no such container", "no container with", "image not known", "no such image", "unable to find")
 
 
@@ -225,12 +226,21 @@ def facts_of(info: Mapping[str, Any], program: str, *, private: bool) -> EngineF
         cgroup_version=str(host.get("cgroupVersion", "")).removeprefix("v"),
         root_dir=str(store.get("graphRoot", "")),
         rootless=bool(security.get("rootless")),
+        unlimited=_unlimited(host) if security.get("rootless") else (),
         private=private,
         cpus=int(host.get("cpus", 0)),
         memory=int(host.get("memTotal", 0)),
         security=_security(security),
         builder=f"buildah {host.get('buildahVersion', '')}".strip(),
     )
+
+
+def _unlimited(host: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a plain user's podman has no control group for; nothing where it does not say."""
+    if "cgroupControllers" not in host:
+        return ()
+    given = host["cgroupControllers"] or ()
+    return tuple(word for name, word in _CONTROLLERS.items() if name not in given)
 
 
 def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
