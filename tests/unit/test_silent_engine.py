@@ -327,6 +327,31 @@ def test_an_unknown_version_is_not_too_old(version, expected):
 
 
 @pytest.mark.sockets
+def test_an_engine_of_an_old_api_is_told_as_too_old_and_not_as_lost(tmp_path, monkeypatch, capsys):
+    """Docker 1.12 answers everything that a plan asks; a container would need what it does not know."""
+    facts = {"/version": {"ApiVersion": "1.24", "Version": "1.12.6"}, "/info": {}}
+
+    def speak(line, send, _ended):
+        if not line:  # only whether somebody listens
+            return
+        body = json.dumps(facts.get(line.split()[1].removeprefix("/v1.24"), [])).encode()
+        send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" + body)
+
+    monkeypatch.setattr("orchestrator.engines.docker.client.Client.buildx_version", lambda _self: "0.13.1")
+    spec = ContainerSpec(name="x", command=("true",), user="1:1", image="i")
+    with an_engine(tmp_path, monkeypatch, speak) as host:
+        with pytest.raises(EngineError, match="too old to run this container") as caught:
+            docker_engine.DockerEngine(host).run(spec, print)
+        assert caught.value.slug == "engine-unfit"
+        assert "Docker 23" in caught.value.hint
+        with pytest.raises(EngineError, match="too old to build"):
+            docker_engine.DockerEngine(host).require_builder()
+        assert run(["doctor", "--json"]) == 4
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert (checks["engine"]["state"], checks["builder"]["state"]) == ("ok", "bad")
+
+
+@pytest.mark.sockets
 def test_other_clients_of_this_process_keep_their_logins(tmp_path, monkeypatch):
     """mlorch's own reads none of them; a program that uses the Python API has clients of its own."""
     import docker.utils.config

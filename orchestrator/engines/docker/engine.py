@@ -281,6 +281,12 @@ class DockerEngine:
             raise
         except docker.errors.ImageNotFound as error:
             raise no_image(image, _first_line(error)) from None
+        except docker.errors.InvalidVersion as error:  # raised here, before the engine is asked
+            raise EngineError(
+                f"the engine at {self.host} is too old to run this container: {_first_line(error)}",
+                hint="it takes Docker 23 or newer: update it, or let mlorch get one: `mlorch engine ensure`",
+                slug="engine-unfit",
+            ) from None
         except docker.errors.APIError as error:
             raise refusal(str(error.explanation or error), image) from None
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
