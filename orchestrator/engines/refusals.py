@@ -10,7 +10,7 @@ KEEP_OFF = (
     "while mlorch works, and run it again"
 )
 """What to do about things that were there a moment ago."""
-_GONE = ("no such container", "no container with name or id")
+_GONE = ("no such container", "no container with name or id", "marked for removal")
 _MOUNTS = ("bind source path does not exist", "statfs /")
 _DEVICES = (
     (

@@ -212,6 +212,7 @@ def test_a_networks_passing_trouble_is_tried_again(tmp_path):
         ("Error: localhost/x:1: image not known", 125, StepFailed, "no-image"),
         ('Error: no container with name or ID "x" found: no such container', 125, StepFailed, "container-gone"),
         ("Error: No such container: 0f1e", 125, StepFailed, "container-gone"),
+        ("Error: container is marked for removal and cannot be started", 125, StepFailed, "container-gone"),
         ("Error: write: no space left on device", 125, EngineError, "engine-disk-full"),
         ("", -9, EngineError, "engine-lost"),
         ("podman: No such file or directory", 127, EngineError, "engine-lost"),
