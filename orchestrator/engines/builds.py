@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.model import BuildEvent
+from orchestrator.engines.refusals import KEEP_OFF
 from orchestrator.errors import EngineError, StepFailed
 from orchestrator.host.folders import cache_home
 
@@ -113,20 +114,33 @@ def passing(error: BaseException | None) -> str:
 
 def built(request: BuildRequest, facts: ImageFacts | None) -> ImageFacts:
     """The image that a build made. Raises `EngineError` (`not-loaded`) where the engine does not hold it."""
-    return held(facts, request.step.image, f"was it removed meanwhile? the build's log is {request.log_path}")
+    return held(facts, request.step.image, f"; the build's log is {request.log_path}")
 
 
-def held(facts: ImageFacts | None, image: str, hint: str = "was it removed meanwhile?") -> ImageFacts:
+def held(facts: ImageFacts | None, image: str, more: str = "") -> ImageFacts:
     """The image that was just built or pulled; `EngineError` (`not-loaded`) where the engine does not hold it."""
     if facts is None:
-        raise EngineError(f"the engine got {image}, but does not hold it", hint=hint, slug="not-loaded")
+        raise EngineError(
+            f"the engine got {image}, but does not hold it",
+            hint=f"was it removed meanwhile? {KEEP_OFF}{more}",
+            slug="not-loaded",
+        )
     return facts
 
 
-def no_base(step: LayerStep, why: str) -> StepFailed:
-    """The image of FROM cannot be had: a registry that is down, refuses, or has no such image."""
+def no_base(step: LayerStep, image: str, why: str) -> StepFailed:
+    """The ``image`` of FROM cannot be had: a registry that is down, refuses, or has no such image.
+
+    The layer below is no registry's: it was in the engine when this build began.
+    """
+    if image == step.parent:
+        return StepFailed(
+            f"the layer that `{step.name}` starts from was removed while it was built: {image}",
+            hint=KEEP_OFF,
+            slug="parent-removed",
+        )
     return StepFailed(
-        f"the image that `{step.name}` starts from cannot be had: {why}",
+        f"the image that `{step.name}` starts from cannot be had: {image}: {why}",
         hint="check the registry and the digest, or choose another base: `--base-source bootstrap`",
         slug="no-base",
     )

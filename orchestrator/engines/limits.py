@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.engines.private import listener
 from orchestrator.host.sysfs import text_of
 
+if TYPE_CHECKING:
+    from orchestrator.engines.model import EngineFacts
+
+NOT_HELD_HINT = (
+    "take an engine of root's, or have cpuset, memory and pids of cgroup v2 delegated to this user (systemd: "
+    "`Delegate=` of user@.service)"
+)
 _PROC = Path("/proc")
 _SYS_RESOURCE = 24
 _NAMES = {
@@ -50,16 +58,32 @@ def limits_of(pid: int, proc: Path = _PROC) -> dict[str, int | None]:
         words = line[26:].split()
         if name is not None and len(words) >= 2:
             hard[name] = None if words[1] == "unlimited" else int(words[1])
-    if hard and capabilities(str(pid), proc) >> _SYS_RESOURCE & 1:
+    if hard and _is_of_the_host(pid, proc) and capabilities(str(pid), proc) >> _SYS_RESOURCE & 1:
         # It may raise every one of them; open files have the kernel's own bound beside.
         return {**dict.fromkeys(hard), "nofile": _number(proc / "sys/fs/nr_open")}
     return hard
+
+
+def _is_of_the_host(pid: int, proc: Path) -> bool:
+    """Whether a process is in the first user namespace: capabilities in another one raise no limit of the host's."""
+    mapped = text_of(proc / f"{pid}/uid_map").split()
+    return not mapped or mapped == ["0", "0", str(2**32 - 1)]
 
 
 def capabilities(pid: str, proc: Path = _PROC) -> int:
     """The effective capabilities of a process (or of ``self``) as a bit set."""
     lines = text_of(proc / pid / "status").splitlines()
     return next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), 0)
+
+
+def not_held(facts: EngineFacts) -> str:
+    """Which limits of a container this engine does not hold, in a sentence; empty where it holds all."""
+    if not facts.unlimited:
+        return ""
+    return (
+        f"this engine holds no container to its {' and '.join(facts.unlimited)}: it has no control groups for them, so "
+        "a test may use more than it was given, and other programs what it was given"
+    )
 
 
 def own_limits() -> dict[str, int | None]:

@@ -46,6 +46,8 @@ class EngineFacts:
     rootless: bool = False
     userns_remap: bool = False
     """Whether it maps the users of all containers to others (Docker's userns-remap)."""
+    unlimited: tuple[str, ...] = ()
+    """Of ``processors``, ``memory`` and ``processes`` those that it cannot hold a container to (rootless engines)."""
     private: bool = False
     cpus: int = 0
     memory: int = 0
@@ -157,6 +159,10 @@ class Engine(ImageMoves, Sweepable, Protocol):
     def image(self, reference: str) -> ImageFacts | None: ...
 
     def images(self, label: str) -> list[ImageFacts]: ...
+
+    def require_builder(self) -> None:
+        """Raise `EngineError` where this engine cannot build, with what is missing."""
+        ...
 
     def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts: ...
 

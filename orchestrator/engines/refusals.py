@@ -5,6 +5,12 @@ from __future__ import annotations
 from orchestrator.errors import EngineError, HostLimitError, MlorchError, StepFailed, UsageError
 
 _LIMITS = ("error setting rlimit", "setrlimit", "can't get final child's PID")
+KEEP_OFF = (
+    "where something removes images and containers (`docker system prune -a`, a job that cleans up), keep it from that "
+    "while mlorch works, and run it again"
+)
+"""What to do about things that were there a moment ago."""
+_GONE = ("no such container", "no container with name or id", "marked for removal")
 _MOUNTS = ("bind source path does not exist", "statfs /")
 _DEVICES = (
     (
@@ -32,7 +38,7 @@ _DEVICES = (
 def refusal(why: str, image: str = "") -> MlorchError:
     """The error for what an engine answers instead of doing what it was asked; ``image`` is the one concerned.
 
-    `engine-disk-full`, a `HostLimitError` (`device` for a device), `missing-mount`, `no-image`;
+    `engine-disk-full`, a `HostLimitError` (`device` for a device), `missing-mount`, `no-image`, `container-gone`;
     `engine-refused` for words that nobody knows.
     """
     why = why.strip()
@@ -48,9 +54,18 @@ def refusal(why: str, image: str = "") -> MlorchError:
             return HostLimitError(f"the engine cannot pass a device of the target: {why}", hint=hint, slug="device")
     if any(words in why for words in _MOUNTS):
         return missing_mount(f"a folder to be mounted is not there on the engine's host: {why}")
+    return _gone(why, image) or StepFailed(f"the engine refused: {why}", slug="engine-refused")
+
+
+def _gone(why: str, image: str) -> StepFailed | None:
+    """What is not there any more: an image, or a container."""
     if "image not known" in why:
         return no_image(image, why)
-    return StepFailed(f"the engine refused: {why}", slug="engine-refused")
+    if not any(words in why.lower() for words in _GONE):
+        return None
+    return StepFailed(
+        f"the container was removed before mlorch had heard of its end: {why}", hint=KEEP_OFF, slug="container-gone"
+    )
 
 
 def disk_full(what: str) -> EngineError:

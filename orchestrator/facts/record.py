@@ -224,7 +224,8 @@ class RateTry:
     """A test of a search: queries a second that were asked for and answered (0: not known), whether it was good enough.
 
     ``disturbed``: other programs had its processors meanwhile. ``queue_grew``: the last answers came much later after
-    their queries than the first ones did, so that a longer test at this rate would not be VALID.
+    their queries than the first ones did, so that a longer test at this rate would not be VALID. ``spoiled``: errors
+    made it INVALID, and not its rate.
     """
 
     rate: float
@@ -232,6 +233,7 @@ class RateTry:
     valid: bool
     queue_grew: bool = False
     disturbed: bool = False
+    spoiled: bool = False
     run_id: str = ""
     """Empty of a short test inside the container."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from orchestrator.errors import EngineError
 from orchestrator.host.paths import is_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 TIMED_OUT, NOT_FOUND = 124, 127
 """How a program counts that does not end in time, or is not there: as in a shell."""
@@ -32,6 +33,14 @@ class Done:
         return last_lines(self.stderr or self.stdout, lines)
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A program that has not ended after so many seconds is waited for only if ``is_there`` says so."""
+
+    after_s: float
+    is_there: Callable[[], bool]
+
+
 def run_program(
     argv: Sequence[str | Path],
     *,
@@ -39,32 +48,56 @@ def run_program(
     inherited: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout_s: float = 60.0,
+    doubt: Doubt | None = None,
     text: str = "",
 ) -> Done:
     """Run a program to its end, without a terminal and with its messages in English.
 
     ``text`` is what it reads. ``env`` is added to ``inherited``, which is this process's environment where it
-    is not given. A program that is not there or does not end in time counts as one that failed.
+    is not given. A program that is not there or does not end in time counts as one that failed, and so does one that
+    ``doubt`` gives up earlier.
     """
     try:
-        done = subprocess.run(  # noqa: S603 (an argument list, no shell)
+        with subprocess.Popen(  # noqa: S603 (an argument list, no shell)
             [str(word) for word in argv],
-            input=text.encode(),
-            capture_output=True,
-            check=False,
-            timeout=timeout_s,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             cwd=cwd,
             env={**(os.environ if inherited is None else inherited), "LC_ALL": "C.UTF-8", **(env or {})},
-        )
-    except subprocess.TimeoutExpired:
-        return Done(code=TIMED_OUT, stdout="", stderr=f"{argv[0]} did not end within {timeout_s:.0f} s")
+        ) as process:
+            try:
+                stdout, stderr = _output(process, text.encode(), timeout_s, doubt)
+            except BaseException:  # Ctrl-C too
+                process.kill()
+                raise
+    except subprocess.TimeoutExpired as error:
+        return Done(code=TIMED_OUT, stdout="", stderr=f"{argv[0]} did not end within {error.timeout:.0f} s")
     except OSError as error:
         return Done(code=NOT_FOUND, stdout="", stderr=f"{argv[0]}: {error.strerror or error}")
     return Done(
-        code=done.returncode,
-        stdout=done.stdout.decode("utf-8", "replace"),
-        stderr=done.stderr.decode("utf-8", "replace"),
+        code=process.returncode,
+        stdout=stdout.decode("utf-8", "replace"),
+        stderr=stderr.decode("utf-8", "replace"),
     )
+
+
+def _output(
+    process: subprocess.Popen[bytes], text: bytes, timeout_s: float, doubt: Doubt | None
+) -> tuple[bytes, bytes]:
+    """What a program prints until its end. Raises `TimeoutExpired`, whose `timeout` is how long it was waited for."""
+    began = time.monotonic()
+    first_s = timeout_s if doubt is None else min(timeout_s, doubt.after_s)
+    try:
+        return process.communicate(text, timeout=first_s)
+    except subprocess.TimeoutExpired:
+        left = 0.0
+        if doubt is not None and first_s < timeout_s and doubt.is_there():
+            left = began + timeout_s - time.monotonic()
+    try:
+        return process.communicate(timeout=max(0.0, left))
+    except subprocess.TimeoutExpired as error:
+        raise subprocess.TimeoutExpired(error.cmd, time.monotonic() - began) from None
 
 
 def must_run(

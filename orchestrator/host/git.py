@@ -12,7 +12,6 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -215,7 +214,10 @@ def _remove(path: Path) -> None:
 
 
 def _from_folder(repository: Path, wanted: _Wanted, tree: Path) -> None:
-    """Take the files out of a repository on this machine, whose history may lack what is not wanted."""
+    """Take the files out of a repository on this machine, whose history may lack what is not wanted.
+
+    Beside ``tree``, which lies in a folder of this process's own, a git folder is made for that.
+    """
     if not repository.is_dir():
         raise AssetError(
             f"the mirror {repository} of {redacted_text(wanted.url)} is not there",
@@ -223,21 +225,21 @@ def _from_folder(repository: Path, wanted: _Wanted, tree: Path) -> None:
         )
     tree.mkdir()
     git_folder = repository / ".git" if (repository / ".git").is_dir() else repository
-    with tempfile.TemporaryDirectory(prefix=".git-") as scratch:
-        # A git folder of our own that only borrows the objects: the repository's config may name programs (filters,
-        # an upload-pack to fetch what is not there), and nothing is written into somebody's repository.
-        objects = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _one_of_a_list(str(git_folder / "objects"))}
-        form = "sha256" if len(wanted.commit) == _SHA256_DIGITS else "sha1"
-        _git("init", "--quiet", "--template=", f"--object-format={form}", scratch)
-        at = (f"--git-dir={scratch}/.git", f"--work-tree={tree}")
-        _git(*at, "cat-file", "-e", f"{wanted.commit}^{{commit}}", env=objects)
-        _git(*at, "read-tree", wanted.commit, env=objects)
-        if not _git(*at, "ls-files", "-z", "--", *(wanted.paths or (".",)), env=objects):
-            raise AssetError(
-                f"{redacted_text(wanted.url)} has nothing at {', '.join(wanted.paths)} in {wanted.commit[:12]}",
-                slug="git",
-            )
-        _write_files(Path(scratch) / ".git", wanted, tree, objects)
+    # A git folder of our own that only borrows the objects: the repository's config may name programs (filters, an
+    # upload-pack to fetch what is not there), and nothing is written into somebody's repository.
+    borrower = tree.with_name("borrower")
+    objects = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _one_of_a_list(str(git_folder / "objects"))}
+    form = "sha256" if len(wanted.commit) == _SHA256_DIGITS else "sha1"
+    _git("init", "--quiet", "--template=", f"--object-format={form}", str(borrower))
+    at = (f"--git-dir={borrower}/.git", f"--work-tree={tree}")
+    _git(*at, "cat-file", "-e", f"{wanted.commit}^{{commit}}", env=objects)
+    _git(*at, "read-tree", wanted.commit, env=objects)
+    if not _git(*at, "ls-files", "-z", "--", *(wanted.paths or (".",)), env=objects):
+        raise AssetError(
+            f"{redacted_text(wanted.url)} has nothing at {', '.join(wanted.paths)} in {wanted.commit[:12]}",
+            slug="git",
+        )
+    _write_files(borrower / ".git", wanted, tree, objects)
 
 
 def _one_of_a_list(path: str) -> str:

@@ -71,8 +71,10 @@ class Builder(LayerBuilder):
         Raises:
             StepFailed: a step of a layer failed; what was built before stays and is a hit next time.
             RegistryError: an image in a registry is not what it should be, or cannot be pulled.
-            EngineError: the engine went away.
+            EngineError: the engine cannot build (nothing is fetched for it then), or went away.
         """
+        if any(decision.action == "build" for decision in decisions):
+            self.engine.require_builder()
         return tuple(self._carry_out(decision) for decision in decisions)
 
     def _carry_out(self, decision: LayerDecision) -> LayerOutcome:

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 from orchestrator.definitions.settings import Settings, read_settings
 from orchestrator.engines import engine_factory
 from orchestrator.engines.cdi import known, stale
+from orchestrator.engines.limits import NOT_HELD_HINT, not_held
 from orchestrator.engines.users import HINT, container_user, unwritable
 from orchestrator.errors import MlorchError
+from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.host.detect import presences
+from orchestrator.host.facts import host_facts
 from orchestrator.host.folders import cache_home
 from orchestrator.host.namespaces import refused_user_namespaces
 from orchestrator.host.paths import exists, is_dir
@@ -25,11 +28,13 @@ from orchestrator.operations.context import Context
 from orchestrator.operations.engine import cdi_words, sweep_containers
 from orchestrator.operations.target_choice import all_targets, findings
 from orchestrator.operations.targets import passable_by
+from orchestrator.plan.run.processors import within_quota
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from orchestrator.engines import Engine, EngineFacts
+    from orchestrator.facts.host import HostFacts
     from orchestrator.host.site import SiteConfig
     from orchestrator.operations.progress import Talk
 
@@ -90,8 +95,10 @@ def all_checks(context: Context) -> Iterator[Check]:
         yield from _safely("image storage", lambda: [image_storage(facts)])
         yield from _safely("users", lambda: [users(facts)])
         yield from _safely("limits", lambda: [limits(engine)])
+        yield from _safely("control groups", lambda: [control_groups(facts)])
         yield from _safely("CDI", lambda: [cdi(facts)])
     yield from _safely("cache", lambda: [cache()])
+    yield from _safely("processors", lambda: [processors(host_facts())])
     yield from _safely("memory", lambda: [memory()])
     yield from _safely("devices", lambda: devices(context, facts))
     yield from _safely("site", lambda: site(context.site))
@@ -189,6 +196,21 @@ def _space(name: str, folder: Path, least: int) -> Check:
     return Check(name=name, state=state, what=what, hint=f"free at least {least / GIB:.0f} GiB there")
 
 
+def processors(host: HostFacts) -> Check:
+    """The processors that runs are planned on: fewer where affinity or a control group leaves some out."""
+    allowed, online = len(host.allowed_cpus), len(host.online_cpus)
+    what = f"{allowed} of {online}: {cpu_list(host.allowed_cpus)}"
+    if host.cpu_quota is None or host.cpu_quota >= allowed:
+        return _ok("processors", what)
+    planned = len(within_quota(host, host.allowed_cpus))
+    return _warn(
+        "processors",
+        f"{what}; the control group of this process gives the time of {host.cpu_quota:g}, so runs are planned on "
+        f"{planned} at most",
+        "raise its CPU quota (cpu.max; a container's --cpus, a pod's limits.cpu), or give whole processors (a cpuset)",
+    )
+
+
 def memory() -> Check:
     """Memory that is free now."""
     text = Path("/proc/meminfo").read_text(encoding="ascii")
@@ -211,6 +233,13 @@ def limits(engine: Engine) -> Check:
         hint = "targets that pin memory need more: start the engine with higher limits or CAP_SYS_RESOURCE"
         return _warn("limits", f"the engine gives at most {words}", hint)
     return _ok("limits", f"the engine gives up to {words}")
+
+
+def control_groups(facts: EngineFacts) -> Check:
+    """Whether the engine can hold containers to the processors, memory and processes that they are given."""
+    if why := not_held(facts):
+        return _warn("control groups", why, NOT_HELD_HINT)
+    return _ok("control groups", "containers are held to their processors, memory and number of processes")
 
 
 def cdi(facts: EngineFacts) -> Check:

@@ -47,8 +47,9 @@ class Search:
 
         First up (or down) in growing steps until the verdict changes, then bisection in the geometric middle. A test
         that was saturated says what the server answers: no rate above that is tried, and the next is just below it.
-        A test that was not VALID while other programs had its processors says nothing of the server: it is made again,
-        once. At most `MAX_PROBES` tests. ``first`` is the test at ``start`` when that was made already.
+        A test that was not VALID while other programs had its processors, or for errors that are not the rate's, says
+        nothing of the server: it is made again, once. At most `MAX_PROBES` tests. ``first`` is the test at ``start``
+        when that was made already.
         """
         tried = self._test(start) if first is None else self._judged(first)
         step = STEP
@@ -99,12 +100,15 @@ class Search:
     def _why(self) -> str:
         """Why there was no further test, in words for the record."""
         full = [one for one in self._counted() if saturated(one)]
-        failed = [one.rate for one in self._counted() if not one.valid and not one.answered]
+        spoiled = [one.rate for one in self._counted() if one.spoiled]
+        failed = [one.rate for one in self._counted() if not one.valid and not one.answered and not one.spoiled]
         if full:
             least = min(full, key=lambda one: one.rate)
             words = f"saturated: of {least.rate:,.1f} queries/s it answered {least.answered:,.1f}"
         elif failed:
             words = f"failed: at {min(failed):,.1f} queries/s the test did not come to its end"
+        elif spoiled:
+            words = f"spoiled: at {min(spoiled):,.1f} queries/s errors made the test INVALID, twice"
         else:
             words = "" if self._good() else "no test was VALID"
         if self._good() and self._worst() / self.best() <= TOLERANCE:
@@ -120,7 +124,7 @@ class Search:
     def _judged(self, tried: RateTry) -> RateTry:
         """``tried``, or the test that was made in its place."""
         self._note(tried)
-        if good(tried) or not tried.disturbed or not self._left():
+        if good(tried) or not (tried.disturbed or tried.spoiled) or not self._left():
             return tried
         self._repeated.add(len(self.tries) - 1)
         return self._note(self.probe(tried.rate))

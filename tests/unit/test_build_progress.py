@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -129,6 +130,21 @@ def test_a_full_disk_is_the_engines_fault(layer_build):
     with pytest.raises(EngineError) as caught:
         buildx.build(FailingClient("write /x: no space left on device"), layer_build, "0.13", lambda _event: None)
     assert caught.value.slug == "engine-disk-full"
+
+
+@pytest.mark.parametrize(
+    ("parent", "slug", "words"),
+    [("localhost/mlorch/base:a", "parent-removed", "docker system prune"), (None, "no-base", "--base-source")],
+)
+def test_a_layer_below_that_was_removed_meanwhile_is_no_fault_of_a_registry(layer_build, parent, slug, words):
+    said = "ERROR: failed to solve: localhost/mlorch/base:a: failed to resolve source metadata for "
+    client = FailingClient(f"{said}localhost/mlorch/base:a: dial tcp [::1]:443: connect: connection refused")
+    request = replace(layer_build, step=replace(layer_build.step, parent=parent))
+    with pytest.raises(StepFailed) as caught:
+        buildx.build(client, request, "0.13", lambda _event: None)
+    assert caught.value.slug == slug
+    assert "localhost/mlorch/base:a" in caught.value.message
+    assert words in caught.value.hint
 
 
 def test_a_build_asks_for_what_keeps_images_clean_and_the_same(layer_build, monkeypatch):

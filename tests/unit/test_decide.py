@@ -8,8 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.engines import ImageFacts
+from orchestrator.errors import EngineError
 from orchestrator.facts.build import BuildPlan, LayerStep
-from orchestrator.images.decide import decide, explained, layer_decisions, planned
+from orchestrator.facts.build_settings import BuildSettings
+from orchestrator.images.build import Builder
+from orchestrator.images.context import Parts
+from orchestrator.images.decide import LayerDecision, decide, explained, layer_decisions, planned
 
 
 def layer(name: str, parent: LayerStep | None = None, **more) -> LayerStep:
@@ -92,3 +96,27 @@ def test_images_that_say_nothing_of_their_inputs_explain_nothing():
     assert explained(top, {}).reason == "no image of this layer yet"
     assert explained(top, {"x": {"org.mlorch.inputs": "[1"}}).reason == "no image of this layer carries its inputs"
     assert explained(top, {"top:a": labels(TOP.inputs)}).reason == "an image of the same inputs was removed"
+
+
+def test_where_nothing_can_be_built_nothing_is_fetched_for_a_build(tmp_path):
+    """An engine without buildx is told before a package is downloaded; what is there is a hit all the same."""
+
+    class WithoutBuildx:
+        def require_builder(self):
+            raise EngineError("the docker client has no buildx plugin", slug="no-buildx")
+
+    def fetched(*_):
+        raise AssertionError("packages were fetched")
+
+    parts = Parts(rootfs=fetched, pip=fetched, tree=fetched, tools=fetched, sdist=fetched)
+    made = LayerStep(
+        name="base", level="base", platform="linux/amd64", content_id="c" * 64, parent=None, dockerfile="FROM scratch\n"
+    )
+    builder = Builder(
+        engine=WithoutBuildx(), settings=BuildSettings(), parts=parts, cache=tmp_path, look_up=dict.fromkeys
+    )
+    with pytest.raises(EngineError, match="no buildx"):
+        builder.build([LayerDecision(step=made, action="build", reason="")])
+    assert not (tmp_path / "contexts").exists()
+    (outcome,) = builder.build([LayerDecision(step=made, action="hit", reason="")])
+    assert outcome.state == "hit"

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.cli import run
 from orchestrator.engines import EngineFacts
 from orchestrator.errors import EngineError, RegistryError
+from orchestrator.host.facts import host_facts
 from orchestrator.host.site import discover
 from orchestrator.operations import doctor
 from orchestrator.operations.context import Context
@@ -42,7 +43,7 @@ def test_without_an_engine_it_exits_with_4_and_checks_the_rest(monkeypatch, caps
     assert checks["engine"] == {
         "name": "engine", "state": "bad", "what": "no container engine answers", "hint": "start one",
     }  # fmt: skip
-    assert {"cache", "memory", "certificates", "proxies", "registries"} <= set(checks)
+    assert {"cache", "processors", "memory", "certificates", "proxies", "registries"} <= set(checks)
     assert all(check["hint"] for check in checks.values() if check["state"] == "bad")
 
 
@@ -71,6 +72,18 @@ def test_a_cache_that_cannot_be_written_is_told(monkeypatch, tmp_path):
     check = doctor.cache()
     assert (check.state, str(tmp_path) in check.what) == ("bad", True)
     assert "XDG_CACHE_HOME" in check.hint
+
+
+@pytest.mark.parametrize(
+    ("quota", "state", "words"),
+    [(None, "ok", "4 of 8: 0-3"), (4.0, "ok", "4 of 8"), (1.5, "warn", "the time of 1.5, so runs are planned on 1 ")],
+)
+def test_a_quota_of_processor_time_is_told(quota, state, words):
+    here = replace(host_facts(), online_cpus=tuple(range(8)), allowed_cpus=(0, 1, 2, 3), cpu_quota=quota)
+    check = doctor.processors(here)
+    assert check.state == state
+    assert words in check.what
+    assert bool(check.hint) == (state == "warn")
 
 
 def test_an_engine_elsewhere_is_not_measured_here():

@@ -8,7 +8,9 @@ import pytest
 
 from orchestrator.engines import users
 from orchestrator.engines.docker.facts import facts_of
+from orchestrator.engines.podman.cli import facts_of as podman_facts
 from orchestrator.errors import HostLimitError
+from orchestrator.operations.doctor import control_groups
 from orchestrator.operations.doctor import users as checked
 from orchestrator.plan.run.user import run_user
 
@@ -62,3 +64,22 @@ def test_doctor_says_who_containers_are():
 
 def test_root_never_asks_for_root_of_a_container():
     assert run_user(0, 0, {}, own_root=True).inside != "0:0"
+
+
+def test_limits_that_a_rootless_engine_does_not_hold_are_told():
+    """On cgroup v1, or without delegation: as real ones answered."""
+    info = {"SecurityOptions": ["name=rootless"], "CPUSet": False, "MemoryLimit": False, "PidsLimit": True}
+    docker = facts_of(info, VERSION, "unix:///s", "0.20", private=False)
+    assert docker.unlimited == ("processors", "memory")
+    check = control_groups(docker)
+    assert (check.state, "its processors and memory" in check.what) == ("warn", True)
+    assert "cgroup v2" in check.hint
+    assert control_groups(engine("name=seccomp")).state == "ok", "one that does not say"
+
+    def podman(rootless, **host):
+        host |= {"security": {"rootless": rootless}}
+        return podman_facts({"host": host}, "/p", private=False).unlimited
+
+    assert podman(True, cgroupControllers=["memory", "pids"]) == ("processors",)
+    assert podman(True, cgroupControllers=None) == ("processors", "memory", "processes")
+    assert podman(True) == podman(False, cgroupControllers=[]) == ()

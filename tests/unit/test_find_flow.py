@@ -24,12 +24,14 @@ HERE = SimpleNamespace(system_id="here", allowed_cpus=(0, 1))
 class Machine:
     """A prepared run whose Server tests are VALID up to ``limit`` queries a second, and fail above ``breaks``.
 
-    ``others`` says of a test, by its number from 0, whether other programs disturbed it.
+    ``others`` says of a test, by its number from 0, whether other programs disturbed it; ``spoils`` of its number and
+    rate whether errors in LoadGen's log made it INVALID.
     """
 
     limit: float = 100.0
     breaks: float = float("inf")
     others: object = lambda _number: False
+    spoils: object = lambda _number, _rate: False
     scenario: str = "Server"
     roles: dict = field(default_factory=dict)
     request: object = field(default_factory=lambda: SimpleNamespace(devices="", endpoint="", endpoint_model=""))
@@ -59,12 +61,14 @@ class Machine:
         number, rate = len(self.rates), (searched or {}).get("target_qps", 40.0)
         self.rates.append(rate)
         self.searches.append(search)
-        broken, others = rate > self.breaks, self.others(number)
+        broken, others, spoiled = rate > self.breaks, self.others(number), self.spoils(number, rate)
+        good = rate <= self.limit and not others
         values = {"instances": 1, "threads": 1, "batch": 4096, "cpus": [0]}
         settings = {f"execution.{name}": Setting(value=value, source="x") for name, value in values.items()}
         reached = min(rate, self.limit * 1.01)
         loadgen = SimpleNamespace(
             rate=reached,
+            valid=good,
             latency_ns={"min": 10_000_000},
             query_count=1000,
             metrics=[Metric(name="completed_samples_per_second", title="", value=reached, unit="samples/s")],
@@ -72,8 +76,8 @@ class Machine:
         record = SimpleNamespace(
             run_id=f"run-{number}", benchmark="b", scenario=cell.scenario, started=SimpleNamespace(utc="now"),
             settings=settings | {"loadgen.target_qps": Setting(value=rate, source="searched")},
-            measured=None if broken else SimpleNamespace(loadgen=loadgen),
-            valid=None if broken else rate <= self.limit and not others,
+            measured=None if broken else SimpleNamespace(loadgen=loadgen, reasons=("LoadGen logged 460 errors",)),
+            valid=None if broken else good and not spoiled,
             disturbance=Disturbance(window="test", seconds=9.0, cpus=(0,), reasons=("somebody",) if others else ()),
         )  # fmt: skip
         return SimpleNamespace(record=record, error=StepFailed("it answers 429", slug="x") if broken else None)
@@ -172,6 +176,51 @@ def test_a_disturbed_test_does_not_make_the_search_look_below_it(find):
     assert kept.settings["target_qps"] == pytest.approx(100 * MARGIN, rel=0.05)
     tries = machine.searches[-1].tries
     assert [one.disturbed for one in tries[:3]] == [False, True, False]
+
+
+def test_a_test_that_errors_spoiled_is_not_too_fast_but_made_again(find):
+    machine = Machine(spoils=lambda number, _rate: number in {0, 2})
+    kept, told = find(machine)
+    assert machine.rates[0] == machine.rates[1]
+    assert machine.rates[2] == machine.rates[3] > machine.rates[1], "and the search goes on upwards"
+    assert kept.settings["target_qps"] == pytest.approx(100 * MARGIN, rel=0.05)
+    assert [one.spoiled for one in machine.searches[-1].tries[:4]] == [True, False, True, False]
+    assert not told
+
+
+def test_a_program_whose_tests_are_all_spoiled_ends_the_search_and_no_lower_rate_is_tried(find):
+    machine = Machine(spoils=lambda _number, _rate: True)
+    kept, told = find(machine)
+    assert kept is None
+    assert machine.rates == [40.0, 40.0]
+    (line,) = told
+    assert "no rate is kept" in line
+    assert "LoadGen logged 460 errors" in line
+
+
+def test_a_program_that_logs_errors_above_a_rate_has_its_limit_there(find):
+    machine = Machine(spoils=lambda _number, rate: rate > 70)
+    kept, _ = find(machine)
+    assert kept.settings["target_qps"] == pytest.approx(70 * MARGIN, rel=0.05)
+    assert "spoiled: at 7" in machine.searches[-1].stopped
+
+
+def test_a_spoiled_test_of_the_rate_to_be_stored_is_made_again(find, tmp_path):
+    quiet = Machine()
+    find(quiet)
+    last = len(quiet.rates) - 1
+    (tmp_path / "data" / "systems" / "here.json").unlink()
+    machine = Machine(spoils=lambda number, _rate: number == last)
+    kept, told = find(machine)
+    assert machine.rates[last] == machine.rates[last + 1]
+    assert kept.run_id == f"run-{last + 1}"
+    assert not told
+    (tmp_path / "data" / "systems" / "here.json").unlink()
+    machine = Machine(spoils=lambda number, _rate: number >= last)
+    kept, told = find(machine)
+    assert kept is None
+    assert machine.rates[last:] == [machine.rates[last]] * (1 + AGAIN), "no other rate mends them"
+    assert "LoadGen logged 460 errors" in told[0]
 
 
 def test_a_server_that_refuses_what_is_too_much_has_its_limit_there(find):

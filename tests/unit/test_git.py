@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
+import tempfile
 
 import pytest
 
@@ -59,6 +61,17 @@ def test_a_commit_is_fetched_once_and_then_needs_no_repository(repository, tmp_p
     assert fetch(url, commit, cache) == place
     with pytest.raises(AssetError):
         fetch(url, "v1", cache)
+
+
+def test_what_a_killed_fetch_left_goes_with_the_next_one(repository, tmp_path, monkeypatch):
+    """From a repository as from a mirror; nothing lies where nobody looks for it."""
+    url, cache = f"file://{repository}", tmp_path / "cache"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no folder for temporary files"))
+    for ref, mirrored_at in (("v1", {}), ("main", {f"file://{repository}": str(repository)})):
+        kept = cache / "recipes" / hashlib.sha256(url.encode()).hexdigest()[:16]
+        (kept / ".fetch-killed/tree").mkdir(parents=True)
+        fetch(url, commit_of(url, ref), cache, mirrors=mirrored_at)
+        assert not [path.name for path in kept.iterdir() if path.name.startswith(".")]
 
 
 def test_a_moved_branch_is_another_folder(repository, tmp_path):

@@ -187,6 +187,17 @@ def test_how_a_build_may_end(tmp_path, line, code, kind, slug):
     assert error.slug == slug
 
 
+def test_a_base_that_cannot_be_had_is_named_and_a_layer_that_was_removed_is_told_as_that(tmp_path):
+    first = "Error: creating build container: "
+    far = f"{first}initializing source docker://127.0.0.1:9/debian@sha256:aa: pinging container registry: refused"
+    error = explained(tmp_path, "STEP 1/1: FROM x", far)
+    assert error.slug == "no-base"
+    assert error.message.endswith("127.0.0.1:9/debian@sha256:aa: pinging container registry: refused")
+    log = BuildLog(path=tmp_path / "log")
+    list(events(["STEP 1/1: FROM x", f"{first}localhost/x:1: image not known"], log))
+    assert failure(replace(STEP, parent="localhost/x:1"), log, 125).slug == "parent-removed"
+
+
 def test_a_networks_passing_trouble_is_tried_again(tmp_path):
     assert passing(explained(tmp_path, "STEP 1/1: FROM x", "Error: reading blob: read tcp: connection reset by peer"))
 
@@ -199,6 +210,9 @@ def test_a_networks_passing_trouble_is_tried_again(tmp_path):
         ("Error: setting up CDI devices: unresolvable CDI devices a.b/c=9", 125, HostLimitError, "device"),
         ("Error: statfs /nope: no such file or directory", 125, UsageError, "missing-mount"),
         ("Error: localhost/x:1: image not known", 125, StepFailed, "no-image"),
+        ('Error: no container with name or ID "x" found: no such container', 125, StepFailed, "container-gone"),
+        ("Error: No such container: 0f1e", 125, StepFailed, "container-gone"),
+        ("Error: container is marked for removal and cannot be started", 125, StepFailed, "container-gone"),
         ("Error: write: no space left on device", 125, EngineError, "engine-disk-full"),
         ("", -9, EngineError, "engine-lost"),
         ("podman: No such file or directory", 127, EngineError, "engine-lost"),

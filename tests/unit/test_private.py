@@ -327,4 +327,9 @@ def test_a_daemon_gives_what_it_has_or_may_raise(tmp_path, capabilities, expecte
     (tmp_path / "7/status").write_text(f"Name:\tdockerd\nCapEff:\t{capabilities}\n")
     (tmp_path / "7/limits").write_text(LIMITS)
     assert limits_of(7, tmp_path) == expected
+    (tmp_path / "7/uid_map").write_text("         0          0 4294967295\n")
+    assert limits_of(7, tmp_path) == expected
     assert limits_of(8, tmp_path) == {}
+    # Of a rootless engine's daemon, whose capabilities are those of its own namespace.
+    (tmp_path / "7/uid_map").write_text("0 1000 1\n1 100000 65536\n")
+    assert limits_of(7, tmp_path) == {"nproc": 96365, "nofile": 20000, "memlock": 8388608, "stack": None}

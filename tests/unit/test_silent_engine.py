@@ -131,6 +131,76 @@ def test_a_daemon_that_is_only_just_starting_is_waited_for(tmp_path, monkeypatch
         assert socket_lookup(host).labelled("x") == []
 
 
+@pytest.mark.sockets
+def test_an_image_that_is_just_being_removed_is_not_there_and_other_faults_are_told(tmp_path, monkeypatch):
+    """A prune takes the bytes before the name; what the engine then says is no fault of it."""
+    said = {"message": "failed to read config content: rpc error: desc = content digest sha256:ab: not found"}
+
+    def speak(_line, send, _ended):
+        send(b"HTTP/1.0 500 Internal Server Error\r\n\r\n" + json.dumps(said).encode())
+
+    with an_engine(tmp_path, monkeypatch, speak) as host:
+        assert socket_lookup(host).images(["localhost/x:1"]) == {"localhost/x:1": None}
+        said["message"] = "the disk is on fire"
+        with pytest.raises(EngineError, match="status 500: the disk is on fire") as caught:
+            socket_lookup(host).images(["localhost/x:1"])
+    assert caught.value.slug == "engine-refused"
+
+
+# -- podman: a program and no socket ---------------------------------------------------------
+
+
+@pytest.fixture
+def podman(tmp_path, monkeypatch):
+    """Makes a podman that does what a shell script says."""
+
+    def make(script: str) -> podman_cli.Podman:
+        program = tmp_path / "podman"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("MLORCH_PODMAN", str(program))
+        return podman_cli.Podman(str(program), silent_s=0.4)
+
+    return make
+
+
+@pytest.mark.processes
+def test_a_plan_goes_on_without_a_podman_that_says_nothing(podman, monkeypatch, capsys):
+    monkeypatch.setenv("MLORCH_ENGINE", "podman")
+    podman("echo '[]'")
+    assert run(["plan", "--target", "cpu", "--json"]) == 0, "what is imported and kept, before the clock runs"
+    assert {layer["state"] for layer in json.loads(capsys.readouterr().out)["layers"]} == {"build"}
+    podman("exec sleep 60")
+    began = time.monotonic()
+    assert run(["plan", "--target", "cpu", "--json"]) == 0
+    assert time.monotonic() - began < 4
+    told = capsys.readouterr()
+    assert {layer["state"] for layer in json.loads(told.out)["layers"]} == {"unknown"}
+    assert "podman did not answer" in told.err
+    assert "the plan goes on without it" in told.err
+
+
+@pytest.mark.processes
+@pytest.mark.sockets
+def test_who_needs_a_podman_that_says_nothing_is_told_within_seconds(podman, monkeypatch, capsys):
+    monkeypatch.setattr(podman_cli, "_SILENT_S", 0.3)
+    monkeypatch.setattr(podman_cli, "_THERE_S", 0.3)
+    podman("exec sleep 60")
+    for line in ["engine", "status", "--engine", "podman", "--json"], ["doctor", "--engine", "podman", "--json"]:
+        began = time.monotonic()
+        assert run(line) == 4
+        assert time.monotonic() - began < 10
+        assert "podman did not answer" in capsys.readouterr().out
+
+
+@pytest.mark.processes
+def test_a_podman_that_is_only_busy_is_waited_for(podman):
+    busy = podman("""[ "$1" = --version ] || sleep 1.2; echo '[]'""")
+    assert busy.containers("x") == []
+    with pytest.raises(EngineError, match="did not end within 1 s"):
+        busy.documents("info", timeout_s=0.8)
+
+
 NONSENSE = [
     b"<html>no</html>", b"[" * 100_000, b"null", b"7", b'{"NCPU": "many", "MemTotal": []}', b'{"DriverStatus": 3}',
     b'[{"Id": 1, "Names": 7}]', b'{"Components": [1]}', b'{"Runtimes": 7, "Labels": 7}', b"\xff\xfe", b"",
@@ -254,6 +324,31 @@ def test_an_unknown_version_is_not_too_old(version, expected):
     )  # fmt: skip
     assert bool(docker_facts.unmet_requirement(facts)) is expected
     assert not docker_facts.unmet_requirement(replace(facts, buildx="0.13.1", api_version="dev"))
+
+
+@pytest.mark.sockets
+def test_an_engine_of_an_old_api_is_told_as_too_old_and_not_as_lost(tmp_path, monkeypatch, capsys):
+    """Docker 1.12 answers everything that a plan asks; a container would need what it does not know."""
+    facts = {"/version": {"ApiVersion": "1.24", "Version": "1.12.6"}, "/info": {}}
+
+    def speak(line, send, _ended):
+        if not line:  # only whether somebody listens
+            return
+        body = json.dumps(facts.get(line.split()[1].removeprefix("/v1.24"), [])).encode()
+        send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" + body)
+
+    monkeypatch.setattr("orchestrator.engines.docker.client.Client.buildx_version", lambda _self: "0.13.1")
+    spec = ContainerSpec(name="x", command=("true",), user="1:1", image="i")
+    with an_engine(tmp_path, monkeypatch, speak) as host:
+        with pytest.raises(EngineError, match="too old to run this container") as caught:
+            docker_engine.DockerEngine(host).run(spec, print)
+        assert caught.value.slug == "engine-unfit"
+        assert "Docker 23" in caught.value.hint
+        with pytest.raises(EngineError, match="too old to build"):
+            docker_engine.DockerEngine(host).require_builder()
+        assert run(["doctor", "--json"]) == 4
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert (checks["engine"]["state"], checks["builder"]["state"]) == ("ok", "bad")
 
 
 @pytest.mark.sockets

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,7 +19,9 @@ from orchestrator.engines.choice import choice_file, keep_choice
 from orchestrator.engines.podman import cli as podman_cli
 from orchestrator.engines.podman import factory, ids, trial
 from orchestrator.errors import EngineError, StepFailed
+from orchestrator.facts.containers import OWNER_LABEL
 from orchestrator.host import namespaces
+from orchestrator.host.process import owner_label, this_process
 from orchestrator.operations import doctor
 from orchestrator.operations.context import Context
 
@@ -248,11 +251,22 @@ def test_doctor_names_the_way_that_works_for_this_user(monkeypatch):
 
 
 class Podman:
-    """A podman that imports, runs as it is told to, and removes."""
+    """A podman that imports, runs as it is told to, and removes; ``left`` are the labels of images that it has."""
 
-    def __init__(self, ends):
+    def __init__(self, ends, left=()):
         self.ends, self.asked, self.removed = ends, [], []
         self.podman = self
+        self.left = {f"i{number}": labels for number, labels in enumerate(left)}
+
+    def images(self, label):
+        assert label == "org.mlorch.trial"
+        return [SimpleNamespace(image=name, labels=labels) for name, labels in self.left.items()]
+
+    def containers(self, label):
+        return [SimpleNamespace(container_id=f"c{one.image}", labels=one.labels) for one in self.images(label)]
+
+    def remove(self, container):
+        self.removed.append(container)
 
     def ask(self, *words, **_):
         self.asked.append(words[0])
@@ -296,3 +310,13 @@ def test_a_container_that_ends_badly_is_told_with_its_words(monkeypatch):
         trial.require_container(Podman(127))
     assert "what it said" in caught.value.detail
     trial.require_container(Podman(0))
+
+
+def test_what_a_killed_trial_left_goes_with_the_next_one():
+    """Its image and its container, known by the process that their labels name; nobody else's."""
+    mine, dead = this_process(), replace(this_process(), start_ticks=1)
+    left = [{OWNER_LABEL: owner_label(dead)}, {OWNER_LABEL: owner_label(mine)}, {}, {OWNER_LABEL: "x"}]
+    podman = Podman(0, left)
+    trial.require_container(podman)
+    assert podman.removed[:-1] == ["ci0", "i0"]
+    assert "trial" in podman.removed[-1]

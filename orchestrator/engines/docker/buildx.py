@@ -225,7 +225,7 @@ def _failure(step: LayerStep, log: BuildLog, client_error: str) -> StepFailed | 
     if _NO_SPACE.search(words):
         return disk_full(f"to build `{step.name}`")
     if missing := _NO_PARENT.search(words):
-        return no_base(step, f"{missing[1]}: {missing[2]}")
+        return no_base(step, missing[1], missing[2])
     if not tail and _ENGINE_GONE.search(words):
         return engine_gone(f"the engine went away while `{step.name}` was built", log.plain[-LAST_LINES:])
     return build_failed(step, log, log.error)

@@ -135,17 +135,21 @@ class DockerEngine:
         """Every tagged image with this label (``name`` or ``name=value``)."""
         return self.lookup.labelled(label)
 
-    def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
-        """Build one layer; see `orchestrator.engines.docker.buildx.build` for what it raises."""
-        from orchestrator.engines.docker import buildx  # it brings half of the planner along
-
-        own = self._own_facts
-        if why := unmet_requirement(own):
+    def require_builder(self) -> None:
+        """Raise `EngineError` (`no-buildx`) where this engine is too old to build, or its client has no buildx."""
+        if why := unmet_requirement(self._own_facts):
             raise EngineError(
                 f"mlorch can run containers with this engine but not build: {why}",
                 hint="let mlorch get what is missing: `mlorch engine ensure --yes`",
                 slug="no-buildx",
             )
+
+    def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
+        """Build one layer; see `orchestrator.engines.docker.buildx.build` for what it raises, and `require_builder`."""
+        from orchestrator.engines.docker import buildx  # it brings half of the planner along
+
+        self.require_builder()
+        own = self._own_facts
         if request.settings.cache_to and not own.containerd_store:
             raise EngineError(
                 "this engine cannot export a build cache: it keeps images in its old store",
@@ -277,6 +281,12 @@ class DockerEngine:
             raise
         except docker.errors.ImageNotFound as error:
             raise no_image(image, _first_line(error)) from None
+        except docker.errors.InvalidVersion as error:  # raised here, before the engine is asked
+            raise EngineError(
+                f"the engine at {self.host} is too old to run this container: {_first_line(error)}",
+                hint="it takes Docker 23 or newer: update it, or let mlorch get one: `mlorch engine ensure`",
+                slug="engine-unfit",
+            ) from None
         except docker.errors.APIError as error:
             raise refusal(str(error.explanation or error), image) from None
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:

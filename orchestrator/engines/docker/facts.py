@@ -15,6 +15,8 @@ LEAST_API = (1, 42)
 """Docker 23: the first whose own Dockerfile frontend knows heredocs, `COPY --link` and `ADD --checksum`."""
 LEAST_BUILDX = (0, 10)
 """The first that knows `--provenance`; what it says of its progress is read either way."""
+_LIMITS = {"CPUSet": "processors", "MemoryLimit": "memory", "PidsLimit": "processes"}
+"""What `/info` calls the limits that it can set."""
 _HOOK = "nvidia-container-runtime-hook"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -44,6 +46,7 @@ def facts_of(
         root_dir=str(info.get("DockerRootDir", "")),
         rootless=any("rootless" in option for option in security),
         userns_remap="name=userns" in security,
+        unlimited=tuple(word for name, word in _LIMITS.items() if info.get(name) is False),
         private=private,
         cpus=int(info.get("NCPU", 0)),
         memory=int(info.get("MemTotal", 0)),

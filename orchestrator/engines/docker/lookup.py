@@ -7,7 +7,9 @@ standard library's sockets do; for an engine elsewhere `docker.engine` hands in 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import socket
 import time
 from dataclasses import dataclass, replace
@@ -34,7 +36,10 @@ _STARTING_S = 20.0
 """How long it then has to say so: a daemon that systemd starts at the first question takes its time."""
 _LARGEST = 256 * 2**20
 """Bytes of an answer; the list of a thousand images has some millions."""
-_OK, _NOT_FOUND = 200, 404
+_OK, _NOT_FOUND, _FAULT = 200, 404, 500
+_HALF_REMOVED = re.compile(rb"content digest \S+: not found")
+"""Of an image whose name is still there, and whose bytes a prune has just taken away."""
+_MOST_WORDS = 500
 _REMOVED = frozenset({204, _NOT_FOUND, 409})
 """Answers to a removal that leave no container: done, gone before, another one removes it right now."""
 
@@ -98,9 +103,11 @@ class Lookup:
 
     def _image(self, reference: str) -> ImageFacts | None:
         path = f"/images/{quote(reference, safe='/:@', errors='replace')}/json"
-        status, body = self._ask("GET", path, frozenset({_OK, _NOT_FOUND}))
-        if status == _NOT_FOUND:
+        status, body = self._ask("GET", path, frozenset({_OK, _NOT_FOUND, _FAULT}))
+        if status == _NOT_FOUND or (status == _FAULT and _HALF_REMOVED.search(body)):
             return None
+        if status == _FAULT:
+            raise self._refused(status, body)
         answer = self._parsed(body, dict)
         with self._understood():
             return image_facts(reference, answer, _own_digest(reference, answer.get("RepoDigests") or ()))
@@ -116,9 +123,15 @@ class Lookup:
         except (OSError, ValueError) as error:
             raise engine_lost(self.host, str(error)) from error
         if status not in good:
-            answer = body[:200].decode(errors="replace").strip()
-            raise EngineError(f"the engine at {self.host} refused: status {status}: {answer}", slug="engine-refused")
+            raise self._refused(status, body)
         return status, body
+
+    def _refused(self, status: int, body: bytes) -> EngineError:
+        words = body.decode(errors="replace").strip()
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            words = str(json.loads(words)["message"])
+        said = f"the engine at {self.host} refused: status {status}: {words[:_MOST_WORDS]}"
+        return EngineError(said, hint="see `mlorch doctor`", slug="engine-refused")
 
     def _parsed(self, body: bytes, kind: type[_T]) -> _T:
         """The answer's JSON, a list or an object."""

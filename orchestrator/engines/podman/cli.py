@@ -22,7 +22,7 @@ from orchestrator.engines.private.podman import program as own_program
 from orchestrator.engines.refusals import refusal
 from orchestrator.engines.ways import to_podman
 from orchestrator.errors import EngineError
-from orchestrator.host.command import run_program
+from orchestrator.host.command import Doubt, run_program
 from orchestrator.host.folders import runtime_folder
 from orchestrator.host.paths import exists
 
@@ -38,14 +38,24 @@ CDI_SINCE = (4, 0)
 LEAST = (4, 0)
 """The first whose build knows secrets, cache mounts and `--build-context`, and whose run knows CDI."""
 _TIMEOUT_S = 120.0
+_QUESTION_S = 30.0
+"""How long a question may take in all that changes nothing."""
+_SILENT_S, _THERE_S = 2.0, 20.0
+"""After how long without an answer podman is asked for its version, and how long it then has to say it."""
+_CONTROLLERS = {"cpuset": "processors", "memory": "memory", "pids": "processes"}
 _GONE = ("no such container", "no container with", "image not known", "no such image", "unable to find")
 
 
 @dataclass(frozen=True, slots=True)
 class Podman:
-    """One podman program and what it is asked; every failure is an `MlorchError`."""
+    """One podman program and what it is asked; every failure is an `MlorchError`.
+
+    ``silent_s`` is how long it may say nothing to a question before it is asked for its version, and then once more
+    as long; None leaves both to this module.
+    """
 
     program: str
+    silent_s: float | None = None
 
     def call(self, *words: str | Path, timeout_s: float = _TIMEOUT_S, cwd: Path | None = None) -> Done:
         """Run it to its end; how it ended is the caller's to judge."""
@@ -58,9 +68,25 @@ class Podman:
             raise refused(done.stderr or done.stdout, code=done.code, image=image)
         return done.stdout
 
-    def documents(self, *words: str | Path) -> list[dict[str, Any]]:
+    def question(self, *words: str | Path, timeout_s: float = _QUESTION_S) -> Done:
+        """`call` for what changes nothing. One that does not even say its version is not waited for.
+
+        A podman that is only busy says it: it waits for no other podman for that.
+        """
+        doubt_s, there_s = (_SILENT_S, _THERE_S) if self.silent_s is None else (self.silent_s, self.silent_s)
+
+        def is_there() -> bool:
+            return self.call("--version", timeout_s=there_s).code == 0
+
+        command, doubt = [self.program, *words], Doubt(doubt_s, is_there)
+        return run_program(command, inherited=environment(), timeout_s=timeout_s, doubt=doubt)
+
+    def documents(self, *words: str | Path, timeout_s: float = _QUESTION_S) -> list[dict[str, Any]]:
         """The object or the list of objects that it prints as JSON."""
-        text = self.ask(*words)
+        done = self.question(*words, timeout_s=timeout_s)
+        if done.code:
+            raise refused(done.stderr or done.stdout, code=done.code)
+        text = done.stdout
         with understood("podman"):
             found = json.loads(text or "[]") or []
         return [item for item in (found if isinstance(found, list) else [found]) if isinstance(item, dict)]
@@ -72,7 +98,7 @@ class Podman:
         found: dict[str, ImageFacts | None] = dict.fromkeys(references)
         if not references:
             return found
-        done = self.call("image", "inspect", "--format", "json", *references)
+        done = self.question("image", "inspect", "--format", "json", *references)
         if done.code and not _only_gone(done.stderr):
             raise refused(done.stderr or done.stdout, code=done.code)
         with understood("podman"):
@@ -116,14 +142,14 @@ def program() -> str | None:
     return named or shutil.which("podman") or (str(own) if exists(own) else None)
 
 
-def find() -> Podman:
-    """The podman that is there. Raises `EngineError` (`no-engine`)."""
+def find(silent_s: float | None = None) -> Podman:
+    """The podman that is there, with its ``silent_s``. Raises `EngineError` (`no-engine`)."""
     found = program()
     if found is None:
         raise _no_engine("there is no podman on PATH")
     if found == str(own_program()):
         keep_settings()
-    return Podman(found)
+    return Podman(found, silent_s)
 
 
 def _no_engine(why: str) -> EngineError:
@@ -200,12 +226,21 @@ def facts_of(info: Mapping[str, Any], program: str, *, private: bool) -> EngineF
         cgroup_version=str(host.get("cgroupVersion", "")).removeprefix("v"),
         root_dir=str(store.get("graphRoot", "")),
         rootless=bool(security.get("rootless")),
+        unlimited=_unlimited(host) if security.get("rootless") else (),
         private=private,
         cpus=int(host.get("cpus", 0)),
         memory=int(host.get("memTotal", 0)),
         security=_security(security),
         builder=f"buildah {host.get('buildahVersion', '')}".strip(),
     )
+
+
+def _unlimited(host: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a plain user's podman has no control group for; nothing where it does not say."""
+    if "cgroupControllers" not in host:
+        return ()
+    given = host["cgroupControllers"] or ()
+    return tuple(word for name, word in _CONTROLLERS.items() if name not in given)
 
 
 def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from orchestrator.facts.containers import ContainerSpec, Deployed
 
 _STOPPED_S = 30.0
+_LIST_S = 120.0
+"""podman counts the bytes of every image that it lists."""
 
 
 @dataclass(slots=True)
@@ -72,17 +74,22 @@ class PodmanEngine:
     def images(self, label: str) -> list[ImageFacts]:
         """Every tagged image with this label (``name`` or ``name=value``)."""
         words = ("images", "--filter", f"label={label}", "--filter", "dangling=false", "--format", "json")
-        references = [name for item in self.podman.documents(*words) for name in item.get("Names") or ()]
+        found = self.podman.documents(*words, timeout_s=_LIST_S)
+        references = [name for item in found for name in item.get("Names") or ()]
         return [facts for facts in self.podman.images_by_reference(references).values() if facts is not None]
 
-    def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
-        """Build one layer; see `orchestrator.engines.podman.build.build` for what it raises."""
+    def require_builder(self) -> None:
+        """Raise `EngineError` (`no-builder`) where this podman is too old to build."""
         if why := too_old(self.facts()):
             raise EngineError(
                 f"mlorch can run containers with this engine but not build: {why}",
                 hint="update podman, or build with another engine: `--engine docker`",
                 slug="no-builder",
             )
+
+    def build(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> ImageFacts:
+        """Build one layer; see `orchestrator.engines.podman.build.build` for what it raises, and `require_builder`."""
+        self.require_builder()
         podman_build.build(self.podman, request, self.facts().version, on_event)
         return built(request, self.image(request.step.image))
 

@@ -29,9 +29,9 @@ def warm() -> None:
     """Nothing: podman is a program."""
 
 
-def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:  # noqa: ARG001 (of the protocol: podman has no host)
+def fast_lookup(access: EngineAccess = HERE) -> LookUp | None:
     """One call of podman for all references: there is no daemon to ask."""
-    return find().images_by_reference
+    return find(access.silent_s).images_by_reference
 
 
 def fast_repository_lookup(access: EngineAccess = HERE) -> RepositoryLookUp | None:  # noqa: ARG001 (of the protocol)

@@ -21,7 +21,7 @@ _LONGEST_NAME = 200
 _STEP = re.compile(r"(?:\[(?P<stage>\d+/\d+)\] )?STEP (?P<number>\d+/\d+): (?P<text>.*)")
 _COMMIT = re.compile(r"(?:\[\d+/\d+\] )?COMMIT\b.*")
 _MADE = re.compile(r"--> (?:(?P<cached>Using cache) )?[0-9a-f]{11,64}")
-_NO_PARENT = re.compile(r"creating build container: (?:initializing source |reading blob )?(.*)")
+_NO_PARENT = re.compile(r"creating build container: (?:initializing source |reading blob )?(?:docker://)?(\S+?):? (.*)")
 _NOISE = re.compile(r"\[Warning\] one or more build args were not consumed: .*")
 
 
@@ -70,6 +70,6 @@ def failure(step: LayerStep, log: BuildLog, code: int) -> StepFailed | EngineErr
     if code < 0 and not log.error:
         return engine_gone(f"podman was killed (signal {-code}) while `{step.name}` was built", tail)
     if missing := _NO_PARENT.search(log.error):
-        return no_base(step, missing[1])
+        return no_base(step, missing[1], missing[2])
     why = re.sub(r'^building at STEP ".*": (?:while running runtime: )?', "", log.error, flags=re.DOTALL)
     return build_failed(step, log, re.sub(r"^exit status (\d+)$", r"exit code: \1", why))

@@ -9,23 +9,25 @@ import io
 import os
 import secrets
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.podman.ids import this_users_ids
 from orchestrator.errors import EngineError, MlorchError
-from orchestrator.facts.containers import ContainerSpec, Mount
+from orchestrator.facts.containers import OWNER_LABEL, ContainerSpec, Mount
 from orchestrator.host.command import find_program
+from orchestrator.host.folders import cache_home
 from orchestrator.host.namespaces import refused_user_namespaces
-from orchestrator.host.process import this_user
+from orchestrator.host.process import alive, owner_label, parse_owner_label, this_process, this_user
+from orchestrator.host.scratch import scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from orchestrator.engines.podman.engine import PodmanEngine
 
 _PROGRAM = "true"
+_LABEL = "org.mlorch.trial"
 _OF_THE_HOST = ("usr", "bin", "sbin", "lib", "lib64", "lib32", "libx32")
 """Where the program and its libraries may lie; on most hosts all but the first are links into it."""
 _HELP = (
@@ -78,22 +80,40 @@ def _start_one(engine: PodmanEngine) -> None:
     program = find_program(_PROGRAM)
     if program is None:
         return  # a host without the plainest of programs: nothing can be said
+    _remove_left(engine)
     name = f"mlorch-trial-{secrets.token_hex(6)}"
     image = f"localhost/mlorch/trial:{name}"
-    with tempfile.TemporaryDirectory(prefix="mlorch-trial-") as text:
-        archive = Path(text) / "empty.tar"
+    labels = {_LABEL: name, OWNER_LABEL: owner_label(this_process())}
+    with scratch_folder(cache_home() / "scratch", "trial-") as folder:
+        archive = folder / "empty.tar"
         archive.write_bytes(_empty_root())
-        engine.podman.ask("import", "--quiet", archive, image)
+        changes = [word for key, value in labels.items() for word in ("--change", f"LABEL {key}={value}")]
+        engine.podman.ask("import", "--quiet", *changes, archive, image)
     try:
         said: list[str] = []
-        ended = engine.run(_spec(name, image, program), said.append)
+        ended = engine.run(_spec(name, image, program, labels), said.append)
     finally:
         engine.remove_image(image)
     if ended.exit_code:
         raise EngineError(f"it ended with {ended.exit_code}", detail="\n".join(said[-12:]), slug="engine-unfit")
 
 
-def _spec(name: str, image: str, program: Path) -> ContainerSpec:
+def _remove_left(engine: PodmanEngine) -> None:
+    """Containers and images of trials that were killed."""
+    for container in engine.containers(_LABEL):
+        if _is_left(container.labels):
+            engine.remove(container.container_id)
+    for image in engine.images(_LABEL):
+        if _is_left(image.labels):
+            engine.remove_image(image.image)
+
+
+def _is_left(labels: Mapping[str, str]) -> bool:
+    owner = parse_owner_label(labels.get(OWNER_LABEL, ""))
+    return owner is not None and not alive(owner)
+
+
+def _spec(name: str, image: str, program: Path, labels: Mapping[str, str]) -> ContainerSpec:
     return ContainerSpec(
         name=name,
         image=image,
@@ -101,6 +121,7 @@ def _spec(name: str, image: str, program: Path) -> ContainerSpec:
         user=this_user().inside,
         mounts=tuple(Mount(source=f"/{folder}", target=f"/{folder}") for folder, link in _top() if not link),
         tmpfs={"/tmp": "size=1m"},  # noqa: S108 (the container's own)
+        labels=labels,
         pids=64,
     )
 

@@ -20,7 +20,7 @@ from orchestrator.errors import EngineError
 from orchestrator.host.command import find_program, must_run
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.mirrors import sources
-from orchestrator.host.scratch import secret_folder
+from orchestrator.host.scratch import scratch_folder, secret_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -180,9 +180,9 @@ def lay_out(
     prefix.parent.mkdir(parents=True, exist_ok=True)
     new = prefix.with_name("root.new")
     shutil.rmtree(new, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="mlorch-apt-") as text, secret_folder() as secrets:
-        folder = Path(text)
-        folder.chmod(0o755)  # apt's own unprivileged user downloads here
+    temporary = Path(tempfile.gettempdir())
+    with scratch_folder(temporary, "mlorch-apt-") as folder, secret_folder() as secrets:
+        folder.chmod(0o755)  # apt's own unprivileged user downloads here, who may not enter root's cache
         options = _options(folder, secrets, origin)
         _apt(["apt-get", *options, "update", "-qq"], f"read the package lists of {', '.join(origin.uris)}")
         found = _available(options, origin, wanted)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator.facts.record import RateSearch, RateTry
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.run.findings import keep
-from orchestrator.operations.run.rates import lacks_rate, measured_rate, rate_from
+from orchestrator.operations.run.rates import is_spoiled, lacks_rate, measured_rate, rate_from
 from orchestrator.runs.rate_search import Search, good, queue_grew, with_margin
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MARGIN = 0.9
 """Of the highest rate that was VALID: with it the next run is VALID nine times in ten (decision 0017)."""
 
 AGAIN = 2
-"""How often a test is made again whose figure is to be kept, and which other programs disturbed."""
+"""How often a test is made again whose figure is to be kept, and which other programs disturbed or errors spoiled."""
 
 GONE = 5
 """So many failed tests in turn: the search halves the step with each, so that a server that was there has answered."""
@@ -55,14 +55,14 @@ def _measure(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell, talk:
 
 @dataclass(slots=True)
 class Repeats:
-    """How many tests may still be made again because of what else ran."""
+    """How many tests may still be made again because of what else ran, or of errors."""
 
     left: int = AGAIN
 
     def undisturbed(self, test: Callable[[], Outcome]) -> Outcome:
-        """The outcome of ``test``, which is made again while other programs disturb it; the last one counts."""
+        """The outcome of ``test``, which is made again while it says nothing of its rate; the last one counts."""
         outcome = test()
-        while is_disturbed(outcome) and self.left:
+        while (is_disturbed(outcome) or is_spoiled(outcome)) and self.left:
             self.left -= 1
             outcome = test()
         return outcome
@@ -84,6 +84,10 @@ def expectation(outcome: Outcome, scenario: str) -> dict[str, float | int]:
         return {} if result.rate is None else {"target_qps": round(result.rate, 3)}
     mean = result.latency_ns.get("mean")
     return {"expected_latency_ns": int(mean)} if mean else {}
+
+
+class _Spoiled(Exception):
+    """Test after test is INVALID for errors that are not the rate's: nothing is found by going on."""
 
 
 @dataclass(slots=True)
@@ -110,13 +114,16 @@ class _Probes:
         """The test at ``rate``. One that failed raises, as a search over failures finds nothing.
 
         A server may break down, or refuse what is too much for it, at a higher rate than one that was VALID: that is
-        an answer, unless so many tests in turn fail that it must be gone.
+        an answer, unless so many tests in turn fail that it must be gone. Of tests that were spoiled the search makes
+        one again, as it may have been chance; two in turn end it, unless a lower rate was VALID.
         """
         outcome = self.test(rate)
-        if outcome.error is not None:
-            able = any(one.record.valid and (effective_rate(one) or rate) < rate for one in self.outcomes)
-            if not able or all(one.error is not None for one in self.outcomes[-GONE:]):
-                raise outcome.error
+        able = any(one.record.valid and (effective_rate(one) or rate) < rate for one in self.outcomes)
+        gone = not able or all(one.error is not None for one in self.outcomes[-GONE:])
+        if outcome.error is not None and gone:
+            raise outcome.error
+        if not able and all(map(is_spoiled, self.outcomes[-2:])):
+            raise _Spoiled
         return rate_try(outcome, rate)
 
 
@@ -136,7 +143,10 @@ def _find_rate(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell, tal
     if not is_served(prepared, planned):
         probes.layout |= layout(first)
     search, repeats = Search(probes.probe), Repeats()
-    best = search.run(start, first=rate_try(first, start))
+    try:
+        best = search.run(start, first=rate_try(first, start))
+    except _Spoiled:
+        return _without_rate(probes.outcomes[-1], cell, talk)
     if best is None:
         return probes.outcomes[-1]
     for rate in with_margin(best, MARGIN):
@@ -145,7 +155,20 @@ def _find_rate(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell, tal
         if good(rate_try(outcome, rate)):
             _keep(prepared, planned, cell, outcome, {"target_qps": round(rate, 3)}, talk)
             break
+        if is_spoiled(outcome):
+            return _without_rate(outcome, cell, talk)
     return probes.outcomes[-1]
+
+
+def _without_rate(outcome: Outcome, cell: Cell, talk: Talk) -> Outcome:
+    """The outcome, told as one that ends a search."""
+    measured = outcome.record.measured
+    reasons = "; ".join(measured.reasons[:2]) if measured is not None else ""
+    talk.warn(
+        f"{outcome.record.benchmark} {cell.scenario}: no rate is kept, as the tests were spoiled, which no other rate "
+        f"mends: {reasons or 'see the report'} ({outcome.record.run_id})"
+    )
+    return outcome
 
 
 def is_served(prepared: PreparedRun, planned: PlannedBenchmark) -> bool:
@@ -166,6 +189,8 @@ def tuned_layout(prepared: PreparedRun, planned: PlannedBenchmark, cell: Cell) -
 
 def rate_try(outcome: Outcome, rate: float) -> RateTry:
     """What a test at ``rate`` says to a search; LoadGen's own figures, of its arrivals as they came."""
+    if is_spoiled(outcome):  # nor is it known what would be answered at this rate
+        return RateTry(rate=rate, answered=0.0, valid=False, spoiled=True, run_id=outcome.record.run_id)
     measured = outcome.record.measured
     result = measured.loadgen if measured is not None else None
     figures = {} if result is None else {metric.name: metric.value for metric in result.metrics}

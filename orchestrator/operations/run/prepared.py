@@ -78,6 +78,7 @@ def prepare(
     ready: ReadyEndpoint | None = None,
 ) -> PreparedRun:
     """Check, then build and fetch what is missing. What cannot work is told before anything is made."""
+    from orchestrator.engines.limits import not_held
     from orchestrator.host.facts import host_facts
     from orchestrator.operations.run.findings import findings
 
@@ -94,6 +95,8 @@ def prepare(
     endpoint, key = (None, "") if ready is None else (ready.endpoint, ready.key)
     environment = run_environment(context, request, chosen, host, facts, limits)
     check_processors(environment, progress)
+    if why := not_held(facts):
+        progress.warn(why)
     for words in doubtful_nodes(context.catalog.target(chosen.name).definition.passthrough, environment.devices):
         progress.warn(words)
     environment = replace(environment, endpoint=endpoint)

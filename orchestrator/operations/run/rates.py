@@ -75,11 +75,10 @@ def next_settings(outcome: Outcome) -> dict[str, Mapping[str, float | int]]:
     What somebody asked for never changes. Server gets half of its rate where that was a share of what was measured in a
     moment, and four fifths where the harness searched it. Offline gets what it just reached: its one query was too
     short. The streams of a program that was told no latency get half of what they just had: LoadGen makes
-    2 × duration ÷ latency queries, and ran out of them. A test that LoadGen itself calls VALID gets nothing: errors in
-    its log or servers that ended spoiled it, and no other rate mends them.
+    2 × duration ÷ latency queries, and ran out of them. A test that was spoiled gets nothing.
     """
     record = outcome.record
-    if outcome.error is not None or record.valid is not False or not _invalid_for_loadgen(outcome):
+    if outcome.error is not None or record.valid is not False or is_spoiled(outcome):
         return {}
     if not SCENARIOS[record.scenario].has_rate:
         latency = _expected_latency(outcome)
@@ -95,9 +94,15 @@ def next_settings(outcome: Outcome) -> dict[str, Mapping[str, float | int]]:
     return {"calibrated": {"target_qps": reached}} if reached is not None and reached > setting.value else {}
 
 
-def _invalid_for_loadgen(outcome: Outcome) -> bool:
+def is_spoiled(outcome: Outcome) -> bool:
+    """Whether a test is INVALID though LoadGen's own verdict is not: it says nothing of its rate.
+
+    Errors in LoadGen's log spoiled it, or servers that ended, and no other rate mends them. LoadGen logs an error too
+    where it ends a test early because the rate was too high; there its verdict is INVALID.
+    """
     measured = outcome.record.measured
-    return measured is not None and measured.loadgen is not None and measured.loadgen.valid is False
+    refused = measured is not None and measured.loadgen is not None and measured.loadgen.valid is False
+    return outcome.error is None and outcome.record.valid is False and not refused
 
 
 def _expected_latency(outcome: Outcome) -> dict[str, float | int] | None:
