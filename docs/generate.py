@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from error_messages import RaisedError, raised
 
-from orchestrator import api, errors
+from orchestrator import api
 from orchestrator.api import calls
 from orchestrator.cli import COMMANDS, cli
 from orchestrator.definitions.catalog import builtin_root, load
@@ -23,13 +24,10 @@ from orchestrator.definitions.catalog.load import load_chosen
 from orchestrator.definitions.catalog.schema import SCHEMAS, schema
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.variations import Change
-from orchestrator.errors import BUG_EXIT_CODE
 from orchestrator.plan.build.frameworks import targets_of
 from orchestrator.plan.build.planner import build_plans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from orchestrator.definitions.catalog import Catalog
 
 ROOT = Path(__file__).parents[1]
@@ -188,7 +186,9 @@ def model_text(schema: dict[str, Any], docs: dict[str, str]) -> str:
     rows = []
     for key, value in schema.get("properties", {}).items():
         needed = "yes" if key in schema.get("required", []) else ""
-        rows.append((f"`{key}`", value_text(value), needed, docs.get(key, "")))
+        rows.append(
+            (f"`{key}`", value_text(value), needed, docs.get(key, "") or one_line(value.get("description", "")))
+        )
     text = paragraphs(schema.get("description", "").replace("``", "`")) + "\n"
     return text + ("\n" + table(("key", "value", "required", "what it says"), rows) if rows else "")
 
@@ -289,15 +289,14 @@ def coverage_cell(catalog: Catalog, benchmark: str, target: str) -> str:
 
 def errors_page() -> str:
     """Every slug with its exit code and the messages that carry it."""
-    found: dict[str, dict[str, None]] = defaultdict(dict)
-    codes: dict[str, set[int]] = defaultdict(set)
-    for slug, code, message in raised():
-        codes[slug].add(code)
-        found[slug][message] = None
+    found: dict[str, list[RaisedError]] = defaultdict(list)
+    for error in raised(PACKAGE):
+        found[error.slug].append(error)
     rows = []
-    for slug in sorted(found):
-        messages = [one_line(message) for message in found[slug] if message]
-        rows.append((f"`{slug}`", ", ".join(str(code) for code in sorted(codes[slug])), "<br>".join(messages)))
+    for slug, those in sorted(found.items()):
+        messages = [one.message for one in those if one.message] or [one.about for one in those]
+        codes = ", ".join(map(str, sorted({one.code for one in those})))
+        rows.append((f"`{slug}`", codes, "<br>".join(dict.fromkeys(map(one_line, messages)))))
     return (
         f"# Errors\n\n{NOTE}\n"
         'An error ends with its slug in brackets; with `--json` it is the document `{"error": …}`. '
@@ -318,59 +317,6 @@ EXIT_CODES = [
     ("70", "a fault of mlorch itself"),
     ("130", "interrupted"),
 ]
-SLUG = re.compile("[a-z][a-z0-9…-]+")
-CLASSES = {name: value for name, value in vars(errors).items() if hasattr(value, "exit_code")}
-
-
-def raised() -> Iterator[tuple[str, int, str]]:
-    """Slug, exit code and message of every error that the package can make, in the order of its files."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(function, ast.FunctionDef):
-                texts = local_texts(function)
-                for node in ast.walk(function):
-                    if isinstance(node, ast.Call):
-                        yield from one_error(node, texts)
-
-
-def local_texts(function: ast.FunctionDef) -> dict[str, str]:
-    """The strings that a function gives a name before it raises them."""
-    found = {}
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            found[node.targets[0].id] = text_of(node.value, {})
-    return found
-
-
-def one_error(call: ast.Call, texts: dict[str, str]) -> Iterator[tuple[str, int, str]]:
-    """The error that a call makes, if it makes one."""
-    given = {word.arg: word.value for word in call.keywords}
-    args = [text_of(arg, texts) for arg in call.args]
-    made = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    if made in CLASSES and made != "DefinitionError":
-        slug = text_of(given["slug"], texts) if "slug" in given else CLASSES[made].slug
-        if slug:
-            yield slug, BUG_EXIT_CODE if slug == "bug" else CLASSES[made].exit_code, args[0] if args else ""
-    elif made == "RoundFault":  # of a recipe as it is written, or as the command line wants it
-        for code in (CLASSES["UsageError"].exit_code, CLASSES["DefinitionError"].exit_code):
-            yield text_of(given["slug"], texts), code, text_of(given["message"], texts)
-    elif made == "Problem" and text_of(given.get("slug"), texts):
-        yield text_of(given["slug"], texts), 3, text_of(given.get("message"), texts)
-    elif made in {"fault", "problem", "_note", "_stop", "_fault"} and len(args) > 1 and SLUG.fullmatch(args[0]):
-        yield args[0], 3, args[1]
-
-
-def text_of(node: ast.expr | None, texts: dict[str, str]) -> str:
-    """A string of the source, `…` for each value in it; empty where it is no string."""
-    if isinstance(node, ast.Name):
-        return texts.get(node.id, "")
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return "".join(text_of(part, {}) or "…" for part in node.values)
-    return ""
-
-
 if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)
     for file, page in pages().items():
