@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.given_files import read_given
 from orchestrator.errors import UsageError
 from orchestrator.facts.strict_json import strict_json
-from orchestrator.host.files import read_given
 from orchestrator.images.attest.sbom import canonical
 
 if TYPE_CHECKING:
