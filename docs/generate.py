@@ -24,11 +24,12 @@ from orchestrator.definitions.catalog.load import load_chosen
 from orchestrator.definitions.catalog.schema import SCHEMAS, schema
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.variations import Change
-from orchestrator.plan.build.frameworks import targets_of
+from orchestrator.plan.build.frameworks import targets_by_choice, targets_of
 from orchestrator.plan.build.planner import build_plans
 
 if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -253,29 +254,38 @@ def alias(field: ast.AnnAssign) -> str:
 
 
 def coverage_page() -> str:
-    """Which benchmark is there with whose program, for which target, and whether its image can be built."""
+    """Which benchmark is there with whose program or server, for which target, and whether its image can be built."""
     catalog = load([builtin_root()])
     targets = [entry.definition.name for entry in catalog.targets()]
     rows = []
     for entry in catalog.benchmarks():
-        axis = entry.definition.axes.get("implementation")
-        for whose in axis.values if axis else ("",):
-            changes = (Change("implementation", whose),) if whose else ()
+        for change in deciding_choices(catalog, entry.definition):
+            changes = (change,) if change else ()
             chosen = load_chosen(catalog, [entry.definition.name], changes)
             benchmark = chosen.benchmark(entry.definition.name).definition
             can = targets_of(chosen, benchmark)
             cells = [
                 coverage_cell(chosen, entry.definition.name, target) if target in can else "" for target in targets
             ]
-            rows.append((entry.definition.name, whose, benchmark.harness, benchmark.stands_for or "", *cells))
-    text = f"# Benchmarks by implementation and target\n\n{NOTE}\n"
+            choice = f"{change.key}={change.value}" if change else ""
+            rows.append((entry.definition.name, choice, benchmark.harness, benchmark.stands_for or "", *cells))
+    text = f"# Benchmarks by choice and target\n\n{NOTE}\n"
     text += (
         "**builds**: every layer is locked. **plans**: it plans and renders; `build` refuses it until what is named "
     )
     text += "as unlocked has been locked. Where a model or data is unlocked, `run` "
     text += "refuses it too. What has run: "
     text += "[MLPerf's benchmarks](../../recipes/benchmarks/mlperf/README.md) and [targets](../targets.md).\n\n"
-    return text + table(("benchmark", "implementation", "harness", "stands for", *targets), rows)
+    return text + table(("benchmark", "choice", "harness", "stands for", *targets), rows)
+
+
+def deciding_choices(catalog: Catalog, benchmark: Benchmark) -> list[Change | None]:
+    """The values of the axes that decide whose program runs and where; none where the recipe has no such axis."""
+    by_choice = (
+        choice.partition("=")[0] for given in targets_by_choice(catalog, benchmark).values() for choice in given
+    )
+    axes = dict.fromkeys([*(axis for axis in ("implementation",) if axis in benchmark.axes), *by_choice])
+    return [Change(axis, value) for axis in axes for value in benchmark.axes[axis].values] or [None]
 
 
 def coverage_cell(catalog: Catalog, benchmark: str, target: str) -> str:
