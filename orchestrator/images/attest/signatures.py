@@ -143,7 +143,7 @@ def signer_of(key: Path | str | None, password: Callable[[], str]) -> Signer | N
     return load_signer(Path(key), password) if key else None
 
 
-def verifier_of(key: Path | str | None) -> Verifier | None:
+def verifier_of(key: os.PathLike[str] | str | None) -> Verifier | None:
     """The public key where one is named. Raises as `load_verifier`."""
     return load_verifier(Path(key)) if key else None
 
