@@ -91,3 +91,16 @@ def forge(folder: Path, **changes) -> None:
     """Record, hashes and seal made anew, as anybody can."""
     record = from_json((folder / "run.json").read_text(), path="run.json")
     (folder / "run.json").write_text(to_json(replace(record, **changes)))
+
+
+def key_pairs(tmp_path):
+    """A signer and a verifier, ours and somebody else's; the keys lie in ``tmp_path``."""
+    from orchestrator.images.attest.signatures import generate, load_signer, load_verifier
+
+    made = {}
+    for name in ("own", "other"):
+        private, public = generate("")
+        (tmp_path / f"{name}.key").write_bytes(private)
+        (tmp_path / f"{name}.pub").write_bytes(public)
+        made[name] = (load_signer(tmp_path / f"{name}.key", lambda: ""), load_verifier(tmp_path / f"{name}.pub"))
+    return made

@@ -54,7 +54,7 @@ def test_runs_are_shown_signed_verified_and_reported_as_by_the_command_line(tmp_
     record, folder = add_run(Store(tmp_path / "results"), "offline")
     for name, data in zip(("a.key", "a.pub"), generate("secret"), strict=True):
         (tmp_path / name).write_bytes(data)
-    assert api.show_result() == printed(capsys, "results", "show")
+    assert api.show_result() == printed(capsys, "results", "show", "-o", str(tmp_path / "results"))
     assert api.verify_results(key="a.pub")["results"][0]["ok"] is False
     with pytest.raises(UsageError) as caught:
         api.sign_results(key="a.key")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hostile_run_parts import forge
+from hostile_run_parts import forge, key_pairs
 from results_parts import add_run, record_of
 
 from orchestrator.cli import run as mlorch
@@ -14,6 +14,11 @@ from orchestrator.operations.signing import sign_runs
 from orchestrator.results import loadgen
 from orchestrator.results.store import Store
 from orchestrator.results.verify.verification import verify
+
+
+@pytest.fixture
+def key(tmp_path):
+    return key_pairs(tmp_path)
 
 
 def test_the_name_of_a_data_set_in_a_record_reaches_no_path(tmp_path, monkeypatch):

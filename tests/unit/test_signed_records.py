@@ -8,7 +8,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from hostile_run_parts import forge
+from hostile_run_parts import forge, key_pairs
 from results_parts import LOGS, add_run
 
 from orchestrator.cli import run as mlorch
@@ -22,15 +22,7 @@ from orchestrator.results.verify.verification import verify
 
 @pytest.fixture
 def key(tmp_path):
-    from orchestrator.images.attest.signatures import generate, load_signer, load_verifier
-
-    made = {}
-    for name in ("own", "other"):
-        private, public = generate("")
-        (tmp_path / f"{name}.key").write_bytes(private)
-        (tmp_path / f"{name}.pub").write_bytes(public)
-        made[name] = (load_signer(tmp_path / f"{name}.key", lambda: ""), load_verifier(tmp_path / f"{name}.pub"))
-    return made
+    return key_pairs(tmp_path)
 
 
 def test_a_record_that_was_forged_with_all_its_hashes_is_refused_with_the_key(tmp_path, key):
