@@ -50,6 +50,10 @@ BIG = 8 << 20
 """Bytes of the file that is fetched: at what the web server gives of it, half a second's."""
 
 
+PATIENCE_S = 600
+"""A run waits for the processors of other runs on this host: beside a benchmark that may be minutes."""
+
+
 class Wrong(AssertionError):
     """What a killed command left is not what it should be."""
 
@@ -113,10 +117,17 @@ class World:
         )  # fmt: skip
 
     def do(self, *arguments: str, code: int = 0) -> Said:
-        done = subprocess.run(
-            self.words(*arguments, "--json"), env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=180, check=False,
+        running = subprocess.Popen(
+            self.words(*arguments, "--json"), env=self.env | {"PYTHONFAULTHANDLER": "1"}, cwd=self.folder,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        try:
+            out, err = running.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGABRT)  # and Python says where each thread is
+            err = running.communicate()[1]
+            raise Wrong(f"`mlorch {' '.join(arguments)}` did not end in {PATIENCE_S} s: {err[-6000:]}") from None
+        done = subprocess.CompletedProcess(running.args, running.returncode, out, err)
         if done.returncode != code:
             raise Wrong(f"`mlorch {' '.join(arguments)}` ended with {done.returncode}: {done.stderr[-1500:]}")
         return Said(done.returncode, json.loads(done.stdout) if done.stdout.strip() else {}, done.stderr)

@@ -23,6 +23,8 @@ FINALISTS = 3
 NEAR, LONG_CALL = 0.85, 0.005
 """Of calls of so many seconds a trial of a small batch has a few only, and one bad moment spoils it: its layout is
 looked at again too where it comes near the best."""
+LOOKS, FEW_CALLS, MORE_LOOKS = 2, 0.012, 6
+"""How often the finalists are measured again; more often where calls are so long that a trial has less than ten."""
 CALL_SECONDS = 50e-6
 """What a call costs beside what a trial sees: queue, responses, waiting for the interpreter's lock (measured)."""
 
@@ -139,7 +141,8 @@ def _final(
     """
     ranked = sorted(trials, key=speed, reverse=True)
     finalists = {trial.layout: trial for trial in (*_short_ones(ranked, speed), *ranked[:FINALISTS])}
-    for layout in list(finalists) * 2:
+    looks = MORE_LOOKS if ranked and ranked[0].latency >= FEW_CALLS else LOOKS
+    for layout in list(finalists) * looks:
         if len(finalists) > 1 and left() > 0:
             finalists[layout] = max(finalists[layout], measure(layout), key=speed)
     top = max(map(speed, finalists.values()))

@@ -111,6 +111,22 @@ def test_of_long_calls_a_small_batch_near_the_best_is_looked_at_again_too():
     assert throughput(execution(1), measure, 9.0, forever).layout.batch == 1
 
 
+@pytest.mark.parametrize(("scale", "threads"), [(1, 2), (100, 1)], ids=["long", "short"])
+def test_of_calls_so_long_that_a_trial_has_a_few_the_finalists_are_looked_at_more_often(scale, threads):
+    """The first three looks at the layout with two threads meet other load; of short calls that is its speed."""
+    seen: dict[Layout, int] = {}
+
+    def speed(layout: Layout) -> float:
+        seen[layout] = seen.get(layout, 0) + 1
+        if layout.instances == 2:
+            return 100.0 * scale
+        return (90.0 if seen[layout] <= 3 else 120.0) * scale
+
+    measure, _ = machine(speed)
+    chosen = quickest(execution(2, batch=4), measure, 8, forever)
+    assert chosen.layout.threads == threads
+
+
 def test_a_query_of_several_samples_is_split_over_the_instances():
     measure, asked = machine(lambda layout: 100 * layout.instances - layout.batch)
     assert quickest(execution(2), measure, 8, forever).layout == Layout(2, 1, 1)

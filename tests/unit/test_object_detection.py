@@ -12,7 +12,7 @@ import pytest
 np = pytest.importorskip("numpy")
 
 from orchestrator.harness.samples import Samples  # noqa: E402
-from orchestrator.harness.tasks.object_detection import EXACT, MOST, ROW, best_first, create  # noqa: E402
+from orchestrator.harness.tasks.object_detection import EXACT, MOST, ROW, create  # noqa: E402
 from orchestrator.harness.work import Work  # noqa: E402
 
 COMPOSE = Path(__file__).parents[2] / "recipes/datasets/fashion-scenes/compose.py"
@@ -40,12 +40,10 @@ def rows(answer: bytes):
 # -- the answers -----------------------------------------------------------------------
 
 
-def test_boxes_are_ordered_by_picture_and_score_as_numpy_orders_both():
-    random = np.random.default_rng(1)
-    scores = np.concatenate([random.normal(size=5000), random.integers(-3, 3, 3000), [0.0, -0.0, 3e38, -3e38, 1e-45]])
-    scores = scores.astype(np.float32)
-    places = random.integers(0, 64, len(scores))
-    assert np.array_equal(best_first(places, scores), np.lexsort((-scores, places)))
+def test_equal_scores_stay_in_their_order_and_scores_below_zero_come_last(task):
+    given = output(*((0, TRUE_BOX, score, kind) for kind, score in enumerate((-3e38, 0.5, 1e-45, 0.5, -1.0, 3e38))))
+    (answer,) = task.answers(given, [3])
+    assert np.frombuffer(answer, ROW)[:, 6].tolist() == [5, 1, 3, 2, 4, 0]
 
 
 def test_a_picture_is_answered_with_its_own_rows_the_best_first(task):
