@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from error_messages import RaisedError, raised
 
-from orchestrator import api, errors
+from orchestrator import api
 from orchestrator.api import calls
 from orchestrator.cli import COMMANDS, cli
 from orchestrator.definitions.catalog import builtin_root, load
@@ -23,14 +24,12 @@ from orchestrator.definitions.catalog.load import load_chosen
 from orchestrator.definitions.catalog.schema import SCHEMAS, schema
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.variations import Change
-from orchestrator.errors import BUG_EXIT_CODE
-from orchestrator.plan.build.frameworks import targets_of
+from orchestrator.plan.build.frameworks import targets_by_choice, targets_of
 from orchestrator.plan.build.planner import build_plans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from orchestrator.definitions.catalog import Catalog
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -188,7 +187,9 @@ def model_text(schema: dict[str, Any], docs: dict[str, str]) -> str:
     rows = []
     for key, value in schema.get("properties", {}).items():
         needed = "yes" if key in schema.get("required", []) else ""
-        rows.append((f"`{key}`", value_text(value), needed, docs.get(key, "")))
+        rows.append(
+            (f"`{key}`", value_text(value), needed, docs.get(key, "") or one_line(value.get("description", "")))
+        )
     text = paragraphs(schema.get("description", "").replace("``", "`")) + "\n"
     return text + ("\n" + table(("key", "value", "required", "what it says"), rows) if rows else "")
 
@@ -253,29 +254,38 @@ def alias(field: ast.AnnAssign) -> str:
 
 
 def coverage_page() -> str:
-    """Which benchmark is there with whose program, for which target, and whether its image can be built."""
+    """Which benchmark is there with whose program or server, for which target, and whether its image can be built."""
     catalog = load([builtin_root()])
     targets = [entry.definition.name for entry in catalog.targets()]
     rows = []
     for entry in catalog.benchmarks():
-        axis = entry.definition.axes.get("implementation")
-        for whose in axis.values if axis else ("",):
-            changes = (Change("implementation", whose),) if whose else ()
+        for change in deciding_choices(catalog, entry.definition):
+            changes = (change,) if change else ()
             chosen = load_chosen(catalog, [entry.definition.name], changes)
             benchmark = chosen.benchmark(entry.definition.name).definition
             can = targets_of(chosen, benchmark)
             cells = [
                 coverage_cell(chosen, entry.definition.name, target) if target in can else "" for target in targets
             ]
-            rows.append((entry.definition.name, whose, benchmark.harness, benchmark.stands_for or "", *cells))
-    text = f"# Benchmarks by implementation and target\n\n{NOTE}\n"
+            choice = f"{change.key}={change.value}" if change else ""
+            rows.append((entry.definition.name, choice, benchmark.harness, benchmark.stands_for or "", *cells))
+    text = f"# Benchmarks by choice and target\n\n{NOTE}\n"
     text += (
         "**builds**: every layer is locked. **plans**: it plans and renders; `build` refuses it until what is named "
     )
     text += "as unlocked has been locked. Where a model or data is unlocked, `run` "
     text += "refuses it too. What has run: "
     text += "[MLPerf's benchmarks](../../recipes/benchmarks/mlperf/README.md) and [targets](../targets.md).\n\n"
-    return text + table(("benchmark", "implementation", "harness", "stands for", *targets), rows)
+    return text + table(("benchmark", "choice", "harness", "stands for", *targets), rows)
+
+
+def deciding_choices(catalog: Catalog, benchmark: Benchmark) -> list[Change | None]:
+    """The values of the axes that decide whose program runs and where; none where the recipe has no such axis."""
+    by_choice = (
+        choice.partition("=")[0] for given in targets_by_choice(catalog, benchmark).values() for choice in given
+    )
+    axes = dict.fromkeys([*(axis for axis in ("implementation",) if axis in benchmark.axes), *by_choice])
+    return [Change(axis, value) for axis in axes for value in benchmark.axes[axis].values] or [None]
 
 
 def coverage_cell(catalog: Catalog, benchmark: str, target: str) -> str:
@@ -289,15 +299,14 @@ def coverage_cell(catalog: Catalog, benchmark: str, target: str) -> str:
 
 def errors_page() -> str:
     """Every slug with its exit code and the messages that carry it."""
-    found: dict[str, dict[str, None]] = defaultdict(dict)
-    codes: dict[str, set[int]] = defaultdict(set)
-    for slug, code, message in raised():
-        codes[slug].add(code)
-        found[slug][message] = None
+    found: dict[str, list[RaisedError]] = defaultdict(list)
+    for error in raised(PACKAGE):
+        found[error.slug].append(error)
     rows = []
-    for slug in sorted(found):
-        messages = [one_line(message) for message in found[slug] if message]
-        rows.append((f"`{slug}`", ", ".join(str(code) for code in sorted(codes[slug])), "<br>".join(messages)))
+    for slug, those in sorted(found.items()):
+        messages = [one.message for one in those if one.message] or [one.about for one in those]
+        codes = ", ".join(map(str, sorted({one.code for one in those})))
+        rows.append((f"`{slug}`", codes, "<br>".join(dict.fromkeys(map(one_line, messages)))))
     return (
         f"# Errors\n\n{NOTE}\n"
         'An error ends with its slug in brackets; with `--json` it is the document `{"error": …}`. '
@@ -318,59 +327,6 @@ EXIT_CODES = [
     ("70", "a fault of mlorch itself"),
     ("130", "interrupted"),
 ]
-SLUG = re.compile("[a-z][a-z0-9…-]+")
-CLASSES = {name: value for name, value in vars(errors).items() if hasattr(value, "exit_code")}
-
-
-def raised() -> Iterator[tuple[str, int, str]]:
-    """Slug, exit code and message of every error that the package can make, in the order of its files."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(function, ast.FunctionDef):
-                texts = local_texts(function)
-                for node in ast.walk(function):
-                    if isinstance(node, ast.Call):
-                        yield from one_error(node, texts)
-
-
-def local_texts(function: ast.FunctionDef) -> dict[str, str]:
-    """The strings that a function gives a name before it raises them."""
-    found = {}
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            found[node.targets[0].id] = text_of(node.value, {})
-    return found
-
-
-def one_error(call: ast.Call, texts: dict[str, str]) -> Iterator[tuple[str, int, str]]:
-    """The error that a call makes, if it makes one."""
-    given = {word.arg: word.value for word in call.keywords}
-    args = [text_of(arg, texts) for arg in call.args]
-    made = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    if made in CLASSES and made != "DefinitionError":
-        slug = text_of(given["slug"], texts) if "slug" in given else CLASSES[made].slug
-        if slug:
-            yield slug, BUG_EXIT_CODE if slug == "bug" else CLASSES[made].exit_code, args[0] if args else ""
-    elif made == "RoundFault":  # of a recipe as it is written, or as the command line wants it
-        for code in (CLASSES["UsageError"].exit_code, CLASSES["DefinitionError"].exit_code):
-            yield text_of(given["slug"], texts), code, text_of(given["message"], texts)
-    elif made == "Problem" and text_of(given.get("slug"), texts):
-        yield text_of(given["slug"], texts), 3, text_of(given.get("message"), texts)
-    elif made in {"fault", "problem", "_note", "_stop", "_fault"} and len(args) > 1 and SLUG.fullmatch(args[0]):
-        yield args[0], 3, args[1]
-
-
-def text_of(node: ast.expr | None, texts: dict[str, str]) -> str:
-    """A string of the source, `…` for each value in it; empty where it is no string."""
-    if isinstance(node, ast.Name):
-        return texts.get(node.id, "")
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return "".join(text_of(part, {}) or "…" for part in node.values)
-    return ""
-
-
 if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)
     for file, page in pages().items():

@@ -137,6 +137,7 @@ def _report(error: MlorchError, *, as_json: bool, debug: bool) -> int:
 
 
 def _of_the_machine(error: OSError) -> StepFailed:
+    """What the operating system refused, in its own words, and the file that it was about."""
     from orchestrator.host.folders import way_out
 
     place = f"{error.filename}: " if error.filename else ""

@@ -21,7 +21,7 @@ from orchestrator.api.calls import context_of, document_of, progress_of, pull_po
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from orchestrator.api.calls import Document
@@ -36,8 +36,11 @@ __all__ = [
     "images",
     "plan",
     "recipes",
+    "report_results",
     "results",
     "run",
+    "show_result",
+    "sign_results",
     "targets",
     "tune",
     "tuned",
@@ -181,8 +184,56 @@ def verify_results(
     from orchestrator.operations.progress import Silent
     from orchestrator.operations.results import verified_document, verify_runs
 
-    verifier = verifier_of(str(key))
-    return document_of(verified_document(verify_runs(_folder(folder), tuple(runs), Silent(), verifier)))
+    verifier = verifier_of(key)
+    return document_of(verified_document(verify_runs(_folder(folder), words("runs", runs), Silent(), verifier)))
+
+
+def sign_results(
+    runs: Sequence[str] = (), folder: str | os.PathLike[str] | None = None, *, key: str | os.PathLike[str],
+    password: Callable[[], str] | None = None,
+) -> Document:  # fmt: skip
+    """Sign the records of runs (of the latest session where none is named), as ``mlorch results sign --json``.
+
+    ``key`` is a private key in PEM; ``password`` gives its password, called only where it has one.
+
+    Raises:
+        StepFailed: `verify`, the files of a run are not what was recorded; none is signed then.
+        UsageError: `bad-key`, `key-password`; `unknown-run`.
+    """
+    from pathlib import Path
+
+    from orchestrator.images.attest.signatures import load_signer
+    from orchestrator.operations.progress import Silent
+    from orchestrator.operations.signing import sign_runs
+
+    signer = load_signer(Path(key), password or str)
+    return {"results": document_of(sign_runs(_folder(folder), words("runs", runs), signer, Silent()))}
+
+
+def show_result(run: str = "latest", folder: str | os.PathLike[str] | None = None) -> Document:
+    """One run with its settings and where they came from, as ``mlorch results show --json``."""
+    from orchestrator.operations.progress import Silent
+    from orchestrator.operations.results import show_run, shown_document
+
+    return document_of(shown_document(show_run(_folder(folder), run, Silent())))
+
+
+def report_results(
+    runs: Sequence[str] = (), folder: str | os.PathLike[str] | None = None, *,
+    output: str | os.PathLike[str] = "", force: bool = False,
+) -> Document:  # fmt: skip
+    """Write one HTML file of runs (of the latest session where none is named): ``{"report", "runs"}``.
+
+    Without ``output`` it is ``report-SESSION.html`` among the results. Raises `WriteFailed` [exists] where that file is
+    there, unless ``force`` replaces it.
+    """
+    from pathlib import Path
+
+    from orchestrator.operations.progress import Silent
+    from orchestrator.operations.results import write_report
+
+    given = Path(output) if output else None
+    return document_of(write_report(_folder(folder), words("runs", runs), Silent(), output=given, force=force))
 
 
 def compare(was: str, now: str, *, folder: str | os.PathLike[str] | None = None, **options: Any) -> Document:

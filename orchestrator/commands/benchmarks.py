@@ -35,8 +35,8 @@ def command() -> None:
 def list_command(round_name: str, recipes: tuple[str, ...], *, as_json: bool) -> None:
     """List the benchmarks that mlorch runs, and the models of MLPerf's newest round.
 
-    With --round, the models of that round only. `*` marks what a bare `run` measures; scenarios in
-    brackets are optional.
+    With --round, the models of that round only. `*` marks what a bare `run` measures. A target in brackets takes a
+    choice of the recipe, which `show` names; a scenario in brackets is optional.
     """
     from orchestrator.commands.benchmarks_view import print_benchmarks, print_models
     from orchestrator.console import Console

@@ -31,9 +31,15 @@ def _row(each: Document) -> tuple[str, ...]:
         each["model"],
         each["dataset"],
         " ".join(each["runs"]),
-        " ".join(each["targets"]),
+        _targets(each),
         stands_for if each["official"] else f"no (reference workload{_stands_for(stands_for)})",
     )
+
+
+def _targets(each: Document) -> str:
+    """In brackets those that take a choice of the recipe."""
+    by_choice = " ".join(each["targets_by_choice"])
+    return " ".join(each["targets"]) + (f" ({by_choice})" if by_choice else "")
 
 
 def print_models(console: Console, models: Sequence[Document], rules: Document, listing: Document) -> None:
@@ -91,6 +97,7 @@ def print_benchmark(console: Console, found: BenchmarkFacts) -> None:
         lines.append((f"scenario {scenario}", words or "LoadGen's own settings"))
     lines += [
         ("targets", ", ".join(found.targets)),
+        *((f"on {target}", f"with --set {' or '.join(given)}") for target, given in found.targets_by_choice.items()),
         ("recipe", f"{found.entry.path} ({found.entry.origin})"),
     ]
     console.facts(lines)

@@ -153,7 +153,10 @@ def sign(runs: tuple[str, ...], key: Path, folder: Path, console: Console) -> No
 )
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
 @click.option(
-    "--results", "results_dir", type=click.Path(file_okay=False), help="Folder of results (default: ./results)."
+    "--results",
+    "results_dir",
+    type=click.Path(file_okay=False),
+    help="Folder of results (default: ./results); -o is the report here.",
 )
 @reads_results
 def report(runs: tuple[str, ...], output: Path | None, folder: Path, console: Console, *, force: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.commands.common import counted, shortened
+from orchestrator.errors import Problem
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.metrics import nanoseconds, text
 from orchestrator.results.summary import (
@@ -191,7 +192,6 @@ _COLOURS = {"better": "green", "same": "green", "worse": "bold red", "not compar
 def show_comparisons(console: Console, comparisons: Sequence[Comparison], allowed: float) -> None:
     """A row for each figure, what differed in what ran, and each regression as a problem."""
     from orchestrator.ci.markers import markdown_table
-    from orchestrator.errors import Problem
 
     rows = [row for one in comparisons for row in _rows(one)]
     title = f"{comparisons[0].was.record.started.utc} against {comparisons[0].now.record.started.utc}"
@@ -208,10 +208,14 @@ def show_comparisons(console: Console, comparisons: Sequence[Comparison], allowe
                 console.warn(f"{_test(one)}: the run {when} was disturbed: {'; '.join(summary.disturbed)}")
     for one in comparisons:
         if one.regressed:
-            name = _test(one)
-            hint = "what differed stands above; `mlorch results show` has each run whole"
-            slug = "regression" if one.verdict == "worse" else "no-result"
-            console.problem(Problem(slug=slug, message=f"{name}: {one.reason}", hint=hint))
+            console.problem(_regression(one))
+
+
+def _regression(one: Comparison) -> Problem:
+    """A test whose figure got worse, or that has no result any more."""
+    hint = "what differed stands above; `mlorch results show` has each run whole"
+    slug = "regression" if one.verdict == "worse" else "no-result"
+    return Problem(slug=slug, message=f"{_test(one)}: {one.reason}", hint=hint)
 
 
 def _test(one: Comparison) -> str:

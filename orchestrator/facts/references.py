@@ -19,6 +19,8 @@ _OWN = "mlorch"
 """The folder of our images below a registry prefix: ``PREFIX/mlorch/<layer>``."""
 DOCKER_HUB = "docker.io"
 _HUB_HOST = "registry-1.docker.io"
+_HUB_INDEX = "index.docker.io"
+"""Docker Hub's name of old, which docker still reads in images and writes into its credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +91,11 @@ def parse_reference(text: str) -> Reference:
 def host_and_rest(name: str) -> tuple[str, str]:
     """A first part with a dot or a port, or `localhost`, is a registry; every other name is one of Docker Hub."""
     head, slash, tail = name.partition("/")
-    if not slash:
-        return DOCKER_HUB, f"library/{name}"
-    if "." in head or ":" in head or head == "localhost":
+    if not slash or not ("." in head or ":" in head or head == "localhost"):
+        head, tail = DOCKER_HUB, name
+    if head not in {DOCKER_HUB, _HUB_INDEX}:
         return head, tail
-    return DOCKER_HUB, name
+    return DOCKER_HUB, tail if "/" in tail else f"library/{tail}"
 
 
 def parse_registry_prefix(text: str) -> RegistryPrefix:
@@ -123,6 +125,21 @@ def is_loopback(host: str) -> bool:
 def api_host(host: str) -> str:
     """The host that answers for a registry's name: Docker Hub's API is elsewhere."""
     return _HUB_HOST if host == DOCKER_HUB else host
+
+
+def hub_keys() -> tuple[str, ...]:
+    """The keys under which credentials for Docker Hub are kept, that of `docker login` first."""
+    return f"https://{_HUB_INDEX}/v1/", _HUB_INDEX, DOCKER_HUB
+
+
+def registry_of_key(key: str) -> tuple[str, str]:
+    """The registry that a key of docker's credentials is about, and the namespace in it; empty for all of it.
+
+    Keys are ``HOST``, ``HOST/``, ``HOST/team`` and ``https://HOST/v1/``; the path of an address is no namespace.
+    """
+    scheme, _, rest = key.rpartition("://")
+    host, _, path = rest.partition("/")
+    return DOCKER_HUB if host == _HUB_INDEX else host, "" if scheme else path.strip("/")
 
 
 def _bad(text: str, why: str) -> UsageError:

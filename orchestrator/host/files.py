@@ -127,18 +127,6 @@ def make_folder(path: Path) -> None:
         raise write_failure(path, error) from error
 
 
-def read_given(path: Path, limit: int) -> bytes:
-    """The first ``limit`` bytes of a file that somebody named; raises OSError, and at once for a pipe or a device.
-
-    A link is followed: who names a file may name it so (`host.untrusted` is for what others wrote).
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file", str(path))
-        return stream.read(limit)
-
-
 def sha256_file(path: Path | str) -> str:
     """The sha256 of a file's content, lower-case hex; raises OSError."""
     digest = hashlib.sha256()

@@ -19,7 +19,7 @@ def list_benchmarks(context: Context) -> dict[str, Any]:
 
         return all_benchmarks(context.catalog).document()
 
-    return context.kept_document("benchmarks", make)
+    return context.kept_document("benchmarks by choice", make)
 
 
 def list_models(context: Context, round_name: str) -> dict[str, Any]:

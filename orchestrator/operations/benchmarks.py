@@ -9,10 +9,10 @@ from orchestrator.definitions.catalog.rounds import model_rules, newest_round, r
 from orchestrator.definitions.yaml import nearest
 from orchestrator.errors import UsageError
 from orchestrator.facts.rounds import ScenarioRules
-from orchestrator.plan.build.frameworks import targets_of
+from orchestrator.plan.build.frameworks import targets_by_choice, targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.benchmarks import AccuracyGoal, Benchmark
@@ -29,6 +29,8 @@ class BenchmarkFacts:
 
     entry: Entry[Benchmark]
     targets: tuple[str, ...]
+    targets_by_choice: Mapping[str, tuple[str, ...]]
+    """Those that can run it with a choice of its recipe only, and with which (``AXIS=VALUE``)."""
     model_title: str
     dataset_title: str
     rules: ModelRules | None
@@ -65,6 +67,7 @@ class BenchmarkFacts:
             **_other_goals(what),
             "compliance": [] if rules is None else list(rules.compliance),
             "targets": list(self.targets),
+            "targets_by_choice": {target: list(choices) for target, choices in self.targets_by_choice.items()},
             "model": what.model,
             "dataset": what.dataset,
             "harness": what.harness,
@@ -116,8 +119,9 @@ class ModelFacts:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Those that can run one of its benchmarks, sorted."""
-        return tuple(sorted({target for each in self.benchmarks for target in each.targets}))
+        """Those that can run one of its benchmarks, with a choice of its recipe or without, sorted."""
+        every = ({*each.targets, *each.targets_by_choice} for each in self.benchmarks)
+        return tuple(sorted(set().union(*every)))
 
     def document(self) -> dict[str, Any]:
         """An element of `benchmarks` in the JSON of `benchmarks list --round`."""
@@ -264,7 +268,8 @@ def _facts(catalog: Catalog, entry: Entry[Benchmark]) -> BenchmarkFacts:
     what = entry.definition
     return BenchmarkFacts(
         entry=entry,
-        targets=tuple(targets_of(catalog, what)),
+        targets=targets_of(catalog, what),
+        targets_by_choice=targets_by_choice(catalog, what),
         model_title=catalog.model(what.model).definition.title,
         dataset_title=catalog.dataset(what.dataset).definition.title,
         rules=catalog.round_rules(what.round).models[what.stands_for] if what.stands_for else None,

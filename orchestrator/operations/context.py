@@ -203,36 +203,9 @@ class Context:
                 self._preferred_bases[target, platform] = option
 
     def _make_plans(self, selection: Selection) -> CachedPlans:
-        from orchestrator.images.base_layout import with_layout
-        from orchestrator.plan.build.bases import base_candidates
-        from orchestrator.plan.build.planner import build_plan, build_plans
-        from orchestrator.plan.build.resolve import resolve_side
+        from orchestrator.operations.fresh_plans import fresh_plans
 
-        chosen = self.target(selection.target, selection.platform, selection.arch)
-        target, platform = chosen.name, chosen.platform
-        base = base_candidates(self.catalog, target, platform, selection.base_source)[0]
-        base = with_layout(base, cache_home())
-        if selection.side:
-            resolution = resolve_side(self.catalog, target=target, layer=selection.side, platform=platform, base=base)
-            plans: tuple[BuildPlan, ...] = (build_plan(self.catalog, resolution),)
-        else:
-            plans = build_plans(
-                self.catalog_for(selection.benchmarks, selection.changes),
-                target=target,
-                benchmarks=selection.benchmarks or (() if selection.every else self._default(target)),
-                platform=platform,
-                base=base,
-                arch=chosen.arch,
-                round_name=selection.round,
-            )
-        return CachedPlans(plans=plans, roots=self._plan_roots(), signature=self._signature)
-
-    def _default(self, target: str) -> tuple[str, ...]:
-        """The benchmarks that run by default on ``target``; of one that has none, all are meant."""
-        from orchestrator.plan.build.frameworks import benchmarks_of
-
-        names = benchmarks_of(self.catalog, target)
-        return tuple(name for name in names if self.catalog.benchmark(name).definition.default)
+        return CachedPlans(plans=fresh_plans(self, selection), roots=self._plan_roots(), signature=self._signature)
 
     def _plan_roots(self) -> tuple[str, ...]:
         """The folders whose files plans are made of."""

@@ -164,7 +164,12 @@ def _model_files(model: Path, folder: Path, name: str) -> tuple[Path, tuple[str,
         if not isinstance(facts, FileFault):
             return folder / f"{name}.onnx", ()
         found = facts
-    raise UsageError(f"{model}: {found.message}", hint=found.hint or "name an ONNX file", slug="bad-model")
+    raise _bad_model(model, found)
+
+
+def _bad_model(model: Path, fault: FileFault) -> UsageError:
+    """What the recipe of the model would be told about its file."""
+    return UsageError(f"{model}: {fault.message}", hint=fault.hint or "name an ONNX file", slug="bad-model")
 
 
 def _sample_files(dataset: Path) -> tuple[str, ...]:
@@ -172,10 +177,15 @@ def _sample_files(dataset: Path) -> tuple[str, ...]:
     place = dataset.absolute()
     found = recipe_files.samples(place.parent.resolve(), place.name)
     if isinstance(found, FileFault):
-        raise UsageError(f"{dataset}: {found.message}", hint=found.hint, slug="bad-dataset")
+        raise _bad_dataset(dataset, found)
     below = place / found.below
     names = (path.relative_to(place) for path in sorted(below.rglob("*")) if path.is_file())
     return tuple(str(name) for name in names if not any(part.startswith(".") for part in name.parts))
+
+
+def _bad_dataset(dataset: Path, fault: FileFault) -> UsageError:
+    """What the recipe of the data set would be told about its folder."""
+    return UsageError(f"{dataset}: {fault.message}", hint=fault.hint, slug="bad-dataset")
 
 
 def _lay_beside(source: Path, target: Path, files: tuple[str, ...]) -> None:

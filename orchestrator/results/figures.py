@@ -80,7 +80,7 @@ def read_figures_again(folder: Path, readings: object) -> tuple[SaidFigure, ...]
 def _accuracy(folder: Path, figure: FigureReading, numbers: Mapping[str, str], data_samples: int) -> SaidFigure:
     text = numbers.get(figure.pattern) if figure.pattern else _from_json(folder, figure)
     if text is None:
-        where = f"a line like `{figure.pattern}`" if figure.pattern else f"`{'.'.join(figure.key)}` in {figure.file}"
+        where = f"line like `{figure.pattern}`" if figure.pattern else f"`{'.'.join(figure.key)}` in {figure.file}"
         raise StepFailed(
             f"nothing says the accuracy `{figure.name}`: there is no {where}",
             hint="see the log of the accuracy step; `accuracy` of the harness says where the figure is read",

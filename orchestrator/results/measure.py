@@ -31,9 +31,10 @@ _Z = 1.959963984540054
 def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> tuple[Measured, StepFailed | None]:
     """What the files of a run say, and why LoadGen's logs could not be read if they could not.
 
-    ``harness`` is the document of harness.json, empty where there is none.
+    ``harness`` is the document of harness.json, empty where there is none. LoadGen's accuracy log, which may be
+    large, is not read here: a run's end looks it through (`results.accuracy_log`), and `results verify` reads it.
     """
-    result, unread = _read_logs(record, folder)
+    result, unread = _read_logs(folder)
     accuracies = accuracies_of(harness, record.accuracy_goal, record.other_goals)
     problem = unread.message if unread is not None else ""
     if record.mode == "accuracy" and not accuracies:
@@ -54,19 +55,14 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
     return measured, unread
 
 
-def _read_logs(record: RunRecord, folder: Path) -> tuple[LoadGenResult | None, StepFailed | None]:
-    """What LoadGen's logs say, and why they do not count: one is not whole, or not of this test."""
+def _read_logs(folder: Path) -> tuple[LoadGenResult | None, StepFailed | None]:
+    """What LoadGen's logs say, and why they do not count where one is not whole."""
     from orchestrator.results import loadgen  # (not where records are only listed)
-    from orchestrator.results.accuracy_log import accuracy_log_failure
-    from orchestrator.results.verify.fault import samples_expected
 
     try:
-        result = loadgen.parse(folder)
+        return loadgen.parse(folder), None
     except StepFailed as error:
         return None, error
-    if record.mode != "accuracy" or record.is_external:
-        return result, None
-    return result, accuracy_log_failure(folder, samples_expected(folder))
 
 
 def ceiling_of(folder: Path) -> Ceiling | None:

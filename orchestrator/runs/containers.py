@@ -11,7 +11,6 @@ from orchestrator.assets.trees import alone, find_tree, making
 from orchestrator.engines.stopper import Stopper
 from orchestrator.errors import AssetError, StepFailed
 from orchestrator.facts.containers import ARTIFACTS
-from orchestrator.facts.record import StepFact
 from orchestrator.facts.roles import CEILING, log_of_role
 from orchestrator.host.left_behind import discard, give, take_over
 from orchestrator.host.untrusted import UnreadableFile
@@ -19,9 +18,10 @@ from orchestrator.results.examples import FILE as EXAMPLES
 from orchestrator.results.measure import ACCURACY
 from orchestrator.runs.artifacts import lent_artifacts
 from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, ConsoleLog, tail
-from orchestrator.runs.external import Output, log_of, step_failure
+from orchestrator.runs.external import Output, log_of
 from orchestrator.runs.kept_servers import KeptServers
 from orchestrator.runs.one_container import Followed, follow
+from orchestrator.runs.step_end import StepEnded, fact_of, failure_of, require_files
 from orchestrator.runs.step_mounts import replaced_mount, with_artifacts, with_folder_to_make
 from orchestrator.runs.time_limits import limit_of_scoring, limit_of_step, timeout_failure
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec, Deployed
     from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
-    from orchestrator.facts.record import ArtifactsFact, RoleFact
+    from orchestrator.facts.record import ArtifactsFact, RoleFact, StepFact
     from orchestrator.facts.runs import RunStep, TimeLimit
     from orchestrator.runs.ceilings import Ceilings
     from orchestrator.runs.roles import Servers
@@ -187,13 +187,13 @@ class Containers:
             followed: Followed | None = None
             try:
                 followed = self._carried_out(step, moved, folder, output)
-            except _StepEnded as ended:
+            except StepEnded as ended:
                 error, followed = ended.error, ended.followed
                 if followed is None:  # its servers were never there
                     return Ended(exit=None, left={}, output=output, steps=tuple(facts), error=error)
             if followed is not None and error is None:
                 error = replaced_mount(planned, external.steps[number:], folder, Path(artifacts))
-            facts.append(_fact(planned, followed))
+            facts.append(fact_of(planned, followed))
             if followed is not None and (test is None or planned.role == "run" or error is not None):
                 test = followed
             if error is not None:
@@ -209,7 +209,7 @@ class Containers:
         )
 
     def _carried_out(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> Followed | None:
-        """One step as its role wants it; None where what it makes is there. Raises `_StepEnded`."""
+        """One step as its role wants it; None where what it makes is there. Raises `StepEnded`."""
         if planned.artifact is not None:
             return self._made(step, planned, planned.artifact, folder, output)
         if planned.role == "run" and step.roles is not None:
@@ -217,7 +217,7 @@ class Containers:
         return self._one(step, planned, folder, output)
 
     def _one(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> Followed:
-        """One step; raises `_StepEnded` where it did not do its work."""
+        """One step; raises `StepEnded` where it did not do its work."""
         discard(folder / log_of(planned))  # an earlier step may have put something there
         followed = self._follow(
             step,
@@ -226,27 +226,27 @@ class Containers:
             judge=lambda text: output.line(planned.name, text),
             limit=limit_of_step(step, planned),
         )
-        error = _failure(output.run, planned, followed, output, folder)
+        error = failure_of(output.run, planned, followed, output, folder)
         if error is not None:
-            raise _StepEnded(error, followed)
+            raise StepEnded(error, followed)
         return followed
 
     def _client(self, step: RunStep, planned: PlannedStep, folder: Path, output: Output) -> Followed:
-        """The LoadGen test of a program beside its servers; raises `_StepEnded` where one does not do its work."""
+        """The LoadGen test of a program beside its servers; raises `StepEnded` where one does not do its work."""
         followed: Followed | None = None
         with self._beside(step, folder) as servers:
             try:
                 with self._watched(servers, planned.container):
                     followed = self._one(step, planned, folder, output)
             except StepFailed as failed:
-                raise _StepEnded(failed, None) from None
-            except _StepEnded as ended:
+                raise StepEnded(failed, None) from None
+            except StepEnded as ended:
                 servers.wait_for_end()
                 if servers.gone is not None:
-                    raise _StepEnded(servers.gone, ended.followed) from None
+                    raise StepEnded(servers.gone, ended.followed) from None
                 raise
             if servers.gone is not None:
-                raise _StepEnded(servers.gone, followed)
+                raise StepEnded(servers.gone, followed)
             servers.may_stay = True
         return followed
 
@@ -267,7 +267,7 @@ class Containers:
                 return None
             followed: Followed | None = None
             try:
-                with making(path, path.parents[1] / "quarantine", lambda _name: True, _require(artifact)) as made:
+                with making(path, path.parents[1] / "quarantine", lambda _name: True, require_files(artifact)) as made:
                     give(made / "out", planned.container.user)
                     container = with_folder_to_make(planned.container, artifact, made / "out")
                     followed = self._one(step, replace(planned, container=container), folder, output)
@@ -275,7 +275,7 @@ class Containers:
             except (AssetError, UnreadableFile) as error:
                 if followed is None:
                     raise
-                raise _StepEnded(error, followed) from None
+                raise StepEnded(error, followed) from None
         return followed
 
     def _say(self, step: RunStep, text: str) -> None:
@@ -305,56 +305,3 @@ class Containers:
             )
 
         return follow(self.engine, container, log, console, judge=judge, limit=limit or step.limit)
-
-
-class _StepEnded(Exception):
-    """A step ended and did not do its work; what it left in a folder that was being made is thrown away."""
-
-    def __init__(self, error: StepFailed, followed: Followed | None) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.followed = followed
-
-
-def _require(artifact: PlannedArtifact) -> Callable[[Mapping[str, str]], None]:
-    def check(hashes: Mapping[str, str]) -> None:
-        absent = [name for name in artifact.files if name not in hashes]
-        if absent:
-            raise AssetError(
-                f"the step did not make {', '.join(absent)} in {artifact.target}",
-                hint=f"it made: {', '.join(sorted(hashes)[:8]) or 'nothing'}",
-                slug="artifact-missing",
-            )
-
-    return check
-
-
-def _failure(
-    external: ExternalRun, planned: PlannedStep, followed: Followed, output: Output, folder: Path
-) -> StepFailed | None:
-    """Why a step that ended did not do its work. A container that was killed for memory is told by its caller."""
-    log = folder / log_of(planned)
-    if followed.timed_out:
-        return StepFailed(
-            f"step `{planned.name}` was stopped after {followed.seconds:,.0f} s, its limit",
-            hint=f"`timeout` of the step is the limit, or --timeout; the whole log is in {log}",
-            slug="timeout",
-            detail=tail(log),
-        )
-    error = step_failure(external, output, planned.name, followed.exit.exit_code)
-    if error is not None:
-        error.detail = tail(log)
-        error.hint = f"{error.hint}; the whole log is in {log}" if error.hint else f"the whole log is in {log}"
-    return error
-
-
-def _fact(planned: PlannedStep, followed: Followed | None) -> StepFact:
-    return StepFact(
-        name=planned.name,
-        role=planned.role,
-        argv=planned.container.command,
-        exit_code=None if followed is None else followed.exit.exit_code,
-        seconds=0.0 if followed is None else round(followed.seconds, 3),
-        artifact=planned.artifact.key if planned.artifact else "",
-        reused=followed is None,
-    )

@@ -15,6 +15,7 @@ from orchestrator.facts.containers import RECORD
 from orchestrator.facts.measured import Measured
 from orchestrator.host.clock import now
 from orchestrator.host.left_behind import give, take_back
+from orchestrator.results.accuracy_log import accuracy_log_failure
 from orchestrator.results.loadgen import other_sample_count
 from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import Store, discard_report, release_reserve
@@ -184,7 +185,7 @@ class Runner:
             error=failure(error, self.session.secrets),
         )
         measured, unread = self.measure(final, folder, harness)
-        error = error or changed_settings(folder, step) or _unmeasured(step, measured, unread)
+        error = error or changed_settings(folder, step) or _unmeasured(final, folder, step, measured, unread)
         valid = final.counted(measured.loadgen) if measured.loadgen and error is None else None
         final = replace(
             final,
@@ -252,20 +253,30 @@ def _left_by(
     return external_result(folder, step.external, ended.output, failed)
 
 
-def _unmeasured(step: RunStep, measured: Measured, unread: StepFailed | None) -> StepFailed | None:
+def _unmeasured(
+    record: RunRecord, folder: Path, step: RunStep, measured: Measured, unread: StepFailed | None
+) -> StepFailed | None:
     """Why LoadGen's logs do not count, of a harness that was content: not whole, or of other settings than asked."""
     if unread is not None:
         return unread
     if measured.loadgen is None:
         return None
-    error = None if step.external is None else settings_failure(step.external, measured.loadgen)
+    if step.external is not None:
+        error = settings_failure(step.external, measured.loadgen)
+    else:
+        error = accuracy_log_failure(folder, _samples(step)) if record.mode == "accuracy" else None
     return error or _sample_failure(step, measured.loadgen)
+
+
+def _samples(step: RunStep) -> object:
+    """How many samples the data set of the recipe has; None where nothing says so."""
+    dataset = step.settings.get("dataset")
+    return dataset.get("samples") if isinstance(dataset, dict) else None
 
 
 def _sample_failure(step: RunStep, result: LoadGenResult) -> StepFailed | None:
     """Whether LoadGen ran over another number of samples than the data set of the recipe has."""
-    dataset = step.settings.get("dataset")
-    why = other_sample_count(result, dataset.get("samples") if isinstance(dataset, dict) else None)
+    why = other_sample_count(result, _samples(step))
     if not why:
         return None
     return StepFailed(

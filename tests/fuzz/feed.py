@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from targets import Target
+    from fuzz_target import Target
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"

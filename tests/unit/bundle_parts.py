@@ -9,11 +9,18 @@ import json
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from orchestrator.assets.store import Stored
 from orchestrator.engines import ImageFacts
+from orchestrator.errors import StepFailed
 from orchestrator.facts.build import BuildPlan, LayerStep
+from orchestrator.images.attest.evidence import packages_in
 from orchestrator.images.bundle.contents import bundled_plan
+from orchestrator.images.bundle.read import checked
 from orchestrator.images.bundle.write import Order, write
+from orchestrator.images.layout.archive import opened
+from orchestrator.images.layout.oci import images_of
 from orchestrator.plan.build.content import content_id
 from orchestrator.plan.build.layers import labels
 
@@ -166,3 +173,28 @@ def relisted(path: Path, change) -> Path:
         found[index] = (found[index][0], json.dumps(document).encode())
 
     return rewritten(path, work)
+
+
+def reading(path: Path):
+    with checked(path) as found:
+        return found.contents
+
+
+def refusal(path: Path) -> StepFailed:
+    with pytest.raises(StepFailed) as caught, checked(path):
+        pass
+    assert caught.value.hint
+    return caught.value
+
+
+def everything_below(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.rglob("*"))
+
+
+def inside(tmp_path, layers):
+    """An image of these layers, and the packages in it."""
+    path = tmp_path / "image.tar"
+    path.write_bytes(tar_of(layout(plan(), layers)))
+    with opened(path) as archive:
+        (image,) = images_of(archive)
+        return image, packages_in(image, archive, path)

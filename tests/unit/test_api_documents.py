@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from results_parts import add_run
 
 from orchestrator import api, cli
-from orchestrator.errors import UsageError
+from orchestrator.errors import StepFailed, UsageError
+from orchestrator.results.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +48,30 @@ def test_a_call_gives_what_json_prints(capsys, call, words):
     assert given == shown
 
 
+def test_runs_are_shown_signed_verified_and_reported_as_by_the_command_line(tmp_path, capsys):
+    from orchestrator.images.attest.signatures import generate
+
+    record, folder = add_run(Store(tmp_path / "results"), "offline")
+    for name, data in zip(("a.key", "a.pub"), generate("secret"), strict=True):
+        (tmp_path / name).write_bytes(data)
+    assert api.show_result() == printed(capsys, "results", "show", "-o", str(tmp_path / "results"))
+    assert api.verify_results(key="a.pub")["results"][0]["ok"] is False
+    with pytest.raises(UsageError) as caught:
+        api.sign_results(key="a.key")
+    assert caught.value.slug == "key-password"
+    (signed,) = api.sign_results([record.run_id], key=tmp_path / "a.key", password=lambda: "secret")["results"]
+    assert (signed["run_id"], (folder / "run.json.sig").exists()) == (record.run_id, True)
+    assert api.verify_results(key="a.pub") == printed(capsys, "results", "verify", "--key", "a.pub")
+    assert api.verify_results(key="a.pub")["results"][0]["signed"] is True
+    written = api.report_results(output="mine.html")
+    assert written == {"report": "mine.html", "runs": [record.run_id]}
+    assert record.run_id in (tmp_path / "mine.html").read_text()
+    (folder / "harness.json").write_text("{}")
+    with pytest.raises(StepFailed) as refused:
+        api.sign_results(key="a.key", password=lambda: "secret")
+    assert refused.value.slug == "verify"
+
+
 def test_a_word_for_detection_means_detection_everywhere():
     with pytest.raises(UsageError) as caught:
         api.run(["image-fashon"], target="auto")
@@ -63,6 +89,7 @@ def test_an_option_that_does_not_exist_is_refused():
         lambda: api.plan(target="cpu", benchmarks="image-smoke"),
         lambda: api.plan(target="cpu", recipes="/none"),
         lambda: api.run("image-smoke"),
+        lambda: api.verify_results("latest"),
         lambda: api.run(["image-smoke"], scenarios="Offline"),
     ],
 )

@@ -1,63 +1,20 @@
-"""`mlorch assets lock|why|prune|export|get --data|verify --data` as a user meets them."""
+"""`mlorch assets lock|why|prune|export` as a user meets them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from asset_verb_parts import DATA, Site, folder_of_data, imagenet, local_recipe, sha
 from test_http import answer, server
 
 from orchestrator.api import assets as api
-from orchestrator.assets import given as given_module
 from orchestrator.assets.use import hold, release
 from orchestrator.cli import run
 from orchestrator.errors import AssetError
 from orchestrator.host.command import run_program
-
-DATA = b"weights " * 5000
-
-
-def sha(data):
-    return hashlib.sha256(data).hexdigest()
-
-
-def manifest(files):
-    return sha(manifest_text(files).encode())
-
-
-def manifest_text(files):
-    return "".join(f"{sha(data)}  {name}\n" for name, data in sorted(files.items()))
-
-
-class Site:
-    """A folder of recipes of one user, with the commands over it."""
-
-    def __init__(self, tmp_path, capsys):
-        self.root, self.capsys = tmp_path / "mine", capsys
-        (self.root / "recipes").mkdir(parents=True)
-
-    def write(self, kind, name, sources, outputs, **more):
-        own = {"parameters": 1, "trained_by": "us"} if kind == "model" else {"samples": 2}
-        if kind == "model":
-            more = {"format": "other", **more}
-        definition = {
-            "kind": kind,
-            "name": name,
-            "title": name,
-            "sources": [{**source, "licence": {"spdx": "MIT"}} for source in sources],
-            "outputs": outputs,
-            **own,
-            **more,
-        }
-        (self.root / "recipes" / f"{name}.yaml").write_text(json.dumps(definition))
-
-    def __call__(self, *words):
-        status = run(["assets", *words, "--recipes", str(self.root)])
-        out, err = self.capsys.readouterr()
-        return status, json.loads(out) if "--json" in words and out else None, out + err
 
 
 @pytest.fixture
@@ -65,11 +22,9 @@ def site(tmp_path, capsys):
     return Site(tmp_path, capsys)
 
 
-def local_recipe(site, folder, data=DATA, name="net"):
-    """A model of a file beside its recipe."""
-    (site.root / "recipes" / f"{name}.bin").write_bytes(data)
-    source = {"kind": "recipe", "path": f"{name}.bin", "sha256": sha(data)}
-    site.write("model", name, [source], [{"file": f"{name}.bin", "sha256": sha(data)}])
+@pytest.fixture
+def mounted(tmp_path):
+    return folder_of_data(tmp_path)
 
 
 # -- lock ----------------------------------------------------------------------------------
@@ -133,8 +88,8 @@ def test_a_lock_of_another_recipe_does_not_count(site):
 
 @pytest.mark.sockets
 def test_a_repository_of_the_hub_is_locked_with_every_file(site, monkeypatch):
-    from test_asset_sources import DATA as LARGE
-    from test_asset_sources import FILES, HubServer, hub_source, storage
+    from asset_source_parts import DATA as LARGE
+    from asset_source_parts import FILES, HubServer, hub_source, storage
 
     with server(storage) as (far, _), server(HubServer(far)) as (url, asked):
         monkeypatch.setenv("HF_ENDPOINT", url)
@@ -153,7 +108,7 @@ def test_a_repository_of_the_hub_is_locked_with_every_file(site, monkeypatch):
 
 @pytest.mark.sockets
 def test_a_lock_that_does_not_fit_on_the_disk_is_told_before_the_first_byte(site, monkeypatch):
-    from test_asset_sources import HubServer, hub_source, storage
+    from asset_source_parts import HubServer, hub_source, storage
 
     from orchestrator.assets import room
 
@@ -219,139 +174,6 @@ def test_a_recipe_with_every_hash_needs_no_lock(site):
     status, done, _ = site("lock", "net", "--json")
     assert (status, done["state"], done["path"]) == (0, "unneeded", None)
     assert not (site.root / "images").exists()
-
-
-# -- a user's own folder -------------------------------------------------------------------
-
-FOLDER = {"val/a.jpg": b"a picture", "val/b.jpg": b"another", "list.txt": b"a 1\nb 2\n"}
-LOCAL = {"kind": "local", "where": "https://image-net.org", "looks_like": "val/ with pictures, list.txt"}
-
-
-@pytest.fixture
-def mounted(tmp_path):
-    folder = tmp_path / "mnt"
-    for name, data in FOLDER.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
-
-
-def imagenet(site, *, with_manifest=False):
-    output = {"folder": ".", "files": len(FOLDER), "sha256": manifest(FOLDER)}
-    if with_manifest:
-        (site.root / "recipes/imagenet.sha256").write_text(manifest_text(FOLDER))
-        output["manifest"] = "imagenet.sha256"
-    site.write("dataset", "imagenet", [LOCAL], [output])
-
-
-def test_a_users_folder_is_used_where_it_is_and_hashed_once(site, mounted, monkeypatch):
-    imagenet(site)
-    hashed = []
-    real = given_module.hash_file
-    monkeypatch.setattr(given_module, "hash_file", lambda *words: hashed.append(words[1]) or real(*words))
-    for _ in range(3):
-        status, got, _ = site("get", "imagenet", "--data", f"imagenet={mounted}", "--json")
-        assert status == 0
-        (facts,) = got["assets"]
-        assert (facts["state"], facts["folder"]) == ("given", str(mounted))
-    assert sorted(hashed) == ["a.jpg", "b.jpg", "list.txt"]
-    assert site("verify", "imagenet", "--data", f"dataset/imagenet={mounted}")[0] == 0
-    assert len(hashed) == 6
-
-
-def test_the_folder_may_stand_in_the_settings(site, mounted, tmp_path, monkeypatch):
-    imagenet(site)
-    (tmp_path / "mlorch.yaml").write_text("data: {imagenet: mnt}\n")
-    monkeypatch.chdir(tmp_path)
-    status, got, _ = site("get", "imagenet", "--json")
-    assert (status, got["assets"][0]["folder"]) == (0, str(mounted))
-
-
-@pytest.mark.parametrize("with_manifest", [True, False])
-def test_a_missing_file_is_named(site, mounted, with_manifest):
-    imagenet(site, with_manifest=with_manifest)
-    if not with_manifest:  # without a list only what was seen before has a name
-        assert site("get", "imagenet", "--data", f"imagenet={mounted}")[0] == 0
-    (mounted / "val/b.jpg").unlink()
-    status, _, text = site("get", "imagenet", "--data", f"imagenet={mounted}")
-    assert status == 1
-    assert "val/b.jpg" in text
-    assert "[data-missing]" in text
-
-
-def test_without_any_list_the_number_of_files_is_told(site, mounted):
-    imagenet(site)
-    (mounted / "val/b.jpg").unlink()
-    status, _, text = site("get", "imagenet", "--data", f"imagenet={mounted}")
-    assert status == 1
-    assert "has 2 files where the recipe says 3" in text
-    assert "val/ with pictures" in text
-
-
-@pytest.mark.parametrize("with_manifest", [True, False])
-def test_a_file_with_other_bytes_is_found_and_never_taken(site, mounted, with_manifest):
-    imagenet(site, with_manifest=with_manifest)
-    (mounted / "val/b.jpg").write_bytes(b"other!!")
-    for _ in range(2):
-        status, _, text = site("get", "imagenet", "--data", f"imagenet={mounted}")
-        assert status == 1
-        assert "[data-wrong]" in text
-        assert ("val/b.jpg" in text) == with_manifest
-
-
-def test_bytes_that_rot_behind_equal_times_are_found_by_verify(site, mounted):
-    import os
-
-    imagenet(site)
-    assert site("get", "imagenet", "--data", f"imagenet={mounted}")[0] == 0
-    place = mounted / "val/b.jpg"
-    before = place.stat()
-    place.write_bytes(b"another"[::-1])
-    os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert site("get", "imagenet", "--data", f"imagenet={mounted}")[0] == 0
-    status, _, text = site("verify", "imagenet", "--data", f"imagenet={mounted}")
-    assert status == 1
-    assert "val/b.jpg" in text
-
-
-def test_a_file_too_many_is_named(site, mounted):
-    imagenet(site, with_manifest=True)
-    (mounted / "val/extra.jpg").write_bytes(b"x")
-    status, _, text = site("get", "imagenet", "--data", f"imagenet={mounted}")
-    assert status == 1
-    assert "val/extra.jpg" in text
-
-
-def test_data_that_nobody_hands_on_says_where_it_is(site):
-    imagenet(site)
-    status, _, text = site("get", "imagenet")
-    assert status == 1
-    assert "https://image-net.org" in text
-    assert "--data imagenet=FOLDER" in text
-    assert "[data-missing]" in text
-
-
-def test_a_users_folder_is_locked_and_then_known(site, mounted):
-    site.write("dataset", "imagenet", [LOCAL], [{"folder": "."}])
-    status, _, text = site("get", "imagenet", "--data", f"imagenet={mounted}")
-    assert status == 1
-    assert "[asset-unlocked]" in text
-    status, done, _ = site("lock", "imagenet", "--data", f"imagenet={mounted}", "--json")
-    assert (status, done["bytes"]) == (0, sum(map(len, FOLDER.values())))
-    assert manifest(FOLDER) in Path(done["path"]).read_text()
-    assert site("get", "imagenet", "--data", f"imagenet={mounted}")[0] == 0
-    (mounted / "list.txt").write_bytes(b"a 2\nb 1\n")
-    assert site("get", "imagenet", "--data", f"imagenet={mounted}")[0] == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "slug"), [("imagenet", "bad-data"), ("imagenett=/", "unknown-asset"), ("imagenet=/none", "no-data")]
-)
-def test_a_data_option_that_means_nothing_is_refused(site, text, slug):
-    imagenet(site)
-    status, _, said = site("get", "imagenet", "--data", text)
-    assert status == 2
-    assert f"[{slug}]" in said
 
 
 # -- why -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -182,6 +183,21 @@ def test_benchmarks_as_json_keep_their_contract(called):
     assert smoke["runs"] == ["Offline", "SingleStream", "MultiStream", "Server"]
     assert (smoke["official"], smoke["loadgen_name"]) == (False, None), "a reference workload claims nothing"
     assert set(smoke["scenarios"]) == {"datacenter", "edge"}
+
+
+def test_targets_that_take_a_choice_of_the_recipe_are_counted(called):
+    found = {each["name"]: each for each in json.loads(called("benchmarks", "list", "--json")[1])["benchmarks"]}
+    assert (found["llm-chat"]["targets"], found["llm-chat"]["targets_by_choice"]) == (
+        ["cpu"],
+        {"openvino": ["serving=openvino"]},
+    )
+    assert found["llama2-70b"]["targets_by_choice"]["rocm"] == ["implementation=amd"]
+    assert found["image-smoke"]["targets_by_choice"] == {}
+    (row,) = (line for line in called("benchmarks", "list")[1].splitlines() if line.strip().startswith("llm-chat"))
+    assert "cpu (openvino)" in row
+    assert re.search("on openvino +with --set serving=openvino", called("benchmarks", "show", "llm-chat")[1])
+    model = json.loads(called("benchmarks", "show", "llama2-70b-99.9", "--json")[1])
+    assert {"cuda", "rocm", "xpu"} <= set(model["targets"]), "of a round's model all that can run it"
 
 
 def test_a_benchmark_is_shown_with_what_it_must_reach(called, mine):

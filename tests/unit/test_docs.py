@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "docs"))  # as it is for a program that is started there
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generate.py"))["pages"]()
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
@@ -17,6 +19,46 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 def test_a_generated_page_is_current(file):
     written = (ROOT / "docs" / "reference" / file).read_text(encoding="utf-8")
     assert written == GENERATED[file], "run `make docs`"
+
+
+def test_every_error_of_the_reference_says_something():
+    rows = [line.split(" | ") for line in GENERATED["errors.md"].splitlines() if line.startswith("| `")]
+    assert len(rows) > 200
+    assert [slug for slug, _, *message in rows if not re.search("[a-z]{3}", "".join(message))] == []
+
+
+def test_every_setting_is_explained():
+    part = GENERATED["recipes.md"].partition("\n## settings\n")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in part.splitlines() if line.startswith("| `")]
+    assert len(rows) > 10
+    assert [row[0] for row in rows if row[3] == " |"] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ('raise UsageError("a plain one", slug="s-1")', ["a plain one"]),
+        ('raise UsageError(f"{x} is " + "a sum of {x}", slug="s-1")', ["… is a sum of {x}"]),
+        ('raise UsageError("one" if x else "two", slug="s-1")', ["one", "two"]),
+        ('raise UsageError(f"{WORD} is a constant", slug="s-1")', ["it is a constant"]),
+        ('raise UsageError(f"{x}: {later(x)}", slug="s-1")', ["…: here: …"]),
+        ('raise failed(f"handed to {x}")\n\ndef failed(why):\n    return UsageError(why, slug="s-1")', ["handed to …"]),
+        ('raise failed("s-1", x)\n\ndef failed(slug, x):\n    return UsageError(f"of {x}", slug=slug)', ["of …"]),
+        ('why = "one"\n    if x:\n        why = f"two {x}"\n    raise UsageError(why, slug="s-1")', ["one", "two …"]),
+        (
+            'why = "over"\n    why = "this holds"\n    raise UsageError(f"{x}: {why}", slug="s-1")',
+            ["…: this holds"],
+        ),
+    ],
+)
+def test_messages_are_found_however_they_are_written(tmp_path, source, said):
+    from error_messages import raised
+
+    package = tmp_path / "orchestrator"
+    package.mkdir()
+    text = f'WORD = "it"\n\ndef later(x):\n    return f"here: {{x}}"\n\ndef f(x):\n    {source}\n'
+    (package / "module.py").write_text(text)
+    assert [(one.slug, one.code, one.message) for one in raised(package)] == [("s-1", 2, message) for message in said]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from external_plan_parts import PROGRAM, external
 from pydantic import ValidationError
-from test_external_plan import PROGRAM, external
 
 from orchestrator.definitions.kinds.external import Program
 from orchestrator.errors import DefinitionError

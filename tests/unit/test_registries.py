@@ -12,7 +12,14 @@ from fake_registry import D, asked, client_of, coded, docker_config, serving_reg
 from orchestrator.engines.registry_failures import from_engine
 from orchestrator.engines.registry_trust import context, listed
 from orchestrator.errors import EngineError, RegistryError, StepFailed, UsageError
-from orchestrator.facts.references import RegistryPrefix, is_loopback, parse_reference, parse_registry_prefix
+from orchestrator.facts.references import (
+    DOCKER_HUB,
+    RegistryPrefix,
+    is_loopback,
+    parse_reference,
+    parse_registry_prefix,
+    registry_of_key,
+)
 from orchestrator.host.site import discover
 from orchestrator.images.registry import transport
 from orchestrator.images.registry.client import Registry, referrers_tag
@@ -31,6 +38,8 @@ from orchestrator.images.registry.manifests import (
     [
         ("debian", "docker.io/library/debian:latest"),
         ("me/tool:1", "docker.io/me/tool:1"),
+        ("docker.io/debian:12", "docker.io/library/debian:12"),
+        ("index.docker.io/me/tool:1", "docker.io/me/tool:1"),
         ("localhost/mlorch/base:x", "localhost/mlorch/base:x"),
         ("127.0.0.1:5000/a/b", "127.0.0.1:5000/a/b:latest"),
         ("[::1]:5000/a:t", "[::1]:5000/a:t"),
@@ -74,6 +83,20 @@ def test_loopback_is_this_machine_only():
 
 
 # -- credentials -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "registry", "namespace"),
+    [
+        ("https://index.docker.io/v1/", DOCKER_HUB, ""),
+        ("index.docker.io", DOCKER_HUB, ""),
+        ("docker.io/team", DOCKER_HUB, "team"),
+        ("r.example:5000/", "r.example:5000", ""),
+        ("http://r.example/v2/", "r.example", ""),
+    ],
+)
+def test_the_registry_that_a_key_of_dockers_credentials_is_about(key, registry, namespace):
+    assert registry_of_key(key) == (registry, namespace)
 
 
 def test_credentials_of_docker_login(tmp_path):

@@ -197,6 +197,27 @@ def test_an_accuracy_log_must_hold_every_sample_once(tmp_path, change, says):
     assert any(says in message for _, message in _faults(folder))
 
 
+@pytest.mark.parametrize("old", [False, True], ids=["with figures", "of mlorch 0.1"])
+def test_an_accuracy_log_that_was_emptied_is_named_once_whatever_the_record_holds(tmp_path, old):
+    _, folder = add_run(Store(tmp_path), "accuracy", old=old)
+    (folder / "mlperf_log_accuracy.json").write_text("[]")
+    found = [message for file, message in _faults(folder) if file != "harness.json"]
+    assert found == ["2 bytes; 3567 were recorded", "0 different samples, the dataset has 64"]
+
+
+def test_a_large_accuracy_log_is_read_for_its_hash_and_for_its_answers_and_no_third_time(tmp_path, monkeypatch):
+    _, folder = add_run(Store(tmp_path), "accuracy")
+    opened, real = [], os.open
+
+    def seen(path, *rest, **more):
+        opened.append(str(path))
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", seen)
+    assert verify(folder).ok
+    assert opened.count("mlperf_log_accuracy.json") == 2
+
+
 @pytest.mark.parametrize(("samples", "says"), [(64, ()), (63, ("claims 63 samples, LoadGen logged 64",))])
 def test_an_accuracy_that_a_container_of_its_own_counted_is_of_every_sample(tmp_path, samples, says):
     record, folder = add_run(Store(tmp_path), "accuracy")

@@ -34,6 +34,13 @@ def test_a_server_without_an_image_for_the_target_is_told_with_the_choice_that_h
     assert "on `openvino` it runs with `--set serving=openvino`;" in caught.value.hint
 
 
+def test_a_target_that_no_server_has_an_image_for_is_told_with_all_that_one_has():
+    catalog = Context().catalog_for(["llm-chat"], changes("server,client", target="cuda"))
+    with pytest.raises(UsageError) as caught:
+        framework_of(catalog, target="cuda", benchmark="llm-chat")
+    assert "it runs on: cpu, on openvino with `--set serving=openvino`;" in caught.value.hint
+
+
 def test_the_harness_alone_is_a_client():
     assert changes("client") == ()
 

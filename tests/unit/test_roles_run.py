@@ -90,7 +90,11 @@ class FakeEngine:
 
 
 def measures(_engine, results, _end):
+    """A client that does its work: an answer of every sample is in LoadGen's log."""
     (results / "harness.json").write_text(json.dumps(HARNESS))
+    count = json.loads((results / "settings.json").read_text())["dataset"]["samples"]
+    answers = (json.dumps({"seq_id": number, "qsl_idx": number, "data": "00"}) for number in range(count))
+    (results / "mlperf_log_accuracy.json").write_text("[\n" + ",\n".join(answers) + "\n]\n")
     return 0
 
 

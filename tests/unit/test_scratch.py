@@ -165,6 +165,7 @@ def test_a_build_behind_a_proxy_is_given_the_credentials_that_it_needs_and_no_ot
         ("FROM a.example:5000/x/y@sha256:1\n", {"a.example:5000"}),
         ("FROM --platform=linux/amd64 debian:12 AS x\n", {"docker.io"}),
         ("from localhost/x:1\nRUN --mount=type=bind,from=b.example/z,target=/z true\n", {"localhost", "b.example"}),
+        ("FROM index.docker.io/me/x:1\n", {"docker.io"}),
         ("FROM scratch\nCOPY --link --from=c.example/t:1 / /\n", {"c.example"}),
         ("FROM a.example/x AS work\nFROM work\nCOPY --from=work /a /\n", {"a.example"}),
     ],

@@ -7,15 +7,14 @@ import dataclasses
 import json
 
 import pytest
-from bundle_parts import INSIDE, STANZA, layout, plan, tar_of
+from bundle_parts import INSIDE, inside, plan
 
 from orchestrator.cli import run
-from orchestrator.errors import StepFailed, UsageError
+from orchestrator.errors import UsageError
 from orchestrator.images.attest import provenance as origin
 from orchestrator.images.attest.attach import Attached
 from orchestrator.images.attest.check import Evidence, check_all, differences, good
 from orchestrator.images.attest.documents import digests, documents, find_documents, folder_of, keep_documents
-from orchestrator.images.attest.evidence import packages_in
 from orchestrator.images.attest.sbom import read_sbom, sbom
 from orchestrator.images.attest.signatures import (
     BadSignature,
@@ -30,8 +29,6 @@ from orchestrator.images.attest.signatures import (
 )
 from orchestrator.images.attest.signatures import opened as unwrapped
 from orchestrator.images.attest.subject import packages_of, subject_of
-from orchestrator.images.layout.archive import opened
-from orchestrator.images.layout.oci import images_of
 
 DIGEST = "sha256:" + "7" * 64
 
@@ -231,73 +228,6 @@ def test_keygen_never_writes_over_a_key(tmp_path, monkeypatch, capsys):
     assert run(["images", "keygen", "-o", str(tmp_path / "half")]) == 1
     assert not (tmp_path / "half.key").exists()
     assert (tmp_path / "half.pub").read_text() == "somebody's"
-
-
-# -- what is inside -------------------------------------------------------------------------
-
-
-def inside(tmp_path, layers):
-    path = tmp_path / "image.tar"
-    path.write_bytes(tar_of(layout(plan(), layers)))
-    with opened(path) as archive:
-        (image,) = images_of(archive)
-        return image, packages_in(image, archive, path)
-
-
-def test_packages_are_those_that_the_last_layer_leaves(tmp_path):
-    _, found = inside(tmp_path, [INSIDE, {"opt/x": b"x"}])
-    assert found == {("deb", "libc6"): "2.36-9", ("pypi", "some-engine"): "1.20"}
-    stanzas, python = "var/lib/dpkg/status.d", "usr/local/lib/python3.11/dist-packages"
-    newer = STANZA.replace(b"2.36-9", b"2.37")
-    for layer, left in (
-        ({f"{stanzas}/.wh.libc6": b""}, {("pypi", "some-engine")}),
-        ({f"{python}/.wh.some_engine-1.20.dist-info": b""}, {("deb", "libc6")}),
-        ({f"{python}/.wh..wh..opq": b""}, {("deb", "libc6")}),
-        ({".wh.usr": b""}, {("deb", "libc6")}),
-        ({f"{stanzas}/.wh..wh..opq": b"", f"{stanzas}/libc6": newer}, {("deb", "libc6"), ("pypi", "some-engine")}),
-        ({f"{stanzas}/libc6": newer, f"{stanzas}/.wh..wh..opq": b""}, {("deb", "libc6"), ("pypi", "some-engine")}),
-    ):
-        _, found = inside(tmp_path, [INSIDE, layer])
-        assert found.keys() == left, layer
-    assert found["deb", "libc6"] == "2.37"
-
-
-def test_a_database_of_dpkg_is_read_without_what_was_removed(tmp_path):
-    gone = STANZA.replace(b"libc6", b"gone").replace(b"install ok installed", b"deinstall ok config-files")
-    other = b"Package: zlib1g\nStatus: install ok installed\nDescription: folded\n line: two\nVersion: 1:1.2\n"
-    _, found = inside(tmp_path, [{"var/lib/dpkg/status": STANZA + b"\n" + gone + b"\n" + other}])
-    assert found == {("deb", "libc6"): "2.36-9", ("deb", "zlib1g"): "1:1.2"}
-
-
-@pytest.mark.parametrize("layer", [b"", b"no tar at all" * 100])
-def test_a_layer_that_is_no_tar_is_refused_or_empty(tmp_path, layer, monkeypatch):
-    import bundle_parts
-
-    monkeypatch.setattr(bundle_parts, "tar_of", lambda files: layer if files == {} else tar_of(files))
-    path = tmp_path / "image.tar"
-    path.write_bytes(tar_of(layout(plan(), [{}])))
-    with opened(path) as archive:
-        (image,) = images_of(archive)
-        with pytest.raises(StepFailed) as caught:
-            packages_in(image, archive, path)
-    assert caught.value.slug == "bad-archive"
-
-
-def test_a_file_in_a_layer_that_claims_to_be_huge_ends_the_reading_at_once(tmp_path, monkeypatch):
-    import tarfile
-
-    import bundle_parts
-
-    member = tarfile.TarInfo("huge")
-    member.size = 1 << 62
-    layer = member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
-    monkeypatch.setattr(bundle_parts, "tar_of", lambda files: layer if files == {} else tar_of(files))
-    path = tmp_path / "image.tar"
-    path.write_bytes(tar_of(layout(plan(), [{}])))
-    with opened(path) as archive:
-        (image,) = images_of(archive)
-        with pytest.raises(StepFailed, match="ends inside a file"):
-            packages_in(image, archive, path)
 
 
 # -- all checks together ----------------------------------------------------------------------

@@ -45,7 +45,7 @@ EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 _LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 Line = Annotated[str, StringConstraints(pattern=_LINE)]
 """One line by anybody's count: some programs take U+0085 and U+2028 for a line's end too."""
-EnvValue = Annotated[str, StringConstraints(pattern=_LINE, max_length=4096)]
+EnvValue = Annotated[Line, StringConstraints(max_length=4096)]
 Size = Annotated[str, StringConstraints(pattern=r"^[0-9]+[kmgt]?\Z"), AfterValidator(require_size)]
 Level = Literal["base", "runtime", "framework", "loadgen", "harness", "code", "benchmark", "side"]
 Framework = Name

@@ -11,13 +11,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
-from orchestrator.definitions.kinds.base import Definition, Name, Strict
+from orchestrator.definitions.kinds.base import Definition, Line, Name, Strict
 from orchestrator.facts.rounds import CategoryName, RuleScenario
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z", max_length=64)]
 """A name that MLPerf gave, in its own spelling: `llama3_1-8b`, `ROUGE1`, `TEST06`."""
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)*\Z", max_length=32)]
-Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+\Z", max_length=400)]
+Text = Annotated[Line, StringConstraints(min_length=1, max_length=400)]
 Count = Annotated[int, Field(gt=0)]
 Milliseconds = Annotated[float, Field(gt=0)]
 
@@ -85,11 +85,11 @@ class ModelFields(Strict):
 
     like: Name | None = None
     """Of a new model: another one, whose fields hold where none is given here."""
-    title: Line | None = None
-    dataset: Line | None = None
+    title: Text | None = None
+    dataset: Text | None = None
     loadgen: Word | None = None
     """What LoadGen's mlperf.conf calls the model; absent where it is not run under LoadGen."""
-    loadgen_defaults: Line | None = None
+    loadgen_defaults: Text | None = None
     """Why it is known and right that LoadGen's conf has no entry, so that LoadGen takes its defaults."""
     scenarios: dict[CategoryName, Demand] | None = None
     """By category. Without `datacenter-edge`, a system of both categories
@@ -113,7 +113,7 @@ class ModelFields(Strict):
     min_duration_ms: int | None = Field(default=None, ge=0)
     """Where it is not the round's; 0 for a test that is one pass over its data."""
     compliance: tuple[Word, ...] | None = None
-    differs: dict[Line, Line] | None = None
+    differs: dict[Text, Text] | None = None
     """Where another source says something else than the checker, which decides: the source, and what it says."""
 
 
@@ -134,7 +134,7 @@ class LoadGen(Strict):
     """The layer that installs one of them, for harnesses that name none of their own."""
     first: Version = Field(alias="from")
     last: Version = Field(alias="to")
-    why: Line
+    why: Text
     """Where the bounds come from."""
     server_latency_ms: Milliseconds | None = None
     """Server's limit for a name that has none of its own, or that the conf does not know."""
@@ -161,7 +161,7 @@ class Round(Definition):
 
     kind: Literal["round"]
     since: Name | None = None
-    sources: dict[Name, Line] = Field(min_length=1)
+    sources: dict[Name, Text] = Field(min_length=1)
     """Where the facts of this file come from, once for all of them."""
     loadgen: LoadGen
     seeds: Seeds
@@ -174,9 +174,9 @@ class Round(Definition):
     """The least in the one query of Offline, for a workload that is no model of the round."""
     one_of: tuple[RuleScenario, ...] | None = None
     """Where a model has all of these as optional scenarios, a closed submission has to show one of them."""
-    metrics: dict[Word, Line] = Field(default_factory=dict)
+    metrics: dict[Word, Text] = Field(default_factory=dict)
     """Names of accuracy metrics, as the checker spells them, and what each one is."""
-    compliance_tests: dict[Word, Line] = Field(default_factory=dict)
+    compliance_tests: dict[Word, Text] = Field(default_factory=dict)
     """Names of compliance tests, and what each one shows."""
     added: dict[Name, ModelFields] = Field(default_factory=dict)
     """New models, under the checker's names."""

@@ -8,15 +8,13 @@ reading (no tree can be had); the others are kept in `Document.problems`, so tha
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 import re
-import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.given_files import read_given
 from orchestrator.definitions.yaml.nodes import ListNode, MapNode, Node, ScalarNode
 from orchestrator.errors import DefinitionError, Problem, Span
 
@@ -136,11 +134,7 @@ def to_plain(document: Document) -> object:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would be waited for
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "it is no plain file")  # noqa: TRY301 (one place that explains)
-            return file.read(MAX_BYTES + 1)
+        return read_given(path, MAX_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         message = f"cannot read this file: {reason}"

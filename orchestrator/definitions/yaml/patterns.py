@@ -37,7 +37,7 @@ PATTERNS: dict[str, tuple[str, str]] = {
     ),
     _pattern(base.AbsolutePath): ("not an absolute path", "a leading `/`, letters, digits and `._/@+-`; no `..`"),
     _pattern(base.EnvName): ("not the name of a variable", "letters, digits and `_`, not beginning with a digit"),
-    _pattern(base.EnvValue): ("has a line break or control character", "one line of printable characters"),
+    _pattern(base.Line): ("has a line break or control character", "one line of printable characters"),
     _pattern(base.Commit): ("not a commit", "40 hexadecimal digits in lower case"),
     _pattern(base.ImageName): (
         "not the name of an image",
@@ -89,7 +89,6 @@ PATTERNS: dict[str, tuple[str, str]] = {
     ),
     _pattern(rounds.Word): ("not a name of MLPerf", "letters and digits, joined by `-`, `_` or `.`"),
     _pattern(rounds.Version): ("not a version", "numbers with points between them: `6.0.17`"),
-    _pattern(rounds.Line): ("has a line break or control character", "one line of text"),
     _pattern(external.UserName): (
         "not the name of a user",
         "as in /etc/passwd: lower-case letters, digits, `_` and `-`",

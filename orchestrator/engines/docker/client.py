@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.docker.contexts import context_tls
-from orchestrator.facts.references import DOCKER_HUB, host_and_rest
+from orchestrator.facts.references import host_and_rest, registry_of_key
 from orchestrator.host.command import run_program
 from orchestrator.host.folders import docker_settings
 from orchestrator.host.scratch import secret_folder
@@ -114,14 +114,8 @@ def _overlay(user: Path, folder: Path, proxies: Mapping[str, str], registries: C
     known = {_PROXIES[name.lower()]: value for name, value in proxies.items() if name.lower() in _PROXIES}
     merged = {**(settings if isinstance(settings, dict) else {}), "proxies": {"default": known}}
     if isinstance(merged.get("auths"), dict):
-        merged["auths"] = {name: value for name, value in merged["auths"].items() if _place(name) in registries}
+        auths = merged["auths"].items()
+        merged["auths"] = {key: value for key, value in auths if registry_of_key(key)[0] in registries}
     handle = os.open(folder / "config.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as out:
         out.write(json.dumps(merged))
-
-
-def _place(name: str) -> str:
-    """The registry that an entry of docker's credentials is for: ``https://index.docker.io/v1/`` is Docker Hub."""
-    host = name.partition("://")[2] or name
-    host = host.partition("/")[0]
-    return DOCKER_HUB if host in {"index.docker.io", "registry-1.docker.io"} else host

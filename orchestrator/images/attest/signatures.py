@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.given_files import read_given
 from orchestrator.errors import UsageError
 from orchestrator.facts.strict_json import strict_json
-from orchestrator.host.files import read_given
 from orchestrator.images.attest.sbom import canonical
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def signer_of(key: Path | str | None, password: Callable[[], str]) -> Signer | N
     return load_signer(Path(key), password) if key else None
 
 
-def verifier_of(key: Path | str | None) -> Verifier | None:
+def verifier_of(key: os.PathLike[str] | str | None) -> Verifier | None:
     """The public key where one is named. Raises as `load_verifier`."""
     return load_verifier(Path(key)) if key else None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.engines import RegistryAuth
 from orchestrator.errors import RegistryError
-from orchestrator.facts.references import DOCKER_HUB
+from orchestrator.facts.references import DOCKER_HUB, hub_keys, registry_of_key
 from orchestrator.host.command import find_program, run_program
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from orchestrator.host.site import SiteConfig
 
-_HUB_KEY = "https://index.docker.io/v1/"
 _HELPER_S = 30.0
 
 
@@ -56,7 +55,7 @@ def _in_file(document: dict[str, object], host: str, repository: str, path: Path
         if isinstance(helper := helpers.get(key), str):
             return _ask_helper(helper, key, path)
     auths = _table(document.get("auths"))
-    for key in _keys_of(auths, keys, repository):
+    for key in _keys_of(auths, host, repository):
         entry = _table(auths[key])
         if entry:
             return _entry(entry)
@@ -66,26 +65,19 @@ def _in_file(document: dict[str, object], host: str, repository: str, path: Path
 
 
 def _keys(host: str) -> tuple[str, ...]:
-    return (_HUB_KEY, "index.docker.io", DOCKER_HUB) if host == DOCKER_HUB else (host,)
+    return hub_keys() if host == DOCKER_HUB else (host,)
 
 
-def _keys_of(auths: Iterable[str], hosts: tuple[str, ...], repository: str) -> list[str]:
+def _keys_of(auths: Iterable[str], host: str, repository: str) -> list[str]:
     """The keys of `auths` that are about a registry, those first that are meant the most."""
     found = []
     for key in auths:
-        host, namespace = _split(key)
-        if key not in hosts and host not in hosts:
+        registry, namespace = registry_of_key(key)
+        if registry != host:
             continue
         if not repository or f"{repository}/".startswith(f"{namespace}/" if namespace else ""):
             found.append((-len(namespace) if repository else len(namespace), key))
     return [key for _, key in sorted(found)]
-
-
-def _split(key: str) -> tuple[str, str]:
-    """The host and the namespace in a key (``HOST``, ``HOST/``, ``HOST/team``); the path of an address is none."""
-    scheme, _, rest = key.rpartition("://")
-    host, _, path = rest.partition("/")
-    return host, "" if scheme else path.strip("/")
 
 
 def _entry(entry: dict[str, object]) -> RegistryAuth | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from orchestrator.definitions.catalog.check_rounds import round_faults
 from orchestrator.definitions.catalog.choose import chosen
@@ -11,7 +11,7 @@ from orchestrator.definitions.variations import choices_of
 from orchestrator.errors import MlorchError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from orchestrator.definitions.catalog import Catalog, Entry
     from orchestrator.definitions.kinds.benchmarks import Benchmark
@@ -69,6 +69,20 @@ def targets_of(catalog: Catalog, benchmark: Benchmark) -> tuple[str, ...]:
     return tuple(on.name for on in found if _shared(catalog, on, benchmark))
 
 
+def targets_by_choice(catalog: Catalog, benchmark: Benchmark) -> dict[str, tuple[str, ...]]:
+    """The targets that `benchmark` runs on with a choice of its recipe and not as it is, each with its choices.
+
+    A choice is ``AXIS=VALUE``, as `--set` takes it; those that need another choice beside them are left out.
+    """
+    already = targets_of(catalog, benchmark)
+    found: dict[str, list[str]] = {}
+    for choice, other in _choices(catalog, benchmark):
+        for target in targets_of(catalog, other):
+            if target not in already:
+                found.setdefault(target, []).append(choice)
+    return {target: tuple(choices) for target, choices in sorted(found.items())}
+
+
 def benchmark_in(catalog: Catalog, name: str, round_name: str = "") -> Entry[Benchmark]:
     """A benchmark by the rules of a round; of the one that its recipe names where none is given.
 
@@ -101,7 +115,9 @@ def framework_of(catalog: Catalog, *, target: str, benchmark: str) -> str:
 
 
 def _unsupported(catalog: Catalog, on: Target, what: Benchmark) -> UsageError:
-    hint = f"it runs on: {', '.join(targets_of(catalog, what)) or 'no target'}"
+    by_choice = targets_by_choice(catalog, what)
+    others = [f"on {target} with `--set {choices[0]}`" for target, choices in by_choice.items()]
+    hint = f"it runs on: {', '.join((*targets_of(catalog, what), *others)) or 'no target'}"
     both = [name for name in what.frameworks if name in on.frameworks]
     only = catalog.harness(what.harness).definition.targets
     without = _servers_without_image(catalog, on, what)
@@ -116,22 +132,19 @@ def _unsupported(catalog: Catalog, on: Target, what: Benchmark) -> UsageError:
     else:
         why = f"which has no layer for {' or '.join(what.frameworks)}"
         hint += f"; `{on.name}` has {', '.join(on.frameworks)}: add another under `frameworks` of its recipe"
-    choices = _choices_that_run(catalog, on, what)
-    if choices:
-        hint = f"on `{on.name}` it runs with {' or '.join(choices)}; as it is, {hint.partition(';')[0]}"
+    if on.name in by_choice:
+        choices = " or ".join(f"`--set {choice}`" for choice in by_choice[on.name])
+        hint = f"on `{on.name}` it runs with {choices}; as it is on: {', '.join(targets_of(catalog, what))}"
     message = f"benchmark `{what.name}` does not support target `{on.name}`, {why}"
     return UsageError(message, hint=hint, slug="unsupported-target")
 
 
-def _choices_that_run(catalog: Catalog, on: Target, what: Benchmark) -> list[str]:
-    """The choices, one each, with which a benchmark runs on a target that it does not run on by default."""
-    entry = catalog.benchmark(what.name)
-    found = []
+def _choices(catalog: Catalog, benchmark: Benchmark) -> Iterator[tuple[str, Benchmark]]:
+    """Every choice of a benchmark's recipe, one each, and the benchmark that it makes."""
+    entry = catalog.benchmark(benchmark.name)
     for choice in choices_of(entry.written or entry.document):
         try:
             other = chosen(catalog, entry, (choice,)).definition
         except MlorchError:  # what it excludes has to be chosen as well
             continue
-        if _shared(catalog, on, other):  # type: ignore[arg-type]  # a benchmark
-            found.append(f"`--set {choice.key}={choice.value}`")
-    return found
+        yield f"{choice.key}={choice.value}", cast("Benchmark", other)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from contextlib import contextmanager
@@ -19,18 +18,14 @@ from orchestrator.ci import detect
 from orchestrator.facts.neutral import neutral, neutral_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from typing import Literal
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console as RichConsole
     from rich.progress import Progress, Task
-    from rich.table import Table
     from rich.text import Text
 
     from orchestrator.errors import MlorchError, Problem
 
-_NARROWEST = 16
-"""Cells to which a column of text may shrink; below, a table is harder to read than a block a row."""
 _STYLES = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2"}
 
 
@@ -111,6 +106,8 @@ class Console:
         """
         from rich.console import Console as RichConsole
 
+        from orchestrator.console.tables import print_table
+
         class Stdout(RichConsole):
             def on_broken_pipe(self) -> None:
                 raise BrokenPipeError  # rich would end the process; the streams of a command go on (`host.streams`)
@@ -118,13 +115,8 @@ class Console:
         width = None if sys.stdout.isatty() else _asked_columns() or 160
         console = Stdout(file=sys.stdout, width=width, highlight=False)
         title = self._clean(title)
-        cells = [[_cell(self._clean(cell)) for cell in row] for row in rows]
-        fitted = _fit(columns, cells, right, drop, console.width)
-        if fitted is None:
-            _print_blocks(console, columns, cells, title)
-            return
-        console.print(_rich_table(columns, cells, fitted, title, right))
-        left_out = [column for index, column in enumerate(columns) if index not in fitted]
+        clean = [[self._clean(cell) for cell in row] for row in rows]
+        left_out = print_table(console, columns, clean, title=title, right=right, drop=drop)
         if left_out:
             self.say(f"left out, as there is no room: {', '.join(left_out)}", style="dim")
 
@@ -243,96 +235,6 @@ def _redacted(text: str) -> str:
     from orchestrator.facts.redact import redacted_text
 
     return redacted_text(text)
-
-
-_OTHER_BRACKETS = re.compile(r"\[(?!/\]|(?:bold )?(?:red|green|yellow|dim)\])")
-"""Brackets that are no mark of ours; rich would take some of them for its own."""
-
-
-def _cell(text: str) -> Text:
-    """A cell with its marks as colours."""
-    from rich.errors import MarkupError
-    from rich.text import Text
-
-    try:
-        return Text.from_markup(_OTHER_BRACKETS.sub(r"\\[", text), emoji=False)
-    except MarkupError:
-        return Text(text)
-
-
-def _fit(
-    columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Sequence[int], drop: Sequence[int], room: int
-) -> dict[int, int] | None:
-    """The columns that are shown and how wide each is: as many as there is room for; None where nothing helps."""
-    measured = {index: _measure([column, *(row[index].plain for row in rows)]) for index, column in enumerate(columns)}
-    for count in range(len(drop) + 1):
-        shown = {index: sizes for index, sizes in measured.items() if index not in drop[:count]}
-        widths = _widths(shown, right, room)
-        if widths is not None:
-            return widths
-    return None
-
-
-def _widths(measured: Mapping[int, tuple[int, int]], right: Sequence[int], room: int) -> dict[int, int] | None:
-    """How wide the columns of a table may be, so that it fits `room` and breaks lines between words only.
-
-    The widest column gives way first. Numbers and the first column, by which a row is found, stay whole.
-    None where there is no such table.
-    """
-    widths = {index: width for index, (width, _) in measured.items()}
-    least = {index: min(width, max(longest_word, _NARROWEST)) for index, (width, longest_word) in measured.items()}
-    for index in (min(measured), *right):
-        least[index] = widths.get(index, 0)
-    over = sum(widths.values()) + 3 * len(widths) - 1 - room  # three blanks between columns, one at either end
-    while over > 0:
-        may_shrink = [index for index, width in widths.items() if width > least[index]]
-        if not may_shrink:
-            return None
-        widest = max(may_shrink, key=lambda index: widths[index])
-        widths[widest] -= 1
-        over -= 1
-    return widths
-
-
-def _measure(texts: Sequence[str]) -> tuple[int, int]:
-    """The width of a column's widest text, and of its longest word."""
-    from rich.cells import cell_len
-
-    words = [word for text in texts for word in text.split()]
-    return max(map(cell_len, texts)), max(map(cell_len, words), default=0)
-
-
-def _rich_table(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Text]],
-    widths: Mapping[int, int],
-    title: str,
-    right: Sequence[int],
-) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    heading = Text(title, style="table.title") if title else None
-    table = Table(title=heading, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for index, width in widths.items():
-        justify: Literal["left", "right"] = "right" if index in right else "left"
-        table.add_column(columns[index], justify=justify, overflow="fold", width=width)
-    for row in rows:
-        table.add_row(*(row[index] for index in widths))
-    return table
-
-
-def _print_blocks(console: RichConsole, columns: Sequence[str], rows: Sequence[Sequence[Text]], title: str) -> None:
-    from rich.text import Text
-
-    if title:
-        console.print(Text(title, style="italic"))
-    width = max(len(column) for column in columns)
-    for row in rows:
-        console.print()
-        for column, cell in zip(columns, row, strict=True):
-            console.print(Text(f"{column:{width}}  ") + cell, soft_wrap=True)
 
 
 def _is_dumb() -> bool:
