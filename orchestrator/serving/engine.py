@@ -7,11 +7,12 @@ closed connection be seen meanwhile, and nobody could be told that the model sti
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
-import socket
+import queue
+import threading
 from dataclasses import dataclass, field
-from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ Prompt = str | list[int] | list[dict[str, str]]
 Finish = Literal["", "stop", "length"]
 """How an answer ended; empty: it did not."""
 STOP_S = 5.0
-_LENGTH = 4
-"""Bytes before a message that say how long it is."""
 
 
 class Answering(Protocol):
@@ -201,10 +200,8 @@ class Engine:
         """None while the model loads."""
         self.error = ""
         self.ended = asyncio.Event()
-        self._wire = socket.socket(fileno=os.dup(self._link.fileno()))
-        self._unsent = bytearray()
-        """What the model's process has not taken yet: it may be waiting itself until we read."""
-        self._full = False
+        self._unsent: queue.SimpleQueue[Ask | Cancel | None] = queue.SimpleQueue()
+        threading.Thread(target=self._deliver, name="to-the-model", daemon=True).start()
         self._waiting: dict[int, Waiting] = {}
         self._asked = 0
 
@@ -216,38 +213,19 @@ class Engine:
     def ask(self, prompt: Prompt, limit: int) -> Waiting:
         self._asked += 1
         waiting = self._waiting[self._asked] = Waiting(self._asked)
-        self._send(Ask(waiting.number, prompt, limit))
+        self._unsent.put(Ask(waiting.number, prompt, limit))
         return waiting
 
     def drop(self, waiting: Waiting) -> None:
         """Nobody waits any more: what is not computed yet will not be."""
         if self._waiting.pop(waiting.number, None) is not None:
-            self._send(Cancel(waiting.number))
+            self._unsent.put(Cancel(waiting.number))
 
-    def _send(self, message: Ask | Cancel) -> None:
-        """Never waits: two processes that both wait until the other reads wait for ever."""
-        body = ForkingPickler.dumps(message)
-        self._unsent += len(body).to_bytes(_LENGTH, "big") + body  # as `Connection.recv` reads it
-        if not self._full:
-            self._write()
-
-    def _write(self) -> None:
-        """Hand over what the other process takes now, and the rest once it takes more."""
-        loop, file = asyncio.get_running_loop(), self._link.fileno()
-        try:
-            while self._unsent:
-                del self._unsent[: self._wire.send(self._unsent, socket.MSG_DONTWAIT)]
-        except BlockingIOError:
-            if not self._full:
-                loop.add_writer(file, self._write)
-                os.set_blocking(file, True)
-            self._full = True
-            return
-        except OSError:  # the process ended: `_receive` sees it, and tells who waits
-            self._unsent.clear()
-        if self._full:
-            loop.remove_writer(file)
-        self._full = False
+    def _deliver(self) -> None:
+        """In a thread: the model's process may itself wait until the loop reads, so the loop must not wait for it."""
+        with contextlib.suppress(OSError):  # the process ended: `_receive` sees it, and tells who waits
+            for message in iter(self._unsent.get, None):
+                self._link.send(message)
 
     def _receive(self) -> None:
         try:
@@ -271,16 +249,14 @@ class Engine:
             waiting.pieces.put_nowait(piece)
 
     def _end(self, why: str) -> None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._link.fileno())
-        loop.remove_writer(self._link.fileno())
+        asyncio.get_running_loop().remove_reader(self._link.fileno())
         self.error = why
         for number in list(self._waiting):
             self._hand(Piece(number, refused=why))
         self.ended.set()
 
     def close(self) -> None:
-        self._wire.close()
+        self._unsent.put(None)
         self._process.terminate()
         self._process.join(STOP_S)
         if self._process.is_alive():
