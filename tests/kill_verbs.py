@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from pathlib import Path
 
-from kill_world import BIG, IMAGE, Files, Said, World, require, sha256
+from kill_world import BASE, BIG, IMAGE, Files, Said, World, require, sha256
 
 
 class Verb:
@@ -117,14 +117,14 @@ class Load(Bundle):
 class Lock(Verb):
     @property
     def path(self) -> Path:
-        return self.world.folder / "site/images/t-kill-base.lock.yaml"
+        return self.world.folder / "site/images" / f"{BASE}.lock.yaml"
 
     def prepare(self) -> None:
         self.before = self.path.read_text() if self.path.exists() else ""
         self.digest = self.world.publish_base()
 
     def words(self) -> tuple[str, ...]:
-        return ("images", "lock", "t-kill-base", "--no-locked")
+        return ("images", "lock", BASE, "--no-locked")
 
     def killed(self) -> None:
         text = self.path.read_text() if self.path.exists() else ""

@@ -30,7 +30,9 @@ from orchestrator.host.process import alive, parse_owner_label  # noqa: E402
 from orchestrator.images.registry.client import Registry  # noqa: E402
 from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest  # noqa: E402
 
-MARK = "t-kill"
+MARK = f"t-kill-{secrets.token_hex(4)}"
+"""Of this process's images, so that two matrices on one engine remove their own only."""
+BASE = f"{MARK}-base"
 IMAGE = ("--target", "t-kill", "--benchmark", "t-kill")
 PLAIN = f'FROM {{{{ parent }}}}\nLABEL org.mlorch.test="{MARK}"\n'
 COPIED = f"{PLAIN}ADD content.tar /\n"
@@ -135,7 +137,7 @@ class World:
             "benchmark": ("benchmark", "kill-plain.j2"), "side": ("side", "kill-plain.j2"),
         }  # fmt: skip
         for name, (level, template) in layers.items():
-            text = layer.format(f"t-kill-{name}", level, template)
+            text = layer.format(BASE if name == "base" else f"t-kill-{name}", level, template)
             if name == "base":
                 text += f"sources:\n  - kind: registry\n    image: {self.registry}/t-kill/base:1.0\n"
             if name == "code":
@@ -146,7 +148,7 @@ class World:
         self.write(
             "recipes/target.yaml",
             f"kind: target\nname: t-kill\ntitle: A target\nplatforms: [{self.engine.facts().platform}]\n"
-            "base: t-kill-base\nruntime: t-kill-runtime\n"
+            f"base: {BASE}\nruntime: t-kill-runtime\n"
             "frameworks: {onnxruntime: t-kill-framework}\ndetect: {always: true}\n",
         )
         self.write("recipes/data.bin", b"data")
@@ -284,14 +286,14 @@ def world():
             made.write_recipes()
             made.renew()
             made.publish_base()
-            made.do("images", "lock", "t-kill-base", "--no-locked")
+            made.do("images", "lock", BASE, "--no-locked")
             try:
                 yield made
             finally:
                 server.shutdown()
                 for facts in sorted(engine.images(f"org.mlorch.test={MARK}"), key=lambda each: -len(each.layers)):
                     engine.remove_image(facts.image)
-                for facts in engine.images("org.mlorch.layer=t-kill-base"):
+                for facts in engine.images(f"org.mlorch.layer={BASE}"):
                     engine.remove_image(facts.image)
                 shutil.rmtree(folder / "home", ignore_errors=True)
 
