@@ -23,6 +23,7 @@ from orchestrator.errors import StepFailed, UsageError
 from orchestrator.host.scratch import scratch_folder
 from orchestrator.images.attest.documents import find_documents
 from orchestrator.images.bundle import write as writing
+from orchestrator.images.attest.evidence import scratch
 from orchestrator.images.bundle.load import load_definitions, load_documents, load_images
 from orchestrator.images.bundle.read import checked
 
@@ -119,7 +120,12 @@ def test_what_is_there_already_is_not_taken_in_again_and_names_are_ours(tmp_path
     engine = FakeEngine({})
     with checked(path) as found:
         assert load_images(found, engine) == (plan().image,)
+        with scratch() as left:
+            pass
+        left.mkdir()  # as one that was killed when the engine had taken everything in
+        (left / "images.tar").write_bytes(b"gigabytes")
         assert load_images(found, engine) == ()
+        assert not left.exists()
         assert engine.loaded == [plan().image]
         assert load_documents(found) == 1
         (image,) = found.images.values()

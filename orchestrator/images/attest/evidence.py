@@ -12,7 +12,7 @@ from orchestrator.definitions.locks import normalised
 from orchestrator.errors import StepFailed
 from orchestrator.host.files import write_failure
 from orchestrator.host.folders import cache_home
-from orchestrator.host.scratch import scratch_folder
+from orchestrator.host.scratch import scratch_folder, sweep_scratch
 from orchestrator.images.attest.attach import as_attached, attached
 from orchestrator.images.attest.check import Evidence
 from orchestrator.images.attest.documents import find_documents
@@ -36,13 +36,23 @@ _DATABASE = "var/lib/dpkg/status"
 _METADATA = re.compile(r"(?:^|/)(?:dist|site)-packages/[^/]+\.dist-info/METADATA\Z")
 _HIDDEN, _OPAQUE = ".wh.", ".wh..wh..opq"
 _LARGEST = 32 << 20
+_SCRATCH = "image-"
+
+
+def sweep_left_images() -> None:
+    """Remove what killed commands left of images: it may be gigabytes, and the next one may need no `scratch`."""
+    sweep_scratch(_scratch_place(), _SCRATCH)
+
+
+def _scratch_place() -> Path:
+    return cache_home() / "supply"
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A folder of the cache for one image, removed afterwards; a full disk is an error that says so."""
-    parent = cache_home() / "supply"
-    with scratch_folder(parent, "image-") as folder:
+    parent = _scratch_place()
+    with scratch_folder(parent, _SCRATCH) as folder:
         try:
             yield folder
         except StepFailed:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from orchestrator.assets.store import key_of, kind_of
 from orchestrator.errors import StepFailed
 from orchestrator.images.attest.documents import find_documents, from_files, keep_documents
-from orchestrator.images.attest.evidence import scratch
+from orchestrator.images.attest.evidence import scratch, sweep_left_images
 from orchestrator.images.bundle.contents import DEFINITIONS
 from orchestrator.images.layout.archive import broken
 from orchestrator.images.layout.oci import blob_name, packing
@@ -41,6 +41,7 @@ def load_images(bundle: Bundle, engine: Engine) -> tuple[str, ...]:
         StepFailed: the engine refuses them, or holds other images under their names afterwards.
         EngineError: it has no space.
     """
+    sweep_left_images()
     missing = tuple(image for image in bundle.images.values() if not _holds(engine, image))
     if not missing:
         return ()
