@@ -22,8 +22,8 @@ from orchestrator import __version__
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.host.scratch import scratch_folder
 from orchestrator.images.attest.documents import find_documents
-from orchestrator.images.bundle import write as writing
 from orchestrator.images.attest.evidence import scratch
+from orchestrator.images.bundle import write as writing
 from orchestrator.images.bundle.load import load_definitions, load_documents, load_images
 from orchestrator.images.bundle.read import checked
 
