@@ -35,13 +35,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 print('serving', flush=True)
 http.server.ThreadingHTTPServer(('127.0.0.1', 8000), Handler).serve_forever()
 """
-CLIENT = """
+LISTEN = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
+"""The first process of a container hears no SIGTERM otherwise, and is waited for."""
+CLIENT = f"""{LISTEN}
 import json, os, socket, time, urllib.request
 ask = lambda path: urllib.request.urlopen('http://127.0.0.1:8000' + path, timeout=5).read().decode()
-facts = {'server_cpus': json.loads(ask('/')), 'cpus': sorted(os.sched_getaffinity(0)),
-         'interfaces': sorted(os.listdir('/sys/class/net'))}
+facts = {{'server_cpus': json.loads(ask('/')), 'cpus': sorted(os.sched_getaffinity(0)),
+         'interfaces': sorted(os.listdir('/sys/class/net'))}}
 WHAT
-json.dump({'status': 'done', 'container': facts}, open('/results/harness.json', 'w'))
+json.dump({{'status': 'done', 'container': facts}}, open('/results/harness.json', 'w'))
 """
 
 
@@ -137,7 +139,7 @@ def test_a_server_that_stops_answering_makes_the_test_invalid(start):
 
 def test_a_server_that_is_never_ready_is_told_with_its_log(start):
     began = time.monotonic()
-    outcome = start("", server="print('I wait', flush=True)\nimport time; time.sleep(60)", startup_s=3)
+    outcome = start("", server=f"{LISTEN}print('I wait', flush=True)\nimport time; time.sleep(60)", startup_s=3)
     assert time.monotonic() - began < 50
     assert outcome.record.error.slug == "not-ready"
     assert "did not answer within 3 s" in outcome.record.error.message
