@@ -26,7 +26,7 @@ from registry_parts import registry  # noqa: E402
 
 from orchestrator.engines.docker.engine import connect  # noqa: E402
 from orchestrator.engines.private import own_client  # noqa: E402
-from orchestrator.host.process import alive, parse_owner_label  # noqa: E402
+from orchestrator.host.process import dead_owner  # noqa: E402
 from orchestrator.images.registry.client import Registry  # noqa: E402
 from orchestrator.images.registry.manifests import OCI_MANIFEST, Manifest  # noqa: E402
 
@@ -115,10 +115,9 @@ class World:
             running.send_signal(signal.SIGABRT)  # and Python says where each thread is
             err = running.communicate()[1]
             raise Wrong(f"`mlorch {' '.join(arguments)}` did not end in {PATIENCE_S} s: {err[-6000:]}") from None
-        done = subprocess.CompletedProcess(running.args, running.returncode, out, err)
-        if done.returncode != code:
-            raise Wrong(f"`mlorch {' '.join(arguments)}` ended with {done.returncode}: {done.stderr[-1500:]}")
-        return Said(done.returncode, json.loads(done.stdout) if done.stdout.strip() else {}, done.stderr)
+        if running.returncode != code:
+            raise Wrong(f"`mlorch {' '.join(arguments)}` ended with {running.returncode}: {err[-1500:]}")
+        return Said(running.returncode, json.loads(out) if out.strip() else {}, err)
 
     # -- recipes -------------------------------------------------------------------------
 
@@ -236,8 +235,7 @@ class World:
 
     @staticmethod
     def _is_orphan(found: object) -> bool:
-        owner = parse_owner_label(found.labels.get("org.mlorch.owner", ""))
-        return owner is not None and not alive(owner)
+        return dead_owner(found.labels.get("org.mlorch.owner", "")) is not None
 
     def require_token(self) -> None:
         """The image holds the word that its content id was made of."""

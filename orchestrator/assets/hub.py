@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from orchestrator.assets.listed import MOST_LISTED, ListedFile, ask, require_safe
 from orchestrator.definitions.expand import expanded
 from orchestrator.errors import AssetError, UsageError
+from orchestrator.facts.references import SHA256
 from orchestrator.facts.strict_json import strict_json
 from orchestrator.http.client import Request
 from orchestrator.http.failures import HttpError
@@ -35,7 +36,6 @@ _NEXT = re.compile(r'<([^<>]+)>;\s*rel="next"')
 _ABSENT = frozenset({404, 410})
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _MOST_PAGES = 1000
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
@@ -183,7 +183,7 @@ def _entries(text: str, server: str) -> Iterator[ListedFile]:
         yield ListedFile(
             path=require_safe(str(item.get("path", "")), server),
             size=size if isinstance(size, int) and size > 0 else 0,
-            sha256=_matching(_SHA256, large.get("oid", "")),
+            sha256=_matching(SHA256, large.get("oid", "")),
             blob="" if large else _matching(_SHA1, item.get("oid", "")),
         )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from orchestrator.assets.trees import (
 from orchestrator.definitions.asset_locks import full_name, kind_of, source_label
 from orchestrator.definitions.kinds.sources import GitFiles, HubFiles, MlcommonsFiles
 from orchestrator.errors import AssetError
+from orchestrator.facts.references import SHA256
 from orchestrator.host.files import atomic_write_text, sha256_file
 from orchestrator.host.untrusted import UnreadableFile, read_object
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 SCHEME = "2"
 KEY_FILE = "key.json"
-_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +269,7 @@ def read_recipes(path: Path) -> str:
 def read_downloads(path: Path) -> list[str]:
     """The sha256 of what was fetched for a tree; empty where it does not say."""
     found = _key_document(path).get("downloads")
-    return [each for each in found if _SHA256.fullmatch(str(each))] if isinstance(found, list) else []
+    return [each for each in found if SHA256.fullmatch(str(each))] if isinstance(found, list) else []
 
 
 def _key_document(path: Path) -> dict[str, object]:

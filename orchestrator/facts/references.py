@@ -14,6 +14,8 @@ _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+SHA256 = re.compile("[0-9a-f]{64}")
+"""A sha256 in hex, without the name of its algorithm."""
 _PREFIX = re.compile(rf"(?P<host>{_HOST_NAME}(?::(?P<port>[0-9]{{1,5}}))?)(?P<path>(?:/{_PART})*)/?")
 _OWN = "mlorch"
 """The folder of our images below a registry prefix: ``PREFIX/mlorch/<layer>``."""

@@ -103,6 +103,12 @@ def parse_owner_label(text: str) -> Owner | None:
     return Owner(pid=pid, start_ticks=ticks, boot_id=boot, namespace=namespace, machine=machine[0] if machine else "")
 
 
+def dead_owner(label: str) -> Owner | None:
+    """The owner that a label names and that is gone; None while it may live, and for text that is no such label."""
+    owner = parse_owner_label(label)
+    return None if owner is None or alive(owner) else owner
+
+
 def pid_namespace() -> str:
     """The number of this process's pid namespace: a pid means nothing in another."""
     return "".join(character for character in link_name(PROC / "self/ns/pid") if character.isdigit())

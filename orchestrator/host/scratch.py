@@ -101,12 +101,12 @@ def sweep_scratch(parent: Path, prefix: str) -> None:
             ]
     except OSError:
         return
+    of_one_machine = bool(paths) and file_system(parent) in _OF_ONE_MACHINE
     for path in paths:
         with contextlib.suppress(OSError):
             descriptor = os.open(path, _FLAGS)
             try:
-                here = path.name.startswith(ours) or file_system(parent) in _OF_ONE_MACHINE
-                if _is_abandoned(descriptor, here=here):
+                if _is_abandoned(descriptor, here=of_one_machine or path.name.startswith(ours)):
                     shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(descriptor)

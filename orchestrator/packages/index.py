@@ -5,7 +5,6 @@ A page of an index is input: it is decoded strictly, and an entry that makes no 
 
 from __future__ import annotations
 
-import re
 import urllib.parse
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.definitions.locks import normalised
 from orchestrator.errors import AssetError
 from orchestrator.facts.neutral import neutral
+from orchestrator.facts.references import SHA256
 from orchestrator.facts.strict_json import strict_json
 from orchestrator.http.answer import LARGEST_DOWNLOAD
 from orchestrator.http.client import origin, split_credentials
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Read = Callable[[str, str], tuple[bytes, str]]
     """From an address and an Accept header to a page and its media type; `FileNotFoundError` where there is none."""
 
-_SHA256 = re.compile("[0-9a-f]{64}")
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.5, */*;q=0.1"
 
 
@@ -88,7 +87,7 @@ def file_hashes(package: str, where: Indexes, read: Read) -> Iterator[tuple[str,
         for item in page.files():
             hashes, size = item.get("hashes"), item.get("size")
             sha256 = str(hashes.get("sha256")) if isinstance(hashes, dict) else ""
-            if _SHA256.fullmatch(sha256) and type(size) is int and 0 < size <= LARGEST_DOWNLOAD:
+            if SHA256.fullmatch(sha256) and type(size) is int and 0 < size <= LARGEST_DOWNLOAD:
                 yield str(item["filename"]), sha256, size
 
 

@@ -16,6 +16,7 @@ from orchestrator.definitions.locks import normalised
 from orchestrator.errors import AssetError
 from orchestrator.facts.neutral import one_line
 from orchestrator.facts.redact import redacted_text, secret_values
+from orchestrator.facts.references import SHA256
 from orchestrator.facts.strict_json import strict_json
 from orchestrator.host.command import run_program
 from orchestrator.host.folders import cache_home
@@ -35,7 +36,6 @@ _GLIBC = 36
 """The minor version of the C library in the images; wheels for this or an older one fit."""
 _TIMEOUT_S = 600
 _LARGEST_REPORT = 64 << 20
-_SHA256 = re.compile("[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PINNABLE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+!-]*[A-Za-z0-9])?")
 # A page without end would fill the memory of pip, which reads it whole, and a wheel without end the disk.
@@ -132,7 +132,7 @@ def _wheel(item: Mapping[str, Any]) -> Wheel:
         raise ValueError(f"`{name}` `{version}` is no name and version")
     if item.get("is_yanked"):
         raise ValueError(f"its authors have withdrawn {name} {version} (yanked); ask for another version")
-    if not _SHA256.fullmatch(str(hashes.get("sha256"))):
+    if not SHA256.fullmatch(str(hashes.get("sha256"))):
         raise ValueError(f"it gives no sha256 for {name} {version}")
     return Wheel(name=name, version=version, sha256=(hashes["sha256"],))
 

@@ -10,7 +10,7 @@ from orchestrator.errors import MlorchError
 from orchestrator.facts.containers import OWNER_LABEL
 from orchestrator.facts.external import MADE
 from orchestrator.host.folders import cache_home, lent_marks
-from orchestrator.host.process import alive, boot_id, parse_owner_label, this_user
+from orchestrator.host.process import boot_id, dead_owner, this_user
 from orchestrator.host.scratch import sweep_secrets
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def _remove_unfinished() -> None:
 
 def orphaned(found: ContainerFacts) -> bool:
     """Whether the mlorch that made this container is gone."""
-    owner = parse_owner_label(found.labels.get(OWNER_LABEL, ""))
-    if owner is None or alive(owner):
+    owner = dead_owner(found.labels.get(OWNER_LABEL, ""))
+    if owner is None:
         return False
     # A container that runs belongs to this boot, whatever its label says.
     return owner.boot_id == boot_id() or found.state in {"exited", "dead", "created"}

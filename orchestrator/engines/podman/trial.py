@@ -18,7 +18,7 @@ from orchestrator.facts.containers import OWNER_LABEL, ContainerSpec, Mount
 from orchestrator.host.command import find_program
 from orchestrator.host.folders import cache_home
 from orchestrator.host.namespaces import refused_user_namespaces
-from orchestrator.host.process import alive, owner_label, parse_owner_label, this_process, this_user
+from orchestrator.host.process import dead_owner, owner_label, this_process, this_user
 from orchestrator.host.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ def _remove_left(engine: PodmanEngine) -> None:
 
 
 def _is_left(labels: Mapping[str, str]) -> bool:
-    owner = parse_owner_label(labels.get(OWNER_LABEL, ""))
-    return owner is not None and not alive(owner)
+    return dead_owner(labels.get(OWNER_LABEL, "")) is not None
 
 
 def _spec(name: str, image: str, program: Path, labels: Mapping[str, str]) -> ContainerSpec:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.codec import CodecError, from_plain, to_plain
+from orchestrator.facts.references import SHA256
 from orchestrator.facts.strict_json import strict_json
 from orchestrator.images.layout.archive import broken, refused
 
@@ -24,7 +25,6 @@ SIGNATURE = "mlorch-bundle.json.sig"
 KIND = "application/vnd.mlorch.bundle+json"
 VERSION = 1
 ASSETS, DOCUMENTS, DEFINITIONS = "assets/", "documents/", "definitions/"
-_HEX = re.compile(r"[0-9a-f]{64}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _REFERENCE = re.compile(r"localhost/mlorch/([a-z0-9._-]{1,128}):([0-9a-f]{64})")
 
@@ -151,7 +151,7 @@ def _unsound_names(made: Contents) -> str:
 
 def _is_image(image: BundledImage) -> bool:
     digest = image.digest.removeprefix("sha256:")
-    return bool(_REFERENCE.fullmatch(image.reference) and _HEX.fullmatch(digest))
+    return bool(_REFERENCE.fullmatch(image.reference) and SHA256.fullmatch(digest))
 
 
 def _is_asset(asset: BundledAsset) -> bool:
@@ -162,7 +162,7 @@ def _is_asset(asset: BundledAsset) -> bool:
 def _unsound_numbers(made: Contents) -> str:
     if not 0 <= made.definitions <= 100:
         return "it has no sensible number of definition folders"
-    if not all(_HEX.fullmatch(file.sha256) and file.size >= 0 for file in made.files.values()):
+    if not all(SHA256.fullmatch(file.sha256) and file.size >= 0 for file in made.files.values()):
         return "it has a file without hash and size"
     for plan in made.plans:
         for layer in plan.layers:
