@@ -6,8 +6,8 @@ MLORCH := $(BIN)/mlorch
 # A person at a terminal is asked before an engine is installed; elsewhere typing `make run` is the answer.
 YES    := $(shell test -t 0 || echo --yes)
 ARGS   ?=
-# Two processes: one has all tests of the engine, the other the rest.
-PYTEST := -m pytest -n 2
+# Two processes: one has all tests of the engine, the other the rest, in the order of tests/conftest.py.
+PYTEST := -m pytest -n 2 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 UNIT = Path(__file__).parent / "unit"
-ENGINE = Path(__file__).parent / "engine"
+OWN_ENGINE = {"test_plain_user.py"}
+"""Modules in tests/engine whose engine, images and folders no other test has."""
 
 
 def pytest_addoption(parser):
@@ -27,7 +28,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Tests of the engine share it: one process has them all, the others the rest.
+    """Tests of the engine share it: one process has them all, the others the rest, and what has an engine of its own.
 
     By the path, not by a mark: xdist 3.8 hands a mark's group on in a field that pytest 9.2 no longer reads.
     """
@@ -35,13 +36,17 @@ def pytest_xdist_make_scheduler(config, log):
 
     class OneProcessForTheEngine(LoadScopeScheduling):
         def _split_scope(self, nodeid):
+            module = Path(nodeid.split("::")[0])
+            if module.name in OWN_ENGINE:
+                return module.name
             return "engine" if nodeid.startswith("tests/engine/") else nodeid
 
     return OneProcessForTheEngine(config, log)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Large tests run only where a `-m` speaks of them."""
+    """Large tests run only where a `-m` speaks of them. What others download first, and who has it lent, comes last."""
+    items.sort(key=lambda item: item.path.name in OWN_ENGINE)
     for name in ("large", "long"):
         if name in config.option.markexpr:
             continue

@@ -32,10 +32,13 @@ __all__ = [
     "build",
     "compare",
     "doctor",
+    "engine_ensure",
     "engine_status",
+    "engine_stop",
     "images",
     "plan",
     "recipes",
+    "render",
     "report_results",
     "results",
     "run",
@@ -64,6 +67,33 @@ def plan(*, target: str | None = None, **options: Any) -> Document:
     policy = pull_policy(options)
     found = plan_images(context, selection_of(target, options), context.talk, pull_policy=policy)
     return document_of(plan_document(found.plans, found.outcomes))
+
+
+def render(
+    *, target: str | None = None, folder: str | os.PathLike[str] | None = None, contexts: bool = False,
+    talk: bool = False, **options: Any,
+) -> Document:  # fmt: skip
+    """The Dockerfiles of a target: ``{"files": {path: text}}``, or ``{"files": [path]}`` where they go to ``folder``.
+
+    ``contexts`` writes all that a build reads beside them, for which packages are fetched. ``options`` are the fields
+    of `Selection`. Raises `UsageError`, `DefinitionError`, `WriteFailed`, and `AssetError` for a package that cannot be
+    had.
+    """
+    from pathlib import Path
+
+    from orchestrator.operations import render as files_of
+
+    if contexts and folder is None:
+        raise TypeError("`contexts` writes archives of packages: say where to, by `folder`")
+    progress = progress_of(talk=talk)
+    context = context_of(progress, options)
+    chosen = [selection_of(target, options)]
+    files = files_of.render(context, chosen)
+    if folder is not None:
+        if contexts:
+            files_of.write_contexts(context, chosen, Path(folder), progress)
+        files_of.write_files(files, Path(folder))
+    return files_of.render_document(files, written=folder is not None)
 
 
 def build(*, target: str | None = None, push: str = "", talk: bool = False, **options: Any) -> Document:
@@ -274,6 +304,25 @@ def doctor(*, engine: str = "", recipes: Sequence[str] = ()) -> Document:
     from orchestrator.operations.doctor import doctor as examine
 
     return {"checks": document_of(examine(progress_of(talk=False), recipes=tuple(recipes), engine=engine))}
+
+
+def engine_ensure(*, yes: bool = False, talk: bool = False, **options: Any) -> Document:
+    """Get an engine where none can build, as ``mlorch engine ensure --json``.
+
+    Nobody is asked: without ``yes`` nothing is fetched or started. Raises `EngineError` [not-asked], or where it cannot
+    be had.
+    """
+    from orchestrator.operations.engine import ensure_engine
+
+    progress = progress_of(talk=talk)
+    return document_of(ensure_engine(context_of(progress, options), yes=yes, confirm=None, talk=progress))
+
+
+def engine_stop() -> Document:
+    """Stop mlorch's own Docker engine, and no other: ``{"stopped": …}``, whether it ran. Raises `EngineError`."""
+    from orchestrator.operations.engine import stop_engine
+
+    return document_of(stop_engine())
 
 
 def engine_status(**options: Any) -> Document:

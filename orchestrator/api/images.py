@@ -74,6 +74,16 @@ def sign(names: Sequence[str] = (), target: str | None = None, *, registry: str 
     return {"images": document_of(tuple(sign_images(context, images, signer_of(key, password or str))))}
 
 
+def keygen(prefix: str | Path = "mlorch", password: str = "") -> Document:
+    """A key pair in PREFIX.key and PREFIX.pub: ``{"key", "pub", "sha256"}``; an empty password encrypts nothing.
+
+    Raises `WriteFailed` where a file is there already.
+    """
+    from orchestrator.operations.images.attestations import keygen as make
+
+    return document_of(make(Path(prefix), password))
+
+
 def sbom(names: Sequence[str] = (), target: str | None = None, **options: Any) -> Document:
     """SBOM and provenance of images of the engine: ``{"images": [{"name", "digest", "sbom", "provenance", …}]}``."""
     from orchestrator.operations.images.attestations import sbom as documents

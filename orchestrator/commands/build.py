@@ -237,7 +237,7 @@ def render(
             files_of.write_contexts(context, chosen, output, console)
         files_of.write_files(files, output)
     if console.quiet:
-        console.document({"files": dict(files) if output is None else sorted(files)})
+        console.document(files_of.render_document(files, written=output is not None))
     elif output is None:
         for name, text in files.items():
             console.result(f"# ==> {name}\n{text}")

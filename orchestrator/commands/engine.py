@@ -60,16 +60,17 @@ def ensure(engine: str, console: Console, *, yes: bool) -> None:
         return click.confirm("Go ahead?", default=False, err=True)
 
     confirm = ask if is_terminal() else None
-    made, did = ensure_engine(context_for(console, engine=engine), yes=yes, confirm=confirm, talk=console)
+    made = ensure_engine(context_for(console, engine=engine), yes=yes, confirm=confirm, talk=console)
     if console.quiet:
-        console.document({**made.document(), "did": did})
+        console.document(made.document())
         return
-    facts = made.facts
+    ready = made.status
+    facts = ready.facts
     own = " (mlorch’s own)" if facts.private else ""
     name = "engine" if facts.buildx else facts.name
     console.say(f"{name} {facts.version} at {facts.host}{own} is ready")
-    if made.builder_lacks:
-        console.warn(f"{made.builder_lacks}; {made.builder_hint}" if made.builder_hint else made.builder_lacks)
+    if ready.builder_lacks:
+        console.warn(f"{ready.builder_lacks}; {ready.builder_hint}" if ready.builder_hint else ready.builder_lacks)
 
 
 @command.command("stop")
@@ -78,13 +79,13 @@ def stop(console: Console) -> None:
     """Stop mlorch's own Docker engine; its images stay, and another engine is never touched."""
     from orchestrator.operations.engine import stop_engine
 
-    stopped, home = stop_engine()
+    done = stop_engine()
     if console.quiet:
-        console.document({"stopped": stopped})
+        console.document(done.document())
         return
-    console.say("stopped" if stopped else "mlorch's own engine does not run")
-    if home is not None:
-        console.say(f"its images and programs stay in {home}; delete that folder to be rid of them")
+    console.say("stopped" if done.stopped else "mlorch's own engine does not run")
+    if done.home is not None:
+        console.say(f"its images and programs stay in {done.home}; delete that folder to be rid of them")
 
 
 def _show(console: Console, found: EngineStatus) -> None:

@@ -59,6 +59,32 @@ class EngineStatus:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsuredEngine:
+    """An engine that is ready, and what was done for it."""
+
+    status: EngineStatus
+    did: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The JSON of `engine ensure`."""
+        return {**self.status.document(), "did": list(self.did)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoppedEngine:
+    """What became of mlorch's own engine."""
+
+    stopped: bool
+    """whether it ran"""
+    home: Path | None
+    """the folder that its images and programs stay in; None where there is nothing"""
+
+    def document(self) -> dict[str, Any]:
+        """The JSON of `engine stop`."""
+        return {"stopped": self.stopped}
+
+
 def engine_status(context: Context, talk: Talk) -> EngineStatus:
     """The engine that the context uses; containers of an mlorch that was killed are removed.
 
@@ -70,10 +96,8 @@ def engine_status(context: Context, talk: Talk) -> EngineStatus:
     return _status(facts)
 
 
-def ensure_engine(
-    context: Context, *, yes: bool, confirm: Callable[[str], bool] | None, talk: Talk
-) -> tuple[EngineStatus, tuple[str, ...]]:
-    """Make sure that an engine is there; where none can build, get one for mlorch alone. Gives what was done too.
+def ensure_engine(context: Context, *, yes: bool, confirm: Callable[[str], bool] | None, talk: Talk) -> EnsuredEngine:
+    """Make sure that an engine is there; where none can build, get one for mlorch alone.
 
     Docker takes root. A user without it who named no engine gets podman, which later commands then use as well.
 
@@ -95,7 +119,7 @@ def ensure_engine(
         did = (*did, _chosen(consent))
     elif context.wanted_engine:
         forget_choice()
-    return _status(facts), did
+    return EnsuredEngine(status=_status(facts), did=did)
 
 
 def _without_root(consent: Consent, access: EngineAccess, docker: EngineError) -> tuple[EngineFacts, tuple[str, ...]]:
@@ -113,17 +137,14 @@ def _chosen(consent: Consent) -> str:
     return chose
 
 
-def stop_engine() -> tuple[bool, Path | None]:
-    """Stop mlorch's own Docker engine; its images stay, and another engine is never touched. Raises `EngineError`.
-
-    Gives whether it ran, and the folder that its images and programs stay in, None where there is nothing.
-    """
+def stop_engine() -> StoppedEngine:
+    """Stop mlorch's own Docker engine; its images stay, and another engine is never touched. Raises `EngineError`."""
     from orchestrator.engines.private import engine_paths
     from orchestrator.engines.private.daemon import stop
 
     own = engine_paths()
     stopped = stop(own)
-    return stopped, own.home if own.home.exists() else None
+    return StoppedEngine(stopped=stopped, home=own.home if own.home.exists() else None)
 
 
 def sweep_containers(settings: Settings, talk: Talk) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.host.files import atomic_write_text, make_folder, write_failure
 from orchestrator.plan.build.layers import folder_names, merge_layers, rendered
@@ -27,6 +27,11 @@ def render(context: Context, selections: Iterable[Selection]) -> dict[str, str]:
         plans = context.plans(selection).plans
         files |= rendered(plans[0].target, merge_layers(plans))
     return files
+
+
+def render_document(files: Mapping[str, str], *, written: bool) -> dict[str, Any]:
+    """The JSON of `render`: the text of every file by its path, or the paths alone of what was written to a folder."""
+    return {"files": sorted(files) if written else dict(files)}
 
 
 def write_files(files: Mapping[str, str], folder: Path) -> None:

@@ -56,7 +56,12 @@ def _engine_for_all():
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
+def _guarded(_nothing_is_left_over):
+    """What a module leaves on the shared engines is found at the end; one with an engine of its own has another."""
+
+
+@pytest.fixture(scope="session")
 def _nothing_is_left_over(_engine_for_all, tmp_path_factory):
     """A person's engine holds the same images after the tests, and the built-in ones; temporary files are pytest's."""
     with pytest.MonkeyPatch.context() as patch:

@@ -89,7 +89,7 @@ def test_what_it_measured_is_verified_from_its_logs(mlorch, site, offline):
 def test_every_scenario_is_called_by_the_programs_own_word(mlorch, site, scenario):
     words = ("suite-fashion", "--target", "cpu", "--duration", "1s", "-s", scenario, "-m", "performance", "--json")
     done = mlorch("run", *words, cwd=site)
-    (result,) = json.loads(done.stdout)["results"]
+    result = json.loads(done.stdout)["results"][-1]  # a guessed rate or latency that was wrong is tried again
     summary = (Path(result["record"]).parent / "mlperf_log_summary.txt").read_text()
     assert f"Scenario : {scenario}" in summary
     assert result["valid"] is ("Result is : VALID" in summary), done.stderr

@@ -20,6 +20,11 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _guarded():
+    """Nothing of it is on the engines that other tests use meanwhile: what comes there is not for it to judge."""
+
+
 @pytest.fixture(scope="module")
 def folder():
     """On a disk, which the folder of temporary files need not be, and where a user gets to it."""
@@ -112,7 +117,7 @@ def test_the_second_of_the_two_commands_gives_a_result(user, ensured):
     results = json.loads(done.stdout)["results"]
     accuracy = next(one for one in results if one["mode"] == "accuracy")
     assert accuracy["metrics"]["accuracy"]["value"] == 0.9154
-    (measured,) = [one for one in results if one["mode"] == "performance"]
+    measured = [one for one in results if one["mode"] == "performance"][-1]  # a guessed rate is tried again
     assert measured["valid"] is True
     owners = {path.stat().st_uid for path in (user.home / "results").rglob("*")}
     assert owners == {UID if os.geteuid() == 0 else os.geteuid()}

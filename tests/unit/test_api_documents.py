@@ -38,6 +38,8 @@ def printed(capsys, *words: str):
         (api.recipes.lint, ["recipes", "lint"]),
         (api.assets.list, ["assets", "list"]),
         (lambda: api.plan(target="cuda"), ["plan", "--target", "cuda"]),
+        (lambda: api.render(target="rocm"), ["render", "--target", "rocm"]),
+        (lambda: api.render(target="cpu", folder="out"), ["render", "--target", "cpu", "-o", "out"]),
         (lambda: api.plan(target="auto", benchmarks=["image-smoke"]), ["plan", "--benchmark", "image-smoke"]),
     ],
 )

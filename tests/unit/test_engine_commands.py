@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator import api
 from orchestrator.cli import run
 from orchestrator.engines import EngineFacts
 from orchestrator.engines.private import ensure
@@ -103,3 +104,18 @@ def test_that_nobody_answers_is_found_without_a_client(tmp_path):
     *errors, imported = done.stdout.splitlines()
     assert errors == [f"no-engine no container engine answers at {env['DOCKER_HOST']}: there is no such socket"] * 2
     assert imported == "[]"
+
+
+def test_the_api_gives_what_json_prints(there, capsys):
+    there(FACTS)
+    for call, words in ((api.engine_status, ["status"]), (api.engine_ensure, ["ensure"]), (api.engine_stop, ["stop"])):
+        assert run(["engine", *words, "--json"]) == 0
+        assert call() == json.loads(capsys.readouterr().out)
+
+
+def test_the_api_gets_an_engine_only_where_the_caller_said_so(there, monkeypatch):
+    there(None)
+    monkeypatch.setattr(ensure, "_possible", lambda _need: None)
+    with pytest.raises(EngineError) as caught:
+        api.engine_ensure()
+    assert caught.value.slug == "not-asked"
