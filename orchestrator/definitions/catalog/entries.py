@@ -298,10 +298,12 @@ def _unfit(real: Path, tree: Path) -> Iterator[tuple[str, str, str]]:
     """
     copy = "copy what it leads to beside the recipe"
     for path in sorted(real.rglob("*")) if real.is_dir() else [real]:
-        try:
-            within = inside(path, tree)
-        except (OSError, RuntimeError):  # it leads to nothing, or in a loop
-            within = None
+        within: Path | None = path  # as the folder is, which has no links any more
+        if path.is_symlink():
+            try:
+                within = inside(path, tree)
+            except (OSError, RuntimeError):  # it leads to nothing, or in a loop
+                within = None
         if within is None:
             yield "file-outside", f"{path} is a link that leads out of {tree} or to nothing", copy
         elif within.is_dir() and path.is_symlink():
