@@ -239,5 +239,21 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(tmp_path):
 def test_commands_that_take_benchmarks_as_an_option_say_so(capsys):
     assert run(["images", "bundle", "-o", "x.tar", "image-smoke", "--json"]) == 2
     assert error_of(capsys)["hint"] == "benchmarks are named with --benchmark; see `mlorch images bundle --help`"
+    assert run(["results", "list", "results/x", "--json"]) == 2
+    assert error_of(capsys)["hint"] == "a folder of results is named with -o; see `mlorch results list --help`"
     assert run(["engine", "status", "image-smoke", "--json"]) == 2
     assert error_of(capsys)["hint"] == "see `mlorch engine status --help`"
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("run --json --target", "run"),
+        ("run --json --find=yes", "run"),
+        ("results list --json --last", "results list"),
+        ("--json=x", ""),
+    ],
+)
+def test_an_option_with_too_few_or_too_many_values_names_the_help_of_its_command(line, command, capsys):
+    assert run([*line.split(), *(["--json"] if "=x" in line else [])]) == 2
+    assert error_of(capsys)["hint"] == f"see `{' '.join(['mlorch', *command.split()])} --help`"

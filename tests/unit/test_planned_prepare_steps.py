@@ -69,3 +69,4 @@ def test_a_target_without_devices_is_told_before(dry):
     assert "target `cpu` has none" in said.err
     assert "[prepare-device]" in said.err
     assert not list(Path().rglob("run.json"))
+    assert "`mlorch assets get model/quantised dataset/fashion-mnist`" in " ".join(said.err.split())
