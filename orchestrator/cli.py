@@ -99,7 +99,8 @@ def _start_of_hint(error: click.UsageError) -> str:
 
 def _command_path(arguments: list[str]) -> str:
     """The command that a line names; click forgets it where an option lacks its value, or has one too many."""
-    path, command, context = ["mlorch"], cli, click.Context(cli)
+    path, context = ["mlorch"], click.Context(cli)
+    command: click.Command = cli
     for word in arguments:
         found = command.get_command(context, word) if isinstance(command, click.Group) else None
         if found is not None:

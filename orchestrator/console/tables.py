@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _NARROWEST = 16
 """Cells to which a column of text may shrink; below, a table is harder to read than a block a row."""
+_NOTHING = ("", "–")
 _OTHER_BRACKETS = re.compile(r"\[(?!/\]|(?:bold )?(?:red|green|yellow|dim)\])")
 """Brackets that are no mark of ours; rich would take some of them for its own."""
 
@@ -28,14 +29,16 @@ def print_table(
     right: Sequence[int],
     drop: Sequence[int],
 ) -> list[str]:
-    """Print a table, its cells with marks; gives the columns that there was no room for."""
+    """Print a table, its cells with marks; gives the columns that there was no room for and that say something."""
     cells = [[_cell(cell) for cell in row] for row in rows]
-    fitted = _fit(columns, cells, right, drop, console.width)
+    empty = {index for index in drop if all(row[index].plain in _NOTHING for row in cells)}
+    first_the_empty = sorted(drop, key=lambda index: index not in empty)
+    fitted = _fit(columns, cells, right, first_the_empty, console.width)
     if fitted is None:
         _print_blocks(console, columns, cells, title)
         return []
     console.print(_rich_table(columns, cells, fitted, title, right))
-    return [column for index, column in enumerate(columns) if index not in fitted]
+    return [column for index, column in enumerate(columns) if index not in fitted and index not in empty]
 
 
 def _cell(text: str) -> Text:

@@ -145,6 +145,17 @@ def test_a_table_without_room_does_without_the_columns_that_matter_least(monkeyp
     assert "left out" not in told.err
 
 
+def test_a_column_without_a_value_goes_first_and_is_not_missed(monkeypatch, capsys):
+    """Its place in the order of what matters least counts for columns that say something."""
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    Console().table(("name", "first to go", "empty column"), [("a-name-of-width", "12.5 seconds", "–")], drop=(1, 2))
+    told = capsys.readouterr()
+    assert "12.5 seconds" in told.out
+    assert "empty" not in told.out
+    assert "left out" not in told.err
+
+
 EVIL = "a\x1b]0;title\x07\x9b31m\rb\u202ec [/nothing] [bold magenta]d[/]"
 
 
