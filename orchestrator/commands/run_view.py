@@ -105,13 +105,13 @@ def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
     Of a test that was made again only the last try is explained: it counts, for the exit status too.
     """
     from orchestrator.operations.run.order import last_of_each_test
-    from orchestrator.results.summary import COLUMNS, DROP, RIGHT, row
+    from orchestrator.results.summary import COLUMNS, DROP, EITHER, RIGHT, row
 
     if not summaries:
         return
     record = summaries[0].record
     rows = [row(summary) for summary in summaries]
-    console.table(COLUMNS, rows, title=f"target {record.target}", right=RIGHT, drop=DROP)
+    console.table(COLUMNS, rows, title=f"target {record.target}", right=RIGHT, drop=DROP, either=EITHER)
     summarise_step(console, summaries)
     last = last_of_each_test(summaries)
     _explain(console, last)

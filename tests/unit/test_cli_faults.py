@@ -13,7 +13,7 @@ import pytest
 from orchestrator.cli import COMMANDS, cli, run
 from orchestrator.console import Console
 from orchestrator.errors import Problem
-from orchestrator.results.summary import COLUMNS, DROP, RIGHT
+from orchestrator.results.summary import COLUMNS, DROP, EITHER, RIGHT
 
 
 def error_of(capsys) -> dict[str, object]:
@@ -154,6 +154,32 @@ def test_a_column_without_a_value_goes_first_and_is_not_missed(monkeypatch, caps
     assert "12.5 seconds" in told.out
     assert "empty" not in told.out
     assert "left out" not in told.err
+
+
+def test_the_results_of_a_run_are_a_table_at_eighty_columns(monkeypatch, capsys):
+    """A test has a result or an accuracy, so that one column is enough for both; nothing of either is lost."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    right = ("image-fashion", "Offline", "accuracy", "–", "–", "–", "–", "91.54 % of 10,000", "[green]PASSED[/]")
+    fast = ("image-fashion", "SingleStream", "performance", "11,618 samples/s", "21.09 s", "34.97 s", "37.73 s", "–")
+    Console().table(COLUMNS, [right, (*fast, "VALID")], right=RIGHT, drop=DROP, either=EITHER)
+    told = capsys.readouterr()
+    rows = [line.split() for line in told.out.splitlines() if "image-fashion" in line]
+    assert rows[0][:6] == ["image-fashion", "Offline", "accuracy", "91.54", "%", "of"]
+    assert rows[1] == ["image-fashion", "SingleStream", "performance", "11,618", "samples/s", "VALID"]
+    assert "left out, as there is no room: p50, p90, p99" in told.err
+    Console().table(COLUMNS, [right, (*fast, "VALID, disturbed")], right=RIGHT, drop=DROP, either=EITHER)
+    told = capsys.readouterr()
+    (row,) = [line for line in told.out.splitlines() if "11,618 samples/s" in line]
+    assert row.split()[-2:] == ["VALID,", "disturbed"]
+
+
+def test_a_block_has_no_line_for_what_has_no_value(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    Console().table(("run", "result", "verdict"), [("a-name-wider-than-thirty-columns", "–", "")])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line] == [["run", "a-name-wider-than-thirty-columns"]]
 
 
 EVIL = "a\x1b]0;title\x07\x9b31m\rb\u202ec [/nothing] [bold magenta]d[/]"
