@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-_NARROWEST = 16
+_NARROWEST = 12
 """Cells to which a column of text may shrink; below, a table is harder to read than a block a row."""
 _NOTHING = ("", "–")
 _OTHER_BRACKETS = re.compile(r"\[(?!/\]|(?:bold )?(?:red|green|yellow|dim)\])")

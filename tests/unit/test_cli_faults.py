@@ -171,7 +171,8 @@ def test_the_results_of_a_run_are_a_table_at_eighty_columns(monkeypatch, capsys)
     Console().table(COLUMNS, [right, (*fast, "VALID, disturbed")], right=RIGHT, drop=DROP, either=EITHER)
     told = capsys.readouterr()
     (row,) = [line for line in told.out.splitlines() if "11,618 samples/s" in line]
-    assert row.split()[-2:] == ["VALID,", "disturbed"]
+    assert row.split() == ["image-fashion", "SingleStream", "performance", "11,618", "samples/s", "VALID,"]
+    assert "disturbed" in told.out
 
 
 def test_a_block_has_no_line_for_what_has_no_value(monkeypatch, capsys):
@@ -294,3 +295,20 @@ def test_commands_that_take_benchmarks_as_an_option_say_so(capsys):
 def test_an_option_with_too_few_or_too_many_values_names_the_help_of_its_command(line, command, capsys):
     assert run([*line.split(), *(["--json"] if "=x" in line else [])]) == 2
     assert error_of(capsys)["hint"] == f"see `{' '.join(['mlorch', *command.split()])} --help`"
+
+
+@pytest.mark.parametrize(
+    ("word", "line"), [("help", "mlorch --help"), ("version", "mlorch --version"), ("images help", "mlorch --help")]
+)
+def test_what_other_programs_have_as_a_command_is_told_as_the_option(word, line, capsys):
+    assert run([*word.split(), "--json"]) == 2
+    assert error_of(capsys)["hint"].startswith(f"write `{line}`")
+
+
+def test_lists_of_recipes_are_tables_at_eighty_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    for line in ("recipes list", "benchmarks list", "assets list"):
+        assert run(line.split()) == 0
+        told = capsys.readouterr()
+        assert any(set(row.strip()) == {"─"} for row in told.out.splitlines()), line  # the rule below the heading
+        assert "left out, as there is no room" in told.err
