@@ -88,9 +88,25 @@ def _help_width() -> int:
 def _start_of_hint(error: click.UsageError) -> str:
     """`run` takes benchmarks as they are; the commands that take them as an option say so."""
     options = {word for each in (error.ctx.command.params if error.ctx else ()) for word in each.opts}
-    if error.message.startswith("Got unexpected extra argument") and "--benchmark" in options:
+    if not error.message.startswith("Got unexpected extra argument"):
+        return ""
+    if "/" in error.message and "--results" in options:
+        return "a folder of results is named with -o; "
+    if "--benchmark" in options:
         return "benchmarks are named with --benchmark; "
     return ""
+
+
+def _command_path(arguments: list[str]) -> str:
+    """The command that a line names; click forgets it where an option lacks its value, or has one too many."""
+    path, context = ["mlorch"], click.Context(cli)
+    command: click.Command = cli
+    for word in arguments:
+        found = command.get_command(context, word) if isinstance(command, click.Group) else None
+        if found is not None:
+            path.append(word)
+            command = found
+    return " ".join(path)
 
 
 def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return a kind of failure reads best)
@@ -103,7 +119,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return a kind of fai
         click.echo(error.ctx.get_help())
         return 0
     except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "mlorch"
+        command = error.ctx.command_path if error.ctx else _command_path(arguments)
         usage = UsageError(error.format_message(), hint=f"{_start_of_hint(error)}see `{command} --help`")
         return _report(usage, as_json=as_json, debug=debug)
     except click.exceptions.Exit as error:

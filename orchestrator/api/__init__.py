@@ -17,7 +17,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.api import assets, images, recipes
-from orchestrator.api.calls import context_of, document_of, progress_of, pull_policy, selection_of, words
+from orchestrator.api.calls import (
+    OF_EVERY_CALL,
+    context_of,
+    document_of,
+    only_context,
+    progress_of,
+    pull_policy,
+    request_of,
+    selection_of,
+    words,
+)
 
 if TYPE_CHECKING:
     import os
@@ -140,13 +150,12 @@ def run(benchmarks: Sequence[str] = (), *, talk: bool = False, **options: Any) -
 
     progress = progress_of(talk=talk)
     policy = pull_policy(options)
-    options |= {name: words(name, options[name]) for name in ("scenarios", "recipes") if name in options}
     if options.get("duration") is not None:
         options["duration"] = str(options["duration"])
-    context = context_of(progress, {name: options[name] for name in ("recipes", "locked", "engine") if name in options})
+    context = context_of(progress, {name: options[name] for name in OF_EVERY_CALL if name in options})
     options.setdefault("results", context.settings.results_folder())
-    request = RunRequest(benchmarks=words("benchmarks", benchmarks), pull_policy=policy, caller=API, **options)
-    request = checked(request)
+    named = words("benchmarks", benchmarks)
+    request = checked(request_of(RunRequest, options, benchmarks=named, pull_policy=policy, caller=API))
     if request.suite:
         from orchestrator.operations.run.suite import suite_run
 
@@ -173,11 +182,10 @@ def tune(
 
     progress = progress_of(talk=talk)
     policy = pull_policy(options)
-    options |= {name: words(name, options[name]) for name in ("scenarios", "recipes") if name in options}
-    context = context_of(progress, {name: options[name] for name in ("recipes", "locked", "engine") if name in options})
+    context = context_of(progress, {name: options[name] for name in OF_EVERY_CALL if name in options})
     options.setdefault("results", context.settings.results_folder())
     named = words("benchmarks", benchmarks)
-    request = RunRequest(benchmarks=named, pull_policy=policy, caller=("api.tune",), **options)
+    request = request_of(RunRequest, options, benchmarks=named, pull_policy=policy, caller=("api.tune",))
     found = search(context, checked(request), Budget(trials=trials, time=time, seed=seed), progress, Watcher())
     return {"tuning": [document_of(one) for one in found]}
 
@@ -277,7 +285,7 @@ def targets(name: str = "", **options: Any) -> Document:
     """Every target in its three states, or all of the one that is named, as ``mlorch targets list|show --json``."""
     from orchestrator.operations.targets import list_targets, show_target
 
-    context = context_of(progress_of(talk=False), options)
+    context = only_context(options)
     if name:
         return document_of(show_target(context, name))
     return {"targets": [document_of(each) for each in list_targets(context).presences]}
@@ -291,7 +299,7 @@ def benchmarks(name: str = "", *, round: str = "", **options: Any) -> Document: 
     from orchestrator.operations.benchmark_lists import list_benchmarks, list_models
     from orchestrator.operations.benchmarks import show_benchmark
 
-    context = context_of(progress_of(talk=False), options)
+    context = only_context(options)
     if name:
         return document_of(show_benchmark(context, name, round).whole_document())
     if round:
@@ -303,7 +311,7 @@ def doctor(*, engine: str = "", recipes: Sequence[str] = ()) -> Document:
     """What this machine can do and what is missing: ``{"checks": [...]}``; what is wrong raises nothing."""
     from orchestrator.operations.doctor import doctor as examine
 
-    return {"checks": document_of(examine(progress_of(talk=False), recipes=tuple(recipes), engine=engine))}
+    return {"checks": document_of(examine(progress_of(talk=False), recipes=words("recipes", recipes), engine=engine))}
 
 
 def engine_ensure(*, yes: bool = False, talk: bool = False, **options: Any) -> Document:
@@ -315,7 +323,7 @@ def engine_ensure(*, yes: bool = False, talk: bool = False, **options: Any) -> D
     from orchestrator.operations.engine import ensure_engine
 
     progress = progress_of(talk=talk)
-    return document_of(ensure_engine(context_of(progress, options), yes=yes, confirm=None, talk=progress))
+    return document_of(ensure_engine(only_context(options, progress), yes=yes, confirm=None, talk=progress))
 
 
 def engine_stop() -> Document:
@@ -329,7 +337,7 @@ def engine_status(**options: Any) -> Document:
     """The engine that would be used, as ``mlorch engine status --json``. Raises `EngineError` where none answers."""
     from orchestrator.operations.engine import engine_status as status
 
-    context = context_of(progress_of(talk=False), options)
+    context = only_context(options)
     return document_of(status(context, context.talk))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.api.calls import context_of, document_of, progress_of
+from orchestrator.api.calls import document_of, only_context, progress_of, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ def list(**options: Any) -> Document:  # noqa: A001 (the verb's name)
     """Every model and dataset of the recipes, and whether it is here: ``{"assets": [...]}``."""
     from orchestrator.operations.assets.listing import list_assets
 
-    return {"assets": document_of(list_assets(context_of(progress_of(talk=False), options)))}
+    return {"assets": document_of(list_assets(only_context(options)))}
 
 
 def get(
@@ -35,7 +35,9 @@ def get(
     from orchestrator.operations.assets.get import get_assets
 
     progress = progress_of(talk=talk)
-    found = get_assets(context_of(progress, options), tuple(names), progress, target=target, data=tuple(data))
+    found = get_assets(
+        only_context(options, progress), words("names", names), progress, target=target, data=words("data", data)
+    )
     return {"assets": document_of(tuple(found))}
 
 
@@ -43,7 +45,7 @@ def verify(names: Sequence[str] = (), *, data: Sequence[str] = (), **options: An
     """Hash every file of assets, all where none is named; those with a wrong file are moved aside."""
     from orchestrator.operations.assets.verify import verify_assets
 
-    found = verify_assets(context_of(progress_of(talk=False), options), tuple(names), data=tuple(data))
+    found = verify_assets(only_context(options), words("names", names), data=words("data", data))
     return {"assets": document_of(tuple(found))}
 
 
@@ -51,7 +53,7 @@ def why(name: str, *, data: Sequence[str] = (), **options: Any) -> Document:
     """Why an asset is taken as it is here, or would be made, and which input changed. Asks nobody."""
     from orchestrator.operations.assets.why import why as explain
 
-    document: Document = document_of(explain(context_of(progress_of(talk=False), options), name, data=tuple(data)))
+    document: Document = document_of(explain(only_context(options), name, data=words("data", data)))
     return document
 
 
@@ -67,7 +69,7 @@ def prune(
     from orchestrator.operations.assets.prune import prune as remove
 
     request = PruneRequest(all=all, older_than_s=older_than_s, dry_run=dry_run)
-    document: Document = document_of(remove(context_of(progress_of(talk=False), options), request))
+    document: Document = document_of(remove(only_context(options), request))
     return document
 
 
@@ -78,9 +80,7 @@ def export(name: str, folder: str | Path, *, copy: bool = False, **options: Any)
     """
     from orchestrator.operations.assets.export import export_asset
 
-    document: Document = document_of(
-        export_asset(context_of(progress_of(talk=False), options), name, Path(folder), copy=copy)
-    )
+    document: Document = document_of(export_asset(only_context(options), name, Path(folder), copy=copy))
     return document
 
 
@@ -98,6 +98,6 @@ def lock(
 
     progress = progress_of(talk=talk)
     folder = Path(output) if output is not None else None
-    request = AssetLockRequest(name=name, target=target, data=tuple(data), output=folder)
-    document: Document = document_of(lock_asset(context_of(progress, options), request, progress))
+    request = AssetLockRequest(name=name, target=target, data=words("data", data), output=folder)
+    document: Document = document_of(lock_asset(only_context(options, progress), request, progress))
     return document

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.api.calls import context_of, document_of, progress_of, selection_of
+from orchestrator.api.calls import context_of, document_of, only_context, progress_of, request_of, selection_of, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +27,8 @@ def list(*, registries: Sequence[str] = (), unused: bool = False, **options: Any
     """Images of mlorch in the engine and in registries: ``{"images": [...]}``."""
     from orchestrator.operations.images.listing import list_images
 
-    context = context_of(progress_of(talk=False), options)
-    return {"images": document_of(list_images(context, registries, unused=unused).images)}
+    found = list_images(only_context(options), words("registries", registries), unused=unused)
+    return {"images": document_of(found.images)}
 
 
 def pull(target: str | None = None, *, registries: Sequence[str] = (), images: str = "", **options: Any) -> Document:
@@ -38,7 +38,7 @@ def pull(target: str | None = None, *, registries: Sequence[str] = (), images: s
     from orchestrator.operations.pull_policy import PullPolicy
 
     context, progress, selection = _selected(target, options)
-    policy = PullPolicy(pull=True, build=False, images=images, registries=tuple(registries))
+    policy = PullPolicy(pull=True, build=False, images=images, registries=words("registries", registries))
     return _document(plan_document(*build_images(context, selection, progress, pull_policy=policy)))
 
 
@@ -97,7 +97,7 @@ def rebuild(layers: Sequence[str] = (), target: str | None = None, *, verify: bo
     from orchestrator.operations.images.rebuild import rebuild as build_again
 
     context, progress, selection = _selected(target, options, talk=talk)
-    groups = build_again(context, (selection,), progress, layers=layers, verify=verify)
+    groups = build_again(context, (selection,), progress, layers=words("layers", layers), verify=verify)
     return {"layers": [document_of(one) for group in groups for one in group]}
 
 
@@ -106,7 +106,7 @@ def lock(layers: Sequence[str] = (), **options: Any) -> Document:
     from orchestrator.operations.images import lock as locking
 
     context = context_of(progress_of(talk=False), options)
-    request = locking.LockRequest(layers=tuple(layers), **options)
+    request = request_of(locking.LockRequest, options, layers=words("layers", layers))
     return {"locks": [document_of(one) for one in locking.lock(context, request)]}
 
 
@@ -127,14 +127,14 @@ def load(file: str | Path, *, key: str | Path = "", recipes: Sequence[str] = ())
     from orchestrator.operations.images.bundle import load as take_in
 
     verifier = verifier_of(key)
-    return _document(take_in(Path(file), progress_of(talk=False), recipes=tuple(recipes), verifier=verifier))
+    return _document(take_in(Path(file), progress_of(talk=False), recipes=words("recipes", recipes), verifier=verifier))
 
 
 def prune(*, remove: bool = False, **options: Any) -> Document:
     """Images that no plan needs, removed where ``remove`` says so, and the artefacts of runs with them."""
     from orchestrator.operations.images.listing import prune as remove_unneeded
 
-    return _document(remove_unneeded(context_of(progress_of(talk=False), options), remove=remove))
+    return _document(remove_unneeded(only_context(options), remove=remove))
 
 
 def _images(
@@ -143,7 +143,7 @@ def _images(
     from orchestrator.operations.images.pick import ImageSelection
 
     context, _, selection = _selected(target, options)
-    return context, ImageSelection(selections=(selection,), names=tuple(names), registry=registry)
+    return context, ImageSelection(selections=(selection,), names=words("names", names), registry=registry)
 
 
 def _selected(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.api.calls import context_of, document_of, progress_of
+from orchestrator.api.calls import document_of, only_context, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ def list(kind: str | None = None, **options: Any) -> Document:  # noqa: A001 (th
     """Every recipe, or those of a kind: ``{"recipes": [...]}``."""
     from orchestrator.operations.recipes import list_recipes
 
-    return {"recipes": document_of(list_recipes(context_of(progress_of(talk=False), options), kind))}
+    return {"recipes": document_of(list_recipes(only_context(options), kind))}
 
 
 def show(name: str, *, changes: Sequence[str] = (), **options: Any) -> Document:
@@ -27,7 +27,7 @@ def show(name: str, *, changes: Sequence[str] = (), **options: Any) -> Document:
     """
     from orchestrator.operations.recipes import recipe_document, show_recipe
 
-    return document_of(recipe_document(show_recipe(context_of(progress_of(talk=False), options), name, changes)))
+    return document_of(recipe_document(show_recipe(only_context(options), name, words("changes", changes))))
 
 
 def lint(paths: Sequence[str | Path] = (), **options: Any) -> Document:
@@ -35,7 +35,7 @@ def lint(paths: Sequence[str | Path] = (), **options: Any) -> Document:
     from orchestrator.console import problem_documents
     from orchestrator.operations.lint import lint as examine
 
-    found = examine(context_of(progress_of(talk=False), options), tuple(Path(path) for path in paths))
+    found = examine(only_context(options), tuple(map(Path, words("paths", paths))))
     return {"checked": found.checked, "problems": problem_documents(found.problems)}
 
 

@@ -53,7 +53,7 @@ def list_command(context: Context, console: Console) -> None:
         for each in found
     ]
     columns = ("kind", "name", "state", "needs MB", "here MB", "licence", "from")
-    console.table(columns, rows, right=(3, 4), drop=(6,))
+    console.table(columns, rows, right=(3, 4), drop=(6, 5))
 
 
 @command.command("get")

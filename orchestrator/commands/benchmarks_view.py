@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def print_benchmarks(console: Console, found: Sequence[Document]) -> None:
     """The benchmarks that `mlorch run` takes, each as in the JSON of `benchmarks list`."""
     columns = ("benchmark", "model", "dataset", "scenarios", "targets", "MLPerf")
-    console.table(columns, [_row(each) for each in found])
+    console.table(columns, [_row(each) for each in found], drop=(2, 1))
 
 
 def _row(each: Document) -> tuple[str, ...]:

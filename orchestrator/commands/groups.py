@@ -12,6 +12,12 @@ from orchestrator.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_OPTIONS = {
+    "help": "write `mlorch --help`, or `mlorch COMMAND --help`",
+    "version": "write `mlorch --version`",
+}
+"""What other programs have as commands, and this one as options."""
+
 
 class Group(click.Group):
     """Shows what each command does in a whole sentence; suggests the nearest command."""
@@ -24,7 +30,8 @@ class Group(click.Group):
             from orchestrator.definitions.yaml import suggestion
 
             message = f"`{ctx.command_path}` has no command `{args[0]}`"
-            raise UsageError(message, hint=suggestion(args[0], known), slug="unknown-command")
+            hint = _OPTIONS.get(args[0]) or suggestion(args[0], known)
+            raise UsageError(message, hint=hint, slug="unknown-command")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -37,7 +37,7 @@ def list_command(kind: str | None, context: Context, console: Console) -> None:
     if console.quiet:
         console.document({"recipes": found})
         return
-    console.table(("kind", "name", "title", "from", "path"), [tuple(each.values()) for each in found])
+    console.table(("kind", "name", "title", "from", "path"), [tuple(each.values()) for each in found], drop=(4, 3, 2))
 
 
 @command.command("show")

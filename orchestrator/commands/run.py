@@ -215,6 +215,12 @@ def prepared(step: RunStep) -> str:
 
 def _missing(spec: ContainerSpec) -> Iterator[str]:
     """What a reader of those lines has to get first."""
-    assets = [mount for mount in spec.mounts if mount.target.startswith(("/models/", "/data/"))]
-    if not all(Path(mount.source).exists() for mount in assets):
-        yield "models or data are not here yet: `mlorch assets get`"
+    kinds = {"/models/": "model", "/data/": "dataset"}
+    missing = [
+        f"{kind}/{mount.target.removeprefix(top)}"
+        for mount in spec.mounts
+        for top, kind in kinds.items()
+        if mount.target.startswith(top) and not Path(mount.source).exists()
+    ]
+    if missing:
+        yield f"models or data are not here yet: `mlorch assets get {' '.join(missing)}`"

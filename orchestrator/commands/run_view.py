@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from orchestrator.commands.build_view import View
@@ -99,18 +100,24 @@ def headline(summary: Summary) -> str:
 
 
 def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
-    """The final table, why a test does not count, and where everything lies."""
-    from orchestrator.results.summary import COLUMNS, DROP, RIGHT, row
+    """The final table, why a test does not count, and where everything lies.
+
+    Of a test that was made again only the last try is explained: it counts, for the exit status too.
+    """
+    from orchestrator.operations.run.order import last_of_each_test
+    from orchestrator.results.summary import COLUMNS, DROP, EITHER, RIGHT, row
 
     if not summaries:
         return
     record = summaries[0].record
     rows = [row(summary) for summary in summaries]
-    console.table(COLUMNS, rows, title=f"target {record.target}", right=RIGHT, drop=DROP)
+    console.table(COLUMNS, rows, title=f"target {record.target}", right=RIGHT, drop=DROP, either=EITHER)
     summarise_step(console, summaries)
-    _explain(console, summaries)
+    last = last_of_each_test(summaries)
+    _explain(console, last)
+    _tell_of_earlier_tries(console, summaries, last)
     causes: dict[tuple[str, tuple[str, ...]], list[Summary]] = {}
-    for summary in summaries:
+    for summary in last:
         if not summary.good:
             causes.setdefault((summary.verdict, summary.reasons), []).append(summary)
     for alike in causes.values():
@@ -130,9 +137,23 @@ def _explain(console: Console, summaries: Sequence[Summary]) -> None:
         console.warn(near)
     for summary in summaries:
         if summary.disturbed:
-            record = summary.record
-            what = f"{record.benchmark} {record.scenario} {record.mode}"
-            console.warn(f"{what} was disturbed: {'; '.join(summary.disturbed)}")
+            console.warn(f"{_test(summary)} was disturbed: {'; '.join(summary.disturbed)}")
+
+
+def _tell_of_earlier_tries(console: Console, summaries: Sequence[Summary], last: Sequence[Summary]) -> None:
+    """Which tests were made again, and how often; why each try was not good is in its record."""
+    runs = {summary.record.run_id for summary in last}
+    again = Counter(_test(summary) for summary in summaries if summary.record.run_id not in runs)
+    if again:
+        tests = ", ".join(f"{test} ({count + 1})" for test, count in again.items())
+        console.say(
+            f"tries, of which the last counts: {tests}; `mlorch results show RUN` says why another was not good"
+        )
+
+
+def _test(summary: Summary) -> str:
+    record = summary.record
+    return f"{record.benchmark} {record.scenario} {record.mode}"
 
 
 def show_suite(console: Console, suite: SuiteRun) -> None:
@@ -182,7 +203,7 @@ def _complain(console: Console, alike: Sequence[Summary]) -> None:
     from orchestrator.runs.console_log import LOG, tail
 
     first = alike[0]
-    which = first.record.run_id if len(alike) == 1 else f"{len(alike)} tests"
+    which = _test(first) if len(alike) == 1 else f"{len(alike)} tests"
     console.warn(f"{which}: {first.verdict}: {'; '.join(first.reasons) or 'no reason given'}")
     if first.record.status != "done":
         for line in tail(first.folder / LOG, lines=10).splitlines():

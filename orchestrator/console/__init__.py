@@ -98,10 +98,12 @@ class Console:
         title: str = "",
         right: Sequence[int] = (),
         drop: Sequence[int] = (),
+        either: tuple[int, int] | None = None,
     ) -> None:
         """A table on stdout; `right` names the columns of numbers. Cells may carry `[red]…[/]` marks.
 
-        Where it is too wide, the columns of `drop` are left out one after the other, then words break into lines.
+        Where it is too wide, the second column of `either` is laid into the first (no row has both), the columns of
+        `drop` are left out one after the other, then words break into lines.
         Where that does not help it is a block a row, as words cut in pieces cannot be read.
         """
         from rich.console import Console as RichConsole
@@ -116,7 +118,7 @@ class Console:
         console = Stdout(file=sys.stdout, width=width, highlight=False)
         title = self._clean(title)
         clean = [[self._clean(cell) for cell in row] for row in rows]
-        left_out = print_table(console, columns, clean, title=title, right=right, drop=drop)
+        left_out = print_table(console, columns, clean, title=title, right=right, drop=drop, either=either)
         if left_out:
             self.say(f"left out, as there is no room: {', '.join(left_out)}", style="dim")
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-_NARROWEST = 16
+_NARROWEST = 12
 """Cells to which a column of text may shrink; below, a table is harder to read than a block a row."""
+_NOTHING = ("", "–")
 _OTHER_BRACKETS = re.compile(r"\[(?!/\]|(?:bold )?(?:red|green|yellow|dim)\])")
 """Brackets that are no mark of ours; rich would take some of them for its own."""
 
@@ -27,15 +28,34 @@ def print_table(
     title: str,
     right: Sequence[int],
     drop: Sequence[int],
+    either: tuple[int, int] | None = None,
 ) -> list[str]:
-    """Print a table, its cells with marks; gives the columns that there was no room for."""
+    """Print a table, its cells with marks; gives the columns that there was no room for and that say something."""
     cells = [[_cell(cell) for cell in row] for row in rows]
-    fitted = _fit(columns, cells, right, drop, console.width)
+    shown = cells
+    if either is not None and _fit(columns, cells, right, (), console.width) is None:
+        shown, drop = _folded(cells, *either), (either[1], *drop)
+    empty = {index for index in drop if all(row[index].plain in _NOTHING for row in shown)}
+    fitted = _fit(columns, shown, right, sorted(drop, key=lambda index: index not in empty), console.width)
     if fitted is None:
         _print_blocks(console, columns, cells, title)
         return []
-    console.print(_rich_table(columns, cells, fitted, title, right))
-    return [column for index, column in enumerate(columns) if index not in fitted]
+    console.print(_rich_table(columns, shown, fitted, title, right))
+    return [column for index, column in enumerate(columns) if index not in fitted and index not in empty]
+
+
+def _folded(cells: list[list[Text]], first: int, second: int) -> list[list[Text]]:
+    """The rows with what one column says laid into another; as they are where a row has something in both."""
+    from rich.text import Text
+
+    if not all(row[first].plain in _NOTHING or row[second].plain in _NOTHING for row in cells):
+        return cells
+    folded = [list(row) for row in cells]
+    for row in folded:
+        if row[first].plain in _NOTHING:
+            row[first] = row[second]
+        row[second] = Text()
+    return folded
 
 
 def _cell(text: str) -> Text:
@@ -121,4 +141,6 @@ def _print_blocks(console: Console, columns: Sequence[str], rows: Sequence[Seque
     for row in rows:
         console.print()
         for column, cell in zip(columns, row, strict=True):
+            if cell.plain in _NOTHING:
+                continue
             console.print(Text(f"{column:{width}}  ") + cell, soft_wrap=True)

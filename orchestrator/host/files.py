@@ -53,7 +53,7 @@ def atomic_write_bytes(path: Path | str, data: bytes, *, overwrite: bool = False
 
 
 def _exists(path: Path) -> WriteFailed:
-    hint = "Results and downloads are never overwritten; move it away or choose another folder."
+    hint = "what is there is never overwritten: move it away, or give another name or folder"
     return WriteFailed(f"{path} exists already", slug="exists", hint=hint)
 
 

@@ -134,6 +134,8 @@ def new_benchmark(name: str, model: str, dataset: Path | None, like: str, folder
         target, files = _model_files(Path(model), path.parent, name)
         words["MODEL"] = f"./{target.name}"
         copies.append((Path(model), target, files))
+    elif "/" in model or model.endswith(".onnx"):
+        raise UsageError(f"there is no file or folder {model}", hint="give its path from here", slug="bad-model")
     else:
         _require_name(model)
     if dataset is not None:

@@ -186,8 +186,10 @@ GUESSED = " (not searched)"
 COLUMNS = ("benchmark", "scenario", "mode", "result", "p50", "p90", "p99", "accuracy", "verdict")
 RIGHT = (3, 4, 5, 6, 7)
 """The columns of numbers; every cell carries its unit."""
-DROP = (4, 5, 6)
+DROP = (4, 5, 6, 2)
 """The columns that a narrow terminal does without, the first of them first: the report has them."""
+EITHER = (3, 7)
+"""A test has a result or an accuracy, which a narrow terminal shows in one column."""
 
 
 def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:

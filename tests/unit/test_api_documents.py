@@ -80,9 +80,29 @@ def test_a_word_for_detection_means_detection_everywhere():
     assert "image-fashion" in caught.value.hint
 
 
-def test_an_option_that_does_not_exist_is_refused():
-    with pytest.raises(TypeError, match="benchmark"):
-        api.plan(target="cpu", benchmark="image-smoke")
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: api.plan(target="cpu", benchmark="image-smoke"), "no option `benchmark`; did you mean `benchmarks`"),
+        (lambda: api.run(["image-smoke"], scenario="Offline"), "no option `scenario`; did you mean `scenarios`"),
+        (lambda: api.tune(["image-smoke"], dry_run=True), "no option `dry_run`; there are: .*duration"),
+        (lambda: api.targets(target="cpu"), "no option `target`; there are: recipes, locked, engine"),
+        (lambda: api.assets.get(targets="cpu"), "no option `targets`"),
+        (lambda: api.recipes.list(recipe=["."]), "did you mean `recipes`"),
+        (lambda: api.images.prune(dry_run=True), "no option `dry_run`"),
+        (lambda: api.engine_ensure(confirm=True), "no option `confirm`"),
+    ],
+)
+def test_an_option_that_does_not_exist_is_refused_with_the_one_that_may_be_meant(call, said):
+    with pytest.raises(TypeError, match=said):
+        call()
+
+
+@pytest.mark.parametrize("given", ["1k", "100", True, float("nan")])
+def test_a_rate_that_is_no_number_is_told(given):
+    with pytest.raises(UsageError, match="is no rate") as caught:
+        api.run(["image-smoke"], target_qps=given)
+    assert caught.value.slug == "target-qps"
 
 
 @pytest.mark.parametrize(
@@ -93,6 +113,11 @@ def test_an_option_that_does_not_exist_is_refused():
         lambda: api.run("image-smoke"),
         lambda: api.verify_results("latest"),
         lambda: api.run(["image-smoke"], scenarios="Offline"),
+        lambda: api.run(["image-smoke"], data="photos=/data"),
+        lambda: api.plan(target="cpu", registries="registry.example/team"),
+        lambda: api.assets.get("imagenet-20"),
+        lambda: api.recipes.lint("mine.yaml"),
+        lambda: api.images.lock("loadgen"),
     ],
 )
 def test_a_text_is_not_taken_for_a_list_of_its_letters(call):

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.cli import COMMANDS, cli, run
 from orchestrator.console import Console
 from orchestrator.errors import Problem
-from orchestrator.results.summary import COLUMNS, DROP, RIGHT
+from orchestrator.results.summary import COLUMNS, DROP, EITHER, RIGHT
 
 
 def error_of(capsys) -> dict[str, object]:
@@ -145,6 +145,44 @@ def test_a_table_without_room_does_without_the_columns_that_matter_least(monkeyp
     assert "left out" not in told.err
 
 
+def test_a_column_without_a_value_goes_first_and_is_not_missed(monkeypatch, capsys):
+    """Its place in the order of what matters least counts for columns that say something."""
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    Console().table(("name", "first to go", "empty column"), [("a-name-of-width", "12.5 seconds", "–")], drop=(1, 2))
+    told = capsys.readouterr()
+    assert "12.5 seconds" in told.out
+    assert "empty" not in told.out
+    assert "left out" not in told.err
+
+
+def test_the_results_of_a_run_are_a_table_at_eighty_columns(monkeypatch, capsys):
+    """A test has a result or an accuracy, so that one column is enough for both; nothing of either is lost."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    right = ("image-fashion", "Offline", "accuracy", "–", "–", "–", "–", "91.54 % of 10,000", "[green]PASSED[/]")
+    fast = ("image-fashion", "SingleStream", "performance", "11,618 samples/s", "21.09 s", "34.97 s", "37.73 s", "–")
+    Console().table(COLUMNS, [right, (*fast, "VALID")], right=RIGHT, drop=DROP, either=EITHER)
+    told = capsys.readouterr()
+    rows = [line.split() for line in told.out.splitlines() if "image-fashion" in line]
+    assert rows[0][:6] == ["image-fashion", "Offline", "accuracy", "91.54", "%", "of"]
+    assert rows[1] == ["image-fashion", "SingleStream", "performance", "11,618", "samples/s", "VALID"]
+    assert "left out, as there is no room: p50, p90, p99" in told.err
+    Console().table(COLUMNS, [right, (*fast, "VALID, disturbed")], right=RIGHT, drop=DROP, either=EITHER)
+    told = capsys.readouterr()
+    (row,) = [line for line in told.out.splitlines() if "11,618 samples/s" in line]
+    assert row.split() == ["image-fashion", "SingleStream", "performance", "11,618", "samples/s", "VALID,"]
+    assert "disturbed" in told.out
+
+
+def test_a_block_has_no_line_for_what_has_no_value(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    Console().table(("run", "result", "verdict"), [("a-name-wider-than-thirty-columns", "–", "")])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line] == [["run", "a-name-wider-than-thirty-columns"]]
+
+
 EVIL = "a\x1b]0;title\x07\x9b31m\rb\u202ec [/nothing] [bold magenta]d[/]"
 
 
@@ -239,5 +277,38 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(tmp_path):
 def test_commands_that_take_benchmarks_as_an_option_say_so(capsys):
     assert run(["images", "bundle", "-o", "x.tar", "image-smoke", "--json"]) == 2
     assert error_of(capsys)["hint"] == "benchmarks are named with --benchmark; see `mlorch images bundle --help`"
+    assert run(["results", "list", "results/x", "--json"]) == 2
+    assert error_of(capsys)["hint"] == "a folder of results is named with -o; see `mlorch results list --help`"
     assert run(["engine", "status", "image-smoke", "--json"]) == 2
     assert error_of(capsys)["hint"] == "see `mlorch engine status --help`"
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("run --json --target", "run"),
+        ("run --json --find=yes", "run"),
+        ("results list --json --last", "results list"),
+        ("--json=x", ""),
+    ],
+)
+def test_an_option_with_too_few_or_too_many_values_names_the_help_of_its_command(line, command, capsys):
+    assert run([*line.split(), *(["--json"] if "=x" in line else [])]) == 2
+    assert error_of(capsys)["hint"] == f"see `{' '.join(['mlorch', *command.split()])} --help`"
+
+
+@pytest.mark.parametrize(
+    ("word", "line"), [("help", "mlorch --help"), ("version", "mlorch --version"), ("images help", "mlorch --help")]
+)
+def test_what_other_programs_have_as_a_command_is_told_as_the_option(word, line, capsys):
+    assert run([*word.split(), "--json"]) == 2
+    assert error_of(capsys)["hint"].startswith(f"write `{line}`")
+
+
+def test_lists_of_recipes_are_tables_at_eighty_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    for line in ("recipes list", "benchmarks list", "assets list"):
+        assert run(line.split()) == 0
+        told = capsys.readouterr()
+        assert any(set(row.strip()) == {"─"} for row in told.out.splitlines()), line  # the rule below the heading
+        assert "left out, as there is no room" in told.err

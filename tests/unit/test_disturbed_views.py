@@ -65,6 +65,22 @@ def test_the_table_of_a_run_tells_it_with_the_figure(disturbed, quiet, capsys):
     assert "disturbed" not in headline(quiet)
 
 
+def test_of_a_test_that_was_made_again_the_last_try_is_explained(disturbed, store, capsys):
+    """The try before it is a row of the table and a word, and no warning: what counts is the last one."""
+    record, folder = add_run(store, "server-invalid", 9)
+    earlier = summarise(replace(record, scenario="Offline", disturbance=DISTURBED), folder)
+    show(Console(), [earlier, disturbed], "results")
+    out, err = capsys.readouterr()
+    said = " ".join((out + err).split())
+    assert "tries, of which the last counts: image-fashion Offline performance (2); " in said
+    assert said.count("was disturbed") == 1
+    assert "warning: image-fashion Offline performance: INVALID" not in said
+    show(Console(), [disturbed, earlier], "results")
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "warning: image-fashion Offline performance: INVALID" in said
+    assert str(folder / "console.log") in said.replace(" ", "")
+
+
 def test_results_show_has_the_figures_and_what_is_not_known(disturbed, store, capsys):
     assert cli.run(["results", "show", disturbed.record.run_id, "--results", str(store.root)]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]

@@ -39,6 +39,8 @@ def test_the_data_set_is_the_benchmark_that_is_run():
         ({"endpoint": "ftp://there"}, "no address of HTTP"),
         ({"endpoint": "http://there:99999"}, "no address"),
         ({"endpoint": "http://user:pass@there"}, "user, password"),
+        ({"endpoint": "http://there:8000/v1/chat/completions"}, "goes on to one call"),
+        ({"endpoint": "https://there/v1/models/"}, "goes on to one call"),
         ({"endpoint": "http://there/v1?key=abc"}, "query"),
         ({"roles": "server,client"}, "exclude each other"),
         ({"suite": "reference"}, "exclude each other"),

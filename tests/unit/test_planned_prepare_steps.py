@@ -58,6 +58,7 @@ def test_a_dry_run_for_people_says_what_is_prepared_first(dry):
     code, said = dry("--target", "cuda")
     assert code == 0, said.err
     assert "model/quantised is not here: its prepare step runs first" in said.err
+    assert "`mlorch assets get model/quantised dataset/fashion-mnist`" in " ".join(said.err.split())
     assert "devices by " in said.err
     assert "quantise" in said.err
     assert "quantise --out" not in said.out, "the lines to paste are those of the tests"

@@ -251,7 +251,18 @@ def test_a_harness_with_an_older_loadgen_fits_the_older_round_only(called, tmp_p
     assert "LoadGen 6.0.10 does not have the seeds of v6.1" in out + err
 
 
-@pytest.mark.parametrize("words", [("run", "resnet", "--dry-run"), ("plan", "-b", "llama2-70b-99.9")])
+@pytest.mark.parametrize(
+    ("model", "benchmark"), [("resnet", "resnet50"), ("llama2-70b-99.9", "llama2-70b"), ("bert-99", "bert")]
+)
+def test_mlperf_s_name_of_a_model_leads_to_the_benchmark_that_measures_it(called, model, benchmark):
+    status, _, err = called("plan", "-b", model, "--target", "cpu")
+    assert status == 2
+    said = " ".join(err.split())
+    assert f"`{model}` is MLPerf's name of a model, and `{benchmark}` the benchmark that measures it" in said
+    assert "no recipe measures" not in said
+
+
+@pytest.mark.parametrize("words", [("run", "deepseek-r1", "--dry-run"), ("plan", "-b", "e2e-rag-db")])
 def test_a_model_of_mlperf_that_no_recipe_measures_is_told_apart_from_a_misspelt_name(called, words):
     status, _, err = called(*words, "--target", "cpu")
     assert status == 2

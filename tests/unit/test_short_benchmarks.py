@@ -214,6 +214,8 @@ def test_new_writes_a_benchmark_that_is_right_at_once(tmp_path, monkeypatch, cap
     ("words", "slug", "code"),
     [
         (("benchmark", "mine", "--model", "junk.onnx"), "bad-model", 2),
+        (("benchmark", "mine", "--model", "misspelt.onnx"), "bad-model", 2),
+        (("benchmark", "mine", "--model", "./no-folder"), "bad-model", 2),
         (("benchmark", "Mine!", "--model", "junk.onnx"), "bad-name", 2),
         (("model", "mine", "--model", "junk.onnx"), "benchmark-only", 2),
     ],

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from orchestrator.facts.rounds import RoundRules
 
 _TEMPLATE_NAME = re.compile(r"(?!/)[A-Za-z0-9._/@+-]+")
+_ACCURACY_TARGET = re.compile(r"-9[59](\.9)?$")
+"""How a checker's name of a model ends that has several: `bert-99`, `bert-99.9`, `yolo-95`."""
 Key = tuple[str, str]
 """(kind, name)"""
 D = TypeVar("D", bound=Definition)
@@ -106,12 +108,23 @@ class Catalog:
         if kind == "benchmark" and ("target", name) in self.by_key:
             hint = f"`{name}` is a target: write `--target {name}`; {hint}"
         if kind == "benchmark" and self._is_of_a_round(name):
+            measuring = self._measuring(name)
             hint = f"`{name}` is a model of MLPerf that no recipe measures: see `mlorch benchmarks list`; {hint}"
+            if measuring:
+                hint = f"`{name}` is MLPerf's name of a model, and `{measuring}` the benchmark that measures it"
         raise UsageError(f"there is no {kind} `{name}`", hint=hint, slug=f"unknown-{kind}")
 
     def _is_of_a_round(self, name: str) -> bool:
         """Whether a round of MLPerf added a model of this name."""
         return any(name in self.round(each).definition.added for each in self.names("round"))
+
+    def _measuring(self, model: str) -> str:
+        """The benchmark of MLPerf for a model of a round; both accuracy targets of a model (`-99.9`) are one's."""
+        for name in self.names("benchmark"):
+            what = self.benchmark(name).definition
+            if what.official and _ACCURACY_TARGET.sub("", what.stands_for) == _ACCURACY_TARGET.sub("", model):
+                return name
+        return ""
 
     def target(self, name: str) -> Entry[Target]:
         return self._get(Target, name)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _LONGEST_KEY = 4096
 _LARGEST_CA = 2**20
+_CALLS = ("/chat/completions", "/completions", "/models")
+"""What clients of OpenAI's interface put behind an address."""
 _NO_FILE_YET = "/not/known/yet"
 
 
@@ -75,6 +77,12 @@ def _check_url(url: str) -> None:
         raise UsageError("the endpoint is no address of HTTP", hint=hint, slug="endpoint")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UsageError("the endpoint's address has a user, password, query or fragment", hint=hint, slug="endpoint")
+    for call in _CALLS:
+        if parts.path.rstrip("/").endswith(call):
+            shorter = url.rstrip("/").removesuffix(call)
+            raise UsageError(
+                f"the endpoint's address goes on to one call, {call}", hint=f"give {shorter}", slug="endpoint"
+            )
 
 
 def planned_endpoint(request: RunRequest) -> Endpoint | None:
