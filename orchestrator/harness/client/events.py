@@ -27,6 +27,7 @@ LONGEST_TEXT = 2**22
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 """What tokens are kept as."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class _Top(msgspec.Struct):
@@ -57,8 +58,8 @@ class _Choice(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: Int32 | None = None
-    completion_tokens: Int32 | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
 
 
 class Event(msgspec.Struct):

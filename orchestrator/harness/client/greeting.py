@@ -11,7 +11,7 @@ import msgspec
 
 from .dialects import Dialect, dialects
 from .errors import EndpointError, printable
-from .requests import Refused, Unreachable
+from .requests import LARGEST_DOCUMENT, Refused, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,6 +97,8 @@ async def _ready(requests: Requests, server: Server, ready_s: float) -> tuple[in
 
 
 def _read_models(server: Server, about: About, model: str, body: bytes) -> None:
+    if len(body) >= LARGEST_DOCUMENT:
+        raise server.wrong(f"has a list of models of more than {LARGEST_DOCUMENT} bytes, which is not read")
     try:
         listed = msgspec.json.decode(body, type=_Models).data
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
