@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What bytes raise that are not the JSON which was wanted; the last of them is nested thousands of times."""
 LONGEST = 300
 """Characters of a server's own words that are repeated."""
 _TELLING = 4
