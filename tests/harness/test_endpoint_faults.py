@@ -170,7 +170,11 @@ FAULTS = {
     "no HTTP": (lambda _: [b"SSH-2.0-OpenSSH\r\n", b""], "does not speak HTTP"),
     "hangs up": (lambda _: [b""], "closed the connection without an answer"),
     "compressed": (
-        lambda _: [STREAM.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"), chunk(b"\x1f\x8b"), b"0\r\n\r\n"],
+        lambda _: [
+            STREAM.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"),
+            chunk(b"\x1f\x8b"),
+            b"0\r\n\r\n",
+        ],
         "sends its answer compressed (gzip) though it was asked not to",
     ),
     "a redirect to nowhere": (
