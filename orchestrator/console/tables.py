@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _NARROWEST = 12
 """Cells to which a column of text may shrink; below, a table is harder to read than a block a row."""
 _NOTHING = ("", "–")
-_OTHER_BRACKETS = re.compile(r"\[(?!/\]|(?:bold )?(?:red|green|yellow|dim)\])")
-"""Brackets that are no mark of ours; rich would take some of them for its own."""
+_MARK = re.compile(r"\[(/|(?:bold )?(?:red|green|yellow|dim))\]")
+"""What is a mark in a cell; whatever else stands in brackets is text, and so is a backslash before them."""
 
 
 def print_table(
@@ -59,14 +59,20 @@ def _folded(cells: list[list[Text]], first: int, second: int) -> list[list[Text]
 
 
 def _cell(text: str) -> Text:
-    """A cell with its marks as colours."""
-    from rich.errors import MarkupError
+    """A cell with its marks as colours; text of others in it may hold no mark that rich knows and we do not."""
     from rich.text import Text
 
-    try:
-        return Text.from_markup(_OTHER_BRACKETS.sub(r"\\[", text), emoji=False)
-    except MarkupError:
-        return Text(text)
+    cell, style = Text(), ""
+    for index, part in enumerate(_MARK.split(text)):
+        if index % 2 == 0:
+            cell.append(part, style)
+        elif part != "/":
+            style = part
+        elif style:
+            style = ""
+        else:
+            cell.append("[/]")  # it ends nothing
+    return cell
 
 
 def _fit(

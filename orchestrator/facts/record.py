@@ -7,6 +7,7 @@ are UTC; durations and latencies nanoseconds; memory bytes.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from dataclasses import dataclass, field
 
@@ -150,11 +151,17 @@ class AccuracyGoal:
 
     @property
     def minimum(self) -> float:
-        return self.reference * self.factor
+        return _times(self.reference, self.factor)
 
     @property
     def maximum(self) -> float | None:
-        return None if self.max_factor is None else self.reference * self.max_factor
+        return None if self.max_factor is None else _times(self.reference, self.max_factor)
+
+
+def _times(one: float, other: float) -> float:
+    """The product, which stays a number of JSON whatever a record says."""
+    largest = sys.float_info.max
+    return max(-largest, min(largest, one * other))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

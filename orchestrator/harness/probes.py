@@ -10,9 +10,11 @@ standard output, one JSON object a line:
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import signal
+import socket
 import sys
 import threading
 import time
@@ -38,19 +40,36 @@ class Asked:
 
 
 def question(url: str, timeout_s: float) -> str:
-    """Ask once; empty where the answer is 2xx, else why it is not. No redirect is followed, no body read."""
+    """Ask once; empty where the answer is 2xx, else why it is not. No redirect is followed, no body read.
+
+    The time is for the whole answer: a server that sends a byte now and then does not answer.
+    """
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    cut = threading.Event()
+    timer = threading.Timer(timeout_s, _cut, (connection, cut))
+    timer.daemon = True
+    timer.start()
+    why = ""
     try:
         connection.request("GET", parts.path or "/", headers={"Connection": "close"})
         status = connection.getresponse().status
+        if not 200 <= status < 300:
+            why = f"it answered {status}"
     except TimeoutError:
-        return f"no answer within {timeout_s:g} s"
-    except (OSError, http.client.HTTPException) as error:
-        return f"{type(error).__name__}: {error}"[:200]
+        cut.set()
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        why = f"{type(error).__name__}: {error}"[:200]
     finally:
+        timer.cancel()
         connection.close()
-    return "" if 200 <= status < 300 else f"it answered {status}"
+    return f"no answer within {timeout_s:g} s" if cut.is_set() else why
+
+
+def _cut(connection: http.client.HTTPConnection, cut: threading.Event) -> None:
+    cut.set()
+    with contextlib.suppress(OSError, AttributeError):  # it was just closed
+        connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def watch(server: Asked, ended: threading.Event) -> None:

@@ -106,6 +106,8 @@ def tried(home: Path, system_id: str, benchmarks: tuple[str, ...] = ()) -> list[
         groups.setdefault((trial.key, trial.content_id), []).append(trial)
     found = []
     for (key, content_id), trials in groups.items():
+        if key.count("/") < 2:  # a line that somebody else wrote
+            continue
         benchmark, target, scenario, *devices = key.split("/", 3)
         tuned = kept.get(key)
         if tuned is not None and (tuned.content_id != content_id or tuned.by != "tune"):

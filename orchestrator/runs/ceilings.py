@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError
-from orchestrator.facts.codec import from_plain, to_plain
+from orchestrator.facts.codec import to_plain
 from orchestrator.facts.measured import Ceiling
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.clock import moment
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import atomic_write_text
 from orchestrator.results.measure import CEILING, ceiling_of
+from orchestrator.runs.system_file import entries, readable, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.runs import RunStep
 
 VERSION = 1
+_NAME = "ceilings"
 KEPT_S = 24 * 3600
 
 
@@ -66,20 +68,10 @@ class Ceilings:
     def _add(self, key: str, found: Ceiling) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self.path.with_suffix(".lock"), needed=False):
-            known = {**self._load(), key: found}
-            entries = {each: to_plain(known[each]) for each in sorted(known)}
-            atomic_write_text(
-                self.path, json.dumps({"version": VERSION, "ceilings": entries}, indent=1) + "\n", overwrite=True
-            )
+            write(self.path, _NAME, VERSION, {**entries(self.path, _NAME, VERSION), key: to_plain(found)})
 
     def _load(self) -> Mapping[str, Ceiling]:
-        try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
-            if document["version"] != VERSION:
-                return {}
-            return {key: from_plain(Ceiling, entry) for key, entry in document["ceilings"].items()}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return {}
+        return readable(Ceiling, entries(self.path, _NAME, VERSION))
 
     def _key(self, step: RunStep) -> str:
         """What the figure depends on; empty where the image is not known."""

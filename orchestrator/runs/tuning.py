@@ -8,19 +8,19 @@ changed image must be measured again, and so must other devices. Settings are Lo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.codec import from_plain, to_plain
+from orchestrator.facts.codec import to_plain
 from orchestrator.host.file_lock import locked
-from orchestrator.host.files import atomic_write_text
+from orchestrator.runs.system_file import entries, readable, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
+_NAME = "tuned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +61,7 @@ def tuning_file(home: Path, system_id: str) -> Path:
 
 def load(path: Path) -> dict[str, Tuned]:
     """All findings by key; a file that is absent, broken or of another version counts as empty."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["version"] != VERSION:
-            return {}
-        return {key: from_plain(Tuned, entry) for key, entry in document["tuned"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}
+    return readable(Tuned, entries(path, _NAME, VERSION))
 
 
 def settings_for(found: Mapping[str, Tuned], *, key: str, content_id: str) -> dict[str, object]:
@@ -85,6 +79,4 @@ def tuned_for(found: Mapping[str, Tuned], *, key: str, content_id: str) -> Tuned
 def store(path: Path, tuned: Tuned) -> None:
     """Add or replace a finding; two processes at once both keep theirs. Raises `StepFailed` [write]."""
     with locked(path.with_suffix(".lock"), needed=False):
-        known = load(path) | {tuned.key: tuned}
-        entries = {key: to_plain(entry) for key, entry in sorted(known.items())}
-        atomic_write_text(path, json.dumps({"version": VERSION, "tuned": entries}, indent=1) + "\n", overwrite=True)
+        write(path, _NAME, VERSION, {**entries(path, _NAME, VERSION), tuned.key: to_plain(tuned)})

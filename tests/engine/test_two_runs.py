@@ -108,5 +108,5 @@ def test_a_program_that_uses_the_processors_too_marks_the_result(at_once):
     assert found["window"] == "test"
     assert found["unknown"] == []
     assert found["others"] > 0.3  # two loops and one test have a third each
-    assert 0 < found["own"] < 0.6
+    assert 0 < found["own"] < 0.75  # what a scheduler gives in 5 s is not exact
     assert any(reason.startswith("other programs used") for reason in found["reasons"])

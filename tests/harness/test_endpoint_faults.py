@@ -16,6 +16,7 @@ pytest.importorskip("uvloop")
 
 from little_servers import MODELS, STREAM, Script, chunk, end, event, good, plain, serving
 
+from orchestrator.harness.client import greeting
 from orchestrator.harness.client.asking import Asking, Target
 from orchestrator.harness.client.errors import EndpointError
 from orchestrator.harness.client.greeting import ABOUT
@@ -168,6 +169,26 @@ FAULTS = {
     ),
     "no HTTP": (lambda _: [b"SSH-2.0-OpenSSH\r\n", b""], "does not speak HTTP"),
     "hangs up": (lambda _: [b""], "closed the connection without an answer"),
+    "compressed": (
+        lambda _: [
+            STREAM.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"),
+            chunk(b"\x1f\x8b"),
+            b"0\r\n\r\n",
+        ],
+        "sends its answer compressed (gzip) though it was asked not to",
+    ),
+    "a redirect to nowhere": (
+        lambda _: [plain(302, b"", more="Location: http://[bad\r\n")],
+        "redirects (302), which is not followed",
+    ),
+    "a negative count": (
+        _answer(chunk(event("a")), chunk(end(-7)), b"0\r\n\r\n"),
+        "no JSON of OpenAI's interface",
+    ),
+    "nested for ever": (
+        _answer(chunk(b'data: {"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n\n"), b"0\r\n\r\n"),
+        "no JSON of OpenAI's interface",
+    ),
     "usage alone": (_answer(chunk(event("a")), chunk(b"data: [DONE]\n\n"), b"0\r\n\r\n"), "nor how many there are"),
 }
 
@@ -242,6 +263,55 @@ def test_a_wrong_key_is_refused_and_never_repeated():
             talk(url, key="sk-wrong")
         assert "sk-wrong" not in str(caught.value)
         assert talk(url, key="sk-right").error is None
+
+
+@pytest.mark.parametrize("before", [265, 295])
+def test_no_part_of_a_key_is_told_where_the_servers_words_are_cut(before):
+    def refused(_):
+        return [plain(400, {"error": {"message": f"{'x' * before} sk-0123456789-abcdefghij {'y' * 99}"}})]
+
+    with serving(Script(refused)) as url, pytest.raises(EndpointError) as caught:
+        talk(url, key="sk-0123456789-abcdefghij")
+    assert "answered 400: xxx" in str(caught.value)
+    assert "sk-0" not in str(caught.value)
+
+
+def test_nothing_is_to_be_compressed():
+    script = Script(good)
+    with serving(script) as url:
+        talk(url)
+    assert {asked.headers["accept-encoding"] for asked in script.asked} == {"identity"}
+
+
+def test_a_gateways_long_list_of_models_is_read():
+    many = [{"id": f"model-{number}", "object": "model"} for number in range(100_000)]
+    with serving(Script(good, models={"data": [*many, *MODELS["data"]]})) as url:
+        assert talk(url).error is None
+
+
+def test_a_list_without_end_is_told(monkeypatch):
+    monkeypatch.setattr(greeting, "LARGEST_DOCUMENT", 2**16)
+    models = {"data": [{"id": "m" * 2**16}]}
+    with serving(Script(good, models=models)) as url, pytest.raises(EndpointError, match="of more than 65536 bytes"):
+        talk(url)
+
+
+def test_a_list_nested_for_ever_is_none():
+    models = b'{"data": [{"id": "small", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]}"
+    with serving(Script(good, models=models)) as url, pytest.raises(EndpointError, match="no server of OpenAI's"):
+        talk(url)
+
+
+def test_an_empty_list_may_be_written_as_null():
+    """As programs in Go do."""
+
+    def nulls(asked):
+        usage = b'data: {"choices": null, "usage": {"completion_tokens": %d}}\n\n' % asked.body["max_tokens"]
+        return [*good(asked, numbers=False)[:-2], chunk(usage + b"data: [DONE]\n\n"), b"0\r\n\r\n"]
+
+    models = {"data": [{"id": "small", "aliases": None}]}
+    with serving(Script(nulls, models=models)) as url:
+        assert talk(url).replies[0].count == LIMIT
 
 
 def test_a_redirect_of_the_greeting_is_not_followed():

@@ -204,6 +204,19 @@ def test_what_others_wrote_commands_no_terminal(capsys):
     assert document == {"text": EVIL}
 
 
+def test_a_table_knows_its_own_marks_only(capsys, monkeypatch):
+    """A backslash before a bracket must not make a mark of what is none: of a link, of letters that nobody sees."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    evil = r"\[link=http://evil.example]good\[/] \\[conceal]bad"
+    Console().table(("run", "why"), [(evil, "[red]INVALID[/]"), ("[/]", "a\\[/]")])
+    shown = capsys.readouterr().out
+    assert evil in shown
+    assert "\x1b]8;" not in shown
+    assert "\x1b[31mINVALID\x1b[0m" in shown
+    assert "[/]" in shown
+
+
 def test_what_others_wrote_moves_no_line_of_progress(monkeypatch):
     from rich.progress import TextColumn
 

@@ -42,6 +42,11 @@ def test_the_data_set_is_the_benchmark_that_is_run():
         ({"endpoint": "http://there:8000/v1/chat/completions"}, "goes on to one call"),
         ({"endpoint": "https://there/v1/models/"}, "goes on to one call"),
         ({"endpoint": "http://there/v1?key=abc"}, "query"),
+        ({"endpoint": "http://there?"}, "query"),
+        ({"endpoint": "http://there/#"}, "fragment"),
+        ({"endpoint": "http://@there"}, "user, password"),
+        ({"endpoint": "http://there:8000\n"}, "no address of HTTP"),
+        ({"endpoint": " http://there"}, "no address of HTTP"),
         ({"roles": "server,client"}, "exclude each other"),
         ({"suite": "reference"}, "exclude each other"),
         ({"endpoint_key_file": "a", "endpoint_key_env": "B"}, "not both"),
@@ -67,6 +72,11 @@ def test_a_benchmark_that_asks_for_no_text_is_refused_before_anything_is_made(ca
         ("http://127.8.0.1", "host"),
         ("http://[::1]:8000", "host"),
         ("http://localhost:8000", "host"),
+        ("http://localhost.:8000", "host"),
+        ("http://0.0.0.0:8000", "host"),  # as servers print it
+        ("http://[::]:8000", "host"),
+        ("http://[::ffff:127.0.0.1]:8000", "host"),
+        ("http://[2001:db8::1]:8000", "bridge"),
         ("http://llm.example", "bridge"),
         ("http://10.0.0.7:8000", "bridge"),
         ("http://127.0.0.1.example", "bridge"),
@@ -90,6 +100,15 @@ def test_the_key_is_in_a_file_for_one_user_and_is_removed(tmp_path):
     assert not source.exists()
     assert not source.parent.exists()
     assert "sk-secret" not in settings + repr(request) + " ".join(request.to_argv())
+
+
+@pytest.mark.parametrize("name", ["endpoint_key_file", "endpoint_ca_file"])
+def test_a_file_that_is_a_pipe_holds_nothing_up(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    request = asked(**{name: str(tmp_path / "pipe")})
+    with pytest.raises(UsageError, match="no plain file") as caught, ready_endpoint(request, USER):
+        pass
+    assert caught.value.slug == "endpoint"
 
 
 def test_the_key_of_a_variable_stands_in_no_command_line(monkeypatch):

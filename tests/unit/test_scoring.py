@@ -164,3 +164,8 @@ def test_a_test_that_failed_is_not_counted(run_it):
         raise AssertionError("nothing is to be counted")
 
     assert run_it(lambda _results, _on_line: 1, never).error.slug == "harness-failed"
+
+
+def test_a_goal_stays_a_number_of_json_whatever_a_record_says():
+    goal = AccuracyGoal(metric="top1", unit="", reference=1e300, factor=1e300, max_factor=-1e300)
+    assert json.loads(json.dumps([goal.minimum, goal.maximum], allow_nan=False))

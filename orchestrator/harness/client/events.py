@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from ..pieces import Pieces
-from .errors import EndpointError, printable
+from .errors import UNDECODABLE, EndpointError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +23,13 @@ LONGEST_LINE = 2**20
 """Bytes; a token with its probability is some hundreds, and a first event may repeat the prompt's tokens."""
 LONGEST_TEXT = 2**22
 """Characters of an answer."""
+DEEPEST_MESSAGE = 8
+"""Levels of an error's document that are looked into."""
 
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 """What tokens are kept as."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class _Top(msgspec.Struct):
@@ -36,7 +39,7 @@ class _Top(msgspec.Struct):
 
 class _Entry(msgspec.Struct):
     id: Int32 | None = None
-    top_probs: list[_Top] = []
+    top_probs: list[_Top] | None = None
 
 
 class _Logprobs(msgspec.Struct):
@@ -57,14 +60,14 @@ class _Choice(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: Int32 | None = None
-    completion_tokens: Int32 | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
 
 
 class Event(msgspec.Struct):
     """One event of a streamed answer, as far as it is read."""
 
-    choices: list[_Choice] = []
+    choices: list[_Choice] | None = None  # (a gateway in Go writes an empty list as null)
     model: str | None = None
     usage: _Usage | None = None
     error: Any = None
@@ -127,7 +130,7 @@ class Answer:
             return
         try:
             event = _DECODER.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNDECODABLE as error:
             raise EndpointError(
                 f"an event of its answer is no JSON of OpenAI's interface: {error}; {_said(data)}"
             ) from error
@@ -138,7 +141,7 @@ class Answer:
             self.model = event.model
         if event.usage is not None:
             self._usage(event.usage)
-        for choice in event.choices:
+        for choice in event.choices or ():
             self._choice(choice)
 
     def _usage(self, usage: _Usage) -> None:
@@ -171,7 +174,7 @@ class Answer:
         elif choice.logprobs is not None and choice.logprobs.content:
             for entry in choice.logprobs.content:
                 if entry.id is not None:
-                    own = sum(len(each.bytes or ()) for each in entry.top_probs if each.id == entry.id)
+                    own = sum(len(each.bytes or ()) for each in entry.top_probs or () if each.id == entry.id)
                     pieces.add(entry.id, own, len(text.encode()))
         if len(pieces) > self._limit:
             raise EndpointError(f"it was asked for at most {self._limit} tokens and gives more")
@@ -215,19 +218,21 @@ def error_text(body: bytes) -> str:
     """What a server says went wrong: the message of OpenAI's error object, of FastAPI's, else its first words."""
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return _said(body)
     return printable(" ".join(_messages(document))) or _said(body)
 
 
-def _messages(document: object) -> Iterator[str]:
+def _messages(document: object, levels: int = DEEPEST_MESSAGE) -> Iterator[str]:
+    if not levels:
+        return
     if isinstance(document, dict):
         for key in ("error", "message", "detail", "msg"):
             if document.get(key):
-                yield from _messages(document[key])
+                yield from _messages(document[key], levels - 1)
                 return
     elif isinstance(document, list):
         for each in document[:3]:
-            yield from _messages(each)
+            yield from _messages(each, levels - 1)
     elif isinstance(document, str):
         yield document

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .dialects import Dialect, dialects
-from .errors import EndpointError, printable
-from .requests import Refused, Unreachable
+from .errors import UNDECODABLE, EndpointError, printable
+from .requests import LARGEST_DOCUMENT, Refused, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ class _Model(msgspec.Struct):
     id: str
     owned_by: str | None = None
     root: str | None = None
-    aliases: list[str] = []
+    aliases: list[str] | None = None
 
 
 class _Models(msgspec.Struct):
@@ -97,9 +97,11 @@ async def _ready(requests: Requests, server: Server, ready_s: float) -> tuple[in
 
 
 def _read_models(server: Server, about: About, model: str, body: bytes) -> None:
+    if len(body) >= LARGEST_DOCUMENT:
+        raise server.wrong(f"has a list of models of more than {LARGEST_DOCUMENT} bytes, which is not read")
     try:
         listed = msgspec.json.decode(body, type=_Models).data
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise server.wrong(
             "gives no list of models, so that it is no server of OpenAI's interface: "
             f"{printable(body[:300].decode(errors='replace'))}"
@@ -107,12 +109,12 @@ def _read_models(server: Server, about: About, model: str, body: bytes) -> None:
     about.models = [printable(each.id, 200) for each in listed]
     if not listed:  # `transformers serve` lists what its cache holds, and loads what it is asked for
         return
-    found = next((each for each in listed if model in {each.id, *each.aliases}), None)
+    found = next((each for each in listed if model in {each.id, *(each.aliases or ())}), None)
     if found is None:
         known = ", ".join(about.models[:10]) or "none"
         raise server.wrong(f"has no model `{printable(model, 200)}`; it has: {known}")
     about.owner = printable(found.owned_by or "", 100)
-    about.names = [found.id, *found.aliases, *([found.root] if found.root else [])]
+    about.names = [found.id, *(found.aliases or ()), *([found.root] if found.root else [])]
 
 
 def is_model(asked: str, names: Sequence[str], answered: str) -> bool:
@@ -166,7 +168,7 @@ async def reads_alike(requests: Requests, server: Server, model: str, tokens: Se
         return False
     try:
         found = msgspec.json.decode(answered)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return False
     return isinstance(found, dict) and text in {found.get("content"), found.get("prompt")}
 

@@ -23,8 +23,8 @@ KEEP_S = 2.0
 """An idle connection is used again for so long: servers close theirs after five seconds (uvicorn, cpp-httplib)."""
 LARGEST_ERROR = 4096
 """Bytes that are read of what comes in place of an answer."""
-LARGEST_DOCUMENT = 2**20
-"""Bytes of what a server says of itself; a list of models with their cards can be long."""
+LARGEST_DOCUMENT = 2**24
+"""Bytes of what a server says of itself; a gateway's list of models with their cards can be long."""
 _ASK = aiohttp.ClientTimeout(total=10.0)
 READ = 2**17
 RETRIES = 3
@@ -32,7 +32,8 @@ RETRIES = 3
 STREAM, JSON = "text/event-stream", "application/json"
 _VERSIONED = re.compile(r".*(/v[0-9][0-9a-z]*(?:/.*)?)\Z")
 """The path of an address that names a version, the last one, and what follows it."""
-HEADERS = {"Content-Type": JSON, "Accept": STREAM, "User-Agent": "mlorch"}
+HEADERS = {"Content-Type": JSON, "Accept": STREAM, "Accept-Encoding": "identity", "User-Agent": "mlorch"}
+"""Nothing is to be compressed: a packed stream holds tokens back, and to unpack it would be the client's time."""
 
 
 @dataclass(eq=False)
@@ -118,6 +119,7 @@ class Requests:
         async with response:
             if response.status != 200 or not response.content_type == STREAM:
                 raise await refusal(server, response)
+            require_plain(server, response)
             read, feed = response.content.readany, answer.feed
             while data := await read():
                 under.heard = server.heard = time.monotonic()
@@ -135,6 +137,7 @@ class Requests:
             async with self._session.request(method, url, data=post, allow_redirects=False, timeout=_ASK) as response:
                 if 300 <= response.status < 400 or response.status in {401, 403, 407}:
                     raise await refusal(server, response)
+                require_plain(server, response)
                 body = await _read(response, LARGEST_DOCUMENT)
                 if self._key is not None:  # some repeat what they were sent
                     body = body.replace(self._key.encode(), b"***")
@@ -195,7 +198,7 @@ async def refusal(server: Server, response: aiohttp.ClientResponse) -> EndpointE
     body = await response.content.read(LARGEST_ERROR)
     said = error_text(body)
     if 300 <= status < 400:
-        to = urlsplit(response.headers.get("Location", "")).netloc
+        to = _host_in(response.headers.get("Location", ""))
         where = f" to {printable(to, 100)}" if to else ""
         return server.wrong(f"redirects{where} ({status}), which is not followed: give the address that answers itself")
     if status in {401, 403}:
@@ -211,6 +214,24 @@ async def refusal(server: Server, response: aiohttp.ClientResponse) -> EndpointE
             status,
         )
     return Refused(f"{server.url} answered {status}: {said}", status)
+
+
+def require_plain(server: Server, response: aiohttp.ClientResponse) -> None:
+    """Raise `EndpointError` for a body that was compressed although nobody asked for that."""
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in {"", "identity"}:
+        raise server.wrong(
+            f"sends its answer compressed ({printable(coding, 40)}) though it was asked not to: "
+            "turn that off, there or in the proxy before it"
+        )
+
+
+def _host_in(location: str) -> str:
+    """The host of an address that a server wrote; empty where it is no address."""
+    try:
+        return urlsplit(location).netloc
+    except ValueError:
+        return ""
 
 
 def redacted(error: EndpointError, key: str | None) -> EndpointError:
@@ -237,14 +258,3 @@ class Refused(EndpointError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
-
-
-def checked_url(url: str) -> str:
-    """``url`` where it is a plain address of HTTP; raises `ValueError`."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{printable(url)!r} is no address of HTTP")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("an endpoint's address has no user, password, query or fragment")
-    _ = parts.port  # raises `ValueError` itself
-    return url

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from orchestrator.definitions.given_files import read_given
 from orchestrator.errors import UsageError
 from orchestrator.facts.endpoints import Endpoint
 from orchestrator.host.scratch import secret_folder
@@ -73,9 +74,10 @@ def _check_url(url: str) -> None:
         _ = parts.port
     except ValueError as error:
         raise UsageError(f"the endpoint is no address: {error}", hint=hint, slug="endpoint") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    # (blanks and line ends are dropped before the parts are cut: the parts would be another address than the whole)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable() or " " in url:
         raise UsageError("the endpoint is no address of HTTP", hint=hint, slug="endpoint")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or "?" in url or "#" in url:  # empty ones too: paths are put behind the address
         raise UsageError("the endpoint's address has a user, password, query or fragment", hint=hint, slug="endpoint")
     for call in _CALLS:
         if parts.path.rstrip("/").endswith(call):
@@ -152,10 +154,11 @@ def _authorities(request: RunRequest) -> bytes:
 
 def _read(path: Path, most: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise _refused(f"{path} cannot be read: {error.strerror}", "name another file") from error
+        data = read_given(path, most + 1)
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        hint = "name another file, or give a key as a variable (--endpoint-key-env)"
+        raise _refused(f"{path} cannot be read: {why}", hint) from error
     if len(data) > most:
         raise _refused(f"{path} is larger than {most} bytes", "name the file itself")
     return data

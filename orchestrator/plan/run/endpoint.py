@@ -17,14 +17,20 @@ if TYPE_CHECKING:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address is this host's own, which nothing but its own network namespace reaches."""
-    host = urlsplit(url).hostname or ""
+    """Whether an address is this host's own, which nothing but its own network namespace reaches.
+
+    So is the address of no host (``0.0.0.0``, ``::``): servers print it as where they listen, people copy it, and
+    who connects to it is connected to its own host.
+    """
+    host = (urlsplit(url).hostname or "").removesuffix(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    plain = getattr(address, "ipv4_mapped", None) or address
+    return bool(plain.is_loopback or plain.is_unspecified)
 
 
 def network(endpoint: Endpoint) -> str:
