@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "processes: a unit test that starts programs, such as git, on purpose")
     config.addinivalue_line("markers", "sockets: a unit test that opens connections, to itself, on purpose")
+    sys.unraisablehook = lambda _: None  # what a finalizer raises, some time after the test that it is of
     for number in (signal.SIGINT, signal.SIGHUP):  # `nohup make test &` has them ignored, in every child too
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
