@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from orchestrator.console import Console
     from orchestrator.engines.printers import Printer
-    from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.pull_policy import PullPolicy
@@ -181,7 +180,7 @@ def _notes(steps: Sequence[RunStep], show: Printer) -> Iterator[str]:
     """What those lines do not show, or do otherwise than a run."""
     for step in steps:
         yield from show.notes(step.container)
-        yield from _missing(step.container)
+        yield from _missing(step)
     for step in steps:
         yield from (f"beyond the run contract: {text}" for text in step.deviations)
     if any(step.roles is not None and step.roles.restart == "run" for step in steps):
@@ -213,14 +212,13 @@ def prepared(step: RunStep) -> str:
     return line
 
 
-def _missing(spec: ContainerSpec) -> Iterator[str]:
+def _missing(step: RunStep) -> Iterator[str]:
     """What a reader of those lines has to get first."""
-    kinds = {"/models/": "model", "/data/": "dataset"}
+    contents = step.contents
     missing = [
-        f"{kind}/{mount.target.removeprefix(top)}"
-        for mount in spec.mounts
-        for top, kind in kinds.items()
-        if mount.target.startswith(top) and not Path(mount.source).exists()
+        contents[mount.target].replace(":", "/", 1)
+        for mount in step.container.mounts
+        if mount.target in contents and not Path(mount.source).exists()
     ]
     if missing:
         yield f"models or data are not here yet: `mlorch assets get {' '.join(missing)}`"

@@ -117,6 +117,14 @@ class RunStep:
         return (*beside, self.container, *after)
 
     @property
+    def contents(self) -> dict[str, str]:
+        """What its containers have where (``model:NAME``, ``dataset:NAME``), by the path inside."""
+        return {
+            f"/models/{self.model.name}": f"model:{self.model.name}",
+            f"/data/{self.dataset.name}": f"dataset:{self.dataset.name}",
+        }
+
+    @property
     def beside(self) -> tuple[ContainerSpec, ...]:
         """Those that run beside its client, until they are stopped."""
         if self.roles is None:

@@ -17,10 +17,9 @@ from orchestrator.facts.codec import to_plain
 from orchestrator.facts.measured import Ceiling
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.clock import moment
-from orchestrator.host.file_lock import locked
 from orchestrator.host.files import atomic_write_text
 from orchestrator.results.measure import CEILING, ceiling_of
-from orchestrator.runs.system_file import entries, readable, write
+from orchestrator.runs.system_file import entries, put, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,12 +62,7 @@ class Ceilings:
         if not key or found is None or not found.unix_ns:
             return
         with contextlib.suppress(OSError, MlorchError):
-            self._add(key, found)
-
-    def _add(self, key: str, found: Ceiling) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(self.path.with_suffix(".lock"), needed=False):
-            write(self.path, _NAME, VERSION, {**entries(self.path, _NAME, VERSION), key: to_plain(found)})
+            put(self.path, _NAME, VERSION, key, found)
 
     def _load(self) -> Mapping[str, Ceiling]:
         return readable(Ceiling, entries(self.path, _NAME, VERSION))

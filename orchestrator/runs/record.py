@@ -187,10 +187,7 @@ def _is_number(value: object) -> bool:
 
 def container_run(spec: ContainerSpec, step: RunStep, secrets: tuple[str, ...]) -> ContainerRun:
     """The container as the record keeps it: no host path of an asset, no secret."""
-    contents = {
-        f"/models/{step.model.name}": f"model:{step.model.name}",
-        f"/data/{step.dataset.name}": f"dataset:{step.dataset.name}",
-    }
+    contents = step.contents
     mounts = tuple(
         MountFact(
             target=mount.target,

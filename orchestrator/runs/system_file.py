@@ -10,8 +10,9 @@ import json
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.definitions.given_files import read_given
-from orchestrator.facts.codec import CodecError, from_plain
+from orchestrator.facts.codec import CodecError, from_plain, to_plain
 from orchestrator.facts.strict_json import strict_json
+from orchestrator.host.file_lock import locked
 from orchestrator.host.files import atomic_write_text
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def readable(kind: type[T], found: Mapping[str, object]) -> dict[str, T]:
     return read
 
 
-def write(path: Path, name: str, version: int, found: Mapping[str, object]) -> None:
-    """Replace the file. Raises `WriteFailed`."""
-    document = {"version": version, name: {key: found[key] for key in sorted(found)}}
-    atomic_write_text(path, json.dumps(document, indent=1) + "\n", overwrite=True)
+def put(path: Path, name: str, version: int, key: str, value: object) -> None:
+    """Add or replace the entry ``key``; two processes at once both keep theirs. Raises `WriteFailed`."""
+    with locked(path.with_suffix(".lock"), needed=False):
+        found = {**entries(path, name, version), key: to_plain(value)}
+        document = {"version": version, name: dict(sorted(found.items()))}
+        atomic_write_text(path, json.dumps(document, indent=1) + "\n", overwrite=True)

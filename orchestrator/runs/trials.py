@@ -54,13 +54,11 @@ def trials_file(home: Path, system_id: str) -> Path:
 def load(path: Path) -> list[Trial]:
     """All trials in the order in which they ended; a line that is none (a kill cut it off) is stepped over."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").split(
-            "\n"
-        )  # (strings may hold what `splitlines` takes for an end)
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     found = []
-    for line in lines:
+    for line in text.split("\n"):  # strings may hold what `splitlines` takes for an end
         try:
             trial = from_plain(Trial, strict_json(line))
         except (ValueError, CodecError):

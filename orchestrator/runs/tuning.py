@@ -12,9 +12,7 @@ from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotati
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.codec import to_plain
-from orchestrator.host.file_lock import locked
-from orchestrator.runs.system_file import entries, readable, write
+from orchestrator.runs.system_file import entries, put, readable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,5 +76,4 @@ def tuned_for(found: Mapping[str, Tuned], *, key: str, content_id: str) -> Tuned
 
 def store(path: Path, tuned: Tuned) -> None:
     """Add or replace a finding; two processes at once both keep theirs. Raises `StepFailed` [write]."""
-    with locked(path.with_suffix(".lock"), needed=False):
-        write(path, _NAME, VERSION, {**entries(path, _NAME, VERSION), tuned.key: to_plain(tuned)})
+    put(path, _NAME, VERSION, tuned.key, tuned)

@@ -108,10 +108,10 @@ class Catalog:
         if kind == "benchmark" and ("target", name) in self.by_key:
             hint = f"`{name}` is a target: write `--target {name}`; {hint}"
         if kind == "benchmark" and self._is_of_a_round(name):
-            measuring = self._measuring(name)
-            hint = f"`{name}` is a model of MLPerf that no recipe measures: see `mlorch benchmarks list`; {hint}"
-            if measuring:
+            if measuring := self._measuring(name):
                 hint = f"`{name}` is MLPerf's name of a model, and `{measuring}` the benchmark that measures it"
+            else:
+                hint = f"`{name}` is a model of MLPerf that no recipe measures: see `mlorch benchmarks list`; {hint}"
         raise UsageError(f"there is no {kind} `{name}`", hint=hint, slug=f"unknown-{kind}")
 
     def _is_of_a_round(self, name: str) -> bool:
