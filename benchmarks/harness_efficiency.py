@@ -76,7 +76,7 @@ def base_job(settings: dict) -> dict:
         "provider": (settings["providers"] or [""])[0],
         "model": settings["model"]["path"],
         "inputs": [each | {"path": arrays[each["array"]]} for each in settings["model"]["inputs"]],
-        "lengths": arrays.get("lengths") if varies(settings) else None,
+        "lengths": arrays.get("lengths") if varies(settings) or joined(settings) else None,
         "limit": (settings.get("generation") or {}).get("limit"),
         "same": settings["task"] == "image-classification",
         "cpus": settings["execution"]["cpus"],
@@ -86,6 +86,11 @@ def base_job(settings: dict) -> dict:
 
 def varies(settings: dict) -> bool:
     return any(each["varies"] for each in settings["model"]["inputs"])
+
+
+def joined(settings: dict) -> bool:
+    """Whether a sample is several rows: none is padded, so that a loop over the data in turn does the same work."""
+    return any(each.get("joined") for each in settings["model"]["inputs"])
 
 
 def on_card(settings: dict) -> bool:
@@ -119,7 +124,7 @@ def card_layouts(settings: dict) -> list[list[dict]]:
 def tried_batches(settings: dict) -> tuple[int, ...]:
     if settings["scenario"] == "SingleStream":
         return BATCHES[:1]
-    return BATCHES + (LARGE_BATCHES if settings["task"] == "recommendation" else ())
+    return BATCHES + (LARGE_BATCHES if settings["task"] == "recommendation" and not joined(settings) else ())
 
 
 def _row(split: tuple[int, int], batches: tuple[int, ...], **more: object) -> list[dict]:

@@ -173,13 +173,21 @@ class Data:
         self._arrays = [np.load(each["path"], mmap_mode="r") for each in job["inputs"]]
         self._inputs = job["inputs"]
         self._lengths = None if job.get("lengths") is None else np.load(job["lengths"]).astype(np.int64)
+        self._joined = any(each.get("joined") for each in job["inputs"])
 
     def __len__(self) -> int:
-        return len(self._arrays[0])
+        return len(self._lengths if self._joined else self._arrays[0])
+
+    def samples(self, batch: list[np.ndarray]) -> float:
+        """How many samples a batch has; where each is several rows, as many as such rows are on average."""
+        return len(batch[0]) / float(self._lengths.mean()) if self._joined else len(batch[0])
 
     def batch(self, indexes: np.ndarray) -> list[np.ndarray]:
-        """Samples in memory, as long as the longest of them."""
-        longest = None if self._lengths is None else int(self._lengths[indexes].max())
+        """Samples in memory, as long as the longest of them, or the rows of all of them."""
+        if self._joined:
+            ends = self._lengths.cumsum()
+            indexes = np.concatenate([np.arange(ends[at] - self._lengths[at], ends[at]) for at in indexes])
+        longest = None if self._lengths is None or self._joined else int(self._lengths[indexes].max())
         found = []
         for given, array in zip(self._inputs, self._arrays, strict=True):
             rows = array[indexes, :longest] if given["varies"] else array[indexes]
@@ -213,7 +221,7 @@ def loop(job: dict) -> dict:
         batches = data.in_turn(job["batch"], same=job["same"])
     largest = max(batches, key=lambda batch: batch[0].size)
     places = itertools.count()  # next() is one step under the interpreter's lock
-    done, spans = [0] * job["instances"], [0.0] * job["instances"]
+    done, spans = [0.0] * job["instances"], [0.0] * job["instances"]
     calls, barrier = [0] * job["instances"], threading.Barrier(job["instances"])
 
     def work(at: int) -> None:
@@ -225,7 +233,7 @@ def loop(job: dict) -> dict:
         start = time.perf_counter()
         for place in places_of(places, len(batches), None if once else start + job["seconds"]):
             call(batches[place])
-            done[at] += len(batches[place][0])
+            done[at] += data.samples(batches[place])
             calls[at] += 1
         spans[at] = time.perf_counter() - start
 

@@ -149,11 +149,10 @@ def _leave(error: BaseException, report: Report) -> None:
 
 def _run(settings: Settings, report: Report) -> None:
     phase("load")
-    from . import loadgen, rate_search, tasks
-    from .samples import Samples
+    from . import joined, loadgen, rate_search, tasks
 
     report.stamp("imported")
-    samples, task = Samples(settings), tasks.create(settings)
+    samples, task = joined.create(settings), tasks.create(settings)
     samples.load(range(settings.dataset.performance_samples))
     model = _model(settings, samples, task)
     report.backend = model.describe()
@@ -207,6 +206,7 @@ def _search_rate(settings: Settings, chosen: Effective, model: Model, report: Re
 
     guess = chosen.values["target_qps"]
     found = rate_search.search(guess * rate_search.FIRST, attempt, lambda: seconds - (time.monotonic() - began))
+    rate_search.confirm(found, attempt, min(rate_search.CONFIRM_SECONDS, settings.loadgen.min_duration_ms / 1000))
     if found.rate is None:
         chosen.put("target_qps", round(found.careful(guess), 2), "calibrated")
     else:

@@ -39,6 +39,10 @@ STEP = 1.35
 DOWN = 1.6
 MARGIN = 0.92
 """Of the highest rate that a try kept up with: a test is longer than a try, and its load never the mean."""
+CONFIRM_SECONDS = 3.0
+"""The rate that was found is tried for longer once more, and a lower one where the server did not keep up."""
+CONFIRMATIONS = 2
+LOWER = 0.85
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,12 @@ class Found:
     tries: list[Try] = field(default_factory=list)
     best: float | None = None
     ended: str = ""
+    margin: float = MARGIN
 
     @property
     def rate(self) -> float | None:
         """What the test is driven with."""
-        return None if self.best is None else self.best * MARGIN
+        return None if self.best is None else self.best * self.margin
 
     def careful(self, guess: float) -> float:
         """``guess``, or less where every try was bad: a share of what the server answered then."""
@@ -81,7 +86,7 @@ class Found:
     def document(self) -> dict[str, object]:
         """For harness.json."""
         tries = [{**asdict(one), "saturated": one.saturated} for one in self.tries]
-        return {"tries": tries, "best": self.best, "margin": MARGIN, "ended": self.ended}
+        return {"tries": tries, "best": self.best, "margin": round(self.margin, 3), "ended": self.ended}
 
 
 def wanted(settings: Settings) -> bool:
@@ -119,6 +124,22 @@ def search(start: float, attempt: Callable[[float, float], Try], left: Callable[
         else:
             high = min(high, rate)
         rate = _next(tried, low, high)
+
+
+def confirm(found: Found, attempt: Callable[[float, float], Try], seconds: float) -> None:
+    """Longer tries at the rate that the test would have, lower ones while the server does not keep up.
+
+    ``seconds``: how long one lasts. Each is one more of the tries that ``found`` has; its margin grows with each that
+    is not good.
+    """
+    for _ in range(CONFIRMATIONS):
+        if found.rate is None or found.rate * seconds < LEAST_QUERIES:
+            return
+        tried = attempt(found.rate, seconds)
+        found.tries.append(tried)
+        if tried.good:
+            return
+        found.margin *= LOWER
 
 
 def _tried(rate: float, attempt: Callable[[float, float], Try], left: Callable[[], float], found: Found) -> Try:

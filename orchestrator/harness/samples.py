@@ -27,7 +27,7 @@ class Samples:
     def __init__(self, settings: Settings) -> None:
         """Open the arrays; raises `ValueError` when they are not as the settings say."""
         data = settings.dataset
-        self._columns = [_Column(each, opened(settings, each.array)) for each in settings.model.inputs]
+        self._columns = [Column(each, opened(settings, each.array)) for each in settings.model.inputs]
         self.lengths: npt.NDArray[np.int64] | None = None
         """The length of each sample, where inputs vary."""
         if any(each.varies for each in settings.model.inputs):
@@ -83,7 +83,7 @@ class Samples:
         return rows  # type: ignore[no-any-return]
 
 
-class _Column:
+class Column:
     """One input of the model: its array of the dataset, and what is loaded of it."""
 
     def __init__(self, given: Input, stored: Array) -> None:
@@ -112,8 +112,8 @@ class _Column:
         else:
             np.multiply(stored, self._dtype.type(self._scale), out=out, casting="unsafe")
 
-    def buffer(self, batch: int) -> Array:
-        return self._rows(0 if self._varies else batch)
+    def buffer(self, rows: int) -> Array:
+        return self._rows(0 if self._varies else rows)
 
     def taken(self, rows: slice | Array, longest: int | None, room: Array) -> Array:
         if self._varies:
@@ -124,11 +124,19 @@ class _Column:
         gathered: Array = self._loaded.take(rows, axis=0, out=room[: len(rows)], mode="clip")  # type: ignore[call-overload]  # integers
         return gathered
 
+    def joined(self, pieces: Sequence[slice], room: Array) -> Array:
+        """Pieces one after the other: a view of one, several in ``room``."""
+        parts = [self._loaded[piece] for piece in pieces]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts, out=room[: sum(map(len, parts))])
 
-def opened(settings: Settings, name: str) -> Array:
-    """An array of the data set; raises `ValueError` where it has not a row for each sample."""
-    data = settings.dataset
-    found: Array = np.load(data.arrays[name], mmap_mode="r", allow_pickle=False)
-    if len(found) != data.samples:
-        raise ValueError(f"dataset.arrays.{name} hold {len(found)} samples, the settings say {data.samples}")
+
+def opened(settings: Settings, name: str, rows: int | None = None) -> Array:
+    """An array of the data set; raises `ValueError` where it has not so many rows (None: one for each sample)."""
+    found: Array = np.load(settings.dataset.arrays[name], mmap_mode="r", allow_pickle=False)
+    wanted = settings.dataset.samples if rows is None else rows
+    if len(found) != wanted:
+        what = "samples" if rows is None else "rows"
+        raise ValueError(f"dataset.arrays.{name} hold {len(found)} {what}, the settings say {wanted}")
     return found

@@ -25,6 +25,8 @@ class Input:
     """An input of the model, from an array of the dataset whose values are multiplied by ``scale`` on loading.
 
     Where it ``varies``, the array's second axis is padded, and the array ``lengths`` says how long each sample is.
+    Where it is ``joined``, ``lengths`` says how many rows of the array each sample is, one after the other; a batch is
+    the rows of its samples.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Input:
     dtype: Literal["float32", "uint8", "int16", "int32", "int64"]
     scale: float
     varies: bool
+    joined: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,16 @@ class Model:
     path: str
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
+
+    @property
+    def joined(self) -> bool:
+        """Whether samples are several rows each."""
+        return any(each.joined for each in self.inputs)
+
+    @property
+    def one_shape(self) -> bool:
+        """Whether as many samples always make arrays of one shape."""
+        return not any(each.varies or each.joined for each in self.inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,12 +286,14 @@ def _check_positive(settings: Settings) -> None:
 
 def _check_arrays(settings: Settings) -> None:
     inputs = settings.model.inputs
-    wanted = [each.array for each in inputs] + ["lengths" for each in inputs if each.varies]
+    wanted = [each.array for each in inputs] + ["lengths" for each in inputs if each.varies or each.joined]
     for name in wanted:
         if name not in settings.dataset.arrays:
             raise SettingsError(f"dataset.arrays.{name}: missing, and model.inputs need it")
     if not inputs or not settings.model.outputs:
         raise SettingsError("model: an input and an output at least were expected")
+    if any(each.joined for each in inputs) and not all(each.joined and not each.varies for each in inputs):
+        raise SettingsError("model.inputs: either all are `joined`, and none varies, or none is")
 
 
 def _check_endpoint(endpoint: Endpoint, execution: Execution) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from .instances import pin
 from .latencies import Latencies
 from .scenarios import SCENARIOS
+from .tasks import Packed
 from .work import Team
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ class ResponsePool(Tally):
 
     def complete(self, slot: int, ids: list[int], answers: Answers) -> None:
         """One call into LoadGen for a batch; it copies the answers before it returns."""
-        if isinstance(answers, list):
+        if isinstance(answers, Packed):
+            self._point_into(slot, answers)
+        elif isinstance(answers, list):
             self._point_at(slot, answers)
         else:
             self._answers[slot][: len(ids)] = answers
@@ -117,6 +120,12 @@ class ResponsePool(Tally):
         """The responses of a slot hold these answers; `answers` outlives the call that sends them."""
         for response, data in zip(self._responses[slot], answers, strict=False):
             response.data, response.size = address(data), len(data)
+
+    def _point_into(self, slot: int, answers: Packed) -> None:
+        """The same for answers that lie in one array."""
+        base = answers.data.ctypes.data
+        for response, (start, size) in zip(self._responses[slot], answers.spans, strict=False):
+            response.data, response.size = base + start, size
 
     def _send(self, slot: int, ids: list[int]) -> None:
         responses = self._responses[slot][: len(ids)]

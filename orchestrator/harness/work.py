@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .instances import pin
+from .tasks import Packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from .backends import Array
     from .instances import Instances, Layout
     from .samples import Samples
     from .tasks import Answers, Task
@@ -41,7 +43,7 @@ class Work:
 
         return run
 
-    def room(self, count: int) -> Answers:
+    def room(self, count: int) -> Array | list[bytes]:
         """Room for the answers to ``count`` samples."""
         return [b""] * count if self.task.answer is None else np.empty(count, self.task.answer)
 
@@ -49,7 +51,7 @@ class Work:
 class _Query:
     """A query under way; whoever is free takes the next part of ``batch`` samples."""
 
-    def __init__(self, indexes: Sequence[int], batch: int, room: Answers) -> None:
+    def __init__(self, indexes: Sequence[int], batch: int, room: Array | list[bytes]) -> None:
         self.indexes, self._batch = indexes, batch
         self.answers = room
         self.count = -(-len(indexes) // batch)
@@ -64,7 +66,8 @@ class _Query:
             yield slice(start, start + self._batch)
 
     def work(self, run: Run, part: slice) -> None:
-        self.answers[part] = run(self.indexes[part])
+        found = run(self.indexes[part])
+        self.answers[part] = list(found) if isinstance(found, Packed) else found
 
 
 class Team:

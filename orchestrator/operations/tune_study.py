@@ -232,10 +232,10 @@ class Study:
         """
         choices: dict[str, Any] = {"target_qps": None, **self._choices(best.parameters)}
         outcome = self.prepared.run(self.planned, self.cell, **choices)
-        for _ in range(CONFIRMATIONS - 1):
+        for already in range(CONFIRMATIONS - 1):
             if outcome.record.valid:
                 break
-            choices |= next_settings(outcome)
+            choices |= next_settings(outcome, already)
             outcome = self.prepared.run(self.planned, self.cell, **choices)
         return outcome
 

@@ -198,6 +198,17 @@ def test_a_loop_over_samples_that_vary_has_batches_of_like_length(bench, tmp_pat
     assert data.by_length(np.array([2]), 2)[0][0].tolist() == [[6, 7]]
 
 
+def test_a_loop_over_joined_samples_has_all_their_rows_and_counts_samples_by_them(bench, tmp_path):
+    loops = bench("harness_loops")
+    np.save(tmp_path / "users.npy", np.arange(10))
+    np.save(tmp_path / "lengths.npy", np.array([2, 1, 4, 3]))
+    given = {"path": str(tmp_path / "users.npy"), "dtype": "int64", "scale": 1.0, "varies": False, "joined": True}
+    data = loops.Data({"inputs": [given], "lengths": str(tmp_path / "lengths.npy")})
+    assert len(data) == 4
+    assert data.batch(np.array([3, 1]))[0].tolist() == [7, 8, 9, 2]
+    assert sum(map(data.samples, data.in_turn(2, same=False))) == pytest.approx(4)
+
+
 def test_each_batch_is_answered_once_or_all_of_them_until_the_time_is_over(bench):
     loops = bench("harness_loops")
     assert list(loops.places_of(iter(range(100)), 3, None)) == [0, 1, 2]

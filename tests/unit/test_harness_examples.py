@@ -26,7 +26,7 @@ def settings_with(folder, task, *, show=True, **arrays):
     return SimpleNamespace(
         task=task,
         dataset=SimpleNamespace(arrays=paths, samples=samples, show=show),
-        model=SimpleNamespace(inputs=[SimpleNamespace(array="inputs")]),
+        model=SimpleNamespace(inputs=[SimpleNamespace(array="inputs")], joined=False),
     )
 
 

@@ -26,7 +26,8 @@ def settings_with(folder, **arrays):
     """Settings as far as a metric reads them: the paths of arrays."""
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values)
-    return SimpleNamespace(dataset=SimpleNamespace(arrays={name: f"{folder}/{name}.npy" for name in arrays}))
+    dataset = SimpleNamespace(arrays={name: f"{folder}/{name}.npy" for name in arrays})
+    return SimpleNamespace(dataset=dataset, model=SimpleNamespace(joined=False))
 
 
 def logged(rows) -> list[bytes]:

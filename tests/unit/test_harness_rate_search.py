@@ -6,7 +6,17 @@ import random
 
 import pytest
 
-from orchestrator.harness.rate_search import LONGEST_TRY, MARGIN, SEARCH_SECONDS, Try, search, seconds_for
+from orchestrator.harness.rate_search import (
+    LONGEST_TRY,
+    LOWER,
+    MARGIN,
+    SEARCH_SECONDS,
+    Found,
+    Try,
+    confirm,
+    search,
+    seconds_for,
+)
 from orchestrator.runs.record import harness_search
 
 
@@ -33,6 +43,33 @@ def test_a_bare_run_reaches_most_of_what_the_machine_can(start):
     assert found.rate is not None
     assert 0.85 * 1000 <= found.rate <= 1000
     assert machine.spent <= SEARCH_SECONDS
+
+
+def test_the_rate_is_tried_for_longer_and_lowered_where_the_server_does_not_keep_up():
+    found = Found(tries=[Try(1000.0, 1000.0, in_time=True)], best=1000.0)
+    seen: list[tuple[float, float]] = []
+
+    def attempt(rate: float, seconds: float) -> Try:
+        seen.append((rate, seconds))
+        return Try(rate, rate, in_time=next(able))
+
+    able = iter([True])
+    confirm(found, attempt, 3.0)
+    assert found.rate == MARGIN * 1000, "the first one was good"
+    able = iter([False, True])
+    confirm(found, attempt, 3.0)
+    assert found.rate == pytest.approx(MARGIN * LOWER * 1000)
+    assert seen == [(920.0, 3.0), (920.0, 3.0), (pytest.approx(782.0), 3.0)]
+    assert len(found.tries) == 4
+    told = harness_search({"search": found.document()})
+    assert told is not None
+    assert told.margin == pytest.approx(MARGIN * LOWER, abs=0.001)
+
+
+@pytest.mark.parametrize("found", [Found(), Found(best=30.0)])
+def test_nothing_is_confirmed_where_a_try_would_say_nothing(found):
+    confirm(found, lambda *_: pytest.fail("tried"), 3.0)
+    assert not found.tries
 
 
 @pytest.mark.parametrize("seed", range(20))

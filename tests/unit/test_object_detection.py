@@ -54,9 +54,9 @@ def test_a_picture_is_answered_with_its_own_rows_the_best_first(task):
 
 
 def test_a_picture_without_a_box_is_answered_with_no_bytes(task):
-    answers = task.answers(output((1, TRUE_BOX, 0.5, 3)), [5, 6, 7])
+    answers = list(task.answers(output((1, TRUE_BOX, 0.5, 3)), [5, 6, 7]))
     assert [len(answer) for answer in answers] == [0, ROW.itemsize, 0]
-    assert task.answers(output(), [5, 6]) == [b"", b""]
+    assert list(task.answers(output(), [5, 6])) == [b"", b""]
 
 
 def test_no_more_than_the_best_boxes_are_answered(task):

@@ -168,3 +168,6 @@ def test_a_searched_rate_that_was_invalid_gives_way_by_less_than_a_guess():
     machine = Machine(700, source="searched")
     assert outcomes(machine) == [False, True]
     assert machine.rates == [800.0, 640.0]
+    machine = Machine(400, source="searched")
+    assert outcomes(machine) == [False, False, True]
+    assert machine.rates == [800.0, 640.0, 384.0]

@@ -159,7 +159,7 @@ def _tensors(catalog: Catalog, entry: AnyEntry, benchmark: Benchmark) -> Iterato
         return
     arrays = dataset.definition.all_arrays
     wanted = {each.array for each in benchmark.tensors}
-    wanted |= {"lengths" for each in benchmark.tensors if each.varies}
+    wanted |= {"lengths" for each in benchmark.tensors if each.varies or each.joined}
     task = TASKS.get(benchmark.task)
     wanted |= set(task.arrays) if task is not None else set()
     for key in sorted(wanted - arrays.keys()):

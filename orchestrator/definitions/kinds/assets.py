@@ -186,7 +186,8 @@ class Dataset(Asset):
     inputs: RelativePath | None = None
     labels: RelativePath | None = None
     arrays: dict[Identifier, RelativePath] = Field(default_factory=dict)
-    """Further arrays by name, for models of several inputs; `lengths` says how long each sample of a padded one is."""
+    """Further arrays by name, for models of several inputs; `lengths` says how long each sample of a padded one is, or
+    how many rows it has of arrays whose rows are joined."""
     label_names: tuple[str, ...] = ()
     """What the labels 0, 1, … are called, for people."""
     show_samples: bool | None = None

@@ -24,6 +24,9 @@ class Tensor(Strict):
     """The dataset's array that it is given; that of `inputs` where none is named."""
     varies: bool = False
     """Whether samples differ in length: the array is padded, and a batch is as long as its longest sample."""
+    joined: bool = False
+    """Whether a sample is several rows of the array, one after the other, and a batch the rows of its samples: what
+    MLPerf's DLRM is asked are 100 to 700 pairs of a user and an item."""
 
 
 class AccuracyGoal(Strict):

@@ -50,7 +50,7 @@ class OnnxBackend:
         check_names("output", self._outputs, [node.name for node in session.get_outputs()])
         self._session = session
         self._tuned: int | None = None
-        self._lanes = self._recording() if self._providers[0] == CUDA else None
+        self._lanes = self._recording() if self._providers[0] == CUDA and settings.model.one_shape else None
 
     def tune(self, batch: int) -> bool:
         """On CUDA the graph of every caller for the batch; elsewhere a session takes any size equally well."""

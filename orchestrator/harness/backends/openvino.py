@@ -47,7 +47,7 @@ class OpenvinoBackend:
         self._properties = _properties(settings, self._device, threads)
         compiled = _core().compile_model(self._path, self._device, self._properties)
         self._names = [each.name for each in settings.model.inputs]
-        self._whole = not any(each.varies for each in settings.model.inputs)
+        self._one_shape = settings.model.one_shape
         taken, given = [port.names for port in compiled.inputs], [port.names for port in compiled.outputs]
         self._inputs = [_index("input", name, taken) for name in self._names]
         self._outputs = [_index("output", name, given) for name in settings.model.outputs]
@@ -55,7 +55,7 @@ class OpenvinoBackend:
         self._own = threading.local()
 
     def tune(self, batch: int) -> bool:
-        if batch in self._compiled or not self._whole:  # samples of other lengths have other shapes
+        if batch in self._compiled or not self._one_shape:
             return False
         model = _core().read_model(self._path)
         shapes = {name: model.input(name).get_partial_shape() for name in self._names}

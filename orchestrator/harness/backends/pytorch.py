@@ -68,7 +68,7 @@ class PytorchBackend:
             self._module = torch.export.passes.move_to_device_pass(program, str(self._device)).module()
         if self._device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # the quickest convolution of each shape, found when it first comes
-            self._shapes = _fixed_shapes(program, wanted)
+            self._shapes = _fixed_shapes(program, wanted) if settings.model.one_shape else None
             self._tuned: int | None = None
             self._lanes = Lanes(lambda: StreamLane(self._device, self._values, self._shapes))
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from ..metrics.answers import array, vectors
-from . import EACH, Curve, Examples, Item, Labels, first_of_each
+from ..joined import row_counts
+from ..metrics.answers import array
+from ..metrics.recommendation import probabilities
+from . import EACH, Curve, Examples, Item, Labels, Text, first_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,21 +20,34 @@ if TYPE_CHECKING:
 POINTS = 64
 """Of the curve, at equal steps of the false positive rate: nobody sees more."""
 RULE = (
-    f"predicted 1 from a probability of one half on; the first {EACH} rows that were predicted rightly and the first "
+    f"predicted 1 from a probability of one half on; the first {EACH} pairs that were predicted rightly and the first "
     f"{EACH} that were not; the figure is the probability"
 )
 
 
 def examples(settings: Settings, answers: Sequence[bytes]) -> Examples:
-    labels = array(settings, "labels", len(answers)).astype(np.int64)
-    given = vectors(answers, 1)[:, 0]
+    given = probabilities(settings, answers)
+    labels = array(settings, "labels", len(given)).astype(np.int64)
     predicted = (given >= 0.5).astype(np.int64)
     items = []
-    for sample in first_of_each(predicted == labels):
-        classes = Labels(predicted=int(predicted[sample]), expected=int(labels[sample]))
+    for row in first_of_each(predicted == labels):
+        classes = Labels(predicted=int(predicted[row]), expected=int(labels[row]))
         right = classes.predicted == classes.expected
-        items.append(Item(sample=sample, right=right, score=round(float(given[sample]), 4), labels=classes))
+        sample, texts = _place(settings, row)
+        score = round(float(given[row]), 4)
+        items.append(Item(sample=sample, right=right, score=score, labels=classes, texts=texts))
     return Examples(rule=RULE, items=tuple(items), curve=_curve(labels, given))
+
+
+def _place(settings: Settings, row: int) -> tuple[int, tuple[Text, ...]]:
+    """The sample that a row is of, and which of its pairs it is where it has several."""
+    if not settings.model.joined:
+        return row, ()
+    counts = row_counts(settings)
+    ends = counts.cumsum()
+    sample = int(np.searchsorted(ends, row, side="right"))
+    first = int(ends[sample] - counts[sample])
+    return sample, (Text(name="pair", text=f"{row - first + 1} of {counts[sample]}"),)
 
 
 def _curve(labels: np.ndarray, given: np.ndarray) -> Curve | None:

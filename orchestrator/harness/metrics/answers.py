@@ -32,6 +32,21 @@ def vectors(answers: Sequence[bytes], width: int | None = None) -> npt.NDArray[n
     return found
 
 
+def joined(answers: Sequence[bytes], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """The answers to samples of several rows each, one float32 a row: [rows].
+
+    Raises `ValueError` for an answer of another size than its sample's ``counts`` [samples], and as `vectors` does.
+    """
+    for at, (answer, count) in enumerate(zip(answers, counts.tolist(), strict=True)):
+        if len(answer) != 4 * count:
+            raise ValueError(f"the answer to sample {at} has {len(answer)} bytes, {4 * count} were expected")
+    found = np.frombuffer(b"".join(answers), "<f4")
+    if not np.isfinite(found).all():
+        row = int(np.flatnonzero(~np.isfinite(found))[0])
+        raise ValueError(f"the answer to row {row} of {len(found)} is not finite")
+    return found
+
+
 def array(settings: Settings, name: str, rows: int | None = None) -> npt.NDArray[np.generic]:
     """An array of the data set; raises `ValueError` where it has not so many ``rows``."""
     found: npt.NDArray[np.generic] = np.load(settings.dataset.arrays[name], allow_pickle=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ..backends import Array
     from ..settings import Settings
 
-    Answers = Array | list[bytes]
+    Answers: TypeAlias = "Array | list[bytes] | Packed"
     """Answers to n samples: an array [n] of the task's `answer`, or the bytes of each where they have no one size."""
 
 TASKS = {
@@ -28,6 +29,24 @@ TASKS = {
     "object-detection": ".object_detection",
 }
 """By the name that recipes and settings call it."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Answers of no one size in one array: where each begins in it and how long it is, in bytes.
+
+    LoadGen is told addresses, and asking Python for that of one array costs less than for those of many objects.
+    """
+
+    data: Array
+    spans: list[tuple[int, int]]
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def __iter__(self) -> Iterator[bytes]:
+        data = self.data.tobytes()
+        return (data[start : start + size] for start, size in self.spans)
 
 
 class Task(Protocol):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import Task
+from . import Packed, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ class ObjectDetection(Task):
         if settings.dataset.samples > EXACT:
             raise ValueError(f"dataset.samples: answers name samples as float32, which is exact up to {EXACT}")
 
-    def answers(self, outputs: Sequence[Array], indexes: Sequence[int]) -> list[bytes]:
+    def answers(self, outputs: Sequence[Array], indexes: Sequence[int]) -> Packed:
         """Raises `ValueError` for an output of another shape, or with rows that are of no picture or no numbers.
 
         In few calls: after a model has run each call of numpy finds the processor's caches cold, and costs some ten
@@ -47,11 +47,11 @@ class ObjectDetection(Task):
         counts = _counts(rows, len(indexes))
         rows = rows.take(np.lexsort((np.negative(rows[:, 5]), rows[:, 0])), axis=0)  # by picture, the best one first
         rows[:, 0] = np.asarray(indexes, np.float32).repeat(counts)
-        data, start, answers = rows.tobytes(), 0, []
+        spans, start = [], 0
         for count in counts.tolist():
-            answers.append(data[start : start + ROW.itemsize * min(count, MOST)])
+            spans.append((start, ROW.itemsize * min(count, MOST)))
             start += ROW.itemsize * count
-        return answers
+        return Packed(rows, spans)
 
 
 def _rows(output: Array) -> Array:

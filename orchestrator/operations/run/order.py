@@ -146,10 +146,10 @@ def _tries(
             yield probe
             return
         changes = {"calibrated": {"target_qps": rate}}
-    for _ in range(1 + MORE_TRIES):
+    for already in range(1 + MORE_TRIES):
         outcome = prepared.run(planned, cell, number=number, total=total, **changes)
         yield outcome
-        settings = next_settings(outcome)
+        settings = next_settings(outcome, already)
         if not settings:
             return
         changes = settings

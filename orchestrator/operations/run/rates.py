@@ -23,8 +23,9 @@ PROBE_SAMPLES = 64
 """Samples of the test that measures a rate; few, as one may take seconds."""
 SERVER_SHARE = 0.4
 """Of the rate that Offline reaches: meant to be VALID, not to be the highest (`--find` looks for that)."""
-LESS = {"calibrated": 0.5, "searched": 0.8}
-"""What is left of a rate after an INVALID test, by where it came from (`Setting.source`)."""
+LESS = {"calibrated": (0.5,), "searched": (0.8, 0.6)}
+"""What is left of a rate after an INVALID test, by where it came from (`Setting.source`); the last after each further
+one: a machine that was too busy for four fifths will often be so for two thirds."""
 FASTER = 1.05
 _PROBE_MS = 1000
 _LOADGEN_SLACK = 1.1
@@ -69,13 +70,14 @@ def rate_from(outcome: Outcome, scenario: str) -> float | None:
     return rate * SERVER_SHARE if SCENARIOS[scenario].has_searched_rate else rate * FASTER
 
 
-def next_settings(outcome: Outcome) -> dict[str, Mapping[str, float | int]]:
+def next_settings(outcome: Outcome, already: int = 0) -> dict[str, Mapping[str, float | int]]:
     """What to try instead after a test that was INVALID with a guess: a field of `Choices`, or nothing.
 
-    What somebody asked for never changes. Server gets half of its rate where that was a share of what was measured in a
-    moment, and four fifths where the harness searched it. Offline gets what it just reached: its one query was too
-    short. The streams of a program that was told no latency get half of what they just had: LoadGen makes
-    2 × duration ÷ latency queries, and ran out of them. A test that was spoiled gets nothing.
+    ``already``: how often it was changed before. What somebody asked for never changes. Server gets half of its rate
+    where that was a share of what was measured in a moment; where the harness searched it four fifths, then three
+    fifths of that. Offline gets what it just reached: its one query was too short. The streams of a program that was
+    told no latency get half of what they just had: LoadGen makes 2 × duration ÷ latency queries, and ran out of them. A
+    test that was spoiled gets nothing.
     """
     record = outcome.record
     if outcome.error is not None or record.valid is not False or is_spoiled(outcome):
@@ -89,7 +91,8 @@ def next_settings(outcome: Outcome) -> dict[str, Mapping[str, float | int]]:
     if not isinstance(setting.value, int | float) or setting.value <= 0:
         return {}
     if SCENARIOS[record.scenario].has_searched_rate:
-        return {setting.source: {"target_qps": float(setting.value) * LESS[setting.source]}}
+        less = LESS[setting.source]
+        return {setting.source: {"target_qps": float(setting.value) * less[min(already, len(less) - 1)]}}
     reached = rate_from(outcome, record.scenario)
     return {"calibrated": {"target_qps": reached}} if reached is not None and reached > setting.value else {}
 

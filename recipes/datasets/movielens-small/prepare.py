@@ -2,11 +2,13 @@
 
     python3 prepare.py --sources DIR --out DIR
 
-A sample is a rating: ``dense.npy`` (float32 [n, 21]: a film's genres as 0 or 1 in alphabetical order, and the
+A row is a rating: ``dense.npy`` (float32 [n, 21]: a film's genres as 0 or 1 in alphabetical order, and the
 film's year as (year - 1992) / 20, 0 where it is not known), ``user.npy`` and ``movie.npy`` (int64 [n]: categories
 counted from 0 in the order of their ids) and ``labels.npy`` (int32 [n]: 1 for a rating of 4 stars or more). The
-held-out ones bear these names; those to train on stand under the same names in ``train/``. Writes ``LICENCE.txt``
-too. The package keeps its data in R's lazy-load database; rdata reads the objects in it, and pandas holds them.
+held-out ones bear these names; those to train on stand under the same names in ``train/``. ``lengths.npy`` (int32)
+joins the held-out rows to samples, as MLPerf asks DLRM about 100 to 700 pairs of a user and an item at once: sample i
+is the next ``lengths[i]`` rows. Writes ``LICENCE.txt`` too. The package keeps its data in R's lazy-load database;
+rdata reads the objects in it, and pandas holds them.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ LICENCE = "./usr/share/doc/r-cran-dslabs/copyright"
 RATINGS, TRAIN = 100_004, 80_000
 SEED = 7  # of the split
 LIKED = 4.0  # stars
+PAIRS = (100, 100, *12 * (200,), 300, 300, 400, 500, 600, 700)
+"""How many pairs a sample has, each as likely: mlcommons/inference, recommendation/dlrm_v2, tools/dist_quantile.txt."""
 
 
 def stored(index: bytes, database: bytes, name: str) -> pd.DataFrame:
@@ -58,6 +62,18 @@ def arrays(ratings: pd.DataFrame) -> dict[str, np.ndarray]:
     }
 
 
+def lengths(rows: int) -> np.ndarray:
+    """Rows of each sample, drawn from `PAIRS`; the last sample has what is left, joined to the one before if few."""
+    drawn = np.random.RandomState(SEED).choice(PAIRS, rows // min(PAIRS) + 1)
+    whole = int(np.searchsorted(drawn.cumsum(), rows, side="right"))
+    found, left = drawn[:whole], rows - int(drawn[:whole].sum())
+    if left >= min(PAIRS):
+        found = np.append(found, left)
+    else:
+        found[-1] += left
+    return found.astype(np.int32)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sources", type=Path, required=True)
@@ -72,6 +88,7 @@ def main() -> None:
     for name, values in arrays(found).items():
         np.save(options.out / "train" / f"{name}.npy", values[order[:TRAIN]])
         np.save(options.out / f"{name}.npy", values[order[TRAIN:]])
+    np.save(options.out / "lengths.npy", lengths(RATINGS - TRAIN))
     (options.out / "LICENCE.txt").write_bytes(licence)
 
 
