@@ -151,5 +151,5 @@ def _row(
         value=ratio,
         bar=bar,
         at_least=True,
-        detail=f"{shown}; reference: {threads} threads, batch {batch}",
+        detail=f"{shown}; reference: {threads} thread{'s' if threads > 1 else ''}, batch {batch}",
     )

@@ -20,6 +20,8 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: dict
+    peer: tuple = ()
+    """The address of the connection's other end."""
 
 
 Part = bytes | threading.Event
@@ -91,7 +93,7 @@ class _Handler(socketserver.StreamRequestHandler):
                 name, _, value = line.decode().partition(":")
                 headers[name.lower()] = value.strip()
             body = self.rfile.read(int(headers.get("content-length", 0)))
-            asked = Asked(method, path, headers, json.loads(body) if body else {})
+            asked = Asked(method, path, headers, json.loads(body) if body else {}, self.client_address)
             for part in self.server.script.parts(asked):  # type: ignore[attr-defined]
                 if isinstance(part, threading.Event):
                     part.wait(60)

@@ -115,13 +115,15 @@ def build(*, target: str | None = None, push: str = "", talk: bool = False, **op
         StepFailed, EngineError, RegistryError: as `mlorch build`; UsageError, DefinitionError as `plan`.
     """
     from orchestrator.operations.build import build_images
-    from orchestrator.operations.images.publish import PublishRequest, publish_built
+    from orchestrator.operations.images.publish import PublishRequest, publish_built, require_registry
     from orchestrator.operations.plan import plan_document
 
     progress = progress_of(talk=talk)
     context = context_of(progress, options)
     policy = pull_policy(options)
     selection = selection_of(target, options)
+    if push:
+        require_registry(context, selection, push)
     plans, outcomes = build_images(context, selection, progress, pull_policy=policy)
     document = document_of(plan_document(plans, outcomes))
     if push:

@@ -101,6 +101,10 @@ def _build(
     from orchestrator.operations.engine import sweep_containers
     from orchestrator.operations.plan import plan_document
 
+    if push:
+        from orchestrator.operations.images.publish import require_registry
+
+        require_registry(context, selections[0], push)
     sweep_containers(context.settings, console)
     documents, publications, progress = [], [], ConsoleProgress(console)
     for selection in selections:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from orchestrator.console import Console
     from orchestrator.operations.context import Context
@@ -162,6 +162,16 @@ def is_terminal() -> bool:
 def counted(number: int, word: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def disturbed_text(tests: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Which tests were disturbed, each by its name with its reasons; of several those of the first stand for all."""
+    (first, reasons), *others = tests
+    why = "; ".join(reasons)
+    if not others:
+        return f"{first} was disturbed: {why}"
+    names = ", ".join(name for name, _ in tests)
+    return f"{len(tests)} tests were disturbed: {names}. The first: {why}; `mlorch results show RUN` has each"
 
 
 def shortened(value: object) -> str:

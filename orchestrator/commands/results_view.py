@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.commands.common import counted, shortened
+from orchestrator.commands.common import counted, disturbed_text, shortened
 from orchestrator.errors import Problem
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.metrics import nanoseconds, text
@@ -202,10 +202,10 @@ def show_comparisons(console: Console, comparisons: Sequence[Comparison], allowe
     console.summary(markdown_table(f"mlorch: {title}", _COLUMNS, rows, right=(2, 3, 4), note=note))
     for one in comparisons:
         _differences(console, one)
-    for one in comparisons:
-        for when, summary in (("before", one.was), ("now", one.now)):
-            if summary.disturbed:
-                console.warn(f"{_test(one)}: the run {when} was disturbed: {'; '.join(summary.disturbed)}")
+    for when, runs in (("before", [one.was for one in comparisons]), ("now", [one.now for one in comparisons])):
+        tests = zip(map(_test, comparisons), runs, strict=True)
+        if disturbed := [(test, run.disturbed) for test, run in tests if run.disturbed]:
+            console.warn(f"{when}: {disturbed_text(disturbed)}")
     for one in comparisons:
         if one.regressed:
             console.problem(_regression(one))

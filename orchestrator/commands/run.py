@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from orchestrator.results.summary import Summary
 
 
+def _rate(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:  # noqa: ARG001 (click's)
+    """Of `--target-qps`. Raises `UsageError` for what is no number."""
+    if text is None:
+        return None
+    from orchestrator.operations.run.request import rate_of
+
+    return rate_of(text)
+
+
 @click.command("run")
 @what_options
 @click.option(
@@ -45,7 +54,7 @@ if TYPE_CHECKING:
 @click.option("--official", is_flag=True, help="The round's rules: 600 s, accuracy in every scenario.")
 @click.option(
     "--target-qps",
-    type=float,
+    callback=_rate,
     default=None,
     metavar="N",
     help="Rate of Server and Interactive, expectation of Offline.",

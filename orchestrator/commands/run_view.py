@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from orchestrator.commands.build_view import View
+from orchestrator.commands.common import disturbed_text
 from orchestrator.facts.metrics import text
 from orchestrator.facts.neutral import neutral
 from orchestrator.runs.runner import Watcher
@@ -135,9 +136,8 @@ def _explain(console: Console, summaries: Sequence[Summary]) -> None:
         console.result("not searched: the rate is a careful guess, and the system may do more; `--find` looks for that")
     for near in dict.fromkeys(filter(None, map(_near_ceiling, summaries))):
         console.warn(near)
-    for summary in summaries:
-        if summary.disturbed:
-            console.warn(f"{_test(summary)} was disturbed: {'; '.join(summary.disturbed)}")
+    if disturbed := [(_test(summary), summary.disturbed) for summary in summaries if summary.disturbed]:
+        console.warn(disturbed_text(disturbed))
 
 
 def _tell_of_earlier_tries(console: Console, summaries: Sequence[Summary], last: Sequence[Summary]) -> None:

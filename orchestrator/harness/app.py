@@ -162,7 +162,7 @@ def _run(settings: Settings, report: Report) -> None:
     chosen = model.calibrate()
     report.calibration, report.effective = chosen.calibration, chosen.document()
     report.stamp("calibrated")
-    log(f"{chosen.layout.instances} x {chosen.layout.threads} threads, batch {chosen.layout.batch}")
+    log(chosen.layout.words)
 
     phase("warmup")
     model.warm_up()

@@ -17,7 +17,7 @@ from .client.asking import Asking, Reply, Target
 from .client.dialects import NUMBERS, Dialect
 from .client.loop import Loop
 from .lines import log, write_json
-from .served import processes
+from .served_layout import processes
 from .settings import SettingsError, read
 from .streams import LEAST_TOKENS
 

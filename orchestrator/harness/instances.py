@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import backends
+from .lines import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +24,11 @@ class Layout:
     instances: int
     threads: int
     batch: int
+
+    @property
+    def words(self) -> str:
+        """``2 instances of 1 thread, batch 8``."""
+        return f"{counted(self.instances, 'instance')} of {counted(self.threads, 'thread')}, batch {self.batch:,}"
 
 
 class Instances:

@@ -32,6 +32,11 @@ def emit(event: str, **values: object) -> None:
             return
 
 
+def counted(number: int, word: str) -> str:
+    """``1 thread``, ``2 threads``."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
 def phase(name: str) -> None:
     emit("phase", name=name)
 

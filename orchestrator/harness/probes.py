@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from .lines import emit
+from .retry_after import asked_wait_s
 
 STARTING_S = 0.2
 """Seconds between two questions until the first answer."""
@@ -39,10 +40,11 @@ class Asked:
     misses: int
 
 
-def question(url: str, timeout_s: float) -> str:
-    """Ask once; empty where the answer is 2xx, else why it is not. No redirect is followed, no body read.
+def question(url: str, timeout_s: float) -> tuple[str, float]:
+    """Ask once: why the answer is not 2xx, empty where it is; and how many seconds it asks to wait.
 
-    The time is for the whole answer: a server that sends a byte now and then does not answer.
+    No redirect is followed, no body read. The time is for the whole answer: a server that sends a byte now and then
+    does not answer.
     """
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
@@ -50,12 +52,13 @@ def question(url: str, timeout_s: float) -> str:
     timer = threading.Timer(timeout_s, _cut, (connection, cut))
     timer.daemon = True
     timer.start()
-    why = ""
+    why, wait_s = "", 0.0
     try:
         connection.request("GET", parts.path or "/", headers={"Connection": "close"})
-        status = connection.getresponse().status
-        if not 200 <= status < 300:
-            why = f"it answered {status}"
+        answer = connection.getresponse()
+        if not 200 <= answer.status < 300:
+            why = f"it answered {answer.status}"
+            wait_s = asked_wait_s(answer.status, answer.headers.get("Retry-After")) or 0.0
     except TimeoutError:
         cut.set()
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -63,7 +66,7 @@ def question(url: str, timeout_s: float) -> str:
     finally:
         timer.cancel()
         connection.close()
-    return f"no answer within {timeout_s:g} s" if cut.is_set() else why
+    return (f"no answer within {timeout_s:g} s", 0.0) if cut.is_set() else (why, wait_s)
 
 
 def _cut(connection: http.client.HTTPConnection, cut: threading.Event) -> None:
@@ -73,15 +76,18 @@ def _cut(connection: http.client.HTTPConnection, cut: threading.Event) -> None:
 
 
 def watch(server: Asked, ended: threading.Event) -> None:
-    """Ask one server until ``ended``."""
+    """Ask one server until ``ended``. One that starts is left alone for as long as it asks; later every miss counts."""
     began = time.monotonic()
-    while question(server.url, STARTING_TIMEOUT_S):
-        if ended.wait(STARTING_S):
+    while True:
+        why, wait_s = question(server.url, STARTING_TIMEOUT_S)
+        if not why:
+            break
+        if ended.wait(max(STARTING_S, wait_s)):
             return
     emit("ready", name=server.name, seconds=round(time.monotonic() - began, 3))
     row = 0
     while not ended.wait(server.every_s):
-        why = question(server.url, server.timeout_s)
+        why, _ = question(server.url, server.timeout_s)
         if not why:
             if row >= server.misses:
                 emit("healthy", name=server.name)

@@ -5,7 +5,6 @@ A layout's `instances` are here the servers, its `batch` the requests under way 
 
 from __future__ import annotations
 
-import resource
 import threading
 import time
 from pathlib import Path
@@ -19,10 +18,11 @@ from .client.errors import EndpointError
 from .client.greeting import reads_alike
 from .client.loop import Loop
 from .generation import QUIETER, declared
-from .instances import Layout, check_allowed
+from .instances import check_allowed
 from .pieces import LOST
 from .samples import opened
 from .scenarios import SCENARIOS
+from .served_layout import processes, served_layout
 from .streams import Prompts, TokenPool, check_length
 from .sut import FAILED_QUERY_SECONDS
 from .tasks.text_generation import logged_text
@@ -36,15 +36,9 @@ if TYPE_CHECKING:
     from .client.greeting import About
     from .effective import Effective
     from .samples import Samples
-    from .settings import Endpoint, Settings
+    from .settings import Settings
     from .tasks import Task
 
-MOST_PROCESSES = 8
-"""Of the client, where the settings do not say: LoadGen's own process is full before more of them are."""
-IN_FLIGHT = 4096
-"""Requests under way at once at each server, where the settings do not say; the rest waits here."""
-FILES_BESIDE = 64
-"""Of the process's files, what connections leave to others."""
 TRIAL_S = 3.0
 """A trial with more requests at once is begun so long; one that has begun is finished."""
 TRIAL_STEP = 4
@@ -70,7 +64,7 @@ class Served:
         self._settings, self._samples, self._task, self._endpoint = settings, samples, task, endpoint
         self._prompts = Prompts(samples, samples.lengths, settings.generation.limit)
         self._processes = processes(settings)
-        self._layout = _layout(settings, endpoint, self._processes)
+        self._layout = served_layout(settings, endpoint, self._processes)
         self._questions: list[str] | None = None
         if QUESTIONS in settings.dataset.arrays:
             self._questions = opened(settings, QUESTIONS).tolist()
@@ -124,7 +118,7 @@ class Served:
             tokens = [token for token in self._prompts.of(index).tolist() if vocabulary.text([token])]
             for server in self._asking.servers:
                 text = vocabulary.text(tokens)
-                if not await reads_alike(self._asking.requests, server, self._endpoint.model, tokens, text):
+                if not await reads_alike(self._asking.requests, server, self._target, tokens, text):
                     return False
         return True
 
@@ -184,7 +178,7 @@ class Served:
         loaded = self._settings.dataset.performance_samples
         indexes = np.resize(np.random.default_rng(1).permutation(loaded), count).tolist()
         listener = _Timed(count)
-        self._listen(listener)
+        self._listen(listener, self._target.ready_s)
         started = time.perf_counter()
         self._loop.soon(lambda: self._submit(indexes))
         listener.wait()
@@ -198,9 +192,9 @@ class Served:
         for number, index in enumerate(indexes):
             self._asking.submit(number, index)
 
-    def _listen(self, to: _Timed | ServedSystem) -> None:
+    def _listen(self, to: _Timed | ServedSystem, patience_s: float = 0.0) -> None:
         async def listen() -> None:
-            self._asking.listen(self._dialect, self._body, self._prompts.cost, to)
+            self._asking.listen(self._dialect, self._body, self._prompts.cost, to, patience_s)
 
         self._loop.run(listen())
 
@@ -304,36 +298,6 @@ class ServedSystem:
 
 
 _LOST: Array = np.array([LOST], np.int32)
-
-
-def processes(settings: Settings) -> int:
-    """What the settings say, else one for each processor; where one query waits for the other there is nothing to
-    spread, and each would take the way through another process.
-    """
-    if settings.execution.processes is not None:
-        return settings.execution.processes
-    scenario = SCENARIOS[settings.scenario]
-    if scenario.one_by_one and scenario.samples_per_query is None:
-        return 1
-    return min(len(settings.execution.cpus), MOST_PROCESSES)
-
-
-def _layout(settings: Settings, endpoint: Endpoint, processes: int) -> Layout:
-    """As many requests at each server as are asked for, else as many as the processes may have connections."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = IN_FLIGHT * len(endpoint.urls) + FILES_BESIDE
-    if hard == resource.RLIM_INFINITY or hard >= wanted:
-        hard = wanted
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-        soft = hard
-    most = max(1, (soft - FILES_BESIDE) // len(endpoint.urls)) * processes  # each takes its share at each server
-    given = settings.execution.batch
-    if given is not None and given > most:
-        raise ValueError(
-            f"execution.batch: {given} requests at once at each server, and a process may open {soft} files"
-        )
-    return Layout(len(endpoint.urls), 1, given or min(IN_FLIGHT, most))
 
 
 def _key(file: str | None) -> str | None:

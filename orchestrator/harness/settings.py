@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 from urllib.parse import urlsplit
 
 from . import VERSION
+from .lines import counted
 from .scenarios import SCENARIOS, ScenarioName
 
 if TYPE_CHECKING:
@@ -321,5 +322,6 @@ def _check_processors(execution: Execution) -> None:
     instances, threads = execution.instances or 1, execution.threads or 1
     if instances * threads > len(cpus):
         raise SettingsError(
-            f"execution: {instances} instances of {threads} threads do not fit on {len(cpus)} processors"
+            f"execution: {counted(instances, 'instance')} of {counted(threads, 'thread')} "
+            f"do not fit on {counted(len(cpus), 'processor')}"
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.facts.codec import from_plain, to_plain
 from orchestrator.facts.model_file import FileFacts, FileFault
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.host.files import atomic_write_text
 from orchestrator.host.folders import cache_home
 from orchestrator.host.onnx import NotOnnxError, OtherFilesError, read_interface
@@ -75,7 +76,7 @@ def _key(path: Path) -> str:
 
 def _known(place: Path, state: list[int]) -> FileFacts | None:
     try:
-        document = json.loads(place.read_text(encoding="utf-8"))
+        document = strict_json(place.read_text(encoding="utf-8"))
         if document["scheme"] != _SCHEME or document["state"] != state:
             return None
         return from_plain(FileFacts, document["facts"])

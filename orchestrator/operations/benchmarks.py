@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.definitions.catalog.nearby import nearby
 from orchestrator.definitions.catalog.rounds import model_rules, newest_round, round_names
 from orchestrator.definitions.yaml import nearest
 from orchestrator.errors import UsageError
@@ -234,6 +235,7 @@ def _unknown(catalog: Catalog, rules: RoundRules, name: str) -> UsageError:
     names = (*catalog.names("benchmark"), *rules.models)
     near = nearest(name, names, limit=3)
     hint = f"did you mean {' or '.join(f'`{each}`' for each in near)}?" if near else "see `mlorch benchmarks list`"
+    hint = "; ".join(filter(None, (nearby("benchmark", name, catalog.roots), hint)))
     message = f"there is no benchmark `{name}`, and no such model in {rules.name}"
     return UsageError(message, hint=hint, slug="unknown-benchmark")
 

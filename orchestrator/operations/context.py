@@ -175,14 +175,20 @@ class Context:
         decided_by = (self.pinned, self.locked, machine)
         return cached_plans(wanted, self._make_plans, cache=cache_home(), watched=watched, decided_by=decided_by)
 
-    def kept_document(self, asked: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What ``make`` makes of the catalogue alone, from the cache where nothing changed; a form of JSON."""
+    def kept_document(
+        self, asked: str, make: Callable[[], dict[str, Any]], may_keep: Callable[[dict[str, Any]], bool] | None = None
+    ) -> dict[str, Any]:
+        """What ``make`` makes of the catalogue alone, from the cache where nothing changed; a form of JSON.
+
+        ``may_keep`` says whether the catalogue was indeed all that it followed from.
+        """
         place = self._slot("lists", asked)
         kept = place.read()
         if kept is not None and isinstance(kept.form, dict):
             return kept.form
         document = make()
-        place.write(document, self._plan_roots(), self._signature)
+        if may_keep is None or may_keep(document):
+            place.write(document, self._plan_roots(), self._signature)
         return document
 
     def _slot(self, folder: str, asked: str) -> Slot:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.host.files import atomic_write_text
 from orchestrator.http.answer import Partial
 from orchestrator.http.client import split_credentials
@@ -85,7 +86,7 @@ def kept_part(path: Path) -> Iterator[KeptPart]:
     with os.fdopen(descriptor, "r+b") as out:
         part = KeptPart(out=out, path=path)
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            noted = json.loads(part.note.read_text(encoding="utf-8"))
+            noted = strict_json(part.note.read_text(encoding="utf-8"))
             part.resume(str(noted["url"]), str(noted["validator"]))
         part.resumed = part.count > 0
         if not part.resumed:

@@ -19,4 +19,4 @@ def parser(about: str) -> argparse.ArgumentParser:
 
 def started(given: argparse.Namespace) -> str:
     """The line of the console that says what serves."""
-    return f"port {given.port}: {given.name}, {given.threads} threads, {given.streams} streams\n"
+    return f"port {given.port}: {given.name}, threads {given.threads}, answers at once {given.streams}\n"

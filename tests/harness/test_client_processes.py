@@ -17,8 +17,8 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("msgspec")
 pytest.importorskip("uvloop")
 
+from endpoint_parts import LIMIT, Heard, talk
 from little_servers import STREAM, Script, chunk, event, good, serving
-from test_endpoint_faults import LIMIT, Heard, talk
 
 from orchestrator.harness.client.asking import Asking, Target
 from orchestrator.harness.client.processes import ClientError

@@ -14,83 +14,13 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("msgspec")
 pytest.importorskip("uvloop")
 
+from endpoint_parts import LIMIT, NEVER, after_greeting, talk
 from little_servers import MODELS, STREAM, Script, chunk, end, event, good, plain, serving
 
 from orchestrator.harness.client import greeting
 from orchestrator.harness.client.asking import Asking, Target
 from orchestrator.harness.client.errors import EndpointError
 from orchestrator.harness.client.greeting import ABOUT
-
-NEVER = threading.Event()
-LIMIT = 4
-
-
-class Heard:
-    """What a listener was told; ``over`` when every request has had its end."""
-
-    def __init__(self, count: int) -> None:
-        self.firsts: list = []
-        self.replies: dict = {}
-        self.lost_ones: list = []
-        self.error: BaseException | None = None
-        self._count, self.over = count, asyncio.Event()
-
-    def _one(self) -> None:
-        self._count -= 1
-        if not self._count:
-            self.over.set()
-
-    def first(self, number, tokens):
-        self.firsts.append((number, tokens))
-
-    def done(self, number, index, reply):
-        self.replies[number] = reply
-        self._one()
-
-    def failed(self, error):
-        assert self.error is None, "only the first failure is told"
-        self.error = error
-
-    def lost(self, number, *, begun):
-        self.lost_ones.append((number, begun))
-        self._one()
-
-
-async def _talk(target: Target, count: int, forms, in_flight: int, processes: int) -> Heard:
-    asking = Asking(target, in_flight, processes)
-    try:
-        abouts = await asking.open()
-        dialect = await asking.agree(abouts, forms, lambda form: [1, 2, 3] if form == "tokens" else "why?")
-        heard = Heard(count)
-        asking.listen(dialect, lambda index: dialect.body("small", [1, 2, 3 + index], LIMIT), lambda _: 7, heard)
-        for number in range(count):
-            asking.submit(number, number)
-        await heard.over.wait()
-        return heard
-    finally:
-        await asking.close()
-
-
-def talk(
-    url: str | tuple, count: int = 1, *, forms=("tokens",), in_flight: int = 64, processes: int = 1, **more
-) -> Heard:
-    """Meet the servers, ask for ``count`` answers, wait for all; raises what meeting them raises."""
-    urls = (url,) if isinstance(url, str) else url
-    target = Target(urls=urls, model="small", limit=LIMIT, **{"ready_s": 1.0, "stall_s": 0.6, **more})
-    return asyncio.run(asyncio.wait_for(_talk(target, count, forms, in_flight, processes), 20))
-
-
-def after_greeting(answer):
-    """A server whose first answer, which shows how it is asked, is good."""
-    greeted = threading.Event()
-
-    def parts(asked):
-        if not greeted.is_set():
-            greeted.set()
-            return good(asked)
-        return answer(asked)
-
-    return Script(parts)
 
 
 def test_good_answers_come_back_with_their_tokens():
@@ -114,6 +44,18 @@ def _answer(*parts):
 
 HALF = chunk(event("a", 1))[:-20]
 FAULTS = {
+    "its rate": (
+        lambda _: [plain(429, {"error": {"message": "slow down"}}, more="Retry-After: 20\r\n")],
+        "refused a request for its rate (429) and asks to wait 20 s: slow down",
+    ),
+    "its rate, and no time": (
+        lambda _: [plain(429, b"too many", kind="text/plain")],
+        "refused a request for its rate (429), and does not say for how long: too many",
+    ),
+    "not now": (
+        lambda _: [plain(503, b"<h1>Busy</h1>", kind="text/html", more="Retry-After: 0\r\n")],
+        "(another program, or a proxy that answers in its place) and asks to wait 0 s: <h1>Busy</h1>",
+    ),
     "500": (lambda _: [plain(500, {"error": {"message": "out of memory"}})], "answered 500: out of memory"),
     "context": (
         lambda _: [plain(400, {"error": {"message": "request (600 tokens) exceeds the context (512)"}})],

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from orchestrator.harness.probes import question
+from orchestrator.harness import probes
+from orchestrator.harness.probes import Asked, question, watch
 
 LATE = "no answer within 0.3 s"
 ANSWERS = {
@@ -40,5 +41,25 @@ def test_a_probe_has_its_answer_in_time_whatever_the_server_does(name):
 
         threading.Thread(target=serve, daemon=True).start()
         began = time.monotonic()
-        assert question(f"http://127.0.0.1:{listening.getsockname()[1]}/health", 0.3) == expected
+        assert question(f"http://127.0.0.1:{listening.getsockname()[1]}/health", 0.3) == (expected, 0.0)
         assert time.monotonic() - began < 1.5
+
+
+def test_a_server_that_starts_is_left_alone_for_as_long_as_it_asks(monkeypatch):
+    ended, told = threading.Event(), []
+    monkeypatch.setattr(probes, "emit", lambda event, **_more: (told.append(event), ended.set()))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for answer in (b"HTTP/1.1 503 Loading\r\nRetry-After: 1\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/health"
+        watch(Asked(name="server-0", url=url, every_s=1.0, timeout_s=1.0, misses=1), ended)
+        assert time.monotonic() - began >= 1
+    assert told == ["ready"]

@@ -156,6 +156,16 @@ def test_what_cannot_be_answered_is_refused_with_its_reason(served, changes, sta
         assert (found, said in document["error"]["message"]) == (status, True), document
 
 
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/detokenize"])
+@pytest.mark.parametrize("field", ["prompt", "messages", "tokens", "stop", "unknown"])
+def test_a_request_nested_for_ever_is_refused_and_the_next_one_answered(served, path, field):
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    connection.request("POST", path, f'{{"{field}": {"[" * 100_000}{"]" * 100_000}}}')
+    response = connection.getresponse()
+    assert (response.status, "none of OpenAI's interface" in response.read().decode()) == (400, True)
+    assert served.ask("/v1/completions", {"prompt": [A], "max_tokens": 2})[0] == 200
+
+
 def test_answers_are_computed_together_and_those_beyond_the_streams_wait(served):
     from concurrent.futures import ThreadPoolExecutor
 

@@ -136,6 +136,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not self.refused():
             self.answer(202, Location=self.fake.location or f"{self.path}id?state=1")
 
+    def do_DELETE(self):
+        self.fake.asked.append(f"DELETE {self.path}")
+        self.answer(204)
+
     def do_PUT(self):
         fake, address = self.fake, urlsplit(self.path)
         fake.asked.append(f"PUT {self.path}")

@@ -9,11 +9,13 @@ import pytest
 from results_parts import add_run, record_of
 
 from orchestrator import cli
+from orchestrator.commands.results_view import show_comparisons
 from orchestrator.commands.run_view import headline, show
 from orchestrator.console import Console
 from orchestrator.facts.containers import Owner
 from orchestrator.facts.processors import Disturbance, Holder, Reservation, reasons
 from orchestrator.facts.record_file import from_json, to_json
+from orchestrator.results.compare import Comparison
 from orchestrator.results.report import render
 from orchestrator.results.store import Store
 from orchestrator.results.summary import document, summarise
@@ -63,6 +65,29 @@ def test_the_table_of_a_run_tells_it_with_the_figure(disturbed, quiet, capsys):
     assert (out + err).count("was disturbed") == 1
     assert headline(disturbed).startswith("VALID, disturbed, ")
     assert "disturbed" not in headline(quiet)
+
+
+def test_several_tests_that_were_disturbed_are_told_in_one_line(disturbed, store, capsys):
+    record, folder = add_run(store, "server", 7)
+    other = summarise(replace(record, disturbance=replace(DISTURBED, reasons=("heat",))), folder)
+    show(Console(), [disturbed, other], "results")
+    said = " ".join("".join(capsys.readouterr()).split())
+    names = "image-fashion Offline performance, image-fashion Server performance"
+    assert f"2 tests were disturbed: {names}. The first: {WHY}; `mlorch results show RUN` has each" in said
+    assert said.count("disturbed:") == 1
+
+
+def test_a_comparison_tells_it_once_for_each_side(disturbed, store, capsys):
+    record, folder = add_run(store, "server", 7)
+    other = summarise(replace(record, disturbance=DISTURBED), folder)
+    pairs = [
+        Comparison(was=one, now=replace(one, record=replace(one.record, disturbance=None)), verdict="same", reason="")
+        for one in (disturbed, other)
+    ]
+    show_comparisons(Console(), pairs, 0.05)
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert said.count("disturbed:") == 1
+    assert "before: 2 tests were disturbed: " in said
 
 
 def test_of_a_test_that_was_made_again_the_last_try_is_explained(disturbed, store, capsys):

@@ -10,7 +10,20 @@ import pytest
 from orchestrator.harness import effective
 from orchestrator.harness.calibrate import Trial, batches, quickest, splits, throughput
 from orchestrator.harness.instances import Layout
+from orchestrator.harness.served_layout import _Servers
 from orchestrator.harness.settings import Execution
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        (Layout(2, 1, 8), "2 instances of 1 thread, batch 8"),
+        (Layout(1, 4, 1), "1 instance of 4 threads, batch 1"),
+        (_Servers(1, 1, 4096), "1 server, at most 4,096 requests at once to each"),
+    ],
+)
+def test_a_layout_is_told_in_words(layout, words):
+    assert layout.words == words
 
 
 def execution(cpus=2, **fixed) -> Execution:

@@ -57,7 +57,7 @@ def test_a_whole_number_may_stand_for_a_rate(document):
         ("execution.cpus", [], "execution.cpus"),
         ("execution.cpus", [1, 1], "execution.cpus"),
         ("execution.cpus", ["0"], r"execution.cpus\[0\]: '0'"),
-        ("execution.instances", 3, "3 instances of 1 threads do not fit on 2 processors"),
+        ("execution.instances", 3, "3 instances of 1 thread do not fit on 2 processors"),
     ],
 )
 def test_what_cannot_be_obeyed_is_refused_by_name(document, path, value, message):

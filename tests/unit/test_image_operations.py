@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from dataclasses import replace
 
 import pytest
 
@@ -164,6 +166,23 @@ def test_a_prune_shows_what_it_would_remove_and_removes_it_when_asked():
     done = prune(Context(_engine=engine), remove=True)
     assert [one.state for one in done.images] == ["removed"]
     assert [facts.image for facts in engine.here] == [image(2).image]
+
+
+@pytest.mark.usefixtures("in_use")
+def test_images_of_one_height_go_together_and_those_above_others_before():
+    together, order = threading.Barrier(2, timeout=10), []
+
+    class Slow(Engine):
+        def remove_image(self, name):
+            order.append(name)
+            if "upper" in name:
+                together.wait()  # neither goes before the other has come
+
+    upper = [replace(image(number, "upper"), layers=("a", "b")) for number in (1, 3)]
+    lower = replace(image(5, "lower"), layers=("a",))
+    done = prune(Context(_engine=Slow([lower, *upper])), remove=True)
+    assert [one.layer for one in done.images] == ["upper", "upper", "lower"]
+    assert "lower" in order[-1]
 
 
 @pytest.mark.usefixtures("in_use")

@@ -17,6 +17,7 @@ from orchestrator.images.publish import Published, read_published, write_publish
 from orchestrator.images.pull import ImageSources, require_labels
 from orchestrator.images.registry.manifests import config_from
 from orchestrator.operations.context import Context
+from orchestrator.operations.images import listing
 from orchestrator.operations.images.listing import current_ids
 from orchestrator.operations.progress import Silent
 from orchestrator.plan.build.layers import labels, set_id
@@ -218,6 +219,9 @@ def test_a_prune_does_not_take_what_cannot_be_planned_for_unneeded():
         catalog = Context().catalog
         talk = Silent()
 
+        def kept_document(self, _asked, make, _may_keep):
+            return make()
+
         def bases(self, _selection):
             return ()
 
@@ -227,3 +231,30 @@ def test_a_prune_does_not_take_what_cannot_be_planned_for_unneeded():
     assert current_ids(Broken()) == frozenset()
     with pytest.raises(DefinitionError, match="no pins"):
         current_ids(Broken(), sure_of="linux/amd64")
+
+
+@pytest.mark.parametrize("passing", [False, True])
+def test_what_is_needed_is_planned_once_until_a_definition_changes(tmp_path, monkeypatch, passing):
+    """Unless more than the definitions decided it."""
+    recipes, made = tmp_path / "own", []
+    recipes.mkdir()
+
+    def planned(_context, sure_of):
+        made.append(sure_of)
+        return {"ids": ["a" * 64], "lines": ["not planned: x"], "faulty": ["linux/arm64"], "passing": passing}
+
+    monkeypatch.setattr(listing, "_planned_ids", planned)
+
+    def needed(**sure):
+        context = Context(recipes=(str(recipes),))
+        context.catalog  # noqa: B018 (what it is made of is read first, as planning does)
+        return current_ids(context, **sure)
+
+    assert needed() == needed() == {"a" * 64}
+    assert len(made) == (2 if passing else 1)
+    needed(sure_of="linux/arm64")
+    assert made[-1] == "linux/arm64", "it is planned again, to say what is wrong there"
+    (recipes / "more.yaml").write_text("kind: benchmark\nname: mine\ntitle: t\nlike: image-fashion\n")
+    count = len(made)
+    needed()
+    assert len(made) == count + 1

@@ -174,6 +174,31 @@ def test_verify_passes_and_then_names_the_tampered_file(mlorch, store):
     assert first["faults"][0]["file"] == "mlperf_log_accuracy.json"
 
 
+@pytest.mark.parametrize("alive", [True, False])
+def test_verify_of_all_steps_over_a_run_under_way(mlorch, store, alive):
+    owner = this_process() if alive else replace(this_process(), pid=2**22 - 1, start_ticks=1)
+    record = replace(record_of("offline", 9), owner=owner)
+    store.begin(record)
+    code, out, err = mlorch("verify", "--json")
+    verified = [one["run_id"] for one in json.loads(out)["results"]]
+    if not alive:
+        assert "its mlorch is gone" in " ".join(err.split())
+        assert record.run_id in verified
+        return
+    assert f"{record.run_id}: it is under way, and is verified when it has ended" in " ".join(err.split())
+    assert (code, len(verified), record.run_id in verified) == (0, 3, False)
+    code, out, _ = mlorch("verify", record.run_id)
+    assert (code, "the run has not ended" in out) == (1, True)
+
+
+def test_a_run_under_way_whose_record_was_touched_is_a_fault(mlorch, store):
+    folder = store.begin(replace(record_of("offline", 9), owner=this_process()))
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text.replace('"target": "cpu"', '"target": "gpu"'))
+    code, out, _ = mlorch("verify")
+    assert (code, "the record was changed after mlorch wrote it" in out) == (1, True)
+
+
 def test_verify_of_nothing_is_exit_5(mlorch, tmp_path):
     assert mlorch("verify", "-o", str(tmp_path / "none"))[0] == 5
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 from orchestrator.definitions.asset_locks import full_name, kind_of, lock_name, missing_hashes, with_lock
+from orchestrator.definitions.catalog.nearby import nearby
 from orchestrator.definitions.catalog.roots import LOCK_SUFFIX, Root, inside, package_folder
 from orchestrator.definitions.catalog.round_rules import round_rules
 from orchestrator.definitions.kinds.assets import Asset, Dataset, Model
@@ -112,6 +113,7 @@ class Catalog:
                 hint = f"`{name}` is MLPerf's name of a model, and `{measuring}` the benchmark that measures it"
             else:
                 hint = f"`{name}` is a model of MLPerf that no recipe measures: see `mlorch benchmarks list`; {hint}"
+        hint = "; ".join(filter(None, (nearby(kind, name, self.roots), hint)))
         raise UsageError(f"there is no {kind} `{name}`", hint=hint, slug=f"unknown-{kind}")
 
     def _is_of_a_round(self, name: str) -> bool:

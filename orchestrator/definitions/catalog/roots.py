@@ -81,11 +81,12 @@ def definition_files(root: Root) -> Iterator[Path]:
                 slug="too-many-files",
             )
         for name in sorted(files):
-            if _is_recipe(name):
+            if is_recipe(name):
                 yield here / name
 
 
-def _is_recipe(name: str) -> bool:
+def is_recipe(name: str) -> bool:
+    """Whether a file of this name in a folder of recipes is one."""
     if name.startswith(".") or name == SETTINGS_NAME or name.endswith(LOCK_SUFFIX):
         return False
     return name.endswith((".yaml", ".yml"))

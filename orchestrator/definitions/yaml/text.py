@@ -63,15 +63,21 @@ def _clean(text: str) -> str:
 
 
 def nearest(word: str, choices: Iterable[str], *, limit: int = 1) -> list[str]:
-    """The choices that a person may have meant, best first; spelling of case, `-` and `_` does not count."""
+    """The choices that a person may have meant, best first; spelling of case, `-` and `_` does not count.
+
+    Those that begin so (`perf`) come before those that are spelt alike, unless they are more than ``limit``.
+    """
     import difflib
 
     plain = {_plain(choice): choice for choice in choices}
     wanted = _plain(word[:80])
+    begun = [name for name in plain if wanted and name.startswith(wanted)]
+    if len(begun) > limit:
+        begun = []
     found = difflib.get_close_matches(wanted, plain, n=limit, cutoff=0.6)
     # Letters in another order (`pipy`): difflib finds little in common in short words.
-    swapped = [name for name in plain if name not in found and sorted(name) == sorted(wanted)]
-    return [plain[name] for name in [*found, *swapped][:limit]]
+    swapped = [name for name in plain if sorted(name) == sorted(wanted)]
+    return [plain[name] for name in list(dict.fromkeys([*begun, *found, *swapped]))[:limit]]
 
 
 def suggestion(word: str, known: Iterable[str], lead: str = "there are") -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.engines.registry_trust import listed, scheme
 from orchestrator.errors import StepFailed
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.host.folders import cache_home
 from orchestrator.host.scratch import scratch_folder, secret_folder
 from orchestrator.host.site import this_site
@@ -90,7 +91,7 @@ def unpack(archive: Path, folder: Path) -> dict[str, dict[str, Any]]:
     except (tarfile.TarError, OSError, EOFError) as error:
         raise _bad(archive, str(error)) from None
     try:
-        found = json.loads((folder / "index.json").read_text(encoding="utf-8"))["manifests"]
+        found = strict_json((folder / "index.json").read_text(encoding="utf-8"))["manifests"]
         return {_name_of(item): dict(item, digest=str(item["digest"])) for item in found}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _bad(archive, f"its index.json cannot be read ({type(error).__name__})") from None

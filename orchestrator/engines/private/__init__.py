@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.strict_json import strict_json
 from orchestrator.host.folders import data_home, docker_settings
 from orchestrator.host.paths import exists
 
@@ -114,7 +115,7 @@ def short_hash(home: Path) -> str:
 def read_state(at: EnginePaths) -> State | None:
     """What was started last; None where nothing was, or what is written cannot be read."""
     try:
-        data = json.loads(at.state.read_text(encoding="utf-8"))
+        data = strict_json(at.state.read_text(encoding="utf-8"))
         rules = tuple(tuple(str(word) for word in rule) for rule in data.pop("rules"))
         data.pop("subnet", None)  # an engine that an older mlorch started says it
         return State(**data, rules=rules)
@@ -164,7 +165,7 @@ def listener(path: str) -> int | None:
 def unpacked(at: EnginePaths | None = None) -> Mapping[str, str]:
     """The packages in the prefix and their versions; empty where it is missing or incomplete."""
     try:
-        found = json.loads(((at or engine_paths()).prefix / "packages.json").read_text(encoding="utf-8"))
+        found = strict_json(((at or engine_paths()).prefix / "packages.json").read_text(encoding="utf-8"))
         return {str(name): str(version) for name, version in found.items()}
     except (OSError, ValueError, AttributeError):
         return {}

@@ -127,9 +127,21 @@ class Asking:
         assert dialect is not None  # there is a server
         return dialect
 
-    def listen(self, dialect: Dialect, body: Callable[[int], bytes], cost: Callable[[int], int], to: Listener) -> None:
-        """From now on `submit` may be called; ``body`` is the request for a sample, ``cost`` its tokens."""
+    def listen(
+        self,
+        dialect: Dialect,
+        body: Callable[[int], bytes],
+        cost: Callable[[int], int],
+        to: Listener,
+        patience_s: float = 0.0,
+    ) -> None:
+        """From now on `submit` may be called; ``body`` is the request for a sample, ``cost`` its tokens.
+
+        A server that refuses one for now is left alone as long as it asks, up to ``patience_s`` seconds: for
+        what nobody times.
+        """
         self._path, self._body, self._cost, self._to = dialect.path, body, cost, to
+        self._patience_s = patience_s
         if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self._look())
 
@@ -149,7 +161,7 @@ class Asking:
 
     def _start(self, at: int, number: int, index: int, cost: int) -> None:
         self._lines[at].under[number] = _Under(index, cost, time.monotonic())
-        self._fetcher.send(number, at, self._path, self._body(index))
+        self._fetcher.send(number, at, self._path, self._body(index), self._patience_s)
 
     # -- what the fetcher tells ---------------------------------------------------------------
 

@@ -23,6 +23,8 @@ LONGEST_LINE = 2**20
 """Bytes; a token with its probability is some hundreds, and a first event may repeat the prompt's tokens."""
 LONGEST_TEXT = 2**22
 """Characters of an answer."""
+BOM = b"\xef\xbb\xbf"
+"""A byte order mark, which programs on .NET put first: both standards let a reader pass over one."""
 DEEPEST_MESSAGE = 8
 """Levels of an error's document that are looked into."""
 
@@ -81,6 +83,8 @@ class Lines:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._led = False
+        """The first line, which a byte order mark may lead, was there."""
 
     def of(self, data: bytes) -> list[bytes]:
         """The lines that ``data`` ends, without their ends. Raises `EndpointError` for one without an end in sight."""
@@ -90,6 +94,9 @@ class Lines:
         self._rest = lines.pop()
         if len(self._rest) > LONGEST_LINE:
             raise EndpointError(f"a line of its answer is longer than {LONGEST_LINE} bytes")
+        if lines and not self._led:
+            self._led = True
+            lines[0] = lines[0].removeprefix(BOM)
         return lines
 
     @property
@@ -99,7 +106,7 @@ class Lines:
 
 
 class Answer:
-    """One answer, fed with pieces of the stream until `ended`.
+    """One answer, fed with pieces of the stream until it is `done`, or the stream ends.
 
     Where the server gives numbers, `tokens` has them; else there is `text`, and `count` is what the server says.
     """
@@ -111,16 +118,19 @@ class Answer:
         self._letters = 0
         self.fragments = 0
         self.done = False
+        """Its last event was there: it is whole, whatever becomes of the connection."""
         self.finish: str | None = None
         self.model: str | None = None
         self.prompt_tokens: int | None = None
         self.count: int | None = None
 
     def feed(self, data: bytes) -> None:
-        """Take a piece. Raises `EndpointError`."""
+        """Take a piece; what follows the last event is left out. Raises `EndpointError`."""
         for line in self._lines.of(data):
             if line.startswith(b"data:"):
                 self._data(line[5:].strip())
+                if self.done:
+                    return
             elif line.startswith(b"error:"):  # llama.cpp's older servers
                 raise EndpointError(f"it failed in the middle of an answer: {_said(line[6:])}")
 
@@ -190,8 +200,8 @@ class Answer:
         return len(self._pieces) > 0
 
     def close(self) -> None:
-        """The stream ended: raises `EndpointError` where the answer did not."""
-        if self._lines.begun or not (self.done or self.finish):
+        """No more comes: raises `EndpointError` where the answer did not end."""
+        if not self.done and (self._lines.begun or not self.finish):
             raise EndpointError(
                 "it closed the connection before its answer ended"
                 + (f" (after {self.fragments} pieces)" if self.fragments else "")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from .requests import Requests, Server, session
+from .requests import Requests, Server, patiently, session
 
 if TYPE_CHECKING:
     from .events import Answer
@@ -59,7 +60,9 @@ class Events(Protocol):
 class Fetcher(Protocol):
     """Fetches answers, in this process or in others; ``at`` and ``number`` as in `Events`."""
 
-    def send(self, number: int, at: int, path: str, body: bytes) -> None: ...
+    def send(self, number: int, at: int, path: str, body: bytes, patience_s: float) -> None:
+        """``patience_s`` as in `patiently`."""
+        ...
 
     def abort(self) -> None:
         """Let go of all that is under way."""
@@ -81,19 +84,20 @@ class Fetching:
         self._loop = asyncio.get_running_loop()
         self._watch = self._loop.create_task(self._look())
 
-    def send(self, number: int, at: int, path: str, body: bytes) -> None:
-        task = self._loop.create_task(self._fetch(number, at, path, body))
+    def send(self, number: int, at: int, path: str, body: bytes, patience_s: float) -> None:
+        task = self._loop.create_task(self._fetch(number, at, path, body, patience_s))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _fetch(self, number: int, at: int, path: str, body: bytes) -> None:
+    async def _fetch(self, number: int, at: int, path: str, body: bytes, patience_s: float) -> None:
         def first(answer: Answer) -> None:
             tokens = answer.first_tokens() if answer.numbered else None
             self._to.began(number, at, tokens, answer.model)
 
         server = self.servers[at]
         try:
-            answer = await self.requests.answer(server, path, body, self._target.limit, first)
+            ask = partial(self.requests.answer, server, path, body, self._target.limit, first)
+            answer = await patiently(server, ask, patience_s)
             reply = _reply(server, answer)
         except asyncio.CancelledError:
             return

@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..retry_after import asked_wait_s, asks
 from .dialects import Dialect, dialects
 from .errors import UNDECODABLE, EndpointError, printable
-from .requests import LARGEST_DOCUMENT, Refused, Unreachable
+from .requests import AGAIN_S, LARGEST_DOCUMENT, Refused, Unreachable, patiently
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from .dialects import Form
     from .events import Answer
     from .fetching import Target
     from .requests import Requests, Server
 
-AGAIN_S = 0.25
 LONGEST_FACT = 2000
 """Characters of what a server says of itself that are kept."""
 TOKENS = 2
@@ -72,10 +73,11 @@ async def meet(requests: Requests, server: Server, model: str, ready_s: float) -
         _read_models(server, about, model, body)
     elif status not in {404, 405}:
         raise server.wrong(
-            f"answers {status} when it is asked for its models: {printable(body[:500].decode(errors='replace'))}"
+            f"answers {status} when it is asked for its models{asks(_wait_s(status, headers))}: "
+            f"{printable(body[:500].decode(errors='replace'))}"
         )
     for path in ABOUT:
-        status, headers, body = await requests.get(server, server.url + path)
+        status, headers, body = await _ask(requests, server, server.url + path, ready_s)
         if status == 200 and "json" in headers.get("Content-Type", ""):
             about.said[path] = printable(body[: 4 * LONGEST_FACT].decode(errors="replace"), LONGEST_FACT)
     return about
@@ -85,15 +87,33 @@ async def _ready(requests: Requests, server: Server, ready_s: float) -> tuple[in
     """The list of models, as soon as there is one: a server that loads refuses connections or answers 503."""
     until = time.monotonic() + ready_s
     while True:
-        late = time.monotonic() + AGAIN_S > until
         try:
-            found = await requests.get(server, f"{server.api}/models")
-            if found[0] != 503 or late:
+            found = await _ask(requests, server, f"{server.api}/models", until - time.monotonic())
+            gave_up = _wait_s(*found[:2]) is not None  # it asks for more time than there is
+            if found[0] != 503 or gave_up or time.monotonic() + AGAIN_S > until:
                 return found
         except Unreachable as error:
-            if late:
+            if time.monotonic() + AGAIN_S > until:
                 raise Unreachable(f"{error} (for {ready_s:g} s)") from error
         await asyncio.sleep(AGAIN_S)
+
+
+async def _ask(
+    requests: Requests, server: Server, url: str, patience_s: float, post: bytes | None = None
+) -> tuple[int, Mapping[str, str], bytes]:
+    """`Requests.get`, again after the time for which a server asks to be left alone, where ``patience_s`` holds it."""
+    until = time.monotonic() + patience_s
+    while True:
+        found = await requests.get(server, url, post)
+        wait_s = _wait_s(*found[:2])
+        pause = max(wait_s or 0.0, AGAIN_S)
+        if wait_s is None or time.monotonic() + pause > until:
+            return found
+        await asyncio.sleep(pause)
+
+
+def _wait_s(status: int, headers: Mapping[str, str]) -> float | None:
+    return asked_wait_s(status, headers.get("Retry-After"))
 
 
 def _read_models(server: Server, about: About, model: str, body: bytes) -> None:
@@ -136,8 +156,8 @@ async def agree(
         given = prompt(dialect.form)
         try:
             body = dialect.body(target.model, given, TOKENS)
-            asked = requests.answer(server, dialect.path, body, TOKENS, _ignore)
-            answer = await asyncio.wait_for(asked, target.stall_s)
+            ask = partial(_first_answer, requests, server, dialect.path, body, target.stall_s)
+            answer = await patiently(server, ask, target.ready_s)
         except asyncio.TimeoutError as error:  # noqa: UP041 (another class than TimeoutError in Python 3.10)
             raise server.wrong(f"did not answer its first request within {target.stall_s:g} s") from error
         except Refused as error:
@@ -152,6 +172,10 @@ async def agree(
     raise EndpointError(f"{server.url} takes no request of OpenAI's interface; {'; '.join(dict.fromkeys(refused))}")
 
 
+def _first_answer(requests: Requests, server: Server, path: str, body: bytes, stall_s: float) -> Awaitable[Answer]:
+    return asyncio.wait_for(requests.answer(server, path, body, TOKENS, _ignore), stall_s)
+
+
 def _unusable(dialect: Dialect, answer: Answer, given: Sequence[int] | str) -> str:
     if dialect.form == "tokens" and answer.prompt_tokens not in {None, len(given)}:
         return f"it takes a prompt of {len(given)} tokens for one of {answer.prompt_tokens}"
@@ -160,10 +184,10 @@ def _unusable(dialect: Dialect, answer: Answer, given: Sequence[int] | str) -> s
     return ""
 
 
-async def reads_alike(requests: Requests, server: Server, model: str, tokens: Sequence[int], text: str) -> bool:
+async def reads_alike(requests: Requests, server: Server, target: Target, tokens: Sequence[int], text: str) -> bool:
     """Whether the server's vocabulary has ``text`` for these tokens, as far as it says so (``/detokenize``)."""
-    body = msgspec.json.encode({"model": model, "tokens": list(tokens)})
-    status, _, answered = await requests.get(server, f"{server.url}/detokenize", post=body)
+    body = msgspec.json.encode({"model": target.model, "tokens": list(tokens)})
+    status, _, answered = await _ask(requests, server, f"{server.url}/detokenize", target.ready_s, post=body)
     if status != 200:
         return False
     try:

@@ -31,6 +31,7 @@ class Ask(msgspec.Struct, array_like=True, tag="ask"):
     at: int
     path: str
     body: bytes
+    patience_s: float
 
 
 class Abort(msgspec.Struct, array_like=True, tag="abort"):

@@ -41,7 +41,7 @@ class _Process:
             return
         assert self._fetching is not None  # the first message says whom to ask
         if isinstance(message, Ask):
-            self._fetching.send(message.number, message.at, message.path, message.body)
+            self._fetching.send(message.number, message.at, message.path, message.body, message.patience_s)
         elif isinstance(message, Abort):
             self._fetching.abort()
 

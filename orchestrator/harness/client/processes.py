@@ -86,11 +86,11 @@ class Processes:
     def _which(self, one: _Process) -> str:
         return f"process {one.number + 1} of {self._count} of the client"
 
-    def send(self, number: int, at: int, path: str, body: bytes) -> None:
+    def send(self, number: int, at: int, path: str, body: bytes, patience_s: float) -> None:
         one = min(self._all, key=lambda each: (each.under[at], each.total))
         one.under[at] += 1
         one.total += 1
-        one.channel.send(Ask(number, at, path, body))
+        one.channel.send(Ask(number, at, path, body, patience_s))
 
     def _told(self, one: _Process, message: FromProcess) -> None:
         if isinstance(message, Began):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 import time
@@ -11,11 +12,12 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from ..retry_after import asked_wait_s, asks
 from .errors import EndpointError, printable, without
-from .events import Answer, error_text
+from .events import BOM, Answer, error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from typing import Any
 
 CONNECT_S = 30.0
@@ -29,6 +31,10 @@ _ASK = aiohttp.ClientTimeout(total=10.0)
 READ = 2**17
 RETRIES = 3
 """Of a request whose connection was closed before an answer began."""
+END_S = 1.0
+"""That a body has to end in after its last event: then its connection can be used again."""
+AGAIN_S = 0.25
+"""Between two requests to a server that is not ready, or asks to be left alone for less."""
 STREAM, JSON = "text/event-stream", "application/json"
 _VERSIONED = re.compile(r".*(/v[0-9][0-9a-z]*(?:/.*)?)\Z")
 """The path of an address that names a version, the last one, and what follows it."""
@@ -59,6 +65,8 @@ class Server:
         self.under: set[Under] = set()
         self.heard = 0.0
         self.retried = 0
+        self.ends_bodies: bool | None = None
+        """Whether its answers' bodies end after the last event, as the first of them did; None before that."""
 
     def wrong(self, text: str) -> EndpointError:
         return EndpointError(f"{self.url} {text}")
@@ -121,13 +129,15 @@ class Requests:
                 raise await refusal(server, response)
             require_plain(server, response)
             read, feed = response.content.readany, answer.feed
-            while data := await read():
+            while not answer.done and (data := await read()):
                 under.heard = server.heard = time.monotonic()
                 feed(data)
                 if not under.begun and answer.begun:
                     under.begun = True
                     first(answer)
             answer.close()
+            server.under.discard(under)  # it is whole, so that nothing of it can stop
+            await _let_end(server, response)
         return answer
 
     async def get(self, server: Server, url: str, post: bytes | None = None) -> tuple[int, Mapping[str, str], bytes]:
@@ -166,6 +176,23 @@ class Requests:
         return await self._session.post(url, data=body, allow_redirects=False)
 
 
+async def patiently(server: Server, ask: Callable[[], Awaitable[Answer]], patience_s: float) -> Answer:
+    """What ``ask`` gives; again after the time for which a server that refuses asks to be left alone, as long as
+    ``patience_s`` seconds hold all of it. Raises what ``ask`` raises.
+    """
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            return await ask()
+        except Refused as error:
+            pause = max(error.wait_s or 0.0, AGAIN_S)
+            resumed = time.monotonic() + pause
+            if error.wait_s is None or resumed > until:
+                raise
+            server.heard = resumed  # until then its silence is what it asked for
+            await asyncio.sleep(pause)
+
+
 def broken(error: BaseException) -> str:
     """How a connection failed, after the server's address."""
     for kind, how in _BROKEN:
@@ -195,8 +222,8 @@ _BROKEN: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
 async def refusal(server: Server, response: aiohttp.ClientResponse) -> EndpointError:
     """What came in place of a stream."""
     status, kind = response.status, response.content_type
-    body = await response.content.read(LARGEST_ERROR)
-    said = error_text(body)
+    said = error_text((await response.content.read(LARGEST_ERROR)).removeprefix(BOM))
+    wait_s = asked_wait_s(status, response.headers.get("Retry-After"))
     if 300 <= status < 400:
         to = _host_in(response.headers.get("Location", ""))
         where = f" to {printable(to, 100)}" if to else ""
@@ -207,13 +234,40 @@ async def refusal(server: Server, response: aiohttp.ClientResponse) -> EndpointE
         return server.wrong("is behind a proxy that wants a password (407)")
     if status == 200 and kind == JSON:
         return server.wrong(f"gives its answer in one piece though a stream was asked for: {said}")
-    if kind not in {JSON, STREAM}:
-        return Refused(
-            f"{server.url} answered {status} with {printable(kind, 60)}, which is not OpenAI's interface "
-            f"(another program, or a proxy that answers in its place): {said}",
-            status,
+    asked = asks(wait_s)
+    if status == 429:
+        told = f"refused a request for its rate (429){asked or ', and does not say for how long'}: {said}"
+    elif kind in {JSON, STREAM}:
+        told = f"answered {status}{asked}: {said}"
+    else:
+        told = (
+            f"answered {status} with {printable(kind, 60)}, which is not OpenAI's interface "
+            f"(another program, or a proxy that answers in its place){asked}: {said}"
         )
-    return Refused(f"{server.url} answered {status}: {said}", status)
+    return Refused(f"{server.url} {told}", status, wait_s)
+
+
+async def _let_end(server: Server, response: aiohttp.ClientResponse) -> None:
+    """Have the body of a whole answer end, so that its connection can be used again; else that is closed.
+
+    A server whose first answer did not end is not waited for any more: a client has its answer, and its time, at once.
+    """
+    if response.content.is_eof() or server.ends_bodies is False:
+        return
+    try:
+        await asyncio.wait_for(_rest(response), END_S)
+    except asyncio.TimeoutError:  # noqa: UP041 (another class than TimeoutError in Python 3.10)
+        if server.ends_bodies is None:
+            server.ends_bodies = False
+        return
+    except (aiohttp.ClientError, OSError):
+        return  # the connection broke; nothing of the answer was still to come
+    server.ends_bodies = True
+
+
+async def _rest(response: aiohttp.ClientResponse) -> None:
+    while await response.content.readany():
+        pass
 
 
 def require_plain(server: Server, response: aiohttp.ClientResponse) -> None:
@@ -241,11 +295,11 @@ def redacted(error: EndpointError, key: str | None) -> EndpointError:
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """A body up to ``most`` bytes."""
+    """A body up to ``most`` bytes, without the mark that some lead their JSON with."""
     data = b""
     while len(data) < most and (more := await response.content.read(most - len(data))):
         data += more
-    return data
+    return data.removeprefix(BOM)
 
 
 class Unreachable(EndpointError):
@@ -253,8 +307,8 @@ class Unreachable(EndpointError):
 
 
 class Refused(EndpointError):
-    """A server that answered, with another status than 200."""
+    """A server that answered, with another status than 200; ``wait_s`` is how long it asks to be left alone."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, wait_s: float | None = None) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.wait_s = status, wait_s

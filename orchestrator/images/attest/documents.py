@@ -140,7 +140,7 @@ def digests(subject: Subject) -> tuple[str, str]:
     name = hashlib.sha256(json.dumps(form).encode()).hexdigest()[:32]
     path = cache_home() / "supply" / f"{name}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads(path.read_bytes())
+        found = strict_json(path.read_text(encoding="utf-8"))
         return str(found["sbom"]), str(found["provenance"])
     made = documents(subject)
     fresh = {"sbom": digest_of(made.sbom), "provenance": digest_of(made.provenance)}

@@ -5,6 +5,7 @@ Every manifest and blob that comes is hashed here: what a caller gets is what it
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import re
@@ -162,12 +163,9 @@ class Registry:
         made = Descriptor(media_type="application/octet-stream", digest=digest, size=len(data))
         if self.head_blob(repository, digest) is not None:
             return made
-        begun = self._ask("POST", repository, "/blobs/uploads/", digest, expect=(201, 202), body=lambda: b"")
-        if begun.status == 201:
+        begun, address = self._begin_upload(repository, _name(self.host, repository, digest))
+        if begun == 201:
             return made
-        address = self.transport.address(
-            f"/v2/{repository}/blobs/uploads/", following=begun.headers.get("Location", "")
-        )
         self.transport.ask(
             Call(
                 method="PUT",
@@ -180,6 +178,25 @@ class Registry:
             )
         )
         return made
+
+    def require_push(self, repository: str) -> None:
+        """Raises where images may not be pushed to a repository: an upload is begun there, and given up at once."""
+        what = f"images at {self.host}/{repository}"
+        begun, address = self._begin_upload(repository, what)
+        if begun != 202:
+            return
+        with contextlib.suppress(RegistryError):  # some know no end of an upload but their own
+            self.transport.ask(
+                Call(method="DELETE", path=address, what=what, repository=repository, expect=(200, 202, 204, 404))
+            )
+
+    def _begin_upload(self, repository: str, what: str) -> tuple[int, str]:
+        """The status of a blob's upload that was begun (201: it is there already), and the address where it goes on."""
+        path = f"/v2/{repository}/blobs/uploads/"
+        begun = self.transport.ask(
+            Call(method="POST", path=path, what=what, repository=repository, expect=(201, 202), body=lambda: b"")
+        )
+        return begun.status, self.transport.address(path, following=begun.headers.get("Location", ""))
 
     # -- lists ---------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ def credentials(host: str, site: SiteConfig, repository: str = "") -> RegistryAu
 def _document(path: Path) -> dict[str, object] | None:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 
@@ -113,7 +113,7 @@ def _ask_helper(helper: str, key: str, path: Path) -> RegistryAuth | None:
     try:
         found = json.loads(done.stdout)
         name, secret = str(found["Username"]), str(found["Secret"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RegistryError(
             f"docker-credential-{helper} gave something else than credentials for {key}", slug="registry-credentials"
         ) from None

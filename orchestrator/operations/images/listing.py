@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from itertools import product
-from typing import TYPE_CHECKING
+from itertools import groupby, product
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import DefinitionError, MlorchError, RegistryError
+from orchestrator.errors import DefinitionError, MlorchError, RegistryError, UsageError
 from orchestrator.facts.references import parse_registry_prefix
 from orchestrator.host.detect import platform_of
 from orchestrator.host.folders import cache_home
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from orchestrator.facts.references import RegistryPrefix
     from orchestrator.operations.context import Context
 
+_AT_ONCE = 8
+"""Images of one height that are removed together."""
 _ID = re.compile(r"[0-9a-f]{64}")
 _NO_CATALOGUE = frozenset({"registry-auth", "registry-refused", "digest-not-found"})
 """Slugs of a registry that answers and does not list its repositories."""
@@ -145,23 +148,43 @@ def current_ids(context: Context, *, sure_of: str = "") -> frozenset[str]:
     line says so once. On the platform ``sure_of`` it is an error: an unreadable
     lock would make every image above it look unneeded.
 
+    Hundreds of selections are planned for it, so the answer is kept until a definition changes.
+
     Raises:
         DefinitionError: of a selection on ``sure_of``.
     """
+    found = context.kept_document(
+        "content ids", lambda: _planned_ids(context, sure_of), lambda made: not made["passing"]
+    )
+    if sure_of in found["faulty"]:  # of a time when nobody was to be sure: it says which
+        found = _planned_ids(context, sure_of)
+    for line in found["lines"]:
+        context.talk.say(line, style="dim")
+    return frozenset(found["ids"])
+
+
+def _planned_ids(context: Context, sure_of: str) -> dict[str, Any]:
+    """The ids, what is told of selections without a plan, the platforms of those whose definitions are at fault, and
+    whether something else than definitions decided: a layout of a base on this machine, a failure that may pass.
+    """
     found: set[str] = set()
+    faulty: set[str | None] = set()
     lines: dict[str, None] = {}
+    passing = False
     for selection in _selections(context):
+        passing |= selection.base_source.startswith("oci:")
         try:
             plans = context.plans(selection).plans
         except MlorchError as error:
-            if isinstance(error, DefinitionError) and selection.platform == sure_of:
-                raise
+            if isinstance(error, DefinitionError):
+                if selection.platform == sure_of:
+                    raise
+                faulty.add(selection.platform)
+            passing |= not isinstance(error, DefinitionError | UsageError)
             lines[f"not planned: {selection.target} on {selection.platform}: {error.message}"] = None
             continue
         found |= {step.content_id for plan in plans for step in plan.layers}
-    for line in lines:
-        context.talk.say(line, style="dim")
-    return frozenset(found)
+    return {"ids": sorted(found), "lines": list(lines), "faulty": sorted(filter(None, faulty)), "passing": passing}
 
 
 def _selections(context: Context) -> Iterator[Selection]:
@@ -222,7 +245,7 @@ def prune(context: Context, *, remove: bool = False) -> PruneResult:
     """
     every = own_images(context.engine)
     needed = current_ids(context, sure_of=platform_of(os.uname().machine))
-    done = tuple(_pruned(context.engine, facts, remove=remove) for facts in unneeded(every, needed))
+    done = _pruned(context.engine, unneeded(every, needed), remove=remove)
     gone = {one.reference for one in done if one.state != "kept"}
     staying = {facts.labels[ID_LABEL] for facts in every if facts.image not in gone}
     return PruneResult(
@@ -234,12 +257,22 @@ def prune(context: Context, *, remove: bool = False) -> PruneResult:
     )
 
 
-def _pruned(engine: Engine, facts: ImageFacts, *, remove: bool) -> PrunedImage:
-    state, why = "unneeded", ""
-    if remove:
-        why = remove_image(engine, facts.image)
-        state = "kept" if why else "removed"
-    return PrunedImage(**asdict(_of_engine(facts, in_use=False)), state=state, why=why)
+def _pruned(engine: Engine, images: Sequence[ImageFacts], *, remove: bool) -> tuple[PrunedImage, ...]:
+    """What becomes of images, those above others first; of one height several go at once.
+
+    An engine looks through all that it stores for each image that goes, and once for those that go together.
+    """
+
+    def one(facts: ImageFacts) -> PrunedImage:
+        why = remove_image(engine, facts.image) if remove else ""
+        state = "unneeded" if not remove else "kept" if why else "removed"
+        return PrunedImage(**asdict(_of_engine(facts, in_use=False)), state=state, why=why)
+
+    if not remove:
+        return tuple(map(one, images))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        heights = groupby(images, key=lambda facts: len(facts.layers))
+        return tuple(each for _, same in heights for each in pool.map(one, same))
 
 
 def _prune_artifacts(needed: frozenset[str], *, remove: bool) -> int:

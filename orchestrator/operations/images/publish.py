@@ -72,6 +72,16 @@ def push(context: Context, selection: Selection, request: PublishRequest, progre
     return publish(context, plans, request, progress, sides=sides)
 
 
+def require_registry(context: Context, selection: Selection, registry: str) -> None:
+    """Look at a registry before anything is built for it, by its answer for the first finished image.
+
+    Raises `RegistryError` where it does not answer, or does not let us push there; what planning raises.
+    """
+    prefix = parse_registry_prefix(registry)
+    top = context.plans(selection).plans[0].layers[-1]
+    Registry.at(prefix.host, context.http).require_push(prefix.image(top.name, top.content_id).repository)
+
+
 def publish_built(
     context: Context, selection: Selection, plans: Sequence[BuildPlan], request: PublishRequest, progress: Progress
 ) -> Publication:

@@ -6,15 +6,16 @@ An option of `mlorch run` is one field here and one `click.option` in `commands/
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.definitions.yaml import nearest
 from orchestrator.errors import UsageError
 from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.runs import LONGEST_S
 from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.facts.sizes import meant_number
 from orchestrator.facts.times import seconds_of
 from orchestrator.operations.plan_cache import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy, option, words_of
@@ -139,8 +140,7 @@ def checked(request: RunRequest) -> RunRequest:
         cpus=cpu_list(parse_cpus(request.cpus)),
     )
     if request.target_qps is not None and not _is_rate(request.target_qps):
-        hint = "give a rate in samples a second, such as 50 or 0.5; without it the rate is measured before the test"
-        raise UsageError(f"--target-qps {request.target_qps} is no rate", hint=hint, slug="target-qps")
+        raise _no_rate(request.target_qps)
     if request.find and request.target_qps is not None:
         raise UsageError("--find and --target-qps exclude each other", hint="give one of them")
     check_endpoint(request)
@@ -149,6 +149,20 @@ def checked(request: RunRequest) -> RunRequest:
     if request.find and request.mode == "accuracy":
         raise UsageError("--find measures performance, and --mode says accuracy only", hint="leave --mode out")
     return request
+
+
+def rate_of(text: str) -> float:
+    """The rate that a person wrote. Raises `UsageError` [target-qps], with the number that `1k` means."""
+    try:
+        return float(text)
+    except ValueError:
+        raise _no_rate(text, meant_number(text)) from None
+
+
+def _no_rate(given: object, meant: float | None = None) -> UsageError:
+    such = "a number, such as 50 or 0.5" if meant is None else f"a number: {meant:.15g}"
+    hint = f"give a rate in samples a second as {such}; without it the rate is measured before the test"
+    return UsageError(f"--target-qps {given} is no rate", hint=hint, slug="target-qps")
 
 
 def _is_rate(given: object) -> bool:
@@ -167,6 +181,6 @@ def known_name(what: str, word: str, known: Sequence[str]) -> str:
     found = by_folded.get(word.casefold().replace("-", ""))
     if found is not None:
         return found
-    near = [by_folded[key] for key in difflib.get_close_matches(word.casefold(), by_folded, n=2)]
+    near = nearest(word, known, limit=2)
     start = f"did you mean {' or '.join(f'`{name}`' for name in near)}? " if near else ""
     raise UsageError(f"there is no {what} `{word}`", hint=f"{start}known: {', '.join(known)}", slug=f"unknown-{what}")

@@ -42,6 +42,7 @@ UNSIGNED = "its files agree with its record; whoever can write there could have 
 SIGNED = "its record is as somebody with this key signed it, and its files are those of the record"
 """What it proves that nothing is wrong, without a key and with one."""
 _SETTINGS = ("run_id", "benchmark", "scenario", "mode")
+_NOT_ENDED = "the run has not ended: there is nothing to hold it to"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,11 @@ class Verification:
     @property
     def ok(self) -> bool:
         return not self.faults
+
+    @property
+    def only_not_ended(self) -> bool:
+        """Whether all that is wrong is that the run has not ended."""
+        return [fault.message for fault in self.faults] == [_NOT_ENDED]
 
 
 def verify(folder: Path, labels: Path | None = None) -> Verification:
@@ -105,7 +111,7 @@ def _record(document: Mapping[str, object], record: RunRecord, folder: Path) -> 
     if record.run_id != folder.name:
         yield Fault(file=RECORD, message=f"the record is of run {record.run_id}, the folder is not")
     if record.status == "running":
-        yield Fault(file=RECORD, message="the run has not ended: there is nothing to hold it to")
+        yield Fault(file=RECORD, message=_NOT_ENDED)
     # Records of mlorch 0.1 have neither key.
     if record.status == "done" and record.measured is None and document.keys() & {"measured", "left"}:
         yield Fault(file=RECORD, message="the run is done, and its record has no figures (`measured`)")
