@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ Check = Literal[
     "accuracy-files",
     "accuracy-extras",
     "accuracy-samples",
+    "accuracy-errors",
     "performance-files",
     "validity",
     "loadgen-errors",
@@ -138,6 +140,18 @@ class Inferred(NamedTuple):
     """The one that was run."""
 
 
+class Endpoints(NamedTuple):
+    """Results of MLCommons' endpoints client instead of LoadGen."""
+
+    models: tuple[str, ...] = ()
+    """That may be run so."""
+    result_keys: Mapping[str, str] = MappingProxyType({})
+    tests: Mapping[str, str] = MappingProxyType({})
+    """Compliance test → the name of its `audit/audit_NAME.json`."""
+    output_tokens: tuple[float, ...] = ()
+    """TEST09: the least and the most of the mean number of generated tokens."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckerRules:
     """The rules of the checker of a round; empty where its files say nothing."""
@@ -175,6 +189,7 @@ class CheckerRules:
     guesses: Mapping[str, str] = field(default_factory=dict)
     """Part of a folder's name → model, the first that fits, where nothing else says which model it is."""
     tests: Mapping[str, ComplianceFiles] = field(default_factory=dict)
+    endpoints: Endpoints = field(default_factory=Endpoints)
     delta_percent: float = 0
     """How far the accuracy of TEST01's outputs may be from the whole, in percent of it."""
     delta_percent_high: float = 0

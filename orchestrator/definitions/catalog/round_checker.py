@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.facts.checker_rules import (
     CheckerRules,
     ComplianceFiles,
+    Endpoints,
     Fields,
     Files,
     Inferred,
@@ -27,6 +28,7 @@ PARTS: dict[str, Callable[..., Any]] = {
     "files": Files,
     "limits": Limits,
     "fields": Fields,
+    "endpoints": Endpoints,
 }
 """Fields that have fields."""
 

@@ -133,6 +133,18 @@ class InferredResult(Strict):
     run: RuleScenario
 
 
+class EndpointsResults(Strict):
+    """Results of MLCommons' endpoints client instead of LoadGen."""
+
+    models: tuple[FileName, ...] | None = None
+    """That may be run so."""
+    result_keys: KeyByScenario | None = None
+    tests: dict[Key, Key] | None = None
+    """Compliance test → the name of its `audit/audit_NAME.json`."""
+    output_tokens: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+    """TEST09: the least and the most of the mean number of generated tokens."""
+
+
 class Checker(Strict):
     """What the checker asks for, apart from the figures of the models."""
 
@@ -168,6 +180,7 @@ class Checker(Strict):
     guesses: dict[FileName, FileName] | None = None
     """Part of a folder's name → model, the first that fits, where nothing else says which model it is."""
     tests: dict[Key, ComplianceFolder] | None = None
+    endpoints: EndpointsResults | None = None
     delta_percent: Percent | None = None
     """How far the accuracy of TEST01's outputs may be from the whole, in percent of it."""
     delta_percent_high: Percent | None = None
