@@ -1,0 +1,155 @@
+"""The check of a whole tree: listed once, its systems judged side by side on the processors, the outcomes in order."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from orchestrator.submissions.figures import wanted_keys
+from orchestrator.submissions.findings import Finding, Rulebook, findings_of
+from orchestrator.submissions.gather import Source, gather_mapping, gather_results, gather_system
+from orchestrator.submissions.judge import SystemOutcome, judge_system
+from orchestrator.submissions.places import before, filled
+from orchestrator.submissions.reading import Reader
+from orchestrator.submissions.rules.layout import BESIDE_RULES, SUBMITTER_RULES, TREE_RULES, SubmitterFacts
+from orchestrator.submissions.tree import Folder, Tree, list_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from orchestrator.facts.rounds import RoundRules
+
+_FEW = 8
+"""Systems; with fewer a second process costs more than it gives."""
+
+
+class Unit(NamedTuple):
+    """A system that is judged on its own."""
+
+    division: str
+    submitter: str
+    system: str
+    files: int
+    """About how much there is to read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What a check found."""
+
+    round: str
+    columns: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    rows: tuple[tuple[str, ...], ...]
+    results: int
+    refused: tuple[str, ...]
+    """Paths of what would be refused, the official checker's `NoResults`."""
+    files: int
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing would be refused."""
+        return not self.refused and not any(found.level == "error" for found in self.findings)
+
+
+def check_tree(root: Path, book: Rulebook, *, submitter: str = "", processes: int = 1) -> Checked:
+    """Check a submission tree, or one submitter's part of it. Raises OSError for ``root`` itself only."""
+    checker = book.checker
+    names = (*checker.divisions,)
+    tree = list_tree(root, lambda path: _wanted(path, names, submitter))
+    if not book.as_official:
+        for folder in tree.root.walk():
+            folder.sort()
+    source = Source(tree, Reader(root, wanted_keys(book.round)), book.round)
+    findings = findings_of(TREE_RULES, tree, book)
+    refused = [""] if book.as_official and book.refuses(f for f in findings if f.rule == "root-files") else []
+    units: list[Unit] = []
+    for division, folder in _submitters(tree, book, submitter):
+        facts = SubmitterFacts(
+            tree, folder, division, folder.path.rpartition("/")[2], gather_mapping(source, division, _name(folder))[1]
+        )
+        of_submitter = findings_of(SUBMITTER_RULES, facts, book)
+        beside = findings_of(BESIDE_RULES, facts, book)
+        findings += of_submitter + beside
+        if book.refuses(of_submitter):
+            refused.append(folder.path)
+        elif not refused[:1] == [""]:
+            units += _units(source, division, _name(folder))
+        if book.refuses(beside):
+            refused.append(filled(before(checker.layout.results, "system"), division=division, submitter=facts.name))
+    outcomes = _judged(source, book, units, processes)
+    return Checked(
+        round=book.round.name,
+        columns=checker.columns,
+        findings=(*findings, *(found for outcome in outcomes for found in outcome.findings)),
+        rows=tuple(row for outcome in outcomes for row in outcome.rows),
+        results=sum(outcome.results for outcome in outcomes),
+        refused=(*refused, *(path for outcome in outcomes for path in outcome.refused)),
+        files=tree.entries,
+    )
+
+
+def _wanted(path: str, divisions: Sequence[str], submitter: str) -> bool:
+    parts = path.split("/", 2)
+    if parts[0] not in divisions:
+        return False
+    return not submitter or len(parts) == 1 or parts[1] == submitter
+
+
+def _name(folder: Folder) -> str:
+    return folder.path.rpartition("/")[2]
+
+
+def _submitters(tree: Tree, book: Rulebook, wanted: str) -> Iterator[tuple[str, Folder]]:
+    """The folders of submitters that show results."""
+    layout = book.checker.layout
+    for division, folder in tree.root.folders.items():
+        if division not in book.checker.divisions:
+            continue
+        for name, of_submitter in folder.folders.items():
+            results = filled(before(layout.results, "system"), division=division, submitter=name)
+            if (not wanted or name == wanted) and tree.root.at(*results.split("/")) is not None:
+                yield division, of_submitter
+
+
+def _units(source: Source, division: str, submitter: str) -> Iterator[Unit]:
+    template = before(source.rules.checker.layout.results, "system")
+    folder = source.folder(filled(template, division=division, submitter=submitter))
+    for name, inner in folder.folders.items() if folder is not None else ():
+        size = sum(fact.size for each in inner.walk() for fact in each.files.values())
+        yield Unit(division, submitter, name, size)
+
+
+# -- side by side --------------------------------------------------------------------------
+
+_job: tuple[Source, Rulebook] | None = None
+"""What a process that was forked judges: the listing is large, and a fork has it for nothing."""
+
+
+def _judged(source: Source, book: Rulebook, units: Sequence[Unit], processes: int) -> list[SystemOutcome]:
+    """The outcomes of systems, in their order; the largest are begun first."""
+    if processes < 2 or len(units) < _FEW:
+        return [judge_unit(source, book, unit) for unit in units]
+    global _job  # noqa: PLW0603 (how a fork is handed what it works on)
+    _job = (source, book)
+    order = sorted(range(len(units)), key=lambda index: -units[index].files)
+    found: dict[int, SystemOutcome] = {}
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        for index, outcome in pool.imap_unordered(_in_process, [(index, units[index]) for index in order]):
+            found[index] = outcome
+    _job = None
+    return [found[index] for index in range(len(units))]
+
+
+def _in_process(numbered: tuple[int, Unit]) -> tuple[int, SystemOutcome]:
+    assert _job is not None
+    return numbered[0], judge_unit(*_job, numbered[1])
+
+
+def judge_unit(source: Source, book: Rulebook, unit: Unit) -> SystemOutcome:
+    """Read and judge one system."""
+    system = gather_system(source, unit.division, unit.submitter, unit.system)
+    mapping, _ = gather_mapping(source, unit.division, unit.submitter)
+    return judge_system(system, gather_results(source, system, mapping), book)

@@ -1,0 +1,190 @@
+"""Rules of names, links, sizes and of what has to be beside the results. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.submissions.findings import Rule, Said
+from orchestrator.submissions.places import before, filled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.submissions.facts import Unread
+    from orchestrator.submissions.findings import Rulebook
+    from orchestrator.submissions.tree import Folder, Tree
+
+_TREE = "submission_checker.py: check_results_dir"
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitterFacts:
+    """A submitter's folder in a division."""
+
+    tree: Tree
+    folder: Folder
+    division: str
+    name: str
+    mapping_fault: Unread | None = None
+
+    @property
+    def path(self) -> str:
+        """Below the root."""
+        return self.folder.path
+
+
+def _divisions(tree: Tree, book: Rulebook) -> Iterator[Said]:
+    known = (*book.checker.divisions, *book.checker.root_folders)
+    for name in tree.root.folders:
+        if name not in known:
+            yield Said(name, f"`{name}` is no division")
+
+
+def _root_files(tree: Tree, book: Rulebook) -> Iterator[Said]:
+    for name in tree.root.files:
+        if not name.endswith((".md", ".pdf")):
+            yield Said(name, "a file that lies outside the divisions")
+
+
+def _division_files(tree: Tree, book: Rulebook) -> Iterator[Said]:
+    for division in book.checker.divisions:
+        folder = tree.root.folders.get(division)
+        for name in folder.files if folder is not None else ():
+            yield Said(f"{division}/{name}", "a file that lies outside the folder of a submitter")
+
+
+def _odd(tree: Tree, book: Rulebook) -> Iterator[Said]:
+    for path, why in tree.odd:
+        yield Said(path, why)
+
+
+def _whole(tree: Tree, book: Rulebook) -> Iterator[Said]:
+    if tree.cut:
+        yield Said("", f"not all of the tree was looked at: {tree.cut}")
+
+
+TREE_RULES: tuple[Rule[Tree], ...] = (
+    Rule("whole-tree", "The tree can be looked at as a whole.", "ours", "Remove what does not belong to it.",
+         _whole, official="skip"),
+    Rule("odd-files", "A tree holds folders, files and links only, and all can be read.", "ours",
+         "Remove it, or make it readable.", _odd, official="skip"),
+    Rule("divisions", "The folders of the root are divisions.", _TREE, "Move or remove it.", _divisions,
+         official="tell"),
+    Rule("root-files", "Outside the divisions there are no files but .md and .pdf.", _TREE,
+         "Remove it before submitting.", _root_files),
+    Rule("division-files", "In a division there are folders of submitters only.", _TREE,
+         "Move it into the submitter's folder.", _division_files),
+)  # fmt: skip
+
+
+def _links(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+    for folder in facts.folder.walk():
+        for name, target in folder.links.items():
+            path = folder.below(name)
+            if facts.tree.leads_out(path, target):
+                yield Said(path, f"a link that leads out of the tree, to `{target[:200]}`")
+
+
+def _broken_links(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+    for folder in facts.folder.walk():
+        for name, target in folder.links.items():
+            path = folder.below(name)
+            # The official checker looks for a link's target from the root, not from where the link lies.
+            there = facts.tree.find(target if book.as_official else path) is not None
+            if not there and not facts.tree.leads_out(path, target):
+                yield Said(path, f"a link that leads to nothing: `{target[:200]}`")
+
+
+def _sizes(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+    limit = book.checker.limits.file_bytes
+    for folder in facts.folder.walk():
+        for name, fact in folder.files.items():
+            if limit and fact.size > limit:
+                yield Said(folder.below(name), f"has {fact.size:,} bytes; {limit:,} are the most")
+
+
+def _named(facts: SubmitterFacts) -> Iterator[tuple[str, str]]:
+    """Every name below the submitter's folder, and its path."""
+    for folder in facts.folder.walk():
+        for names in (folder.folders, folder.files, folder.links):
+            for name in names:
+                yield name, folder.below(name)
+
+
+def _hidden(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+    for name, path in _named(facts):
+        if name.startswith("."):
+            yield Said(path, "a hidden name, which git leaves out easily")
+
+
+def _spaces(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+    for name, path in _named(facts):
+        if " " in name:
+            yield Said(path, "a name with a space")
+
+
+def _caches(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+    for folder in facts.folder.walk():
+        if folder.path.endswith("__pycache__"):
+            yield Said(folder.path, "compiled files of Python")
+
+
+def _empty(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+    for folder in facts.folder.walk():
+        if not (folder.folders or folder.files or folder.links):
+            yield Said(folder.path, "an empty folder")
+
+
+def _unused(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+    layout = book.checker.layout
+    names = {"division": facts.division, "submitter": facts.name}
+    shown = facts.tree.root.at(*filled(before(layout.results, "system"), **names).split("/"))
+    results = set(shown.folders) if shown is not None else set()
+    for template in (layout.measurements, layout.system):
+        path = filled(before(template, "system"), **names)
+        folder = facts.tree.root.at(*path.split("/"))
+        if folder is None or folder is shown:
+            continue
+        of_files = template.endswith(".json")
+        there = [name.removesuffix(".json") for name in folder.files if name.endswith(".json")]
+        for name in there if of_files else folder.folders:
+            if name not in results:
+                yield Said(folder.below(f"{name}.json" if of_files else name), "a system that has no results")
+
+
+def _calibration(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+    places = [filled(each, division=facts.division, submitter=facts.name) for each in book.checker.layout.calibration]
+    if facts.division == "open" or not places:
+        return
+    if not any(facts.tree.find(place) is not None for place in places):
+        yield Said(facts.path, f"says nothing of calibration: {' or '.join(places)} is missing")
+
+
+def _mapping(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+    if facts.mapping_fault is not None:
+        path = filled(book.checker.layout.model_mapping, division=facts.division, submitter=facts.name)
+        yield Said(path, facts.mapping_fault.why)
+
+
+SUBMITTER_RULES: tuple[Rule[SubmitterFacts], ...] = (
+    Rule("links", "No link leads out of the tree.", "ours", "Put the file there instead of the link.", _links),
+    Rule("broken-links", "Every link leads to something.", _TREE, "Put the file there instead of the link.",
+         _broken_links),
+    Rule("file-size", "No file is larger than the round allows.", _TREE,
+         "Remove it: models and data are no part of a submission.", _sizes),
+    Rule("hidden-names", "No name begins with a dot.", _TREE, "Rename or remove it.", _hidden),
+    Rule("spaces", "No name has a space.", _TREE, "Rename it.", _spaces),
+    Rule("pycache", "There are no compiled files of Python.", _TREE, "Remove the folder.", _caches),
+    Rule("empty-folders", "No folder is empty.", _TREE, "Remove it, or put in what is missing.", _empty),
+    Rule("model-mapping", "model_mapping.json can be read.", _TREE, "Write a JSON object of names of models.",
+         _mapping),
+)  # fmt: skip
+
+BESIDE_RULES: tuple[Rule[SubmitterFacts], ...] = (
+    Rule("unused-systems", "Every system that is described or measured has results.", _TREE,
+         "Remove the system, or add its results.", _unused),
+    Rule("calibration", "The closed divisions say how they calibrated.", _TREE, "Write calibration.md.",
+         _calibration),
+)  # fmt: skip
+"""Of a submitter too; what they find refuses no result."""
