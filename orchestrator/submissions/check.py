@@ -31,8 +31,10 @@ class Unit(NamedTuple):
     division: str
     submitter: str
     system: str
-    files: int
-    """About how much there is to read."""
+    size: int
+    """Bytes of its results, about what there is to read."""
+    refused: bool
+    """Whether its submitter is refused as a whole: it is judged, and has no rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,27 +66,27 @@ def check_tree(root: Path, book: Rulebook, *, submitter: str = "", processes: in
             folder.sort()
     source = Source(tree, Reader(root, wanted_keys(book.round)), book.round)
     findings = findings_of(TREE_RULES, tree, book)
-    refused = [""] if book.as_official and book.refuses(f for f in findings if f.rule == "root-files") else []
+    nothing = book.as_official and book.refuses(found for found in findings if found.rule == "root-files")
+    refused = [""] if nothing else []
     units: list[Unit] = []
     for division, folder in _submitters(tree, book, submitter):
-        facts = SubmitterFacts(
-            tree, folder, division, folder.path.rpartition("/")[2], gather_mapping(source, division, _name(folder))[1]
-        )
+        name = folder.path.rpartition("/")[2]
+        facts = SubmitterFacts(tree, folder, division, name, gather_mapping(source, division, name)[1])
         of_submitter = findings_of(SUBMITTER_RULES, facts, book)
         beside = findings_of(BESIDE_RULES, facts, book)
         findings += of_submitter + beside
         if book.refuses(of_submitter):
             refused.append(folder.path)
-        elif not refused[:1] == [""]:
-            units += _units(source, division, _name(folder))
         if book.refuses(beside):
-            refused.append(filled(before(checker.layout.results, "system"), division=division, submitter=facts.name))
+            refused.append(filled(before(checker.layout.results, "system"), division=division, submitter=name))
+        units += _units(source, division, name, refused=nothing or book.refuses(of_submitter))
     outcomes = _judged(source, book, units, processes)
+    rows = [row for unit, outcome in zip(units, outcomes, strict=True) if not unit.refused for row in outcome.rows]
     return Checked(
         round=book.round.name,
         columns=checker.columns,
         findings=(*findings, *(found for outcome in outcomes for found in outcome.findings)),
-        rows=tuple(row for outcome in outcomes for row in outcome.rows),
+        rows=tuple(rows),
         results=sum(outcome.results for outcome in outcomes),
         refused=(*refused, *(path for outcome in outcomes for path in outcome.refused)),
         files=tree.entries,
@@ -96,10 +98,6 @@ def _wanted(path: str, divisions: Sequence[str], submitter: str) -> bool:
     if parts[0] not in divisions:
         return False
     return not submitter or len(parts) == 1 or parts[1] == submitter
-
-
-def _name(folder: Folder) -> str:
-    return folder.path.rpartition("/")[2]
 
 
 def _submitters(tree: Tree, book: Rulebook, wanted: str) -> Iterator[tuple[str, Folder]]:
@@ -114,12 +112,12 @@ def _submitters(tree: Tree, book: Rulebook, wanted: str) -> Iterator[tuple[str, 
                 yield division, of_submitter
 
 
-def _units(source: Source, division: str, submitter: str) -> Iterator[Unit]:
+def _units(source: Source, division: str, submitter: str, *, refused: bool) -> Iterator[Unit]:
     template = before(source.rules.checker.layout.results, "system")
     folder = source.folder(filled(template, division=division, submitter=submitter))
     for name, inner in folder.folders.items() if folder is not None else ():
         size = sum(fact.size for each in inner.walk() for fact in each.files.values())
-        yield Unit(division, submitter, name, size)
+        yield Unit(division, submitter, name, size, refused)
 
 
 # -- side by side --------------------------------------------------------------------------
@@ -134,7 +132,7 @@ def _judged(source: Source, book: Rulebook, units: Sequence[Unit], processes: in
         return [judge_unit(source, book, unit) for unit in units]
     global _job  # noqa: PLW0603 (how a fork is handed what it works on)
     _job = (source, book)
-    order = sorted(range(len(units)), key=lambda index: -units[index].files)
+    order = sorted(range(len(units)), key=lambda index: -units[index].size)
     found: dict[int, SystemOutcome] = {}
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         for index, outcome in pool.imap_unordered(_in_process, [(index, units[index]) for index in order]):

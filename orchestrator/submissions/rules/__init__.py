@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.submissions.rules.accuracy import ACCURACY_RULES
 from orchestrator.submissions.rules.compliance import COMPLIANCE_RULES
-from orchestrator.submissions.rules.layout import SUBMITTER_RULES, TREE_RULES
+from orchestrator.submissions.rules.layout import BESIDE_RULES, SUBMITTER_RULES, TREE_RULES
 from orchestrator.submissions.rules.measurements import MEASUREMENT_RULES
 from orchestrator.submissions.rules.models import MODEL_RULES, SCENARIO_RULES
 from orchestrator.submissions.rules.performance import PERFORMANCE_RULES, RUN_RULES
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ALL_RULES: tuple[Rule, ...] = (  # type: ignore[type-arg]  # rules of different subjects
     *TREE_RULES,
     *SUBMITTER_RULES,
+    *BESIDE_RULES,
     *SYSTEM_RULES,
     *SCENARIO_RULES,
     *MEASUREMENT_RULES,

@@ -84,7 +84,8 @@ PERFORMANCE_RULES: tuple[Rule[ResultFacts], ...] = (
 
 def _readable(case: RunCase, book: Rulebook) -> Iterator[Said]:
     if isinstance(case.run.log, Unread):
-        yield Said(case.path, case.run.log.why)
+        if not case.run.log.missing:  # what is missing, the rule of files tells
+            yield Said(case.path, case.run.log.why)
         return
     for broken in case.run.log.broken:
         yield Said(case.path, f"has a line that is no entry of LoadGen's: {broken}")
