@@ -32,6 +32,12 @@ def check_options(function: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Keep the known defects of the round's official checker, so that the summary is the official one.",
         ),
+        click.option(
+            "--cache/--no-cache",
+            default=True,
+            show_default=True,
+            help="Take what was found of systems whose files did not change since the last check.",
+        ),
         click.option("--skip", multiple=True, metavar="RULE", help="A rule that is not looked at; repeatable."),
         click.option("--submitter", default="", metavar="NAME", help="Only this submitter's part of the tree."),
         click.option("--round", "round_name", required=True, metavar="NAME", help="The round, such as v5.1."),

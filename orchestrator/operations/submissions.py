@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.definitions.catalog.rounds import near, round_names
-from orchestrator.errors import UsageError
+from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.facts.checker_rules import CHECKS
+from orchestrator.host.folders import cache_home
 from orchestrator.host.replacing import replacing
 from orchestrator.submissions.check import Checked, check_tree
 from orchestrator.submissions.findings import Rulebook
+from orchestrator.submissions.kept import Kept
 from orchestrator.submissions.rows import summary_text
 from orchestrator.submissions.rules import ALL_RULES
 
@@ -37,6 +39,8 @@ class CheckRequest:
     """Whether the known defects of the official checker are kept, so that the summary is the official one."""
     processes: int = 0
     """Processes side by side; one a processor where it is 0."""
+    cache: bool = True
+    """Whether what was found of systems that did not change since the last check is taken from the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,7 @@ def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck
     Raises:
         UsageError: `unknown-round`; `no-checker-rules`, a round that says nothing of trees; `unknown-rule`;
             `no-tree`, where there is no folder; `no-submitter`.
+        NothingSelectedError: `no-results`.
     """
     rules = context.catalog.round_rules(request.round)
     if not rules.checker.divisions:
@@ -107,17 +112,25 @@ def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck
     book = Rulebook(rules, as_official=request.as_official, ignored=frozenset(request.skip))
     _require_submitter(request, rules.checker.divisions)
     processes = request.processes or len(os.sched_getaffinity(0))
-    checked = check_tree(request.tree, book, submitter=request.submitter, processes=processes)
+    kept = Kept(cache_home() / "submissions", request.tree, book) if request.cache else None
+    checked = check_tree(request.tree, book, submitter=request.submitter, processes=processes, kept=kept)
+    if not checked.results and not checked.refused:
+        raise NothingSelectedError(
+            f"there are no results in {request.tree}",
+            hint=f"a tree has DIVISION/SUBMITTER/results, and divisions are {', '.join(rules.checker.divisions)}",
+            slug="no-results",
+        )
     return SubmissionCheck(request=request, checked=checked)
 
 
 def _require_submitter(request: CheckRequest, divisions: tuple[str, ...]) -> None:
-    if not request.submitter or any((request.tree / division / request.submitter).is_dir() for division in divisions):
-        return
     there = {path.name for division in divisions for path in (request.tree / division).glob("*") if path.is_dir()}
-    raise UsageError(
-        f"no division has a submitter `{request.submitter}`", hint=near(request.submitter, there), slug="no-submitter"
-    )
+    if request.submitter and request.submitter not in there:
+        raise UsageError(
+            f"no division has a submitter `{request.submitter}`",
+            hint=near(request.submitter, there),
+            slug="no-submitter",
+        )
 
 
 def write_summary(check: SubmissionCheck, path: Path) -> None:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.submissions.figures import wanted_keys
 from orchestrator.submissions.findings import Finding, Rulebook, findings_of
 from orchestrator.submissions.gather import Source, gather_mapping, gather_results, gather_system
 from orchestrator.submissions.judge import SystemOutcome, judge_system
+from orchestrator.submissions.kept import Kept, signature_of
 from orchestrator.submissions.places import before, filled
 from orchestrator.submissions.reading import Reader
 from orchestrator.submissions.rules.layout import BESIDE_RULES, SUBMITTER_RULES, TREE_RULES, SubmitterFacts
 from orchestrator.submissions.tree import Folder, Tree, list_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-    from orchestrator.facts.rounds import RoundRules
 
 _FEW = 8
 """Systems; with fewer a second process costs more than it gives."""
@@ -56,8 +55,13 @@ class Checked:
         return not self.refused and not any(found.level == "error" for found in self.findings)
 
 
-def check_tree(root: Path, book: Rulebook, *, submitter: str = "", processes: int = 1) -> Checked:
-    """Check a submission tree, or one submitter's part of it. Raises OSError for ``root`` itself only."""
+def check_tree(
+    root: Path, book: Rulebook, *, submitter: str = "", processes: int = 1, kept: Kept | None = None
+) -> Checked:
+    """Check a submission tree, or one submitter's part of it. Raises OSError for ``root`` itself only.
+
+    What ``kept`` has of systems that did not change is not read again.
+    """
     checker = book.checker
     names = (*checker.divisions,)
     tree = list_tree(root, lambda path: _wanted(path, names, submitter))
@@ -80,7 +84,7 @@ def check_tree(root: Path, book: Rulebook, *, submitter: str = "", processes: in
         if book.refuses(beside):
             refused.append(filled(before(checker.layout.results, "system"), division=division, submitter=name))
         units += _units(source, division, name, refused=nothing or book.refuses(of_submitter))
-    outcomes = _judged(source, book, units, processes)
+    outcomes = _outcomes(source, book, units, processes, kept)
     rows = [row for unit, outcome in zip(units, outcomes, strict=True) if not unit.refused for row in outcome.rows]
     return Checked(
         round=book.round.name,
@@ -120,6 +124,25 @@ def _units(source: Source, division: str, submitter: str, *, refused: bool) -> I
         yield Unit(division, submitter, name, size, refused)
 
 
+def _outcomes(
+    source: Source, book: Rulebook, units: Sequence[Unit], processes: int, kept: Kept | None
+) -> list[SystemOutcome]:
+    """The outcomes of systems, in their order: those that are kept, and the others judged."""
+    if kept is None:
+        return _judged(source, book, units, processes)
+    names = [f"{unit.division}/{unit.submitter}/{unit.system}" for unit in units]
+    signatures = [signature_of(source, kept, unit.division, unit.submitter, unit.system) for unit in units]
+    found = [kept.outcome(name, signature) for name, signature in zip(names, signatures, strict=True)]
+    missing = [index for index, outcome in enumerate(found) if outcome is None]
+    judged = _judged(source, book, [units[index] for index in missing], processes)
+    for index, outcome in zip(missing, judged, strict=True):
+        found[index] = outcome
+        if signatures[index]:
+            kept.keep(names[index], signatures[index], outcome)
+    kept.write()
+    return [outcome for outcome in found if outcome is not None]
+
+
 # -- side by side --------------------------------------------------------------------------
 
 _job: tuple[Source, Rulebook] | None = None
@@ -133,10 +156,8 @@ def _judged(source: Source, book: Rulebook, units: Sequence[Unit], processes: in
     global _job  # noqa: PLW0603 (how a fork is handed what it works on)
     _job = (source, book)
     order = sorted(range(len(units)), key=lambda index: -units[index].size)
-    found: dict[int, SystemOutcome] = {}
     with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for index, outcome in pool.imap_unordered(_in_process, [(index, units[index]) for index in order]):
-            found[index] = outcome
+        found = dict(pool.imap_unordered(_in_process, [(index, units[index]) for index in order]))
     _job = None
     return [found[index] for index in range(len(units))]
 

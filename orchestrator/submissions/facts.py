@@ -19,6 +19,9 @@ class Unread(NamedTuple):
     missing: bool = False
 
 
+NOT_THERE = Unread("is missing", missing=True)
+
+
 class Document(NamedTuple):
     """A JSON object, and what makes its meaning doubtful (a key that stands there twice); empty where nothing does."""
 
@@ -110,8 +113,8 @@ class TestFacts:
     """By file, its lines."""
     run: RunFacts | None = None
     accuracy_files: tuple[str, ...] | None = None
-    baseline: AccuracyText | Unread = Unread("was not looked for", missing=True)
-    compliance: AccuracyText | Unread = Unread("was not looked for", missing=True)
+    baseline: AccuracyText | Unread = NOT_THERE
+    compliance: AccuracyText | Unread = NOT_THERE
 
 
 class PowerSample(NamedTuple):

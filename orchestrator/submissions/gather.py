@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.submissions.accuracy_text import AccuracyText, parse_accuracy
 from orchestrator.submissions.facts import (
+    NOT_THERE,
     AccuracyFacts,
     Document,
     MeasurementFacts,
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from orchestrator.facts.rounds import ModelRules, RoundRules
+    from orchestrator.submissions.detail_log import DetailLog
     from orchestrator.submissions.reading import Reader
     from orchestrator.submissions.tree import Tree
 
 DETAIL = "mlperf_log_detail.txt"
-NO_FILE = Unread("is missing", missing=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,7 @@ def gather_results(source: Source, system: SystemFacts, mapping: Mapping[str, st
             yield _result(source, system, of_scenario, model, where)
 
 
-def _result(
-    source: Source, system: SystemFacts, folder: Folder, model: str, where: Mapping[str, str]
-) -> ResultFacts:
+def _result(source: Source, system: SystemFacts, folder: Folder, model: str, where: Mapping[str, str]) -> ResultFacts:
     layout = source.rules.checker.layout
     scenario = scenario_of(where["scenario"])
     rules = source.rules.models.get(model)
@@ -106,13 +105,13 @@ def gather_run(source: Source, folder: Folder, *names: str) -> RunFacts:
     found = folder.at(*names)
     path = "/".join((folder.path, *names))
     if found is None:
-        return RunFacts(path=path, files=None, log=NO_FILE)
+        return RunFacts(path=path, files=None, log=NOT_THERE)
     return RunFacts(path=path, files=tuple(found.files), log=_detail(source, found))
 
 
-def _detail(source: Source, folder: Folder) -> object:
+def _detail(source: Source, folder: Folder) -> DetailLog | Unread:
     if DETAIL not in folder.files:
-        return Unread("is a link, and links are not followed here") if DETAIL in folder.links else NO_FILE
+        return Unread("is a link, and links are not followed here") if DETAIL in folder.links else NOT_THERE
     return source.reader.detail(folder.below(DETAIL))
 
 
@@ -120,9 +119,7 @@ def _accuracy(source: Source, folder: Folder, rules: ModelRules | None, scenario
     found = folder.at("accuracy")
     path = folder.below("accuracy")
     if found is None:
-        return AccuracyFacts(
-            path=path, files=None, folders={}, text=NO_FILE, log=NO_FILE, log_bytes=None
-        )
+        return AccuracyFacts(path=path, files=None, folders={}, text=NOT_THERE, log=NOT_THERE, log_bytes=None)
     log = found.files.get("mlperf_log_accuracy.json")
     return AccuracyFacts(
         path=path,
@@ -138,7 +135,7 @@ def _accuracy_text(
     source: Source, folder: Folder, name: str, rules: ModelRules | None, scenario: str
 ) -> AccuracyText | Unread:
     if name not in folder.files:
-        return NO_FILE
+        return NOT_THERE
     text = source.reader.text(folder.below(name))
     if isinstance(text, Unread):
         return text
@@ -151,8 +148,8 @@ def _measurements(source: Source, where: Mapping[str, str]) -> MeasurementFacts:
     layout = source.rules.checker.layout
     path = filled(layout.measurements, **where)
     folder = source.folder(path)
-    name = _json_name(folder, where["system"], where["scenario"]) if folder is not None else ""
-    description = _document(source, f"{path}/{name}") if name else NO_FILE
+    name = _json_name(folder, filled(layout.measurements_json, **where)) if folder is not None else ""
+    description = _document(source, f"{path}/{name}") if name else NOT_THERE
     code, there = _code(source, where, name)
     return MeasurementFacts(
         path=path,
@@ -165,10 +162,19 @@ def _measurements(source: Source, where: Mapping[str, str]) -> MeasurementFacts:
     )
 
 
-def _json_name(folder: Folder, system: str, scenario: str) -> str:
-    """The first file that begins with the system's name and is JSON."""
+def code_place(source: Source, where: Mapping[str, str]) -> tuple[str, bool]:
+    """Where the code of a result has to be, and whether it is."""
+    layout = source.rules.checker.layout
+    folder = source.folder(filled(layout.measurements, **where))
+    name = _json_name(folder, filled(layout.measurements_json, **where)) if folder is not None else ""
+    return _code(source, where, name)
+
+
+def _json_name(folder: Folder, pattern: str) -> str:
+    """The first file whose name begins and ends as a pattern does, on both sides of its `*`."""
+    begin, _, end = pattern.partition("*")
     for name in folder.files:
-        if name.startswith(system) and name.endswith(".json"):
+        if name.startswith(begin) and name.endswith(end):
             return name
     return ""
 
@@ -207,7 +213,7 @@ def _test(source: Source, path: str, name: str, rules: ModelRules | None, scenar
     if folder is None or asked is None:
         return TestFacts(name=name, path=path, there=folder is not None, verdicts={})
     inner = folder.at("accuracy") if asked.accuracy else None
-    texts: list[AccuracyText | Unread] = [NO_FILE, NO_FILE]
+    texts: list[AccuracyText | Unread] = [NOT_THERE, NOT_THERE]
     if inner is not None:
         names = ("baseline_accuracy.txt", "compliance_accuracy.txt")
         texts = [_accuracy_text(source, inner, each, rules, scenario) for each in names]
@@ -225,7 +231,7 @@ def _test(source: Source, path: str, name: str, rules: ModelRules | None, scenar
 
 def _lines(source: Source, folder: Folder, name: str) -> tuple[str, ...] | Unread:
     if name not in folder.files:
-        return NO_FILE
+        return NOT_THERE
     text = source.reader.text(folder.below(name))
     return text if isinstance(text, Unread) else tuple(line.strip() for line in text.splitlines())
 
@@ -233,5 +239,5 @@ def _lines(source: Source, folder: Folder, name: str) -> tuple[str, ...] | Unrea
 def _document(source: Source, path: str) -> Document | Unread:
     folder = source.folder(path.rpartition("/")[0])
     if folder is None or path.rpartition("/")[2] not in folder.files:
-        return NO_FILE
+        return NOT_THERE
     return source.reader.document(path)

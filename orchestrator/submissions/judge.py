@@ -157,9 +157,7 @@ def _compliance(result: ResultFacts, model: ModelRules, book: Rulebook) -> Itera
             yield from findings_of(RUN_RULES, case, book)
 
 
-def _rows(
-    result: ResultFacts, model: ModelRules, parts: _Parts, errors: int, book: Rulebook
-) -> list[tuple[str, ...]]:
+def _rows(result: ResultFacts, model: ModelRules, parts: _Parts, errors: int, book: Rulebook) -> list[tuple[str, ...]]:
     figure = figure_of(result.run.log, book.round, model, result.scenario)
     if not figure.value or not parts.good(book) or book.refuses((*parts.accuracy, *parts.compliance)):
         return []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.submissions.detail_log import DetailLog
 from orchestrator.submissions.facts import PowerFacts, PowerSample, RunFacts, Unread
 
 if TYPE_CHECKING:
+    from orchestrator.submissions.detail_log import DetailLog
     from orchestrator.submissions.gather import Source
     from orchestrator.submissions.tree import Folder
 
@@ -44,7 +44,7 @@ def window_of(log: DetailLog | Unread) -> Window | None:
     if isinstance(log, Unread):
         return None
     try:
-        begin, end = (datetime.strptime(str(log.values.get(key)), CLOCK) for key in ("power_begin", "power_end"))
+        begin, end = (_moment(str(log.values.get(key))) for key in ("power_begin", "power_end"))
     except ValueError:
         return None
     return Window(begin, end)
@@ -103,9 +103,13 @@ def _samples(source: Source, run: RunFacts) -> PowerSample:
 def _order(moment: str) -> str:
     """A text that sorts as the moment does. Raises ValueError for no moment."""
     if _USUAL.fullmatch(moment) is None:
-        moment = datetime.strptime(moment, CLOCK).strftime(CLOCK)
+        moment = _moment(moment).strftime(CLOCK)
     day, _, fraction = moment.partition(".")
     return f"{day[6:10]}-{day[:5]}{day[10:]}.{fraction:<06}"
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, CLOCK).replace(tzinfo=UTC)
 
 
 def _mean(values: list[float]) -> float:

@@ -37,6 +37,7 @@ class FileFact(NamedTuple):
 
     size: int
     mtime_ns: int
+    ctime_ns: int
     inode: int
 
 
@@ -185,7 +186,7 @@ def _enter(tree: Tree, folder: Folder, entry: os.DirEntry[str], held: int) -> No
             folder.folders[name] = Folder(folder.below(name))
         elif entry.is_file(follow_symlinks=False):
             facts = entry.stat(follow_symlinks=False)
-            folder.files[name] = FileFact(facts.st_size, facts.st_mtime_ns, facts.st_ino)
+            folder.files[name] = FileFact(facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
         elif entry.is_symlink():
             folder.links[name] = os.readlink(name, dir_fd=held)
         else:

@@ -91,7 +91,7 @@ def _files(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
         yield Said(facts.path, message)
 
 
-def _text(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _text(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     text = result.accuracy.text
     if isinstance(text, Unread) and not text.missing:
         yield Said(f"{result.accuracy.path}/accuracy.txt", text.why)
@@ -102,7 +102,7 @@ def _targets(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
         yield Said(f"{result.accuracy.path}/accuracy.txt", fault)
 
 
-def _hash(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _hash(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     text = result.accuracy.text
     if isinstance(text, AccuracyText) and not text.hash:
         yield Said(f"{result.accuracy.path}/accuracy.txt", "has no hash of mlperf_log_accuracy.json")
@@ -115,7 +115,7 @@ def _size(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
         yield Said(path, f"has {size:,} bytes; {most:,} are the most")
 
 
-def _log(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _log(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     log, path = result.accuracy.log, f"{result.accuracy.path}/{DETAIL}"
     if isinstance(log, Unread):
         if not log.missing:
@@ -125,7 +125,7 @@ def _log(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
         yield Said(path, f"has a line that is no entry of LoadGen's: {broken}")
 
 
-def _errors(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _errors(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     yield from errors_in(result.accuracy.log, f"{result.accuracy.path}/{DETAIL}")
 
 

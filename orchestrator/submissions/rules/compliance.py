@@ -20,7 +20,7 @@ _ACCURACY = "submission_checker.py: check_compliance_acc_dir"
 ACCURACY_VERDICT = "verify_accuracy.txt"
 
 
-def _there(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _there(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     if result.tests and not result.compliance_there:
         yield Said(result.compliance_path, f"the folder is missing, with {', '.join(result.tests)}")
         return

@@ -41,7 +41,7 @@ def _divisions(tree: Tree, book: Rulebook) -> Iterator[Said]:
             yield Said(name, f"`{name}` is no division")
 
 
-def _root_files(tree: Tree, book: Rulebook) -> Iterator[Said]:
+def _root_files(tree: Tree, _book: Rulebook) -> Iterator[Said]:
     for name in tree.root.files:
         if not name.endswith((".md", ".pdf")):
             yield Said(name, "a file that lies outside the divisions")
@@ -54,12 +54,12 @@ def _division_files(tree: Tree, book: Rulebook) -> Iterator[Said]:
             yield Said(f"{division}/{name}", "a file that lies outside the folder of a submitter")
 
 
-def _odd(tree: Tree, book: Rulebook) -> Iterator[Said]:
+def _odd(tree: Tree, _book: Rulebook) -> Iterator[Said]:
     for path, why in tree.odd:
         yield Said(path, why)
 
 
-def _whole(tree: Tree, book: Rulebook) -> Iterator[Said]:
+def _whole(tree: Tree, _book: Rulebook) -> Iterator[Said]:
     if tree.cut:
         yield Said("", f"not all of the tree was looked at: {tree.cut}")
 
@@ -78,7 +78,7 @@ TREE_RULES: tuple[Rule[Tree], ...] = (
 )  # fmt: skip
 
 
-def _links(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+def _links(facts: SubmitterFacts, _book: Rulebook) -> Iterator[Said]:
     for folder in facts.folder.walk():
         for name, target in folder.links.items():
             path = folder.below(name)
@@ -112,25 +112,25 @@ def _named(facts: SubmitterFacts) -> Iterator[tuple[str, str]]:
                 yield name, folder.below(name)
 
 
-def _hidden(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+def _hidden(facts: SubmitterFacts, _book: Rulebook) -> Iterator[Said]:
     for name, path in _named(facts):
         if name.startswith("."):
             yield Said(path, "a hidden name, which git leaves out easily")
 
 
-def _spaces(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+def _spaces(facts: SubmitterFacts, _book: Rulebook) -> Iterator[Said]:
     for name, path in _named(facts):
         if " " in name:
             yield Said(path, "a name with a space")
 
 
-def _caches(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+def _caches(facts: SubmitterFacts, _book: Rulebook) -> Iterator[Said]:
     for folder in facts.folder.walk():
         if folder.path.endswith("__pycache__"):
             yield Said(folder.path, "compiled files of Python")
 
 
-def _empty(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+def _empty(facts: SubmitterFacts, _book: Rulebook) -> Iterator[Said]:
     for folder in facts.folder.walk():
         if not (folder.folders or folder.files or folder.links):
             yield Said(folder.path, "an empty folder")

@@ -27,7 +27,7 @@ def _files(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
             yield Said(f"{facts.path}/{name}", "is empty")
 
 
-def _description(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _description(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     facts = result.measurements
     if facts.sizes is None:
         return
@@ -53,7 +53,7 @@ def _filled(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
                 yield Said(f"{facts.path}/{facts.json_name}", f"`{name}` is empty, and has to say something")
 
 
-def _code(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _code(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     facts = result.measurements
     if facts.json_name and not facts.code_there:
         yield Said(facts.path, f"the code that made the result is not in {facts.code}")

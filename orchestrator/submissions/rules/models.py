@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.rounds import ScenarioRules
-from orchestrator.submissions.facts import ResultFacts, SystemFacts
 from orchestrator.submissions.findings import Rule, Said
 from orchestrator.submissions.places import category_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.submissions.facts import ResultFacts, SystemFacts
     from orchestrator.submissions.findings import Rulebook
 
 _SOURCE = "submission_checker.py: check_results_dir"

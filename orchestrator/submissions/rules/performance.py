@@ -82,7 +82,7 @@ PERFORMANCE_RULES: tuple[Rule[ResultFacts], ...] = (
 )  # fmt: skip
 
 
-def _readable(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _readable(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     if isinstance(case.run.log, Unread):
         if not case.run.log.missing:  # what is missing, the rule of files tells
             yield Said(case.path, case.run.log.why)
@@ -91,12 +91,12 @@ def _readable(case: RunCase, book: Rulebook) -> Iterator[Said]:
         yield Said(case.path, f"has a line that is no entry of LoadGen's: {broken}")
 
 
-def _one_test(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _one_test(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     if case.log is not None and case.log.twice:
         yield Said(case.path, f"says twice and otherwise: {', '.join(case.log.twice)}; it is of more than one test")
 
 
-def _validity(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _validity(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     if case.log is None:
         return
     values = case.log.values
@@ -131,14 +131,14 @@ def _scenario(case: RunCase, book: Rulebook) -> Iterator[Said]:
         yield Said(case.path, f"is of {case.ran}, which does not stand for {case.scenario}")
 
 
-def _token_flag(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _token_flag(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     if case.log is None or not case.model.submission.token_latencies:
         return
     if not case.log.values.get("requested_use_token_latencies"):
         yield Said(case.path, "LoadGen did not time tokens (`use_token_latencies` is not set)")
 
 
-def _token_latency(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _token_latency(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     if case.log is None or not case.model.submission.token_latencies or case.scenario not in _WITH_TOKEN_LIMITS:
         return
     limit = case.limit
@@ -155,14 +155,14 @@ def _token_latency(case: RunCase, book: Rulebook) -> Iterator[Said]:
             )
 
 
-def _equal_issue(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _equal_issue(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     if case.log is None or not case.model.submission.equal_issue:
         return
     if case.log.values.get("effective_sample_concatenate_permutation") is not True:
         yield Said(case.path, "samples were not issued equally often (`sample_concatenate_permutation`)")
 
 
-def _errors(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _errors(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     yield from errors_in(case.run.log, case.path)
 
 
@@ -173,7 +173,7 @@ def errors_in(log: DetailLog | Unread, path: str) -> Iterator[Said]:
         yield Said(path, f"LoadGen logged {log.error_count:,} errors{told}")
 
 
-def _samples(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _samples(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     yield from _at_least(case, "effective_performance_sample_count", case.model.performance_samples)
 
 
@@ -198,13 +198,13 @@ def _seeds(case: RunCase, book: Rulebook) -> Iterator[Said]:
             yield Said(case.path, f"`{name}` is {value}; the round's is {expected}")
 
 
-def _early_stopping(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _early_stopping(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     if case.log is not None and case.ran in _STOPS_EARLY and not case.log.values.get("early_stopping_met"):
         told = str(case.log.values.get("early_stopping_result") or "").strip()
         yield Said(case.path, f"early stopping was not satisfied: {told}")
 
 
-def _target_latency(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _target_latency(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     """The official checker looks for the limit of what was run, so that of Server for Interactive too."""
     limit = case.model.limits.get(case.ran)
     if case.log is None or case.ran not in _STOPS_EARLY or limit is None or limit.latency_ms is None:
@@ -218,7 +218,7 @@ def _target_latency(case: RunCase, book: Rulebook) -> Iterator[Said]:
         )
 
 
-def _latency(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _latency(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     limit = case.model.limits.get(case.ran)
     if case.log is None or case.ran in _STOPS_EARLY or limit is None or limit.latency_ms is None:
         return
@@ -229,17 +229,17 @@ def _latency(case: RunCase, book: Rulebook) -> Iterator[Said]:
         )
 
 
-def _queries(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _queries(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     if case.ran not in _STOPS_EARLY:
         yield from _at_least(case, "effective_min_query_count", case.model.min_queries.get(case.ran))
 
 
-def _offline(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _offline(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     if case.ran == "Offline":
         yield from _at_least(case, "effective_samples_per_query", case.model.offline_samples)
 
 
-def _duration(case: RunCase, book: Rulebook) -> Iterator[Said]:
+def _duration(case: RunCase, _book: Rulebook) -> Iterator[Said]:
     yield from _at_least(case, "effective_min_duration_ms", case.model.min_duration_ms)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.submissions.detail_log import DetailLog
@@ -29,9 +29,17 @@ _CLIENTS = ("b284d4cd4ccd7957",)
 """Beginnings of the sha256 of the lists of sources (JSON, sorted) of the power clients that MLCommons accepts."""
 _PTD_VERSIONS = ("1.11.1",)
 _ANALYZERS = {
-    **{"YokogawaWT210": 8, "YokogawaWT500": 35, "YokogawaWT500_multichannel": 48, "YokogawaWT310": 49},
-    **{"YokogawaWT310E": 49, "YokogawaWT330": 52, "YokogawaWT330E": 52, "YokogawaWT330_multichannel": 77},
-    **{"YokogawaWT210_DC": 508, "YokogawaWT310_DC": 549, "YokogawaWT330_DC": 586},
+    "YokogawaWT210": 8,
+    "YokogawaWT500": 35,
+    "YokogawaWT500_multichannel": 48,
+    "YokogawaWT310": 49,
+    "YokogawaWT310E": 49,
+    "YokogawaWT330": 52,
+    "YokogawaWT330E": 52,
+    "YokogawaWT330_multichannel": 77,
+    "YokogawaWT210_DC": 508,
+    "YokogawaWT310_DC": 549,
+    "YokogawaWT330_DC": 586,
 }
 _TWO_CHANNELS = 77
 _MOST_APART = 0.8
@@ -61,7 +69,7 @@ def _files(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
         yield Said(power.ranging.path, message)
 
 
-def _samples(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _samples(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     power = result.power
     if power is None:
         return
@@ -108,7 +116,7 @@ def _both(power: PowerFacts | None) -> tuple[Mapping[str, Any], Mapping[str, Any
     return power.client.fields, power.server.fields
 
 
-def _readable(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _readable(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     power = result.power
     if power is None:
         return
@@ -121,7 +129,7 @@ def _readable(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
             yield Said(path, f"has no {', '.join(lacking)}")
 
 
-def _sources(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _sources(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     for path, session in _sessions(result.power):
         text = json.dumps(session.get("sources"), sort_keys=True)
         if not hashlib.sha256(text.encode()).hexdigest().startswith(_CLIENTS):
@@ -132,7 +140,7 @@ def _messages_of_ptd(session: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(str(each.get("cmd")), str(each.get("reply"))) for each in session.get("ptd_messages", ())]
 
 
-def _commands(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _commands(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -185,7 +193,7 @@ def _ranges(messages: list[tuple[str, str]]) -> Iterator[str]:
             yield f"the range of {'amperes' if letter == 'A' else 'volts'} was not put back to `{wanted}`"
 
 
-def _same(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _same(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -194,7 +202,7 @@ def _same(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
             yield Said(result.power.path, f"client.json and server.json have another `{key}`")
 
 
-def _replies(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _replies(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -214,7 +222,7 @@ def _replies(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
         yield Said(result.power.path, "the client and the server are of different versions, or do not say theirs")
 
 
-def _clocks(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _clocks(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -238,13 +246,13 @@ def _clocks(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
 def _within(window: Window, phases: list[Any]) -> bool:
     """Clocks of a zone with summer time may be an hour apart."""
     for moment in window:
-        at = moment.replace(tzinfo=UTC).timestamp()
+        at = moment.timestamp()
         if not any(phases[1][0] < at - shift < phases[2][0] for shift in (0, 3600)):
             return False
     return True
 
 
-def _drawn(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _drawn(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     if result.power is None:
         return
     ranging, testing = (_watts(each) for each in (result.power.ranging_power, result.power.testing_power))
@@ -256,7 +264,7 @@ def _watts(sample: PowerSample) -> float:
     return round(sample.watts, 5)
 
 
-def _hashes(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _hashes(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -274,7 +282,7 @@ def _hashes(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
             yield Said(path, f"is not the file of the session: its sha1 is {found}, and was {told[name]}")
 
 
-def _ptd_log(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _ptd_log(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     power, both = result.power, _both(result.power)
     if power is None or both is None or isinstance(power.ptd_log, Unread):
         return
@@ -333,12 +341,12 @@ def _stamp(line: str) -> datetime | None:
     if _STAMP.match(line) is None:
         return None
     try:
-        return datetime.fromisoformat(f"{line[6:10]}-{line[:5]}{line[10:_LENGTH]}")
+        return datetime.fromisoformat(f"{line[6:10]}-{line[:5]}{line[10:_LENGTH]}+00:00")
     except ValueError:
         return None
 
 
-def _configuration(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _configuration(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -364,7 +372,8 @@ POWER_RULES: tuple[Rule[ResultFacts], ...] = (
     Rule("power-files", "A result with power has the files of the session and of the ranging run.", _FILES,
          "Add or remove it.", _files),
     Rule("power-samples", "The analyser has samples within the test.", _METRIC, _MEASURE, _samples, official="refuse"),
-    Rule("power-session", "The session's files can be read and have their fields.", _CHECK, _MEASURE, _readable, within="power-check"),
+    Rule("power-session", "The session's files can be read and have their fields.", _CHECK, _MEASURE, _readable,
+         within="power-check"),
     Rule("power-client", "The session is of a power client that MLCommons accepts.",
          f"{_CHECK}: sources_check", _MEASURE, _sources, within="power-check"),
     Rule("power-commands", "PTDaemon answered as it should, and its ranges were put back.",

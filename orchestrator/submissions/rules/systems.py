@@ -19,12 +19,12 @@ _NETWORK = "submission_checker.py: is_system_over_network"
 _EXPECTED = {"network": True, "closed": False}
 
 
-def _described(system: SystemFacts, book: Rulebook) -> Iterator[Said]:
+def _described(system: SystemFacts, _book: Rulebook) -> Iterator[Said]:
     if isinstance(system.description, Unread):
         yield Said(system.path, system.description.why)
 
 
-def _doubt(system: SystemFacts, book: Rulebook) -> Iterator[Said]:
+def _doubt(system: SystemFacts, _book: Rulebook) -> Iterator[Said]:
     if isinstance(system.description, Document) and system.description.doubt:
         yield Said(system.path, f"may be read in two ways: {system.description.doubt}")
 
@@ -65,7 +65,7 @@ def _filled(system: SystemFacts, book: Rulebook) -> Iterator[Said]:
             yield Said(system.path, f"`{name}` is empty, and has to say something", hint)
 
 
-def _submitter(system: SystemFacts, book: Rulebook) -> Iterator[Said]:
+def _submitter(system: SystemFacts, _book: Rulebook) -> Iterator[Said]:
     if not isinstance(system.description, Document):
         return
     told = system.description.text("submitter")
@@ -73,13 +73,13 @@ def _submitter(system: SystemFacts, book: Rulebook) -> Iterator[Said]:
         yield Said(system.path, f"`submitter` is `{told}`, and the folder is {system.submitter}'s")
 
 
-def _division(system: SystemFacts, book: Rulebook) -> Iterator[Said]:
+def _division(system: SystemFacts, _book: Rulebook) -> Iterator[Said]:
     if isinstance(system.description, Document) and system.fields.get("division") != system.division:
         told = system.description.text("division")
         yield Said(system.path, f"`division` is `{told}`, and the folder is in {system.division}")
 
 
-def _network(system: SystemFacts, book: Rulebook) -> Iterator[Said]:
+def _network(system: SystemFacts, _book: Rulebook) -> Iterator[Said]:
     expected = _EXPECTED.get(system.division)
     if isinstance(system.description, Document) and expected is not None and expected is not system.over_network:
         told = "is reached over a network" if system.over_network else "is not reached over a network"

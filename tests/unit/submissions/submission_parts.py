@@ -1,4 +1,4 @@
-"""A small submission to v5.1 that nothing is wrong with, for tests to break: two submitters' systems, both divisions."""
+"""A small submission to v5.1 that nothing is wrong with, for tests to break: two systems, both divisions."""
 
 from __future__ import annotations
 

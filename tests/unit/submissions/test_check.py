@@ -62,7 +62,11 @@ def test_rows_have_the_official_columns_and_values(tree):
 
 @pytest.mark.parametrize(
     ("scenario", "run", "result"),
-    [("MultiStream", "SingleStream", "128.0"), ("Offline", "SingleStream", "321.5"), ("Offline", "MultiStream", "500.0")],
+    [
+        ("MultiStream", "SingleStream", "128.0"),
+        ("Offline", "SingleStream", "321.5"),
+        ("Offline", "MultiStream", "500.0"),
+    ],
 )
 def test_a_result_may_be_computed_from_another_scenario(tree, scenario, run, result):
     change_log(tree, f"{RESNET}/{scenario}", effective_scenario=run, effective_samples_per_query=8)
@@ -109,7 +113,9 @@ def test_what_the_official_checker_takes_is_taken_only_as_the_official_one(tree,
 
 def test_an_accuracy_over_a_part_of_the_data_is_refused(tree):
     path = tree / OFFLINE / "accuracy" / "mlperf_log_detail.txt"
-    path.write_text(path.read_text().replace('"qsl_reported_total_count", "value": 50000', '"qsl_reported_total_count", "value": 9'))
+    path.write_text(
+        path.read_text().replace('"qsl_reported_total_count", "value": 50000', '"qsl_reported_total_count", "value": 9')
+    )
     assert ("accuracy-samples", f"{OFFLINE}/accuracy/mlperf_log_detail.txt") in found(check(tree))
     assert len(check(tree).rows) == 3
     assert len(check(tree, official=True).rows) == 4
@@ -232,7 +238,10 @@ def test_in_the_open_division_any_accuracy_is_taken(tree):
     write(tree / LLAMA / "Offline" / "accuracy" / "accuracy.txt", "{'rouge1': 1.5}\n")
     checked = check(tree)
     assert row(checked, f"{LLAMA}/Offline").Accuracy == "ROUGE1: 1.5"
-    assert {(each.rule, each.level) for each in checked.findings} == {("accuracy", "warning"), ("accuracy-hash", "warning")}
+    assert {(each.rule, each.level) for each in checked.findings} == {
+        ("accuracy", "warning"),
+        ("accuracy-hash", "warning"),
+    }
     write(tree / LLAMA / "Offline" / "accuracy" / "accuracy.txt", "nothing\n")
     assert f"{LLAMA}/Offline" in check(tree).refused
 
@@ -328,5 +337,3 @@ def test_every_rule_says_what_it_asks_its_source_and_what_to_do():
         assert rule.source
     ids = [rule.id for rule in ALL_RULES]
     assert len(ids) == len(set(ids))
-
-
