@@ -62,13 +62,19 @@ def check_tree(
 
     What ``kept`` has of systems that did not change is not read again.
     """
-    checker = book.checker
-    names = (*checker.divisions,)
-    tree = list_tree(root, lambda path: _wanted(path, names, submitter))
+    tree = list_tree(root, lambda path: _wanted(path, book.checker.divisions, submitter))
     if not book.as_official:
         for folder in tree.root.walk():
             folder.sort()
-    source = Source(tree, Reader(root, wanted_keys(book.round)), book.round)
+    reader = Reader(root, wanted_keys(book.round))
+    try:
+        return _checked(Source(tree, reader, book.round), book, submitter, processes, kept)
+    finally:
+        reader.close()
+
+
+def _checked(source: Source, book: Rulebook, submitter: str, processes: int, kept: Kept | None) -> Checked:
+    checker, tree = book.checker, source.tree
     findings = findings_of(TREE_RULES, tree, book)
     nothing = book.as_official and book.refuses(found for found in findings if found.rule == "root-files")
     refused = [""] if nothing else []
@@ -154,6 +160,7 @@ def _judged(source: Source, book: Rulebook, units: Sequence[Unit], processes: in
     if processes < 2 or len(units) < _FEW:
         return [judge_unit(source, book, unit) for unit in units]
     global _job  # noqa: PLW0603 (how a fork is handed what it works on)
+    source.reader.close()  # a process that is forked opens its own
     _job = (source, book)
     order = sorted(range(len(units)), key=lambda index: -units[index].size)
     with multiprocessing.get_context("fork").Pool(processes) as pool:

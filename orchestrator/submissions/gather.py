@@ -11,6 +11,7 @@ from orchestrator.submissions.facts import (
     AccuracyFacts,
     Document,
     MeasurementFacts,
+    PowerFacts,
     ResultFacts,
     RunFacts,
     SystemFacts,
@@ -93,7 +94,7 @@ def _result(source: Source, system: SystemFacts, folder: Folder, model: str, whe
         measurements=_measurements(source, where),
         run=run,
         accuracy=_accuracy(source, folder, rules, scenario),
-        power=gather_power(source, folder, run),
+        power=_power(source, folder, run),
         compliance_path=compliance,
         compliance_there=source.folder(compliance) is not None,
         tests={name: _test(source, f"{compliance}/{name}", name, rules, scenario) for name in wanted},
@@ -107,6 +108,13 @@ def gather_run(source: Source, folder: Folder, *names: str) -> RunFacts:
     if found is None:
         return RunFacts(path=path, files=None, log=NOT_THERE)
     return RunFacts(path=path, files=tuple(found.files), log=_detail(source, found))
+
+
+def _power(source: Source, folder: Folder, testing: RunFacts) -> PowerFacts | None:
+    performance, power = folder.at("performance"), folder.at("performance", "power")
+    if performance is None or power is None:
+        return None
+    return gather_power(source, performance, power, testing, gather_run(source, performance, "ranging"))
 
 
 def _detail(source: Source, folder: Folder) -> DetailLog | Unread:

@@ -50,15 +50,10 @@ def window_of(log: DetailLog | Unread) -> Window | None:
     return Window(begin, end)
 
 
-def gather_power(source: Source, folder: Folder, testing: RunFacts) -> PowerFacts | None:
-    """What was measured with power; None where a result has none."""
-    from orchestrator.submissions.gather import gather_run
-
-    performance = folder.at("performance")
-    power = performance.at("power") if performance is not None else None
-    if performance is None or power is None:
-        return None
-    ranging = gather_run(source, performance, "ranging")
+def gather_power(
+    source: Source, performance: Folder, power: Folder, testing: RunFacts, ranging: RunFacts
+) -> PowerFacts:
+    """What was measured with power: the folder ``power`` in ``performance``, beside two runs."""
     reader = source.reader
     return PowerFacts(
         path=power.path,

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.strict_json import strict_json
-from orchestrator.host.untrusted import UnreadableFile, opened, read_text
+from orchestrator.host.untrusted import FilesBelow, UnreadableFile
 from orchestrator.submissions.detail_log import BLOCK, DetailLog, parse_detail
 from orchestrator.submissions.facts import Document, Unread
 
@@ -25,13 +25,17 @@ class Reader:
     """Reads files below the root of a tree; ``wanted`` are the keys of detail logs whose values are kept."""
 
     def __init__(self, root: Path, wanted: frozenset[bytes]) -> None:
-        self.root = root
+        self.files = FilesBelow(root)
         self.wanted = wanted
+
+    def close(self) -> None:
+        """Let go of the folders that are held open."""
+        self.files.close()
 
     def detail(self, path: str) -> DetailLog | Unread:
         """A detail log, in one pass."""
         try:
-            with opened(self.root, path, LARGEST_LOG) as stream:
+            with self.files.opened(path, LARGEST_LOG) as stream:
                 return parse_detail(_blocks(stream), self.wanted)
         except UnreadableFile as error:
             return Unread(error.reason, error.missing)
@@ -39,7 +43,7 @@ class Reader:
     def text(self, path: str, limit: int = LARGEST_TEXT) -> str | Unread:
         """A text of UTF-8."""
         try:
-            return read_text(self.root, path, limit)
+            return self.files.read_text(path, limit)
         except UnreadableFile as error:
             return Unread(error.reason, error.missing)
 
@@ -65,7 +69,7 @@ class Reader:
         """The sha1 of a file, which is what the power client writes; empty where it cannot be read."""
         digest = hashlib.sha1(usedforsecurity=False)
         try:
-            with opened(self.root, path, LARGEST_LOG) as stream:
+            with self.files.opened(path, LARGEST_LOG) as stream:
                 for block in _blocks(stream):
                     digest.update(block)
         except UnreadableFile:
