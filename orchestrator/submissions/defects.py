@@ -58,7 +58,8 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         "links-from-the-root",
-        "A link's target is looked for from the root of the tree, so that a good relative link refuses the submitter.",
+        "The file of a link is looked for from the root of the tree, so that a good relative link refuses the "
+        "submitter.",
         "It is looked for from where the link lies, and within the tree.",
         kept=True,
     ),
@@ -105,6 +106,13 @@ DEFECTS: tuple[Defect, ...] = (
         "A result of 0 (too few queries for an estimate) has no row, and nothing says so but the exit status.",
         "It is an error.",
         kept=False,
+    ),
+    Defect(
+        "ends-at-a-warning",
+        "The first line of PTDaemon's log that is only told ends its check: errors within the test that come after it "
+        "are taken.",
+        "Every line counts.",
+        kept=True,
     ),
     Defect(
         "800-seconds",

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from orchestrator.submissions.findings import Rule, Said
 from orchestrator.submissions.places import before, filled
+from orchestrator.submissions.tree import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.submissions.facts import Unread
     from orchestrator.submissions.findings import Rulebook
-    from orchestrator.submissions.tree import Folder, Tree
+    from orchestrator.submissions.tree import Tree
 
 _TREE = "submission_checker.py: check_results_dir"
 
@@ -90,9 +91,11 @@ def _broken_links(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
     for folder in facts.folder.walk():
         for name, target in folder.links.items():
             path = folder.below(name)
-            # The official checker looks for a link's target from the root, not from where the link lies.
-            there = facts.tree.find(target if book.as_official else path) is not None
-            if not there and not facts.tree.leads_out(path, target):
+            found = facts.tree.find(path)
+            if book.as_official and not isinstance(found, Folder):
+                # The official checker looks for the file of a link from the root, not from where the link lies.
+                found = facts.tree.find(target)
+            if found is None and not facts.tree.leads_out(path, target):
                 yield Said(path, f"a link that leads to nothing: `{target[:200]}`")
 
 

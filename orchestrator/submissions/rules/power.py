@@ -20,6 +20,7 @@ from orchestrator.submissions.rules.performance import differing
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from orchestrator.facts.checker_rules import Answer
     from orchestrator.submissions.findings import Rulebook
 
 _FILES = "submission_checker.py: check_power_dir"
@@ -49,6 +50,15 @@ _LEAST_OF_RANGING = -5
 _IN_SESSION = (
     *("version", "timezone", "modules", "sources", "messages", "uuid", "session_name", "results", "phases"),
 )  # fmt: skip
+_RANGING_ERRORS = (
+    "Can't evaluate uncertainty of this sample!",
+    "Bad watts reading nan from ",
+    "Bad amps reading nan from ",
+    "Bad pf reading nan from ",
+    "Bad volts reading nan from ",
+    "Current appears to be too high for set range",
+)
+"""Usual while the range is looked for."""
 _TESTING_ERRORS = ("USB.",)
 _UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above 1.00% limit for the last sample!")
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
@@ -282,7 +292,7 @@ def _hashes(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
             yield Said(path, f"is not the file of the session: its sha1 is {found}, and was {told[name]}")
 
 
-def _ptd_log(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
+def _ptd_log(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
     power, both = result.power, _both(result.power)
     if power is None or both is None or isinstance(power.ptd_log, Unread):
         return
@@ -296,25 +306,34 @@ def _ptd_log(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     if "is activated" not in activated or at is None or at >= ranging.begin:
         yield Said(path, "does not say before the ranging run that uncertainty is checked")
     window = window_of(result.run.log)
+    bad = []
     for line in power.ptd_log:
-        if _counts(line, ranging, window):
-            yield Said(path, f"says during the test: {line.strip()[:200]}")
+        answer = _answer(line, ranging, window)
+        if answer == "refuse":
+            bad.append(line)
+        elif answer == "tell" and book.as_official:  # the official checker ends at the first one that it only tells
+            break
+    if bad:
+        yield Said(path, f"tells of {len(bad):,} faults outside the ranging run; the first: {bad[0].strip()[:200]}")
 
 
-def _counts(line: str, ranging: Window, testing: Window | None) -> bool:
-    """Whether an error or a warning of PTDaemon is refused: any error outside the ranging run, and doubt within
-    the test."""
+def _answer(line: str, ranging: Window, testing: Window | None) -> Answer:
+    """What an error or a warning of PTDaemon means: any error outside the ranging run is refused, and doubt of the
+    samples within the test; what else is unusual is told."""
     _, error, told = line.partition("ERROR:")
     if error:
-        if told.strip() in _TESTING_ERRORS:
-            return False
+        told = told.strip()
+        if told in _TESTING_ERRORS:
+            return "tell"
         at = _stamp(line)
-        return at is None or not ranging.begin < at < ranging.end
-    _, _, told = line.partition("WARNING:")
-    if testing is None or _UNCERTAIN.search(told) is None:
-        return False
-    at = _stamp(line)
-    return at is not None and min(at - testing.begin, testing.end - at) > _UNSURE
+        if at is None or not ranging.begin < at < ranging.end:
+            return "refuse"
+        return "skip" if told.startswith(_RANGING_ERRORS) else "tell"
+    _, warning, told = line.partition("WARNING:")
+    at = _stamp(line) if warning and testing is not None else None
+    if at is None or testing is None or min(at - testing.begin, testing.end - at) <= _UNSURE:
+        return "skip"
+    return "refuse" if _UNCERTAIN.search(told) is not None else "tell"
 
 
 _UNSURE = timedelta(seconds=800)

@@ -165,6 +165,13 @@ def test_a_session_that_is_not_as_it_should_be_is_refused(tree, changes, rule):
     assert rows_of(checked, OFFLINE) == []
 
 
+def test_errors_after_a_warning_count_but_as_the_official_checker(tree):
+    add_power(tree, ptd=[f"{at(1000)}: ERROR: USB.", f"{at(1001)}: ERROR: lost", f"{at(1002)}: ERROR: lost"])
+    (told,) = [each for each in check(tree).findings if each.rule == "power-log"]
+    assert told.message.startswith("tells of 2 faults")
+    assert len(rows_of(check(tree, official=True), OFFLINE)) == 2
+
+
 def test_clocks_that_are_apart_are_refused(tree):
     later = session()["phases"]
     later = {name: [[moment + 0.9] for (moment,) in phases] for name, phases in later.items()}
