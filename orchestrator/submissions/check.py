@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.errors import StepFailed
 from orchestrator.submissions.figures import wanted_keys
 from orchestrator.submissions.findings import Finding, Rulebook, findings_of
 from orchestrator.submissions.gather import Source, gather_mapping, gather_results, gather_system
@@ -13,7 +18,7 @@ from orchestrator.submissions.judge import SystemOutcome, judge_system
 from orchestrator.submissions.kept import Kept, signature_of
 from orchestrator.submissions.places import before, filled
 from orchestrator.submissions.reading import Reader
-from orchestrator.submissions.rules.layout import BESIDE_RULES, SUBMITTER_RULES, TREE_RULES, SubmitterFacts
+from orchestrator.submissions.rules.layout import BESIDE_RULES, SUBMITTER_RULES, TREE_RULES, SubmitterFacts, survey
 from orchestrator.submissions.tree import Folder, Tree, list_tree
 
 if TYPE_CHECKING:
@@ -81,7 +86,9 @@ def _checked(source: Source, book: Rulebook, submitter: str, processes: int, kep
     units: list[Unit] = []
     for division, folder in _submitters(tree, book, submitter):
         name = folder.path.rpartition("/")[2]
-        facts = SubmitterFacts(tree, folder, division, name, gather_mapping(source, division, name)[1])
+        fault = gather_mapping(source, division, name)[1]
+        found = survey(folder, checker.limits.file_bytes)
+        facts = SubmitterFacts(tree, folder.path, division, name, found, fault)
         of_submitter = findings_of(SUBMITTER_RULES, facts, book)
         beside = findings_of(BESIDE_RULES, facts, book)
         findings += of_submitter + beside
@@ -163,15 +170,32 @@ def _judged(source: Source, book: Rulebook, units: Sequence[Unit], processes: in
     source.reader.close()  # a process that is forked opens its own
     _job = (source, book)
     order = sorted(range(len(units)), key=lambda index: -units[index].size)
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
-        found = dict(pool.imap_unordered(_in_process, [(index, units[index]) for index in order]))
-    _job = None
-    return [found[index] for index in range(len(units))]
+    context = multiprocessing.get_context("fork")
+    gc.freeze()  # looking for garbage in the listing would copy its pages in every child
+    try:
+        with ProcessPoolExecutor(processes, context, initializer=_as_a_child) as pool:
+            begun = {index: pool.submit(_in_process, units[index]) for index in order}
+            return [begun[index].result() for index in range(len(units))]
+    except BrokenProcessPool:
+        raise StepFailed(
+            "a process of the check was killed",
+            hint="memory may have been short; try again, or check one submitter at a time (--submitter)",
+            slug="check-killed",
+        ) from None
+    finally:
+        _job = None
+        gc.unfreeze()
 
 
-def _in_process(numbered: tuple[int, Unit]) -> tuple[int, SystemOutcome]:
+def _as_a_child() -> None:
+    """Ctrl-C is the parent's to answer; being ended is no error of a child's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _in_process(unit: Unit) -> SystemOutcome:
     assert _job is not None
-    return numbered[0], judge_unit(*_job, numbered[1])
+    return judge_unit(*_job, unit)
 
 
 def judge_unit(source: Source, book: Rulebook, unit: Unit) -> SystemOutcome:

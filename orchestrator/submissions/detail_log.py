@@ -13,27 +13,27 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.facts.strict_json import strict_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
-BLOCK = 1 << 20
+BLOCK = 4 << 20
 LONGEST_LINE = 16 << 20
 """Bytes; the longest of a public round has five million."""
 _HEAD = 4096
 """What is kept of a longer line."""
 _MOST_TOLD = 5
 _LONGEST_TOLD = 300
-_TAIL = 400
 _MARK = b":::MLLOG"
 _START = b':::MLLOG {"key": "'
 _AT = len(_START)
-_NO_ERROR = b'"is_error": false'
-_ENTRY = re.compile(
-    rb':::MLLOG \{"key": "[^"\\]+", "value": '
-    rb'(?:(true|false)|(-?[0-9]{1,20})|(-?[0-9]+\.[0-9]+(?:e[-+]?[0-9]+)?|-?[0-9]+e[-+]?[0-9]+)|"([^"\\\x00-\x1f]*)"), '
-    rb'"time_ms": [-+.e0-9]+, "namespace": "[^"\\]*", "event_type": "[^"\\]*", "metadata": \{"is_error": false, '
-    rb'"is_warning": (?:true|false), "file": "[^"\\]*", "line_no": [0-9]+, "pid": [0-9]+, "tid": [0-9]+\}\}\r?'
+_VALUE = b'", "value": '
+_END_OF_VALUE = b', "time_ms": '
+_NO_ERROR = b'"is_error": false, "is_warning": '
+_SCALAR = re.compile(
+    rb"(true|false)|(-?(?:0|[1-9][0-9]{0,19}))|(-?[0-9]+\.[0-9]+(?:e[-+]?[0-9]+)?|-?[0-9]+e[-+]?[0-9]+)"
+    rb'|"([^"\\\x00-\x1f]*)"'
 )
-"""A line of one value, as LoadGen writes it."""
+_REPEATED = frozenset(("power_begin", "power_end"))
+"""Keys that one test may write several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,72 +64,104 @@ class DetailLog:
 @dataclass(slots=True)
 class _Reading:
     wanted: frozenset[bytes]
+    line: int = 0
     values: dict[str, Any] = field(default_factory=dict)
     error_entries: int = 0
     errors: list[str] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
+    broken: dict[int, str] = field(default_factory=dict)
     twice: dict[str, None] = field(default_factory=dict)
 
 
 def parse_detail(blocks: Iterable[bytes], wanted: frozenset[bytes]) -> DetailLog:
     """Read a log that comes in blocks; ``wanted`` are the keys whose values are kept."""
     found = _Reading(wanted)
-    number = 0
-    for lines in _lines(blocks):
-        for line in lines:
-            number += 1
-            if line.startswith(_START):
-                tail = line[-_TAIL:]
-                usual = _NO_ERROR in tail and tail.endswith((b"}}", b"}}\r"))
-                if usual and line[_AT : line.find(b'"', _AT)] not in wanted:
-                    continue
-                _take(found, line, number)
-            elif line.startswith(_MARK):
-                _take(found, line, number)
+    rest = b""
+    for block in blocks:
+        data = rest + block if rest else block
+        end = data.rfind(b"\n") + 1
+        rest = data[end:]
+        _read(found, data, end)
+        if len(rest) > LONGEST_LINE:
+            rest = rest[:_HEAD]
+    if rest:
+        _read(found, rest + b"\n", len(rest) + 1)
     return DetailLog(
         values=found.values,
         error_entries=found.error_entries,
         errors=tuple(found.errors),
-        broken=tuple(found.broken),
+        broken=tuple(found.broken.values()),
         twice=tuple(found.twice),
     )
 
 
-def _lines(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The whole lines of each block; of a line that is longer than `LONGEST_LINE` its beginning and its end."""
-    rest = b""
-    for block in blocks:
-        lines = (rest + block if rest else block).split(b"\n")
-        rest = lines.pop()
-        yield lines
-        if len(rest) > LONGEST_LINE:
-            rest = rest[:_HEAD]
-    if rest:
-        yield [rest]
+def _read(found: _Reading, data: bytes, end: int) -> None:
+    """The whole lines of ``data`` up to ``end``.
+
+    Most lines are told apart by their key alone. That none of them is an error is known by counting once; only where
+    that does not come out, each line is looked into.
+    """
+    find, startswith, wanted = data.find, data.startswith, found.wanted
+    entries = at = 0
+    while at < end:
+        found.line += 1
+        stop = find(b"\n", at, end)
+        if startswith(_START, at):
+            entries += 1
+            key_end = find(b'"', at + _AT, stop)
+            key = data[at + _AT : key_end]
+            if key in wanted:
+                if not _take_usual(found, data, key, key_end, stop):
+                    _take(found, data[at:stop], errors=data[stop - 2 : stop] != b"}}")
+            elif data[stop - 2 : stop] != b"}}":
+                _take(found, data[at:stop], errors=True)
+        elif startswith(_MARK, at):
+            _take(found, data[at:stop], errors=True)
+        at = stop + 1
+    if data.count(_NO_ERROR, 0, end) != entries:
+        _read_errors(found, data[:end].split(b"\n")[:-1])
 
 
-def _take(found: _Reading, line: bytes, number: int) -> None:
-    usual = _ENTRY.fullmatch(line)
-    if usual is not None:
-        _keep(found, line[_AT : line.find(b'"', _AT)], _value(usual))
-        return
+def _read_errors(found: _Reading, lines: list[bytes]) -> None:
+    """The entries that are errors, or do not say so where LoadGen does."""
+    last = found.line
+    for number, line in enumerate(lines, last - len(lines) + 1):
+        if line.startswith(_START) and line.endswith(b"}}") and _NO_ERROR not in line:
+            found.line = number
+            _take(found, line, errors=True)
+    found.line = last
+
+
+def _take_usual(found: _Reading, data: bytes, key: bytes, at: int, stop: int) -> bool:
+    """Take an entry that is written as LoadGen does; whether it is one."""
+    end = data.find(_END_OF_VALUE, at, stop)
+    if end < 0 or data[stop - 2 : stop] != b"}}" or not data.startswith(_VALUE, at):
+        return False
+    match = _SCALAR.fullmatch(data, at + len(_VALUE), end)
+    if match is None:
+        return False
+    _keep(found, key.decode(errors="replace"), _value(match))
+    return True
+
+
+def _take(found: _Reading, line: bytes, *, errors: bool) -> None:
+    """Take an entry whatever it looks like; ``errors`` says whether one that is an error is counted here."""
     try:
         entry = strict_json(line[len(_MARK) :].decode())
         key, value, is_error = entry["key"], entry["value"], entry["metadata"]["is_error"]
     except (ValueError, KeyError, TypeError):
         if len(found.broken) < _MOST_TOLD:
-            found.broken.append(f"line {number}: {line[:80].decode(errors='replace')}")
+            found.broken[found.line] = f"line {found.line}: {line[:80].decode(errors='replace')}"
         return
-    if is_error:
+    if is_error and errors:
         found.error_entries += 1
         if len(found.errors) < _MOST_TOLD:
             found.errors.append(str(value)[:_LONGEST_TOLD])
-    if isinstance(key, str) and not isinstance(value, dict | list):
-        _keep(found, key.encode(errors="replace"), value)
+    if isinstance(key, str) and not isinstance(value, dict | list) and key.encode(errors="replace") in found.wanted:
+        _keep(found, key, value)
 
 
-def _value(entry: re.Match[bytes]) -> Any:
-    truth, whole, number, text = entry.groups()
+def _value(scalar: re.Match[bytes]) -> Any:
+    truth, whole, number, text = scalar.groups()
     if truth is not None:
         return truth == b"true"
     if whole is not None:
@@ -139,9 +171,6 @@ def _value(entry: re.Match[bytes]) -> Any:
     return text.decode(errors="replace")
 
 
-def _keep(found: _Reading, key: bytes, value: Any) -> None:
-    if key not in found.wanted:
-        return
-    name = key.decode(errors="replace")
-    if found.values.setdefault(name, value) != value:
-        found.twice[name] = None
+def _keep(found: _Reading, key: str, value: Any) -> None:
+    if found.values.setdefault(key, value) != value and key not in _REPEATED:
+        found.twice[key] = None

@@ -31,6 +31,10 @@ _BASE_KEYS = (
 )
 
 
+OF_ACCURACY = frozenset((b"qsl_reported_total_count", b"num_errors"))
+"""The keys of the detail log of an accuracy test that a rule asks for."""
+
+
 class Figure(NamedTuple):
     """A result; ``why`` says why there is none."""
 

@@ -18,6 +18,7 @@ from orchestrator.submissions.facts import (
     TestFacts,
     Unread,
 )
+from orchestrator.submissions.figures import OF_ACCURACY
 from orchestrator.submissions.places import before, filled, model_of, scenario_of
 from orchestrator.submissions.power import gather_power
 from orchestrator.submissions.tree import Folder
@@ -117,10 +118,10 @@ def _power(source: Source, folder: Folder, testing: RunFacts) -> PowerFacts | No
     return gather_power(source, performance, power, testing, gather_run(source, performance, "ranging"))
 
 
-def _detail(source: Source, folder: Folder) -> DetailLog | Unread:
+def _detail(source: Source, folder: Folder, wanted: frozenset[bytes] | None = None) -> DetailLog | Unread:
     if DETAIL not in folder.files:
         return Unread("is a link, and links are not followed here") if DETAIL in folder.links else NOT_THERE
-    return source.reader.detail(folder.below(DETAIL))
+    return source.reader.detail(folder.below(DETAIL), wanted)
 
 
 def _accuracy(source: Source, folder: Folder, rules: ModelRules | None, scenario: str) -> AccuracyFacts:
@@ -134,7 +135,7 @@ def _accuracy(source: Source, folder: Folder, rules: ModelRules | None, scenario
         files=tuple(found.files),
         folders={name: tuple(inner.files) for name, inner in found.folders.items()},
         text=_accuracy_text(source, found, "accuracy.txt", rules, scenario),
-        log=_detail(source, found),
+        log=_detail(source, found, OF_ACCURACY),
         log_bytes=log.size if log is not None else None,
     )
 

@@ -32,11 +32,11 @@ class Reader:
         """Let go of the folders that are held open."""
         self.files.close()
 
-    def detail(self, path: str) -> DetailLog | Unread:
-        """A detail log, in one pass."""
+    def detail(self, path: str, wanted: frozenset[bytes] | None = None) -> DetailLog | Unread:
+        """A detail log, in one pass; ``wanted`` are the keys of it, where not all are."""
         try:
             with self.files.opened(path, LARGEST_LOG) as stream:
-                return parse_detail(_blocks(stream), self.wanted)
+                return parse_detail(_blocks(stream), self.wanted if wanted is None else wanted)
         except UnreadableFile as error:
             return Unread(error.reason, error.missing)
 

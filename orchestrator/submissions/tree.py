@@ -194,5 +194,5 @@ def _enter(tree: Tree, folder: Folder, entry: os.DirEntry[str], held: int) -> No
             tree.odd.append(Oddity(folder.below(name), _KINDS.get(kind, "is no regular file")))
     except OSError as error:
         tree.odd.append(Oddity(folder.below(name), f"cannot be looked at: {error.strerror}"))
-    if one_line(name) != name:
+    if not name.isprintable() and one_line(name) != name:
         tree.odd.append(Oddity(folder.below(name), "has a name with characters that steer a terminal"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.submissions.findings import Rule, Said
 from orchestrator.submissions.places import before, filled
@@ -19,20 +19,51 @@ if TYPE_CHECKING:
 _TREE = "submission_checker.py: check_results_dir"
 
 
+class Survey(NamedTuple):
+    """What is unusual below a submitter's folder, by path: collected in one walk, as there are tens of thousands."""
+
+    links: tuple[tuple[str, str], ...]
+    """With their targets."""
+    large: tuple[tuple[str, int], ...]
+    """Files above the round's limit, with their bytes."""
+    hidden: tuple[str, ...]
+    spaces: tuple[str, ...]
+    caches: tuple[str, ...]
+    empty: tuple[str, ...]
+
+
+def survey(top: Folder, largest: int) -> Survey:
+    """Look through a submitter's folder."""
+    links: list[tuple[str, str]] = []
+    large: list[tuple[str, int]] = []
+    hidden: list[str] = []
+    spaces: list[str] = []
+    caches: list[str] = []
+    empty: list[str] = []
+    for folder in top.walk():
+        names = (*folder.folders, *folder.files, *folder.links)
+        if not names:
+            empty.append(folder.path)
+        if folder.path.endswith("__pycache__"):
+            caches.append(folder.path)
+        hidden += [folder.below(name) for name in names if name.startswith(".")]
+        spaces += [folder.below(name) for name in names if " " in name]
+        links += [(folder.below(name), target) for name, target in folder.links.items()]
+        large += [(folder.below(name), fact.size) for name, fact in folder.files.items() if fact.size > largest > 0]
+    return Survey(tuple(links), tuple(large), tuple(hidden), tuple(spaces), tuple(caches), tuple(empty))
+
+
 @dataclass(frozen=True, slots=True)
 class SubmitterFacts:
     """A submitter's folder in a division."""
 
     tree: Tree
-    folder: Folder
+    path: str
+    """Below the root."""
     division: str
     name: str
+    survey: Survey
     mapping_fault: Unread | None = None
-
-    @property
-    def path(self) -> str:
-        """Below the root."""
-        return self.folder.path
 
 
 def _divisions(tree: Tree, book: Rulebook) -> Iterator[Said]:
@@ -80,63 +111,44 @@ TREE_RULES: tuple[Rule[Tree], ...] = (
 
 
 def _links(facts: SubmitterFacts, _book: Rulebook) -> Iterator[Said]:
-    for folder in facts.folder.walk():
-        for name, target in folder.links.items():
-            path = folder.below(name)
-            if facts.tree.leads_out(path, target):
-                yield Said(path, f"a link that leads out of the tree, to `{target[:200]}`")
+    for path, target in facts.survey.links:
+        if facts.tree.leads_out(path, target):
+            yield Said(path, f"a link that leads out of the tree, to `{target[:200]}`")
 
 
 def _broken_links(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
-    for folder in facts.folder.walk():
-        for name, target in folder.links.items():
-            path = folder.below(name)
-            found = facts.tree.find(path)
-            if book.as_official and not isinstance(found, Folder):
-                # The official checker looks for the file of a link from the root, not from where the link lies.
-                found = facts.tree.find(target)
-            if found is None and not facts.tree.leads_out(path, target):
-                yield Said(path, f"a link that leads to nothing: `{target[:200]}`")
+    for path, target in facts.survey.links:
+        found = facts.tree.find(path)
+        if book.as_official and not isinstance(found, Folder):
+            # The official checker looks for the file of a link from the root, not from where the link lies.
+            found = facts.tree.find(target)
+        if found is None and not facts.tree.leads_out(path, target):
+            yield Said(path, f"a link that leads to nothing: `{target[:200]}`")
 
 
 def _sizes(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
-    limit = book.checker.limits.file_bytes
-    for folder in facts.folder.walk():
-        for name, fact in folder.files.items():
-            if limit and fact.size > limit:
-                yield Said(folder.below(name), f"has {fact.size:,} bytes; {limit:,} are the most")
-
-
-def _named(facts: SubmitterFacts) -> Iterator[tuple[str, str]]:
-    """Every name below the submitter's folder, and its path."""
-    for folder in facts.folder.walk():
-        for names in (folder.folders, folder.files, folder.links):
-            for name in names:
-                yield name, folder.below(name)
+    for path, size in facts.survey.large:
+        yield Said(path, f"has {size:,} bytes; {book.checker.limits.file_bytes:,} are the most")
 
 
 def _hidden(facts: SubmitterFacts, _book: Rulebook) -> Iterator[Said]:
-    for name, path in _named(facts):
-        if name.startswith("."):
-            yield Said(path, "a hidden name, which git leaves out easily")
+    for path in facts.survey.hidden:
+        yield Said(path, "a hidden name, which git leaves out easily")
 
 
 def _spaces(facts: SubmitterFacts, _book: Rulebook) -> Iterator[Said]:
-    for name, path in _named(facts):
-        if " " in name:
-            yield Said(path, "a name with a space")
+    for path in facts.survey.spaces:
+        yield Said(path, "a name with a space")
 
 
 def _caches(facts: SubmitterFacts, _book: Rulebook) -> Iterator[Said]:
-    for folder in facts.folder.walk():
-        if folder.path.endswith("__pycache__"):
-            yield Said(folder.path, "compiled files of Python")
+    for path in facts.survey.caches:
+        yield Said(path, "compiled files of Python")
 
 
 def _empty(facts: SubmitterFacts, _book: Rulebook) -> Iterator[Said]:
-    for folder in facts.folder.walk():
-        if not (folder.folders or folder.files or folder.links):
-            yield Said(folder.path, "an empty folder")
+    for path in facts.survey.empty:
+        yield Said(path, "an empty folder")
 
 
 def _unused(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:

@@ -308,6 +308,8 @@ def _ptd_log(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
     window = window_of(result.run.log)
     bad = []
     for line in power.ptd_log:
+        if "ERROR:" not in line and not book.as_official and _UNCERTAIN.search(line) is None:
+            continue  # a warning that is told at most
         answer = _answer(line, ranging, window)
         if answer == "refuse":
             bad.append(line)
