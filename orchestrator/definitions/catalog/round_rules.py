@@ -89,6 +89,7 @@ def _loadgen(rounds: tuple[Round, ...], knows: Mapping[str, LoadGenEntry]) -> Lo
         last=wanted.last,
         why=wanted.why,
         layer=wanted.layer or "",
+        not_run=wanted.not_run or "",
         server_latency_ms=limits[0] if limits else None,
         knows={
             name: LatencyLimit(latency_ms=entry.latency_ms, ttft_ms=entry.ttft_ms, tpot_ms=entry.tpot_ms)
